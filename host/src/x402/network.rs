@@ -1,0 +1,111 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A network as a CAIP-2 identifier: `eip155:8453`, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Network(String);
+
+/// Not a CAIP-2 identifier, and not a version 1 name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a network: write a CAIP-2 identifier such as `eip155:8453` (Base) or `eip155:84532` (Base Sepolia)"
+)]
+pub struct NetworkError(pub String);
+
+/// Names of version 1 and their chains. Legacy clients refuse a whole challenge that holds a name
+/// they do not know, so only names in their closed list are written: the third column.
+const V1_NAMES: &[(&str, u64, bool)] = &[
+    ("base", 8453, true),
+    ("base-sepolia", 84532, true),
+    ("avalanche", 43114, true),
+    ("avalanche-fuji", 43113, true),
+    ("polygon", 137, true),
+    ("polygon-amoy", 80002, true),
+    ("abstract", 2741, true),
+    ("abstract-testnet", 11124, true),
+    ("iotex", 4689, true),
+    ("sei", 1329, true),
+    ("sei-testnet", 1328, true),
+    ("peaq", 3338, true),
+    ("story", 1514, true),
+    ("educhain", 41923, true),
+    ("skale-base-sepolia", 324_705_682, true),
+    ("ethereum", 1, false),
+    ("sepolia", 11_155_111, false),
+    ("megaeth", 4326, false),
+    ("monad", 143, false),
+    ("stable", 988, false),
+    ("stable-testnet", 2201, false),
+    ("celo", 42220, false),
+    ("flare", 14, false),
+];
+
+impl Network {
+    /// An EVM chain.
+    pub fn eip155(chain_id: u64) -> Self {
+        Self(format!("eip155:{chain_id}"))
+    }
+
+    /// Parses CAIP-2: a namespace of 3 to 8 `[-a-z0-9]`, a colon, a reference of 1 to 32 `[-_a-zA-Z0-9]`.
+    pub fn parse(text: &str) -> Result<Self, NetworkError> {
+        let refused = || NetworkError(text.chars().take(64).collect());
+        let (namespace, reference) = text.split_once(':').ok_or_else(refused)?;
+        let namespace_ok = (3..=8).contains(&namespace.len())
+            && namespace
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let reference_ok = (1..=32).contains(&reference.len())
+            && reference
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if namespace_ok && reference_ok {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(refused())
+        }
+    }
+
+    /// Parses a version 1 name, or CAIP-2, which some version 1 clients send.
+    pub fn parse_v1(text: &str) -> Result<Self, NetworkError> {
+        match V1_NAMES.iter().find(|(name, ..)| *name == text) {
+            Some((_, chain_id, _)) => Ok(Self::eip155(*chain_id)),
+            None => Self::parse(text),
+        }
+    }
+
+    /// The name that version 1 clients know this network by, if they do.
+    pub fn v1_name(&self) -> Option<&'static str> {
+        let chain_id = self.chain_id()?;
+        V1_NAMES
+            .iter()
+            .find(|(_, id, written)| *id == chain_id && *written)
+            .map(|(name, ..)| *name)
+    }
+
+    /// The chain id, if this is an EVM chain.
+    pub fn chain_id(&self) -> Option<u64> {
+        let digits = self.0.strip_prefix("eip155:")?;
+        let canonical = digits == "0" || !digits.starts_with('0');
+        if canonical { digits.parse().ok() } else { None }
+    }
+
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,117 @@
+//! Version 2 on the wire. Source: x402 specification v2, sections 5.1 and 5.2.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Network, Object, X402Version};
+
+/// What a server asks for: the `PAYMENT-REQUIRED` header of a 402.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentRequired {
+    /// The number 2.
+    pub x402_version: X402Version<2>,
+    /// Why the request was not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What is sold.
+    pub resource: ResourceInfo,
+    /// The ways to pay, at least one, the preferred first: clients take the first they support.
+    pub accepts: Vec<PaymentRequirements>,
+    /// Keyed by extension. Never `null`: Rust clients refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Object>,
+}
+
+/// The thing that is sold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceInfo {
+    /// An absolute URL.
+    pub url: String,
+    /// Plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Media type of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Printable ASCII, 1 to 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// At most 5, each printable ASCII, 1 to 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// http or https, at most 2,048 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon_url: Option<String>,
+}
+
+/// One way to pay: one entry of `accepts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentRequirements {
+    /// `exact` and others.
+    pub scheme: String,
+    /// CAIP-2.
+    pub network: Network,
+    /// Atomic units, decimal digits.
+    pub amount: String,
+    /// The token's contract or mint.
+    pub asset: String,
+    /// Who receives the money.
+    pub pay_to: String,
+    /// How long an authorisation may take to be settled; a positive integer (Python refuses fractions).
+    pub max_timeout_seconds: u64,
+    /// Scheme-specific, for `exact` on EVM the token's EIP-712 `name` and `version`. Never `null` on
+    /// the wire: no Python or Rust client accepts that.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    pub extra: Object,
+}
+
+/// What a client pays with: the `PAYMENT-SIGNATURE` header. Untrusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentPayload {
+    /// The number 2.
+    pub x402_version: X402Version<2>,
+    /// The client's echo of what it buys. Never used for a decision: a client may write anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<serde_json::Value>,
+    /// The client's echo of the entry of `accepts` it chose, as it came, so that matching is
+    /// sensitive to JSON types as in the reference server.
+    pub accepted: Object,
+    /// Scheme-specific.
+    pub payload: Object,
+    /// The server's extensions, with what the client added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Object>,
+}
+
+impl PaymentPayload {
+    /// Whether the client chose this offer.
+    ///
+    /// Every field but `extra` must be equal, with equal JSON types, whatever the order of keys and
+    /// whatever further keys the echo has. In `extra` every key that we advertise must come back
+    /// with an equal value, recursively; the client may add keys. Source: the reference server's
+    /// matching, reference version 2.27.
+    pub fn accepts(&self, offered: &PaymentRequirements) -> bool {
+        let Ok(serde_json::Value::Object(ours)) = serde_json::to_value(offered) else {
+            return false;
+        };
+        ours.iter()
+            .all(|(key, value)| match self.accepted.get(key) {
+                Some(echoed) if key == "extra" => contains(echoed, value),
+                Some(echoed) => echoed == value,
+                None => false,
+            })
+    }
+}
+
+/// Whether `echoed` holds everything that `ours` does. Arrays are compared whole.
+pub(crate) fn contains(echoed: &serde_json::Value, ours: &serde_json::Value) -> bool {
+    match (echoed, ours) {
+        (serde_json::Value::Object(echoed), serde_json::Value::Object(ours)) => ours
+            .iter()
+            .all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value))),
+        _ => echoed == ours,
+    }
+}
