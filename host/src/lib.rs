@@ -9,3 +9,5 @@ pub mod facilitator;
 pub mod chain;
 
 pub mod plugin;
+
+pub mod ledger;

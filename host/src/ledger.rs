@@ -1,0 +1,211 @@
+//! Every payment, durably: one row per authorisation, from the claim until the books are closed.
+//!
+//! The claim is the answer to "may this payment buy something": it is one atomic durable step, and
+//! there is no way to ask without claiming. Every change is on disk before the call returns. What an
+//! error leaves behind is unknown to the caller: the change "may have become durable", so a payment
+//! whose claim failed is treated as not claimed and its retry meets the row.
+//!
+//! The embedded store is SQLite (`embedded`); its file can be read with any SQLite tool.
+
+mod embedded;
+mod schema;
+
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::x402::{Network, SettlementResponse, UnixTime};
+
+pub use embedded::Embedded;
+
+/// A boxed answer of a [`Ledger`].
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// The identity of one spend: the chain lets exactly one transfer with it through. Everything is in
+/// canonical notation (lower-case hex), so that no spelling makes a second identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PaymentId {
+    /// CAIP-2.
+    pub network: Network,
+    /// The token's contract.
+    pub asset: String,
+    /// Who pays.
+    pub payer: String,
+    /// The authorisation's nonce.
+    pub nonce: String,
+}
+
+impl PaymentId {
+    /// A short name for headers, logs and books: the first 16 bytes of a SHA-256, in hex.
+    pub fn short(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.network.as_str(), &self.asset, &self.payer, &self.nonce] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hex::encode(&hash.finalize()[..16])
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+/// SHA-256 of what must not change between a request and its repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// What is claimed, and for what.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The authorisation.
+    pub id: PaymentId,
+    /// The signed payment, so that only who holds it can fetch its answer.
+    pub payment: Fingerprint,
+    /// The request it pays for.
+    pub request: Fingerprint,
+    /// `GET /api/gitignore`.
+    pub endpoint: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The catalogue's generation that made the offer.
+    pub generation: u64,
+    /// Atomic units.
+    pub amount: String,
+    /// Who receives.
+    pub pay_to: String,
+    /// Worth nothing; never counted as revenue.
+    pub testnet: bool,
+    /// When the chain stops accepting the authorisation.
+    pub valid_before: UnixTime,
+    /// Now.
+    pub at: UnixTime,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is yours, and nobody else's until released or refused.
+    Won,
+    /// The same payment is at work for the same request.
+    InFlight,
+    /// The same payment was claimed for another request, or under another signature.
+    OtherRequest,
+    /// It paid for this request already; the answer, if it is still kept.
+    Settled {
+        settlement: SettlementResponse,
+        answer: Option<KeptAnswer>,
+    },
+    /// Its settlement was sent, and its end is not known yet.
+    Settling { transaction: Option<String> },
+    /// Its settlement was refused.
+    Refused { reason: String },
+}
+
+/// A paid answer, kept so that a client whose connection broke can fetch it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// A settlement whose end is unknown: what recovery needs to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub id: PaymentId,
+    /// JSON of the facilitator request, as first sent.
+    pub request: String,
+    /// Whether the answer it pays for is kept: without it, money must not be moved any more.
+    pub answer_kept: bool,
+}
+
+/// One row of the books.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    pub payment_id: String,
+    pub state: String,
+    pub endpoint: String,
+    pub plugin: String,
+    pub network: String,
+    pub asset: String,
+    pub amount: String,
+    pub payer: String,
+    pub pay_to: String,
+    pub transaction: Option<String>,
+    pub reason: Option<String>,
+    pub testnet: bool,
+    /// Unix seconds.
+    pub created_at: u64,
+    /// Unix seconds.
+    pub updated_at: u64,
+}
+
+/// Why the ledger did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The store cannot be read or written. Paid routes answer 503 meanwhile.
+    #[error("the ledger cannot be written: {0}")]
+    Unavailable(String),
+    /// The row is not in a state from which this step is possible: a bug, or another process.
+    #[error("payment {id} cannot become {step}: it is not in the state before")]
+    OutOfOrder { id: String, step: &'static str },
+    /// The file was written by a newer Coinslot, or is not a ledger.
+    #[error("{0}")]
+    Schema(String),
+}
+
+/// Remembers payments. One embedded store today; every method is durable when it returns.
+pub trait Ledger: Send + Sync + fmt::Debug {
+    /// Claims a payment for a request: atomic, durable, and the only way to learn its state.
+    fn claim(&self, claim: Claim) -> Answer<'_, Claimed>;
+
+    /// Gives a claim up. Only before anything was sent to a facilitator for settlement.
+    fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()>;
+
+    /// Settlement is about to be sent. From here on only the chain knows.
+    fn settling<'a>(
+        &'a self,
+        id: &'a PaymentId,
+        request: String,
+        answer: Option<KeptAnswer>,
+        at: UnixTime,
+    ) -> Answer<'a, ()>;
+
+    /// The money moved.
+    fn settled<'a>(
+        &'a self,
+        id: &'a PaymentId,
+        settlement: SettlementResponse,
+        at: UnixTime,
+    ) -> Answer<'a, ()>;
+
+    /// The money did not move and will not; a kept answer is thrown away.
+    fn refused<'a>(
+        &'a self,
+        id: &'a PaymentId,
+        reason: String,
+        transaction: Option<String>,
+        at: UnixTime,
+    ) -> Answer<'a, ()>;
+
+    /// Settlements whose end is unknown, oldest first.
+    fn pending(&self) -> Answer<'_, Vec<Pending>>;
+
+    /// Forgets kept answers older than `answers_before`, and refused rows that the chain would refuse by itself.
+    fn prune(&self, now: UnixTime, answers_before: UnixTime) -> Answer<'_, u64>;
+
+    /// The newest rows.
+    fn payments(&self, limit: u32) -> Answer<'_, Vec<Payment>>;
+}
+
+#[cfg(test)]
+mod tests;
