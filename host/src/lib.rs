@@ -8,6 +8,8 @@ pub mod facilitator;
 
 pub mod chain;
 
+pub mod route;
+
 pub mod plugin;
 
 pub mod ledger;

@@ -1,0 +1,289 @@
+//! Method and path to endpoint: the only path parser in the program.
+//!
+//! One table decides price and handler, so no spelling of a path can be priced by one rule and
+//! served by another. A path is first made canonical: each segment percent-decoded once and encoded
+//! again in one way; what would be ambiguous (`//`, `%2F`, `\`, `.`, `..`, a broken `%`) is refused.
+//! The guest is given the canonical path. An unknown path is not found; nothing is free by omission.
+
+use http::Method;
+
+/// The longest path that is looked at, in bytes.
+pub const MAX_PATH: usize = 4096;
+
+/// An immutable table of what is served where.
+#[derive(Debug)]
+pub struct Routes<T> {
+    router: matchit::Router<Vec<Route<T>>>,
+    templates: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Route<T> {
+    method: Method,
+    params: Vec<String>,
+    target: T,
+}
+
+/// What a request's method and path mean.
+#[derive(Debug)]
+pub enum Found<'r, T> {
+    /// This endpoint, with the values of its template's parameters, decoded.
+    Endpoint {
+        target: &'r T,
+        params: Vec<(String, String)>,
+    },
+    /// The path exists, with these methods.
+    OtherMethods(Vec<Method>),
+    /// Nothing is here.
+    Nothing,
+}
+
+/// A path in the one notation that this program uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Percent-decoded; no segment holds a slash.
+    decoded: String,
+    /// As it is given to a guest and written into URLs.
+    encoded: String,
+}
+
+/// Why a path is not looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("the path is longer than {MAX_PATH} bytes")]
+    TooLong,
+    #[error("the path must start with a slash")]
+    NotAbsolute,
+    #[error("the path holds an empty segment: write single slashes")]
+    EmptySegment,
+    #[error("the path holds `.` or `..`: write the path that is meant")]
+    DotSegment,
+    #[error("the path holds an encoded slash, a backslash or a control character")]
+    Forbidden,
+    #[error("the path holds a `%` that does not start two hex digits of UTF-8")]
+    BadEncoding,
+}
+
+/// Why an endpoint cannot join the table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    #[error("{method} {path} is already served")]
+    Taken { method: Method, path: String },
+    #[error("the path template `{path}` is not usable: {reason}")]
+    Template { path: String, reason: String },
+    #[error("the path template `{path}` cannot be told apart from `{other}`")]
+    Conflict { path: String, other: String },
+}
+
+impl Path {
+    /// Makes the path of a request target canonical. The query must be cut off before.
+    pub fn parse(raw: &str) -> Result<Self, PathError> {
+        if raw.len() > MAX_PATH {
+            return Err(PathError::TooLong);
+        }
+        let rest = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
+        let (mut decoded, mut encoded) = (
+            String::with_capacity(raw.len()),
+            String::with_capacity(raw.len()),
+        );
+        let count = rest.split('/').count();
+        for (index, segment) in rest.split('/').enumerate() {
+            // Only the last segment may be empty: `/` itself, or a trailing slash, which is a path of its own.
+            if segment.is_empty() && index + 1 != count {
+                return Err(PathError::EmptySegment);
+            }
+            let segment = decode(segment)?;
+            if segment == "." || segment == ".." {
+                return Err(PathError::DotSegment);
+            }
+            if segment
+                .chars()
+                .any(|c| c == '/' || c == '\\' || c.is_control())
+            {
+                return Err(PathError::Forbidden);
+            }
+            decoded.push('/');
+            decoded.push_str(&segment);
+            encoded.push('/');
+            encode(&segment, &mut encoded);
+        }
+        Ok(Self { decoded, encoded })
+    }
+
+    /// The canonical notation, percent-encoded where a URL needs it.
+    pub fn as_str(&self) -> &str {
+        &self.encoded
+    }
+}
+
+fn decode(segment: &str) -> Result<String, PathError> {
+    if !segment.contains('%') {
+        return Ok(segment.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digit = |b: Option<u8>| {
+                b.and_then(|b| char::from(b).to_digit(16))
+                    .ok_or(PathError::BadEncoding)
+            };
+            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+            bytes.push(u8::try_from(high * 16 + low).map_err(|_| PathError::BadEncoding)?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| PathError::BadEncoding)
+}
+
+/// Everything but RFC 3986's `pchar` is encoded, upper-case hex.
+fn encode(segment: &str, out: &mut String) {
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+}
+
+impl<T> Routes<T> {
+    /// An empty table: everything is not found.
+    pub fn new() -> Self {
+        Self {
+            router: matchit::Router::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    /// Adds an endpoint. On an error the table is as before.
+    pub fn insert(&mut self, method: Method, template: &str, target: T) -> Result<(), RouteError> {
+        let (normal, params) = normalise(template)?;
+        let route = Route {
+            method,
+            params,
+            target,
+        };
+        if self.templates.contains(&normal) {
+            let at = self.router.at_mut(&normal).map(|matched| matched.value);
+            let routes = at.map_err(|error| template_error(template, &error))?;
+            if routes.iter().any(|other| other.method == route.method) {
+                return Err(RouteError::Taken {
+                    method: route.method,
+                    path: template.to_owned(),
+                });
+            }
+            routes.push(route);
+            return Ok(());
+        }
+        self.router
+            .insert(normal.clone(), vec![route])
+            .map_err(|error| match error {
+                matchit::InsertError::Conflict { with } => RouteError::Conflict {
+                    path: template.to_owned(),
+                    other: with,
+                },
+                other => template_error(template, &other),
+            })?;
+        self.templates.push(normal);
+        Ok(())
+    }
+
+    /// Looks a request up.
+    pub fn find(&self, method: &Method, path: &Path) -> Found<'_, T> {
+        let Ok(matched) = self.router.at(&path.decoded) else {
+            return Found::Nothing;
+        };
+        let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
+            return Found::OtherMethods(
+                matched
+                    .value
+                    .iter()
+                    .map(|route| route.method.clone())
+                    .collect(),
+            );
+        };
+        let values = matched.params.iter().map(|(_, value)| value.to_owned());
+        Found::Endpoint {
+            target: &route.target,
+            params: route.params.iter().cloned().zip(values).collect(),
+        }
+    }
+
+    /// The methods of a path, in no order; empty if there is no such path.
+    pub fn methods(&self, path: &Path) -> Vec<Method> {
+        self.router
+            .at(&path.decoded)
+            .map(|matched| {
+                matched
+                    .value
+                    .iter()
+                    .map(|route| route.method.clone())
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+}
+
+impl<T> Default for Routes<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn template_error(template: &str, reason: &dyn std::fmt::Display) -> RouteError {
+    RouteError::Template {
+        path: template.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The template with its parameters renamed by position, so that `/a/{x}` and `/a/{y}` are one, and
+/// the names in order.
+fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
+    let refused = |reason: &str| template_error(template, &reason);
+    let rest = template
+        .strip_prefix('/')
+        .ok_or_else(|| refused("it must start with a slash"))?;
+    let (mut normal, mut params) = (String::new(), Vec::new());
+    let segments: Vec<&str> = rest.split('/').collect();
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        normal.push('/');
+        if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+            let (name, star) = name
+                .strip_prefix('*')
+                .map_or((name, ""), |name| (name, "*"));
+            if !star.is_empty() && !last {
+                return Err(refused("`{*name}` is allowed in the last segment only"));
+            }
+            let plain =
+                name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
+            if !plain || params.iter().any(|other| other == name) {
+                return Err(refused(
+                    "a parameter is `{name}` of letters, digits and `_`, each name once",
+                ));
+            }
+            normal.push_str(&format!("{{{star}p{index}}}"));
+            params.push(name.to_owned());
+        } else {
+            if segment.is_empty() && !last {
+                return Err(refused("it holds an empty segment"));
+            }
+            let literal =
+                Path::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
+            if segment.contains(['{', '}', '%', '?', '#']) || literal.decoded[1..] != **segment {
+                return Err(refused(
+                    "a literal segment holds no braces, `%`, `?` or `#`",
+                ));
+            }
+            normal.push_str(segment);
+        }
+    }
+    Ok((normal, params))
+}
+
+#[cfg(test)]
+mod tests;
