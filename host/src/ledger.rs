@@ -180,11 +180,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
-    /// The money moved.
+    /// The money moved. `keep` says whether the answer stays for another fetch.
     fn settled<'a>(
         &'a self,
         id: &'a PaymentId,
         settlement: SettlementResponse,
+        keep: bool,
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
@@ -197,8 +198,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
-    /// Settlements whose end is unknown, oldest first.
-    fn pending(&self) -> Answer<'_, Vec<Pending>>;
+    /// Settlements whose end is unknown and that were sent before this time, oldest first.
+    fn pending(&self, before: UnixTime) -> Answer<'_, Vec<Pending>>;
 
     /// Forgets kept answers older than `answers_before`, and refused rows that the chain would refuse by itself.
     fn prune(&self, now: UnixTime, answers_before: UnixTime) -> Answer<'_, u64>;

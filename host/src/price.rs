@@ -3,11 +3,15 @@
 //! `Amount` counts, `Asset` names the token, `Price` says how much of it goes to whom, `Offer` is
 //! the non-empty list of prices that one payment may choose from. No I/O.
 
+mod challenge;
+
 use std::sync::Arc;
 
 use alloy::primitives::U256;
 
 use crate::x402::{Network, v1, v2};
+
+pub use challenge::{Challenge, Resource, TooLarge};
 
 /// An amount of one asset in its smallest unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -205,6 +205,7 @@ impl Ledger for Embedded {
         &'a self,
         id: &'a PaymentId,
         settlement: SettlementResponse,
+        keep: bool,
         at: UnixTime,
     ) -> Answer<'a, ()> {
         let (key, id) = (key(id), id.short());
@@ -213,10 +214,11 @@ impl Ledger for Embedded {
                 .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             let changed = connection
                 .prepare_cached(
-                    "UPDATE payment SET state = 'settled', settlement = ?2, tx = ?3, updated_at = ?4
+                    "UPDATE payment SET state = 'settled', settlement = ?2, tx = ?3, updated_at = ?4,
+                        answer_head = iif(?5, answer_head, NULL), answer_body = iif(?5, answer_body, NULL)
                      WHERE key = ?1 AND state = 'settling'",
                 )?
-                .execute(params![key, json, settlement.transaction, integer(at.0)])?;
+                .execute(params![key, json, settlement.transaction, integer(at.0), keep])?;
             one(changed, id, "settled")
         })
     }
@@ -240,13 +242,13 @@ impl Ledger for Embedded {
         })
     }
 
-    fn pending(&self) -> Answer<'_, Vec<Pending>> {
-        self.run(|connection| {
+    fn pending(&self, before: UnixTime) -> Answer<'_, Vec<Pending>> {
+        self.run(move |connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT network, asset, payer, nonce, settle, answer_head IS NOT NULL FROM payment
-                 WHERE state = 'settling' ORDER BY created_at",
+                 WHERE state = 'settling' AND updated_at < ?1 ORDER BY created_at",
             )?;
-            let found = rows.query_map([], |row| {
+            let found = rows.query_map(params![integer(before.0)], |row| {
                 Ok((
                     row.get::<_, String>(0)?,
                     row.get(1)?,

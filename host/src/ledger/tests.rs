@@ -105,7 +105,7 @@ async fn a_settled_payment_gives_its_answer_back() {
         Ok(Claimed::Settling { transaction: None })
     );
     assert_eq!(
-        ledger.settled(&id, settlement(), UnixTime(1_002)).await,
+        ledger.settled(&id, settlement(), true, UnixTime(1_002)).await,
         Ok(())
     );
     let expected = Claimed::Settled {
@@ -125,7 +125,7 @@ async fn a_settled_payment_gives_its_answer_back() {
 async fn steps_out_of_order_are_refused() {
     let (_dir, ledger) = ledger();
     let id = claim("n", 1).id;
-    let early = ledger.settled(&id, settlement(), UnixTime(1)).await;
+    let early = ledger.settled(&id, settlement(), true, UnixTime(1)).await;
     assert!(
         matches!(
             early,
@@ -175,7 +175,7 @@ async fn a_restart_releases_what_was_not_sent_and_remembers_what_was() {
         request: "{\"a\":1}".to_owned(),
         answer_kept: true,
     };
-    assert_eq!(ledger.pending().await, Ok(vec![pending]));
+    assert_eq!(ledger.pending(UnixTime(9_999)).await, Ok(vec![pending]));
     assert_eq!(
         ledger.claim(claim("settling", 1)).await,
         Ok(Claimed::Settling { transaction: None })

@@ -1,0 +1,111 @@
+//! The story of a paid request, as typed states: Accepted, Verified, Reserved, Executed, Settled.
+//!
+//! Nothing remote happens before everything local has passed, the claim is durable before a guest
+//! runs, and no answer leaves before it is settled. Each state owns what is true then and is made
+//! in one place only: private fields, no `Clone`, no `Deserialize`. From the claim on the work runs
+//! in a task of its own that a client cannot stop by hanging up.
+
+mod accepted;
+mod body;
+mod executed;
+mod problem;
+mod recovery;
+mod till;
+mod verified;
+
+use std::sync::Arc;
+
+use http::Request;
+
+use crate::plugin::{Plugin, RequestBody};
+use crate::price::{Challenge, Offer, Resource};
+use crate::x402::header;
+
+pub use accepted::Accepted;
+pub use executed::{Answer, Executed, Finished, Settled};
+pub use problem::{Charged, Problem};
+pub use recovery::recover;
+pub use till::{Tender, Till, TillConfig};
+pub use verified::{Reserved, Verified};
+
+/// What a request asks to buy: one endpoint of one generation.
+#[derive(Clone, Debug)]
+pub struct Sale {
+    /// The plugin that will answer.
+    pub plugin: Arc<Plugin>,
+    /// `GET /api/gitignore`: the method and the template.
+    pub endpoint: String,
+    /// The template alone.
+    pub route: String,
+    /// Its parameters in this request.
+    pub params: Vec<(String, String)>,
+    /// What it costs, or costs at most if `quoted`.
+    pub offer: Offer,
+    /// Whether the plugin says the price of each request.
+    pub quoted: bool,
+    /// What a challenge says is sold.
+    pub resource: Resource,
+    /// The challenge for a request without a payment, if it can be encoded ahead.
+    pub challenge: Option<Challenge>,
+    /// The catalogue's generation.
+    pub generation: u64,
+    /// Largest request body, in bytes.
+    pub request_limit: u64,
+}
+
+/// Serves one request to a paid endpoint, from its first header to the settled answer.
+///
+/// `Ok` is either a settled answer or one that the guest failed on purpose (status 400 and above),
+/// which costs nothing.
+pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
+    let payment = match header::payment(
+        request.headers().get_all(header::PAYMENT_SIGNATURE).iter().map(http::HeaderValue::as_bytes),
+        request.headers().get_all(header::X_PAYMENT).iter().map(http::HeaderValue::as_bytes),
+    ) {
+        Ok(payment) => payment,
+        Err(error) => return Err(Problem::Malformed { challenge: challenge(&sale, error.reason().as_str()), error }),
+    };
+    let quotable = body::Quotable::of(&sale, &request, payment.is_some());
+    let (request, offer) = body::price(&sale, request, quotable).await?;
+    let Some(payment) = payment else {
+        return Err(Problem::PaymentRequired(required(&sale, &offer, "Payment required")));
+    };
+    let now = till.now();
+    let accepted = Accepted::of(till, &offer, payment)
+        .map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
+    let verified =
+        accepted.verify(now).map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
+    let request = body::whole(request, sale.request_limit).await?;
+    let work = {
+        let till = Arc::clone(till);
+        async move {
+            let reserved = verified.reserve(&till, &sale, &offer, &request).await?;
+            let executed = match reserved {
+                verified::Claim::Won(reserved) => reserved.execute(&till, &sale, &offer, request).await?,
+                verified::Claim::Settled(settled) => return Ok(Finished::Settled(settled)),
+            };
+            match executed {
+                executed::Execution::Done(executed) => {
+                    executed.settle(&till, &sale, &offer).await.map(Finished::Settled)
+                }
+                executed::Execution::Declined(answer) => Ok(Finished::Declined(answer)),
+            }
+        }
+    };
+    till.finish(work).await
+}
+
+/// The challenge for this offer, with the reason for it.
+fn required(sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
+    match &sale.challenge {
+        Some(ready) if reason == "Payment required" && *offer == sale.offer => ready.clone(),
+        // An offer that fitted at load fits with another price of the same assets, too: the amount's
+        // digits are bounded by the declared maximum. The fallback says the declared price.
+        _ => Challenge::new(offer, &sale.resource, reason)
+            .unwrap_or_else(|_| sale.challenge.clone().unwrap_or_else(Challenge::empty)),
+    }
+}
+
+fn challenge(sale: &Sale, reason: &str) -> Challenge {
+    required(sale, &sale.offer, reason)
+}

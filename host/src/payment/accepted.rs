@@ -1,0 +1,125 @@
+//! Accepted: what the client sent equals one of our own prices. Nothing is proven yet.
+
+use alloy::primitives::Address;
+
+use super::{Problem, Tender, Till, Verified};
+use crate::price::{Challenge, Offer, Price};
+use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
+use crate::x402::header::PaymentPayload;
+use crate::x402::{Network, Reason, UnixTime, Version};
+
+/// A payload whose `accepted` equals one of our requirements of this generation.
+#[derive(Debug)]
+#[must_use]
+pub struct Accepted {
+    pub(super) tender: Tender,
+    pub(super) price: Price,
+    pub(super) payment: PaymentPayload,
+    pub(super) exact: ExactPayload,
+}
+
+/// Why a payment does not buy this, before a challenge is attached.
+#[derive(Debug)]
+pub(super) struct NotAccepted {
+    reason: String,
+    message: Option<String>,
+}
+
+impl NotAccepted {
+    pub(super) fn because(reason: Reason, message: &str) -> Self {
+        Self { reason: reason.as_str().to_owned(), message: Some(message.to_owned()) }
+    }
+
+    pub(super) fn with(self, challenge: impl FnOnce(&str) -> Challenge) -> Problem {
+        let challenge = challenge(&self.reason);
+        Problem::Invalid { reason: self.reason, message: self.message, challenge }
+    }
+}
+
+impl Accepted {
+    /// Finds the price that the client chose. Version 2 echoes the whole requirement; version 1 only
+    /// scheme and network, and everything else is compared inside the authorisation.
+    pub(super) fn of(till: &Till, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
+        let (price, payload) = match &payment {
+            PaymentPayload::V2(v2) => {
+                let price = offer.prices().iter().find(|price| v2.accepts(&price.requirements()));
+                (price, &v2.payload)
+            }
+            PaymentPayload::V1(v1) => {
+                let network = Network::parse_v1(&v1.network).ok();
+                let price = offer
+                    .prices()
+                    .iter()
+                    .find(|price| v1.scheme == "exact" && network.as_ref() == Some(&price.asset.network));
+                (price, &v1.payload)
+            }
+        };
+        let no_match = || NotAccepted {
+            reason: "No matching payment requirements".to_owned(),
+            message: Some(
+                "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
+            ),
+        };
+        let price = price.ok_or_else(no_match)?.clone();
+        let tender = till.tender(&price).ok_or_else(no_match)?.clone();
+        let exact = ExactPayload::parse(payload).map_err(|reason| {
+            NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
+        })?;
+        Ok(Self { tender, price, payment, exact })
+    }
+
+    /// Recipient, amount, window and signature: everything that needs no chain.
+    pub(super) fn verify(self, now: UnixTime) -> Result<Verified, NotAccepted> {
+        let pay_to: Address = self.price.pay_to.parse().map_err(|_| {
+            NotAccepted::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
+        })?;
+        let terms = Terms {
+            pay_to,
+            amount: self.price.amount.0,
+            max_timeout_seconds: self.price.max_timeout_seconds,
+            skew_seconds: SKEW_SECONDS,
+        };
+        self.exact
+            .authorization
+            .check(&terms, self.version(), now)
+            .map_err(|reason| NotAccepted::because(reason, advice(reason)))?;
+        let digest = self.tender.domain.digest(&self.exact.authorization);
+        match exact::signed_by(digest, &self.exact) {
+            SignedBy::Payer => {}
+            SignedBy::PerhapsContract if self.tender.contract_payers => {}
+            SignedBy::PerhapsContract => {
+                return Err(NotAccepted::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)));
+            }
+        }
+        Ok(Verified::new(self))
+    }
+
+    pub(super) fn version(&self) -> Version {
+        match self.payment {
+            PaymentPayload::V1(_) => Version::V1,
+            PaymentPayload::V2(_) => Version::V2,
+        }
+    }
+}
+
+/// How far a client's clock may be from ours: NTP keeps clocks within a second, phones within a few.
+const SKEW_SECONDS: u64 = 30;
+
+/// What the payer can do about it.
+pub(super) fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::RecipientMismatch => "authorization.to must be payTo",
+        Reason::ValidBefore => {
+            "authorization.validBefore must leave time to settle and stay within maxTimeoutSeconds: sign a new one, and check the clock"
+        }
+        Reason::ValidAfter => "authorization.validAfter is in the future: check the clock",
+        Reason::ValueMismatch | Reason::Value => "authorization.value must equal the amount exactly",
+        Reason::InvalidSignature => {
+            "the signature is not that of authorization.from over this authorization: check chain id, asset, name and version of the EIP-712 domain"
+        }
+        Reason::NonceAlreadyUsed => "the authorization was used or cancelled: sign a new one",
+        Reason::InsufficientBalance => "the payer's balance is too low",
+        Reason::FactoryNotAllowed => "deploy the smart wallet before paying with it",
+        _ => "the payment would not settle: sign a new one for the offer in this answer",
+    }
+}

@@ -1,0 +1,86 @@
+//! The request's body, and the price that may depend on it.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+
+use super::{Problem, Sale};
+use crate::plugin::{QuoteRequest, RequestBody};
+use crate::price::{Amount, Decimal, Offer, Price};
+
+/// Without a payment, a body larger than this is not read: the 402 comes first.
+const FREE_READ: u64 = 256 * 1024;
+
+/// Whether the plugin is asked about this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quotable {
+    /// Ask, reading at most this many bytes of body.
+    Ask(u64),
+    /// Do not: the plugin cannot be asked, or this is a probe, or the body is too large to read for nothing.
+    Skip,
+}
+
+impl Quotable {
+    pub(super) fn of(sale: &Sale, request: &Request<RequestBody>, paying: bool) -> Self {
+        use http_body::Body as _;
+        let size = request.body().size_hint();
+        let empty = request.body().is_end_stream() || size.exact() == Some(0);
+        let probe = empty && request.uri().query().is_none();
+        match (sale.plugin.quotes(), paying) {
+            (false, _) => Self::Skip,
+            (true, true) => Self::Ask(sale.request_limit),
+            (true, false) if probe || size.lower() > FREE_READ => Self::Skip,
+            (true, false) => Self::Ask(FREE_READ.min(sale.request_limit)),
+        }
+    }
+}
+
+/// The offer for this very request: the declared one, or what the plugin quotes.
+pub(super) async fn price(
+    sale: &Sale,
+    request: Request<RequestBody>,
+    quotable: Quotable,
+) -> Result<(Request<RequestBody>, Offer), Problem> {
+    let Quotable::Ask(limit) = quotable else { return Ok((request, sale.offer.clone())) };
+    let request = whole(request, limit).await?;
+    let question = QuoteRequest {
+        method: request.method().clone(),
+        route: sale.route.clone(),
+        params: sale.params.clone(),
+        query: request.uri().query().map(ToOwned::to_owned),
+        headers: request.headers().clone(),
+        body: request.body().clone(),
+    };
+    let quoted = sale.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
+    let offer = at(sale, &quoted).map_err(Problem::Misbehaved)?;
+    Ok((request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()), offer))
+}
+
+/// The declared offer at the quoted amount.
+fn at(sale: &Sale, quoted: &str) -> Result<Offer, String> {
+    let decimal = Decimal::parse(quoted).map_err(|error| format!("its quote is not an amount: {error}"))?;
+    let mut prices = Vec::with_capacity(sale.offer.prices().len());
+    for declared in sale.offer.prices() {
+        if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != declared.asset.symbol) {
+            continue;
+        }
+        let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;
+        let allowed = if sale.quoted { amount <= declared.amount } else { amount == declared.amount };
+        if !allowed {
+            return Err(format!("it quoted {quoted}, which its declared price does not allow"));
+        }
+        prices.push(Price { amount, ..declared.clone() });
+    }
+    Offer::new(prices).ok_or_else(|| format!("it quoted {quoted}, in an asset that is not taken"))
+}
+
+/// Reads the whole body, at most `limit` bytes of it.
+pub(super) async fn whole(request: Request<RequestBody>, limit: u64) -> Result<Request<Bytes>, Problem> {
+    let (head, body) = request.into_parts();
+    let size = usize::try_from(limit).unwrap_or(usize::MAX);
+    match Limited::new(body, size).collect().await {
+        Ok(collected) => Ok(Request::from_parts(head, collected.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge { limit }),
+        Err(_) => Err(Problem::BodyBroken),
+    }
+}

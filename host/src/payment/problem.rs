@@ -1,0 +1,74 @@
+//! Why a paid request was not served. `respond` decides how each looks; this says what it means for money.
+
+use crate::plugin::{Fault, Refusal};
+use crate::price::Challenge;
+use crate::x402::SettlementResponse;
+use crate::x402::header::HeaderError;
+
+/// Everything that can keep a paid request from being served.
+#[derive(Debug)]
+pub enum Problem {
+    /// There is no payment: nobody's fault.
+    PaymentRequired(Challenge),
+    /// The payment header cannot be read.
+    Malformed { error: HeaderError, challenge: Challenge },
+    /// The payment can be read, and does not buy this.
+    Invalid { reason: String, message: Option<String>, challenge: Challenge },
+    /// The plugin refused the request before payment.
+    Refused(Refusal),
+    /// The body is larger than the endpoint takes.
+    BodyTooLarge { limit: u64 },
+    /// The client stopped sending the body.
+    BodyBroken,
+    /// The same payment is at work for the same request.
+    InFlight { payment_id: String },
+    /// The same payment was used for another request.
+    OtherRequest { payment_id: String },
+    /// The payment was settled for this request, and its answer is no longer kept.
+    AnswerGone { payment_id: String, settlement: SettlementResponse },
+    /// The plugin failed; nothing was charged and the claim is released.
+    Plugin(Fault),
+    /// The plugin asked for money itself, or quoted a price outside its declaration.
+    Misbehaved(String),
+    /// Nobody could verify the payment; the claim is released.
+    CannotVerify(String),
+    /// The ledger cannot be written.
+    Ledger(String),
+    /// The settlement was refused: nothing moved.
+    NotSettled { reason: String, message: Option<String>, transaction: String, network: String, payer: String, v1: bool },
+    /// The settlement's end is unknown: it may have moved.
+    Unknown { payment_id: String },
+    /// The work ended without an answer: a bug of ours.
+    Lost { payment_id: String },
+}
+
+/// Whether the client's money moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charged {
+    No,
+    Yes,
+    Unknown,
+}
+
+impl Problem {
+    /// Whether the client's money moved by this request.
+    pub fn charged(&self) -> Charged {
+        match self {
+            Self::PaymentRequired(_)
+            | Self::Malformed { .. }
+            | Self::Invalid { .. }
+            | Self::Refused(_)
+            | Self::BodyTooLarge { .. }
+            | Self::BodyBroken
+            | Self::InFlight { .. }
+            | Self::OtherRequest { .. }
+            | Self::Plugin(_)
+            | Self::Misbehaved(_)
+            | Self::CannotVerify(_)
+            | Self::Ledger(_)
+            | Self::NotSettled { .. } => Charged::No,
+            Self::AnswerGone { .. } => Charged::Yes,
+            Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Settlements whose end is unknown: asked again with the same payment until somebody knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Till;
+use crate::facilitator::Settlement;
+use crate::x402::facilitator::PaymentRequest;
+
+/// How often unfinished settlements are looked at.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// Runs for ever: finishes what is settling, forgets answers that were kept long enough.
+///
+/// Asking again is safe: an authorisation moves money once, whoever submits it and however often.
+/// A row that another task is settling right now is met, too; the first answer to be written wins,
+/// and both say the same.
+pub async fn recover(till: Arc<Till>) {
+    let mut tick = tokio::time::interval(EVERY);
+    loop {
+        tick.tick().await;
+        let now = till.now();
+        let before = crate::x402::UnixTime(now.0.saturating_sub(till.config.keep_answers.as_secs()));
+        if let Err(error) = till.ledger.prune(now, before).await {
+            tracing::error!(%error, "the ledger could not be pruned");
+        }
+        let pending = match till.ledger.pending(crate::x402::UnixTime(now.0.saturating_sub(SETTLING_GRACE))).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::error!(%error, "unfinished settlements could not be read");
+                continue;
+            }
+        };
+        for entry in pending {
+            let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
+                tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
+                continue;
+            };
+            let tender = till.tenders.iter().find(|tender| {
+                tender.asset.network == entry.id.network && tender.asset.address.eq_ignore_ascii_case(&entry.id.asset)
+            });
+            let Some(tender) = tender else {
+                tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");
+                continue;
+            };
+            let written = match tender.facilitator.settle(&request).await {
+                Settlement::Settled(settlement) => {
+                    tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
+                    till.ledger.settled(&entry.id, settlement, true, till.now()).await
+                }
+                Settlement::Refused { reason, transaction, .. } => {
+                    tracing::info!(payment = %entry.id, %reason, "not settled after all");
+                    let sent = (!transaction.is_empty()).then_some(transaction);
+                    till.ledger.refused(&entry.id, reason, sent, till.now()).await
+                }
+                Settlement::Unknown { .. } => Ok(()),
+            };
+            if let Err(error) = written {
+                tracing::warn!(payment = %entry.id, %error, "a recovered settlement could not be written");
+            }
+        }
+    }
+}
+
+/// A settlement younger than this is still in the hands of the request that sent it, in seconds.
+const SETTLING_GRACE: u64 = 90;

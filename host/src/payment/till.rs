@@ -1,0 +1,93 @@
+//! What every payment needs: the assets taken, who settles them, the ledger, a clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use tokio_util::task::TaskTracker;
+
+use super::{Finished, Problem};
+use crate::facilitator::Facilitator;
+use crate::ledger::Ledger;
+use crate::price::Price;
+use crate::x402::UnixTime;
+use crate::x402::exact::Domain;
+
+/// One asset that is taken, and who moves it.
+#[derive(Clone, Debug)]
+pub struct Tender {
+    /// CAIP-2 and contract, as in [`crate::price::Asset`].
+    pub asset: Arc<crate::price::Asset>,
+    /// The contract's address.
+    pub contract: Address,
+    /// The token's EIP-712 domain.
+    pub domain: Domain,
+    /// Verifies and settles payments in this asset.
+    pub facilitator: Arc<dyn Facilitator>,
+    /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a
+    /// signature that is not the payer's own is refused without asking anybody.
+    pub contract_payers: bool,
+}
+
+/// Settings of a [`Till`].
+#[derive(Clone, Debug)]
+pub struct TillConfig {
+    /// How far clients' clocks may be ahead, in seconds.
+    pub skew_seconds: u64,
+    /// Answers up to this size are kept for a client that lost its connection, in bytes.
+    pub keep_answer_bytes: usize,
+    /// For so long.
+    pub keep_answers: Duration,
+    /// Reads the clock.
+    pub clock: fn() -> UnixTime,
+}
+
+/// Takes payments.
+#[derive(Debug)]
+pub struct Till {
+    pub(super) tenders: Vec<Tender>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) config: TillConfig,
+    work: TaskTracker,
+}
+
+impl Till {
+    /// A till for these assets.
+    pub fn new(tenders: Vec<Tender>, ledger: Arc<dyn Ledger>, config: TillConfig) -> Arc<Self> {
+        Arc::new(Self { tenders, ledger, config, work: TaskTracker::new() })
+    }
+
+    pub(super) fn now(&self) -> UnixTime {
+        (self.config.clock)()
+    }
+
+    /// The tender of a price. Offers are made of tenders, so it is there.
+    pub(super) fn tender(&self, price: &Price) -> Option<&Tender> {
+        self.tenders.iter().find(|tender| tender.asset == price.asset)
+    }
+
+    /// Runs the work to its end even if the caller goes away; shutdown waits for it.
+    pub(super) async fn finish(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<Finished, Problem>> + Send + 'static,
+    ) -> Result<Finished, Problem> {
+        match self.work.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a payment's task ended without an answer");
+                Err(Problem::Lost { payment_id: String::new() })
+            }
+        }
+    }
+
+    /// Waits until every payment at work is finished. New ones may still be begun: close the door first.
+    pub async fn drain(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    /// How many payments are at work.
+    pub fn at_work(&self) -> usize {
+        self.work.len()
+    }
+}

@@ -1,0 +1,79 @@
+//! The 402 of one endpoint: version 2 in the header and version 1 in the body of the same response.
+
+use bytes::Bytes;
+
+use super::Offer;
+use crate::x402::{X402Version, header, v1, v2};
+
+/// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
+const MAX_HEADER: usize = 4096;
+
+/// What is sold, as a challenge says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Absolute URL.
+    pub url: String,
+    /// Plain text; left out of the header when it would not fit.
+    pub description: String,
+    /// Media type of the answer.
+    pub mime_type: String,
+}
+
+/// The two documents of a 402, encoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Value of `PAYMENT-REQUIRED`.
+    pub header: String,
+    /// The JSON body.
+    pub body: Bytes,
+}
+
+/// The challenge would not pass through proxies and clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the PAYMENT-REQUIRED header would have {0} bytes, more than {MAX_HEADER}: accept fewer assets or shorten the path")]
+pub struct TooLarge(usize);
+
+impl Challenge {
+    /// Encodes the offer. `error` says why the request was not served: `Payment required`, or a reason.
+    pub fn new(offer: &Offer, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
+        let mut required = v2::PaymentRequired {
+            x402_version: X402Version,
+            error: Some(error.to_owned()),
+            resource: v2::ResourceInfo {
+                url: resource.url.clone(),
+                description: Some(resource.description.clone()),
+                mime_type: Some(resource.mime_type.clone()),
+                ..v2::ResourceInfo::default()
+            },
+            accepts: offer.prices().iter().map(super::Price::requirements).collect(),
+            extensions: None,
+        };
+        let mut encoded = header::encode(&required);
+        if encoded.len() > MAX_HEADER {
+            required.resource.description = None;
+            encoded = header::encode(&required);
+        }
+        if encoded.len() > MAX_HEADER {
+            return Err(TooLarge(encoded.len()));
+        }
+        let legacy = v1::PaymentRequired {
+            x402_version: X402Version,
+            error: error.to_owned(),
+            accepts: offer
+                .prices()
+                .iter()
+                .filter_map(|price| price.requirements_v1(&resource.url, &resource.description, &resource.mime_type))
+                .collect(),
+        };
+        let body = serde_json::to_vec(&legacy).unwrap_or_default();
+        Ok(Self { header: encoded, body: body.into() })
+    }
+}
+
+impl Challenge {
+    /// A challenge that offers nothing: what is left when even the shortest offer does not fit. No
+    /// endpoint is loaded with one.
+    pub(crate) fn empty() -> Self {
+        Self { header: String::new(), body: Bytes::from_static(b"{}") }
+    }
+}
