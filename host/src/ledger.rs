@@ -96,10 +96,7 @@ pub enum Claimed {
     /// The same payment was claimed for another request, or under another signature.
     OtherRequest,
     /// It paid for this request already; the answer, if it is still kept.
-    Settled {
-        settlement: SettlementResponse,
-        answer: Option<KeptAnswer>,
-    },
+    Settled { settlement: SettlementResponse, answer: Option<KeptAnswer> },
     /// Its settlement was sent, and its end is not known yet.
     Settling { transaction: Option<String> },
     /// Its settlement was refused.

@@ -13,3 +13,5 @@ pub mod route;
 pub mod plugin;
 
 pub mod ledger;
+
+pub mod payment;

@@ -71,10 +71,9 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
         return Err(Problem::PaymentRequired(required(&sale, &offer, "Payment required")));
     };
     let now = till.now();
-    let accepted = Accepted::of(till, &offer, payment)
+    let accepted = Accepted::of(till, &sale, &offer, payment)
         .map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
-    let verified =
-        accepted.verify(now).map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
+    let verified = accepted.verify(now).map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
     let request = body::whole(request, sale.request_limit).await?;
     let work = {
         let till = Arc::clone(till);

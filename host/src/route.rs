@@ -28,10 +28,7 @@ struct Route<T> {
 #[derive(Debug)]
 pub enum Found<'r, T> {
     /// This endpoint, with the values of its template's parameters, decoded.
-    Endpoint {
-        target: &'r T,
-        params: Vec<(String, String)>,
-    },
+    Endpoint { target: &'r T, params: Vec<(String, String)> },
     /// The path exists, with these methods.
     OtherMethods(Vec<Method>),
     /// Nothing is here.
@@ -82,10 +79,7 @@ impl Path {
             return Err(PathError::TooLong);
         }
         let rest = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
-        let (mut decoded, mut encoded) = (
-            String::with_capacity(raw.len()),
-            String::with_capacity(raw.len()),
-        );
+        let (mut decoded, mut encoded) = (String::with_capacity(raw.len()), String::with_capacity(raw.len()));
         let count = rest.split('/').count();
         for (index, segment) in rest.split('/').enumerate() {
             // Only the last segment may be empty: `/` itself, or a trailing slash, which is a path of its own.
@@ -96,10 +90,7 @@ impl Path {
             if segment == "." || segment == ".." {
                 return Err(PathError::DotSegment);
             }
-            if segment
-                .chars()
-                .any(|c| c == '/' || c == '\\' || c.is_control())
-            {
+            if segment.chars().any(|c| c == '/' || c == '\\' || c.is_control()) {
                 return Err(PathError::Forbidden);
             }
             decoded.push('/');
@@ -124,10 +115,7 @@ fn decode(segment: &str) -> Result<String, PathError> {
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
-            let digit = |b: Option<u8>| {
-                b.and_then(|b| char::from(b).to_digit(16))
-                    .ok_or(PathError::BadEncoding)
-            };
+            let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).ok_or(PathError::BadEncoding);
             let (high, low) = (digit(rest.next())?, digit(rest.next())?);
             bytes.push(u8::try_from(high * 16 + low).map_err(|_| PathError::BadEncoding)?);
         } else {
@@ -152,41 +140,26 @@ fn encode(segment: &str, out: &mut String) {
 impl<T> Routes<T> {
     /// An empty table: everything is not found.
     pub fn new() -> Self {
-        Self {
-            router: matchit::Router::new(),
-            templates: Vec::new(),
-        }
+        Self { router: matchit::Router::new(), templates: Vec::new() }
     }
 
     /// Adds an endpoint. On an error the table is as before.
     pub fn insert(&mut self, method: Method, template: &str, target: T) -> Result<(), RouteError> {
         let (normal, params) = normalise(template)?;
-        let route = Route {
-            method,
-            params,
-            target,
-        };
+        let route = Route { method, params, target };
         if self.templates.contains(&normal) {
             let at = self.router.at_mut(&normal).map(|matched| matched.value);
             let routes = at.map_err(|error| template_error(template, &error))?;
             if routes.iter().any(|other| other.method == route.method) {
-                return Err(RouteError::Taken {
-                    method: route.method,
-                    path: template.to_owned(),
-                });
+                return Err(RouteError::Taken { method: route.method, path: template.to_owned() });
             }
             routes.push(route);
             return Ok(());
         }
-        self.router
-            .insert(normal.clone(), vec![route])
-            .map_err(|error| match error {
-                matchit::InsertError::Conflict { with } => RouteError::Conflict {
-                    path: template.to_owned(),
-                    other: with,
-                },
-                other => template_error(template, &other),
-            })?;
+        self.router.insert(normal.clone(), vec![route]).map_err(|error| match error {
+            matchit::InsertError::Conflict { with } => RouteError::Conflict { path: template.to_owned(), other: with },
+            other => template_error(template, &other),
+        })?;
         self.templates.push(normal);
         Ok(())
     }
@@ -197,32 +170,17 @@ impl<T> Routes<T> {
             return Found::Nothing;
         };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            return Found::OtherMethods(
-                matched
-                    .value
-                    .iter()
-                    .map(|route| route.method.clone())
-                    .collect(),
-            );
+            return Found::OtherMethods(matched.value.iter().map(|route| route.method.clone()).collect());
         };
         let values = matched.params.iter().map(|(_, value)| value.to_owned());
-        Found::Endpoint {
-            target: &route.target,
-            params: route.params.iter().cloned().zip(values).collect(),
-        }
+        Found::Endpoint { target: &route.target, params: route.params.iter().cloned().zip(values).collect() }
     }
 
     /// The methods of a path, in no order; empty if there is no such path.
     pub fn methods(&self, path: &Path) -> Vec<Method> {
         self.router
             .at(&path.decoded)
-            .map(|matched| {
-                matched
-                    .value
-                    .iter()
-                    .map(|route| route.method.clone())
-                    .collect()
-            })
+            .map(|matched| matched.value.iter().map(|route| route.method.clone()).collect())
             .unwrap_or_default()
     }
 }
@@ -234,37 +192,27 @@ impl<T> Default for Routes<T> {
 }
 
 fn template_error(template: &str, reason: &dyn std::fmt::Display) -> RouteError {
-    RouteError::Template {
-        path: template.to_owned(),
-        reason: reason.to_string(),
-    }
+    RouteError::Template { path: template.to_owned(), reason: reason.to_string() }
 }
 
 /// The template with its parameters renamed by position, so that `/a/{x}` and `/a/{y}` are one, and
 /// the names in order.
 fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
     let refused = |reason: &str| template_error(template, &reason);
-    let rest = template
-        .strip_prefix('/')
-        .ok_or_else(|| refused("it must start with a slash"))?;
+    let rest = template.strip_prefix('/').ok_or_else(|| refused("it must start with a slash"))?;
     let (mut normal, mut params) = (String::new(), Vec::new());
     let segments: Vec<&str> = rest.split('/').collect();
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
         normal.push('/');
         if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
-            let (name, star) = name
-                .strip_prefix('*')
-                .map_or((name, ""), |name| (name, "*"));
+            let (name, star) = name.strip_prefix('*').map_or((name, ""), |name| (name, "*"));
             if !star.is_empty() && !last {
                 return Err(refused("`{*name}` is allowed in the last segment only"));
             }
-            let plain =
-                name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
+            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
             if !plain || params.iter().any(|other| other == name) {
-                return Err(refused(
-                    "a parameter is `{name}` of letters, digits and `_`, each name once",
-                ));
+                return Err(refused("a parameter is `{name}` of letters, digits and `_`, each name once"));
             }
             normal.push_str(&format!("{{{star}p{index}}}"));
             params.push(name.to_owned());
@@ -272,12 +220,9 @@ fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
             if segment.is_empty() && !last {
                 return Err(refused("it holds an empty segment"));
             }
-            let literal =
-                Path::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
+            let literal = Path::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
             if segment.contains(['{', '}', '%', '?', '#']) || literal.decoded[1..] != **segment {
-                return Err(refused(
-                    "a literal segment holds no braces, `%`, `?` or `#`",
-                ));
+                return Err(refused("a literal segment holds no braces, `%`, `?` or `#`"));
             }
             normal.push_str(segment);
         }

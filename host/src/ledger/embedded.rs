@@ -10,8 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Claim, Claimed, Fingerprint, KeptAnswer, Ledger, LedgerError, Payment, PaymentId,
-    Pending, schema,
+    Answer, Claim, Claimed, Fingerprint, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, schema,
 };
 use crate::x402::{Network, SettlementResponse, UnixTime};
 
@@ -34,8 +33,8 @@ impl Embedded {
     /// are released: nothing was sent for them. Those left settling stay for recovery.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
-        let mut connection = Connection::open(path)
-            .map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
+        let mut connection =
+            Connection::open(path).map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
         schema::prepare(&mut connection)?;
         connection.execute("DELETE FROM payment WHERE state = 'reserved'", [])?;
         let (jobs, queue) = mpsc::channel::<Job>();
@@ -74,14 +73,8 @@ impl Embedded {
 /// Readers with other tools are not locked out. The lock ends with the process, however it ends.
 fn lock(path: &Path) -> Result<std::fs::File, LedgerError> {
     let beside = path.with_extension("lock");
-    let failed =
-        |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", beside.display()));
-    let file = std::fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&beside)
-        .map_err(failed)?;
+    let failed = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", beside.display()));
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(&beside).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Unavailable(format!(
@@ -109,20 +102,14 @@ fn savepoint<T>(
 /// The writer thread: ends when the last [`Embedded`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
-        let begun = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(LedgerError::from);
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(LedgerError::from);
         let mut replies = vec![first(connection)];
         while replies.len() < BATCH
             && let Ok(job) = queue.try_recv()
         {
             replies.push(job(connection));
         }
-        let committed = begun.and_then(|()| {
-            connection
-                .execute_batch("COMMIT")
-                .map_err(LedgerError::from)
-        });
+        let committed = begun.and_then(|()| connection.execute_batch("COMMIT").map_err(LedgerError::from));
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {
@@ -210,8 +197,8 @@ impl Ledger for Embedded {
     ) -> Answer<'a, ()> {
         let (key, id) = (key(id), id.short());
         self.run(move |connection| {
-            let json = serde_json::to_string(&settlement)
-                .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+            let json =
+                serde_json::to_string(&settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             let changed = connection
                 .prepare_cached(
                     "UPDATE payment SET state = 'settled', settlement = ?2, tx = ?3, updated_at = ?4,
@@ -261,19 +248,9 @@ impl Ledger for Embedded {
             let mut pending = Vec::new();
             for row in found {
                 let (network, asset, payer, nonce, request, answer_kept) = row?;
-                let network = Network::parse(&network)
-                    .map_err(|error| LedgerError::Schema(error.to_string()))?;
-                let id = PaymentId {
-                    network,
-                    asset,
-                    payer,
-                    nonce,
-                };
-                pending.push(Pending {
-                    id,
-                    request: request.unwrap_or_default(),
-                    answer_kept,
-                });
+                let network = Network::parse(&network).map_err(|error| LedgerError::Schema(error.to_string()))?;
+                let id = PaymentId { network, asset, payer, nonce };
+                pending.push(Pending { id, request: request.unwrap_or_default(), answer_kept });
             }
             Ok(pending)
         })
@@ -346,28 +323,14 @@ fn standing(connection: &Connection, key: &[u8], claim: &Claim) -> Result<Claime
     }
     Ok(match row.state.as_str() {
         "reserved" => Claimed::InFlight,
-        "settling" => Claimed::Settling {
-            transaction: row.transaction,
-        },
+        "settling" => Claimed::Settling { transaction: row.transaction },
         "settled" => Claimed::Settled {
-            settlement: row
-                .settlement
-                .as_deref()
-                .and_then(|json| serde_json::from_str(json).ok())
-                .ok_or_else(|| {
-                    LedgerError::Schema(format!(
-                        "payment {} is settled without a settlement",
-                        claim.id.short()
-                    ))
-                })?,
-            answer: row
-                .head
-                .as_deref()
-                .and_then(|head| kept(head, row.body.unwrap_or_default())),
+            settlement: row.settlement.as_deref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(
+                || LedgerError::Schema(format!("payment {} is settled without a settlement", claim.id.short())),
+            )?,
+            answer: row.head.as_deref().and_then(|head| kept(head, row.body.unwrap_or_default())),
         },
-        _ => Claimed::Refused {
-            reason: row.reason.unwrap_or_default(),
-        },
+        _ => Claimed::Refused { reason: row.reason.unwrap_or_default() },
     })
 }
 
@@ -394,11 +357,8 @@ fn key(id: &PaymentId) -> Vec<u8> {
 }
 
 fn head(answer: &KeptAnswer) -> String {
-    let headers: Vec<(&str, String)> = answer
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), hex::encode(value)))
-        .collect();
+    let headers: Vec<(&str, String)> =
+        answer.headers.iter().map(|(name, value)| (name.as_str(), hex::encode(value))).collect();
     serde_json::json!({ "status": answer.status, "headers": headers }).to_string()
 }
 
@@ -409,24 +369,13 @@ fn kept(head: &str, body: Vec<u8>) -> Option<KeptAnswer> {
         headers: Vec<(String, String)>,
     }
     let head: Head = serde_json::from_str(head).ok()?;
-    let headers = head
-        .headers
-        .into_iter()
-        .map(|(name, value)| Some((name, hex::decode(value).ok()?)))
-        .collect::<Option<_>>()?;
-    Some(KeptAnswer {
-        status: head.status,
-        headers,
-        body: body.into(),
-    })
+    let headers =
+        head.headers.into_iter().map(|(name, value)| Some((name, hex::decode(value).ok()?))).collect::<Option<_>>()?;
+    Some(KeptAnswer { status: head.status, headers, body: body.into() })
 }
 
 fn one(changed: usize, id: String, step: &'static str) -> Result<(), LedgerError> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(LedgerError::OutOfOrder { id, step })
-    }
+    if changed == 1 { Ok(()) } else { Err(LedgerError::OutOfOrder { id, step }) }
 }
 
 /// SQLite's integers are signed; a time or a count beyond that is as good as its end.

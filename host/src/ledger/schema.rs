@@ -41,15 +41,11 @@ CREATE INDEX payment_unfinished ON payment (state) WHERE state IN ('reserved', '
 
 /// Opens the file's schema, creating or upgrading it.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
-    let application: i64 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || tables != 0) {
-        return Err(LedgerError::Schema(
-            "the ledger file is another program's database: name another file".to_owned(),
-        ));
+        return Err(LedgerError::Schema("the ledger file is another program's database: name another file".to_owned()));
     }
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     if done > MIGRATIONS.len() {
@@ -66,11 +62,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(
-        None,
-        "user_version",
-        i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX),
-    )?;
+    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     transaction.commit()?;
     Ok(())
 }

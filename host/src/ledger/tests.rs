@@ -38,10 +38,7 @@ fn settlement() -> SettlementResponse {
 fn answer() -> KeptAnswer {
     KeptAnswer {
         status: 200,
-        headers: vec![
-            ("content-type".to_owned(), b"text/plain".to_vec()),
-            ("x-odd".to_owned(), vec![0xff]),
-        ],
+        headers: vec![("content-type".to_owned(), b"text/plain".to_vec()), ("x-odd".to_owned(), vec![0xff])],
         body: Bytes::from_static(b"hello"),
     }
 }
@@ -55,9 +52,7 @@ fn ledger() -> (tempfile::TempDir, Embedded) {
 #[tokio::test]
 async fn a_claim_is_won_once() {
     let (_dir, ledger) = ledger();
-    let attempts = (0..64)
-        .map(|_| ledger.claim(claim("n", 1)))
-        .collect::<Vec<_>>();
+    let attempts = (0..64).map(|_| ledger.claim(claim("n", 1))).collect::<Vec<_>>();
     let mut won = 0;
     for attempt in attempts {
         match attempt.await.expect("a working ledger") {
@@ -74,10 +69,7 @@ async fn a_payment_cannot_be_moved_to_another_request() {
     let (_dir, ledger) = ledger();
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
     assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest));
-    let forged = Claim {
-        payment: Fingerprint([9; 32]),
-        ..claim("n", 1)
-    };
+    let forged = Claim { payment: Fingerprint([9; 32]), ..claim("n", 1) };
     assert_eq!(ledger.claim(forged).await, Ok(Claimed::OtherRequest));
 }
 
@@ -94,30 +86,13 @@ async fn a_settled_payment_gives_its_answer_back() {
     let (_dir, ledger) = ledger();
     let id = claim("n", 1).id;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    assert_eq!(
-        ledger
-            .settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1_001))
-            .await,
-        Ok(())
-    );
-    assert_eq!(
-        ledger.claim(claim("n", 1)).await,
-        Ok(Claimed::Settling { transaction: None })
-    );
-    assert_eq!(
-        ledger.settled(&id, settlement(), true, UnixTime(1_002)).await,
-        Ok(())
-    );
-    let expected = Claimed::Settled {
-        settlement: settlement(),
-        answer: Some(answer()),
-    };
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1_001)).await, Ok(()));
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
+    assert_eq!(ledger.settled(&id, settlement(), true, UnixTime(1_002)).await, Ok(()));
+    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected));
     assert_eq!(ledger.prune(UnixTime(9_000), UnixTime(9_000)).await, Ok(1));
-    let forgotten = Claimed::Settled {
-        settlement: settlement(),
-        answer: None,
-    };
+    let forgotten = Claimed::Settled { settlement: settlement(), answer: None };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(forgotten));
 }
 
@@ -126,34 +101,11 @@ async fn steps_out_of_order_are_refused() {
     let (_dir, ledger) = ledger();
     let id = claim("n", 1).id;
     let early = ledger.settled(&id, settlement(), true, UnixTime(1)).await;
-    assert!(
-        matches!(
-            early,
-            Err(LedgerError::OutOfOrder {
-                step: "settled",
-                ..
-            })
-        ),
-        "{early:?}"
-    );
+    assert!(matches!(early, Err(LedgerError::OutOfOrder { step: "settled", .. })), "{early:?}");
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    assert_eq!(
-        ledger
-            .settling(&id, "{}".to_owned(), None, UnixTime(1))
-            .await,
-        Ok(())
-    );
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), None, UnixTime(1)).await, Ok(()));
     let late = ledger.release(&id).await;
-    assert!(
-        matches!(
-            late,
-            Err(LedgerError::OutOfOrder {
-                step: "released",
-                ..
-            })
-        ),
-        "{late:?}"
-    );
+    assert!(matches!(late, Err(LedgerError::OutOfOrder { step: "released", .. })), "{late:?}");
 }
 
 #[tokio::test]
@@ -170,16 +122,9 @@ async fn a_restart_releases_what_was_not_sent_and_remembers_what_was() {
     }
     let ledger = reopened(&path).await;
     assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won));
-    let pending = Pending {
-        id: claim("settling", 1).id,
-        request: "{\"a\":1}".to_owned(),
-        answer_kept: true,
-    };
+    let pending = Pending { id: claim("settling", 1).id, request: "{\"a\":1}".to_owned(), answer_kept: true };
     assert_eq!(ledger.pending(UnixTime(9_999)).await, Ok(vec![pending]));
-    assert_eq!(
-        ledger.claim(claim("settling", 1)).await,
-        Ok(Claimed::Settling { transaction: None })
-    );
+    assert_eq!(ledger.claim(claim("settling", 1)).await, Ok(Claimed::Settling { transaction: None }));
 }
 
 /// The writer thread of the dropped ledger closes the file a moment later.

@@ -2,9 +2,10 @@
 
 use alloy::primitives::Address;
 
-use super::{Problem, Tender, Till, Verified};
-use crate::price::{Challenge, Offer, Price};
+use super::{Problem, Sale, Tender, Till, Verified};
+use crate::price::{Challenge, Offer, Price, Resource};
 use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
+use crate::x402::facilitator::PaymentRequest;
 use crate::x402::header::PaymentPayload;
 use crate::x402::{Network, Reason, UnixTime, Version};
 
@@ -14,8 +15,9 @@ use crate::x402::{Network, Reason, UnixTime, Version};
 pub struct Accepted {
     pub(super) tender: Tender,
     pub(super) price: Price,
-    pub(super) payment: PaymentPayload,
     pub(super) exact: ExactPayload,
+    /// For the facilitator: what the client sent, and our own requirements.
+    pub(super) request: PaymentRequest,
 }
 
 /// Why a payment does not buy this, before a challenge is attached.
@@ -39,33 +41,32 @@ impl NotAccepted {
 impl Accepted {
     /// Finds the price that the client chose. Version 2 echoes the whole requirement; version 1 only
     /// scheme and network, and everything else is compared inside the authorisation.
-    pub(super) fn of(till: &Till, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
-        let (price, payload) = match &payment {
-            PaymentPayload::V2(v2) => {
-                let price = offer.prices().iter().find(|price| v2.accepts(&price.requirements()));
-                (price, &v2.payload)
+    pub(super) fn of(till: &Till, sale: &Sale, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
+        let (price, request) = match payment {
+            PaymentPayload::V2(payload) => {
+                let price = offer.prices().iter().find(|price| payload.accepts(&price.requirements()));
+                let price = price.ok_or_else(no_match)?;
+                (price, PaymentRequest::V2 { payload, requirements: price.requirements() })
             }
-            PaymentPayload::V1(v1) => {
-                let network = Network::parse_v1(&v1.network).ok();
-                let price = offer
-                    .prices()
-                    .iter()
-                    .find(|price| v1.scheme == "exact" && network.as_ref() == Some(&price.asset.network));
-                (price, &v1.payload)
+            PaymentPayload::V1(payload) => {
+                let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
+                let Resource { url, description, mime_type } = &sale.resource;
+                let matched = offer.prices().iter().filter(|price| price.asset.network == network).find_map(|price| {
+                    price.requirements_v1(url, description, mime_type).map(|requirements| (price, requirements))
+                });
+                let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
+                (price, PaymentRequest::V1 { payload, requirements })
             }
         };
-        let no_match = || NotAccepted {
-            reason: "No matching payment requirements".to_owned(),
-            message: Some(
-                "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
-            ),
+        let tender = till.tender(price).ok_or_else(no_match)?.clone();
+        let payload = match &request {
+            PaymentRequest::V1 { payload, .. } => &payload.payload,
+            PaymentRequest::V2 { payload, .. } => &payload.payload,
         };
-        let price = price.ok_or_else(no_match)?.clone();
-        let tender = till.tender(&price).ok_or_else(no_match)?.clone();
         let exact = ExactPayload::parse(payload).map_err(|reason| {
             NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
         })?;
-        Ok(Self { tender, price, payment, exact })
+        Ok(Self { tender, price: price.clone(), exact, request })
     }
 
     /// Recipient, amount, window and signature: everything that needs no chain.
@@ -81,8 +82,8 @@ impl Accepted {
         };
         self.exact
             .authorization
-            .check(&terms, self.version(), now)
-            .map_err(|reason| NotAccepted::because(reason, advice(reason)))?;
+            .check(&terms, now)
+            .map_err(|reason| NotAccepted::because(reason.in_version(self.version()), advice(reason)))?;
         let digest = self.tender.domain.digest(&self.exact.authorization);
         match exact::signed_by(digest, &self.exact) {
             SignedBy::Payer => {}
@@ -95,10 +96,16 @@ impl Accepted {
     }
 
     pub(super) fn version(&self) -> Version {
-        match self.payment {
-            PaymentPayload::V1(_) => Version::V1,
-            PaymentPayload::V2(_) => Version::V2,
-        }
+        self.request.version()
+    }
+}
+
+fn no_match() -> NotAccepted {
+    NotAccepted {
+        reason: "No matching payment requirements".to_owned(),
+        message: Some(
+            "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
+        ),
     }
 }
 

@@ -75,7 +75,8 @@ impl Executed {
     pub(super) async fn settle(self, till: &Till, _sale: &Sale, _offer: &Offer) -> Result<Settled, Problem> {
         let Self { reserved, answer } = self;
         let payment_id = reserved.id.short();
-        let request = serde_json::to_string(&reserved.request).map_err(|error| Problem::Ledger(error.to_string()));
+        let request =
+            serde_json::to_string(&reserved.accepted.request).map_err(|error| Problem::Ledger(error.to_string()));
         let request = match request {
             Ok(request) => request,
             Err(problem) => return Err(reserved.release(till, problem).await),
@@ -83,7 +84,7 @@ impl Executed {
         if let Err(error) = till.ledger.settling(&reserved.id, request, Some(keep(&answer)), till.now()).await {
             return Err(reserved.release(till, Problem::Ledger(error.to_string())).await);
         }
-        match reserved.accepted.tender.facilitator.settle(&reserved.request).await {
+        match reserved.accepted.tender.facilitator.settle(&reserved.accepted.request).await {
             Settlement::Settled(settlement) => {
                 if let Some(difference) = disagreement(&reserved, &settlement) {
                     tracing::error!(payment = %payment_id, %difference, "the facilitator's settlement is not this payment's");

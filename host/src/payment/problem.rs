@@ -35,7 +35,14 @@ pub enum Problem {
     /// The ledger cannot be written.
     Ledger(String),
     /// The settlement was refused: nothing moved.
-    NotSettled { reason: String, message: Option<String>, transaction: String, network: String, payer: String, v1: bool },
+    NotSettled {
+        reason: String,
+        message: Option<String>,
+        transaction: String,
+        network: String,
+        payer: String,
+        v1: bool,
+    },
     /// The settlement's end is unknown: it may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.

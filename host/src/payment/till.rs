@@ -32,8 +32,6 @@ pub struct Tender {
 /// Settings of a [`Till`].
 #[derive(Clone, Debug)]
 pub struct TillConfig {
-    /// How far clients' clocks may be ahead, in seconds.
-    pub skew_seconds: u64,
     /// Answers up to this size are kept for a client that lost its connection, in bytes.
     pub keep_answer_bytes: usize,
     /// For so long.

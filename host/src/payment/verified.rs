@@ -6,14 +6,12 @@ use http::Request;
 use sha2::{Digest, Sha256};
 
 use super::accepted::{Accepted, advice};
-use super::executed::{Execution, Executed, Settled};
+use super::executed::{Executed, Execution, Settled};
 use super::{Problem, Sale, Till, required};
 use crate::facilitator::Verification;
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
 use crate::plugin::{Permit, Receipt};
 use crate::price::Offer;
-use crate::x402::facilitator::PaymentRequest;
-use crate::x402::header::PaymentPayload;
 use crate::x402::{UnixTime, Version};
 
 /// A payment that is for us, in time, and signed as far as can be told without a chain.
@@ -29,7 +27,6 @@ pub struct Verified {
 pub struct Reserved {
     pub(super) accepted: Accepted,
     pub(super) id: PaymentId,
-    pub(super) request: PaymentRequest,
 }
 
 /// How the attempt to claim ended.
@@ -95,7 +92,7 @@ impl Verified {
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
-        let reserved = Reserved { request: facilitator_request(&accepted, sale), accepted, id };
+        let reserved = Reserved { accepted, id };
         reserved.confirm(till, sale, offer).await.map(Claim::Won)
     }
 }
@@ -103,14 +100,17 @@ impl Verified {
 impl Reserved {
     /// Asks the facilitator whether the payment would settle.
     async fn confirm(self, till: &Till, sale: &Sale, offer: &Offer) -> Result<Self, Problem> {
-        let problem = match self.accepted.tender.facilitator.verify(&self.request).await {
+        let problem = match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
             Verification::Valid { payer, .. } if same(&payer, &self.id.payer) => return Ok(self),
             Verification::Valid { payer, .. } => {
                 Problem::CannotVerify(format!("the facilitator took {payer} for the payer, who is {}", self.id.payer))
             }
             Verification::Invalid { reason, message, .. } => {
                 let message = message.or_else(|| {
-                    crate::x402::Reason::ALL.iter().find(|known| known.as_str() == reason).map(|r| advice(*r).to_owned())
+                    crate::x402::Reason::ALL
+                        .iter()
+                        .find(|known| known.as_str() == reason)
+                        .map(|r| advice(*r).to_owned())
                 });
                 let challenge = required(sale, offer, &reason);
                 Problem::Invalid { reason, message, challenge }
@@ -171,22 +171,6 @@ impl Reserved {
 /// Addresses are compared as hex digits; a facilitator may write them checksummed or not.
 pub(super) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
-}
-
-/// What goes to the facilitator: the client's payload, and *our* requirements.
-fn facilitator_request(accepted: &Accepted, sale: &Sale) -> PaymentRequest {
-    match &accepted.payment {
-        PaymentPayload::V2(payload) => {
-            PaymentRequest::V2 { payload: payload.clone(), requirements: accepted.price.requirements() }
-        }
-        PaymentPayload::V1(payload) => PaymentRequest::V1 {
-            payload: payload.clone(),
-            requirements: accepted
-                .price
-                .requirements_v1(&sale.resource.url, &sale.resource.description, &sale.resource.mime_type)
-                .unwrap_or_else(|| accepted.price.requirements_v1_unnamed(&sale.resource.url)),
-        },
-    }
 }
 
 /// Everything that makes this signed payment this one.

@@ -30,7 +30,9 @@ pub struct Challenge {
 
 /// The challenge would not pass through proxies and clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the PAYMENT-REQUIRED header would have {0} bytes, more than {MAX_HEADER}: accept fewer assets or shorten the path")]
+#[error(
+    "the PAYMENT-REQUIRED header would have {0} bytes, more than {MAX_HEADER}: accept fewer assets or shorten the path"
+)]
 pub struct TooLarge(usize);
 
 impl Challenge {
@@ -45,7 +47,7 @@ impl Challenge {
                 mime_type: Some(resource.mime_type.clone()),
                 ..v2::ResourceInfo::default()
             },
-            accepts: offer.prices().iter().map(super::Price::requirements).collect(),
+            accepts: offer.requirements(),
             extensions: None,
         };
         let mut encoded = header::encode(&required);
@@ -59,11 +61,7 @@ impl Challenge {
         let legacy = v1::PaymentRequired {
             x402_version: X402Version,
             error: error.to_owned(),
-            accepts: offer
-                .prices()
-                .iter()
-                .filter_map(|price| price.requirements_v1(&resource.url, &resource.description, &resource.mime_type))
-                .collect(),
+            accepts: offer.requirements_v1(&resource.url, &resource.description, &resource.mime_type),
         };
         let body = serde_json::to_vec(&legacy).unwrap_or_default();
         Ok(Self { header: encoded, body: body.into() })

@@ -2,21 +2,11 @@ use super::*;
 
 fn routes() -> Routes<&'static str> {
     let mut routes = Routes::new();
-    routes
-        .insert(Method::GET, "/api/gitignore", "get")
-        .expect("a route");
-    routes
-        .insert(Method::POST, "/api/gitignore", "post")
-        .expect("a route");
-    routes
-        .insert(Method::GET, "/items/{id}", "item")
-        .expect("a route");
-    routes
-        .insert(Method::DELETE, "/items/{name}", "delete")
-        .expect("a route");
-    routes
-        .insert(Method::GET, "/files/{*rest}", "files")
-        .expect("a route");
+    routes.insert(Method::GET, "/api/gitignore", "get").expect("a route");
+    routes.insert(Method::POST, "/api/gitignore", "post").expect("a route");
+    routes.insert(Method::GET, "/items/{id}", "item").expect("a route");
+    routes.insert(Method::DELETE, "/items/{name}", "delete").expect("a route");
+    routes.insert(Method::GET, "/files/{*rest}", "files").expect("a route");
     routes
 }
 
@@ -26,11 +16,9 @@ fn check(method: Method, path: &str, expected: &str) {
     let found = match Path::parse(path) {
         Err(error) => format!("{error:?}"),
         Ok(path) => match routes.find(&method, &path) {
-            Found::Endpoint { target, params } => params
-                .iter()
-                .fold((*target).to_owned(), |text, (name, value)| {
-                    format!("{text} {name}={value}")
-                }),
+            Found::Endpoint { target, params } => {
+                params.iter().fold((*target).to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
+            }
             Found::OtherMethods(methods) => format!("not {method} but {}", methods.len()),
             Found::Nothing => "nothing".to_owned(),
         },
@@ -85,13 +73,8 @@ fn a_route_is_served_once() {
     let mut routes = routes();
     let taken = routes.insert(Method::GET, "/items/{other}", "again");
     assert!(matches!(taken, Err(RouteError::Taken { .. })), "{taken:?}");
-    for bad in [
-        "x", "/a//b", "/{a", "/{a}/{a}", "/{*a}/b", "/a%20", "/a?b", "/..", "/{}",
-    ] {
+    for bad in ["x", "/a//b", "/{a", "/{a}/{a}", "/{*a}/b", "/a%20", "/a?b", "/..", "/{}"] {
         let refused = routes.insert(Method::GET, bad, "bad");
-        assert!(
-            matches!(refused, Err(RouteError::Template { .. })),
-            "{bad}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(RouteError::Template { .. })), "{bad}: {refused:?}");
     }
 }
