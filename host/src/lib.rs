@@ -14,4 +14,10 @@ pub mod plugin;
 
 pub mod ledger;
 
+pub mod catalog;
+
 pub mod payment;
+
+pub mod respond;
+
+pub mod serve;

@@ -94,6 +94,11 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
     till.finish(work).await
 }
 
+/// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
+pub fn ask(sale: &Sale) -> Problem {
+    Problem::PaymentRequired(required(sale, &sale.offer, "Payment required"))
+}
+
 /// The challenge for this offer, with the reason for it.
 fn required(sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
     match &sale.challenge {

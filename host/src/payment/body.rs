@@ -1,8 +1,8 @@
 //! The request's body, and the price that may depend on it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Request;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 
 use super::{Problem, Sale};
 use crate::plugin::{QuoteRequest, RequestBody};
@@ -76,11 +76,17 @@ fn at(sale: &Sale, quoted: &str) -> Result<Offer, String> {
 
 /// Reads the whole body, at most `limit` bytes of it.
 pub(super) async fn whole(request: Request<RequestBody>, limit: u64) -> Result<Request<Bytes>, Problem> {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(body, size).collect().await {
-        Ok(collected) => Ok(Request::from_parts(head, collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge { limit }),
-        Err(_) => Err(Problem::BodyBroken),
+    let mut parts = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::BodyBroken)?;
+        if let Ok(data) = frame.into_data() {
+            if parts.len().saturating_add(data.len()) > size {
+                return Err(Problem::BodyTooLarge { limit });
+            }
+            parts.extend_from_slice(&data);
+        }
     }
+    Ok(Request::from_parts(head, parts.freeze()))
 }

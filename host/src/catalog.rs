@@ -1,0 +1,255 @@
+//! Which plugins and endpoints are in force: immutable generations, swapped whole.
+//!
+//! A request takes the generation of its arrival and keeps it to the end. A new generation is built
+//! beside the running one and put in place in one step; whatever fails leaves the running one as it is.
+
+mod folder;
+mod watch;
+
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::plugin::{DeclaredPrice, Plugin};
+use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
+use crate::route::{Found, Path, RouteError, Routes};
+
+pub use folder::{Folder, Report};
+pub use watch::watch;
+
+/// One generation.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Counts up by one with each change.
+    pub generation: u64,
+    installed: Vec<Arc<Installed>>,
+    routes: Routes<Arc<Endpoint>>,
+    public_url: String,
+}
+
+/// A plugin in force.
+#[derive(Debug)]
+pub struct Installed {
+    /// The file's name in the plugin folder.
+    pub file: String,
+    /// SHA-256 of its bytes, in hex.
+    pub digest: String,
+    /// The component.
+    pub plugin: Arc<Plugin>,
+    /// What it serves.
+    pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// One route of a plugin, priced.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The plugin that serves it.
+    pub plugin: Arc<Plugin>,
+    /// The method.
+    pub method: Method,
+    /// The path template.
+    pub path: String,
+    /// What it costs.
+    pub access: Access,
+    /// One line about it.
+    pub summary: String,
+    /// More, or the same.
+    pub description: String,
+    /// Media type of its answer.
+    pub mime_type: String,
+    /// Largest request body, in bytes.
+    pub request_limit: u64,
+}
+
+/// What an endpoint costs. Free is a word that somebody wrote.
+#[derive(Debug)]
+pub enum Access {
+    /// Nothing.
+    Free,
+    /// The same each time. The challenge for the bare path is ready.
+    Exact { offer: Offer, challenge: Option<Challenge> },
+    /// Asked per request, at most this.
+    Quoted { most: Offer, challenge: Option<Challenge> },
+}
+
+/// What the operator takes, from whom and for whom.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The preferred first: clients take the first they support.
+    pub accepts: Vec<Accept>,
+    /// `https://api.example.com`, without a slash at the end: what challenges say.
+    pub public_url: String,
+}
+
+/// One asset that is taken, and who receives it.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    pub asset: Arc<Asset>,
+    /// Checksummed.
+    pub pay_to: Arc<str>,
+    pub max_timeout_seconds: u64,
+}
+
+/// Why a plugin's declaration cannot be put in force here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    #[error("{endpoint}: {source}")]
+    Price { endpoint: String, source: AmountError },
+    #[error("{endpoint}: none of the operator's assets is {symbol}")]
+    NoAsset { endpoint: String, symbol: String },
+    #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
+    NoQuote { endpoint: String },
+    #[error("{endpoint}: metered prices (`up-to`) are not supported by this version; declare `exact` or `quoted`")]
+    Metered { endpoint: String },
+    #[error("{0}: {1}")]
+    Challenge(String, crate::price::TooLarge),
+    #[error("{route}; {file} serves it")]
+    Route { route: RouteError, file: String },
+    #[error("another file, {0}, is a plugin of the same name")]
+    Name(String),
+    #[error("paths under `/.well-known/` belong to the host: {0}")]
+    ReservedPath(String),
+}
+
+impl Catalog {
+    /// The generation before the first: nothing is served.
+    pub fn empty(public_url: &str) -> Self {
+        Self { generation: 0, installed: Vec::new(), routes: Routes::new(), public_url: public_url.to_owned() }
+    }
+
+    /// The next generation, of these plugins. Fails on the first that collides with an earlier one.
+    fn next(&self, installed: Vec<Arc<Installed>>) -> Result<Self, InstallError> {
+        let mut routes = Routes::new();
+        for (index, plugin) in installed.iter().enumerate() {
+            let name = &plugin.plugin.info().name;
+            if let Some(other) = installed[..index].iter().find(|other| other.plugin.info().name == *name) {
+                return Err(InstallError::Name(other.file.clone()));
+            }
+            for endpoint in &plugin.endpoints {
+                let taken = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
+                taken.map_err(|route| InstallError::Route { route, file: owner(&installed[..index], endpoint) })?;
+            }
+        }
+        Ok(Self { generation: self.generation + 1, installed, routes, public_url: self.public_url.clone() })
+    }
+
+    /// Looks a request up.
+    pub fn find(&self, method: &Method, path: &Path) -> Found<'_, Arc<Endpoint>> {
+        self.routes.find(method, path)
+    }
+
+    /// The methods of a path.
+    pub fn methods(&self, path: &Path) -> Vec<Method> {
+        self.routes.methods(path)
+    }
+
+    /// The plugins in force, by file name.
+    pub fn installed(&self) -> &[Arc<Installed>] {
+        &self.installed
+    }
+
+    /// The address that challenges name, without a slash at the end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+}
+
+/// Who serves an endpoint's route already.
+fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
+    let same = |other: &&Arc<Installed>| {
+        other.endpoints.iter().any(|e| e.method == endpoint.method && Path::parse(&e.path) == Path::parse(&endpoint.path))
+    };
+    earlier.iter().find(same).map_or_else(|| "another plugin".to_owned(), |found| found.file.clone())
+}
+
+impl Installed {
+    /// Prices what a plugin declares by the operator's policy.
+    pub fn new(
+        file: String,
+        digest: String,
+        plugin: Arc<Plugin>,
+        request_limit: u64,
+        policy: &Policy,
+    ) -> Result<Self, InstallError> {
+        let mut endpoints = Vec::new();
+        for declared in &plugin.info().endpoints {
+            let endpoint = format!("{} {}", declared.method, declared.path);
+            if declared.path.starts_with("/.well-known/") {
+                return Err(InstallError::ReservedPath(endpoint));
+            }
+            let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };
+            let resource = Resource {
+                url: format!("{}{}", policy.public_url, declared.path),
+                description: declared.summary.clone(),
+                mime_type: declared.mime_type.clone(),
+            };
+            let ready = |offer: &Offer| {
+                Challenge::new(offer, &resource, "Payment required")
+                    .map_err(|error| InstallError::Challenge(endpoint.clone(), error))
+            };
+            // A template's challenge names each request's own path, so none is kept; encoding it proves that it fits.
+            let keep = |challenge: Challenge| (!declared.path.contains('{')).then_some(challenge);
+            let access = match &declared.price {
+                DeclaredPrice::Free => Access::Free,
+                DeclaredPrice::Exact(amount) => {
+                    let offer = offer(&endpoint, amount, policy)?;
+                    Access::Exact { challenge: keep(ready(&offer)?), offer }
+                }
+                DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint }),
+                DeclaredPrice::Quoted(amount) => {
+                    let most = offer(&endpoint, amount, policy)?;
+                    Access::Quoted { challenge: keep(ready(&most)?), most }
+                }
+                DeclaredPrice::UpTo(_) => return Err(InstallError::Metered { endpoint }),
+            };
+            endpoints.push(Arc::new(Endpoint {
+                plugin: Arc::clone(&plugin),
+                method: declared.method.clone(),
+                path: declared.path.clone(),
+                access,
+                summary: declared.summary.clone(),
+                description: about.clone(),
+                mime_type: declared.mime_type.clone(),
+                request_limit,
+            }));
+        }
+        Ok(Self { file, digest, plugin, endpoints })
+    }
+}
+
+/// The declared amount in each of the operator's assets that it can be paid in.
+fn offer(endpoint: &str, amount: &str, policy: &Policy) -> Result<Offer, InstallError> {
+    let price_error = |source| InstallError::Price { endpoint: endpoint.to_owned(), source };
+    let decimal = Decimal::parse(amount).map_err(price_error)?;
+    let mut prices = Vec::new();
+    for accept in &policy.accepts {
+        if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != accept.asset.symbol) {
+            continue;
+        }
+        prices.push(Price {
+            amount: Amount::of(&decimal, &accept.asset).map_err(price_error)?,
+            asset: Arc::clone(&accept.asset),
+            pay_to: Arc::clone(&accept.pay_to),
+            max_timeout_seconds: accept.max_timeout_seconds,
+        });
+    }
+    Offer::new(prices).ok_or_else(|| InstallError::NoAsset {
+        endpoint: endpoint.to_owned(),
+        symbol: decimal.symbol.unwrap_or_else(|| "a US dollar".to_owned()),
+    })
+}
+
+impl Access {
+    /// `0.01 USDC`, `free`, `up to 0.50 USDC`.
+    pub fn display(&self) -> String {
+        let amount = |offer: &Offer| {
+            let price = &offer.prices()[0];
+            format!("{} {}", price.amount.decimal(price.asset.decimals), price.asset.symbol)
+        };
+        match self {
+            Self::Free => "free".to_owned(),
+            Self::Exact { offer, .. } => amount(offer),
+            Self::Quoted { most, .. } => format!("quoted, at most {}", amount(most)),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Hurries the scan: file events where there are any, a slow tick in any case.
+
+use std::time::Duration;
+
+use notify_debouncer_full::notify::RecursiveMode;
+use tokio::sync::mpsc;
+
+use super::{Folder, Report};
+
+/// Events within this time are one.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How soon something unsettled is looked at again.
+const SOON: Duration = Duration::from_millis(120);
+/// How often the folder is scanned without any event: network file systems have none.
+const SLOWLY: Duration = Duration::from_secs(5);
+
+/// Keeps the catalogue in step with the folder for ever. `told` hears of each scan that did something.
+pub async fn watch(mut folder: Folder, mut told: impl FnMut(&Report)) {
+    let (wake, mut woken) = mpsc::channel::<()>(1);
+    let debouncer = notify_debouncer_full::new_debouncer(DEBOUNCE, None, move |_events| {
+        // Full means that a scan is due anyway.
+        let _ = wake.try_send(());
+    });
+    // Kept alive here; without it the tick still scans.
+    let _debouncer = match debouncer {
+        Ok(mut debouncer) => match debouncer.watch(folder.dir(), RecursiveMode::NonRecursive) {
+            Ok(()) => Some(debouncer),
+            Err(error) => {
+                tracing::warn!(%error, "no file events for the plugin folder: it is scanned every {SLOWLY:?}");
+                None
+            }
+        },
+        Err(error) => {
+            tracing::warn!(%error, "no file events: the plugin folder is scanned every {SLOWLY:?}");
+            None
+        }
+    };
+    let mut pause = SLOWLY;
+    loop {
+        // A closed channel means that there are no events; the tick goes on alone.
+        if let Ok(None) = tokio::time::timeout(pause, woken.recv()).await {
+            tokio::time::sleep(pause).await;
+        }
+        pause = SLOWLY;
+        match folder.scan().await {
+            Ok(report) => {
+                if report.unsettled {
+                    pause = SOON;
+                }
+                for name in &report.loaded {
+                    tracing::info!(file = %name, "in force");
+                }
+                for name in &report.removed {
+                    tracing::info!(file = %name, "no longer in force");
+                }
+                for (name, reason) in &report.failed {
+                    tracing::warn!(file = %name, %reason, "not in force; what served before still does");
+                }
+                if !(report.loaded.is_empty() && report.removed.is_empty() && report.failed.is_empty()) {
+                    told(&report);
+                }
+            }
+            Err(error) => tracing::warn!(%error, dir = %folder.dir().display(), "the plugin folder cannot be read"),
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! How everything looks to a client: the only file that names a status code.
+//!
+//! Every error is JSON with a stable `error` and a `message` that says what to do; a 402 carries the
+//! version 2 challenge in its header and the version 1 challenge as its body. Reserved headers are
+//! the host's: what a guest writes there is dropped. Nothing that a guest or a chain said in an error
+//! reaches a client; that is for the operator's log.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY};
+use http::{Method, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+
+use crate::payment::{Answer, Finished, Problem, Settled};
+use crate::plugin::{Fault, ResponseBody};
+use crate::price::Challenge;
+use crate::route::PathError;
+use crate::x402::{SettlementResponse, Version, header};
+
+/// What goes out.
+pub type Reply = Response<ReplyBody>;
+/// Its body; an error ends the connection, since the head is gone.
+pub type ReplyBody = UnsyncBoxBody<Bytes, Fault>;
+
+/// How long a client should wait before it sends the same payment again, in seconds.
+const RETRY_SECONDS: u64 = 2;
+
+/// Headers that only the host writes. A client's copy never reaches a guest, a guest's never a client.
+const RESERVED: &[&str] = &[
+    header::PAYMENT_REQUIRED,
+    header::PAYMENT_SIGNATURE,
+    header::PAYMENT_RESPONSE,
+    header::X_PAYMENT,
+    header::X_PAYMENT_RESPONSE,
+    "settlement-overrides",
+    "extension-responses",
+    "x-coinslot-payment-id",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-allow-credentials",
+];
+
+/// Why a request was not even looked up.
+#[derive(Debug)]
+pub enum Unroutable {
+    /// The path has no meaning here.
+    Path(PathError),
+    /// Nothing is at this path.
+    NotFound,
+    /// The path exists, with other methods.
+    Method(Vec<Method>),
+    /// No `Host`, several, or one that is not a host.
+    Host(&'static str),
+    /// A host that is not ours.
+    Misdirected,
+    /// The host is shutting down.
+    Closing,
+}
+
+/// An answer of a free route: the guest's, cleaned of reserved headers, streamed.
+pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
+    match answer {
+        Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => misbehaved("the plugin answered 402 itself"),
+        Ok(response) => {
+            let (mut head, body) = response.into_parts();
+            clean(&mut head.headers, &head.status);
+            with_cors(Response::from_parts(head, body))
+        }
+        Err(fault) => plugin_fault(&fault),
+    }
+}
+
+/// The end of a paid request.
+pub fn paid(end: Result<Finished, Problem>) -> Reply {
+    match end {
+        Ok(Finished::Settled(settled)) => sold(settled),
+        Ok(Finished::Declined(answer)) => with_cors(whole(answer, false)),
+        Err(problem) => with_cors(explain(problem)),
+    }
+}
+
+fn sold(settled: Settled) -> Reply {
+    let (answer, settlement, version, payment_id) = settled.open();
+    let mut reply = whole(answer, true);
+    receipt(&mut reply, &settlement, version);
+    payment_id_header(&mut reply, &payment_id);
+    with_cors(reply)
+}
+
+/// The guest's answer as it was held.
+fn whole(answer: Answer, paid: bool) -> Reply {
+    let Answer { status, mut headers, body } = answer;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    clean(&mut headers, &status);
+    headers.remove(CONTENT_LENGTH);
+    if paid {
+        private(&mut headers);
+    }
+    let mut reply = Response::new(full(body));
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// A shared cache must not give a paid answer to the next one who asks. What the guest said about
+/// caching stays, except that it cannot make it public.
+fn private(headers: &mut HeaderMap) {
+    let said: Vec<String> = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|directive| directive.trim().to_ascii_lowercase())
+        .filter(|directive| {
+            !directive.is_empty() && directive != "public" && directive != "private" && !directive.starts_with("s-maxage")
+        })
+        .collect();
+    let value = std::iter::once("private".to_owned()).chain(said).collect::<Vec<_>>().join(", ");
+    headers.insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
+    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
+}
+
+fn clean(headers: &mut HeaderMap, status: &StatusCode) {
+    for name in RESERVED {
+        headers.remove(*name);
+    }
+    if status.is_informational() || *status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// `PAYMENT-RESPONSE`, or its version 1 name.
+fn receipt(reply: &mut Reply, settlement: &SettlementResponse, version: Version) {
+    let mut settlement = settlement.clone();
+    let name = match version {
+        Version::V2 => header::PAYMENT_RESPONSE,
+        Version::V1 => {
+            // Legacy clients know networks by name.
+            if let Ok(network) = crate::x402::Network::parse(&settlement.network)
+                && let Some(name) = network.v1_name()
+            {
+                settlement.network = name.to_owned();
+            }
+            header::X_PAYMENT_RESPONSE
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&header::encode(&settlement)) {
+        reply.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn payment_id_header(reply: &mut Reply, payment_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(payment_id) {
+        reply.headers_mut().insert(HeaderName::from_static("x-coinslot-payment-id"), value);
+    }
+}
+
+/// One arm for each problem: adding one stops here until somebody decides how it looks.
+fn explain(problem: Problem) -> Reply {
+    match problem {
+        Problem::PaymentRequired(challenge) => required(StatusCode::PAYMENT_REQUIRED, &challenge, None),
+        Problem::Malformed { error, challenge } => {
+            required(StatusCode::BAD_REQUEST, &challenge, Some((error.reason().as_str(), error.to_string())))
+        }
+        Problem::Invalid { reason, message, challenge } => {
+            let message = message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
+            required(StatusCode::PAYMENT_REQUIRED, &challenge, Some((&reason, message)))
+        }
+        Problem::Refused(refusal) => {
+            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+            error(status, &refusal.code, &refusal.message)
+        }
+        Problem::BodyTooLarge { limit } => error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            &format!("the request body is larger than {limit} bytes, the most that this endpoint takes"),
+        ),
+        Problem::BodyBroken => {
+            error(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body")
+        }
+        Problem::InFlight { payment_id } => {
+            let mut reply = error(
+                StatusCode::CONFLICT,
+                "payment_in_flight",
+                "this payment is being worked on: send the same request with the same payment again to fetch its answer",
+            );
+            retry_after(&mut reply);
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
+        Problem::OtherRequest { payment_id } => {
+            let mut reply = error(
+                StatusCode::CONFLICT,
+                "payment_used_for_another_request",
+                "this payment was used for another request: repeat that request exactly, or sign a new payment",
+            );
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
+        Problem::AnswerGone { payment_id, settlement } => {
+            let mut reply = error(
+                StatusCode::GONE,
+                "answer_no_longer_kept",
+                "this payment was settled and its answer is no longer kept: sign a new payment to ask again",
+            );
+            receipt(&mut reply, &settlement, Version::V2);
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
+        Problem::Plugin(fault) => return plugin_fault(&fault),
+        Problem::Misbehaved(what) => return misbehaved(&what),
+        Problem::CannotVerify(what) => {
+            tracing::error!(%what, "a payment could not be verified");
+            unavailable("cannot_verify", "the payment could not be verified now; nothing was charged: send the same payment again later")
+        }
+        Problem::Ledger(what) => {
+            tracing::error!(%what, "the ledger is not available");
+            unavailable("ledger_unavailable", "payments cannot be recorded now; nothing was charged: send the same payment again later")
+        }
+        Problem::NotSettled { reason, message, transaction, network, payer, v1 } => {
+            tracing::info!(%reason, ?message, "a settlement was refused");
+            let mut reply = error(
+                StatusCode::PAYMENT_REQUIRED,
+                &reason,
+                "the payment could not be settled and nothing was charged: sign a new payment",
+            );
+            let settlement = SettlementResponse {
+                success: false,
+                error_reason: Some(reason),
+                error_message: None,
+                payer: Some(payer),
+                transaction,
+                network,
+                amount: None,
+                extensions: None,
+                extra: None,
+            };
+            receipt(&mut reply, &settlement, if v1 { Version::V1 } else { Version::V2 });
+            reply
+        }
+        Problem::Unknown { payment_id } => {
+            let mut reply = unavailable(
+                "settlement_unknown",
+                "the payment was sent and its settlement is not confirmed yet: do not pay again; send the same request with the same payment to fetch the answer",
+            );
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
+        Problem::Lost { payment_id } => {
+            let mut reply = unavailable(
+                "outcome_unknown",
+                "the request ended unexpectedly: do not pay again; send the same request with the same payment",
+            );
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
+    }
+}
+
+/// What a plugin's failure looks like, free or paid. The text stays in the log.
+fn plugin_fault(fault: &Fault) -> Reply {
+    tracing::warn!(%fault, "a plugin failed");
+    let reply = match fault {
+        Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed; nothing was charged"),
+        Fault::Memory => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory; nothing was charged")
+        }
+        Fault::ResponseTooLarge => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_answer_too_large", "the endpoint's answer was too large; nothing was charged")
+        }
+        Fault::Cpu | Fault::Deadline => {
+            error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", "the endpoint took too long; nothing was charged")
+        }
+        Fault::NoResponse(_) => {
+            error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer; nothing was charged")
+        }
+        Fault::Busy => unavailable("busy", "the endpoint is busy; nothing was charged: send the same request again"),
+    };
+    with_cors(reply)
+}
+
+fn misbehaved(what: &str) -> Reply {
+    tracing::warn!(%what, "a plugin broke its contract");
+    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", "the endpoint misbehaved; nothing was charged"))
+}
+
+/// A request that no endpoint will see.
+pub fn unroutable(why: &Unroutable) -> Reply {
+    let reply = match why {
+        Unroutable::Path(path @ PathError::TooLong) => error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string()),
+        Unroutable::Path(
+            path @ (PathError::NotAbsolute
+            | PathError::EmptySegment
+            | PathError::DotSegment
+            | PathError::Forbidden
+            | PathError::BadEncoding),
+        ) => error(StatusCode::BAD_REQUEST, "bad_path", &path.to_string()),
+        Unroutable::NotFound => error(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path"),
+        Unroutable::Method(methods) => {
+            let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
+            reply.headers_mut().insert(ALLOW, allow(methods));
+            reply
+        }
+        Unroutable::Host(why) => error(StatusCode::BAD_REQUEST, "bad_host", why),
+        Unroutable::Misdirected => {
+            error(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this host name is not served here: use the public address")
+        }
+        Unroutable::Closing => unavailable("closing", "the server is shutting down; nothing was charged: send the request again"),
+    };
+    with_cors(reply)
+}
+
+/// `OPTIONS`, answered by the host: it never costs and never runs a guest.
+pub fn options(methods: &[Method]) -> Reply {
+    let mut reply = Response::new(empty());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    let headers = reply.headers_mut();
+    headers.insert(ALLOW, allow(methods));
+    headers.insert(HeaderName::from_static("access-control-allow-methods"), allow(methods));
+    headers.insert(
+        HeaderName::from_static("access-control-allow-headers"),
+        // The official clients set Access-Control-Expose-Headers on the paid *request*.
+        HeaderValue::from_static(
+            "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Content-Type, Authorization, Accept, Access-Control-Expose-Headers",
+        ),
+    );
+    headers.insert(HeaderName::from_static("access-control-max-age"), HeaderValue::from_static("86400"));
+    with_cors(reply)
+}
+
+/// `HEAD` of a free route: the head without the body, which is not run to its end.
+pub fn head_only(reply: Reply) -> Reply {
+    reply.map(|_| empty())
+}
+
+fn allow(methods: &[Method]) -> HeaderValue {
+    let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.push("OPTIONS");
+    names.sort_unstable();
+    HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
+}
+
+/// A challenge; with a problem, its reason and advice join the version 1 body, which stays one that
+/// version 1 clients parse.
+fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, String)>) -> Reply {
+    let body = match problem {
+        None => challenge.body.clone(),
+        Some((reason, message)) => match serde_json::from_slice::<serde_json::Value>(&challenge.body) {
+            Ok(serde_json::Value::Object(mut document)) => {
+                document.insert("error".to_owned(), reason.into());
+                document.insert("message".to_owned(), message.into());
+                serde_json::Value::Object(document).to_string().into()
+            }
+            _ => challenge.body.clone(),
+        },
+    };
+    let mut reply = Response::new(full(body));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::from_str(&challenge.header) {
+        headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value);
+    }
+    reply
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Reply {
+    let body = serde_json::json!({ "error": code, "message": message }).to_string();
+    let mut reply = Response::new(full(body.into()));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn unavailable(code: &str, message: &str) -> Reply {
+    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    retry_after(&mut reply);
+    reply
+}
+
+fn retry_after(reply: &mut Reply) {
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+}
+
+/// Any page may call a paid endpoint: the payment is the credential, cookies are not.
+fn with_cors(mut reply: Reply) -> Reply {
+    let headers = reply.headers_mut();
+    headers.insert(HeaderName::from_static("access-control-allow-origin"), HeaderValue::from_static("*"));
+    headers.insert(
+        HeaderName::from_static("access-control-expose-headers"),
+        HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, Retry-After"),
+    );
+    reply
+}
+
+fn full(body: Bytes) -> ReplyBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn empty() -> ReplyBody {
+    full(Bytes::new())
+}

@@ -1,0 +1,192 @@
+//! One request: host, path, method, endpoint, and then free or paid.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Uri, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::catalog::{Access, Catalog, Endpoint};
+use crate::payment::{self, Sale, Till};
+use crate::plugin::{BodyError, Permit, RequestBody};
+use crate::price::{Challenge, Offer, Resource};
+use crate::respond::{self, Reply, Unroutable};
+use crate::route::{Found, Path};
+
+/// Answers requests by the generation in force at their arrival.
+#[derive(Debug)]
+pub struct Front {
+    catalog: Arc<ArcSwap<Catalog>>,
+    till: Arc<Till>,
+    hosts: Hosts,
+    closing: AtomicBool,
+}
+
+/// Which `Host` is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// No public address is configured. Whatever the client wrote is accepted and used for nothing.
+    Any,
+    /// These, lower case, each with its port unless it is the scheme's own.
+    Only(Vec<String>),
+}
+
+impl Front {
+    /// A front that serves this catalogue and takes payments at this till.
+    pub fn new(catalog: Arc<ArcSwap<Catalog>>, till: Arc<Till>, hosts: Hosts) -> Self {
+        Self { catalog, till, hosts, closing: AtomicBool::new(false) }
+    }
+
+    /// From now on requests on open connections are refused.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Waits for payments at work.
+    pub async fn drain(&self) {
+        self.till.drain().await;
+    }
+
+    /// Payments at work.
+    pub fn at_work(&self) -> usize {
+        self.till.at_work()
+    }
+
+    /// Answers one request. Never fails: every problem has an answer.
+    pub async fn answer(&self, request: Request<Incoming>) -> Reply {
+        match self.route(request).await {
+            Ok(reply) => reply,
+            Err(why) => respond::unroutable(&why),
+        }
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Reply, Unroutable> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Unroutable::Closing);
+        }
+        let authority = self.authority(&request)?;
+        if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
+            return Ok(respond::options(&[]));
+        }
+        let path = Path::parse(request.uri().path()).map_err(Unroutable::Path)?;
+        let catalog = self.catalog.load_full();
+        let asked = request.method().clone();
+        if asked == Method::OPTIONS {
+            let methods = catalog.methods(&path);
+            return if methods.is_empty() { Err(Unroutable::NotFound) } else { Ok(respond::options(&methods)) };
+        }
+        // `HEAD` asks about `GET`, and never runs what would have to be paid.
+        let method = if asked == Method::HEAD { Method::GET } else { asked.clone() };
+        let (endpoint, params) = match catalog.find(&method, &path) {
+            Found::Endpoint { target, params } => (Arc::clone(target), params),
+            Found::OtherMethods(methods) => return Err(Unroutable::Method(methods)),
+            Found::Nothing => return Err(Unroutable::NotFound),
+        };
+        let request = canonical(request, method, &path, &authority)?;
+        let reply = match &endpoint.access {
+            Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
+            Access::Exact { offer, challenge } => {
+                let sale = sale(&catalog, &endpoint, params, &path, &request, (offer, challenge, false));
+                self.paid(sale, &asked, request).await
+            }
+            Access::Quoted { most, challenge } => {
+                let sale = sale(&catalog, &endpoint, params, &path, &request, (most, challenge, true));
+                self.paid(sale, &asked, request).await
+            }
+        };
+        Ok(if asked == Method::HEAD { respond::head_only(reply) } else { reply })
+    }
+
+    async fn paid(&self, sale: Sale, asked: &Method, request: Request<RequestBody>) -> Reply {
+        if *asked == Method::HEAD {
+            return respond::paid(Err(payment::ask(&sale)));
+        }
+        respond::paid(payment::serve(&self.till, sale, request).await)
+    }
+
+    /// The host that the client means, checked. Only checked: no URL is ever made of it.
+    fn authority(&self, request: &Request<Incoming>) -> Result<HeaderValue, Unroutable> {
+        let mut named = request.headers().get_all(HOST).iter();
+        let header = named.next();
+        if named.next().is_some() {
+            return Err(Unroutable::Host("more than one Host header: send one"));
+        }
+        let target = request.uri().authority().map(http::uri::Authority::as_str);
+        let text = match (target, header.map(HeaderValue::to_str)) {
+            (_, Some(Err(_))) => return Err(Unroutable::Host("the Host header is not a host name")),
+            (Some(target), Some(Ok(header))) if !target.eq_ignore_ascii_case(header) => {
+                return Err(Unroutable::Host("the request target and the Host header name different hosts"));
+            }
+            (Some(target), _) => target,
+            (None, Some(Ok(header))) => header,
+            (None, None) => return Err(Unroutable::Host("there is no Host header: send one")),
+        };
+        let parsed: http::uri::Authority =
+            text.parse().map_err(|_| Unroutable::Host("the Host header is not a host name"))?;
+        if text.contains('@') || parsed.host().is_empty() {
+            return Err(Unroutable::Host("the Host header is not a host name"));
+        }
+        match &self.hosts {
+            Hosts::Only(names) if !names.iter().any(|name| name.eq_ignore_ascii_case(text)) => {
+                Err(Unroutable::Misdirected)
+            }
+            Hosts::Only(_) | Hosts::Any => {
+                HeaderValue::from_str(text).map_err(|_| Unroutable::Host("the Host header is not a host name"))
+            }
+        }
+    }
+}
+
+/// The request as a guest sees it: canonical path, our scheme, the host it was sent to.
+fn canonical(
+    request: Request<Incoming>,
+    method: Method,
+    path: &Path,
+    authority: &HeaderValue,
+) -> Result<Request<RequestBody>, Unroutable> {
+    let (mut head, body) = request.into_parts();
+    let target = match head.uri.query() {
+        Some(query) => format!("{}?{query}", path.as_str()),
+        None => path.as_str().to_owned(),
+    };
+    head.uri = Uri::builder()
+        .scheme("http")
+        .authority(authority.as_bytes())
+        .path_and_query(target)
+        .build()
+        .map_err(|_| Unroutable::Path(crate::route::PathError::Forbidden))?;
+    head.method = method;
+    head.version = Version::HTTP_11;
+    Ok(Request::from_parts(head, body.map_err(|error| BodyError::from(error)).boxed_unsync()))
+}
+
+fn sale(
+    catalog: &Catalog,
+    endpoint: &Endpoint,
+    params: Vec<(String, String)>,
+    path: &Path,
+    request: &Request<RequestBody>,
+    (offer, challenge, quoted): (&Offer, &Option<Challenge>, bool),
+) -> Sale {
+    let mut url = format!("{}{}", catalog.public_url(), path.as_str());
+    let query = request.uri().query();
+    if let Some(query) = query {
+        url.push('?');
+        url.push_str(query);
+    }
+    Sale {
+        plugin: Arc::clone(&endpoint.plugin),
+        endpoint: format!("{} {}", endpoint.method, endpoint.path),
+        route: endpoint.path.clone(),
+        params,
+        offer: offer.clone(),
+        quoted,
+        resource: Resource { url, description: endpoint.summary.clone(), mime_type: endpoint.mime_type.clone() },
+        challenge: challenge.clone().filter(|_| query.is_none()),
+        generation: catalog.generation,
+        request_limit: endpoint.request_limit,
+    }
+}
