@@ -4,6 +4,8 @@
 //! A facilitator returns facts; only the payment room turns them into proofs. It knows nothing of
 //! plugins, ledgers or our server. A timeout is not a refusal: see [`Settlement`].
 
+pub mod local;
+
 use std::pin::Pin;
 
 use crate::x402::facilitator::{PaymentRequest, Supported};
