@@ -10,12 +10,14 @@ pub mod exact;
 pub mod facilitator;
 pub mod header;
 mod network;
+mod number;
 pub mod reason;
 mod time;
 pub mod v1;
 pub mod v2;
 
 pub use network::{Network, NetworkError};
+pub(crate) use number::uint256;
 pub use reason::Reason;
 pub use time::UnixTime;
 

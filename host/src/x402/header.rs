@@ -1,8 +1,21 @@
 //! x402 documents in HTTP headers: standard Base64, padded, of UTF-8 JSON.
+//!
+//! What is written is what every published client reads. What is read comes from strangers: it is
+//! measured before it is decoded, must be a JSON object without duplicate keys, and is refused with a
+//! sentence that names fields but never repeats what they hold.
 
+mod json;
+#[cfg(test)]
+mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{Reason, Version, v1, v2};
+use super::{Object, Reason, Version, X402Version, v1, v2};
+
+pub use json::MAX_DEPTH;
 
 /// Response header of a 402, version 2.
 pub const PAYMENT_REQUIRED: &str = "payment-required";
@@ -75,22 +88,147 @@ impl HeaderError {
 
 /// Encodes a document for a header.
 pub fn encode<T: Serialize>(document: &T) -> String {
-    let _ = document;
-    todo!("x402 room")
+    let json = serde_json::to_vec(document)
+        .expect("our documents have string keys and no failing serializers");
+    STANDARD.encode(json)
 }
 
 /// Reads the payment of a request from the values of its `PAYMENT-SIGNATURE` and `X-PAYMENT` headers.
 /// None if there is neither.
+///
+/// One request carries one payment: two values, of one header or of both, are refused before either
+/// is decoded, because a proxy in front may have looked at the other one.
 pub fn payment<'h>(
-    signatures: impl Iterator<Item = &'h [u8]>,
-    legacy: impl Iterator<Item = &'h [u8]>,
+    mut signatures: impl Iterator<Item = &'h [u8]>,
+    mut legacy: impl Iterator<Item = &'h [u8]>,
 ) -> Result<Option<PaymentPayload>, HeaderError> {
-    let _ = (signatures.count(), legacy.count());
-    todo!("x402 room")
+    let (version, value) = match (signatures.next(), legacy.next()) {
+        (None, None) => return Ok(None),
+        (Some(value), None) => (Version::V2, value),
+        (None, Some(value)) => (Version::V1, value),
+        (Some(_), Some(_)) => return Err(HeaderError::Ambiguous),
+    };
+    if signatures.next().is_some() || legacy.next().is_some() {
+        return Err(HeaderError::Ambiguous);
+    }
+    decode(version, value).map(Some)
 }
 
 /// Decodes one payment header of the given version.
+///
+/// The alphabet is the standard one; missing padding is tolerated, base64url and white space are not.
 pub fn decode(version: Version, value: &[u8]) -> Result<PaymentPayload, HeaderError> {
-    let _ = (version, value);
-    todo!("x402 room")
+    if value.len() > MAX_PAYMENT_HEADER {
+        return Err(HeaderError::TooLarge(value.len()));
+    }
+    if is_joined(value) {
+        return Err(HeaderError::Ambiguous);
+    }
+    if is_transaction_hash(value) {
+        return Err(HeaderError::TransactionHash);
+    }
+    let json = STANDARD_PAD_INDIFFERENT
+        .decode(value)
+        .map_err(|_| HeaderError::NotBase64)?;
+    match json::object(&json) {
+        Ok(document) => payload(version, document),
+        Err(_) if is_solana_signature(value) => Err(HeaderError::TransactionHash),
+        Err(error) => Err(HeaderError::NotPayload(error.to_string())),
+    }
+}
+
+/// Types a document, by hand rather than by derive: a derived error would quote the payload.
+fn payload(version: Version, mut document: Object) -> Result<PaymentPayload, HeaderError> {
+    expect_version(version, &document)?;
+    let payload = take_object(&mut document, "payload")?;
+    match version {
+        Version::V1 => Ok(PaymentPayload::V1(v1::PaymentPayload {
+            x402_version: X402Version,
+            scheme: take_string(&mut document, "scheme")?,
+            network: take_string(&mut document, "network")?,
+            payload,
+        })),
+        Version::V2 => Ok(PaymentPayload::V2(v2::PaymentPayload {
+            x402_version: X402Version,
+            resource: document.shift_remove("resource").filter(|v| !v.is_null()),
+            accepted: take_object(&mut document, "accepted")?,
+            payload,
+            extensions: match document.shift_remove("extensions") {
+                None | Some(Value::Null) => None,
+                Some(Value::Object(extensions)) => Some(extensions),
+                Some(_) => return Err(not_payload("`extensions` is not an object")),
+            },
+        })),
+    }
+}
+
+/// The version of the header and of the document must agree, and be a number.
+fn expect_version(version: Version, document: &Object) -> Result<(), HeaderError> {
+    let expected = match version {
+        Version::V1 => 1,
+        Version::V2 => 2,
+    };
+    let found = match document.get("x402Version") {
+        Some(Value::Number(number)) if number.as_u64() == Some(expected) => return Ok(()),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(other) => format!("as {}", kind(other)),
+        None => return Err(not_payload("`x402Version` is missing")),
+    };
+    Err(HeaderError::Version { found })
+}
+
+fn take_object(document: &mut Object, key: &str) -> Result<Object, HeaderError> {
+    match document.shift_remove(key) {
+        Some(Value::Object(object)) => Ok(object),
+        other => Err(unusable(key, "an object", other.as_ref())),
+    }
+}
+
+fn take_string(document: &mut Object, key: &str) -> Result<String, HeaderError> {
+    match document.shift_remove(key) {
+        Some(Value::String(text)) => Ok(text),
+        other => Err(unusable(key, "a string", other.as_ref())),
+    }
+}
+
+fn unusable(key: &str, expected: &str, found: Option<&Value>) -> HeaderError {
+    HeaderError::NotPayload(match found {
+        None => format!("`{key}` is missing"),
+        Some(found) => format!("`{key}` is {}, not {expected}", kind(found)),
+    })
+}
+
+fn not_payload(why: &str) -> HeaderError {
+    HeaderError::NotPayload(why.to_owned())
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Whether a proxy joined several header values into one. No Base64 holds a comma; raw JSON does,
+/// and is told apart so that its sender hears what is wrong with it.
+fn is_joined(value: &[u8]) -> bool {
+    value.contains(&b',') && !matches!(value.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
+}
+
+/// 32 bytes of hex, with or without `0x`: what people send who paid by an ordinary transfer.
+fn is_transaction_hash(value: &[u8]) -> bool {
+    let digits = value.strip_prefix(b"0x").unwrap_or(value);
+    digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// 64 bytes of Base58, which may also be Base64: asked only of what does not decode to an object.
+fn is_solana_signature(value: &[u8]) -> bool {
+    (86..=88).contains(&value.len())
+        && value
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l'))
 }

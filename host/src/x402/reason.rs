@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Version;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
         /// Why a payment was refused. `Display` and [`Reason::as_str`] give the wire string.
@@ -41,6 +43,8 @@ reasons! {
     NetworkMismatch = "invalid_exact_evm_network_mismatch",
     /// `extra.name` or `extra.version` is missing.
     MissingEip712Domain = "invalid_exact_evm_missing_eip712_domain",
+    /// The client contradicts an extension that the server advertised.
+    ExtensionEchoMismatch = "extension_echo_mismatch",
     /// `authorization.to` is not `payTo`.
     RecipientMismatch = "invalid_exact_evm_recipient_mismatch",
     /// Not signed by `authorization.from`.
@@ -81,6 +85,17 @@ reasons! {
     UnexpectedVerifyError = "unexpected_verify_error",
     /// Settlement failed for a reason of ours.
     UnexpectedSettleError = "unexpected_settle_error",
+}
+
+impl Reason {
+    /// This reason as a client of `version` knows it. The rules speak version 2; the one string that
+    /// differs is that of a wrong amount, which legacy clients hold in a closed list.
+    pub fn in_version(self, version: Version) -> Self {
+        match (self, version) {
+            (Self::ValueMismatch, Version::V1) => Self::Value,
+            (reason, _) => reason,
+        }
+    }
 }
 
 impl fmt::Display for Reason {
