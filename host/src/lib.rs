@@ -9,3 +9,7 @@ pub mod facilitator;
 pub mod chain;
 
 pub mod plugin;
+
+pub mod cli;
+
+pub mod wallet;

@@ -222,10 +222,8 @@ impl Claim<'_> {
 
     /// Recipient, window and value.
     pub(crate) fn check(&self, now: UnixTime) -> Result<(), Reason> {
-        match self.authorization().check(&self.terms, now) {
-            Err(Reason::ValueMismatch) if self.version == Version::V1 => Err(Reason::Value),
-            checked => checked,
-        }
+        let checked = self.authorization().check(&self.terms, now);
+        checked.map_err(|reason| reason.in_version(self.version))
     }
 
     /// Whether it pays what is asked to whom it is asked for, whatever the time.
