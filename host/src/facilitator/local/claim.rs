@@ -167,6 +167,9 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
     }
     let amount = Amount::parse_atomic(fields.amount)
         .map_err(|_| unusable("the amount is not a decimal number of atomic units"))?;
+    if amount.0.is_zero() {
+        return Err(unusable("the amount is zero"));
+    }
     if extra("assetTransferMethod").is_some_and(|method| method != "eip3009") {
         return Err(reject(Reason::UnsupportedPayloadType, None));
     }
