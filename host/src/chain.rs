@@ -1,3 +1,6 @@
-//! EVM chains: contract bindings, providers, and `devnet`, the chain embedded in this process.
+//! EVM chains: contract bindings, providers, the settlement sequencer, and `devnet`, the chain
+//! embedded in this process.
 
 pub mod devnet;
+
+pub mod evm;

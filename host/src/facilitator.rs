@@ -4,6 +4,12 @@
 //! A facilitator returns facts; only the payment room turns them into proofs. It knows nothing of
 //! plugins, ledgers or our server. A timeout is not a refusal: see [`Settlement`].
 
+pub mod http;
+
+pub mod local;
+
+pub mod remote;
+
 use std::pin::Pin;
 
 use crate::x402::facilitator::{PaymentRequest, Supported};

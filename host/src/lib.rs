@@ -1,23 +1,59 @@
 //! Coinslot: drop in a `.wasm`, get a paid endpoint.
+//!
+//! The rooms below stand in the order in which a request meets them; each file's header says what the
+//! room owns. `tests/` holds this map to the code: a room imports only what its row allows.
+//!
+//! A paid request: `serve` reads it, `route` finds its endpoint in the generation of `catalog` that
+//! is in force, `payment` takes it through its states (with the rules of `x402`, the amounts of
+//! `price`, the memory of `ledger`, the plugin of `plugin`, and the `facilitator` who knows the
+//! `chain`), and `respond` says how the end looks. A free request goes from `route` to `plugin`.
+//!
+//! Invariants, and where they are kept:
+//! - one router decides price and handler (`route`, `catalog`); free is a variant, not a zero;
+//! - nothing remote happens before everything local has passed (`payment::serve`);
+//! - a payment buys one answer: the claim is one durable step (`ledger::Ledger::claim`);
+//! - no body without settlement: the answer is private to `payment::Executed` until `Settled`;
+//! - a timeout is not a refusal (`facilitator::Settlement` has three outcomes);
+//! - a plugin's room does not know money exists (`plugin` imports none of it).
 
-pub mod price;
+/// `coinslot.toml`: typed, every problem at once.
+pub mod config;
 
-pub mod x402;
+/// The commands.
+pub mod cli;
 
-pub mod facilitator;
+/// Sockets and limits.
+pub mod serve;
 
-pub mod chain;
-
-pub mod route;
-
-pub mod plugin;
-
-pub mod ledger;
-
+/// Generations of plugins and endpoints.
 pub mod catalog;
 
+/// Method and path to endpoint.
+pub mod route;
+
+/// Amounts, assets, prices, offers.
+pub mod price;
+
+/// The protocol: wire types and pure rules.
+pub mod x402;
+
+/// The paid story as typed states.
 pub mod payment;
 
+/// Who verifies and settles.
+pub mod facilitator;
+
+/// EVM chains, and the embedded one.
+pub mod chain;
+
+/// Running untrusted components.
+pub mod plugin;
+
+/// Every payment, durably.
+pub mod ledger;
+
+/// How everything looks to a client.
 pub mod respond;
 
-pub mod serve;
+/// Paying other endpoints.
+pub mod wallet;

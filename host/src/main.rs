@@ -1,1 +1,78 @@
-fn main() {}
+//! Arguments, logging, one command, an exit code.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use coinslot::cli::{self, Failure};
+
+/// Drop in a .wasm, get a paid endpoint.
+///
+/// Coinslot serves WebAssembly components from a folder and takes payment for each request by x402:
+/// USDC on Base and other chains, paid by any x402 client.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`.
+    #[arg(long, global = true, env = "COINSLOT_LOG", default_value = "coinslot=info,warn", value_name = "FILTER")]
+    log: String,
+    /// Log as JSON, a line per event.
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dev(cli::dev::DevArgs),
+    Serve(cli::serve::ServeArgs),
+    Check(cli::check::CheckArgs),
+    Inspect(cli::inspect::InspectArgs),
+    Pay(cli::pay::PayArgs),
+    Facilitator(cli::facilitator::FacilitatorArgs),
+    #[command(hide = true)]
+    Compile(cli::compile::CompileArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::Compile(args) = arguments.command {
+        return cli::compile::run(&args);
+    }
+    if let Err(failure) = logging(&arguments) {
+        return end(&failure);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&Failure::new(format!("the async runtime cannot start: {error}"))),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Dev(args) => cli::dev::run(args).await,
+            Command::Serve(args) => cli::serve::run(args).await,
+            Command::Check(args) => cli::check::run(args).await,
+            Command::Inspect(args) => cli::inspect::run(args).await,
+            Command::Pay(args) => cli::pay::run(args).await,
+            Command::Facilitator(args) => cli::facilitator::run(args).await,
+            Command::Compile(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    }
+}
+
+fn end(failure: &Failure) -> ExitCode {
+    eprintln!("coinslot: {}", failure.message);
+    ExitCode::from(failure.code)
+}
+
+fn logging(arguments: &Arguments) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+        .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if arguments.log_json { builder.json().init() } else { builder.compact().with_target(false).init() }
+    Ok(())
+}

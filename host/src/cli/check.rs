@@ -1,0 +1,32 @@
+//! `coinslot check`: everything that `serve` does before it listens.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use super::assemble::{self, Chains};
+use crate::config::Config;
+
+/// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing.
+///
+/// Ends with 0 if `serve` would serve everything, 1 if a plugin, a chain or a facilitator is not
+/// usable, 2 if the configuration is wrong.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The configuration.
+    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Prints the routes, or what is wrong.
+pub async fn run(args: CheckArgs) -> Result<(), Failure> {
+    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+    let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
+    println!("{}", assemble::routes(&assembled.live.load()));
+    if assembled.report.failed.is_empty() {
+        println!("{} is good", args.config.display());
+        return Ok(());
+    }
+    let lines = assembled.report.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
+    Err(Failure::new(lines.collect::<Vec<_>>().join("\n")))
+}

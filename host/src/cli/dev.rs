@@ -1,0 +1,169 @@
+//! `coinslot dev`: the whole story on one machine. Builds the plugins, starts the embedded chain with
+//! funded accounts, serves, and rebuilds what is edited.
+
+mod build;
+mod chain;
+mod sample;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify_debouncer_full::notify::RecursiveMode;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::assemble::{self, Assembled, Chains};
+use super::{Failure, signals};
+use crate::catalog::Access;
+use build::{Outcome, Workshop};
+
+/// Build the plugins, start a chain for development, serve, and rebuild what you edit.
+///
+/// Needs rustup and a C compiler; plugins in other languages are skipped by name when their toolchain
+/// is missing. Nothing paid here is money. For scripts, .coinslot/dev.json says where everything is.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DevArgs {
+    /// Where to serve; port 0 is any free one.
+    #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Sources of plugins, a folder each (with a Cargo.toml, or a build.sh), and finished .wasm files.
+    #[arg(long, default_value = "plugins", value_name = "DIR")]
+    pub plugins: PathBuf,
+    /// Seconds between blocks of the chain; without it each transaction has its block at once.
+    #[arg(long, value_name = "SECONDS")]
+    pub block_time: Option<f64>,
+    /// Where the chain's JSON-RPC listens; port 0 is any free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub rpc_listen: SocketAddr,
+    /// Where the ledger, compiled plugins and dev.json are kept.
+    #[arg(long, default_value = ".coinslot", value_name = "DIR")]
+    pub state: PathBuf,
+}
+
+/// Serves until interrupted.
+pub async fn run(args: DevArgs) -> Result<(), Failure> {
+    let block_time = match args.block_time {
+        None => None,
+        Some(seconds) => Some(
+            Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|time| !time.is_zero())
+                .ok_or_else(|| Failure::usage("--block-time is a number of seconds above zero"))?,
+        ),
+    };
+    if !args.listen.ip().is_loopback() {
+        return Err(Failure::usage("coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others"));
+    }
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}; choose another with --listen", args.listen)))?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let url = format!("http://{address}");
+
+    let workshop = Workshop::open(&args.plugins, &args.state.join("plugins"))?;
+    let first = tokio::task::spawn_blocking({
+        let workshop = workshop.clone();
+        move || workshop.build_all()
+    });
+    let outcomes = tokio::select! {
+        outcomes = first => outcomes.map_err(|error| Failure::new(error.to_string()))??,
+        () = signals::interrupted() => return Ok(()),
+    };
+    for (name, outcome) in &outcomes {
+        match outcome {
+            Outcome::Fresh | Outcome::Built => {}
+            Outcome::Skipped(why) => println!("skipped {name}: {why}"),
+            Outcome::Failed(why) => println!("{name} does not build:\n{why}"),
+        }
+    }
+
+    let chain = chain::start(args.rpc_listen, block_time).await?;
+    let config = chain.config(args.listen, &args.state, workshop.output());
+    let assembled = assemble::assemble(&config, &url, Chains::Devnet).await?;
+    for (file, reason) in &assembled.report.failed {
+        println!("{file} is not served: {reason}");
+    }
+    // The chain begins anew, so the books of the last chain say nothing about it.
+    let books = args.state.join("dev-ledger.db");
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(args.state.join(format!("dev-ledger.db{suffix}")));
+    }
+    let ledger = assemble::ledger(&books)?;
+    let (till, front) = assembled.open(&config, ledger);
+    write_json(&args.state, &url, &chain, &assembled)?;
+    announce(&url, &chain, &assembled).await;
+
+    let recovery = tokio::spawn(crate::payment::recover(till));
+    let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
+    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, move |report| {
+        for name in &report.loaded {
+            println!("{name} is in force");
+        }
+        for name in &report.removed {
+            println!("{name} is no longer in force");
+        }
+        for (name, reason) in &report.failed {
+            println!("{name} is not in force, what served before still does: {reason}");
+        }
+        let (state, url, facts, live) = &rewrite;
+        if let Err(failure) = chain::write(state, url, facts, &live.load()) {
+            tracing::warn!(error = %failure, "dev.json could not be written");
+        }
+    }));
+    let rebuild = tokio::spawn(rebuild(workshop));
+    crate::serve::run(listener, front, signals::interrupted()).await;
+    rebuild.abort();
+    watch.abort();
+    recovery.abort();
+    let _ = std::fs::remove_file(args.state.join("dev.json"));
+    chain.stop().await;
+    Ok(())
+}
+
+fn write_json(state: &Path, url: &str, chain: &chain::DevChain, assembled: &Assembled) -> Result<(), Failure> {
+    chain::write(state, url, &chain.facts(), &assembled.live.load())
+}
+
+async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
+    let catalog = assembled.live.load();
+    println!("\n{}\n", assemble::routes(&catalog));
+    println!("serving on  {url}");
+    println!("chain       {} (a stand-in for Base Sepolia; nothing on it is money)", chain.rpc());
+    for (role, address, balance) in chain.balances().await {
+        println!("{role:<11} {address}  {balance}");
+    }
+    let routes = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    let paid: Vec<_> = routes.filter(|endpoint| !matches!(endpoint.access, Access::Free)).collect();
+    if let Some(line) = sample::pay_line(url, &paid) {
+        println!("\nnow pay for one:\n\n  {} {line}\n", sample::program());
+    } else {
+        println!("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
+    }
+}
+
+/// Rebuilds a plugin whenever its source is saved. The folder's watch does the rest.
+async fn rebuild(workshop: Workshop) {
+    let (wake, mut woken) = mpsc::channel::<()>(1);
+    let debouncer = notify_debouncer_full::new_debouncer(Duration::from_millis(150), None, move |_| {
+        let _ = wake.try_send(());
+    });
+    let Ok(mut debouncer) = debouncer else {
+        tracing::warn!("no file events: edited plugins are not rebuilt; restart to build them");
+        return;
+    };
+    for dir in workshop.sources() {
+        if let Err(error) = debouncer.watch(&dir, RecursiveMode::Recursive) {
+            tracing::warn!(%error, dir = %dir.display(), "not watched: edits here are not rebuilt");
+        }
+    }
+    while woken.recv().await.is_some() {
+        let workshop = workshop.clone();
+        let Ok(Ok(outcomes)) = tokio::task::spawn_blocking(move || workshop.build_all()).await else { continue };
+        for (name, outcome) in outcomes {
+            if let Outcome::Failed(why) = outcome {
+                println!("{name} does not build, what served before still does:\n{why}");
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The embedded chain of `coinslot dev`: fresh keys, funded accounts, and dev.json.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, U256, address};
+use alloy::signers::local::PrivateKeySigner;
+use url::Url;
+
+use crate::catalog::{Accept, Access, Catalog};
+use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
+use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
+use crate::cli::Failure;
+use crate::config::{Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource};
+use crate::plugin::Limits;
+use crate::price::{Amount, Asset};
+use crate::x402::Network;
+
+/// Payers that start with money.
+const PAYERS: usize = 4;
+/// Each of them has so many dollars.
+const DOLLARS: u64 = 1_000;
+/// USDC's contract on Base Sepolia, which stock clients know.
+const USDC: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
+
+/// A running chain and who is on it.
+pub(super) struct DevChain {
+    devnet: Devnet,
+    payers: Vec<PrivateKeySigner>,
+    seller: Address,
+    gas_key: tempfile::NamedTempFile,
+    asset: Arc<Asset>,
+}
+
+/// What dev.json says of the chain.
+#[derive(Clone)]
+pub(super) struct Facts {
+    rpc: String,
+    asset: String,
+    pay_to: Address,
+    payers: Vec<(Address, String)>,
+}
+
+pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> Result<DevChain, Failure> {
+    let asset = Asset::known(&Network::eip155(CHAIN_ID), None)
+        .ok_or_else(|| Failure::new("Base Sepolia's USDC is not in the table of assets"))?;
+    let payers: Vec<PrivateKeySigner> = (0..PAYERS).map(|_| PrivateKeySigner::random()).collect();
+    let gas = PrivateKeySigner::random();
+    let seller = PrivateKeySigner::random().address();
+    let ether = U256::from(1_000_000_000_000_000_000_u64) * U256::from(1_000);
+    let dollars = U256::from(DOLLARS) * U256::from(10).pow(U256::from(asset.decimals));
+    let mut funded: Vec<(Address, U256, U256)> =
+        payers.iter().map(|payer| (payer.address(), ether, dollars)).collect();
+    funded.push((gas.address(), ether, U256::ZERO));
+    let devnet = Devnet::start(DevnetConfig { listen, block_time, funded })
+        .await
+        .map_err(|error| Failure::new(format!("the embedded chain cannot start on {listen}: {error}")))?;
+    // The key goes the way an operator's does: through a file that only we can read.
+    let key = tempfile::NamedTempFile::new().and_then(|mut file| {
+        file.write_all(hex_key(&gas).as_bytes())?;
+        Ok(file)
+    });
+    let gas_key = key.map_err(|error| Failure::new(format!("a key file cannot be written: {error}")))?;
+    Ok(DevChain { devnet, payers, seller, gas_key, asset: Arc::new(asset) })
+}
+
+fn hex_key(signer: &PrivateKeySigner) -> String {
+    alloy::primitives::hex::encode_prefixed(signer.to_bytes())
+}
+
+impl DevChain {
+    pub(super) fn rpc(&self) -> String {
+        self.devnet.rpc_url()
+    }
+
+    pub(super) async fn stop(self) {
+        self.devnet.shutdown().await;
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            rpc: self.rpc(),
+            asset: self.asset.address.clone(),
+            pay_to: self.seller,
+            payers: self.payers.iter().map(|payer| (payer.address(), hex_key(payer))).collect(),
+        }
+    }
+
+    /// The configuration that an operator would have written for this chain.
+    pub(super) fn config(&self, listen: SocketAddr, state: &Path, plugins: &Path) -> Config {
+        let accept = Accept {
+            asset: Arc::clone(&self.asset),
+            pay_to: self.seller.to_checksum(None).into(),
+            max_timeout_seconds: 300,
+        };
+        let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
+        let local = FacilitatorConfig::Local {
+            rpc,
+            key: KeySource::File(self.gas_key.path().to_owned()),
+            poll: Duration::from_millis(50),
+        };
+        Config {
+            listen,
+            public_url: None,
+            hosts: Vec::new(),
+            plugins: plugins.to_owned(),
+            state: state.to_owned(),
+            accepts: vec![(accept, "dev".to_owned())],
+            facilitators: BTreeMap::from([("dev".to_owned(), local)]),
+            limits: Limits::default(),
+            instances: DEFAULT_INSTANCES,
+            keep_answers: DEFAULT_KEEP,
+            keep_answer_bytes: DEFAULT_KEEP_BYTES,
+        }
+    }
+
+    /// Role, address and balance of the first payer and the seller.
+    pub(super) async fn balances(&self) -> Vec<(&'static str, Address, String)> {
+        let mut list = Vec::new();
+        let chain = match Url::parse(&self.rpc()) {
+            Ok(url) => Chain::connect(&url, CHAIN_ID, ChainSettings::default()).await.ok(),
+            Err(_) => None,
+        };
+        for (role, account) in [("payer", self.payers[0].address()), ("seller", self.seller)] {
+            let balance = match &chain {
+                Some(chain) => chain.call(USDC, &IEip3009::balanceOfCall { account }, None).await.ok(),
+                None => None,
+            };
+            let text = balance.map_or_else(
+                || "balance not known".to_owned(),
+                |balance| format!("{} {}", Amount(balance).decimal(self.asset.decimals), self.asset.symbol),
+            );
+            list.push((role, account, text));
+        }
+        list
+    }
+}
+
+/// Writes dev.json in one step, readable by us alone: it holds the payers' keys.
+pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -> Result<(), Failure> {
+    let endpoints = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    let routes: Vec<serde_json::Value> = endpoints
+        .map(|endpoint| {
+            let amount = match &endpoint.access {
+                Access::Free => "0".to_owned(),
+                Access::Exact { offer, .. } | Access::Quoted { most: offer, .. } => offer.prices()[0].amount.to_string(),
+            };
+            serde_json::json!({ "method": endpoint.method.as_str(), "path": endpoint.path, "amount": amount })
+        })
+        .collect();
+    let payers: Vec<serde_json::Value> = facts
+        .payers
+        .iter()
+        .map(|(address, key)| serde_json::json!({ "address": address.to_checksum(None), "privateKey": key }))
+        .collect();
+    let document = serde_json::json!({
+        "url": url,
+        "rpc": facts.rpc,
+        "chainId": CHAIN_ID,
+        "network": Network::eip155(CHAIN_ID),
+        "asset": facts.asset,
+        "payTo": facts.pay_to.to_checksum(None),
+        "payers": payers,
+        "routes": routes,
+    });
+    let written = (|| {
+        let temporary = state.join("dev.json.part");
+        let _ = std::fs::remove_file(&temporary);
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        writeln!(file, "{document:#}")?;
+        std::fs::rename(&temporary, state.join("dev.json"))
+    })();
+    written.map_err(|error: std::io::Error| Failure::new(format!("{}/dev.json: {error}", state.display())))
+}

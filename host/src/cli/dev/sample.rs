@@ -1,0 +1,57 @@
+//! The line that makes a first paid call, from what the endpoints declare.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::catalog::Endpoint;
+
+/// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.
+pub(super) fn pay_line(url: &str, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
+    let gets = || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.contains('{'));
+    // One with a query shows more than one without.
+    let best = gets().filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query))).max_by_key(|(_, query)| !query.is_empty());
+    let (endpoint, query) = best?;
+    let target = if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
+    // A question mark or an ampersand means something to a shell.
+    Some(if query.contains('&') { format!("pay '{target}'") } else { format!("pay {target}") })
+}
+
+/// An example of each required query parameter, or of the first one that has any; none if a required
+/// one has no example.
+fn query(endpoint: &Endpoint) -> Option<String> {
+    let info = endpoint.plugin.info();
+    let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path)?;
+    let Some(schema) = declared.input_schema.as_ref().and_then(|schema| schema.pointer("/properties/query")) else {
+        return Some(String::new());
+    };
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(|list| list.as_array())
+        .map(|list| list.iter().filter_map(|name| name.as_str()).collect())
+        .unwrap_or_default();
+    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+    for name in required {
+        let property = schema.get("properties")?.get(name)?;
+        let example = property
+            .get("examples")
+            .or_else(|| property.get("enum"))
+            .and_then(|list| list.get(0))
+            .or_else(|| property.get("default"))?;
+        let text = example.as_str().map_or_else(|| example.to_string(), ToOwned::to_owned);
+        pairs.append_pair(name, &text);
+    }
+    Some(pairs.finish())
+}
+
+/// How this program is called from here: its name if the shell would find it, else its path.
+pub(super) fn program() -> String {
+    let Ok(own) = std::env::current_exe() else { return "coinslot".to_owned() };
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|dir| dir.join("coinslot").canonicalize().ok() == own.canonicalize().ok())
+    });
+    if found {
+        return "coinslot".to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    own.strip_prefix(&here).unwrap_or(Path::new(&own)).display().to_string()
+}

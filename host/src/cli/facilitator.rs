@@ -1,0 +1,143 @@
+//! `coinslot facilitator`: verifies and settles payments for other servers over HTTP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use clap::Args;
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::Failure;
+use crate::chain::evm::Key;
+use crate::facilitator::http::{Service, serve};
+use crate::facilitator::local::{Local, LocalConfig};
+use crate::price::Asset;
+use crate::x402::Network;
+
+/// Serve a facilitator: verify and settle `exact` payments of other servers on one EVM chain.
+///
+/// The key pays gas and nothing else. Everybody who can reach the address makes it pay gas, so
+/// either keep it private, or name the receivers that it works for (--pay-to), or ask for a token
+/// (--bearer-env).
+#[derive(Args, Clone, Debug)]
+pub struct FacilitatorArgs {
+    /// JSON-RPC of the chain.
+    #[arg(long, value_name = "URL", env = "COINSLOT_RPC", hide_env_values = true)]
+    pub rpc: Url,
+    /// The chain: a CAIP-2 identifier, or a name such as `base`.
+    #[arg(long, default_value = "eip155:84532")]
+    pub network: String,
+    /// The environment variable with the private key that pays for gas.
+    #[arg(long, value_name = "NAME", default_value = "COINSLOT_GAS_KEY")]
+    pub key_env: String,
+    /// A file with that key, instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
+    pub key_file: Option<PathBuf>,
+    /// Where to listen; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8403")]
+    pub listen: SocketAddr,
+    /// The symbol of a known token; repeatable. The network's default token if none.
+    #[arg(long, value_name = "SYMBOL")]
+    pub asset: Vec<String>,
+    /// Settle only payments to this address; repeatable.
+    #[arg(long, value_name = "ADDRESS")]
+    pub pay_to: Vec<Address>,
+    /// The environment variable with a token that callers must send as `Authorization: Bearer`.
+    #[arg(long, value_name = "NAME")]
+    pub bearer_env: Option<String>,
+    /// How often the chain is asked for receipts, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 150)]
+    pub poll_ms: u64,
+}
+
+/// Serves until interrupted.
+pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
+    let network =
+        Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
+    let assets = assets(&network, &args.asset)?;
+    let key = match &args.key_file {
+        Some(path) => Key::from_file(path),
+        None => Key::from_env(&args.key_env),
+    }
+    .map_err(|error| Failure::usage(error.to_string()))?;
+    let bearer = match &args.bearer_env {
+        None => None,
+        Some(name) => match std::env::var(name) {
+            Ok(token) if !token.is_empty() => Some(token),
+            _ => {
+                return Err(Failure::usage(format!(
+                    "the environment variable {name} should hold the bearer token"
+                )));
+            }
+        },
+    };
+    let mut config = LocalConfig::new(args.rpc, network, assets, key);
+    config.chain.poll_interval = Duration::from_millis(args.poll_ms);
+    config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
+    let open = config.receivers.is_none() && bearer.is_none();
+    let local = Local::connect(config)
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
+
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", args.listen)))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(error.to_string()))?;
+    if open && !address.ip().is_loopback() {
+        tracing::warn!(
+            "everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env"
+        );
+    }
+    let gas = local
+        .gas()
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
+    if gas.balance.is_zero() {
+        tracing::warn!(wallet = %gas.address, "the gas wallet is empty: nothing can be settled");
+    }
+    println!("facilitator for {} on http://{address}", local.network());
+    println!("gas wallet {} with {} wei", gas.address, gas.balance);
+
+    let mut service = Service::new(Arc::new(local));
+    if let Some(token) = bearer {
+        service = service.with_bearer(&token);
+    }
+    serve(listener, service, interrupted()).await;
+    Ok(())
+}
+
+fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> {
+    if symbols.is_empty() {
+        let asset = Asset::known(network, None)
+            .ok_or_else(|| Failure::usage(format!("no token is known on {network}")))?;
+        return Ok(vec![asset]);
+    }
+    symbols
+        .iter()
+        .map(|symbol| {
+            Asset::known(network, Some(symbol))
+                .ok_or_else(|| Failure::usage(format!("no {symbol} is known on {network}")))
+        })
+        .collect()
+}
+
+/// Ends at Ctrl-C, and at the signal with which service managers stop programs.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

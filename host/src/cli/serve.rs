@@ -1,0 +1,49 @@
+//! `coinslot serve`: the host.
+
+use std::path::PathBuf;
+
+use tokio::net::TcpListener;
+
+use super::assemble::{self, Chains};
+use super::{Failure, signals};
+use crate::config::Config;
+
+/// Serve the plugins of a folder, and take payment for them.
+///
+/// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
+/// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
+/// SIGTERM finish what is at work first.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// The configuration; see host/docs/operators.md.
+    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Listen here instead of where the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// Serves until interrupted.
+pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let listen = args.listen.unwrap_or(config.listen);
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
+    for (file, reason) in &assembled.report.failed {
+        tracing::warn!(%file, %reason, "not in force");
+    }
+    let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
+    let (till, front) = assembled.open(&config, ledger);
+    println!("{}", assemble::routes(&assembled.live.load()));
+    println!("serving on http://{address}, known to clients as {public_url}");
+    let recovery = tokio::spawn(crate::payment::recover(till));
+    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
+    crate::serve::run(listener, front, signals::interrupted()).await;
+    watch.abort();
+    recovery.abort();
+    Ok(())
+}

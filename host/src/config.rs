@@ -1,0 +1,373 @@
+//! `coinslot.toml`: parsed at the rim into a typed [`Config`].
+//!
+//! Unknown keys are refused, and every problem is reported at once with its key. Nothing here opens a
+//! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::catalog::Accept;
+use crate::plugin::Limits;
+use crate::price::{Asset, Eip712, evm_receiver};
+use crate::x402::Network;
+
+/// What the operator wants.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Without a slash at the end; none means the address that is listened on.
+    pub public_url: Option<String>,
+    /// Host names that are served beside the public one.
+    pub hosts: Vec<String>,
+    pub plugins: PathBuf,
+    /// Ledger and compiled plugins.
+    pub state: PathBuf,
+    /// The preferred first, each with the name of its facilitator.
+    pub accepts: Vec<(Accept, String)>,
+    pub facilitators: BTreeMap<String, FacilitatorConfig>,
+    pub limits: Limits,
+    /// Guests at once, of all plugins.
+    pub instances: usize,
+    /// How long paid answers are kept, and up to which size.
+    pub keep_answers: Duration,
+    pub keep_answer_bytes: usize,
+}
+
+/// Who settles.
+#[derive(Clone, Debug)]
+pub enum FacilitatorConfig {
+    /// In this process.
+    Local { rpc: Url, key: KeySource, poll: Duration },
+    /// Over HTTP.
+    Remote { url: Url, bearer_env: Option<String> },
+}
+
+/// Where a private key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    Env(String),
+    File(PathBuf),
+}
+
+/// Everything that is wrong with a file, a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    file: PathBuf,
+    list: Vec<String>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        for problem in &self.list {
+            write!(f, "\n  {}", problem.trim_end().replace('\n', "\n  "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default = "listen")]
+    listen: String,
+    public_url: Option<String>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default = "plugins")]
+    plugins: PathBuf,
+    #[serde(default = "state")]
+    state: PathBuf,
+    #[serde(default)]
+    accept: Vec<RawAccept>,
+    #[serde(default)]
+    facilitator: BTreeMap<String, RawFacilitator>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    answers: RawAnswers,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAccept {
+    network: String,
+    #[serde(default = "usdc")]
+    asset: String,
+    decimals: Option<u8>,
+    eip712_name: Option<String>,
+    eip712_version: Option<String>,
+    pay_to: String,
+    #[serde(default = "max_timeout")]
+    max_timeout_seconds: u64,
+    facilitator: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFacilitator {
+    url: Option<String>,
+    bearer_env: Option<String>,
+    rpc: Option<String>,
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+    poll_ms: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    memory_mib: Option<u64>,
+    cpu_ms: Option<u64>,
+    first_byte_ms: Option<u64>,
+    total_ms: Option<u64>,
+    request_body_kib: Option<u64>,
+    response_body_kib: Option<u64>,
+    instances_per_plugin: Option<usize>,
+    instances: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAnswers {
+    keep_seconds: Option<u64>,
+    keep_kib: Option<usize>,
+}
+
+fn listen() -> String {
+    "127.0.0.1:8402".to_owned()
+}
+fn plugins() -> PathBuf {
+    "plugins".into()
+}
+fn state() -> PathBuf {
+    ".coinslot".into()
+}
+fn usdc() -> String {
+    "USDC".to_owned()
+}
+fn max_timeout() -> u64 {
+    300
+}
+
+/// Guests at once unless configured.
+pub const DEFAULT_INSTANCES: usize = 256;
+/// Paid answers are kept for a day unless configured.
+pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// Paid answers up to this size are kept after delivery unless configured.
+pub const DEFAULT_KEEP_BYTES: usize = 1 << 20;
+
+impl Config {
+    /// Reads a file. Paths in it are relative to its directory.
+    pub fn read(file: &Path) -> Result<Self, Problems> {
+        let failed = |problem: String| Problems { file: file.to_owned(), list: vec![problem] };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        let base = file.parent().unwrap_or(Path::new("")).to_owned();
+        Self::parse(&text, &base).map_err(|list| Problems { file: file.to_owned(), list })
+    }
+
+    fn parse(text: &str, base: &Path) -> Result<Self, Vec<String>> {
+        let raw: Raw = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
+        let mut problems = Vec::new();
+        let listen = raw.listen.parse().unwrap_or_else(|_| {
+            problems.push(format!("listen: `{}` is not an address such as `0.0.0.0:8402`", raw.listen));
+            SocketAddr::from(([127, 0, 0, 1], 8402))
+        });
+        let public_url = raw.public_url.as_deref().and_then(|text| match public_url(text) {
+            Ok(url) => Some(url),
+            Err(problem) => {
+                problems.push(format!("public_url: {problem}"));
+                None
+            }
+        });
+        let mut facilitators = BTreeMap::new();
+        for (name, raw) in raw.facilitator {
+            match facilitator(raw, base) {
+                Ok(facilitator) => {
+                    facilitators.insert(name, facilitator);
+                }
+                Err(list) => problems.extend(list.into_iter().map(|p| format!("facilitator.{name}{p}"))),
+            }
+        }
+        if raw.accept.is_empty() {
+            problems.push("accept: name at least one asset that is taken, in an [[accept]] table".to_owned());
+        }
+        let mut accepts: Vec<(Accept, String)> = Vec::new();
+        let mut seen = HashSet::new();
+        for (index, raw) in raw.accept.into_iter().enumerate() {
+            match accept(raw, &facilitators) {
+                Ok((accept, by)) => {
+                    if !seen.insert((accept.asset.network.clone(), accept.asset.address.to_ascii_lowercase())) {
+                        problems.push(format!("accept[{index}]: the same asset is named twice"));
+                    }
+                    accepts.push((accept, by));
+                }
+                Err(list) => problems.extend(list.into_iter().map(|p| format!("accept[{index}]{p}"))),
+            }
+        }
+        let limits = limits(&raw.limits, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            listen,
+            public_url,
+            hosts: raw.hosts,
+            plugins: base.join(raw.plugins),
+            state: base.join(raw.state),
+            accepts,
+            facilitators,
+            limits,
+            instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
+            keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
+            keep_answer_bytes: raw.answers.keep_kib.map_or(DEFAULT_KEEP_BYTES, |kib| kib.saturating_mul(1024)),
+        })
+    }
+}
+
+/// An origin: clients are told exactly this, and add a path to it.
+fn public_url(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(format!("`{text}` is not an http or https address"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(format!("`{text}` must be an origin, such as `https://api.example.com`, without a path"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Vec<String>> {
+    let url = |key: &str, text: &str| {
+        Url::parse(text).map_err(|error| vec![format!(".{key}: `{text}` is not a URL: {error}")])
+    };
+    match (raw.url, raw.rpc) {
+        (Some(remote), None) => {
+            if raw.key_env.is_some() || raw.key_file.is_some() || raw.poll_ms.is_some() {
+                return Err(vec![": key_env, key_file and poll_ms belong to a local facilitator (with `rpc`)".to_owned()]);
+            }
+            Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env })
+        }
+        (None, Some(rpc)) => {
+            let key = match (raw.key_env, raw.key_file) {
+                (Some(name), None) => KeySource::Env(name),
+                (None, Some(file)) => KeySource::File(base.join(file)),
+                (None, None) => KeySource::Env("COINSLOT_GAS_KEY".to_owned()),
+                (Some(_), Some(_)) => return Err(vec![": name key_env or key_file, not both".to_owned()]),
+            };
+            let poll = Duration::from_millis(raw.poll_ms.unwrap_or(250).max(20));
+            Ok(FacilitatorConfig::Local { rpc: url("rpc", &rpc)?, key, poll })
+        }
+        (Some(_), Some(_)) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here), not both".to_owned()]),
+        (None, None) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here)".to_owned()]),
+    }
+}
+
+fn accept(
+    raw: RawAccept,
+    facilitators: &BTreeMap<String, FacilitatorConfig>,
+) -> Result<(Accept, String), Vec<String>> {
+    let mut problems = Vec::new();
+    let network = Network::parse_v1(&raw.network).map_err(|error| problems.push(format!(".network: {error}"))).ok();
+    if let Some(network) = &network
+        && network.chain_id().is_none()
+    {
+        problems.push(format!(".network: {network} is not an EVM network; this version settles on eip155 networks"));
+    }
+    let pay_to = evm_receiver(&raw.pay_to).map_err(|error| problems.push(format!(".pay_to: {error}"))).ok();
+    let asset = network.as_ref().and_then(|network| {
+        asset(network, &raw).map_err(|problem| problems.push(problem)).ok()
+    });
+    if !(10..=86_400).contains(&raw.max_timeout_seconds) {
+        problems.push(".max_timeout_seconds: from 10 to 86400".to_owned());
+    }
+    let by = match (&raw.facilitator, facilitators.len()) {
+        (Some(name), _) if facilitators.contains_key(name) => Some(name.clone()),
+        (Some(name), _) => {
+            problems.push(format!(".facilitator: there is no [facilitator.{name}]"));
+            None
+        }
+        (None, 1) => facilitators.keys().next().cloned(),
+        (None, 0) => {
+            problems.push(": there is no [facilitator.NAME] to settle it".to_owned());
+            None
+        }
+        (None, _) => {
+            problems.push(".facilitator: there are several: name one".to_owned());
+            None
+        }
+    };
+    match (asset, pay_to, by) {
+        (Some(asset), Some(pay_to), Some(by)) if problems.is_empty() => Ok((
+            Accept {
+                asset: Arc::new(asset),
+                pay_to: pay_to.into(),
+                max_timeout_seconds: raw.max_timeout_seconds,
+            },
+            by,
+        )),
+        _ => Err(problems),
+    }
+}
+
+/// A symbol of the table, or a contract with everything that the table would say of it.
+fn asset(network: &Network, raw: &RawAccept) -> Result<Asset, String> {
+    if !raw.asset.starts_with("0x") {
+        if raw.decimals.is_some() || raw.eip712_name.is_some() || raw.eip712_version.is_some() {
+            return Err(": decimals, eip712_name and eip712_version describe an asset that is named by its contract".to_owned());
+        }
+        return Asset::known(network, Some(&raw.asset)).ok_or_else(|| {
+            format!(
+                ".asset: no `{}` is known on {network}: name the contract, with decimals, eip712_name and eip712_version",
+                raw.asset
+            )
+        });
+    }
+    let address = evm_receiver(&raw.asset).map_err(|error| format!(".asset: {error}"))?;
+    match (raw.decimals, &raw.eip712_name, &raw.eip712_version) {
+        (Some(decimals), Some(name), Some(version)) if decimals <= 36 => Ok(Asset {
+            network: network.clone(),
+            address,
+            symbol: name.to_ascii_uppercase(),
+            decimals,
+            eip712: Some(Eip712 { name: name.clone(), version: version.clone() }),
+            testnet: Asset::known(network, None).is_none_or(|known| known.testnet),
+        }),
+        _ => Err(".asset: an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version".to_owned()),
+    }
+}
+
+fn limits(raw: &RawLimits, problems: &mut Vec<String>) -> Limits {
+    let default = Limits::default();
+    let mut number = |key: &str, value: Option<u64>, least: u64, most: u64, default: u64| match value {
+        Some(value) if !(least..=most).contains(&value) => {
+            problems.push(format!("limits.{key}: from {least} to {most}"));
+            default
+        }
+        Some(value) => value,
+        None => default,
+    };
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let memory = number("memory_mib", raw.memory_mib, 2, 256, (default.memory >> 20) as u64) << 20;
+    Limits {
+        memory: usize::try_from(memory).unwrap_or(default.memory),
+        cpu: Duration::from_millis(number("cpu_ms", raw.cpu_ms, 1, 600_000, millis(default.cpu))),
+        first_byte: Duration::from_millis(number("first_byte_ms", raw.first_byte_ms, 1, 600_000, millis(default.first_byte))),
+        total: Duration::from_millis(number("total_ms", raw.total_ms, 1, 3_600_000, millis(default.total))),
+        request_body: number("request_body_kib", raw.request_body_kib, 1, 1 << 20, default.request_body >> 10) << 10,
+        response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10) << 10,
+        instances: raw.instances_per_plugin.unwrap_or(default.instances).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

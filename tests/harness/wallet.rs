@@ -1,0 +1,132 @@
+//! A payer: signs EIP-3009 authorisations as a stock client does, and bends them as an attacker would.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy::primitives::{Address, B256, U256};
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol;
+use alloy::sol_types::{Eip712Domain, SolStruct};
+use serde_json::{Value, json};
+
+use crate::{decode, encode};
+
+sol! {
+    struct TransferWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
+    }
+}
+
+/// A key with money.
+#[derive(Clone, Debug)]
+pub struct Wallet {
+    signer: PrivateKeySigner,
+}
+
+/// A signed payment, still open to bending.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    /// The whole `PaymentPayload`.
+    pub document: Value,
+}
+
+impl Wallet {
+    /// From a hex key.
+    pub fn from_key(key: &str) -> Self {
+        Self { signer: key.parse().expect("a private key") }
+    }
+
+    /// A key that has nothing.
+    pub fn poor() -> Self {
+        Self { signer: PrivateKeySigner::random() }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// Signs for the first entry of a 402, version 2.
+    pub fn pay(&self, challenge: &reqwest::Response) -> Payment {
+        let header = challenge.headers().get("payment-required").expect("a PAYMENT-REQUIRED header");
+        let required = decode(header.to_str().expect("ASCII"));
+        self.pay_entry(&required["accepts"][0])
+    }
+
+    /// Signs for an entry of version 2 as it is.
+    pub fn pay_entry(&self, entry: &Value) -> Payment {
+        self.pay_with(entry, |_| ())
+    }
+
+    /// Signs for an entry of version 2, after the authorisation has been bent.
+    pub fn pay_with(&self, entry: &Value, bend: impl FnOnce(&mut TransferWithAuthorization)) -> Payment {
+        let chain_id = entry["network"].as_str().and_then(|n| n.strip_prefix("eip155:")).expect("an EVM network");
+        let payload = self.payload(entry, "amount", chain_id.parse().expect("a chain id"), bend);
+        Payment { document: json!({ "x402Version": 2, "accepted": entry, "payload": payload }) }
+    }
+
+    /// Signs for an entry of a version 1 body.
+    pub fn pay_v1(&self, entry: &Value) -> Payment {
+        let payload = self.payload(entry, "maxAmountRequired", 84532, |_| ());
+        Payment { document: json!({ "x402Version": 1, "scheme": "exact", "network": entry["network"], "payload": payload }) }
+    }
+
+    fn payload(
+        &self,
+        entry: &Value,
+        amount: &str,
+        chain_id: u64,
+        bend: impl FnOnce(&mut TransferWithAuthorization),
+    ) -> Value {
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
+        let mut authorization = TransferWithAuthorization {
+            from: self.address(),
+            to: text(&entry["payTo"]).parse().expect("an address"),
+            value: text(&entry[amount]).parse().expect("a number"),
+            validAfter: U256::ZERO,
+            validBefore: U256::from(now + entry["maxTimeoutSeconds"].as_u64().expect("an integer")),
+            nonce: B256::random(),
+        };
+        bend(&mut authorization);
+        let domain = Eip712Domain::new(
+            Some(text(&entry["extra"]["name"]).into()),
+            Some(text(&entry["extra"]["version"]).into()),
+            Some(U256::from(chain_id)),
+            Some(text(&entry["asset"]).parse().expect("an address")),
+            None,
+        );
+        let hash = authorization.eip712_signing_hash(&domain);
+        let signature = self.signer.sign_hash_sync(&hash).expect("a signature");
+        json!({
+            "signature": alloy::primitives::hex::encode_prefixed(signature.as_bytes()),
+            "authorization": {
+                "from": authorization.from,
+                "to": authorization.to,
+                "value": authorization.value.to_string(),
+                "validAfter": authorization.validAfter.to_string(),
+                "validBefore": authorization.validBefore.to_string(),
+                "nonce": authorization.nonce,
+            },
+        })
+    }
+}
+
+impl Payment {
+    /// The header's value.
+    pub fn header(&self) -> String {
+        encode(&self.document)
+    }
+
+    /// The same payment with one field replaced, by JSON pointer.
+    #[must_use]
+    pub fn with(mut self, pointer: &str, value: Value) -> Self {
+        *self.document.pointer_mut(pointer).expect("a field of the payment") = value;
+        self
+    }
+}
