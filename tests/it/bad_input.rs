@@ -1,0 +1,179 @@
+//! Bad payments: a stable code, a sentence that says what to do, and nothing moved.
+
+use alloy::primitives::{B256, U256};
+use coinslot_tests::{Host, Payment, Wallet, decode, encode, guest};
+use serde_json::{Value, json};
+
+struct Shop {
+    host: Host,
+    entry: Value,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+        let challenge = host.client().post(host.url("/echo")).send().await.expect("an answer");
+        let entry = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"))["accepts"][0].clone();
+        Self { host, entry }
+    }
+
+    async fn send(&self, headers: &[(&str, &str)]) -> reqwest::Response {
+        let mut request = self.host.client().post(self.host.url("/echo"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    async fn pay(&self, payment: &Payment) -> (u16, Value) {
+        let reply = self.send(&[("PAYMENT-SIGNATURE", &payment.header())]).await;
+        let status = reply.status().as_u16();
+        let required = reply.headers().get("payment-required").map(|value| decode(value.to_str().expect("ASCII")));
+        let body: Value = reply.json().await.expect("JSON");
+        assert!(body["message"].as_str().is_some_and(|message| message.len() > 10), "no advice: {body}");
+        if let Some(required) = required {
+            assert_eq!(required["error"], body["error"], "header and body agree");
+        }
+        (status, body["error"].clone())
+    }
+
+    /// Nothing moved, nothing is claimed, the guest did not run.
+    async fn untouched(&self) {
+        assert_eq!(self.host.chain().balance(self.host.seller()).await, U256::ZERO);
+        assert_eq!(self.host.ledger(), [""; 0]);
+        assert!(!self.host.log().contains("echo got"));
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_payment_header_is_400_with_the_challenge() {
+    let shop = Shop::open().await;
+    let deep = encode(&(0..200).fold(json!(1), |inner, _| json!([inner])));
+    let duplicate = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#)
+    };
+    let huge = "A".repeat(20_000);
+    let hash = B256::random().to_string();
+    let number = encode(&json!(7));
+    let missing = encode(&json!({ "x402Version": 2 }));
+    let version = encode(&json!({ "x402Version": 3, "accepted": {}, "payload": {} }));
+    for value in
+        ["", "!!!", "not base64", "eyJ4", "e30", "-_-_", &hash, &number, &missing, &version, &deep, &duplicate, &huge]
+    {
+        for header in ["PAYMENT-SIGNATURE", "X-PAYMENT"] {
+            let reply = shop.send(&[(header, value)]).await;
+            let shown: String = value.chars().take(40).collect();
+            assert_eq!(reply.status(), 400, "{header}: {shown}");
+            assert!(reply.headers().contains_key("payment-required"), "{header}: {shown}");
+            let body: Value = reply.json().await.expect("JSON");
+            assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{body}");
+        }
+    }
+    shop.untouched().await;
+}
+
+#[tokio::test]
+async fn two_payment_headers_are_refused() {
+    let shop = Shop::open().await;
+    let one = shop.host.payer(0).pay_entry(&shop.entry).header();
+    let two = shop.host.payer(1).pay_entry(&shop.entry).header();
+    let joined = format!("{one},{two}");
+    for headers in [
+        vec![("PAYMENT-SIGNATURE", one.as_str()), ("PAYMENT-SIGNATURE", two.as_str())],
+        vec![("PAYMENT-SIGNATURE", one.as_str()), ("PAYMENT-SIGNATURE", one.as_str())],
+        vec![("PAYMENT-SIGNATURE", one.as_str()), ("X-PAYMENT", two.as_str())],
+        vec![("PAYMENT-SIGNATURE", joined.as_str())],
+    ] {
+        assert_eq!(shop.send(&headers).await.status(), 400);
+    }
+    shop.untouched().await;
+}
+
+#[tokio::test]
+async fn a_payment_for_another_offer_matches_nothing() {
+    let shop = Shop::open().await;
+    let payment = shop.host.payer(0).pay_entry(&shop.entry);
+    let changes = [
+        ("/accepted/scheme", json!("upto")),
+        ("/accepted/network", json!("eip155:8453")),
+        ("/accepted/amount", json!("9999")),
+        ("/accepted/amount", json!(10_000)),
+        ("/accepted/asset", json!("0x0000000000000000000000000000000000000001")),
+        ("/accepted/payTo", json!("0x0000000000000000000000000000000000000001")),
+        ("/accepted/maxTimeoutSeconds", json!(301)),
+        ("/accepted/extra/name", json!("USD Coin")),
+        ("/accepted/extra", json!({})),
+    ];
+    for (pointer, value) in changes {
+        let (status, error) = shop.pay(&payment.clone().with(pointer, value.clone())).await;
+        assert_eq!((status, error), (402, json!("No matching payment requirements")), "{pointer} {value}");
+    }
+    shop.untouched().await;
+}
+
+#[tokio::test]
+async fn what_is_signed_must_be_what_is_asked() {
+    let shop = Shop::open().await;
+    let payer = shop.host.payer(0);
+    let signed = |bend: fn(&mut coinslot_tests::TransferWithAuthorization)| payer.pay_with(&shop.entry, bend);
+    let cases = [
+        (signed(|a| a.value += U256::from(1)), "invalid_exact_evm_payload_authorization_value_mismatch"),
+        (signed(|a| a.value -= U256::from(1)), "invalid_exact_evm_payload_authorization_value_mismatch"),
+        (signed(|a| a.to = a.from), "invalid_exact_evm_recipient_mismatch"),
+        (signed(|a| a.validBefore = U256::from(1)), "invalid_exact_evm_payload_authorization_valid_before"),
+        (signed(|a| a.validBefore = U256::MAX), "invalid_exact_evm_payload_authorization_valid_before"),
+        (signed(|a| a.validAfter = U256::MAX - U256::from(1)), "invalid_exact_evm_payload_authorization_valid_after"),
+    ];
+    for (payment, reason) in cases {
+        assert_eq!(shop.pay(&payment).await, (402, json!(reason)));
+    }
+    shop.untouched().await;
+}
+
+#[tokio::test]
+async fn a_signature_counts_only_as_the_payers_own() {
+    let shop = Shop::open().await;
+    let (payer, thief) = (shop.host.payer(0), Wallet::poor());
+    let good = payer.pay_entry(&shop.entry);
+    let pointer = "/payload/signature";
+    let text = good.document.pointer(pointer).and_then(Value::as_str).expect("a signature").to_owned();
+    let stolen = thief.pay_entry(&shop.entry).with("/payload/authorization/from", json!(payer.address()));
+    let mut cases = vec![stolen, good.clone().with("/payload/authorization/nonce", json!(B256::random()))];
+    let mut bytes = hex::decode(&text[2..]).expect("hex");
+    bytes[10] ^= 1;
+    cases.push(good.clone().with(pointer, json!(format!("0x{}", hex::encode(&bytes)))));
+    cases.push(good.clone().with(pointer, json!(format!("0x{}", "00".repeat(65)))));
+    cases.push(good.clone().with(pointer, json!(&text[..text.len() - 2])));
+    cases.push(good.clone().with(pointer, json!(format!("{text}00"))));
+    cases.push(good.clone().with(pointer, json!("0x")));
+    for payment in cases {
+        assert_eq!(shop.pay(&payment).await, (402, json!("invalid_exact_evm_signature")));
+    }
+    shop.untouched().await;
+}
+
+#[tokio::test]
+async fn a_malformed_payload_is_an_invalid_payload() {
+    let shop = Shop::open().await;
+    let good = shop.host.payer(0).pay_entry(&shop.entry);
+    for (pointer, value) in [
+        ("/payload", json!({})),
+        ("/payload/authorization", json!([])),
+        ("/payload/signature", json!(7)),
+        ("/payload/signature", json!("0xzz")),
+        ("/payload/authorization/from", json!("0x12")),
+        ("/payload/authorization/value", json!(10_000)),
+        ("/payload/authorization/value", json!("010000")),
+        ("/payload/authorization/value", json!("1e4")),
+        ("/payload/authorization/value", json!("-1")),
+        ("/payload/authorization/value", json!(" 10000")),
+        ("/payload/authorization/value", json!("9".repeat(90))),
+        ("/payload/authorization/nonce", json!("0x1")),
+        ("/payload/authorization/validBefore", json!(null)),
+    ] {
+        let (status, error) = shop.pay(&good.clone().with(pointer, value.clone())).await;
+        assert_eq!((status, error), (402, json!("invalid_payload")), "{pointer} {value}");
+    }
+    shop.untouched().await;
+}

@@ -1,0 +1,103 @@
+//! What a request without a payment is told.
+
+use coinslot_tests::{Host, decode, guest};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn one_402_speaks_both_versions() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let reply = host.client().post(host.url("/echo")).send().await.expect("an answer");
+    assert_eq!(reply.status(), 402);
+    assert_eq!(reply.headers()["cache-control"], "no-store");
+    assert_eq!(reply.headers()["content-type"], "application/json");
+    let header = reply.headers()["payment-required"].to_str().expect("ASCII").to_owned();
+    assert!(header.len() <= 4096, "{} bytes", header.len());
+    let v2 = decode(&header);
+    let entry = json!({
+        "scheme": "exact",
+        "network": "eip155:84532",
+        "amount": "10000",
+        "asset": host.facts()["asset"],
+        "payTo": host.facts()["payTo"],
+        "maxTimeoutSeconds": 300,
+        "extra": { "name": "USDC", "version": "2" },
+    });
+    assert_eq!(v2["x402Version"], 2);
+    assert_eq!(v2["error"], "Payment required");
+    assert_eq!(v2["resource"]["url"], host.url("/echo"));
+    assert_eq!(v2["accepts"], json!([entry]));
+    assert!(v2.get("extensions").is_none_or(|extensions| !extensions.is_null()));
+    let v1: Value = reply.json().await.expect("JSON");
+    assert_eq!(v1["x402Version"], 1);
+    assert_eq!(v1["accepts"][0]["network"], "base-sepolia");
+    assert_eq!(v1["accepts"][0]["maxAmountRequired"], "10000");
+    assert_eq!(v1["accepts"][0]["resource"], host.url("/echo"));
+    assert!(v1["accepts"][0]["mimeType"].is_string() && v1["accepts"][0]["description"].is_string());
+    assert!(v1["accepts"][0].get("outputSchema").is_none_or(Value::is_object));
+    assert_eq!(host.ledger(), [""; 0]);
+}
+
+#[tokio::test]
+async fn head_and_options_never_cost_and_never_run() {
+    let host = Host::builder()
+        .plugin("aurora.wasm", &guest("aurora"))
+        .plugin("trap.wasm", &guest("trap"))
+        .start()
+        .await;
+    let head = host.client().head(host.url("/api/gitignore?stack=rust")).send().await.expect("an answer");
+    assert_eq!(head.status(), 402);
+    assert!(head.headers().contains_key("payment-required"));
+    let paid_head = host.payer(0).pay(&head);
+    let head = host
+        .client()
+        .head(host.url("/api/gitignore?stack=rust"))
+        .header("payment-signature", paid_head.header())
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(head.status(), 402, "a payment on HEAD buys nothing and is not taken");
+    assert_eq!(host.ledger(), [""; 0]);
+    let options = host
+        .client()
+        .request(reqwest::Method::OPTIONS, host.url("/trap"))
+        .header("origin", "https://shop.example.com")
+        .header("access-control-request-headers", "payment-signature,access-control-expose-headers")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(options.status(), 204);
+    assert_eq!(options.headers()["access-control-allow-origin"], "*");
+    let allowed = options.headers()["access-control-allow-headers"].to_str().expect("ASCII").to_ascii_lowercase();
+    for needed in ["payment-signature", "x-payment", "content-type", "access-control-expose-headers"] {
+        assert!(allowed.contains(needed), "{needed} is missing from {allowed}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_may_read_the_challenge() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let reply = host.client().post(host.url("/echo")).send().await.expect("an answer");
+    let exposed = reply.headers()["access-control-expose-headers"].to_str().expect("ASCII").to_ascii_lowercase();
+    for needed in ["payment-required", "payment-response", "x-payment-response"] {
+        assert!(exposed.contains(needed), "{needed} is missing from {exposed}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_probe_gets_the_402_and_bad_input_is_refused_before_payment() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    for (method, path) in
+        [("GET", "/api/gitignore"), ("POST", "/api/code-review"), ("POST", "/api/debug-error"), ("GET", "/api/agent-insights")]
+    {
+        let method = method.parse::<reqwest::Method>().expect("a method");
+        let probe = host.client().request(method, host.url(path)).send().await.expect("an answer");
+        assert_eq!(probe.status(), 402, "{path}");
+    }
+    let unknown = host.client().get(host.url("/api/gitignore?stack=zzqqxx")).send().await.expect("an answer");
+    assert_eq!(unknown.status(), 400);
+    let body: Value = unknown.json().await.expect("JSON");
+    assert_eq!(body["error"], "unknown_stack");
+    assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{body}");
+    let broken = host.client().post(host.url("/api/code-review")).body("{").send().await.expect("an answer");
+    assert!((400..500).contains(&broken.status().as_u16()) && broken.status() != 402, "{}", broken.status());
+}

@@ -1,0 +1,73 @@
+//! A failed plugin costs nothing, and says nothing of itself.
+
+use alloy::primitives::U256;
+use coinslot_tests::{Host, guest};
+use serde_json::Value;
+
+/// Pays for a request to a guest that will fail.
+async fn pay(host: &Host, path: &str) -> reqwest::Response {
+    let challenge = host.client().post(host.url(path)).send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402, "{path}");
+    let payment = host.payer(0).pay(&challenge).header();
+    let request = host.client().post(host.url(path)).header("PAYMENT-SIGNATURE", payment);
+    request.send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_failed_plugin_is_not_charged() {
+    let names = ["trap", "spin", "grow", "flood", "silent"];
+    let mut builder = Host::builder();
+    for name in names {
+        builder = builder.plugin(&format!("{name}.wasm"), &guest(name));
+    }
+    let host = builder.start().await;
+    let expected = [500, 504, 500, 500, 502];
+    for (name, expected) in names.into_iter().zip(expected) {
+        let reply = pay(&host, &format!("/{name}")).await;
+        assert_eq!(reply.status(), expected, "{name}");
+        assert!(!reply.headers().contains_key("payment-response"), "{name}");
+        let body: Value = reply.json().await.expect("JSON");
+        assert!(body["message"].as_str().is_some_and(|text| text.contains("nothing was charged")), "{name}: {body}");
+        assert!(!body.to_string().contains("wasm"), "{name} leaks: {body}");
+    }
+    assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
+    assert_eq!(host.ledger(), [""; 0], "every claim is given up");
+}
+
+#[tokio::test]
+async fn what_is_charged_follows_the_status() {
+    let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
+    let mut paid = 0_u64;
+    for (status, seen, charged) in [
+        (200, 200, true),
+        (201, 201, true),
+        (302, 302, true),
+        (404, 404, false),
+        (422, 422, false),
+        (500, 500, false),
+        (402, 502, false),
+    ] {
+        let reply = pay(&host, &format!("/status?{status}")).await;
+        assert_eq!(reply.status(), seen, "{status}");
+        assert_eq!(reply.headers().contains_key("payment-response"), charged, "{status}");
+        assert!(!reply.headers().values().any(|value| value == "forged"), "{status}: a guest forged a header");
+        if charged {
+            let cache = reply.headers()["cache-control"].to_str().expect("ASCII");
+            assert!(cache.contains("private") && !cache.contains("public"), "{status}: {cache}");
+        }
+        paid += u64::from(charged);
+        assert_eq!(host.chain().balance(host.seller()).await, U256::from(paid * 10_000), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_payment_may_be_tried_again_after_a_failure() {
+    let host = Host::builder().plugin("trap.wasm", &guest("trap")).start().await;
+    let challenge = host.client().post(host.url("/trap")).send().await.expect("an answer");
+    let payment = host.payer(0).pay(&challenge).header();
+    for _ in 0..2 {
+        let request = host.client().post(host.url("/trap")).header("PAYMENT-SIGNATURE", &payment);
+        assert_eq!(request.send().await.expect("an answer").status(), 500);
+    }
+    assert_eq!(host.ledger(), [""; 0]);
+}

@@ -1,0 +1,10 @@
+//! Stories: a host, an act, what the client, the ledger and the chain saw.
+
+mod bad_input;
+mod challenge;
+mod faults;
+mod paid;
+mod reload;
+mod replay;
+mod rooms;
+mod routing;

@@ -1,0 +1,140 @@
+//! Paying: the answer, the receipt, the balances.
+
+use alloy::primitives::U256;
+use coinslot_tests::{Host, Wallet, decode, guest};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_payment_moves_exactly_the_price_and_buys_the_answer() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let (payer, chain) = (host.payer(0), host.chain());
+    let before = (chain.balance(payer.address()).await, chain.balance(host.seller()).await);
+    let url = host.url("/api/gitignore?stack=rust");
+    let challenge = host.client().get(&url).send().await.expect("an answer");
+    let payment = payer.pay(&challenge);
+    let reply =
+        host.client().get(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200);
+    let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
+    assert_eq!(receipt["success"], true);
+    assert_eq!(receipt["network"], "eip155:84532");
+    assert!(reply.headers()["cache-control"].to_str().expect("ASCII").contains("private"));
+    let transaction = receipt["transaction"].as_str().expect("a transaction");
+    assert_eq!(chain.receipt(transaction).await["status"], "0x1");
+    let payer_said = receipt["payer"].as_str().expect("a payer");
+    assert!(payer_said.eq_ignore_ascii_case(&payer.address().to_string()), "{payer_said}");
+    assert!(reply.text().await.expect("a body").contains("target"));
+    let price = U256::from(10_000);
+    assert_eq!(chain.balance(payer.address()).await, before.0 - price);
+    assert_eq!(chain.balance(host.seller()).await, before.1 + price);
+    assert_eq!(host.ledger(), ["settled"]);
+}
+
+#[tokio::test]
+async fn a_version_1_client_pays_the_body_and_reads_its_own_header() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let url = host.url("/api/gitignore?stack=python");
+    let challenge: Value = host.client().get(&url).send().await.expect("an answer").json().await.expect("JSON");
+    let payment = host.payer(0).pay_v1(&challenge["accepts"][0]);
+    let reply = host.client().get(&url).header("X-PAYMENT", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200);
+    assert!(!reply.headers().contains_key("payment-response"));
+    let receipt = decode(reply.headers()["x-payment-response"].to_str().expect("ASCII"));
+    assert_eq!(receipt["success"], true);
+    assert_eq!(receipt["network"], "base-sepolia");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+}
+
+#[tokio::test]
+async fn the_guest_sees_the_receipt_and_no_credential() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let payer = host.payer(1);
+    let challenge = host.client().post(host.url("/echo")).body("hello").send().await.expect("an answer");
+    let payment = payer.pay(&challenge);
+    let reply = host
+        .client()
+        .post(host.url("/echo"))
+        .header("PAYMENT-SIGNATURE", payment.header())
+        .header("x-mine", "kept")
+        .body("hello")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(reply.status(), 200);
+    let seen: Value = reply.json().await.expect("JSON");
+    assert_eq!(seen["body"], "hello");
+    assert_eq!(seen["receipt"]["amount"], "0.01");
+    assert_eq!(seen["receipt"]["network"], "eip155:84532");
+    assert_eq!(seen["receipt"]["payer"], payer.address().to_checksum(None));
+    let headers = seen["headers"].to_string().to_ascii_lowercase();
+    assert!(headers.contains("x-mine") && !headers.contains("payment"), "{headers}");
+}
+
+#[tokio::test]
+async fn a_free_route_is_free_and_has_no_receipt() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let reply = host.client().get(host.url("/echo")).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200);
+    assert!(!reply.headers().contains_key("payment-response"));
+    let seen: Value = reply.json().await.expect("JSON");
+    assert_eq!(seen["receipt"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_quoted_price_is_that_of_this_very_request() {
+    let host = Host::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let ask = || host.client().post(host.url("/quoter/x")).body("12345");
+    let challenge = ask().send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402);
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["accepts"][0]["amount"], "5000");
+    let payment = host.payer(0).pay(&challenge);
+    // Quoted for five bytes, sent with nine: not that price.
+    let other = host.client().post(host.url("/quoter/x")).body("123456789");
+    let other = other.header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(other.status(), 402);
+    let required = decode(other.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["accepts"][0]["amount"], "9000");
+    assert_eq!(host.ledger(), [""; 0]);
+    let reply = ask().header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(5_000));
+}
+
+#[tokio::test]
+async fn who_has_no_money_is_refused_before_the_guest_runs() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let challenge = host.client().post(host.url("/echo")).send().await.expect("an answer");
+    let payment = Wallet::poor().pay(&challenge);
+    let reply = host.client().post(host.url("/echo"));
+    let reply = reply.header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 402);
+    let required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["error"], "invalid_exact_evm_insufficient_balance");
+    assert_eq!(host.ledger(), [""; 0], "the claim is given up");
+}
+
+#[tokio::test]
+async fn aurora_sells_all_four_endpoints_at_the_seeds_prices() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let calls = [
+        ("GET", "/api/agent-insights?limit=3", Value::Null, 10_000_u64),
+        ("POST", "/api/code-review", json!({ "language": "rust", "code": "fn main() { let x: Option<u8> = None; x.unwrap(); }" }), 50_000),
+        ("GET", "/api/gitignore?stack=rust,node", Value::Null, 10_000),
+        ("POST", "/api/debug-error", json!({ "error": "error[E0382]: borrow of moved value: `x`" }), 20_000),
+    ];
+    for (method, path, body, price) in calls {
+        let before = host.chain().balance(host.seller()).await;
+        let ask = || {
+            let request = host.client().request(method.parse().expect("a method"), host.url(path));
+            if body.is_null() { request } else { request.json(&body) }
+        };
+        let challenge = ask().send().await.expect("an answer");
+        assert_eq!(challenge.status(), 402, "{path}");
+        let payment = host.payer(0).pay(&challenge);
+        let reply = ask().header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+        assert_eq!(reply.status(), 200, "{path}: {}", reply.text().await.unwrap_or_default());
+        assert!(reply.text().await.expect("a body").len() > 100, "{path}");
+        assert_eq!(host.chain().balance(host.seller()).await - before, U256::from(price), "{path}");
+    }
+}

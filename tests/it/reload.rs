@@ -1,0 +1,73 @@
+//! Files come, change and go; the host follows within a second.
+
+use std::time::{Duration, Instant};
+
+use coinslot_tests::{Host, guest};
+
+/// Waits until a path answers with this status, and says how long it took.
+async fn becomes(host: &Host, path: &str, status: u16) -> Duration {
+    let start = Instant::now();
+    loop {
+        let reply = host.client().get(host.url(path)).send().await.expect("an answer");
+        if reply.status() == status {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{path} stays {}\n{}", reply.status(), host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Puts a component where the host looks, in one step.
+fn install(host: &Host, file: &str, component: &std::path::Path) {
+    let part = host.path(&format!(".coinslot/plugins/{file}.part"));
+    std::fs::copy(component, &part).expect("a copy");
+    std::fs::rename(part, host.path(&format!(".coinslot/plugins/{file}"))).expect("a rename");
+}
+
+#[tokio::test]
+async fn a_component_is_served_when_it_comes_and_gone_when_it_goes() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    becomes(&host, "/status", 404).await;
+    install(&host, "status.wasm", &guest("status"));
+    becomes(&host, "/status", 200).await;
+    std::fs::remove_file(host.path(".coinslot/plugins/status.wasm")).expect("a file to remove");
+    becomes(&host, "/status", 404).await;
+    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_broken_component_leaves_the_old_one_serving_and_says_why() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let good = std::fs::read(guest("echo")).expect("a component");
+    for (bad, file) in [(&good[..good.len() / 2], "cut"), (b"not wasm at all".as_slice(), "text"), (b"".as_slice(), "empty")] {
+        let broken = host.path(file);
+        std::fs::write(&broken, bad).expect("a broken file");
+        let known = host.log().matches("not in force").count();
+        install(&host, "echo.wasm", &broken);
+        let start = Instant::now();
+        while host.log().matches("not in force").count() == known {
+            assert!(start.elapsed() < Duration::from_secs(10), "nothing was said of {file}\n{}", host.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn the_running_owner_of_a_route_wins() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    install(&host, "a-copy.wasm", &guest("echo"));
+    let start = Instant::now();
+    while !host.log().contains("a-copy.wasm is not in force") {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn dev_ends_cleanly() {
+    let mut host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    assert_eq!(host.stop().await, Some(0));
+    assert!(!host.path(".coinslot/dev.json").exists(), "dev.json speaks of a host that is gone");
+}
