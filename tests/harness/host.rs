@@ -187,21 +187,10 @@ impl Chain {
     }
 }
 
-/// The binary beside this test's own: `tests/run` builds it first, and a lone `cargo test` builds it here.
+/// The host under test, a binary of this package: cargo builds it before the tests.
 fn binary() -> PathBuf {
-    static BINARY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BINARY
-        .get_or_init(|| {
-            let own = std::env::current_exe().expect("a path of this test");
-            let profile = own.parent().and_then(Path::parent).expect("target/PROFILE/deps");
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "-p", "coinslot"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-            cargo.env("CARGO_TARGET_DIR", profile.parent().expect("target"));
-            if profile.ends_with("release") {
-                cargo.arg("--release");
-            }
-            assert!(cargo.status().expect("cargo").success(), "coinslot does not build");
-            profile.join("coinslot")
-        })
-        .clone()
+    let own = std::env::current_exe().expect("a path of this test");
+    let binary = own.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("coinslot-under-test");
+    assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());
+    binary
 }

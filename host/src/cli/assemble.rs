@@ -121,7 +121,7 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                     )));
                 }
                 let assets: Vec<Asset> = accepts.iter().map(|accept| (*accept.asset).clone()).collect();
-                if chains == Chains::Real && devnet::answers_at(rpc.as_str()).await {
+                if chains == Chains::Real && embedded(rpc).await {
                     return Err(Failure::new(format!(
                         "facilitator.{name}: {rpc} is the embedded development chain, and nothing paid on it is money; use `coinslot dev` for it, or name a real chain's RPC"
                     )));
@@ -188,6 +188,14 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
         });
     }
     Ok(tenders)
+}
+
+/// Whether the embedded chain answers there. A node that does not answer is not it; what it is, the
+/// connection that follows will say.
+async fn embedded(rpc: &url::Url) -> bool {
+    let provider = alloy::providers::ProviderBuilder::new().connect_http(rpc.clone());
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(5), devnet::is_devnet(&provider));
+    matches!(asked.await, Ok(Ok(true)))
 }
 
 /// Opens the ledger beside the other state.

@@ -25,7 +25,7 @@ pub struct InspectArgs {
 pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
     let wasm = std::fs::read(&args.file).map_err(|error| named(&error))?;
-    let outside = inspect::inspect(&wasm).map_err(|error| named(&error))?;
+    let outside = inspect(&wasm).map_err(|error| named(&error))?;
     let described = match (&outside.loads, args.no_run) {
         (Err(reason), _) => Some(Err(reason.clone())),
         (Ok(()), true) => None,
