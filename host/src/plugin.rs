@@ -4,11 +4,47 @@
 //! guest; it reads what a guest declares and returns the words as they are. A guest runs only with
 //! a [`Permit`], which is granted in exactly two places: for a free route, and for a reserved payment.
 
+mod artifact;
+mod bindings;
+mod body;
+mod compile;
+mod egress;
+mod engine;
+mod inspect;
+mod invoke;
+mod link;
+mod load;
+mod log;
+mod manifest;
+mod outline;
+mod quote;
+mod run;
+mod store;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use self::artifact::Artifacts;
+use self::engine::Wasi;
+use self::link::Linked;
+use self::store::State;
+use self::watch::Watch;
+
+pub use self::compile::compile_main;
+pub use self::inspect::{Import, Inspection, Tool, inspect};
 
 /// A request body on its way into a guest.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -162,57 +198,216 @@ pub enum LoadError {
     Describe(String),
 }
 
-/// Engines, linkers and the pool: one per process.
-#[derive(Debug)]
-pub struct Runtime {}
+/// What the plugin said through `usage.charge`: an extension of its response.
+///
+/// The last word counts, and a guest may speak until its body has ended, so ask then.
+#[derive(Clone, Debug)]
+pub struct Charged(Arc<Watch>);
 
-/// A loaded component, ready to be instantiated. Cheap to clone behind `Arc`.
-#[derive(Debug)]
+impl Charged {
+    /// The amount as written, in the notation of `manifest.amount`; none if nothing was charged.
+    pub fn amount(&self) -> Option<String> {
+        self.0.charged()
+    }
+
+    /// CPU time that the guest has used so far.
+    pub fn cpu(&self) -> Duration {
+        self.0.cpu()
+    }
+}
+
+/// How a [`Runtime`] is set up.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// The directory of compiled components, created with mode 0700; nothing but this host may
+    /// write there.
+    pub artifacts: PathBuf,
+    /// Guests at once, of all plugins together.
+    pub instances: usize,
+    /// How long a request may wait for a place among them before it is [`Fault::Busy`].
+    pub wait: Duration,
+    /// The executable whose subcommand `compile` is [`compile_main`]: normally our own. Without one
+    /// components are compiled on a thread of this process.
+    pub compiler: Option<PathBuf>,
+}
+
+impl RuntimeConfig {
+    /// 256 guests at once, a second's wait, compiled in this process.
+    pub fn new(artifacts: impl Into<PathBuf>) -> Self {
+        Self {
+            artifacts: artifacts.into(),
+            instances: 256,
+            wait: Duration::from_secs(1),
+            compiler: None,
+        }
+    }
+}
+
+/// Engines, linkers and the pool: one per process.
+pub struct Runtime {
+    p2: (Engine, Linker<State>),
+    p3: (Engine, Linker<State>),
+    artifacts: Artifacts,
+    compiler: Option<PathBuf>,
+    /// Held while a component is compiled.
+    compiling: tokio::sync::Mutex<()>,
+    places: Arc<Semaphore>,
+    wait: Duration,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("artifacts", &self.artifacts)
+            .field("places", &self.places.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A loaded component, ready to be instantiated. Cheap to clone.
+#[derive(Clone)]
 pub struct Plugin {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.inner.info.name)
+            .field("version", &self.inner.info.version)
+            .field("sha256", &self.inner.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    runtime: Arc<Runtime>,
+    wasi: Wasi,
+    linked: Linked,
     info: PluginInfo,
+    name: Arc<str>,
+    digest: String,
+    limits: Limits,
+    places: Arc<Semaphore>,
 }
 
 impl Runtime {
-    /// Builds both engines and starts the epoch ticker. `artifacts` is the directory of compiled
-    /// components, created with mode 0700; nothing but this host may write there. At most
-    /// `instances` guests run at once.
-    pub fn new(artifacts: &std::path::Path, instances: usize) -> Result<Arc<Self>, std::io::Error> {
-        let _ = (artifacts, instances);
-        todo!("plugin room")
+    /// Builds both engines and starts the thread that interrupts guests.
+    ///
+    /// Fails if the artifacts' directory cannot be made or is writable by others.
+    pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, io::Error> {
+        let artifacts = Artifacts::open(&config.artifacts)?;
+        // Loading and reloading happen beside full load, so the pools are larger than the places.
+        let slots = config.instances + config.instances / 4 + 4;
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+        let engine = |wasi| {
+            let engine = engine::runner(wasi, slots)?;
+            let linker = link::linker(&engine, wasi)?;
+            Ok((engine, linker))
+        };
+        let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
+        let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
+        engine::start_ticker(&[&p2.0, &p3.0])?;
+        Ok(Arc::new(Self {
+            p2,
+            p3,
+            artifacts,
+            compiler: config.compiler,
+            compiling: tokio::sync::Mutex::new(()),
+            places: Arc::new(Semaphore::new(config.instances)),
+            wait: config.wait,
+        }))
     }
 
     /// Validates, compiles (or finds the compiled artifact), pre-instantiates and describes.
     pub async fn load(self: &Arc<Self>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
-        let _ = (wasm, limits);
-        todo!("plugin room")
+        load::load(self, wasm, limits).await
+    }
+
+    fn engine(&self, wasi: Wasi) -> &Engine {
+        match wasi {
+            Wasi::P2 => &self.p2.0,
+            Wasi::P3 => &self.p3.0,
+        }
+    }
+
+    fn linker(&self, wasi: Wasi) -> &Linker<State> {
+        match wasi {
+            Wasi::P2 => &self.p2.1,
+            Wasi::P3 => &self.p3.1,
+        }
     }
 }
 
 impl Plugin {
+    fn new(
+        runtime: Arc<Runtime>,
+        wasi: Wasi,
+        linked: Linked,
+        info: PluginInfo,
+        digest: String,
+        limits: Limits,
+    ) -> Self {
+        let name = info.name.as_str().into();
+        let places = Arc::new(Semaphore::new(limits.instances));
+        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, places }) }
+    }
+
     /// What it declared at load.
     pub fn info(&self) -> &PluginInfo {
-        &self.info
+        &self.inner.info
+    }
+
+    /// The SHA-256 of its component, in hex: what distinguishes two builds of one plugin.
+    pub fn sha256(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// What it is bounded by.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
     /// Whether it exports `quote`.
     pub fn quotes(&self) -> bool {
-        todo!("plugin room")
+        self.inner.linked.quote.is_some()
     }
 
     /// Answers one request in a fresh instance. The future and the body drive the guest; dropping
-    /// either stops it.
+    /// either stops it. The body's end means that the guest has ended without a fault.
+    ///
+    /// The response carries [`Charged`] as an extension.
     pub async fn invoke(
         &self,
         permit: Permit,
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<ResponseBody>, Fault> {
-        let _ = (permit.receipt, request);
-        todo!("plugin room")
+        invoke::invoke(&self.inner, permit, request).await
     }
 
-    /// Asks the price of one request.
+    /// Asks the price of one request, within 50 ms of CPU time.
     pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, Refusal>, Fault> {
-        let _ = request;
-        todo!("plugin room")
+        quote::ask(&self.inner, request).await
+    }
+}
+
+impl Inner {
+    fn engine(&self) -> &Engine {
+        self.runtime.engine(self.wasi)
+    }
+
+    /// Takes a place of the plugin's and one of all, waiting for at most [`RuntimeConfig::wait`].
+    async fn admit(&self) -> Result<invoke::Slots, Fault> {
+        if let Ok(own) = self.places.clone().try_acquire_owned()
+            && let Ok(shared) = self.runtime.places.clone().try_acquire_owned()
+        {
+            return Ok((own, shared));
+        }
+        let places = async {
+            let own = self.places.clone().acquire_owned().await.ok()?;
+            let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
+            Some((own, shared))
+        };
+        tokio::time::timeout(self.runtime.wait, places).await.ok().flatten().ok_or(Fault::Busy)
     }
 }

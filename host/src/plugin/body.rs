@@ -1,0 +1,169 @@
+//! An answer's body: polling it drives the guest that writes it.
+//!
+//! What the guest has written is handed out before the guest is asked for more, so a slow reader
+//! slows the guest. The end of the body is reported only when the guest has ended well: a trap after
+//! the last byte is still a fault.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
+use wasmtime_wasi_http::WasiBody;
+
+use super::egress::is_withheld;
+use super::invoke::Slots;
+use super::run::Guarded;
+use super::Fault;
+
+pub(super) struct GuestBody {
+    /// None once it has ended.
+    inner: Option<WasiBody>,
+    /// Frames that were complete before the head was sent.
+    ready: VecDeque<Frame<Bytes>>,
+    /// The guest and its places, until it ends.
+    guest: Option<(Guarded<()>, Slots)>,
+    /// Bytes that may still come.
+    left: u64,
+    /// Tells a guest of WASI 0.3 that its body has been read.
+    read: Arc<Notify>,
+}
+
+impl GuestBody {
+    pub(super) fn new(
+        inner: WasiBody,
+        guest: Option<(Guarded<()>, Slots)>,
+        limit: u64,
+        read: Arc<Notify>,
+    ) -> Self {
+        Self { inner: Some(inner), ready: VecDeque::new(), guest, left: limit, read }
+    }
+
+    /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
+    /// wrong with it is a fault before anything has been sent.
+    pub(super) fn buffered(mut self) -> Result<Self, Fault> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut ready = VecDeque::new();
+        loop {
+            match self.poll_guest_frame(&mut cx) {
+                Poll::Ready(Some(frame)) => ready.push_back(frame?),
+                Poll::Ready(None) => break,
+                // The guest is gone, so nothing more would come.
+                Poll::Pending => return Err(Fault::NoResponse("it ended before its body did".into())),
+            }
+        }
+        self.ready = ready;
+        Ok(self)
+    }
+
+    fn poll_guest_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            if let Some(inner) = &mut self.inner {
+                match Pin::new(inner).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                    Poll::Ready(Some(Err(error))) => {
+                        // The guest may know better: a trap cuts its body off.
+                        let fault = match self.guest.as_mut().map(|(guest, _)| guest.poll(cx)) {
+                            Some(Poll::Ready(Err(fault))) => fault,
+                            _ => Fault::NoResponse(format!("its body is cut off: {error}")),
+                        };
+                        return self.fail(fault);
+                    }
+                    Poll::Ready(None) => {
+                        self.inner = None;
+                        self.read.notify_one();
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            let Some((guest, _)) = &mut self.guest else {
+                return if self.inner.is_some() { Poll::Pending } else { Poll::Ready(None) };
+            };
+            match guest.poll(cx) {
+                Poll::Ready(Ok(())) => self.guest = None,
+                Poll::Ready(Err(fault)) => return self.fail(fault),
+                Poll::Pending if self.inner.is_none() => return Poll::Pending,
+                Poll::Pending => {
+                    // What it has just written is not waited for.
+                    return match self.inner.as_mut().map(|inner| Pin::new(inner).poll_frame(cx)) {
+                        Some(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(self.count(frame))),
+                        Some(Poll::Ready(None)) => {
+                            self.inner = None;
+                            self.read.notify_one();
+                            continue;
+                        }
+                        Some(Poll::Ready(Some(Err(error)))) => {
+                            self.fail(Fault::NoResponse(format!("its body is cut off: {error}")))
+                        }
+                        _ => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        self.inner = None;
+        self.guest = None;
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
+        if let Some(data) = frame.data_ref() {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) => self.left = left,
+                None => {
+                    self.inner = None;
+                    self.guest = None;
+                    return Err(Fault::ResponseTooLarge);
+                }
+            }
+            return Ok(frame);
+        }
+        Ok(match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(
+                trailers
+                    .into_iter()
+                    .scan(None, |last, (name, value)| {
+                        // A name is given once for all its values.
+                        *last = name.or_else(|| last.take());
+                        Some((last.clone(), value))
+                    })
+                    .filter_map(|(name, value)| Some((name.filter(|name| !is_withheld(name))?, value)))
+                    .collect(),
+            ),
+            Err(frame) => frame,
+        })
+    }
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self.ready.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.poll_guest_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_empty() && self.inner.is_none() && self.guest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.inner.is_none() && self.guest.is_none() {
+            let bytes = self.ready.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64);
+            SizeHint::with_exact(bytes.sum())
+        } else {
+            SizeHint::default()
+        }
+    }
+}

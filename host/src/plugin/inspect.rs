@@ -1,0 +1,145 @@
+//! What can be told of a component without running it: the library behind `coinslot inspect`.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use wasm_metadata::Producers;
+use wasmparser::{Parser, Payload};
+
+use super::LoadError;
+use super::log::printable;
+use super::outline::{Name, Outline};
+
+/// A component from the outside. All of it is read from its bytes; nothing has run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// Bytes of the file.
+    pub size: usize,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Core modules inside: one to three for Rust, fourteen for Python.
+    pub modules: usize,
+    /// Whether this host can load it, or the sentence that says why not.
+    pub loads: Result<(), String>,
+    /// Languages and tools that made it, as they signed it.
+    pub toolchain: Vec<Tool>,
+    /// The generation of `wasi:http` its handler speaks, as it is written.
+    pub handlers: Vec<String>,
+    /// Whether it prices or validates each request.
+    pub quotes: bool,
+    /// Imports that mean something to an operator: what it can do with the host.
+    pub uses: Vec<Import>,
+    /// Imports that toolchains add, and that the host denies or answers with nothing.
+    pub inert: Vec<String>,
+    /// Imports that this host does not have.
+    pub unknown: Vec<String>,
+    /// Every export, as written.
+    pub exports: Vec<String>,
+}
+
+/// An import that means something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// For an operator, for example `outgoing HTTP`.
+    pub meaning: &'static str,
+    /// As written.
+    pub name: String,
+}
+
+/// One entry of the `producers` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tool {
+    /// `language`, `processed-by` or `sdk`.
+    pub role: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// Reads a component. Fails only for what is not one, with a sentence that says what to do.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
+    let outline = Outline::read(wasm)?;
+    let loads = outline.wasi().map_err(|error| error.to_string()).and_then(|_| match outline.missing() {
+        None => Ok(()),
+        Some(missing) => Err(missing),
+    });
+    let (mut uses, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for name in &outline.imports {
+        match meaning(name) {
+            Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
+            Meaning::Inert => inert.push(name.clone()),
+            Meaning::Unknown => unknown.push(name.clone()),
+        }
+    }
+    let handlers = outline
+        .exports
+        .iter()
+        .filter(|export| {
+            Name::parse(export).is_some_and(|name| {
+                name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
+            })
+        })
+        .cloned()
+        .collect();
+    Ok(Inspection {
+        size: wasm.len(),
+        sha256: hex::encode(Sha256::digest(wasm)),
+        modules: outline.modules,
+        loads,
+        toolchain: toolchain(wasm),
+        handlers,
+        quotes: outline.exports("coinslot:plugin", "quote", "0.1.0"),
+        uses,
+        inert,
+        unknown,
+        exports: outline.exports,
+    })
+}
+
+enum Meaning {
+    Uses(&'static str),
+    Inert,
+    Unknown,
+}
+
+fn meaning(import: &str) -> Meaning {
+    let Some(name) = Name::parse(import) else {
+        return Meaning::Unknown;
+    };
+    match (name.package, name.interface) {
+        ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
+        ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
+        ("coinslot:plugin", "manifest") => Meaning::Inert,
+        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, where the operator allows it"),
+        ("wasi:clocks", _) => Meaning::Uses("clocks"),
+        ("wasi:random", _) => Meaning::Uses("random numbers"),
+        ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),
+        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
+        _ => Meaning::Unknown,
+    }
+}
+
+/// The signatures of every module inside, each once. Unchecked and optional: a broken one, or a
+/// version that says nothing, is left out.
+fn toolchain(wasm: &[u8]) -> Vec<Tool> {
+    let mut tools = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+        let Payload::CustomSection(section) = payload else { continue };
+        if section.name() != "producers" {
+            continue;
+        }
+        let Ok(producers) = Producers::from_bytes(section.data(), section.data_offset()) else { continue };
+        for (role, entries) in producers.iter() {
+            for (name, version) in entries.iter() {
+                tools.push(Tool {
+                    role: printable(role),
+                    name: printable(name),
+                    version: printable(version),
+                });
+            }
+        }
+    }
+    tools.sort_by(|a, b| (&a.role, &a.name, &a.version).cmp(&(&b.role, &b.name, &b.version)));
+    tools.dedup();
+    tools
+}

@@ -1,0 +1,198 @@
+//! One request, answered by a fresh instance.
+//!
+//! The instance lives in a future that the caller polls: first until the head of the answer exists,
+//! then, inside the body, until the guest has ended. The answer counts as whole only when the guest
+//! has ended without a fault. Nothing is spawned, so dropping the future or the body is the end of
+//! the guest.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::CONNECTION;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderName, Request, Response, Uri};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
+
+use super::body::GuestBody;
+use super::egress::is_withheld;
+use super::link::Handler;
+use super::run::Guarded;
+use super::store::{Grant, State, store};
+use super::watch::bounded;
+use super::{Charged, Fault, Inner, Permit, RequestBody, ResponseBody};
+
+/// The head of an answer and its body, or why the guest says that there is none.
+type Answer = Result<Response<WasiBody>, String>;
+/// Tells the guest how the transfer of its request's body ended.
+type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type Driver = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
+
+/// The places a running guest takes, given back when it is dropped.
+pub(super) type Slots = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+pub(super) async fn invoke(
+    plugin: &Arc<Inner>,
+    permit: Permit,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Fault> {
+    let slots = plugin.admit().await?;
+    let started = Instant::now();
+    let limits = &plugin.limits;
+    let grant = Grant {
+        plugin: plugin.name.clone(),
+        memory: limits.memory,
+        cpu: limits.cpu,
+        receipt: permit.receipt,
+        serving: true,
+    };
+    let (store, watch) = store(plugin.engine(), grant);
+    let request = prepare(request, limits.request_body)?;
+    let (answer, mut answered) = oneshot::channel();
+    let body_read = Arc::new(Notify::new());
+    let driver: Driver = match &plugin.linked.handler {
+        Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), store, request, answer)),
+        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), store, request, answer, body_read.clone())),
+    };
+    let mut guest = Guarded::new(driver, watch, started + limits.first_byte);
+
+    let mut ended = false;
+    let answer = std::future::poll_fn(|cx| {
+        if !ended {
+            match guest.poll(cx) {
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(())) => ended = true,
+                Poll::Pending => {}
+            }
+        }
+        // A guest that ended has dropped its sender, so this cannot wait for ever.
+        Pin::new(&mut answered).poll(cx).map(|received| {
+            received.map_err(|_| Fault::NoResponse("it returned without setting a response".into()))
+        })
+    })
+    .await?;
+    let response = answer.map_err(|code| {
+        Fault::NoResponse(format!("it answered with the error {}", bounded(code, 256)))
+    })?;
+    let (mut parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
+    }
+    parts.extensions.insert(Charged(guest.watch().clone()));
+    guest.set_deadline(started + limits.total);
+    let body = GuestBody::new(body, (!ended).then_some((guest, slots)), limits.response_body, body_read);
+    let body = if ended { body.buffered()? } else { body };
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
+}
+
+async fn drive_p2(
+    plugin: Arc<Inner>,
+    mut store: Store<State>,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+) -> wasmtime::Result<()> {
+    let Handler::P2(pre) = &plugin.linked.handler else {
+        wasmtime::bail!("not a handler of WASI 0.2");
+    };
+    let proxy = pre.instantiate_async(&mut store).await?;
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => p2::Scheme::Https,
+        _ => p2::Scheme::Http,
+    };
+    let request = store.data_mut().http().new_incoming_request(scheme, request)?;
+    let out = store.data_mut().http().new_response_outparam_from_callback(move |result| {
+        // Nobody receives it if the caller went away; then this future is dropped too.
+        let _ = answer.send(result.map_err(|code| format!("{code:?}")));
+    })?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+}
+
+async fn drive_p3(
+    plugin: Arc<Inner>,
+    mut store: Store<State>,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+    body_read: Arc<Notify>,
+) -> wasmtime::Result<()> {
+    let Handler::P3(pre) = &plugin.linked.handler else {
+        wasmtime::bail!("not a handler of WASI 0.3");
+    };
+    let service = pre.instantiate_async(&mut store).await?;
+    let (request, transfer) = p3::Request::from_http(store.data_mut().http().hooks, request);
+    let transfer: Transfer = Box::pin(transfer);
+    store
+        .run_concurrent(async move |accessor| {
+            match service.handle(accessor, request).await? {
+                Ok(response) => {
+                    let response = accessor.with(|mut store| response.into_http(&mut store, transfer))?;
+                    let _ = answer.send(Ok(response));
+                    // The body's bytes travel through this store, so it lives until they are read.
+                    body_read.notified().await;
+                }
+                Err(code) => {
+                    let _ = answer.send(Err(format!("{code:?}")));
+                }
+            }
+            std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            Ok(())
+        })
+        .await?
+}
+
+/// Makes a request fit for a guest: an absolute URI, no field of the connection or of a payment,
+/// and a body that ends at its limit.
+fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody>, Fault> {
+    let (mut parts, body) = request.into_parts();
+    let named: Vec<HeaderName> = parts
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect();
+    for name in named {
+        parts.headers.remove(name);
+    }
+    let host = parts.headers.remove(http::header::HOST);
+    let withheld: Vec<HeaderName> =
+        parts.headers.keys().filter(|name| is_withheld(name)).cloned().collect();
+    for name in withheld {
+        parts.headers.remove(name);
+    }
+    let mut uri = parts.uri.into_parts();
+    if uri.authority.is_none() {
+        // A guest cannot do without one. Whether a request without a host is acceptable was decided
+        // before it came here.
+        let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        uri.authority = Some(host.unwrap_or_else(|| Authority::from_static("localhost")));
+    }
+    if uri.scheme.as_ref() != Some(&Scheme::HTTPS) {
+        uri.scheme = Some(Scheme::HTTP);
+    }
+    uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    parts.uri = Uri::from_parts(uri)
+        .map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))?;
+    let known = body.size_hint().upper().is_some_and(|size| size <= limit);
+    let body = if known {
+        body.map_err(body_error).boxed_unsync()
+    } else {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Limited::new(body, limit).map_err(body_error).boxed_unsync()
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+fn body_error(error: super::BodyError) -> Error {
+    if error.is::<LengthLimitError>() {
+        Error::HttpRequestBodySize(None)
+    } else {
+        Error::InternalError(Some("the request's body ended early".into()))
+    }
+}

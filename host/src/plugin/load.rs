@@ -1,0 +1,150 @@
+//! From bytes to a plugin: outline, artifact, link, describe.
+//!
+//! Nothing of the component runs before it has been validated, compiled and linked; then `describe`
+//! runs once, in a store with less memory and time than a request gets. Any failure leaves no trace
+//! but a reusable artifact.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use super::engine::{MAX_MEMORY, Wasi, fingerprint};
+use super::link::{self, Linked};
+use super::outline::Outline;
+use super::run::limited;
+use super::store::{Grant, State, store};
+use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Runtime, compile, manifest, watch};
+
+/// What `describe` may use, whatever the plugin's own limits are.
+const DESCRIBE_MEMORY: usize = 64 << 20;
+const DESCRIBE_CPU: Duration = Duration::from_secs(1);
+const DESCRIBE_WALL: Duration = Duration::from_secs(2);
+
+/// A read, hashed and outlined component.
+struct Candidate {
+    wasm: Arc<[u8]>,
+    digest: String,
+    outline: Outline,
+    wasi: Wasi,
+}
+
+pub(super) async fn load(
+    runtime: &Arc<Runtime>,
+    wasm: &[u8],
+    limits: Limits,
+) -> Result<Plugin, LoadError> {
+    if limits.memory > MAX_MEMORY {
+        return Err(LoadError::Invalid(format!(
+            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
+            limits.memory
+        )));
+    }
+    let wasm: Arc<[u8]> = wasm.into();
+    let candidate = blocking(move || {
+        let outline = Outline::read(&wasm)?;
+        let wasi = outline.wasi()?;
+        if let Some(missing) = outline.missing() {
+            return Err(LoadError::Invalid(missing));
+        }
+        Ok(Candidate { digest: hex::encode(Sha256::digest(&wasm)), wasm, outline, wasi })
+    })
+    .await?;
+    let component = component(runtime, &candidate).await?;
+    let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
+    let info = describe(runtime, candidate.wasi, &linked).await?;
+    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
+}
+
+/// Maps the compiled component, compiling it first if no artifact fits. One compilation at a time:
+/// each may need gigabytes.
+async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Component, LoadError> {
+    let engine = runtime.engine(candidate.wasi).clone();
+    let path = runtime.artifacts.path(&candidate.digest, &fingerprint(&engine));
+    let _turn = runtime.compiling.lock().await;
+    if runtime.artifacts.find(&path).is_some() {
+        match map(&engine, path.clone()).await {
+            Ok(component) => return Ok(component),
+            Err(error) => {
+                tracing::warn!(artifact = %path.display(), %error, "this artifact does not load; compiling again");
+                runtime.artifacts.remove(&path);
+            }
+        }
+    }
+    let unwritable = |error: std::io::Error| {
+        LoadError::Invalid(format!("cannot write the compiled component {}: {error}", path.display()))
+    };
+    let draft = runtime.artifacts.draft().map_err(unwritable)?;
+    let draft = match &runtime.compiler {
+        Some(executable) => {
+            compile::in_process_of(executable, &candidate.wasm, candidate.wasi, &draft).await?;
+            draft
+        }
+        None => compile::on_thread(candidate.wasm.clone(), candidate.wasi, draft).await?,
+    };
+    runtime.artifacts.publish(draft, &path).map_err(unwritable)?;
+    map(&engine, path).await
+}
+
+async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, LoadError> {
+    let engine = engine.clone();
+    blocking(move || {
+        // SAFETY: the file was written by this program's own compiler, lies in a directory that only
+        // this user can write to (checked when the runtime started, and the file before this call),
+        // and is never rewritten under its name, so it is a genuine artifact and stays as it is while
+        // mapped. wasmtime itself refuses one of another version or configuration.
+        #[allow(unsafe_code, reason = "mapping our own compiled code, see above")]
+        let component = unsafe { Component::deserialize_file(&engine, &path) };
+        component
+            .and_then(|component| {
+                component.initialize_copy_on_write_image()?;
+                Ok(component)
+            })
+            .map_err(|error| LoadError::Invalid(format!("it does not fit this host's limits: {error:#}")))
+    })
+    .await
+}
+
+async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
+    let grant = Grant {
+        plugin: "(loading)".into(),
+        memory: DESCRIBE_MEMORY,
+        cpu: DESCRIBE_CPU,
+        receipt: None,
+        serving: false,
+    };
+    let (mut store, watch) = store(runtime.engine(wasi), grant);
+    let (pre, indices) = (&linked.pre, &linked.manifest);
+    let call = async move {
+        let instance = pre.instantiate_async(&mut store).await?;
+        indices.load(&mut store, &instance)?.call_describe::<&mut wasmtime::Store<State>>(&mut store).await
+    };
+    let answer = limited(&watch, DESCRIBE_WALL, call).await.map_err(|fault| {
+        LoadError::Describe(match fault {
+            Fault::Cpu => format!("`describe` used more than {} ms of CPU time: compute nothing in it", DESCRIBE_CPU.as_millis()),
+            Fault::Deadline => format!("`describe` took longer than {} ms: wait for nothing in it", DESCRIBE_WALL.as_millis()),
+            Fault::Memory => format!("`describe` wanted more than {} MiB of memory", DESCRIBE_MEMORY >> 20),
+            other => format!("`describe` failed: {other}"),
+        })
+    })?;
+    match answer {
+        Ok(info) => manifest::check(info, linked.quote.is_some())
+            .map_err(|problems| LoadError::Describe(problems.join("\n"))),
+        Err(reason) => Err(LoadError::Describe(format!(
+            "it refuses to be loaded: {}",
+            super::log::printable(&watch::bounded(reason, 2_000))
+        ))),
+    }
+}
+
+/// Runs what takes milliseconds of CPU or disk off the tasks that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(LoadError::Invalid("the loader failed on it: report this component".into())),
+    }
+}

@@ -1,0 +1,83 @@
+//! Polling a guest within its CPU time and its wall time.
+//!
+//! A guest is not a task: it is polled by whoever waits for its answer, so it advances exactly when
+//! someone wants it to, and is gone when it is dropped. Wall time is watched outside of the guest's
+//! own future, which may be held up by the guest.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::Fault;
+use super::watch::Watch;
+
+/// A guest's future with its watch and its deadline.
+pub(super) struct Guarded<T> {
+    guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
+    watch: Arc<Watch>,
+    deadline: Instant,
+    /// Made when the guest first waits: most never do.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Guarded<T> {
+    pub(super) fn new(
+        guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
+        watch: Arc<Watch>,
+        deadline: Instant,
+    ) -> Self {
+        Self { guest, watch, deadline, timer: None }
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        if let Some(timer) = &mut self.timer {
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Lets the guest run until it waits or ends. After an error it must be dropped.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+        match advance(self.guest.as_mut(), &self.watch, cx) {
+            Poll::Ready(ended) => return Poll::Ready(ended),
+            Poll::Pending => {}
+        }
+        let timer =
+            self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
+        timer.as_mut().poll(cx).map(|()| Err(Fault::Deadline))
+    }
+}
+
+fn advance<T>(
+    guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
+    watch: &Watch,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, Fault>> {
+    watch.enter();
+    let polled = guest.poll(cx);
+    let within = watch.leave();
+    match polled {
+        Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(watch.fault(&error))),
+        Poll::Pending if within => Poll::Pending,
+        Poll::Pending => Poll::Ready(Err(Fault::Cpu)),
+    }
+}
+
+/// Runs a short call to its end.
+pub(super) async fn limited<T>(
+    watch: &Watch,
+    wall: Duration,
+    call: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Fault> {
+    let mut call = std::pin::pin!(call);
+    let guarded = std::future::poll_fn(|cx| advance(call.as_mut(), watch, cx));
+    tokio::time::timeout(wall, guarded).await.unwrap_or(Err(Fault::Deadline))
+}

@@ -1,0 +1,106 @@
+//! One guest's store: everything it can see or exhaust.
+//!
+//! WASI is linked whole and denied here: no directory, no environment, no socket. A guest's only
+//! ways out are its answer, its log and the imports of `coinslot:plugin`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::Receipt;
+use super::egress::Egress;
+use super::log::{Log, Pipe, Stream};
+use super::watch::{Limiter, Watch};
+
+/// Live handles a guest may hold, and entries of its resource table.
+const HANDLES: usize = 1_000;
+/// What one call from the guest may make the host allocate, in bytes.
+const CALL_BYTES: usize = 8 << 20;
+/// Headers or trailers of one message, in bytes, bookkeeping included.
+const FIELDS: usize = 32 << 10;
+/// Random bytes of one call.
+const RANDOM: u64 = 1 << 20;
+
+/// What is granted to one guest.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) plugin: Arc<str>,
+    /// Linear memory, in bytes.
+    pub(super) memory: usize,
+    /// CPU time.
+    pub(super) cpu: Duration,
+    pub(super) receipt: Option<Receipt>,
+    /// Whether a request is being handled, as opposed to a question asked.
+    pub(super) serving: bool,
+}
+
+pub(super) struct State {
+    pub(super) receipt: Option<Receipt>,
+    pub(super) serving: bool,
+    pub(super) watch: Arc<Watch>,
+    limiter: Limiter,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    egress: Egress,
+}
+
+/// Builds an empty store with every limit armed.
+pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
+    let watch = Watch::new(grant.cpu, Log::new(grant.plugin));
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HANDLES);
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(FIELDS);
+    let state = State {
+        receipt: grant.receipt,
+        serving: grant.serving,
+        watch: watch.clone(),
+        limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
+        table,
+        wasi: denied(&watch),
+        http,
+        egress: Egress,
+    };
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(CALL_BYTES);
+    store.set_max_component_handles(HANDLES);
+    store.epoch_deadline_callback(|context| {
+        if context.data().watch.tick() {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        } else {
+            Ok(UpdateDeadline::Interrupt)
+        }
+    });
+    // With 0 every guest would be interrupted once at its first instruction.
+    store.set_epoch_deadline(1);
+    (store, watch)
+}
+
+fn denied(watch: &Arc<Watch>) -> WasiCtx {
+    WasiCtxBuilder::new()
+        .stdout(Pipe { stream: Stream::Stdout, watch: watch.clone() })
+        .stderr(Pipe { stream: Stream::Stderr, watch: watch.clone() })
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(RANDOM)
+        .build()
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
+    }
+}

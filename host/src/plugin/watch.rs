@@ -1,0 +1,193 @@
+//! What the host observes of one running guest: its CPU time, whether it was refused memory, what
+//! it said it costs, and the lines it printed.
+//!
+//! Shared between the store (whose callbacks write it) and the future that polls the guest. It
+//! outlives the store, so a fault can be explained after the guest is gone.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter};
+use wasmtime_wasi::I32Exit;
+
+use super::Fault;
+use super::engine::TICK;
+use super::log::Log;
+
+/// At most this much of a trap's text is kept, in bytes.
+const TRAP_TEXT: usize = 4 << 10;
+
+/// What is known about one guest. All times are nanoseconds.
+#[derive(Debug)]
+pub(super) struct Watch {
+    budget: u64,
+    base: Instant,
+    /// CPU time of polls that have ended.
+    used: AtomicU64,
+    /// When the current poll began, on the clock that `precise` names.
+    entered: AtomicU64,
+    /// Whether the current poll is measured by the thread's CPU clock instead of the wall clock.
+    precise: AtomicBool,
+    /// Whether the ticker has ever interrupted this guest.
+    ticked: AtomicBool,
+    exhausted: AtomicBool,
+    memory_refused: AtomicBool,
+    charged: Mutex<Option<String>>,
+    log: Mutex<Log>,
+}
+
+impl Watch {
+    pub(super) fn new(cpu: Duration, log: Log) -> Arc<Self> {
+        Arc::new(Self {
+            budget: nanos(cpu),
+            base: Instant::now(),
+            used: AtomicU64::new(0),
+            entered: AtomicU64::new(0),
+            precise: AtomicBool::new(false),
+            ticked: AtomicBool::new(false),
+            exhausted: AtomicBool::new(false),
+            memory_refused: AtomicBool::new(false),
+            charged: Mutex::new(None),
+            log: Mutex::new(log),
+        })
+    }
+
+    /// Begins a poll of the guest on this thread.
+    ///
+    /// The thread's CPU clock costs a system call, so it is read only for guests that compute for
+    /// longer than a tick. Others are charged wall time, at most two ticks per poll: a guest that
+    /// ran longer would have been interrupted, and what is above was spent by the machine's other
+    /// work.
+    pub(super) fn enter(&self) {
+        let precise = self.ticked.load(Relaxed);
+        self.precise.store(precise, Relaxed);
+        self.entered.store(self.clock(precise), Relaxed);
+    }
+
+    /// Ends a poll. True if the guest is still within its CPU time.
+    pub(super) fn leave(&self) -> bool {
+        let used = self.used.load(Relaxed).saturating_add(self.current());
+        self.used.store(used, Relaxed);
+        if used > self.budget {
+            self.exhausted.store(true, Relaxed);
+        }
+        used <= self.budget
+    }
+
+    /// Called by the ticker's interruption, within a poll. True if the guest may go on.
+    pub(super) fn tick(&self) -> bool {
+        let used = self.used.load(Relaxed).saturating_add(self.current());
+        self.ticked.store(true, Relaxed);
+        if used > self.budget {
+            self.exhausted.store(true, Relaxed);
+        }
+        used <= self.budget
+    }
+
+    fn current(&self) -> u64 {
+        let precise = self.precise.load(Relaxed);
+        let spent = self.clock(precise).saturating_sub(self.entered.load(Relaxed));
+        if precise { spent } else { spent.min(2 * nanos(TICK)) }
+    }
+
+    fn clock(&self, precise: bool) -> u64 {
+        if precise {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
+        } else {
+            nanos(self.base.elapsed())
+        }
+    }
+
+    /// CPU time used so far.
+    pub(super) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Relaxed))
+    }
+
+    pub(super) fn refuse_memory(&self) {
+        self.memory_refused.store(true, Relaxed);
+    }
+
+    pub(super) fn charge(&self, amount: String) {
+        *lock(&self.charged) = Some(amount);
+    }
+
+    pub(super) fn charged(&self) -> Option<String> {
+        lock(&self.charged).clone()
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        lock(&self.log)
+    }
+
+    /// Explains why a guest ended. What the host observed goes before what the trap says: a guest
+    /// that was refused memory usually aborts with a trap of its own.
+    pub(super) fn fault(&self, error: &wasmtime::Error) -> Fault {
+        if self.exhausted.load(Relaxed) {
+            Fault::Cpu
+        } else if self.memory_refused.load(Relaxed) {
+            Fault::Memory
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            Fault::Busy
+        } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
+        } else {
+            Fault::Trap(bounded(format!("{error:#}"), TRAP_TEXT))
+        }
+    }
+}
+
+/// Bounds the linear memory and tables of one store, and remembers that it refused.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    pub(super) memory: usize,
+    /// Across all memories of the instance.
+    pub(super) used: usize,
+    pub(super) watch: Arc<Watch>,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.memory {
+            self.watch.refuse_memory();
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= 100_000)
+    }
+}
+
+/// Shortens a text to at most `limit` bytes, at a character's edge.
+pub(super) fn bounded(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let cut = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(cut);
+        text.push_str("...");
+    }
+    text
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A panic while one of these locks was held leaves valid data behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,7 @@
+//! Refuses to be loaded, and says why.
+
+use kit::{IncomingRequest, ResponseOutparam};
+
+kit::guest!(Err("the moon is not full".to_owned()), handle);
+
+fn handle(_request: IncomingRequest, _out: ResponseOutparam) {}

@@ -1,0 +1,77 @@
+//! Quotes as its query asks: a price by the body's length, refusals good and bad, or for ever.
+
+wit_bindgen::generate!({
+    path: "../../../wit",
+    world: "coinslot:plugin/endpoint-quoting",
+    generate_all,
+});
+
+use exports::coinslot::plugin::manifest::{Endpoint, PluginInfo, Price};
+use exports::coinslot::plugin::quote::{Refusal, Request};
+use wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+
+struct Guest;
+export!(Guest);
+
+impl exports::coinslot::plugin::manifest::Guest for Guest {
+    fn describe() -> Result<PluginInfo, String> {
+        Ok(PluginInfo {
+            name: "quoter".into(),
+            version: "0.1.0-rc.1".into(),
+            endpoints: vec![Endpoint {
+                method: "POST".into(),
+                path: "/quoter/{kind}".into(),
+                price: Price::Quoted("1".into()),
+                summary: "Priced by length".into(),
+                description: String::new(),
+                mime_type: "text/plain; charset=utf-8".into(),
+                input_schema: Some(r#"{"type":"object"}"#.into()),
+                output_schema: None,
+                extensions: Vec::new(),
+            }],
+            extensions: Vec::new(),
+        })
+    }
+}
+
+impl exports::coinslot::plugin::quote::Guest for Guest {
+    fn quote(request: Request) -> Result<String, Refusal> {
+        let refuse = |status, code: &str, message: String| Err(Refusal { status, code: code.into(), message });
+        match request.query.as_deref() {
+            None => Ok(format!("0.{:03}", request.body.len())),
+            Some("loop") => loop {
+                std::hint::black_box(&request);
+            },
+            Some("sleep") => {
+                wasi::clocks::monotonic_clock::subscribe_duration(3_600_000_000_000).block();
+                Ok("1".into())
+            }
+            Some("headers") => refuse(
+                400,
+                "seen",
+                request.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(","),
+            ),
+            Some("params") => refuse(
+                422,
+                "params",
+                format!("{} {} {:?}", request.method, request.route, request.params),
+            ),
+            Some("long") => refuse(400, "long", "\u{e9}\u{1b}".repeat(5_000)),
+            Some("402") => refuse(402, "pay", String::new()),
+            Some("500") => refuse(500, "broken", String::new()),
+            Some("code") => refuse(400, "Not A Word", String::new()),
+            Some("amount") => Ok("a lot".into()),
+            Some("charge") => match coinslot::plugin::usage::charge("1") {
+                Ok(()) => Ok("1".into()),
+                Err(reason) => refuse(400, "charge", reason),
+            },
+            Some(_) => panic!("as asked"),
+        }
+    }
+}
+
+impl exports::wasi::http::incoming_handler::Guest for Guest {
+    fn handle(_request: IncomingRequest, out: ResponseOutparam) {
+        ResponseOutparam::set(out, Ok(OutgoingResponse::new(Fields::new())));
+    }
+}

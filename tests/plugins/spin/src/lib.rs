@@ -1,0 +1,22 @@
+//! Never answers: computes for ever, or with `?how=sleep` waits for ever, or with `?how=head` computes
+//! after the head, or with `?how=waits` computes in short pieces between short waits.
+
+use kit::{IncomingRequest, ResponseOutparam, head, monotonic_clock, plugin, query};
+
+kit::guest!(Ok(plugin("spin")), handle);
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    let how = query(&request);
+    let _body = (how == "how=head").then(|| head(out, 200, &[]));
+    let mut x = 1_u64;
+    loop {
+        match how.as_str() {
+            "how=sleep" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
+            "how=waits" => monotonic_clock::subscribe_duration(1_000).block(),
+            _ => {}
+        }
+        for _ in 0..100_000 {
+            x = std::hint::black_box(x.wrapping_mul(6364136223846793005).wrapping_add(1));
+        }
+    }
+}
