@@ -1,4 +1,5 @@
-//! `eth_getLogs`: the kept logs that a filter matches.
+//! `eth_getLogs`: the logs that a filter matches. A range that reaches back beyond the kept blocks is an
+//! error, not a shorter answer.
 
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 
@@ -23,7 +24,10 @@ pub(super) fn matching(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, Fault
             if from > to {
                 return Err(Fault::BlockRange { from, to });
             }
-            (from.max(chain.oldest()), to.min(head))
+            if from < chain.oldest() {
+                return Err(Fault::HistoryGone { oldest: chain.oldest() });
+            }
+            (from, to.min(head))
         }
     };
     for block in (from..=to).filter_map(|number| chain.block(number)) {

@@ -36,6 +36,8 @@ pub(super) enum Fault {
     UnknownBlock,
     #[error("invalid block range params: from {from} to {to}")]
     BlockRange { from: u64, to: u64 },
+    #[error("pruned history unavailable: the oldest block kept is {oldest}")]
+    HistoryGone { oldest: u64 },
     #[error("query returned more than {limit} logs: ask for fewer blocks")]
     TooManyLogs { limit: usize },
     #[error("execution reverted{}", reason(.0))]
@@ -137,6 +139,8 @@ impl Fault {
             Self::MissingParam(_) | Self::Param { .. } => -32602,
             Self::Internal => -32603,
             Self::Reverted(_) => 3,
+            // go-ethereum's code for it.
+            Self::HistoryGone { .. } => 4444,
             Self::UnknownBlock
             | Self::BlockRange { .. }
             | Self::TooManyLogs { .. }

@@ -1,6 +1,7 @@
 //! The embedded chain over its real socket, with alloy as the client.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::too_many_arguments, reason = "the token's own signatures")]
 
 use std::time::Duration;
 
