@@ -19,9 +19,6 @@ use crate::form::{self, Pairs};
 use crate::schema::{SchemaError, Schemas};
 use crate::{Amount, log};
 
-#[cfg(test)]
-mod tests;
-
 /// A running endpoint. It answers a refusal apart, because a refusal has its own media type.
 pub type Serving = Pin<Box<dyn Future<Output = Result<Response, Refusal>>>>;
 /// A running quote, which never waits.
