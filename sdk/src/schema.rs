@@ -162,3 +162,48 @@ impl std::fmt::Display for SchemaError {
 }
 
 impl std::error::Error for SchemaError {}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+
+    use super::{SchemaError, Schemas};
+
+    #[derive(JsonSchema)]
+    #[allow(dead_code, reason = "only its schema is read")]
+    struct Owner {
+        id: u32,
+        #[serde(default)]
+        team: String,
+    }
+
+    fn path<T: JsonSchema>(
+        params: &[&str],
+    ) -> Result<(Option<String>, Option<String>), SchemaError> {
+        let mut schemas = Schemas::new();
+        schemas.path::<T>();
+        schemas.finish(params)
+    }
+
+    #[test]
+    fn a_path_type_wants_no_parameter_that_the_path_lacks() {
+        assert!(path::<Owner>(&["id", "team"]).is_ok());
+        assert!(path::<Owner>(&["id"]).is_ok());
+        let unknown = SchemaError::UnknownParameter {
+            field: "id".to_owned(),
+        };
+        assert_eq!(path::<Owner>(&["user"]), Err(unknown));
+    }
+
+    #[test]
+    fn a_schema_that_the_contract_does_not_take_is_an_error() {
+        #[derive(JsonSchema)]
+        #[schemars(description = "x".repeat(70_000))]
+        struct Large {}
+        let mut schemas = Schemas::new();
+        schemas.output::<Large>();
+        assert!(
+            matches!(schemas.finish(&[]), Err(SchemaError::TooLarge { bytes }) if bytes > 70_000)
+        );
+    }
+}
