@@ -24,7 +24,12 @@ impl Amount {
         let (whole, fraction) = (micros / 1_000_000, micros % 1_000_000);
         match fraction {
             0 => Self(whole.to_string().into()),
-            _ => Self(format!("{whole}.{fraction:06}").trim_end_matches('0').to_owned().into()),
+            _ => Self(
+                format!("{whole}.{fraction:06}")
+                    .trim_end_matches('0')
+                    .to_owned()
+                    .into(),
+            ),
         }
     }
 
@@ -78,7 +83,9 @@ impl fmt::Display for Amount {
 
 impl fmt::Display for BadAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an amount: write digits, and a dot and more digits if needed, as in \"0.01\"")
+        f.write_str(
+            "not an amount: write digits, and a dot and more digits if needed, as in \"0.01\"",
+        )
     }
 }
 
@@ -90,7 +97,14 @@ mod tests {
 
     #[test]
     fn micros_are_written_without_loss() {
-        for (micros, text) in [(0, "0"), (1, "0.000001"), (10_000, "0.01"), (1_000_000, "1"), (2_500_000, "2.5"), (u64::MAX, "18446744073709.551615")] {
+        for (micros, text) in [
+            (0, "0"),
+            (1, "0.000001"),
+            (10_000, "0.01"),
+            (1_000_000, "1"),
+            (2_500_000, "2.5"),
+            (u64::MAX, "18446744073709.551615"),
+        ] {
             assert_eq!(Amount::micros(micros).as_str(), text);
             assert!(Amount::parse(text).is_ok());
         }

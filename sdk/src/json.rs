@@ -28,11 +28,16 @@ impl<T: DeserializeOwned + JsonSchema> Extract for Json<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         let body = request.whole_body().await?;
         if body.is_empty() {
-            return Err(Refusal::bad_request("invalid_body", "the body is empty; send JSON that fits the input schema"));
+            return Err(Refusal::bad_request(
+                "invalid_body",
+                "the body is empty; send JSON that fits the input schema",
+            ));
         }
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let problem = match error.classify() {
-                serde_json::error::Category::Data => format!("the JSON does not fit this endpoint: {error}"),
+                serde_json::error::Category::Data => {
+                    format!("the JSON does not fit this endpoint: {error}")
+                }
                 _ => format!("the body is not JSON: {error}"),
             };
             Refusal::bad_request("invalid_body", problem)
@@ -50,7 +55,8 @@ impl<T: Serialize + JsonSchema> Answer for Json<T> {
     /// # Panics
     /// If the value has no JSON, for example a map whose keys are not text: the caller pays nothing.
     fn into_response(self) -> Response {
-        let bytes = serde_json::to_vec(&self.0).unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
+        let bytes = serde_json::to_vec(&self.0)
+            .unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
         Response::new(Body::from(bytes))
     }
 

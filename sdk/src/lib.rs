@@ -67,12 +67,24 @@ pub use amount::{Amount, BadAmount};
 mod form;
 
 /// JSON Schemas of an endpoint's input and output.
-#[cfg_attr(target_family = "wasm", allow(unreachable_pub, reason = "public through `testing`, which a component has not"))]
+#[cfg_attr(
+    target_family = "wasm",
+    allow(
+        unreachable_pub,
+        reason = "public through `testing`, which a component has not"
+    )
+)]
 mod schema;
 pub use schema::Schemas;
 
 /// The registered endpoints: describe, match, serve, quote.
-#[cfg_attr(target_family = "wasm", allow(unreachable_pub, reason = "public through `testing`, which a component has not"))]
+#[cfg_attr(
+    target_family = "wasm",
+    allow(
+        unreachable_pub,
+        reason = "public through `testing`, which a component has not"
+    )
+)]
 mod registry;
 
 pub mod http;

@@ -23,9 +23,13 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         ));
     }
     if let Some(symbol) = symbol {
-        let known = !symbol.is_empty() && symbol.len() <= MAX_SYMBOL && symbol.bytes().all(|b| b.is_ascii_alphanumeric());
+        let known = !symbol.is_empty()
+            && symbol.len() <= MAX_SYMBOL
+            && symbol.bytes().all(|b| b.is_ascii_alphanumeric());
         if !known {
-            return Err(format!("after the amount comes one space and an asset's symbol, as in \"{number} USDC\""));
+            return Err(format!(
+                "after the amount comes one space and an asset's symbol, as in \"{number} USDC\""
+            ));
         }
     }
     if whole.len() + fraction.map_or(0, str::len) > MAX_DIGITS {
@@ -46,7 +50,25 @@ mod tests {
         for good in ["1", "0.01", "10.50", "0.01 USDC", "0.000000000000000001"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", ".5", "5.", "-1", "+1", "1e3", "1,000", "0x1", " 1", "1 ", "0.01  USDC", "0.01 $", "1.2.3", "0", "0.00", "0 USDC", "\u{0661}"] {
+        for bad in [
+            "",
+            ".5",
+            "5.",
+            "-1",
+            "+1",
+            "1e3",
+            "1,000",
+            "0x1",
+            " 1",
+            "1 ",
+            "0.01  USDC",
+            "0.01 $",
+            "1.2.3",
+            "0",
+            "0.00",
+            "0 USDC",
+            "\u{0661}",
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
         assert!(check(&"1".repeat(61)).is_err());

@@ -1,0 +1,20 @@
+use coinslot_sdk::{Deserialize, Query, Refusal, Text, endpoint};
+
+#[derive(Deserialize)]
+struct NoSchema {}
+
+#[endpoint(get, "/a", free, summary = "s")]
+async fn no_schema(_query: Query<NoSchema>) -> Text { Text::from("") }
+
+#[endpoint(get, "/b", free, summary = "s")]
+async fn not_an_argument(_text: String) -> Text { Text::from("") }
+
+#[endpoint(get, "/c", free, summary = "s")]
+async fn not_an_answer() -> u32 { 0 }
+
+#[endpoint(get, "/d", free, summary = "s", check = takes_text)]
+async fn wrong_check(_query: Query<u32>) -> Text { Text::from("") }
+
+fn takes_text(_text: &String) -> Result<(), Refusal> { Ok(()) }
+
+fn main() {}
