@@ -8,6 +8,8 @@
 
 pub mod exact;
 pub mod facilitator;
+#[cfg(test)]
+mod golden;
 pub mod header;
 mod network;
 mod number;
@@ -59,25 +61,33 @@ impl<'de, const N: u64> serde::Deserialize<'de> for X402Version<N> {
 /// The outcome of a settlement as clients and facilitators exchange it: the `PAYMENT-RESPONSE`
 /// header, the `X-PAYMENT-RESPONSE` header and the body of a facilitator's `/settle`.
 ///
-/// Source: x402 specification v2, section 5.3; v1 is the same without `amount` and `extensions`.
+/// Source: x402 specification v2, section 5.3; v1 is the same without `amount` and `extensions`. Keys
+/// are written in the order of the specification's header examples.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettlementResponse {
     /// Whether the money moved. An HTTP 200 with `false` here is a failure.
     pub success: bool,
-    /// The reason, when it did not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The reason, when it did not. Some facilitators write it in snake case.
+    #[serde(
+        default,
+        alias = "error_reason",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub error_reason: Option<String>,
     /// More about the reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// The transaction's hash; empty when nothing was broadcast. Some facilitators leave it out of
+    /// failures: read as empty.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub transaction: String,
+    /// CAIP-2 in version 2, the network's name in version 1.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub network: String,
     /// The payer's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<String>,
-    /// The transaction's hash; empty when nothing was broadcast.
-    pub transaction: String,
-    /// CAIP-2 in version 2, the network's name in version 1.
-    pub network: String,
     /// What was charged, in atomic units, where it can differ from what was authorised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
@@ -87,4 +97,14 @@ pub struct SettlementResponse {
     /// Scheme-specific.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Object>,
+}
+
+/// Published servers write `null` where others leave a field out.
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + serde::Deserialize<'de>,
+{
+    use serde::Deserialize as _;
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -1,8 +1,11 @@
 //! What a server and a facilitator say to each other. Source: x402 specification v2, section 7.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Object, Version, v1, v2};
+use super::{Network, Object, Version, null_as_default, v1, v2};
 
 /// The body of `/verify` and `/settle`: what the client sent, and what *we* asked for (never the
 /// client's echo of it).
@@ -129,10 +132,10 @@ pub struct Supported {
     /// What can be verified and settled.
     pub kinds: Vec<SupportedKind>,
     /// Extension identifiers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub extensions: Vec<String>,
     /// Addresses that settle, keyed by a CAIP-2 pattern or identifier.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub signers: Object,
 }
 

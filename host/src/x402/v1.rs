@@ -17,7 +17,7 @@ pub struct PaymentRequired {
     pub accepts: Vec<PaymentRequirements>,
 }
 
-/// One way to pay.
+/// One way to pay. Keys are written in the order of the specification's challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRequirements {
@@ -27,6 +27,10 @@ pub struct PaymentRequirements {
     pub network: String,
     /// Atomic units, decimal digits.
     pub max_amount_required: String,
+    /// The token's contract.
+    pub asset: String,
+    /// Who receives the money.
+    pub pay_to: String,
     /// An absolute URL.
     pub resource: String,
     /// Plain text; may be empty, never absent.
@@ -36,12 +40,8 @@ pub struct PaymentRequirements {
     /// What the endpoint takes and gives. Absent or an object, never `null` when we write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Object>,
-    /// Who receives the money.
-    pub pay_to: String,
     /// A positive integer.
     pub max_timeout_seconds: u64,
-    /// The token's contract.
-    pub asset: String,
     /// The token's EIP-712 `name` and `version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Object>,

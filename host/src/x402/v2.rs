@@ -1,8 +1,12 @@
 //! Version 2 on the wire. Source: x402 specification v2, sections 5.1 and 5.2.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Network, Object, X402Version};
+
+#[cfg(test)]
+mod tests;
 
 /// What a server asks for: the `PAYMENT-REQUIRED` header of a 402.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +79,7 @@ pub struct PaymentPayload {
     pub x402_version: X402Version<2>,
     /// The client's echo of what it buys. Never used for a decision: a client may write anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<serde_json::Value>,
+    pub resource: Option<Value>,
     /// The client's echo of the entry of `accepts` it chose, as it came, so that matching is
     /// sensitive to JSON types as in the reference server.
     pub accepted: Object,
@@ -94,7 +98,7 @@ impl PaymentPayload {
     /// with an equal value, recursively; the client may add keys. Source: the reference server's
     /// matching, reference version 2.27.
     pub fn accepts(&self, offered: &PaymentRequirements) -> bool {
-        let Ok(serde_json::Value::Object(ours)) = serde_json::to_value(offered) else {
+        let Ok(Value::Object(ours)) = serde_json::to_value(offered) else {
             return false;
         };
         ours.iter()
@@ -106,10 +110,51 @@ impl PaymentPayload {
     }
 }
 
+/// Fields of an extension's `info` that are made anew for each challenge, so that an echo of an
+/// earlier one may differ. Source: the reference server, version 2.27.
+const DYNAMIC_INFO: &[(&str, &[&str])] = &[
+    ("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]),
+    ("offer-receipt", &["offers"]),
+];
+
+impl PaymentPayload {
+    /// Whether what the client says of our extensions holds everything that we advertised in their
+    /// `info`; if not, the answer is [`super::Reason::ExtensionEchoMismatch`].
+    ///
+    /// An extension that the client leaves out, or that we did not advertise, is no contradiction.
+    /// Source: the reference server's `validateExtensions`, version 2.27.
+    pub fn echoes(&self, advertised: Option<&Object>) -> bool {
+        let (Some(echoed), Some(advertised)) = (&self.extensions, advertised) else {
+            return true;
+        };
+        echoed.iter().all(|(key, theirs)| {
+            let Some(ours) = advertised.get(key) else {
+                return true;
+            };
+            let dynamic = DYNAMIC_INFO
+                .iter()
+                .find(|(extension, _)| extension == key)
+                .map_or(&[][..], |(_, fields)| fields);
+            match (info(theirs), info(ours)) {
+                (Value::Object(theirs), Value::Object(ours)) => ours
+                    .iter()
+                    .filter(|(field, _)| !dynamic.contains(&field.as_str()))
+                    .all(|(field, value)| theirs.get(field).is_some_and(|f| contains(f, value))),
+                (theirs, ours) => theirs == ours,
+            }
+        })
+    }
+}
+
+/// An extension's `info`, or all of it if it has none.
+fn info(extension: &Value) -> &Value {
+    extension.get("info").unwrap_or(extension)
+}
+
 /// Whether `echoed` holds everything that `ours` does. Arrays are compared whole.
-pub(crate) fn contains(echoed: &serde_json::Value, ours: &serde_json::Value) -> bool {
+fn contains(echoed: &Value, ours: &Value) -> bool {
     match (echoed, ours) {
-        (serde_json::Value::Object(echoed), serde_json::Value::Object(ours)) => ours
+        (Value::Object(echoed), Value::Object(ours)) => ours
             .iter()
             .all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value))),
         _ => echoed == ours,
