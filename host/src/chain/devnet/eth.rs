@@ -1,0 +1,173 @@
+//! The methods that every Ethereum client expects: `web3_`, `net_` and `eth_`.
+//!
+//! `eth_call`, `eth_estimateGas` and the reads of state take any kept block; "pending" is the newest state
+//! but for the transaction count, which counts what waits in the pool.
+
+use alloy::consensus::transaction::{Recovered, TransactionInfo};
+use alloy::consensus::{Header, TxEnvelope};
+use alloy::eips::eip4895::Withdrawals;
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy::primitives::{Address, B256, Bytes, U64, U256, keccak256};
+use alloy::rpc::types::{self, BlockTransactions, Filter, Transaction};
+use revm::context::result::ExecutionResult;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::chain::{Block, Chain};
+use super::node::Node;
+use super::params::{self, Params};
+use super::rpc::Fault;
+use super::{CHAIN_ID, CLIENT_VERSION_PREFIX, execute, fees, logs, pool};
+
+/// None when the method is not one of these.
+pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<Value>, Fault> {
+    let result = match method {
+        "web3_clientVersion" => encode(format!("{CLIENT_VERSION_PREFIX}{}", env!("CARGO_PKG_VERSION"))),
+        "web3_sha3" => encode(keccak256(params.required::<Bytes>(0)?)),
+        "net_version" => encode(CHAIN_ID.to_string()),
+        "net_listening" => encode(true),
+        "net_peerCount" => encode(U64::ZERO),
+        "eth_chainId" => encode(U64::from(CHAIN_ID)),
+        "eth_syncing" | "eth_mining" => encode(false),
+        "eth_accounts" => encode(<[Address; 0]>::default()),
+        "eth_blockNumber" => encode(U64::from(node.read().head().header.number)),
+        "eth_gasPrice" => encode(U256::from(node.read().next_setting().base_fee + fees::SUGGESTED_TIP)),
+        "eth_maxPriorityFeePerGas" => encode(U256::from(fees::SUGGESTED_TIP)),
+        "eth_blobBaseFee" => encode(U256::ONE),
+        "eth_feeHistory" => fee_history(&node.read(), params),
+        "eth_sendRawTransaction" => encode(node.submit(pool::decode(&params.required::<Bytes>(0)?)?)?),
+        "eth_call" => simulate(&node.read(), params),
+        "eth_estimateGas" => estimate(&node.read(), params),
+        "eth_getBalance" => {
+            let (chain, address) = (node.read(), params.required(0)?);
+            encode(chain.state_after(params.block(&chain, 1)?).balance(address))
+        }
+        "eth_getCode" => {
+            let (chain, address) = (node.read(), params.required(0)?);
+            encode(chain.state_after(params.block(&chain, 1)?).code(address).original_bytes())
+        }
+        "eth_getStorageAt" => {
+            let (chain, address, slot) = (node.read(), params.required(0)?, params.required(1)?);
+            encode(B256::from(chain.state_after(params.block(&chain, 2)?).storage(address, slot)))
+        }
+        "eth_getTransactionCount" => transaction_count(&node.read(), params),
+        "eth_getTransactionByHash" => encode(transaction_by_hash(&node.read(), params.required(0)?)),
+        "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
+            let (chain, index) = (node.read(), params.number(1)?.ok_or(Fault::MissingParam(1))?);
+            let block = params::block(&chain, params.required(0)?);
+            encode(block.and_then(|block| mined(block, usize::try_from(index).ok()?)))
+        }
+        "eth_getTransactionReceipt" => {
+            let chain = node.read();
+            encode(chain.place_of(params.required(0)?).map(|(block, index)| &block.receipts[index]))
+        }
+        "eth_getBlockReceipts" => {
+            let chain = node.read();
+            encode(params::block(&chain, params.required(0)?).map(|block| &block.receipts))
+        }
+        "eth_getBlockByNumber" | "eth_getBlockByHash" => block(&node.read(), params),
+        "eth_getBlockTransactionCountByNumber" | "eth_getBlockTransactionCountByHash" => {
+            let chain = node.read();
+            encode(params::block(&chain, params.required(0)?).map(|block| U64::from(block.transactions.len())))
+        }
+        "eth_getUncleCountByBlockNumber" | "eth_getUncleCountByBlockHash" => {
+            let chain = node.read();
+            encode(params::block(&chain, params.required(0)?).map(|_| U64::ZERO))
+        }
+        "eth_getLogs" => encode(logs::matching(&node.read(), &params.required::<Filter>(0)?)?),
+        _ => return Ok(None),
+    };
+    result.map(Some)
+}
+
+fn encode(result: impl Serialize) -> Result<Value, Fault> {
+    serde_json::to_value(result).map_err(|error| {
+        tracing::error!(%error, "the embedded chain could not encode a result");
+        Fault::Internal
+    })
+}
+
+fn simulate(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+    let (call, block) = (params.call(0)?, params.block(chain, 1)?);
+    params.absent(2, "state overrides")?;
+    params.absent(3, "block overrides")?;
+    match execute::call(chain.state_after(block), chain.setting_for(block), &call)? {
+        ExecutionResult::Success { output, .. } => encode(output.data()),
+        failed => Err(Fault::of(failed)),
+    }
+}
+
+fn estimate(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+    let (call, block) = (params.call(0)?, params.block(chain, 1)?);
+    params.absent(2, "state overrides")?;
+    let gas = execute::estimate(chain.state_after(block), chain.setting_for(block), &call)?.map_err(Fault::of)?;
+    encode(U64::from(gas))
+}
+
+fn transaction_count(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+    let address = params.required(0)?;
+    let nonce = chain.state_after(params.block(chain, 1)?).nonce(address);
+    let pending = params.optional::<BlockId>(1)?.is_some_and(|id| id.is_pending());
+    encode(U64::from(if pending { chain.pool.nonce_after(address, nonce) } else { nonce }))
+}
+
+fn fee_history(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+    let count = params.number(0)?.ok_or(Fault::MissingParam(0))?;
+    let percentiles: Vec<f64> = params.optional(2)?.unwrap_or_default();
+    let rising = percentiles.is_sorted() && percentiles.iter().all(|percentile| (0.0..=100.0).contains(percentile));
+    if !rising || percentiles.len() > 100 {
+        let reason = "at most 100 percentiles, rising, from 0 to 100".into();
+        return Err(Fault::Param { index: 2, reason });
+    }
+    encode(fees::history(chain, count, params.block(chain, 1)?, &percentiles))
+}
+
+fn block(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+    let id: BlockId = params.required(0)?;
+    let full = params.optional(1)?.unwrap_or(false);
+    if id == BlockId::Number(BlockNumberOrTag::Pending) {
+        let mut pending = encode(served(&chain.assemble(usize::MAX).block, full))?;
+        // A pending block has neither; clients tell it by that.
+        pending["hash"] = Value::Null;
+        pending["nonce"] = Value::Null;
+        return Ok(pending);
+    }
+    params::block(chain, id).map_or(Ok(json!(null)), |block| encode(served(block, full)))
+}
+
+fn served(block: &Block, full: bool) -> types::Block {
+    let transactions = if full {
+        BlockTransactions::Full((0..block.transactions.len()).filter_map(|index| mined(block, index)).collect())
+    } else {
+        BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.tx_hash()).collect())
+    };
+    let header = types::Header::<Header> {
+        hash: block.hash,
+        inner: block.header.clone(),
+        total_difficulty: Some(U256::ZERO),
+        size: Some(U256::from(block.size)),
+    };
+    types::Block { header, uncles: Vec::new(), transactions, withdrawals: Some(Withdrawals::default()) }
+}
+
+/// Mined or waiting.
+fn transaction_by_hash(chain: &Chain, hash: B256) -> Option<Transaction> {
+    if let Some((block, index)) = chain.place_of(hash) {
+        return mined(block, index);
+    }
+    let waiting: Recovered<TxEnvelope> = chain.pool.get(hash)?.clone();
+    Some(Transaction::from_transaction(waiting, TransactionInfo { hash: Some(hash), ..TransactionInfo::default() }))
+}
+
+fn mined(block: &Block, index: usize) -> Option<Transaction> {
+    let tx = block.transactions.get(index)?;
+    let info = TransactionInfo {
+        hash: Some(*tx.tx_hash()),
+        index: Some(index as u64),
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        base_fee: block.header.base_fee_per_gas,
+        block_timestamp: Some(block.header.timestamp),
+    };
+    Some(Transaction::from_transaction(tx.clone(), info))
+}

@@ -1,0 +1,250 @@
+//! revm: checking, executing and estimating transactions on a view of the state. Changes nothing.
+//!
+//! The rules are Prague's, as on Base at the time of writing. Calls run as the next block would run
+//! them, with two freedoms go-ethereum gives too: a contract may be the sender, and without a gas
+//! price the base fee is zero, so that the sender needs funds only for the value.
+
+use std::convert::Infallible;
+
+use alloy::consensus::transaction::Recovered;
+use alloy::consensus::{Transaction as _, TxEnvelope, Typed2718 as _};
+use alloy::primitives::{Address, B256, Bytes, TxKind, U256};
+use revm::context::either::Either;
+use revm::context::result::{EVMError, ExecutionResult};
+use revm::context::{BlockEnv, CfgEnv, Evm, TxEnv};
+use revm::database::CacheDB;
+use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler};
+use revm::primitives::hardfork::SpecId;
+use revm::state::EvmState;
+use revm::{Context, Database, DatabaseCommit as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm};
+
+use super::CHAIN_ID;
+use super::refusal::Refusal;
+use super::state::View;
+
+/// Gas of a block, and the most that a call or an estimate may use: a fraction of a second of work.
+pub(super) const BLOCK_GAS_LIMIT: u64 = 60_000_000;
+
+/// Who gets the tips: the vault address of Base's sequencer fees.
+pub(super) const FEE_RECIPIENT: Address = alloy::primitives::address!("0x4200000000000000000000000000000000000011");
+
+/// Gas that a callee gets for free with a value; an optimistic estimate leaves room for it.
+const CALL_STIPEND: u64 = 2_300;
+
+/// Gas of a transaction that only moves value.
+const PLAIN_TRANSFER: u64 = 21_000;
+
+/// An estimate is good when it is at most this far above what is needed (as go-ethereum's).
+const ESTIMATE_ERROR: f64 = 0.015;
+
+/// The block that a transaction runs in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) number: u64,
+    pub(super) timestamp: u64,
+    pub(super) base_fee: u64,
+    pub(super) randomness: B256,
+}
+
+/// What `eth_call` and `eth_estimateGas` are asked to run.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) from: Address,
+    pub(super) to: TxKind,
+    pub(super) value: U256,
+    pub(super) data: Bytes,
+    /// None means as much as is allowed.
+    pub(super) gas: Option<u64>,
+    /// Zero means: for free.
+    pub(super) fee_cap: u128,
+    pub(super) tip: Option<u128>,
+    pub(super) access_list: alloy::eips::eip2930::AccessList,
+}
+
+/// Executes transactions one after another, each on what the earlier ones left.
+pub(super) struct Run<'a> {
+    database: CacheDB<View<'a>>,
+    setting: Setting,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(view: View<'a>, setting: Setting) -> Self {
+        Self { database: CacheDB::new(view), setting }
+    }
+
+    pub(super) fn nonce(&mut self, address: Address) -> u64 {
+        let Ok(account) = self.database.basic(address);
+        account.map_or(0, |account| account.nonce)
+    }
+
+    /// On error nothing was executed: the transaction does not fit the state or the block.
+    pub(super) fn transaction(&mut self, tx: &Recovered<TxEnvelope>) -> Result<(ExecutionResult, EvmState), Refusal> {
+        let fee_cap = tx.max_fee_per_gas();
+        let done = evm(&mut self.database, self.setting, config())
+            .transact(environment(tx))
+            .map_err(|error| refusal(error, fee_cap, self.setting.base_fee))?;
+        self.database.commit(done.state.clone());
+        Ok((done.result, done.state))
+    }
+}
+
+impl std::fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("setting", &self.setting).finish_non_exhaustive()
+    }
+}
+
+/// Checks all that can be checked without executing, a nonce in the future excepted.
+pub(super) fn check(view: View<'_>, setting: Setting, tx: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+    let mut database = CacheDB::new(view);
+    let mut config = config();
+    config.disable_nonce_check = true;
+    let mut evm = evm(&mut database, setting, config);
+    evm.ctx.tx = environment(tx);
+    MainnetHandler::<_, EVMError<Infallible>, EthFrame>::default()
+        .validate(&mut evm)
+        .map_err(|error| refusal(error, tx.max_fee_per_gas(), setting.base_fee))?;
+    Ok(())
+}
+
+pub(super) fn call(view: View<'_>, setting: Setting, call: &Call) -> Result<ExecutionResult, Refusal> {
+    call_with_gas(view, setting, call, gas_to_offer(view, call)?)
+}
+
+/// The least gas, or at most 1.5 % more, that makes the call succeed. `Ok(Err(..))` is how it ends when it
+/// fails with all the gas there is.
+pub(super) fn estimate(view: View<'_>, setting: Setting, call: &Call) -> Result<Result<u64, ExecutionResult>, Refusal> {
+    let mut enough = gas_to_offer(view, call)?;
+    if is_plain_transfer(view, call)
+        && enough >= PLAIN_TRANSFER
+        && call_with_gas(view, setting, call, PLAIN_TRANSFER)?.is_success()
+    {
+        return Ok(Ok(PLAIN_TRANSFER));
+    }
+    let first = call_with_gas(view, setting, call, enough)?;
+    if !first.is_success() {
+        return Ok(Err(first));
+    }
+    let mut too_little = first.tx_gas_used().saturating_sub(1);
+    // What it spent before refunds, the 63/64 rule, and a stipend: right for nearly every call.
+    let optimistic = (first.gas().total_gas_spent() + CALL_STIPEND).saturating_mul(64) / 63;
+    let mut attempt = optimistic;
+    while too_little + 1 < enough {
+        if attempt > too_little && attempt < enough {
+            match call_with_gas(view, setting, call, attempt) {
+                Ok(result) if result.is_success() => enough = attempt,
+                Ok(_) | Err(Refusal::IntrinsicGasTooLow { .. } | Refusal::FloorDataGasTooLow { .. }) => {
+                    too_little = attempt;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "gas is far below 2^52, and this is a tolerance")]
+        if ((enough - too_little) as f64) / (enough as f64) < ESTIMATE_ERROR {
+            break;
+        }
+        // Most transactions need little more than they use: lean to the lower end.
+        attempt = (too_little + (enough - too_little) / 2).min(too_little.saturating_mul(2));
+    }
+    Ok(Ok(enough))
+}
+
+/// Value to an account that runs nothing; a precompile has no code, but it may not succeed with so little.
+fn is_plain_transfer(view: View<'_>, call: &Call) -> bool {
+    call.data.is_empty()
+        && call.access_list.is_empty()
+        && matches!(call.to, TxKind::Call(to) if view.code(to).is_empty())
+}
+
+/// What the request says, bounded by the block and, when gas costs something, by the sender's balance.
+fn gas_to_offer(view: View<'_>, call: &Call) -> Result<u64, Refusal> {
+    let asked = call.gas.unwrap_or(BLOCK_GAS_LIMIT).min(BLOCK_GAS_LIMIT);
+    if call.fee_cap == 0 {
+        return Ok(asked);
+    }
+    let balance = view.balance(call.from);
+    let spendable = balance.checked_sub(call.value).ok_or(Refusal::InsufficientFunds { balance, cost: call.value })?;
+    Ok(asked.min((spendable / U256::from(call.fee_cap)).saturating_to()))
+}
+
+fn call_with_gas(view: View<'_>, setting: Setting, call: &Call, gas: u64) -> Result<ExecutionResult, Refusal> {
+    let mut config = config();
+    config.disable_nonce_check = true;
+    config.disable_eip3607 = true;
+    let base_fee = if call.fee_cap == 0 { 0 } else { setting.base_fee };
+    let mut tx = TxEnv {
+        caller: call.from,
+        gas_limit: gas,
+        gas_price: call.fee_cap,
+        gas_priority_fee: call.tip,
+        kind: call.to,
+        value: call.value,
+        data: call.data.clone(),
+        nonce: view.nonce(call.from),
+        chain_id: Some(CHAIN_ID),
+        access_list: call.access_list.clone(),
+        ..TxEnv::default()
+    };
+    tx.tx_type = if call.tip.is_some() { 2 } else { u8::from(!call.access_list.is_empty()) };
+    let mut database = CacheDB::new(view);
+    let done = evm(&mut database, Setting { base_fee, ..setting }, config)
+        .transact(tx)
+        .map_err(|error| refusal(error, call.fee_cap, base_fee))?;
+    Ok(done.result)
+}
+
+fn evm<'d, 'a>(
+    database: &'d mut CacheDB<View<'a>>,
+    setting: Setting,
+    config: CfgEnv,
+) -> MainnetEvm<MainnetContext<&'d mut CacheDB<View<'a>>>> {
+    let mut block = BlockEnv {
+        number: U256::from(setting.number),
+        beneficiary: FEE_RECIPIENT,
+        timestamp: U256::from(setting.timestamp),
+        gas_limit: BLOCK_GAS_LIMIT,
+        basefee: setting.base_fee,
+        difficulty: U256::ZERO,
+        prevrandao: Some(setting.randomness),
+        ..BlockEnv::default()
+    };
+    block.set_blob_excess_gas_and_price(0, config.blob_base_fee_update_fraction());
+    let evm: Evm<_, _, _, _, _> =
+        Context::mainnet().with_db(database).with_block(block).with_cfg(config).build_mainnet();
+    evm
+}
+
+fn config() -> CfgEnv {
+    CfgEnv::new_with_spec(SpecId::PRAGUE).with_chain_id(CHAIN_ID)
+}
+
+fn environment(tx: &Recovered<TxEnvelope>) -> TxEnv {
+    TxEnv {
+        tx_type: tx.ty(),
+        caller: tx.signer(),
+        gas_limit: tx.gas_limit(),
+        gas_price: tx.max_fee_per_gas(),
+        gas_priority_fee: tx.max_priority_fee_per_gas(),
+        kind: tx.kind(),
+        value: tx.value(),
+        data: tx.input().clone(),
+        nonce: tx.nonce(),
+        chain_id: tx.chain_id(),
+        access_list: tx.access_list().cloned().unwrap_or_default(),
+        authorization_list: tx
+            .authorization_list()
+            .map(|list| list.iter().cloned().map(Either::Left).collect())
+            .unwrap_or_default(),
+        ..TxEnv::default()
+    }
+}
+
+fn refusal(error: EVMError<Infallible>, fee_cap: u128, base_fee: u64) -> Refusal {
+    match error {
+        EVMError::Transaction(invalid) => Refusal::of(invalid, fee_cap, base_fee),
+        EVMError::Database(never) => match never {},
+        EVMError::Header(error) => Refusal::Inexecutable(error.to_string()),
+        EVMError::Custom(error) => Refusal::Inexecutable(error),
+        EVMError::CustomAny(error) => Refusal::Inexecutable(error.to_string()),
+    }
+}

@@ -1,0 +1,47 @@
+//! `eth_getLogs`: the kept logs that a filter matches.
+
+use alloy::rpc::types::{Filter, FilterBlockOption, Log};
+
+use super::chain::{Block, Chain};
+use super::params;
+use super::rpc::Fault;
+
+/// Logs of one answer; who wants more asks for fewer blocks.
+const MOST_LOGS: usize = 20_000;
+
+pub(super) fn matching(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, Fault> {
+    let mut found = Vec::new();
+    let (from, to) = match filter.block_option {
+        FilterBlockOption::AtBlockHash(hash) => {
+            let number = chain.block_by_hash(hash).ok_or(Fault::UnknownBlock)?.header.number;
+            (number, number)
+        }
+        FilterBlockOption::Range { from_block, to_block } => {
+            let head = chain.head().header.number;
+            let from = from_block.map_or(head, |tag| params::number(chain, tag));
+            let to = to_block.map_or(head, |tag| params::number(chain, tag));
+            if from > to {
+                return Err(Fault::BlockRange { from, to });
+            }
+            (from.max(chain.oldest()), to.min(head))
+        }
+    };
+    for block in (from..=to).filter_map(|number| chain.block(number)) {
+        if !filter.matches_bloom(block.header.logs_bloom) {
+            continue;
+        }
+        found.extend(of(block).filter(|log| matches(filter, log)).cloned());
+        if found.len() > MOST_LOGS {
+            return Err(Fault::TooManyLogs { limit: MOST_LOGS });
+        }
+    }
+    Ok(found)
+}
+
+fn of(block: &Block) -> impl Iterator<Item = &Log> {
+    block.receipts.iter().flat_map(|receipt| receipt.logs())
+}
+
+fn matches(filter: &Filter, log: &Log) -> bool {
+    filter.matches_address(log.address()) && filter.matches_topics(log.topics())
+}
