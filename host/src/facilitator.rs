@@ -10,6 +10,9 @@ pub mod local;
 
 pub mod remote;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::pin::Pin;
 
 use crate::x402::facilitator::{PaymentRequest, Supported};

@@ -6,6 +6,9 @@
 //! Callers keep no record of payments, or we cannot know that they do: a success is told once
 //! ([`Local::settle_once`]).
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
