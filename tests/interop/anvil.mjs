@@ -2,9 +2,9 @@
 //
 //   node anvil.mjs --artifact Usdc.json [--out FILE]
 //
-// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, settler} with fresh keys when the
-// chain is ready, and runs until it is told to stop. The settler has ether for gas and no USDC, the payer has USDC
-// and no ether.
+// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, gasKey} with fresh keys when the
+// chain is ready, and runs until it is told to stop. The gas key has ether and no USDC, the payer has USDC and no
+// ether.
 
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -57,13 +57,13 @@ const account = () => {
   const privateKey = generatePrivateKey();
   return { address: privateKeyToAccount(privateKey).address, privateKey };
 };
-const [payer, settler, seller] = [account(), account(), account()];
+const [payer, gas, seller] = [account(), account(), account()];
 const word = (number) => pad(numberToHex(number), { size: 32 });
 const slot = keccak256(encodeAbiParameters([{ type: 'address' }, { type: 'uint256' }], [payer.address, BALANCES_SLOT]));
 await client.setCode({ address: USDC, bytecode: runtime });
 await client.setStorageAt({ address: USDC, index: slot, value: word(FUNDS) });
 await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS) });
-await client.setBalance({ address: settler.address, value: parseEther('10') });
+await client.setBalance({ address: gas.address, value: parseEther('10') });
 
 const ready = JSON.stringify({
   rpc,
@@ -72,7 +72,7 @@ const ready = JSON.stringify({
   asset: USDC,
   payTo: seller.address,
   payers: [payer],
-  settler,
+  gasKey: gas.privateKey,
 });
 if (values.out) {
   writeFileSync(`${values.out}.part`, ready, { mode: 0o600 });
