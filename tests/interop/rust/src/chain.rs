@@ -39,31 +39,19 @@ struct Log {
 
 impl Chain {
     pub fn new(rpc: &str, asset: Address) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            rpc: rpc.to_owned(),
-            asset,
-        }
+        Self { http: reqwest::Client::new(), rpc: rpc.to_owned(), asset }
     }
 
     pub async fn balance_of(&self, holder: Address) -> Result<U256, Problem> {
         let data = Bytes::from([&BALANCE_OF[..], holder.into_word().as_slice()].concat());
-        self.call(
-            "eth_call",
-            json!([{ "to": self.asset, "data": data }, "latest"]),
-        )
-        .await
+        self.call("eth_call", json!([{ "to": self.asset, "data": data }, "latest"])).await
     }
 
     /// The asset's transfers in one transaction, which must have succeeded.
     pub async fn transfers(&self, transaction: B256) -> Result<Vec<Transfer>, Problem> {
-        let receipt: Option<Receipt> = self
-            .call("eth_getTransactionReceipt", json!([transaction]))
-            .await?;
+        let receipt: Option<Receipt> = self.call("eth_getTransactionReceipt", json!([transaction])).await?;
         let receipt = receipt.ok_or_else(|| format!("the chain does not know {transaction}"))?;
-        check(receipt.status == U256::ONE, || {
-            format!("{transaction} has reverted")
-        })?;
+        check(receipt.status == U256::ONE, || format!("{transaction} has reverted"))?;
         Ok(receipt
             .logs
             .into_iter()
@@ -81,18 +69,8 @@ impl Chain {
 
     async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, Problem> {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let mut reply: Value = self
-            .http
-            .post(&self.rpc)
-            .json(&request)
-            .send()
-            .await?
-            .json()
-            .await?;
-        let result = reply
-            .get_mut("result")
-            .map(Value::take)
-            .ok_or_else(|| format!("{method}: {reply}"))?;
+        let mut reply: Value = self.http.post(&self.rpc).json(&request).send().await?.json().await?;
+        let result = reply.get_mut("result").map(Value::take).ok_or_else(|| format!("{method}: {reply}"))?;
         Ok(serde_json::from_value(result)?)
     }
 }

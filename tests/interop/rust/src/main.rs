@@ -55,10 +55,7 @@ impl Middleware for Statuses {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let response = next.run(request, extensions).await?;
-        self.0
-            .lock()
-            .expect("no holder of this lock panics")
-            .push(response.status());
+        self.0.lock().expect("no holder of this lock panics").push(response.status());
         Ok(response)
     }
 }
@@ -100,23 +97,13 @@ async fn buy(
     order: &Order,
 ) -> Result<(), Problem> {
     let (payer, seller) = (market.payer.address, market.pay_to);
-    let before = (
-        chain.balance_of(payer).await?,
-        chain.balance_of(seller).await?,
-    );
+    let before = (chain.balance_of(payer).await?, chain.balance_of(seller).await?);
 
-    let mut request = client.request(
-        order.method.parse()?,
-        format!("{}{}", market.url, order.path),
-    );
+    let mut request = client.request(order.method.parse()?, format!("{}{}", market.url, order.path));
     if let Some(body) = &order.body {
-        request = request
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string());
+        request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
     } else if let Some(text) = &order.text {
-        request = request
-            .header(CONTENT_TYPE, "text/markdown")
-            .body(text.clone());
+        request = request.header(CONTENT_TYPE, "text/markdown").body(text.clone());
     }
     statuses.take();
     let started = Instant::now();
@@ -125,58 +112,31 @@ async fn buy(
     let answer = response.text().await?;
     let ms = started.elapsed().as_millis();
 
-    check(status == StatusCode::OK, || {
-        format!("answered {status}: {answer}")
-    })?;
+    check(status == StatusCode::OK, || format!("answered {status}: {answer}"))?;
     let seen = statuses.take();
-    check(
-        seen == [StatusCode::PAYMENT_REQUIRED, StatusCode::OK],
-        || format!("the client saw {seen:?}, not 402 and then 200"),
-    )?;
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    check(kind.starts_with(&order.kind), || {
-        format!("content-type is {kind}, not {}", order.kind)
+    check(seen == [StatusCode::PAYMENT_REQUIRED, StatusCode::OK], || {
+        format!("the client saw {seen:?}, not 402 and then 200")
     })?;
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    check(kind.starts_with(&order.kind), || format!("content-type is {kind}, not {}", order.kind))?;
     for part in &order.contains {
-        check(answer.contains(part), || {
-            format!("the answer has no {part:?}: {answer}")
-        })?;
+        check(answer.contains(part), || format!("the answer has no {part:?}: {answer}"))?;
     }
 
-    let header = headers
-        .get("PAYMENT-RESPONSE")
-        .ok_or("the answer has no PAYMENT-RESPONSE header")?;
+    let header = headers.get("PAYMENT-RESPONSE").ok_or("the answer has no PAYMENT-RESPONSE header")?;
     let receipt: Receipt = serde_json::from_slice(&Base64Bytes::from(header.as_bytes()).decode()?)?;
     check(receipt.success, || "the receipt says success: false".into())?;
-    check(receipt.payer.parse() == Ok(payer), || {
-        format!("the receipt names the payer {}", receipt.payer)
-    })?;
+    check(receipt.payer.parse() == Ok(payer), || format!("the receipt names the payer {}", receipt.payer))?;
     let transaction: B256 = receipt.transaction.parse()?;
 
     let price = U256::from_str_radix(&order.price, 10)?;
     let transfers = chain.transfers(transaction).await?;
-    check(
-        transfers
-            == [Transfer {
-                from: payer,
-                to: seller,
-                value: price,
-            }],
-        || format!("{transaction} does not move {price} from payer to seller alone: {transfers:?}"),
-    )?;
-    let after = (
-        chain.balance_of(payer).await?,
-        chain.balance_of(seller).await?,
-    );
-    check(before.0 - after.0 == price, || {
-        format!("the payer had {} and has {}", before.0, after.0)
+    check(transfers == [Transfer { from: payer, to: seller, value: price }], || {
+        format!("{transaction} does not move {price} from payer to seller alone: {transfers:?}")
     })?;
-    check(after.1 - before.1 == price, || {
-        format!("the seller had {} and has {}", before.1, after.1)
-    })?;
+    let after = (chain.balance_of(payer).await?, chain.balance_of(seller).await?);
+    check(before.0 - after.0 == price, || format!("the payer had {} and has {}", before.0, after.0))?;
+    check(after.1 - before.1 == price, || format!("the seller had {} and has {}", before.1, after.1))?;
 
     let line = json!({
         "client": CLIENT,

@@ -57,14 +57,11 @@ pub struct Market {
 impl Market {
     /// Reads the files that the command line names. At least one order is left.
     pub fn open(arguments: impl Iterator<Item = String>) -> Result<Self, Problem> {
-        let (mut contract, mut orders) =
-            (".coinslot/dev.json".to_owned(), "orders.json".to_owned());
+        let (mut contract, mut orders) = (".coinslot/dev.json".to_owned(), "orders.json".to_owned());
         let (mut plugins, mut payer) = (Vec::new(), 0);
         let mut arguments = arguments;
         while let Some(option) = arguments.next() {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{option} needs a value"))?;
+            let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--market" => contract = value,
                 "--orders" => orders = value,
@@ -74,14 +71,10 @@ impl Market {
             }
         }
         let mut contract: Contract = serde_json::from_str(&fs::read_to_string(&contract)?)?;
-        check(payer < contract.payers.len(), || {
-            format!("there is no payer {payer}")
-        })?;
+        check(payer < contract.payers.len(), || format!("there is no payer {payer}"))?;
         let mut orders: Vec<Order> = serde_json::from_str(&fs::read_to_string(orders)?)?;
         orders.retain(|order| plugins.is_empty() || plugins.contains(&order.plugin));
-        check(!orders.is_empty(), || {
-            format!("there are no orders of {}", plugins.join(", "))
-        })?;
+        check(!orders.is_empty(), || format!("there are no orders of {}", plugins.join(", ")))?;
         Ok(Self {
             url: contract.url,
             rpc: contract.rpc,
