@@ -13,7 +13,9 @@ case $1 in
   /*) out=$1 ;;
   *) out=$PWD/$1 ;;
 esac
-cd "${0%/*}"
+case $0 in
+  */*) cd "${0%/*}" ;;
+esac
 
 if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
   echo "stats-py needs Python 3.10 or newer with venv: https://python.org, or your system's packages python3 and python3-venv" >&2

@@ -13,7 +13,9 @@ case $1 in
   /*) out=$1 ;;
   *) out=$PWD/$1 ;;
 esac
-cd "${0%/*}"
+case $0 in
+  */*) cd "${0%/*}" ;;
+esac
 
 version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || version=0
 if [ "$version" -lt 20 ] || ! command -v npm >/dev/null; then
