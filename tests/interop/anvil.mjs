@@ -1,0 +1,82 @@
+// A chain on anvil that mirrors Base Sepolia, with our USDC stand-in where stock clients look for USDC.
+//
+//   node anvil.mjs --artifact Usdc.json [--out FILE]
+//
+// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, gasKey} with fresh keys when the
+// chain is ready, and runs until it is told to stop. The gas key has ether and no USDC, the payer has USDC and no
+// ether.
+
+import { spawn } from 'node:child_process';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+import { createTestClient, encodeAbiParameters, http, keccak256, numberToHex, pad, parseEther, publicActions } from 'viem';
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+
+const CHAIN_ID = 84532;
+const USDC = '0x036CbD53842c5426634e7929541eC2318f3dCF7e';
+const FUNDS = 1_000_000_000n; // 1,000 USDC
+// The storage layout that Usdc.sol documents.
+const BALANCES_SLOT = 0n;
+const TOTAL_SUPPLY_SLOT = 1n;
+
+const { values } = parseArgs({ options: { artifact: { type: 'string' }, out: { type: 'string' } } });
+if (!values.artifact) {
+  console.error('usage: node anvil.mjs --artifact Usdc.json [--out FILE]');
+  process.exit(64);
+}
+const { runtime } = JSON.parse(readFileSync(values.artifact, 'utf8'));
+
+// The platform's package carries the binary, so that no install script has to run.
+function binary() {
+  const arch = { x64: 'amd64', arm64: 'arm64' }[process.arch];
+  return createRequire(import.meta.url).resolve(`@foundry-rs/anvil-${process.platform}-${arch}/bin/anvil`);
+}
+
+const anvil = spawn(binary(), ['--host', '127.0.0.1', '--port', '0', '--chain-id', String(CHAIN_ID), '--accounts', '0'], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => anvil.kill());
+anvil.on('exit', (code, signal) => process.exit(signal ? 0 : (code ?? 1)));
+anvil.on('error', (error) => {
+  console.error(`anvil does not start: ${error.message}`);
+  process.exit(1);
+});
+
+const rpc = await new Promise((resolve) => {
+  let output = '';
+  anvil.stdout.on('data', (chunk) => {
+    output = (output + chunk).slice(-4096);
+    const address = /Listening on ([0-9.]+:[0-9]+)/.exec(output)?.[1];
+    if (address) resolve(`http://${address}`);
+  });
+});
+
+const client = createTestClient({ mode: 'anvil', transport: http(rpc) }).extend(publicActions);
+const account = () => {
+  const privateKey = generatePrivateKey();
+  return { address: privateKeyToAccount(privateKey).address, privateKey };
+};
+const [payer, gas, seller] = [account(), account(), account()];
+const word = (number) => pad(numberToHex(number), { size: 32 });
+const slot = keccak256(encodeAbiParameters([{ type: 'address' }, { type: 'uint256' }], [payer.address, BALANCES_SLOT]));
+await client.setCode({ address: USDC, bytecode: runtime });
+await client.setStorageAt({ address: USDC, index: slot, value: word(FUNDS) });
+await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS) });
+await client.setBalance({ address: gas.address, value: parseEther('10') });
+
+const ready = JSON.stringify({
+  rpc,
+  chainId: CHAIN_ID,
+  network: `eip155:${CHAIN_ID}`,
+  asset: USDC,
+  payTo: seller.address,
+  payers: [payer],
+  gasKey: gas.privateKey,
+});
+if (values.out) {
+  writeFileSync(`${values.out}.part`, ready, { mode: 0o600 });
+  renameSync(`${values.out}.part`, values.out);
+} else {
+  console.log(ready);
+}
