@@ -1,1 +1,3 @@
 pub mod gitignore;
+pub mod errors;
+pub mod insights;
