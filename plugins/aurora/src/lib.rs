@@ -1,3 +1,4 @@
 pub mod gitignore;
 pub mod errors;
 pub mod insights;
+pub mod review;
