@@ -1,0 +1,200 @@
+//! What may stand between the brackets of `#[endpoint(..)]`.
+
+use proc_macro2::Span;
+use syn::parse::{Parse, ParseStream};
+use syn::{Error, Ident, LitStr, Result, Token};
+
+use crate::{path, price};
+
+/// Longest summary and description, in characters, and longest media type, in bytes: the first two
+/// are the contract's limits, the last is far above any registered type.
+const MAX_SUMMARY: usize = 120;
+const MAX_DESCRIPTION: usize = 2_000;
+const MAX_MIME_TYPE: usize = 128;
+
+/// A price, as `coinslot:plugin/manifest.price` has it.
+pub(crate) enum Price {
+    Free,
+    Exact(LitStr),
+    UpTo(LitStr),
+    Quoted(LitStr),
+}
+
+/// A parsed and checked attribute.
+pub(crate) struct Options {
+    /// In upper case, at the author's word.
+    pub(crate) method: LitStr,
+    pub(crate) path: LitStr,
+    pub(crate) template: path::Template,
+    pub(crate) price: Price,
+    pub(crate) summary: LitStr,
+    pub(crate) description: Option<LitStr>,
+    pub(crate) mime_type: Option<LitStr>,
+    pub(crate) check: Option<syn::Path>,
+    pub(crate) quote: Option<syn::Path>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let method = method(input)?;
+        comma(input, "a path")?;
+        let path: LitStr = string(input, "a path in quotes, as in \"/api/hello\"")?;
+        let template = path::parse(&path.value()).map_err(|message| Error::new(path.span(), message))?;
+
+        let mut price: Option<Price> = None;
+        let (mut summary, mut description, mut mime_type) = (None, None, None);
+        let (mut check, mut quote) = (None, None);
+        while !input.is_empty() {
+            comma(input, "an option")?;
+            if input.is_empty() {
+                break;
+            }
+            let name: Ident = input.parse()?;
+            let key = name.to_string();
+            match key.as_str() {
+                "free" | "price" | "up_to" | "quoted" => {
+                    if price.is_some() {
+                        return Err(Error::new(name.span(), "an endpoint has one price; this is the second"));
+                    }
+                    price = Some(parse_price(&key, input)?);
+                }
+                "summary" => once(&mut summary, &name, option_text(&name, input, MAX_SUMMARY)?)?,
+                "description" => once(&mut description, &name, option_text(&name, input, MAX_DESCRIPTION)?)?,
+                "mime_type" => once(&mut mime_type, &name, media_type(&name, input)?)?,
+                "check" => once(&mut check, &name, function(&name, input)?)?,
+                "quote" => once(&mut quote, &name, function(&name, input)?)?,
+                _ => {
+                    return Err(Error::new(
+                        name.span(),
+                        format!(
+                            "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, `description`, `mime_type`, `check` and `quote`"
+                        ),
+                    ));
+                }
+            }
+        }
+        let Some(price) = price else {
+            return Err(Error::new(
+                path.span(),
+                "what does this endpoint cost? Write `price = \"0.01\"` (US dollars), `up_to = \"0.50\"`, `quoted = \"0.50\"`, or `free`",
+            ));
+        };
+        match (&price, &quote) {
+            (Price::Quoted(amount), None) => {
+                return Err(Error::new(
+                    amount.span(),
+                    "a quoted price needs a function that says how much: `quote = my_function`",
+                ));
+            }
+            (Price::Quoted(_), Some(_)) | (_, None) => {}
+            (_, Some(function)) => {
+                return Err(Error::new_spanned(
+                    function,
+                    "`quote` goes with `quoted = \"..\"`; to refuse bad input before a payment write `check = ..`",
+                ));
+            }
+        }
+        let Some(summary) = summary else {
+            return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
+        };
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, quote })
+    }
+}
+
+fn method(input: ParseStream<'_>) -> Result<LitStr> {
+    if input.is_empty() {
+        return Err(Error::new(
+            Span::call_site(),
+            "write a method, a path, a price and a summary: `#[endpoint(get, \"/hello\", price = \"0.01\", summary = \"..\")]`",
+        ));
+    }
+    let word: Ident = input
+        .parse()
+        .map_err(|error| Error::new(error.span(), "expected a method: `get`, `post`, `put`, `patch` or `delete`"))?;
+    let upper = word.to_string().to_ascii_uppercase();
+    match upper.as_str() {
+        "GET" | "POST" | "PUT" | "PATCH" | "DELETE" => Ok(LitStr::new(&upper, word.span())),
+        "HEAD" | "OPTIONS" => Err(Error::new(word.span(), format!("the host answers {upper} requests; a plugin cannot serve them"))),
+        _ => Err(Error::new(word.span(), "not a method that a plugin can serve; there are `get`, `post`, `put`, `patch` and `delete`")),
+    }
+}
+
+fn parse_price(key: &str, input: ParseStream<'_>) -> Result<Price> {
+    if key == "free" {
+        return Ok(Price::Free);
+    }
+    input.parse::<Token![=]>()?;
+    if key == "price" && input.peek(Ident) {
+        let word: Ident = input.parse()?;
+        return match word == "free" {
+            true => Ok(Price::Free),
+            false => Err(Error::new(word.span(), "a price is an amount in quotes, as in \"0.01\", or the word `free`")),
+        };
+    }
+    let amount = string(input, "an amount in quotes, as in \"0.01\"")?;
+    price::check(&amount.value()).map_err(|message| Error::new(amount.span(), message))?;
+    Ok(match key {
+        "up_to" => Price::UpTo(amount),
+        "quoted" => Price::Quoted(amount),
+        _ => Price::Exact(amount),
+    })
+}
+
+fn option_text(name: &Ident, input: ParseStream<'_>, limit: usize) -> Result<LitStr> {
+    input.parse::<Token![=]>()?;
+    let text = string(input, "a text in quotes")?;
+    let value = text.value();
+    if name == "summary" && value.trim().is_empty() {
+        return Err(Error::new(text.span(), "say in one line what this endpoint sells"));
+    }
+    if value.chars().any(|c| c.is_control() && (name == "summary" || c != '\n')) {
+        return Err(Error::new(text.span(), format!("a {name} is plain text without control characters")));
+    }
+    let length = value.chars().count();
+    if length > limit {
+        return Err(Error::new(text.span(), format!("this {name} has {length} characters; the limit is {limit}")));
+    }
+    Ok(text)
+}
+
+/// A media type as in RFC 9110 section 8.3.1: two tokens, then parameters, which stay unchecked
+/// but for their characters.
+fn media_type(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
+    let _ = name;
+    input.parse::<Token![=]>()?;
+    let text = string(input, "a media type in quotes, as in \"image/png\"")?;
+    let value = text.value();
+    let essence = value.split(';').next().unwrap_or_default().trim_end();
+    let token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let good = essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
+        && value.len() <= MAX_MIME_TYPE
+        && value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    match good {
+        true => Ok(text),
+        false => Err(Error::new(text.span(), format!("{value:?} is not a media type; write one as in \"image/png\""))),
+    }
+}
+
+fn function(name: &Ident, input: ParseStream<'_>) -> Result<syn::Path> {
+    input.parse::<Token![=]>()?;
+    input
+        .parse()
+        .map_err(|error| Error::new(error.span(), format!("`{name}` takes the name of a function, without quotes")))
+}
+
+fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> Result<()> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(name.span(), format!("`{name}` stands twice"))),
+    }
+}
+
+fn comma(input: ParseStream<'_>, next: &str) -> Result<()> {
+    input.parse::<Token![,]>().map(drop).map_err(|error| Error::new(error.span(), format!("expected a comma and {next}")))
+}
+
+fn string(input: ParseStream<'_>, what: &str) -> Result<LitStr> {
+    input.parse().map_err(|error| Error::new(error.span(), format!("expected {what}")))
+}

@@ -1,0 +1,105 @@
+//! Amounts of money, as decimal text: never a float, never rounded.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Decimal digits, optionally a dot and more digits, optionally one space and an asset's symbol:
+/// `"0.01"` is a cent, `"0.01 USDC"` is a cent's worth of that asset.
+///
+/// Text turns into an amount without a check, so that `quote` may answer a `String`; what is not an
+/// amount is then the plugin's fault, and the caller pays nothing. [`Amount::parse`] checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amount(Cow<'static, str>);
+
+/// The text is not an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadAmount;
+
+impl Amount {
+    /// Nothing: what `quote` answers for a free endpoint, and a charge for work not done.
+    pub const ZERO: Self = Self(Cow::Borrowed("0"));
+
+    /// Millionths of a US dollar: `Amount::micros(10_000)` is a cent.
+    pub fn micros(micros: u64) -> Self {
+        let (whole, fraction) = (micros / 1_000_000, micros % 1_000_000);
+        match fraction {
+            0 => Self(whole.to_string().into()),
+            _ => Self(format!("{whole}.{fraction:06}").trim_end_matches('0').to_owned().into()),
+        }
+    }
+
+    /// Reads an amount, zero included.
+    pub fn parse(text: &str) -> Result<Self, BadAmount> {
+        let (number, symbol) = text.split_once(' ').unwrap_or((text, "USD"));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let named = !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_alphanumeric());
+        match digits(whole) && digits(fraction) && named {
+            true => Ok(Self(text.to_owned().into())),
+            false => Err(BadAmount),
+        }
+    }
+
+    /// An amount that the attribute has checked.
+    #[doc(hidden)]
+    pub const fn declared(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Amount {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Amount {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned().into())
+    }
+}
+
+impl AsRef<str> for Amount {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for BadAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an amount: write digits, and a dot and more digits if needed, as in \"0.01\"")
+    }
+}
+
+impl std::error::Error for BadAmount {}
+
+#[cfg(test)]
+mod tests {
+    use super::Amount;
+
+    #[test]
+    fn micros_are_written_without_loss() {
+        for (micros, text) in [(0, "0"), (1, "0.000001"), (10_000, "0.01"), (1_000_000, "1"), (2_500_000, "2.5"), (u64::MAX, "18446744073709.551615")] {
+            assert_eq!(Amount::micros(micros).as_str(), text);
+            assert!(Amount::parse(text).is_ok());
+        }
+    }
+
+    #[test]
+    fn only_decimal_text_is_an_amount() {
+        for bad in ["", ".5", "5.", "-1", "1e3", "1 ", " 1", "1 $", "one"] {
+            assert!(Amount::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! JSON in and out.
+
+use std::ops::Deref;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::answer::{Answer, Refusal, Response};
+use crate::body::Body;
+use crate::extract::{Extract, Request};
+use crate::schema::Schemas;
+
+/// As an argument: the body, read as JSON, whatever its media type says. What does not fit is refused
+/// with `invalid_body`. As an answer: JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T> Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + JsonSchema> Extract for Json<T> {
+    async fn extract(request: &mut Request) -> Result<Self, Refusal> {
+        let body = request.whole_body().await?;
+        if body.is_empty() {
+            return Err(Refusal::bad_request("invalid_body", "the body is empty; send JSON that fits the input schema"));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            let problem = match error.classify() {
+                serde_json::error::Category::Data => format!("the JSON does not fit this endpoint: {error}"),
+                _ => format!("the body is not JSON: {error}"),
+            };
+            Refusal::bad_request("invalid_body", problem)
+        })
+    }
+
+    fn describe(schemas: &mut Schemas) {
+        schemas.body::<T>();
+    }
+}
+
+impl<T: Serialize + JsonSchema> Answer for Json<T> {
+    const MIME_TYPE: &'static str = "application/json";
+
+    /// # Panics
+    /// If the value has no JSON, for example a map whose keys are not text: the caller pays nothing.
+    fn into_response(self) -> Response {
+        let bytes = serde_json::to_vec(&self.0).unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
+        Response::new(Body::from(bytes))
+    }
+
+    fn describe(schemas: &mut Schemas) {
+        schemas.output::<T>();
+    }
+}

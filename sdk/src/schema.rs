@@ -1,0 +1,137 @@
+//! JSON Schemas (2020-12) of an endpoint's input and output, for the manifest.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+/// Largest schema that the contract takes, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Collects what an endpoint's arguments and answer say about themselves.
+#[derive(Debug)]
+pub struct Schemas {
+    input: SchemaGenerator,
+    output: SchemaGenerator,
+    path: Option<Value>,
+    query: Option<Value>,
+    body: Option<Value>,
+    answer: Option<Value>,
+}
+
+/// Why the schemas cannot go into the manifest: a mistake of the plugin's author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// A schema is larger than the contract takes.
+    TooLarge { bytes: usize },
+    /// The type of the path argument has a field that the path does not name.
+    UnknownParameter { field: String },
+}
+
+impl Schemas {
+    pub(crate) fn new() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|s| s.meta_schema = None);
+        Self {
+            input: settings.clone().for_deserialize().into_generator(),
+            output: settings.for_serialize().into_generator(),
+            path: None,
+            query: None,
+            body: None,
+            answer: None,
+        }
+    }
+
+    /// The path's parameters are read as a `T`.
+    pub fn path<T: JsonSchema>(&mut self) {
+        self.path = Some(T::json_schema(&mut self.input).to_value());
+    }
+
+    /// The query is read as a `T`.
+    pub fn query<T: JsonSchema>(&mut self) {
+        self.query = Some(T::json_schema(&mut self.input).to_value());
+    }
+
+    /// The body is read as the JSON of a `T`.
+    pub fn body<T: JsonSchema>(&mut self) {
+        self.body = Some(T::json_schema(&mut self.input).to_value());
+    }
+
+    /// A successful answer's body is the JSON of a `T`.
+    pub fn output<T: JsonSchema>(&mut self) {
+        self.answer = Some(T::json_schema(&mut self.output).to_value());
+    }
+
+    /// The input schema of an endpoint whose path has these parameters, and the output schema.
+    pub(crate) fn finish(mut self, params: &[&str]) -> Result<(Option<String>, Option<String>), SchemaError> {
+        let path = self.path.map(|schema| named(schema, params)).transpose()?;
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for (name, part) in [("path", path), ("query", self.query), ("body", self.body)] {
+            let Some(part) = part else { continue };
+            // A query whose every field is optional may be left out; a body may not.
+            if name != "query" || part.get("required").is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty())) {
+                required.push(name);
+            }
+            properties.insert(name.to_owned(), part);
+        }
+        let input = match properties.is_empty() {
+            true => None,
+            false => {
+                let schema = json!({ "type": "object", "properties": properties, "required": required });
+                Some(text(schema, &mut self.input)?)
+            }
+        };
+        let output = self.answer.map(|schema| text(schema, &mut self.output)).transpose()?;
+        Ok((input, output))
+    }
+}
+
+/// The schema with its definitions beside it, where its references point.
+fn text(mut schema: Value, generator: &mut SchemaGenerator) -> Result<String, SchemaError> {
+    let definitions = generator.take_definitions(true);
+    if let (Value::Object(root), false) = (&mut schema, definitions.is_empty()) {
+        root.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    let text = schema.to_string();
+    match text.len() {
+        bytes if bytes > MAX_BYTES => Err(SchemaError::TooLarge { bytes }),
+        _ => Ok(text),
+    }
+}
+
+/// The path's schema as an object with a property for each parameter, also where the endpoint reads
+/// a single value or a tuple.
+fn named(schema: Value, params: &[&str]) -> Result<Value, SchemaError> {
+    if let Some(Value::Object(properties)) = schema.get("properties") {
+        return match properties.keys().find(|field| !params.contains(&field.as_str())) {
+            Some(field) if is_required(&schema, field) => Err(SchemaError::UnknownParameter { field: field.clone() }),
+            _ => Ok(schema),
+        };
+    }
+    let mut properties = Map::new();
+    let items = schema.get("prefixItems").and_then(Value::as_array);
+    for (index, param) in params.iter().enumerate() {
+        let part = match items {
+            Some(items) => items.get(index).cloned(),
+            None if params.len() == 1 => Some(schema.clone()),
+            None => None,
+        };
+        properties.insert((*param).to_owned(), part.unwrap_or_else(|| json!({ "type": "string" })));
+    }
+    Ok(json!({ "type": "object", "properties": properties, "required": params }))
+}
+
+fn is_required(schema: &Value, field: &str) -> bool {
+    schema.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|name| name == field))
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge { bytes } => write!(f, "a schema of {bytes} bytes; the limit is {MAX_BYTES}"),
+            Self::UnknownParameter { field } => write!(f, "the path has no parameter {{{field}}}, but its type wants one"),
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}

@@ -1,0 +1,12 @@
+//! Time that passes. The clock itself is `std::time`.
+
+use std::time::Duration;
+
+/// Waits without using CPU time, but within the host's limit on the whole request. In a test it
+/// blocks the thread.
+pub async fn sleep(duration: Duration) {
+    #[cfg(target_family = "wasm")]
+    wstd::task::sleep(duration.into()).await;
+    #[cfg(not(target_family = "wasm"))]
+    std::thread::sleep(duration);
+}
