@@ -37,7 +37,9 @@ pub struct Submission {
     pub filename: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     Rust,
@@ -48,7 +50,13 @@ pub enum Language {
 }
 
 impl Language {
-    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::Javascript, Self::Typescript, Self::Go];
+    pub const ALL: [Self; 5] = [
+        Self::Rust,
+        Self::Python,
+        Self::Javascript,
+        Self::Typescript,
+        Self::Go,
+    ];
 
     fn is_script(self) -> bool {
         matches!(self, Self::Javascript | Self::Typescript)
@@ -192,7 +200,11 @@ pub fn check(submission: &Submission) -> Result<Language, Problem> {
 /// Applies every rule of the language.
 pub fn review(submission: &Submission) -> Result<Review, Problem> {
     let language = check(submission)?;
-    let code = Code::new(&submission.code, language, submission.filename.as_deref().unwrap_or(""));
+    let code = Code::new(
+        &submission.code,
+        language,
+        submission.filename.as_deref().unwrap_or(""),
+    );
     let lines: Vec<&str> = submission.code.lines().collect();
     let mut counts = Counts::default();
     let mut findings = Vec::new();
@@ -223,7 +235,14 @@ pub fn review(submission: &Submission) -> Result<Review, Problem> {
     findings.sort_by_key(|finding| (finding.severity, finding.line, finding.column, finding.rule));
     findings.truncate(MOST_FINDINGS);
     let metrics = metrics(&code, &lines);
-    Ok(Review { language, summary: summary(&counts, &metrics, findings.first()), findings, counts, metrics, rules_applied })
+    Ok(Review {
+        language,
+        summary: summary(&counts, &metrics, findings.first()),
+        findings,
+        counts,
+        metrics,
+        rules_applied,
+    })
 }
 
 fn excerpt(line: &str) -> String {
@@ -235,7 +254,9 @@ fn excerpt(line: &str) -> String {
 }
 
 fn summary(counts: &Counts, metrics: &Metrics, worst: Option<&Finding>) -> String {
-    let plural = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let plural = |count: usize, one: &str, many: &str| {
+        format!("{count} {}", if count == 1 { one } else { many })
+    };
     let size = format!(
         "{} in {}",
         plural(metrics.code_lines, "line of code", "lines of code"),
@@ -266,7 +287,10 @@ fn metrics(code: &Code<'_>, lines: &[&str]) -> Metrics {
     code.tokens.iter().for_each(|token| mark(token, 1));
     code.comments.iter().for_each(|token| mark(token, 2));
     let count = |is: fn(u8) -> bool| (1..=lines.len()).filter(|line| is(holds[*line])).count();
-    let longest = code.functions.iter().max_by_key(|function| rules::lines_of(code, &function.body));
+    let longest = code
+        .functions
+        .iter()
+        .max_by_key(|function| rules::lines_of(code, &function.body));
     Metrics {
         lines: lines.len(),
         code_lines: count(|held| held & 1 == 1),
@@ -274,8 +298,16 @@ fn metrics(code: &Code<'_>, lines: &[&str]) -> Metrics {
         blank_lines: count(|held| held == 0),
         functions: code.functions.len(),
         longest_function: longest.map_or(0, |function| rules::lines_of(code, &function.body)),
-        longest_function_name: longest.map(|function| function.name).filter(|name| !matches!(*name, "=>" | "func" | "function")).map(Into::into),
-        deepest_nesting: code.functions.iter().map(|function| rules::nesting(code, &function.body)).max().unwrap_or(0),
+        longest_function_name: longest
+            .map(|function| function.name)
+            .filter(|name| !matches!(*name, "=>" | "func" | "function"))
+            .map(Into::into),
+        deepest_nesting: code
+            .functions
+            .iter()
+            .map(|function| rules::nesting(code, &function.body))
+            .max()
+            .unwrap_or(0),
         branches: rules::branches(code, &(0..code.len())),
     }
 }

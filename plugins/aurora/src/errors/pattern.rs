@@ -21,9 +21,15 @@ fn parts(pattern: &'static str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = pattern;
     while let Some(open) = rest.find('{') {
-        let Some(close) = rest[open..].find('}') else { break };
+        let Some(close) = rest[open..].find('}') else {
+            break;
+        };
         let name = &rest[open + 1..open + close];
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
             break;
         }
         if open > 0 {
@@ -52,7 +58,16 @@ pub(crate) fn names(pattern: &'static str) -> Vec<&'static str> {
 
 /// How many characters of the pattern are literal: what a match is worth.
 pub(crate) fn weight(pattern: &'static str) -> usize {
-    parts(pattern).iter().map(|part| if let Part::Literal(text) = part { text.trim().len() } else { 0 }).sum()
+    parts(pattern)
+        .iter()
+        .map(|part| {
+            if let Part::Literal(text) = part {
+                text.trim().len()
+            } else {
+                0
+            }
+        })
+        .sum()
 }
 
 /// A message made ready for many patterns.
@@ -82,7 +97,8 @@ impl<'a> Message<'a> {
 
     fn may_hold(&self, literal: &str) -> bool {
         literal.as_bytes().windows(2).all(|pair| {
-            let bit = usize::from(pair[0].to_ascii_lowercase()) << 8 | usize::from(pair[1].to_ascii_lowercase());
+            let bit = usize::from(pair[0].to_ascii_lowercase()) << 8
+                | usize::from(pair[1].to_ascii_lowercase());
             // A blank stands for any run of blanks, so pairs with one prove nothing.
             pair.contains(&b' ') || self.pairs[bit / 64] & (1 << (bit % 64)) != 0
         })
@@ -92,12 +108,19 @@ impl<'a> Message<'a> {
 /// Finds `pattern` in the message.
 pub(crate) fn find(pattern: &'static str, message: &Message<'_>) -> Option<Captures> {
     let parts = parts(pattern);
-    if !parts.iter().all(|part| matches!(part, Part::Capture(_)) || matches!(part, Part::Literal(text) if message.may_hold(text))) {
+    if !parts.iter().all(|part| {
+        matches!(part, Part::Capture(_))
+            || matches!(part, Part::Literal(text) if message.may_hold(text))
+    }) {
         return None;
     }
     let (text, lower) = (message.text, message.lower.as_str());
-    let first = parts.iter().position(|part| matches!(part, Part::Literal(_)))?;
-    let Part::Literal(anchor) = parts[first] else { return None };
+    let first = parts
+        .iter()
+        .position(|part| matches!(part, Part::Literal(_)))?;
+    let Part::Literal(anchor) = parts[first] else {
+        return None;
+    };
     let mut from = 0;
     let edges = (first == 0, first + 1 == parts.len());
     while let Some((start, end)) = literal(anchor, lower, from, edges) {
@@ -113,17 +136,30 @@ pub(crate) fn find(pattern: &'static str, message: &Message<'_>) -> Option<Captu
 }
 
 /// The whole pattern, given that its first literal stands at `start..end`.
-fn at(parts: &[Part], first: usize, text: &str, lower: &str, start: usize, end: usize) -> Option<Captures> {
+fn at(
+    parts: &[Part],
+    first: usize,
+    text: &str,
+    lower: &str,
+    start: usize,
+    end: usize,
+) -> Option<Captures> {
     let mut captures = Captures::new();
     if first == 1 {
-        let Part::Capture(name) = parts[0] else { return None };
+        let Part::Capture(name) = parts[0] else {
+            return None;
+        };
         captures.push((name, word_before(&text[..start])?));
     }
     let mut cursor = end;
     let mut index = first + 1;
     while index < parts.len() {
-        let Part::Capture(name) = parts[index] else { return None };
-        let line_end = lower[cursor..].find('\n').map_or(lower.len(), |at| cursor + at);
+        let Part::Capture(name) = parts[index] else {
+            return None;
+        };
+        let line_end = lower[cursor..]
+            .find('\n')
+            .map_or(lower.len(), |at| cursor + at);
         let (value, next) = match parts.get(index + 1) {
             Some(Part::Literal(following)) => {
                 let edges = (false, index + 2 == parts.len());
@@ -146,7 +182,13 @@ fn at(parts: &[Part], first: usize, text: &str, lower: &str, start: usize, end: 
 }
 
 /// `needle` at or after `from`, beginning before `limit`.
-fn literal_in(needle: &str, lower: &str, from: usize, limit: usize, edges: Edges) -> Option<(usize, usize)> {
+fn literal_in(
+    needle: &str,
+    lower: &str,
+    from: usize,
+    limit: usize,
+    edges: Edges,
+) -> Option<(usize, usize)> {
     let from = (from..=limit).find(|at| lower.is_char_boundary(*at))?;
     literal(needle, lower, from, edges).filter(|(start, _)| *start <= limit)
 }
@@ -159,7 +201,10 @@ fn literal(needle: &str, lower: &str, mut from: usize, edges: Edges) -> Option<(
     let needle = needle.as_bytes();
     let head = needle.first()?.to_ascii_lowercase();
     while from < hay.len() {
-        let start = from + hay[from..].iter().position(|byte| *byte == head || (head == b' ' && byte.is_ascii_whitespace()))?;
+        let start = from
+            + hay[from..]
+                .iter()
+                .position(|byte| *byte == head || (head == b' ' && byte.is_ascii_whitespace()))?;
         if let Some(end) = literal_at(needle, hay, start, edges) {
             return Some((start, end));
         }
@@ -169,14 +214,18 @@ fn literal(needle: &str, lower: &str, mut from: usize, edges: Edges) -> Option<(
 }
 
 fn literal_at(needle: &[u8], hay: &[u8], start: usize, (begins, ends): Edges) -> Option<usize> {
-    let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let word =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     if begins && word(needle.first()) && start > 0 && word(hay.get(start - 1)) {
         return None;
     }
     let mut cursor = start;
     for byte in needle {
         if *byte == b' ' {
-            let blanks = hay[cursor..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let blanks = hay[cursor..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_whitespace())
+                .count();
             if blanks == 0 {
                 return None;
             }
@@ -191,12 +240,19 @@ fn literal_at(needle: &[u8], hay: &[u8], start: usize, (begins, ends): Edges) ->
 }
 
 fn is_edge(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '(' | ')' | '[' | ']' | '<' | '>')
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\'' | '`' | ',' | ';' | '(' | ')' | '[' | ']' | '<' | '>'
+        )
 }
 
 /// Up to the next blank, quote or bracket, without a sentence's own punctuation.
 fn word_after(text: &str) -> &str {
-    text.split(is_edge).next().unwrap_or("").trim_end_matches(['.', ':', '!', '?'])
+    text.split(is_edge)
+        .next()
+        .unwrap_or("")
+        .trim_end_matches(['.', ':', '!', '?'])
 }
 
 fn word_before(text: &str) -> Option<String> {
@@ -210,15 +266,37 @@ mod tests {
     use super::*;
 
     fn captures(pattern: &'static str, text: &str) -> Option<Vec<String>> {
-        find(pattern, &Message::new(text)).map(|found| found.into_iter().map(|(_, value)| value).collect())
+        find(pattern, &Message::new(text))
+            .map(|found| found.into_iter().map(|(_, value)| value).collect())
     }
 
     #[test]
     fn names_are_captured_between_and_after_literals() {
-        assert_eq!(captures("No module named '{module}'", "ModuleNotFoundError: No module named 'foo.bar'"), Some(vec!["foo.bar".into()]));
-        assert_eq!(captures("address already in use :::{port}", "Error: listen EADDRINUSE: address already in use :::3000\n at x"), Some(vec!["3000".into()]));
-        assert_eq!(captures("{command}: command not found", "bash: jq: command not found"), Some(vec!["jq".into()]));
-        assert_eq!(captures("type {a} is not {b}", "Type Foo Bar  is not  Baz."), Some(vec!["Foo Bar".into(), "Baz".into()]));
+        assert_eq!(
+            captures(
+                "No module named '{module}'",
+                "ModuleNotFoundError: No module named 'foo.bar'"
+            ),
+            Some(vec!["foo.bar".into()])
+        );
+        assert_eq!(
+            captures(
+                "address already in use :::{port}",
+                "Error: listen EADDRINUSE: address already in use :::3000\n at x"
+            ),
+            Some(vec!["3000".into()])
+        );
+        assert_eq!(
+            captures(
+                "{command}: command not found",
+                "bash: jq: command not found"
+            ),
+            Some(vec!["jq".into()])
+        );
+        assert_eq!(
+            captures("type {a} is not {b}", "Type Foo Bar  is not  Baz."),
+            Some(vec!["Foo Bar".into(), "Baz".into()])
+        );
     }
 
     #[test]
@@ -226,16 +304,26 @@ mod tests {
         assert_eq!(captures("E0382", "XE0382 E03821"), None);
         assert_eq!(captures("E0382", "error[E0382]: x"), Some(vec![]));
         assert_eq!(captures("open '{path}'", "open 'a\nb'"), None);
-        assert_eq!(captures("open '{path}'", "open ''"), None, "an empty name is no name");
+        assert_eq!(
+            captures("open '{path}'", "open ''"),
+            None,
+            "an empty name is no name"
+        );
     }
 
     #[test]
     fn blanks_and_letter_case_do_not_matter_and_any_text_is_survived() {
-        assert_eq!(captures("connection refused", "Connection\n   REFUSED"), Some(vec![]));
+        assert_eq!(
+            captures("connection refused", "Connection\n   REFUSED"),
+            Some(vec![])
+        );
         for text in ["", "é", "open 'é", "open '\u{1F600}' open", "K open"] {
             let _ = captures("open '{path}'", text);
             let _ = captures("{a} open {b}", text);
         }
-        assert_eq!(captures("open '{path}'", "open 'é\u{1F600}'"), Some(vec!["é\u{1F600}".into()]));
+        assert_eq!(
+            captures("open '{path}'", "open 'é\u{1F600}'"),
+            Some(vec!["é\u{1F600}".into()])
+        );
     }
 }

@@ -19,27 +19,84 @@ pub(super) fn by_name(name: &str) -> Option<Language> {
 const SIGNS: &[(Language, &[&str], &[&str])] = &[
     (
         Language::Rust,
-        &["fn ", "pub fn ", "use std::", "use crate::", "impl ", "impl<", "let mut ", "#[", "pub struct ", "pub enum ", "mod ", "async fn ", "pub async fn "],
+        &[
+            "fn ",
+            "pub fn ",
+            "use std::",
+            "use crate::",
+            "impl ",
+            "impl<",
+            "let mut ",
+            "#[",
+            "pub struct ",
+            "pub enum ",
+            "mod ",
+            "async fn ",
+            "pub async fn ",
+        ],
         &["-> {"],
     ),
     (
         Language::Python,
-        &["def ", "elif ", "import ", "async def ", "class ", "print(", "except ", "except:", "with ", "if __name__"],
+        &[
+            "def ",
+            "elif ",
+            "import ",
+            "async def ",
+            "class ",
+            "print(",
+            "except ",
+            "except:",
+            "with ",
+            "if __name__",
+        ],
         &["):", "else:", "try:"],
     ),
     (
         Language::Go,
-        &["package ", "func ", "import (", "import \"", "type ", "defer ", "go func"],
+        &[
+            "package ",
+            "func ",
+            "import (",
+            "import \"",
+            "type ",
+            "defer ",
+            "go func",
+        ],
         &["err != nil {", "struct {", "interface {"],
     ),
     (
         Language::Typescript,
-        &["interface ", "export interface ", "type ", "export type ", "import type ", "enum ", "declare ", "private ", "public ", "readonly "],
+        &[
+            "interface ",
+            "export interface ",
+            "type ",
+            "export type ",
+            "import type ",
+            "enum ",
+            "declare ",
+            "private ",
+            "public ",
+            "readonly ",
+        ],
         &[": void {", ": string;", ": number;", ": boolean;", ": any;"],
     ),
     (
         Language::Javascript,
-        &["const ", "let ", "var ", "function ", "async function ", "export ", "import {", "require(", "module.exports", "document.", "console.", "await "],
+        &[
+            "const ",
+            "let ",
+            "var ",
+            "function ",
+            "async function ",
+            "export ",
+            "import {",
+            "require(",
+            "module.exports",
+            "document.",
+            "console.",
+            "await ",
+        ],
         &["=> {", "});"],
     ),
 ];
@@ -54,19 +111,35 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
             return Some(Language::Javascript);
         }
     }
-    let mut scores: Vec<(usize, Language)> = SIGNS.iter().map(|(language, ..)| (0, *language)).collect();
-    for line in code.lines().map(str::trim).filter(|line| !line.is_empty()).take(2000) {
+    let mut scores: Vec<(usize, Language)> =
+        SIGNS.iter().map(|(language, ..)| (0, *language)).collect();
+    for line in code
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .take(2000)
+    {
         for (at, (language, starts, ends)) in SIGNS.iter().enumerate() {
-            let fits = starts.iter().any(|start| line.starts_with(start)) || ends.iter().any(|end| line.ends_with(end));
+            let fits = starts.iter().any(|start| line.starts_with(start))
+                || ends.iter().any(|end| line.ends_with(end));
             scores[at].0 += usize::from(fits && plausible(*language, line));
         }
     }
     // TypeScript is JavaScript and more: its few signs count on top of the other's.
     let script = scores[4].0;
-    let typed = scores[3].0 + code.matches(": string").count() + code.matches(": number").count() + code.matches(": Promise<").count();
-    scores[3].0 = if typed > 0 && script + scores[3].0 > 0 { script + typed } else { 0 };
+    let typed = scores[3].0
+        + code.matches(": string").count()
+        + code.matches(": number").count()
+        + code.matches(": Promise<").count();
+    scores[3].0 = if typed > 0 && script + scores[3].0 > 0 {
+        script + typed
+    } else {
+        0
+    };
     scores.sort();
-    let [.., second, best] = scores.as_slice() else { return None };
+    let [.., second, best] = scores.as_slice() else {
+        return None;
+    };
     (best.0 > second.0).then_some(best.1)
 }
 
@@ -74,13 +147,27 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
 fn plausible(language: Language, line: &str) -> bool {
     let ends_colon = line.ends_with(':');
     match language {
-        Language::Python if line.starts_with("import ") => !line.contains(['{', '"', '\'', ';', '(']),
+        Language::Python if line.starts_with("import ") => {
+            !line.contains(['{', '"', '\'', ';', '('])
+        }
         Language::Python if line.starts_with("print(") => !line.ends_with(';'),
-        Language::Python if line.starts_with("class ") || line.starts_with("with ") || line.starts_with("def ") => ends_colon || line.ends_with('('),
-        Language::Go if line.starts_with("type ") => line.ends_with("struct {") || line.ends_with("interface {") || !line.contains('='),
+        Language::Python
+            if line.starts_with("class ")
+                || line.starts_with("with ")
+                || line.starts_with("def ") =>
+        {
+            ends_colon || line.ends_with('(')
+        }
+        Language::Go if line.starts_with("type ") => {
+            line.ends_with("struct {") || line.ends_with("interface {") || !line.contains('=')
+        }
         Language::Typescript if line.starts_with("type ") => line.contains('='),
-        Language::Javascript if line.starts_with("let ") => !line.starts_with("let mut ") && !line.contains(": &") && !line.contains("::"),
-        Language::Javascript if line.starts_with("const ") => !line.contains(": &") && !line.contains(": u") && !line.ends_with('('),
+        Language::Javascript if line.starts_with("let ") => {
+            !line.starts_with("let mut ") && !line.contains(": &") && !line.contains("::")
+        }
+        Language::Javascript if line.starts_with("const ") => {
+            !line.contains(": &") && !line.contains(": u") && !line.ends_with('(')
+        }
         _ => true,
     }
 }

@@ -42,13 +42,24 @@ impl Token<'_> {
 
 /// Longest first.
 const SIGNS: &[&str] = &[
-    ">>>=", "===", "!==", "**=", "<<=", ">>=", "&&=", "||=", "??=", "...", "..=", "//=", "&^=", "==", "!=", "<=", ">=", "=>", "->", "::",
-    ":=", "&&", "||", "??", "?.", "++", "--", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<-", "**", "..",
+    ">>>=", "===", "!==", "**=", "<<=", ">>=", "&&=", "||=", "??=", "...", "..=", "//=", "&^=",
+    "==", "!=", "<=", ">=", "=>", "->", "::", ":=", "&&", "||", "??", "?.", "++", "--", "+=", "-=",
+    "*=", "/=", "%=", "|=", "&=", "^=", "<-", "**", "..",
 ];
 
 /// The tokens of `source`, comments included.
 pub(crate) fn tokens(source: &str, language: Language) -> Vec<Token<'_>> {
-    let mut lexer = Lexer { source, language, at: 0, line: 1, fresh: true, counted: 0, column: 1, out: Vec::new(), braces: Vec::new() };
+    let mut lexer = Lexer {
+        source,
+        language,
+        at: 0,
+        line: 1,
+        fresh: true,
+        counted: 0,
+        column: 1,
+        out: Vec::new(),
+        braces: Vec::new(),
+    };
     lexer.run();
     lexer.out
 }
@@ -148,7 +159,9 @@ impl<'a> Lexer<'a> {
                 _ => {}
             }
         }
-        let sign = SIGNS.iter().find(|sign| rest.starts_with(sign.as_bytes()) && self.has_sign(sign));
+        let sign = SIGNS
+            .iter()
+            .find(|sign| rest.starts_with(sign.as_bytes()) && self.has_sign(sign));
         (Kind::Sign, sign.map_or(1, |sign| sign.len()))
     }
 
@@ -157,14 +170,20 @@ impl<'a> Lexer<'a> {
         match sign {
             "<-" | "&^=" => self.language == Language::Go,
             "//=" => self.language == Language::Python,
-            "&&=" | "||=" | "??=" | "??" | "?." | "===" | "!==" | ">>>=" => self.language.is_script(),
+            "&&=" | "||=" | "??=" | "??" | "?." | "===" | "!==" | ">>>=" => {
+                self.language.is_script()
+            }
             "++" | "--" => self.language.is_script() || self.language == Language::Go,
             _ => true,
         }
     }
 
     fn comment(&self, rest: &[u8]) -> Option<usize> {
-        let line = || rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = || {
+            rest.iter()
+                .position(|byte| *byte == b'\n')
+                .unwrap_or(rest.len())
+        };
         if self.language == Language::Python {
             return (rest[0] == b'#').then(line);
         }
@@ -239,9 +258,30 @@ impl<'a> Lexer<'a> {
 
     /// A slash begins a regular expression where a value may begin.
     fn regex_may_follow(&self) -> bool {
-        let Some(last) = self.out.iter().rev().find(|token| token.kind != Kind::Comment) else { return true };
+        let Some(last) = self
+            .out
+            .iter()
+            .rev()
+            .find(|token| token.kind != Kind::Comment)
+        else {
+            return true;
+        };
         match last.kind {
-            Kind::Word => matches!(last.text, "return" | "typeof" | "case" | "in" | "of" | "delete" | "void" | "throw" | "new" | "else" | "await" | "yield"),
+            Kind::Word => matches!(
+                last.text,
+                "return"
+                    | "typeof"
+                    | "case"
+                    | "in"
+                    | "of"
+                    | "delete"
+                    | "void"
+                    | "throw"
+                    | "new"
+                    | "else"
+                    | "await"
+                    | "yield"
+            ),
             Kind::Sign => !matches!(last.text, ")" | "]" | "}" | "++" | "--"),
             Kind::Text => last.text.ends_with("${"),
             _ => false,
@@ -255,13 +295,19 @@ fn is_word(byte: u8) -> bool {
 
 fn word_length(rest: &[u8]) -> usize {
     let raw = if rest.starts_with(b"r#") { 2 } else { 0 };
-    raw + rest[raw.min(rest.len())..].iter().take_while(|byte| is_word(**byte)).count()
+    raw + rest[raw.min(rest.len())..]
+        .iter()
+        .take_while(|byte| is_word(**byte))
+        .count()
 }
 
 fn number_length(rest: &[u8]) -> usize {
     let mut at = 0;
     while at < rest.len() {
-        let sign_of_exponent = matches!(rest[at], b'+' | b'-') && at > 0 && matches!(rest[at - 1], b'e' | b'E') && !rest.starts_with(b"0x");
+        let sign_of_exponent = matches!(rest[at], b'+' | b'-')
+            && at > 0
+            && matches!(rest[at - 1], b'e' | b'E')
+            && !rest.starts_with(b"0x");
         let point = rest[at] == b'.' && rest.get(at + 1).is_some_and(u8::is_ascii_digit);
         if !(is_word(rest[at]) || sign_of_exponent || point) {
             break;
@@ -285,11 +331,18 @@ fn quoted(rest: &[u8], mut at: usize, quote: u8, lines: bool) -> usize {
 }
 
 fn raw_end(rest: &[u8], from: usize, end: &[u8]) -> usize {
-    rest[from..].windows(end.len()).position(|window| window == end).map_or(rest.len(), |at| from + at + end.len())
+    rest[from..]
+        .windows(end.len())
+        .position(|window| window == end)
+        .map_or(rest.len(), |at| from + at + end.len())
 }
 
 fn rust_string(rest: &[u8]) -> Option<usize> {
-    let prefix = rest.iter().take(2).take_while(|byte| matches!(byte, b'b' | b'c' | b'r')).count();
+    let prefix = rest
+        .iter()
+        .take(2)
+        .take_while(|byte| matches!(byte, b'b' | b'c' | b'r'))
+        .count();
     let raw = rest[..prefix].last() == Some(&b'r');
     let after = &rest[prefix..];
     if raw {
@@ -322,8 +375,14 @@ fn rust_string(rest: &[u8]) -> Option<usize> {
 }
 
 fn python_string(rest: &[u8]) -> Option<usize> {
-    let prefix = rest.iter().take(2).take_while(|byte| matches!(byte.to_ascii_lowercase(), b'r' | b'b' | b'f' | b'u' | b't')).count();
-    let quote = *rest.get(prefix).filter(|byte| matches!(byte, b'"' | b'\''))?;
+    let prefix = rest
+        .iter()
+        .take(2)
+        .take_while(|byte| matches!(byte.to_ascii_lowercase(), b'r' | b'b' | b'f' | b'u' | b't'))
+        .count();
+    let quote = *rest
+        .get(prefix)
+        .filter(|byte| matches!(byte, b'"' | b'\''))?;
     let triple = [quote; 3];
     if !rest[prefix..].starts_with(&triple) {
         return Some(quoted(rest, prefix + 1, quote, false));
@@ -350,7 +409,15 @@ fn regex_length(rest: &[u8]) -> Option<usize> {
             b'\n' => return None,
             b'[' => in_class = true,
             b']' => in_class = false,
-            b'/' if !in_class => return Some(at + 1 + rest[at + 1..].iter().take_while(|byte| is_word(**byte)).count()),
+            b'/' if !in_class => {
+                return Some(
+                    at + 1
+                        + rest[at + 1..]
+                            .iter()
+                            .take_while(|byte| is_word(**byte))
+                            .count(),
+                );
+            }
             _ => {}
         }
         at += 1;
@@ -363,18 +430,37 @@ mod tests {
     use super::*;
 
     fn texts(source: &str, language: Language) -> Vec<(Kind, &str)> {
-        tokens(source, language).into_iter().map(|token| (token.kind, token.text)).collect()
+        tokens(source, language)
+            .into_iter()
+            .map(|token| (token.kind, token.text))
+            .collect()
     }
 
     #[test]
     fn rust_strings_characters_lifetimes_and_nested_comments_are_told_apart() {
         use Kind::*;
-        let found = texts("f('a', &'a \"x\\\"\", r#\"a\"b\"#, b'\\'', 'é') /* a /* b */ c */ r#type", Language::Rust);
-        let kept: Vec<_> = found.into_iter().filter(|(kind, _)| *kind != Sign).collect();
-        assert_eq!(kept, [
-            (Word, "f"), (Text, "'a'"), (Lifetime, "'a"), (Text, "\"x\\\"\""), (Text, "r#\"a\"b\"#"), (Text, "b'\\''"), (Text, "'é'"),
-            (Comment, "/* a /* b */ c */"), (Word, "r#type"),
-        ]);
+        let found = texts(
+            "f('a', &'a \"x\\\"\", r#\"a\"b\"#, b'\\'', 'é') /* a /* b */ c */ r#type",
+            Language::Rust,
+        );
+        let kept: Vec<_> = found
+            .into_iter()
+            .filter(|(kind, _)| *kind != Sign)
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                (Word, "f"),
+                (Text, "'a'"),
+                (Lifetime, "'a"),
+                (Text, "\"x\\\"\""),
+                (Text, "r#\"a\"b\"#"),
+                (Text, "b'\\''"),
+                (Text, "'é'"),
+                (Comment, "/* a /* b */ c */"),
+                (Word, "r#type"),
+            ]
+        );
     }
 
     #[test]
@@ -390,7 +476,9 @@ mod tests {
         let found = texts("`a ${ f({b: `c`}) } eval(x)` + 1", Language::Javascript);
         assert_eq!(found.first(), Some(&(Kind::Text, "`a ${")));
         assert!(found.contains(&(Kind::Word, "f")) && found.contains(&(Kind::Text, "`c`")));
-        assert!(found.contains(&(Kind::Text, "} eval(x)`")) && found.contains(&(Kind::Number, "1")));
+        assert!(
+            found.contains(&(Kind::Text, "} eval(x)`")) && found.contains(&(Kind::Number, "1"))
+        );
     }
 
     #[test]
@@ -410,7 +498,24 @@ mod tests {
 
     #[test]
     fn any_bytes_give_tokens_that_cover_everything_but_blanks() {
-        let nasty = ["\"", "'", "`${", "r#\"", "/*", "'''", "\\", "`a${`b${`", "\"\\", "0x", "é'", "/[", "'\\", "b'", "#", "'\u{1F600}"];
+        let nasty = [
+            "\"",
+            "'",
+            "`${",
+            "r#\"",
+            "/*",
+            "'''",
+            "\\",
+            "`a${`b${`",
+            "\"\\",
+            "0x",
+            "é'",
+            "/[",
+            "'\\",
+            "b'",
+            "#",
+            "'\u{1F600}",
+        ];
         for language in Language::ALL {
             for a in nasty {
                 for b in nasty {
