@@ -1,0 +1,254 @@
+//! A `.gitignore` for any union of known stacks.
+//!
+//! The data is `gitignore/stacks.txt`: a line `== id | Title | kind | aliases` opens a stack, and the
+//! lines below it are its patterns. Nothing is parsed but headings and the stacks that were asked for.
+//! Invariant: in the answer no pattern stands twice, and every `!pattern` still has the last word.
+
+mod glob;
+
+use std::fmt::Write as _;
+
+const DATA: &str = include_str!("gitignore/stacks.txt");
+
+/// More than this in one request is a mistake or a scrape.
+pub const MOST_STACKS: usize = 24;
+
+/// One stack of the data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stack {
+    pub id: &'static str,
+    pub title: &'static str,
+    /// `language`, `framework`, `editor`, `os` or `tool`.
+    pub kind: &'static str,
+    aliases: &'static str,
+    body: &'static str,
+}
+
+/// Why a list of stacks cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// No name was given.
+    Missing,
+    /// More than [`MOST_STACKS`] names.
+    TooMany(usize),
+    /// A name that is neither a stack nor an alias, with the nearest ones that are.
+    Unknown {
+        name: String,
+        nearest: Vec<&'static str>,
+    },
+}
+
+impl Problem {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing_stack",
+            Self::TooMany(_) => "too_many_stacks",
+            Self::Unknown { .. } => "unknown_stack",
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => {
+                let names: Vec<_> = stacks().map(|stack| stack.id).collect();
+                write!(
+                    f,
+                    "Name one or more stacks, as in ?stack=rust,node,macos. Known: {}.",
+                    names.join(", ")
+                )
+            }
+            Self::TooMany(count) => {
+                write!(
+                    f,
+                    "{count} stacks were named; at most {MOST_STACKS} fit in one request."
+                )
+            }
+            Self::Unknown { name, nearest } if nearest.is_empty() => write!(
+                f,
+                "Unknown stack `{name}`, and nothing known is near it. Ask with an empty ?stack= for the whole list."
+            ),
+            Self::Unknown { name, nearest } => {
+                write!(
+                    f,
+                    "Unknown stack `{name}`. Nearest known: {}.",
+                    nearest.join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// Every stack, in the order of the data file.
+pub fn stacks() -> impl Iterator<Item = Stack> {
+    let start = if DATA.starts_with("== ") {
+        &DATA[3..]
+    } else {
+        DATA
+    };
+    start.split("\n== ").filter_map(|block| {
+        let (heading, body) = block.split_once('\n')?;
+        let mut fields = heading.splitn(4, '|').map(str::trim);
+        Some(Stack {
+            id: fields.next()?,
+            title: fields.next()?,
+            kind: fields.next()?,
+            aliases: fields.next().unwrap_or(""),
+            body,
+        })
+    })
+}
+
+impl Stack {
+    /// Other names that mean this stack.
+    pub fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        self.aliases.split_whitespace()
+    }
+
+    /// Its patterns, negations included, in order.
+    pub fn patterns(&self) -> impl Iterator<Item = &'static str> {
+        self.body
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+    }
+
+    fn answers_to(&self, name: &str) -> bool {
+        self.id == name || self.aliases().any(|alias| alias == name)
+    }
+}
+
+/// Reads `rust,node+macos` into stacks, each once, in the order asked.
+///
+/// Names are separated by commas, plus signs or spaces (a form decoder turns `+` into a space), in any
+/// letter case. `c++` is understood where its signs reach us.
+pub fn parse(list: &str) -> Result<Vec<Stack>, Problem> {
+    // Bounded before any work: the list comes from outside.
+    let list: String = list
+        .chars()
+        .take(1024)
+        .collect::<String>()
+        .to_ascii_lowercase()
+        .replace("c++", "cpp");
+    let names: Vec<&str> = list
+        .split(|c: char| c == ',' || c == '+' || c.is_whitespace())
+        .filter(|name| !name.is_empty())
+        .collect();
+    match names.len() {
+        0 => return Err(Problem::Missing),
+        count if count > MOST_STACKS => return Err(Problem::TooMany(count)),
+        _ => {}
+    }
+    let mut wanted: Vec<Stack> = Vec::new();
+    for name in names {
+        let Some(stack) = stacks().find(|stack| stack.answers_to(name)) else {
+            let name: String = name.chars().take(60).collect();
+            let nearest = nearest(&name);
+            return Err(Problem::Unknown { name, nearest });
+        };
+        if !wanted.iter().any(|other| other.id == stack.id) {
+            wanted.push(stack);
+        }
+    }
+    Ok(wanted)
+}
+
+/// The file: one headed section per stack, no pattern twice, negations effective.
+pub fn render(wanted: &[Stack]) -> String {
+    let titles: Vec<_> = wanted.iter().map(|stack| stack.title).collect();
+    let mut out = format!("# .gitignore for {}\n", titles.join(", "));
+    let mut written: Vec<&str> = Vec::new();
+    for stack in wanted {
+        let fresh: Vec<_> = stack
+            .patterns()
+            .filter(|pattern| !written.contains(pattern))
+            .collect();
+        let _ = write!(out, "\n# === {} ===\n", stack.title);
+        if fresh.is_empty() {
+            out.push_str("# (all of its patterns are above)\n");
+        }
+        for pattern in fresh {
+            out.push_str(pattern);
+            out.push('\n');
+            written.push(pattern);
+        }
+    }
+    let undone = undone(&written);
+    if !undone.is_empty() {
+        out.push_str("\n# === Kept on purpose (a later section would ignore these) ===\n");
+        for negation in undone {
+            out.push_str(negation);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// The negations that a pattern further down takes back.
+fn undone<'a>(written: &[&'a str]) -> Vec<&'a str> {
+    let mut undone = Vec::new();
+    for (at, line) in written.iter().enumerate() {
+        let Some(kept) = line.strip_prefix('!') else {
+            continue;
+        };
+        let (path, is_dir) = example(kept);
+        let covered = |later: &&str| {
+            !later.starts_with('!')
+                && (glob::matches(later, &path, is_dir) || glob::matches(later, &path, true))
+        };
+        if written[at + 1..].iter().any(covered) {
+            undone.push(*line);
+        }
+    }
+    undone
+}
+
+/// A path that the pattern of a negation matches.
+fn example(pattern: &str) -> (String, bool) {
+    let is_dir = pattern.ends_with('/');
+    let path = pattern
+        .trim_matches('/')
+        .replace("**", "any")
+        .replace('*', "any");
+    (path, is_dir)
+}
+
+/// Up to four ids whose names are near `name`, nearest first.
+fn nearest(name: &str) -> Vec<&'static str> {
+    let mut scored: Vec<(usize, &'static str)> = stacks()
+        .filter_map(|stack| {
+            let best = std::iter::once(stack.id)
+                .chain(stack.aliases())
+                .map(|known| distance(name, known))
+                .min()?;
+            Some((best, stack.id))
+        })
+        .filter(|(far, _)| *far <= (name.chars().count() / 3).max(2))
+        .collect();
+    scored.sort();
+    scored.into_iter().take(4).map(|(_, id)| id).collect()
+}
+
+/// Edit distance, where one name starting with the other (three letters or more) counts as one edit.
+fn distance(a: &str, b: &str) -> usize {
+    let short = a.len().min(b.len());
+    if short >= 3 && a != b && (a.starts_with(b) || b.starts_with(a)) {
+        return 1;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

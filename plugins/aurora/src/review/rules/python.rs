@@ -1,0 +1,358 @@
+//! Rules for Python.
+
+use super::super::Severity::{Error, Info, Warning};
+use super::super::code::Code;
+use super::super::lex::Kind;
+use super::{Rule, is_secret_name, is_sql};
+
+pub(in super::super) const RULES: &[Rule] = &[
+    Rule {
+        id: "python/mutable-default",
+        severity: Warning,
+        message: "A mutable default is made once and shared by all calls.",
+        suggestion: "Use `None` as default and create the object inside.",
+        find: |c, h| {
+            for function in &c.functions {
+                for i in function.parameters.clone() {
+                    let made = c.is(i + 1, &["[", "{"])
+                        || (c.is(i + 1, &["list", "dict", "set"]) && c.text(i + 2) == "(");
+                    if c.text(i) == "=" && made {
+                        h.at(c, i + 1);
+                    }
+                }
+            }
+        },
+    },
+    Rule {
+        id: "python/bare-except",
+        severity: Warning,
+        message: "A bare `except` also catches KeyboardInterrupt and SystemExit.",
+        suggestion: "Name the exceptions that you expect; at most `except Exception`.",
+        find: |c, h| h.each(c, |c, i| c.reads(i, &["except", ":"])),
+    },
+    Rule {
+        id: "python/swallowed-exception",
+        severity: Warning,
+        message: "An exception is caught and thrown away.",
+        suggestion: "Handle or log it; `contextlib.suppress` says that silence is meant.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                let colon = if c.text(i) == "except" {
+                    c.next_outside(i + 1, &[":"])
+                } else {
+                    None
+                };
+                colon.is_some_and(|colon| {
+                    let body = c.indented(i, colon);
+                    body.len() == 1 && (c.text(body.start) == "pass" || c.text(body.start) == "...")
+                })
+            })
+        },
+    },
+    Rule {
+        id: "python/eval",
+        severity: Error,
+        message: "`{}` runs text as code.",
+        suggestion: "Parse what you expect: `ast.literal_eval`, `json.loads`, or a table of functions.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.is(i, &["eval", "exec"])
+                    && c.text(i + 1) == "("
+                    && !matches!(c.before(i), "." | "def")
+            })
+        },
+    },
+    Rule {
+        id: "python/none-comparison",
+        severity: Warning,
+        message: "`None` is compared with `{}`, which a class may redefine.",
+        suggestion: "Write `is None` or `is not None`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.is(i, &["==", "!="]) && (c.text(i + 1) == "None" || c.before(i) == "None")
+            })
+        },
+    },
+    Rule {
+        id: "python/bool-comparison",
+        severity: Info,
+        message: "A comparison with a boolean literal.",
+        suggestion: "Use the condition itself, or `not condition`; `is True` if only the object itself is meant.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.is(i, &["==", "!="]) && c.is(i + 1, &["True", "False"])
+            })
+        },
+    },
+    Rule {
+        id: "python/is-literal",
+        severity: Error,
+        message: "`is` compares identity; with a literal the result is chance.",
+        suggestion: "Use `==` or `!=`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                let right = i + 1 + usize::from(c.text(i + 1) == "not");
+                c.text(i) == "is" && matches!(c.kind(right), Some(Kind::Text | Kind::Number))
+            })
+        },
+    },
+    Rule {
+        id: "python/sql-injection",
+        severity: Error,
+        message: "SQL is built from strings: an injection when any part comes from outside.",
+        suggestion: "Pass values as parameters: `execute(\".. WHERE id = %s\", (id,))`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                let Some(text) = c.string(i).filter(|text| is_sql(text)) else {
+                    return false;
+                };
+                let prefix: String = text
+                    .chars()
+                    .take_while(|sign| sign.is_ascii_alphabetic())
+                    .collect();
+                let formatted = prefix.to_ascii_lowercase().contains('f') && text.contains('{');
+                formatted
+                    || c.is(i + 1, &["%", "+"])
+                    || c.reads(i + 1, &[".", "format", "("])
+                    || (c.before(i) == "+" && i > 1)
+            })
+        },
+    },
+    Rule {
+        id: "python/shell",
+        severity: Error,
+        message: "A shell interprets the command line: an injection when any part comes from outside.",
+        suggestion: "Pass a list of arguments to `subprocess.run` without `shell=True`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["shell", "=", "True"])
+                    || (c.reads(i, &["os", ".", "_", "("]) && c.is(i + 2, &["system", "popen"]))
+            })
+        },
+    },
+    Rule {
+        id: "python/unsafe-load",
+        severity: Error,
+        message: "Loading this format from untrusted bytes runs code.",
+        suggestion: "Use JSON, or `yaml.safe_load`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                let pickle = c.is(i, &["pickle", "marshal", "dill", "shelve"])
+                    && c.text(i + 1) == "."
+                    && c.is(i + 2, &["load", "loads", "open"])
+                    && c.text(i + 3) == "(";
+                let yaml = c.reads(i, &["yaml", ".", "load", "("])
+                    && !c.inside(i + 3).any(|at| c.text(at).contains("Safe"));
+                pickle || yaml
+            })
+        },
+    },
+    Rule {
+        id: "python/request-without-timeout",
+        severity: Warning,
+        message: "`requests` waits for ever without a `timeout`.",
+        suggestion: "Add `timeout=(connect, read)` in seconds.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["requests", ".", "_", "("])
+                    && c.is(
+                        i + 2,
+                        &["get", "post", "put", "patch", "delete", "head", "request"],
+                    )
+                    && !c.inside(i + 3).any(|at| c.is(at, &["timeout", "**"]))
+            })
+        },
+    },
+    Rule {
+        id: "python/tls-off",
+        severity: Error,
+        message: "Certificates are not verified, so anyone between can read and change the traffic.",
+        suggestion: "Point `verify` to the authority's file instead.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["verify", "=", "False"]) || c.text(i) == "_create_unverified_context"
+            })
+        },
+    },
+    Rule {
+        id: "python/star-import",
+        severity: Warning,
+        message: "A star import hides where names come from and may replace your own.",
+        suggestion: "Import the names that you use.",
+        find: |c, h| h.each(c, |c, i| c.reads(i, &["import", "*"])),
+    },
+    Rule {
+        id: "python/weak-hash",
+        severity: Warning,
+        message: "`{}` is broken as a security hash.",
+        suggestion: "Use `sha256`; for passwords `hashlib.scrypt` or argon2. For checksums say `usedforsecurity=False`.",
+        find: |c, h| {
+            for i in 0..c.len() {
+                if c.reads(i, &["hashlib", "."])
+                    && c.is(i + 2, &["md5", "sha1"])
+                    && !c.holds(c.inside(i + 3), &["usedforsecurity"])
+                {
+                    h.at(c, i + 2);
+                }
+            }
+        },
+    },
+    Rule {
+        id: "python/debugger",
+        severity: Error,
+        message: "A debugger's stop was left in.",
+        suggestion: "Remove it.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                (c.reads(i, &["breakpoint", "("]) && !matches!(c.before(i), "." | "def"))
+                    || c.reads(i, &["pdb", ".", "set_trace"])
+            })
+        },
+    },
+    Rule {
+        id: "python/blocking-in-async",
+        severity: Error,
+        message: "A blocking call in a coroutine stops the whole event loop.",
+        suggestion: "Use `asyncio.sleep`, an async client, or `asyncio.to_thread`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                let blocking = c.reads(i, &["time", ".", "sleep", "("])
+                    || (c.reads(i, &["requests", ".", "_", "("]))
+                    || (c.reads(i, &["subprocess", ".", "run", "("]));
+                blocking && c.function_at(i).is_some_and(|function| function.is_async)
+            })
+        },
+    },
+    Rule {
+        id: "python/assert-tuple",
+        severity: Error,
+        message: "An assert on a tuple is always true.",
+        suggestion: "Drop the brackets: `assert condition, \"message\"`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["assert", "("])
+                    && super::parts(c, c.inside(i + 1)) > 1
+                    && c.close(i + 1).is_some_and(|close| {
+                        c.tokens.get(close + 1).is_none_or(|token| token.first)
+                    })
+            })
+        },
+    },
+    Rule {
+        id: "python/open-without-with",
+        severity: Warning,
+        message: "A file is opened without `with`, so an exception leaves it open.",
+        suggestion: "Write `with open(..) as f:`, or use `Path.read_text`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["=", "open", "("])
+                    || (c.reads(i, &["open", "("])
+                        && !matches!(c.before(i), "." | "def")
+                        && c.close(i + 1).is_some_and(|close| {
+                            c.text(close + 1) == "."
+                                && c.is(close + 2, &["read", "write", "readlines"])
+                        }))
+            })
+        },
+    },
+    Rule {
+        id: "python/weak-random",
+        severity: Warning,
+        message: "`random` is predictable, and this looks like a secret.",
+        suggestion: "Use the `secrets` module.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["random", ".", "_", "("])
+                    && c.tokens[..i]
+                        .iter()
+                        .rev()
+                        .take(40)
+                        .take_while(|token| token.line == c.tokens[i].line)
+                        .any(|token| is_secret_name(token.text))
+            })
+        },
+    },
+    Rule {
+        id: "python/return-in-finally",
+        severity: Warning,
+        message: "A `return` in `finally` swallows the exception in flight.",
+        suggestion: "Return after the `try` statement.",
+        find: |c, h| {
+            for i in 0..c.len() {
+                if c.reads(i, &["finally", ":"]) {
+                    for at in c.indented(i, i + 1) {
+                        if c.text(at) == "return" {
+                            h.at(c, at);
+                        }
+                    }
+                }
+            }
+        },
+    },
+    Rule {
+        id: "python/type-comparison",
+        severity: Info,
+        message: "Types are compared for equality, so subclasses fail.",
+        suggestion: "Use `isinstance`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["type", "("])
+                    && c.before(i) != "."
+                    && c.close(i + 1)
+                        .is_some_and(|close| c.is(close + 1, &["==", "!="]))
+            })
+        },
+    },
+    Rule {
+        id: "python/debug-server",
+        severity: Warning,
+        message: "The server runs in debug mode, which lets visitors run code.",
+        suggestion: "Take it from the environment, off by default.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["debug", "=", "True"])
+                    && (i.saturating_sub(20)..i).any(|at| c.reads(at, &[".", "run", "("]))
+            })
+        },
+    },
+    Rule {
+        id: "python/naive-time",
+        severity: Info,
+        message: "`{}` gives a time without a zone.",
+        suggestion: "Use `datetime.now(timezone.utc)`.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                c.reads(i, &["utcnow", "("])
+                    || (c.reads(i, &["now", "(", ")"])
+                        && c.before(i) == "."
+                        && i >= 2
+                        && c.text(i - 2) == "datetime")
+            })
+        },
+    },
+    Rule {
+        id: "python/shadowed-builtin",
+        severity: Info,
+        message: "The name `{}` hides a built-in.",
+        suggestion: "Choose another name, for example with a trailing underscore.",
+        find: |c, h| {
+            h.each(c, |c, i| {
+                assigned_first(c, i)
+                    && c.is(
+                        i,
+                        &[
+                            "list", "dict", "set", "str", "int", "id", "type", "input", "file",
+                            "sum", "max", "min", "filter", "map", "next", "object", "all", "any",
+                        ],
+                    )
+            })
+        },
+    },
+];
+
+/// A name that begins a statement and is assigned.
+fn assigned_first(c: &Code<'_>, at: usize) -> bool {
+    c.tokens.get(at).is_some_and(|token| token.first)
+        && c.text(at + 1) == "="
+        && !matches!(c.before(at), "(" | "," | "[" | "{")
+}
