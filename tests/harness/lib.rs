@@ -7,7 +7,7 @@ mod wallet;
 
 pub use guests::guest;
 pub use host::{Chain, Host, HostBuilder};
-pub use wallet::{Payment, TransferWithAuthorization, Wallet};
+pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
 
 use base64::Engine as _;
 

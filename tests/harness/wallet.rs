@@ -91,7 +91,7 @@ impl Wallet {
             value: text(&entry[amount]).parse().expect("a number"),
             validAfter: U256::ZERO,
             validBefore: U256::from(now + entry["maxTimeoutSeconds"].as_u64().expect("an integer")),
-            nonce: B256::random(),
+            nonce: random_word(),
         };
         bend(&mut authorization);
         let domain = Eip712Domain::new(
@@ -115,6 +115,11 @@ impl Wallet {
             },
         })
     }
+}
+
+/// 32 random bytes.
+pub fn random_word() -> B256 {
+    PrivateKeySigner::random().to_bytes()
 }
 
 impl Payment {

@@ -1,7 +1,7 @@
 //! Bad payments: a stable code, a sentence that says what to do, and nothing moved.
 
-use alloy::primitives::{B256, U256};
-use coinslot_tests::{Host, Payment, Wallet, decode, encode, guest};
+use alloy::primitives::U256;
+use coinslot_tests::{Host, Payment, Wallet, decode, encode, guest, random_word};
 use serde_json::{Value, json};
 
 struct Shop {
@@ -54,7 +54,7 @@ async fn an_unreadable_payment_header_is_400_with_the_challenge() {
         base64::engine::general_purpose::STANDARD.encode(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#)
     };
     let huge = "A".repeat(20_000);
-    let hash = B256::random().to_string();
+    let hash = random_word().to_string();
     let number = encode(&json!(7));
     let missing = encode(&json!({ "x402Version": 2 }));
     let version = encode(&json!({ "x402Version": 3, "accepted": {}, "payload": {} }));
@@ -139,7 +139,7 @@ async fn a_signature_counts_only_as_the_payers_own() {
     let pointer = "/payload/signature";
     let text = good.document.pointer(pointer).and_then(Value::as_str).expect("a signature").to_owned();
     let stolen = thief.pay_entry(&shop.entry).with("/payload/authorization/from", json!(payer.address()));
-    let mut cases = vec![stolen, good.clone().with("/payload/authorization/nonce", json!(B256::random()))];
+    let mut cases = vec![stolen, good.clone().with("/payload/authorization/nonce", json!(random_word()))];
     let mut bytes = hex::decode(&text[2..]).expect("hex");
     bytes[10] ^= 1;
     cases.push(good.clone().with(pointer, json!(format!("0x{}", hex::encode(&bytes)))));
