@@ -317,13 +317,19 @@ mod tests {
             captures("connection refused", "Connection\n   REFUSED"),
             Some(vec![])
         );
-        for text in ["", "é", "open 'é", "open '\u{1F600}' open", "K open"] {
+        for text in [
+            "",
+            "\u{e9}",
+            "open '\u{e9}",
+            "open '\u{1F600}' open",
+            "K open",
+        ] {
             let _ = captures("open '{path}'", text);
             let _ = captures("{a} open {b}", text);
         }
         assert_eq!(
-            captures("open '{path}'", "open 'é\u{1F600}'"),
-            Some(vec!["é\u{1F600}".into()])
+            captures("open '{path}'", "open '\u{e9}\u{1F600}'"),
+            Some(vec!["\u{e9}\u{1F600}".into()])
         );
     }
 }
