@@ -85,7 +85,7 @@ async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Comp
         None => compile::on_thread(candidate.wasm.clone(), candidate.wasi, draft).await?,
     };
     runtime.artifacts.publish(draft, &path).map_err(unwritable)?;
-    map(&engine, path).await
+    map(&engine, path.clone()).await.inspect_err(|_| runtime.artifacts.remove(&path))
 }
 
 async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, LoadError> {

@@ -3,7 +3,7 @@
 //!
 //! Every refusal is a sentence that says what to do about it.
 
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use super::LoadError;
 use super::engine::Wasi;
@@ -229,10 +229,7 @@ fn missing(import: &str) -> Option<String> {
 
 /// Checks the whole file, code included. Costs time in proportion to its size.
 pub(super) fn validate(wasm: &[u8]) -> Result<(), LoadError> {
-    Validator::new_with_features(WasmFeatures::WASM3 | WasmFeatures::CM_ASYNC)
-        .validate_all(wasm)
-        .map(drop)
-        .map_err(damaged)
+    Validator::new().validate_all(wasm).map(drop).map_err(damaged)
 }
 
 fn check_header(wasm: &[u8]) -> Result<(), LoadError> {

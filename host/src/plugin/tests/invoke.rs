@@ -36,10 +36,10 @@ async fn a_guest_sees_the_request_and_not_the_payment_or_the_connection() {
     assert_eq!(said["target"], "/echo?a=1&b=%20");
     assert_eq!(said["body"], "hello");
     assert_eq!(said["receipt"], serde_json::Value::Null);
-    assert_eq!(
-        said["headers"],
-        serde_json::json!([["content-type", "text/plain"], ["x-kept", "yes"]])
-    );
+    let mut headers: Vec<String> =
+        said["headers"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    headers.sort();
+    assert_eq!(headers, ["[\"content-type\",\"text/plain\"]", "[\"x-kept\",\"yes\"]"]);
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ fn inspection_tells_what_a_component_is_and_wants() {
     assert_eq!(seen.loads, Ok(()));
     assert_eq!(seen.handlers, ["wasi:http/incoming-handler@0.2.12"]);
     assert!(!seen.quotes);
-    assert!(seen.toolchain.iter().any(|tool| tool.role == "language" && tool.name == "Rust"), "{:?}", seen.toolchain);
+    assert!(seen.toolchain.iter().any(|tool| tool.name == "wit-component" && !tool.version.is_empty()), "{:?}", seen.toolchain);
     assert!(seen.uses.iter().any(|import| import.meaning.contains("outgoing HTTP")));
     assert!(seen.inert.iter().any(|import| import.starts_with("wasi:filesystem/")));
     assert!(seen.unknown.is_empty(), "{:?}", seen.unknown);

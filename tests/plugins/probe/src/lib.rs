@@ -17,6 +17,7 @@ fn handle(_request: IncomingRequest, out: ResponseOutparam) {
     let request = http::OutgoingRequest::new(Fields::new());
     request.set_scheme(Some(&http::Scheme::Http)).expect("a scheme");
     request.set_authority(Some("127.0.0.1:80")).expect("an authority");
+    request.set_path_with_query(Some("/")).expect("a path");
     let web = outgoing_handler::handle(request, None).map_err(|code| format!("{code:?}")).and_then(|future| {
         future.subscribe().block();
         match future.get() {
