@@ -257,18 +257,21 @@ impl Chain {
                 // geth, anvil and reth: 3. Nethermind: -32015. Others only say it.
                 let reverted = payload.code == 3
                     || payload.code == -32015
-                    || ["revert", "out of gas", "gas required exceeds", "invalid opcode"]
-                        .iter()
-                        .any(|sign| lower.contains(sign));
+                    || [
+                        "revert",
+                        "out of gas",
+                        "gas required exceeds",
+                        "invalid opcode",
+                    ]
+                    .iter()
+                    .any(|sign| lower.contains(sign));
                 if reverted && matches!(method, "eth_call" | "eth_estimateGas") {
                     CallError::Reverted(text)
                 } else {
                     CallError::Refused(self.redact(&text))
                 }
             }
-            RpcError::DeserError { err, .. } => {
-                CallError::Unreachable(format!("{method}: {err}"))
-            }
+            RpcError::DeserError { err, .. } => CallError::Unreachable(format!("{method}: {err}")),
             other => CallError::Unreachable(self.redact(&format!("{method}: {other}"))),
         }
     }

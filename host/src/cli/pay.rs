@@ -7,6 +7,8 @@
 mod http;
 mod show;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -88,16 +90,23 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let call = Call::of(&args)?;
     let policy = policy(&args)?;
 
-    let answered = client.send(&call, None).await.map_err(|lost| lost.failure())?;
+    let answered = client
+        .send(&call, None)
+        .await
+        .map_err(|lost| lost.failure())?;
     if answered.status != 402 {
         let status = answered.status;
         show.answer(answered, None).await?;
         return match status < 400 {
             true => Ok(()),
-            false => Err(Failure::new(format!("the server answered {status}; nothing was paid"))),
+            false => Err(Failure::new(format!(
+                "the server answered {status}; nothing was paid"
+            ))),
         };
     }
-    let required = answered.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
+    let required = answered
+        .header(header::PAYMENT_REQUIRED)
+        .map(<[u8]>::to_vec);
     let body = answered.body().await?;
     let challenge = Challenge::read(required.as_deref(), &body)
         .map_err(|error| Failure::new(error.to_string()))?;
@@ -107,10 +116,13 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     }
     let key = key(&args, &call.url)?;
     let state = State::open(args.state_dir.as_deref())?;
-    let payment = sign(&key, &challenge, entry, now())
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let payment =
+        sign(&key, &challenge, entry, now()).map_err(|error| Failure::new(error.to_string()))?;
     if call.url.scheme() == "http" && !call.is_local() {
-        eprintln!("warning: {} is not encrypted: anybody on the way may change it", call.url);
+        eprintln!(
+            "warning: {} is not encrypted: anybody on the way may change it",
+            call.url
+        );
     }
     let saved = Saved::new(call, &payment, bought(&challenge, entry, &payment));
     let path = state.save(&saved)?;
@@ -160,7 +172,9 @@ async fn finish(client: &Client, show: Show, saved: Saved, path: &Path) -> Resul
     state::discard(path);
     match (paid, status < 400) {
         (true, true) => Ok(()),
-        (true, false) => Err(Failure::new(format!("paid, but the server answered {status}"))),
+        (true, false) => Err(Failure::new(format!(
+            "paid, but the server answered {status}"
+        ))),
         (false, true) => {
             eprintln!("answered without a receipt: {}", bought.offer_line());
             Ok(())
@@ -198,8 +212,8 @@ fn policy(args: &PayArgs) -> Result<Policy, Failure> {
             Some(Network::parse_v1(text).map_err(|error| Failure::usage(error.to_string()))?)
         }
     };
-    let max = Decimal::parse(&args.max)
-        .map_err(|error| Failure::usage(format!("--max: {error}")))?;
+    let max =
+        Decimal::parse(&args.max).map_err(|error| Failure::usage(format!("--max: {error}")))?;
     Ok(Policy { max, network })
 }
 
@@ -207,7 +221,7 @@ fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
     let named = match (&args.key_file, &args.key_env) {
         (Some(path), _) => Some(Key::from_file(path)),
         (None, Some(name)) => Some(Key::from_env(name)),
-        (None, None) => state::dev_key(url),
+        (None, None) => state::dev_key(Path::new("."), url),
     };
     named
         .unwrap_or_else(|| Key::from_env(KEY_ENV))

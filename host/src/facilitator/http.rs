@@ -140,7 +140,10 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         graceful.shutdown().await;
         service.settlements.wait().await;
     };
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished)
+        .await
+        .is_err()
+    {
         tracing::warn!("stopped with settlements under way; the chain knows how they end");
     }
 }
@@ -270,7 +273,10 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
             tracing::warn!(transaction = hash, message, "a settlement is open");
             let reason = Reason::SettlementPending.to_string();
             let message = "the transaction has no receipt yet: ask again with the same payment";
-            reply(StatusCode::OK, &failed(reason, Some(message.to_owned()), hash))
+            reply(
+                StatusCode::OK,
+                &failed(reason, Some(message.to_owned()), hash),
+            )
         }
         // Without a hash the protocol has no word for it, and `success` would be a lie either way.
         Ok(Settlement::Unknown {
@@ -314,8 +320,8 @@ fn named_payer(payment: &PaymentRequest) -> Option<String> {
 }
 
 fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
-    let body = serde_json::to_vec(body)
-        .expect("our answers have string keys and no failing serializers");
+    let body =
+        serde_json::to_vec(body).expect("our answers have string keys and no failing serializers");
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();

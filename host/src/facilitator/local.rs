@@ -22,9 +22,7 @@ use url::Url;
 
 use super::{Answer, Facilitator, PayerKind, Settlement, Unavailable, Verification};
 use crate::chain::evm::abi::{ERC1271_MAGIC, IEip3009, IErc1271};
-use crate::chain::evm::{
-    CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Sender,
-};
+use crate::chain::evm::{CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Sender};
 use crate::price::Asset;
 use crate::x402::exact::{self, Domain, SignedBy};
 use crate::x402::facilitator::{PaymentRequest, Supported, SupportedKind};
@@ -162,13 +160,15 @@ impl Local {
         let chain = Arc::new(Chain::connect(&config.rpc, chain_id, config.chain).await?);
         let mut tokens = Vec::new();
         for asset in config.assets.iter().filter(|a| a.network == config.network) {
-            tokens.push(token(&chain, asset).await.map_err(|problem| {
-                SetupError::Asset {
-                    symbol: asset.symbol.clone(),
-                    address: asset.address.clone(),
-                    problem,
-                }
-            })?);
+            tokens.push(
+                token(&chain, asset)
+                    .await
+                    .map_err(|problem| SetupError::Asset {
+                        symbol: asset.symbol.clone(),
+                        address: asset.address.clone(),
+                        problem,
+                    })?,
+            );
         }
         if tokens.is_empty() {
             return Err(SetupError::NoAsset(config.network));
@@ -233,7 +233,9 @@ impl Local {
         );
         match state {
             Err(CallError::Reverted(text)) => {
-                return Err(claim.rejected_because(Reason::Eip3009NotSupported, &text).into());
+                return Err(claim
+                    .rejected_because(Reason::Eip3009NotSupported, &text)
+                    .into());
             }
             Err(error) => return Err(error.into()),
             Ok(true) => return Err(claim.rejected(Reason::NonceAlreadyUsed).into()),
@@ -283,9 +285,9 @@ impl Local {
         match self.chain.call(from, &asked, Some(ERC1271_GAS)).await {
             Ok(magic) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
             Ok(_) => Err(claim.rejected(Reason::InvalidSignature).into()),
-            Err(CallError::Reverted(text)) => {
-                Err(claim.rejected_because(Reason::InvalidSignature, &text).into())
-            }
+            Err(CallError::Reverted(text)) => Err(claim
+                .rejected_because(Reason::InvalidSignature, &text)
+                .into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -305,7 +307,10 @@ async fn token(chain: &Chain, asset: &Asset) -> Result<Token, String> {
         .eip712
         .as_ref()
         .ok_or("it has no EIP-712 name and version, which `exact` needs")?;
-    let code: Bytes = chain.code(address).await.map_err(|error| error.to_string())?;
+    let code: Bytes = chain
+        .code(address)
+        .await
+        .map_err(|error| error.to_string())?;
     if code.is_empty() {
         return Err(format!(
             "there is no contract at this address on chain {}",
@@ -318,13 +323,17 @@ async fn token(chain: &Chain, asset: &Asset) -> Result<Token, String> {
         chain.chain_id(),
         address,
     );
-    match chain.call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None).await {
+    match chain
+        .call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None)
+        .await
+    {
         Ok(found) if found == domain.separator() => {}
         Err(CallError::Reverted(_)) => {
             // Tokens without the getter at least have a name and a version.
             let name = chain.call(address, &IEip3009::nameCall {}, None).await;
             let version = chain.call(address, &IEip3009::versionCall {}, None).await;
-            if name.as_ref() != Ok(&configured.name) || version.as_ref() != Ok(&configured.version) {
+            if name.as_ref() != Ok(&configured.name) || version.as_ref() != Ok(&configured.version)
+            {
                 return Err(differs(configured, name, version));
             }
         }
@@ -378,9 +387,7 @@ impl Facilitator for Local {
                     }
                 }
                 Err(Judgement::Rejected(rejection)) => rejection.into(),
-                Err(Judgement::Unavailable(unavailable)) => {
-                    Verification::Unavailable(unavailable)
-                }
+                Err(Judgement::Unavailable(unavailable)) => Verification::Unavailable(unavailable),
             }
         })
     }

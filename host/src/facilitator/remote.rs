@@ -170,7 +170,11 @@ impl Remote {
             network: network.clone(),
             version,
             lists,
-            hint: if testnets { " or a testnet network" } else { "" },
+            hint: if testnets {
+                " or a testnet network"
+            } else {
+                ""
+            },
         })
     }
 

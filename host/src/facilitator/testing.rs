@@ -98,7 +98,9 @@ impl World {
 
     /// Transactions that an account has sent.
     pub(crate) async fn sent(&self, account: Address) -> u64 {
-        let nonce = self.rpc("eth_getTransactionCount", json!([account, "latest"])).await;
+        let nonce = self
+            .rpc("eth_getTransactionCount", json!([account, "latest"]))
+            .await;
         let nonce = nonce.as_str().expect("a number");
         u64::from_str_radix(&nonce[2..], 16).expect("hex")
     }
@@ -193,7 +195,8 @@ impl World {
     pub(crate) async fn submit(&self, authorization: &Authorization) -> B256 {
         let other = Key::random();
         let ether = "0xde0b6b3a7640000";
-        self.rpc("anvil_setBalance", json!([other.address(), ether])).await;
+        self.rpc("anvil_setBalance", json!([other.address(), ether]))
+            .await;
         let call = IEip3009::transferWithAuthorization_1Call {
             from: authorization.from,
             to: authorization.to,
@@ -204,18 +207,25 @@ impl World {
             signature: self.signature(&self.payer, authorization),
         };
         let sender = Sender::new(self.chain.clone(), other, GasLimits::default());
-        let sent = sender.send(self.token(), call.abi_encode().into(), |_| {}).await;
+        let sent = sender
+            .send(self.token(), call.abi_encode().into(), |_| {})
+            .await;
         let hash = sent.expect("submitted");
-        let waited = self.chain.wait_for_receipt(hash, Duration::from_secs(2)).await;
+        let waited = self
+            .chain
+            .wait_for_receipt(hash, Duration::from_secs(2))
+            .await;
         assert!(waited.expect("asked").expect("in a block").succeeded());
         hash
     }
 
     /// A contract wallet of an owner, with money.
     pub(crate) async fn wallet(&self, owner: Address, at: Address) {
-        self.rpc("anvil_setCode", json!([at, wallet1271_runtime_code()])).await;
+        self.rpc("anvil_setCode", json!([at, wallet1271_runtime_code()]))
+            .await;
         let owner = B256::left_padding_from(owner.as_slice());
-        self.rpc("anvil_setStorageAt", json!([at, "0x0", owner])).await;
+        self.rpc("anvil_setStorageAt", json!([at, "0x0", owner]))
+            .await;
     }
 }
 
@@ -264,7 +274,12 @@ impl Proxy {
         let address = serve(move |request: Request<Incoming>| {
             let (rules, upstream, client) = (rules.clone(), upstream.clone(), client.clone());
             async move {
-                let body = request.into_body().collect().await.expect("a body").to_bytes();
+                let body = request
+                    .into_body()
+                    .collect()
+                    .await
+                    .expect("a body")
+                    .to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
                 let method = call["method"].as_str().unwrap_or_default().to_owned();
                 let fault = {

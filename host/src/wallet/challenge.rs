@@ -92,10 +92,7 @@ impl Challenge {
         }
         Ok(Self {
             version,
-            error: document
-                .get("error")
-                .and_then(Value::as_str)
-                .map(printable),
+            error: document.get("error").and_then(Value::as_str).map(printable),
             entries,
             unusable,
             resource: document.get("resource").filter(|v| v.is_object()).cloned(),
@@ -176,8 +173,14 @@ fn entry(version: Version, raw: &Value) -> Result<Entry, String> {
 
 /// A dollar token of the table: only those are worth what `--max` says.
 fn known(network: &Network, token: Address) -> Option<Asset> {
-    [None, Some("USDC"), Some("USDT"), Some("USDT0"), Some("USAT")]
-        .into_iter()
-        .filter_map(|symbol| Asset::known(network, symbol))
-        .find(|asset| asset.address.parse() == Ok(token))
+    [
+        None,
+        Some("USDC"),
+        Some("USDT"),
+        Some("USDT0"),
+        Some("USAT"),
+    ]
+    .into_iter()
+    .filter_map(|symbol| Asset::known(network, symbol))
+    .find(|asset| asset.address.parse() == Ok(token))
 }

@@ -11,13 +11,12 @@ pub struct Key(PrivateKeySigner);
 /// Why there is no key. Never shows what was read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("the environment variable {0} is not set: it should hold a private key, 0x and 64 hex digits")]
+    #[error(
+        "the environment variable {0} is not set: it should hold a private key, 0x and 64 hex digits"
+    )]
     NoVariable(String),
     #[error("cannot read the key file {path}: {error}")]
-    File {
-        path: String,
-        error: std::io::Error,
-    },
+    File { path: String, error: std::io::Error },
     #[error("{0} does not hold a private key: 0x and 64 hex digits are expected")]
     Malformed(String),
     #[error("the key cannot sign: {0}")]

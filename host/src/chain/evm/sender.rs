@@ -142,8 +142,8 @@ impl Sender {
                 fees.base, self.limits.max_fee_per_gas
             )));
         }
-        let max_fee = (fees.base.saturating_mul(2).saturating_add(fees.tip))
-            .min(self.limits.max_fee_per_gas);
+        let max_fee =
+            (fees.base.saturating_mul(2).saturating_add(fees.tip)).min(self.limits.max_fee_per_gas);
 
         let mut next = self.next.lock().await;
         let mut refusal = String::new();

@@ -86,7 +86,11 @@ impl Call {
             && !headers.iter().any(|(name, _)| name == "content-type")
         {
             let json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-            let kind = if json { "application/json" } else { "text/plain; charset=utf-8" };
+            let kind = if json {
+                "application/json"
+            } else {
+                "text/plain; charset=utf-8"
+            };
             headers.push((CONTENT_TYPE.as_str().to_owned(), kind.to_owned()));
         }
         let call = Self {
@@ -119,7 +123,9 @@ impl Call {
                 HeaderValue::from_str(value),
             );
             let (Ok(name), Ok(value)) = pair else {
-                return Err(Failure::usage(format!("`{name}` is not a header that can be sent")));
+                return Err(Failure::usage(format!(
+                    "`{name}` is not a header that can be sent"
+                )));
             };
             headers.append(name, value);
         }

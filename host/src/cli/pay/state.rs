@@ -67,7 +67,9 @@ impl Saved {
             .map_err(|_| Failure::usage(format!("{shown} does not hold a saved payment")))?;
         if ![header::PAYMENT_SIGNATURE, header::X_PAYMENT].contains(&saved.payment.header.as_str())
         {
-            return Err(Failure::usage(format!("{shown} does not hold a saved payment")));
+            return Err(Failure::usage(format!(
+                "{shown} does not hold a saved payment"
+            )));
         }
         Ok(saved)
     }
@@ -86,7 +88,9 @@ impl State {
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
                 .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
-                .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
+                .ok_or_else(|| {
+                    Failure::new("no HOME: say with --state-dir where to keep payments")
+                })?
                 .join("coinslot"),
         };
         let folder = base.join("payments");
@@ -133,8 +137,9 @@ pub(super) fn discard(path: &Path) {
     }
 }
 
-/// The first payer's key of the development server that serves the URL, if there is one here.
-pub(super) fn dev_key(url: &Url) -> Option<Result<Key, KeyError>> {
+/// The first payer's key of the development server that serves the URL, if there is one in the
+/// folder.
+pub(super) fn dev_key(folder: &Path, url: &Url) -> Option<Result<Key, KeyError>> {
     #[derive(Deserialize)]
     struct Dev {
         url: Url,
@@ -145,7 +150,7 @@ pub(super) fn dev_key(url: &Url) -> Option<Result<Key, KeyError>> {
     struct Payer {
         private_key: String,
     }
-    let dev: Dev = serde_json::from_slice(&fs::read(DEV_FILE).ok()?).ok()?;
+    let dev: Dev = serde_json::from_slice(&fs::read(folder.join(DEV_FILE)).ok()?).ok()?;
     (dev.url.origin() == url.origin())
         .then(|| dev.payers.first())
         .flatten()

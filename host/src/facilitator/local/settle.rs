@@ -47,9 +47,7 @@ impl Local {
             Ok(claim) => claim,
             Err(rejection) => return rejection.settlement(None),
         };
-        let slot = self
-            .records
-            .slot(claim.id(), claim.expiry(), Self::now());
+        let slot = self.records.slot(claim.id(), claim.expiry(), Self::now());
         let mut record = slot.lock().await;
         let mut round = self.round(&claim, &mut record).await;
         if matches!(round, Round::Again) {
@@ -122,9 +120,7 @@ impl Local {
         match sent {
             Ok(hash) => self.conclude(claim, record, hash).await,
             Err(SendError::Lost { hash, error }) => Round::Unknown(Some(hash), error.to_string()),
-            Err(SendError::Reverts(text)) => {
-                self.refuse(claim, claim.reverts(&text).into()).await
-            }
+            Err(SendError::Reverts(text)) => self.refuse(claim, claim.reverts(&text).into()).await,
             Err(error @ (SendError::Refused(_) | SendError::Unreachable(_))) => {
                 *record = None;
                 Round::Unknown(None, error.to_string())
@@ -158,12 +154,7 @@ impl Local {
     }
 
     /// Waits for the receipt, and believes nothing but the log.
-    async fn conclude(
-        &self,
-        claim: &Claim<'_>,
-        record: &mut Option<Record>,
-        hash: B256,
-    ) -> Round {
+    async fn conclude(&self, claim: &Claim<'_>, record: &mut Option<Record>, hash: B256) -> Round {
         let waited = self.chain.wait_for_receipt(hash, self.receipt_timeout);
         let receipt = match waited.await {
             Ok(Some(receipt)) => receipt,

@@ -252,7 +252,13 @@ async fn a_node_that_does_not_answer_is_never_the_payers_fault() {
             );
             let settled = local.settle(&world.payment()).await;
             assert!(
-                matches!(settled, Settlement::Unknown { transaction: None, .. }),
+                matches!(
+                    settled,
+                    Settlement::Unknown {
+                        transaction: None,
+                        ..
+                    }
+                ),
                 "{call} {fault:?}: {settled:?}"
             );
         }
@@ -271,7 +277,10 @@ async fn a_token_that_is_not_what_is_configured_stops_the_start() {
         version: "2".to_owned(),
     });
     let text = problem(Local::connect(config).await.expect_err("another domain"));
-    assert!(text.contains("name `USD Coin`") && text.contains("name is `USDC`"), "{text}");
+    assert!(
+        text.contains("name `USD Coin`") && text.contains("name is `USDC`"),
+        "{text}"
+    );
 
     let mut config = world.config();
     config.assets[0].address = SELLER.to_string();
@@ -283,7 +292,11 @@ async fn a_token_that_is_not_what_is_configured_stops_the_start() {
     let error = Local::connect(config).await.expect_err("another chain");
     assert!(matches!(
         error,
-        SetupError::Chain(ChainError::WrongChain { expected: 8453, found: 84532, .. })
+        SetupError::Chain(ChainError::WrongChain {
+            expected: 8453,
+            found: 84532,
+            ..
+        })
     ));
 
     let mut config = world.config();
@@ -299,7 +312,10 @@ async fn gas_is_spent_only_for_the_receivers_that_are_named() {
     config.receivers = Some(vec![Address::repeat_byte(9)]);
     let local = Local::connect(config).await.expect("connected");
     let verified = local.verify(&world.payment()).await;
-    assert_eq!(reason(verified), Reason::InvalidPaymentRequirements.as_str());
+    assert_eq!(
+        reason(verified),
+        Reason::InvalidPaymentRequirements.as_str()
+    );
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use super::changed;
 use crate::facilitator::local::Local;
 use crate::facilitator::testing::{Fault, PRICE, SELLER, World};
 use crate::facilitator::{Facilitator, Settlement, Verification};
-use crate::x402::facilitator::PaymentRequest;
 use crate::x402::Reason;
+use crate::x402::facilitator::PaymentRequest;
 
 fn transaction(settlement: Settlement) -> String {
     match settlement {
@@ -66,14 +66,20 @@ async fn a_settlement_moves_exactly_the_price_and_repeats_give_its_transaction()
     let before = world.usdc(world.payer.address()).await;
     let authorization = world.authorization();
     let v1 = world.payment_v1(&world.authorization());
-    for (payment, network) in [(world.payment_of(&authorization), "eip155:84532"), (v1, "base-sepolia")] {
+    for (payment, network) in [
+        (world.payment_of(&authorization), "eip155:84532"),
+        (v1, "base-sepolia"),
+    ] {
         let Settlement::Settled(settled) = local.settle(&payment).await else {
             panic!("not settled");
         };
         assert_eq!(settled.network, network);
         assert_eq!(settled.payer, Some(world.payer.address().to_string()));
         for _ in 0..3 {
-            assert_eq!(transaction(local.settle(&payment).await), settled.transaction);
+            assert_eq!(
+                transaction(local.settle(&payment).await),
+                settled.transaction
+            );
         }
     }
     assert_eq!(world.usdc(SELLER).await, 2 * PRICE);
@@ -133,7 +139,10 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     for (index, settlement) in settlements.into_iter().enumerate() {
         match settlement {
             Settlement::Settled(settled) => {
-                assert!(hashes.insert(settled.transaction), "two settled by one transaction");
+                assert!(
+                    hashes.insert(settled.transaction),
+                    "two settled by one transaction"
+                );
                 moved += if index < 64 { PRICE } else { 4_900_000 };
             }
             Settlement::Refused { reason, .. } => assert!(
@@ -149,7 +158,15 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     }
     assert!(!hashes.is_empty());
     assert_eq!(world.usdc(SELLER).await, moved);
-    // No gap: the next one goes through at once.
+    // No gap: nothing waits for a nonce that nobody has, and the next one goes through at once.
+    let wallet = world.gas.address();
+    let pending = world
+        .rpc("eth_getTransactionCount", json!([wallet, "pending"]))
+        .await;
+    let latest = world
+        .rpc("eth_getTransactionCount", json!([wallet, "latest"]))
+        .await;
+    assert_eq!(pending, latest);
     if world.usdc(world.payer.address()).await >= PRICE {
         transaction(local.settle(&world.payment()).await);
     }
@@ -190,9 +207,7 @@ async fn a_lost_reply_to_the_transaction_loses_no_payment() {
     let world = World::start().await;
     let local = world.local().await;
     // The node has it, and says so when asked.
-    world
-        .proxy
-        .set(&[("eth_sendRawTransaction", Fault::Reply)]);
+    world.proxy.set(&[("eth_sendRawTransaction", Fault::Reply)]);
     transaction(local.settle(&world.payment()).await);
     assert_eq!(world.usdc(SELLER).await, PRICE);
 
@@ -273,7 +288,10 @@ async fn a_payment_that_somebody_else_submitted_is_settled_by_that_transaction()
     let authorization = world.authorization();
     let theirs = world.submit(&authorization).await;
     let payment = world.payment_of(&authorization);
-    assert_eq!(transaction(local.settle(&payment).await), theirs.to_string());
+    assert_eq!(
+        transaction(local.settle(&payment).await),
+        theirs.to_string()
+    );
     assert_eq!(world.usdc(SELLER).await, PRICE);
     assert_eq!(world.sent(world.gas.address()).await, 0);
 }
@@ -287,7 +305,10 @@ async fn a_nonce_used_for_something_else_is_refused() {
     elsewhere.to = Address::repeat_byte(3);
     world.submit(&elsewhere).await;
     let (reason, hash) = refusal(local.settle(&world.payment_of(&authorization)).await);
-    assert_eq!((reason.as_str(), hash.as_str()), (Reason::NonceAlreadyUsed.as_str(), ""));
+    assert_eq!(
+        (reason.as_str(), hash.as_str()),
+        (Reason::NonceAlreadyUsed.as_str(), "")
+    );
 
     let mut less = world.authorization();
     less.value = U256::from(1);
@@ -308,7 +329,13 @@ async fn an_empty_gas_wallet_is_our_trouble_and_sends_nothing() {
     let payment = world.payment();
     let settled = local.settle(&payment).await;
     assert!(
-        matches!(settled, Settlement::Unknown { transaction: None, .. }),
+        matches!(
+            settled,
+            Settlement::Unknown {
+                transaction: None,
+                ..
+            }
+        ),
         "{settled:?}"
     );
     assert!(local.gas().await.expect("asked").balance.is_zero());
@@ -326,7 +353,13 @@ async fn a_fee_above_the_limit_stops_before_sending() {
     let local = Local::connect(config).await.expect("connected");
     let settled = local.settle(&world.payment()).await;
     assert!(
-        matches!(settled, Settlement::Unknown { transaction: None, .. }),
+        matches!(
+            settled,
+            Settlement::Unknown {
+                transaction: None,
+                ..
+            }
+        ),
         "{settled:?}"
     );
     assert_eq!(world.sent(world.gas.address()).await, 0);
@@ -344,7 +377,10 @@ async fn who_keeps_no_record_is_told_of_a_success_once() {
 
     // After a restart, an old payment is not sold a second time.
     let restarted = world.local().await;
-    assert_eq!(refusal(restarted.settle_once(&payment).await), (duplicate.clone(), hash));
+    assert_eq!(
+        refusal(restarted.settle_once(&payment).await),
+        (duplicate.clone(), hash)
+    );
 
     // Submitted by somebody else between verification and settlement: it counts, once.
     let authorization = world.authorization();
@@ -353,5 +389,8 @@ async fn who_keeps_no_record_is_told_of_a_success_once() {
     assert!(matches!(verified, Verification::Valid { .. }));
     let theirs = world.submit(&authorization).await.to_string();
     assert_eq!(transaction(local.settle_once(&payment).await), theirs);
-    assert_eq!(refusal(local.settle_once(&payment).await), (duplicate, theirs));
+    assert_eq!(
+        refusal(local.settle_once(&payment).await),
+        (duplicate, theirs)
+    );
 }

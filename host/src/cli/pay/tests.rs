@@ -1,0 +1,394 @@
+//! The command against a seller over a real socket, who settles on the embedded chain.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use clap::Parser;
+use http::Response;
+use http_body_util::Full;
+use serde_json::json;
+
+use super::{PayArgs, run};
+use crate::cli::Failure;
+use crate::facilitator::local::Local;
+use crate::facilitator::testing::{PRICE, SELLER, World, serve};
+use crate::facilitator::{Facilitator, Settlement};
+use crate::price::Price;
+use crate::x402::SettlementResponse;
+use crate::x402::facilitator::PaymentRequest;
+use crate::x402::header::{self, PaymentPayload};
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    pay: PayArgs,
+}
+
+/// How the seller treats a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    Honest,
+    /// Settles, and answers 503 all the same.
+    Loses,
+    /// Says no.
+    Refuses,
+    /// Answers 200 without a receipt, and takes nothing.
+    Gives,
+}
+
+/// A seller, and what it was sent.
+struct Seller {
+    url: String,
+    mood: Arc<Mutex<Mood>>,
+    requests: Arc<AtomicUsize>,
+    payments: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+#[derive(Clone)]
+struct Shop {
+    local: Arc<Local>,
+    price: Price,
+    legacy: bool,
+    mood: Arc<Mutex<Mood>>,
+    payments: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Seller {
+    async fn start(world: &World, legacy: bool) -> Self {
+        let shop = Shop {
+            local: Arc::new(world.local().await),
+            price: world.price(),
+            legacy,
+            mood: Arc::new(Mutex::new(Mood::Honest)),
+            payments: Arc::default(),
+        };
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (mood, payments, count) = (shop.mood.clone(), shop.payments.clone(), requests.clone());
+        let address = serve(move |request| {
+            let shop = shop.clone();
+            count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if request.uri().path() == "/free" {
+                    return Response::new(Full::new("free".into()));
+                }
+                let value = |name| request.headers().get(name).map(|v| v.as_bytes().to_vec());
+                let sent = value(header::PAYMENT_SIGNATURE).or(value(header::X_PAYMENT));
+                match sent {
+                    None => shop.challenge(),
+                    Some(sent) => shop.sell(&sent).await,
+                }
+            }
+        })
+        .await;
+        Self {
+            url: format!("http://{address}/buy"),
+            mood,
+            requests,
+            payments,
+        }
+    }
+
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().expect("not poisoned") = mood;
+    }
+
+    fn payments(&self) -> Vec<Vec<u8>> {
+        self.payments.lock().expect("not poisoned").clone()
+    }
+}
+
+impl Shop {
+    fn challenge(&self) -> Response<Full<Bytes>> {
+        let response = Response::builder().status(402);
+        let response = if self.legacy {
+            let entry = self.price.requirements_v1("http://127.0.0.1/buy", "", "");
+            let body = json!({"x402Version": 1, "error": "pay", "accepts": [entry]});
+            response.body(Full::new(body.to_string().into()))
+        } else {
+            let document = json!({
+                "x402Version": 2, "error": "pay", "resource": {"url": "http://127.0.0.1/buy"},
+                "accepts": [self.price.requirements()],
+            });
+            response
+                .header(header::PAYMENT_REQUIRED, header::encode(&document))
+                .body(Full::default())
+        };
+        response.expect("a response")
+    }
+
+    async fn sell(&self, sent: &[u8]) -> Response<Full<Bytes>> {
+        self.payments
+            .lock()
+            .expect("not poisoned")
+            .push(sent.to_vec());
+        let mood = *self.mood.lock().expect("not poisoned");
+        if mood == Mood::Refuses {
+            return self.challenge();
+        }
+        if mood == Mood::Gives {
+            return Response::new(Full::new("a present".into()));
+        }
+        let version = if self.legacy {
+            crate::x402::Version::V1
+        } else {
+            crate::x402::Version::V2
+        };
+        let request = match header::decode(version, sent).expect("a payment") {
+            PaymentPayload::V1(payload) => PaymentRequest::V1 {
+                payload,
+                requirements: self
+                    .price
+                    .requirements_v1("http://127.0.0.1/buy", "", "")
+                    .expect("version 1 knows the network"),
+            },
+            PaymentPayload::V2(payload) => PaymentRequest::V2 {
+                payload,
+                requirements: self.price.requirements(),
+            },
+        };
+        let settled = match self.local.settle(&request).await {
+            Settlement::Settled(settled) => settled,
+            other => panic!("{other:?}"),
+        };
+        if mood == Mood::Loses {
+            let mut lost = Response::new(Full::default());
+            *lost.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            return lost;
+        }
+        let name = if self.legacy {
+            header::X_PAYMENT_RESPONSE
+        } else {
+            header::PAYMENT_RESPONSE
+        };
+        let settled: SettlementResponse = settled;
+        Response::builder()
+            .header(name, header::encode(&settled))
+            .body(Full::new("the answer".into()))
+            .expect("a response")
+    }
+}
+
+/// A payer's home: a key file and a state directory.
+struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    fn new(world: &World, secret: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("key"), secret).expect("written");
+        assert!(world.payer.address() != SELLER);
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn pay(&self, args: &[&str]) -> Result<(), Failure> {
+        let key = self.path("key").display().to_string();
+        let state = self.path("state").display().to_string();
+        let fixed = ["pay", "--key-file", &key, "--state-dir", &state];
+        let args = fixed.into_iter().chain(args.iter().copied());
+        run(Command::try_parse_from(args).expect("arguments").pay).await
+    }
+
+    /// The payments that are kept.
+    fn kept(&self) -> Vec<PathBuf> {
+        let Ok(folder) = std::fs::read_dir(self.path("state/payments")) else {
+            return Vec::new();
+        };
+        folder
+            .map(|entry| entry.expect("readable").path())
+            .collect()
+    }
+}
+
+const SECRET: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
+/// A world whose payer's secret is known.
+async fn rich() -> (World, Home) {
+    let mut world = World::start().await;
+    let payer = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
+    let mut authorization = world.authorization();
+    authorization.to = payer.address();
+    authorization.value = alloy::primitives::U256::from(1_000_000);
+    world.submit(&authorization).await;
+    world.payer = payer;
+    let home = Home::new(&world, SECRET);
+    (world, home)
+}
+
+fn code(result: Result<(), Failure>) -> u8 {
+    result.map_or_else(|failure| failure.code, |()| 0)
+}
+
+#[tokio::test]
+async fn a_paid_answer_costs_exactly_the_price_in_both_versions() {
+    for legacy in [false, true] {
+        let (world, home) = rich().await;
+        let seller = Seller::start(&world, legacy).await;
+        let before = world.usdc(world.payer.address()).await;
+        assert_eq!(home.pay(&[&seller.url]).await, Ok(()));
+        assert_eq!(
+            home.pay(&[&seller.url, "--json", "-d", "{\"a\":1}"]).await,
+            Ok(())
+        );
+        assert_eq!(world.usdc(SELLER).await, 2 * PRICE);
+        assert_eq!(world.usdc(world.payer.address()).await, before - 2 * PRICE);
+        assert!(home.kept().is_empty());
+        assert_eq!(seller.requests.load(Ordering::SeqCst), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_free_answer_and_a_dry_run_sign_nothing() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    let free = seller.url.replace("/buy", "/free");
+    std::fs::remove_file(home.path("key")).expect("removed");
+    assert_eq!(home.pay(&[&free]).await, Ok(()));
+    assert_eq!(home.pay(&[&seller.url, "--dry-run"]).await, Ok(()));
+    assert_eq!(
+        home.pay(&[&seller.url, "--dry-run", "--json"]).await,
+        Ok(())
+    );
+    assert!(seller.payments().is_empty());
+}
+
+#[tokio::test]
+async fn a_price_above_the_limit_is_3_and_says_which_flag_raises_it() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    let failure = home
+        .pay(&[&seller.url, "--max", "0.009"])
+        .await
+        .expect_err("too dear");
+    assert_eq!(failure.code, 3);
+    assert!(
+        failure.message.ends_with("to pay it, add --max 0.01"),
+        "{}",
+        failure.message
+    );
+    assert!(seller.payments().is_empty());
+    assert_eq!(code(home.pay(&[&seller.url, "--max", "0.01"]).await), 0);
+}
+
+#[tokio::test]
+async fn a_refused_payment_is_4_and_is_not_tried_again() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Refuses);
+    let failure = home.pay(&[&seller.url]).await.expect_err("refused");
+    assert_eq!(
+        (failure.code, failure.message.as_str()),
+        (4, "the payment was refused: pay")
+    );
+    assert_eq!(seller.payments().len(), 1);
+    assert!(home.kept().is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_5_and_the_same_payment_fetches_the_answer() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Loses);
+    let failure = home
+        .pay(&[&seller.url, "-d", "body"])
+        .await
+        .expect_err("lost");
+    assert_eq!(failure.code, 5);
+    let kept = home.kept();
+    assert_eq!(kept.len(), 1);
+    assert!(
+        failure
+            .message
+            .contains(&format!("--resume {}", kept[0].display()))
+    );
+    assert!(is_private(&kept[0]));
+    let resume = kept[0].display().to_string();
+    assert_eq!(code(home.pay(&["--resume", &resume]).await), 5);
+    assert_eq!(home.kept(), kept);
+    seller.set(Mood::Honest);
+    assert_eq!(home.pay(&["--resume", &resume]).await, Ok(()));
+    assert!(home.kept().is_empty());
+    let payments = seller.payments();
+    assert!(payments.len() == 3 && payments.iter().all(|sent| *sent == payments[0]));
+    assert_eq!(world.usdc(SELLER).await, PRICE);
+    assert_eq!(code(home.pay(&["--resume", &resume]).await), 2);
+}
+
+fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).expect("there").permissions().mode();
+    mode & 0o077 == 0
+}
+
+#[tokio::test]
+async fn an_answer_without_a_receipt_is_an_answer() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Gives);
+    assert_eq!(home.pay(&[&seller.url]).await, Ok(()));
+    assert_eq!(world.usdc(SELLER).await, 0);
+}
+
+#[tokio::test]
+async fn a_payment_that_cannot_be_kept_is_not_made() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    std::fs::write(home.path("state"), "not a folder").expect("written");
+    let failure = home.pay(&[&seller.url]).await.expect_err("no place");
+    assert!(
+        failure.code == 1 && failure.message.contains("nothing was paid"),
+        "{failure}"
+    );
+    assert!(seller.payments().is_empty());
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2_before_anything_is_requested() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    let url = seller.url.as_str();
+    for args in [
+        &[url, "--max", "much"][..],
+        &[url, "--network", "moon"],
+        &[url, "-H", "no colon"],
+        &[url, "-H", "X-Payment: abc"],
+        &[url, "-X", "G T"],
+        &[url, "-d", "@/nonexistent"],
+        &["ftp://127.0.0.1/"],
+        &["--resume", "/nonexistent"],
+    ] {
+        assert_eq!(code(home.pay(args).await), 2, "{args:?}");
+    }
+    assert_eq!(seller.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_development_servers_key_is_for_its_own_url_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let found = |url: &str| super::state::dev_key(folder.path(), &url.parse().expect("a URL"));
+    let here = "http://127.0.0.1:8402/api/gitignore?stack=rust";
+    assert!(found(here).is_none());
+    std::fs::create_dir(folder.path().join(".coinslot")).expect("created");
+    let key = crate::chain::evm::Key::random();
+    let dev = json!({
+        "url": "http://127.0.0.1:8402", "rpc": "http://127.0.0.1:8545", "routes": [],
+        "payers": [{"address": key.address(), "privateKey": SECRET}],
+    });
+    std::fs::write(folder.path().join(".coinslot/dev.json"), dev.to_string()).expect("written");
+    let expected = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
+    let used = found(here).expect("its URL").expect("a key");
+    assert_eq!(used.address(), expected.address());
+    for elsewhere in [
+        "http://127.0.0.1:8403/",
+        "https://127.0.0.1:8402/",
+        "http://example.com:8402/",
+    ] {
+        assert!(found(elsewhere).is_none(), "{elsewhere}");
+    }
+}
