@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Till;
 use crate::facilitator::Settlement;
+use crate::x402::Reason;
 use crate::x402::facilitator::PaymentRequest;
 
 /// How often unfinished settlements are looked at.
@@ -47,6 +48,12 @@ pub async fn recover(till: Arc<Till>) {
                 Settlement::Settled(settlement) => {
                     tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
                     till.ledger.settled(&entry.id, settlement, true, till.now()).await
+                }
+                // The nonce may have been used by the very settlement whose answer was lost: a facilitator
+                // that does not look on the chain cannot tell, and a used nonce never means "not paid" here.
+                Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
+                    tracing::warn!(payment = %entry.id, "its nonce is used, and nobody says by which transaction: look at the chain");
+                    Ok(())
                 }
                 Settlement::Refused { reason, transaction, .. } => {
                     tracing::info!(payment = %entry.id, %reason, "not settled after all");
