@@ -64,6 +64,8 @@ await client.setCode({ address: USDC, bytecode: runtime });
 await client.setStorageAt({ address: USDC, index: slot, value: word(FUNDS) });
 await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS) });
 await client.setBalance({ address: gas.address, value: parseEther('10') });
+// Until there is a block beside the genesis, calls see a clock that stands at the beginning of time.
+await client.mine({ blocks: 1 });
 
 const ready = JSON.stringify({
   rpc,
