@@ -23,6 +23,7 @@ mod store;
 mod watch;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
 use std::fmt;
@@ -305,7 +306,9 @@ impl Runtime {
             let linker = link::linker(&engine, wasi)?;
             Ok((engine, linker))
         };
-        let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
+        let engine = |wasi| {
+            engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")))
+        };
         let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
         engine::start_ticker(&[&p2.0, &p3.0])?;
         Ok(Arc::new(Self {
@@ -350,7 +353,18 @@ impl Plugin {
     ) -> Self {
         let name = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
-        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, places }) }
+        Self {
+            inner: Arc::new(Inner {
+                runtime,
+                wasi,
+                linked,
+                info,
+                name,
+                digest,
+                limits,
+                places,
+            }),
+        }
     }
 
     /// What it declared at load.
@@ -408,6 +422,10 @@ impl Inner {
             let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
             Some((own, shared))
         };
-        tokio::time::timeout(self.runtime.wait, places).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(self.runtime.wait, places)
+            .await
+            .ok()
+            .flatten()
+            .ok_or(Fault::Busy)
     }
 }

@@ -69,8 +69,7 @@ pub(super) fn is_amount(text: &str) -> bool {
         Some((whole, fraction)) => digits(whole) && digits(fraction),
         None => digits(number),
     };
-    let symbol = symbol.is_none_or(|symbol| {
-        !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_graphic())
-    });
+    let symbol = symbol
+        .is_none_or(|symbol| !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_graphic()));
     text.len() <= 80 && number && symbol
 }

@@ -14,10 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use wasmtime_wasi_http::WasiBody;
 
+use super::Fault;
 use super::egress::is_withheld;
 use super::invoke::Slots;
 use super::run::Guarded;
-use super::Fault;
 
 pub(super) struct GuestBody {
     /// None once it has ended.
@@ -39,27 +39,48 @@ impl GuestBody {
         limit: u64,
         read: Arc<Notify>,
     ) -> Self {
-        Self { inner: Some(inner), ready: VecDeque::new(), guest, left: limit, read }
+        Self {
+            inner: Some(inner),
+            ready: VecDeque::new(),
+            guest,
+            left: limit,
+            read,
+        }
     }
 
     /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
     /// wrong with it is a fault before anything has been sent.
     pub(super) fn buffered(mut self) -> Result<Self, Fault> {
+        // Outside of tokio's budget: a task that has used it up would be told to wait for a frame
+        // that is there.
+        let drain =
+            tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.drain(cx))));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut ready = VecDeque::new();
-        loop {
-            match self.poll_guest_frame(&mut cx) {
-                Poll::Ready(Some(frame)) => ready.push_back(frame?),
-                Poll::Ready(None) => break,
-                // The guest is gone, so nothing more would come.
-                Poll::Pending => return Err(Fault::NoResponse("it ended before its body did".into())),
-            }
+        match std::pin::pin!(drain).poll(&mut cx) {
+            Poll::Ready(frames) => self.ready = frames?,
+            Poll::Pending => return Err(Fault::NoResponse("it ended before its body did".into())),
         }
-        self.ready = ready;
         Ok(self)
     }
 
-    fn poll_guest_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn drain(&mut self, cx: &mut Context<'_>) -> Result<VecDeque<Frame<Bytes>>, Fault> {
+        let mut frames = VecDeque::new();
+        loop {
+            match self.poll_guest_frame(cx) {
+                Poll::Ready(Some(frame)) => frames.push_back(frame?),
+                Poll::Ready(None) => return Ok(frames),
+                // The guest is gone, so nothing more would come.
+                Poll::Pending => {
+                    return Err(Fault::NoResponse("it ended before its body did".into()));
+                }
+            }
+        }
+    }
+
+    fn poll_guest_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             if let Some(inner) = &mut self.inner {
                 match Pin::new(inner).poll_frame(cx) {
@@ -80,7 +101,11 @@ impl GuestBody {
                 }
             }
             let Some((guest, _)) = &mut self.guest else {
-                return if self.inner.is_some() { Poll::Pending } else { Poll::Ready(None) };
+                return if self.inner.is_some() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(None)
+                };
             };
             match guest.poll(cx) {
                 Poll::Ready(Ok(())) => self.guest = None,
@@ -88,7 +113,11 @@ impl GuestBody {
                 Poll::Pending if self.inner.is_none() => return Poll::Pending,
                 Poll::Pending => {
                     // What it has just written is not waited for.
-                    return match self.inner.as_mut().map(|inner| Pin::new(inner).poll_frame(cx)) {
+                    return match self
+                        .inner
+                        .as_mut()
+                        .map(|inner| Pin::new(inner).poll_frame(cx))
+                    {
                         Some(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(self.count(frame))),
                         Some(Poll::Ready(None)) => {
                             self.inner = None;
@@ -132,7 +161,9 @@ impl GuestBody {
                         *last = name.or_else(|| last.take());
                         Some((last.clone(), value))
                     })
-                    .filter_map(|(name, value)| Some((name.filter(|name| !is_withheld(name))?, value)))
+                    .filter_map(|(name, value)| {
+                        Some((name.filter(|name| !is_withheld(name))?, value))
+                    })
                     .collect(),
             ),
             Err(frame) => frame,
@@ -160,7 +191,11 @@ impl Body for GuestBody {
 
     fn size_hint(&self) -> SizeHint {
         if self.inner.is_none() && self.guest.is_none() {
-            let bytes = self.ready.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64);
+            let bytes = self
+                .ready
+                .iter()
+                .filter_map(Frame::data_ref)
+                .map(|data| data.len() as u64);
             SizeHint::with_exact(bytes.sum())
         } else {
             SizeHint::default()

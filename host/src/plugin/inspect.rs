@@ -20,8 +20,8 @@ pub struct Inspection {
     pub sha256: String,
     /// Core modules inside: one to three for Rust, fourteen for Python.
     pub modules: usize,
-    /// Whether this host can load it, or the sentence that says why not.
-    pub loads: Result<(), String>,
+    /// Why this host cannot load it, as far as its imports and exports tell; none if it can.
+    pub refusal: Option<String>,
     /// Languages and tools that made it, as they signed it.
     pub toolchain: Vec<Tool>,
     /// The generation of `wasi:http` its handler speaks, as it is written.
@@ -59,14 +59,17 @@ pub struct Tool {
 /// Reads a component. Fails only for what is not one, with a sentence that says what to do.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
     let outline = Outline::read(wasm)?;
-    let loads = outline.wasi().map_err(|error| error.to_string()).and_then(|_| match outline.missing() {
-        None => Ok(()),
-        Some(missing) => Err(missing),
-    });
+    let refusal = match outline.wasi() {
+        Ok(_) => outline.missing(),
+        Err(error) => Some(error.to_string()),
+    };
     let (mut uses, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for name in &outline.imports {
         match meaning(name) {
-            Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
+            Meaning::Uses(meaning) => uses.push(Import {
+                meaning,
+                name: name.clone(),
+            }),
             Meaning::Inert => inert.push(name.clone()),
             Meaning::Unknown => unknown.push(name.clone()),
         }
@@ -76,7 +79,8 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         .iter()
         .filter(|export| {
             Name::parse(export).is_some_and(|name| {
-                name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
+                name.package == "wasi:http"
+                    && matches!(name.interface, "handler" | "incoming-handler")
             })
         })
         .cloned()
@@ -85,7 +89,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         size: wasm.len(),
         sha256: hex::encode(Sha256::digest(wasm)),
         modules: outline.modules,
-        loads,
+        refusal,
         toolchain: toolchain(wasm),
         handlers,
         quotes: outline.exports("coinslot:plugin", "quote", "0.1.0"),
@@ -110,11 +114,15 @@ fn meaning(import: &str) -> Meaning {
         ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
         ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
         ("coinslot:plugin", "manifest") => Meaning::Inert,
-        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, where the operator allows it"),
+        ("wasi:http", "outgoing-handler" | "client") => {
+            Meaning::Uses("outgoing HTTP, where the operator allows it")
+        }
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),
-        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
+        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => {
+            Meaning::Inert
+        }
         _ => Meaning::Unknown,
     }
 }
@@ -124,11 +132,15 @@ fn meaning(import: &str) -> Meaning {
 fn toolchain(wasm: &[u8]) -> Vec<Tool> {
     let mut tools = Vec::new();
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
-        let Payload::CustomSection(section) = payload else { continue };
+        let Payload::CustomSection(section) = payload else {
+            continue;
+        };
         if section.name() != "producers" {
             continue;
         }
-        let Ok(producers) = Producers::from_bytes(section.data(), section.data_offset()) else { continue };
+        let Ok(producers) = Producers::from_bytes(section.data(), section.data_offset()) else {
+            continue;
+        };
         for (role, entries) in producers.iter() {
             for (name, version) in entries.iter() {
                 tools.push(Tool {

@@ -51,7 +51,9 @@ pub(super) async fn ask(
     let call = async move {
         let instance = plugin.linked.pre.instantiate_async(&mut store).await?;
         let guest = indices.load(&mut store, &instance)?;
-        guest.call_quote::<&mut wasmtime::Store<State>>(&mut store, &request).await
+        guest
+            .call_quote::<&mut wasmtime::Store<State>>(&mut store, &request)
+            .await
     };
     match limited(&watch, WALL, call).await? {
         Ok(amount) if is_amount(&amount) => Ok(Ok(amount)),
@@ -70,9 +72,14 @@ fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if refusal.code.is_empty() || refusal.code.len() > CODE || !refusal.code.bytes().all(word) {
         return Err(Fault::NoResponse(
-            "it refused with a code that is not a word of lower-case letters, digits and `_`".into(),
+            "it refused with a code that is not a word of lower-case letters, digits and `_`"
+                .into(),
         ));
     }
     let message: String = refusal.message.chars().take(MESSAGE).collect();
-    Ok(Refusal { status: refusal.status, code: refusal.code, message: printable(&message) })
+    Ok(Refusal {
+        status: refusal.status,
+        code: refusal.code,
+        message: printable(&message),
+    })
 }

@@ -87,14 +87,23 @@ impl Watch {
 
     fn current(&self) -> u64 {
         let precise = self.precise.load(Relaxed);
-        let spent = self.clock(precise).saturating_sub(self.entered.load(Relaxed));
-        if precise { spent } else { spent.min(2 * nanos(TICK)) }
+        let spent = self
+            .clock(precise)
+            .saturating_sub(self.entered.load(Relaxed));
+        if precise {
+            spent
+        } else {
+            spent.min(2 * nanos(TICK))
+        }
     }
 
     fn clock(&self, precise: bool) -> u64 {
         if precise {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-            now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
+            now.tv_sec
+                .cast_unsigned()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(now.tv_nsec.cast_unsigned())
         } else {
             nanos(self.base.elapsed())
         }
@@ -131,7 +140,10 @@ impl Watch {
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
+            Fault::Trap(format!(
+                "it exited with status {} instead of answering",
+                exit.0
+            ))
         } else {
             Fault::Trap(bounded(format!("{error:#}"), TRAP_TEXT))
         }
@@ -176,7 +188,10 @@ impl ResourceLimiter for Limiter {
 /// Shortens a text to at most `limit` bytes, at a character's edge.
 pub(super) fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
-        let cut = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let cut = (0..=limit)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
         text.truncate(cut);
         text.push_str("...");
     }

@@ -36,7 +36,13 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
 
 impl exports::coinslot::plugin::quote::Guest for Guest {
     fn quote(request: Request) -> Result<String, Refusal> {
-        let refuse = |status, code: &str, message: String| Err(Refusal { status, code: code.into(), message });
+        let refuse = |status, code: &str, message: String| {
+            Err(Refusal {
+                status,
+                code: code.into(),
+                message,
+            })
+        };
         match request.query.as_deref() {
             None => Ok(format!("0.{:03}", request.body.len())),
             Some("loop") => loop {
@@ -49,7 +55,12 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
             Some("headers") => refuse(
                 400,
                 "seen",
-                request.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(","),
+                request
+                    .headers
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(","),
             ),
             Some("params") => refuse(
                 422,
