@@ -51,12 +51,8 @@ fn till() -> Till {
     let contract = Address::from_str(&asset.address).expect("an address");
     let pay_to = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let amount = U256::from(10_000);
-    let price = Price {
-        amount: Amount(amount),
-        asset: Arc::new(asset),
-        pay_to: pay_to.into(),
-        max_timeout_seconds: 60,
-    };
+    let price =
+        Price { amount: Amount(amount), asset: Arc::new(asset), pay_to: pay_to.into(), max_timeout_seconds: 60 };
     let offer = Offer::new(vec![price]).expect("one price");
     Till {
         offered: offer.prices()[0].requirements(),
@@ -83,9 +79,7 @@ fn payment(till: &Till) -> String {
         nonce: B256::repeat_byte(0x5a),
     };
     let digest = till.domain.digest(&authorization);
-    let (id, compact) = SECP256K1
-        .sign_ecdsa_recoverable(Message::from_digest(digest.0), &key)
-        .serialize_compact();
+    let (id, compact) = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
     let signature = format!("0x{}{:02x}", hex::encode(compact), 27 + i32::from(id));
     header::encode(&json!({
         "x402Version": 2,
@@ -113,15 +107,10 @@ fn payment(till: &Till) -> String {
 fn verify(c: &mut Criterion) {
     let till = till();
     let value = payment(&till);
-    assert!(
-        till.verify(value.as_bytes()),
-        "the payment must be good, or this measures a refusal"
-    );
+    assert!(till.verify(value.as_bytes()), "the payment must be good, or this measures a refusal");
 
     let mut group = c.benchmark_group("verify");
-    group.bench_function("whole", |b| {
-        b.iter(|| till.verify(black_box(value.as_bytes())))
-    });
+    group.bench_function("whole", |b| b.iter(|| till.verify(black_box(value.as_bytes()))));
     group.bench_function("decode", |b| {
         b.iter(|| header::decode(Version::V2, black_box(value.as_bytes())));
     });
@@ -129,17 +118,11 @@ fn verify(c: &mut Criterion) {
     let Ok(PaymentPayload::V2(decoded)) = header::decode(Version::V2, value.as_bytes()) else {
         unreachable!("it was good above")
     };
-    group.bench_function("match", |b| {
-        b.iter(|| black_box(&decoded).accepts(&till.offered))
-    });
+    group.bench_function("match", |b| b.iter(|| black_box(&decoded).accepts(&till.offered)));
     let payload = ExactPayload::parse(&decoded.payload).expect("it was good above");
-    group.bench_function("digest", |b| {
-        b.iter(|| till.domain.digest(black_box(&payload.authorization)))
-    });
+    group.bench_function("digest", |b| b.iter(|| till.domain.digest(black_box(&payload.authorization))));
     let digest = till.domain.digest(&payload.authorization);
-    group.bench_function("recover", |b| {
-        b.iter(|| exact::signed_by(digest, black_box(&payload)))
-    });
+    group.bench_function("recover", |b| b.iter(|| exact::signed_by(digest, black_box(&payload))));
     group.finish();
 }
 

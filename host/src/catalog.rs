@@ -157,7 +157,10 @@ impl Catalog {
 /// Who serves an endpoint's route already.
 fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
     let same = |other: &&Arc<Installed>| {
-        other.endpoints.iter().any(|e| e.method == endpoint.method && Path::parse(&e.path) == Path::parse(&endpoint.path))
+        other
+            .endpoints
+            .iter()
+            .any(|e| e.method == endpoint.method && Path::parse(&e.path) == Path::parse(&endpoint.path))
     };
     earlier.iter().find(same).map_or_else(|| "another plugin".to_owned(), |found| found.file.clone())
 }

@@ -253,7 +253,9 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
     match (raw.url, raw.rpc) {
         (Some(remote), None) => {
             if raw.key_env.is_some() || raw.key_file.is_some() || raw.poll_ms.is_some() {
-                return Err(vec![": key_env, key_file and poll_ms belong to a local facilitator (with `rpc`)".to_owned()]);
+                return Err(vec![
+                    ": key_env, key_file and poll_ms belong to a local facilitator (with `rpc`)".to_owned(),
+                ]);
             }
             Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env })
         }
@@ -267,15 +269,14 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
             let poll = Duration::from_millis(raw.poll_ms.unwrap_or(250).max(20));
             Ok(FacilitatorConfig::Local { rpc: url("rpc", &rpc)?, key, poll })
         }
-        (Some(_), Some(_)) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here), not both".to_owned()]),
+        (Some(_), Some(_)) => {
+            Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here), not both".to_owned()])
+        }
         (None, None) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here)".to_owned()]),
     }
 }
 
-fn accept(
-    raw: RawAccept,
-    facilitators: &BTreeMap<String, FacilitatorConfig>,
-) -> Result<(Accept, String), Vec<String>> {
+fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) -> Result<(Accept, String), Vec<String>> {
     let mut problems = Vec::new();
     let network = Network::parse_v1(&raw.network).map_err(|error| problems.push(format!(".network: {error}"))).ok();
     if let Some(network) = &network
@@ -284,9 +285,8 @@ fn accept(
         problems.push(format!(".network: {network} is not an EVM network; this version settles on eip155 networks"));
     }
     let pay_to = evm_receiver(&raw.pay_to).map_err(|error| problems.push(format!(".pay_to: {error}"))).ok();
-    let asset = network.as_ref().and_then(|network| {
-        asset(network, &raw).map_err(|problem| problems.push(problem)).ok()
-    });
+    let asset =
+        network.as_ref().and_then(|network| asset(network, &raw).map_err(|problem| problems.push(problem)).ok());
     if !(10..=86_400).contains(&raw.max_timeout_seconds) {
         problems.push(".max_timeout_seconds: from 10 to 86400".to_owned());
     }
@@ -308,11 +308,7 @@ fn accept(
     };
     match (asset, pay_to, by) {
         (Some(asset), Some(pay_to), Some(by)) if problems.is_empty() => Ok((
-            Accept {
-                asset: Arc::new(asset),
-                pay_to: pay_to.into(),
-                max_timeout_seconds: raw.max_timeout_seconds,
-            },
+            Accept { asset: Arc::new(asset), pay_to: pay_to.into(), max_timeout_seconds: raw.max_timeout_seconds },
             by,
         )),
         _ => Err(problems),
@@ -323,7 +319,9 @@ fn accept(
 fn asset(network: &Network, raw: &RawAccept) -> Result<Asset, String> {
     if !raw.asset.starts_with("0x") {
         if raw.decimals.is_some() || raw.eip712_name.is_some() || raw.eip712_version.is_some() {
-            return Err(": decimals, eip712_name and eip712_version describe an asset that is named by its contract".to_owned());
+            return Err(
+                ": decimals, eip712_name and eip712_version describe an asset that is named by its contract".to_owned()
+            );
         }
         return Asset::known(network, Some(&raw.asset)).ok_or_else(|| {
             format!(
@@ -342,7 +340,8 @@ fn asset(network: &Network, raw: &RawAccept) -> Result<Asset, String> {
             eip712: Some(Eip712 { name: name.clone(), version: version.clone() }),
             testnet: Asset::known(network, None).is_none_or(|known| known.testnet),
         }),
-        _ => Err(".asset: an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version".to_owned()),
+        _ => Err(".asset: an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version"
+            .to_owned()),
     }
 }
 
@@ -361,10 +360,17 @@ fn limits(raw: &RawLimits, problems: &mut Vec<String>) -> Limits {
     Limits {
         memory: usize::try_from(memory).unwrap_or(default.memory),
         cpu: Duration::from_millis(number("cpu_ms", raw.cpu_ms, 1, 600_000, millis(default.cpu))),
-        first_byte: Duration::from_millis(number("first_byte_ms", raw.first_byte_ms, 1, 600_000, millis(default.first_byte))),
+        first_byte: Duration::from_millis(number(
+            "first_byte_ms",
+            raw.first_byte_ms,
+            1,
+            600_000,
+            millis(default.first_byte),
+        )),
         total: Duration::from_millis(number("total_ms", raw.total_ms, 1, 3_600_000, millis(default.total))),
         request_body: number("request_body_kib", raw.request_body_kib, 1, 1 << 20, default.request_body >> 10) << 10,
-        response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10) << 10,
+        response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10)
+            << 10,
         instances: raw.instances_per_plugin.unwrap_or(default.instances).max(1),
     }
 }

@@ -39,11 +39,7 @@ pub enum Verification {
     /// It would settle. The payer as the facilitator sees it, which callers compare with their own view.
     Valid { payer: String, kind: PayerKind },
     /// It would not.
-    Invalid {
-        reason: String,
-        message: Option<String>,
-        payer: Option<String>,
-    },
+    Invalid { reason: String, message: Option<String>, payer: Option<String> },
     /// Nobody knows; nothing was written anywhere.
     Unavailable(Unavailable),
 }
@@ -65,16 +61,9 @@ pub enum Settlement {
     /// The money moved; the transaction is not empty.
     Settled(SettlementResponse),
     /// Nothing moved, and nothing will: the reason, and the transaction that failed if one was sent.
-    Refused {
-        reason: String,
-        message: Option<String>,
-        transaction: String,
-    },
+    Refused { reason: String, message: Option<String>, transaction: String },
     /// It may have moved, or may yet: the transaction, if known. Ask again with the same request.
-    Unknown {
-        transaction: Option<String>,
-        message: String,
-    },
+    Unknown { transaction: Option<String>, message: String },
 }
 
 /// No answer that can be believed. Nothing was sent to a chain on behalf of this request.
@@ -88,10 +77,6 @@ pub struct Unavailable {
 impl Verification {
     /// An invalid payment with one of the protocol's reasons.
     pub fn invalid(reason: Reason, payer: Option<String>) -> Self {
-        Self::Invalid {
-            reason: reason.as_str().to_owned(),
-            message: None,
-            payer,
-        }
+        Self::Invalid { reason: reason.as_str().to_owned(), message: None, payer }
     }
 }

@@ -73,6 +73,10 @@ fn logging(arguments: &Arguments) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
         .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if arguments.log_json { builder.json().init() } else { builder.compact().with_target(false).init() }
+    if arguments.log_json {
+        builder.json().init()
+    } else {
+        builder.compact().with_target(false).init()
+    }
     Ok(())
 }

@@ -235,12 +235,7 @@ pub struct RuntimeConfig {
 impl RuntimeConfig {
     /// 256 guests at once, a second's wait, compiled in this process.
     pub fn new(artifacts: impl Into<PathBuf>) -> Self {
-        Self {
-            artifacts: artifacts.into(),
-            instances: 256,
-            wait: Duration::from_secs(1),
-            compiler: None,
-        }
+        Self { artifacts: artifacts.into(), instances: 256, wait: Duration::from_secs(1), compiler: None }
     }
 }
 
@@ -306,9 +301,7 @@ impl Runtime {
             let linker = link::linker(&engine, wasi)?;
             Ok((engine, linker))
         };
-        let engine = |wasi| {
-            engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")))
-        };
+        let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
         let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
         engine::start_ticker(&[&p2.0, &p3.0])?;
         Ok(Arc::new(Self {
@@ -353,18 +346,7 @@ impl Plugin {
     ) -> Self {
         let name = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
-        Self {
-            inner: Arc::new(Inner {
-                runtime,
-                wasi,
-                linked,
-                info,
-                name,
-                digest,
-                limits,
-                places,
-            }),
-        }
+        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, places }) }
     }
 
     /// What it declared at load.
@@ -422,10 +404,6 @@ impl Inner {
             let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
             Some((own, shared))
         };
-        tokio::time::timeout(self.runtime.wait, places)
-            .await
-            .ok()
-            .flatten()
-            .ok_or(Fault::Busy)
+        tokio::time::timeout(self.runtime.wait, places).await.ok().flatten().ok_or(Fault::Busy)
     }
 }

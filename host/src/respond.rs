@@ -8,8 +8,11 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+};
 use http::{Method, Response, StatusCode};
+use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
@@ -70,11 +73,13 @@ pub enum Unroutable {
 /// An answer of a free route: the guest's, cleaned of reserved headers, streamed.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
     match answer {
-        Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => misbehaved("the plugin answered 402 itself"),
+        Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
+            misbehaved("the plugin answered 402 itself")
+        }
         Ok(response) => {
             let (mut head, body) = response.into_parts();
             clean(&mut head.headers, &head.status);
-            with_cors(Response::from_parts(head, body))
+            with_cors(Response::from_parts(head, body.map_frame(clean_trailers).boxed_unsync()))
         }
         Err(fault) => plugin_fault(&fault),
     }
@@ -122,11 +127,15 @@ fn private(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .map(|directive| directive.trim().to_ascii_lowercase())
         .filter(|directive| {
-            !directive.is_empty() && directive != "public" && directive != "private" && !directive.starts_with("s-maxage")
+            !directive.is_empty()
+                && directive != "public"
+                && directive != "private"
+                && !directive.starts_with("s-maxage")
         })
         .collect();
     let value = std::iter::once("private".to_owned()).chain(said).collect::<Vec<_>>().join(", ");
-    headers.insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
+    headers
+        .insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
     headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
 }
 
@@ -136,6 +145,17 @@ fn clean(headers: &mut HeaderMap, status: &StatusCode) {
     }
     if status.is_informational() || *status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Trailers are headers, too.
+fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            clean(&mut trailers, &StatusCode::OK);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 
@@ -173,7 +193,8 @@ fn explain(problem: Problem) -> Reply {
             required(StatusCode::BAD_REQUEST, &challenge, Some((error.reason().as_str(), error.to_string())))
         }
         Problem::Invalid { reason, message, challenge } => {
-            let message = message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
+            let message =
+                message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
             required(StatusCode::PAYMENT_REQUIRED, &challenge, Some((&reason, message)))
         }
         Problem::Refused(refusal) => {
@@ -221,11 +242,17 @@ fn explain(problem: Problem) -> Reply {
         Problem::Misbehaved(what) => return misbehaved(&what),
         Problem::CannotVerify(what) => {
             tracing::error!(%what, "a payment could not be verified");
-            unavailable("cannot_verify", "the payment could not be verified now; nothing was charged: send the same payment again later")
+            unavailable(
+                "cannot_verify",
+                "the payment could not be verified now; nothing was charged: send the same payment again later",
+            )
         }
         Problem::Ledger(what) => {
             tracing::error!(%what, "the ledger is not available");
-            unavailable("ledger_unavailable", "payments cannot be recorded now; nothing was charged: send the same payment again later")
+            unavailable(
+                "ledger_unavailable",
+                "payments cannot be recorded now; nothing was charged: send the same payment again later",
+            )
         }
         Problem::NotSettled { reason, message, transaction, network, payer, v1 } => {
             tracing::info!(%reason, ?message, "a settlement was refused");
@@ -271,13 +298,19 @@ fn explain(problem: Problem) -> Reply {
 fn plugin_fault(fault: &Fault) -> Reply {
     tracing::warn!(%fault, "a plugin failed");
     let reply = match fault {
-        Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed; nothing was charged"),
-        Fault::Memory => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory; nothing was charged")
+        Fault::Trap(_) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed; nothing was charged")
         }
-        Fault::ResponseTooLarge => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_answer_too_large", "the endpoint's answer was too large; nothing was charged")
-        }
+        Fault::Memory => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "plugin_out_of_memory",
+            "the endpoint ran out of memory; nothing was charged",
+        ),
+        Fault::ResponseTooLarge => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "plugin_answer_too_large",
+            "the endpoint's answer was too large; nothing was charged",
+        ),
         Fault::Cpu | Fault::Deadline => {
             error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", "the endpoint took too long; nothing was charged")
         }
@@ -297,7 +330,9 @@ fn misbehaved(what: &str) -> Reply {
 /// A request that no endpoint will see.
 pub fn unroutable(why: &Unroutable) -> Reply {
     let reply = match why {
-        Unroutable::Path(path @ PathError::TooLong) => error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string()),
+        Unroutable::Path(path @ PathError::TooLong) => {
+            error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string())
+        }
         Unroutable::Path(
             path @ (PathError::NotAbsolute
             | PathError::EmptySegment
@@ -307,15 +342,23 @@ pub fn unroutable(why: &Unroutable) -> Reply {
         ) => error(StatusCode::BAD_REQUEST, "bad_path", &path.to_string()),
         Unroutable::NotFound => error(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path"),
         Unroutable::Method(methods) => {
-            let mut reply = error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
+            let mut reply = error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path is served with other methods: see Allow",
+            );
             reply.headers_mut().insert(ALLOW, allow(methods));
             reply
         }
         Unroutable::Host(why) => error(StatusCode::BAD_REQUEST, "bad_host", why),
-        Unroutable::Misdirected => {
-            error(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this host name is not served here: use the public address")
+        Unroutable::Misdirected => error(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "this host name is not served here: use the public address",
+        ),
+        Unroutable::Closing => {
+            unavailable("closing", "the server is shutting down; nothing was charged: send the request again")
         }
-        Unroutable::Closing => unavailable("closing", "the server is shutting down; nothing was charged: send the request again"),
     };
     with_cors(reply)
 }
@@ -404,7 +447,9 @@ fn with_cors(mut reply: Reply) -> Reply {
     headers.insert(HeaderName::from_static("access-control-allow-origin"), HeaderValue::from_static("*"));
     headers.insert(
         HeaderName::from_static("access-control-expose-headers"),
-        HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, Retry-After"),
+        HeaderValue::from_static(
+            "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, Retry-After",
+        ),
     );
     reply
 }

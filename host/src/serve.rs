@@ -72,7 +72,10 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future
         front.drain().await;
     });
     if drained.await.is_err() {
-        tracing::warn!(payments = front.at_work(), "stopped before everything was finished; recovery goes on at the next start");
+        tracing::warn!(
+            payments = front.at_work(),
+            "stopped before everything was finished; recovery goes on at the next start"
+        );
     }
 }
 

@@ -35,12 +35,7 @@ pub struct Policy {
 pub enum Declined {
     /// Every price that could be paid is above the limit; this is the lowest.
     #[error("the price is {price} {symbol} on {network}, above the limit of {max}")]
-    TooDear {
-        price: String,
-        symbol: String,
-        network: Network,
-        max: String,
-    },
+    TooDear { price: String, symbol: String, network: Network, max: String },
     /// Nothing that could be paid.
     #[error("none of the ways to pay can be used: {0}")]
     NothingUsable(String),
@@ -62,21 +57,14 @@ pub struct SignedPayment {
 impl std::fmt::Debug for SignedPayment {
     /// Without the signature, which is as good as the money.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignedPayment")
-            .field("payer", &self.payer)
-            .field("nonce", &self.nonce)
-            .finish_non_exhaustive()
+        f.debug_struct("SignedPayment").field("payer", &self.payer).field("nonce", &self.nonce).finish_non_exhaustive()
     }
 }
 
 impl Policy {
     /// The first entry that is supported and within the limit.
     pub fn choose<'c>(&self, challenge: &'c Challenge) -> Result<&'c Entry, Declined> {
-        let on_network = |entry: &&Entry| {
-            self.network
-                .as_ref()
-                .is_none_or(|network| entry.asset.network == *network)
-        };
+        let on_network = |entry: &&Entry| self.network.as_ref().is_none_or(|network| entry.asset.network == *network);
         let mut dear: Option<&Entry> = None;
         for entry in challenge.entries.iter().filter(on_network) {
             match self.limit(&entry.asset) {
@@ -122,12 +110,7 @@ impl Policy {
 ///
 /// Version 1 sellers expect an authorisation that began ten minutes ago, version 2 sellers one
 /// that began with time.
-pub fn sign(
-    key: &Key,
-    challenge: &Challenge,
-    entry: &Entry,
-    now: UnixTime,
-) -> Result<SignedPayment, KeyError> {
+pub fn sign(key: &Key, challenge: &Challenge, entry: &Entry, now: UnixTime) -> Result<SignedPayment, KeyError> {
     let valid_after = match challenge.version {
         Version::V1 => now.0.saturating_sub(600),
         Version::V2 => 0,
@@ -141,12 +124,7 @@ pub fn sign(
         valid_before: U256::from(expires.0),
         nonce: B256::from(secp256k1::rand::random::<[u8; 32]>()),
     };
-    let domain = Domain::new(
-        &entry.domain.name,
-        &entry.domain.version,
-        entry.chain_id,
-        entry.token,
-    );
+    let domain = Domain::new(&entry.domain.name, &entry.domain.version, entry.chain_id, entry.token);
     let signature = key.sign(domain.digest(&authorization))?;
     let payload = json!({
         "signature": format!("0x{}", hex::encode(signature.as_bytes())),

@@ -51,9 +51,7 @@ impl<'de, const N: u64> serde::Deserialize<'de> for X402Version<N> {
         if found == N {
             Ok(Self)
         } else {
-            Err(serde::de::Error::custom(format_args!(
-                "x402Version is {found}, expected {N}"
-            )))
+            Err(serde::de::Error::custom(format_args!("x402Version is {found}, expected {N}")))
         }
     }
 }
@@ -69,11 +67,7 @@ pub struct SettlementResponse {
     /// Whether the money moved. An HTTP 200 with `false` here is a failure.
     pub success: bool,
     /// The reason, when it did not. Some facilitators write it in snake case.
-    #[serde(
-        default,
-        alias = "error_reason",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, alias = "error_reason", skip_serializing_if = "Option::is_none")]
     pub error_reason: Option<String>,
     /// More about the reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

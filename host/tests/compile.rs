@@ -11,21 +11,9 @@ const COINSLOT: &str = env!("CARGO_BIN_EXE_coinslot");
 
 /// Builds the guests into the folder that the library's own tests use.
 fn guest(name: &str) -> Vec<u8> {
-    let target = Path::new(COINSLOT)
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("guests");
+    let target = Path::new(COINSLOT).ancestors().nth(2).unwrap().join("guests");
     let status = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--release",
-            "--target",
-            "wasm32-wasip2",
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2", "--target-dir"])
         .arg(&target)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins"))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -41,29 +29,16 @@ async fn load(compiler: &str, wasm: &[u8]) -> Result<Plugin, LoadError> {
     let mut config = RuntimeConfig::new(dir.path());
     config.instances = 1;
     config.compiler = Some(compiler.into());
-    let loaded = Runtime::new(config)
-        .unwrap()
-        .load(wasm, Limits::default())
-        .await;
+    let loaded = Runtime::new(config).unwrap().load(wasm, Limits::default()).await;
     let artifacts = std::fs::read_dir(dir.path()).unwrap().count();
-    assert_eq!(
-        artifacts,
-        usize::from(loaded.is_ok()),
-        "a failure leaves nothing behind"
-    );
+    assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves nothing behind");
     loaded
 }
 
 #[tokio::test]
 async fn a_child_process_compiles_for_both_engines() {
-    assert_eq!(
-        load(COINSLOT, &guest("echo")).await.unwrap().info().name,
-        "echo"
-    );
-    assert_eq!(
-        load(COINSLOT, &guest("echo3")).await.unwrap().info().name,
-        "echo3"
-    );
+    assert_eq!(load(COINSLOT, &guest("echo")).await.unwrap().info().name, "echo");
+    assert_eq!(load(COINSLOT, &guest("echo3")).await.unwrap().info().name, "echo3");
 }
 
 #[tokio::test]
@@ -71,9 +46,7 @@ async fn what_the_child_says_is_the_reason() {
     let mut wasm = guest("echo");
     let middle = wasm.len() / 2;
     wasm[middle..middle + 64].fill(0xff);
-    let LoadError::Invalid(reason) = load(COINSLOT, &wasm).await.unwrap_err() else {
-        panic!()
-    };
+    let LoadError::Invalid(reason) = load(COINSLOT, &wasm).await.unwrap_err() else { panic!() };
     assert!(reason.contains("damaged"), "{reason}");
 }
 
@@ -81,9 +54,7 @@ async fn what_the_child_says_is_the_reason() {
 async fn a_child_that_fails_or_is_missing_is_an_error() {
     let wasm = guest("echo");
     for compiler in ["/bin/false", "/nonexistent/coinslot"] {
-        let LoadError::Invalid(reason) = load(compiler, &wasm).await.unwrap_err() else {
-            panic!()
-        };
+        let LoadError::Invalid(reason) = load(compiler, &wasm).await.unwrap_err() else { panic!() };
         assert!(reason.contains("compil"), "{reason}");
     }
     // A compiler that writes something else is caught by the artifact's header.
@@ -92,16 +63,8 @@ async fn a_child_that_fails_or_is_missing_is_an_error() {
 
 #[test]
 fn the_subcommand_refuses_other_arguments() {
-    for arguments in [
-        &["compile"][..],
-        &["compile", "--wasi", "0.4"],
-        &["compile", "--wasi", "0.2", "x"],
-    ] {
-        let status = Command::new(COINSLOT)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+    for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {
+        let status = Command::new(COINSLOT).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).status();
         assert!(!status.unwrap().success());
     }
 }

@@ -24,12 +24,7 @@ impl Amount {
         let (whole, fraction) = (micros / 1_000_000, micros % 1_000_000);
         match fraction {
             0 => Self(whole.to_string().into()),
-            _ => Self(
-                format!("{whole}.{fraction:06}")
-                    .trim_end_matches('0')
-                    .to_owned()
-                    .into(),
-            ),
+            _ => Self(format!("{whole}.{fraction:06}").trim_end_matches('0').to_owned().into()),
         }
     }
 
@@ -83,9 +78,7 @@ impl fmt::Display for Amount {
 
 impl fmt::Display for BadAmount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not an amount: write digits, and a dot and more digits if needed, as in \"0.01\"",
-        )
+        f.write_str("not an amount: write digits, and a dot and more digits if needed, as in \"0.01\"")
     }
 }
 

@@ -181,21 +181,10 @@ impl Refusal {
     ///
     /// # Panics
     /// If the status is not from 400 to 599, or is 402: the plugin is at fault, and the caller pays nothing.
-    pub fn new(
-        status: u16,
-        code: impl Into<Cow<'static, str>>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let code = code.into();
-        assert!(
-            (400..600).contains(&status) && status != 402,
-            "{status} is not the status of a refusal ({code})"
-        );
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        assert!((400..600).contains(&status) && status != 402, "{status} is not the status of a refusal ({code})");
+        Self { status, code, message: message.into() }
     }
 
     /// Status 400: the request says something wrong.
@@ -226,11 +215,8 @@ impl Refusal {
     pub(crate) fn response(&self) -> Response {
         let body = json!({ "error": self.code, "message": self.message });
         let mut response = Response::new(body.to_string().into());
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).expect("`new` takes nothing else");
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` takes nothing else");
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 }

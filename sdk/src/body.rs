@@ -36,9 +36,7 @@ impl Body {
         Self(Inner::Whole(Bytes::new()))
     }
 
-    pub(crate) fn chunks(
-        chunks: impl futures_core::Stream<Item = Result<Bytes, BodyError>> + 'static,
-    ) -> Self {
+    pub(crate) fn chunks(chunks: impl futures_core::Stream<Item = Result<Bytes, BodyError>> + 'static) -> Self {
         Self(Inner::Chunks(Box::pin(chunks)))
     }
 
@@ -61,10 +59,7 @@ impl Body {
     }
 
     /// The bytes, if they are all here.
-    #[cfg_attr(
-        not(target_family = "wasm"),
-        allow(dead_code, reason = "what sends a body is in the component")
-    )]
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "what sends a body is in the component"))]
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match &self.0 {
             Inner::Whole(bytes) => Some(bytes),
@@ -151,10 +146,7 @@ impl Stream {
     {
         let slot = Slot::default();
         let writing = Box::pin(write(Sink(Rc::clone(&slot))));
-        Self(Body::chunks(Written {
-            writing: Some(writing),
-            slot,
-        }))
+        Self(Body::chunks(Written { writing: Some(writing), slot }))
     }
 }
 
@@ -225,20 +217,12 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = self.0.as_mut().poll_next(cx);
-        item.map(|item| {
-            item.map(|item| {
-                item.map(Into::into)
-                    .map_err(|error| BodyError(error.into()))
-            })
-        })
+        item.map(|item| item.map(|item| item.map(Into::into).map_err(|error| BodyError(error.into()))))
     }
 }
 
 impl BodyError {
-    #[cfg_attr(
-        not(target_family = "wasm"),
-        allow(dead_code, reason = "bodies fail to arrive in a component")
-    )]
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "bodies fail to arrive in a component"))]
     pub(crate) fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }

@@ -8,9 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::HeaderMap;
-use wasip2::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use wstd::http::body::HttpBody;
 use wstd::io::AsyncOutputStream;
 
@@ -36,10 +34,7 @@ use bindings::exports::coinslot::plugin as exports;
 
 struct Plugin;
 
-#[allow(
-    unsafe_code,
-    reason = "generated: exported functions take what the canonical ABI passes"
-)]
+#[allow(unsafe_code, reason = "generated: exported functions take what the canonical ABI passes")]
 mod export {
     use super::{Plugin, bindings};
     bindings::export!(Plugin with_types_in bindings);
@@ -49,28 +44,22 @@ mod export {
 impl exports::manifest::Guest for Plugin {
     fn describe() -> Result<exports::manifest::PluginInfo, String> {
         let manifest = registry::describe().map_err(|error| error.to_string())?;
-        let endpoints =
-            manifest
-                .endpoints
-                .into_iter()
-                .map(|endpoint| exports::manifest::Endpoint {
-                    method: endpoint.method.to_owned(),
-                    path: endpoint.path.to_owned(),
-                    price: match endpoint.price {
-                        Price::Free => exports::manifest::Price::Free,
-                        Price::Exact(amount) => exports::manifest::Price::Exact(amount.to_owned()),
-                        Price::UpTo(amount) => exports::manifest::Price::UpTo(amount.to_owned()),
-                        Price::Quoted(amount) => {
-                            exports::manifest::Price::Quoted(amount.to_owned())
-                        }
-                    },
-                    summary: endpoint.summary.to_owned(),
-                    description: endpoint.description.to_owned(),
-                    mime_type: endpoint.mime_type.to_owned(),
-                    input_schema: endpoint.input_schema,
-                    output_schema: endpoint.output_schema,
-                    extensions: Vec::new(),
-                });
+        let endpoints = manifest.endpoints.into_iter().map(|endpoint| exports::manifest::Endpoint {
+            method: endpoint.method.to_owned(),
+            path: endpoint.path.to_owned(),
+            price: match endpoint.price {
+                Price::Free => exports::manifest::Price::Free,
+                Price::Exact(amount) => exports::manifest::Price::Exact(amount.to_owned()),
+                Price::UpTo(amount) => exports::manifest::Price::UpTo(amount.to_owned()),
+                Price::Quoted(amount) => exports::manifest::Price::Quoted(amount.to_owned()),
+            },
+            summary: endpoint.summary.to_owned(),
+            description: endpoint.description.to_owned(),
+            mime_type: endpoint.mime_type.to_owned(),
+            input_schema: endpoint.input_schema,
+            output_schema: endpoint.output_schema,
+            extensions: Vec::new(),
+        });
         Ok(exports::manifest::PluginInfo {
             name: manifest.name,
             version: manifest.version,
@@ -87,32 +76,18 @@ impl exports::quote::Guest for Plugin {
             code: refusal.code().to_owned(),
             message: refusal.message().chars().take(2_000).collect(),
         };
-        let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| {
-            refusal(Refusal::bad_request(
-                "invalid_method",
-                "the request's method is not one",
-            ))
-        })?;
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| refusal(Refusal::bad_request("invalid_method", "the request's method is not one")))?;
         let headers = request.headers.into_iter().filter_map(|(name, value)| {
-            Some((
-                crate::HeaderName::try_from(name).ok()?,
-                crate::HeaderValue::try_from(value).ok()?,
-            ))
+            Some((crate::HeaderName::try_from(name).ok()?, crate::HeaderValue::try_from(value).ok()?))
         });
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, value);
         }
-        registry::quote(
-            method,
-            &request.route,
-            request.params,
-            request.query,
-            map,
-            Body::from(request.body),
-        )
-        .map(|amount| amount.to_string())
-        .map_err(refusal)
+        registry::quote(method, &request.route, request.params, request.query, map, Body::from(request.body))
+            .map(|amount| amount.to_string())
+            .map_err(refusal)
     }
 }
 
@@ -124,20 +99,11 @@ impl wasip2::exports::http::incoming_handler::Guest for Plugin {
                     let (head, body) = request.into_parts();
                     let query = head.uri.query().map(str::to_owned);
                     let body = Body::chunks(Incoming(body.into_boxed_body()));
-                    registry::serve(
-                        head.method,
-                        head.uri.path(),
-                        query,
-                        head.headers,
-                        body,
-                        PaymentSource::Host,
-                    )
-                    .await
+                    registry::serve(head.method, head.uri.path(), query, head.headers, body, PaymentSource::Host).await
                 }
                 Err(error) => {
                     log::warn(format_args!("a request that is not HTTP: {error:#}"));
-                    Refusal::bad_request("invalid_request", "the request is not valid HTTP")
-                        .response()
+                    Refusal::bad_request("invalid_request", "the request is not valid HTTP").response()
                 }
             };
             send_response(response, answer).await;
@@ -152,9 +118,7 @@ async fn send_response(response: Response, answer: ResponseOutparam) {
     for (name, value) in &head.headers {
         announced |= name == http::header::CONTENT_LENGTH;
         if let Err(error) = fields.append(name.as_str(), value.as_bytes()) {
-            log::warn(format_args!(
-                "the header {name} is not for a plugin to set: {error}"
-            ));
+            log::warn(format_args!("the header {name} is not for a plugin to set: {error}"));
         }
     }
     if let (Some(whole), false) = (body.whole(), announced)
@@ -164,15 +128,11 @@ async fn send_response(response: Response, answer: ResponseOutparam) {
         log::warn(format_args!("the answer has no content-length: {error}"));
     }
     let outgoing = OutgoingResponse::new(fields);
-    outgoing
-        .set_status_code(head.status.as_u16())
-        .expect("a StatusCode is in range");
+    outgoing.set_status_code(head.status.as_u16()).expect("a StatusCode is in range");
     let out = outgoing.body().expect("its body is taken once");
     ResponseOutparam::set(answer, Ok(outgoing));
     if let Err(error) = send_body(body, out).await {
-        let source = std::error::Error::source(&error)
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         log::error(format_args!("an answer was cut short: {source}"));
     }
 }
@@ -242,15 +202,8 @@ pub(crate) async fn send(parts: Parts) -> Result<ClientResponse, HttpError> {
     *request.method_mut() = parts.method;
     *request.uri_mut() = parts.uri;
     *request.headers_mut() = headers;
-    let response = client
-        .send(request)
-        .await
-        .map_err(|error| HttpError::Failed(error.into()))?;
+    let response = client.send(request).await.map_err(|error| HttpError::Failed(error.into()))?;
     let (head, body) = response.into_parts();
     let body = Body::chunks(Incoming(body.into_boxed_body()));
-    Ok(ClientResponse {
-        status: head.status,
-        headers: head.headers,
-        body,
-    })
+    Ok(ClientResponse { status: head.status, headers: head.headers, body })
 }

@@ -93,10 +93,7 @@ impl Request {
 
     pub(crate) async fn whole_body(&mut self) -> Result<Bytes, Refusal> {
         self.take_body().collect().await.map_err(|_| {
-            Refusal::bad_request(
-                "incomplete_body",
-                "the body ended before it was complete; send it again",
-            )
+            Refusal::bad_request("incomplete_body", "the body ended before it was complete; send it again")
         })
     }
 }
@@ -179,10 +176,7 @@ impl Deref for Headers {
 impl<T: DeserializeOwned + JsonSchema> Extract for Path<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         form::path(&request.params).map(Self).map_err(|error| {
-            Refusal::bad_request(
-                "invalid_path",
-                format!("the path does not fit {}: {error}", request.route),
-            )
+            Refusal::bad_request("invalid_path", format!("the path does not fit {}: {error}", request.route))
         })
     }
 
@@ -194,15 +188,9 @@ impl<T: DeserializeOwned + JsonSchema> Extract for Path<T> {
 impl<T: DeserializeOwned + JsonSchema> Extract for Query<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         let pairs = form::parse_query(request.query.as_deref().unwrap_or_default());
-        pairs
-            .and_then(|pairs| form::query(&pairs))
-            .map(Self)
-            .map_err(|error| {
-                Refusal::bad_request(
-                    "invalid_query",
-                    format!("the query does not fit this endpoint: {error}"),
-                )
-            })
+        pairs.and_then(|pairs| form::query(&pairs)).map(Self).map_err(|error| {
+            Refusal::bad_request("invalid_query", format!("the query does not fit this endpoint: {error}"))
+        })
     }
 
     fn describe(schemas: &mut Schemas) {

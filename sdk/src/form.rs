@@ -8,8 +8,7 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess,
-    Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
 };
 
 #[cfg(test)]
@@ -44,13 +43,9 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<String, FormError> {
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'%' => match (digit(bytes.next()), digit(bytes.next())) {
-                (Some(high), Some(low)) => {
-                    u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte")
-                }
+                (Some(high), Some(low)) => u8::try_from(high * 16 + low).expect("two hexadecimal digits are a byte"),
                 _ => {
-                    return Err(FormError::custom(
-                        "a percent sign that two hexadecimal digits do not follow",
-                    ));
+                    return Err(FormError::custom("a percent sign that two hexadecimal digits do not follow"));
                 }
             },
             b'+' if plus => b' ',
@@ -62,19 +57,13 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<String, FormError> {
 
 /// A query into a type: a struct or map of values.
 pub(crate) fn query<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, FormError> {
-    T::deserialize(Form {
-        pairs,
-        positional: false,
-    })
+    T::deserialize(Form { pairs, positional: false })
 }
 
 /// Path parameters into a type: by name into a struct or map, in order into a tuple, or the only
 /// one into a single value.
 pub(crate) fn path<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, FormError> {
-    T::deserialize(Form {
-        pairs,
-        positional: true,
-    })
+    T::deserialize(Form { pairs, positional: true })
 }
 
 #[derive(Clone, Copy)]
@@ -88,9 +77,7 @@ impl<'a> Form<'a> {
     fn only(self) -> Result<Value<'a>, FormError> {
         match self.pairs.as_slice() {
             [(_, value)] if self.positional => Ok(Value(vec![value])),
-            _ => Err(FormError::custom(
-                "the endpoint reads it into a type without named fields",
-            )),
+            _ => Err(FormError::custom("the endpoint reads it into a type without named fields")),
         }
     }
 }
@@ -118,10 +105,7 @@ impl<'de> Deserializer<'de> for Form<'_> {
                 None => entries.push((key, vec![value])),
             }
         }
-        visitor.visit_map(Entries {
-            entries: entries.into_iter(),
-            value: None,
-        })
+        visitor.visit_map(Entries { entries: entries.into_iter(), value: None })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -135,24 +119,12 @@ impl<'de> Deserializer<'de> for Form<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
         if !self.positional {
-            return Err(FormError::custom(
-                "the endpoint reads it into a type without named fields",
-            ));
+            return Err(FormError::custom("the endpoint reads it into a type without named fields"));
         }
-        visitor.visit_seq(Items(
-            self.pairs
-                .iter()
-                .map(|(_, value)| value.as_str())
-                .collect::<Vec<_>>()
-                .into_iter(),
-        ))
+        visitor.visit_seq(Items(self.pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().into_iter()))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, FormError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, FormError> {
         self.deserialize_seq(visitor)
     }
 
@@ -181,11 +153,7 @@ impl<'de> Deserializer<'de> for Form<'_> {
         visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, FormError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, FormError> {
         visitor.visit_unit()
     }
 
@@ -218,10 +186,7 @@ struct Entries<'a> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = FormError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, FormError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FormError> {
         self.value = self.entries.next();
         let Some((key, _)) = &self.value else {
             return Ok(None);
@@ -231,14 +196,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FormError> {
-        let (key, values) = self
-            .value
-            .take()
-            .ok_or_else(|| FormError::custom("a value without a key"))?;
-        seed.deserialize(Value(values)).map_err(|error| FormError {
-            key: Some(key.to_owned()),
-            ..error
-        })
+        let (key, values) = self.value.take().ok_or_else(|| FormError::custom("a value without a key"))?;
+        seed.deserialize(Value(values)).map_err(|error| FormError { key: Some(key.to_owned()), ..error })
     }
 }
 
@@ -247,14 +206,8 @@ struct Items<'a>(std::vec::IntoIter<&'a str>);
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = FormError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, FormError> {
-        self.0
-            .next()
-            .map(|value| seed.deserialize(Value(vec![value])))
-            .transpose()
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, FormError> {
+        self.0.next().map(|value| seed.deserialize(Value(vec![value]))).transpose()
     }
 }
 
@@ -353,17 +306,11 @@ impl<'de> Deserializer<'de> for Value<'_> {
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
         match self.one()? {
             "" => visitor.visit_unit(),
-            text => Err(FormError::custom(format_args!(
-                "{text:?} stands where nothing may"
-            ))),
+            text => Err(FormError::custom(format_args!("{text:?} stands where nothing may"))),
         }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, FormError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, FormError> {
         self.deserialize_unit(visitor)
     }
 
@@ -390,9 +337,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, FormError> {
-        Err(FormError::custom(
-            "the endpoint reads it into a nested type, which a query cannot hold",
-        ))
+        Err(FormError::custom("the endpoint reads it into a nested type, which a query cannot hold"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -407,10 +352,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
 
 impl Error for FormError {
     fn custom<T: fmt::Display>(problem: T) -> Self {
-        Self {
-            key: None,
-            problem: problem.to_string(),
-        }
+        Self { key: None, problem: problem.to_string() }
     }
 }
 

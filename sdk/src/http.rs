@@ -35,10 +35,7 @@ pub struct ClientRequest {
 }
 
 #[derive(Debug)]
-#[cfg_attr(
-    not(target_family = "wasm"),
-    allow(dead_code, reason = "only a component sends requests")
-)]
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component sends requests"))]
 pub(crate) struct Parts {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
@@ -87,19 +84,14 @@ pub fn post(url: &str) -> ClientRequest {
 
 /// A request with any method. The URL starts with `https://` or `http://`.
 pub fn request(method: Method, url: &str) -> ClientRequest {
-    let uri = url
-        .parse::<Uri>()
-        .ok()
-        .filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
-    let parts = uri
-        .ok_or(HttpError::Malformed { what: "URL" })
-        .map(|uri| Parts {
-            method,
-            uri,
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            timeout: None,
-        });
+    let uri = url.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
+    let parts = uri.ok_or(HttpError::Malformed { what: "URL" }).map(|uri| Parts {
+        method,
+        uri,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        timeout: None,
+    });
     ClientRequest { parts }
 }
 
@@ -107,12 +99,8 @@ impl ClientRequest {
     /// Adds a header field.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.and_then(|parts| {
-            let name = HeaderName::try_from(name).map_err(|_| HttpError::Malformed {
-                what: "header name",
-            })?;
-            let value = HeaderValue::try_from(value).map_err(|_| HttpError::Malformed {
-                what: "header value",
-            })?;
+            let name = HeaderName::try_from(name).map_err(|_| HttpError::Malformed { what: "header name" })?;
+            let value = HeaderValue::try_from(value).map_err(|_| HttpError::Malformed { what: "header value" })?;
             parts.headers.append(name, value);
             Ok(())
         })
@@ -130,10 +118,7 @@ impl ClientRequest {
     pub fn json(self, value: &impl Serialize) -> Self {
         self.and_then(|parts| {
             parts.body = serde_json::to_vec(value).map_err(HttpError::Encode)?.into();
-            parts.headers.insert(
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            );
+            parts.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Ok(())
         })
     }

@@ -55,8 +55,7 @@ impl<T: Serialize + JsonSchema> Answer for Json<T> {
     /// # Panics
     /// If the value has no JSON, for example a map whose keys are not text: the caller pays nothing.
     fn into_response(self) -> Response {
-        let bytes = serde_json::to_vec(&self.0)
-            .unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
+        let bytes = serde_json::to_vec(&self.0).unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
         Response::new(Body::from(bytes))
     }
 

@@ -69,10 +69,7 @@ mod form;
 /// JSON Schemas of an endpoint's input and output.
 #[cfg_attr(
     target_family = "wasm",
-    allow(
-        unreachable_pub,
-        reason = "public through `testing`, which a component has not"
-    )
+    allow(unreachable_pub, reason = "public through `testing`, which a component has not")
 )]
 mod schema;
 pub use schema::Schemas;
@@ -80,10 +77,7 @@ pub use schema::Schemas;
 /// The registered endpoints: describe, match, serve, quote.
 #[cfg_attr(
     target_family = "wasm",
-    allow(
-        unreachable_pub,
-        reason = "public through `testing`, which a component has not"
-    )
+    allow(unreachable_pub, reason = "public through `testing`, which a component has not")
 )]
 mod registry;
 

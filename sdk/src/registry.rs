@@ -78,18 +78,11 @@ pub enum DescribeError {
     /// No function has the attribute.
     NoEndpoint,
     /// A library that the plugin links has endpoints too.
-    TwoPackages {
-        one: &'static str,
-        other: &'static str,
-    },
+    TwoPackages { one: &'static str, other: &'static str },
     /// The package's name cannot be a plugin's.
     BadName { name: String },
     /// The types of an endpoint have no usable schema.
-    Schema {
-        method: &'static str,
-        path: &'static str,
-        error: SchemaError,
-    },
+    Schema { method: &'static str, path: &'static str, error: SchemaError },
 }
 
 /// All endpoints, in order.
@@ -102,28 +95,15 @@ fn endpoints() -> Vec<&'static Endpoint> {
 pub(crate) fn describe() -> Result<Manifest, DescribeError> {
     let all = endpoints();
     let first = *all.first().ok_or(DescribeError::NoEndpoint)?;
-    if let Some(other) = all
-        .iter()
-        .find(|endpoint| endpoint.package != first.package)
-    {
-        return Err(DescribeError::TwoPackages {
-            one: first.package,
-            other: other.package,
-        });
+    if let Some(other) = all.iter().find(|endpoint| endpoint.package != first.package) {
+        return Err(DescribeError::TwoPackages { one: first.package, other: other.package });
     }
     let name = first.package.to_ascii_lowercase().replace('_', "-");
     if name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         return Err(DescribeError::BadName { name });
     }
-    let endpoints = all
-        .into_iter()
-        .map(Endpoint::declare)
-        .collect::<Result<_, _>>()?;
-    Ok(Manifest {
-        name,
-        version: first.version.to_owned(),
-        endpoints,
-    })
+    let endpoints = all.into_iter().map(Endpoint::declare).collect::<Result<_, _>>()?;
+    Ok(Manifest { name, version: first.version.to_owned(), endpoints })
 }
 
 /// Runs the endpoint that the request meets.
@@ -146,15 +126,7 @@ pub(crate) async fn serve(
         Err(refusal) => return refusal.response(),
     };
     let route = endpoint.path;
-    let request = Request {
-        method,
-        route,
-        params,
-        query,
-        headers,
-        body: Some(body),
-        payment,
-    };
+    let request = Request { method, route, params, query, headers, body: Some(body), payment };
     match (endpoint.serve)(request).await {
         Ok(response) => endpoint.with_media_type(response),
         Err(refusal) => refusal.response(),
@@ -170,8 +142,7 @@ pub(crate) fn quote_path(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Amount, Refusal> {
-    let (endpoint, raw) =
-        find(&endpoints(), &method, path).ok_or_else(|| not_found(&method, path))?;
+    let (endpoint, raw) = find(&endpoints(), &method, path).ok_or_else(|| not_found(&method, path))?;
     quote(method, endpoint.path, decode(raw)?, query, headers, body)
 }
 
@@ -185,44 +156,24 @@ pub(crate) fn quote(
     body: Body,
 ) -> Result<Amount, Refusal> {
     let all = endpoints();
-    let endpoint = all
-        .iter()
-        .find(|endpoint| endpoint.method == method.as_str() && endpoint.path == route);
+    let endpoint = all.iter().find(|endpoint| endpoint.method == method.as_str() && endpoint.path == route);
     let endpoint = endpoint.ok_or_else(|| not_found(&method, route))?;
     let route = endpoint.path;
-    let request = Request {
-        method,
-        route,
-        params,
-        query,
-        headers,
-        body: Some(body),
-        payment: PaymentSource::Nobody,
-    };
+    let request = Request { method, route, params, query, headers, body: Some(body), payment: PaymentSource::Nobody };
     let mut quoting = (endpoint.quote)(request);
-    let quoted = match quoting
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    let quoted = match quoting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(quoted) => quoted,
         // Every extractor of this crate is ready at once when the body is whole.
-        Poll::Pending => panic!(
-            "an argument of {} {} waits for something; a quote cannot",
-            endpoint.method, endpoint.path
-        ),
+        Poll::Pending => {
+            panic!("an argument of {} {} waits for something; a quote cannot", endpoint.method, endpoint.path)
+        }
     };
     match quoted {
         Ok(amount) if Amount::parse(amount.as_str()).is_err() => {
-            panic!(
-                "`quote` of {} {} answered {amount:?}, which is not an amount",
-                endpoint.method, endpoint.path
-            )
+            panic!("`quote` of {} {} answered {amount:?}, which is not an amount", endpoint.method, endpoint.path)
         }
         Err(refusal) if refusal.status() >= 500 => {
-            panic!(
-                "a quote refuses with 400 to 499; {} {} answered {refusal}",
-                endpoint.method, endpoint.path
-            )
+            panic!("a quote refuses with 400 to 499; {} {} answered {refusal}", endpoint.method, endpoint.path)
         }
         quoted => quoted,
     }
@@ -232,20 +183,12 @@ impl Endpoint {
     fn declare(&self) -> Result<Declared, DescribeError> {
         let mut schemas = Schemas::new();
         (self.describe)(&mut schemas);
-        let params: Vec<_> = self
-            .path
-            .split('/')
-            .filter_map(parameter)
-            .map(|(name, _)| name)
-            .collect();
-        let (input_schema, output_schema) =
-            schemas
-                .finish(&params)
-                .map_err(|error| DescribeError::Schema {
-                    method: self.method,
-                    path: self.path,
-                    error,
-                })?;
+        let params: Vec<_> = self.path.split('/').filter_map(parameter).map(|(name, _)| name).collect();
+        let (input_schema, output_schema) = schemas.finish(&params).map_err(|error| DescribeError::Schema {
+            method: self.method,
+            path: self.path,
+            error,
+        })?;
         Ok(Declared {
             method: self.method,
             path: self.path,
@@ -261,16 +204,10 @@ impl Endpoint {
     /// Fills in the media type of a success that names none and has something to name.
     fn with_media_type(&self, mut response: Response) -> Response {
         let empty = response.body().whole().is_some_and(bytes::Bytes::is_empty);
-        if !empty
-            && response.status().as_u16() < 400
-            && !response.headers().contains_key(CONTENT_TYPE)
-        {
+        if !empty && response.status().as_u16() < 400 && !response.headers().contains_key(CONTENT_TYPE) {
             match HeaderValue::from_str(self.mime_type) {
                 Ok(value) => drop(response.headers_mut().insert(CONTENT_TYPE, value)),
-                Err(_) => log::error(format_args!(
-                    "{:?} cannot be a content-type",
-                    self.mime_type
-                )),
+                Err(_) => log::error(format_args!("{:?} cannot be a content-type", self.mime_type)),
             }
         }
         response
@@ -284,11 +221,8 @@ fn find<'p>(
     method: &Method,
     path: &'p str,
 ) -> Option<(&'static Endpoint, Vec<(&'static str, &'p str)>)> {
-    let candidates = all
-        .iter()
-        .filter(|endpoint| endpoint.method == method.as_str());
-    let matches =
-        candidates.filter_map(|endpoint| Some((*endpoint, capture(endpoint.path, path)?)));
+    let candidates = all.iter().filter(|endpoint| endpoint.method == method.as_str());
+    let matches = candidates.filter_map(|endpoint| Some((*endpoint, capture(endpoint.path, path)?)));
     matches.min_by_key(|(endpoint, _)| {
         let rank = |segment| parameter(segment).map_or(0, |(_, rest)| 1 + u8::from(rest));
         endpoint.path.split('/').map(rank).collect::<Vec<u8>>()
@@ -336,37 +270,25 @@ fn decode(raw: Vec<(&'static str, &str)>) -> Result<Pairs, Refusal> {
     raw.into_iter()
         .map(|(name, value)| match form::decode(value, false) {
             Ok(value) => Ok((name.to_owned(), value)),
-            Err(error) => Err(Refusal::bad_request(
-                "invalid_path",
-                format!("`{name}` in the path: {error}"),
-            )),
+            Err(error) => Err(Refusal::bad_request("invalid_path", format!("`{name}` in the path: {error}"))),
         })
         .collect()
 }
 
 fn not_found(method: &Method, path: &str) -> Refusal {
-    Refusal::not_found(
-        "not_found",
-        format!("this plugin serves no {method} {path}"),
-    )
+    Refusal::not_found("not_found", format!("this plugin serves no {method} {path}"))
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Endpoint({} {} {:?})",
-            self.method, self.path, self.price
-        )
+        write!(f, "Endpoint({} {} {:?})", self.method, self.path, self.price)
     }
 }
 
 impl fmt::Display for DescribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEndpoint => {
-                f.write_str("no function of this plugin has the attribute #[endpoint(..)]")
-            }
+            Self::NoEndpoint => f.write_str("no function of this plugin has the attribute #[endpoint(..)]"),
             Self::TwoPackages { one, other } => {
                 write!(
                     f,
@@ -379,11 +301,7 @@ impl fmt::Display for DescribeError {
                     "a plugin's name starts with a letter and has at most 64 characters; rename the package {name:?}"
                 )
             }
-            Self::Schema {
-                method,
-                path,
-                error,
-            } => write!(f, "{method} {path}: {error}"),
+            Self::Schema { method, path, error } => write!(f, "{method} {path}: {error}"),
         }
     }
 }

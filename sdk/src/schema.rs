@@ -62,21 +62,14 @@ impl Schemas {
     }
 
     /// The input schema of an endpoint whose path has these parameters, and the output schema.
-    pub(crate) fn finish(
-        mut self,
-        params: &[&str],
-    ) -> Result<(Option<String>, Option<String>), SchemaError> {
+    pub(crate) fn finish(mut self, params: &[&str]) -> Result<(Option<String>, Option<String>), SchemaError> {
         let path = self.path.map(|schema| named(schema, params)).transpose()?;
         let mut properties = Map::new();
         let mut required = Vec::new();
         for (name, part) in [("path", path), ("query", self.query), ("body", self.body)] {
             let Some(part) = part else { continue };
             // A query whose every field is optional may be left out; a body may not.
-            if name != "query"
-                || part
-                    .get("required")
-                    .is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty()))
-            {
+            if name != "query" || part.get("required").is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty())) {
                 required.push(name);
             }
             properties.insert(name.to_owned(), part);
@@ -84,15 +77,11 @@ impl Schemas {
         let input = match properties.is_empty() {
             true => None,
             false => {
-                let schema =
-                    json!({ "type": "object", "properties": properties, "required": required });
+                let schema = json!({ "type": "object", "properties": properties, "required": required });
                 Some(text(schema, &mut self.input)?)
             }
         };
-        let output = self
-            .answer
-            .map(|schema| text(schema, &mut self.output))
-            .transpose()?;
+        let output = self.answer.map(|schema| text(schema, &mut self.output)).transpose()?;
         Ok((input, output))
     }
 }
@@ -114,13 +103,8 @@ fn text(mut schema: Value, generator: &mut SchemaGenerator) -> Result<String, Sc
 /// a single value or a tuple.
 fn named(schema: Value, params: &[&str]) -> Result<Value, SchemaError> {
     if let Some(Value::Object(properties)) = schema.get("properties") {
-        return match properties
-            .keys()
-            .find(|field| !params.contains(&field.as_str()))
-        {
-            Some(field) if is_required(&schema, field) => Err(SchemaError::UnknownParameter {
-                field: field.clone(),
-            }),
+        return match properties.keys().find(|field| !params.contains(&field.as_str())) {
+            Some(field) if is_required(&schema, field) => Err(SchemaError::UnknownParameter { field: field.clone() }),
             _ => Ok(schema),
         };
     }
@@ -132,19 +116,13 @@ fn named(schema: Value, params: &[&str]) -> Result<Value, SchemaError> {
             None if params.len() == 1 => Some(schema.clone()),
             None => None,
         };
-        properties.insert(
-            (*param).to_owned(),
-            part.unwrap_or_else(|| json!({ "type": "string" })),
-        );
+        properties.insert((*param).to_owned(), part.unwrap_or_else(|| json!({ "type": "string" })));
     }
     Ok(json!({ "type": "object", "properties": properties, "required": params }))
 }
 
 fn is_required(schema: &Value, field: &str) -> bool {
-    schema
-        .get("required")
-        .and_then(Value::as_array)
-        .is_some_and(|all| all.iter().any(|name| name == field))
+    schema.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|name| name == field))
 }
 
 impl std::fmt::Display for SchemaError {
@@ -153,10 +131,9 @@ impl std::fmt::Display for SchemaError {
             Self::TooLarge { bytes } => {
                 write!(f, "a schema of {bytes} bytes; the limit is {MAX_BYTES}")
             }
-            Self::UnknownParameter { field } => write!(
-                f,
-                "the path has no parameter {{{field}}}, but its type wants one"
-            ),
+            Self::UnknownParameter { field } => {
+                write!(f, "the path has no parameter {{{field}}}, but its type wants one")
+            }
         }
     }
 }
@@ -177,9 +154,7 @@ mod tests {
         team: String,
     }
 
-    fn path<T: JsonSchema>(
-        params: &[&str],
-    ) -> Result<(Option<String>, Option<String>), SchemaError> {
+    fn path<T: JsonSchema>(params: &[&str]) -> Result<(Option<String>, Option<String>), SchemaError> {
         let mut schemas = Schemas::new();
         schemas.path::<T>();
         schemas.finish(params)
@@ -189,9 +164,7 @@ mod tests {
     fn a_path_type_wants_no_parameter_that_the_path_lacks() {
         assert!(path::<Owner>(&["id", "team"]).is_ok());
         assert!(path::<Owner>(&["id"]).is_ok());
-        let unknown = SchemaError::UnknownParameter {
-            field: "id".to_owned(),
-        };
+        let unknown = SchemaError::UnknownParameter { field: "id".to_owned() };
         assert_eq!(path::<Owner>(&["user"]), Err(unknown));
     }
 
@@ -202,8 +175,6 @@ mod tests {
         struct Large {}
         let mut schemas = Schemas::new();
         schemas.output::<Large>();
-        assert!(
-            matches!(schemas.finish(&[]), Err(SchemaError::TooLarge { bytes }) if bytes > 70_000)
-        );
+        assert!(matches!(schemas.finish(&[]), Err(SchemaError::TooLarge { bytes }) if bytes > 70_000));
     }
 }

@@ -87,14 +87,7 @@ pub fn request(method: Method, path: &str) -> TestRequest {
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
         None => (path.to_owned(), None),
     };
-    TestRequest {
-        method,
-        path,
-        query,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-        receipt: None,
-    }
+    TestRequest { method, path, query, headers: HeaderMap::new(), body: Bytes::new(), receipt: None }
 }
 
 impl TestRequest {
@@ -104,10 +97,7 @@ impl TestRequest {
     /// If it is not one.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).expect("a test's header has a valid name");
-        self.headers.append(
-            name,
-            HeaderValue::try_from(value).expect("a test's header has a valid value"),
-        );
+        self.headers.append(name, HeaderValue::try_from(value).expect("a test's header has a valid value"));
         self
     }
 
@@ -136,13 +126,7 @@ impl TestRequest {
     /// # Panics
     /// If the plugin is at fault, as it would be in the host: an answer that is not an amount.
     pub fn quote(self) -> Result<Amount, Refusal> {
-        registry::quote_path(
-            self.method,
-            &self.path,
-            self.query,
-            self.headers,
-            self.body.into(),
-        )
+        registry::quote_path(self.method, &self.path, self.query, self.headers, self.body.into())
     }
 
     /// Runs the endpoint, and reads its answer to the end.
@@ -151,15 +135,7 @@ impl TestRequest {
         let payment = PaymentSource::Test(self.receipt);
         let answer = block_on(async {
             let body = Body::from(self.body);
-            let response = registry::serve(
-                self.method,
-                &self.path,
-                self.query,
-                self.headers,
-                body,
-                payment,
-            )
-            .await;
+            let response = registry::serve(self.method, &self.path, self.query, self.headers, body, payment).await;
             let (head, mut body) = response.into_parts();
             let (mut bytes, mut cut_short) = (Vec::new(), false);
             while let Some(chunk) = body.next().await {

@@ -14,7 +14,7 @@ pub fn guest(name: &str) -> PathBuf {
     if root.join("plugins").join(name).join("Cargo.toml").is_file() {
         static OURS: OnceLock<PathBuf> = OnceLock::new();
         let dir = OURS.get_or_init(|| {
-            let target = root.join("target/guests");
+            let target = target();
             build(root, &target, &["-p", "hello", "-p", "aurora", "--profile", "plugin"]);
             target.join("wasm32-wasip2/plugin")
         });
@@ -22,11 +22,17 @@ pub fn guest(name: &str) -> PathBuf {
     }
     static GUESTS: OnceLock<PathBuf> = OnceLock::new();
     let dir = GUESTS.get_or_init(|| {
-        let target = root.join("target/guests");
+        let target = target();
         build(&root.join("tests/plugins"), &target, &["--release"]);
         target.join("wasm32-wasip2/release")
     });
     existing(dir.join(file))
+}
+
+/// Beside the profile's folder that this test runs from, so that all tests share what they build.
+fn target() -> PathBuf {
+    let own = std::env::current_exe().expect("a path of this test");
+    own.ancestors().nth(3).expect("target/PROFILE/deps/test").join("guests")
 }
 
 fn existing(path: PathBuf) -> PathBuf {

@@ -132,7 +132,8 @@ impl Host {
     /// States of all payments in its ledger, oldest first.
     pub fn ledger(&self) -> Vec<String> {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let books = rusqlite::Connection::open_with_flags(self.path(".coinslot/dev-ledger.db"), flags).expect("the ledger");
+        let books =
+            rusqlite::Connection::open_with_flags(self.path(".coinslot/dev-ledger.db"), flags).expect("the ledger");
         let mut rows = books.prepare("SELECT state FROM payment ORDER BY created_at").expect("the payments");
         let states = rows.query_map([], |row| row.get(0)).expect("their states");
         states.collect::<Result<_, _>>().expect("their states")

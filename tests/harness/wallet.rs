@@ -73,7 +73,9 @@ impl Wallet {
     /// Signs for an entry of a version 1 body.
     pub fn pay_v1(&self, entry: &Value) -> Payment {
         let payload = self.payload(entry, "maxAmountRequired", 84532, |_| ());
-        Payment { document: json!({ "x402Version": 1, "scheme": "exact", "network": entry["network"], "payload": payload }) }
+        Payment {
+            document: json!({ "x402Version": 1, "scheme": "exact", "network": entry["network"], "payload": payload }),
+        }
     }
 
     fn payload(

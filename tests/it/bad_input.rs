@@ -51,7 +51,8 @@ async fn an_unreadable_payment_header_is_400_with_the_challenge() {
     let deep = encode(&(0..200).fold(json!(1), |inner, _| json!([inner])));
     let duplicate = {
         use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#)
+        base64::engine::general_purpose::STANDARD
+            .encode(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#)
     };
     let huge = "A".repeat(20_000);
     let hash = random_word().to_string();

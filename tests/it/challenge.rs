@@ -39,11 +39,8 @@ async fn one_402_speaks_both_versions() {
 
 #[tokio::test]
 async fn head_and_options_never_cost_and_never_run() {
-    let host = Host::builder()
-        .plugin("aurora.wasm", &guest("aurora"))
-        .plugin("trap.wasm", &guest("trap"))
-        .start()
-        .await;
+    let host =
+        Host::builder().plugin("aurora.wasm", &guest("aurora")).plugin("trap.wasm", &guest("trap")).start().await;
     let head = host.client().head(host.url("/api/gitignore?stack=rust")).send().await.expect("an answer");
     assert_eq!(head.status(), 402);
     assert!(head.headers().contains_key("payment-required"));
@@ -86,9 +83,12 @@ async fn a_browser_may_read_the_challenge() {
 #[tokio::test]
 async fn an_empty_probe_gets_the_402_and_bad_input_is_refused_before_payment() {
     let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
-    for (method, path) in
-        [("GET", "/api/gitignore"), ("POST", "/api/code-review"), ("POST", "/api/debug-error"), ("GET", "/api/agent-insights")]
-    {
+    for (method, path) in [
+        ("GET", "/api/gitignore"),
+        ("POST", "/api/code-review"),
+        ("POST", "/api/debug-error"),
+        ("GET", "/api/agent-insights"),
+    ] {
         let method = method.parse::<reqwest::Method>().expect("a method");
         let probe = host.client().request(method, host.url(path)).send().await.expect("an answer");
         assert_eq!(probe.status(), 402, "{path}");

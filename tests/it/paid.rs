@@ -12,8 +12,7 @@ async fn a_payment_moves_exactly_the_price_and_buys_the_answer() {
     let url = host.url("/api/gitignore?stack=rust");
     let challenge = host.client().get(&url).send().await.expect("an answer");
     let payment = payer.pay(&challenge);
-    let reply =
-        host.client().get(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    let reply = host.client().get(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
     assert_eq!(reply.status(), 200);
     let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
     assert_eq!(receipt["success"], true);
@@ -119,7 +118,12 @@ async fn aurora_sells_all_four_endpoints_at_the_seeds_prices() {
     let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let calls = [
         ("GET", "/api/agent-insights?limit=3", Value::Null, 10_000_u64),
-        ("POST", "/api/code-review", json!({ "language": "rust", "code": "fn main() { let x: Option<u8> = None; x.unwrap(); }" }), 50_000),
+        (
+            "POST",
+            "/api/code-review",
+            json!({ "language": "rust", "code": "fn main() { let x: Option<u8> = None; x.unwrap(); }" }),
+            50_000,
+        ),
         ("GET", "/api/gitignore?stack=rust,node", Value::Null, 10_000),
         ("POST", "/api/debug-error", json!({ "error": "error[E0382]: borrow of moved value: `x`" }), 20_000),
     ];

@@ -39,7 +39,9 @@ async fn a_component_is_served_when_it_comes_and_gone_when_it_goes() {
 async fn a_broken_component_leaves_the_old_one_serving_and_says_why() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let good = std::fs::read(guest("echo")).expect("a component");
-    for (bad, file) in [(&good[..good.len() / 2], "cut"), (b"not wasm at all".as_slice(), "text"), (b"".as_slice(), "empty")] {
+    for (bad, file) in
+        [(&good[..good.len() / 2], "cut"), (b"not wasm at all".as_slice(), "text"), (b"".as_slice(), "empty")]
+    {
         let broken = host.path(file);
         std::fs::write(&broken, bad).expect("a broken file");
         let known = host.log().matches("not in force").count();

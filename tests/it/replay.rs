@@ -11,10 +11,12 @@ async fn fifty_copies_at_once_run_once_and_settle_once() {
     let line = std::sync::Arc::new(tokio::sync::Barrier::new(50));
     let copies: Vec<_> = (0..50)
         .map(|_| {
-            let (line, client, url, payment) = (line.clone(), host.client().clone(), host.url("/echo"), payment.clone());
+            let (line, client, url, payment) =
+                (line.clone(), host.client().clone(), host.url("/echo"), payment.clone());
             tokio::spawn(async move {
                 line.wait().await;
-                let reply = client.post(url).header("PAYMENT-SIGNATURE", payment).body("x").send().await.expect("an answer");
+                let reply =
+                    client.post(url).header("PAYMENT-SIGNATURE", payment).body("x").send().await.expect("an answer");
                 reply.status().as_u16()
             })
         })

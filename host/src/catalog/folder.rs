@@ -171,8 +171,7 @@ impl Folder {
     /// name decides.
     fn swap(&mut self, candidates: Vec<(String, Arc<Installed>)>, report: &mut Report) {
         let current = self.live.load_full();
-        let mut standing: Vec<Arc<Installed>> =
-            self.files.values().filter_map(|file| file.installed.clone()).collect();
+        let mut standing: Vec<Arc<Installed>> = self.files.values().filter_map(|file| file.installed.clone()).collect();
         standing.sort_by(|a, b| a.file.cmp(&b.file));
         let mut next = None;
         if !report.removed.is_empty() {

@@ -49,10 +49,7 @@ pub struct ChainSettings {
 
 impl Default for ChainSettings {
     fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_millis(150),
-            request_timeout: Duration::from_secs(10),
-        }
+        Self { poll_interval: Duration::from_millis(150), request_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -78,11 +75,7 @@ pub enum ChainError {
     #[error("cannot ask {node} for its chain id: {error}")]
     Asked { node: String, error: CallError },
     #[error("{node} is chain {found}, not {expected}: the RPC URL belongs to another network")]
-    WrongChain {
-        node: String,
-        expected: u64,
-        found: u64,
-    },
+    WrongChain { node: String, expected: u64, found: u64 },
 }
 
 /// What became of a transaction in a block.
@@ -105,11 +98,7 @@ impl Receipt {
 
 impl Chain {
     /// Connects, and makes sure that the node is on the chain that is meant.
-    pub async fn connect(
-        url: &Url,
-        chain_id: u64,
-        settings: ChainSettings,
-    ) -> Result<Self, ChainError> {
+    pub async fn connect(url: &Url, chain_id: u64, settings: ChainSettings) -> Result<Self, ChainError> {
         let http = reqwest::Client::builder()
             .connect_timeout(settings.request_timeout.min(Duration::from_secs(5)))
             .timeout(settings.request_timeout)
@@ -128,11 +117,7 @@ impl Chain {
         let found: Result<U64, _> = chain.request("eth_chainId", ()).await;
         match found {
             Ok(found) if found == U64::from(chain_id) => Ok(chain),
-            Ok(found) => Err(ChainError::WrongChain {
-                node: shown,
-                expected: chain_id,
-                found: found.to(),
-            }),
+            Ok(found) => Err(ChainError::WrongChain { node: shown, expected: chain_id, found: found.to() }),
             Err(error) => Err(ChainError::Asked { node: shown, error }),
         }
     }
@@ -144,19 +129,11 @@ impl Chain {
 
     /// `eth_call` against the latest block, with the gas cap if given. An answer that does not
     /// decode counts as a revert: the contract does not have the function.
-    pub async fn call<C: SolCall>(
-        &self,
-        to: Address,
-        call: &C,
-        gas: Option<u64>,
-    ) -> Result<C::Return, CallError> {
-        let mut request = TransactionRequest::default()
-            .to(to)
-            .input(call.abi_encode().into());
+    pub async fn call<C: SolCall>(&self, to: Address, call: &C, gas: Option<u64>) -> Result<C::Return, CallError> {
+        let mut request = TransactionRequest::default().to(to).input(call.abi_encode().into());
         request.gas = gas;
         let answer: Bytes = self.request("eth_call", (request, "latest")).await?;
-        C::abi_decode_returns(&answer)
-            .map_err(|error| CallError::Reverted(format!("{}: {error}", C::SIGNATURE)))
+        C::abi_decode_returns(&answer).map_err(|error| CallError::Reverted(format!("{}: {error}", C::SIGNATURE)))
     }
 
     /// The code at an address; empty for plain accounts.
@@ -182,8 +159,7 @@ impl Chain {
 
     /// Whether the node has the transaction, in a block or waiting for one.
     pub async fn knows(&self, hash: B256) -> Result<bool, CallError> {
-        let found: Option<serde_json::Value> =
-            self.request("eth_getTransactionByHash", (hash,)).await?;
+        let found: Option<serde_json::Value> = self.request("eth_getTransactionByHash", (hash,)).await?;
         Ok(found.is_some())
     }
 
@@ -194,11 +170,7 @@ impl Chain {
 
     /// Waits until the transaction is in a block. `Ok(None)` when the time is over; an error only if
     /// the node could not be asked at the end of it.
-    pub async fn wait_for_receipt(
-        &self,
-        hash: B256,
-        at_most: Duration,
-    ) -> Result<Option<Receipt>, CallError> {
+    pub async fn wait_for_receipt(&self, hash: B256, at_most: Duration) -> Result<Option<Receipt>, CallError> {
         /// A node behind a balancer may tell the block before it has the receipt.
         const RECHECK: Duration = Duration::from_secs(2);
         let end = Instant::now() + at_most;
@@ -238,15 +210,8 @@ impl Chain {
     }
 
     /// One request. Which error means what is decided here and nowhere else.
-    async fn request<P: RpcSend, R: RpcRecv>(
-        &self,
-        method: &'static str,
-        params: P,
-    ) -> Result<R, CallError> {
-        self.client
-            .request(method, params)
-            .await
-            .map_err(|error| self.classify(method, error))
+    async fn request<P: RpcSend, R: RpcRecv>(&self, method: &'static str, params: P) -> Result<R, CallError> {
+        self.client.request(method, params).await.map_err(|error| self.classify(method, error))
     }
 
     fn classify(&self, method: &str, error: RpcError<TransportErrorKind>) -> CallError {
@@ -257,14 +222,9 @@ impl Chain {
                 // geth, anvil and reth: 3. Nethermind: -32015. Others only say it.
                 let reverted = payload.code == 3
                     || payload.code == -32015
-                    || [
-                        "revert",
-                        "out of gas",
-                        "gas required exceeds",
-                        "invalid opcode",
-                    ]
-                    .iter()
-                    .any(|sign| lower.contains(sign));
+                    || ["revert", "out of gas", "gas required exceeds", "invalid opcode"]
+                        .iter()
+                        .any(|sign| lower.contains(sign));
                 if reverted && matches!(method, "eth_call" | "eth_estimateGas") {
                     CallError::Reverted(text)
                 } else {
@@ -277,16 +237,12 @@ impl Chain {
     }
 
     fn redact(&self, text: &str) -> String {
-        text.replace(self.url.as_str(), &self.shown)
-            .replace(self.url.trim_end_matches('/'), &self.shown)
+        text.replace(self.url.as_str(), &self.shown).replace(self.url.trim_end_matches('/'), &self.shown)
     }
 }
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chain")
-            .field("node", &self.shown)
-            .field("chain_id", &self.chain_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Chain").field("node", &self.shown).field("chain_id", &self.chain_id).finish_non_exhaustive()
     }
 }

@@ -68,14 +68,14 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
         compiler: std::env::current_exe().ok(),
         ..RuntimeConfig::new(state.join("artifacts"))
     };
-    let runtime = Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
+    let runtime =
+        Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
     let policy = Policy {
         accepts: config.accepts.iter().map(|(accept, _)| accept.clone()).collect(),
         public_url: public_url.to_owned(),
     };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
-    let mut folder =
-        Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
+    let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
     let report = settled(&mut folder).await?;
     Ok(Assembled { live, folder, tenders, report })
 }
@@ -160,7 +160,9 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                         match remote.require(*version, "exact", network).await {
                             Ok(()) => {}
                             // Without version 1 legacy clients cannot pay; the others can.
-                            Err(error) if *version == Version::V1 => tracing::warn!(%error, "version 1 payments will be refused"),
+                            Err(error) if *version == Version::V1 => {
+                                tracing::warn!(%error, "version 1 payments will be refused")
+                            }
                             Err(error) => return Err(Failure::new(format!("facilitator.{name}: {error}"))),
                         }
                     }
@@ -177,7 +179,10 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
         let asset = &accept.asset;
         let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
         let ((domain, chain_id), contract) = described.ok_or_else(|| {
-            Failure::usage(format!("{} on {} cannot be paid by EIP-3009: its EIP-712 domain is not known", asset.symbol, asset.network))
+            Failure::usage(format!(
+                "{} on {} cannot be paid by EIP-3009: its EIP-712 domain is not known",
+                asset.symbol, asset.network
+            ))
         })?;
         tenders.push(Tender {
             asset: Arc::clone(asset),

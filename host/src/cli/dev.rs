@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use notify_debouncer_full::DebounceEventResult;
 use notify_debouncer_full::notify::RecursiveMode;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -53,11 +54,13 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         ),
     };
     if !args.listen.ip().is_loopback() {
-        return Err(Failure::usage("coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others"));
+        return Err(Failure::usage(
+            "coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others",
+        ));
     }
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}; choose another with --listen", args.listen)))?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Failure::new(format!("cannot listen on {}: {error}; choose another with --listen", args.listen))
+    })?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let url = format!("http://{address}");
 
@@ -145,9 +148,23 @@ async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
 /// Rebuilds a plugin whenever its source is saved. The folder's watch does the rest.
 async fn rebuild(workshop: Workshop) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
-    let debouncer = notify_debouncer_full::new_debouncer(Duration::from_millis(150), None, move |_| {
-        let _ = wake.try_send(());
-    });
+    let roots = workshop.sources();
+    let debouncer =
+        notify_debouncer_full::new_debouncer(Duration::from_millis(150), None, move |events: DebounceEventResult| {
+            // What a build writes beside the sources must not start the next build.
+            let edited = events.is_ok_and(|events| {
+                events.iter().any(|event| {
+                    let inside = |path: &PathBuf| {
+                        let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok());
+                        relative.is_some_and(|relative| !build::is_made(relative))
+                    };
+                    !event.kind.is_access() && event.paths.iter().any(inside)
+                })
+            });
+            if edited {
+                let _ = wake.try_send(());
+            }
+        });
     let Ok(mut debouncer) = debouncer else {
         tracing::warn!("no file events: edited plugins are not rebuilt; restart to build them");
         return;

@@ -55,8 +55,7 @@ pub struct FacilitatorArgs {
 
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
-    let network =
-        Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
         Some(path) => Key::from_file(path),
@@ -68,9 +67,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         Some(name) => match std::env::var(name) {
             Ok(token) if !token.is_empty() => Some(token),
             _ => {
-                return Err(Failure::usage(format!(
-                    "the environment variable {name} should hold the bearer token"
-                )));
+                return Err(Failure::usage(format!("the environment variable {name} should hold the bearer token")));
             }
         },
     };
@@ -78,25 +75,16 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     config.chain.poll_interval = Duration::from_millis(args.poll_ms);
     config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
     let open = config.receivers.is_none() && bearer.is_none();
-    let local = Local::connect(config)
-        .await
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let local = Local::connect(config).await.map_err(|error| Failure::new(error.to_string()))?;
 
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", args.listen)))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     if open && !address.ip().is_loopback() {
-        tracing::warn!(
-            "everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env"
-        );
+        tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
-    let gas = local
-        .gas()
-        .await
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
     if gas.balance.is_zero() {
         tracing::warn!(wallet = %gas.address, "the gas wallet is empty: nothing can be settled");
     }
@@ -113,8 +101,8 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
 
 fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> {
     if symbols.is_empty() {
-        let asset = Asset::known(network, None)
-            .ok_or_else(|| Failure::usage(format!("no token is known on {network}")))?;
+        let asset =
+            Asset::known(network, None).ok_or_else(|| Failure::usage(format!("no token is known on {network}")))?;
         return Ok(vec![asset]);
     }
     symbols

@@ -26,10 +26,10 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
     let wasm = std::fs::read(&args.file).map_err(|error| named(&error))?;
     let outside = inspect(&wasm).map_err(|error| named(&error))?;
-    let described = match (&outside.loads, args.no_run) {
-        (Err(reason), _) => Some(Err(reason.clone())),
-        (Ok(()), true) => None,
-        (Ok(()), false) => Some(describe(&wasm).await),
+    let described = match (&outside.refusal, args.no_run) {
+        (Some(reason), _) => Some(Err(reason.clone())),
+        (None, true) => None,
+        (None, false) => Some(describe(&wasm).await),
     };
     if args.json {
         let document = serde_json::json!({
@@ -68,11 +68,8 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
 
 async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let config = RuntimeConfig {
-        instances: 1,
-        compiler: std::env::current_exe().ok(),
-        ..RuntimeConfig::new(artifacts.path())
-    };
+    let config =
+        RuntimeConfig { instances: 1, compiler: std::env::current_exe().ok(), ..RuntimeConfig::new(artifacts.path()) };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
     let plugin = runtime.load(wasm, Limits::default()).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())

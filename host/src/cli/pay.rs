@@ -90,39 +90,27 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let call = Call::of(&args)?;
     let policy = policy(&args)?;
 
-    let answered = client
-        .send(&call, None)
-        .await
-        .map_err(|lost| lost.failure())?;
+    let answered = client.send(&call, None).await.map_err(|lost| lost.failure())?;
     if answered.status != 402 {
         let status = answered.status;
         show.answer(answered, None).await?;
         return match status < 400 {
             true => Ok(()),
-            false => Err(Failure::new(format!(
-                "the server answered {status}; nothing was paid"
-            ))),
+            false => Err(Failure::new(format!("the server answered {status}; nothing was paid"))),
         };
     }
-    let required = answered
-        .header(header::PAYMENT_REQUIRED)
-        .map(<[u8]>::to_vec);
+    let required = answered.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
     let body = answered.body().await?;
-    let challenge = Challenge::read(required.as_deref(), &body)
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let challenge = Challenge::read(required.as_deref(), &body).map_err(|error| Failure::new(error.to_string()))?;
     let entry = policy.choose(&challenge).map_err(declined)?;
     if args.dry_run {
         return show.dry_run(entry);
     }
     let key = key(&args, &call.url)?;
     let state = State::open(args.state_dir.as_deref())?;
-    let payment =
-        sign(&key, &challenge, entry, now()).map_err(|error| Failure::new(error.to_string()))?;
+    let payment = sign(&key, &challenge, entry, now()).map_err(|error| Failure::new(error.to_string()))?;
     if call.url.scheme() == "http" && !call.is_local() {
-        eprintln!(
-            "warning: {} is not encrypted: anybody on the way may change it",
-            call.url
-        );
+        eprintln!("warning: {} is not encrypted: anybody on the way may change it", call.url);
     }
     let saved = Saved::new(call, &payment, bought(&challenge, entry, &payment));
     let path = state.save(&saved)?;
@@ -146,8 +134,8 @@ async fn finish(client: &Client, show: Show, saved: Saved, path: &Path) -> Resul
     let receipt = answered.receipt();
     let reason = receipt.as_ref().and_then(|r| r.error_reason.clone());
     let paid = receipt.as_ref().is_some_and(|receipt| receipt.success);
-    let open = reason.as_deref() == Some("settlement_pending")
-        || (!paid && (status >= 500 || status == 409 || status == 429));
+    let open =
+        reason.as_deref() == Some("settlement_pending") || (!paid && (status >= 500 || status == 409 || status == 429));
     let why = match status {
         402 => reason.or_else(|| answered.challenge_error()),
         _ => reason,
@@ -163,18 +151,13 @@ async fn finish(client: &Client, show: Show, saved: Saved, path: &Path) -> Resul
         state::discard(path);
         return Err(Failure {
             code: REFUSED,
-            message: format!(
-                "the payment was refused: {}",
-                why.unwrap_or_else(|| "without a reason".to_owned())
-            ),
+            message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
         });
     }
     state::discard(path);
     match (paid, status < 400) {
         (true, true) => Ok(()),
-        (true, false) => Err(Failure::new(format!(
-            "paid, but the server answered {status}"
-        ))),
+        (true, false) => Err(Failure::new(format!("paid, but the server answered {status}"))),
         (false, true) => {
             eprintln!("answered without a receipt: {}", bought.offer_line());
             Ok(())
@@ -197,10 +180,9 @@ fn unknown(message: &str, path: &Path) -> Failure {
 
 fn declined(declined: Declined) -> Failure {
     match &declined {
-        Declined::TooDear { price, .. } => Failure {
-            code: TOO_DEAR,
-            message: format!("{declined}; to pay it, add --max {price}"),
-        },
+        Declined::TooDear { price, .. } => {
+            Failure { code: TOO_DEAR, message: format!("{declined}; to pay it, add --max {price}") }
+        }
         Declined::NothingUsable(_) => Failure::new(declined.to_string()),
     }
 }
@@ -208,12 +190,9 @@ fn declined(declined: Declined) -> Failure {
 fn policy(args: &PayArgs) -> Result<Policy, Failure> {
     let network = match &args.network {
         None => None,
-        Some(text) => {
-            Some(Network::parse_v1(text).map_err(|error| Failure::usage(error.to_string()))?)
-        }
+        Some(text) => Some(Network::parse_v1(text).map_err(|error| Failure::usage(error.to_string()))?),
     };
-    let max =
-        Decimal::parse(&args.max).map_err(|error| Failure::usage(format!("--max: {error}")))?;
+    let max = Decimal::parse(&args.max).map_err(|error| Failure::usage(format!("--max: {error}")))?;
     Ok(Policy { max, network })
 }
 
@@ -223,9 +202,7 @@ fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
         (None, Some(name)) => Some(Key::from_env(name)),
         (None, None) => state::dev_key(Path::new("."), url),
     };
-    named
-        .unwrap_or_else(|| Key::from_env(KEY_ENV))
-        .map_err(|error| Failure::new(error.to_string()))
+    named.unwrap_or_else(|| Key::from_env(KEY_ENV)).map_err(|error| Failure::new(error.to_string()))
 }
 
 fn bought(challenge: &Challenge, entry: &Entry, payment: &crate::wallet::SignedPayment) -> Bought {

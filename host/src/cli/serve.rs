@@ -27,9 +27,8 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let listen = args.listen.unwrap_or(config.listen);
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;

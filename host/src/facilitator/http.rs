@@ -79,9 +79,7 @@ impl Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service")
-            .field("facilitator", &self.facilitator)
-            .finish_non_exhaustive()
+        f.debug_struct("Service").field("facilitator", &self.facilitator).finish_non_exhaustive()
     }
 }
 
@@ -90,10 +88,7 @@ type Reply = Response<Full<Bytes>>;
 /// Serves until `shutdown` ends, then lets open requests and settlements finish.
 pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -140,10 +135,7 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         graceful.shutdown().await;
         service.settlements.wait().await;
     };
-    if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
         tracing::warn!("stopped with settlements under way; the chain knows how they end");
     }
 }
@@ -170,10 +162,7 @@ async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
         }
         ("/supported" | "/health", _) => not_allowed("GET"),
         ("/verify" | "/settle", _) => not_allowed("POST"),
-        _ => failure(
-            StatusCode::NOT_FOUND,
-            "there are GET /supported, POST /verify, POST /settle and GET /health",
-        ),
+        _ => failure(StatusCode::NOT_FOUND, "there are GET /supported, POST /verify, POST /settle and GET /health"),
     }
 }
 
@@ -194,10 +183,7 @@ async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> 
     let body = match tokio::time::timeout(READ_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return refuse(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "at most 64 KiB are read: a payment request has a few",
-            );
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB are read: a payment request has a few");
         }
         Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body ended early"),
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
@@ -206,26 +192,17 @@ async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> 
         Ok(payment) => Ok(payment),
         Err(error) => refuse(
             StatusCode::BAD_REQUEST,
-            &format!(
-                "not a payment request, which is {{x402Version, paymentPayload, paymentRequirements}}: {error}"
-            ),
+            &format!("not a payment request, which is {{x402Version, paymentPayload, paymentRequirements}}: {error}"),
         ),
     }
 }
 
 async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
     let answer = match service.facilitator.verify(payment).await {
-        Verification::Valid { payer, .. } => VerifyResponse {
-            is_valid: true,
-            invalid_reason: None,
-            invalid_message: None,
-            payer: Some(payer),
-        },
-        Verification::Invalid {
-            reason,
-            message,
-            payer,
-        } => VerifyResponse {
+        Verification::Valid { payer, .. } => {
+            VerifyResponse { is_valid: true, invalid_reason: None, invalid_message: None, payer: Some(payer) }
+        }
+        Verification::Invalid { reason, message, payer } => VerifyResponse {
             is_valid: false,
             invalid_reason: Some(reason),
             invalid_message: message,
@@ -245,9 +222,7 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
         PaymentRequest::V2 { requirements, .. } => requirements.network.to_string(),
     };
     // A task of its own: the client may hang up, the money must not get lost.
-    let task = service
-        .settlements
-        .spawn(async move { facilitator.settle_once(&payment).await });
+    let task = service.settlements.spawn(async move { facilitator.settle_once(&payment).await });
     let failed = |reason: String, message, transaction| SettlementResponse {
         success: false,
         error_reason: Some(reason),
@@ -261,31 +236,18 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
     };
     match task.await {
         Ok(Settlement::Settled(settled)) => reply(StatusCode::OK, &settled),
-        Ok(Settlement::Refused {
-            reason,
-            message,
-            transaction,
-        }) => reply(StatusCode::OK, &failed(reason, message, transaction)),
-        Ok(Settlement::Unknown {
-            transaction: Some(hash),
-            message,
-        }) => {
+        Ok(Settlement::Refused { reason, message, transaction }) => {
+            reply(StatusCode::OK, &failed(reason, message, transaction))
+        }
+        Ok(Settlement::Unknown { transaction: Some(hash), message }) => {
             tracing::warn!(transaction = hash, message, "a settlement is open");
             let reason = Reason::SettlementPending.to_string();
             let message = "the transaction has no receipt yet: ask again with the same payment";
-            reply(
-                StatusCode::OK,
-                &failed(reason, Some(message.to_owned()), hash),
-            )
+            reply(StatusCode::OK, &failed(reason, Some(message.to_owned()), hash))
         }
         // Without a hash the protocol has no word for it, and `success` would be a lie either way.
-        Ok(Settlement::Unknown {
-            transaction: None,
-            message,
-        }) => unavailable(&Unavailable { message }),
-        Err(error) => unavailable(&Unavailable {
-            message: error.to_string(),
-        }),
+        Ok(Settlement::Unknown { transaction: None, message }) => unavailable(&Unavailable { message }),
+        Err(error) => unavailable(&Unavailable { message: error.to_string() }),
     }
 }
 
@@ -293,11 +255,7 @@ async fn health(service: &Service) -> Reply {
     match service.facilitator.gas().await {
         Ok(gas) => {
             let ready = gas.balance >= service.min_gas;
-            let status = if ready {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            };
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             let body = json!({
                 "ready": ready,
                 "network": service.facilitator.network(),
@@ -320,8 +278,7 @@ fn named_payer(payment: &PaymentRequest) -> Option<String> {
 }
 
 fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
-    let body =
-        serde_json::to_vec(body).expect("our answers have string keys and no failing serializers");
+    let body = serde_json::to_vec(body).expect("our answers have string keys and no failing serializers");
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
@@ -335,13 +292,8 @@ fn failure(status: StatusCode, error: &str) -> Reply {
 }
 
 fn not_allowed(allowed: &'static str) -> Reply {
-    let mut reply = failure(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &format!("this path answers {allowed}"),
-    );
-    reply
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    let mut reply = failure(StatusCode::METHOD_NOT_ALLOWED, &format!("this path answers {allowed}"));
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }
 
@@ -352,8 +304,6 @@ fn unavailable(error: &Unavailable) -> Reply {
         StatusCode::SERVICE_UNAVAILABLE,
         "the chain cannot be asked at the moment: try again with the same payment",
     );
-    reply
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     reply
 }

@@ -84,11 +84,7 @@ pub enum SetupError {
     #[error("no asset is configured for {0}")]
     NoAsset(Network),
     #[error("{symbol} {address}: {problem}")]
-    Asset {
-        symbol: String,
-        address: String,
-        problem: String,
-    },
+    Asset { symbol: String, address: String, problem: String },
 }
 
 /// A token as it was found on the chain.
@@ -131,9 +127,7 @@ pub(crate) enum Judgement {
 
 impl From<CallError> for Unavailable {
     fn from(error: CallError) -> Self {
-        Self {
-            message: error.to_string(),
-        }
+        Self { message: error.to_string() }
     }
 }
 
@@ -153,22 +147,15 @@ impl Local {
     /// Connects to the chain, and holds every configured token to it: there must be a contract, and
     /// its EIP-712 domain must be the configured one. A wrong domain makes every settlement fail.
     pub async fn connect(config: LocalConfig) -> Result<Self, SetupError> {
-        let chain_id = config
-            .network
-            .chain_id()
-            .ok_or_else(|| SetupError::NotEvm(config.network.clone()))?;
+        let chain_id = config.network.chain_id().ok_or_else(|| SetupError::NotEvm(config.network.clone()))?;
         let chain = Arc::new(Chain::connect(&config.rpc, chain_id, config.chain).await?);
         let mut tokens = Vec::new();
         for asset in config.assets.iter().filter(|a| a.network == config.network) {
-            tokens.push(
-                token(&chain, asset)
-                    .await
-                    .map_err(|problem| SetupError::Asset {
-                        symbol: asset.symbol.clone(),
-                        address: asset.address.clone(),
-                        problem,
-                    })?,
-            );
+            tokens.push(token(&chain, asset).await.map_err(|problem| SetupError::Asset {
+                symbol: asset.symbol.clone(),
+                address: asset.address.clone(),
+                problem,
+            })?);
         }
         if tokens.is_empty() {
             return Err(SetupError::NoAsset(config.network));
@@ -189,10 +176,7 @@ impl Local {
     /// The wallet that pays for gas: empty, every settlement fails.
     pub async fn gas(&self) -> Result<Gas, Unavailable> {
         let address = self.sender.address();
-        Ok(Gas {
-            address,
-            balance: self.chain.balance(address).await?,
-        })
+        Ok(Gas { address, balance: self.chain.balance(address).await? })
     }
 
     /// The network that is settled.
@@ -206,36 +190,23 @@ impl Local {
 
     /// Everything that decides whether the payment would settle, in the order of the reference. The
     /// simulation is left out where a gas estimate follows.
-    async fn judge(
-        &self,
-        claim: &Claim<'_>,
-        now: UnixTime,
-        simulate: bool,
-    ) -> Result<PayerKind, Judgement> {
+    async fn judge(&self, claim: &Claim<'_>, now: UnixTime, simulate: bool) -> Result<PayerKind, Judgement> {
         let kind = self.signer(claim, claim.check(now)).await?;
         let token = claim.token.address;
         let from = claim.authorization().from;
-        let state = IEip3009::authorizationStateCall {
-            authorizer: from,
-            nonce: claim.authorization().nonce,
-        };
+        let state = IEip3009::authorizationStateCall { authorizer: from, nonce: claim.authorization().nonce };
         let balance = IEip3009::balanceOfCall { account: from };
         let transfer = claim.transfer(kind);
-        let (state, balance, simulated) = tokio::join!(
-            self.chain.call(token, &state, None),
-            self.chain.call(token, &balance, None),
-            async {
+        let (state, balance, simulated) =
+            tokio::join!(self.chain.call(token, &state, None), self.chain.call(token, &balance, None), async {
                 match simulate {
                     true => transfer.simulate(&self.chain, token).await,
                     false => Ok(()),
                 }
-            },
-        );
+            },);
         match state {
             Err(CallError::Reverted(text)) => {
-                return Err(claim
-                    .rejected_because(Reason::Eip3009NotSupported, &text)
-                    .into());
+                return Err(claim.rejected_because(Reason::Eip3009NotSupported, &text).into());
             }
             Err(error) => return Err(error.into()),
             Ok(true) => return Err(claim.rejected(Reason::NonceAlreadyUsed).into()),
@@ -257,11 +228,7 @@ impl Local {
 
     /// Signature, then recipient, window and value, whose outcome is `local`. Code decides how a signature is judged: without
     /// it by ECDSA alone, with it by the contract alone.
-    async fn signer(
-        &self,
-        claim: &Claim<'_>,
-        local: Result<(), Reason>,
-    ) -> Result<PayerKind, Judgement> {
+    async fn signer(&self, claim: &Claim<'_>, local: Result<(), Reason>) -> Result<PayerKind, Judgement> {
         let digest = claim.token.domain.digest(claim.authorization());
         let signed = exact::signed_by(digest, &claim.payload);
         if let (SignedBy::Payer, Err(reason)) = (signed, local) {
@@ -270,24 +237,17 @@ impl Local {
         let from = claim.authorization().from;
         if self.chain.code(from).await?.is_empty() {
             return match (signed, local) {
-                (SignedBy::PerhapsContract, _) => {
-                    Err(claim.rejected(Reason::InvalidSignature).into())
-                }
+                (SignedBy::PerhapsContract, _) => Err(claim.rejected(Reason::InvalidSignature).into()),
                 (SignedBy::Payer, Err(reason)) => Err(claim.rejected(reason).into()),
                 (SignedBy::Payer, Ok(())) => Ok(PayerKind::Account),
             };
         }
         local.map_err(|reason| claim.rejected(reason))?;
-        let asked = IErc1271::isValidSignatureCall {
-            hash: digest,
-            signature: claim.payload.signature.clone(),
-        };
+        let asked = IErc1271::isValidSignatureCall { hash: digest, signature: claim.payload.signature.clone() };
         match self.chain.call(from, &asked, Some(ERC1271_GAS)).await {
             Ok(magic) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
             Ok(_) => Err(claim.rejected(Reason::InvalidSignature).into()),
-            Err(CallError::Reverted(text)) => Err(claim
-                .rejected_because(Reason::InvalidSignature, &text)
-                .into()),
+            Err(CallError::Reverted(text)) => Err(claim.rejected_because(Reason::InvalidSignature, &text).into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -299,41 +259,20 @@ impl Local {
 
 /// Reads a token from the chain and compares it with the configuration.
 async fn token(chain: &Chain, asset: &Asset) -> Result<Token, String> {
-    let address: Address = asset
-        .address
-        .parse()
-        .map_err(|_| "not an EVM address".to_owned())?;
-    let configured = asset
-        .eip712
-        .as_ref()
-        .ok_or("it has no EIP-712 name and version, which `exact` needs")?;
-    let code: Bytes = chain
-        .code(address)
-        .await
-        .map_err(|error| error.to_string())?;
+    let address: Address = asset.address.parse().map_err(|_| "not an EVM address".to_owned())?;
+    let configured = asset.eip712.as_ref().ok_or("it has no EIP-712 name and version, which `exact` needs")?;
+    let code: Bytes = chain.code(address).await.map_err(|error| error.to_string())?;
     if code.is_empty() {
-        return Err(format!(
-            "there is no contract at this address on chain {}",
-            chain.chain_id()
-        ));
+        return Err(format!("there is no contract at this address on chain {}", chain.chain_id()));
     }
-    let domain = Domain::new(
-        &configured.name,
-        &configured.version,
-        chain.chain_id(),
-        address,
-    );
-    match chain
-        .call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None)
-        .await
-    {
+    let domain = Domain::new(&configured.name, &configured.version, chain.chain_id(), address);
+    match chain.call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None).await {
         Ok(found) if found == domain.separator() => {}
         Err(CallError::Reverted(_)) => {
             // Tokens without the getter at least have a name and a version.
             let name = chain.call(address, &IEip3009::nameCall {}, None).await;
             let version = chain.call(address, &IEip3009::versionCall {}, None).await;
-            if name.as_ref() != Ok(&configured.name) || version.as_ref() != Ok(&configured.version)
-            {
+            if name.as_ref() != Ok(&configured.name) || version.as_ref() != Ok(&configured.version) {
                 return Err(differs(configured, name, version));
             }
         }
@@ -344,12 +283,7 @@ async fn token(chain: &Chain, asset: &Asset) -> Result<Token, String> {
         }
         Err(error) => return Err(error.to_string()),
     }
-    Ok(Token {
-        address,
-        name: configured.name.clone(),
-        version: configured.version.clone(),
-        domain,
-    })
+    Ok(Token { address, name: configured.name.clone(), version: configured.version.clone(), domain })
 }
 
 fn differs(
@@ -379,12 +313,8 @@ impl Facilitator for Local {
             };
             match self.judge(&claim, Self::now(), true).await {
                 Ok(kind) => {
-                    self.records
-                        .verified(claim.id(), claim.expiry(), Self::now());
-                    Verification::Valid {
-                        payer: claim.payer(),
-                        kind,
-                    }
+                    self.records.verified(claim.id(), claim.expiry(), Self::now());
+                    Verification::Valid { payer: claim.payer(), kind }
                 }
                 Err(Judgement::Rejected(rejection)) => rejection.into(),
                 Err(Judgement::Unavailable(unavailable)) => Verification::Unavailable(unavailable),
@@ -406,14 +336,7 @@ impl Facilitator for Local {
         let mut kinds = vec![kind(2, self.network.as_str())];
         kinds.extend(self.network.v1_name().map(|name| kind(1, name)));
         let mut signers = Object::new();
-        signers.insert(
-            "eip155:*".to_owned(),
-            serde_json::json!([self.sender.address().to_string()]),
-        );
-        Box::pin(std::future::ready(Ok(Supported {
-            kinds,
-            extensions: Vec::new(),
-            signers,
-        })))
+        signers.insert("eip155:*".to_owned(), serde_json::json!([self.sender.address().to_string()]));
+        Box::pin(std::future::ready(Ok(Supported { kinds, extensions: Vec::new(), signers })))
     }
 }

@@ -82,14 +82,7 @@ pub enum RemoteError {
     #[error(
         "facilitator {base} does not support {scheme} on {network} in x402 version {version} (it lists: {lists}); use another facilitator{hint}"
     )]
-    NotSupported {
-        base: String,
-        scheme: String,
-        network: Network,
-        version: u8,
-        lists: String,
-        hint: &'static str,
-    },
+    NotSupported { base: String, scheme: String, network: Network, version: u8, lists: String, hint: &'static str },
 }
 
 /// See the module. Connections are pooled; cheap to share behind an `Arc`.
@@ -125,8 +118,8 @@ impl Remote {
         let bearer = match &config.bearer {
             None => None,
             Some(token) => {
-                let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-                    .map_err(|_| RemoteError::Bearer(base.clone()))?;
+                let mut value =
+                    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| RemoteError::Bearer(base.clone()))?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -146,16 +139,9 @@ impl Remote {
     }
 
     /// The start-up check: refuses a facilitator that does not list what will be asked of it.
-    pub async fn require(
-        &self,
-        version: Version,
-        scheme: &str,
-        network: &Network,
-    ) -> Result<(), RemoteError> {
-        let supported = self.supported().await.map_err(|error| RemoteError::Asked {
-            base: self.base.clone(),
-            error,
-        })?;
+    pub async fn require(&self, version: Version, scheme: &str, network: &Network) -> Result<(), RemoteError> {
+        let supported =
+            self.supported().await.map_err(|error| RemoteError::Asked { base: self.base.clone(), error })?;
         if supported.has(version, scheme, network) {
             return Ok(());
         }
@@ -170,11 +156,7 @@ impl Remote {
             network: network.clone(),
             version,
             lists,
-            hint: if testnets {
-                " or a testnet network"
-            } else {
-                ""
-            },
+            hint: if testnets { " or a testnet network" } else { "" },
         })
     }
 
@@ -185,10 +167,7 @@ impl Remote {
         body: Option<&PaymentRequest>,
         at_most: Duration,
     ) -> Result<(reqwest::Response, StatusCode), String> {
-        let mut request = self
-            .client
-            .request(method, format!("{}/{path}", self.base))
-            .timeout(at_most);
+        let mut request = self.client.request(method, format!("{}/{path}", self.base)).timeout(at_most);
         if let Some(bearer) = &self.bearer {
             request = request.header(AUTHORIZATION, bearer.clone());
         }
@@ -201,21 +180,15 @@ impl Remote {
     }
 
     async fn post(&self, path: &str, body: &PaymentRequest, at_most: Duration) -> Exchange {
-        let (response, status) = self
-            .exchange(Method::POST, path, Some(body), at_most)
-            .await?;
+        let (response, status) = self.exchange(Method::POST, path, Some(body), at_most).await?;
         Ok((status, read(response).await?))
     }
 
     async fn ask_supported(&self) -> Result<Supported, Unavailable> {
-        let unavailable = |message: String| Unavailable {
-            message: format!("/supported: {message}"),
-        };
+        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
         for attempt in 0..TRIES {
-            let (response, status) = self
-                .exchange(Method::GET, "supported", None, self.verify_timeout)
-                .await
-                .map_err(unavailable)?;
+            let (response, status) =
+                self.exchange(Method::GET, "supported", None, self.verify_timeout).await.map_err(unavailable)?;
             if status == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
                 let asked = response
                     .headers()
@@ -246,9 +219,7 @@ fn listed(supported: &Supported, version: u8) -> (String, bool) {
         .map(|kind| format!("{} on {}", kind.scheme, kind.network))
         .collect();
     lists.dedup();
-    let testnets = lists
-        .iter()
-        .any(|kind| kind.ends_with("eip155:84532") || kind.ends_with("base-sepolia"));
+    let testnets = lists.iter().any(|kind| kind.ends_with("eip155:84532") || kind.ends_with("base-sepolia"));
     let more = lists.len().saturating_sub(8);
     lists.truncate(8);
     if more > 0 {
@@ -277,11 +248,7 @@ fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut text = if error.is_connect() {
-        "no connection".to_owned()
-    } else {
-        "the connection failed".to_owned()
-    };
+    let mut text = if error.is_connect() { "no connection".to_owned() } else { "the connection failed".to_owned() };
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         text = format!("{text}: {inner}");
@@ -312,8 +279,6 @@ impl Facilitator for Remote {
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remote")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("Remote").field("base", &self.base).finish_non_exhaustive()
     }
 }

@@ -48,10 +48,7 @@ impl World {
         let config = DevnetConfig {
             listen: "127.0.0.1:0".parse().expect("an address"),
             block_time: None,
-            funded: vec![
-                (gas.address(), ether, U256::ZERO),
-                (payer.address(), ether, U256::from(5_000_000)),
-            ],
+            funded: vec![(gas.address(), ether, U256::ZERO), (payer.address(), ether, U256::from(5_000_000))],
         };
         let devnet = Devnet::start(config).await.expect("the chain starts");
         let url = devnet.rpc_url();
@@ -98,9 +95,7 @@ impl World {
 
     /// Transactions that an account has sent.
     pub(crate) async fn sent(&self, account: Address) -> u64 {
-        let nonce = self
-            .rpc("eth_getTransactionCount", json!([account, "latest"]))
-            .await;
+        let nonce = self.rpc("eth_getTransactionCount", json!([account, "latest"])).await;
         let nonce = nonce.as_str().expect("a number");
         u64::from_str_radix(&nonce[2..], 16).expect("hex")
     }
@@ -115,10 +110,7 @@ impl World {
     }
 
     pub(crate) fn authorization(&self) -> Authorization {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .expect("after 1970")
-            .as_secs();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
         Authorization {
             from: self.payer.address(),
             to: SELLER,
@@ -144,11 +136,7 @@ impl World {
         self.payment_with(authorization, &self.signature(&self.payer, authorization))
     }
 
-    pub(crate) fn payment_with(
-        &self,
-        authorization: &Authorization,
-        signature: &Bytes,
-    ) -> PaymentRequest {
+    pub(crate) fn payment_with(&self, authorization: &Authorization, signature: &Bytes) -> PaymentRequest {
         let requirements = self.price().requirements();
         let accepted = match serde_json::to_value(&requirements) {
             Ok(Value::Object(accepted)) => accepted,
@@ -195,8 +183,7 @@ impl World {
     pub(crate) async fn submit(&self, authorization: &Authorization) -> B256 {
         let other = Key::random();
         let ether = "0xde0b6b3a7640000";
-        self.rpc("anvil_setBalance", json!([other.address(), ether]))
-            .await;
+        self.rpc("anvil_setBalance", json!([other.address(), ether])).await;
         let call = IEip3009::transferWithAuthorization_1Call {
             from: authorization.from,
             to: authorization.to,
@@ -207,25 +194,18 @@ impl World {
             signature: self.signature(&self.payer, authorization),
         };
         let sender = Sender::new(self.chain.clone(), other, GasLimits::default());
-        let sent = sender
-            .send(self.token(), call.abi_encode().into(), |_| {})
-            .await;
+        let sent = sender.send(self.token(), call.abi_encode().into(), |_| {}).await;
         let hash = sent.expect("submitted");
-        let waited = self
-            .chain
-            .wait_for_receipt(hash, Duration::from_secs(2))
-            .await;
+        let waited = self.chain.wait_for_receipt(hash, Duration::from_secs(2)).await;
         assert!(waited.expect("asked").expect("in a block").succeeded());
         hash
     }
 
     /// A contract wallet of an owner, with money.
     pub(crate) async fn wallet(&self, owner: Address, at: Address) {
-        self.rpc("anvil_setCode", json!([at, wallet1271_runtime_code()]))
-            .await;
+        self.rpc("anvil_setCode", json!([at, wallet1271_runtime_code()])).await;
         let owner = B256::left_padding_from(owner.as_slice());
-        self.rpc("anvil_setStorageAt", json!([at, "0x0", owner]))
-            .await;
+        self.rpc("anvil_setStorageAt", json!([at, "0x0", owner])).await;
     }
 }
 
@@ -274,31 +254,17 @@ impl Proxy {
         let address = serve(move |request: Request<Incoming>| {
             let (rules, upstream, client) = (rules.clone(), upstream.clone(), client.clone());
             async move {
-                let body = request
-                    .into_body()
-                    .collect()
-                    .await
-                    .expect("a body")
-                    .to_bytes();
+                let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
                 let method = call["method"].as_str().unwrap_or_default().to_owned();
                 let fault = {
-                    let rules: std::sync::MutexGuard<'_, Vec<(&str, Fault)>> =
-                        rules.lock().expect("not poisoned");
-                    rules
-                        .iter()
-                        .find(|(name, _)| *name == method || *name == "*")
-                        .map(|(_, fault)| *fault)
+                    let rules: std::sync::MutexGuard<'_, Vec<(&str, Fault)>> = rules.lock().expect("not poisoned");
+                    rules.iter().find(|(name, _)| *name == method || *name == "*").map(|(_, fault)| *fault)
                 };
                 if fault == Some(Fault::Request) {
                     return bad_gateway();
                 }
-                let sent = client
-                    .post(&upstream)
-                    .header("content-type", "application/json")
-                    .body(body)
-                    .send()
-                    .await;
+                let sent = client.post(&upstream).header("content-type", "application/json").body(body).send().await;
                 let answer = sent.expect("forwarded").bytes().await.expect("an answer");
                 if fault == Some(Fault::Reply) {
                     return bad_gateway();
@@ -307,10 +273,7 @@ impl Proxy {
             }
         })
         .await;
-        Self {
-            url: format!("http://{address}"),
-            faults,
-        }
+        Self { url: format!("http://{address}"), faults }
     }
 
     pub(crate) fn set(&self, faults: &[(&'static str, Fault)]) {
@@ -340,9 +303,7 @@ where
                 async move { Ok::<_, Infallible>(answered.await) }
             });
             tokio::spawn(async move {
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
+                let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
             });
         }
     });

@@ -20,10 +20,7 @@ pub(super) struct Artifacts {
 impl Artifacts {
     /// Opens the directory, creating it with mode 0700. Refuses one that others can write to.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // An absolute path: the working directory may change, and a child process has its own.
         let dir = dir.canonicalize()?;
         let meta = fs::metadata(&dir)?;
@@ -57,16 +54,12 @@ impl Artifacts {
 
     /// A file to write an artifact into; it vanishes unless [`Artifacts::publish`] gets it.
     pub(super) fn draft(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new()
-            .prefix(".draft-")
-            .tempfile_in(&self.dir)
+        tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.dir)
     }
 
     /// Makes a draft durable, then gives it its name. On an error nothing has that name.
     pub(super) fn publish(&self, draft: NamedTempFile, path: &Path) -> io::Result<()> {
-        draft
-            .as_file()
-            .set_permissions(fs::Permissions::from_mode(0o400))?;
+        draft.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
         draft.as_file().sync_all()?;
         draft.persist(path).map_err(|error| error.error)?;
         File::open(&self.dir)?.sync_all()

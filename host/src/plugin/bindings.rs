@@ -47,11 +47,9 @@ impl usage::Host for State {
             return Err("no request is being handled".into());
         }
         if !is_amount(&amount) {
-            return Err(
-                "not an amount: write digits, optionally a dot and more digits, optionally \
+            return Err("not an amount: write digits, optionally a dot and more digits, optionally \
                  one space and the asset's symbol, as in `0.01 USDC`"
-                    .into(),
-            );
+                .into());
         }
         self.watch.charge(amount);
         Ok(())
@@ -69,7 +67,6 @@ pub(super) fn is_amount(text: &str) -> bool {
         Some((whole, fraction)) => digits(whole) && digits(fraction),
         None => digits(number),
     };
-    let symbol = symbol
-        .is_none_or(|symbol| !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_graphic()));
+    let symbol = symbol.is_none_or(|symbol| !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_graphic()));
     text.len() <= 80 && number && symbol
 }

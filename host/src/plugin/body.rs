@@ -33,19 +33,8 @@ pub(super) struct GuestBody {
 }
 
 impl GuestBody {
-    pub(super) fn new(
-        inner: WasiBody,
-        guest: Option<(Guarded<()>, Slots)>,
-        limit: u64,
-        read: Arc<Notify>,
-    ) -> Self {
-        Self {
-            inner: Some(inner),
-            ready: VecDeque::new(),
-            guest,
-            left: limit,
-            read,
-        }
+    pub(super) fn new(inner: WasiBody, guest: Option<(Guarded<()>, Slots)>, limit: u64, read: Arc<Notify>) -> Self {
+        Self { inner: Some(inner), ready: VecDeque::new(), guest, left: limit, read }
     }
 
     /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
@@ -53,8 +42,7 @@ impl GuestBody {
     pub(super) fn buffered(mut self) -> Result<Self, Fault> {
         // Outside of tokio's budget: a task that has used it up would be told to wait for a frame
         // that is there.
-        let drain =
-            tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.drain(cx))));
+        let drain = tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.drain(cx))));
         let mut cx = Context::from_waker(Waker::noop());
         match std::pin::pin!(drain).poll(&mut cx) {
             Poll::Ready(frames) => self.ready = frames?,
@@ -77,10 +65,7 @@ impl GuestBody {
         }
     }
 
-    fn poll_guest_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_guest_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             if let Some(inner) = &mut self.inner {
                 match Pin::new(inner).poll_frame(cx) {
@@ -101,11 +86,7 @@ impl GuestBody {
                 }
             }
             let Some((guest, _)) = &mut self.guest else {
-                return if self.inner.is_some() {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(None)
-                };
+                return if self.inner.is_some() { Poll::Pending } else { Poll::Ready(None) };
             };
             match guest.poll(cx) {
                 Poll::Ready(Ok(())) => self.guest = None,
@@ -113,11 +94,7 @@ impl GuestBody {
                 Poll::Pending if self.inner.is_none() => return Poll::Pending,
                 Poll::Pending => {
                     // What it has just written is not waited for.
-                    return match self
-                        .inner
-                        .as_mut()
-                        .map(|inner| Pin::new(inner).poll_frame(cx))
-                    {
+                    return match self.inner.as_mut().map(|inner| Pin::new(inner).poll_frame(cx)) {
                         Some(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(self.count(frame))),
                         Some(Poll::Ready(None)) => {
                             self.inner = None;
@@ -161,9 +138,7 @@ impl GuestBody {
                         *last = name.or_else(|| last.take());
                         Some((last.clone(), value))
                     })
-                    .filter_map(|(name, value)| {
-                        Some((name.filter(|name| !is_withheld(name))?, value))
-                    })
+                    .filter_map(|(name, value)| Some((name.filter(|name| !is_withheld(name))?, value)))
                     .collect(),
             ),
             Err(frame) => frame,
@@ -175,10 +150,7 @@ impl Body for GuestBody {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match self.ready.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None => self.poll_guest_frame(cx),
@@ -191,11 +163,7 @@ impl Body for GuestBody {
 
     fn size_hint(&self) -> SizeHint {
         if self.inner.is_none() && self.guest.is_none() {
-            let bytes = self
-                .ready
-                .iter()
-                .filter_map(Frame::data_ref)
-                .map(|data| data.len() as u64);
+            let bytes = self.ready.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64);
             SizeHint::with_exact(bytes.sum())
         } else {
             SizeHint::default()

@@ -60,27 +60,14 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
         .read_to_end(&mut wasm)
         .map_err(|error| format!("cannot read the component: {error}"))?;
     let artifact = compile(&wasm, wasi)?;
-    io::stdout()
-        .lock()
-        .write_all(&artifact)
-        .map_err(|error| format!("cannot write the artifact: {error}"))
+    io::stdout().lock().write_all(&artifact).map_err(|error| format!("cannot write the artifact: {error}"))
 }
 
 /// Best effort: a system without one of these still compiles, under fewer limits.
 fn confine() {
     let _ = nice(19);
-    for (resource, limit) in [
-        (Resource::As, ADDRESS_SPACE),
-        (Resource::Cpu, CPU_SECONDS),
-        (Resource::Core, 0),
-    ] {
-        let _ = setrlimit(
-            resource,
-            Rlimit {
-                current: Some(limit),
-                maximum: Some(limit),
-            },
-        );
+    for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Core, 0)] {
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
 }
 
@@ -98,12 +85,8 @@ pub(super) async fn in_process_of(
     wasi: Wasi,
     draft: &NamedTempFile,
 ) -> Result<(), LoadError> {
-    let failed = |error: io::Error| {
-        LoadError::Invalid(format!(
-            "cannot run the compiler {}: {error}",
-            executable.display()
-        ))
-    };
+    let failed =
+        |error: io::Error| LoadError::Invalid(format!("cannot run the compiler {}: {error}", executable.display()));
     let mut child = tokio::process::Command::new(executable)
         .args(["compile", "--wasi", wasi.version()])
         .env_clear()
@@ -140,23 +123,17 @@ pub(super) async fn in_process_of(
         return Ok(());
     }
     let text = printable(String::from_utf8_lossy(&text).trim());
-    Err(LoadError::Invalid(
-        if status.code().is_some() && !text.is_empty() {
-            text
-        } else {
-            format!(
-                "its compilation was stopped ({status}), most likely at its limit of memory or CPU time: make it smaller"
-            )
-        },
-    ))
+    Err(LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
+        text
+    } else {
+        format!(
+            "its compilation was stopped ({status}), most likely at its limit of memory or CPU time: make it smaller"
+        )
+    }))
 }
 
 /// Compiles on a thread of low priority, into `draft`.
-pub(super) async fn on_thread(
-    wasm: Arc<[u8]>,
-    wasi: Wasi,
-    draft: NamedTempFile,
-) -> Result<NamedTempFile, LoadError> {
+pub(super) async fn on_thread(wasm: Arc<[u8]>, wasi: Wasi, draft: NamedTempFile) -> Result<NamedTempFile, LoadError> {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("coinslot-compile".into())
@@ -173,8 +150,6 @@ pub(super) async fn on_thread(
         .map_err(|error| LoadError::Invalid(format!("cannot start the compiler: {error}")))?;
     match result.await {
         Ok(compiled) => compiled.map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10))),
-        Err(_) => Err(LoadError::Invalid(
-            "the compiler failed on it: report this component".into(),
-        )),
+        Err(_) => Err(LoadError::Invalid("the compiler failed on it: report this component".into())),
     }
 }

@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, header};
-use wasmtime_wasi_http::{
-    Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks,
-};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
 /// Bytes of one write to a body, and how many of them are buffered before the guest waits. Together
 /// they let a small answer be written without suspending the guest.
@@ -54,17 +52,10 @@ impl WasiHttpHooks for Egress {
         _options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<
-        dyn Future<
-                Output = Result<(
-                    http::Response<WasiBody>,
-                    Box<dyn Future<Output = Result<(), Error>> + Send>,
-                )>,
-            > + Send,
+        dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>>
+            + Send,
     > {
-        tracing::debug!(
-            authority = request.uri().authority().map(tracing::field::display),
-            "outgoing request denied"
-        );
+        tracing::debug!(authority = request.uri().authority().map(tracing::field::display), "outgoing request denied");
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 

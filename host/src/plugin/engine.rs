@@ -10,10 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
-};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// How often guests are interrupted. A guest that computes yields to its neighbours this often.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -40,9 +37,7 @@ impl Wasi {
     }
 
     pub(super) fn from_version(version: &str) -> Option<Self> {
-        [Self::P2, Self::P3]
-            .into_iter()
-            .find(|wasi| wasi.version() == version)
+        [Self::P2, Self::P3].into_iter().find(|wasi| wasi.version() == version)
     }
 }
 
@@ -117,21 +112,19 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
 /// starved by the very guest that it should interrupt. The thread ends with the last engine.
 pub(super) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
     let engines: Vec<EngineWeak> = engines.iter().map(|engine| engine.weak()).collect();
-    std::thread::Builder::new()
-        .name("coinslot-epoch".into())
-        .spawn(move || {
-            loop {
-                std::thread::sleep(TICK);
-                let mut alive = false;
-                for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                    engine.increment_epoch();
-                    alive = true;
-                }
-                if !alive {
-                    return;
-                }
+    std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
+        loop {
+            std::thread::sleep(TICK);
+            let mut alive = false;
+            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                engine.increment_epoch();
+                alive = true;
             }
-        })?;
+            if !alive {
+                return;
+            }
+        }
+    })?;
     Ok(())
 }
 

@@ -66,10 +66,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
     let (mut uses, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for name in &outline.imports {
         match meaning(name) {
-            Meaning::Uses(meaning) => uses.push(Import {
-                meaning,
-                name: name.clone(),
-            }),
+            Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
             Meaning::Inert => inert.push(name.clone()),
             Meaning::Unknown => unknown.push(name.clone()),
         }
@@ -79,8 +76,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         .iter()
         .filter(|export| {
             Name::parse(export).is_some_and(|name| {
-                name.package == "wasi:http"
-                    && matches!(name.interface, "handler" | "incoming-handler")
+                name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
             })
         })
         .cloned()
@@ -114,15 +110,11 @@ fn meaning(import: &str) -> Meaning {
         ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
         ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
         ("coinslot:plugin", "manifest") => Meaning::Inert,
-        ("wasi:http", "outgoing-handler" | "client") => {
-            Meaning::Uses("outgoing HTTP, where the operator allows it")
-        }
+        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, where the operator allows it"),
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),
-        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => {
-            Meaning::Inert
-        }
+        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
         _ => Meaning::Unknown,
     }
 }
@@ -143,11 +135,7 @@ fn toolchain(wasm: &[u8]) -> Vec<Tool> {
         };
         for (role, entries) in producers.iter() {
             for (name, version) in entries.iter() {
-                tools.push(Tool {
-                    role: printable(role),
-                    name: printable(name),
-                    version: printable(version),
-                });
+                tools.push(Tool { role: printable(role), name: printable(name), version: printable(version) });
             }
         }
     }

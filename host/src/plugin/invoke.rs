@@ -58,13 +58,7 @@ pub(super) async fn invoke(
     let body_read = Arc::new(Notify::new());
     let driver: Driver = match &plugin.linked.handler {
         Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), store, request, answer)),
-        Handler::P3(_) => Box::pin(drive_p3(
-            plugin.clone(),
-            store,
-            request,
-            answer,
-            body_read.clone(),
-        )),
+        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), store, request, answer, body_read.clone())),
     };
     let mut guest = Guarded::new(driver, watch, started + limits.first_byte);
 
@@ -78,29 +72,20 @@ pub(super) async fn invoke(
             }
         }
         // A guest that ended has dropped its sender, so this cannot wait for ever.
-        Pin::new(&mut answered).poll(cx).map(|received| {
-            received.map_err(|_| Fault::NoResponse("it returned without setting a response".into()))
-        })
+        Pin::new(&mut answered)
+            .poll(cx)
+            .map(|received| received.map_err(|_| Fault::NoResponse("it returned without setting a response".into())))
     })
     .await?;
-    let response = answer.map_err(|code| {
-        Fault::NoResponse(format!("it answered with the error {}", bounded(code, 256)))
-    })?;
+    let response =
+        answer.map_err(|code| Fault::NoResponse(format!("it answered with the error {}", bounded(code, 256))))?;
     let (mut parts, body) = response.into_parts();
     if parts.status.is_informational() {
-        return Err(Fault::NoResponse(format!(
-            "{} is not a final status",
-            parts.status.as_u16()
-        )));
+        return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
     parts.extensions.insert(Charged(guest.watch().clone()));
     guest.set_deadline(started + limits.total);
-    let body = GuestBody::new(
-        body,
-        (!ended).then_some((guest, slots)),
-        limits.response_body,
-        body_read,
-    );
+    let body = GuestBody::new(body, (!ended).then_some((guest, slots)), limits.response_body, body_read);
     let body = if ended { body.buffered()? } else { body };
     Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
@@ -119,21 +104,12 @@ async fn drive_p2(
         Some("https") => p2::Scheme::Https,
         _ => p2::Scheme::Http,
     };
-    let request = store
-        .data_mut()
-        .http()
-        .new_incoming_request(scheme, request)?;
-    let out = store
-        .data_mut()
-        .http()
-        .new_response_outparam_from_callback(move |result| {
-            // Nobody receives it if the caller went away; then this future is dropped too.
-            let _ = answer.send(result.map_err(|code| format!("{code:?}")));
-        })?;
-    proxy
-        .wasi_http_incoming_handler()
-        .call_handle(&mut store, request, out)
-        .await
+    let request = store.data_mut().http().new_incoming_request(scheme, request)?;
+    let out = store.data_mut().http().new_response_outparam_from_callback(move |result| {
+        // Nobody receives it if the caller went away; then this future is dropped too.
+        let _ = answer.send(result.map_err(|code| format!("{code:?}")));
+    })?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
 }
 
 async fn drive_p3(
@@ -153,8 +129,7 @@ async fn drive_p3(
         .run_concurrent(async move |accessor| {
             match service.handle(accessor, request).await? {
                 Ok(response) => {
-                    let response =
-                        accessor.with(|mut store| response.into_http(&mut store, transfer))?;
+                    let response = accessor.with(|mut store| response.into_http(&mut store, transfer))?;
                     let _ = answer.send(Ok(response));
                     // The body's bytes travel through this store, so it lives until they are read.
                     body_read.notified().await;
@@ -185,12 +160,7 @@ fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    let withheld: Vec<HeaderName> = parts
-        .headers
-        .keys()
-        .filter(|name| is_withheld(name))
-        .cloned()
-        .collect();
+    let withheld: Vec<HeaderName> = parts.headers.keys().filter(|name| is_withheld(name)).cloned().collect();
     for name in withheld {
         parts.headers.remove(name);
     }
@@ -204,11 +174,9 @@ fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody
     if uri.scheme.as_ref() != Some(&Scheme::HTTPS) {
         uri.scheme = Some(Scheme::HTTP);
     }
-    uri.path_and_query
-        .get_or_insert_with(|| PathAndQuery::from_static("/"));
-    parts.uri = Uri::from_parts(uri).map_err(|error| {
-        Fault::NoResponse(format!("the request's target does not fit a URI: {error}"))
-    })?;
+    uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    parts.uri = Uri::from_parts(uri)
+        .map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))?;
     let known = body.size_hint().upper().is_some_and(|size| size <= limit);
     let body = if known {
         body.map_err(body_error).boxed_unsync()

@@ -41,45 +41,28 @@ pub(super) enum Handler {
     P3(ServicePre<State>),
 }
 
-pub(super) fn link(
-    linker: &Linker<State>,
-    component: &Component,
-    outline: &Outline,
-) -> Result<Linked, LoadError> {
+pub(super) fn link(linker: &Linker<State>, component: &Component, outline: &Outline) -> Result<Linked, LoadError> {
     let pre = linker.instantiate_pre(component).map_err(|error| {
         LoadError::Invalid(outline.missing().unwrap_or_else(|| {
-            format!(
-                "its imports do not fit this host: {error:#}; build it against WASI 0.2.12 or older"
-            )
+            format!("its imports do not fit this host: {error:#}; build it against WASI 0.2.12 or older")
         }))
     })?;
     let handler = match ServicePre::new(pre.clone()) {
         Ok(service) => Handler::P3(service),
-        Err(_) => Handler::P2(ProxyPre::new(pre.clone()).map_err(|error| {
-            LoadError::Invalid(format!(
-                "its HTTP handler does not fit `wasi:http`: {error:#}"
-            ))
-        })?),
+        Err(_) => Handler::P2(
+            ProxyPre::new(pre.clone())
+                .map_err(|error| LoadError::Invalid(format!("its HTTP handler does not fit `wasi:http`: {error:#}")))?,
+        ),
     };
-    let manifest = manifest::GuestIndices::new(&pre).map_err(|error| {
-        LoadError::Invalid(format!(
-            "its `manifest` does not fit coinslot:plugin@0.1.0: {error:#}"
-        ))
-    })?;
+    let manifest = manifest::GuestIndices::new(&pre)
+        .map_err(|error| LoadError::Invalid(format!("its `manifest` does not fit coinslot:plugin@0.1.0: {error:#}")))?;
     // An export of this name that does not fit is a mistake worth hearing about; none is a choice.
     let quote = if outline.exports("coinslot:plugin", "quote", "0.1.0") {
         Some(quote::GuestIndices::new(&pre).map_err(|error| {
-            LoadError::Invalid(format!(
-                "its `quote` does not fit coinslot:plugin@0.1.0: {error:#}"
-            ))
+            LoadError::Invalid(format!("its `quote` does not fit coinslot:plugin@0.1.0: {error:#}"))
         })?)
     } else {
         None
     };
-    Ok(Linked {
-        pre,
-        handler,
-        manifest,
-        quote,
-    })
+    Ok(Linked { pre, handler, manifest, quote })
 }

@@ -31,11 +31,7 @@ struct Candidate {
     wasi: Wasi,
 }
 
-pub(super) async fn load(
-    runtime: &Arc<Runtime>,
-    wasm: &[u8],
-    limits: Limits,
-) -> Result<Plugin, LoadError> {
+pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
     if limits.memory > MAX_MEMORY {
         return Err(LoadError::Invalid(format!(
             "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
@@ -49,38 +45,20 @@ pub(super) async fn load(
         if let Some(missing) = outline.missing() {
             return Err(LoadError::Invalid(missing));
         }
-        Ok(Candidate {
-            digest: hex::encode(Sha256::digest(&wasm)),
-            wasm,
-            outline,
-            wasi,
-        })
+        Ok(Candidate { digest: hex::encode(Sha256::digest(&wasm)), wasm, outline, wasi })
     })
     .await?;
     let component = component(runtime, &candidate).await?;
-    let linked = link::link(
-        runtime.linker(candidate.wasi),
-        &component,
-        &candidate.outline,
-    )?;
+    let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    Ok(Plugin::new(
-        runtime.clone(),
-        candidate.wasi,
-        linked,
-        info,
-        candidate.digest,
-        limits,
-    ))
+    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
 }
 
 /// Maps the compiled component, compiling it first if no artifact fits. One compilation at a time:
 /// each may need gigabytes.
 async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Component, LoadError> {
     let engine = runtime.engine(candidate.wasi).clone();
-    let path = runtime
-        .artifacts
-        .path(&candidate.digest, &fingerprint(&engine));
+    let path = runtime.artifacts.path(&candidate.digest, &fingerprint(&engine));
     let _turn = runtime.compiling.lock().await;
     if runtime.artifacts.find(&path).is_some() {
         match map(&engine, path.clone()).await {
@@ -92,10 +70,7 @@ async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Comp
         }
     }
     let unwritable = |error: std::io::Error| {
-        LoadError::Invalid(format!(
-            "cannot write the compiled component {}: {error}",
-            path.display()
-        ))
+        LoadError::Invalid(format!("cannot write the compiled component {}: {error}", path.display()))
     };
     let draft = runtime.artifacts.draft().map_err(unwritable)?;
     let draft = match &runtime.compiler {
@@ -105,13 +80,8 @@ async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Comp
         }
         None => compile::on_thread(candidate.wasm.clone(), candidate.wasi, draft).await?,
     };
-    runtime
-        .artifacts
-        .publish(draft, &path)
-        .map_err(unwritable)?;
-    map(&engine, path.clone())
-        .await
-        .inspect_err(|_| runtime.artifacts.remove(&path))
+    runtime.artifacts.publish(draft, &path).map_err(unwritable)?;
+    map(&engine, path.clone()).await.inspect_err(|_| runtime.artifacts.remove(&path))
 }
 
 async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, LoadError> {
@@ -128,52 +98,36 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
                 component.initialize_copy_on_write_image()?;
                 Ok(component)
             })
-            .map_err(|error| {
-                LoadError::Invalid(format!("it does not fit this host's limits: {error:#}"))
-            })
+            .map_err(|error| LoadError::Invalid(format!("it does not fit this host's limits: {error:#}")))
     })
     .await
 }
 
 async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
-    let grant = Grant {
-        plugin: "(loading)".into(),
-        memory: DESCRIBE_MEMORY,
-        cpu: DESCRIBE_CPU,
-        receipt: None,
-        serving: false,
-    };
+    let grant =
+        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: false };
     let (mut store, watch) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {
         let instance = pre.instantiate_async(&mut store).await?;
-        indices
-            .load(&mut store, &instance)?
-            .call_describe::<&mut wasmtime::Store<State>>(&mut store)
-            .await
+        indices.load(&mut store, &instance)?.call_describe::<&mut wasmtime::Store<State>>(&mut store).await
     };
-    let answer = limited(&watch, DESCRIBE_WALL, call)
-        .await
-        .map_err(|fault| {
-            LoadError::Describe(match fault {
-                Fault::Cpu => format!(
-                    "`describe` used more than {} ms of CPU time: compute nothing in it",
-                    DESCRIBE_CPU.as_millis()
-                ),
-                Fault::Deadline => format!(
-                    "`describe` took longer than {} ms: wait for nothing in it",
-                    DESCRIBE_WALL.as_millis()
-                ),
-                Fault::Memory => format!(
-                    "`describe` wanted more than {} MiB of memory",
-                    DESCRIBE_MEMORY >> 20
-                ),
-                other => format!("`describe` failed: {other}"),
-            })
-        })?;
+    let answer = limited(&watch, DESCRIBE_WALL, call).await.map_err(|fault| {
+        LoadError::Describe(match fault {
+            Fault::Cpu => {
+                format!("`describe` used more than {} ms of CPU time: compute nothing in it", DESCRIBE_CPU.as_millis())
+            }
+            Fault::Deadline => {
+                format!("`describe` took longer than {} ms: wait for nothing in it", DESCRIBE_WALL.as_millis())
+            }
+            Fault::Memory => format!("`describe` wanted more than {} MiB of memory", DESCRIBE_MEMORY >> 20),
+            other => format!("`describe` failed: {other}"),
+        })
+    })?;
     match answer {
-        Ok(info) => manifest::check(info, linked.quote.is_some())
-            .map_err(|problems| LoadError::Describe(problems.join("\n"))),
+        Ok(info) => {
+            manifest::check(info, linked.quote.is_some()).map_err(|problems| LoadError::Describe(problems.join("\n")))
+        }
         Err(reason) => Err(LoadError::Describe(format!(
             "it refuses to be loaded: {}",
             super::log::printable(&watch::bounded(reason, 2_000))
@@ -187,8 +141,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, LoadError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(_) => Err(LoadError::Invalid(
-            "the loader failed on it: report this component".into(),
-        )),
+        Err(_) => Err(LoadError::Invalid("the loader failed on it: report this component".into())),
     }
 }

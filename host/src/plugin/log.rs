@@ -39,13 +39,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn new(plugin: Arc<str>) -> Self {
-        Self {
-            plugin,
-            left: TOTAL,
-            full: false,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        }
+        Self { plugin, left: TOTAL, full: false, stdout: Vec::new(), stderr: Vec::new() }
     }
 
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
@@ -107,15 +101,7 @@ impl Drop for Log {
 
 /// Replaces control characters, tabs excepted.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 /// A guest's stdout or stderr.
@@ -162,11 +148,7 @@ impl Pollable for Pipe {
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.watch.log().write(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }

@@ -28,21 +28,14 @@ pub(super) fn check(info: manifest::PluginInfo, quotes: bool) -> Result<PluginIn
         ));
     }
     if !is_semver(&info.version) {
-        problems.push(format!(
-            "version {:?}: use a semantic version such as 1.4.0",
-            shown(&info.version)
-        ));
+        problems.push(format!("version {:?}: use a semantic version such as 1.4.0", shown(&info.version)));
     }
     let count = info.endpoints.len();
     if count == 0 || count > MAX_ENDPOINTS {
-        problems.push(format!(
-            "{count} endpoints: declare at least one and at most {MAX_ENDPOINTS}"
-        ));
+        problems.push(format!("{count} endpoints: declare at least one and at most {MAX_ENDPOINTS}"));
     }
     if total(&info) > MAX_TOTAL {
-        problems.push(format!(
-            "the manifest is larger than {MAX_TOTAL} bytes: shorten it"
-        ));
+        problems.push(format!("the manifest is larger than {MAX_TOTAL} bytes: shorten it"));
     }
     if !problems.is_empty() && count > MAX_ENDPOINTS {
         return Err(problems);
@@ -50,45 +43,27 @@ pub(super) fn check(info: manifest::PluginInfo, quotes: bool) -> Result<PluginIn
     let mut endpoints = Vec::with_capacity(count);
     let mut routes: HashMap<(http::Method, String), usize> = HashMap::new();
     for (index, endpoint) in info.endpoints.into_iter().enumerate() {
-        let label = format!(
-            "endpoint {index} ({} {})",
-            shown(&endpoint.method),
-            shown(&endpoint.path)
-        );
+        let label = format!("endpoint {index} ({} {})", shown(&endpoint.method), shown(&endpoint.path));
         let mut found = Vec::new();
         let endpoint = convert(endpoint, quotes, &mut found);
         if let Some(endpoint) = endpoint {
             if let Some(shape) = shape(&endpoint.path)
                 && let Some(first) = routes.insert((endpoint.method.clone(), shape), index)
             {
-                found.push(format!(
-                    "matches the same requests as endpoint {first}: keep one of them"
-                ));
+                found.push(format!("matches the same requests as endpoint {first}: keep one of them"));
             }
             endpoints.push(endpoint);
         }
-        problems.extend(
-            found
-                .into_iter()
-                .map(|problem| format!("{label}: {problem}")),
-        );
+        problems.extend(found.into_iter().map(|problem| format!("{label}: {problem}")));
     }
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(PluginInfo {
-        name: info.name,
-        version: info.version,
-        endpoints,
-    })
+    Ok(PluginInfo { name: info.name, version: info.version, endpoints })
 }
 
 /// None only if there is no method to speak of; problems are added either way.
-fn convert(
-    endpoint: manifest::Endpoint,
-    quotes: bool,
-    problems: &mut Vec<String>,
-) -> Option<EndpointInfo> {
+fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String>) -> Option<EndpointInfo> {
     let method = match endpoint.method.as_str() {
         "GET" => Some(http::Method::GET),
         "POST" => Some(http::Method::POST),
@@ -104,26 +79,16 @@ fn convert(
         problems.push(format!("path: {problem}"));
     }
     let price = price(endpoint.price, quotes, problems);
-    if endpoint.summary.chars().count() > MAX_SUMMARY || endpoint.summary.contains(char::is_control)
-    {
-        problems.push(format!(
-            "summary: one line of at most {MAX_SUMMARY} characters"
-        ));
+    if endpoint.summary.chars().count() > MAX_SUMMARY || endpoint.summary.contains(char::is_control) {
+        problems.push(format!("summary: one line of at most {MAX_SUMMARY} characters"));
     }
     if endpoint.description.chars().count() > MAX_DESCRIPTION
-        || endpoint
-            .description
-            .contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
+        || endpoint.description.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
     {
-        problems.push(format!(
-            "description: plain text of at most {MAX_DESCRIPTION} characters"
-        ));
+        problems.push(format!("description: plain text of at most {MAX_DESCRIPTION} characters"));
     }
     if !is_mime(&endpoint.mime_type) {
-        problems.push(format!(
-            "mime-type {:?}: use a media type such as application/json",
-            shown(&endpoint.mime_type)
-        ));
+        problems.push(format!("mime-type {:?}: use a media type such as application/json", shown(&endpoint.mime_type)));
     }
     let input_schema = schema("input-schema", endpoint.input_schema, problems);
     let output_schema = schema("output-schema", endpoint.output_schema, problems);
@@ -153,30 +118,18 @@ fn price(price: manifest::Price, quotes: bool, problems: &mut Vec<String>) -> De
             DeclaredPrice::Quoted(amount)
         }
     };
-    if let DeclaredPrice::Exact(amount)
-    | DeclaredPrice::UpTo(amount)
-    | DeclaredPrice::Quoted(amount) = &price
+    if let DeclaredPrice::Exact(amount) | DeclaredPrice::UpTo(amount) | DeclaredPrice::Quoted(amount) = &price
         && !is_amount(amount)
     {
-        problems.push(format!(
-            "price {:?}: write a decimal amount such as 0.01 or `0.01 USDC`",
-            shown(amount)
-        ));
+        problems.push(format!("price {:?}: write a decimal amount such as 0.01 or `0.01 USDC`", shown(amount)));
     }
     price
 }
 
-fn schema(
-    what: &str,
-    text: Option<String>,
-    problems: &mut Vec<String>,
-) -> Option<serde_json::Value> {
+fn schema(what: &str, text: Option<String>, problems: &mut Vec<String>) -> Option<serde_json::Value> {
     let text = text?;
     if text.len() > MAX_SCHEMA {
-        problems.push(format!(
-            "{what}: it has {} bytes; at most {MAX_SCHEMA}",
-            text.len()
-        ));
+        problems.push(format!("{what}: it has {} bytes; at most {MAX_SCHEMA}", text.len()));
         return None;
     }
     match serde_json::from_str::<serde_json::Value>(&text) {
@@ -218,9 +171,7 @@ fn check_path(path: &str) -> Result<(), String> {
             continue;
         };
         let Some(parameter) = parameter.strip_suffix('}') else {
-            return Err(format!(
-                "{segment:?}: a parameter is a whole segment, as in `/{{name}}/`"
-            ));
+            return Err(format!("{segment:?}: a parameter is a whole segment, as in `/{{name}}/`"));
         };
         let name = match parameter.strip_prefix('*') {
             Some(_) if !last => {
@@ -230,13 +181,9 @@ fn check_path(path: &str) -> Result<(), String> {
             None => parameter,
         };
         let mut bytes = name.bytes();
-        let starts = bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!(
-                "{segment:?}: name a parameter with letters, digits and `_`"
-            ));
+            return Err(format!("{segment:?}: name a parameter with letters, digits and `_`"));
         }
         if names.contains(&name) {
             return Err(format!("the parameter `{name}` occurs twice: rename one"));
@@ -248,14 +195,10 @@ fn check_path(path: &str) -> Result<(), String> {
 
 /// The characters that a client sends as they are (RFC 3986, `pchar` without percent-encoding).
 fn check_literal(segment: &str) -> Result<(), String> {
-    let odd = segment
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-._~!$&'()+,;=:@".contains(*c));
+    let odd = segment.chars().find(|c| !c.is_ascii_alphanumeric() && !"-._~!$&'()+,;=:@".contains(*c));
     match odd {
         None => Ok(()),
-        Some(c) => Err(format!(
-            "{segment:?}: {c:?} cannot stand in a literal segment"
-        )),
+        Some(c) => Err(format!("{segment:?}: {c:?} cannot stand in a literal segment")),
     }
 }
 
@@ -273,21 +216,15 @@ fn shape(path: &str) -> Option<String> {
 fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// Semantic Versioning 2.0.0, section 9 and 10 by their grammar.
 fn is_semver(version: &str) -> bool {
     let number = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_digit())
-            && (part == "0" || !part.starts_with('0'))
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
     };
-    let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let (rest, build) = match version.split_once('+') {
         Some((rest, build)) => (rest, Some(build)),
         None => (version, None),
@@ -302,40 +239,27 @@ fn is_semver(version: &str) -> bool {
         && core.into_iter().all(number)
         && build.is_none_or(|build| build.split('.').all(word))
         && pre.is_none_or(|pre| {
-            pre.split('.').all(|part| {
-                word(part) && (number(part) || part.bytes().any(|b| !b.is_ascii_digit()))
-            })
+            pre.split('.').all(|part| word(part) && (number(part) || part.bytes().any(|b| !b.is_ascii_digit())))
         })
 }
 
 /// `type/subtype` of RFC 9110 tokens, with parameters of printable ASCII.
 fn is_mime(mime: &str) -> bool {
     let token = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
     let (essence, parameters) = match mime.split_once(';') {
         Some((essence, parameters)) => (essence.trim_end(), parameters),
         None => (mime, ""),
     };
     mime.len() <= MAX_MIME
-        && essence
-            .split_once('/')
-            .is_some_and(|(kind, subtype)| token(kind) && token(subtype))
-        && parameters
-            .bytes()
-            .all(|b| b.is_ascii_graphic() || b == b' ')
+        && essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+        && parameters.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
 }
 
 fn total(info: &manifest::PluginInfo) -> usize {
-    let pairs = |pairs: &[(String, String)]| -> usize {
-        pairs
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum()
-    };
+    let pairs =
+        |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(key, value)| key.len() + value.len()).sum() };
     let endpoints: usize = info
         .endpoints
         .iter()

@@ -21,11 +21,7 @@ const OFFERED: [(&str, &str, &[&str]); 14] = [
     ("coinslot:plugin", VERSION, &["payment", "usage"]),
     ("wasi:io", "0.2.12", &["error", "poll", "streams"]),
     ("wasi:clocks", "0.2.12", &["monotonic-clock", "wall-clock"]),
-    (
-        "wasi:random",
-        "0.2.12",
-        &["random", "insecure", "insecure-seed"],
-    ),
+    ("wasi:random", "0.2.12", &["random", "insecure", "insecure-seed"]),
     (
         "wasi:cli",
         "0.2.12",
@@ -46,27 +42,11 @@ const OFFERED: [(&str, &str, &[&str]); 14] = [
     (
         "wasi:sockets",
         "0.2.12",
-        &[
-            "network",
-            "instance-network",
-            "tcp",
-            "tcp-create-socket",
-            "udp",
-            "udp-create-socket",
-            "ip-name-lookup",
-        ],
+        &["network", "instance-network", "tcp", "tcp-create-socket", "udp", "udp-create-socket", "ip-name-lookup"],
     ),
     ("wasi:http", "0.2.12", &["types", "outgoing-handler"]),
-    (
-        "wasi:clocks",
-        "0.3.0",
-        &["types", "monotonic-clock", "system-clock"],
-    ),
-    (
-        "wasi:random",
-        "0.3.0",
-        &["random", "insecure", "insecure-seed"],
-    ),
+    ("wasi:clocks", "0.3.0", &["types", "monotonic-clock", "system-clock"]),
+    ("wasi:random", "0.3.0", &["random", "insecure", "insecure-seed"]),
     (
         "wasi:cli",
         "0.3.0",
@@ -112,11 +92,7 @@ impl<'a> Name<'a> {
     pub(super) fn parse(name: &'a str) -> Option<Self> {
         let (package, rest) = name.split_once('/')?;
         let (interface, version) = rest.split_once('@')?;
-        Some(Self {
-            package,
-            interface,
-            version,
-        })
+        Some(Self { package, interface, version })
     }
 
     /// Whether the linker would take one version for the other.
@@ -132,8 +108,7 @@ impl<'a> Name<'a> {
             }
             Some((major, if major == "0" { minor } else { "" }))
         }
-        self.version == version
-            || track(self.version).is_some_and(|own| track(version) == Some(own))
+        self.version == version || track(self.version).is_some_and(|own| track(version) == Some(own))
     }
 
     fn is(&self, package: &str, interface: &str, version: &str) -> bool {
@@ -149,11 +124,7 @@ impl Outline {
     /// Reads the outer layer. Nothing is compiled and code is not validated.
     pub(super) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
         check_header(wasm)?;
-        let mut outline = Self {
-            imports: Vec::new(),
-            exports: Vec::new(),
-            modules: 0,
-        };
+        let mut outline = Self { imports: Vec::new(), exports: Vec::new(), modules: 0 };
         // Sections of nested modules and components follow their own header, up to their end.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -166,16 +137,12 @@ impl Outline {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        outline
-                            .imports
-                            .push(import.map_err(damaged)?.name.full_name().into_owned());
+                        outline.imports.push(import.map_err(damaged)?.name.full_name().into_owned());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        outline
-                            .exports
-                            .push(export.map_err(damaged)?.name.full_name().into_owned());
+                        outline.exports.push(export.map_err(damaged)?.name.full_name().into_owned());
                     }
                 }
                 _ => {}
@@ -211,10 +178,7 @@ impl Outline {
 
     /// Whether it exports an interface, in any compatible version.
     pub(super) fn exports(&self, package: &str, interface: &str, version: &str) -> bool {
-        self.exports
-            .iter()
-            .filter_map(|name| Name::parse(name))
-            .any(|name| name.is(package, interface, version))
+        self.exports.iter().filter_map(|name| Name::parse(name)).any(|name| name.is(package, interface, version))
     }
 
     /// Refuses another version of our own package, which would otherwise look like a missing export.
@@ -237,51 +201,35 @@ impl Outline {
 
     /// Names each import that the host does not have, with the versions it has; none if it has all.
     pub(super) fn missing(&self) -> Option<String> {
-        let lines: Vec<String> = self
-            .imports
-            .iter()
-            .filter_map(|import| missing(import))
-            .collect();
+        let lines: Vec<String> = self.imports.iter().filter_map(|import| missing(import)).collect();
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 }
 
 fn missing(import: &str) -> Option<String> {
     let Some(name) = Name::parse(import) else {
-        return Some(format!(
-            "it imports `{import}`, which is not an interface of this host"
-        ));
+        return Some(format!("it imports `{import}`, which is not an interface of this host"));
     };
     if OFFERED.iter().any(|(package, version, interfaces)| {
-        name.package == *package
-            && name.is_compatible(version)
-            && interfaces.contains(&name.interface)
+        name.package == *package && name.is_compatible(version) && interfaces.contains(&name.interface)
     }) {
         return None;
     }
     let versions: Vec<&str> = OFFERED
         .iter()
-        .filter(|(package, _, interfaces)| {
-            name.package == *package && interfaces.contains(&name.interface)
-        })
+        .filter(|(package, _, interfaces)| name.package == *package && interfaces.contains(&name.interface))
         .map(|(_, version, _)| *version)
         .collect();
     Some(if versions.is_empty() {
         format!("it imports `{import}`, which this host does not have: build it without")
     } else {
-        format!(
-            "it imports `{import}`; this host has version {}",
-            versions.join(" and ")
-        )
+        format!("it imports `{import}`; this host has version {}", versions.join(" and "))
     })
 }
 
 /// Checks the whole file, code included. Costs time in proportion to its size.
 pub(super) fn validate(wasm: &[u8]) -> Result<(), LoadError> {
-    Validator::new()
-        .validate_all(wasm)
-        .map(drop)
-        .map_err(damaged)
+    Validator::new().validate_all(wasm).map(drop).map_err(damaged)
 }
 
 fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
@@ -300,14 +248,8 @@ fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
         ));
     }
     match Parser::new(0).parse_all(wasm).next() {
-        Some(Ok(Payload::Version {
-            encoding: Encoding::Component,
-            ..
-        })) => Ok(()),
-        Some(Ok(Payload::Version {
-            encoding: Encoding::Module,
-            ..
-        })) => Err(invalid(
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => Err(invalid(
             "it is a core module, not a component: build it for the target wasm32-wasip2, or wrap it \
              with `wasm-tools component new`",
         )),

@@ -19,21 +19,13 @@ const WALL: Duration = Duration::from_millis(250);
 const MESSAGE: usize = 2_000;
 const CODE: usize = 64;
 
-pub(super) async fn ask(
-    plugin: &Arc<Inner>,
-    request: QuoteRequest,
-) -> Result<Result<String, Refusal>, Fault> {
+pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Result<String, Refusal>, Fault> {
     let Some(indices) = &plugin.linked.quote else {
         return Err(Fault::NoResponse("it does not export `quote`".into()));
     };
     let _slots = plugin.admit().await?;
-    let grant = Grant {
-        plugin: plugin.name.clone(),
-        memory: plugin.limits.memory,
-        cpu: CPU,
-        receipt: None,
-        serving: false,
-    };
+    let grant =
+        Grant { plugin: plugin.name.clone(), memory: plugin.limits.memory, cpu: CPU, receipt: None, serving: false };
     let (mut store, watch) = store(plugin.engine(), grant);
     let request = quote::Request {
         method: request.method.as_str().to_owned(),
@@ -51,9 +43,7 @@ pub(super) async fn ask(
     let call = async move {
         let instance = plugin.linked.pre.instantiate_async(&mut store).await?;
         let guest = indices.load(&mut store, &instance)?;
-        guest
-            .call_quote::<&mut wasmtime::Store<State>>(&mut store, &request)
-            .await
+        guest.call_quote::<&mut wasmtime::Store<State>>(&mut store, &request).await
     };
     match limited(&watch, WALL, call).await? {
         Ok(amount) if is_amount(&amount) => Ok(Ok(amount)),
@@ -72,14 +62,9 @@ fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if refusal.code.is_empty() || refusal.code.len() > CODE || !refusal.code.bytes().all(word) {
         return Err(Fault::NoResponse(
-            "it refused with a code that is not a word of lower-case letters, digits and `_`"
-                .into(),
+            "it refused with a code that is not a word of lower-case letters, digits and `_`".into(),
         ));
     }
     let message: String = refusal.message.chars().take(MESSAGE).collect();
-    Ok(Refusal {
-        status: refusal.status,
-        code: refusal.code,
-        message: printable(&message),
-    })
+    Ok(Refusal { status: refusal.status, code: refusal.code, message: printable(&message) })
 }

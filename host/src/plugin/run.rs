@@ -29,12 +29,7 @@ impl<T> Guarded<T> {
         watch: Arc<Watch>,
         deadline: Instant,
     ) -> Self {
-        Self {
-            guest,
-            watch,
-            deadline,
-            timer: None,
-        }
+        Self { guest, watch, deadline, timer: None }
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
@@ -54,9 +49,7 @@ impl<T> Guarded<T> {
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
         }
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
         timer.as_mut().poll(cx).map(|()| Err(Fault::Deadline))
     }
 }
@@ -85,7 +78,5 @@ pub(super) async fn limited<T>(
 ) -> Result<T, Fault> {
     let mut call = std::pin::pin!(call);
     let guarded = std::future::poll_fn(|cx| advance(call.as_mut(), watch, cx));
-    tokio::time::timeout(wall, guarded)
-        .await
-        .unwrap_or(Err(Fault::Deadline))
+    tokio::time::timeout(wall, guarded).await.unwrap_or(Err(Fault::Deadline))
 }

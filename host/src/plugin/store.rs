@@ -60,11 +60,7 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
         receipt: grant.receipt,
         serving: grant.serving,
         watch: watch.clone(),
-        limiter: Limiter {
-            memory: grant.memory,
-            used: 0,
-            watch: watch.clone(),
-        },
+        limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
         table,
         wasi: denied(&watch),
         http,
@@ -76,10 +72,7 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|context| {
         if context.data().watch.tick() {
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         } else {
             Ok(UpdateDeadline::Interrupt)
         }
@@ -91,14 +84,8 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
 
 fn denied(watch: &Arc<Watch>) -> WasiCtx {
     WasiCtxBuilder::new()
-        .stdout(Pipe {
-            stream: Stream::Stdout,
-            watch: watch.clone(),
-        })
-        .stderr(Pipe {
-            stream: Stream::Stderr,
-            watch: watch.clone(),
-        })
+        .stdout(Pipe { stream: Stream::Stdout, watch: watch.clone() })
+        .stderr(Pipe { stream: Stream::Stderr, watch: watch.clone() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -108,19 +95,12 @@ fn denied(watch: &Arc<Watch>) -> WasiCtx {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            hooks: &mut self.egress,
-            table: &mut self.table,
-            ctx: &mut self.http,
-        }
+        WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
     }
 }

@@ -23,15 +23,7 @@ fn guest(name: &str) -> Vec<u8> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--release",
-                "--target",
-                "wasm32-wasip2",
-                "--target-dir",
-            ])
+            .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2", "--target-dir"])
             .arg(&target)
             .current_dir(workspace)
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -48,10 +40,7 @@ fn guest(name: &str) -> Vec<u8> {
 /// The directory that this test's own executable was built into.
 fn target() -> PathBuf {
     let exe = std::env::current_exe().expect("the test's own path");
-    exe.ancestors()
-        .nth(3)
-        .expect("target/debug/deps/test")
-        .to_owned()
+    exe.ancestors().nth(3).expect("target/debug/deps/test").to_owned()
 }
 
 /// One runtime for all tests that need nothing special of it.
@@ -71,31 +60,19 @@ async fn load(name: &str) -> Plugin {
 }
 
 async fn load_with(name: &str, limits: Limits) -> Plugin {
-    runtime()
-        .load(&guest(name), limits)
-        .await
-        .unwrap_or_else(|error| panic!("{name}: {error}"))
+    runtime().load(&guest(name), limits).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 async fn refused(wasm: &[u8]) -> String {
-    runtime()
-        .load(wasm, Limits::default())
-        .await
-        .expect_err("must be refused")
-        .to_string()
+    runtime().load(wasm, Limits::default()).await.expect_err("must be refused").to_string()
 }
 
 fn body(bytes: impl Into<Bytes>) -> RequestBody {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 fn get(uri: &str) -> Request<RequestBody> {
-    Request::get(uri)
-        .header("host", "shop.example")
-        .body(body(""))
-        .expect("a request")
+    Request::get(uri).header("host", "shop.example").body(body("")).expect("a request")
 }
 
 fn free() -> Permit {
@@ -103,27 +80,15 @@ fn free() -> Permit {
 }
 
 /// The head, and the body with its trailers.
-async fn call(
-    plugin: &Plugin,
-    request: Request<RequestBody>,
-) -> Result<(Response<()>, Bytes, HeaderMap), Fault> {
+async fn call(plugin: &Plugin, request: Request<RequestBody>) -> Result<(Response<()>, Bytes, HeaderMap), Fault> {
     let (parts, body) = plugin.invoke(free(), request).await?.into_parts();
     let collected = body.collect().await?;
     let trailers = collected.trailers().cloned().unwrap_or_default();
-    Ok((
-        Response::from_parts(parts, ()),
-        collected.to_bytes(),
-        trailers,
-    ))
+    Ok((Response::from_parts(parts, ()), collected.to_bytes(), trailers))
 }
 
 async fn json(plugin: &Plugin, permit: Permit, request: Request<RequestBody>) -> serde_json::Value {
     let response = plugin.invoke(permit, request).await.expect("an answer");
-    let bytes = response
-        .into_body()
-        .collect()
-        .await
-        .expect("a body")
-        .to_bytes();
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     serde_json::from_slice(&bytes).expect("JSON")
 }

@@ -87,23 +87,14 @@ impl Watch {
 
     fn current(&self) -> u64 {
         let precise = self.precise.load(Relaxed);
-        let spent = self
-            .clock(precise)
-            .saturating_sub(self.entered.load(Relaxed));
-        if precise {
-            spent
-        } else {
-            spent.min(2 * nanos(TICK))
-        }
+        let spent = self.clock(precise).saturating_sub(self.entered.load(Relaxed));
+        if precise { spent } else { spent.min(2 * nanos(TICK)) }
     }
 
     fn clock(&self, precise: bool) -> u64 {
         if precise {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-            now.tv_sec
-                .cast_unsigned()
-                .saturating_mul(1_000_000_000)
-                .saturating_add(now.tv_nsec.cast_unsigned())
+            now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
         } else {
             nanos(self.base.elapsed())
         }
@@ -140,10 +131,7 @@ impl Watch {
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            Fault::Trap(format!(
-                "it exited with status {} instead of answering",
-                exit.0
-            ))
+            Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
         } else {
             Fault::Trap(bounded(format!("{error:#}"), TRAP_TEXT))
         }
@@ -160,12 +148,7 @@ pub(super) struct Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.memory {
             self.watch.refuse_memory();
@@ -175,12 +158,7 @@ impl ResourceLimiter for Limiter {
         Ok(true)
     }
 
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= 100_000)
     }
 }
@@ -188,10 +166,7 @@ impl ResourceLimiter for Limiter {
 /// Shortens a text to at most `limit` bytes, at a character's edge.
 pub(super) fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
-        let cut = (0..=limit)
-            .rev()
-            .find(|&at| text.is_char_boundary(at))
-            .unwrap_or(0);
+        let cut = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(cut);
         text.push_str("...");
     }

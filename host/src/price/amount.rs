@@ -21,18 +21,10 @@ pub struct Decimal {
 /// Why an amount cannot be charged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    #[error(
-        "`{0}` is not an amount: write digits with an optional dot, for example `0.01` or `0.01 USDC`"
-    )]
+    #[error("`{0}` is not an amount: write digits with an optional dot, for example `0.01` or `0.01 USDC`")]
     Syntax(String),
-    #[error(
-        "`{amount}` is finer than the smallest unit of {symbol}, which has {decimals} decimals"
-    )]
-    TooFine {
-        amount: String,
-        symbol: String,
-        decimals: u8,
-    },
+    #[error("`{amount}` is finer than the smallest unit of {symbol}, which has {decimals} decimals")]
+    TooFine { amount: String, symbol: String, decimals: u8 },
     #[error("`{0}` is zero: a free endpoint is declared `free`")]
     Zero(String),
     #[error("`{0}` is larger than any token")]
@@ -51,9 +43,7 @@ fn split(digits: &str) -> Option<(&str, &str)> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     match digits.split_once('.') {
         None => is_number(digits).then_some((digits, "")),
-        Some((whole, fraction)) => {
-            (is_number(whole) && is_number(fraction)).then_some((whole, fraction))
-        }
+        Some((whole, fraction)) => (is_number(whole) && is_number(fraction)).then_some((whole, fraction)),
     }
 }
 
@@ -71,19 +61,14 @@ impl Decimal {
         let is_symbol = |symbol: &str| {
             symbol.len() <= 16
                 && symbol.starts_with(|c: char| c.is_ascii_alphabetic())
-                && symbol
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'.')
+                && symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
         };
         let symbol = match symbol {
             Some(symbol) if !is_symbol(symbol) => return Err(refused()),
             Some(symbol) => Some(symbol.to_ascii_uppercase()).filter(|s| s != "USD"),
             None => None,
         };
-        Ok(Self {
-            digits: digits.to_owned(),
-            symbol,
-        })
+        Ok(Self { digits: digits.to_owned(), symbol })
     }
 }
 
@@ -112,23 +97,16 @@ impl Amount {
         let atomic = format!("{whole}{fraction}{}", "0".repeat(padding));
         match atomic.trim_start_matches('0') {
             "" => Err(AmountError::Zero(excerpt(text))),
-            digits => uint256(digits)
-                .map(Self)
-                .ok_or_else(|| AmountError::TooLarge(excerpt(text))),
+            digits => uint256(digits).map(Self).ok_or_else(|| AmountError::TooLarge(excerpt(text))),
         }
     }
 
     /// Atomic units as on the wire: canonical decimal digits below 2^256. Zero is an amount here.
     pub fn parse_atomic(digits: &str) -> Result<Self, AmountError> {
         uint256(digits).map(Self).ok_or_else(|| {
-            let canonical = !digits.is_empty()
-                && !digits.starts_with('0')
-                && digits.bytes().all(|b| b.is_ascii_digit());
-            if canonical {
-                AmountError::TooLarge(excerpt(digits))
-            } else {
-                AmountError::Syntax(excerpt(digits))
-            }
+            let canonical =
+                !digits.is_empty() && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+            if canonical { AmountError::TooLarge(excerpt(digits)) } else { AmountError::Syntax(excerpt(digits)) }
         })
     }
 

@@ -42,11 +42,7 @@ impl Asset {
     pub fn is_same_token(&self, other: &Self) -> bool {
         let evm = self.network.chain_id().is_some();
         self.network == other.network
-            && if evm {
-                self.address.eq_ignore_ascii_case(&other.address)
-            } else {
-                self.address == other.address
-            }
+            && if evm { self.address.eq_ignore_ascii_case(&other.address) } else { self.address == other.address }
     }
 }
 
@@ -67,10 +63,7 @@ impl Known {
             address: self.address.to_owned(),
             symbol: self.symbol.to_owned(),
             decimals: DECIMALS,
-            eip712: Some(Eip712 {
-                name: self.name.to_owned(),
-                version: self.version.to_owned(),
-            }),
+            eip712: Some(Eip712 { name: self.name.to_owned(), version: self.version.to_owned() }),
             testnet: self.testnet,
         }
     }
@@ -85,14 +78,7 @@ const fn main(
     address: &'static str,
     (name, version): (&'static str, &'static str),
 ) -> Known {
-    Known {
-        chain_id,
-        testnet: false,
-        symbol,
-        address,
-        name,
-        version,
-    }
+    Known { chain_id, testnet: false, symbol, address, name, version }
 }
 
 const fn test(
@@ -101,10 +87,7 @@ const fn test(
     address: &'static str,
     domain: (&'static str, &'static str),
 ) -> Known {
-    Known {
-        testnet: true,
-        ..main(chain_id, symbol, address, domain)
-    }
+    Known { testnet: true, ..main(chain_id, symbol, address, domain) }
 }
 
 const USD_COIN: (&str, &str) = ("USD Coin", "2");

@@ -22,8 +22,7 @@ pub fn evm_receiver(text: &str) -> Result<String, ReceiverError> {
         .strip_prefix("0x")
         .filter(|digits| digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
         .ok_or_else(|| ReceiverError::Syntax(text.chars().take(64).collect()))?;
-    let address = Address::from_str(digits)
-        .map_err(|_| ReceiverError::Syntax(text.chars().take(64).collect()))?;
+    let address = Address::from_str(digits).map_err(|_| ReceiverError::Syntax(text.chars().take(64).collect()))?;
     if address.is_zero() {
         return Err(ReceiverError::Zero);
     }
@@ -31,10 +30,7 @@ pub fn evm_receiver(text: &str) -> Result<String, ReceiverError> {
     let has_lower = digits.bytes().any(|b| b.is_ascii_lowercase());
     let has_upper = digits.bytes().any(|b| b.is_ascii_uppercase());
     if has_lower && has_upper && text != checksummed {
-        return Err(ReceiverError::Checksum {
-            found: text.to_owned(),
-            expected: checksummed,
-        });
+        return Err(ReceiverError::Checksum { found: text.to_owned(), expected: checksummed });
     }
     Ok(checksummed)
 }

@@ -85,24 +85,14 @@ fn what_is_not_plainly_an_amount_is_refused() {
         "free",
         "0.01 ABCDEFGHIJKLMNOPQ",
     ] {
-        assert_eq!(
-            amount(text),
-            Err(AmountError::Syntax(text.to_owned())),
-            "{text:?}"
-        );
+        assert_eq!(amount(text), Err(AmountError::Syntax(text.to_owned())), "{text:?}");
     }
 }
 
 #[test]
 fn nothing_is_rounded_and_nothing_is_free_by_rounding() {
-    assert!(matches!(
-        amount("0.0000001"),
-        Err(AmountError::TooFine { decimals: 6, .. })
-    ));
-    assert!(matches!(
-        amount("0.0100001"),
-        Err(AmountError::TooFine { .. })
-    ));
+    assert!(matches!(amount("0.0000001"), Err(AmountError::TooFine { decimals: 6, .. })));
+    assert!(matches!(amount("0.0100001"), Err(AmountError::TooFine { .. })));
     for zero in ["0", "0.0", "000", "$0.000000", "0.00000000000"] {
         assert!(matches!(amount(zero), Err(AmountError::Zero(_))), "{zero}");
     }
@@ -110,10 +100,7 @@ fn nothing_is_rounded_and_nothing_is_free_by_rounding() {
 
 #[test]
 fn an_amount_of_another_asset_is_not_converted() {
-    assert_eq!(
-        amount("1 EURC"),
-        Err(AmountError::UnknownSymbol("EURC".to_owned()))
-    );
+    assert_eq!(amount("1 EURC"), Err(AmountError::UnknownSymbol("EURC".to_owned())));
 }
 
 #[test]
@@ -122,10 +109,7 @@ fn amounts_end_where_tokens_end() {
     assert_eq!(amount(most), Ok(Amount(U256::MAX)));
     let more = "115792089237316195423570985008687907853269984665640564039457584007913129.639936";
     assert!(matches!(amount(more), Err(AmountError::TooLarge(_))));
-    assert!(matches!(
-        amount(&"9".repeat(100_000)),
-        Err(AmountError::TooLarge(_))
-    ));
+    assert!(matches!(amount(&"9".repeat(100_000)), Err(AmountError::TooLarge(_))));
     let long = amount(&format!("x{}", "9".repeat(100_000))).expect_err("not an amount");
     assert!(long.to_string().len() < 200);
 }
@@ -136,20 +120,11 @@ fn atomic_units_are_canonical() {
     for text in ["0", "1", "10000", &max] {
         assert_eq!(Amount::parse_atomic(text).expect(text).to_string(), text);
     }
-    for text in [
-        "", "00", "01", "+1", "-1", " 1", "1 ", "1.0", "1e4", "0x1", "\u{661}",
-    ] {
-        assert_eq!(
-            Amount::parse_atomic(text),
-            Err(AmountError::Syntax(text.to_owned())),
-            "{text:?}"
-        );
+    for text in ["", "00", "01", "+1", "-1", " 1", "1 ", "1.0", "1e4", "0x1", "\u{661}"] {
+        assert_eq!(Amount::parse_atomic(text), Err(AmountError::Syntax(text.to_owned())), "{text:?}");
     }
     let beyond = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
-    assert!(matches!(
-        Amount::parse_atomic(beyond),
-        Err(AmountError::TooLarge(_))
-    ));
+    assert!(matches!(Amount::parse_atomic(beyond), Err(AmountError::TooLarge(_))));
 }
 
 #[test]
@@ -220,16 +195,8 @@ fn known_tokens_have_right_addresses_and_unique_names() {
         assert_eq!(row.symbol, row.symbol.to_ascii_uppercase());
         for other in &KNOWN[..index] {
             let same_chain = row.chain_id == other.chain_id;
-            assert!(
-                !(same_chain && row.symbol == other.symbol),
-                "{}",
-                row.chain_id
-            );
-            assert!(
-                !same_chain || row.testnet == other.testnet,
-                "{}",
-                row.chain_id
-            );
+            assert!(!(same_chain && row.symbol == other.symbol), "{}", row.chain_id);
+            assert!(!same_chain || row.testnet == other.testnet, "{}", row.chain_id);
         }
     }
 }
@@ -242,29 +209,14 @@ fn the_usual_networks_are_known_by_heart() {
 
     let base = known(8453, None).expect("Base");
     assert_eq!(base.address, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913");
-    assert_eq!(
-        (domain(&base), base.decimals, base.testnet),
-        (named("USD Coin"), 6, false)
-    );
+    assert_eq!((domain(&base), base.decimals, base.testnet), (named("USD Coin"), 6, false));
     let sepolia = known(84532, Some("usdc")).expect("Base Sepolia");
-    assert_eq!(
-        sepolia.address,
-        "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
-    );
-    assert_eq!(
-        (domain(&sepolia), sepolia.decimals, sepolia.testnet),
-        (named("USDC"), 6, true)
-    );
+    assert_eq!(sepolia.address, "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+    assert_eq!((domain(&sepolia), sepolia.decimals, sepolia.testnet), (named("USDC"), 6, true));
 
     assert_eq!(known(8453, Some("USD")), Some(base));
-    assert_eq!(
-        known(42220, None).map(|a| a.symbol),
-        Some("USDC".to_owned())
-    );
-    assert_eq!(
-        known(42220, Some("usdt")).map(|a| a.symbol),
-        Some("USDT".to_owned())
-    );
+    assert_eq!(known(42220, None).map(|a| a.symbol), Some("USDC".to_owned()));
+    assert_eq!(known(42220, Some("usdt")).map(|a| a.symbol), Some("USDT".to_owned()));
     assert_eq!(known(8453, Some("DAI")), None);
     assert_eq!(known(31337, None), None);
     let solana = Network::parse("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp").expect("CAIP-2");
@@ -273,16 +225,9 @@ fn the_usual_networks_are_known_by_heart() {
 
 #[test]
 fn testnets_are_marked_and_only_they() {
-    let testnets = [
-        84532, 421_614, 2201, 181_228, 51, 11_142_220, 1328, 5_042_002, 10143, 43113, 80002,
-    ];
+    let testnets = [84532, 421_614, 2201, 181_228, 51, 11_142_220, 1328, 5_042_002, 10143, 43113, 80002];
     for row in KNOWN {
-        assert_eq!(
-            row.testnet,
-            testnets.contains(&row.chain_id),
-            "{}",
-            row.chain_id
-        );
+        assert_eq!(row.testnet, testnets.contains(&row.chain_id), "{}", row.chain_id);
     }
 }
 
@@ -318,19 +263,10 @@ fn a_price_is_asked_in_version_1_where_it_has_a_name_and_without_nulls() {
         "extra": {"name": "USDC", "version": "2"}
     });
     assert_eq!(written, expected.to_string());
-    assert_eq!(
-        price(42161, 1).requirements_v1("https://a.example/x", "", ""),
-        None
-    );
+    assert_eq!(price(42161, 1).requirements_v1("https://a.example/x", "", ""), None);
 
-    let plain = Asset {
-        eip712: None,
-        ..usdc()
-    };
-    let price = Price {
-        asset: Arc::new(plain),
-        ..price(8453, 1)
-    };
+    let plain = Asset { eip712: None, ..usdc() };
+    let price = Price { asset: Arc::new(plain), ..price(8453, 1) };
     let written = serde_json::to_string(&price.requirements_v1("https://a.example/x", "", ""));
     assert!(!written.expect("plain").contains("extra"));
 }
@@ -342,14 +278,8 @@ fn an_offer_is_neither_empty_nor_free_nor_ambiguous() {
     assert_eq!(Offer::new(vec![price(8453, 1), price(84532, 0)]), None);
     assert_eq!(Offer::new(vec![price(8453, 1), price(8453, 2)]), None);
 
-    let shouted = Asset {
-        address: usdc().address.to_ascii_lowercase(),
-        ..usdc()
-    };
-    let same = Price {
-        asset: Arc::new(shouted),
-        ..price(8453, 2)
-    };
+    let shouted = Asset { address: usdc().address.to_ascii_lowercase(), ..usdc() };
+    let same = Price { asset: Arc::new(shouted), ..price(8453, 2) };
     assert_eq!(Offer::new(vec![price(8453, 1), same]), None);
 
     let prices = vec![price(84532, 1), price(8453, 1)];
@@ -361,30 +291,17 @@ fn an_offer_is_neither_empty_nor_free_nor_ambiguous() {
 #[test]
 fn version_1_is_offered_one_price_for_each_network_it_can_name() {
     let celo = |symbol| Asset::known(&Network::eip155(42220), Some(symbol)).expect("in the table");
-    let eurc = Asset {
-        address: "0x60a3E35Cc302bFA44Cb288Bc5a4F316Fdb1adb42".to_owned(),
-        symbol: "EURC".to_owned(),
-        ..usdc()
-    };
+    let eurc =
+        Asset { address: "0x60a3E35Cc302bFA44Cb288Bc5a4F316Fdb1adb42".to_owned(), symbol: "EURC".to_owned(), ..usdc() };
     let offer = Offer::new(vec![
-        Price {
-            asset: Arc::new(celo("USDT")),
-            ..price(8453, 1)
-        },
+        Price { asset: Arc::new(celo("USDT")), ..price(8453, 1) },
         price(8453, 2),
-        Price {
-            asset: Arc::new(eurc),
-            ..price(8453, 3)
-        },
+        Price { asset: Arc::new(eurc), ..price(8453, 3) },
         price(84532, 4),
     ]);
-    let entries = offer
-        .expect("distinct")
-        .requirements_v1("https://a.example/x", "", "");
-    let asked: Vec<_> = entries
-        .iter()
-        .map(|entry| (entry.network.as_str(), entry.max_amount_required.as_str()))
-        .collect();
+    let entries = offer.expect("distinct").requirements_v1("https://a.example/x", "", "");
+    let asked: Vec<_> =
+        entries.iter().map(|entry| (entry.network.as_str(), entry.max_amount_required.as_str())).collect();
     assert_eq!(asked, [("base", "2"), ("base-sepolia", "4")]);
 }
 
@@ -401,13 +318,7 @@ fn receivers_are_checksummed_and_typing_errors_are_caught() {
     let wrong = "0x209693bc6afc0C5328bA36FaF03C514EF312287C";
     let error = evm_receiver(wrong).expect_err("one letter in the wrong case");
     let expected = right.to_owned();
-    assert_eq!(
-        error,
-        ReceiverError::Checksum {
-            found: wrong.to_owned(),
-            expected
-        }
-    );
+    assert_eq!(error, ReceiverError::Checksum { found: wrong.to_owned(), expected });
 
     let zero = "0x0000000000000000000000000000000000000000";
     assert_eq!(evm_receiver(zero), Err(ReceiverError::Zero));
@@ -423,9 +334,6 @@ fn receivers_are_checksummed_and_typing_errors_are_caught() {
         "vitalik.eth",
         "0x0x9693bc6afc0c5328ba36faf03c514ef312287c",
     ] {
-        assert!(
-            matches!(evm_receiver(text), Err(ReceiverError::Syntax(_))),
-            "{text}"
-        );
+        assert!(matches!(evm_receiver(text), Err(ReceiverError::Syntax(_))), "{text}");
     }
 }

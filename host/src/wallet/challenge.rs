@@ -44,9 +44,7 @@ pub struct Entry {
 /// Why a 402 cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChallengeError {
-    #[error(
-        "the answer is 402, but neither a PAYMENT-REQUIRED header nor a version 1 body says how to pay"
-    )]
+    #[error("the answer is 402, but neither a PAYMENT-REQUIRED header nor a version 1 body says how to pay")]
     Missing,
     #[error("the PAYMENT-REQUIRED header is not Base64 of a JSON object with x402Version 2")]
     Malformed,
@@ -65,8 +63,7 @@ impl Challenge {
                 (Version::V2, document)
             }
             None => {
-                let document: Object =
-                    serde_json::from_slice(body).map_err(|_| ChallengeError::Missing)?;
+                let document: Object = serde_json::from_slice(body).map_err(|_| ChallengeError::Missing)?;
                 (Version::V1, document)
             }
         };
@@ -96,10 +93,7 @@ impl Challenge {
             entries,
             unusable,
             resource: document.get("resource").filter(|v| v.is_object()).cloned(),
-            extensions: document
-                .get("extensions")
-                .filter(|v| v.is_object())
-                .cloned(),
+            extensions: document.get("extensions").filter(|v| v.is_object()).cloned(),
         })
     }
 }
@@ -112,11 +106,7 @@ fn printable(text: &str) -> String {
 
 fn entry(version: Version, raw: &Value) -> Result<Entry, String> {
     let raw = raw.as_object().ok_or("an entry is not an object")?;
-    let text = |key: &str| {
-        raw.get(key)
-            .and_then(Value::as_str)
-            .ok_or_else(|| format!("an entry has no {key}"))
-    };
+    let text = |key: &str| raw.get(key).and_then(Value::as_str).ok_or_else(|| format!("an entry has no {key}"));
     let scheme = text("scheme")?;
     let network = text("network")?;
     let on = |what: &str| printable(&format!("{what} on {network}"));
@@ -139,48 +129,24 @@ fn entry(version: Version, raw: &Value) -> Result<Entry, String> {
         Version::V2 => (Network::parse(network), text("amount")?),
     };
     let network = network.map_err(|error| printable(&error.to_string()))?;
-    let chain_id = network
-        .chain_id()
-        .ok_or_else(|| on("no payments from here"))?;
-    let token: Address = text("asset")?
-        .parse()
-        .map_err(|_| on("an asset that is no address"))?;
+    let chain_id = network.chain_id().ok_or_else(|| on("no payments from here"))?;
+    let token: Address = text("asset")?.parse().map_err(|_| on("an asset that is no address"))?;
     let asset = known(&network, token).ok_or_else(|| on(&format!("unknown token {token}")))?;
-    let domain = asset
-        .eip712
-        .clone()
-        .ok_or_else(|| on(&format!("{} cannot be authorised", asset.symbol)))?;
+    let domain = asset.eip712.clone().ok_or_else(|| on(&format!("{} cannot be authorised", asset.symbol)))?;
     let amount = Amount::parse_atomic(amount).map_err(|error| printable(&error.to_string()))?;
-    let pay_to = text("payTo")?
-        .parse()
-        .map_err(|_| on("a payTo that is no address"))?;
+    let pay_to = text("payTo")?.parse().map_err(|_| on("a payTo that is no address"))?;
     let max_timeout_seconds = raw
         .get("maxTimeoutSeconds")
         .and_then(Value::as_u64)
         .filter(|seconds| *seconds > 0)
         .ok_or_else(|| on("no maxTimeoutSeconds"))?;
-    Ok(Entry {
-        asset,
-        amount,
-        pay_to,
-        max_timeout_seconds,
-        token,
-        chain_id,
-        domain,
-        raw: raw.clone(),
-    })
+    Ok(Entry { asset, amount, pay_to, max_timeout_seconds, token, chain_id, domain, raw: raw.clone() })
 }
 
 /// A dollar token of the table: only those are worth what `--max` says.
 fn known(network: &Network, token: Address) -> Option<Asset> {
-    [
-        None,
-        Some("USDC"),
-        Some("USDT"),
-        Some("USDT0"),
-        Some("USAT"),
-    ]
-    .into_iter()
-    .filter_map(|symbol| Asset::known(network, symbol))
-    .find(|asset| asset.address.parse() == Ok(token))
+    [None, Some("USDC"), Some("USDT"), Some("USDT0"), Some("USAT")]
+        .into_iter()
+        .filter_map(|symbol| Asset::known(network, symbol))
+        .find(|asset| asset.address.parse() == Ok(token))
 }

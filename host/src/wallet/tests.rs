@@ -33,10 +33,7 @@ fn v1(accepts: Vec<Value>) -> Challenge {
 }
 
 fn policy(max: &str) -> Policy {
-    Policy {
-        max: Decimal::parse(max).expect("an amount"),
-        network: None,
-    }
+    Policy { max: Decimal::parse(max).expect("an amount"), network: None }
 }
 
 #[test]
@@ -46,8 +43,7 @@ fn a_version_2_payment_echoes_the_chosen_entry_and_is_signed_by_the_payer() {
     let key = Key::random();
     let signed = sign(&key, &challenge, chosen, NOW).expect("signed");
     assert_eq!(signed.header, header::PAYMENT_SIGNATURE);
-    let Ok(PaymentPayload::V2(payload)) = header::decode(Version::V2, signed.value.as_bytes())
-    else {
+    let Ok(PaymentPayload::V2(payload)) = header::decode(Version::V2, signed.value.as_bytes()) else {
         panic!("our own rules refuse it");
     };
     assert_eq!(Value::Object(payload.accepted), entry("10000"));
@@ -68,25 +64,16 @@ fn a_version_1_payment_names_scheme_and_network() {
     let key = Key::random();
     let signed = sign(&key, &challenge, chosen, NOW).expect("signed");
     assert_eq!(signed.header, header::X_PAYMENT);
-    let Ok(PaymentPayload::V1(payload)) = header::decode(Version::V1, signed.value.as_bytes())
-    else {
+    let Ok(PaymentPayload::V1(payload)) = header::decode(Version::V1, signed.value.as_bytes()) else {
         panic!("our own rules refuse it");
     };
-    assert_eq!(
-        (payload.scheme.as_str(), payload.network.as_str()),
-        ("exact", "base-sepolia")
-    );
+    assert_eq!((payload.scheme.as_str(), payload.network.as_str()), ("exact", "base-sepolia"));
     check(&payload.payload, &key);
 }
 
 fn check(payload: &crate::x402::Object, key: &Key) {
     let payload = ExactPayload::parse(payload).expect("well-formed");
-    let terms = Terms {
-        pay_to: SELLER,
-        amount: U256::from(10_000),
-        max_timeout_seconds: 60,
-        skew_seconds: 0,
-    };
+    let terms = Terms { pay_to: SELLER, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 };
     assert_eq!(payload.authorization.check(&terms, NOW), Ok(()));
     assert_eq!(payload.authorization.from, key.address());
     let domain = Domain::new("USDC", "2", 84532, USDC.parse().expect("an address"));
@@ -98,13 +85,8 @@ fn check(payload: &crate::x402::Object, key: &Key) {
 fn two_payments_never_share_a_nonce() {
     let challenge = v2(vec![entry("1")]);
     let key = Key::random();
-    let nonces: std::collections::HashSet<_> = (0..50)
-        .map(|_| {
-            sign(&key, &challenge, &challenge.entries[0], NOW)
-                .expect("signed")
-                .nonce
-        })
-        .collect();
+    let nonces: std::collections::HashSet<_> =
+        (0..50).map(|_| sign(&key, &challenge, &challenge.entries[0], NOW).expect("signed").nonce).collect();
     assert_eq!(nonces.len(), 50);
 }
 
@@ -113,15 +95,8 @@ fn the_first_affordable_entry_is_chosen_and_nothing_above_the_limit() {
     let challenge = v2(vec![entry("200000"), entry("90000"), entry("1")]);
     let chosen = policy("0.10").choose(&challenge).expect("affordable");
     assert_eq!(chosen.amount.0, U256::from(90_000));
-    let declined = |max: &str| {
-        policy(max)
-            .choose(&v2(vec![entry("100001")]))
-            .expect_err("dear")
-    };
-    assert_eq!(
-        declined("0.10").to_string(),
-        "the price is 0.100001 USDC on eip155:84532, above the limit of 0.10"
-    );
+    let declined = |max: &str| policy(max).choose(&v2(vec![entry("100001")])).expect_err("dear");
+    assert_eq!(declined("0.10").to_string(), "the price is 0.100001 USDC on eip155:84532, above the limit of 0.10");
     assert!(matches!(declined("0"), Declined::TooDear { .. }));
     // A limit in another token says nothing about this one.
     assert!(matches!(declined("5 EURC"), Declined::NothingUsable(_)));
@@ -189,20 +164,11 @@ fn a_402_that_says_nothing_is_told_apart_from_one_that_says_nonsense() {
     let read = |header: Option<&str>, body: &str| {
         Challenge::read(header.map(str::as_bytes), body.as_bytes()).expect_err("unreadable")
     };
-    for body in [
-        "",
-        "payment required",
-        "{}",
-        "{\"x402Version\":2,\"accepts\":[]}",
-    ] {
+    for body in ["", "payment required", "{}", "{\"x402Version\":2,\"accepts\":[]}"] {
         assert_eq!(read(None, body), ChallengeError::Missing, "{body}");
     }
     let wrong = header::encode(&json!({"x402Version": 1, "accepts": []}));
     for header in ["", "%%", "e30=", &wrong] {
-        assert_eq!(
-            read(Some(header), ""),
-            ChallengeError::Malformed,
-            "{header}"
-        );
+        assert_eq!(read(Some(header), ""), ChallengeError::Malformed, "{header}");
     }
 }

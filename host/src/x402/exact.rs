@@ -27,12 +27,10 @@ pub const SCHEME: &str = "exact";
 
 /// keccak-256 of `TransferWithAuthorization(address from,address to,uint256 value,uint256
 /// validAfter,uint256 validBefore,bytes32 nonce)`, from EIP-3009.
-const TRANSFER_TYPEHASH: B256 =
-    b256!("7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267");
+const TRANSFER_TYPEHASH: B256 = b256!("7c7c6cdb67a18743f49ec6fa9b35f50d52ed05cbed4cc592e13b44501c1a2267");
 
 /// keccak-256 of `EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)`.
-const DOMAIN_TYPEHASH: B256 =
-    b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f");
+const DOMAIN_TYPEHASH: B256 = b256!("8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f");
 
 /// The `payload` of an `exact` payment on EVM, parsed and still untrusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,13 +78,11 @@ impl ExactPayload {
     pub fn parse(payload: &Object) -> Result<Self, Reason> {
         let Some(authorization) = payload.get("authorization") else {
             let other_method = ["permit2Authorization", "delegationManager"];
-            return Err(
-                if other_method.iter().any(|key| payload.contains_key(*key)) {
-                    Reason::UnsupportedPayloadType
-                } else {
-                    Reason::InvalidPayload
-                },
-            );
+            return Err(if other_method.iter().any(|key| payload.contains_key(*key)) {
+                Reason::UnsupportedPayloadType
+            } else {
+                Reason::InvalidPayload
+            });
         };
         let fields = authorization.as_object().ok_or(Reason::InvalidPayload)?;
         Ok(Self {
@@ -104,19 +100,11 @@ impl ExactPayload {
 }
 
 fn number_field(fields: &Object, key: &str) -> Result<U256, Reason> {
-    fields
-        .get(key)
-        .and_then(Value::as_str)
-        .and_then(uint256)
-        .ok_or(Reason::InvalidPayload)
+    fields.get(key).and_then(Value::as_str).and_then(uint256).ok_or(Reason::InvalidPayload)
 }
 
 /// A `0x` field; `read` gets the digits without the prefix and cannot see a second one.
-fn hex_field<T>(
-    fields: &Object,
-    key: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, Reason> {
+fn hex_field<T>(fields: &Object, key: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Reason> {
     fields
         .get(key)
         .and_then(Value::as_str)
@@ -169,9 +157,7 @@ impl Domain {
         rest[32..64].copy_from_slice(keccak256(version).as_slice());
         rest[64..96].copy_from_slice(&U256::from(chain_id).to_be_bytes::<32>());
         rest[96..].copy_from_slice(verifying_contract.into_word().as_slice());
-        Self {
-            separator: keccak256(words),
-        }
+        Self { separator: keccak256(words) }
     }
 
     /// The domain separator.

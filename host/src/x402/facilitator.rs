@@ -12,15 +12,9 @@ use super::{Network, Object, Version, null_as_default, v1, v2};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentRequest {
     /// `X-PAYMENT`.
-    V1 {
-        payload: v1::PaymentPayload,
-        requirements: v1::PaymentRequirements,
-    },
+    V1 { payload: v1::PaymentPayload, requirements: v1::PaymentRequirements },
     /// `PAYMENT-SIGNATURE`.
-    V2 {
-        payload: v2::PaymentPayload,
-        requirements: v2::PaymentRequirements,
-    },
+    V2 { payload: v2::PaymentPayload, requirements: v2::PaymentRequirements },
 }
 
 impl PaymentRequest {
@@ -43,24 +37,14 @@ impl Serialize for PaymentRequest {
             payment_requirements: R,
         }
         match self {
-            Self::V1 {
-                payload,
-                requirements,
-            } => Wire {
-                x402_version: 1,
-                payment_payload: payload,
-                payment_requirements: requirements,
+            Self::V1 { payload, requirements } => {
+                Wire { x402_version: 1, payment_payload: payload, payment_requirements: requirements }
+                    .serialize(serializer)
             }
-            .serialize(serializer),
-            Self::V2 {
-                payload,
-                requirements,
-            } => Wire {
-                x402_version: 2,
-                payment_payload: payload,
-                payment_requirements: requirements,
+            Self::V2 { payload, requirements } => {
+                Wire { x402_version: 2, payment_payload: payload, payment_requirements: requirements }
+                    .serialize(serializer)
             }
-            .serialize(serializer),
         }
     }
 }
@@ -77,31 +61,22 @@ impl<'de> Deserialize<'de> for PaymentRequest {
             payment_requirements: serde_json::Value,
         }
         let wire = Wire::deserialize(deserializer)?;
-        let inner = wire
-            .payment_payload
-            .get("x402Version")
-            .and_then(serde_json::Value::as_u64);
+        let inner = wire.payment_payload.get("x402Version").and_then(serde_json::Value::as_u64);
         if let (Some(outer), Some(inner)) = (wire.x402_version, inner)
             && outer != inner
         {
-            return Err(D::Error::custom(format_args!(
-                "x402Version is {outer} outside and {inner} in paymentPayload"
-            )));
+            return Err(D::Error::custom(format_args!("x402Version is {outer} outside and {inner} in paymentPayload")));
         }
         match wire.x402_version.or(inner) {
             Some(1) => Ok(Self::V1 {
                 payload: serde_json::from_value(wire.payment_payload).map_err(D::Error::custom)?,
-                requirements: serde_json::from_value(wire.payment_requirements)
-                    .map_err(D::Error::custom)?,
+                requirements: serde_json::from_value(wire.payment_requirements).map_err(D::Error::custom)?,
             }),
             Some(2) => Ok(Self::V2 {
                 payload: serde_json::from_value(wire.payment_payload).map_err(D::Error::custom)?,
-                requirements: serde_json::from_value(wire.payment_requirements)
-                    .map_err(D::Error::custom)?,
+                requirements: serde_json::from_value(wire.payment_requirements).map_err(D::Error::custom)?,
             }),
-            Some(other) => Err(D::Error::custom(format_args!(
-                "x402Version is {other}, expected 1 or 2"
-            ))),
+            Some(other) => Err(D::Error::custom(format_args!("x402Version is {other}, expected 1 or 2"))),
             None => Err(D::Error::custom("x402Version is missing")),
         }
     }
@@ -160,10 +135,7 @@ impl Supported {
         self.kinds.iter().any(|kind| {
             kind.scheme == scheme
                 && match version {
-                    Version::V1 => {
-                        kind.x402_version == 1
-                            && Network::parse_v1(&kind.network).as_ref() == Ok(network)
-                    }
+                    Version::V1 => kind.x402_version == 1 && Network::parse_v1(&kind.network).as_ref() == Ok(network),
                     Version::V2 => kind.x402_version == 2 && kind.network == network.as_str(),
                 }
         })

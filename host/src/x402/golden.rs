@@ -78,10 +78,7 @@ fn v2_settlement_response() {
 /// Section 7 writes `payer` before `transaction`, section 5.3 and the headers after `network`. One
 /// message has one order here: that of the headers.
 fn payer_last(example: &str) -> String {
-    let payer = example
-        .lines()
-        .find(|line| line.contains("\"payer\""))
-        .expect("the example names the payer");
+    let payer = example.lines().find(|line| line.contains("\"payer\"")).expect("the example names the payer");
     let rest: Vec<&str> = example.lines().filter(|line| *line != payer).collect();
     let (end, fields) = rest.split_last().expect("a closing brace");
     let payer = payer.trim_end_matches(',');
@@ -130,9 +127,7 @@ fn supported_kinds() {
     same_but_layout::<Supported>(golden!("v2_supported"));
     // v1 section 7.3 has kinds alone; version 2 requires the other two, and one answer serves both.
     let example = golden!("v1_supported");
-    let kinds = example
-        .strip_suffix("  ]\n}\n")
-        .expect("ends with the kinds");
+    let kinds = example.strip_suffix("  ]\n}\n").expect("ends with the kinds");
     let pinned = format!("{kinds}  ],\n  \"extensions\": [],\n  \"signers\": {{}}\n}}\n");
     written_as::<Supported>(example, &pinned);
 }
@@ -141,10 +136,7 @@ fn supported_kinds() {
 fn v1_payment_required() {
     // Section 5.1.1; transport HTTP, "Payment Required Signaling". `outputSchema` is null in both:
     // legacy clients throw on it, so we leave it out.
-    for example in [
-        golden!("v1_payment_required"),
-        golden!("v1_http_payment_required"),
-    ] {
+    for example in [golden!("v1_payment_required"), golden!("v1_http_payment_required")] {
         let pinned = example.replace("      \"outputSchema\": null,\n", "");
         written_as::<v1::PaymentRequired>(example, &pinned);
     }
@@ -192,14 +184,8 @@ fn what_we_answer_is_encoded_as_in_the_example_headers() {
         assert_eq!(header::encode(&document), example_header(header));
     }
     check::<v2::PaymentRequired>(golden!("v2_http_payment_required"), "payment-required");
-    check::<SettlementResponse>(
-        golden!("v2_http_settlement_response_success"),
-        "payment-response",
-    );
-    check::<SettlementResponse>(
-        golden!("v2_http_settlement_response_failure"),
-        "payment-response-failure",
-    );
+    check::<SettlementResponse>(golden!("v2_http_settlement_response_success"), "payment-response");
+    check::<SettlementResponse>(golden!("v2_http_settlement_response_failure"), "payment-response-failure");
     check::<SettlementResponse>(golden!("v1_http_settlement_response"), "x-payment-response");
     // Version 1's failure is given as a header only.
     let failure = SettlementResponse {
@@ -213,10 +199,7 @@ fn what_we_answer_is_encoded_as_in_the_example_headers() {
         extensions: None,
         extra: None,
     };
-    assert_eq!(
-        header::encode(&failure),
-        example_header("x-payment-response-failure")
-    );
+    assert_eq!(header::encode(&failure), example_header("x-payment-response-failure"));
 }
 
 fn example_header(name: &str) -> String {

@@ -45,9 +45,7 @@ pub enum PaymentPayload {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// More than one payment header, of either version.
-    #[error(
-        "more than one payment header: send exactly one of PAYMENT-SIGNATURE and X-PAYMENT, once"
-    )]
+    #[error("more than one payment header: send exactly one of PAYMENT-SIGNATURE and X-PAYMENT, once")]
     Ambiguous,
     /// Longer than [`MAX_PAYMENT_HEADER`].
     #[error("the payment header has {0} bytes; at most {MAX_PAYMENT_HEADER} are read")]
@@ -77,19 +75,16 @@ impl HeaderError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Version { .. } => Reason::InvalidX402Version,
-            Self::Ambiguous
-            | Self::TooLarge(_)
-            | Self::NotBase64
-            | Self::TransactionHash
-            | Self::NotPayload(_) => Reason::InvalidPayload,
+            Self::Ambiguous | Self::TooLarge(_) | Self::NotBase64 | Self::TransactionHash | Self::NotPayload(_) => {
+                Reason::InvalidPayload
+            }
         }
     }
 }
 
 /// Encodes a document for a header.
 pub fn encode<T: Serialize>(document: &T) -> String {
-    let json = serde_json::to_vec(document)
-        .expect("our documents have string keys and no failing serializers");
+    let json = serde_json::to_vec(document).expect("our documents have string keys and no failing serializers");
     STANDARD.encode(json)
 }
 
@@ -127,9 +122,7 @@ pub fn decode(version: Version, value: &[u8]) -> Result<PaymentPayload, HeaderEr
     if is_transaction_hash(value) {
         return Err(HeaderError::TransactionHash);
     }
-    let json = STANDARD_PAD_INDIFFERENT
-        .decode(value)
-        .map_err(|_| HeaderError::NotBase64)?;
+    let json = STANDARD_PAD_INDIFFERENT.decode(value).map_err(|_| HeaderError::NotBase64)?;
     match json::object(&json) {
         Ok(document) => payload(version, document),
         Err(_) if is_solana_signature(value) => Err(HeaderError::TransactionHash),
@@ -228,7 +221,5 @@ fn is_transaction_hash(value: &[u8]) -> bool {
 /// 64 bytes of Base58, which may also be Base64: asked only of what does not decode to an object.
 fn is_solana_signature(value: &[u8]) -> bool {
     (86..=88).contains(&value.len())
-        && value
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l'))
+        && value.iter().all(|b| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l'))
 }

@@ -56,18 +56,10 @@ impl Network {
         let refused = || NetworkError(text.chars().take(64).collect());
         let (namespace, reference) = text.split_once(':').ok_or_else(refused)?;
         let namespace_ok = (3..=8).contains(&namespace.len())
-            && namespace
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            && namespace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let reference_ok = (1..=32).contains(&reference.len())
-            && reference
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if namespace_ok && reference_ok {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(refused())
-        }
+            && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if namespace_ok && reference_ok { Ok(Self(text.to_owned())) } else { Err(refused()) }
     }
 
     /// Parses a version 1 name, or CAIP-2, which some version 1 clients send.
@@ -81,10 +73,7 @@ impl Network {
     /// The name that version 1 clients know this network by, if they do.
     pub fn v1_name(&self) -> Option<&'static str> {
         let chain_id = self.chain_id()?;
-        V1_NAMES
-            .iter()
-            .find(|(_, id, written)| *id == chain_id && *written)
-            .map(|(name, ..)| *name)
+        V1_NAMES.iter().find(|(_, id, written)| *id == chain_id && *written).map(|(name, ..)| *name)
     }
 
     /// The chain id, if this is an EVM chain.

@@ -14,7 +14,5 @@ pub(crate) fn uint256(digits: &str) -> Option<U256> {
         return None;
     }
     let ten = U256::from(10);
-    bytes.iter().try_fold(U256::ZERO, |sum, digit| {
-        sum.checked_mul(ten)?.checked_add(U256::from(*digit - b'0'))
-    })
+    bytes.iter().try_fold(U256::ZERO, |sum, digit| sum.checked_mul(ten)?.checked_add(U256::from(*digit - b'0')))
 }

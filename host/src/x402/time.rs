@@ -12,9 +12,6 @@ impl UnixTime {
 impl From<std::time::SystemTime> for UnixTime {
     /// A clock set before 1970 reads as 0.
     fn from(time: std::time::SystemTime) -> Self {
-        Self(
-            time.duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-        )
+        Self(time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }

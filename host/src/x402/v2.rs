@@ -101,21 +101,18 @@ impl PaymentPayload {
         let Ok(Value::Object(ours)) = serde_json::to_value(offered) else {
             return false;
         };
-        ours.iter()
-            .all(|(key, value)| match self.accepted.get(key) {
-                Some(echoed) if key == "extra" => contains(echoed, value),
-                Some(echoed) => echoed == value,
-                None => false,
-            })
+        ours.iter().all(|(key, value)| match self.accepted.get(key) {
+            Some(echoed) if key == "extra" => contains(echoed, value),
+            Some(echoed) => echoed == value,
+            None => false,
+        })
     }
 }
 
 /// Fields of an extension's `info` that are made anew for each challenge, so that an echo of an
 /// earlier one may differ. Source: the reference server, version 2.27.
-const DYNAMIC_INFO: &[(&str, &[&str])] = &[
-    ("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]),
-    ("offer-receipt", &["offers"]),
-];
+const DYNAMIC_INFO: &[(&str, &[&str])] =
+    &[("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]), ("offer-receipt", &["offers"])];
 
 impl PaymentPayload {
     /// Whether what the client says of our extensions holds everything that we advertised in their
@@ -131,10 +128,8 @@ impl PaymentPayload {
             let Some(ours) = advertised.get(key) else {
                 return true;
             };
-            let dynamic = DYNAMIC_INFO
-                .iter()
-                .find(|(extension, _)| extension == key)
-                .map_or(&[][..], |(_, fields)| fields);
+            let dynamic =
+                DYNAMIC_INFO.iter().find(|(extension, _)| extension == key).map_or(&[][..], |(_, fields)| fields);
             match (info(theirs), info(ours)) {
                 (Value::Object(theirs), Value::Object(ours)) => ours
                     .iter()
@@ -154,9 +149,9 @@ fn info(extension: &Value) -> &Value {
 /// Whether `echoed` holds everything that `ours` does. Arrays are compared whole.
 fn contains(echoed: &Value, ours: &Value) -> bool {
     match (echoed, ours) {
-        (Value::Object(echoed), Value::Object(ours)) => ours
-            .iter()
-            .all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value))),
+        (Value::Object(echoed), Value::Object(ours)) => {
+            ours.iter().all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value)))
+        }
         _ => echoed == ours,
     }
 }

@@ -107,9 +107,9 @@ impl Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Empty => f.write_str(
-                "Put the error's text into `error`, as in {\"error\": \"No module named 'x'\"}.",
-            ),
+            Self::Empty => {
+                f.write_str("Put the error's text into `error`, as in {\"error\": \"No module named 'x'\"}.")
+            }
             Self::TooLong => {
                 write!(
                     f,
@@ -127,12 +127,8 @@ impl std::fmt::Display for Problem {
 /// What anyone may try, told for nothing.
 fn hint(kind: Option<&'static str>) -> &'static str {
     match kind {
-        Some("rust") => {
-            "It looks like Rust: send the line with `error[E....]`; `rustc --explain` knows every code."
-        }
-        Some("python") => {
-            "It looks like a Python traceback: send its last line, which names the exception."
-        }
+        Some("rust") => "It looks like Rust: send the line with `error[E....]`; `rustc --explain` knows every code.",
+        Some("python") => "It looks like a Python traceback: send its last line, which names the exception.",
         Some("node" | "typescript") => {
             "It looks like JavaScript: send the line with the error's name and message, above the `at ...` lines."
         }
@@ -140,9 +136,7 @@ fn hint(kind: Option<&'static str>) -> &'static str {
             "It looks like Go: send the line that follows `panic:` or the compiler's `file.go:line:` message."
         }
         Some("java") => "It looks like a JVM trace: send the last `Caused by:` line.",
-        _ => {
-            "Send the error's own words as they were printed, with any code such as E0382, ENOENT or 23505."
-        }
+        _ => "Send the error's own words as they were printed, with any code such as E0382, ENOENT or 23505.",
     }
 }
 
@@ -157,10 +151,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn lines(&self, sign: char) -> impl Iterator<Item = &'static str> {
-        self.body
-            .lines()
-            .filter_map(move |line| line.strip_prefix(sign))
-            .map(str::trim)
+        self.body.lines().filter_map(move |line| line.strip_prefix(sign)).map(str::trim)
     }
 
     /// What names this error and nothing else.
@@ -190,19 +181,11 @@ impl Entry {
 /// pattern), `?` (cause), `>` (step) or `$` (check).
 pub(crate) fn entries() -> impl Iterator<Item = Entry> {
     DATA.iter().flat_map(|(field, data)| {
-        data.strip_prefix("@ ")
-            .unwrap_or(data)
-            .split("\n@ ")
-            .filter_map(|block| {
-                let (heading, body) = block.split_once('\n')?;
-                let (id, title) = heading.trim().split_once(' ')?;
-                Some(Entry {
-                    field,
-                    id,
-                    title,
-                    body,
-                })
-            })
+        data.strip_prefix("@ ").unwrap_or(data).split("\n@ ").filter_map(|block| {
+            let (heading, body) = block.split_once('\n')?;
+            let (id, title) = heading.trim().split_once(' ')?;
+            Some(Entry { field, id, title, body })
+        })
     })
 }
 
@@ -242,14 +225,9 @@ pub fn diagnose(question: &Question) -> Result<Diagnosis, Problem> {
     let best = found[0].0;
     found.retain(|(score, ..)| *score >= best - 0.4);
     found.truncate(MOST_MATCHES);
-    let matches: Vec<Match> = found
-        .into_iter()
-        .map(|(score, entry, captures)| tell(score, &entry, &captures))
-        .collect();
-    Ok(Diagnosis {
-        field: matches[0].field.clone(),
-        matches,
-    })
+    let matches: Vec<Match> =
+        found.into_iter().map(|(score, entry, captures)| tell(score, &entry, &captures)).collect();
+    Ok(Diagnosis { field: matches[0].field.clone(), matches })
 }
 
 /// The worth of an entry's best pattern, and what all its matching patterns captured.
@@ -281,19 +259,10 @@ fn tell(score: f64, entry: &Entry, captures: &Captures) -> Match {
         field: entry.field.to_owned(),
         title: entry.title.to_owned(),
         score: (score * 100.0).round() / 100.0,
-        causes: entry
-            .causes()
-            .map(|line| fill(line, captures, in_prose))
-            .collect(),
-        steps: entry
-            .steps()
-            .map(|line| fill_step(line, captures))
-            .collect(),
+        causes: entry.causes().map(|line| fill(line, captures, in_prose)).collect(),
+        steps: entry.steps().map(|line| fill_step(line, captures)).collect(),
         check: entry.check().map(|line| fill(line, captures, in_command)),
-        captured: captures
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
+        captured: captures.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     }
 }
 
@@ -305,9 +274,7 @@ fn fill_step(line: &str, captures: &Captures) -> String {
             out.push('`');
         }
         let in_code = at % 2 == 1;
-        out.push_str(&fill(piece, captures, |value| {
-            (!in_code || harmless(value)).then(|| value.to_owned())
-        }));
+        out.push_str(&fill(piece, captures, |value| (!in_code || harmless(value)).then(|| value.to_owned())));
     }
     out
 }
@@ -324,16 +291,10 @@ fn fill(line: &str, captures: &Captures, allow: impl Fn(&str) -> Option<String>)
             Some((name, otherwise)) => (name, Some(otherwise)),
             None => (&rest[open + 1..close], None),
         };
-        let is_name = !name.is_empty()
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         out.push_str(&rest[..open]);
         if is_name {
-            let value = captures
-                .iter()
-                .find(|(known, _)| *known == name)
-                .and_then(|(_, value)| allow(value));
+            let value = captures.iter().find(|(known, _)| *known == name).and_then(|(_, value)| allow(value));
             match (value, otherwise) {
                 (Some(value), _) => out.push_str(&value),
                 (None, Some(otherwise)) => out.push_str(otherwise),
@@ -351,10 +312,9 @@ fn fill(line: &str, captures: &Captures, allow: impl Fn(&str) -> Option<String>)
 /// Whether a shell reads the value as one plain word: no quoting, no expansion, no option.
 fn harmless(value: &str) -> bool {
     !value.starts_with('-')
-        && value.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b'@' | b'+')
-        })
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b'@' | b'+'))
 }
 
 /// The field that a caller's word for a language or tool means.
@@ -362,23 +322,19 @@ fn field_of(language: &str) -> &'static str {
     match language.trim().to_ascii_lowercase().as_str() {
         "rust" | "rs" | "cargo" => "rust",
         "python" | "py" | "pip" | "django" | "flask" | "fastapi" => "python",
-        "node" | "nodejs" | "javascript" | "js" | "npm" | "yarn" | "pnpm" | "react" | "next"
-        | "nextjs" => "node",
+        "node" | "nodejs" | "javascript" | "js" | "npm" | "yarn" | "pnpm" | "react" | "next" | "nextjs" => "node",
         "typescript" | "ts" | "tsc" => "typescript",
         "go" | "golang" => "go",
         "java" | "kotlin" | "jvm" | "maven" | "gradle" => "java",
         "c" | "c++" | "cpp" | "gcc" | "clang" | "cmake" => "c",
         "docker" | "compose" | "podman" => "docker",
         "git" | "github" => "git",
-        "postgres" | "postgresql" | "mysql" | "sql" | "sqlite" | "redis" | "database"
-        | "mongodb" => "database",
+        "postgres" | "postgresql" | "mysql" | "sql" | "sqlite" | "redis" | "database" | "mongodb" => "database",
         "http" | "cors" | "nginx" | "rest" | "browser" => "http",
         "tls" | "ssl" | "https" | "openssl" => "tls",
         "linux" | "os" | "unix" | "bash" | "shell" | "ssh" | "macos" => "linux",
         "kubernetes" | "k8s" | "kubectl" | "helm" => "kubernetes",
-        "x402" | "evm" | "ethereum" | "solidity" | "payments" | "viem" | "ethers" | "foundry" => {
-            "payments"
-        }
+        "x402" | "evm" | "ethereum" | "solidity" | "payments" | "viem" | "ethers" | "foundry" => "payments",
         _ => "other",
     }
 }
@@ -388,11 +344,7 @@ fn kind_of(lower: &str) -> Option<&'static str> {
     let any = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
     if any(&["error[e0", "--> src/", "thread 'main' panicked", "cargo "]) {
         Some("rust")
-    } else if any(&[
-        "traceback (most recent call last)",
-        ".py\", line ",
-        "pip install",
-    ]) {
+    } else if any(&["traceback (most recent call last)", ".py\", line ", "pip install"]) {
         Some("python")
     } else if any(&["error ts", ".ts("]) {
         Some("typescript")
@@ -400,13 +352,7 @@ fn kind_of(lower: &str) -> Option<&'static str> {
         Some("go")
     } else if any(&["exception in thread", "caused by: ", ".java:"]) {
         Some("java")
-    } else if any(&[
-        "npm err",
-        "node:internal",
-        ".js:",
-        "node_modules",
-        "npm error",
-    ]) {
+    } else if any(&["npm err", "node:internal", ".js:", "node_modules", "npm error"]) {
         Some("node")
     } else if any(&["docker", "dockerfile"]) {
         Some("docker")

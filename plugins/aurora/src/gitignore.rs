@@ -32,10 +32,7 @@ pub enum Problem {
     /// More than [`MOST_STACKS`] names.
     TooMany(usize),
     /// A name that is neither a stack nor an alias, with the nearest ones that are.
-    Unknown {
-        name: String,
-        nearest: Vec<&'static str>,
-    },
+    Unknown { name: String, nearest: Vec<&'static str> },
 }
 
 impl Problem {
@@ -54,28 +51,17 @@ impl std::fmt::Display for Problem {
         match self {
             Self::Missing => {
                 let names: Vec<_> = stacks().map(|stack| stack.id).collect();
-                write!(
-                    f,
-                    "Name one or more stacks, as in ?stack=rust,node,macos. Known: {}.",
-                    names.join(", ")
-                )
+                write!(f, "Name one or more stacks, as in ?stack=rust,node,macos. Known: {}.", names.join(", "))
             }
             Self::TooMany(count) => {
-                write!(
-                    f,
-                    "{count} stacks were named; at most {MOST_STACKS} fit in one request."
-                )
+                write!(f, "{count} stacks were named; at most {MOST_STACKS} fit in one request.")
             }
             Self::Unknown { name, nearest } if nearest.is_empty() => write!(
                 f,
                 "Unknown stack `{name}`, and nothing known is near it. Ask with an empty ?stack= for the whole list."
             ),
             Self::Unknown { name, nearest } => {
-                write!(
-                    f,
-                    "Unknown stack `{name}`. Nearest known: {}.",
-                    nearest.join(", ")
-                )
+                write!(f, "Unknown stack `{name}`. Nearest known: {}.", nearest.join(", "))
             }
         }
     }
@@ -83,11 +69,7 @@ impl std::fmt::Display for Problem {
 
 /// Every stack, in the order of the data file.
 pub fn stacks() -> impl Iterator<Item = Stack> {
-    let start = if DATA.starts_with("== ") {
-        &DATA[3..]
-    } else {
-        DATA
-    };
+    let start = if DATA.starts_with("== ") { &DATA[3..] } else { DATA };
     start.split("\n== ").filter_map(|block| {
         let (heading, body) = block.split_once('\n')?;
         let mut fields = heading.splitn(4, '|').map(str::trim);
@@ -109,10 +91,7 @@ impl Stack {
 
     /// Its patterns, negations included, in order.
     pub fn patterns(&self) -> impl Iterator<Item = &'static str> {
-        self.body
-            .lines()
-            .map(str::trim_end)
-            .filter(|line| !line.is_empty())
+        self.body.lines().map(str::trim_end).filter(|line| !line.is_empty())
     }
 
     fn answers_to(&self, name: &str) -> bool {
@@ -126,16 +105,9 @@ impl Stack {
 /// letter case. `c++` is understood where its signs reach us.
 pub fn parse(list: &str) -> Result<Vec<Stack>, Problem> {
     // Bounded before any work: the list comes from outside.
-    let list: String = list
-        .chars()
-        .take(1024)
-        .collect::<String>()
-        .to_ascii_lowercase()
-        .replace("c++", "cpp");
-    let names: Vec<&str> = list
-        .split(|c: char| c == ',' || c == '+' || c.is_whitespace())
-        .filter(|name| !name.is_empty())
-        .collect();
+    let list: String = list.chars().take(1024).collect::<String>().to_ascii_lowercase().replace("c++", "cpp");
+    let names: Vec<&str> =
+        list.split(|c: char| c == ',' || c == '+' || c.is_whitespace()).filter(|name| !name.is_empty()).collect();
     match names.len() {
         0 => return Err(Problem::Missing),
         count if count > MOST_STACKS => return Err(Problem::TooMany(count)),
@@ -161,10 +133,7 @@ pub fn render(wanted: &[Stack]) -> String {
     let mut out = format!("# .gitignore for {}\n", titles.join(", "));
     let mut written: Vec<&str> = Vec::new();
     for stack in wanted {
-        let fresh: Vec<_> = stack
-            .patterns()
-            .filter(|pattern| !written.contains(pattern))
-            .collect();
+        let fresh: Vec<_> = stack.patterns().filter(|pattern| !written.contains(pattern)).collect();
         let _ = write!(out, "\n# === {} ===\n", stack.title);
         if fresh.is_empty() {
             out.push_str("# (all of its patterns are above)\n");
@@ -195,8 +164,7 @@ fn undone<'a>(written: &[&'a str]) -> Vec<&'a str> {
         };
         let (path, is_dir) = example(kept);
         let covered = |later: &&str| {
-            !later.starts_with('!')
-                && (glob::matches(later, &path, is_dir) || glob::matches(later, &path, true))
+            !later.starts_with('!') && (glob::matches(later, &path, is_dir) || glob::matches(later, &path, true))
         };
         if written[at + 1..].iter().any(covered) {
             undone.push(*line);
@@ -208,10 +176,7 @@ fn undone<'a>(written: &[&'a str]) -> Vec<&'a str> {
 /// A path that the pattern of a negation matches.
 fn example(pattern: &str) -> (String, bool) {
     let is_dir = pattern.ends_with('/');
-    let path = pattern
-        .trim_matches('/')
-        .replace("**", "any")
-        .replace('*', "any");
+    let path = pattern.trim_matches('/').replace("**", "any").replace('*', "any");
     (path, is_dir)
 }
 
@@ -219,10 +184,7 @@ fn example(pattern: &str) -> (String, bool) {
 fn nearest(name: &str) -> Vec<&'static str> {
     let mut scored: Vec<(usize, &'static str)> = stacks()
         .filter_map(|stack| {
-            let best = std::iter::once(stack.id)
-                .chain(stack.aliases())
-                .map(|known| distance(name, known))
-                .min()?;
+            let best = std::iter::once(stack.id).chain(stack.aliases()).map(|known| distance(name, known)).min()?;
             Some((best, stack.id))
         })
         .filter(|(far, _)| *far <= (name.chars().count() / 3).max(2))

@@ -61,11 +61,7 @@ impl Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::UnknownTopic(topic) => write!(
-                f,
-                "Unknown topic `{topic}`. Topics: {}.",
-                topics().join(", ")
-            ),
+            Self::UnknownTopic(topic) => write!(f, "Unknown topic `{topic}`. Topics: {}.", topics().join(", ")),
             Self::Limit(limit) => write!(f, "`limit` is {limit}; it must be from 1 to 100."),
         }
     }
@@ -79,21 +75,14 @@ pub fn all() -> impl Iterator<Item = Insight> {
             let mut lines = block.lines();
             let (title, insight) = (lines.next()?, lines.next()?);
             let action = lines.next()?.strip_prefix("> ")?;
-            Some(Insight {
-                topic,
-                title,
-                insight,
-                action,
-            })
+            Some(Insight { topic, title, insight, action })
         })
     })
 }
 
 /// Every topic once, in order.
 pub fn topics() -> Vec<&'static str> {
-    DATA.lines()
-        .filter_map(|line| line.strip_prefix("# "))
-        .collect()
+    DATA.lines().filter_map(|line| line.strip_prefix("# ")).collect()
 }
 
 /// Chooses by topic and limit.
@@ -104,24 +93,14 @@ pub fn select(filter: &Filter) -> Result<Insights, Problem> {
         Some(limit) => limit as usize,
         None => usize::MAX,
     };
-    let chosen: Vec<Insight> = all()
-        .filter(|insight| wanted.is_empty() || wanted.contains(&insight.topic))
-        .collect();
+    let chosen: Vec<Insight> = all().filter(|insight| wanted.is_empty() || wanted.contains(&insight.topic)).collect();
     let mut counts = std::collections::BTreeMap::new();
     for insight in all() {
         *counts.entry(insight.topic.to_owned()).or_insert(0) += 1;
     }
     let total = chosen.len();
-    let insights = if limit < total {
-        in_turn(&chosen, limit)
-    } else {
-        chosen
-    };
-    Ok(Insights {
-        total,
-        topics: counts,
-        insights,
-    })
+    let insights = if limit < total { in_turn(&chosen, limit) } else { chosen };
+    Ok(Insights { total, topics: counts, insights })
 }
 
 fn wanted(list: &str) -> Result<Vec<&'static str>, Problem> {
@@ -142,19 +121,11 @@ fn in_turn(insights: &[Insight], limit: usize) -> Vec<Insight> {
     let mut ranked: Vec<(usize, usize, Insight)> = Vec::new();
     let mut place = 0;
     for (at, insight) in insights.iter().enumerate() {
-        place = if at > 0 && insights[at - 1].topic == insight.topic {
-            place + 1
-        } else {
-            0
-        };
+        place = if at > 0 && insights[at - 1].topic == insight.topic { place + 1 } else { 0 };
         ranked.push((place, at, *insight));
     }
     ranked.sort_by_key(|(place, at, _)| (*place, *at));
-    ranked
-        .into_iter()
-        .take(limit)
-        .map(|(.., insight)| insight)
-        .collect()
+    ranked.into_iter().take(limit).map(|(.., insight)| insight).collect()
 }
 
 #[cfg(test)]
@@ -164,33 +135,17 @@ mod tests {
     use super::*;
 
     fn pick(topic: Option<&str>, limit: Option<u32>) -> Result<Insights, Problem> {
-        select(&Filter {
-            topic: topic.map(Into::into),
-            limit,
-        })
+        select(&Filter { topic: topic.map(Into::into), limit })
     }
 
     #[test]
     fn at_least_forty_insights_each_whole_and_its_own() {
         let all: Vec<_> = all().collect();
         assert!(all.len() >= 40, "{}", all.len());
-        assert_eq!(
-            all.len(),
-            DATA.lines().filter(|line| line.starts_with("@ ")).count(),
-            "a block is malformed"
-        );
-        assert_eq!(
-            all.iter()
-                .map(|insight| insight.title)
-                .collect::<BTreeSet<_>>()
-                .len(),
-            all.len()
-        );
+        assert_eq!(all.len(), DATA.lines().filter(|line| line.starts_with("@ ")).count(), "a block is malformed");
+        assert_eq!(all.iter().map(|insight| insight.title).collect::<BTreeSet<_>>().len(), all.len());
         for insight in &all {
-            assert!(
-                insight.insight.len() > 40 && insight.action.len() > 40,
-                "{insight:?}"
-            );
+            assert!(insight.insight.len() > 40 && insight.action.len() > 40, "{insight:?}");
         }
     }
 
@@ -198,10 +153,7 @@ mod tests {
     fn every_topic_has_at_least_three_and_stands_in_the_schema() {
         let schema = serde_json::to_string(&schemars::schema_for!(Filter)).expect("a schema");
         for topic in topics() {
-            assert!(
-                pick(Some(topic), None).expect("known").total >= 3,
-                "{topic}"
-            );
+            assert!(pick(Some(topic), None).expect("known").total >= 3, "{topic}");
             assert!(schema.contains(topic), "{topic} is not in the description");
         }
     }
@@ -209,21 +161,10 @@ mod tests {
     #[test]
     fn a_filter_keeps_its_topics_and_a_limit_takes_topics_in_turn() {
         let chosen = pick(Some("Retries, budgets"), None).expect("known");
-        assert!(
-            chosen
-                .insights
-                .iter()
-                .all(|insight| matches!(insight.topic, "retries" | "budgets"))
-        );
+        assert!(chosen.insights.iter().all(|insight| matches!(insight.topic, "retries" | "budgets")));
         assert_eq!(chosen.total, chosen.insights.len());
         let few = pick(None, Some(topics().len() as u32)).expect("valid");
-        assert_eq!(
-            few.insights
-                .iter()
-                .map(|insight| insight.topic)
-                .collect::<Vec<_>>(),
-            topics()
-        );
+        assert_eq!(few.insights.iter().map(|insight| insight.topic).collect::<Vec<_>>(), topics());
         assert!(few.total > few.insights.len());
     }
 

@@ -24,6 +24,7 @@ pub struct Stacks {
     /// One or more stacks, separated by commas or `+`, for example `rust,node,macos`. Aliases such as `js`,
     /// `py` and `k8s` are understood. An empty value is refused with the list of all stacks.
     #[serde(default)]
+    #[schemars(extend("examples" = ["rust", "node,macos"]))]
     stack: String,
 }
 
@@ -32,15 +33,11 @@ pub struct Stacks {
 /// refused with its nearest names, before payment.
 #[endpoint(get, "/api/gitignore", price = "0.01", summary = "A .gitignore for any union of over 100 stacks", check = check_stacks)]
 async fn gitignore_file(Query(wanted): Query<Stacks>) -> Result<Text, Refusal> {
-    gitignore::parse(&wanted.stack)
-        .map(|stacks| Text(gitignore::render(&stacks)))
-        .map_err(bad_stacks)
+    gitignore::parse(&wanted.stack).map(|stacks| Text(gitignore::render(&stacks))).map_err(bad_stacks)
 }
 
 fn check_stacks(wanted: &Query<Stacks>) -> Result<(), Refusal> {
-    gitignore::parse(&wanted.stack)
-        .map(drop)
-        .map_err(bad_stacks)
+    gitignore::parse(&wanted.stack).map(drop).map_err(bad_stacks)
 }
 
 fn bad_stacks(problem: gitignore::Problem) -> Refusal {
@@ -52,9 +49,7 @@ fn bad_stacks(problem: gitignore::Problem) -> Refusal {
 /// Findings carry rule, line, column, severity, message and suggestion; the answer adds counts, metrics and
 /// a summary. Nothing is executed and nothing is kept.
 #[endpoint(post, "/api/code-review", price = "0.05", summary = "Reviews a source file by static rules, with line numbers", check = check_code)]
-async fn code_review(
-    Json(submission): Json<review::Submission>,
-) -> Result<Json<review::Review>, Refusal> {
+async fn code_review(Json(submission): Json<review::Submission>) -> Result<Json<review::Review>, Refusal> {
     review::review(&submission).map(Json).map_err(bad_code)
 }
 
@@ -71,9 +66,7 @@ fn bad_code(problem: review::Problem) -> Refusal {
 /// Names, ports and paths from your message stand in the steps. An error that is not known is refused with
 /// 422, before payment.
 #[endpoint(post, "/api/debug-error", price = "0.02", summary = "Causes and steps for a known error message", check = check_error)]
-async fn debug_error(
-    Json(question): Json<errors::Question>,
-) -> Result<Json<errors::Diagnosis>, Refusal> {
+async fn debug_error(Json(question): Json<errors::Question>) -> Result<Json<errors::Diagnosis>, Refusal> {
     errors::diagnose(&question).map(Json).map_err(bad_error)
 }
 
@@ -89,9 +82,7 @@ fn bad_error(problem: errors::Problem) -> Refusal {
 /// retries, context, tooling, monitoring, safety, collaboration, quality, revenue. Filter with `topic`,
 /// bound with `limit`. An unknown topic is refused with the list, before payment.
 #[endpoint(get, "/api/agent-insights", price = "0.01", summary = "Practices for running autonomous agents, by topic", check = check_filter)]
-async fn agent_insights(
-    Query(filter): Query<insights::Filter>,
-) -> Result<Json<insights::Insights>, Refusal> {
+async fn agent_insights(Query(filter): Query<insights::Filter>) -> Result<Json<insights::Insights>, Refusal> {
     insights::select(&filter).map(Json).map_err(bad_filter)
 }
 

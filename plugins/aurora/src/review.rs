@@ -37,9 +37,7 @@ pub struct Submission {
     pub filename: Option<String>,
 }
 
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     Rust,
@@ -50,13 +48,7 @@ pub enum Language {
 }
 
 impl Language {
-    pub const ALL: [Self; 5] = [
-        Self::Rust,
-        Self::Python,
-        Self::Javascript,
-        Self::Typescript,
-        Self::Go,
-    ];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::Javascript, Self::Typescript, Self::Go];
 
     fn is_script(self) -> bool {
         matches!(self, Self::Javascript | Self::Typescript)
@@ -200,11 +192,7 @@ pub fn check(submission: &Submission) -> Result<Language, Problem> {
 /// Applies every rule of the language.
 pub fn review(submission: &Submission) -> Result<Review, Problem> {
     let language = check(submission)?;
-    let code = Code::new(
-        &submission.code,
-        language,
-        submission.filename.as_deref().unwrap_or(""),
-    );
+    let code = Code::new(&submission.code, language, submission.filename.as_deref().unwrap_or(""));
     let lines: Vec<&str> = submission.code.lines().collect();
     let mut counts = Counts::default();
     let mut findings = Vec::new();
@@ -254,9 +242,7 @@ fn excerpt(line: &str) -> String {
 }
 
 fn summary(counts: &Counts, metrics: &Metrics, worst: Option<&Finding>) -> String {
-    let plural = |count: usize, one: &str, many: &str| {
-        format!("{count} {}", if count == 1 { one } else { many })
-    };
+    let plural = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
     let size = format!(
         "{} in {}",
         plural(metrics.code_lines, "line of code", "lines of code"),
@@ -287,10 +273,7 @@ fn metrics(code: &Code<'_>, lines: &[&str]) -> Metrics {
     code.tokens.iter().for_each(|token| mark(token, 1));
     code.comments.iter().for_each(|token| mark(token, 2));
     let count = |is: fn(u8) -> bool| (1..=lines.len()).filter(|line| is(holds[*line])).count();
-    let longest = code
-        .functions
-        .iter()
-        .max_by_key(|function| rules::lines_of(code, &function.body));
+    let longest = code.functions.iter().max_by_key(|function| rules::lines_of(code, &function.body));
     Metrics {
         lines: lines.len(),
         code_lines: count(|held| held & 1 == 1),
@@ -302,12 +285,7 @@ fn metrics(code: &Code<'_>, lines: &[&str]) -> Metrics {
             .map(|function| function.name)
             .filter(|name| !matches!(*name, "=>" | "func" | "function"))
             .map(Into::into),
-        deepest_nesting: code
-            .functions
-            .iter()
-            .map(|function| rules::nesting(code, &function.body))
-            .max()
-            .unwrap_or(0),
+        deepest_nesting: code.functions.iter().map(|function| rules::nesting(code, &function.body)).max().unwrap_or(0),
         branches: rules::branches(code, &(0..code.len())),
     }
 }

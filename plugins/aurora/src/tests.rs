@@ -3,11 +3,7 @@ use serde_json::{Value, json};
 
 fn refused(request: TestRequest) -> (u16, String, String) {
     let refusal = request.quote().expect_err("refused before payment");
-    (
-        refusal.status(),
-        refusal.code().to_owned(),
-        refusal.message().to_owned(),
-    )
+    (refusal.status(), refusal.code().to_owned(), refusal.message().to_owned())
 }
 
 fn sold(request: TestRequest) -> Value {
@@ -33,37 +29,20 @@ fn a_union_of_stacks_is_sold_as_text_and_an_unknown_one_refused() {
 
 #[test]
 fn a_review_is_sold_as_json_and_bad_code_refused() {
-    let review = sold(
-        testing::post("/api/code-review")
-            .header("content-type", "application/json")
-            .json(&json!({
-                "code": "def f(a=[]):\n    return eval(a)\n", "filename": "f.py"
-            })),
-    );
+    let review = sold(testing::post("/api/code-review").header("content-type", "application/json").json(&json!({
+        "code": "def f(a=[]):\n    return eval(a)\n", "filename": "f.py"
+    })));
     assert_eq!(review["language"], "python");
     assert_eq!(review["findings"][0]["rule"], "python/eval");
-    assert_eq!(
-        (
-            &review["findings"][0]["line"],
-            &review["findings"][0]["column"]
-        ),
-        (&json!(2), &json!(12))
-    );
+    assert_eq!((&review["findings"][0]["line"], &review["findings"][0]["column"]), (&json!(2), &json!(12)));
     assert_eq!(review["counts"]["warning"], 1);
     for (body, status, code) in [
         (json!({"code": " "}), 400, "empty_code"),
         (json!({"code": "hello there"}), 422, "unknown_language"),
-        (
-            json!({"code": "x".repeat(crate::review::LONGEST_CODE + 1)}),
-            413,
-            "code_too_long",
-        ),
+        (json!({"code": "x".repeat(crate::review::LONGEST_CODE + 1)}), 413, "code_too_long"),
     ] {
-        let (was, named, _) = refused(
-            testing::post("/api/code-review")
-                .header("content-type", "application/json")
-                .json(&body),
-        );
+        let (was, named, _) =
+            refused(testing::post("/api/code-review").header("content-type", "application/json").json(&body));
         assert_eq!((was, named.as_str()), (status, code));
     }
     let (status, ..) = refused(
@@ -77,13 +56,9 @@ fn a_review_is_sold_as_json_and_bad_code_refused() {
 #[test]
 fn a_known_error_is_explained_and_an_unknown_one_refused() {
     let ask = |error: &str| {
-        testing::post("/api/debug-error")
-            .header("content-type", "application/json")
-            .json(&json!({"error": error}))
+        testing::post("/api/debug-error").header("content-type", "application/json").json(&json!({"error": error}))
     };
-    let told = sold(ask(
-        "Error: listen EADDRINUSE: address already in use :::8402",
-    ));
+    let told = sold(ask("Error: listen EADDRINUSE: address already in use :::8402"));
     assert_eq!(told["matches"][0]["id"], "node-eaddrinuse");
     assert_eq!(told["matches"][0]["captured"]["port"], "8402");
     let (status, code, _) = refused(ask("it does not work"));
@@ -107,19 +82,11 @@ fn insights_are_sold_by_topic_and_an_unknown_topic_refused() {
 #[test]
 fn the_manifest_has_the_four_routes() {
     let manifest = testing::manifest().expect("a manifest that loads");
-    let mut routes: Vec<_> = manifest
-        .endpoints
-        .iter()
-        .map(|endpoint| format!("{} {}", endpoint.method, endpoint.path))
-        .collect();
+    let mut routes: Vec<_> =
+        manifest.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.method, endpoint.path)).collect();
     routes.sort();
     assert_eq!(
         routes,
-        [
-            "GET /api/agent-insights",
-            "GET /api/gitignore",
-            "POST /api/code-review",
-            "POST /api/debug-error"
-        ]
+        ["GET /api/agent-insights", "GET /api/gitignore", "POST /api/code-review", "POST /api/debug-error"]
     );
 }

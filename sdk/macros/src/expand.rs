@@ -17,9 +17,7 @@ const BODIES: [&str; 3] = ["Json", "Bytes", "Body"];
 pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStream> {
     let inputs = inputs(&options, function)?;
     let name = &function.sig.ident;
-    let names: Vec<_> = (0..inputs.len())
-        .map(|i| format_ident!("input{i}"))
-        .collect();
+    let names: Vec<_> = (0..inputs.len()).map(|i| format_ident!("input{i}")).collect();
 
     let extract = names.iter().zip(&inputs).map(|(name, ty)| {
         quote_spanned! { at(ty)=> let #name = <#ty as ::coinslot_sdk::Extract>::extract(request).await?; }
@@ -34,42 +32,19 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
     };
     let answer = quote_spanned! { at(&output)=> <#output as ::coinslot_sdk::Answer> };
 
-    let check = options
-        .check
-        .as_ref()
-        .map(|check| quote_spanned! { at(check)=> #check(#(&#names),*)?; });
+    let check = options.check.as_ref().map(|check| quote_spanned! { at(check)=> #check(#(&#names),*)?; });
     let (price, amount) = match &options.price {
         Price::Free => (quote!(Free), quote!(::coinslot_sdk::Amount::ZERO)),
-        Price::Exact(text) => (
-            quote!(Exact(#text)),
-            quote!(::coinslot_sdk::Amount::declared(#text)),
-        ),
-        Price::UpTo(text) => (
-            quote!(UpTo(#text)),
-            quote!(::coinslot_sdk::Amount::declared(#text)),
-        ),
+        Price::Exact(text) => (quote!(Exact(#text)), quote!(::coinslot_sdk::Amount::declared(#text))),
+        Price::UpTo(text) => (quote!(UpTo(#text)), quote!(::coinslot_sdk::Amount::declared(#text))),
         Price::Quoted(text) => {
-            let quoted = options
-                .quote
-                .as_ref()
-                .map(|f| quote_spanned! { at(f)=> #f(#(&#names),*)? });
-            (
-                quote!(Quoted(#text)),
-                quote!(::coinslot_sdk::__private::quoted(#quoted)),
-            )
+            let quoted = options.quote.as_ref().map(|f| quote_spanned! { at(f)=> #f(#(&#names),*)? });
+            (quote!(Quoted(#text)), quote!(::coinslot_sdk::__private::quoted(#quoted)))
         }
     };
 
-    let Options {
-        method,
-        path,
-        summary,
-        ..
-    } = &options;
-    let description = options
-        .description
-        .clone()
-        .unwrap_or_else(|| doc_comment(function));
+    let Options { method, path, summary, .. } = &options;
+    let description = options.description.clone().unwrap_or_else(|| doc_comment(function));
     let mime_type = match &options.mime_type {
         Some(text) => quote!(#text),
         None => quote!(#answer::MIME_TYPE),
@@ -125,16 +100,10 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
 fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
     let signature = &function.sig;
     if signature.asyncness.is_none() {
-        return Err(Error::new(
-            signature.fn_token.span(),
-            "an endpoint is an async function: write `async fn`",
-        ));
+        return Err(Error::new(signature.fn_token.span(), "an endpoint is an async function: write `async fn`"));
     }
     if !signature.generics.params.is_empty() {
-        return Err(Error::new_spanned(
-            &signature.generics,
-            "an endpoint has no generic parameters",
-        ));
+        return Err(Error::new_spanned(&signature.generics, "an endpoint has no generic parameters"));
     }
     if let Some(unsafety) = &signature.unsafety {
         return Err(Error::new_spanned(
@@ -147,16 +116,11 @@ fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
         match argument {
             FnArg::Typed(typed) => types.push((*typed.ty).clone()),
             FnArg::Receiver(receiver) => {
-                return Err(Error::new_spanned(
-                    receiver,
-                    "an endpoint is a free function: it has no `self`",
-                ));
+                return Err(Error::new_spanned(receiver, "an endpoint is a free function: it has no `self`"));
             }
         }
     }
-    let has_path = types
-        .iter()
-        .any(|ty| last_word(ty).is_some_and(|word| word == "Path"));
+    let has_path = types.iter().any(|ty| last_word(ty).is_some_and(|word| word == "Path"));
     if let (Some(first), false) = (options.template.params.first(), has_path) {
         return Err(Error::new(
             options.path.span(),
@@ -167,10 +131,7 @@ fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
     for ty in &types {
         let Some(word) = last_word(ty) else { continue };
         if word == "Path" && options.template.params.is_empty() {
-            return Err(Error::new_spanned(
-                ty,
-                "the path of this endpoint has no parameter, as `{name}` would be",
-            ));
+            return Err(Error::new_spanned(ty, "the path of this endpoint has no parameter, as `{name}` would be"));
         }
         if !BODIES.contains(&word.as_str()) {
             continue;
@@ -182,10 +143,7 @@ fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
             ));
         }
         if let Some(first) = body.replace(word.clone()) {
-            return Err(Error::new_spanned(
-                ty,
-                format!("a request has one body, and `{first}` takes it"),
-            ));
+            return Err(Error::new_spanned(ty, format!("a request has one body, and `{first}` takes it")));
         }
     }
     Ok(types)
@@ -200,11 +158,7 @@ fn at(piece: &impl Spanned) -> Span {
 /// The last segment of a type's path: `Json` of `coinslot_sdk::Json<Snippet>`.
 fn last_word(ty: &Type) -> Option<String> {
     match ty {
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .map(|segment| segment.ident.to_string()),
+        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
         _ => None,
     }
 }
@@ -213,11 +167,7 @@ fn last_word(ty: &Type) -> Option<String> {
 /// an error even if the two endpoints stand in different modules. It is spanned at the path.
 fn guard(options: &Options) -> TokenStream {
     let span = at(&options.path);
-    let route = format!(
-        "one_endpoint_serves_{}{}",
-        options.method.value(),
-        options.template.key
-    );
+    let route = format!("one_endpoint_serves_{}{}", options.method.value(), options.template.key);
     let name = syn::Ident::new(&route, span);
     quote_spanned! { span=>
         #[doc(hidden)]
@@ -233,20 +183,11 @@ fn doc_comment(function: &ItemFn) -> LitStr {
     for attribute in &function.attrs {
         if let syn::Meta::NameValue(pair) = &attribute.meta
             && pair.path.is_ident("doc")
-            && let syn::Expr::Lit(syn::ExprLit {
-                lit: syn::Lit::Str(text),
-                ..
-            }) = &pair.value
+            && let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &pair.value
         {
             lines.push(text.value().trim().to_owned());
         }
     }
-    let text: String = lines
-        .join("\n")
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control() || *c == '\n')
-        .take(2_000)
-        .collect();
+    let text: String = lines.join("\n").trim().chars().filter(|c| !c.is_control() || *c == '\n').take(2_000).collect();
     LitStr::new(&text, Span::call_site())
 }

@@ -39,8 +39,7 @@ impl Parse for Options {
         let method = method(input)?;
         comma(input, "a path")?;
         let path: LitStr = string(input, "a path in quotes, as in \"/api/hello\"")?;
-        let template =
-            path::parse(&path.value()).map_err(|message| Error::new(path.span(), message))?;
+        let template = path::parse(&path.value()).map_err(|message| Error::new(path.span(), message))?;
 
         let mut price: Option<Price> = None;
         let (mut summary, mut description, mut mime_type) = (None, None, None);
@@ -55,19 +54,12 @@ impl Parse for Options {
             match key.as_str() {
                 "free" | "price" | "up_to" | "quoted" => {
                     if price.is_some() {
-                        return Err(Error::new(
-                            name.span(),
-                            "an endpoint has one price; this is the second",
-                        ));
+                        return Err(Error::new(name.span(), "an endpoint has one price; this is the second"));
                     }
                     price = Some(parse_price(&key, input)?);
                 }
                 "summary" => once(&mut summary, &name, option_text(&name, input, MAX_SUMMARY)?)?,
-                "description" => once(
-                    &mut description,
-                    &name,
-                    option_text(&name, input, MAX_DESCRIPTION)?,
-                )?,
+                "description" => once(&mut description, &name, option_text(&name, input, MAX_DESCRIPTION)?)?,
                 "mime_type" => once(&mut mime_type, &name, media_type(&name, input)?)?,
                 "check" => once(&mut check, &name, function(&name, input)?)?,
                 "quote" => once(&mut quote, &name, function(&name, input)?)?,
@@ -103,22 +95,9 @@ impl Parse for Options {
             }
         }
         let Some(summary) = summary else {
-            return Err(Error::new(
-                path.span(),
-                "say in one line what this endpoint sells: `summary = \"..\"`",
-            ));
+            return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
         };
-        Ok(Self {
-            method,
-            path,
-            template,
-            price,
-            summary,
-            description,
-            mime_type,
-            check,
-            quote,
-        })
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, quote })
     }
 }
 
@@ -129,19 +108,15 @@ fn method(input: ParseStream<'_>) -> Result<LitStr> {
             "write a method, a path, a price and a summary: `#[endpoint(get, \"/hello\", price = \"0.01\", summary = \"..\")]`",
         ));
     }
-    let word: Ident = input.parse().map_err(|error| {
-        Error::new(
-            error.span(),
-            "expected a method: `get`, `post`, `put`, `patch` or `delete`",
-        )
-    })?;
+    let word: Ident = input
+        .parse()
+        .map_err(|error| Error::new(error.span(), "expected a method: `get`, `post`, `put`, `patch` or `delete`"))?;
     let upper = word.to_string().to_ascii_uppercase();
     match upper.as_str() {
         "GET" | "POST" | "PUT" | "PATCH" | "DELETE" => Ok(LitStr::new(&upper, word.span())),
-        "HEAD" | "OPTIONS" => Err(Error::new(
-            word.span(),
-            format!("the host answers {upper} requests; a plugin cannot serve them"),
-        )),
+        "HEAD" | "OPTIONS" => {
+            Err(Error::new(word.span(), format!("the host answers {upper} requests; a plugin cannot serve them")))
+        }
         _ => Err(Error::new(
             word.span(),
             "not a method that a plugin can serve; there are `get`, `post`, `put`, `patch` and `delete`",
@@ -158,10 +133,7 @@ fn parse_price(key: &str, input: ParseStream<'_>) -> Result<Price> {
         let word: Ident = input.parse()?;
         return match word == "free" {
             true => Ok(Price::Free),
-            false => Err(Error::new(
-                word.span(),
-                "a price is an amount in quotes, as in \"0.01\", or the word `free`",
-            )),
+            false => Err(Error::new(word.span(), "a price is an amount in quotes, as in \"0.01\", or the word `free`")),
         };
     }
     let amount = string(input, "an amount in quotes, as in \"0.01\"")?;
@@ -178,26 +150,14 @@ fn option_text(name: &Ident, input: ParseStream<'_>, limit: usize) -> Result<Lit
     let text = string(input, "a text in quotes")?;
     let value = text.value();
     if name == "summary" && value.trim().is_empty() {
-        return Err(Error::new(
-            text.span(),
-            "say in one line what this endpoint sells",
-        ));
+        return Err(Error::new(text.span(), "say in one line what this endpoint sells"));
     }
-    if value
-        .chars()
-        .any(|c| c.is_control() && (name == "summary" || c != '\n'))
-    {
-        return Err(Error::new(
-            text.span(),
-            format!("a {name} is plain text without control characters"),
-        ));
+    if value.chars().any(|c| c.is_control() && (name == "summary" || c != '\n')) {
+        return Err(Error::new(text.span(), format!("a {name} is plain text without control characters")));
     }
     let length = value.chars().count();
     if length > limit {
-        return Err(Error::new(
-            text.span(),
-            format!("this {name} has {length} characters; the limit is {limit}"),
-        ));
+        return Err(Error::new(text.span(), format!("this {name} has {length} characters; the limit is {limit}")));
     }
     Ok(text)
 }
@@ -210,34 +170,22 @@ fn media_type(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     let text = string(input, "a media type in quotes, as in \"image/png\"")?;
     let value = text.value();
     let essence = value.split(';').next().unwrap_or_default().trim_end();
-    let token = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    let good = essence
-        .split_once('/')
-        .is_some_and(|(kind, sub)| token(kind) && token(sub))
+    let token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let good = essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
         && value.len() <= MAX_MIME_TYPE
         && value.bytes().all(|b| (b' '..=b'~').contains(&b));
     match good {
         true => Ok(text),
-        false => Err(Error::new(
-            text.span(),
-            format!("{value:?} is not a media type; write one as in \"image/png\""),
-        )),
+        false => Err(Error::new(text.span(), format!("{value:?} is not a media type; write one as in \"image/png\""))),
     }
 }
 
 fn function(name: &Ident, input: ParseStream<'_>) -> Result<syn::Path> {
     input.parse::<Token![=]>()?;
-    input.parse().map_err(|error| {
-        Error::new(
-            error.span(),
-            format!("`{name}` takes the name of a function, without quotes"),
-        )
-    })
+    input
+        .parse()
+        .map_err(|error| Error::new(error.span(), format!("`{name}` takes the name of a function, without quotes")))
 }
 
 fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> Result<()> {
@@ -255,7 +203,5 @@ fn comma(input: ParseStream<'_>, next: &str) -> Result<()> {
 }
 
 fn string(input: ParseStream<'_>, what: &str) -> Result<LitStr> {
-    input
-        .parse()
-        .map_err(|error| Error::new(error.span(), format!("expected {what}")))
+    input.parse().map_err(|error| Error::new(error.span(), format!("expected {what}")))
 }

@@ -18,15 +18,9 @@ pub(crate) fn parse(text: &str) -> Result<Template, String> {
         return Err(format!("a path starts with a slash: \"/{text}\""));
     }
     if text.len() > MAX_BYTES {
-        return Err(format!(
-            "this path has {} bytes; the limit is {MAX_BYTES}",
-            text.len()
-        ));
+        return Err(format!("this path has {} bytes; the limit is {MAX_BYTES}", text.len()));
     }
-    let mut template = Template {
-        params: Vec::new(),
-        key: String::new(),
-    };
+    let mut template = Template { params: Vec::new(), key: String::new() };
     if text == "/" {
         template.key.push_str("__");
         return Ok(template);
@@ -36,27 +30,18 @@ pub(crate) fn parse(text: &str) -> Result<Template, String> {
         let last = index + 1 == segments.len();
         if segment.is_empty() {
             return Err(match last {
-                true => format!(
-                    "a path does not end with a slash: \"{}\"",
-                    text.trim_end_matches('/')
-                ),
-                false => {
-                    "a path has no empty segment: write one slash instead of \"//\"".to_owned()
-                }
+                true => format!("a path does not end with a slash: \"{}\"", text.trim_end_matches('/')),
+                false => "a path has no empty segment: write one slash instead of \"//\"".to_owned(),
             });
         }
         template.key.push_str("__");
         if segment.contains(['{', '}']) {
             let (name, rest) = param(segment)?;
             if rest && !last {
-                return Err(format!(
-                    "{segment} takes the rest of the path, so it must come last"
-                ));
+                return Err(format!("{segment} takes the rest of the path, so it must come last"));
             }
             if template.params.iter().any(|known| known == name) {
-                return Err(format!(
-                    "the parameter {{{name}}} stands twice in this path"
-                ));
+                return Err(format!("the parameter {{{name}}} stands twice in this path"));
             }
             template.params.push(name.to_owned());
             template.key.push_str(if rest { "_rest_" } else { "_any_" });
@@ -71,18 +56,14 @@ pub(crate) fn parse(text: &str) -> Result<Template, String> {
 fn param(segment: &str) -> Result<(&str, bool), String> {
     let inner = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
     let Some(inner) = inner.filter(|inner| !inner.contains(['{', '}'])) else {
-        return Err(format!(
-            "a parameter is a whole segment, as in \"/{{name}}\"; found \"{segment}\""
-        ));
+        return Err(format!("a parameter is a whole segment, as in \"/{{name}}\"; found \"{segment}\""));
     };
     let (name, rest) = match inner.strip_prefix('*') {
         Some(name) => (name, true),
         None => (inner, false),
     };
     let mut bytes = name.bytes();
-    let starts_well = bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let starts_well = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     if !starts_well || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err(format!(
             "a parameter's name has letters, digits and `_`, and does not start with a digit; found \"{segment}\""
@@ -97,9 +78,7 @@ fn param(segment: &str) -> Result<(&str, bool), String> {
 /// second character; so two keys are equal only if the segments are.
 fn literal(segment: &str, key: &mut String) -> Result<(), String> {
     if segment == "." || segment == ".." {
-        return Err(format!(
-            "a client resolves \"{segment}\" before it sends a request; no request would match"
-        ));
+        return Err(format!("a client resolves \"{segment}\" before it sends a request; no request would match"));
     }
     for c in segment.chars() {
         match c {
@@ -112,9 +91,7 @@ fn literal(segment: &str, key: &mut String) -> Result<(), String> {
             }
             '%' => return Err("there is no percent-encoding in a path template".to_owned()),
             '?' => {
-                return Err(
-                    "a path ends before the question mark; read the query with `Query`".to_owned(),
-                );
+                return Err("a path ends before the question mark; read the query with `Query`".to_owned());
             }
             other => return Err(format!("{other:?} cannot stand in a path")),
         }
@@ -144,8 +121,8 @@ mod tests {
         let key = |text: &str| parse(text).unwrap().key;
         assert_eq!(key("/a/{x}"), key("/a/{y}"));
         let all = [
-            "/", "/a", "/a/b", "/a_b", "/a-b", "/a.b", "/a/{x}", "/a/{*x}", "/a/any", "/a/_any_",
-            "/a+b", "/a/d", "/a_d_",
+            "/", "/a", "/a/b", "/a_b", "/a-b", "/a.b", "/a/{x}", "/a/{*x}", "/a/any", "/a/_any_", "/a+b", "/a/d",
+            "/a_d_",
         ];
         for (i, one) in all.iter().enumerate() {
             for other in &all[i + 1..] {

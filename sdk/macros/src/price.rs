@@ -23,13 +23,10 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         ));
     }
     if let Some(symbol) = symbol {
-        let known = !symbol.is_empty()
-            && symbol.len() <= MAX_SYMBOL
-            && symbol.bytes().all(|b| b.is_ascii_alphanumeric());
+        let known =
+            !symbol.is_empty() && symbol.len() <= MAX_SYMBOL && symbol.bytes().all(|b| b.is_ascii_alphanumeric());
         if !known {
-            return Err(format!(
-                "after the amount comes one space and an asset's symbol, as in \"{number} USDC\""
-            ));
+            return Err(format!("after the amount comes one space and an asset's symbol, as in \"{number} USDC\""));
         }
     }
     if whole.len() + fraction.map_or(0, str::len) > MAX_DIGITS {

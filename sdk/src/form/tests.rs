@@ -23,15 +23,11 @@ struct Search {
 }
 
 fn search(text: &str) -> Result<Search, String> {
-    parse_query(text)
-        .and_then(|pairs| query(&pairs))
-        .map_err(|error| error.to_string())
+    parse_query(text).and_then(|pairs| query(&pairs)).map_err(|error| error.to_string())
 }
 
 fn pairs(list: &[(&str, &str)]) -> Pairs {
-    list.iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect()
+    list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
 #[test]
@@ -48,10 +44,7 @@ fn a_query_becomes_the_type_it_fits() {
         }
     );
     assert_eq!(search("&q=&&").unwrap().q, "");
-    assert_eq!(
-        query::<BTreeMap<String, String>>(&pairs(&[("a", "1")])).unwrap()["a"],
-        "1"
-    );
+    assert_eq!(query::<BTreeMap<String, String>>(&pairs(&[("a", "1")])).unwrap()["a"], "1");
 }
 
 #[test]
@@ -59,10 +52,7 @@ fn what_does_not_fit_names_the_key() {
     for (text, part) in [
         ("", "missing field `q`"),
         ("q=1&q=2", "`q`: it stands more than once"),
-        (
-            "q=&limit=256",
-            "`limit`: \"256\" is not a whole number from 0 to 255",
-        ),
+        ("q=&limit=256", "`limit`: \"256\" is not a whole number from 0 to 255"),
         ("q=&limit=", "`limit`: \"\" is not"),
         ("q=&exact=yes", "`exact`: \"yes\" is not `true` or `false`"),
         ("q=&order=left", "`order`: unknown variant `left`"),
@@ -84,19 +74,10 @@ fn path_parameters_come_by_name_by_order_or_alone() {
         name: String,
     }
     let two = pairs(&[("id", "7"), ("name", "x")]);
-    assert_eq!(
-        path::<Named>(&two).unwrap(),
-        Named {
-            id: 7,
-            name: "x".into()
-        }
-    );
+    assert_eq!(path::<Named>(&two).unwrap(), Named { id: 7, name: "x".into() });
     assert_eq!(path::<(u32, String)>(&two).unwrap(), (7, "x".into()));
     assert_eq!(path::<u32>(&pairs(&[("id", "7")])).unwrap(), 7);
-    assert_eq!(
-        path::<Order>(&pairs(&[("order", "up")])).unwrap(),
-        Order::Up
-    );
+    assert_eq!(path::<Order>(&pairs(&[("order", "up")])).unwrap(), Order::Up);
     assert!(path::<u32>(&two).is_err());
     assert!(path::<(u32,)>(&pairs(&[("id", "x")])).is_err());
 }

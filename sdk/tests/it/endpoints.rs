@@ -2,9 +2,8 @@ use std::error::Error;
 
 use coinslot_sdk::testing::{self, Price};
 use coinslot_sdk::{
-    Amount, Body, Bytes, Deserialize, Extract, HeaderMap, HeaderValue, Headers, Html, Json,
-    JsonSchema, Media, Path, Payment, Query, Receipt, Refusal, Request, Response, Serialize,
-    StatusCode, Stream, Text, endpoint,
+    Amount, Body, Bytes, Deserialize, Extract, HeaderMap, HeaderValue, Headers, Html, Json, JsonSchema, Media, Path,
+    Payment, Query, Receipt, Refusal, Request, Response, Serialize, StatusCode, Stream, Text, endpoint,
 };
 use serde_json::{Value, json};
 
@@ -52,10 +51,7 @@ fn not_forty_two(page: &Page) -> Result<(), Refusal> {
 async fn find(Json(snippet): Json<Snippet>) -> Result<Json<Found>, Refusal> {
     match snippet.code.as_str() {
         "" => Err(Refusal::not_found("no_code", "send some code")),
-        _ => Ok(Json(Found {
-            count: snippet.lines.len(),
-            last: snippet.lines.into_iter().next_back(),
-        })),
+        _ => Ok(Json(Found { count: snippet.lines.len(), last: snippet.lines.into_iter().next_back() })),
     }
 }
 
@@ -75,23 +71,12 @@ async fn new_item() -> Html {
 
 #[endpoint(GET, "/files/{area}/{*rest}", price = "2 USDC", summary = "A file")]
 async fn file(Path((area, rest)): Path<(String, String)>) -> Media<Bytes> {
-    Media(
-        HeaderValue::from_static("image/png"),
-        Bytes::from(format!("{area}:{rest}")),
-    )
+    Media(HeaderValue::from_static("image/png"), Bytes::from(format!("{area}:{rest}")))
 }
 
-#[endpoint(
-    put,
-    "/raw",
-    price = "0.01",
-    summary = "Raw",
-    mime_type = "application/x-raw"
-)]
+#[endpoint(put, "/raw", price = "0.01", summary = "Raw", mime_type = "application/x-raw")]
 async fn raw(Headers(headers): Headers, body: Bytes) -> (StatusCode, Bytes) {
-    let status = headers
-        .get("x-status")
-        .map_or(201, |v| v.to_str().unwrap().parse().unwrap());
+    let status = headers.get("x-status").map_or(201, |v| v.to_str().unwrap().parse().unwrap());
     (StatusCode::from_u16(status).unwrap(), body)
 }
 
@@ -119,17 +104,10 @@ async fn ticks(Payment(receipt): Payment, Query(page): Query<Page>) -> Stream {
     })
 }
 
-#[endpoint(
-    get,
-    "/custom",
-    free,
-    summary = "An author's own argument and a whole response"
-)]
+#[endpoint(get, "/custom", free, summary = "An author's own argument and a whole response")]
 async fn custom(Shout(word): Shout) -> (HeaderMap, Response) {
-    let headers = HeaderMap::from_iter([(
-        coinslot_sdk::HeaderName::from_static("x-word"),
-        HeaderValue::from_static("set"),
-    )]);
+    let headers =
+        HeaderMap::from_iter([(coinslot_sdk::HeaderName::from_static("x-word"), HeaderValue::from_static("set"))]);
     (headers, Response::new(Body::from(word)))
 }
 
@@ -139,10 +117,7 @@ impl Extract for Shout {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         match request.query() {
             Some(word) => Ok(Self(word.to_uppercase())),
-            None => Err(Refusal::bad_request(
-                "no_word",
-                "write a word after the question mark",
-            )),
+            None => Err(Refusal::bad_request("no_word", "write a word after the question mark")),
         }
     }
 }
@@ -159,39 +134,18 @@ fn not_money() -> Result<&'static str, Refusal> {
 #[track_caller]
 fn refused(request: testing::TestRequest, status: u16, code: &str, part: &str) {
     let refusal = request.quote().expect_err("refused");
-    assert_eq!(
-        (refusal.status(), refusal.code()),
-        (status, code),
-        "{refusal}"
-    );
+    assert_eq!((refusal.status(), refusal.code()), (status, code), "{refusal}");
     assert!(refusal.message().contains(part), "{refusal}");
 }
 
 #[test]
 fn arguments_arrive_typed() {
-    assert_eq!(
-        testing::get("/list?limit=7&tag=a&tag=b%20c").send().text(),
-        "7 a,b c"
-    );
+    assert_eq!(testing::get("/list?limit=7&tag=a&tag=b%20c").send().text(), "7 a,b c");
     assert_eq!(testing::get("/items/12").send().text(), "item 12");
-    assert_eq!(
-        testing::get("/files/a%2Fb/c/d%20e").send().text(),
-        "a/b:c/d e"
-    );
-    let found = testing::post("/find")
-        .json(&json!({ "code": "x", "lines": [{ "number": 3 }] }))
-        .send();
-    assert_eq!(
-        found.json::<Value>(),
-        json!({ "count": 1, "last": { "number": 3 } })
-    );
-    assert_eq!(
-        testing::request(coinslot_sdk::Method::PATCH, "/echo")
-            .body("as it is")
-            .send()
-            .text(),
-        "as it is"
-    );
+    assert_eq!(testing::get("/files/a%2Fb/c/d%20e").send().text(), "a/b:c/d e");
+    let found = testing::post("/find").json(&json!({ "code": "x", "lines": [{ "number": 3 }] })).send();
+    assert_eq!(found.json::<Value>(), json!({ "count": 1, "last": { "number": 3 } }));
+    assert_eq!(testing::request(coinslot_sdk::Method::PATCH, "/echo").body("as it is").send().text(), "as it is");
     assert_eq!(testing::get("/custom?word").send().text(), "WORD");
 }
 
@@ -203,17 +157,8 @@ fn a_literal_segment_wins_over_a_parameter() {
 
 #[test]
 fn a_route_that_is_not_declared_is_not_found() {
-    for path in [
-        "/",
-        "/items",
-        "/items/",
-        "/items/7/",
-        "//items/7",
-        "/files/a",
-        "/files/a/",
-        "/List?limit=1",
-        "/find",
-    ] {
+    for path in ["/", "/items", "/items/", "/items/7/", "//items/7", "/files/a", "/files/a/", "/List?limit=1", "/find"]
+    {
         let answer = testing::get(path).send();
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(answer.json::<Value>()["error"], "not_found");
@@ -223,51 +168,20 @@ fn a_route_that_is_not_declared_is_not_found() {
 #[test]
 fn answers_carry_their_media_type() {
     for (request, mime_type) in [
-        (
-            testing::get("/list?limit=1"),
-            Some("text/plain; charset=utf-8"),
-        ),
+        (testing::get("/list?limit=1"), Some("text/plain; charset=utf-8")),
         (testing::get("/items/new"), Some("text/html; charset=utf-8")),
         (testing::get("/files/a/b"), Some("image/png")),
-        (
-            testing::request(coinslot_sdk::Method::PUT, "/raw").body("x"),
-            Some("application/x-raw"),
-        ),
-        (
-            testing::request(coinslot_sdk::Method::PUT, "/raw")
-                .header("x-status", "500")
-                .body("x"),
-            None,
-        ),
-        (
-            testing::request(coinslot_sdk::Method::DELETE, "/thing"),
-            None,
-        ),
+        (testing::request(coinslot_sdk::Method::PUT, "/raw").body("x"), Some("application/x-raw")),
+        (testing::request(coinslot_sdk::Method::PUT, "/raw").header("x-status", "500").body("x"), None),
+        (testing::request(coinslot_sdk::Method::DELETE, "/thing"), None),
         (testing::get("/list"), Some("application/json")),
     ] {
         let described = format!("{request:?}");
-        assert_eq!(
-            request.send().header("content-type"),
-            mime_type,
-            "{described}"
-        );
+        assert_eq!(request.send().header("content-type"), mime_type, "{described}");
     }
-    assert_eq!(
-        testing::request(coinslot_sdk::Method::PUT, "/raw")
-            .send()
-            .status(),
-        201
-    );
-    assert_eq!(
-        testing::request(coinslot_sdk::Method::DELETE, "/thing")
-            .send()
-            .status(),
-        204
-    );
-    assert_eq!(
-        testing::get("/custom?a").send().header("x-word"),
-        Some("set")
-    );
+    assert_eq!(testing::request(coinslot_sdk::Method::PUT, "/raw").send().status(), 201);
+    assert_eq!(testing::request(coinslot_sdk::Method::DELETE, "/thing").send().status(), 204);
+    assert_eq!(testing::get("/custom?a").send().header("x-word"), Some("set"));
 }
 
 #[test]
@@ -278,38 +192,13 @@ fn bad_input_is_refused_before_anybody_pays() {
         "invalid_query",
         "`limit`: \"300\" is not a whole number from 0 to 255",
     );
-    refused(
-        testing::get("/list?tag=a"),
-        400,
-        "invalid_query",
-        "missing field `limit`",
-    );
+    refused(testing::get("/list?tag=a"), 400, "invalid_query", "missing field `limit`");
     refused(testing::get("/items/x"), 400, "invalid_path", "/items/{id}");
-    refused(
-        testing::get("/items/%zz"),
-        400,
-        "invalid_path",
-        "percent sign",
-    );
-    refused(
-        testing::post("/find").body("{"),
-        400,
-        "invalid_body",
-        "not JSON",
-    );
-    refused(
-        testing::post("/find").body("{}"),
-        400,
-        "invalid_body",
-        "missing field `code`",
-    );
+    refused(testing::get("/items/%zz"), 400, "invalid_path", "percent sign");
+    refused(testing::post("/find").body("{"), 400, "invalid_body", "not JSON");
+    refused(testing::post("/find").body("{}"), 400, "invalid_body", "missing field `code`");
     refused(testing::post("/find"), 400, "invalid_body", "empty");
-    refused(
-        testing::get("/list?limit=42"),
-        422,
-        "the_answer",
-        "another number",
-    );
+    refused(testing::get("/list?limit=42"), 422, "the_answer", "another number");
     refused(testing::get("/custom"), 400, "no_word", "question mark");
     refused(testing::get("/nowhere"), 404, "not_found", "/nowhere");
 }
@@ -319,40 +208,19 @@ fn the_same_bad_input_is_refused_when_it_reaches_the_endpoint() {
     let answer = testing::get("/list?limit=x").paid(Receipt::sample()).send();
     assert_eq!(answer.status(), 400);
     assert_eq!(answer.json::<Value>()["error"], "invalid_query");
-    let refusal = testing::post("/find")
-        .json(&json!({ "code": "", "lines": [] }))
-        .send();
+    let refusal = testing::post("/find").json(&json!({ "code": "", "lines": [] })).send();
     assert_eq!(refusal.status(), 404);
-    assert_eq!(
-        refusal.json::<Value>(),
-        json!({ "error": "no_code", "message": "send some code" })
-    );
+    assert_eq!(refusal.json::<Value>(), json!({ "error": "no_code", "message": "send some code" }));
 }
 
 #[test]
 fn a_quote_is_the_declared_price_or_what_the_author_asks() {
-    assert_eq!(
-        testing::get("/list?limit=1").quote().unwrap().as_str(),
-        "0.01"
-    );
-    assert_eq!(
-        testing::get("/files/a/b").quote().unwrap().as_str(),
-        "2 USDC"
-    );
-    assert_eq!(
-        testing::get("/ticks?limit=1").quote().unwrap().as_str(),
-        "0.05"
-    );
+    assert_eq!(testing::get("/list?limit=1").quote().unwrap().as_str(), "0.01");
+    assert_eq!(testing::get("/files/a/b").quote().unwrap().as_str(), "2 USDC");
+    assert_eq!(testing::get("/ticks?limit=1").quote().unwrap().as_str(), "0.05");
     assert_eq!(testing::get("/items/1").quote().unwrap(), Amount::ZERO);
     let snippet = json!({ "code": "x", "lines": [{ "number": 1 }, { "number": 2 }] });
-    assert_eq!(
-        testing::post("/find")
-            .json(&snippet)
-            .quote()
-            .unwrap()
-            .as_str(),
-        "0.002"
-    );
+    assert_eq!(testing::post("/find").json(&snippet).quote().unwrap().as_str(), "0.002");
 }
 
 #[test]
@@ -363,9 +231,7 @@ fn a_quote_that_is_not_an_amount_is_the_plugins_fault() {
 
 #[test]
 fn a_stream_is_sent_in_pieces_and_its_failure_shows() {
-    let answer = testing::get("/ticks?limit=3")
-        .paid(Receipt::sample())
-        .send();
+    let answer = testing::get("/ticks?limit=3").paid(Receipt::sample()).send();
     assert_eq!(answer.text(), format!("{}012", Receipt::sample().payer));
     assert_eq!(answer.charged(), Some("0.000003"));
     assert!(!answer.cut_short());
@@ -382,32 +248,15 @@ fn nothing_is_charged_outside_a_request() {
 #[test]
 fn the_manifest_says_what_the_attributes_say_in_a_fixed_order() {
     let manifest = testing::manifest().unwrap();
-    assert_eq!(
-        (manifest.name.as_str(), manifest.version.as_str()),
-        ("coinslot-sdk", env!("CARGO_PKG_VERSION"))
-    );
-    let mut routes: Vec<_> = manifest
-        .endpoints
-        .iter()
-        .map(|e| (e.path, e.method))
-        .collect();
+    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("coinslot-sdk", env!("CARGO_PKG_VERSION")));
+    let mut routes: Vec<_> = manifest.endpoints.iter().map(|e| (e.path, e.method)).collect();
     assert_eq!(routes.len(), 11);
     routes.sort();
-    assert_eq!(
-        routes,
-        manifest
-            .endpoints
-            .iter()
-            .map(|e| (e.path, e.method))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(routes, manifest.endpoints.iter().map(|e| (e.path, e.method)).collect::<Vec<_>>());
     assert_eq!(manifest, testing::manifest().unwrap());
 
     let of = |path: &str| manifest.endpoints.iter().find(|e| e.path == path).unwrap();
-    assert_eq!(
-        of("/list").description,
-        "Lists what there is.\n\nAt length."
-    );
+    assert_eq!(of("/list").description, "Lists what there is.\n\nAt length.");
     assert_eq!(of("/find").description, "In detail.");
     assert_eq!(of("/find").price, Price::Quoted("0.50"));
     assert_eq!(of("/ticks").price, Price::UpTo("0.05"));
@@ -421,38 +270,25 @@ fn the_manifest_says_what_the_attributes_say_in_a_fixed_order() {
 fn schemas_come_from_the_types() {
     let manifest = testing::manifest().unwrap();
     let of = |path: &str| manifest.endpoints.iter().find(|e| e.path == path).unwrap();
-    let json =
-        |text: &Option<String>| serde_json::from_str::<Value>(text.as_deref().unwrap()).unwrap();
+    let json = |text: &Option<String>| serde_json::from_str::<Value>(text.as_deref().unwrap()).unwrap();
 
     let list = json(&of("/list").input_schema);
     assert_eq!(list["required"], json!(["query"]));
     assert_eq!(list["properties"]["query"]["required"], json!(["limit"]));
-    assert_eq!(
-        list["properties"]["query"]["properties"]["limit"]["description"],
-        "How many."
-    );
+    assert_eq!(list["properties"]["query"]["properties"]["limit"]["description"], "How many.");
     assert_eq!(of("/list").output_schema, None);
 
     // References point into the definitions of the whole schema.
     let find = json(&of("/find").input_schema);
-    assert_eq!(
-        find["properties"]["body"]["properties"]["lines"]["items"],
-        json!({ "$ref": "#/$defs/Line" })
-    );
+    assert_eq!(find["properties"]["body"]["properties"]["lines"]["items"], json!({ "$ref": "#/$defs/Line" }));
     assert_eq!(find["$defs"]["Line"]["type"], "object");
     let found = json(&of("/find").output_schema);
     assert_eq!(found["properties"]["count"]["type"], "integer");
     assert_eq!(found["$defs"]["Line"]["required"], json!(["number"]));
 
     let item = json(&of("/items/{id}").input_schema);
-    assert_eq!(
-        item["properties"]["path"]["properties"]["id"]["format"],
-        "uint32"
-    );
+    assert_eq!(item["properties"]["path"]["properties"]["id"]["format"], "uint32");
     let file = json(&of("/files/{area}/{*rest}").input_schema);
-    assert_eq!(
-        file["properties"]["path"]["required"],
-        json!(["area", "rest"])
-    );
+    assert_eq!(file["properties"]["path"]["required"], json!(["area", "rest"]));
     assert_eq!(of("/items/new").input_schema, None);
 }

@@ -11,9 +11,7 @@ pub struct Key(PrivateKeySigner);
 /// Why there is no key. Never shows what was read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error(
-        "the environment variable {0} is not set: it should hold a private key, 0x and 64 hex digits"
-    )]
+    #[error("the environment variable {0} is not set: it should hold a private key, 0x and 64 hex digits")]
     NoVariable(String),
     #[error("cannot read the key file {path}: {error}")]
     File { path: String, error: std::io::Error },
@@ -31,10 +29,7 @@ impl Key {
 
     /// 64 hex digits, `0x` and surrounding white space optional. `source` names the place in errors.
     pub fn parse(text: &str, source: &str) -> Result<Self, KeyError> {
-        text.trim()
-            .parse()
-            .map(Self)
-            .map_err(|_| KeyError::Malformed(source.to_owned()))
+        text.trim().parse().map(Self).map_err(|_| KeyError::Malformed(source.to_owned()))
     }
 
     /// Reads an environment variable.
@@ -46,10 +41,7 @@ impl Key {
     /// Reads a file.
     pub fn from_file(path: &std::path::Path) -> Result<Self, KeyError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| KeyError::File {
-            path: shown.clone(),
-            error,
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|error| KeyError::File { path: shown.clone(), error })?;
         Self::parse(&text, &shown)
     }
 
@@ -60,9 +52,7 @@ impl Key {
 
     /// Signs a digest as it is; `s` is low.
     pub fn sign(&self, digest: B256) -> Result<Signature, KeyError> {
-        self.0
-            .sign_hash_sync(&digest)
-            .map_err(|error| KeyError::Signing(error.to_string()))
+        self.0.sign_hash_sync(&digest).map_err(|error| KeyError::Signing(error.to_string()))
     }
 }
 

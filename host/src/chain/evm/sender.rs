@@ -29,10 +29,7 @@ pub struct GasLimits {
 impl Default for GasLimits {
     /// 50 gwei; a transfer by authorisation takes 60 to 90 thousand gas, contract wallets more.
     fn default() -> Self {
-        Self {
-            max_fee_per_gas: 50_000_000_000,
-            max_gas: 500_000,
-        }
+        Self { max_fee_per_gas: 50_000_000_000, max_gas: 500_000 }
     }
 }
 
@@ -92,10 +89,7 @@ impl Refusal {
     /// From the texts of geth, reth, Nethermind, Erigon and anvil.
     pub(crate) fn of(text: &str) -> Self {
         let text = text.to_lowercase();
-        if text.contains("already known")
-            || text.contains("already imported")
-            || text.contains("alreadyknown")
-        {
+        if text.contains("already known") || text.contains("already imported") || text.contains("alreadyknown") {
             Self::Known
         } else if text.contains("nonce too low")
             || text.contains("oldnonce")
@@ -112,13 +106,7 @@ impl Refusal {
 impl Sender {
     /// A sender for a key that nobody else uses on this chain.
     pub fn new(chain: Arc<Chain>, key: Key, limits: GasLimits) -> Self {
-        Self {
-            chain,
-            key,
-            limits,
-            next: Mutex::new(None),
-            fees: Mutex::new(None),
-        }
+        Self { chain, key, limits, next: Mutex::new(None), fees: Mutex::new(None) }
     }
 
     /// Who pays for the gas.
@@ -128,12 +116,7 @@ impl Sender {
 
     /// Sends a call. `remember` is told the transaction before it leaves, and again with another one
     /// should the first have lost its nonce.
-    pub async fn send(
-        &self,
-        to: Address,
-        data: Bytes,
-        mut remember: impl FnMut(Sent),
-    ) -> Result<B256, SendError> {
+    pub async fn send(&self, to: Address, data: Bytes, mut remember: impl FnMut(Sent)) -> Result<B256, SendError> {
         let gas = self.gas(to, &data).await?;
         let fees = self.fees().await?;
         if fees.base > self.limits.max_fee_per_gas {
@@ -142,8 +125,7 @@ impl Sender {
                 fees.base, self.limits.max_fee_per_gas
             )));
         }
-        let max_fee =
-            (fees.base.saturating_mul(2).saturating_add(fees.tip)).min(self.limits.max_fee_per_gas);
+        let max_fee = (fees.base.saturating_mul(2).saturating_add(fees.tip)).min(self.limits.max_fee_per_gas);
 
         let mut next = self.next.lock().await;
         let mut refusal = String::new();
@@ -177,10 +159,7 @@ impl Sender {
                             *next = Some(nonce + 1);
                             Ok(sent.hash)
                         }
-                        _ => Err(SendError::Lost {
-                            hash: sent.hash,
-                            error: CallError::Unreachable(error),
-                        }),
+                        _ => Err(SendError::Lost { hash: sent.hash, error: CallError::Unreachable(error) }),
                     };
                 }
                 Err(CallError::Refused(text) | CallError::Reverted(text)) => {
@@ -197,10 +176,7 @@ impl Sender {
 
     /// Gives a signed transaction to the node; that the node has it already is as good.
     pub async fn hand_over(&self, sent: &Sent) -> Result<(), CallError> {
-        let told: Result<B256, _> = self
-            .chain
-            .request("eth_sendRawTransaction", (sent.raw.clone(),))
-            .await;
+        let told: Result<B256, _> = self.chain.request("eth_sendRawTransaction", (sent.raw.clone(),)).await;
         match told {
             Ok(_) => Ok(()),
             Err(CallError::Refused(text)) if Refusal::of(&text) == Refusal::Known => Ok(()),
@@ -210,19 +186,12 @@ impl Sender {
 
     /// What the call needs, and a quarter more. The estimate is also the last simulation.
     async fn gas(&self, to: Address, data: &Bytes) -> Result<u64, SendError> {
-        let request = TransactionRequest::default()
-            .from(self.address())
-            .to(to)
-            .input(data.clone().into());
-        let estimate: Result<U64, _> = self
-            .chain
-            .request("eth_estimateGas", (request, "latest"))
-            .await;
+        let request = TransactionRequest::default().from(self.address()).to(to).input(data.clone().into());
+        let estimate: Result<U64, _> = self.chain.request("eth_estimateGas", (request, "latest")).await;
         match estimate {
-            Ok(gas) if gas.to::<u64>() > self.limits.max_gas => Err(SendError::Reverts(format!(
-                "it takes {gas} gas, more than the limit of {}",
-                self.limits.max_gas
-            ))),
+            Ok(gas) if gas.to::<u64>() > self.limits.max_gas => {
+                Err(SendError::Reverts(format!("it takes {gas} gas, more than the limit of {}", self.limits.max_gas)))
+            }
             Ok(gas) => {
                 let gas: u64 = gas.to();
                 Ok((gas + gas / 4).min(self.limits.max_gas))
@@ -273,14 +242,9 @@ impl Sender {
     }
 
     fn sign(&self, transaction: TxEip1559) -> Result<Sent, SendError> {
-        let signature = self
-            .key
-            .sign(transaction.signature_hash())
-            .map_err(|error| SendError::Refused(error.to_string()))?;
+        let signature =
+            self.key.sign(transaction.signature_hash()).map_err(|error| SendError::Refused(error.to_string()))?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        Ok(Sent {
-            hash: *envelope.tx_hash(),
-            raw: envelope.encoded_2718().into(),
-        })
+        Ok(Sent { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
     }
 }

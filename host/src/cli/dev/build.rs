@@ -43,9 +43,8 @@ impl Workshop {
             )));
         }
         std::fs::create_dir_all(output).map_err(|error| Failure::new(format!("{}: {error}", output.display())))?;
-        let absolute = |path: &Path| {
-            path.canonicalize().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-        };
+        let absolute =
+            |path: &Path| path.canonicalize().map_err(|error| Failure::new(format!("{}: {error}", path.display())));
         Ok(Self { sources: absolute(sources)?, output: absolute(output)? })
     }
 
@@ -152,14 +151,22 @@ fn newest(path: &Path) -> Option<SystemTime> {
     }
     let mut newest = None;
     for entry in std::fs::read_dir(path).ok()?.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') || matches!(&*name, "target" | "node_modules" | "__pycache__" | "tests") {
+        if is_made(Path::new(&entry.file_name())) {
             continue;
         }
         newest = newest.max(self::newest(&entry.path()));
     }
     newest
+}
+
+/// Whether a path lies in a folder that tools fill, or is an editor's own file.
+pub(super) fn is_made(path: &Path) -> bool {
+    path.components().any(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        (name.starts_with('.') && name.len() > 2)
+            || name.ends_with('~')
+            || matches!(&*name, "target" | "node_modules" | "__pycache__")
+    })
 }
 
 /// Adds the compilation target if it is missing.
@@ -193,7 +200,9 @@ fn cargo(source: &Path, out: &Path) -> Outcome {
         .output();
     let output = match command {
         Ok(output) => output,
-        Err(error) => return Outcome::Skipped(format!("cargo cannot be run ({error}): install Rust from https://rustup.rs")),
+        Err(error) => {
+            return Outcome::Skipped(format!("cargo cannot be run ({error}): install Rust from https://rustup.rs"));
+        }
     };
     if !output.status.success() {
         return Outcome::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned());
@@ -211,7 +220,9 @@ fn cargo(source: &Path, out: &Path) -> Outcome {
         .next_back();
     match made {
         Some(file) => place(&file, out),
-        None => Outcome::Failed("it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml".to_owned()),
+        None => {
+            Outcome::Failed("it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml".to_owned())
+        }
     }
 }
 

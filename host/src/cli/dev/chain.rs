@@ -54,8 +54,7 @@ pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> R
     let seller = PrivateKeySigner::random().address();
     let ether = U256::from(1_000_000_000_000_000_000_u64) * U256::from(1_000);
     let dollars = U256::from(DOLLARS) * U256::from(10).pow(U256::from(asset.decimals));
-    let mut funded: Vec<(Address, U256, U256)> =
-        payers.iter().map(|payer| (payer.address(), ether, dollars)).collect();
+    let mut funded: Vec<(Address, U256, U256)> = payers.iter().map(|payer| (payer.address(), ether, dollars)).collect();
     funded.push((gas.address(), ether, U256::ZERO));
     let devnet = Devnet::start(DevnetConfig { listen, block_time, funded })
         .await
@@ -148,7 +147,9 @@ pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -
         .map(|endpoint| {
             let amount = match &endpoint.access {
                 Access::Free => "0".to_owned(),
-                Access::Exact { offer, .. } | Access::Quoted { most: offer, .. } => offer.prices()[0].amount.to_string(),
+                Access::Exact { offer, .. } | Access::Quoted { most: offer, .. } => {
+                    offer.prices()[0].amount.to_string()
+                }
             };
             serde_json::json!({ "method": endpoint.method.as_str(), "path": endpoint.path, "amount": amount })
         })

@@ -7,11 +7,15 @@ use crate::catalog::Endpoint;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.
 pub(super) fn pay_line(url: &str, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
-    let gets = || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.contains('{'));
+    let gets =
+        || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.contains('{'));
     // One with a query shows more than one without.
-    let best = gets().filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query))).max_by_key(|(_, query)| !query.is_empty());
+    let best = gets()
+        .filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query)))
+        .max_by_key(|(_, query)| !query.is_empty());
     let (endpoint, query) = best?;
-    let target = if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
+    let target =
+        if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
     // A question mark or an ampersand means something to a shell.
     Some(if query.contains('&') { format!("pay '{target}'") } else { format!("pay {target}") })
 }
@@ -29,8 +33,15 @@ fn query(endpoint: &Endpoint) -> Option<String> {
         .and_then(|list| list.as_array())
         .map(|list| list.iter().filter_map(|name| name.as_str()).collect())
         .unwrap_or_default();
+    let properties = schema.get("properties").and_then(|properties| properties.as_object());
+    // Where nothing is required, something with an example still shows more.
+    let shown = properties.into_iter().flatten().find(|(_, property)| property.get("examples").is_some());
+    let names = match (required.is_empty(), shown) {
+        (true, Some((name, _))) => vec![name.as_str()],
+        _ => required,
+    };
     let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-    for name in required {
+    for name in names {
         let property = schema.get("properties")?.get(name)?;
         let example = property
             .get("examples")

@@ -56,10 +56,7 @@ pub(super) struct Answered {
 
 impl Call {
     pub(super) fn of(args: &PayArgs) -> Result<Self, Failure> {
-        let url = args
-            .url
-            .clone()
-            .ok_or_else(|| Failure::usage("a URL is needed"))?;
+        let url = args.url.clone().ok_or_else(|| Failure::usage("a URL is needed"))?;
         if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
             return Err(Failure::usage(format!("{url} is not an http or https URL")));
         }
@@ -71,9 +68,8 @@ impl Call {
         };
         let mut headers = Vec::new();
         for line in &args.header {
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| Failure::usage(format!("-H `{line}`: write `name: value`")))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| Failure::usage(format!("-H `{line}`: write `name: value`")))?;
             let name = name.trim().to_ascii_lowercase();
             if [header::PAYMENT_SIGNATURE, header::X_PAYMENT].contains(&name.as_str()) {
                 return Err(Failure::usage(
@@ -86,19 +82,10 @@ impl Call {
             && !headers.iter().any(|(name, _)| name == "content-type")
         {
             let json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-            let kind = if json {
-                "application/json"
-            } else {
-                "text/plain; charset=utf-8"
-            };
+            let kind = if json { "application/json" } else { "text/plain; charset=utf-8" };
             headers.push((CONTENT_TYPE.as_str().to_owned(), kind.to_owned()));
         }
-        let call = Self {
-            url,
-            method,
-            headers,
-            body: body.map(|bytes| STANDARD.encode(bytes)),
-        };
+        let call = Self { url, method, headers, body: body.map(|bytes| STANDARD.encode(bytes)) };
         call.parts()?;
         Ok(call)
     }
@@ -118,14 +105,9 @@ impl Call {
             .map_err(|_| Failure::usage(format!("`{}` is not a method", self.method)))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let pair = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_str(value),
-            );
+            let pair = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value));
             let (Ok(name), Ok(value)) = pair else {
-                return Err(Failure::usage(format!(
-                    "`{name}` is not a header that can be sent"
-                )));
+                return Err(Failure::usage(format!("`{name}` is not a header that can be sent")));
             };
             headers.append(name, value);
         }
@@ -138,9 +120,8 @@ impl Call {
 
 /// `@FILE`, `-` or the text itself.
 fn body(data: &str) -> Result<Vec<u8>, Failure> {
-    let cannot = |what: &str, error: std::io::Error| {
-        Failure::usage(format!("cannot read the body from {what}: {error}"))
-    };
+    let cannot =
+        |what: &str, error: std::io::Error| Failure::usage(format!("cannot read the body from {what}: {error}"));
     if data == "-" {
         let mut bytes = Vec::new();
         return match std::io::stdin().read_to_end(&mut bytes) {
@@ -166,15 +147,8 @@ impl Client {
             .map_err(|error| Failure::new(format!("no HTTP client: {error}")))
     }
 
-    pub(super) async fn send(
-        &self,
-        call: &Call,
-        payment: Option<&Payment>,
-    ) -> Result<Answered, Lost> {
-        let (method, headers, body) = call.parts().map_err(|failure| Lost {
-            sent: false,
-            message: failure.message,
-        })?;
+    pub(super) async fn send(&self, call: &Call, payment: Option<&Payment>) -> Result<Answered, Lost> {
+        let (method, headers, body) = call.parts().map_err(|failure| Lost { sent: false, message: failure.message })?;
         let mut request = self.0.request(method, call.url.clone()).headers(headers);
         if call.body.is_some() {
             request = request.body(body);
@@ -183,14 +157,8 @@ impl Client {
             request = request.header(payment.header.as_str(), payment.value.as_str());
         }
         match request.send().await {
-            Ok(response) => Ok(Answered {
-                status: response.status().as_u16(),
-                response,
-            }),
-            Err(error) => Err(Lost {
-                sent: !(error.is_connect() || error.is_builder()),
-                message: describe(&error),
-            }),
+            Ok(response) => Ok(Answered { status: response.status().as_u16(), response }),
+            Err(error) => Err(Lost { sent: !(error.is_connect() || error.is_builder()), message: describe(&error) }),
         }
     }
 }
@@ -212,9 +180,7 @@ impl Answered {
 
     /// The settlement, from either version's header. One that cannot be read is none.
     pub(super) fn receipt(&self) -> Option<SettlementResponse> {
-        let value = self
-            .header(header::PAYMENT_RESPONSE)
-            .or_else(|| self.header(header::X_PAYMENT_RESPONSE))?;
+        let value = self.header(header::PAYMENT_RESPONSE).or_else(|| self.header(header::X_PAYMENT_RESPONSE))?;
         serde_json::from_slice(&STANDARD.decode(value).ok()?).ok()
     }
 
@@ -239,12 +205,7 @@ impl Answered {
     /// The body of a 402, as far as it is of a sane size.
     pub(super) async fn body(mut self) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        while let Some(chunk) = self
-            .response
-            .chunk()
-            .await
-            .map_err(|error| Failure::new(describe(&error)))?
-        {
+        while let Some(chunk) = self.response.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
             if body.len() + chunk.len() > MAX_CHALLENGE {
                 return Err(Failure::new("the 402 has a body of more than 1 MiB"));
             }

@@ -55,10 +55,7 @@ impl Bought {
     }
 
     pub(super) fn offer_line(&self) -> String {
-        format!(
-            "{} {} on {} to {}",
-            self.amount, self.symbol, self.network, self.pay_to
-        )
+        format!("{} {} on {} to {}", self.amount, self.symbol, self.network, self.pay_to)
     }
 
     fn receipt_line(&self) -> String {
@@ -75,11 +72,7 @@ pub(super) struct Show {
 
 impl Show {
     /// The body as it comes, or everything at once.
-    pub(super) async fn answer(
-        self,
-        mut answered: Answered,
-        bought: Option<&Bought>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn answer(self, mut answered: Answered, bought: Option<&Bought>) -> Result<(), Failure> {
         if !self.json {
             // The receipt first: it counts even if the answer breaks off.
             if let Some(bought) = bought {

@@ -49,10 +49,7 @@ impl Saved {
     pub(super) fn new(call: Call, payment: &SignedPayment, bought: Bought) -> Self {
         Self {
             call,
-            payment: Payment {
-                header: payment.header.to_owned(),
-                value: payment.value.clone(),
-            },
+            payment: Payment { header: payment.header.to_owned(), value: payment.value.clone() },
             bought,
             expires: payment.expires.0,
             nonce: payment.nonce.to_string(),
@@ -61,15 +58,11 @@ impl Saved {
 
     pub(super) fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let text = fs::read(path)
-            .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+        let text = fs::read(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
         let saved: Self = serde_json::from_slice(&text)
             .map_err(|_| Failure::usage(format!("{shown} does not hold a saved payment")))?;
-        if ![header::PAYMENT_SIGNATURE, header::X_PAYMENT].contains(&saved.payment.header.as_str())
-        {
-            return Err(Failure::usage(format!(
-                "{shown} does not hold a saved payment"
-            )));
+        if ![header::PAYMENT_SIGNATURE, header::X_PAYMENT].contains(&saved.payment.header.as_str()) {
+            return Err(Failure::usage(format!("{shown} does not hold a saved payment")));
         }
         Ok(saved)
     }
@@ -88,22 +81,16 @@ impl State {
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
                 .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
-                .ok_or_else(|| {
-                    Failure::new("no HOME: say with --state-dir where to keep payments")
-                })?
+                .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
                 .join("coinslot"),
         };
         let folder = base.join("payments");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| {
-                Failure::new(format!(
-                    "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
-                    folder.display()
-                ))
-            })?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+            Failure::new(format!(
+                "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
+                folder.display()
+            ))
+        })?;
         Ok(Self(folder))
     }
 
@@ -112,20 +99,15 @@ impl State {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));
         let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.write_all(&serde_json::to_vec_pretty(saved)?)?;
             file.sync_all()
         };
         match write() {
             Ok(()) => Ok(path),
-            Err(error) => Err(Failure::new(format!(
-                "cannot keep the payment in {}: {error}; nothing was paid",
-                path.display()
-            ))),
+            Err(error) => {
+                Err(Failure::new(format!("cannot keep the payment in {}: {error}; nothing was paid", path.display())))
+            }
         }
     }
 }

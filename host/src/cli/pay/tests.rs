@@ -82,12 +82,7 @@ impl Seller {
             }
         })
         .await;
-        Self {
-            url: format!("http://{address}/buy"),
-            mood,
-            requests,
-            payments,
-        }
+        Self { url: format!("http://{address}/buy"), mood, requests, payments }
     }
 
     fn set(&self, mood: Mood) {
@@ -111,18 +106,13 @@ impl Shop {
                 "x402Version": 2, "error": "pay", "resource": {"url": "http://127.0.0.1/buy"},
                 "accepts": [self.price.requirements()],
             });
-            response
-                .header(header::PAYMENT_REQUIRED, header::encode(&document))
-                .body(Full::default())
+            response.header(header::PAYMENT_REQUIRED, header::encode(&document)).body(Full::default())
         };
         response.expect("a response")
     }
 
     async fn sell(&self, sent: &[u8]) -> Response<Full<Bytes>> {
-        self.payments
-            .lock()
-            .expect("not poisoned")
-            .push(sent.to_vec());
+        self.payments.lock().expect("not poisoned").push(sent.to_vec());
         let mood = *self.mood.lock().expect("not poisoned");
         if mood == Mood::Refuses {
             return self.challenge();
@@ -130,11 +120,7 @@ impl Shop {
         if mood == Mood::Gives {
             return Response::new(Full::new("a present".into()));
         }
-        let version = if self.legacy {
-            crate::x402::Version::V1
-        } else {
-            crate::x402::Version::V2
-        };
+        let version = if self.legacy { crate::x402::Version::V1 } else { crate::x402::Version::V2 };
         let request = match header::decode(version, sent).expect("a payment") {
             PaymentPayload::V1(payload) => PaymentRequest::V1 {
                 payload,
@@ -143,10 +129,7 @@ impl Shop {
                     .requirements_v1("http://127.0.0.1/buy", "", "")
                     .expect("version 1 knows the network"),
             },
-            PaymentPayload::V2(payload) => PaymentRequest::V2 {
-                payload,
-                requirements: self.price.requirements(),
-            },
+            PaymentPayload::V2(payload) => PaymentRequest::V2 { payload, requirements: self.price.requirements() },
         };
         let settled = match self.local.settle(&request).await {
             Settlement::Settled(settled) => settled,
@@ -157,11 +140,7 @@ impl Shop {
             *lost.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
             return lost;
         }
-        let name = if self.legacy {
-            header::X_PAYMENT_RESPONSE
-        } else {
-            header::PAYMENT_RESPONSE
-        };
+        let name = if self.legacy { header::X_PAYMENT_RESPONSE } else { header::PAYMENT_RESPONSE };
         let settled: SettlementResponse = settled;
         Response::builder()
             .header(name, header::encode(&settled))
@@ -200,9 +179,7 @@ impl Home {
         let Ok(folder) = std::fs::read_dir(self.path("state/payments")) else {
             return Vec::new();
         };
-        folder
-            .map(|entry| entry.expect("readable").path())
-            .collect()
+        folder.map(|entry| entry.expect("readable").path()).collect()
     }
 }
 
@@ -232,10 +209,7 @@ async fn a_paid_answer_costs_exactly_the_price_in_both_versions() {
         let seller = Seller::start(&world, legacy).await;
         let before = world.usdc(world.payer.address()).await;
         assert_eq!(home.pay(&[&seller.url]).await, Ok(()));
-        assert_eq!(
-            home.pay(&[&seller.url, "--json", "-d", "{\"a\":1}"]).await,
-            Ok(())
-        );
+        assert_eq!(home.pay(&[&seller.url, "--json", "-d", "{\"a\":1}"]).await, Ok(()));
         assert_eq!(world.usdc(SELLER).await, 2 * PRICE);
         assert_eq!(world.usdc(world.payer.address()).await, before - 2 * PRICE);
         assert!(home.kept().is_empty());
@@ -251,10 +225,7 @@ async fn a_free_answer_and_a_dry_run_sign_nothing() {
     std::fs::remove_file(home.path("key")).expect("removed");
     assert_eq!(home.pay(&[&free]).await, Ok(()));
     assert_eq!(home.pay(&[&seller.url, "--dry-run"]).await, Ok(()));
-    assert_eq!(
-        home.pay(&[&seller.url, "--dry-run", "--json"]).await,
-        Ok(())
-    );
+    assert_eq!(home.pay(&[&seller.url, "--dry-run", "--json"]).await, Ok(()));
     assert!(seller.payments().is_empty());
 }
 
@@ -262,16 +233,9 @@ async fn a_free_answer_and_a_dry_run_sign_nothing() {
 async fn a_price_above_the_limit_is_3_and_says_which_flag_raises_it() {
     let (world, home) = rich().await;
     let seller = Seller::start(&world, false).await;
-    let failure = home
-        .pay(&[&seller.url, "--max", "0.009"])
-        .await
-        .expect_err("too dear");
+    let failure = home.pay(&[&seller.url, "--max", "0.009"]).await.expect_err("too dear");
     assert_eq!(failure.code, 3);
-    assert!(
-        failure.message.ends_with("to pay it, add --max 0.01"),
-        "{}",
-        failure.message
-    );
+    assert!(failure.message.ends_with("to pay it, add --max 0.01"), "{}", failure.message);
     assert!(seller.payments().is_empty());
     assert_eq!(code(home.pay(&[&seller.url, "--max", "0.01"]).await), 0);
 }
@@ -282,10 +246,7 @@ async fn a_refused_payment_is_4_and_is_not_tried_again() {
     let seller = Seller::start(&world, false).await;
     seller.set(Mood::Refuses);
     let failure = home.pay(&[&seller.url]).await.expect_err("refused");
-    assert_eq!(
-        (failure.code, failure.message.as_str()),
-        (4, "the payment was refused: pay")
-    );
+    assert_eq!((failure.code, failure.message.as_str()), (4, "the payment was refused: pay"));
     assert_eq!(seller.payments().len(), 1);
     assert!(home.kept().is_empty());
 }
@@ -295,18 +256,11 @@ async fn an_unknown_outcome_is_5_and_the_same_payment_fetches_the_answer() {
     let (world, home) = rich().await;
     let seller = Seller::start(&world, false).await;
     seller.set(Mood::Loses);
-    let failure = home
-        .pay(&[&seller.url, "-d", "body"])
-        .await
-        .expect_err("lost");
+    let failure = home.pay(&[&seller.url, "-d", "body"]).await.expect_err("lost");
     assert_eq!(failure.code, 5);
     let kept = home.kept();
     assert_eq!(kept.len(), 1);
-    assert!(
-        failure
-            .message
-            .contains(&format!("--resume {}", kept[0].display()))
-    );
+    assert!(failure.message.contains(&format!("--resume {}", kept[0].display())));
     assert!(is_private(&kept[0]));
     let resume = kept[0].display().to_string();
     assert_eq!(code(home.pay(&["--resume", &resume]).await), 5);
@@ -341,10 +295,7 @@ async fn a_payment_that_cannot_be_kept_is_not_made() {
     let seller = Seller::start(&world, false).await;
     std::fs::write(home.path("state"), "not a folder").expect("written");
     let failure = home.pay(&[&seller.url]).await.expect_err("no place");
-    assert!(
-        failure.code == 1 && failure.message.contains("nothing was paid"),
-        "{failure}"
-    );
+    assert!(failure.code == 1 && failure.message.contains("nothing was paid"), "{failure}");
     assert!(seller.payments().is_empty());
 }
 
@@ -384,11 +335,7 @@ fn the_development_servers_key_is_for_its_own_url_alone() {
     let expected = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
     let used = found(here).expect("its URL").expect("a key");
     assert_eq!(used.address(), expected.address());
-    for elsewhere in [
-        "http://127.0.0.1:8403/",
-        "https://127.0.0.1:8402/",
-        "http://example.com:8402/",
-    ] {
+    for elsewhere in ["http://127.0.0.1:8403/", "https://127.0.0.1:8402/", "http://example.com:8402/"] {
         assert!(found(elsewhere).is_none(), "{elsewhere}");
     }
 }

@@ -57,10 +57,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
     let v1 = world.payment_v1(&world.authorization());
     for (count, payment) in [(1, world.payment()), (2, v1)] {
         let verified = remote.verify(&payment).await;
-        assert!(
-            matches!(verified, Verification::Valid { .. }),
-            "{verified:?}"
-        );
+        assert!(matches!(verified, Verification::Valid { .. }), "{verified:?}");
         let settled = remote.settle(&payment).await;
         let Settlement::Settled(settled) = settled else {
             panic!("{settled:?}");
@@ -69,10 +66,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
         // Told once. Our client does not take the repeat for a refusal.
         let repeat = remote.settle(&payment).await;
         let expected = Some(settled.transaction);
-        assert!(
-            matches!(&repeat, Settlement::Unknown { transaction, .. } if *transaction == expected),
-            "{repeat:?}"
-        );
+        assert!(matches!(&repeat, Settlement::Unknown { transaction, .. } if *transaction == expected), "{repeat:?}");
         let verified = remote.verify(&payment).await;
         assert!(
             matches!(&verified, Verification::Invalid { reason, .. }
@@ -81,10 +75,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
         );
     }
     server.stop.send(()).expect("still serving");
-    tokio::time::timeout(Duration::from_secs(5), server.task)
-        .await
-        .expect("stops")
-        .expect("without a panic");
+    tokio::time::timeout(Duration::from_secs(5), server.task).await.expect("stops").expect("without a panic");
 }
 
 #[tokio::test]
@@ -117,12 +108,7 @@ async fn what_is_no_payment_request_is_a_400_that_says_so() {
         for path in ["verify", "settle"] {
             let (status, answer) = post(format!("{}/{path}", server.url), body.to_owned()).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
-            assert!(
-                answer["error"]
-                    .as_str()
-                    .expect("text")
-                    .contains("x402Version")
-            );
+            assert!(answer["error"].as_str().expect("text").contains("x402Version"));
         }
     }
     let large = "x".repeat(65 * 1024);
@@ -169,10 +155,7 @@ async fn without_the_token_nothing_is_settled() {
     assert_eq!(world.usdc(SELLER).await, 0);
     let mut config = RemoteConfig::new(parse(&server.url));
     config.bearer = Some("s3cret".to_owned());
-    let settled = Remote::new(config)
-        .expect("usable")
-        .settle(&world.payment())
-        .await;
+    let settled = Remote::new(config).expect("usable").settle(&world.payment()).await;
     assert!(matches!(settled, Settlement::Settled(_)), "{settled:?}");
 }
 

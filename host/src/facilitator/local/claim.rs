@@ -75,16 +75,10 @@ struct Fields<'r> {
 
 fn fields(request: &PaymentRequest) -> Fields<'_> {
     match request {
-        PaymentRequest::V1 {
-            payload,
-            requirements,
-        } => Fields {
+        PaymentRequest::V1 { payload, requirements } => Fields {
             version: Version::V1,
             schemes: [Some(&payload.scheme), Some(&requirements.scheme)],
-            networks: [
-                Network::parse_v1(&payload.network).ok(),
-                Network::parse_v1(&requirements.network).ok(),
-            ],
+            networks: [Network::parse_v1(&payload.network).ok(), Network::parse_v1(&requirements.network).ok()],
             network: &requirements.network,
             asset: &requirements.asset,
             pay_to: &requirements.pay_to,
@@ -93,10 +87,7 @@ fn fields(request: &PaymentRequest) -> Fields<'_> {
             extra: requirements.extra.as_ref(),
             payload: &payload.payload,
         },
-        PaymentRequest::V2 {
-            payload,
-            requirements,
-        } => {
+        PaymentRequest::V2 { payload, requirements } => {
             let accepted = |key: &str| payload.accepted.get(key).and_then(|v| v.as_str());
             Fields {
                 version: Version::V2,
@@ -121,15 +112,8 @@ fn fields(request: &PaymentRequest) -> Fields<'_> {
 pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Claim<'t>, Rejection> {
     let fields = fields(request);
     let parsed = ExactPayload::parse(fields.payload);
-    let payer = parsed
-        .as_ref()
-        .ok()
-        .map(|payload| payload.authorization.from.to_string());
-    let reject = |reason, message: Option<String>| Rejection {
-        reason,
-        message,
-        payer: payer.clone(),
-    };
+    let payer = parsed.as_ref().ok().map(|payload| payload.authorization.from.to_string());
+    let reject = |reason, message: Option<String>| Rejection { reason, message, payer: payer.clone() };
     let unusable = |message: &str| {
         let message = Some(message.to_owned());
         reject(Reason::InvalidPaymentRequirements, message)
@@ -156,10 +140,7 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
         .iter()
         .find(|token| Some(token.address) == asset)
         .ok_or_else(|| unusable("the asset is not settled here"))?;
-    let pay_to: Address = fields
-        .pay_to
-        .parse()
-        .map_err(|_| unusable("payTo is not an EVM address"))?;
+    let pay_to: Address = fields.pay_to.parse().map_err(|_| unusable("payTo is not an EVM address"))?;
     if let Some(receivers) = &local.receivers
         && !receivers.contains(&pay_to)
     {
@@ -231,23 +212,15 @@ impl Claim<'_> {
 
     /// Whether it pays what is asked to whom it is asked for, whatever the time.
     pub(crate) fn pays_the_terms(&self) -> bool {
-        self.authorization().to == self.terms.pay_to
-            && self.authorization().value == self.terms.amount
+        self.authorization().to == self.terms.pay_to && self.authorization().value == self.terms.amount
     }
 
     pub(crate) fn rejected(&self, reason: Reason) -> Rejection {
-        Rejection {
-            reason,
-            message: None,
-            payer: Some(self.payer()),
-        }
+        Rejection { reason, message: None, payer: Some(self.payer()) }
     }
 
     pub(crate) fn rejected_because(&self, reason: Reason, message: &str) -> Rejection {
-        Rejection {
-            message: Some(message.chars().take(300).collect()),
-            ..self.rejected(reason)
-        }
+        Rejection { message: Some(message.chars().take(300).collect()), ..self.rejected(reason) }
     }
 
     /// The reason behind a revert of the transfer, told by FiatToken's texts.
@@ -288,14 +261,7 @@ impl Claim<'_> {
     /// token takes; a contract's goes as it came.
     pub(crate) fn transfer(&self, kind: PayerKind) -> Transfer {
         let signature = &self.payload.signature;
-        let Authorization {
-            from,
-            to,
-            value,
-            valid_after,
-            valid_before,
-            nonce,
-        } = self.authorization().clone();
+        let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization().clone();
         match exact::split_signature(signature) {
             Some((v, r, s)) if kind == PayerKind::Account => {
                 Transfer::Split(IEip3009::transferWithAuthorization_0Call {

@@ -14,10 +14,8 @@ use crate::chain::evm::{CallError, Receipt};
 impl Local {
     /// Whether the authorisation is used or cancelled.
     pub(super) async fn is_used(&self, claim: &Claim<'_>) -> Result<bool, CallError> {
-        let call = authorizationStateCall {
-            authorizer: claim.authorization().from,
-            nonce: claim.authorization().nonce,
-        };
+        let call =
+            authorizationStateCall { authorizer: claim.authorization().from, nonce: claim.authorization().nonce };
         self.chain.call(claim.token.address, &call, None).await
     }
 
@@ -42,9 +40,7 @@ impl Local {
                 continue;
             };
             let mut logs = receipt.logs.iter();
-            if receipt.succeeded()
-                && logs.any(|log| log.log_index == Some(index + 1) && is_transfer(claim, log))
-            {
+            if receipt.succeeded() && logs.any(|log| log.log_index == Some(index + 1) && is_transfer(claim, log)) {
                 return Ok(Some(hash));
             }
         }
@@ -60,11 +56,7 @@ pub(super) fn shows_transfer(claim: &Claim<'_>, receipt: &Receipt) -> bool {
 }
 
 fn is_transfer(claim: &Claim<'_>, log: &Log) -> bool {
-    let topics = [
-        Transfer::SIGNATURE_HASH,
-        claim.authorization().from.into_word(),
-        claim.terms.pay_to.into_word(),
-    ];
+    let topics = [Transfer::SIGNATURE_HASH, claim.authorization().from.into_word(), claim.terms.pay_to.into_word()];
     log.address() == claim.token.address
         && log.topics() == topics
         && U256::try_from_be_slice(&log.data().data) == Some(claim.terms.amount)

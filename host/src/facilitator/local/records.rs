@@ -58,9 +58,7 @@ impl Records {
     pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> Slot {
         let mut inner = self.lock();
         if inner.slots.len() >= inner.sweep_at {
-            inner.slots.retain(|_, (slot, expiry)| {
-                Arc::strong_count(slot) > 1 || expiry.plus(AFTERLIFE) > now
-            });
+            inner.slots.retain(|_, (slot, expiry)| Arc::strong_count(slot) > 1 || expiry.plus(AFTERLIFE) > now);
             inner.sweep_at = (inner.slots.len() * 2).max(1_024);
         }
         let entry = inner.slots.entry(id);

@@ -57,11 +57,8 @@ impl Local {
             Round::Settled(hash, origin) => {
                 let told = record.as_ref().is_some_and(|record| record.told);
                 let proven = origin == Origin::Ours || self.records.was_verified(&claim.id());
-                *record = Some(Record {
-                    payload: claim.payload.clone(),
-                    stage: Stage::Settled(hash),
-                    told: told || once,
-                });
+                *record =
+                    Some(Record { payload: claim.payload.clone(), stage: Stage::Settled(hash), told: told || once });
                 if once && (told || !proven) {
                     let rejection = claim.rejected(Reason::DuplicateSettlement);
                     rejection.settlement(Some(hash))
@@ -70,14 +67,12 @@ impl Local {
                 }
             }
             Round::Refused(rejection, hash) => rejection.settlement(hash),
-            Round::Unknown(hash, message) => Settlement::Unknown {
-                transaction: hash.map(|hash| hash.to_string()),
-                message,
-            },
-            Round::Again => Settlement::Unknown {
-                transaction: None,
-                message: "the transaction lost its nonce twice".to_owned(),
-            },
+            Round::Unknown(hash, message) => {
+                Settlement::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
+            }
+            Round::Again => {
+                Settlement::Unknown { transaction: None, message: "the transaction lost its nonce twice".to_owned() }
+            }
         };
         drop(record);
         self.records.release(claim.id(), slot);
@@ -109,11 +104,7 @@ impl Local {
             Err(judgement) => return self.refuse(claim, judgement).await,
         };
         let remember = |sent| {
-            *record = Some(Record {
-                payload: claim.payload.clone(),
-                stage: Stage::Sent(sent),
-                told: false,
-            });
+            *record = Some(Record { payload: claim.payload.clone(), stage: Stage::Sent(sent), told: false });
         };
         let data = claim.transfer(kind).data();
         let sent = self.sender.send(claim.token.address, data, remember).await;

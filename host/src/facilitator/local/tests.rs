@@ -34,10 +34,7 @@ async fn a_good_payment_verifies_in_both_versions_and_moves_nothing() {
     let local = world.local().await;
     let authorization = world.authorization();
     for payment in [world.payment(), world.payment_v1(&authorization)] {
-        let valid = Verification::Valid {
-            payer: world.payer.address().to_string(),
-            kind: PayerKind::Account,
-        };
+        let valid = Verification::Valid { payer: world.payer.address().to_string(), kind: PayerKind::Account };
         assert_eq!(local.verify(&payment).await, valid);
     }
     assert_eq!(world.usdc(SELLER).await, 0);
@@ -55,9 +52,7 @@ async fn every_defect_is_refused_with_its_own_reason_and_settles_nothing() {
         authorization
     };
     let now = world.authorization().valid_before - U256::from(60);
-    let mut wrapped = world
-        .signature(&world.payer, &world.authorization())
-        .to_vec();
+    let mut wrapped = world.signature(&world.payer, &world.authorization()).to_vec();
     wrapped.extend_from_slice(&ERC6492_SUFFIX);
     let poor = Key::random();
     let poor_authorization = with(&|a| a.from = poor.address());
@@ -69,95 +64,32 @@ async fn every_defect_is_refused_with_its_own_reason_and_settles_nothing() {
     let cases = [
         (
             Reason::InvalidSignature,
-            world.payment_with(
-                &world.authorization(),
-                &world.signature(&world.payer, &world.authorization()),
-            ),
+            world.payment_with(&world.authorization(), &world.signature(&world.payer, &world.authorization())),
         ),
-        (
-            Reason::InvalidSignature,
-            world.payment_with(&world.authorization(), &vec![7; 3].into()),
-        ),
-        (
-            Reason::RecipientMismatch,
-            world.payment_of(&with(&|a| a.to = Address::repeat_byte(7))),
-        ),
-        (
-            Reason::ValidBefore,
-            world.payment_of(&with(&|a| a.valid_before = now + U256::from(3))),
-        ),
-        (
-            Reason::ValidBefore,
-            world.payment_of(&with(&|a| a.valid_before = now + U256::from(100_000))),
-        ),
-        (
-            Reason::ValidAfter,
-            world.payment_of(&with(&|a| a.valid_after = now + U256::from(1_000))),
-        ),
+        (Reason::InvalidSignature, world.payment_with(&world.authorization(), &vec![7; 3].into())),
+        (Reason::RecipientMismatch, world.payment_of(&with(&|a| a.to = Address::repeat_byte(7)))),
+        (Reason::ValidBefore, world.payment_of(&with(&|a| a.valid_before = now + U256::from(3)))),
+        (Reason::ValidBefore, world.payment_of(&with(&|a| a.valid_before = now + U256::from(100_000)))),
+        (Reason::ValidAfter, world.payment_of(&with(&|a| a.valid_after = now + U256::from(1_000)))),
         // Within the skew here, but not by the chain's clock.
-        (
-            Reason::ValidAfter,
-            world.payment_of(&with(&|a| a.valid_after = now + U256::from(30))),
-        ),
-        (
-            Reason::ValueMismatch,
-            world.payment_of(&with(&|a| a.value = U256::from(PRICE - 1))),
-        ),
-        (
-            Reason::ValueMismatch,
-            world.payment_of(&with(&|a| a.value = U256::from(PRICE + 1))),
-        ),
-        (
-            Reason::Value,
-            world.payment_v1(&with(&|a| a.value = U256::from(PRICE + 1))),
-        ),
+        (Reason::ValidAfter, world.payment_of(&with(&|a| a.valid_after = now + U256::from(30)))),
+        (Reason::ValueMismatch, world.payment_of(&with(&|a| a.value = U256::from(PRICE - 1)))),
+        (Reason::ValueMismatch, world.payment_of(&with(&|a| a.value = U256::from(PRICE + 1)))),
+        (Reason::Value, world.payment_v1(&with(&|a| a.value = U256::from(PRICE + 1)))),
         (
             Reason::InsufficientBalance,
-            world.payment_with(
-                &poor_authorization,
-                &world.signature(&poor, &poor_authorization),
-            ),
+            world.payment_with(&poor_authorization, &world.signature(&poor, &poor_authorization)),
         ),
-        (
-            Reason::FactoryNotAllowed,
-            world.payment_with(&world.authorization(), &wrapped.into()),
-        ),
-        (
-            Reason::InvalidScheme,
-            set("/paymentRequirements/scheme", json!("upto")),
-        ),
-        (
-            Reason::InvalidScheme,
-            set("/paymentPayload/accepted/scheme", json!("upto")),
-        ),
-        (
-            Reason::MissingEip712Domain,
-            set("/paymentRequirements/extra", json!({"name": "USDC"})),
-        ),
-        (
-            Reason::NetworkMismatch,
-            set("/paymentPayload/accepted/network", json!("eip155:8453")),
-        ),
-        (
-            Reason::InvalidPaymentRequirements,
-            set("/paymentRequirements/asset", json!(SELLER)),
-        ),
-        (
-            Reason::InvalidPaymentRequirements,
-            set("/paymentRequirements/amount", json!("0")),
-        ),
-        (
-            Reason::TokenNameMismatch,
-            set("/paymentRequirements/extra/name", json!("USD Coin")),
-        ),
-        (
-            Reason::TokenVersionMismatch,
-            set("/paymentRequirements/extra/version", json!("1")),
-        ),
-        (
-            Reason::InvalidPayload,
-            set("/paymentPayload/payload/authorization/value", json!("1e4")),
-        ),
+        (Reason::FactoryNotAllowed, world.payment_with(&world.authorization(), &wrapped.into())),
+        (Reason::InvalidScheme, set("/paymentRequirements/scheme", json!("upto"))),
+        (Reason::InvalidScheme, set("/paymentPayload/accepted/scheme", json!("upto"))),
+        (Reason::MissingEip712Domain, set("/paymentRequirements/extra", json!({"name": "USDC"}))),
+        (Reason::NetworkMismatch, set("/paymentPayload/accepted/network", json!("eip155:8453"))),
+        (Reason::InvalidPaymentRequirements, set("/paymentRequirements/asset", json!(SELLER))),
+        (Reason::InvalidPaymentRequirements, set("/paymentRequirements/amount", json!("0"))),
+        (Reason::TokenNameMismatch, set("/paymentRequirements/extra/name", json!("USD Coin"))),
+        (Reason::TokenVersionMismatch, set("/paymentRequirements/extra/version", json!("1"))),
+        (Reason::InvalidPayload, set("/paymentPayload/payload/authorization/value", json!("1e4"))),
         (
             Reason::InvalidNetwork,
             changed(&good, |json| {
@@ -170,11 +102,7 @@ async fn every_defect_is_refused_with_its_own_reason_and_settles_nothing() {
         let verified = local.verify(&payment).await;
         assert_eq!(reason(verified), expected.as_str(), "case {index}");
         match local.settle(&payment).await {
-            Settlement::Refused {
-                reason,
-                transaction,
-                ..
-            } => {
+            Settlement::Refused { reason, transaction, .. } => {
                 assert_eq!(reason, expected.as_str(), "case {index}");
                 assert_eq!(transaction, "", "case {index}");
             }
@@ -204,24 +132,15 @@ async fn code_at_the_payer_decides_alone_whether_its_signature_counts() {
     let owner = Key::random();
     let authorization = world.authorization();
     let by_key = world.payment_of(&authorization);
-    assert!(matches!(
-        local.verify(&by_key).await,
-        Verification::Valid { .. }
-    ));
+    assert!(matches!(local.verify(&by_key).await, Verification::Valid { .. }));
     world.wallet(owner.address(), world.payer.address()).await;
     let refused = local.verify(&by_key).await;
     assert_eq!(reason(refused), Reason::InvalidSignature.as_str());
 
     let by_owner = world.payment_with(&authorization, &world.signature(&owner, &authorization));
-    let valid = Verification::Valid {
-        payer: world.payer.address().to_string(),
-        kind: PayerKind::Contract,
-    };
+    let valid = Verification::Valid { payer: world.payer.address().to_string(), kind: PayerKind::Contract };
     assert_eq!(local.verify(&by_owner).await, valid);
-    assert!(matches!(
-        local.settle(&by_owner).await,
-        Settlement::Settled(_)
-    ));
+    assert!(matches!(local.settle(&by_owner).await, Settlement::Settled(_)));
     assert_eq!(world.usdc(SELLER).await, PRICE);
 }
 
@@ -246,21 +165,9 @@ async fn a_node_that_does_not_answer_is_never_the_payers_fault() {
         for fault in [Fault::Request, Fault::Reply] {
             world.proxy.set(&[(call, fault)]);
             let verified = local.verify(&world.payment()).await;
-            assert!(
-                matches!(verified, Verification::Unavailable(_)),
-                "{call} {fault:?}: {verified:?}"
-            );
+            assert!(matches!(verified, Verification::Unavailable(_)), "{call} {fault:?}: {verified:?}");
             let settled = local.settle(&world.payment()).await;
-            assert!(
-                matches!(
-                    settled,
-                    Settlement::Unknown {
-                        transaction: None,
-                        ..
-                    }
-                ),
-                "{call} {fault:?}: {settled:?}"
-            );
+            assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{call} {fault:?}: {settled:?}");
         }
     }
     assert_eq!(world.usdc(SELLER).await, 0);
@@ -272,15 +179,9 @@ async fn a_token_that_is_not_what_is_configured_stops_the_start() {
     let problem = |error: SetupError| error.to_string();
 
     let mut config = world.config();
-    config.assets[0].eip712 = Some(Eip712 {
-        name: "USD Coin".to_owned(),
-        version: "2".to_owned(),
-    });
+    config.assets[0].eip712 = Some(Eip712 { name: "USD Coin".to_owned(), version: "2".to_owned() });
     let text = problem(Local::connect(config).await.expect_err("another domain"));
-    assert!(
-        text.contains("name `USD Coin`") && text.contains("name is `USDC`"),
-        "{text}"
-    );
+    assert!(text.contains("name `USD Coin`") && text.contains("name is `USDC`"), "{text}");
 
     let mut config = world.config();
     config.assets[0].address = SELLER.to_string();
@@ -290,14 +191,7 @@ async fn a_token_that_is_not_what_is_configured_stops_the_start() {
     let mut config = world.config();
     config.network = Network::eip155(8453);
     let error = Local::connect(config).await.expect_err("another chain");
-    assert!(matches!(
-        error,
-        SetupError::Chain(ChainError::WrongChain {
-            expected: 8453,
-            found: 84532,
-            ..
-        })
-    ));
+    assert!(matches!(error, SetupError::Chain(ChainError::WrongChain { expected: 8453, found: 84532, .. })));
 
     let mut config = world.config();
     config.assets.clear();
@@ -312,10 +206,7 @@ async fn gas_is_spent_only_for_the_receivers_that_are_named() {
     config.receivers = Some(vec![Address::repeat_byte(9)]);
     let local = Local::connect(config).await.expect("connected");
     let verified = local.verify(&world.payment()).await;
-    assert_eq!(
-        reason(verified),
-        Reason::InvalidPaymentRequirements.as_str()
-    );
+    assert_eq!(reason(verified), Reason::InvalidPaymentRequirements.as_str());
 }
 
 #[tokio::test]

@@ -26,19 +26,13 @@ impl<'r> Expected<'r> {
     fn of(request: &'r PaymentRequest) -> Self {
         let from = |payload: &'r Object| payload.get("authorization")?.get("from")?.as_str();
         match request {
-            PaymentRequest::V1 {
-                payload,
-                requirements,
-            } => Self {
+            PaymentRequest::V1 { payload, requirements } => Self {
                 payer: from(&payload.payload),
                 network: Network::parse_v1(&requirements.network).ok(),
                 amount: &requirements.max_amount_required,
                 scheme: &requirements.scheme,
             },
-            PaymentRequest::V2 {
-                payload,
-                requirements,
-            } => Self {
+            PaymentRequest::V2 { payload, requirements } => Self {
                 payer: from(&payload.payload),
                 network: Some(requirements.network.clone()),
                 amount: &requirements.amount,
@@ -48,24 +42,18 @@ impl<'r> Expected<'r> {
     }
 
     fn is_payer(&self, named: &str) -> bool {
-        self.payer
-            .is_none_or(|payer| payer.eq_ignore_ascii_case(named))
+        self.payer.is_none_or(|payer| payer.eq_ignore_ascii_case(named))
     }
 
     fn is_evm(&self) -> bool {
-        self.network
-            .as_ref()
-            .is_some_and(|network| network.chain_id().is_some())
+        self.network.as_ref().is_some_and(|network| network.chain_id().is_some())
     }
 }
 
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
 pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
-    let unavailable = |message: String| {
-        Verification::Unavailable(Unavailable {
-            message: format!("/verify: {message}"),
-        })
-    };
+    let unavailable =
+        |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
     let (status, body) = match exchange {
         Ok(exchange) => exchange,
         Err(error) => return unavailable(error),
@@ -81,34 +69,21 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
     };
     let expected = Expected::of(request);
     match answer {
-        VerifyResponse {
-            is_valid: true,
-            payer: Some(payer),
-            ..
-        } if status == StatusCode::OK && !payer.is_empty() && expected.is_payer(&payer) => {
-            Verification::Valid {
-                payer,
-                kind: PayerKind::Unknown,
-            }
+        VerifyResponse { is_valid: true, payer: Some(payer), .. }
+            if status == StatusCode::OK && !payer.is_empty() && expected.is_payer(&payer) =>
+        {
+            Verification::Valid { payer, kind: PayerKind::Unknown }
         }
-        VerifyResponse { is_valid: true, .. } => unavailable(format!(
-            "it answered {status}, valid, without the payer of this payment"
-        )),
+        VerifyResponse { is_valid: true, .. } => {
+            unavailable(format!("it answered {status}, valid, without the payer of this payment"))
+        }
         // Its own trouble says nothing about the payment.
-        VerifyResponse {
-            invalid_reason: Some(reason),
-            ..
-        } if reason == Reason::UnexpectedVerifyError.as_str() => unavailable(reason),
-        VerifyResponse {
-            invalid_reason: Some(reason),
-            invalid_message,
-            payer,
-            ..
-        } if !reason.is_empty() => Verification::Invalid {
-            reason,
-            message: invalid_message,
-            payer,
-        },
+        VerifyResponse { invalid_reason: Some(reason), .. } if reason == Reason::UnexpectedVerifyError.as_str() => {
+            unavailable(reason)
+        }
+        VerifyResponse { invalid_reason: Some(reason), invalid_message, payer, .. } if !reason.is_empty() => {
+            Verification::Invalid { reason, message: invalid_message, payer }
+        }
         _ => unavailable(format!("it answered {status}, invalid, without a reason")),
     }
 }
@@ -129,10 +104,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
             let transaction = serde_json::from_slice::<Value>(&body)
                 .ok()
                 .and_then(|body| body.get("transaction")?.as_str().map(str::to_owned));
-            return unknown(
-                transaction,
-                format!("it answered {status}, not as agreed: {error}"),
-            );
+            return unknown(transaction, format!("it answered {status}, not as agreed: {error}"));
         }
     };
     let transaction = Some(answer.transaction.clone());
@@ -149,27 +121,15 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
         return unknown(transaction, "it failed without a reason".to_owned());
     };
     // Under way, done before, or lost on its side: in none of these is it certain that no money moved.
-    let open = [
-        Reason::SettlementPending,
-        Reason::DuplicateSettlement,
-        Reason::UnexpectedSettleError,
-    ];
+    let open = [Reason::SettlementPending, Reason::DuplicateSettlement, Reason::UnexpectedSettleError];
     if open.iter().any(|open| open.as_str() == reason) {
         return unknown(transaction, reason);
     }
-    Settlement::Refused {
-        reason,
-        message: answer.error_message,
-        transaction: answer.transaction,
-    }
+    Settlement::Refused { reason, message: answer.error_message, transaction: answer.transaction }
 }
 
 /// Whether a success is about this payment.
-fn settled(
-    request: &PaymentRequest,
-    status: StatusCode,
-    answer: &SettlementResponse,
-) -> Result<(), String> {
+fn settled(request: &PaymentRequest, status: StatusCode, answer: &SettlementResponse) -> Result<(), String> {
     let expected = Expected::of(request);
     if status != StatusCode::OK {
         return Err(format!("it answered {status} and success"));
@@ -184,19 +144,10 @@ fn settled(
     if Network::parse_v1(&answer.network).ok() != expected.network {
         return Err("success on another network".to_owned());
     }
-    if answer
-        .payer
-        .as_ref()
-        .is_some_and(|payer| !expected.is_payer(payer))
-    {
+    if answer.payer.as_ref().is_some_and(|payer| !expected.is_payer(payer)) {
         return Err("success of another payer".to_owned());
     }
-    if expected.scheme == "exact"
-        && answer
-            .amount
-            .as_ref()
-            .is_some_and(|amount| amount != expected.amount)
-    {
+    if expected.scheme == "exact" && answer.amount.as_ref().is_some_and(|amount| amount != expected.amount) {
         return Err("success with another amount".to_owned());
     }
     Ok(())

@@ -64,9 +64,7 @@ fn payment_v1() -> PaymentRequest {
             network: "base-sepolia".to_owned(),
             payload: payload(&authorization(), &vec![1; 65].into()),
         },
-        requirements: price()
-            .requirements_v1("http://127.0.0.1/", "", "")
-            .expect("version 1 knows the network"),
+        requirements: price().requirements_v1("http://127.0.0.1/", "", "").expect("version 1 knows the network"),
     }
 }
 
@@ -74,11 +72,7 @@ fn payment_v1() -> PaymentRequest {
 type Heard = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
 
 /// A facilitator that always answers the same.
-async fn scripted(
-    status: u16,
-    headers: &[(&'static str, &'static str)],
-    body: &str,
-) -> (String, Heard) {
+async fn scripted(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> (String, Heard) {
     let heard = Heard::default();
     let (record, body, headers) = (heard.clone(), body.to_owned(), headers.to_vec());
     let address = serve(move |request| {
@@ -86,16 +80,8 @@ async fn scripted(
         async move {
             let line = format!("{} {}", request.method(), request.uri().path());
             let head = request.headers().clone();
-            let sent = request
-                .into_body()
-                .collect()
-                .await
-                .expect("a body")
-                .to_bytes();
-            record
-                .lock()
-                .expect("not poisoned")
-                .push((line, head, sent));
+            let sent = request.into_body().collect().await.expect("a body").to_bytes();
+            record.lock().expect("not poisoned").push((line, head, sent));
             let mut response = Response::builder().status(status);
             for (name, value) in headers {
                 response = response.header(name, value);
@@ -138,10 +124,7 @@ fn success(change: impl FnOnce(&mut Value)) -> String {
 #[tokio::test]
 async fn a_complete_answer_is_believed() {
     let valid = json!({"isValid": true, "payer": PAYER.to_string()}).to_string();
-    let expected = Verification::Valid {
-        payer: PAYER.to_string(),
-        kind: PayerKind::Unknown,
-    };
+    let expected = Verification::Valid { payer: PAYER.to_string(), kind: PayerKind::Unknown };
     assert_eq!(verified(200, &valid).await, expected);
     match settled(200, &success(|_| {})).await {
         Settlement::Settled(settled) => assert_eq!(settled.transaction, HASH),
@@ -151,10 +134,7 @@ async fn a_complete_answer_is_believed() {
     let named = success(|answer| answer["network"] = json!("base-sepolia"));
     let (url, heard) = scripted(200, &[], &named).await;
     let settlement = remote(&url).settle(&payment_v1()).await;
-    assert!(
-        matches!(settlement, Settlement::Settled(_)),
-        "{settlement:?}"
-    );
+    assert!(matches!(settlement, Settlement::Settled(_)), "{settlement:?}");
     let (_, _, body) = heard.lock().expect("not poisoned")[0].clone();
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["x402Version"], 1);
@@ -172,10 +152,7 @@ async fn no_malformed_verification_is_valid_and_none_blames_the_payer() {
         (200, json!({"isValid": "true", "payer": payer}).to_string()),
         (200, json!({"payer": payer}).to_string()),
         (200, json!({"isValid": false}).to_string()),
-        (
-            200,
-            json!({"isValid": false, "invalidReason": "unexpected_verify_error"}).to_string(),
-        ),
+        (200, json!({"isValid": false, "invalidReason": "unexpected_verify_error"}).to_string()),
         (200, "<html>ok</html>".to_owned()),
         (200, String::new()),
         (200, "null".to_owned()),
@@ -183,20 +160,14 @@ async fn no_malformed_verification_is_valid_and_none_blames_the_payer() {
         (201, json!({"isValid": true, "payer": payer}).to_string()),
         (400, json!({"isValid": true, "payer": payer}).to_string()),
         (302, json!({"isValid": true, "payer": payer}).to_string()),
-        (
-            500,
-            json!({"isValid": false, "invalidReason": "invalid_payload"}).to_string(),
-        ),
+        (500, json!({"isValid": false, "invalidReason": "invalid_payload"}).to_string()),
         (502, "Bad Gateway".to_owned()),
         (401, json!({"error": "no key"}).to_string()),
         (429, String::new()),
     ];
     for (status, body) in cases {
         let verification = verified(status, &body).await;
-        assert!(
-            matches!(verification, Verification::Unavailable(_)),
-            "{status} {body}: {verification:?}"
-        );
+        assert!(matches!(verification, Verification::Unavailable(_)), "{status} {body}: {verification:?}");
     }
 }
 
@@ -219,19 +190,14 @@ async fn a_refusal_keeps_its_reason_with_200_and_with_4xx() {
             message: None,
             transaction: HASH.to_owned(),
         };
-        assert_eq!(
-            settled(status, &body.to_string()).await,
-            expected,
-            "{status}"
-        );
+        assert_eq!(settled(status, &body.to_string()).await, expected, "{status}");
     }
 }
 
 #[tokio::test]
 async fn no_malformed_settlement_is_a_success_or_a_refusal() {
     let failed = |reason: Value| {
-        json!({"success": false, "errorReason": reason, "transaction": "", "network": "eip155:84532"})
-            .to_string()
+        json!({"success": false, "errorReason": reason, "transaction": "", "network": "eip155:84532"}).to_string()
     };
     let set = |key: &'static str, value: Value| success(move |answer| answer[key] = value);
     let without = |key: &'static str| {
@@ -270,10 +236,7 @@ async fn no_malformed_settlement_is_a_success_or_a_refusal() {
     for (status, body) in cases {
         let settlement = settled(status, &body).await;
         let shown: String = body.chars().take(200).collect();
-        assert!(
-            matches!(settlement, Settlement::Unknown { .. }),
-            "{status} {shown}: {settlement:?}"
-        );
+        assert!(matches!(settlement, Settlement::Unknown { .. }), "{status} {shown}: {settlement:?}");
     }
     // A hash is kept where there is one.
     let pending = json!({"success": false, "errorReason": "settlement_pending",
@@ -287,30 +250,16 @@ async fn no_malformed_settlement_is_a_success_or_a_refusal() {
 #[tokio::test]
 async fn a_facilitator_that_hangs_or_is_gone_decides_nothing() {
     let hanging = serve(|_| std::future::pending::<Response<Full<Bytes>>>()).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("bound");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let gone = listener.local_addr().expect("an address");
     drop(listener);
     for address in [hanging, gone] {
         let remote = remote(&format!("http://{address}"));
         let began = Instant::now();
         let verification = remote.verify(&payment()).await;
-        assert!(
-            matches!(verification, Verification::Unavailable(_)),
-            "{verification:?}"
-        );
+        assert!(matches!(verification, Verification::Unavailable(_)), "{verification:?}");
         let settlement = remote.settle(&payment()).await;
-        assert!(
-            matches!(
-                settlement,
-                Settlement::Unknown {
-                    transaction: None,
-                    ..
-                }
-            ),
-            "{settlement:?}"
-        );
+        assert!(matches!(settlement, Settlement::Unknown { transaction: None, .. }), "{settlement:?}");
         assert!(remote.supported().await.is_err());
         assert!(began.elapsed() < Duration::from_secs(3));
     }
@@ -354,28 +303,15 @@ async fn a_redirect_is_not_followed() {
 #[test]
 fn money_does_not_go_over_plain_http_to_other_machines() {
     let new = |url: &str| Remote::new(RemoteConfig::new(parse(url)));
-    for url in [
-        "http://x402.org/facilitator",
-        "http://10.0.0.1/",
-        "ftp://127.0.0.1/",
-    ] {
+    for url in ["http://x402.org/facilitator", "http://10.0.0.1/", "ftp://127.0.0.1/"] {
         assert!(matches!(new(url), Err(RemoteError::NotHttps(_))), "{url}");
     }
-    for url in [
-        "https://u:p@x402.org/",
-        "https://x402.org/?a=b",
-        "https://x402.org/#a",
-    ] {
+    for url in ["https://u:p@x402.org/", "https://x402.org/?a=b", "https://x402.org/#a"] {
         let error = new(url).expect_err(url);
         assert!(matches!(error, RemoteError::Decorated(_)), "{url}");
         assert!(!error.to_string().contains("u:p"));
     }
-    for url in [
-        "https://x402.org/facilitator",
-        "http://127.0.0.1:1/",
-        "http://[::1]:1/",
-        "http://localhost:1",
-    ] {
+    for url in ["https://x402.org/facilitator", "http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost:1"] {
         assert!(new(url).is_ok(), "{url}");
     }
 }
@@ -392,11 +328,7 @@ async fn the_start_stops_with_one_line_when_the_network_is_not_listed() {
     let sepolia = Network::eip155(84532);
     assert_eq!(remote.require(Version::V2, "exact", &sepolia).await, Ok(()));
     assert_eq!(remote.require(Version::V1, "exact", &sepolia).await, Ok(()));
-    let error = remote
-        .require(Version::V2, "exact", &Network::eip155(8453))
-        .await
-        .expect_err("not listed")
-        .to_string();
+    let error = remote.require(Version::V2, "exact", &Network::eip155(8453)).await.expect_err("not listed").to_string();
     assert_eq!(
         error,
         format!(
@@ -404,15 +336,8 @@ async fn the_start_stops_with_one_line_when_the_network_is_not_listed() {
         )
     );
     let (url, _) = scripted(200, &[], "{\"kinds\":[]}").await;
-    let error = self::remote(&url)
-        .require(Version::V2, "upto", &sepolia)
-        .await
-        .expect_err("not listed");
-    assert!(
-        error
-            .to_string()
-            .contains("(it lists: nothing); use another facilitator")
-    );
+    let error = self::remote(&url).require(Version::V2, "upto", &sepolia).await.expect_err("not listed");
+    assert!(error.to_string().contains("(it lists: nothing); use another facilitator"));
 }
 
 #[tokio::test]

@@ -36,17 +36,9 @@ async fn a_guest_sees_the_request_and_not_the_payment_or_the_connection() {
     assert_eq!(said["target"], "/echo?a=1&b=%20");
     assert_eq!(said["body"], "hello");
     assert_eq!(said["receipt"], serde_json::Value::Null);
-    let mut headers: Vec<String> = said["headers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let mut headers: Vec<String> = said["headers"].as_array().unwrap().iter().map(ToString::to_string).collect();
     headers.sort();
-    assert_eq!(
-        headers,
-        ["[\"content-type\",\"text/plain\"]", "[\"x-kept\",\"yes\"]"]
-    );
+    assert_eq!(headers, ["[\"content-type\",\"text/plain\"]", "[\"x-kept\",\"yes\"]"]);
 }
 
 #[tokio::test]
@@ -59,12 +51,7 @@ async fn a_guest_is_told_who_paid() {
         network: "eip155:84532".into(),
         payment_id: "p-1".into(),
     };
-    let said = json(
-        &plugin,
-        Permit::grant(Some(receipt)),
-        get("https://shop.example/echo"),
-    )
-    .await;
+    let said = json(&plugin, Permit::grant(Some(receipt)), get("https://shop.example/echo")).await;
     assert_eq!(said["scheme"], "Some(Scheme::Https)");
     assert_eq!(
         said["receipt"],
@@ -80,10 +67,7 @@ async fn every_request_gets_a_fresh_instance() {
         for _ in 0..20 {
             let (head, bytes, _) = call(&plugin, get("/")).await.unwrap();
             match name {
-                "echo" => assert_eq!(
-                    serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["calls"],
-                    1
-                ),
+                "echo" => assert_eq!(serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["calls"], 1),
                 _ => assert_eq!(head.headers()["x-calls"], "1"),
             }
         }
@@ -108,10 +92,7 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.1 += 1;
         if self.1 % 3 == 0 {
             cx.waker().wake_by_ref();
@@ -127,10 +108,7 @@ impl Body for Pieces {
 async fn large_bodies_stream_both_ways_and_trailers_arrive() {
     for name in ["echo", "echo3"] {
         let plugin = load(name).await;
-        let request = Request::post("/?stream")
-            .header("host", "h")
-            .body(Pieces(8 << 20, 0).boxed_unsync())
-            .unwrap();
+        let request = Request::post("/?stream").header("host", "h").body(Pieces(8 << 20, 0).boxed_unsync()).unwrap();
         let (_, bytes, trailers) = call(&plugin, request).await.unwrap();
         assert_eq!(bytes.len(), 8 << 20, "{name}");
         assert!(bytes.iter().all(|&b| b == b'y'), "{name}");
@@ -154,17 +132,11 @@ async fn a_handler_of_wasi_0_3_gets_receipt_and_clean_headers() {
         .header("x-kept", "yes")
         .body(body("hello"))
         .unwrap();
-    let response = plugin
-        .invoke(Permit::grant(Some(receipt)), request)
-        .await
-        .unwrap();
+    let response = plugin.invoke(Permit::grant(Some(receipt)), request).await.unwrap();
     assert_eq!(response.headers()["x-payer"], "0xabc");
     assert_eq!(response.headers()["x-names"], "x-kept");
     assert_eq!(response.headers()["x-target"], "/echo3?x=1");
-    assert_eq!(
-        response.into_body().collect().await.unwrap().to_bytes(),
-        "hello"
-    );
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
 }
 
 #[tokio::test]
@@ -172,16 +144,7 @@ async fn a_small_answer_has_a_known_length() {
     let plugin = load("echo").await;
     let response = plugin.invoke(free(), get("/echo")).await.unwrap();
     let size = response.body().size_hint().exact().expect("known");
-    assert_eq!(
-        response
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .len() as u64,
-        size
-    );
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len() as u64, size);
 }
 
 #[tokio::test]
@@ -196,46 +159,24 @@ async fn many_requests_of_one_task_are_all_answered() {
 #[tokio::test]
 async fn a_request_body_above_the_limit_ends_early() {
     let plugin = load_with("echo", limits(|l| l.request_body = 1 << 20)).await;
-    let request = Request::post("/")
-        .header("host", "h")
-        .body(Pieces(2 << 20, 0).boxed_unsync())
-        .unwrap();
+    let request = Request::post("/").header("host", "h").body(Pieces(2 << 20, 0).boxed_unsync()).unwrap();
     let said = json(&plugin, free(), request).await;
     assert_ne!(said["bodyEnd"], "whole");
     assert!(said["body"].as_str().unwrap().len() <= 1 << 20);
-    let request = Request::post("/")
-        .header("host", "h")
-        .body(Pieces(1 << 20, 0).boxed_unsync())
-        .unwrap();
+    let request = Request::post("/").header("host", "h").body(Pieces(1 << 20, 0).boxed_unsync()).unwrap();
     assert_eq!(json(&plugin, free(), request).await["bodyEnd"], "whole");
 }
 
 #[tokio::test]
 async fn what_a_guest_charges_comes_with_its_answer() {
     let plugin = load("echo").await;
-    for (word, accepted) in [
-        ("0.005", true),
-        ("12%20USDC", false),
-        ("-1", false),
-        ("1e3", false),
-        ("", false),
-        (".5", false),
-    ] {
-        let response = plugin
-            .invoke(free(), get(&format!("/?charge={word}")))
-            .await
-            .unwrap();
-        let charged = response
-            .extensions()
-            .get::<Charged>()
-            .expect("always there")
-            .clone();
+    for (word, accepted) in
+        [("0.005", true), ("12%20USDC", false), ("-1", false), ("1e3", false), ("", false), (".5", false)]
+    {
+        let response = plugin.invoke(free(), get(&format!("/?charge={word}"))).await.unwrap();
+        let charged = response.extensions().get::<Charged>().expect("always there").clone();
         response.into_body().collect().await.unwrap();
-        assert_eq!(
-            charged.amount(),
-            accepted.then(|| word.to_owned()),
-            "{word}"
-        );
+        assert_eq!(charged.amount(), accepted.then(|| word.to_owned()), "{word}");
     }
 }
 
@@ -243,13 +184,8 @@ async fn what_a_guest_charges_comes_with_its_answer() {
 async fn a_trap_is_a_fault_at_any_time() {
     let plugin = load("trap").await;
     for when in ["", "?when=head", "?when=end", "?when=late"] {
-        let fault = call(&plugin, get(&format!("/trap{when}")))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&fault, Fault::Trap(text) if text.contains("unreachable")),
-            "{when}: {fault:?}"
-        );
+        let fault = call(&plugin, get(&format!("/trap{when}"))).await.unwrap_err();
+        assert!(matches!(&fault, Fault::Trap(text) if text.contains("unreachable")), "{when}: {fault:?}");
     }
     let fault = call(&plugin, get("/?when=exit")).await.unwrap_err();
     assert!(matches!(fault, Fault::Trap(_)), "{fault:?}");
@@ -275,15 +211,10 @@ async fn an_answer_that_is_none_is_a_fault() {
     }
     let status = load("status").await;
     for informational in ["100", "103"] {
-        let fault = call(&status, get(&format!("/?{informational}")))
-            .await
-            .unwrap_err();
+        let fault = call(&status, get(&format!("/?{informational}"))).await.unwrap_err();
         assert!(matches!(fault, Fault::NoResponse(_)), "{fault:?}");
     }
-    assert_eq!(
-        call(&status, get("/?418")).await.unwrap().0.status(),
-        StatusCode::IM_A_TEAPOT
-    );
+    assert_eq!(call(&status, get("/?418")).await.unwrap().0.status(), StatusCode::IM_A_TEAPOT);
 }
 
 #[tokio::test]
@@ -291,11 +222,7 @@ async fn cpu_time_is_limited_before_and_after_the_head() {
     let plugin = load_with("spin", limits(|l| l.cpu = Duration::from_millis(100))).await;
     for how in ["", "?how=head", "?how=waits"] {
         let started = Instant::now();
-        assert_eq!(
-            call(&plugin, get(&format!("/{how}"))).await.unwrap_err(),
-            Fault::Cpu,
-            "{how}"
-        );
+        assert_eq!(call(&plugin, get(&format!("/{how}"))).await.unwrap_err(), Fault::Cpu, "{how}");
         assert!(started.elapsed() < Duration::from_secs(20), "{how}");
     }
     let plugin = load_with("echo3", limits(|l| l.cpu = Duration::from_millis(100))).await;
@@ -305,29 +232,17 @@ async fn cpu_time_is_limited_before_and_after_the_head() {
 #[tokio::test]
 async fn waiting_is_limited_until_the_head_and_in_total() {
     let plugin = load_with("spin", limits(|l| l.first_byte = Duration::from_millis(50))).await;
-    assert_eq!(
-        plugin.invoke(free(), get("/?how=sleep")).await.unwrap_err(),
-        Fault::Deadline
-    );
+    assert_eq!(plugin.invoke(free(), get("/?how=sleep")).await.unwrap_err(), Fault::Deadline);
     let plugin = load_with("echo3", limits(|l| l.total = Duration::from_millis(300))).await;
-    let response = plugin
-        .invoke(free(), get("/?sleep"))
-        .await
-        .expect("its head");
-    assert_eq!(
-        response.into_body().collect().await.unwrap_err(),
-        Fault::Deadline
-    );
+    let response = plugin.invoke(free(), get("/?sleep")).await.expect("its head");
+    assert_eq!(response.into_body().collect().await.unwrap_err(), Fault::Deadline);
 }
 
 #[tokio::test]
 async fn memory_is_limited_and_the_fault_says_so() {
     let plugin = load_with("grow", limits(|l| l.memory = 48 << 20)).await;
     assert_eq!(call(&plugin, get("/")).await.unwrap_err(), Fault::Memory);
-    assert_eq!(
-        call(&plugin, get("/?modest")).await.unwrap().1,
-        "\"enough\""
-    );
+    assert_eq!(call(&plugin, get("/?modest")).await.unwrap().1, "\"enough\"");
     let plugin = load_with("grow", limits(|l| l.memory = 1 << 20)).await;
     assert_eq!(call(&plugin, get("/")).await.unwrap_err(), Fault::Memory);
 }
@@ -345,21 +260,14 @@ async fn an_endless_answer_is_cut_off_and_its_guest_stopped() {
     };
     assert_eq!(fault, Fault::ResponseTooLarge);
     assert!(size <= 1 << 20 && size > (1 << 20) - (128 << 10), "{size}");
-    assert_eq!(
-        plugin.inner.places.available_permits(),
-        Limits::default().instances
-    );
+    assert_eq!(plugin.inner.places.available_permits(), Limits::default().instances);
 }
 
 #[tokio::test]
 async fn dropping_the_future_or_the_body_stops_the_guest() {
     let plugin = load_with("spin", limits(|l| l.instances = 1)).await;
     let asleep = plugin.invoke(free(), get("/?how=sleep"));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), asleep)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(50), asleep).await.is_err());
     assert_eq!(plugin.inner.places.available_permits(), 1);
     let flood = load_with("flood", limits(|l| l.instances = 1)).await;
     let response = flood.invoke(free(), get("/")).await.unwrap();
@@ -371,14 +279,8 @@ async fn dropping_the_future_or_the_body_stops_the_guest() {
 #[tokio::test]
 async fn a_full_plugin_is_busy_after_a_short_wait_and_recovers() {
     let plugin = load_with("flood", limits(|l| l.instances = 2)).await;
-    let running = (
-        plugin.invoke(free(), get("/")).await.unwrap(),
-        plugin.invoke(free(), get("/")).await.unwrap(),
-    );
-    assert_eq!(
-        plugin.invoke(free(), get("/")).await.unwrap_err(),
-        Fault::Busy
-    );
+    let running = (plugin.invoke(free(), get("/")).await.unwrap(), plugin.invoke(free(), get("/")).await.unwrap());
+    assert_eq!(plugin.invoke(free(), get("/")).await.unwrap_err(), Fault::Busy);
     let (waiting, ()) = tokio::join!(plugin.invoke(free(), get("/")), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(running);
@@ -416,27 +318,16 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
     let (trap, probe) = (load("trap").await, load("probe").await);
     let sink = Sink(Arc::default());
     let writer = sink.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     {
         let _guard = tracing::subscriber::set_default(subscriber);
         call(&trap, get("/")).await.unwrap_err();
         call(&probe, get("/")).await.unwrap();
     }
     let text = String::from_utf8(std::mem::take(&mut *sink.0.lock().unwrap())).unwrap();
-    let trap = text
-        .lines()
-        .find(|line| line.contains("about to trap"))
-        .expect("even without a newline");
+    let trap = text.lines().find(|line| line.contains("about to trap")).expect("even without a newline");
     assert!(trap.contains("plugin=\"trap\""), "{trap}");
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("xxx")).collect();
     assert_eq!(lines.len(), 64);
-    assert_eq!(
-        text.lines()
-            .filter(|line| line.contains("the rest is dropped"))
-            .count(),
-        1
-    );
+    assert_eq!(text.lines().filter(|line| line.contains("the rest is dropped")).count(), 1);
 }

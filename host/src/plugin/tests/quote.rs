@@ -22,11 +22,7 @@ async fn ask(query: Option<&str>) -> Result<Result<String, Refusal>, Fault> {
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Refusal {
-    Refusal {
-        status,
-        code: code.into(),
-        message: message.into(),
-    }
+    Refusal { status, code: code.into(), message: message.into() }
 }
 
 #[tokio::test]
@@ -34,20 +30,13 @@ async fn a_quote_depends_on_the_request() {
     assert_eq!(ask(None).await.unwrap(), Ok("0.012".into()));
     assert_eq!(
         ask(Some("params")).await.unwrap(),
-        Err(refusal(
-            422,
-            "params",
-            "POST /quoter/{kind} [(\"kind\", \"a b\")]"
-        ))
+        Err(refusal(422, "params", "POST /quoter/{kind} [(\"kind\", \"a b\")]"))
     );
 }
 
 #[tokio::test]
 async fn a_quote_does_not_see_the_payment() {
-    assert_eq!(
-        ask(Some("headers")).await.unwrap(),
-        Err(refusal(400, "seen", "x-kept"))
-    );
+    assert_eq!(ask(Some("headers")).await.unwrap(), Err(refusal(400, "seen", "x-kept")));
 }
 
 #[tokio::test]
@@ -73,13 +62,7 @@ async fn a_refusal_is_a_status_of_the_clients_and_a_word() {
 
 #[tokio::test]
 async fn a_trap_in_a_quote_is_a_fault() {
-    assert!(matches!(
-        ask(Some("other")).await.unwrap_err(),
-        Fault::Trap(_)
-    ));
+    assert!(matches!(ask(Some("other")).await.unwrap_err(), Fault::Trap(_)));
     let echo = load("echo").await;
-    assert!(matches!(
-        echo.quote(request(None)).await.unwrap_err(),
-        Fault::NoResponse(_)
-    ));
+    assert!(matches!(echo.quote(request(None)).await.unwrap_err(), Fault::NoResponse(_)));
 }

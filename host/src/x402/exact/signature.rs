@@ -11,8 +11,7 @@ use super::ExactPayload;
 const HALF_ORDER: B256 = b256!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
 
 /// The last 32 bytes of a signature that brings its own wallet's deployment. Source: ERC-6492.
-const COUNTERFACTUAL: B256 =
-    b256!("6492649264926492649264926492649264926492649264926492649264926492");
+const COUNTERFACTUAL: B256 = b256!("6492649264926492649264926492649264926492649264926492649264926492");
 
 /// What the signature alone says about the payer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

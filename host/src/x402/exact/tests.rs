@@ -40,12 +40,7 @@ fn authorization() -> Authorization {
 }
 
 fn terms() -> Terms {
-    Terms {
-        pay_to: PAY_TO,
-        amount: U256::from(10_000),
-        max_timeout_seconds: 60,
-        skew_seconds: 0,
-    }
+    Terms { pay_to: PAY_TO, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 }
 }
 
 fn base_sepolia() -> Domain {
@@ -64,10 +59,7 @@ fn sign(digest: B256) -> [u8; 65] {
 }
 
 fn signed(signature: &[u8]) -> SignedBy {
-    let payload = ExactPayload {
-        signature: Bytes::copy_from_slice(signature),
-        authorization: authorization(),
-    };
+    let payload = ExactPayload { signature: Bytes::copy_from_slice(signature), authorization: authorization() };
     signed_by(base_sepolia().digest(&payload.authorization), &payload)
 }
 
@@ -83,15 +75,10 @@ fn with_high_s(signature: [u8; 65]) -> [u8; 65] {
 
 #[test]
 fn type_hashes_are_those_of_the_standards() {
-    assert_eq!(
-        TRANSFER_TYPEHASH,
-        keccak256(TransferWithAuthorization::eip712_encode_type().as_bytes())
-    );
+    assert_eq!(TRANSFER_TYPEHASH, keccak256(TransferWithAuthorization::eip712_encode_type().as_bytes()));
     assert_eq!(
         DOMAIN_TYPEHASH,
-        keccak256(
-            "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-        )
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
     );
 }
 
@@ -101,10 +88,7 @@ fn domain_separators_are_those_of_the_deployed_tokens() {
         Domain::new("USD Coin", "2", 8453, USDC_BASE).separator(),
         b256!("02fa7265e7c5d81118673727957699e4d68f74cd74b7db77da710fe8a2c7834f")
     );
-    assert_eq!(
-        base_sepolia().separator(),
-        b256!("71f17a3b2ff373b803d70a5a07c046c1a2bc8e89c09ef722fcb047abe94c9818")
-    );
+    assert_eq!(base_sepolia().separator(), b256!("71f17a3b2ff373b803d70a5a07c046c1a2bc8e89c09ef722fcb047abe94c9818"));
 }
 
 #[test]
@@ -190,13 +174,8 @@ fn any_payload() -> impl Strategy<Value = Value> {
         "nonce",
     ]);
     leaf.prop_recursive(3, 32, 8, move |inner| {
-        prop::collection::vec((keys.clone(), inner), 0..8).prop_map(|entries| {
-            entries
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v))
-                .collect::<Object>()
-                .into()
-        })
+        prop::collection::vec((keys.clone(), inner), 0..8)
+            .prop_map(|entries| entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Object>().into())
     })
 }
 
@@ -208,10 +187,7 @@ fn a_plain_signature_is_the_payer_s_with_every_v_that_wallets_write() {
     parity[64] -= 27;
     assert_eq!(signed(&parity), SignedBy::Payer);
     assert_eq!(split_signature(&parity), split_signature(&signature));
-    assert_eq!(
-        split_signature(&signature).map(|(v, ..)| v),
-        Some(signature[64])
-    );
+    assert_eq!(split_signature(&signature).map(|(v, ..)| v), Some(signature[64]));
 }
 
 #[test]
@@ -242,10 +218,7 @@ fn defective_signatures_are_never_the_payer_s() {
         ("zero r", zero(0..32)),
         ("zero s", zero(32..64)),
         ("all zero", vec![0; 65]),
-        (
-            "r of all ones",
-            [vec![0xff; 32], good[32..].to_vec()].concat(),
-        ),
+        ("r of all ones", [vec![0xff; 32], good[32..].to_vec()].concat()),
         ("64 bytes, EIP-2098", compact),
         ("63 bytes", good[..63].to_vec()),
         ("66 bytes", [&good[..], &[0]].concat()),
@@ -262,11 +235,8 @@ fn a_high_s_signature_is_refused_for_its_s_alone() {
     let digest = base_sepolia().digest(&authorization());
     let high = with_high_s(sign(digest));
     let id = secp256k1::ecdsa::RecoveryId::try_from(i32::from(high[64]) - 27).expect("0 or 1");
-    let signature =
-        secp256k1::ecdsa::RecoverableSignature::from_compact(&high[..64], id).expect("in range");
-    let key = signature
-        .recover(Message::from_digest(digest.0))
-        .expect("recovers");
+    let signature = secp256k1::ecdsa::RecoverableSignature::from_compact(&high[..64], id).expect("in range");
+    let key = signature.recover(Message::from_digest(digest.0)).expect("recovers");
     let signer = Address::from_word(keccak256(&key.serialize_uncompressed()[1..]));
     assert_eq!(signer, payer().1);
     assert_eq!(signed(&high), SignedBy::PerhapsContract);
@@ -278,10 +248,7 @@ fn a_signature_holds_for_one_domain_and_one_authorization_only() {
     let signature = sign(base_sepolia().digest(&authorization));
     let by = |domain: Domain, authorization: Authorization| {
         let digest = domain.digest(&authorization);
-        let payload = ExactPayload {
-            signature: signature.into(),
-            authorization,
-        };
+        let payload = ExactPayload { signature: signature.into(), authorization };
         signed_by(digest, &payload)
     };
     assert_eq!(by(base_sepolia(), authorization.clone()), SignedBy::Payer);
@@ -317,15 +284,8 @@ fn the_window_has_sharp_edges() {
     let max = 60;
     #[track_caller]
     fn check(after: U256, before: U256, skew: u64, expected: Result<(), Reason>) {
-        let authorization = Authorization {
-            valid_after: after,
-            valid_before: before,
-            ..authorization()
-        };
-        let terms = Terms {
-            skew_seconds: skew,
-            ..terms()
-        };
+        let authorization = Authorization { valid_after: after, valid_before: before, ..authorization() };
+        let terms = Terms { skew_seconds: skew, ..terms() };
         assert_eq!(authorization.check(&terms, NOW), expected);
     }
     let at = |offset: i64| U256::from(NOW.0.checked_add_signed(offset).expect("in range"));
@@ -359,24 +319,11 @@ fn the_window_has_sharp_edges() {
 
 #[test]
 fn the_end_of_time_does_not_overflow() {
-    let terms = Terms {
-        max_timeout_seconds: u64::MAX,
-        skew_seconds: u64::MAX,
-        ..terms()
-    };
-    let forever = Authorization {
-        valid_before: U256::MAX,
-        ..authorization()
-    };
-    assert_eq!(
-        forever.check(&terms, UnixTime(u64::MAX)),
-        Err(Reason::ValidBefore)
-    );
+    let terms = Terms { max_timeout_seconds: u64::MAX, skew_seconds: u64::MAX, ..terms() };
+    let forever = Authorization { valid_before: U256::MAX, ..authorization() };
+    assert_eq!(forever.check(&terms, UnixTime(u64::MAX)), Err(Reason::ValidBefore));
     assert!(forever.outlives(UnixTime(u64::MAX)));
-    let edge = Authorization {
-        valid_before: U256::from(u64::MAX),
-        ..authorization()
-    };
+    let edge = Authorization { valid_before: U256::from(u64::MAX), ..authorization() };
     assert_eq!(edge.check(&terms, UnixTime(u64::MAX)), Ok(()));
 }
 
@@ -389,23 +336,14 @@ fn an_authorization_must_outlive_the_work_it_pays_for() {
 
 #[test]
 fn recipient_and_amount_are_exact() {
-    let other = Authorization {
-        to: USDC_BASE,
-        ..authorization()
-    };
+    let other = Authorization { to: USDC_BASE, ..authorization() };
     assert_eq!(other.check(&terms(), NOW), Err(Reason::RecipientMismatch));
     for value in [0, 9_999, 10_001] {
         let value = U256::from(value);
-        let other = Authorization {
-            value,
-            ..authorization()
-        };
+        let other = Authorization { value, ..authorization() };
         assert_eq!(other.check(&terms(), NOW), Err(Reason::ValueMismatch));
     }
-    let other = Authorization {
-        value: U256::MAX,
-        ..authorization()
-    };
+    let other = Authorization { value: U256::MAX, ..authorization() };
     assert_eq!(other.check(&terms(), NOW), Err(Reason::ValueMismatch));
     assert_eq!(authorization().check(&terms(), NOW), Ok(()));
 }
@@ -414,14 +352,8 @@ fn recipient_and_amount_are_exact() {
 fn version_1_has_its_own_word_for_a_wrong_amount() {
     use crate::x402::Version;
     assert_eq!(Reason::ValueMismatch.in_version(Version::V1), Reason::Value);
-    assert_eq!(
-        Reason::ValueMismatch.in_version(Version::V2),
-        Reason::ValueMismatch
-    );
-    assert_eq!(
-        Reason::ValidBefore.in_version(Version::V1),
-        Reason::ValidBefore
-    );
+    assert_eq!(Reason::ValueMismatch.in_version(Version::V2), Reason::ValueMismatch);
+    assert_eq!(Reason::ValidBefore.in_version(Version::V1), Reason::ValidBefore);
 }
 
 fn payload() -> Value {
@@ -482,11 +414,7 @@ fn each_malformed_field_is_an_invalid_payload() {
         for bad in &numbers {
             let mut payload = payload();
             payload["authorization"][field] = bad.clone();
-            assert_eq!(
-                parse(&payload),
-                Err(Reason::InvalidPayload),
-                "{field} {bad}"
-            );
+            assert_eq!(parse(&payload), Err(Reason::InvalidPayload), "{field} {bad}");
         }
     }
     let digits = |n| "1".repeat(n);
@@ -508,34 +436,16 @@ fn each_malformed_field_is_an_invalid_payload() {
         for bad in bad {
             let mut payload = payload();
             payload["authorization"][field] = bad.clone();
-            assert_eq!(
-                parse(&payload),
-                Err(Reason::InvalidPayload),
-                "{field} {bad}"
-            );
+            assert_eq!(parse(&payload), Err(Reason::InvalidPayload), "{field} {bad}");
         }
     }
-    for bad in [
-        json!(null),
-        json!(1),
-        json!(""),
-        json!("00"),
-        json!("0x0"),
-        json!("0xzz"),
-    ] {
+    for bad in [json!(null), json!(1), json!(""), json!("00"), json!("0x0"), json!("0xzz")] {
         let mut payload = payload();
         payload["signature"] = bad.clone();
-        assert_eq!(
-            parse(&payload),
-            Err(Reason::InvalidPayload),
-            "signature {bad}"
-        );
+        assert_eq!(parse(&payload), Err(Reason::InvalidPayload), "signature {bad}");
     }
     for bad in [json!(null), json!([]), json!("0x"), json!({})] {
-        assert_eq!(
-            parse(&json!({"signature": "0x00", "authorization": bad})),
-            Err(Reason::InvalidPayload)
-        );
+        assert_eq!(parse(&json!({"signature": "0x00", "authorization": bad})), Err(Reason::InvalidPayload));
     }
     assert_eq!(parse(&json!({})), Err(Reason::InvalidPayload));
 }

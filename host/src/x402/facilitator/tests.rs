@@ -44,10 +44,7 @@ fn the_version_of_a_request_is_said_once_or_twice_but_in_agreement() {
     assert_eq!(version(request(json!(null), 1)), Ok(Version::V1));
     assert_eq!(version(request(json!(null), 2)), Ok(Version::V2));
     for (outer, inner) in [(json!(1), 2), (json!(2), 1), (json!(3), 3), (json!("2"), 2)] {
-        assert!(
-            version(request(outer.clone(), inner)).is_err(),
-            "{outer} {inner}"
-        );
+        assert!(version(request(outer.clone(), inner)).is_err(), "{outer} {inner}");
     }
     assert!(version(json!({"paymentPayload": {}, "paymentRequirements": {}})).is_err());
     assert!(version(json!({})).is_err());
@@ -57,14 +54,10 @@ fn the_version_of_a_request_is_said_once_or_twice_but_in_agreement() {
 #[test]
 fn requests_survive_the_wire() {
     for inner in [1, 2] {
-        let read: PaymentRequest =
-            serde_json::from_value(request(json!(inner), inner)).expect("well-formed");
+        let read: PaymentRequest = serde_json::from_value(request(json!(inner), inner)).expect("well-formed");
         let written = serde_json::to_value(&read).expect("plain");
         assert_eq!(written["x402Version"], json!(inner));
-        assert_eq!(
-            serde_json::from_value::<PaymentRequest>(written).expect("our own"),
-            read
-        );
+        assert_eq!(serde_json::from_value::<PaymentRequest>(written).expect("our own"), read);
     }
 }
 
@@ -87,19 +80,10 @@ fn answers_with_nulls_and_unknown_fields_are_read() {
     let failed = json!({"success": false, "error_reason": "invalid_payload", "network": null});
     let failed: SettlementResponse = serde_json::from_value(failed).expect("lenient");
     assert_eq!(failed.error_reason.as_deref(), Some("invalid_payload"));
-    assert_eq!(
-        (failed.transaction.as_str(), failed.network.as_str()),
-        ("", "")
-    );
+    assert_eq!((failed.transaction.as_str(), failed.network.as_str()), ("", ""));
 
-    assert!(
-        serde_json::from_value::<SettlementResponse>(json!({})).is_err(),
-        "success is needed"
-    );
-    assert!(
-        serde_json::from_value::<VerifyResponse>(json!({})).is_err(),
-        "isValid is needed"
-    );
+    assert!(serde_json::from_value::<SettlementResponse>(json!({})).is_err(), "success is needed");
+    assert!(serde_json::from_value::<VerifyResponse>(json!({})).is_err(), "isValid is needed");
     assert!(serde_json::from_value::<SettlementResponse>(json!({"success": "true"})).is_err());
 }
 

@@ -69,9 +69,7 @@ impl Strict {
         if self.depth < MAX_DEPTH {
             Ok(self.depth + 1)
         } else {
-            Err(E::custom(format_args!(
-                "it nests deeper than {MAX_DEPTH} levels"
-            )))
+            Err(E::custom(format_args!("it nests deeper than {MAX_DEPTH} levels")))
         }
     }
 }
@@ -108,9 +106,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("it holds a number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("it holds a number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -135,10 +131,7 @@ impl<'de> Visitor<'de> for Strict {
         let mut object = Object::new();
         while let Some(key) = entries.next_key::<String>()? {
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "the key `{}` occurs twice",
-                    shown(&key)
-                )));
+                return Err(A::Error::custom(format_args!("the key `{}` occurs twice", shown(&key))));
             }
             let value = entries.next_value_seed(Strict { depth })?;
             object.insert(key, value);
@@ -149,8 +142,5 @@ impl<'de> Visitor<'de> for Strict {
 
 /// A key fit for an error message and a log line.
 fn shown(key: &str) -> String {
-    key.chars()
-        .take(MAX_KEY_SHOWN)
-        .flat_map(char::escape_default)
-        .collect()
+    key.chars().take(MAX_KEY_SHOWN).flat_map(char::escape_default).collect()
 }

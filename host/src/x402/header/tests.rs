@@ -38,10 +38,7 @@ fn what_is_encoded_is_padded_standard_base64() {
         let document = json!({ "description": text });
         let encoded = encode(&document);
         assert_eq!(encoded.len() % 4, 0);
-        assert_eq!(
-            STANDARD.decode(&encoded).expect("standard"),
-            document.to_string().as_bytes()
-        );
+        assert_eq!(STANDARD.decode(&encoded).expect("standard"), document.to_string().as_bytes());
     }
 }
 
@@ -49,19 +46,12 @@ fn what_is_encoded_is_padded_standard_base64() {
 fn each_version_is_read_from_its_own_header() {
     let (v1, v2) = (base64(&v1_payment()), base64(&v2_payment()));
     let read = |signatures: &[&str], legacy: &[&str]| {
-        payment(
-            signatures.iter().map(|value| value.as_bytes()),
-            legacy.iter().map(|value| value.as_bytes()),
-        )
+        payment(signatures.iter().map(|value| value.as_bytes()), legacy.iter().map(|value| value.as_bytes()))
     };
     assert_eq!(read(&[], &[]), Ok(None));
     assert!(matches!(read(&[&v2], &[]), Ok(Some(PaymentPayload::V2(_)))));
     assert!(matches!(read(&[], &[&v1]), Ok(Some(PaymentPayload::V1(_)))));
-    let found = |found: &str| {
-        Err(HeaderError::Version {
-            found: found.to_owned(),
-        })
-    };
+    let found = |found: &str| Err(HeaderError::Version { found: found.to_owned() });
     assert_eq!(read(&[&v1], &[]), found("1"));
     assert_eq!(read(&[], &[&v2]), found("2"));
 }
@@ -85,10 +75,7 @@ fn two_payments_in_one_request_are_refused_whatever_they_are() {
     }
     for separator in [",", ", "] {
         let joined = [v2, separator.as_bytes(), v2].concat();
-        assert_eq!(
-            payment([&joined[..]].into_iter(), [].into_iter()),
-            Err(HeaderError::Ambiguous)
-        );
+        assert_eq!(payment([&joined[..]].into_iter(), [].into_iter()), Err(HeaderError::Ambiguous));
     }
 }
 
@@ -111,11 +98,7 @@ fn padding_may_be_missing_and_nothing_else() {
             format!("Bearer {padded}"),
             padded.replace('e', "\u{e9}"),
         ] {
-            assert_eq!(
-                decode(Version::V2, spoiled.as_bytes()),
-                Err(HeaderError::NotBase64),
-                "{spoiled}"
-            );
+            assert_eq!(decode(Version::V2, spoiled.as_bytes()), Err(HeaderError::NotBase64), "{spoiled}");
         }
     }
 }
@@ -126,38 +109,23 @@ fn base64url_is_refused() {
     document["resource"] = json!({"url": "???>>>"});
     let text = document.to_string();
     let url_safe = URL_SAFE.encode(&text);
-    assert!(
-        url_safe.contains(['-', '_']),
-        "the test needs a character that differs"
-    );
-    assert_eq!(
-        decode(Version::V2, url_safe.as_bytes()),
-        Err(HeaderError::NotBase64)
-    );
+    assert!(url_safe.contains(['-', '_']), "the test needs a character that differs");
+    assert_eq!(decode(Version::V2, url_safe.as_bytes()), Err(HeaderError::NotBase64));
     let url_safe = URL_SAFE_NO_PAD.encode(&text);
-    assert_eq!(
-        decode(Version::V2, url_safe.as_bytes()),
-        Err(HeaderError::NotBase64)
-    );
+    assert_eq!(decode(Version::V2, url_safe.as_bytes()), Err(HeaderError::NotBase64));
 }
 
 #[test]
 fn raw_json_is_not_mistaken_for_joined_headers() {
     let raw = v2_payment().to_string();
     assert!(raw.contains(','));
-    assert_eq!(
-        decode(Version::V2, raw.as_bytes()),
-        Err(HeaderError::NotBase64)
-    );
+    assert_eq!(decode(Version::V2, raw.as_bytes()), Err(HeaderError::NotBase64));
 }
 
 #[test]
 fn size_is_judged_before_content() {
     let longest = vec![b'A'; MAX_PAYMENT_HEADER];
-    assert!(matches!(
-        decode(Version::V2, &longest),
-        Err(HeaderError::NotPayload(_))
-    ));
+    assert!(matches!(decode(Version::V2, &longest), Err(HeaderError::NotPayload(_))));
     let longer = vec![b'!'; MAX_PAYMENT_HEADER + 1];
     let expected = HeaderError::TooLarge(MAX_PAYMENT_HEADER + 1);
     assert_eq!(decode(Version::V2, &longer), Err(expected));
@@ -166,19 +134,10 @@ fn size_is_judged_before_content() {
 #[test]
 fn a_transaction_hash_is_recognised() {
     let hash = "1234567890abcdef1234567890ABCDEF1234567890abcdef1234567890abcdef";
-    let solana =
-        "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQpjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW";
+    let solana = "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnbJLgp8uirBgmQpjKhoR4tjF3ZpRzrFmBV6UjKdiSZkQUW";
     for value in [hash.to_owned(), format!("0x{hash}"), solana.to_owned()] {
-        assert_eq!(
-            decode(Version::V2, value.as_bytes()),
-            Err(HeaderError::TransactionHash),
-            "{value}"
-        );
-        assert_eq!(
-            decode(Version::V1, value.as_bytes()),
-            Err(HeaderError::TransactionHash),
-            "{value}"
-        );
+        assert_eq!(decode(Version::V2, value.as_bytes()), Err(HeaderError::TransactionHash), "{value}");
+        assert_eq!(decode(Version::V1, value.as_bytes()), Err(HeaderError::TransactionHash), "{value}");
     }
 }
 
@@ -191,15 +150,9 @@ fn the_shape_is_checked_and_named() {
     check_not_payload("null", "it is JSON, but not an object");
     check_not_payload("{}", "`x402Version` is missing");
     check_not_payload(r#"{"x402Version":2}"#, "`payload` is missing");
-    check_not_payload(
-        r#"{"x402Version":2,"payload":null}"#,
-        "`payload` is null, not an object",
-    );
+    check_not_payload(r#"{"x402Version":2,"payload":null}"#, "`payload` is null, not an object");
     check_not_payload(r#"{"x402Version":2,"payload":{}}"#, "`accepted` is missing");
-    check_not_payload(
-        r#"{"x402Version":2,"payload":{},"accepted":[]}"#,
-        "`accepted` is an array, not an object",
-    );
+    check_not_payload(r#"{"x402Version":2,"payload":{},"accepted":[]}"#, "`accepted` is an array, not an object");
     check_not_payload(
         r#"{"x402Version":2,"payload":{},"accepted":{},"extensions":1}"#,
         "`extensions` is not an object",
@@ -208,16 +161,11 @@ fn the_shape_is_checked_and_named() {
     check_not_payload("{\"a\":", "it is not JSON, from line 1 column 5 on");
     check_not_payload("hello", "it is not JSON, from line 1 column 1 on");
     let not_text = STANDARD.encode([b'{', 0xff, b'}']);
-    assert_eq!(
-        decode(Version::V2, not_text.as_bytes()),
-        Err(HeaderError::NotPayload("it is not UTF-8".to_owned()))
-    );
+    assert_eq!(decode(Version::V2, not_text.as_bytes()), Err(HeaderError::NotPayload("it is not UTF-8".to_owned())));
     let v1 = STANDARD.encode(r#"{"x402Version":1,"payload":{},"scheme":"exact","network":1}"#);
     assert_eq!(
         decode(Version::V1, v1.as_bytes()),
-        Err(HeaderError::NotPayload(
-            "`network` is a number, not a string".to_owned()
-        ))
+        Err(HeaderError::NotPayload("`network` is a number, not a string".to_owned()))
     );
 }
 
@@ -235,24 +183,15 @@ fn the_version_is_a_number_that_we_speak() {
         ("18446744073709551616", "1.8446744073709552e+19"),
     ] {
         let error = decode_v2(&format!(r#"{{"x402Version":{version}}}"#)).expect_err(version);
-        assert_eq!(
-            error,
-            HeaderError::Version {
-                found: found.to_owned()
-            }
-        );
+        assert_eq!(error, HeaderError::Version { found: found.to_owned() });
         assert_eq!(error.reason(), Reason::InvalidX402Version);
     }
 }
 
 #[test]
 fn nulls_of_optional_fields_are_absent_fields() {
-    let read = decode_v2(
-        r#"{"x402Version":2,"resource":null,"payload":{},"accepted":{},"extensions":null}"#,
-    );
-    let Ok(PaymentPayload::V2(read)) = read else {
-        panic!("{read:?}")
-    };
+    let read = decode_v2(r#"{"x402Version":2,"resource":null,"payload":{},"accepted":{},"extensions":null}"#);
+    let Ok(PaymentPayload::V2(read)) = read else { panic!("{read:?}") };
     assert_eq!((read.resource, read.extensions), (None, None));
 }
 
@@ -266,10 +205,7 @@ fn duplicate_keys_are_refused_at_every_level() {
         // A key that would break a log line is shown escaped.
         (r#"{"\n":1,"\n":1}"#, "\\n", 12),
     ] {
-        check_not_payload(
-            document,
-            &format!("the key `{key}` occurs twice{}", suffix(column)),
-        );
+        check_not_payload(document, &format!("the key `{key}` occurs twice{}", suffix(column)));
     }
     let long = "k".repeat(500);
     let error = decode_v2(&format!(r#"{{"{long}":1,"{long}":1}}"#)).expect_err("twice");
@@ -285,10 +221,7 @@ fn depth_is_capped() {
     let depth = usize::from(MAX_DEPTH);
     assert!(decode_v2(&nested(depth)).is_ok());
     let error = decode_v2(&nested(depth + 1)).expect_err("too deep");
-    assert!(
-        error.to_string().contains("deeper than 32 levels"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("deeper than 32 levels"), "{error}");
     assert!(decode_v2(&"[".repeat(8_000)).is_err());
     assert!(decode_v2(&"{\"a\":".repeat(2_000)).is_err());
 }
@@ -304,18 +237,11 @@ fn refusals_never_repeat_what_the_payload_holds() {
         json!([secret]),
         json!(secret),
     ] {
-        let error = decode_v2(&document.to_string())
-            .expect_err("refused")
-            .to_string();
+        let error = decode_v2(&document.to_string()).expect_err("refused").to_string();
         assert!(!error.contains(secret) && error.is_ascii(), "{error}");
     }
     let broken = format!(r#"{{"signature": {secret}}}"#);
-    assert!(
-        !decode_v2(&broken)
-            .expect_err("refused")
-            .to_string()
-            .contains(secret)
-    );
+    assert!(!decode_v2(&broken).expect_err("refused").to_string().contains(secret));
 }
 
 /// JSON of any shape, under the keys that payments have.

@@ -2,12 +2,7 @@ use super::*;
 
 #[test]
 fn caip_2_is_read_and_nothing_else() {
-    for text in [
-        "eip155:8453",
-        "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
-        "abc:_",
-        "a-1:x-_Z",
-    ] {
+    for text in ["eip155:8453", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "abc:_", "a-1:x-_Z"] {
         assert_eq!(Network::parse(text).expect(text).as_str(), text);
     }
     let long = format!("eip155:{}", "1".repeat(33));
@@ -39,14 +34,7 @@ fn only_canonical_chain_ids_are_chain_ids() {
     assert_eq!(chain_id("eip155:8453"), Some(8453));
     assert_eq!(chain_id("eip155:0"), Some(0));
     assert_eq!(chain_id("eip155:18446744073709551615"), Some(u64::MAX));
-    for text in [
-        "eip155:08453",
-        "eip155:00",
-        "eip155:0x1",
-        "eip155:18446744073709551616",
-        "eip155:-1",
-        "solana:1",
-    ] {
+    for text in ["eip155:08453", "eip155:00", "eip155:0x1", "eip155:18446744073709551616", "eip155:-1", "solana:1"] {
         assert_eq!(chain_id(text), None, "{text}");
     }
 }
@@ -66,10 +54,7 @@ fn version_1_names_lead_to_their_chains_and_back() {
 
 #[test]
 fn version_1_also_understands_caip_2() {
-    assert_eq!(
-        Network::parse_v1("eip155:84532"),
-        Ok(Network::eip155(84532))
-    );
+    assert_eq!(Network::parse_v1("eip155:84532"), Ok(Network::eip155(84532)));
     assert!(Network::parse_v1("base_sepolia").is_err());
     assert!(Network::parse_v1("Base").is_err());
 }
@@ -77,11 +62,6 @@ fn version_1_also_understands_caip_2() {
 #[test]
 fn names_are_unique() {
     for (index, (name, chain_id, _)) in V1_NAMES.iter().enumerate() {
-        assert!(
-            V1_NAMES[..index]
-                .iter()
-                .all(|(n, id, _)| n != name && id != chain_id),
-            "{name}"
-        );
+        assert!(V1_NAMES[..index].iter().all(|(n, id, _)| n != name && id != chain_id), "{name}");
     }
 }

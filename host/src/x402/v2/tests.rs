@@ -73,22 +73,10 @@ fn every_field_of_the_offer_counts_with_its_type() {
         ("maxTimeoutSeconds", json!("60")),
         ("extra", json!(null)),
         ("extra", json!({})),
-        (
-            "extra",
-            json!({"name": "USDC", "version": 2, "nested": {"a": [1, 2], "b": null}}),
-        ),
-        (
-            "extra",
-            json!({"name": "USDC", "version": "2", "nested": {"a": [1, 2, 3], "b": null}}),
-        ),
-        (
-            "extra",
-            json!({"name": "USDC", "version": "2", "nested": {"a": [2, 1], "b": null}}),
-        ),
-        (
-            "extra",
-            json!({"name": "USDC", "version": "2", "nested": {"a": [1, 2]}}),
-        ),
+        ("extra", json!({"name": "USDC", "version": 2, "nested": {"a": [1, 2], "b": null}})),
+        ("extra", json!({"name": "USDC", "version": "2", "nested": {"a": [1, 2, 3], "b": null}})),
+        ("extra", json!({"name": "USDC", "version": "2", "nested": {"a": [2, 1], "b": null}})),
+        ("extra", json!({"name": "USDC", "version": "2", "nested": {"a": [1, 2]}})),
     ];
     for (field, value) in changes {
         let mut accepted = echo();
@@ -104,10 +92,7 @@ fn every_field_of_the_offer_counts_with_its_type() {
 
 #[test]
 fn an_offer_without_extra_matches_with_and_without_it() {
-    let bare = PaymentRequirements {
-        extra: Object::new(),
-        ..offered()
-    };
+    let bare = PaymentRequirements { extra: Object::new(), ..offered() };
     let written = serde_json::to_value(&bare).expect("plain");
     assert_eq!(written.get("extra"), None, "absent, never null");
     assert!(payload(written.clone(), None).accepts(&bare));
@@ -132,9 +117,7 @@ fn extensions_may_be_left_out_added_to_or_invented() {
     assert!(echoes(None));
     assert!(echoes(Some(json!({}))));
     assert!(echoes(Some(Value::Object(advertised()))));
-    assert!(echoes(Some(
-        json!({"payment-identifier": {"info": {"id": "1"}}})
-    )));
+    assert!(echoes(Some(json!({"payment-identifier": {"info": {"id": "1"}}}))));
     let more = json!({"bazaar": {"info": {"input": {"method": "GET", "more": 1}, "more": 1}}});
     assert!(echoes(Some(more)));
     assert!(payload(echo(), Some(json!({"bazaar": 1}))).echoes(None));

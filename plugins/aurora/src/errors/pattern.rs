@@ -25,11 +25,7 @@ fn parts(pattern: &'static str) -> Vec<Part> {
             break;
         };
         let name = &rest[open + 1..open + close];
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
             break;
         }
         if open > 0 {
@@ -58,16 +54,7 @@ pub(crate) fn names(pattern: &'static str) -> Vec<&'static str> {
 
 /// How many characters of the pattern are literal: what a match is worth.
 pub(crate) fn weight(pattern: &'static str) -> usize {
-    parts(pattern)
-        .iter()
-        .map(|part| {
-            if let Part::Literal(text) = part {
-                text.trim().len()
-            } else {
-                0
-            }
-        })
-        .sum()
+    parts(pattern).iter().map(|part| if let Part::Literal(text) = part { text.trim().len() } else { 0 }).sum()
 }
 
 /// A message made ready for many patterns.
@@ -97,8 +84,7 @@ impl<'a> Message<'a> {
 
     fn may_hold(&self, literal: &str) -> bool {
         literal.as_bytes().windows(2).all(|pair| {
-            let bit = usize::from(pair[0].to_ascii_lowercase()) << 8
-                | usize::from(pair[1].to_ascii_lowercase());
+            let bit = usize::from(pair[0].to_ascii_lowercase()) << 8 | usize::from(pair[1].to_ascii_lowercase());
             // A blank stands for any run of blanks, so pairs with one prove nothing.
             pair.contains(&b' ') || self.pairs[bit / 64] & (1 << (bit % 64)) != 0
         })
@@ -108,16 +94,14 @@ impl<'a> Message<'a> {
 /// Finds `pattern` in the message.
 pub(crate) fn find(pattern: &'static str, message: &Message<'_>) -> Option<Captures> {
     let parts = parts(pattern);
-    if !parts.iter().all(|part| {
-        matches!(part, Part::Capture(_))
-            || matches!(part, Part::Literal(text) if message.may_hold(text))
-    }) {
+    if !parts
+        .iter()
+        .all(|part| matches!(part, Part::Capture(_)) || matches!(part, Part::Literal(text) if message.may_hold(text)))
+    {
         return None;
     }
     let (text, lower) = (message.text, message.lower.as_str());
-    let first = parts
-        .iter()
-        .position(|part| matches!(part, Part::Literal(_)))?;
+    let first = parts.iter().position(|part| matches!(part, Part::Literal(_)))?;
     let Part::Literal(anchor) = parts[first] else {
         return None;
     };
@@ -136,14 +120,7 @@ pub(crate) fn find(pattern: &'static str, message: &Message<'_>) -> Option<Captu
 }
 
 /// The whole pattern, given that its first literal stands at `start..end`.
-fn at(
-    parts: &[Part],
-    first: usize,
-    text: &str,
-    lower: &str,
-    start: usize,
-    end: usize,
-) -> Option<Captures> {
+fn at(parts: &[Part], first: usize, text: &str, lower: &str, start: usize, end: usize) -> Option<Captures> {
     let mut captures = Captures::new();
     if first == 1 {
         let Part::Capture(name) = parts[0] else {
@@ -157,9 +134,7 @@ fn at(
         let Part::Capture(name) = parts[index] else {
             return None;
         };
-        let line_end = lower[cursor..]
-            .find('\n')
-            .map_or(lower.len(), |at| cursor + at);
+        let line_end = lower[cursor..].find('\n').map_or(lower.len(), |at| cursor + at);
         let (value, next) = match parts.get(index + 1) {
             Some(Part::Literal(following)) => {
                 let edges = (false, index + 2 == parts.len());
@@ -182,13 +157,7 @@ fn at(
 }
 
 /// `needle` at or after `from`, beginning before `limit`.
-fn literal_in(
-    needle: &str,
-    lower: &str,
-    from: usize,
-    limit: usize,
-    edges: Edges,
-) -> Option<(usize, usize)> {
+fn literal_in(needle: &str, lower: &str, from: usize, limit: usize, edges: Edges) -> Option<(usize, usize)> {
     let from = (from..=limit).find(|at| lower.is_char_boundary(*at))?;
     literal(needle, lower, from, edges).filter(|(start, _)| *start <= limit)
 }
@@ -201,10 +170,8 @@ fn literal(needle: &str, lower: &str, mut from: usize, edges: Edges) -> Option<(
     let needle = needle.as_bytes();
     let head = needle.first()?.to_ascii_lowercase();
     while from < hay.len() {
-        let start = from
-            + hay[from..]
-                .iter()
-                .position(|byte| *byte == head || (head == b' ' && byte.is_ascii_whitespace()))?;
+        let start =
+            from + hay[from..].iter().position(|byte| *byte == head || (head == b' ' && byte.is_ascii_whitespace()))?;
         if let Some(end) = literal_at(needle, hay, start, edges) {
             return Some((start, end));
         }
@@ -214,18 +181,14 @@ fn literal(needle: &str, lower: &str, mut from: usize, edges: Edges) -> Option<(
 }
 
 fn literal_at(needle: &[u8], hay: &[u8], start: usize, (begins, ends): Edges) -> Option<usize> {
-    let word =
-        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     if begins && word(needle.first()) && start > 0 && word(hay.get(start - 1)) {
         return None;
     }
     let mut cursor = start;
     for byte in needle {
         if *byte == b' ' {
-            let blanks = hay[cursor..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_whitespace())
-                .count();
+            let blanks = hay[cursor..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             if blanks == 0 {
                 return None;
             }
@@ -240,19 +203,12 @@ fn literal_at(needle: &[u8], hay: &[u8], start: usize, (begins, ends): Edges) ->
 }
 
 fn is_edge(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(
-            c,
-            '"' | '\'' | '`' | ',' | ';' | '(' | ')' | '[' | ']' | '<' | '>'
-        )
+    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '(' | ')' | '[' | ']' | '<' | '>')
 }
 
 /// Up to the next blank, quote or bracket, without a sentence's own punctuation.
 fn word_after(text: &str) -> &str {
-    text.split(is_edge)
-        .next()
-        .unwrap_or("")
-        .trim_end_matches(['.', ':', '!', '?'])
+    text.split(is_edge).next().unwrap_or("").trim_end_matches(['.', ':', '!', '?'])
 }
 
 fn word_before(text: &str) -> Option<String> {
@@ -266,17 +222,13 @@ mod tests {
     use super::*;
 
     fn captures(pattern: &'static str, text: &str) -> Option<Vec<String>> {
-        find(pattern, &Message::new(text))
-            .map(|found| found.into_iter().map(|(_, value)| value).collect())
+        find(pattern, &Message::new(text)).map(|found| found.into_iter().map(|(_, value)| value).collect())
     }
 
     #[test]
     fn names_are_captured_between_and_after_literals() {
         assert_eq!(
-            captures(
-                "No module named '{module}'",
-                "ModuleNotFoundError: No module named 'foo.bar'"
-            ),
+            captures("No module named '{module}'", "ModuleNotFoundError: No module named 'foo.bar'"),
             Some(vec!["foo.bar".into()])
         );
         assert_eq!(
@@ -286,13 +238,7 @@ mod tests {
             ),
             Some(vec!["3000".into()])
         );
-        assert_eq!(
-            captures(
-                "{command}: command not found",
-                "bash: jq: command not found"
-            ),
-            Some(vec!["jq".into()])
-        );
+        assert_eq!(captures("{command}: command not found", "bash: jq: command not found"), Some(vec!["jq".into()]));
         assert_eq!(
             captures("type {a} is not {b}", "Type Foo Bar  is not  Baz."),
             Some(vec!["Foo Bar".into(), "Baz".into()])
@@ -304,32 +250,16 @@ mod tests {
         assert_eq!(captures("E0382", "XE0382 E03821"), None);
         assert_eq!(captures("E0382", "error[E0382]: x"), Some(vec![]));
         assert_eq!(captures("open '{path}'", "open 'a\nb'"), None);
-        assert_eq!(
-            captures("open '{path}'", "open ''"),
-            None,
-            "an empty name is no name"
-        );
+        assert_eq!(captures("open '{path}'", "open ''"), None, "an empty name is no name");
     }
 
     #[test]
     fn blanks_and_letter_case_do_not_matter_and_any_text_is_survived() {
-        assert_eq!(
-            captures("connection refused", "Connection\n   REFUSED"),
-            Some(vec![])
-        );
-        for text in [
-            "",
-            "\u{e9}",
-            "open '\u{e9}",
-            "open '\u{1F600}' open",
-            "K open",
-        ] {
+        assert_eq!(captures("connection refused", "Connection\n   REFUSED"), Some(vec![]));
+        for text in ["", "\u{e9}", "open '\u{e9}", "open '\u{1F600}' open", "K open"] {
             let _ = captures("open '{path}'", text);
             let _ = captures("{a} open {b}", text);
         }
-        assert_eq!(
-            captures("open '{path}'", "open '\u{e9}\u{1F600}'"),
-            Some(vec!["\u{e9}\u{1F600}".into()])
-        );
+        assert_eq!(captures("open '{path}'", "open '\u{e9}\u{1F600}'"), Some(vec!["\u{e9}\u{1F600}".into()]));
     }
 }

@@ -26,26 +26,18 @@ pub(crate) fn matches(pattern: &str, path: &str, is_dir: bool) -> bool {
 /// Whether `pattern` ignores `path` because it matches it or a directory above it.
 #[cfg(test)]
 pub(crate) fn ignores_parent(pattern: &str, path: &str) -> bool {
-    path.match_indices('/')
-        .any(|(at, _)| matches(pattern, &path[..at], true))
+    path.match_indices('/').any(|(at, _)| matches(pattern, &path[..at], true))
 }
 
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match pattern {
         [] => text.is_empty(),
         [b'*', b'*', b'/', rest @ ..] => {
-            glob(rest, text)
-                || text
-                    .iter()
-                    .enumerate()
-                    .any(|(at, byte)| *byte == b'/' && glob(rest, &text[at + 1..]))
+            glob(rest, text) || text.iter().enumerate().any(|(at, byte)| *byte == b'/' && glob(rest, &text[at + 1..]))
         }
         [b'*', b'*'] => !text.is_empty(),
         [b'*', rest @ ..] => {
-            let reach = text
-                .iter()
-                .position(|byte| *byte == b'/')
-                .unwrap_or(text.len());
+            let reach = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
             (0..=reach).any(|at| glob(rest, &text[at..]))
         }
         [b'?', rest @ ..] => matches!(text, [byte, tail @ ..] if *byte != b'/' && glob(rest, tail)),
@@ -69,12 +61,7 @@ fn class(pattern: &[u8], text: &[u8]) -> bool {
         _ => (false, pattern),
     };
     // A `]` standing first is a member, not the end.
-    let Some(end) = body
-        .iter()
-        .skip(1)
-        .position(|byte| *byte == b']')
-        .map(|at| at + 1)
-    else {
+    let Some(end) = body.iter().skip(1).position(|byte| *byte == b']').map(|at| at + 1) else {
         return false;
     };
     let mut members = &body[..end];
@@ -100,10 +87,7 @@ mod tests {
         assert!(matches("*.log", "a/b/c.log", false));
         assert!(matches("/target/", "target", true));
         assert!(!matches("/target/", "a/target", true));
-        assert!(
-            !matches("target/", "target", false),
-            "a directory pattern spares files"
-        );
+        assert!(!matches("target/", "target", false), "a directory pattern spares files");
         assert!(matches(".vscode/*", ".vscode/settings.json", false));
         assert!(!matches(".vscode/*", "x/.vscode/settings.json", false));
     }
@@ -117,10 +101,7 @@ mod tests {
         assert!(!matches("*.py[cod]", "x.pyx", false));
         assert!(matches("[._]*.sw[a-p]", ".main.swp", false));
         assert!(matches("\\#*\\#", "#notes#", false));
-        assert!(
-            !matches("/bin/*.exe", "bin/a/b.exe", false),
-            "one star does not cross a slash"
-        );
+        assert!(!matches("/bin/*.exe", "bin/a/b.exe", false), "one star does not cross a slash");
         assert!(matches("[!a]b", "cb", false));
         assert!(!matches("[!a]b", "ab", false));
     }

@@ -39,9 +39,8 @@ pub(crate) struct Code<'a> {
 
 impl<'a> Code<'a> {
     pub(crate) fn new(source: &'a str, language: Language, filename: &str) -> Self {
-        let (comments, tokens): (Vec<_>, Vec<_>) = lex::tokens(source, language)
-            .into_iter()
-            .partition(|token| token.kind == Kind::Comment);
+        let (comments, tokens): (Vec<_>, Vec<_>) =
+            lex::tokens(source, language).into_iter().partition(|token| token.kind == Kind::Comment);
         let (pair, unbalanced) = pairs(&tokens);
         let mut code = Self {
             language,
@@ -67,10 +66,7 @@ impl<'a> Code<'a> {
 
     /// Empty past the end and for text, so a string never equals a word.
     pub(crate) fn text(&self, at: usize) -> &'a str {
-        self.tokens
-            .get(at)
-            .filter(|token| token.kind != Kind::Text)
-            .map_or("", |token| token.text)
+        self.tokens.get(at).filter(|token| token.kind != Kind::Text).map_or("", |token| token.text)
     }
 
     pub(crate) fn is(&self, at: usize, any: &[&str]) -> bool {
@@ -80,14 +76,11 @@ impl<'a> Code<'a> {
 
     /// Whether the tokens from `at` read so. `_` stands for any word, `"` for any text.
     pub(crate) fn reads(&self, at: usize, wanted: &[&str]) -> bool {
-        wanted
-            .iter()
-            .enumerate()
-            .all(|(offset, wanted)| match *wanted {
-                "_" => self.kind(at + offset) == Some(Kind::Word),
-                "\"" => self.kind(at + offset) == Some(Kind::Text),
-                wanted => self.text(at + offset) == wanted,
-            })
+        wanted.iter().enumerate().all(|(offset, wanted)| match *wanted {
+            "_" => self.kind(at + offset) == Some(Kind::Word),
+            "\"" => self.kind(at + offset) == Some(Kind::Text),
+            wanted => self.text(at + offset) == wanted,
+        })
     }
 
     pub(crate) fn kind(&self, at: usize) -> Option<Kind> {
@@ -96,10 +89,7 @@ impl<'a> Code<'a> {
 
     /// The text token at `at`, with its quotes.
     pub(crate) fn string(&self, at: usize) -> Option<&'a str> {
-        self.tokens
-            .get(at)
-            .filter(|token| token.kind == Kind::Text)
-            .map(|token| token.text)
+        self.tokens.get(at).filter(|token| token.kind == Kind::Text).map(|token| token.text)
     }
 
     pub(crate) fn before(&self, at: usize) -> &'a str {
@@ -113,11 +103,7 @@ impl<'a> Code<'a> {
 
     /// What stands between the bracket at `at` and its partner, or what follows a lost one, within reason.
     pub(crate) fn inside(&self, at: usize) -> Range<usize> {
-        at + 1
-            ..self
-                .close(at)
-                .unwrap_or(self.len().min(at + 2000))
-                .max(at + 1)
+        at + 1..self.close(at).unwrap_or(self.len().min(at + 2000)).max(at + 1)
     }
 
     /// Whether the call's brackets at `open` hold these tokens somewhere.
@@ -127,20 +113,13 @@ impl<'a> Code<'a> {
 
     /// The innermost function around `at`.
     pub(crate) fn function_at(&self, at: usize) -> Option<&Function<'a>> {
-        self.functions
-            .iter()
-            .filter(|function| function.body.contains(&at))
-            .min_by_key(|function| function.body.len())
+        self.functions.iter().filter(|function| function.body.contains(&at)).min_by_key(|function| function.body.len())
     }
 
     /// Whether `at` is in a loop of its own function.
     pub(crate) fn in_loop(&self, at: usize) -> bool {
-        let function = self
-            .function_at(at)
-            .map_or(0..self.len(), |function| function.body.clone());
-        self.loops.iter().any(|body| {
-            body.contains(&at) && body.start >= function.start && body.end <= function.end
-        })
+        let function = self.function_at(at).map_or(0..self.len(), |function| function.body.clone());
+        self.loops.iter().any(|body| body.contains(&at) && body.start >= function.start && body.end <= function.end)
     }
 
     pub(crate) fn in_test(&self, at: usize) -> bool {
@@ -172,12 +151,7 @@ impl<'a> Code<'a> {
             ";" | "{" | "}" => true,
             ")" | "]" => token.first,
             "" => token.first,
-            before => {
-                token.first
-                    && at > 0
-                    && self.kind(at - 1) != Some(Kind::Sign)
-                    && !is_continuing(before)
-            }
+            before => token.first && at > 0 && self.kind(at - 1) != Some(Kind::Sign) && !is_continuing(before),
         }
     }
 
@@ -188,8 +162,7 @@ impl<'a> Code<'a> {
                 Language::Rust if self.reads(at, &["fn", "_"]) => self.braced(at + 1, at + 2),
                 Language::Go if self.text(at) == "func" => self.go_function(at),
                 Language::Python
-                    if self.reads(at, &["def", "_"])
-                        && (self.tokens[at].first || self.before(at) == "async") =>
+                    if self.reads(at, &["def", "_"]) && (self.tokens[at].first || self.before(at) == "async") =>
                 {
                     self.python_function(at)
                 }
@@ -211,8 +184,7 @@ impl<'a> Code<'a> {
 
     fn braced(&self, name: usize, from: usize) -> Option<Function<'a>> {
         // Generics may stand before the parameters, and a return type or where clause behind them.
-        let open =
-            (from..(from + 200).min(self.len())).find(|at| self.is(*at, &["(", "{", ";"]))?;
+        let open = (from..(from + 200).min(self.len())).find(|at| self.is(*at, &["(", "{", ";"]))?;
         if self.text(open) != "(" {
             return None;
         }
@@ -232,9 +204,8 @@ impl<'a> Code<'a> {
             at: name,
             parameters: self.inside(open),
             body: self.inside(at),
-            is_async: (start..name).any(|at| {
-                self.text(at) == "async" && !(at + 1..name).any(|at| self.is(at, &["}", ";", "{"]))
-            }),
+            is_async: (start..name)
+                .any(|at| self.text(at) == "async" && !(at + 1..name).any(|at| self.is(at, &["}", ";", "{"]))),
         })
     }
 
@@ -252,9 +223,7 @@ impl<'a> Code<'a> {
         let mut body = self.close(open)? + 1;
         while body < self.len() {
             match self.text(body) {
-                "interface" | "struct" if self.text(body + 1) == "{" => {
-                    body = self.close(body + 1)?
-                }
+                "interface" | "struct" if self.text(body + 1) == "{" => body = self.close(body + 1)?,
                 "{" => break,
                 "(" | "[" => body = self.close(body)?,
                 ";" | "}" | ")" | "," | "=" | ":=" => return None,
@@ -306,9 +275,7 @@ impl<'a> Code<'a> {
                 break;
             }
             index = match token.text {
-                "(" | "[" | "{" if token.kind == Kind::Sign => {
-                    self.close(index).unwrap_or(self.len()) + 1
-                }
+                "(" | "[" | "{" if token.kind == Kind::Sign => self.close(index).unwrap_or(self.len()) + 1,
                 _ => index + 1,
             };
         }
@@ -317,57 +284,26 @@ impl<'a> Code<'a> {
 
     fn script_function(&self, at: usize) -> Option<Function<'a>> {
         if self.text(at) == "function" {
-            let name = if self.kind(at + 1) == Some(Kind::Word) {
-                at + 1
-            } else {
-                at
-            };
+            let name = if self.kind(at + 1) == Some(Kind::Word) { at + 1 } else { at };
             return self.braced(name, at + 1);
         }
         if self.text(at) == "=>" && self.text(at + 1) == "{" {
-            let open = if self.before(at) == ")" {
-                self.close(at - 1)?
-            } else {
-                at.checked_sub(1)?
-            };
+            let open = if self.before(at) == ")" { self.close(at - 1)? } else { at.checked_sub(1)? };
             let is_async = self.before(open) == "async";
             let head = open - usize::from(is_async);
-            let name = if self.before(head) == "=" && head >= 2 {
-                head - 2
-            } else {
-                at
-            };
-            let parameters = if self.before(at) == ")" {
-                self.inside(open)
-            } else {
-                open..open + 1
-            };
-            return Some(Function {
-                name: self.text(name),
-                at: name,
-                parameters,
-                body: self.inside(at + 1),
-                is_async,
-            });
+            let name = if self.before(head) == "=" && head >= 2 { head - 2 } else { at };
+            let parameters = if self.before(at) == ")" { self.inside(open) } else { open..open + 1 };
+            return Some(Function { name: self.text(name), at: name, parameters, body: self.inside(at + 1), is_async });
         }
         // A method: `name(..) {` where no keyword takes a bracket.
         let keyword = [
-            "if", "for", "while", "switch", "catch", "with", "function", "return", "await",
-            "super", "of", "in", "new",
+            "if", "for", "while", "switch", "catch", "with", "function", "return", "await", "super", "of", "in", "new",
         ];
-        let word = self.kind(at) == Some(Kind::Word)
-            && !keyword.contains(&self.text(at))
-            && self.text(at + 1) == "(";
-        if word
-            && !matches!(
-                self.before(at),
-                "function" | "." | "?." | "new" | "=" | "=>" | "(" | "return"
-            )
-        {
+        let word = self.kind(at) == Some(Kind::Word) && !keyword.contains(&self.text(at)) && self.text(at + 1) == "(";
+        if word && !matches!(self.before(at), "function" | "." | "?." | "new" | "=" | "=>" | "(" | "return") {
             return self.braced(at, at + 1).filter(|function| {
                 let close = function.parameters.end;
-                self.text(close + 1) == "{"
-                    || (self.text(close + 1) == ":" && self.before(at) != "?")
+                self.text(close + 1) == "{" || (self.text(close + 1) == ":" && self.before(at) != "?")
             });
         }
         None
@@ -387,8 +323,8 @@ impl<'a> Code<'a> {
                     return self.tokens[at].first.then(|| self.indented(at, colon));
                 }
                 // `impl T for X {` is no loop.
-                let statement = matches!(self.before(at), "" | ";" | "{" | "}" | ":" | ")" | "=>")
-                    || self.tokens[at].first;
+                let statement =
+                    matches!(self.before(at), "" | ";" | "{" | "}" | ":" | ")" | "=>") || self.tokens[at].first;
                 if self.language == Language::Rust
                     && self.text(at) == "for"
                     && !self.holds(at..(at + 40).min(self.len()), &["in"])
@@ -428,20 +364,12 @@ impl<'a> Code<'a> {
                 Language::Rust if self.reads(at, &["#", "["]) => {
                     let inside = self.inside(at + 1);
                     let not = self.holds(inside.clone(), &["not"]);
-                    if !not
-                        && (self.holds(inside.clone(), &["test"])
-                            || self.holds(inside.clone(), &["bench"]))
-                    {
+                    if !not && (self.holds(inside.clone(), &["test"]) || self.holds(inside.clone(), &["bench"])) {
                         let open = self.next_outside(inside.end + 1, &["{", ";"]);
-                        found.extend(
-                            open.filter(|open| self.text(*open) == "{")
-                                .map(|open| at..self.inside(open).end),
-                        );
+                        found.extend(open.filter(|open| self.text(*open) == "{").map(|open| at..self.inside(open).end));
                     }
                 }
-                Language::Python
-                    if self.reads(at, &["def", "_"]) && self.text(at + 1).starts_with("test_") =>
-                {
+                Language::Python if self.reads(at, &["def", "_"]) && self.text(at + 1).starts_with("test_") => {
                     found.extend(
                         self.functions
                             .iter()
@@ -479,12 +407,8 @@ fn is_continuing(word: &str) -> bool {
 
 fn is_test_file(name: &str) -> bool {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let parts = name.split(['/', '\\']).any(|part| {
-        matches!(
-            part,
-            "tests" | "test" | "__tests__" | "testdata" | "benches"
-        )
-    });
+    let parts =
+        name.split(['/', '\\']).any(|part| matches!(part, "tests" | "test" | "__tests__" | "testdata" | "benches"));
     parts
         || base.starts_with("test_")
         || base.ends_with("_test.go")
@@ -497,11 +421,7 @@ fn pairs(tokens: &[Token<'_>]) -> (Vec<usize>, Option<usize>) {
     let mut pair: Vec<usize> = (0..tokens.len()).collect();
     let mut open: Vec<usize> = Vec::new();
     let mut stray = None;
-    for (at, token) in tokens
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| token.kind == Kind::Sign)
-    {
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Sign) {
         let partner = match token.text {
             "(" | "[" | "{" => {
                 open.push(at);
@@ -514,11 +434,7 @@ fn pairs(tokens: &[Token<'_>]) -> (Vec<usize>, Option<usize>) {
         };
         // A lost bracket must not shift all that follow: close the nearest of its kind.
         let from = open.len().saturating_sub(64);
-        match open[from..]
-            .iter()
-            .rposition(|other| tokens[*other].text == partner)
-            .map(|place| place + from)
-        {
+        match open[from..].iter().rposition(|other| tokens[*other].text == partner).map(|place| place + from) {
             Some(place) => {
                 if place + 1 < open.len() {
                     stray = stray.or(open.get(place + 1).copied());

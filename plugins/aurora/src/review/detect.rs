@@ -38,31 +38,12 @@ const SIGNS: &[(Language, &[&str], &[&str])] = &[
     ),
     (
         Language::Python,
-        &[
-            "def ",
-            "elif ",
-            "import ",
-            "async def ",
-            "class ",
-            "print(",
-            "except ",
-            "except:",
-            "with ",
-            "if __name__",
-        ],
+        &["def ", "elif ", "import ", "async def ", "class ", "print(", "except ", "except:", "with ", "if __name__"],
         &["):", "else:", "try:"],
     ),
     (
         Language::Go,
-        &[
-            "package ",
-            "func ",
-            "import (",
-            "import \"",
-            "type ",
-            "defer ",
-            "go func",
-        ],
+        &["package ", "func ", "import (", "import \"", "type ", "defer ", "go func"],
         &["err != nil {", "struct {", "interface {"],
     ),
     (
@@ -111,17 +92,10 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
             return Some(Language::Javascript);
         }
     }
-    let mut scores: Vec<(usize, Language)> =
-        SIGNS.iter().map(|(language, ..)| (0, *language)).collect();
-    for line in code
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .take(2000)
-    {
+    let mut scores: Vec<(usize, Language)> = SIGNS.iter().map(|(language, ..)| (0, *language)).collect();
+    for line in code.lines().map(str::trim).filter(|line| !line.is_empty()).take(2000) {
         for (at, (language, starts, ends)) in SIGNS.iter().enumerate() {
-            let fits = starts.iter().any(|start| line.starts_with(start))
-                || ends.iter().any(|end| line.ends_with(end));
+            let fits = starts.iter().any(|start| line.starts_with(start)) || ends.iter().any(|end| line.ends_with(end));
             scores[at].0 += usize::from(fits && plausible(*language, line));
         }
     }
@@ -131,11 +105,7 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
         + code.matches(": string").count()
         + code.matches(": number").count()
         + code.matches(": Promise<").count();
-    scores[3].0 = if typed > 0 && script + scores[3].0 > 0 {
-        script + typed
-    } else {
-        0
-    };
+    scores[3].0 = if typed > 0 && script + scores[3].0 > 0 { script + typed } else { 0 };
     scores.sort();
     let [.., second, best] = scores.as_slice() else {
         return None;
@@ -147,15 +117,9 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
 fn plausible(language: Language, line: &str) -> bool {
     let ends_colon = line.ends_with(':');
     match language {
-        Language::Python if line.starts_with("import ") => {
-            !line.contains(['{', '"', '\'', ';', '('])
-        }
+        Language::Python if line.starts_with("import ") => !line.contains(['{', '"', '\'', ';', '(']),
         Language::Python if line.starts_with("print(") => !line.ends_with(';'),
-        Language::Python
-            if line.starts_with("class ")
-                || line.starts_with("with ")
-                || line.starts_with("def ") =>
-        {
+        Language::Python if line.starts_with("class ") || line.starts_with("with ") || line.starts_with("def ") => {
             ends_colon || line.ends_with('(')
         }
         Language::Go if line.starts_with("type ") => {

@@ -42,9 +42,9 @@ impl Token<'_> {
 
 /// Longest first.
 const SIGNS: &[&str] = &[
-    ">>>=", "===", "!==", "**=", "<<=", ">>=", "&&=", "||=", "??=", "...", "..=", "//=", "&^=",
-    "==", "!=", "<=", ">=", "=>", "->", "::", ":=", "&&", "||", "??", "?.", "++", "--", "+=", "-=",
-    "*=", "/=", "%=", "|=", "&=", "^=", "<-", "**", "..",
+    ">>>=", "===", "!==", "**=", "<<=", ">>=", "&&=", "||=", "??=", "...", "..=", "//=", "&^=", "==", "!=", "<=", ">=",
+    "=>", "->", "::", ":=", "&&", "||", "??", "?.", "++", "--", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "^=", "<-",
+    "**", "..",
 ];
 
 /// The tokens of `source`, comments included.
@@ -159,9 +159,7 @@ impl<'a> Lexer<'a> {
                 _ => {}
             }
         }
-        let sign = SIGNS
-            .iter()
-            .find(|sign| rest.starts_with(sign.as_bytes()) && self.has_sign(sign));
+        let sign = SIGNS.iter().find(|sign| rest.starts_with(sign.as_bytes()) && self.has_sign(sign));
         (Kind::Sign, sign.map_or(1, |sign| sign.len()))
     }
 
@@ -170,20 +168,14 @@ impl<'a> Lexer<'a> {
         match sign {
             "<-" | "&^=" => self.language == Language::Go,
             "//=" => self.language == Language::Python,
-            "&&=" | "||=" | "??=" | "??" | "?." | "===" | "!==" | ">>>=" => {
-                self.language.is_script()
-            }
+            "&&=" | "||=" | "??=" | "??" | "?." | "===" | "!==" | ">>>=" => self.language.is_script(),
             "++" | "--" => self.language.is_script() || self.language == Language::Go,
             _ => true,
         }
     }
 
     fn comment(&self, rest: &[u8]) -> Option<usize> {
-        let line = || {
-            rest.iter()
-                .position(|byte| *byte == b'\n')
-                .unwrap_or(rest.len())
-        };
+        let line = || rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         if self.language == Language::Python {
             return (rest[0] == b'#').then(line);
         }
@@ -258,12 +250,7 @@ impl<'a> Lexer<'a> {
 
     /// A slash begins a regular expression where a value may begin.
     fn regex_may_follow(&self) -> bool {
-        let Some(last) = self
-            .out
-            .iter()
-            .rev()
-            .find(|token| token.kind != Kind::Comment)
-        else {
+        let Some(last) = self.out.iter().rev().find(|token| token.kind != Kind::Comment) else {
             return true;
         };
         match last.kind {
@@ -295,10 +282,7 @@ fn is_word(byte: u8) -> bool {
 
 fn word_length(rest: &[u8]) -> usize {
     let raw = if rest.starts_with(b"r#") { 2 } else { 0 };
-    raw + rest[raw.min(rest.len())..]
-        .iter()
-        .take_while(|byte| is_word(**byte))
-        .count()
+    raw + rest[raw.min(rest.len())..].iter().take_while(|byte| is_word(**byte)).count()
 }
 
 fn number_length(rest: &[u8]) -> usize {
@@ -331,18 +315,11 @@ fn quoted(rest: &[u8], mut at: usize, quote: u8, lines: bool) -> usize {
 }
 
 fn raw_end(rest: &[u8], from: usize, end: &[u8]) -> usize {
-    rest[from..]
-        .windows(end.len())
-        .position(|window| window == end)
-        .map_or(rest.len(), |at| from + at + end.len())
+    rest[from..].windows(end.len()).position(|window| window == end).map_or(rest.len(), |at| from + at + end.len())
 }
 
 fn rust_string(rest: &[u8]) -> Option<usize> {
-    let prefix = rest
-        .iter()
-        .take(2)
-        .take_while(|byte| matches!(byte, b'b' | b'c' | b'r'))
-        .count();
+    let prefix = rest.iter().take(2).take_while(|byte| matches!(byte, b'b' | b'c' | b'r')).count();
     let raw = rest[..prefix].last() == Some(&b'r');
     let after = &rest[prefix..];
     if raw {
@@ -380,9 +357,7 @@ fn python_string(rest: &[u8]) -> Option<usize> {
         .take(2)
         .take_while(|byte| matches!(byte.to_ascii_lowercase(), b'r' | b'b' | b'f' | b'u' | b't'))
         .count();
-    let quote = *rest
-        .get(prefix)
-        .filter(|byte| matches!(byte, b'"' | b'\''))?;
+    let quote = *rest.get(prefix).filter(|byte| matches!(byte, b'"' | b'\''))?;
     let triple = [quote; 3];
     if !rest[prefix..].starts_with(&triple) {
         return Some(quoted(rest, prefix + 1, quote, false));
@@ -410,13 +385,7 @@ fn regex_length(rest: &[u8]) -> Option<usize> {
             b'[' => in_class = true,
             b']' => in_class = false,
             b'/' if !in_class => {
-                return Some(
-                    at + 1
-                        + rest[at + 1..]
-                            .iter()
-                            .take_while(|byte| is_word(**byte))
-                            .count(),
-                );
+                return Some(at + 1 + rest[at + 1..].iter().take_while(|byte| is_word(**byte)).count());
             }
             _ => {}
         }
@@ -430,23 +399,15 @@ mod tests {
     use super::*;
 
     fn texts(source: &str, language: Language) -> Vec<(Kind, &str)> {
-        tokens(source, language)
-            .into_iter()
-            .map(|token| (token.kind, token.text))
-            .collect()
+        tokens(source, language).into_iter().map(|token| (token.kind, token.text)).collect()
     }
 
     #[test]
     fn rust_strings_characters_lifetimes_and_nested_comments_are_told_apart() {
         use Kind::*;
-        let found = texts(
-            "f('a', &'a \"x\\\"\", r#\"a\"b\"#, b'\\'', '\u{e9}') /* a /* b */ c */ r#type",
-            Language::Rust,
-        );
-        let kept: Vec<_> = found
-            .into_iter()
-            .filter(|(kind, _)| *kind != Sign)
-            .collect();
+        let found =
+            texts("f('a', &'a \"x\\\"\", r#\"a\"b\"#, b'\\'', '\u{e9}') /* a /* b */ c */ r#type", Language::Rust);
+        let kept: Vec<_> = found.into_iter().filter(|(kind, _)| *kind != Sign).collect();
         assert_eq!(
             kept,
             [
@@ -476,9 +437,7 @@ mod tests {
         let found = texts("`a ${ f({b: `c`}) } eval(x)` + 1", Language::Javascript);
         assert_eq!(found.first(), Some(&(Kind::Text, "`a ${")));
         assert!(found.contains(&(Kind::Word, "f")) && found.contains(&(Kind::Text, "`c`")));
-        assert!(
-            found.contains(&(Kind::Text, "} eval(x)`")) && found.contains(&(Kind::Number, "1"))
-        );
+        assert!(found.contains(&(Kind::Text, "} eval(x)`")) && found.contains(&(Kind::Number, "1")));
     }
 
     #[test]

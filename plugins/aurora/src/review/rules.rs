@@ -45,23 +45,12 @@ impl Hits {
 
     pub(super) fn at(&mut self, code: &Code<'_>, at: usize) {
         if let Some(token) = code.tokens.get(at) {
-            self.token(
-                token,
-                if token.kind == Kind::Text {
-                    String::new()
-                } else {
-                    token.text.to_owned()
-                },
-            );
+            self.token(token, if token.kind == Kind::Text { String::new() } else { token.text.to_owned() });
         }
     }
 
     pub(super) fn token(&mut self, token: &Token<'_>, detail: String) {
-        self.0.push(Hit {
-            line: token.line,
-            column: token.column,
-            detail,
-        });
+        self.0.push(Hit { line: token.line, column: token.column, detail });
     }
 }
 
@@ -77,10 +66,7 @@ pub(super) const COMMON: &[Rule] = &[
         message: "A credential is written into the source.",
         suggestion: "Revoke it, read it from the environment or a secret store, and take it out of the history.",
         find: |c, hits| {
-            hits.each(c, |c, i| {
-                c.string(i)
-                    .is_some_and(|text| is_known_secret(text) || is_named_secret(c, i, text))
-            })
+            hits.each(c, |c, i| c.string(i).is_some_and(|text| is_known_secret(text) || is_named_secret(c, i, text)))
         },
     },
     Rule {
@@ -90,9 +76,7 @@ pub(super) const COMMON: &[Rule] = &[
         suggestion: "Finish it, or refer to an issue that says who decides what and when.",
         find: |c, hits| {
             for comment in &c.comments {
-                let marker = ["TODO", "FIXME", "XXX", "HACK"]
-                    .into_iter()
-                    .find(|marker| has_word(comment.text, marker));
+                let marker = ["TODO", "FIXME", "XXX", "HACK"].into_iter().find(|marker| has_word(comment.text, marker));
                 if let Some(marker) = marker {
                     hits.token(comment, marker.to_owned());
                 }
@@ -105,24 +89,14 @@ pub(super) const COMMON: &[Rule] = &[
         message: "A merge conflict was left in the file.",
         suggestion: "Decide between the two sides, and remove the markers.",
         find: |c, hits| {
-            let long = c
-                .tokens
-                .iter()
-                .chain(&c.comments)
-                .filter(|token| matches!(token.kind, Kind::Text | Kind::Comment));
-            let inner: std::collections::BTreeSet<u32> = long
-                .flat_map(|token| token.line + 1..=token.last_line())
-                .collect();
+            let long =
+                c.tokens.iter().chain(&c.comments).filter(|token| matches!(token.kind, Kind::Text | Kind::Comment));
+            let inner: std::collections::BTreeSet<u32> =
+                long.flat_map(|token| token.line + 1..=token.last_line()).collect();
             for (at, line) in c.source.lines().enumerate() {
                 let number = at as u32 + 1;
-                if (line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))
-                    && !inner.contains(&number)
-                {
-                    hits.0.push(Hit {
-                        line: number,
-                        column: 1,
-                        detail: String::new(),
-                    });
+                if (line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ")) && !inner.contains(&number) {
+                    hits.0.push(Hit { line: number, column: 1, detail: String::new() });
                 }
             }
         },
@@ -195,23 +169,14 @@ pub(super) const COMMON: &[Rule] = &[
         severity: Info,
         message: "An address without TLS is written into the source.",
         suggestion: "Use https, or say in a comment why the network is trusted.",
-        find: |c, hits| {
-            hits.each(c, |c, i| {
-                c.string(i).is_some_and(is_plain_http) && !c.in_test(i)
-            })
-        },
+        find: |c, hits| hits.each(c, |c, i| c.string(i).is_some_and(is_plain_http) && !c.in_test(i)),
     },
 ];
 
 /// How many lines the tokens of a range span.
 pub(super) fn lines_of(c: &Code<'_>, range: &std::ops::Range<usize>) -> u32 {
-    match (
-        c.tokens.get(range.start),
-        c.tokens.get(range.end.saturating_sub(1)),
-    ) {
-        (Some(first), Some(last)) if !range.is_empty() => {
-            last.last_line().saturating_sub(first.line) + 1
-        }
+    match (c.tokens.get(range.start), c.tokens.get(range.end.saturating_sub(1))) {
+        (Some(first), Some(last)) if !range.is_empty() => last.last_line().saturating_sub(first.line) + 1,
         _ => 0,
     }
 }
@@ -231,8 +196,7 @@ pub(super) fn nesting(c: &Code<'_>, body: &std::ops::Range<usize>) -> usize {
                 indents.push(token.column);
                 deepest = deepest.max(indents.len());
             }
-            bracket +=
-                i32::from(c.is(at, &["(", "[", "{"])) - i32::from(c.is(at, &[")", "]", "}"]));
+            bracket += i32::from(c.is(at, &["(", "[", "{"])) - i32::from(c.is(at, &[")", "]", "}"]));
         }
         return deepest.saturating_sub(1);
     }
@@ -254,10 +218,8 @@ pub(super) fn nesting(c: &Code<'_>, body: &std::ops::Range<usize>) -> usize {
 }
 
 fn opens_block(c: &Code<'_>, at: usize, from: usize) -> bool {
-    let heads = [
-        "if", "else", "for", "while", "loop", "match", "switch", "try", "catch", "finally",
-        "select", "unsafe", "do",
-    ];
+    let heads =
+        ["if", "else", "for", "while", "loop", "match", "switch", "try", "catch", "finally", "select", "unsafe", "do"];
     let mut back = at;
     for _ in 0..40 {
         if back <= from {
@@ -299,9 +261,7 @@ pub(super) fn parts(c: &Code<'_>, range: std::ops::Range<usize>) -> usize {
 
 /// Decisions in a body: what cyclomatic complexity counts, less one.
 pub(super) fn branches(c: &Code<'_>, body: &std::ops::Range<usize>) -> usize {
-    let words = [
-        "if", "elif", "for", "while", "case", "catch", "except", "&&", "||", "and", "or", "?", "=>",
-    ];
+    let words = ["if", "elif", "for", "while", "case", "catch", "except", "&&", "||", "and", "or", "?", "=>"];
     let is = |at: &usize| match c.text(*at) {
         // In Rust `=>` is a match arm and `?` an early return; in scripts `=>` is a function.
         "=>" => c.language == super::Language::Rust,
@@ -348,48 +308,23 @@ fn is_named_secret(c: &Code<'_>, at: usize, text: &str) -> bool {
     }
     let value = text.trim_matches(|sign| matches!(sign, '"' | '\'' | '`'));
     let lower = value.to_ascii_lowercase();
-    let placeholder = [
-        "example",
-        "changeme",
-        "placeholder",
-        "your",
-        "xxx",
-        "dummy",
-        "test",
-        "${",
-        "{",
-        "<",
-        "://",
-        " ",
-    ];
+    let placeholder =
+        ["example", "changeme", "placeholder", "your", "xxx", "dummy", "test", "${", "{", "<", "://", " "];
     let plausible = value.len() >= 8
         && value.bytes().any(|byte| byte.is_ascii_digit())
         && !placeholder.iter().any(|sign| lower.contains(sign));
     let line = c.tokens[at].line;
-    let names = (at.saturating_sub(7)..at - 1).rev().take_while(|back| {
-        c.tokens[*back].line == line && !c.is(*back, &[",", ";", "(", "{", "}"])
-    });
-    plausible
-        && names
-            .into_iter()
-            .any(|back| is_secret_name(c.tokens[back].text))
+    let names = (at.saturating_sub(7)..at - 1)
+        .rev()
+        .take_while(|back| c.tokens[*back].line == line && !c.is(*back, &[",", ";", "(", "{", "}"]));
+    plausible && names.into_iter().any(|back| is_secret_name(c.tokens[back].text))
 }
 
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace(['_', '-', '"', '\''], "");
-    [
-        "password",
-        "passwd",
-        "secret",
-        "apikey",
-        "accesskey",
-        "privatekey",
-        "authtoken",
-        "accesstoken",
-        "bearertoken",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+    ["password", "passwd", "secret", "apikey", "accesskey", "privatekey", "authtoken", "accesstoken", "bearertoken"]
+        .iter()
+        .any(|word| name.contains(word))
         || matches!(name.as_str(), "token" | "pwd")
 }
 
@@ -413,21 +348,17 @@ fn is_plain_http(text: &str) -> bool {
         "example.",
         "host.docker",
     ];
-    host.bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphanumeric())
+    host.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && !local.iter().any(|prefix| host.starts_with(prefix))
-        && !host.split(['/', ':', '"']).next().is_some_and(|name| {
-            !name.contains('.') || name.ends_with(".local") || name.ends_with(".internal")
-        })
+        && !host
+            .split(['/', ':', '"'])
+            .next()
+            .is_some_and(|name| !name.contains('.') || name.ends_with(".local") || name.ends_with(".internal"))
 }
 
 /// Whether a string holds an SQL statement.
 pub(super) fn is_sql(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
     let has = |words: &[&str]| words.iter().all(|word| has_word(&upper, word));
-    has(&["SELECT", "FROM"])
-        || has(&["INSERT", "INTO"])
-        || has(&["UPDATE", "SET"])
-        || has(&["DELETE", "FROM"])
+    has(&["SELECT", "FROM"]) || has(&["INSERT", "INTO"]) || has(&["UPDATE", "SET"]) || has(&["DELETE", "FROM"])
 }

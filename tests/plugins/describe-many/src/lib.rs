@@ -15,18 +15,9 @@ fn wrong() -> PluginInfo {
             endpoint("POST", "/c", Price::Exact("-1".into())),
             endpoint("POST", "/d", Price::Quoted("0.5".into())),
             endpoint("GET", "no-slash", Price::Free),
-            Endpoint {
-                input_schema: Some("{".into()),
-                ..endpoint("GET", "/e", Price::Free)
-            },
-            Endpoint {
-                summary: "two\nlines".into(),
-                ..endpoint("GET", "/f", Price::Free)
-            },
-            Endpoint {
-                mime_type: "json".into(),
-                ..endpoint("GET", "/g", Price::Free)
-            },
+            Endpoint { input_schema: Some("{".into()), ..endpoint("GET", "/e", Price::Free) },
+            Endpoint { summary: "two\nlines".into(), ..endpoint("GET", "/f", Price::Free) },
+            Endpoint { mime_type: "json".into(), ..endpoint("GET", "/g", Price::Free) },
         ],
         extensions: Vec::new(),
     }

@@ -5,8 +5,8 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use kit::{
-    Fields, IncomingRequest, OutgoingBody, ResponseOutparam, StreamError, answer, head, payment,
-    plugin, query, quoted, usage,
+    Fields, IncomingRequest, OutgoingBody, ResponseOutparam, StreamError, answer, head, payment, plugin, query, quoted,
+    usage,
 };
 
 kit::guest!(Ok(plugin("echo")), handle);
@@ -42,23 +42,15 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             Err(StreamError::LastOperationFailed(error)) => break error.to_debug_string(),
         }
     };
-    let charged = query
-        .strip_prefix("charge=")
-        .map(|amount| match usage::charge(amount) {
-            Ok(()) => "accepted".to_owned(),
-            Err(reason) => reason,
-        });
+    let charged = query.strip_prefix("charge=").map(|amount| match usage::charge(amount) {
+        Ok(()) => "accepted".to_owned(),
+        Err(reason) => reason,
+    });
     let headers = request
         .headers()
         .entries()
         .iter()
-        .map(|(name, value)| {
-            format!(
-                "[{},{}]",
-                quoted(name),
-                quoted(&String::from_utf8_lossy(value))
-            )
-        })
+        .map(|(name, value)| format!("[{},{}]", quoted(name), quoted(&String::from_utf8_lossy(value))))
         .collect::<Vec<_>>()
         .join(",");
     let receipt = payment::current().map_or("null".to_owned(), |receipt| {

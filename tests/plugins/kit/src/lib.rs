@@ -49,19 +49,14 @@ pub fn plugin(name: &str) -> PluginInfo {
 /// What stands after the question mark.
 pub fn query(request: &IncomingRequest) -> String {
     let target = request.path_with_query().unwrap_or_default();
-    target
-        .split_once('?')
-        .map(|(_, query)| query.to_owned())
-        .unwrap_or_default()
+    target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
 }
 
 /// Sends the head and gives the body to write.
 pub fn head(out: ResponseOutparam, status: u16, fields: &[(&str, &str)]) -> OutgoingBody {
     let headers = Fields::new();
     for (name, value) in fields {
-        headers
-            .append(name, value.as_bytes())
-            .expect("a header that the host takes");
+        headers.append(name, value.as_bytes()).expect("a header that the host takes");
     }
     let response = OutgoingResponse::new(headers);
     response.set_status_code(status).expect("a status");

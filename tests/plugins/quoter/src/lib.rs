@@ -36,13 +36,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
 
 impl exports::coinslot::plugin::quote::Guest for Guest {
     fn quote(request: Request) -> Result<String, Refusal> {
-        let refuse = |status, code: &str, message: String| {
-            Err(Refusal {
-                status,
-                code: code.into(),
-                message,
-            })
-        };
+        let refuse = |status, code: &str, message: String| Err(Refusal { status, code: code.into(), message });
         match request.query.as_deref() {
             None => Ok(format!("0.{:03}", request.body.len())),
             Some("loop") => loop {
@@ -52,21 +46,12 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
                 wasi::clocks::monotonic_clock::subscribe_duration(3_600_000_000_000).block();
                 Ok("1".into())
             }
-            Some("headers") => refuse(
-                400,
-                "seen",
-                request
-                    .headers
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(","),
-            ),
-            Some("params") => refuse(
-                422,
-                "params",
-                format!("{} {} {:?}", request.method, request.route, request.params),
-            ),
+            Some("headers") => {
+                refuse(400, "seen", request.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(","))
+            }
+            Some("params") => {
+                refuse(422, "params", format!("{} {} {:?}", request.method, request.route, request.params))
+            }
             Some("long") => refuse(400, "long", "\u{e9}\u{1b}".repeat(5_000)),
             Some("402") => refuse(402, "pay", String::new()),
             Some("500") => refuse(500, "broken", String::new()),

@@ -6,9 +6,6 @@ kit::guest!(Ok(plugin("silent")), handle);
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     if query(&request) == "error" {
-        ResponseOutparam::set(
-            out,
-            Err(http::ErrorCode::InternalError(Some("no luck".into()))),
-        );
+        ResponseOutparam::set(out, Err(http::ErrorCode::InternalError(Some("no luck".into()))));
     }
 }

@@ -8,11 +8,7 @@ kit::guest!(Ok(plugin("spin")), handle);
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let how = query(&request);
     // Dropping `out` would be an answer of its own: none.
-    let _kept = if how == "how=head" {
-        Ok(head(out, 200, &[]))
-    } else {
-        Err(out)
-    };
+    let _kept = if how == "how=head" { Ok(head(out, 200, &[])) } else { Err(out) };
     let mut x = 1_u64;
     loop {
         match how.as_str() {

@@ -25,21 +25,14 @@ fn transaction(settlement: Settlement) -> String {
 
 fn refusal(settlement: Settlement) -> (String, String) {
     match settlement {
-        Settlement::Refused {
-            reason,
-            transaction,
-            ..
-        } => (reason, transaction),
+        Settlement::Refused { reason, transaction, .. } => (reason, transaction),
         other => panic!("not refused: {other:?}"),
     }
 }
 
 fn open(settlement: Settlement) -> String {
     match settlement {
-        Settlement::Unknown {
-            transaction: Some(hash),
-            ..
-        } => hash,
+        Settlement::Unknown { transaction: Some(hash), .. } => hash,
         other => panic!("not open with a transaction: {other:?}"),
     }
 }
@@ -66,20 +59,14 @@ async fn a_settlement_moves_exactly_the_price_and_repeats_give_its_transaction()
     let before = world.usdc(world.payer.address()).await;
     let authorization = world.authorization();
     let v1 = world.payment_v1(&world.authorization());
-    for (payment, network) in [
-        (world.payment_of(&authorization), "eip155:84532"),
-        (v1, "base-sepolia"),
-    ] {
+    for (payment, network) in [(world.payment_of(&authorization), "eip155:84532"), (v1, "base-sepolia")] {
         let Settlement::Settled(settled) = local.settle(&payment).await else {
             panic!("not settled");
         };
         assert_eq!(settled.network, network);
         assert_eq!(settled.payer, Some(world.payer.address().to_string()));
         for _ in 0..3 {
-            assert_eq!(
-                transaction(local.settle(&payment).await),
-                settled.transaction
-            );
+            assert_eq!(transaction(local.settle(&payment).await), settled.transaction);
         }
     }
     assert_eq!(world.usdc(SELLER).await, 2 * PRICE);
@@ -139,18 +126,11 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     for (index, settlement) in settlements.into_iter().enumerate() {
         match settlement {
             Settlement::Settled(settled) => {
-                assert!(
-                    hashes.insert(settled.transaction),
-                    "two settled by one transaction"
-                );
+                assert!(hashes.insert(settled.transaction), "two settled by one transaction");
                 moved += if index < 64 { PRICE } else { 4_900_000 };
             }
             Settlement::Refused { reason, .. } => assert!(
-                [
-                    Reason::InsufficientBalance.as_str(),
-                    Reason::TransactionFailed.as_str()
-                ]
-                .contains(&reason.as_str()),
+                [Reason::InsufficientBalance.as_str(), Reason::TransactionFailed.as_str()].contains(&reason.as_str()),
                 "{reason}"
             ),
             other => panic!("{other:?}"),
@@ -160,12 +140,8 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     assert_eq!(world.usdc(SELLER).await, moved);
     // No gap: nothing waits for a nonce that nobody has, and the next one goes through at once.
     let wallet = world.gas.address();
-    let pending = world
-        .rpc("eth_getTransactionCount", json!([wallet, "pending"]))
-        .await;
-    let latest = world
-        .rpc("eth_getTransactionCount", json!([wallet, "latest"]))
-        .await;
+    let pending = world.rpc("eth_getTransactionCount", json!([wallet, "pending"])).await;
+    let latest = world.rpc("eth_getTransactionCount", json!([wallet, "latest"])).await;
     assert_eq!(pending, latest);
     if world.usdc(world.payer.address()).await >= PRICE {
         transaction(local.settle(&world.payment()).await);
@@ -177,11 +153,7 @@ async fn sixty_four_at_once_all_settle() {
     let world = World::start().await;
     let local = Arc::new(world.local().await);
     let payments = (0..64).map(|_| world.payment()).collect();
-    let hashes: HashSet<_> = all_at_once(&local, payments)
-        .await
-        .into_iter()
-        .map(transaction)
-        .collect();
+    let hashes: HashSet<_> = all_at_once(&local, payments).await.into_iter().map(transaction).collect();
     assert_eq!(hashes.len(), 64);
     assert_eq!(world.usdc(SELLER).await, 64 * PRICE);
     assert_eq!(world.sent(world.gas.address()).await, 64);
@@ -192,11 +164,7 @@ async fn one_payment_fifty_times_at_once_is_one_transaction() {
     let world = World::start().await;
     let local = Arc::new(world.local().await);
     let payments = vec![world.payment(); 50];
-    let hashes: HashSet<_> = all_at_once(&local, payments)
-        .await
-        .into_iter()
-        .map(transaction)
-        .collect();
+    let hashes: HashSet<_> = all_at_once(&local, payments).await.into_iter().map(transaction).collect();
     assert_eq!(hashes.len(), 1);
     assert_eq!(world.usdc(SELLER).await, PRICE);
     assert_eq!(world.sent(world.gas.address()).await, 1);
@@ -212,19 +180,14 @@ async fn a_lost_reply_to_the_transaction_loses_no_payment() {
     assert_eq!(world.usdc(SELLER).await, PRICE);
 
     // The node has it and cannot be asked: open, until it can.
-    world.proxy.set(&[
-        ("eth_sendRawTransaction", Fault::Reply),
-        ("eth_getTransactionByHash", Fault::Reply),
-    ]);
+    world.proxy.set(&[("eth_sendRawTransaction", Fault::Reply), ("eth_getTransactionByHash", Fault::Reply)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
     world.proxy.set(&[]);
     assert_eq!(transaction(local.settle(&payment).await), hash);
 
     // It never arrived: the same transaction is sent again, even after others.
-    world
-        .proxy
-        .set(&[("eth_sendRawTransaction", Fault::Request)]);
+    world.proxy.set(&[("eth_sendRawTransaction", Fault::Request)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
     world.proxy.set(&[]);
@@ -237,9 +200,7 @@ async fn a_lost_reply_to_the_transaction_loses_no_payment() {
 async fn a_transaction_that_lost_its_nonce_to_another_is_made_anew() {
     let world = World::start().await;
     let local = world.local().await;
-    world
-        .proxy
-        .set(&[("eth_sendRawTransaction", Fault::Request)]);
+    world.proxy.set(&[("eth_sendRawTransaction", Fault::Request)]);
     let payment = world.payment();
     let lost = open(local.settle(&payment).await);
     world.proxy.set(&[]);
@@ -288,10 +249,7 @@ async fn a_payment_that_somebody_else_submitted_is_settled_by_that_transaction()
     let authorization = world.authorization();
     let theirs = world.submit(&authorization).await;
     let payment = world.payment_of(&authorization);
-    assert_eq!(
-        transaction(local.settle(&payment).await),
-        theirs.to_string()
-    );
+    assert_eq!(transaction(local.settle(&payment).await), theirs.to_string());
     assert_eq!(world.usdc(SELLER).await, PRICE);
     assert_eq!(world.sent(world.gas.address()).await, 0);
 }
@@ -305,10 +263,7 @@ async fn a_nonce_used_for_something_else_is_refused() {
     elsewhere.to = Address::repeat_byte(3);
     world.submit(&elsewhere).await;
     let (reason, hash) = refusal(local.settle(&world.payment_of(&authorization)).await);
-    assert_eq!(
-        (reason.as_str(), hash.as_str()),
-        (Reason::NonceAlreadyUsed.as_str(), "")
-    );
+    assert_eq!((reason.as_str(), hash.as_str()), (Reason::NonceAlreadyUsed.as_str(), ""));
 
     let mut less = world.authorization();
     less.value = U256::from(1);
@@ -328,16 +283,7 @@ async fn an_empty_gas_wallet_is_our_trouble_and_sends_nothing() {
     world.rpc("anvil_setBalance", json!([wallet, "0x0"])).await;
     let payment = world.payment();
     let settled = local.settle(&payment).await;
-    assert!(
-        matches!(
-            settled,
-            Settlement::Unknown {
-                transaction: None,
-                ..
-            }
-        ),
-        "{settled:?}"
-    );
+    assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{settled:?}");
     assert!(local.gas().await.expect("asked").balance.is_zero());
     // Filled up again, the same payment goes through: no nonce was lost.
     let ether = "0xde0b6b3a7640000";
@@ -352,16 +298,7 @@ async fn a_fee_above_the_limit_stops_before_sending() {
     config.gas.max_fee_per_gas = 1;
     let local = Local::connect(config).await.expect("connected");
     let settled = local.settle(&world.payment()).await;
-    assert!(
-        matches!(
-            settled,
-            Settlement::Unknown {
-                transaction: None,
-                ..
-            }
-        ),
-        "{settled:?}"
-    );
+    assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{settled:?}");
     assert_eq!(world.sent(world.gas.address()).await, 0);
 }
 
@@ -377,10 +314,7 @@ async fn who_keeps_no_record_is_told_of_a_success_once() {
 
     // After a restart, an old payment is not sold a second time.
     let restarted = world.local().await;
-    assert_eq!(
-        refusal(restarted.settle_once(&payment).await),
-        (duplicate.clone(), hash)
-    );
+    assert_eq!(refusal(restarted.settle_once(&payment).await), (duplicate.clone(), hash));
 
     // Submitted by somebody else between verification and settlement: it counts, once.
     let authorization = world.authorization();
@@ -389,8 +323,5 @@ async fn who_keeps_no_record_is_told_of_a_success_once() {
     assert!(matches!(verified, Verification::Valid { .. }));
     let theirs = world.submit(&authorization).await.to_string();
     assert_eq!(transaction(local.settle_once(&payment).await), theirs);
-    assert_eq!(
-        refusal(local.settle_once(&payment).await),
-        (duplicate, theirs)
-    );
+    assert_eq!(refusal(local.settle_once(&payment).await), (duplicate, theirs));
 }

@@ -67,9 +67,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 let formatted = c.is(i.wrapping_sub(2), &["Sprintf"]);
-                c.string(i).is_some_and(|text| {
-                    is_sql(text) && (c.text(i + 1) == "+" || (formatted && text.contains('%')))
-                })
+                c.string(i)
+                    .is_some_and(|text| is_sql(text) && (c.text(i + 1) == "+" || (formatted && text.contains('%'))))
             })
         },
     },
@@ -83,10 +82,8 @@ pub(in super::super) const RULES: &[Rule] = &[
                 c.is(i, &["Command", "CommandContext"])
                     && c.text(i + 1) == "("
                     && c.inside(i + 1).any(|at| {
-                        matches!(
-                            c.string(at),
-                            Some("\"sh\"" | "\"bash\"" | "\"/bin/sh\"" | "\"cmd\"")
-                        ) && matches!(c.string(at + 2), Some("\"-c\"" | "\"/C\"" | "\"/c\""))
+                        matches!(c.string(at), Some("\"sh\"" | "\"bash\"" | "\"/bin/sh\"" | "\"cmd\""))
+                            && matches!(c.string(at + 2), Some("\"-c\"" | "\"/C\"" | "\"/c\""))
                     })
             })
         },
@@ -97,11 +94,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "Certificates are not verified, so anyone between can read and change the traffic.",
         suggestion: "Put the authority into `RootCAs`.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.text(i) == "InsecureSkipVerify"
-                    && c.is(i + 1, &[":", "="])
-                    && c.text(i + 2) == "true"
-            })
+            h.each(c, |c, i| c.text(i) == "InsecureSkipVerify" && c.is(i + 1, &[":", "="]) && c.text(i + 2) == "true")
         },
     },
     Rule {
@@ -112,20 +105,9 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 let call = c.reads(i, &["http", "."])
-                    && c.is(
-                        i + 2,
-                        &[
-                            "Get",
-                            "Post",
-                            "PostForm",
-                            "Head",
-                            "ListenAndServe",
-                            "ListenAndServeTLS",
-                        ],
-                    )
+                    && c.is(i + 2, &["Get", "Post", "PostForm", "Head", "ListenAndServe", "ListenAndServeTLS"])
                     && c.text(i + 3) == "(";
-                let client = c.reads(i, &["http", ".", "Client", "{"])
-                    && !c.holds(c.inside(i + 3), &["Timeout", ":"]);
+                let client = c.reads(i, &["http", ".", "Client", "{"]) && !c.holds(c.inside(i + 3), &["Timeout", ":"]);
                 (call || client) && !c.in_test(i)
             })
         },
@@ -138,8 +120,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 let text = c.reads(i, &[".", "Error", "(", ")"]);
-                text && (c.is(i + 4, &["==", "!="])
-                    || (i >= 4 && c.reads(i - 4, &[".", "Contains", "("])))
+                text && (c.is(i + 4, &["==", "!="]) || (i >= 4 && c.reads(i - 4, &[".", "Contains", "("])))
             })
         },
     },
@@ -169,9 +150,7 @@ pub(in super::super) const RULES: &[Rule] = &[
             h.each(c, |c, i| {
                 c.reads(i, &["Errorf", "(", "\""])
                     && c.string(i + 2).is_some_and(|text| !text.contains("%w"))
-                    && c.inside(i + 1).any(|at| {
-                        c.text(at) == "err" && c.before(at) == "," && c.is(at + 1, &[")", ","])
-                    })
+                    && c.inside(i + 1).any(|at| c.text(at) == "err" && c.before(at) == "," && c.is(at + 1, &[")", ","]))
             })
         },
     },
@@ -190,9 +169,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                     && c.kind(i) == Some(Kind::Word)
                     && c.reads(i + 1, &[".", "Add", "("])
                     && c.function_at(i).is_some_and(|function| {
-                        c.text(function.at) == "func"
-                            && function.at > 0
-                            && c.before(function.at) == "go"
+                        c.text(function.at) == "func" && function.at > 0 && c.before(function.at) == "go"
                     })
             })
         },
@@ -241,9 +218,8 @@ pub(in super::super) const RULES: &[Rule] = &[
             h.each(c, |c, i| {
                 c.reads(i, &["context", "."])
                     && c.is(i + 2, &["Background", "TODO"])
-                    && c.function_at(i).is_some_and(|function| {
-                        c.holds(function.parameters.clone(), &["context", ".", "Context"])
-                    })
+                    && c.function_at(i)
+                        .is_some_and(|function| c.holds(function.parameters.clone(), &["context", ".", "Context"]))
             })
         },
     },
@@ -254,8 +230,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Use `time.NewTicker` or `NewTimer` and stop it.",
         find: |c, h| {
             h.each(c, |c, i| {
-                c.reads(i, &["time", ".", "Tick", "("])
-                    || (c.reads(i, &["time", ".", "After", "("]) && c.in_loop(i))
+                c.reads(i, &["time", ".", "Tick", "("]) || (c.reads(i, &["time", ".", "After", "("]) && c.in_loop(i))
             })
         },
     },
@@ -309,9 +284,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                 let exits = c.reads(i, &["os", ".", "Exit", "("])
                     || (c.reads(i, &["log", "."]) && c.text(i + 2).starts_with("Fatal"));
                 let deferred = || {
-                    c.function_at(i).is_some_and(|function| {
-                        (function.body.start..i).any(|at| c.text(at) == "defer")
-                    })
+                    c.function_at(i).is_some_and(|function| (function.body.start..i).any(|at| c.text(at) == "defer"))
                 };
                 if exits && deferred() {
                     h.at(c, i + 2);
@@ -331,16 +304,13 @@ pub(in super::super) const RULES: &[Rule] = &[
                     && c.reads(i + 4, &["_", "."])
                     && c.is(i + 6, &["Get", "Post", "Do", "Head", "PostForm"])
                     && c.text(i + 7) == "(";
-                let client = c.text(i + 4) == "http"
-                    || c.text(i + 4).to_ascii_lowercase().contains("client");
+                let client = c.text(i + 4) == "http" || c.text(i + 4).to_ascii_lowercase().contains("client");
                 answer
                     && client
                     && c.function_at(i).is_some_and(|function| {
-                        let closed = |at: usize| {
-                            c.text(at) == c.text(i) && c.reads(at + 1, &[".", "Body", ".", "Close"])
-                        };
-                        let handed_on =
-                            |at: usize| c.text(at) == "return" && c.text(at + 1) == c.text(i);
+                        let closed =
+                            |at: usize| c.text(at) == c.text(i) && c.reads(at + 1, &[".", "Body", ".", "Close"]);
+                        let handed_on = |at: usize| c.text(at) == "return" && c.text(at + 1) == c.text(i);
                         !(i..function.body.end).any(|at| closed(at) || handed_on(at))
                     })
             })
@@ -395,8 +365,7 @@ fn unchecked(c: &Code<'_>, at: usize) -> Option<usize> {
             }
             "(" => {
                 index = c.close(index)? + 1;
-                let ends =
-                    c.tokens.get(index).is_none_or(|token| token.first) || c.text(index) == ";";
+                let ends = c.tokens.get(index).is_none_or(|token| token.first) || c.text(index) == ";";
                 if ends {
                     return known.contains(&c.text(name)).then_some(name);
                 }

@@ -14,8 +14,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             for function in &c.functions {
                 for i in function.parameters.clone() {
-                    let made = c.is(i + 1, &["[", "{"])
-                        || (c.is(i + 1, &["list", "dict", "set"]) && c.text(i + 2) == "(");
+                    let made =
+                        c.is(i + 1, &["[", "{"]) || (c.is(i + 1, &["list", "dict", "set"]) && c.text(i + 2) == "(");
                     if c.text(i) == "=" && made {
                         h.at(c, i + 1);
                     }
@@ -37,11 +37,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Handle or log it; `contextlib.suppress` says that silence is meant.",
         find: |c, h| {
             h.each(c, |c, i| {
-                let colon = if c.text(i) == "except" {
-                    c.next_outside(i + 1, &[":"])
-                } else {
-                    None
-                };
+                let colon = if c.text(i) == "except" { c.next_outside(i + 1, &[":"]) } else { None };
                 colon.is_some_and(|colon| {
                     let body = c.indented(i, colon);
                     body.len() == 1 && (c.text(body.start) == "pass" || c.text(body.start) == "...")
@@ -55,11 +51,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "`{}` runs text as code.",
         suggestion: "Parse what you expect: `ast.literal_eval`, `json.loads`, or a table of functions.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["eval", "exec"])
-                    && c.text(i + 1) == "("
-                    && !matches!(c.before(i), "." | "def")
-            })
+            h.each(c, |c, i| c.is(i, &["eval", "exec"]) && c.text(i + 1) == "(" && !matches!(c.before(i), "." | "def"))
         },
     },
     Rule {
@@ -67,22 +59,14 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`None` is compared with `{}`, which a class may redefine.",
         suggestion: "Write `is None` or `is not None`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["==", "!="]) && (c.text(i + 1) == "None" || c.before(i) == "None")
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && (c.text(i + 1) == "None" || c.before(i) == "None")),
     },
     Rule {
         id: "python/bool-comparison",
         severity: Info,
         message: "A comparison with a boolean literal.",
         suggestion: "Use the condition itself, or `not condition`; `is True` if only the object itself is meant.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["==", "!="]) && c.is(i + 1, &["True", "False"])
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && c.is(i + 1, &["True", "False"])),
     },
     Rule {
         id: "python/is-literal",
@@ -106,10 +90,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                 let Some(text) = c.string(i).filter(|text| is_sql(text)) else {
                     return false;
                 };
-                let prefix: String = text
-                    .chars()
-                    .take_while(|sign| sign.is_ascii_alphabetic())
-                    .collect();
+                let prefix: String = text.chars().take_while(|sign| sign.is_ascii_alphabetic()).collect();
                 let formatted = prefix.to_ascii_lowercase().contains('f') && text.contains('{');
                 formatted
                     || c.is(i + 1, &["%", "+"])
@@ -141,8 +122,8 @@ pub(in super::super) const RULES: &[Rule] = &[
                     && c.text(i + 1) == "."
                     && c.is(i + 2, &["load", "loads", "open"])
                     && c.text(i + 3) == "(";
-                let yaml = c.reads(i, &["yaml", ".", "load", "("])
-                    && !c.inside(i + 3).any(|at| c.text(at).contains("Safe"));
+                let yaml =
+                    c.reads(i, &["yaml", ".", "load", "("]) && !c.inside(i + 3).any(|at| c.text(at).contains("Safe"));
                 pickle || yaml
             })
         },
@@ -155,10 +136,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 c.reads(i, &["requests", ".", "_", "("])
-                    && c.is(
-                        i + 2,
-                        &["get", "post", "put", "patch", "delete", "head", "request"],
-                    )
+                    && c.is(i + 2, &["get", "post", "put", "patch", "delete", "head", "request"])
                     && !c.inside(i + 3).any(|at| c.is(at, &["timeout", "**"]))
             })
         },
@@ -169,9 +147,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "Certificates are not verified, so anyone between can read and change the traffic.",
         suggestion: "Point `verify` to the authority's file instead.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.reads(i, &["verify", "=", "False"]) || c.text(i) == "_create_unverified_context"
-            })
+            h.each(c, |c, i| c.reads(i, &["verify", "=", "False"]) || c.text(i) == "_create_unverified_context")
         },
     },
     Rule {
@@ -232,9 +208,7 @@ pub(in super::super) const RULES: &[Rule] = &[
             h.each(c, |c, i| {
                 c.reads(i, &["assert", "("])
                     && super::parts(c, c.inside(i + 1)) > 1
-                    && c.close(i + 1).is_some_and(|close| {
-                        c.tokens.get(close + 1).is_none_or(|token| token.first)
-                    })
+                    && c.close(i + 1).is_some_and(|close| c.tokens.get(close + 1).is_none_or(|token| token.first))
             })
         },
     },
@@ -249,8 +223,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                     || (c.reads(i, &["open", "("])
                         && !matches!(c.before(i), "." | "def")
                         && c.close(i + 1).is_some_and(|close| {
-                            c.text(close + 1) == "."
-                                && c.is(close + 2, &["read", "write", "readlines"])
+                            c.text(close + 1) == "." && c.is(close + 2, &["read", "write", "readlines"])
                         }))
             })
         },
@@ -298,8 +271,7 @@ pub(in super::super) const RULES: &[Rule] = &[
             h.each(c, |c, i| {
                 c.reads(i, &["type", "("])
                     && c.before(i) != "."
-                    && c.close(i + 1)
-                        .is_some_and(|close| c.is(close + 1, &["==", "!="]))
+                    && c.close(i + 1).is_some_and(|close| c.is(close + 1, &["==", "!="]))
             })
         },
     },
@@ -323,10 +295,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 c.reads(i, &["utcnow", "("])
-                    || (c.reads(i, &["now", "(", ")"])
-                        && c.before(i) == "."
-                        && i >= 2
-                        && c.text(i - 2) == "datetime")
+                    || (c.reads(i, &["now", "(", ")"]) && c.before(i) == "." && i >= 2 && c.text(i - 2) == "datetime")
             })
         },
     },
@@ -341,8 +310,8 @@ pub(in super::super) const RULES: &[Rule] = &[
                     && c.is(
                         i,
                         &[
-                            "list", "dict", "set", "str", "int", "id", "type", "input", "file",
-                            "sum", "max", "min", "filter", "map", "next", "object", "all", "any",
+                            "list", "dict", "set", "str", "int", "id", "type", "input", "file", "sum", "max", "min",
+                            "filter", "map", "next", "object", "all", "any",
                         ],
                     )
             })

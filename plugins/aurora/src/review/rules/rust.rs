@@ -11,22 +11,14 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`unwrap` panics when the value is absent or an error.",
         suggestion: "Return the error with `?`, or treat the case with `let .. else`, `unwrap_or` or `match`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                method(c, i, "unwrap") && c.text(i + 2) == ")" && !c.in_test(i)
-            })
-        },
+        find: |c, h| h.each(c, |c, i| method(c, i, "unwrap") && c.text(i + 2) == ")" && !c.in_test(i)),
     },
     Rule {
         id: "rust/expect",
         severity: Info,
         message: "`expect` panics; it is right only where failure is a bug of this program.",
         suggestion: "Keep it if its text says why it cannot fail; otherwise return the error with `?`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                method(c, i, "expect") && c.kind(i + 2) == Some(Kind::Text) && !c.in_test(i)
-            })
-        },
+        find: |c, h| h.each(c, |c, i| method(c, i, "expect") && c.kind(i + 2) == Some(Kind::Text) && !c.in_test(i)),
     },
     Rule {
         id: "rust/panic",
@@ -34,9 +26,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "`{}!` ends the thread; a caller cannot handle it.",
         suggestion: "Return an error, or make the state impossible by a type.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["panic", "unreachable"]) && c.reads(i + 1, &["!", "("]) && !c.in_test(i)
-            })
+            h.each(c, |c, i| c.is(i, &["panic", "unreachable"]) && c.reads(i + 1, &["!", "("]) && !c.in_test(i))
         },
     },
     Rule {
@@ -45,11 +35,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "`{}!` panics when it is reached.",
         suggestion: "Write the missing part, or return an error that says it is not supported.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["todo", "unimplemented"])
-                    && c.text(i + 1) == "!"
-                    && c.is(i + 2, &["(", "["])
-            })
+            h.each(c, |c, i| c.is(i, &["todo", "unimplemented"]) && c.text(i + 1) == "!" && c.is(i + 2, &["(", "["]))
         },
     },
     Rule {
@@ -117,9 +103,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Use `u32::try_from(x.len())` and treat the failure.",
         find: |c, h| {
             for i in 0..c.len() {
-                if c.reads(i, &[".", "len", "(", ")", "as"])
-                    && c.is(i + 5, &["u8", "u16", "u32", "i8", "i16", "i32"])
-                {
+                if c.reads(i, &[".", "len", "(", ")", "as"]) && c.is(i + 5, &["u8", "u16", "u32", "i8", "i16", "i32"]) {
                     h.at(c, i + 5);
                 }
             }
@@ -131,11 +115,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "`len() - 1` underflows when it is empty.",
         suggestion: "Use `checked_sub`, `last()`, or test for empty first.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                method(c, i, "len")
-                    && c.reads(i + 2, &[")", "-"])
-                    && c.kind(i + 4) == Some(Kind::Number)
-            })
+            h.each(c, |c, i| method(c, i, "len") && c.reads(i + 2, &[")", "-"]) && c.kind(i + 4) == Some(Kind::Number))
         },
     },
     Rule {
@@ -143,11 +123,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`transmute` switches the compiler's checks off.",
         suggestion: "Use `from_ne_bytes`, `as` casts, `bytemuck` or a pointer cast, whichever says what is meant.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.text(i) == "transmute" && c.is(i + 1, &["(", "::"])
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.text(i) == "transmute" && c.is(i + 1, &["(", "::"])),
     },
     Rule {
         id: "rust/static-mut",
@@ -164,8 +140,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             for function in &c.functions {
                 for i in function.parameters.clone() {
-                    let owned = c.reads(i, &["&", "Vec", "<"])
-                        || (c.text(i) == "&" && c.is(i + 1, &["String", "PathBuf"]));
+                    let owned =
+                        c.reads(i, &["&", "Vec", "<"]) || (c.text(i) == "&" && c.is(i + 1, &["String", "PathBuf"]));
                     if owned && c.before(i) == ":" {
                         h.at(c, i + 1);
                     }
@@ -186,9 +162,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                     None
                 };
                 end.is_some_and(|end| {
-                    c.text(end - 1) == ")"
-                        && !c.holds(i..end, &["write", "!"])
-                        && !c.holds(i..end, &["writeln", "!"])
+                    c.text(end - 1) == ")" && !c.holds(i..end, &["write", "!"]) && !c.holds(i..end, &["writeln", "!"])
                 }) && !c.in_test(i)
             })
         },
@@ -214,8 +188,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 c.reads(i, &["format", "!", "(", "\""])
-                    && c.string(i + 3)
-                        .is_some_and(|text| is_sql(text) && text.contains('{'))
+                    && c.string(i + 3).is_some_and(|text| is_sql(text) && text.contains('{'))
             })
         },
     },
@@ -227,13 +200,10 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 c.reads(i, &["Command", "::", "new", "(", "\""])
-                    && c.string(i + 4).is_some_and(|text| {
-                        matches!(text.trim_matches('"'), "sh" | "bash" | "cmd" | "/bin/sh")
-                    })
-                    && (i + 5..i + 14).any(|at| {
-                        c.string(at)
-                            .is_some_and(|text| matches!(text, "\"-c\"" | "\"/C\"" | "\"/c\""))
-                    })
+                    && c.string(i + 4)
+                        .is_some_and(|text| matches!(text.trim_matches('"'), "sh" | "bash" | "cmd" | "/bin/sh"))
+                    && (i + 5..i + 14)
+                        .any(|at| c.string(at).is_some_and(|text| matches!(text, "\"-c\"" | "\"/C\"" | "\"/c\"")))
             })
         },
     },
@@ -244,13 +214,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Add the authority to the trust store instead.",
         find: |c, h| {
             h.each(c, |c, i| {
-                c.is(
-                    i,
-                    &[
-                        "danger_accept_invalid_certs",
-                        "danger_accept_invalid_hostnames",
-                    ],
-                ) && c.reads(i + 1, &["(", "true"])
+                c.is(i, &["danger_accept_invalid_certs", "danger_accept_invalid_hostnames"])
+                    && c.reads(i + 1, &["(", "true"])
             })
         },
     },
@@ -261,8 +226,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Compare the difference with a tolerance, or use integers for amounts.",
         find: |c, h| {
             h.each(c, |c, i| {
-                let float =
-                    |at: usize| c.kind(at) == Some(Kind::Number) && c.text(at).contains('.');
+                let float = |at: usize| c.kind(at) == Some(Kind::Number) && c.text(at).contains('.');
                 c.is(i, &["==", "!="]) && (float(i + 1) || (i > 0 && float(i - 1)))
             })
         },
@@ -272,11 +236,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "A comparison with a boolean literal.",
         suggestion: "Use the condition itself, or `!condition`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["==", "!="]) && c.is(i + 1, &["true", "false"])
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && c.is(i + 1, &["true", "false"])),
     },
     Rule {
         id: "rust/allow-warnings",
@@ -312,11 +272,9 @@ fn guard_held(c: &Code<'_>, at: usize) -> Option<usize> {
     }
     let name = at + 1 + usize::from(c.text(at + 1) == "mut");
     let end = (c.text(name + 1) == "=").then(|| c.next_outside(name + 2, &[";"]))??;
-    let lock = (name..end).rev().find(|at| {
-        c.is(*at, &["lock", "read", "write"])
-            && c.before(*at) == "."
-            && c.reads(at + 1, &["(", ")"])
-    })?;
+    let lock = (name..end)
+        .rev()
+        .find(|at| c.is(*at, &["lock", "read", "write"]) && c.before(*at) == "." && c.reads(at + 1, &["(", ")"]))?;
     // The statement must end with the guard: `lock()`, `lock().unwrap()`, `lock().expect("..")`.
     let rest = lock + 3..end;
     let kept = rest.is_empty()
@@ -327,10 +285,7 @@ fn guard_held(c: &Code<'_>, at: usize) -> Option<usize> {
         return None;
     }
     let block = end..c.block_end(end).min(end + 4000);
-    let wait = block
-        .clone()
-        .find(|at| c.text(*at) == "await" && c.before(*at) == ".")?;
-    let dropped =
-        (end..wait).any(|at| c.reads(at, &["drop", "("]) && c.text(at + 2) == c.text(name));
+    let wait = block.clone().find(|at| c.text(*at) == "await" && c.before(*at) == ".")?;
+    let dropped = (end..wait).any(|at| c.reads(at, &["drop", "("]) && c.text(at + 2) == c.text(name));
     (!dropped).then_some(name)
 }

@@ -11,11 +11,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`{}` converts types before it compares.",
         suggestion: "Use `===` or `!==`; only `== null` is a useful idiom.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["==", "!="]) && c.text(i + 1) != "null" && c.before(i) != "null"
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && c.text(i + 1) != "null" && c.before(i) != "null"),
     },
     Rule {
         id: "js/var",
@@ -45,9 +41,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Use `textContent`, or sanitise with a library made for it.",
         find: |c, h| {
             for i in 0..c.len() {
-                let property = c.is(i, &["innerHTML", "outerHTML"])
-                    && c.before(i) == "."
-                    && c.is(i + 1, &["=", "+="]);
+                let property = c.is(i, &["innerHTML", "outerHTML"]) && c.before(i) == "." && c.is(i + 1, &["=", "+="]);
                 let call = c.is(i, &["insertAdjacentHTML"]) && c.text(i + 1) == "("
                     || c.reads(i, &["document", ".", "write", "("]);
                 if (property && c.string(i + 2) != Some("\"\"") && c.string(i + 2) != Some("''"))
@@ -92,9 +86,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Add `.catch`, or use `await` within `try`.",
         find: |c, h| {
             h.each(c, |c, i| {
-                if !(c.reads(i, &["then", "("]) && c.before(i) == ".")
-                    || super::parts(c, c.inside(i + 1)) > 1
-                {
+                if !(c.reads(i, &["then", "("]) && c.before(i) == ".") || super::parts(c, c.inside(i + 1)) > 1 {
                     return false;
                 }
                 let caught = chain(c, i).1.iter().any(|at| c.is(*at, &["catch"]));
@@ -109,25 +101,13 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Handle or log it, or say in a comment why silence is right.",
         find: |c, h| {
             h.each(c, |c, i| {
-                let open = if c.text(i + 1) == "(" {
-                    c.close(i + 1).map_or(i, |close| close + 1)
-                } else {
-                    i + 1
-                };
+                let open = if c.text(i + 1) == "(" { c.close(i + 1).map_or(i, |close| close + 1) } else { i + 1 };
                 let commented = || {
-                    c.tokens
-                        .get(open)
-                        .zip(c.tokens.get(open + 1))
-                        .is_some_and(|(from, to)| {
-                            c.comments
-                                .iter()
-                                .any(|comment| (from.start..to.start).contains(&comment.start))
-                        })
+                    c.tokens.get(open).zip(c.tokens.get(open + 1)).is_some_and(|(from, to)| {
+                        c.comments.iter().any(|comment| (from.start..to.start).contains(&comment.start))
+                    })
                 };
-                c.text(i) == "catch"
-                    && c.before(i) == "}"
-                    && c.reads(open, &["{", "}"])
-                    && !commented()
+                c.text(i) == "catch" && c.before(i) == "}" && c.reads(open, &["{", "}"]) && !commented()
             })
         },
     },
@@ -183,9 +163,7 @@ pub(in super::super) const RULES: &[Rule] = &[
                 let child = c.is(i, &["exec", "execSync"])
                     && c.text(i + 1) == "("
                     && !(c.before(i) == "." && i >= 2 && !c.is(i - 2, &["child_process", "cp"]));
-                child
-                    && c.string(i + 2)
-                        .is_some_and(|text| text.ends_with("${") || c.text(i + 3) == "+")
+                child && c.string(i + 2).is_some_and(|text| text.ends_with("${") || c.text(i + 3) == "+")
             })
         },
     },
@@ -194,11 +172,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "`parseInt` without a radix.",
         suggestion: "Write `parseInt(x, 10)` or `Number(x)`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.reads(i, &["parseInt", "("]) && super::parts(c, c.inside(i + 1)) == 1
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.reads(i, &["parseInt", "("]) && super::parts(c, c.inside(i + 1)) == 1),
     },
     Rule {
         id: "js/nan-comparison",
@@ -206,10 +180,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         message: "Nothing equals NaN, not even NaN.",
         suggestion: "Use `Number.isNaN(x)`.",
         find: |c, h| {
-            h.each(c, |c, i| {
-                c.is(i, &["==", "===", "!=", "!=="])
-                    && (c.text(i + 1) == "NaN" || c.before(i) == "NaN")
-            })
+            h.each(c, |c, i| c.is(i, &["==", "===", "!=", "!=="]) && (c.text(i + 1) == "NaN" || c.before(i) == "NaN"))
         },
     },
     Rule {
@@ -262,11 +233,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "Each turn of the loop waits for the one before.",
         suggestion: "If they are independent, start all and `await Promise.all(..)`, with a bound on how many.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.text(i) == "await" && c.before(i) != "for" && c.in_loop(i)
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.text(i) == "await" && c.before(i) != "for" && c.in_loop(i)),
     },
     Rule {
         id: "js/throw-literal",
@@ -291,12 +258,7 @@ pub(in super::super) const RULES: &[Rule] = &[
             h.each(c, |c, i| {
                 c.reads(i, &["createHash", "(", "\""])
                     && c.string(i + 2).is_some_and(|text| {
-                        matches!(
-                            text.trim_matches(['"', '\'', '`'])
-                                .to_ascii_lowercase()
-                                .as_str(),
-                            "md5" | "sha1"
-                        )
+                        matches!(text.trim_matches(['"', '\'', '`']).to_ascii_lowercase().as_str(), "md5" | "sha1")
                     })
             })
         },
@@ -322,9 +284,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         find: |c, h| {
             h.each(c, |c, i| {
                 c.reads(i, &["postMessage", "("])
-                    && c.inside(i + 1).any(|at| {
-                        matches!(c.string(at), Some("\"*\"" | "'*'")) && c.before(at) == ","
-                    })
+                    && c.inside(i + 1).any(|at| matches!(c.string(at), Some("\"*\"" | "'*'")) && c.before(at) == ",")
             })
         },
     },
@@ -335,9 +295,7 @@ pub(in super::super) const RULES: &[Rule] = &[
         suggestion: "Use `for .. of` for items, or `Object.entries`.",
         find: |c, h| {
             h.each(c, |c, i| {
-                c.reads(i, &["for", "("])
-                    && c.is(i + 2, &["const", "let", "var"])
-                    && c.text(i + 4) == "in"
+                c.reads(i, &["for", "("]) && c.is(i + 2, &["const", "let", "var"]) && c.text(i + 4) == "in"
             })
         },
     },
@@ -382,12 +340,7 @@ pub(in super::super) const TYPED: &[Rule] = &[
                     && i > 0
                     && (c.kind(i - 1) == Some(Kind::Word) || c.is(i - 1, &[")", "]"]))
                     && !c.tokens[i].first
-                    && !c.is(
-                        i - 1,
-                        &[
-                            "return", "typeof", "in", "of", "if", "while", "case", "await",
-                        ],
-                    )
+                    && !c.is(i - 1, &["return", "typeof", "in", "of", "if", "while", "case", "await"])
                     && c.is(i + 1, &[".", ";", ")", ",", "[", "]"])
             })
         },
@@ -397,11 +350,7 @@ pub(in super::super) const TYPED: &[Rule] = &[
         severity: Warning,
         message: "A type is forced through `unknown`.",
         suggestion: "Parse or narrow the value so that the compiler can follow.",
-        find: |c, h| {
-            h.each(c, |c, i| {
-                c.reads(i, &["as", "unknown", "as"]) || c.reads(i, &["as", "any", "as"])
-            })
-        },
+        find: |c, h| h.each(c, |c, i| c.reads(i, &["as", "unknown", "as"]) || c.reads(i, &["as", "any", "as"])),
     },
     Rule {
         id: "ts/wrapper-type",
@@ -447,21 +396,14 @@ fn chain(c: &Code<'_>, from: usize) -> (usize, Vec<usize>) {
 
 /// A statement that is nothing but the call of an async function.
 fn floats(c: &Code<'_>, at: usize) -> bool {
-    if c.kind(at) != Some(Kind::Word)
-        || c.text(at + 1) != "("
-        || !c.begins_statement(at)
-        || c.before(at) == "."
-    {
+    if c.kind(at) != Some(Kind::Word) || c.text(at + 1) != "(" || !c.begins_statement(at) || c.before(at) == "." {
         return false;
     }
     let name = c.text(at);
     let is_async = name == "fetch"
-        || c.functions
-            .iter()
-            .any(|function| function.is_async && function.name == name && function.at != at);
+        || c.functions.iter().any(|function| function.is_async && function.name == name && function.at != at);
     let (end, names) = chain(c, at);
-    let ends =
-        matches!(c.text(end), "" | ";" | "}") || c.tokens.get(end).is_none_or(|token| token.first);
+    let ends = matches!(c.text(end), "" | ";" | "}") || c.tokens.get(end).is_none_or(|token| token.first);
     is_async && ends && !names.iter().any(|name| c.is(*name, &["catch", "then"]))
 }
 
@@ -472,16 +414,9 @@ fn is_dropped(c: &Code<'_>, at: usize) -> bool {
         match c.before(first) {
             ")" | "]" => first = c.close(first - 1).unwrap_or(first - 1),
             "." | "?." => first -= 1,
-            _ if c.tokens[first].text == "."
-                || c.tokens[first].text == "?."
-                || c.is(first, &["(", "["]) =>
-            {
-                first -= 1
-            }
+            _ if c.tokens[first].text == "." || c.tokens[first].text == "?." || c.is(first, &["(", "["]) => first -= 1,
             _ => break,
         }
     }
-    c.begins_statement(first)
-        && c.before(first) != "=>"
-        && !c.is(first, &["return", "await", "const", "let", "void"])
+    c.begins_statement(first) && c.before(first) != "=>" && !c.is(first, &["return", "await", "const", "let", "void"])
 }
