@@ -238,8 +238,8 @@ fn explain(problem: Problem) -> Reply {
             payment_id_header(&mut reply, &payment_id);
             reply
         }
-        Problem::Plugin(fault) => return plugin_fault(&fault),
-        Problem::Misbehaved(what) => return misbehaved(&what),
+        Problem::Plugin(fault) => plugin_fault(&fault),
+        Problem::Misbehaved(what) => misbehaved(&what),
         Problem::CannotVerify(what) => {
             tracing::error!(%what, "a payment could not be verified");
             unavailable(

@@ -26,7 +26,7 @@ pub fn guest(name: &str) -> PathBuf {
         build(&root.join("tests/plugins"), &target, &["--release"]);
         target.join("wasm32-wasip2/release")
     });
-    existing(dir.join(file))
+    existing(dir.join(format!("guest_{file}")))
 }
 
 /// Beside the profile's folder that this test runs from, so that all tests share what they build.

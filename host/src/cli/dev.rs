@@ -14,8 +14,9 @@ use notify_debouncer_full::notify::RecursiveMode;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::Failure;
 use super::assemble::{self, Assembled, Chains};
-use super::{Failure, signals};
+use super::signals::Interrupt;
 use crate::catalog::Access;
 use build::{Outcome, Workshop};
 
@@ -44,6 +45,7 @@ pub struct DevArgs {
 
 /// Serves until interrupted.
 pub async fn run(args: DevArgs) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()?;
     let block_time = match args.block_time {
         None => None,
         Some(seconds) => Some(
@@ -71,7 +73,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     });
     let outcomes = tokio::select! {
         outcomes = first => outcomes.map_err(|error| Failure::new(error.to_string()))??,
-        () = signals::interrupted() => return Ok(()),
+        () = interrupt.heard() => return Ok(()),
     };
     for (name, outcome) in &outcomes {
         match outcome {
@@ -83,7 +85,10 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
 
     let chain = chain::start(args.rpc_listen, block_time).await?;
     let config = chain.config(args.listen, &args.state, workshop.output());
-    let assembled = assemble::assemble(&config, &url, Chains::Devnet).await?;
+    let assembled = tokio::select! {
+        assembled = assemble::assemble(&config, &url, Chains::Devnet) => assembled?,
+        () = interrupt.heard() => return Ok(()),
+    };
     for (file, reason) in &assembled.report.failed {
         println!("{file} is not served: {reason}");
     }
@@ -115,7 +120,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         }
     }));
     let rebuild = tokio::spawn(rebuild(workshop));
-    crate::serve::run(listener, front, signals::interrupted()).await;
+    crate::serve::run(listener, front, interrupt.heard()).await;
     rebuild.abort();
     watch.abort();
     recovery.abort();

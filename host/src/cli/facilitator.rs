@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::Failure;
+use super::signals::Interrupt;
 use crate::chain::evm::Key;
 use crate::facilitator::http::{Service, serve};
 use crate::facilitator::local::{Local, LocalConfig};
@@ -55,6 +56,7 @@ pub struct FacilitatorArgs {
 
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()?;
     let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
@@ -95,7 +97,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     if let Some(token) = bearer {
         service = service.with_bearer(&token);
     }
-    serve(listener, service, interrupted()).await;
+    serve(listener, service, interrupt.heard()).await;
     Ok(())
 }
 
@@ -112,20 +114,4 @@ fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> 
                 .ok_or_else(|| Failure::usage(format!("no {symbol} is known on {network}")))
         })
         .collect()
-}
-
-/// Ends at Ctrl-C, and at the signal with which service managers stop programs.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 
+use super::Failure;
 use super::assemble::{self, Chains};
-use super::{Failure, signals};
+use super::signals::Interrupt;
 use crate::config::Config;
 
 /// Serve the plugins of a folder, and take payment for them.
@@ -25,13 +26,17 @@ pub struct ServeArgs {
 
 /// Serves until interrupted.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()?;
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let listen = args.listen.unwrap_or(config.listen);
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
+    let assembled = tokio::select! {
+        assembled = assemble::assemble(&config, &public_url, Chains::Real) => assembled?,
+        () = interrupt.heard() => return Ok(()),
+    };
     for (file, reason) in &assembled.report.failed {
         tracing::warn!(%file, %reason, "not in force");
     }
@@ -41,7 +46,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     println!("serving on http://{address}, known to clients as {public_url}");
     let recovery = tokio::spawn(crate::payment::recover(till));
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
-    crate::serve::run(listener, front, signals::interrupted()).await;
+    crate::serve::run(listener, front, interrupt.heard()).await;
     watch.abort();
     recovery.abort();
     Ok(())

@@ -160,7 +160,7 @@ fn canonical(
         .map_err(|_| Unroutable::Path(crate::route::PathError::Forbidden))?;
     head.method = method;
     head.version = Version::HTTP_11;
-    Ok(Request::from_parts(head, body.map_err(|error| BodyError::from(error)).boxed_unsync()))
+    Ok(Request::from_parts(head, body.map_err(BodyError::from).boxed_unsync()))
 }
 
 fn sale(

@@ -69,7 +69,7 @@ impl std::fmt::Display for Problem {
 
 /// Every stack, in the order of the data file.
 pub fn stacks() -> impl Iterator<Item = Stack> {
-    let start = if DATA.starts_with("== ") { &DATA[3..] } else { DATA };
+    let start = DATA.strip_prefix("== ").unwrap_or(DATA);
     start.split("\n== ").filter_map(|block| {
         let (heading, body) = block.split_once('\n')?;
         let mut fields = heading.splitn(4, '|').map(str::trim);

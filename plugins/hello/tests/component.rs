@@ -1,4 +1,5 @@
 //! The built component: small, short, and with the exports of the contract.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::error::Error;
 
 use coinslot_sdk::testing::{self, Price};

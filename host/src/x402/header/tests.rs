@@ -60,7 +60,8 @@ fn each_version_is_read_from_its_own_header() {
 fn two_payments_in_one_request_are_refused_whatever_they_are() {
     let (v1, v2) = (base64(&v1_payment()), base64(&v2_payment()));
     let (v1, v2) = (v1.as_bytes(), v2.as_bytes());
-    let cases: &[(&[&[u8]], &[&[u8]])] = &[
+    type Values<'h> = &'h [&'h [u8]];
+    let cases: &[(Values<'_>, Values<'_>)] = &[
         (&[v2], &[v1]),
         (&[v2, v2], &[]),
         (&[v2, b""], &[]),
