@@ -215,6 +215,16 @@ impl Config {
             }
         }
         let limits = limits(&raw.limits, &mut problems);
+        if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
+            problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
+        }
+        for (index, (accept, _)) in accepts.iter().enumerate() {
+            // A payment must outlive the plugin's time to answer, and settlement after it.
+            if accept.max_timeout_seconds < limits.first_byte.as_secs() + 30 {
+                problems
+                    .push(format!("accept[{index}].max_timeout_seconds: at least limits.first_byte_ms and 30 seconds"));
+            }
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -260,6 +270,9 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
             Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env })
         }
         (None, Some(rpc)) => {
+            if raw.bearer_env.is_some() {
+                return Err(vec![".bearer_env: belongs to a remote facilitator (with `url`)".to_owned()]);
+            }
             let key = match (raw.key_env, raw.key_file) {
                 (Some(name), None) => KeySource::Env(name),
                 (None, Some(file)) => KeySource::File(base.join(file)),
@@ -287,8 +300,8 @@ fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) ->
     let pay_to = evm_receiver(&raw.pay_to).map_err(|error| problems.push(format!(".pay_to: {error}"))).ok();
     let asset =
         network.as_ref().and_then(|network| asset(network, &raw).map_err(|problem| problems.push(problem)).ok());
-    if !(10..=86_400).contains(&raw.max_timeout_seconds) {
-        problems.push(".max_timeout_seconds: from 10 to 86400".to_owned());
+    if !(60..=86_400).contains(&raw.max_timeout_seconds) {
+        problems.push(".max_timeout_seconds: from 60 to 86400".to_owned());
     }
     let by = match (&raw.facilitator, facilitators.len()) {
         (Some(name), _) if facilitators.contains_key(name) => Some(name.clone()),

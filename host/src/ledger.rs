@@ -120,6 +120,8 @@ pub struct Pending {
     pub id: PaymentId,
     /// JSON of the facilitator request, as first sent.
     pub request: String,
+    /// When the chain stops accepting the authorisation.
+    pub valid_before: UnixTime,
     /// Whether the answer it pays for is kept: without it, money must not be moved any more.
     pub answer_kept: bool,
 }
@@ -164,6 +166,10 @@ pub enum LedgerError {
 pub trait Ledger: Send + Sync + fmt::Debug {
     /// Claims a payment for a request: atomic, durable, and the only way to learn its state.
     fn claim(&self, claim: Claim) -> Answer<'_, Claimed>;
+
+    /// What became of an earlier claim of this payment, if there was one. Claims nothing: it is for
+    /// payments that would be refused today, and may have bought their answer yesterday.
+    fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>>;
 
     /// Gives a claim up. Only before anything was sent to a facilitator for settlement.
     fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()>;

@@ -1,7 +1,7 @@
 //! Coinslot: drop in a `.wasm`, get a paid endpoint.
 //!
 //! The rooms below stand in the order in which a request meets them; each file's header says what the
-//! room owns. `tests/` holds this map to the code: a room imports only what its row allows.
+//! room owns. A room never imports what `tests/it/rooms.rs` forbids it.
 //!
 //! A paid request: `serve` reads it, `route` finds its endpoint in the generation of `catalog` that
 //! is in force, `payment` takes it through its states (with the rules of `x402`, the amounts of

@@ -13,7 +13,7 @@ mod recovery;
 mod till;
 mod verified;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::Request;
 
@@ -45,6 +45,8 @@ pub struct Sale {
     pub quoted: bool,
     /// What a challenge says is sold.
     pub resource: Resource,
+    /// The resource's address with its path template and no query: what fits into any challenge.
+    pub short_url: String,
     /// The challenge for a request without a payment, if it can be encoded ahead.
     pub challenge: Option<Challenge>,
     /// The catalogue's generation.
@@ -66,32 +68,46 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
         Err(error) => return Err(Problem::Malformed { challenge: challenge(&sale, error.reason().as_str()), error }),
     };
     let quotable = body::Quotable::of(&sale, &request, payment.is_some());
-    let (request, offer) = body::price(&sale, request, quotable).await?;
+    let (request, offer) = match body::price(&sale, request, quotable).await {
+        // Too large to be read for nothing, not too large to be sold.
+        Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < sale.request_limit => {
+            return Err(ask(&sale));
+        }
+        priced => priced?,
+    };
     let Some(payment) = payment else {
         return Err(Problem::PaymentRequired(required(&sale, &offer, "Payment required")));
     };
     let now = till.now();
-    let accepted = Accepted::of(till, &sale, &offer, payment)
-        .map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
-    let verified = accepted.verify(now).map_err(|refusal| refusal.with(|reason| required(&sale, &offer, reason)))?;
+    let work = sale.plugin.limits().first_byte;
+    let accepted = Accepted::of(till, &sale, &offer, payment.clone());
+    let verified = match accepted.and_then(|accepted| accepted.verify(now, work)) {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            let refused = refusal.with(|reason| required(&sale, &offer, reason));
+            let request = body::whole(request, sale.request_limit).await?;
+            return match verified::earlier(till, &sale, &payment, &request).await? {
+                Some(settled) => Ok(Finished::Settled(settled)),
+                None => Err(refused),
+            };
+        }
+    };
     let request = body::whole(request, sale.request_limit).await?;
+    let claimed = Arc::new(OnceLock::new());
     let work = {
-        let till = Arc::clone(till);
+        let (till, claimed) = (Arc::clone(till), Arc::clone(&claimed));
         async move {
-            let reserved = verified.reserve(&till, &sale, &offer, &request).await?;
-            let executed = match reserved {
-                verified::Claim::Won(reserved) => reserved.execute(&till, &sale, &offer, request).await?,
+            let executed = match verified.reserve(&till, &sale, &offer, &request, &claimed).await? {
+                verified::Claim::Won(reserved) => reserved.execute(&till, &sale, request).await?,
                 verified::Claim::Settled(settled) => return Ok(Finished::Settled(settled)),
             };
             match executed {
-                executed::Execution::Done(executed) => {
-                    executed.settle(&till, &sale, &offer).await.map(Finished::Settled)
-                }
+                executed::Execution::Done(executed) => executed.settle(&till).await.map(Finished::Settled),
                 executed::Execution::Declined(answer) => Ok(Finished::Declined(answer)),
             }
         }
     };
-    till.finish(work).await
+    till.finish(claimed, work).await
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
@@ -103,10 +119,12 @@ pub fn ask(sale: &Sale) -> Problem {
 fn required(sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
     match &sale.challenge {
         Some(ready) if reason == "Payment required" && *offer == sale.offer => ready.clone(),
-        // An offer that fitted at load fits with another price of the same assets, too: the amount's
-        // digits are bounded by the declared maximum. The fallback says the declared price.
+        // A long query or path parameter may not fit; the template did at load.
         _ => Challenge::new(offer, &sale.resource, reason)
-            .unwrap_or_else(|_| sale.challenge.clone().unwrap_or_else(Challenge::empty)),
+            .or_else(|_| {
+                Challenge::new(offer, &Resource { url: sale.short_url.clone(), ..sale.resource.clone() }, reason)
+            })
+            .unwrap_or_else(|_| Challenge::empty()),
     }
 }
 

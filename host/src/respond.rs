@@ -2,8 +2,8 @@
 //!
 //! Every error is JSON with a stable `error` and a `message` that says what to do; a 402 carries the
 //! version 2 challenge in its header and the version 1 challenge as its body. Reserved headers are
-//! the host's: what a guest writes there is dropped. Nothing that a guest or a chain said in an error
-//! reaches a client; that is for the operator's log.
+//! the host's: what a guest writes there is dropped. The text of a guest's fault stays in the log; a
+//! guest's refusal and a facilitator's reason go out as they are.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -228,13 +228,13 @@ fn explain(problem: Problem) -> Reply {
             payment_id_header(&mut reply, &payment_id);
             reply
         }
-        Problem::AnswerGone { payment_id, settlement } => {
+        Problem::AnswerGone { payment_id, settlement, version } => {
             let mut reply = error(
                 StatusCode::GONE,
                 "answer_no_longer_kept",
                 "this payment was settled and its answer is no longer kept: sign a new payment to ask again",
             );
-            receipt(&mut reply, &settlement, Version::V2);
+            receipt(&mut reply, &settlement, version);
             payment_id_header(&mut reply, &payment_id);
             reply
         }
@@ -251,7 +251,7 @@ fn explain(problem: Problem) -> Reply {
             tracing::error!(%what, "the ledger is not available");
             unavailable(
                 "ledger_unavailable",
-                "payments cannot be recorded now; nothing was charged: send the same payment again later",
+                "payments cannot be recorded now: do not pay again; send the same request with the same payment later",
             )
         }
         Problem::NotSettled { reason, message, transaction, network, payer, v1 } => {
@@ -288,7 +288,9 @@ fn explain(problem: Problem) -> Reply {
                 "outcome_unknown",
                 "the request ended unexpectedly: do not pay again; send the same request with the same payment",
             );
-            payment_id_header(&mut reply, &payment_id);
+            if let Some(payment_id) = payment_id {
+                payment_id_header(&mut reply, &payment_id);
+            }
             reply
         }
     }

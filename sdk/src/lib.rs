@@ -34,7 +34,7 @@
 //!   so that a request with bad input is refused before it is paid.
 //! - **Answers** are what [`Answer`] writes: [`Text`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
 //!   [`Media`], `(StatusCode, T)`, [`Response`], and `Result<T, Refusal>`.
-//! - **[`http`]** sends requests to the hosts that the operator allows, [`log`] writes lines to the
+//! - **[`http`]** sends requests (which the present host refuses), [`log`] writes lines to the
 //!   operator's log, [`usage`] says what a metered request cost.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!

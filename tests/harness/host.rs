@@ -41,6 +41,11 @@ impl HostBuilder {
         self
     }
 
+    /// A file below the directory that the host will start in.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
     /// With these arguments.
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
@@ -189,7 +194,10 @@ impl Chain {
 }
 
 /// The host under test, a binary of this package: cargo builds it before the tests.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// If it is not there.
+pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
     let binary = own.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("coinslot-under-test");
     assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());

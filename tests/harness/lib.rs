@@ -6,7 +6,7 @@ mod host;
 mod wallet;
 
 pub use guests::guest;
-pub use host::{Chain, Host, HostBuilder};
+pub use host::{Chain, Host, HostBuilder, binary};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
 
 use base64::Engine as _;

@@ -38,6 +38,25 @@ async fn one_402_speaks_both_versions() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_client_claims_about_hosts_gets_into_the_challenge() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let reply = host
+        .client()
+        .post(host.url("/echo"))
+        .header("host", "evil.example")
+        .header("x-forwarded-host", "evil.example")
+        .header("x-forwarded-proto", "https")
+        .header("forwarded", "host=evil.example;proto=https")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(reply.status(), 402);
+    let required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["resource"]["url"], host.url("/echo"));
+    assert!(!reply.text().await.expect("a body").contains("evil"));
+}
+
+#[tokio::test]
 async fn head_and_options_never_cost_and_never_run() {
     let host =
         Host::builder().plugin("aurora.wasm", &guest("aurora")).plugin("trap.wasm", &guest("trap")).start().await;
@@ -100,4 +119,15 @@ async fn an_empty_probe_gets_the_402_and_bad_input_is_refused_before_payment() {
     assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{body}");
     let broken = host.client().post(host.url("/api/code-review")).body("{").send().await.expect("an answer");
     assert!((400..500).contains(&broken.status().as_u16()) && broken.status() != 402, "{}", broken.status());
+}
+
+#[tokio::test]
+async fn a_long_query_still_gets_a_challenge_that_can_be_paid() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let reply =
+        host.client().post(host.url(&format!("/echo?q={}", "x".repeat(6_000)))).send().await.expect("an answer");
+    assert_eq!(reply.status(), 402);
+    let header = reply.headers()["payment-required"].to_str().expect("ASCII");
+    assert!(header.len() <= 4096, "{} bytes", header.len());
+    assert_eq!(decode(header)["accepts"][0]["amount"], "10000");
 }

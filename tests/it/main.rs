@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod challenge;
+mod commands;
 mod faults;
 mod paid;
 mod reload;

@@ -114,7 +114,7 @@ async fn who_has_no_money_is_refused_before_the_guest_runs() {
 }
 
 #[tokio::test]
-async fn aurora_sells_all_four_endpoints_at_the_seeds_prices() {
+async fn aurora_sells_all_four_endpoints_at_their_prices() {
     let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let calls = [
         ("GET", "/api/agent-insights?limit=3", Value::Null, 10_000_u64),

@@ -65,6 +65,13 @@ async fn the_running_owner_of_a_route_wins() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
+    std::fs::remove_file(host.path(".coinslot/plugins/echo.wasm")).expect("a file to remove");
+    let start = Instant::now();
+    while !host.log().contains("a-copy.wasm is in force") {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    becomes(&host, "/echo", 200).await;
 }
 
 #[tokio::test]
@@ -72,4 +79,33 @@ async fn dev_ends_cleanly() {
     let mut host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
     assert_eq!(host.stop().await, Some(0));
     assert!(!host.path(".coinslot/dev.json").exists(), "dev.json speaks of a host that is gone");
+}
+
+#[tokio::test]
+async fn an_edited_plugin_is_rebuilt_and_reloaded() {
+    let builder = Host::builder();
+    // A plugin in a language that the host knows nothing of: its folder says how it is built.
+    let source = builder.path("plugins/mine");
+    std::fs::create_dir(&source).expect("a folder");
+    let script =
+        format!("cp \"$(cat \"$(dirname \"$0\")/which\")\" \"$1\"\n# {}\n", "built by the folder's own script");
+    std::fs::write(source.join("build.sh"), script).expect("a script");
+    std::fs::write(source.join("which"), guest("echo").to_str().expect("a path")).expect("a source");
+    let host = builder.start().await;
+    becomes(&host, "/echo", 200).await;
+    becomes(&host, "/status", 404).await;
+    std::fs::write(source.join("which"), guest("status").to_str().expect("a path")).expect("an edit");
+    becomes(&host, "/status", 200).await;
+    becomes(&host, "/echo", 404).await;
+}
+
+#[tokio::test]
+async fn a_plugin_without_its_toolchain_is_skipped_by_name() {
+    let builder = Host::builder().plugin("echo.wasm", &guest("echo"));
+    let source = builder.path("plugins/cobol");
+    std::fs::create_dir(&source).expect("a folder");
+    std::fs::write(source.join("build.sh"), "echo 'cobol needs a compiler: get one' >&2; exit 69\n").expect("a script");
+    let host = builder.start().await;
+    assert!(host.log().contains("skipped cobol: cobol needs a compiler: get one"), "{}", host.log());
+    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
 }

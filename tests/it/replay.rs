@@ -1,7 +1,7 @@
 //! One payment buys one answer.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, guest};
+use coinslot_tests::{Host, TransferWithAuthorization, decode, guest};
 
 #[tokio::test]
 async fn fifty_copies_at_once_run_once_and_settle_once() {
@@ -88,4 +88,24 @@ async fn a_client_that_hangs_up_finds_its_answer_later() {
     assert_eq!(status, 200);
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
     assert_eq!(host.log().matches("echo got").count(), 1, "the guest ran once");
+}
+
+#[tokio::test]
+async fn a_late_repetition_fetches_the_answer_and_is_never_asked_to_pay_again() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let ask = || host.client().post(host.url("/echo")).body("mine");
+    let challenge = ask().send().await.expect("an answer");
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    // As short a window as the host takes: the plugin's time to answer, and a little.
+    let soon = |a: &mut TransferWithAuthorization| a.validBefore -= U256::from(262);
+    let payment = host.payer(0).pay_with(&required["accepts"][0], soon).header();
+    let first = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(first.status(), 200);
+    let body = first.text().await.expect("a body");
+    // By now it would be refused as new: it cannot outlive the plugin's time to answer any more.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let late = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(late.status(), 200);
+    assert_eq!(late.text().await.expect("a body"), body);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
 }

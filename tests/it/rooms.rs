@@ -1,4 +1,4 @@
-//! The map of the rooms holds: design section 2's "never imports", read from the `use crate::` lines.
+//! The map of the rooms holds: what a room never imports, read from its code.
 
 use std::path::{Path, PathBuf};
 

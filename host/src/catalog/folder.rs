@@ -37,6 +37,22 @@ struct File {
     installed: Option<Arc<Installed>>,
     failure: Option<String>,
     missing_since: Option<Instant>,
+    unreadable_since: Option<Instant>,
+}
+
+impl File {
+    /// Said once, when it lasts; a file that is being replaced is unreadable for a moment.
+    fn unreadable(&mut self, error: &std::io::Error) -> Staged {
+        if self.unreadable_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
+            return Staged::Unsettled;
+        }
+        let reason = format!("it cannot be read: {error}");
+        if self.failure.as_ref() == Some(&reason) {
+            return Staged::Same;
+        }
+        self.failure = Some(reason.clone());
+        Staged::Failed(reason)
+    }
 }
 
 /// Changes whenever a file's content may have.
@@ -45,6 +61,7 @@ struct Stamp {
     len: u64,
     modified: SystemTime,
     inode: u64,
+    changed: (i64, i64),
 }
 
 /// What a scan did.
@@ -109,6 +126,12 @@ impl Folder {
             }
         }
         self.swap(candidates, &mut report);
+        if !(report.removed.is_empty() && report.loaded.is_empty()) {
+            // What stood in the way of another file may be gone with this.
+            for file in self.files.values_mut().filter(|file| file.failure.is_some()) {
+                (file.stamp, file.tried, report.unsettled) = (None, None, true);
+            }
+        }
         Ok(report)
     }
 
@@ -133,7 +156,7 @@ impl Folder {
             Ok(stamp) if known.stamp == Some(stamp) => return Staged::Same,
             Ok(stamp) => stamp,
             // Gone again, or a symlink that points nowhere yet.
-            Err(_) => return Staged::Unsettled,
+            Err(error) => return known.unreadable(&error),
         };
         if before.len > MAX_WASM {
             known.stamp = Some(before);
@@ -141,7 +164,11 @@ impl Folder {
             known.failure = Some(reason.clone());
             return Staged::Failed(reason);
         }
-        let Ok(wasm) = tokio::fs::read(&path).await else { return Staged::Unsettled };
+        let wasm = match tokio::fs::read(&path).await {
+            Ok(wasm) => wasm,
+            Err(error) => return known.unreadable(&error),
+        };
+        known.unreadable_since = None;
         // Still being written? A file that changed a moment ago is looked at again a moment later.
         let young = before.modified.elapsed().is_ok_and(|age| age < Duration::from_millis(50));
         if young || stamp(&path).ok() != Some(before) || wasm.len() as u64 != before.len {
@@ -161,6 +188,8 @@ impl Folder {
         match installed {
             Ok(installed) => Staged::New(Arc::new(installed)),
             Err(reason) => {
+                // The same bytes are tried again when they are copied again: the reason may have been ours.
+                known.tried = None;
                 known.failure = Some(reason.clone());
                 Staged::Failed(reason)
             }
@@ -176,6 +205,21 @@ impl Folder {
         let mut next = None;
         if !report.removed.is_empty() {
             next = current.next(standing.clone()).ok();
+        }
+        // All together first, so that a route may move from one plugin to another.
+        let mut together = standing.clone();
+        together.retain(|other| !candidates.iter().any(|(name, _)| *name == other.file));
+        together.extend(candidates.iter().map(|(_, candidate)| Arc::clone(candidate)));
+        if candidates.len() > 1
+            && let Ok(catalog) = current.next(together)
+        {
+            for (name, candidate) in candidates {
+                let file = self.files.entry(name.clone()).or_default();
+                (file.installed, file.failure) = (Some(candidate), None);
+                report.loaded.push(name);
+            }
+            self.live.store(Arc::new(catalog));
+            return;
         }
         for (name, candidate) in candidates {
             let mut with = standing.clone();
@@ -201,11 +245,6 @@ impl Folder {
             self.live.store(Arc::new(next));
         }
     }
-
-    /// Files that are not in force as they are, and why.
-    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().filter_map(|(name, file)| Some((name.as_str(), file.failure.as_deref()?)))
-    }
 }
 
 enum Staged {
@@ -218,5 +257,10 @@ enum Staged {
 fn stamp(path: &Path) -> Result<Stamp, std::io::Error> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path)?;
-    Ok(Stamp { len: meta.len(), modified: meta.modified()?, inode: meta.ino() })
+    Ok(Stamp {
+        len: meta.len(),
+        modified: meta.modified()?,
+        inode: meta.ino(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    })
 }

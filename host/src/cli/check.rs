@@ -1,4 +1,4 @@
-//! `coinslot check`: everything that `serve` does before it listens.
+//! `coinslot check`: everything that `serve` does before it listens, except opening the ledger.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use super::Failure;
 use super::assemble::{self, Chains};
 use crate::config::Config;
 
-/// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing.
+/// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
+/// and leave the ledger to the host that may be running on it.
 ///
 /// Ends with 0 if `serve` would serve everything, 1 if a plugin, a chain or a facilitator is not
 /// usable, 2 if the configuration is wrong.

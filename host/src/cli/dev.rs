@@ -7,6 +7,7 @@ mod sample;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify_debouncer_full::DebounceEventResult;
@@ -18,6 +19,7 @@ use super::Failure;
 use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
+use crate::ledger::{Embedded, Ledger};
 use build::{Outcome, Workshop};
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
@@ -65,6 +67,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     })?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let url = format!("http://{address}");
+    // That of an earlier run that was killed would send scripts to a host that is gone.
+    let _ = std::fs::remove_file(args.state.join("dev.json"));
 
     let workshop = Workshop::open(&args.plugins, &args.state.join("plugins"))?;
     let first = tokio::task::spawn_blocking({
@@ -93,11 +97,9 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         println!("{file} is not served: {reason}");
     }
     // The chain begins anew, so the books of the last chain say nothing about it.
-    let books = args.state.join("dev-ledger.db");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(args.state.join(format!("dev-ledger.db{suffix}")));
-    }
-    let ledger = assemble::ledger(&books)?;
+    let ledger =
+        Embedded::create(&args.state.join("dev-ledger.db")).map_err(|error| Failure::new(error.to_string()))?;
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let (till, front) = assembled.open(&config, ledger);
     write_json(&args.state, &url, &chain, &assembled)?;
     announce(&url, &chain, &assembled).await;

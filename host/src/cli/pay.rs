@@ -36,6 +36,9 @@ const UNKNOWN: u8 = 5;
 ///
 /// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, the
 /// .coinslot/dev.json of a running `coinslot dev` that serves the URL, or COINSLOT_PAYER_KEY.
+///
+/// Ends with 0 when it has the answer, 1 when something failed, 2 for wrong usage, 3 when the price is
+/// above --max, 4 when the payment was refused, 5 when the outcome is unknown (use --resume).
 #[derive(Args, Clone, Debug)]
 pub struct PayArgs {
     /// What to request.

@@ -23,8 +23,8 @@ pub struct Embedded {
     jobs: mpsc::Sender<Job>,
 }
 
-/// Runs inside the transaction, and hands back what answers the caller once it is committed.
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+/// Runs inside the transaction, or hears why there is none, and hands back what answers the caller once it is committed.
+type Job = Box<dyn FnOnce(Result<&Connection, LedgerError>) -> Reply + Send>;
 /// Told whether the transaction became durable.
 type Reply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 
@@ -32,7 +32,34 @@ impl Embedded {
     /// Opens or creates the file and starts the writer. Claims that an earlier process left reserved
     /// are released: nothing was sent for them. Those left settling stay for recovery.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Self::start(path, lock(path)?)
+    }
+
+    /// Throws an older file away first, once it is certain that no other process uses it.
+    pub fn create(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
+        for suffix in ["", "-wal", "-shm"] {
+            let mut file = path.as_os_str().to_owned();
+            file.push(suffix);
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LedgerError::Unavailable(format!("{}: {error}", path.display())));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Self::start(path, lock)
+    }
+
+    fn start(path: &Path, lock: std::fs::File) -> Result<Self, LedgerError> {
+        use std::os::unix::fs::OpenOptionsExt;
+        // It holds answers that were paid for and signed payments: nobody else reads it.
+        std::fs::File::options()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
         let mut connection =
             Connection::open(path).map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
         schema::prepare(&mut connection)?;
@@ -54,7 +81,7 @@ impl Embedded {
     ) -> Answer<'static, T> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let done = savepoint(connection, work);
+            let done = connection.and_then(|connection| savepoint(connection, work));
             Box::new(move |committed| {
                 // The caller may have gone; the change stays.
                 let _ = reply.send(committed.and(done));
@@ -103,11 +130,12 @@ fn savepoint<T>(
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>) {
     while let Ok(first) = queue.recv() {
         let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(LedgerError::from);
-        let mut replies = vec![first(connection)];
+        // Without a transaction a savepoint would commit by itself what its caller hears has failed.
+        let mut replies = vec![first(begun.clone().map(|()| &*connection))];
         while replies.len() < BATCH
             && let Ok(job) = queue.try_recv()
         {
-            replies.push(job(connection));
+            replies.push(job(begun.clone().map(|()| &*connection)));
         }
         let committed = begun.and_then(|()| connection.execute_batch("COMMIT").map_err(LedgerError::from));
         if let Err(error) = &committed {
@@ -152,6 +180,16 @@ impl Ledger for Embedded {
                     integer(claim.at.0),
                 ])?;
             if inserted == 1 { Ok(Claimed::Won) } else { standing(connection, &key, &claim) }
+        })
+    }
+
+    fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>> {
+        self.run(move |connection| {
+            let key = key(&claim.id);
+            let there: bool = connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM payment WHERE key = ?1)")?
+                .query_row(params![key], |row| row.get(0))?;
+            if there { standing(connection, &key, &claim).map(Some) } else { Ok(None) }
         })
     }
 
@@ -232,8 +270,8 @@ impl Ledger for Embedded {
     fn pending(&self, before: UnixTime) -> Answer<'_, Vec<Pending>> {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
-                "SELECT network, asset, payer, nonce, settle, answer_head IS NOT NULL FROM payment
-                 WHERE state = 'settling' AND updated_at < ?1 ORDER BY created_at",
+                "SELECT network, asset, payer, nonce, settle, answer_head IS NOT NULL, valid_before FROM payment
+                 WHERE state = 'settling' AND updated_at < ?1 ORDER BY updated_at",
             )?;
             let found = rows.query_map(params![integer(before.0)], |row| {
                 Ok((
@@ -243,14 +281,16 @@ impl Ledger for Embedded {
                     row.get(3)?,
                     row.get::<_, Option<String>>(4)?,
                     row.get(5)?,
+                    row.get(6)?,
                 ))
             })?;
             let mut pending = Vec::new();
             for row in found {
-                let (network, asset, payer, nonce, request, answer_kept) = row?;
+                let (network, asset, payer, nonce, request, answer_kept, valid_before) = row?;
+                let valid_before = UnixTime(i64::cast_unsigned(valid_before));
                 let network = Network::parse(&network).map_err(|error| LedgerError::Schema(error.to_string()))?;
                 let id = PaymentId { network, asset, payer, nonce };
-                pending.push(Pending { id, request: request.unwrap_or_default(), answer_kept });
+                pending.push(Pending { id, request: request.unwrap_or_default(), valid_before, answer_kept });
             }
             Ok(pending)
         })

@@ -36,7 +36,9 @@ CREATE TABLE payment (
     updated_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX payment_by_time ON payment (created_at);
-CREATE INDEX payment_unfinished ON payment (state) WHERE state IN ('reserved', 'settling');
+CREATE INDEX payment_settling ON payment (updated_at) WHERE state = 'settling';
+CREATE INDEX payment_refused ON payment (valid_before) WHERE state = 'refused';
+CREATE INDEX payment_answer ON payment (updated_at) WHERE state = 'settled' AND answer_head IS NOT NULL;
 "];
 
 /// Opens the file's schema, creating or upgrading it.

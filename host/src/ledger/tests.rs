@@ -122,7 +122,12 @@ async fn a_restart_releases_what_was_not_sent_and_remembers_what_was() {
     }
     let ledger = reopened(&path).await;
     assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won));
-    let pending = Pending { id: claim("settling", 1).id, request: "{\"a\":1}".to_owned(), answer_kept: true };
+    let pending = Pending {
+        id: claim("settling", 1).id,
+        request: "{\"a\":1}".to_owned(),
+        valid_before: UnixTime(2_000),
+        answer_kept: true,
+    };
     assert_eq!(ledger.pending(UnixTime(9_999)).await, Ok(vec![pending]));
     assert_eq!(ledger.claim(claim("settling", 1)).await, Ok(Claimed::Settling { transaction: None }));
 }

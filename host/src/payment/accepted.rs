@@ -1,5 +1,7 @@
 //! Accepted: what the client sent equals one of our own prices. Nothing is proven yet.
 
+use std::time::Duration;
+
 use alloy::primitives::Address;
 
 use super::{Problem, Sale, Tender, Till, Verified};
@@ -70,7 +72,9 @@ impl Accepted {
     }
 
     /// Recipient, amount, window and signature: everything that needs no chain.
-    pub(super) fn verify(self, now: UnixTime) -> Result<Verified, NotAccepted> {
+    ///
+    /// `work` is how long the guest may take until its answer: the authorisation must outlive it.
+    pub(super) fn verify(self, now: UnixTime, work: Duration) -> Result<Verified, NotAccepted> {
         let pay_to: Address = self.price.pay_to.parse().map_err(|_| {
             NotAccepted::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
         })?;
@@ -84,6 +88,9 @@ impl Accepted {
             .authorization
             .check(&terms, now)
             .map_err(|reason| NotAccepted::because(reason.in_version(self.version()), advice(reason)))?;
+        if !self.exact.authorization.outlives(now.plus(work.as_secs())) {
+            return Err(NotAccepted::because(Reason::ValidBefore, advice(Reason::ValidBefore)));
+        }
         let digest = self.tender.domain.digest(&self.exact.authorization);
         match exact::signed_by(digest, &self.exact) {
             SignedBy::Payer => {}

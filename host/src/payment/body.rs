@@ -1,8 +1,11 @@
 //! The request's body, and the price that may depend on it.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
 
 use super::{Problem, Sale};
 use crate::plugin::{QuoteRequest, RequestBody};
@@ -10,6 +13,9 @@ use crate::price::{Amount, Decimal, Offer, Price};
 
 /// Without a payment, a body larger than this is not read: the 402 comes first.
 const FREE_READ: u64 = 256 * 1024;
+
+/// How long a client may take to send its body.
+const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Whether the plugin is asked about this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,8 @@ pub(super) async fn whole(request: Request<RequestBody>, limit: u64) -> Result<R
     let (head, mut body) = request.into_parts();
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut parts = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let until = Instant::now() + BODY_TIME;
+    while let Some(frame) = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| Problem::BodyBroken)? {
         let frame = frame.map_err(|_| Problem::BodyBroken)?;
         if let Ok(data) = frame.into_data() {
             if parts.len().saturating_add(data.len()) > size {

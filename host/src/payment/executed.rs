@@ -5,12 +5,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 
 use super::verified::{Reserved, same};
-use super::{Problem, Sale, Till};
+use super::{Problem, Till};
 use crate::facilitator::Settlement;
 use crate::ledger::KeptAnswer;
 use crate::plugin::{Fault, Permit, Plugin};
-use crate::price::Offer;
-use crate::x402::{SettlementResponse, Version};
+use crate::x402::{Reason, SettlementResponse, Version};
 
 /// A guest's whole answer.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ impl Executed {
     /// Consumes the answer, so it is settled at most once. When the settlement is refused nothing
     /// moved. When its end is unknown the transfer may still land: the entry stays settling until
     /// recovery knows, and the answer waits in the ledger for the same payment.
-    pub(super) async fn settle(self, till: &Till, _sale: &Sale, _offer: &Offer) -> Result<Settled, Problem> {
+    pub(super) async fn settle(self, till: &Till) -> Result<Settled, Problem> {
         let Self { reserved, answer } = self;
         let payment_id = reserved.id.short();
         let request =
@@ -82,7 +81,11 @@ impl Executed {
             Err(problem) => return Err(reserved.release(till, problem).await),
         };
         if let Err(error) = till.ledger.settling(&reserved.id, request, Some(keep(&answer)), till.now()).await {
-            return Err(reserved.release(till, Problem::Ledger(error.to_string())).await);
+            // The row may have become settling all the same; then recovery decides, and a release is refused.
+            return Err(match till.ledger.release(&reserved.id).await {
+                Ok(()) => Problem::Ledger(error.to_string()),
+                Err(_) => Problem::Unknown { payment_id },
+            });
         }
         match reserved.accepted.tender.facilitator.settle(&reserved.accepted.request).await {
             Settlement::Settled(settlement) => {
@@ -96,6 +99,12 @@ impl Executed {
                     tracing::error!(payment = %payment_id, %error, "a settled payment could not be written");
                 }
                 Ok(Settled { answer, settlement, version: reserved.version(), payment_id })
+            }
+            // It was unused when it was verified: used by this very settlement, or by somebody who was faster.
+            // Either way the payer has paid, and must not be asked again.
+            Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
+                tracing::warn!(payment = %payment_id, "its nonce is used, and nobody says by which transaction");
+                Err(Problem::Unknown { payment_id })
             }
             Settlement::Refused { reason, message, transaction } => {
                 let sent = (!transaction.is_empty()).then(|| transaction.clone());

@@ -2,8 +2,8 @@
 
 use crate::plugin::{Fault, Refusal};
 use crate::price::Challenge;
-use crate::x402::SettlementResponse;
 use crate::x402::header::HeaderError;
+use crate::x402::{SettlementResponse, Version};
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum Problem {
     /// The same payment was used for another request.
     OtherRequest { payment_id: String },
     /// The payment was settled for this request, and its answer is no longer kept.
-    AnswerGone { payment_id: String, settlement: SettlementResponse },
+    AnswerGone { payment_id: String, settlement: SettlementResponse, version: Version },
     /// The plugin failed; nothing was charged and the claim is released.
     Plugin(Fault),
     /// The plugin asked for money itself, or quoted a price outside its declaration.
@@ -46,7 +46,7 @@ pub enum Problem {
     /// The settlement's end is unknown: it may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
-    Lost { payment_id: String },
+    Lost { payment_id: Option<String> },
 }
 
 /// Whether the client's money moved.
@@ -72,10 +72,9 @@ impl Problem {
             | Self::Plugin(_)
             | Self::Misbehaved(_)
             | Self::CannotVerify(_)
-            | Self::Ledger(_)
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } => Charged::Yes,
-            Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
+            Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
         }
     }
 }

@@ -10,6 +10,10 @@ use crate::x402::facilitator::PaymentRequest;
 
 /// How often unfinished settlements are looked at.
 const EVERY: Duration = Duration::from_secs(3);
+/// After so many seconds beyond `validBefore` no block can take the authorisation, in seconds.
+const BLOCK_LAG: u64 = 120;
+/// Pruning waits for so many looks: a minute.
+const PRUNE_EVERY: u64 = 20;
 
 /// Runs for ever: finishes what is settling, forgets answers that were kept long enough.
 ///
@@ -18,11 +22,13 @@ const EVERY: Duration = Duration::from_secs(3);
 /// and both say the same.
 pub async fn recover(till: Arc<Till>) {
     let mut tick = tokio::time::interval(EVERY);
-    loop {
+    for round in 0_u64.. {
         tick.tick().await;
         let now = till.now();
         let before = crate::x402::UnixTime(now.0.saturating_sub(till.config.keep_answers.as_secs()));
-        if let Err(error) = till.ledger.prune(now, before).await {
+        if round.is_multiple_of(PRUNE_EVERY)
+            && let Err(error) = till.ledger.prune(now, before).await
+        {
             tracing::error!(%error, "the ledger could not be pruned");
         }
         let pending = match till.ledger.pending(crate::x402::UnixTime(now.0.saturating_sub(SETTLING_GRACE))).await {
@@ -33,6 +39,10 @@ pub async fn recover(till: Arc<Till>) {
             }
         };
         for entry in pending {
+            if !entry.answer_kept {
+                tracing::error!(payment = %entry.id, "an unfinished settlement has no answer to give: look at the chain");
+                continue;
+            }
             let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
                 tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
                 continue;
@@ -53,6 +63,13 @@ pub async fn recover(till: Arc<Till>) {
                 // that does not look on the chain cannot tell, and a used nonce never means "not paid" here.
                 Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
                     tracing::warn!(payment = %entry.id, "its nonce is used, and nobody says by which transaction: look at the chain");
+                    Ok(())
+                }
+                // Too late to be sent; a transaction that was sent before a restart may still wait for its
+                // block. Blocks lag behind the clock by seconds, not by minutes.
+                Settlement::Refused { reason, .. }
+                    if reason == Reason::ValidBefore.as_str() && now < entry.valid_before.plus(BLOCK_LAG) =>
+                {
                     Ok(())
                 }
                 Settlement::Refused { reason, transaction, .. } => {

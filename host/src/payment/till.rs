@@ -1,6 +1,6 @@
 //! What every payment needs: the assets taken, who settles them, the ledger, a clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alloy::primitives::Address;
@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Finished, Problem};
 use crate::facilitator::Facilitator;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, PaymentId};
 use crate::price::Price;
 use crate::x402::UnixTime;
 use crate::x402::exact::Domain;
@@ -64,16 +64,32 @@ impl Till {
         self.tenders.iter().find(|tender| tender.asset == price.asset)
     }
 
-    /// Runs the work to its end even if the caller goes away; shutdown waits for it.
+    /// Runs the work to its end even if the caller goes away; shutdown waits for it. If it panics, what
+    /// it had claimed by then is released, unless its settlement was sent: recovery finishes that.
     pub(super) async fn finish(
         self: &Arc<Self>,
+        claimed: Arc<OnceLock<PaymentId>>,
         work: impl Future<Output = Result<Finished, Problem>> + Send + 'static,
     ) -> Result<Finished, Problem> {
-        match self.work.spawn(work).await {
+        let till = Arc::clone(self);
+        let guarded = async move {
+            match tokio::spawn(work).await {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::error!(%error, "a payment's task ended without an answer");
+                    let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
+                    if till.ledger.release(id).await.is_ok() {
+                        tracing::info!(payment = %id, "its claim is released: nothing was sent");
+                    }
+                    Err(Problem::Lost { payment_id: Some(id.short()) })
+                }
+            }
+        };
+        match self.work.spawn(guarded).await {
             Ok(done) => done,
             Err(error) => {
-                tracing::error!(%error, "a payment's task ended without an answer");
-                Err(Problem::Lost { payment_id: String::new() })
+                tracing::error!(%error, "a payment's guard ended without an answer");
+                Err(Problem::Lost { payment_id: None })
             }
         }
     }

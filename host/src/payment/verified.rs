@@ -1,5 +1,7 @@
 //! Verified and Reserved: signed, in time, and then claimed for one request alone.
 
+use std::sync::OnceLock;
+
 use alloy::primitives::hex;
 use bytes::Bytes;
 use http::Request;
@@ -7,12 +9,14 @@ use sha2::{Digest, Sha256};
 
 use super::accepted::{Accepted, advice};
 use super::executed::{Executed, Execution, Settled};
-use super::{Problem, Sale, Till, required};
+use super::{Problem, Sale, Tender, Till, required};
 use crate::facilitator::Verification;
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
 use crate::plugin::{Permit, Receipt};
-use crate::price::Offer;
-use crate::x402::{UnixTime, Version};
+use crate::price::{Asset, Offer, Price};
+use crate::x402::exact::ExactPayload;
+use crate::x402::header::PaymentPayload;
+use crate::x402::{Network, UnixTime, Version};
 
 /// A payment that is for us, in time, and signed as far as can be told without a chain.
 #[derive(Debug)]
@@ -50,46 +54,26 @@ impl Verified {
         sale: &Sale,
         offer: &Offer,
         request: &Request<Bytes>,
+        claimed: &OnceLock<PaymentId>,
     ) -> Result<Claim, Problem> {
         let accepted = self.accepted;
-        let authorization = &accepted.exact.authorization;
-        let id = PaymentId {
-            network: accepted.price.asset.network.clone(),
-            asset: accepted.price.asset.address.to_ascii_lowercase(),
-            payer: hex::encode_prefixed(authorization.from),
-            nonce: hex::encode_prefixed(authorization.nonce),
-        };
+        let Price { asset, amount, pay_to, .. } = &accepted.price;
         let claim = ledger::Claim {
-            id: id.clone(),
-            payment: payment_fingerprint(&accepted),
-            request: request_fingerprint(sale, request),
-            endpoint: sale.endpoint.clone(),
-            plugin: sale.plugin.info().name.clone(),
-            generation: sale.generation,
-            amount: accepted.price.amount.to_string(),
-            pay_to: accepted.price.pay_to.to_string(),
-            testnet: accepted.price.asset.testnet,
-            valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
-            at: till.now(),
+            amount: amount.to_string(),
+            pay_to: pay_to.to_string(),
+            ..claim(till, sale, asset, &accepted.exact, request)
         };
+        let id = claim.id.clone();
         let payment_id = id.short();
         match till.ledger.claim(claim).await {
-            Ok(Claimed::Won) => {}
-            Ok(Claimed::InFlight) => return Err(Problem::InFlight { payment_id }),
-            Ok(Claimed::OtherRequest) => return Err(Problem::OtherRequest { payment_id }),
-            Ok(Claimed::Settling { .. }) => return Err(Problem::Unknown { payment_id }),
+            Ok(Claimed::Won) => {
+                let _ = claimed.set(id.clone());
+            }
             Ok(Claimed::Refused { reason }) => {
                 let challenge = required(sale, offer, &reason);
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
-            Ok(Claimed::Settled { settlement, answer: None }) => {
-                return Err(Problem::AnswerGone { payment_id, settlement });
-            }
-            Ok(Claimed::Settled { settlement, answer: Some(answer) }) => {
-                return Settled::kept(settlement, answer, accepted.version(), payment_id)
-                    .map(Claim::Settled)
-                    .ok_or_else(|| Problem::Ledger("a kept answer cannot be read".to_owned()));
-            }
+            Ok(standing) => return outcome(standing, accepted.version(), payment_id).map(Claim::Settled),
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
         let reserved = Reserved { accepted, id };
@@ -133,13 +117,7 @@ impl Reserved {
     }
 
     /// Runs the guest, once. A fault, or a status of 400 and above, releases the claim.
-    pub(super) async fn execute(
-        self,
-        till: &Till,
-        sale: &Sale,
-        _offer: &Offer,
-        request: Request<Bytes>,
-    ) -> Result<Execution, Problem> {
+    pub(super) async fn execute(self, till: &Till, sale: &Sale, request: Request<Bytes>) -> Result<Execution, Problem> {
         let asset = &self.accepted.price.asset;
         let permit = Permit::grant(Some(Receipt {
             payer: self.accepted.exact.authorization.from.to_checksum(None),
@@ -173,15 +151,82 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// What an earlier claim of this payment means for whoever sends it again. Neither of these asks for
+/// another payment.
+fn outcome(standing: Claimed, version: Version, payment_id: String) -> Result<Settled, Problem> {
+    match standing {
+        Claimed::InFlight => Err(Problem::InFlight { payment_id }),
+        Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
+        Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
+        Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
+        Claimed::Settled { settlement, answer: Some(answer) } => Settled::kept(settlement, answer, version, payment_id)
+            .ok_or_else(|| Problem::Ledger("a kept answer cannot be read".to_owned())),
+    }
+}
+
+/// What a payment that would be refused today bought before: its window may have passed, and the price
+/// may have changed, since it was settled or sent. None if it bought nothing.
+///
+/// Its signature is not judged again: only the very payment that was claimed has its fingerprint.
+pub(super) async fn earlier(
+    till: &Till,
+    sale: &Sale,
+    payment: &PaymentPayload,
+    request: &Request<Bytes>,
+) -> Result<Option<Settled>, Problem> {
+    let (payload, version, network, asset) = match payment {
+        PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
+        PaymentPayload::V2(v2) => {
+            let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
+            (&v2.payload, Version::V2, Network::parse(text("network").unwrap_or_default()), text("asset"))
+        }
+    };
+    let (Ok(network), Ok(exact)) = (network, ExactPayload::parse(payload)) else { return Ok(None) };
+    let named = |tender: &&Tender| {
+        tender.asset.network == network && asset.is_none_or(|asset| same(asset, &tender.asset.address))
+    };
+    let Some(tender) = till.tenders.iter().find(named) else { return Ok(None) };
+    let claim = claim(till, sale, &tender.asset, &exact, request);
+    let payment_id = claim.id.short();
+    match till.ledger.standing(claim).await {
+        Ok(None | Some(Claimed::Refused { .. })) => Ok(None),
+        Ok(Some(standing)) => outcome(standing, version, payment_id).map(Some),
+        Err(error) => Err(Problem::Ledger(error.to_string())),
+    }
+}
+
+/// The claim of a payment for a request, without the price.
+fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request: &Request<Bytes>) -> ledger::Claim {
+    let authorization = &exact.authorization;
+    ledger::Claim {
+        id: PaymentId {
+            network: asset.network.clone(),
+            asset: asset.address.to_ascii_lowercase(),
+            payer: hex::encode_prefixed(authorization.from),
+            nonce: hex::encode_prefixed(authorization.nonce),
+        },
+        payment: payment_fingerprint(exact),
+        request: request_fingerprint(sale, request),
+        endpoint: sale.endpoint.clone(),
+        plugin: sale.plugin.info().name.clone(),
+        generation: sale.generation,
+        amount: String::new(),
+        pay_to: String::new(),
+        testnet: asset.testnet,
+        valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
+        at: till.now(),
+    }
+}
+
 /// Everything that makes this signed payment this one.
-fn payment_fingerprint(accepted: &Accepted) -> Fingerprint {
-    let authorization = &accepted.exact.authorization;
+fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
+    let authorization = &exact.authorization;
     let mut hash = Sha256::new();
     hash.update(authorization.to);
     hash.update(authorization.value.to_be_bytes::<32>());
     hash.update(authorization.valid_after.to_be_bytes::<32>());
     hash.update(authorization.valid_before.to_be_bytes::<32>());
-    hash.update(&accepted.exact.signature);
+    hash.update(&exact.signature);
     Fingerprint(hash.finalize().into())
 }
 

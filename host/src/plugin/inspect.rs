@@ -110,7 +110,7 @@ fn meaning(import: &str) -> Meaning {
         ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
         ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
         ("coinslot:plugin", "manifest") => Meaning::Inert,
-        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, where the operator allows it"),
+        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, which this version refuses"),
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),

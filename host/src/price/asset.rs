@@ -26,7 +26,7 @@ pub struct Eip712 {
 
 impl Asset {
     /// The default asset of a network, or the one with this symbol, from the table of assets that
-    /// stock clients pay (reference table of @x402 2.27) plus the testnets that they do not.
+    /// stock clients pay (default assets of @x402 2.27) plus the testnets that they do not.
     /// Symbols in any case; `USD` means the default, as in prices.
     pub fn known(network: &Network, symbol: Option<&str>) -> Option<Self> {
         let chain_id = network.chain_id()?;

@@ -184,6 +184,7 @@ fn sale(
         params,
         offer: offer.clone(),
         quoted,
+        short_url: format!("{}{}", catalog.public_url(), endpoint.path),
         resource: Resource { url, description: endpoint.summary.clone(), mime_type: endpoint.mime_type.clone() },
         challenge: challenge.clone().filter(|_| query.is_none()),
         generation: catalog.generation,

@@ -98,15 +98,23 @@ impl Workshop {
                 continue;
             }
             if kind == Kind::Cargo && !target_ready {
-                ensure_target()?;
+                if let Err(failure) = ensure_target() {
+                    outcomes.push((name, Outcome::Skipped(failure.message)));
+                    continue;
+                }
                 target_ready = true;
             }
+            let begun = SystemTime::now();
             let progress = Progress::start(&name);
             let outcome = match kind {
                 Kind::Cargo => cargo(&path, &out),
                 Kind::Script => script(&path, &out),
                 Kind::Finished => place(&path, &out),
             };
+            if outcome == Outcome::Built {
+                // As old as the sources that were read: what was saved meanwhile is built next.
+                let _ = std::fs::File::options().append(true).open(&out).and_then(|file| file.set_modified(begun));
+            }
             progress.end(&outcome);
             outcomes.push((name, outcome));
         }
@@ -117,11 +125,12 @@ impl Workshop {
     /// Whether the component is newer than everything that it is made of.
     fn fresh(&self, source: &Path, out: &Path, kind: Kind) -> bool {
         let Ok(built) = std::fs::metadata(out).and_then(|meta| meta.modified()) else { return false };
+        if kind == Kind::Finished {
+            return matches!((std::fs::read(source), std::fs::read(out)), (Ok(one), Ok(other)) if one == other);
+        }
         let mut newest = newest(source);
-        if kind != Kind::Finished {
-            for shared in self.shared() {
-                newest = newest.max(self::newest(&shared));
-            }
+        for shared in self.shared() {
+            newest = newest.max(self::newest(&shared));
         }
         newest.is_some_and(|newest| newest <= built)
     }

@@ -17,7 +17,7 @@ pub(super) fn pay_line(url: &str, endpoints: &[&Arc<Endpoint>]) -> Option<String
     let target =
         if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
     // A question mark or an ampersand means something to a shell.
-    Some(if query.contains('&') { format!("pay '{target}'") } else { format!("pay {target}") })
+    Some(if query.is_empty() { format!("pay {target}") } else { format!("pay '{target}'") })
 }
 
 /// An example of each required query parameter, or of the first one that has any; none if a required

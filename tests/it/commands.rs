@@ -1,0 +1,180 @@
+//! The commands as an operator and a payer meet them: what they print, and how they end.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use alloy::primitives::U256;
+use coinslot_tests::{Host, binary, decode, guest};
+use serde_json::Value;
+
+/// Runs a command to its end in a directory.
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(binary()).current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("the coinslot binary")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A command that goes on; killed when dropped. `url` is the address in the line that it prints when it is ready.
+struct Running {
+    child: Child,
+    url: String,
+    /// Held open: a command whose reader has gone cannot print.
+    _out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(dir: &Path, arguments: &[&str], key: &str) -> Self {
+        let mut child = Command::new(binary())
+            .current_dir(dir)
+            .args(arguments)
+            .env("TEST_GAS_KEY", key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(dir.join("running.log")).expect("a log"))
+            .spawn()
+            .expect("the coinslot binary");
+        let mut out = BufReader::new(child.stdout.take().expect("its output"));
+        let mut said = Vec::new();
+        let mut line = String::new();
+        while out.read_line(&mut line).expect("text") > 0 {
+            if let Some(at) = line.find("on http://127.0.0.1:") {
+                let url = line[at + 3..].split([' ', ',']).next().expect("an address").trim().to_owned();
+                return Self { child, url, _out: out };
+            }
+            said.push(std::mem::take(&mut line));
+        }
+        let log = std::fs::read_to_string(dir.join("running.log")).unwrap_or_default();
+        panic!("it ended before it was ready: {said:?}\n{log}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The key of the last funded payer pays gas; the first ones pay for answers.
+fn gas_key(host: &Host) -> String {
+    host.facts()["payers"][3]["privateKey"].as_str().expect("a key").to_owned()
+}
+
+const PAY_TO: &str = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42";
+
+#[tokio::test]
+async fn pay_prints_the_answer_and_says_what_it_cost() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let url = host.url("/api/gitignore?stack=rust");
+    let paid = run(&host.path("."), &["pay", &url]);
+    assert!(paid.status.success(), "{}", text(&paid.stderr));
+    assert!(text(&paid.stdout).contains("target"));
+    let receipt = text(&paid.stderr);
+    assert!(receipt.contains("0.01 USDC") && receipt.contains("0x"), "{receipt}");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+    let json = run(&host.path("."), &["pay", &url, "--json"]);
+    let document: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(document["status"], 200);
+    assert!(document["receipt"]["transaction"].is_string(), "{document}");
+    let dear = run(&host.path("."), &["pay", &url, "--max", "0.001"]);
+    assert_eq!(dear.status.code(), Some(3), "{}", text(&dear.stderr));
+    assert!(text(&dear.stderr).contains("0.01"), "{}", text(&dear.stderr));
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "too dear is not paid");
+}
+
+#[tokio::test]
+async fn inspect_shows_routes_prices_and_what_a_component_can_use() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shown = run(dir.path(), &["inspect", guest("aurora").to_str().expect("a path")]);
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    let shown = text(&shown.stdout);
+    for part in ["/api/code-review", "0.05", "wasi:http", "sha256"] {
+        assert!(shown.contains(part), "{part} is missing from:\n{shown}");
+    }
+    let json = run(dir.path(), &["inspect", "--json", guest("status").to_str().expect("a path")]);
+    let document: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(document["plugin"]["endpoints"][0]["path"], "/status");
+    let file = dir.path().join("x.wasm");
+    std::fs::write(&file, "no component").expect("a file");
+    let refused = run(dir.path(), &["inspect", "x.wasm"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("x.wasm"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_refused_with_every_problem() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(
+        dir.path().join("coinslot.toml"),
+        "listen = \"x\"\n[[accept]]\nnetwork = \"mars\"\npay_to = \"me\"\n",
+    )
+    .expect("a file");
+    for command in ["check", "serve"] {
+        let refused = run(dir.path(), &[command]);
+        assert_eq!(refused.status.code(), Some(2), "{command}");
+        let said = text(&refused.stderr);
+        for key in ["listen", "accept[0].network", "accept[0].pay_to", "facilitator"] {
+            assert!(said.contains(key), "{command} says nothing of {key}:\n{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn serve_refuses_the_embedded_chain() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    let key = dir.path().join("key");
+    std::fs::write(&key, gas_key(&host)).expect("a key file");
+    let rpc = host.facts()["rpc"].as_str().expect("rpc");
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{PAY_TO}\"\n[facilitator.own]\nrpc = \"{rpc}\"\nkey_file = \"key\"\n"
+    );
+    std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+    let refused = run(dir.path(), &["serve"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("development chain"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and_no_other() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    std::fs::copy(guest("status"), dir.path().join("plugins/status.wasm")).expect("a component");
+    let rpc = host.facts()["rpc"].as_str().expect("rpc");
+    let arguments = ["facilitator", "--rpc", rpc, "--listen", "127.0.0.1:0", "--key-env", "TEST_GAS_KEY"];
+    let facilitator = Running::start(dir.path(), &arguments, &gas_key(&host));
+    let config = |network: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"{network}\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"{}\"\n",
+            facilitator.url
+        );
+        std::fs::write(dir.path().join("coinslot.toml"), text).expect("a file");
+    };
+    config("base");
+    let refused = run(dir.path(), &["check"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("does not support exact on eip155:8453"), "{said}");
+    config("base-sepolia");
+    let served = Running::start(dir.path(), &["serve"], "");
+    let url = format!("{}/status?200", served.url);
+    let challenge = host.client().post(&url).send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402);
+    let payment = host.payer(0).pay(&challenge);
+    let reply = host.client().post(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200, "{}", reply.text().await.unwrap_or_default());
+    let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
+    assert_eq!(receipt["success"], true);
+    assert_eq!(host.chain().balance(PAY_TO.parse().expect("an address")).await, U256::from(10_000));
+    drop(facilitator);
+    let challenge = host.client().post(&url).send().await.expect("an answer");
+    let payment = host.payer(0).pay(&challenge);
+    let reply = host.client().post(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
+    assert_eq!(reply.status(), 503, "nobody can verify: not a refusal, and no new challenge");
+    assert!(reply.headers().contains_key("retry-after") && !reply.headers().contains_key("payment-required"));
+}
