@@ -46,6 +46,7 @@ impl Running {
             }
             said.push(std::mem::take(&mut line));
         }
+        let _ = child.wait();
         let log = std::fs::read_to_string(dir.join("running.log")).unwrap_or_default();
         panic!("it ended before it was ready: {said:?}\n{log}");
     }
