@@ -38,14 +38,19 @@ pub struct PaymentId {
 }
 
 impl PaymentId {
-    /// A short name for headers, logs and books: the first 16 bytes of a SHA-256, in hex.
+    /// A short name for headers, logs and books: the first 16 bytes of [`PaymentId::digest`], in hex.
     pub fn short(&self) -> String {
+        hex::encode(&self.digest()[..16])
+    }
+
+    /// SHA-256 of its parts, each with its length before it.
+    pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for part in [self.network.as_str(), &self.asset, &self.payer, &self.nonce] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        hex::encode(&hash.finalize()[..16])
+        hash.finalize().into()
     }
 }
 

@@ -9,9 +9,7 @@ use std::sync::mpsc;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
-use super::{
-    Answer, Claim, Claimed, Fingerprint, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, schema,
-};
+use super::{Answer, Claim, Claimed, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, schema};
 use crate::x402::{Network, SettlementResponse, UnixTime};
 
 /// At most so many jobs share a commit, so that no caller waits for an unbounded batch.
@@ -385,15 +383,9 @@ struct Standing {
     body: Option<Vec<u8>>,
 }
 
-/// The row's key: as [`PaymentId::short`], whole.
+/// The row's key.
 fn key(id: &PaymentId) -> Vec<u8> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    for part in [id.network.as_str(), &id.asset, &id.payer, &id.nonce] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize().to_vec()
+    id.digest().to_vec()
 }
 
 fn head(answer: &KeptAnswer) -> String {
@@ -421,10 +413,4 @@ fn one(changed: usize, id: String, step: &'static str) -> Result<(), LedgerError
 /// SQLite's integers are signed; a time or a count beyond that is as good as its end.
 fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-impl From<Fingerprint> for Vec<u8> {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.0.to_vec()
-    }
 }
