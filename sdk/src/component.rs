@@ -58,7 +58,7 @@ impl exports::manifest::Guest for Plugin {
             mime_type: endpoint.mime_type.to_owned(),
             input_schema: endpoint.input_schema,
             output_schema: endpoint.output_schema,
-            extensions: Vec::new(),
+            extensions: endpoint.flow.map(|flow| ("payment-flow".to_owned(), flow.to_owned())).into_iter().collect(),
         });
         Ok(exports::manifest::PluginInfo {
             name: manifest.name,

@@ -136,6 +136,7 @@ pub use serde::{Deserialize, Serialize};
 /// | `summary = ".."` | one line, at most 120 characters; required |
 /// | `description = ".."` | at most 2,000 characters; without it, the function's doc comment |
 /// | `mime_type = ".."` | of a successful answer; without it, the answer type's own |
+/// | `flow = "upfront"` | the payment is settled before the function runs: for side effects and for answers that stream; without it the operator decides, usually after |
 /// | `check = f` | refuses bad input before anybody pays: `fn f(&A, &B) -> Result<(), Refusal>` |
 ///
 /// Exactly one of the four prices must be there. `check` and `quote` name plain functions that take

@@ -32,6 +32,7 @@ pub struct Endpoint {
     pub summary: &'static str,
     pub description: &'static str,
     pub mime_type: &'static str,
+    pub flow: Option<&'static str>,
     pub package: &'static str,
     pub version: &'static str,
     pub serve: fn(Request) -> Serving,
@@ -67,6 +68,7 @@ pub struct Declared {
     pub summary: &'static str,
     pub description: &'static str,
     pub mime_type: &'static str,
+    pub flow: Option<&'static str>,
     pub input_schema: Option<String>,
     pub output_schema: Option<String>,
 }
@@ -196,6 +198,7 @@ impl Endpoint {
             summary: self.summary,
             description: self.description,
             mime_type: self.mime_type,
+            flow: self.flow,
             input_schema,
             output_schema,
         })

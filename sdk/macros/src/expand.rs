@@ -50,6 +50,10 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
         None => quote!(#answer::MIME_TYPE),
     };
     let guard = guard(&options);
+    let flow = match &options.flow {
+        Some(flow) => quote!(::core::option::Option::Some(#flow)),
+        None => quote!(::core::option::Option::None),
+    };
     Ok(quote! {
         #function
         #guard
@@ -85,6 +89,7 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
                     summary: #summary,
                     description: #description,
                     mime_type: #mime_type,
+                    flow: #flow,
                     package: ::core::env!("CARGO_PKG_NAME"),
                     version: ::core::env!("CARGO_PKG_VERSION"),
                     serve,

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) mime_type: Option<LitStr>,
     pub(crate) check: Option<syn::Path>,
     pub(crate) quote: Option<syn::Path>,
+    /// `authorization` or `upfront`.
+    pub(crate) flow: Option<LitStr>,
 }
 
 impl Parse for Options {
@@ -43,7 +45,7 @@ impl Parse for Options {
 
         let mut price: Option<Price> = None;
         let (mut summary, mut description, mut mime_type) = (None, None, None);
-        let (mut check, mut quote) = (None, None);
+        let (mut check, mut quote, mut flow) = (None, None, None);
         while !input.is_empty() {
             comma(input, "an option")?;
             if input.is_empty() {
@@ -63,11 +65,12 @@ impl Parse for Options {
                 "mime_type" => once(&mut mime_type, &name, media_type(&name, input)?)?,
                 "check" => once(&mut check, &name, function(&name, input)?)?,
                 "quote" => once(&mut quote, &name, function(&name, input)?)?,
+                "flow" => once(&mut flow, &name, payment_flow(&name, input)?)?,
                 _ => {
                     return Err(Error::new(
                         name.span(),
                         format!(
-                            "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, `description`, `mime_type`, `check` and `quote`"
+                            "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, `description`, `mime_type`, `check`, `quote` and `flow`"
                         ),
                     ));
                 }
@@ -97,7 +100,19 @@ impl Parse for Options {
         let Some(summary) = summary else {
             return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
         };
-        Ok(Self { method, path, template, price, summary, description, mime_type, check, quote })
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, quote, flow })
+    }
+}
+
+/// When the money moves.
+fn payment_flow(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
+    let text = option_text(name, input, 16)?;
+    match text.value().as_str() {
+        "authorization" | "upfront" => Ok(text),
+        _ => Err(Error::new(
+            text.span(),
+            "a payment flow is `\"authorization\"` (run, then settle) or `\"upfront\"` (settle, then run)",
+        )),
     }
 }
 
