@@ -6,13 +6,16 @@
 mod folder;
 mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
 use crate::plugin::{DeclaredPrice, Plugin};
 use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use crate::route::{Found, Path, RouteError, Routes};
+use crate::x402::Flow;
 
 pub use folder::{Folder, Report};
 pub use watch::watch;
@@ -24,8 +27,20 @@ pub struct Catalog {
     pub generation: u64,
     installed: Vec<Arc<Installed>>,
     routes: Routes<Arc<Endpoint>>,
+    /// Offers that were made by earlier generations, by route.
+    earlier: HashMap<(Method, String), Vec<Earlier>>,
     public_url: String,
 }
+
+/// An offer that is no longer made, and honoured for as long as clients were told that it would be.
+#[derive(Clone, Debug)]
+struct Earlier {
+    offer: Offer,
+    until: Instant,
+}
+
+/// So many earlier offers of one route are honoured; a price that changes more often loses the oldest.
+const EARLIER: usize = 16;
 
 /// A plugin in force.
 #[derive(Debug)]
@@ -59,6 +74,8 @@ pub struct Endpoint {
     pub mime_type: String,
     /// Largest request body, in bytes.
     pub request_limit: u64,
+    /// When the money moves.
+    pub flow: Flow,
 }
 
 /// What an endpoint costs. Free is a word that somebody wrote.
@@ -79,6 +96,8 @@ pub struct Policy {
     pub accepts: Vec<Accept>,
     /// `https://api.example.com`, without a slash at the end: what challenges say.
     pub public_url: String,
+    /// The flows that plugins may choose from; the first is for those that do not choose.
+    pub flows: Vec<Flow>,
 }
 
 /// One asset that is taken, and who receives it.
@@ -88,6 +107,8 @@ pub struct Accept {
     /// Checksummed.
     pub pay_to: Arc<str>,
     pub max_timeout_seconds: u64,
+    /// While more than this is claimed and not settled, payments are settled before the guest runs.
+    pub max_unsettled: Amount,
 }
 
 /// Why a plugin's declaration cannot be put in force here.
@@ -101,6 +122,10 @@ pub enum InstallError {
     NoQuote { endpoint: String },
     #[error("{endpoint}: metered prices (`up-to`) are not supported by this version; declare `exact` or `quoted`")]
     Metered { endpoint: String },
+    #[error("{endpoint}: `payment-flow` is {flow:?}; there are `authorization` and `upfront`")]
+    UnknownFlow { endpoint: String, flow: String },
+    #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
+    Flow { endpoint: String, flow: Flow },
     #[error("{0}: {1}")]
     Challenge(String, crate::price::TooLarge),
     #[error("{route}; {file} serves it")]
@@ -114,7 +139,13 @@ pub enum InstallError {
 impl Catalog {
     /// The generation before the first: nothing is served.
     pub fn empty(public_url: &str) -> Self {
-        Self { generation: 0, installed: Vec::new(), routes: Routes::new(), public_url: public_url.to_owned() }
+        Self {
+            generation: 0,
+            installed: Vec::new(),
+            routes: Routes::new(),
+            earlier: HashMap::new(),
+            public_url: public_url.to_owned(),
+        }
     }
 
     /// The next generation, of these plugins. Fails on the first that collides with an earlier one.
@@ -130,7 +161,43 @@ impl Catalog {
                 taken.map_err(|route| InstallError::Route { route, file: owner(&installed[..index], endpoint) })?;
             }
         }
-        Ok(Self { generation: self.generation + 1, installed, routes, public_url: self.public_url.clone() })
+        let earlier = self.earlier(&installed);
+        Ok(Self { generation: self.generation + 1, installed, routes, earlier, public_url: self.public_url.clone() })
+    }
+
+    /// What this generation and those before it offered and the next one does not.
+    fn earlier(&self, next: &[Arc<Installed>]) -> HashMap<(Method, String), Vec<Earlier>> {
+        let now = Instant::now();
+        let mut earlier = self.earlier.clone();
+        for endpoint in self.installed.iter().flat_map(|installed| &installed.endpoints) {
+            let Access::Exact { offer, .. } = &endpoint.access else { continue };
+            let goes_on = next.iter().flat_map(|installed| &installed.endpoints).any(|other| {
+                (&other.method, &other.path) == (&endpoint.method, &endpoint.path)
+                    && matches!(&other.access, Access::Exact { offer: same, .. } if same == offer)
+            });
+            if !goes_on {
+                let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
+                let until = now + Duration::from_secs(longest);
+                let of_route = earlier.entry((endpoint.method.clone(), endpoint.path.clone())).or_default();
+                of_route.retain(|other| other.offer != *offer);
+                of_route.insert(0, Earlier { offer: offer.clone(), until });
+                of_route.truncate(EARLIER);
+            }
+        }
+        earlier.retain(|_, offers| {
+            offers.retain(|offer| offer.until > now);
+            !offers.is_empty()
+        });
+        earlier
+    }
+
+    /// Offers for this endpoint that earlier generations made and that are still in their time, the
+    /// newest first.
+    pub fn honoured(&self, endpoint: &Endpoint) -> Vec<Offer> {
+        let now = Instant::now();
+        let key = (endpoint.method.clone(), endpoint.path.clone());
+        let offers = self.earlier.get(&key).into_iter().flatten().filter(|earlier| earlier.until > now);
+        offers.map(|earlier| earlier.offer.clone()).collect()
     }
 
     /// Looks a request up.
@@ -192,15 +259,16 @@ impl Installed {
             };
             // A template's challenge names each request's own path, so none is kept; encoding it proves that it fits.
             let keep = |challenge: Challenge| (!declared.path.contains('{')).then_some(challenge);
+            let flow = flow(&endpoint, &declared.extensions, &declared.mime_type, policy)?;
             let access = match &declared.price {
                 DeclaredPrice::Free => Access::Free,
                 DeclaredPrice::Exact(amount) => {
-                    let offer = offer(&endpoint, amount, policy)?;
+                    let offer = offer(&endpoint, amount, flow, policy)?;
                     Access::Exact { challenge: keep(ready(&offer)?), offer }
                 }
                 DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint }),
                 DeclaredPrice::Quoted(amount) => {
-                    let most = offer(&endpoint, amount, policy)?;
+                    let most = offer(&endpoint, amount, flow, policy)?;
                     Access::Quoted { challenge: keep(ready(&most)?), most }
                 }
                 DeclaredPrice::UpTo(_) => return Err(InstallError::Metered { endpoint }),
@@ -214,14 +282,36 @@ impl Installed {
                 description: about.clone(),
                 mime_type: declared.mime_type.clone(),
                 request_limit,
+                flow,
             }));
         }
         Ok(Self { file, digest, plugin, endpoints })
     }
 }
 
+/// The flow that the plugin asks for, within the policy. An answer that streams events is never held back.
+fn flow(
+    endpoint: &str,
+    extensions: &[(String, String)],
+    mime_type: &str,
+    policy: &Policy,
+) -> Result<Flow, InstallError> {
+    let asked = match extensions.iter().find(|(key, _)| key == "payment-flow") {
+        Some((_, name)) => Some(Flow::parse(name).ok_or_else(|| InstallError::UnknownFlow {
+            endpoint: endpoint.to_owned(),
+            flow: name.chars().take(32).collect(),
+        })?),
+        None => mime_type.starts_with("text/event-stream").then_some(Flow::Upfront),
+    };
+    match asked {
+        Some(flow) if !policy.flows.contains(&flow) => Err(InstallError::Flow { endpoint: endpoint.to_owned(), flow }),
+        Some(flow) => Ok(flow),
+        None => Ok(policy.flows.first().copied().unwrap_or_default()),
+    }
+}
+
 /// The declared amount in each of the operator's assets that it can be paid in.
-fn offer(endpoint: &str, amount: &str, policy: &Policy) -> Result<Offer, InstallError> {
+fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &Policy) -> Result<Offer, InstallError> {
     let price_error = |source| InstallError::Price { endpoint: endpoint.to_owned(), source };
     let decimal = Decimal::parse(amount).map_err(price_error)?;
     let mut prices = Vec::new();
@@ -234,6 +324,8 @@ fn offer(endpoint: &str, amount: &str, policy: &Policy) -> Result<Offer, Install
             asset: Arc::clone(&accept.asset),
             pay_to: Arc::clone(&accept.pay_to),
             max_timeout_seconds: accept.max_timeout_seconds,
+            flow,
+            quote: None,
         });
     }
     Offer::new(prices).ok_or_else(|| InstallError::NoAsset {

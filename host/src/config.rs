@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::catalog::Accept;
 use crate::plugin::Limits;
-use crate::price::{Asset, Eip712, evm_receiver};
-use crate::x402::Network;
+use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
+use crate::x402::{Flow, Network};
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ pub struct Config {
     /// How long paid answers are kept, and up to which size.
     pub keep_answers: Duration,
     pub keep_answer_bytes: usize,
+    /// How long finished payments stay in the ledger; their sums stay for ever.
+    pub keep_payments: Duration,
+    /// The payment flows that plugins may choose from; the first is for those that do not choose.
+    pub flows: Vec<Flow>,
 }
 
 /// Who settles.
@@ -46,7 +50,7 @@ pub enum FacilitatorConfig {
     /// In this process.
     Local { rpc: Url, key: KeySource, poll: Duration },
     /// Over HTTP.
-    Remote { url: Url, bearer_env: Option<String> },
+    Remote { url: Url, bearer_env: Option<String>, rpc: Option<Url> },
 }
 
 /// Where a private key comes from.
@@ -95,6 +99,9 @@ struct Raw {
     limits: RawLimits,
     #[serde(default)]
     answers: RawAnswers,
+    #[serde(default)]
+    ledger: RawLedger,
+    flows: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +116,8 @@ struct RawAccept {
     pay_to: String,
     #[serde(default = "max_timeout")]
     max_timeout_seconds: u64,
+    #[serde(default = "max_unsettled")]
+    max_unsettled: String,
     facilitator: Option<String>,
 }
 
@@ -143,6 +152,15 @@ struct RawAnswers {
     keep_kib: Option<usize>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLedger {
+    keep_days: Option<u64>,
+}
+
+fn max_unsettled() -> String {
+    "100".to_owned()
+}
 fn listen() -> String {
     "127.0.0.1:8402".to_owned()
 }
@@ -163,6 +181,8 @@ fn max_timeout() -> u64 {
 pub const DEFAULT_INSTANCES: usize = 256;
 /// Paid answers are kept for a day unless configured.
 pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// Finished payments stay in the ledger for so long unless configured.
+pub const DEFAULT_KEEP_PAYMENTS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// Paid answers up to this size are kept after delivery unless configured.
 pub const DEFAULT_KEEP_BYTES: usize = 1 << 20;
 
@@ -225,6 +245,10 @@ impl Config {
                     .push(format!("accept[{index}].max_timeout_seconds: at least limits.first_byte_ms and 30 seconds"));
             }
         }
+        let flows = flows(raw.flows.as_deref(), &mut problems);
+        if raw.ledger.keep_days == Some(0) {
+            problems.push("ledger.keep_days: at least 1".to_owned());
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -239,9 +263,30 @@ impl Config {
             limits,
             instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
+            keep_payments: raw
+                .ledger
+                .keep_days
+                .map_or(DEFAULT_KEEP_PAYMENTS, |days| Duration::from_secs(days.saturating_mul(24 * 60 * 60))),
+            flows,
             keep_answer_bytes: raw.answers.keep_kib.map_or(DEFAULT_KEEP_BYTES, |kib| kib.saturating_mul(1024)),
         })
     }
+}
+
+/// Both flows unless configured.
+fn flows(names: Option<&[String]>, problems: &mut Vec<String>) -> Vec<Flow> {
+    let Some(names) = names else { return vec![Flow::Authorization, Flow::Upfront] };
+    if names.is_empty() {
+        problems.push("flows: name `authorization`, `upfront` or both".to_owned());
+    }
+    let mut flows = Vec::new();
+    for name in names {
+        match Flow::parse(name) {
+            Some(flow) => flows.push(flow),
+            None => problems.push(format!("flows: `{name}` is neither `authorization` nor `upfront`")),
+        }
+    }
+    flows
 }
 
 /// An origin: clients are told exactly this, and add a path to it.
@@ -261,13 +306,14 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
         Url::parse(text).map_err(|error| vec![format!(".{key}: `{text}` is not a URL: {error}")])
     };
     match (raw.url, raw.rpc) {
-        (Some(remote), None) => {
+        (Some(remote), rpc) => {
             if raw.key_env.is_some() || raw.key_file.is_some() || raw.poll_ms.is_some() {
                 return Err(vec![
                     ": key_env, key_file and poll_ms belong to a local facilitator (with `rpc`)".to_owned(),
                 ]);
             }
-            Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env })
+            let rpc = rpc.map(|rpc| url("rpc", &rpc)).transpose()?;
+            Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env, rpc })
         }
         (None, Some(rpc)) => {
             if raw.bearer_env.is_some() {
@@ -281,9 +327,6 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
             };
             let poll = Duration::from_millis(raw.poll_ms.unwrap_or(250).max(20));
             Ok(FacilitatorConfig::Local { rpc: url("rpc", &rpc)?, key, poll })
-        }
-        (Some(_), Some(_)) => {
-            Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here), not both".to_owned()])
         }
         (None, None) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here)".to_owned()]),
     }
@@ -319,9 +362,18 @@ fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) ->
             None
         }
     };
-    match (asset, pay_to, by) {
-        (Some(asset), Some(pay_to), Some(by)) if problems.is_empty() => Ok((
-            Accept { asset: Arc::new(asset), pay_to: pay_to.into(), max_timeout_seconds: raw.max_timeout_seconds },
+    let max_unsettled = asset.as_ref().and_then(|asset| {
+        let amount = Decimal::parse(&raw.max_unsettled).and_then(|decimal| Amount::of(&decimal, asset));
+        amount.map_err(|error| problems.push(format!(".max_unsettled: {error}"))).ok()
+    });
+    match (asset, pay_to, by, max_unsettled) {
+        (Some(asset), Some(pay_to), Some(by), Some(max_unsettled)) if problems.is_empty() => Ok((
+            Accept {
+                asset: Arc::new(asset),
+                pay_to: pay_to.into(),
+                max_timeout_seconds: raw.max_timeout_seconds,
+                max_unsettled,
+            },
             by,
         )),
         _ => Err(problems),

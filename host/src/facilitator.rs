@@ -4,11 +4,16 @@
 //! A facilitator returns facts; only the payment room turns them into proofs. It knows nothing of
 //! plugins, ledgers or our server. A timeout is not a refusal: see [`Settlement`].
 
+#[cfg(feature = "fault-points")]
+pub(crate) mod crash;
+
 pub mod http;
 
 pub mod local;
 
 pub mod remote;
+
+mod witness;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -17,6 +22,8 @@ use std::pin::Pin;
 
 use crate::x402::facilitator::{PaymentRequest, Supported};
 use crate::x402::{Reason, SettlementResponse};
+
+pub use witness::{Sighting, Witness};
 
 /// A boxed answer of a [`Facilitator`].
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

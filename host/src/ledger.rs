@@ -5,18 +5,23 @@
 //! error leaves behind is unknown to the caller: the change "may have become durable", so a payment
 //! whose claim failed is treated as not claimed and its retry meets the row.
 //!
+//! Paid for and not answered is a debt: such rows are `owed` until the same payment fetches its answer.
+//!
 //! The embedded store is SQLite (`embedded`); its file can be read with any SQLite tool.
 
+#[cfg(feature = "fault-points")]
+pub(crate) mod crash;
 mod embedded;
 mod schema;
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::x402::{Network, SettlementResponse, UnixTime};
+use crate::x402::{Flow, Network, SettlementResponse, UnixTime};
 
 pub use embedded::Embedded;
 
@@ -73,6 +78,9 @@ pub struct Claim {
     pub payment: Fingerprint,
     /// The request it pays for.
     pub request: Fingerprint,
+    /// The client's own name for the purchase (extension `payment-identifier`): a second payment with
+    /// the same one buys nothing more than the first.
+    pub identifier: Option<String>,
     /// `GET /api/gitignore`.
     pub endpoint: String,
     /// The plugin's name.
@@ -85,6 +93,7 @@ pub struct Claim {
     pub pay_to: String,
     /// Worth nothing; never counted as revenue.
     pub testnet: bool,
+    pub flow: Flow,
     /// When the chain stops accepting the authorisation.
     pub valid_before: UnixTime,
     /// Now.
@@ -96,9 +105,12 @@ pub struct Claim {
 pub enum Claimed {
     /// It is yours, and nobody else's until released or refused.
     Won,
+    /// It paid for this request already and got no answer; the row is yours again, and executing.
+    Owed { settlement: SettlementResponse },
     /// The same payment is at work for the same request.
     InFlight,
-    /// The same payment was claimed for another request, or under another signature.
+    /// The same payment, or another one with the same identifier, was claimed for another request, or
+    /// under another signature.
     OtherRequest,
     /// It paid for this request already; the answer, if it is still kept.
     Settled { settlement: SettlementResponse, answer: Option<KeptAnswer> },
@@ -119,6 +131,16 @@ pub struct KeptAnswer {
     pub body: Bytes,
 }
 
+/// Who brings the news that a payment is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The request that it pays for, with how long each part took. `alone`: the transaction settles
+    /// nothing else, and a second payment that claims it is refused.
+    Request { alone: bool, verify: Duration, run: Option<Duration>, settle: Duration },
+    /// Recovery, from the chain's own evidence.
+    Recovery,
+}
+
 /// A settlement whose end is unknown: what recovery needs to find out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -127,7 +149,9 @@ pub struct Pending {
     pub request: String,
     /// When the chain stops accepting the authorisation.
     pub valid_before: UnixTime,
-    /// Whether the answer it pays for is kept: without it, money must not be moved any more.
+    pub flow: Flow,
+    /// Whether the answer it pays for is kept: without it, in the authorization flow, money must not be
+    /// moved any more.
     pub answer_kept: bool,
 }
 
@@ -137,6 +161,7 @@ pub struct Pending {
 pub struct Payment {
     pub payment_id: String,
     pub state: String,
+    pub flow: String,
     pub endpoint: String,
     pub plugin: String,
     pub network: String,
@@ -159,6 +184,9 @@ pub enum LedgerError {
     /// The store cannot be read or written. Paid routes answer 503 meanwhile.
     #[error("the ledger cannot be written: {0}")]
     Unavailable(String),
+    /// Another payment is settled by this transaction, and its facilitator settles one at a time.
+    #[error("transaction {transaction} settled another payment")]
+    Transaction { transaction: String },
     /// The row is not in a state from which this step is possible: a bug, or another process.
     #[error("payment {id} cannot become {step}: it is not in the state before")]
     OutOfOrder { id: String, step: &'static str },
@@ -168,18 +196,37 @@ pub enum LedgerError {
 }
 
 /// Remembers payments. One embedded store today; every method is durable when it returns.
+///
+/// The states of a row, by flow. In every state but `reserved` the same payment never begins anew:
+///
+/// ```text
+/// authorization   reserved -> executing -> settling [-> unknown] -> settled -> delivered
+///                                                             \-> refused
+/// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
+///                                               \-> refused   \-> owed -> executing ..
+/// ```
+///
+/// When a ledger is opened, what the process before it left behind is put in order: reserved rows are
+/// released (nothing ran and nothing was sent), executing ones are refused (the guest may have run,
+/// nothing was sent) or, if paid, owed, and settling ones are unknown.
 pub trait Ledger: Send + Sync + fmt::Debug {
-    /// Claims a payment for a request: atomic, durable, and the only way to learn its state.
+    /// Claims a payment for a request: atomic, durable, and the only way to learn its state. An owed
+    /// payment is taken up again in the same step.
     fn claim(&self, claim: Claim) -> Answer<'_, Claimed>;
 
     /// What became of an earlier claim of this payment, if there was one. Claims nothing: it is for
-    /// payments that would be refused today, and may have bought their answer yesterday.
+    /// payments that would be refused today, and may have bought their answer yesterday. Only
+    /// [`Claimed::Owed`] moves the row, as in [`Ledger::claim`].
     fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>>;
 
     /// Gives a claim up. Only before anything was sent to a facilitator for settlement.
     fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()>;
 
-    /// Settlement is about to be sent. From here on only the chain knows.
+    /// The guest is about to run, before any money moved. A crash from here on ends the payment.
+    fn executing<'a>(&'a self, id: &'a PaymentId, at: UnixTime) -> Answer<'a, ()>;
+
+    /// Settlement is about to be sent: for this answer of an executing row, or without one for a
+    /// reserved row, whose flow is upfront from here on. Only the chain knows now.
     fn settling<'a>(
         &'a self,
         id: &'a PaymentId,
@@ -188,14 +235,19 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
-    /// The money moved. `keep` says whether the answer stays for another fetch.
-    fn settled<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        settlement: SettlementResponse,
-        keep: bool,
-        at: UnixTime,
-    ) -> Answer<'a, ()>;
+    /// Whoever sent the settlement does not know its end: recovery finds out.
+    fn unknown<'a>(&'a self, id: &'a PaymentId, transaction: Option<String>, at: UnixTime) -> Answer<'a, ()>;
+
+    /// The money moved. In the authorization flow the kept answer is bought; in the upfront flow the
+    /// row is executing, or, `by` recovery, owed, because nobody waits for it.
+    fn settled<'a>(&'a self, id: &'a PaymentId, settlement: SettlementResponse, by: By, at: UnixTime)
+    -> Answer<'a, ()>;
+
+    /// The guest answered what was paid before. Upfront flow only.
+    fn answered<'a>(&'a self, id: &'a PaymentId, answer: KeptAnswer, run: Duration, at: UnixTime) -> Answer<'a, ()>;
+
+    /// The guest failed at what was paid before: it stays owed. Upfront flow only.
+    fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()>;
 
     /// The money did not move and will not; a kept answer is thrown away.
     fn refused<'a>(
@@ -206,14 +258,36 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
-    /// Settlements whose end is unknown and that were sent before this time, oldest first.
-    fn pending(&self, before: UnixTime) -> Answer<'_, Vec<Pending>>;
+    /// The answer went out. `keep` says whether it stays for another fetch.
+    fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()>;
 
-    /// Forgets kept answers older than `answers_before`, and refused rows that the chain would refuse by itself.
-    fn prune(&self, now: UnixTime, answers_before: UnixTime) -> Answer<'_, u64>;
+    /// Settlements whose end is unknown, and those that are still settling since before this time, whose
+    /// request could not write down the end. Oldest first, at most so many.
+    fn pending(&self, settling_before: UnixTime, limit: u32) -> Answer<'_, Vec<Pending>>;
+
+    /// Payers whose settlements were refused since then, and how often.
+    fn strikes(&self, since: UnixTime) -> Answer<'_, Vec<(String, u32)>>;
+
+    /// Forgets what has been kept long enough, and is past what the chain would take.
+    fn prune(&self, now: UnixTime, kept: Retention) -> Answer<'_, u64>;
 
     /// The newest rows.
     fn payments(&self, limit: u32) -> Answer<'_, Vec<Payment>>;
+
+    /// Whether the last write became durable. While it did not, nothing is sold.
+    fn writable(&self) -> bool;
+
+    /// Writes something small, so that [`Ledger::writable`] tells the truth again.
+    fn probe(&self, at: UnixTime) -> Answer<'_, ()>;
+}
+
+/// How long what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Paid answers.
+    pub answers: Duration,
+    /// Rows that are finished. Their sums stay.
+    pub payments: Duration,
 }
 
 #[cfg(test)]

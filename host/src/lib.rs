@@ -16,6 +16,9 @@
 //! - a timeout is not a refusal (`facilitator::Settlement` has three outcomes);
 //! - a plugin's room does not know money exists (`plugin` imports none of it).
 
+#[cfg(feature = "fault-points")]
+mod crash;
+
 /// `coinslot.toml`: typed, every problem at once.
 pub mod config;
 

@@ -4,11 +4,65 @@
 //! runs, and no answer leaves before it is settled. Each state owns what is true then and is made
 //! in one place only: private fields, no `Clone`, no `Deserialize`. From the claim on the work runs
 //! in a task of its own that a client cannot stop by hanging up.
+//!
+//! There are two orders. In the `authorization` flow the guest runs and its answer is sealed until the
+//! payment is settled: Reserved, Executed, Settled. In the `upfront` flow the money moves first:
+//! Reserved, Paid, Settled; a guest that fails then leaves a debt, and the same payment runs again.
+//!
+//! What must not happen does not compile. An answer does not leave without its settlement:
+//!
+//! ```compile_fail,E0308
+//! # use coinslot::payment::{Executed, Finished};
+//! fn release(executed: Executed) -> Finished {
+//!     Finished::Settled(executed)
+//! }
+//! ```
+//!
+//! and no settlement is made up:
+//!
+//! ```compile_fail,E0451
+//! # use coinslot::payment::{Answer, Delivery, Goods, Settled};
+//! fn forge(answer: Answer, goods: Goods, delivery: Delivery) -> Settled {
+//!     Settled { answer, goods, delivery }
+//! }
+//! ```
+//!
+//! One answer is settled once:
+//!
+//! ```compile_fail,E0382
+//! # use std::sync::Arc;
+//! # use coinslot::payment::{Executed, Till};
+//! async fn twice(executed: Executed, till: &Arc<Till>) {
+//!     let _ = executed.settle(till).await;
+//!     let _ = executed.settle(till).await;
+//! }
+//! ```
+//!
+//! One payment is not two:
+//!
+//! ```compile_fail,E0599
+//! # use coinslot::payment::Verified;
+//! fn copy(verified: &Verified) -> Verified {
+//!     verified.clone()
+//! }
+//! ```
+//!
+//! And a guest does not run without leave, which only `payment` grants for money and `serve` for free:
+//!
+//! ```compile_fail,E0451
+//! # use coinslot::plugin::Permit;
+//! fn leave() -> Permit {
+//!     Permit { receipt: None }
+//! }
+//! ```
 
 mod accepted;
 mod body;
+mod charge;
 mod executed;
+mod limits;
 mod problem;
+mod quotes;
 mod recovery;
 mod till;
 mod verified;
@@ -19,10 +73,12 @@ use http::Request;
 
 use crate::plugin::{Plugin, RequestBody};
 use crate::price::{Challenge, Offer, Resource};
-use crate::x402::header;
+use crate::x402::{Flow, header};
+use executed::Execution;
+use verified::Claim;
 
 pub use accepted::Accepted;
-pub use executed::{Answer, Executed, Finished, Settled};
+pub use executed::{Answer, Delivery, Executed, Failure, Finished, Goods, Paid, Settled};
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
 pub use till::{Tender, Till, TillConfig};
@@ -53,6 +109,10 @@ pub struct Sale {
     pub generation: u64,
     /// Largest request body, in bytes.
     pub request_limit: u64,
+    /// When the money moves, as the plugin declares it within the operator's policy.
+    pub flow: Flow,
+    /// Earlier offers for this endpoint that are still in their time. Source: design.md, rule 10.
+    pub honoured: Vec<Offer>,
 }
 
 /// Serves one request to a paid endpoint, from its first header to the settled answer.
@@ -68,7 +128,7 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
         Err(error) => return Err(Problem::Malformed { challenge: challenge(&sale, error.reason().as_str()), error }),
     };
     let quotable = body::Quotable::of(&sale, &request, payment.is_some());
-    let (request, offer) = match body::price(&sale, request, quotable).await {
+    let (request, offer) = match body::price(till, &sale, request, quotable, payment.as_ref()).await {
         // Too large to be read for nothing, not too large to be sold.
         Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < sale.request_limit => {
             return Err(ask(&sale));
@@ -81,30 +141,35 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
     let now = till.now();
     let work = sale.plugin.limits().first_byte;
     let accepted = Accepted::of(till, &sale, &offer, payment.clone());
-    let verified = match accepted.and_then(|accepted| accepted.verify(now, work)) {
-        Ok(verified) => verified,
-        Err(refusal) => {
-            let refused = refusal.with(|reason| required(&sale, &offer, reason));
-            let request = body::whole(request, sale.request_limit).await?;
-            return match verified::earlier(till, &sale, &payment, &request).await? {
-                Some(settled) => Ok(Finished::Settled(settled)),
-                None => Err(refused),
-            };
-        }
-    };
+    let verified = accepted.and_then(|accepted| accepted.verify(now, work)).map_err(|refusal| {
+        // Told only if this very payment bought nothing before.
+        refusal.with(|reason| required(&sale, &offer, reason))
+    });
     let request = body::whole(request, sale.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {
         let (till, claimed) = (Arc::clone(till), Arc::clone(&claimed));
         async move {
-            let executed = match verified.reserve(&till, &sale, &offer, &request, &claimed).await? {
-                verified::Claim::Won(reserved) => reserved.execute(&till, &sale, request).await?,
-                verified::Claim::Settled(settled) => return Ok(Finished::Settled(settled)),
+            let claim = match verified {
+                Ok(verified) => verified.reserve(&till, &sale, &offer, &request, &claimed).await?,
+                Err(refused) => match verified::earlier(&till, &sale, &payment, &request, &claimed).await? {
+                    Some(earlier) => earlier,
+                    None => return Err(refused),
+                },
             };
-            match executed {
-                executed::Execution::Done(executed) => executed.settle(&till).await.map(Finished::Settled),
-                executed::Execution::Declined(answer) => Ok(Finished::Declined(answer)),
-            }
+            let settled = match claim {
+                Claim::Run(reserved) => match reserved.execute(&till, &sale, request).await? {
+                    Execution::Done(executed) => executed.settle(&till).await?,
+                    Execution::Declined(answer) => return Ok(Finished::Declined(answer)),
+                },
+                Claim::SettleFirst(reserved) => {
+                    let paid = reserved.settle_first(&till).await?;
+                    paid.execute(&till, &sale, request).await?
+                }
+                Claim::Owed(paid) => paid.execute(&till, &sale, request).await?,
+                Claim::Settled(settled) => settled,
+            };
+            Ok(Finished::Settled(settled))
         }
     };
     till.finish(claimed, work).await

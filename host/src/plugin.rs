@@ -108,6 +108,8 @@ pub struct EndpointInfo {
     pub input_schema: Option<serde_json::Value>,
     /// JSON, parsed.
     pub output_schema: Option<serde_json::Value>,
+    /// Keys and values that the contract has no field for.
+    pub extensions: Vec<(String, String)>,
 }
 
 /// The variant of the WIT contract, amounts as written.

@@ -12,11 +12,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::x402::{Object, exact, v1, v2};
+use crate::x402::{Flow, Object, exact, v1, v2};
 
 pub use amount::{Amount, AmountError, Decimal};
 pub use asset::{Asset, Eip712};
-pub use challenge::{Challenge, Resource, TooLarge};
+pub use challenge::{Challenge, Resource, TooLarge, extensions};
 pub use receiver::{ReceiverError, evm_receiver};
 
 /// An amount of an asset, to a receiver, payable for so long.
@@ -28,6 +28,10 @@ pub struct Price {
     pub pay_to: Arc<str>,
     /// `maxTimeoutSeconds`.
     pub max_timeout_seconds: u64,
+    /// `extra.paymentFlow`, which is written only if it is not `authorization`.
+    pub flow: Flow,
+    /// `extra.quote`: our proof that this amount was quoted for one request.
+    pub quote: Option<Arc<str>>,
 }
 
 /// The ways to pay for one thing, the preferred first. Never empty.
@@ -80,6 +84,12 @@ impl Price {
             extra.insert("name".to_owned(), domain.name.as_str().into());
             extra.insert("version".to_owned(), domain.version.as_str().into());
         }
+        if let Some(quote) = &self.quote {
+            extra.insert("quote".to_owned(), quote.as_ref().into());
+        }
+        if self.flow != Flow::Authorization {
+            extra.insert("paymentFlow".to_owned(), self.flow.as_str().into());
+        }
         extra
     }
 }
@@ -93,6 +103,11 @@ impl Offer {
         };
         let all = prices.iter().enumerate().all(|(i, p)| sellable(i, p));
         (all && !prices.is_empty()).then_some(Self { prices })
+    }
+
+    /// The same ways to pay, each price changed in anything but its asset and its being above zero.
+    pub(crate) fn map(&self, change: impl FnMut(&Price) -> Price) -> Self {
+        Self { prices: self.prices.iter().map(change).collect() }
     }
 
     /// The prices, at least one.

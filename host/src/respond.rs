@@ -7,6 +7,9 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
@@ -16,7 +19,7 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::payment::{Answer, Finished, Problem, Settled};
+use crate::payment::{Answer, Delivery, Failure, Finished, Goods, Problem, Settled};
 use crate::plugin::{Fault, ResponseBody};
 use crate::price::Challenge;
 use crate::route::PathError;
@@ -74,7 +77,7 @@ pub enum Unroutable {
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
     match answer {
         Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
-            misbehaved("the plugin answered 402 itself")
+            misbehaved("the plugin answered 402 itself", NOTHING_CHARGED)
         }
         Ok(response) => {
             let (mut head, body) = response.into_parts();
@@ -95,11 +98,45 @@ pub fn paid(end: Result<Finished, Problem>) -> Reply {
 }
 
 fn sold(settled: Settled) -> Reply {
-    let (answer, settlement, version, payment_id) = settled.open();
-    let mut reply = whole(answer, true);
-    receipt(&mut reply, &settlement, version);
-    payment_id_header(&mut reply, &payment_id);
-    with_cors(reply)
+    let (answer, goods, delivery) = settled.open();
+    let reply = with_goods(whole(answer, true), &goods);
+    with_cors(reply.map(|body| Parcel { body, delivery: Some(delivery) }.boxed_unsync()))
+}
+
+/// The receipt and the payment's name.
+fn with_goods(mut reply: Reply, goods: &Goods) -> Reply {
+    receipt(&mut reply, &goods.settlement, goods.version);
+    payment_id_header(&mut reply, &goods.id.short());
+    reply
+}
+
+/// A paid body that says when the last of it was taken.
+struct Parcel {
+    body: ReplyBody,
+    delivery: Option<Delivery>,
+}
+
+impl http_body::Body for Parcel {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let ended = matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.body.is_end_stream());
+        if ended && let Some(delivery) = self.delivery.take() {
+            delivery.done();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Asked about an empty body, hyper does not poll it: its delivery is told below.
+        self.delivery.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The guest's answer as it was held.
@@ -238,8 +275,18 @@ fn explain(problem: Problem) -> Reply {
             payment_id_header(&mut reply, &payment_id);
             reply
         }
+        Problem::Owed { goods, failure } => {
+            let reply = match failure {
+                Failure::Fault(fault) => failed(&fault, "it was paid for and is owed: send the same payment again"),
+                Failure::Declined(answer) => whole(answer, false),
+                Failure::Misbehaved(what) => {
+                    misbehaved(&what, "it was paid for and is owed: send the same payment again")
+                }
+            };
+            with_goods(reply, &goods)
+        }
         Problem::Plugin(fault) => plugin_fault(&fault),
-        Problem::Misbehaved(what) => misbehaved(&what),
+        Problem::Misbehaved(what) => misbehaved(&what, NOTHING_CHARGED),
         Problem::CannotVerify(what) => {
             tracing::error!(%what, "a payment could not be verified");
             unavailable(
@@ -296,37 +343,44 @@ fn explain(problem: Problem) -> Reply {
     }
 }
 
-/// What a plugin's failure looks like, free or paid. The text stays in the log.
+const NOTHING_CHARGED: &str = "nothing was charged";
+
+/// What a plugin's failure looks like where nothing was paid. The text stays in the log.
 fn plugin_fault(fault: &Fault) -> Reply {
+    failed(fault, NOTHING_CHARGED)
+}
+
+/// A plugin's failure, and what it means for the money.
+fn failed(fault: &Fault, money: &str) -> Reply {
     tracing::warn!(%fault, "a plugin failed");
     let reply = match fault {
         Fault::Trap(_) => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed; nothing was charged")
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", &format!("the endpoint failed; {money}"))
         }
         Fault::Memory => error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "plugin_out_of_memory",
-            "the endpoint ran out of memory; nothing was charged",
+            &format!("the endpoint ran out of memory; {money}"),
         ),
         Fault::ResponseTooLarge => error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "plugin_answer_too_large",
-            "the endpoint's answer was too large; nothing was charged",
+            &format!("the endpoint's answer was too large; {money}"),
         ),
         Fault::Cpu | Fault::Deadline => {
-            error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", "the endpoint took too long; nothing was charged")
+            error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", &format!("the endpoint took too long; {money}"))
         }
         Fault::NoResponse(_) => {
-            error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer; nothing was charged")
+            error(StatusCode::BAD_GATEWAY, "plugin_no_answer", &format!("the endpoint gave no valid answer; {money}"))
         }
-        Fault::Busy => unavailable("busy", "the endpoint is busy; nothing was charged: send the same request again"),
+        Fault::Busy => unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again")),
     };
     with_cors(reply)
 }
 
-fn misbehaved(what: &str) -> Reply {
+fn misbehaved(what: &str, money: &str) -> Reply {
     tracing::warn!(%what, "a plugin broke its contract");
-    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", "the endpoint misbehaved; nothing was charged"))
+    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", &format!("the endpoint misbehaved; {money}")))
 }
 
 /// A request that no endpoint will see.

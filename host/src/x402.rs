@@ -8,9 +8,11 @@
 
 pub mod exact;
 pub mod facilitator;
+mod flow;
 #[cfg(test)]
 mod golden;
 pub mod header;
+pub mod identifier;
 mod network;
 mod number;
 pub mod reason;
@@ -18,6 +20,7 @@ mod time;
 pub mod v1;
 pub mod v2;
 
+pub use flow::Flow;
 pub use network::{Network, NetworkError};
 pub(crate) use number::uint256;
 pub use reason::Reason;

@@ -152,6 +152,16 @@ impl Chain {
         Ok(number.to())
     }
 
+    /// When a block was made, in Unix seconds. None if the node does not have it.
+    pub async fn block_time(&self, number: u64) -> Result<Option<u64>, CallError> {
+        #[derive(Clone, Debug, Deserialize)]
+        struct Block {
+            timestamp: U64,
+        }
+        let block: Option<Block> = self.request("eth_getBlockByNumber", (U64::from(number), false)).await?;
+        Ok(block.map(|block| block.timestamp.to()))
+    }
+
     /// The receipt of a transaction that is in a block.
     pub async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, CallError> {
         self.request("eth_getTransactionReceipt", (hash,)).await

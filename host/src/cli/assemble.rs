@@ -12,11 +12,12 @@ use super::Failure;
 use crate::catalog::{Accept, Catalog, Folder, Policy, Report};
 use crate::chain::devnet;
 use crate::chain::evm::Key;
+use crate::chain::evm::{Chain, ChainSettings};
 use crate::config::{Config, FacilitatorConfig, KeySource};
-use crate::facilitator::Facilitator;
 use crate::facilitator::local::{Local, LocalConfig};
 use crate::facilitator::remote::{Remote, RemoteConfig};
-use crate::ledger::{Embedded, Ledger};
+use crate::facilitator::{Facilitator, Witness};
+use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
 use crate::price::Asset;
@@ -43,18 +44,22 @@ pub(super) struct Assembled {
 
 impl Assembled {
     /// The till and the front, on this ledger.
-    pub(super) fn open(&self, config: &Config, ledger: Arc<dyn Ledger>) -> (Arc<Till>, Arc<Front>) {
+    pub(super) fn open(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Result<(Arc<Till>, Arc<Front>), Failure> {
+        #[cfg(feature = "fault-points")]
+        let ledger: Arc<dyn Ledger> =
+            if crate::crash::is_armed() { Arc::new(crate::ledger::crash::Crashing(ledger)) } else { ledger };
         let till = Till::new(
             self.tenders.clone(),
             ledger,
             TillConfig {
                 keep_answer_bytes: config.keep_answer_bytes,
-                keep_answers: config.keep_answers,
+                retention: Retention { answers: config.keep_answers, payments: config.keep_payments },
+                quote_key: quote_key(&config.state.join("quote.key"))?,
                 clock: || UnixTime::from(SystemTime::now()),
             },
         );
         let front = Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config));
-        (till, Arc::new(front))
+        Ok((till, Arc::new(front)))
     }
 }
 
@@ -73,6 +78,7 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     let policy = Policy {
         accepts: config.accepts.iter().map(|(accept, _)| accept.clone()).collect(),
         public_url: public_url.to_owned(),
+        flows: config.flows.clone(),
     };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
@@ -99,14 +105,14 @@ async fn settled(folder: &mut Folder) -> Result<Report, Failure> {
 
 /// Connects every facilitator, and refuses one that cannot settle what is configured.
 async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure> {
-    let mut facilitators: BTreeMap<&str, (Arc<dyn Facilitator>, bool)> = BTreeMap::new();
+    let mut facilitators: BTreeMap<&str, Connected> = BTreeMap::new();
     for (name, facilitator) in &config.facilitators {
         let accepts: Vec<&Accept> =
             config.accepts.iter().filter(|(_, by)| by == name).map(|(accept, _)| accept).collect();
         let Some(first) = accepts.first() else {
             return Err(Failure::usage(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
         };
-        let connected: (Arc<dyn Facilitator>, bool) = match facilitator {
+        let connected = match facilitator {
             FacilitatorConfig::Local { rpc, key, poll } => {
                 let key = match key {
                     KeySource::Env(name) => Key::from_env(name),
@@ -140,9 +146,10 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                     Ok(_) => {}
                     Err(error) => return Err(Failure::new(format!("facilitator.{name}: {error}"))),
                 }
-                (Arc::new(local), true)
+                let witness = Some(Arc::new(local.witness()));
+                Connected { facilitator: Arc::new(local), witness, here: true }
             }
-            FacilitatorConfig::Remote { url, bearer_env } => {
+            FacilitatorConfig::Remote { url, bearer_env, rpc } => {
                 let mut remote = RemoteConfig::new(url.clone());
                 if let Some(variable) = bearer_env {
                     let token = std::env::var(variable).ok().filter(|token| !token.is_empty());
@@ -167,14 +174,18 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                         }
                     }
                 }
-                (Arc::new(remote), false)
+                let witness = match rpc {
+                    Some(rpc) => Some(Arc::new(witness(name, rpc, &accepts).await?)),
+                    None => None,
+                };
+                Connected { facilitator: Arc::new(remote), witness, here: false }
             }
         };
         facilitators.insert(name, connected);
     }
     let mut tenders = Vec::new();
     for (accept, by) in &config.accepts {
-        let (facilitator, contract_payers) =
+        let by =
             facilitators.get(by.as_str()).ok_or_else(|| Failure::usage(format!("there is no facilitator.{by}")))?;
         let asset = &accept.asset;
         let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
@@ -188,11 +199,66 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
             asset: Arc::clone(asset),
             contract,
             domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
-            facilitator: Arc::clone(facilitator),
-            contract_payers: *contract_payers,
+            facilitator: breakable(&by.facilitator),
+            contract_payers: by.here,
+            batches: by.here,
+            witness: by.witness.clone(),
+            max_unsettled: accept.max_unsettled,
         });
     }
     Ok(tenders)
+}
+
+/// The key that proves quotes, made at the first start: a quote outlives a restart.
+fn quote_key(file: &Path) -> Result<[u8; 32], Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    match std::fs::read(file) {
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| Failure::new(format!("{}: not 32 bytes; remove it and a new one is made", file.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = secp256k1::rand::random::<[u8; 32]>();
+            let mut made =
+                std::fs::File::options().create_new(true).write(true).mode(0o600).open(file).map_err(failed)?;
+            made.write_all(&key).and_then(|()| made.sync_all()).map_err(failed)?;
+            Ok(key)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// With fault points, if this host has any.
+fn breakable(facilitator: &Arc<dyn Facilitator>) -> Arc<dyn Facilitator> {
+    #[cfg(feature = "fault-points")]
+    if crate::crash::is_armed() {
+        return Arc::new(crate::facilitator::crash::Crashing(Arc::clone(facilitator)));
+    }
+    Arc::clone(facilitator)
+}
+
+/// A facilitator that is ready to be used.
+struct Connected {
+    facilitator: Arc<dyn Facilitator>,
+    witness: Option<Arc<Witness>>,
+    /// In this process.
+    here: bool,
+}
+
+/// Reads the chain that a remote facilitator settles on.
+async fn witness(name: &str, rpc: &url::Url, accepts: &[&Accept]) -> Result<Witness, Failure> {
+    let networks: Vec<_> = accepts.iter().map(|accept| &accept.asset.network).collect();
+    let chain_id = networks[0].chain_id();
+    let (Some(chain_id), true) = (chain_id, networks.iter().all(|network| *network == networks[0])) else {
+        return Err(Failure::usage(format!(
+            "facilitator.{name}: `rpc` reads one chain, and it settles on several: write one facilitator for each"
+        )));
+    };
+    let chain = Chain::connect(rpc, chain_id, ChainSettings::default())
+        .await
+        .map_err(|error| Failure::new(format!("facilitator.{name}: {error}")))?;
+    Ok(Witness::new(Arc::new(chain), 1))
 }
 
 /// Whether the embedded chain answers there. A node that does not answer is not it; what it is, the

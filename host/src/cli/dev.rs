@@ -100,7 +100,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let ledger =
         Embedded::create(&args.state.join("dev-ledger.db")).map_err(|error| Failure::new(error.to_string()))?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-    let (till, front) = assembled.open(&config, ledger);
+    let (till, front) = assembled.open(&config, ledger)?;
     write_json(&args.state, &url, &chain, &assembled)?;
     announce(&url, &chain, &assembled).await;
 

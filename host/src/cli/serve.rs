@@ -41,7 +41,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         tracing::warn!(%file, %reason, "not in force");
     }
     let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
-    let (till, front) = assembled.open(&config, ledger);
+    let (till, front) = assembled.open(&config, ledger)?;
+    till.remember().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on http://{address}, known to clients as {public_url}");
     let recovery = tokio::spawn(crate::payment::recover(till));

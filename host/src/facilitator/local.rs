@@ -179,6 +179,11 @@ impl Local {
         Ok(Gas { address, balance: self.chain.balance(address).await? })
     }
 
+    /// Reads the same chain.
+    pub fn witness(&self) -> super::Witness {
+        super::Witness::new(self.chain.clone(), 1)
+    }
+
     /// The network that is settled.
     pub fn network(&self) -> &Network {
         &self.network

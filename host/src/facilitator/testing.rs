@@ -176,6 +176,8 @@ impl World {
             asset: Arc::new(self.asset.clone()),
             pay_to: SELLER.to_string().into(),
             max_timeout_seconds: 60,
+            flow: crate::x402::Flow::Authorization,
+            quote: None,
         }
     }
 

@@ -16,6 +16,8 @@ fn claim(nonce: &str, request: u8) -> Claim {
         amount: "10000".to_owned(),
         pay_to: "0xseller".to_owned(),
         testnet: true,
+        flow: Flow::Authorization,
+        identifier: None,
         valid_before: UnixTime(2_000),
         at: UnixTime(1_000),
     }
@@ -81,55 +83,217 @@ async fn a_released_payment_may_try_again() {
     assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::Won));
 }
 
+/// Nothing is kept for long.
+const KEPT: Retention = Retention { answers: Duration::from_secs(10), payments: Duration::from_secs(5_000) };
+
+const BY_REQUEST: By =
+    By::Request { alone: true, verify: Duration::ZERO, run: Some(Duration::ZERO), settle: Duration::ZERO };
+
+/// Claims, runs and sends.
+async fn sent(ledger: &Embedded, nonce: &str) -> PaymentId {
+    let id = claim(nonce, 1).id;
+    assert_eq!(ledger.claim(claim(nonce, 1)).await, Ok(Claimed::Won));
+    assert_eq!(ledger.executing(&id, UnixTime(1_000)).await, Ok(()));
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1_001)).await, Ok(()));
+    id
+}
+
+/// Settled before the guest runs: executing, and paid.
+async fn paid_first(ledger: &Embedded, nonce: &str) -> PaymentId {
+    let upfront = Claim { flow: Flow::Upfront, ..claim(nonce, 1) };
+    let id = upfront.id.clone();
+    assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Won));
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), None, UnixTime(1_001)).await, Ok(()));
+    let by = By::Request { alone: true, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
+    let settlement = SettlementResponse { transaction: format!("0x{nonce}"), ..settlement() };
+    assert_eq!(ledger.settled(&id, settlement, by, UnixTime(1_002)).await, Ok(()));
+    id
+}
+
 #[tokio::test]
 async fn a_settled_payment_gives_its_answer_back() {
     let (_dir, ledger) = ledger();
-    let id = claim("n", 1).id;
-    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1_001)).await, Ok(()));
+    let id = sent(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
-    assert_eq!(ledger.settled(&id, settlement(), true, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
     let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
+    assert_eq!(ledger.delivered(&id, true, UnixTime(1_003)).await, Ok(()));
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected));
-    assert_eq!(ledger.prune(UnixTime(9_000), UnixTime(9_000)).await, Ok(1));
+    assert_eq!(ledger.prune(UnixTime(1_500), KEPT).await, Ok(1));
     let forgotten = Claimed::Settled { settlement: settlement(), answer: None };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(forgotten));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_to_keep_waits_for_its_delivery() {
+    let (_dir, ledger) = ledger();
+    let id = sent(&ledger, "n").await;
+    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(ledger.delivered(&id, false, UnixTime(1_003)).await, Ok(()));
+    let gone = Claimed::Settled { settlement: settlement(), answer: None };
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(gone));
+}
+
+#[tokio::test]
+async fn pruned_payments_stay_in_the_totals() {
+    let (dir, ledger) = ledger();
+    for nonce in ["a", "b", "c"] {
+        let id = paid_first(&ledger, nonce).await;
+        assert_eq!(ledger.answered(&id, answer(), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
+    }
+    let open = sent(&ledger, "open").await;
+    assert_eq!(ledger.unknown(&open, None, UnixTime(1_004)).await, Ok(()));
+    assert_eq!(ledger.prune(UnixTime(9_000), KEPT).await, Ok(6), "three answers and three rows");
+    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    let total: (i64, String) = books
+        .query_row("SELECT payments, amount FROM total", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("one line");
+    assert_eq!(total, (3, "30000".to_owned()));
+    assert_eq!(ledger.payments(9).await.expect("the rest").len(), 1, "what is unknown stays");
 }
 
 #[tokio::test]
 async fn steps_out_of_order_are_refused() {
     let (_dir, ledger) = ledger();
     let id = claim("n", 1).id;
-    let early = ledger.settled(&id, settlement(), true, UnixTime(1)).await;
+    let early = ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1)).await;
     assert!(matches!(early, Err(LedgerError::OutOfOrder { step: "settled", .. })), "{early:?}");
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), None, UnixTime(1)).await, Ok(()));
+    let unread = ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await;
+    assert!(matches!(unread, Err(LedgerError::OutOfOrder { step: "settling", .. })), "{unread:?}");
+    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
     let late = ledger.release(&id).await;
     assert!(matches!(late, Err(LedgerError::OutOfOrder { step: "released", .. })), "{late:?}");
 }
 
 #[tokio::test]
-async fn a_restart_releases_what_was_not_sent_and_remembers_what_was() {
+async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_settles_one_at_a_time() {
+    let (_dir, ledger) = ledger();
+    let (one, other) = (sent(&ledger, "one").await, sent(&ledger, "other").await);
+    assert_eq!(ledger.settled(&one, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    let taken = ledger.settled(&other, settlement(), BY_REQUEST, UnixTime(1_002)).await;
+    assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
+    assert_eq!(ledger.unknown(&other, None, UnixTime(1_003)).await, Ok(()));
+    let of_a_batch = By::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
+    assert_eq!(ledger.settled(&other, settlement(), of_a_batch, UnixTime(1_002)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_debt_is_taken_up_once_at_a_time() {
+    let (_dir, ledger) = ledger();
+    let id = paid_first(&ledger, "n").await;
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::InFlight));
+    assert_eq!(ledger.owe(&id, "trap".to_owned(), UnixTime(1_003)).await, Ok(()));
+    assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest), "for its own request only");
+    let attempts = (0..16).map(|_| ledger.claim(claim("n", 1))).collect::<Vec<_>>();
+    let mut taken = 0;
+    for attempt in attempts {
+        match attempt.await.expect("a working ledger") {
+            Claimed::Owed { settlement } => taken += usize::from(settlement.transaction == "0xn"),
+            other => assert_eq!(other, Claimed::InFlight),
+        }
+    }
+    assert_eq!(taken, 1);
+    let released = ledger.release(&id).await;
+    assert!(matches!(released, Err(LedgerError::OutOfOrder { .. })), "money is not forgotten: {released:?}");
+}
+
+#[tokio::test]
+async fn an_identifier_names_one_purchase_of_a_payer() {
+    let (_dir, ledger) = ledger();
+    let named = |nonce: &str, request| Claim { identifier: Some("order-1".to_owned()), ..claim(nonce, request) };
+    assert_eq!(ledger.claim(named("a", 1)).await, Ok(Claimed::Won));
+    assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::InFlight));
+    assert_eq!(ledger.claim(named("b", 2)).await, Ok(Claimed::OtherRequest));
+    let of_another = Claim { id: PaymentId { payer: "0xother".to_owned(), ..claim("c", 1).id }, ..named("c", 1) };
+    assert_eq!(ledger.claim(of_another).await, Ok(Claimed::Won), "payers do not share names");
+    let id = claim("a", 1).id;
+    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(2)).await, Ok(()));
+    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    assert_eq!(ledger.claim(named("b", 1)).await, Ok(expected), "the second payment is not taken");
+    assert_eq!(ledger.payments(9).await.expect("the rows").len(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_purchase_gives_its_identifier_back() {
+    let (_dir, ledger) = ledger();
+    let named = |nonce: &str| Claim { identifier: Some("order-1".to_owned()), ..claim(nonce, 1) };
+    let id = claim("a", 1).id;
+    assert_eq!(ledger.claim(named("a")).await, Ok(Claimed::Won));
+    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.refused(&id, "late".to_owned(), None, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.claim(named("b")).await, Ok(Claimed::Won));
+    assert_eq!(ledger.strikes(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+}
+
+#[tokio::test]
+async fn a_restart_puts_in_order_what_was_left_behind() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
     {
         let ledger = Embedded::open(&path).expect("a new ledger");
         assert_eq!(ledger.claim(claim("reserved", 1)).await, Ok(Claimed::Won));
-        assert_eq!(ledger.claim(claim("settling", 1)).await, Ok(Claimed::Won));
-        let id = claim("settling", 1).id;
-        let sent = ledger.settling(&id, "{\"a\":1}".to_owned(), Some(answer()), UnixTime(1));
-        assert_eq!(sent.await, Ok(()));
+        assert_eq!(ledger.claim(claim("executing", 1)).await, Ok(Claimed::Won));
+        assert_eq!(ledger.executing(&claim("executing", 1).id, UnixTime(1)).await, Ok(()));
+        sent(&ledger, "settling").await;
+        paid_first(&ledger, "paid").await;
     }
     let ledger = reopened(&path).await;
-    assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won));
+    assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won), "nothing ran and nothing was sent");
+    let refused = Claimed::Refused { reason: "interrupted".to_owned() };
+    assert_eq!(ledger.claim(claim("executing", 1)).await, Ok(refused), "it may have run: never again");
     let pending = Pending {
         id: claim("settling", 1).id,
-        request: "{\"a\":1}".to_owned(),
+        request: "{}".to_owned(),
         valid_before: UnixTime(2_000),
+        flow: Flow::Authorization,
         answer_kept: true,
     };
-    assert_eq!(ledger.pending(UnixTime(9_999)).await, Ok(vec![pending]));
+    assert_eq!(ledger.pending(UnixTime(0), 9).await, Ok(vec![pending]));
     assert_eq!(ledger.claim(claim("settling", 1)).await, Ok(Claimed::Settling { transaction: None }));
+    let owed = ledger.claim(claim("paid", 1)).await;
+    assert!(matches!(owed, Ok(Claimed::Owed { .. })), "paid for, and not answered: {owed:?}");
+}
+
+#[tokio::test]
+async fn recovery_leaves_a_debt_where_nobody_waits() {
+    let (_dir, ledger) = ledger();
+    let upfront = Claim { flow: Flow::Upfront, ..claim("n", 1) };
+    assert_eq!(ledger.claim(upfront.clone()).await, Ok(Claimed::Won));
+    assert_eq!(ledger.settling(&upfront.id, "{}".to_owned(), None, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.unknown(&upfront.id, Some("0xtx".to_owned()), UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.settled(&upfront.id, settlement(), By::Recovery, UnixTime(2)).await, Ok(()));
+    assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Owed { settlement: settlement() }));
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("ledger.db");
+    schema::tests::first_version(&path);
+    let ledger = Embedded::open(&path).expect("an upgraded ledger");
+    let rows = ledger.payments(9).await.expect("its rows");
+    let states: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.flow.as_str())).collect();
+    assert_eq!(states, [("settled", "authorization")]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_says_so_until_it_can() {
+    let (dir, ledger) = ledger();
+    let other = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("its lock");
+    let refused = ledger.claim(claim("n", 1)).await;
+    assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
+    assert!(!ledger.writable());
+    other.execute_batch("ROLLBACK").expect("no lock");
+    assert_eq!(ledger.probe(UnixTime(1)).await, Ok(()));
+    assert!(ledger.writable());
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
 }
 
 /// The writer thread of the dropped ledger closes the file a moment later.

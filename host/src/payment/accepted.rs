@@ -9,7 +9,7 @@ use crate::price::{Challenge, Offer, Price, Resource};
 use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
 use crate::x402::facilitator::PaymentRequest;
 use crate::x402::header::PaymentPayload;
-use crate::x402::{Network, Reason, UnixTime, Version};
+use crate::x402::{Network, Reason, UnixTime, Version, identifier};
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub struct Accepted {
     pub(super) tender: Tender,
     pub(super) price: Price,
     pub(super) exact: ExactPayload,
+    /// The signature is not the payer's own key's: only a contract can say whether it is good.
+    pub(super) perhaps_contract: bool,
+    /// The client's own name for the purchase.
+    pub(super) identifier: Option<String>,
     /// For the facilitator: what the client sent, and our own requirements.
     pub(super) request: PaymentRequest,
 }
@@ -41,21 +45,40 @@ impl NotAccepted {
 }
 
 impl Accepted {
-    /// Finds the price that the client chose. Version 2 echoes the whole requirement; version 1 only
-    /// scheme and network, and everything else is compared inside the authorisation.
+    /// Finds the price that the client chose, among today's and those of earlier offers that are still
+    /// in their time. Version 2 echoes the whole requirement; version 1 only scheme and network, so the
+    /// signed amount tells which; everything else is compared inside the authorisation.
     pub(super) fn of(till: &Till, sale: &Sale, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
+        let identifier = match &payment {
+            PaymentPayload::V1(_) => None,
+            PaymentPayload::V2(payload) => {
+                if !payload.echoes(Some(&crate::price::extensions())) {
+                    return Err(NotAccepted::because(
+                        Reason::ExtensionEchoMismatch,
+                        "`extensions` must hold what this answer advertises, unchanged",
+                    ));
+                }
+                let named = identifier::of(payload);
+                named
+                    .map_err(|bad| NotAccepted::because(Reason::InvalidPayload, &bad.to_string()))?
+                    .map(ToOwned::to_owned)
+            }
+        };
+        let offers = || std::iter::once(offer).chain(&sale.honoured);
         let (price, request) = match payment {
             PaymentPayload::V2(payload) => {
-                let price = offer.prices().iter().find(|price| payload.accepts(&price.requirements()));
+                let price = offers().flat_map(Offer::prices).find(|price| payload.accepts(&price.requirements()));
                 let price = price.ok_or_else(no_match)?;
                 (price, PaymentRequest::V2 { payload, requirements: price.requirements() })
             }
             PaymentPayload::V1(payload) => {
                 let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
+                let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
+                let mut prices = offers().flat_map(Offer::prices).filter(|price| price.asset.network == network);
+                let price = prices.clone().find(|price| Some(price.amount.0) == signed).or_else(|| prices.next());
                 let Resource { url, description, mime_type } = &sale.resource;
-                let matched = offer.prices().iter().filter(|price| price.asset.network == network).find_map(|price| {
-                    price.requirements_v1(url, description, mime_type).map(|requirements| (price, requirements))
-                });
+                let matched =
+                    price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
                 let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
                 (price, PaymentRequest::V1 { payload, requirements })
             }
@@ -68,13 +91,13 @@ impl Accepted {
         let exact = ExactPayload::parse(payload).map_err(|reason| {
             NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
         })?;
-        Ok(Self { tender, price: price.clone(), exact, request })
+        Ok(Self { tender, price: price.clone(), exact, perhaps_contract: false, identifier, request })
     }
 
     /// Recipient, amount, window and signature: everything that needs no chain.
     ///
     /// `work` is how long the guest may take until its answer: the authorisation must outlive it.
-    pub(super) fn verify(self, now: UnixTime, work: Duration) -> Result<Verified, NotAccepted> {
+    pub(super) fn verify(mut self, now: UnixTime, work: Duration) -> Result<Verified, NotAccepted> {
         let pay_to: Address = self.price.pay_to.parse().map_err(|_| {
             NotAccepted::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
         })?;
@@ -94,7 +117,7 @@ impl Accepted {
         let digest = self.tender.domain.digest(&self.exact.authorization);
         match exact::signed_by(digest, &self.exact) {
             SignedBy::Payer => {}
-            SignedBy::PerhapsContract if self.tender.contract_payers => {}
+            SignedBy::PerhapsContract if self.tender.contract_payers => self.perhaps_contract = true,
             SignedBy::PerhapsContract => {
                 return Err(NotAccepted::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)));
             }

@@ -7,9 +7,11 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 
-use super::{Problem, Sale};
+use super::verified::request_fingerprint;
+use super::{Problem, Sale, Till};
 use crate::plugin::{QuoteRequest, RequestBody};
 use crate::price::{Amount, Decimal, Offer, Price};
+use crate::x402::header::PaymentPayload;
 
 /// Without a payment, a body larger than this is not read: the 402 comes first.
 const FREE_READ: u64 = 256 * 1024;
@@ -41,14 +43,26 @@ impl Quotable {
     }
 }
 
-/// The offer for this very request: the declared one, or what the plugin quotes.
+/// The offer for this very request: the declared one, what the plugin quotes, or what it quoted when the
+/// payment was asked for.
 pub(super) async fn price(
+    till: &Till,
     sale: &Sale,
     request: Request<RequestBody>,
     quotable: Quotable,
+    payment: Option<&PaymentPayload>,
 ) -> Result<(Request<RequestBody>, Offer), Problem> {
     let Quotable::Ask(limit) = quotable else { return Ok((request, sale.offer.clone())) };
     let request = whole(request, limit).await?;
+    let fingerprint = request_fingerprint(sale, &request);
+    let read =
+        |request: Request<Bytes>| request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
+    if sale.quoted
+        && let Some(payment) = payment
+        && let Some(offer) = till.quotes.honoured(&sale.offer, payment, &fingerprint, till.now())
+    {
+        return Ok((read(request), offer));
+    }
     let question = QuoteRequest {
         method: request.method().clone(),
         route: sale.route.clone(),
@@ -59,7 +73,8 @@ pub(super) async fn price(
     };
     let quoted = sale.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
     let offer = at(sale, &quoted).map_err(Problem::Misbehaved)?;
-    Ok((request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync()), offer))
+    let offer = if sale.quoted { till.quotes.seal(&offer, &fingerprint, till.now()) } else { offer };
+    Ok((read(request), offer))
 }
 
 /// The declared offer at the quoted amount.

@@ -1,15 +1,19 @@
-//! Executed and Settled: the answer exists and is sealed until the money has moved.
+//! Executed, Paid and Settled: an answer that waits for the money, money that waits for an answer, and
+//! the two together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 
-use super::verified::{Reserved, same};
-use super::{Problem, Till};
-use crate::facilitator::Settlement;
-use crate::ledger::KeptAnswer;
-use crate::plugin::{Fault, Permit, Plugin};
-use crate::x402::{Reason, SettlementResponse, Version};
+use super::charge::charge;
+use super::verified::Reserved;
+use super::{Problem, Sale, Till};
+use crate::ledger::{KeptAnswer, PaymentId};
+use crate::plugin::{Fault, Permit, Plugin, Receipt};
+use crate::x402::{SettlementResponse, Version};
 
 /// A guest's whole answer.
 #[derive(Debug)]
@@ -25,6 +29,18 @@ pub struct Answer {
 pub struct Executed {
     reserved: Reserved,
     answer: Answer,
+    run: Duration,
+}
+
+/// The money moved, and the guest has not answered yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Paid {
+    pub(super) id: PaymentId,
+    pub(super) settlement: SettlementResponse,
+    pub(super) version: Version,
+    /// What the guest sees.
+    pub(super) receipt: Receipt,
 }
 
 /// The money moved: the answer may leave.
@@ -32,9 +48,25 @@ pub struct Executed {
 #[must_use]
 pub struct Settled {
     answer: Answer,
-    settlement: SettlementResponse,
-    version: Version,
-    payment_id: String,
+    goods: Goods,
+    delivery: Delivery,
+}
+
+/// What goes out beside a paid answer.
+#[derive(Clone, Debug)]
+pub struct Goods {
+    pub id: PaymentId,
+    pub settlement: SettlementResponse,
+    pub version: Version,
+}
+
+/// To be told when the answer has left.
+#[derive(Debug)]
+#[must_use]
+pub struct Delivery {
+    till: Arc<Till>,
+    id: PaymentId,
+    keep: bool,
 }
 
 /// How a paid request ended well.
@@ -53,6 +85,17 @@ pub(super) enum Execution {
     Declined(Answer),
 }
 
+/// What kept a guest from answering what was paid before.
+#[derive(Debug)]
+pub enum Failure {
+    /// It failed.
+    Fault(Fault),
+    /// It answered with a status of 400 or above, which is passed on.
+    Declined(Answer),
+    /// It broke its contract.
+    Misbehaved(String),
+}
+
 /// Runs the guest and holds its whole answer, as large as the plugin's limit allows.
 pub(super) async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Answer, Fault> {
     let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
@@ -61,113 +104,121 @@ pub(super) async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
+impl Answer {
+    /// Statuses below 400 are sold.
+    pub(super) fn failed(&self) -> bool {
+        self.status >= 400
+    }
+
+    /// Only the host asks for money.
+    pub(super) fn forges_a_challenge(&self) -> bool {
+        self.status == 402
+    }
+
+    fn kept(&self) -> KeptAnswer {
+        KeptAnswer {
+            status: self.status,
+            headers: self.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
+            body: self.body.clone(),
+        }
+    }
+}
+
 impl Executed {
-    pub(super) fn new(reserved: Reserved, answer: Answer) -> Self {
-        Self { reserved, answer }
+    pub(super) fn new(reserved: Reserved, answer: Answer, run: Duration) -> Self {
+        Self { reserved, answer, run }
     }
 
-    /// Takes the money for an answer already made.
-    ///
-    /// Consumes the answer, so it is settled at most once. When the settlement is refused nothing
-    /// moved. When its end is unknown the transfer may still land: the entry stays settling until
-    /// recovery knows, and the answer waits in the ledger for the same payment.
-    pub(super) async fn settle(self, till: &Till) -> Result<Settled, Problem> {
-        let Self { reserved, answer } = self;
-        let payment_id = reserved.id.short();
-        let request =
-            serde_json::to_string(&reserved.accepted.request).map_err(|error| Problem::Ledger(error.to_string()));
-        let request = match request {
-            Ok(request) => request,
-            Err(problem) => return Err(reserved.release(till, problem).await),
+    /// Takes the money for an answer already made. Consumes the answer, so it is settled at most once.
+    pub async fn settle(self, till: &Arc<Till>) -> Result<Settled, Problem> {
+        let Self { reserved, answer, run } = self;
+        let (id, version) = (reserved.id.clone(), reserved.version());
+        let settlement = charge(till, reserved, Some((answer.kept(), run))).await?;
+        Ok(Settled::new(till, Goods { id, settlement, version }, answer))
+    }
+}
+
+impl Reserved {
+    /// Takes the money before the guest runs.
+    pub(super) async fn settle_first(self, till: &Arc<Till>) -> Result<Paid, Problem> {
+        let (id, version, receipt) = (self.id.clone(), self.version(), self.receipt());
+        let settlement = charge(till, self, None).await?;
+        Ok(Paid { id, settlement, version, receipt })
+    }
+}
+
+impl Paid {
+    /// Runs the guest for money that has moved. Whatever keeps it from answering leaves a debt: the same
+    /// payment runs again.
+    pub(super) async fn execute(
+        self,
+        till: &Arc<Till>,
+        sale: &Sale,
+        request: Request<Bytes>,
+    ) -> Result<Settled, Problem> {
+        let Self { id, settlement, version, receipt } = self;
+        let goods = Goods { id, settlement, version };
+        let begun = Instant::now();
+        let failure = match run(&sale.plugin, Permit::grant(Some(receipt)), request).await {
+            Ok(answer) if answer.forges_a_challenge() => {
+                Failure::Misbehaved("the plugin answered 402 itself".to_owned())
+            }
+            Ok(answer) if answer.failed() => Failure::Declined(answer),
+            Ok(answer) => {
+                let kept = till.ledger.answered(&goods.id, answer.kept(), begun.elapsed(), till.now()).await;
+                if let Err(error) = kept {
+                    // The client is served. After a restart the row is owed, and may be fetched once more.
+                    tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
+                }
+                return Ok(Settled::new(till, goods, answer));
+            }
+            Err(fault) => Failure::Fault(fault),
         };
-        if let Err(error) = till.ledger.settling(&reserved.id, request, Some(keep(&answer)), till.now()).await {
-            // The row may have become settling all the same; then recovery decides, and a release is refused.
-            return Err(match till.ledger.release(&reserved.id).await {
-                Ok(()) => Problem::Ledger(error.to_string()),
-                Err(_) => Problem::Unknown { payment_id },
-            });
+        let reason = match &failure {
+            Failure::Fault(fault) => fault.to_string(),
+            Failure::Declined(answer) => format!("the plugin answered {}", answer.status),
+            Failure::Misbehaved(what) => what.clone(),
+        };
+        tracing::warn!(payment = %goods.id, %reason, "paid for and not answered: the answer is owed");
+        if let Err(error) = till.ledger.owe(&goods.id, reason, till.now()).await {
+            tracing::error!(payment = %goods.id, %error, "a debt could not be written; it is one after a restart");
         }
-        match reserved.accepted.tender.facilitator.settle(&reserved.accepted.request).await {
-            Settlement::Settled(settlement) => {
-                if let Some(difference) = disagreement(&reserved, &settlement) {
-                    tracing::error!(payment = %payment_id, %difference, "the facilitator's settlement is not this payment's");
-                    return Err(Problem::Unknown { payment_id });
-                }
-                let keep = answer.body.len() <= till.config.keep_answer_bytes;
-                if let Err(error) = till.ledger.settled(&reserved.id, settlement.clone(), keep, till.now()).await {
-                    // The chain said yes; recovery repairs the row, and the client is served.
-                    tracing::error!(payment = %payment_id, %error, "a settled payment could not be written");
-                }
-                Ok(Settled { answer, settlement, version: reserved.version(), payment_id })
-            }
-            // It was unused when it was verified: used by this very settlement, or by somebody who was faster.
-            // Either way the payer has paid, and must not be asked again.
-            Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
-                tracing::warn!(payment = %payment_id, "its nonce is used, and nobody says by which transaction");
-                Err(Problem::Unknown { payment_id })
-            }
-            Settlement::Refused { reason, message, transaction } => {
-                let sent = (!transaction.is_empty()).then(|| transaction.clone());
-                if let Err(error) = till.ledger.refused(&reserved.id, reason.clone(), sent, till.now()).await {
-                    tracing::error!(payment = %payment_id, %error, "a refused payment could not be written");
-                }
-                let v1 = reserved.version() == Version::V1;
-                let network = network(&reserved);
-                Err(Problem::NotSettled { reason, message, transaction, network, payer: reserved.id.payer, v1 })
-            }
-            Settlement::Unknown { transaction, message } => {
-                tracing::warn!(payment = %payment_id, ?transaction, %message, "a settlement's end is unknown");
-                Err(Problem::Unknown { payment_id })
-            }
-        }
-    }
-}
-
-/// A facilitator that settles something else is not believed.
-fn disagreement(reserved: &Reserved, settlement: &SettlementResponse) -> Option<String> {
-    if !settlement.success || settlement.transaction.is_empty() {
-        return Some("it claims success without a transaction".to_owned());
-    }
-    match &settlement.payer {
-        Some(payer) if !same(payer, &reserved.id.payer) => Some(format!("it names the payer {payer}")),
-        _ => None,
-    }
-}
-
-fn network(reserved: &Reserved) -> String {
-    let network = &reserved.id.network;
-    match reserved.version() {
-        Version::V1 => network.v1_name().unwrap_or(network.as_str()).to_owned(),
-        Version::V2 => network.to_string(),
-    }
-}
-
-fn keep(answer: &Answer) -> KeptAnswer {
-    KeptAnswer {
-        status: answer.status,
-        headers: answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
-        body: answer.body.clone(),
+        Err(Problem::Owed { goods, failure })
     }
 }
 
 impl Settled {
+    fn new(till: &Arc<Till>, goods: Goods, answer: Answer) -> Self {
+        let keep = answer.body.len() <= till.config.keep_answer_bytes;
+        let delivery = Delivery { till: Arc::clone(till), id: goods.id.clone(), keep };
+        Self { answer, goods, delivery }
+    }
+
     /// An answer that this very payment bought before.
-    pub(super) fn kept(
-        settlement: SettlementResponse,
-        kept: KeptAnswer,
-        version: Version,
-        payment_id: String,
-    ) -> Option<Self> {
+    pub(super) fn kept(till: &Arc<Till>, goods: Goods, kept: KeptAnswer) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(kept.headers.len());
         for (name, value) in kept.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
-        let answer = Answer { status: kept.status, headers, body: kept.body };
-        Some(Self { answer, settlement, version, payment_id })
+        Some(Self::new(till, goods, Answer { status: kept.status, headers, body: kept.body }))
     }
 
     /// Opens the seal.
-    pub fn open(self) -> (Answer, SettlementResponse, Version, String) {
-        (self.answer, self.settlement, self.version, self.payment_id)
+    pub fn open(self) -> (Answer, Goods, Delivery) {
+        (self.answer, self.goods, self.delivery)
+    }
+}
+
+impl Delivery {
+    /// The whole answer was handed to the connection. Whether it arrived only the client knows, who may
+    /// fetch it again.
+    pub fn done(self) {
+        let Self { till, id, keep } = self;
+        let work = Arc::clone(&till);
+        till.track(async move {
+            if let Err(error) = work.ledger.delivered(&id, keep, work.now()).await {
+                tracing::debug!(payment = %id, %error, "a delivery could not be written");
+            }
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Why a paid request was not served. `respond` decides how each looks; this says what it means for money.
 
+use super::executed::{Failure, Goods};
 use crate::plugin::{Fault, Refusal};
 use crate::price::Challenge;
 use crate::x402::header::HeaderError;
@@ -43,6 +44,8 @@ pub enum Problem {
         payer: String,
         v1: bool,
     },
+    /// The payment was settled first, and the plugin did not answer: the same payment runs again.
+    Owed { goods: Goods, failure: Failure },
     /// The settlement's end is unknown: it may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
@@ -73,7 +76,7 @@ impl Problem {
             | Self::Misbehaved(_)
             | Self::CannotVerify(_)
             | Self::NotSettled { .. } => Charged::No,
-            Self::AnswerGone { .. } => Charged::Yes,
+            Self::AnswerGone { .. } | Self::Owed { .. } => Charged::Yes,
             Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
         }
     }

@@ -1,90 +1,169 @@
-//! Settlements whose end is unknown: asked again with the same payment until somebody knows.
+//! Settlements whose end is unknown: the chain is asked until it knows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Till;
-use crate::facilitator::Settlement;
-use crate::x402::Reason;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Tender, Till};
+use crate::facilitator::{Settlement, Sighting};
+use crate::ledger::{By, LedgerError, PaymentId, Pending};
 use crate::x402::facilitator::PaymentRequest;
+use crate::x402::{Flow, Reason, UnixTime};
 
-/// How often unfinished settlements are looked at.
-const EVERY: Duration = Duration::from_secs(3);
-/// After so many seconds beyond `validBefore` no block can take the authorisation, in seconds.
+/// How often unfinished settlements are looked for, unless one is announced.
+const EVERY: Duration = Duration::from_secs(2);
+/// The first look at one, and the longest pause between two.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How many at once.
+const AT_ONCE: u32 = 32;
+/// A settlement older than this is no longer in the hands of the request that sent it, in seconds.
+const SETTLING_GRACE: u64 = 150;
+/// Without a chain to ask, an authorisation is dead so long after `validBefore`: blocks lag behind the
+/// clock by seconds, not by minutes.
 const BLOCK_LAG: u64 = 120;
-/// Pruning waits for so many looks: a minute.
-const PRUNE_EVERY: u64 = 20;
+/// How often what was kept long enough is forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
-/// Runs for ever: finishes what is settling, forgets answers that were kept long enough.
+/// Runs for ever: finishes what is unknown, and forgets what was kept long enough.
 ///
 /// Asking again is safe: an authorisation moves money once, whoever submits it and however often.
-/// A row that another task is settling right now is met, too; the first answer to be written wins,
-/// and both say the same.
 pub async fn recover(till: Arc<Till>) {
-    let mut tick = tokio::time::interval(EVERY);
-    for round in 0_u64.. {
-        tick.tick().await;
+    let mut turns: HashMap<PaymentId, Turn> = HashMap::new();
+    let mut pruned: Option<Instant> = None;
+    loop {
         let now = till.now();
-        let before = crate::x402::UnixTime(now.0.saturating_sub(till.config.keep_answers.as_secs()));
-        if round.is_multiple_of(PRUNE_EVERY)
-            && let Err(error) = till.ledger.prune(now, before).await
-        {
-            tracing::error!(%error, "the ledger could not be pruned");
+        if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            pruned = Some(Instant::now());
+            if let Err(error) = till.ledger.prune(now, till.config.retention).await {
+                tracing::error!(%error, "the ledger could not be pruned");
+            }
         }
-        let pending = match till.ledger.pending(crate::x402::UnixTime(now.0.saturating_sub(SETTLING_GRACE))).await {
-            Ok(pending) => pending,
-            Err(error) => {
-                tracing::error!(%error, "unfinished settlements could not be read");
-                continue;
+        if !till.ledger.writable() && till.ledger.probe(now).await.is_ok() {
+            tracing::info!("the ledger can be written again");
+        }
+        match till.ledger.pending(UnixTime(now.0.saturating_sub(SETTLING_GRACE)), u32::MAX).await {
+            Ok(pending) => round(&till, pending, &mut turns).await,
+            Err(error) => tracing::error!(%error, "unfinished settlements could not be read"),
+        }
+        let next = turns.values().map(|turn| turn.at.saturating_duration_since(Instant::now())).min();
+        till.until_unknown(next.unwrap_or(EVERY).clamp(Duration::from_millis(50), EVERY)).await;
+    }
+}
+
+/// When a payment is looked at again.
+#[derive(Clone, Copy)]
+struct Turn {
+    at: Instant,
+    pause: Duration,
+}
+
+/// One look at those whose turn it is.
+async fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId, Turn>) {
+    turns.retain(|id, _| pending.iter().any(|entry| entry.id == *id));
+    let mut looks = JoinSet::new();
+    let now = Instant::now();
+    for entry in pending {
+        let first = Turn { at: now + FIRST, pause: FIRST };
+        let turn = turns.entry(entry.id.clone()).or_insert(first);
+        if turn.at > now || looks.len() >= AT_ONCE as usize {
+            continue;
+        }
+        let pause = (turn.pause * 2).min(LONGEST);
+        *turn = Turn { at: now + turn.pause, pause };
+        let till = Arc::clone(till);
+        looks.spawn(async move {
+            let id = entry.id.clone();
+            if let Err(error) = look(&till, entry).await {
+                tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
             }
-        };
-        for entry in pending {
-            if !entry.answer_kept {
-                tracing::error!(payment = %entry.id, "an unfinished settlement has no answer to give: look at the chain");
-                continue;
-            }
-            let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
-                tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
-                continue;
-            };
-            let tender = till.tenders.iter().find(|tender| {
-                tender.asset.network == entry.id.network && tender.asset.address.eq_ignore_ascii_case(&entry.id.asset)
-            });
-            let Some(tender) = tender else {
-                tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");
-                continue;
-            };
-            let written = match tender.facilitator.settle(&request).await {
-                Settlement::Settled(settlement) => {
-                    tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-                    till.ledger.settled(&entry.id, settlement, true, till.now()).await
-                }
-                // The nonce may have been used by the very settlement whose answer was lost: a facilitator
-                // that does not look on the chain cannot tell, and a used nonce never means "not paid" here.
-                Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
-                    tracing::warn!(payment = %entry.id, "its nonce is used, and nobody says by which transaction: look at the chain");
-                    Ok(())
-                }
-                // Too late to be sent; a transaction that was sent before a restart may still wait for its
-                // block. Blocks lag behind the clock by seconds, not by minutes.
-                Settlement::Refused { reason, .. }
-                    if reason == Reason::ValidBefore.as_str() && now < entry.valid_before.plus(BLOCK_LAG) =>
-                {
-                    Ok(())
-                }
-                Settlement::Refused { reason, transaction, .. } => {
-                    tracing::info!(payment = %entry.id, %reason, "not settled after all");
-                    let sent = (!transaction.is_empty()).then_some(transaction);
-                    till.ledger.refused(&entry.id, reason, sent, till.now()).await
-                }
-                Settlement::Unknown { .. } => Ok(()),
-            };
-            if let Err(error) = written {
-                tracing::warn!(payment = %entry.id, %error, "a recovered settlement could not be written");
-            }
+        });
+    }
+    while looks.join_next().await.is_some() {}
+}
+
+/// Finds out about one, as far as that is possible now.
+async fn look(till: &Till, entry: Pending) -> Result<(), LedgerError> {
+    let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
+        tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
+        return Ok(());
+    };
+    let tender = till.tenders.iter().find(|tender| {
+        tender.asset.network == entry.id.network && tender.asset.address.eq_ignore_ascii_case(&entry.id.asset)
+    });
+    let Some(tender) = tender else {
+        tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");
+        return Ok(());
+    };
+    let sighting = match &tender.witness {
+        Some(witness) => witness.look_up(&request).await,
+        None => Sighting::Nobody("no chain to ask".to_owned()),
+    };
+    match sighting {
+        Sighting::Paid(settlement) => {
+            tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
+            till.ledger.settled(&entry.id, settlement, By::Recovery, till.now()).await
+        }
+        Sighting::Spent => {
+            tracing::info!(payment = %entry.id, "its authorization was cancelled or spent on something else");
+            till.ledger.refused(&entry.id, Reason::NonceAlreadyUsed.as_str().to_owned(), None, till.now()).await
+        }
+        Sighting::Unused { at } if at >= entry.valid_before => {
+            tracing::info!(payment = %entry.id, "not settled: its authorization has expired unused");
+            till.ledger.refused(&entry.id, Reason::ValidBefore.as_str().to_owned(), None, till.now()).await
+        }
+        Sighting::Shallow => Ok(()),
+        // Nobody could fetch what it would buy.
+        _ if entry.flow == Flow::Authorization && !entry.answer_kept => Ok(()),
+        Sighting::Unused { .. } => again(till, tender, &entry, &request, true).await,
+        Sighting::Nobody(why) => {
+            tracing::debug!(payment = %entry.id, %why, "the chain cannot be asked");
+            again(till, tender, &entry, &request, false).await
         }
     }
 }
 
-/// A settlement younger than this is still in the hands of the request that sent it, in seconds.
-const SETTLING_GRACE: u64 = 90;
+/// Asks the facilitator once more, with the very same bytes.
+///
+/// `witnessed`: the chain will say how it ends, so only success is believed here. A transaction sent
+/// earlier may still wait for its block while a new attempt is refused.
+async fn again(
+    till: &Till,
+    tender: &Tender,
+    entry: &Pending,
+    request: &PaymentRequest,
+    witnessed: bool,
+) -> Result<(), LedgerError> {
+    match tender.facilitator.settle(request).await {
+        // A remote facilitator's word waits for the evidence, which comes with the next look.
+        Settlement::Settled(_) if witnessed && !tender.batches => Ok(()),
+        Settlement::Settled(settlement) => {
+            tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
+            till.ledger.settled(&entry.id, settlement, By::Recovery, till.now()).await
+        }
+        Settlement::Refused { .. } if witnessed => Ok(()),
+        // The nonce may have been used by the very settlement whose answer was lost: without a chain to
+        // ask nobody can tell, and a used nonce never means "not paid" here.
+        Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
+            tracing::warn!(
+                payment = %entry.id,
+                "its nonce is used, and nobody says by which transaction: name an `rpc` for its facilitator"
+            );
+            Ok(())
+        }
+        Settlement::Refused { reason, .. }
+            if reason == Reason::ValidBefore.as_str() && till.now() < entry.valid_before.plus(BLOCK_LAG) =>
+        {
+            Ok(())
+        }
+        Settlement::Refused { reason, transaction, .. } => {
+            tracing::info!(payment = %entry.id, %reason, "not settled after all");
+            let sent = (!transaction.is_empty()).then_some(transaction);
+            till.ledger.refused(&entry.id, reason, sent, till.now()).await
+        }
+        Settlement::Unknown { .. } => Ok(()),
+    }
+}

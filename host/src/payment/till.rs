@@ -4,14 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::{Finished, Problem};
-use crate::facilitator::Facilitator;
-use crate::ledger::{Ledger, PaymentId};
-use crate::price::Price;
-use crate::x402::UnixTime;
+use super::accepted::Accepted;
+use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
+use super::quotes::Quotes;
+use super::{Finished, Problem, Sale};
+use crate::facilitator::{Facilitator, Witness};
+use crate::ledger::{Ledger, LedgerError, PaymentId, Retention};
+use crate::price::{Amount, Price};
 use crate::x402::exact::Domain;
+use crate::x402::{Flow, UnixTime};
 
 /// One asset that is taken, and who moves it.
 #[derive(Clone, Debug)]
@@ -27,17 +31,33 @@ pub struct Tender {
     /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a
     /// signature that is not the payer's own is refused without asking anybody.
     pub contract_payers: bool,
+    /// Whether one transaction may settle several payments. If not, a second payment that comes back
+    /// with the transaction of the first is not believed.
+    pub batches: bool,
+    /// Reads the chain when a settlement's end is unknown.
+    pub witness: Option<Arc<Witness>>,
+    /// While more than this is claimed and not settled, payments are settled first.
+    pub max_unsettled: Amount,
 }
 
 /// Settings of a [`Till`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TillConfig {
     /// Answers up to this size are kept for a client that lost its connection, in bytes.
     pub keep_answer_bytes: usize,
-    /// For so long.
-    pub keep_answers: Duration,
+    /// For so long, and finished payments for so long.
+    pub retention: Retention,
+    /// Proves quotes; the same on every replica of a host.
+    pub quote_key: [u8; 32],
     /// Reads the clock.
     pub clock: fn() -> UnixTime,
+}
+
+impl std::fmt::Debug for TillConfig {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TillConfig").field("retention", &self.retention).finish_non_exhaustive()
+    }
 }
 
 /// Takes payments.
@@ -46,13 +66,28 @@ pub struct Till {
     pub(super) tenders: Vec<Tender>,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) config: TillConfig,
+    pub(super) quotes: Quotes,
+    strikes: Strikes,
+    /// One for each tender.
+    unsettled: Vec<Arc<Unsettled>>,
+    unknown: Notify,
     work: TaskTracker,
 }
 
 impl Till {
     /// A till for these assets.
     pub fn new(tenders: Vec<Tender>, ledger: Arc<dyn Ledger>, config: TillConfig) -> Arc<Self> {
-        Arc::new(Self { tenders, ledger, config, work: TaskTracker::new() })
+        let unsettled = tenders.iter().map(|_| Arc::default()).collect();
+        Arc::new(Self {
+            tenders,
+            ledger,
+            quotes: Quotes::new(config.quote_key),
+            config,
+            strikes: Strikes::default(),
+            unsettled,
+            unknown: Notify::new(),
+            work: TaskTracker::new(),
+        })
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -62,6 +97,54 @@ impl Till {
     /// The tender of a price. Offers are made of tenders, so it is there.
     pub(super) fn tender(&self, price: &Price) -> Option<&Tender> {
         self.tenders.iter().find(|tender| tender.asset == price.asset)
+    }
+
+    /// Whether this payment is settled before or after the guest runs. A share of what may be unsettled
+    /// goes with the latter.
+    pub(super) fn flow(&self, sale: &Sale, accepted: &Accepted) -> (Flow, Option<Exposure>) {
+        let payer = accepted.exact.authorization.from.to_string();
+        if sale.flow == Flow::Upfront
+            || accepted.perhaps_contract
+            || self.strikes.has(&payer.to_lowercase(), self.now())
+        {
+            return (Flow::Upfront, None);
+        }
+        let index = self.tenders.iter().position(|tender| tender.asset == accepted.tender.asset);
+        let unsettled = index.and_then(|index| self.unsettled.get(index));
+        let cap = accepted.tender.max_unsettled.0;
+        match unsettled.and_then(|unsettled| unsettled.take(accepted.price.amount.0, cap)) {
+            Some(exposure) => (Flow::Authorization, Some(exposure)),
+            None => (Flow::Upfront, None),
+        }
+    }
+
+    /// A settlement of this payer was refused after it had been verified.
+    pub(super) fn strike(&self, payer: &str) {
+        self.strikes.add(payer, self.now());
+    }
+
+    /// Reads from the ledger what must be known before the first sale.
+    pub async fn remember(&self) -> Result<(), LedgerError> {
+        let now = self.now();
+        for (payer, _) in self.ledger.strikes(UnixTime(now.0.saturating_sub(MEMORY))).await? {
+            self.strikes.add(&payer, now);
+        }
+        Ok(())
+    }
+
+    /// There is a new settlement whose end is unknown.
+    pub(super) fn wake_recovery(&self) {
+        self.unknown.notify_one();
+    }
+
+    /// Waits for one, at most so long.
+    pub(super) async fn until_unknown(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
+    }
+
+    /// Work that shutdown waits for.
+    pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.work.spawn(work);
     }
 
     /// Runs the work to its end even if the caller goes away; shutdown waits for it. If it panics, what
@@ -80,6 +163,8 @@ impl Till {
                     let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
                     if till.ledger.release(id).await.is_ok() {
                         tracing::info!(payment = %id, "its claim is released: nothing was sent");
+                    } else if till.ledger.owe(id, "interrupted".to_owned(), till.now()).await.is_ok() {
+                        tracing::warn!(payment = %id, "it was paid: the answer is owed");
                     }
                     Err(Problem::Lost { payment_id: Some(id.short()) })
                 }

@@ -1,6 +1,7 @@
 //! Verified and Reserved: signed, in time, and then claimed for one request alone.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use alloy::primitives::hex;
 use bytes::Bytes;
@@ -8,15 +9,16 @@ use http::Request;
 use sha2::{Digest, Sha256};
 
 use super::accepted::{Accepted, advice};
-use super::executed::{Executed, Execution, Settled};
+use super::executed::{Executed, Execution, Goods, Paid, Settled};
+use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
-use crate::facilitator::Verification;
+use crate::facilitator::{PayerKind, Verification};
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
 use crate::plugin::{Permit, Receipt};
-use crate::price::{Asset, Offer, Price};
+use crate::price::{Amount, Asset, Offer, Price};
 use crate::x402::exact::ExactPayload;
 use crate::x402::header::PaymentPayload;
-use crate::x402::{Network, UnixTime, Version};
+use crate::x402::{Flow, Network, UnixTime, Version};
 
 /// A payment that is for us, in time, and signed as far as can be told without a chain.
 #[derive(Debug)]
@@ -31,12 +33,20 @@ pub struct Verified {
 pub struct Reserved {
     pub(super) accepted: Accepted,
     pub(super) id: PaymentId,
+    /// How long the checks took.
+    pub(super) verify: Duration,
+    _exposure: Option<Exposure>,
 }
 
 /// How the attempt to claim ended.
 #[derive(Debug)]
 pub(super) enum Claim {
-    Won(Reserved),
+    /// Run, and then settle.
+    Run(Reserved),
+    /// Settle, and then run.
+    SettleFirst(Reserved),
+    /// It was settled before, and the answer is still owed.
+    Owed(Paid),
     /// It bought this answer before.
     Settled(Settled),
 }
@@ -50,21 +60,24 @@ impl Verified {
     /// claim is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(
         self,
-        till: &Till,
+        till: &Arc<Till>,
         sale: &Sale,
         offer: &Offer,
         request: &Request<Bytes>,
         claimed: &OnceLock<PaymentId>,
     ) -> Result<Claim, Problem> {
+        let begun = Instant::now();
         let accepted = self.accepted;
         let Price { asset, amount, pay_to, .. } = &accepted.price;
+        let (flow, exposure) = till.flow(sale, &accepted);
         let claim = ledger::Claim {
             amount: amount.to_string(),
             pay_to: pay_to.to_string(),
+            flow,
+            identifier: accepted.identifier.clone(),
             ..claim(till, sale, asset, &accepted.exact, request)
         };
         let id = claim.id.clone();
-        let payment_id = id.short();
         match till.ledger.claim(claim).await {
             Ok(Claimed::Won) => {
                 let _ = claimed.set(id.clone());
@@ -73,22 +86,38 @@ impl Verified {
                 let challenge = required(sale, offer, &reason);
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
-            Ok(standing) => return outcome(standing, accepted.version(), payment_id).map(Claim::Settled),
+            Ok(standing) => {
+                if let Claimed::Owed { .. } = standing {
+                    let _ = claimed.set(id.clone());
+                }
+                let receipt = receipt(asset, &accepted.exact, &id);
+                return outcome(till, standing, id, accepted.version(), receipt);
+            }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
-        let reserved = Reserved { accepted, id };
-        reserved.confirm(till, sale, offer).await.map(Claim::Won)
+        let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, _exposure: exposure };
+        let kind = match reserved.confirm(sale, offer).await {
+            Ok(kind) => kind,
+            Err(problem) => return Err(reserved.release(till, problem).await),
+        };
+        reserved.verify = begun.elapsed();
+        // A contract may call its own signature false between the run and the settlement.
+        Ok(match (flow, kind) {
+            (Flow::Upfront, _) | (_, PayerKind::Contract) => Claim::SettleFirst(reserved),
+            (Flow::Authorization, PayerKind::Account | PayerKind::Unknown) => Claim::Run(reserved),
+        })
     }
 }
 
 impl Reserved {
     /// Asks the facilitator whether the payment would settle.
-    async fn confirm(self, till: &Till, sale: &Sale, offer: &Offer) -> Result<Self, Problem> {
-        let problem = match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
-            Verification::Valid { payer, .. } if same(&payer, &self.id.payer) => return Ok(self),
-            Verification::Valid { payer, .. } => {
-                Problem::CannotVerify(format!("the facilitator took {payer} for the payer, who is {}", self.id.payer))
-            }
+    async fn confirm(&self, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
+        match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
+            Verification::Valid { payer, kind } if same(&payer, &self.id.payer) => Ok(kind),
+            Verification::Valid { payer, .. } => Err(Problem::CannotVerify(format!(
+                "the facilitator took {payer} for the payer, who is {}",
+                self.id.payer
+            ))),
             Verification::Invalid { reason, message, .. } => {
                 let message = message.or_else(|| {
                     crate::x402::Reason::ALL
@@ -97,11 +126,10 @@ impl Reserved {
                         .map(|r| advice(*r).to_owned())
                 });
                 let challenge = required(sale, offer, &reason);
-                Problem::Invalid { reason, message, challenge }
+                Err(Problem::Invalid { reason, message, challenge })
             }
-            Verification::Unavailable(error) => Problem::CannotVerify(error.message),
-        };
-        Err(self.release(till, problem).await)
+            Verification::Unavailable(error) => Err(Problem::CannotVerify(error.message)),
+        }
     }
 
     /// Gives the claim up: nothing was sent, so the same payment may be tried again.
@@ -118,27 +146,28 @@ impl Reserved {
 
     /// Runs the guest, once. A fault, or a status of 400 and above, releases the claim.
     pub(super) async fn execute(self, till: &Till, sale: &Sale, request: Request<Bytes>) -> Result<Execution, Problem> {
-        let asset = &self.accepted.price.asset;
-        let permit = Permit::grant(Some(Receipt {
-            payer: self.accepted.exact.authorization.from.to_checksum(None),
-            amount: self.accepted.price.amount.decimal(asset.decimals),
-            asset: asset.address.clone(),
-            network: asset.network.to_string(),
-            payment_id: self.id.short(),
-        }));
-        match super::executed::run(&sale.plugin, permit, request).await {
-            Ok(answer) if answer.status == 402 => {
+        if let Err(error) = till.ledger.executing(&self.id, till.now()).await {
+            return Err(self.release(till, Problem::Ledger(error.to_string())).await);
+        }
+        let begun = Instant::now();
+        match super::executed::run(&sale.plugin, Permit::grant(Some(self.receipt())), request).await {
+            Ok(answer) if answer.forges_a_challenge() => {
                 let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
                 Err(self.release(till, problem).await)
             }
-            Ok(answer) if answer.status >= 400 => {
+            Ok(answer) if answer.failed() => {
                 // The problem is a stand-in: the guest's own answer goes out.
                 self.release(till, Problem::BodyBroken).await;
                 Ok(Execution::Declined(answer))
             }
-            Ok(answer) => Ok(Execution::Done(Executed::new(self, answer))),
+            Ok(answer) => Ok(Execution::Done(Executed::new(self, answer, begun.elapsed()))),
             Err(fault) => Err(self.release(till, Problem::Plugin(fault)).await),
         }
+    }
+
+    /// What the guest learns about who paid for this run.
+    pub(super) fn receipt(&self) -> Receipt {
+        receipt(&self.accepted.price.asset, &self.accepted.exact, &self.id)
     }
 
     pub(super) fn version(&self) -> Version {
@@ -151,16 +180,38 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// What an earlier claim of this payment means for whoever sends it again. Neither of these asks for
-/// another payment.
-fn outcome(standing: Claimed, version: Version, payment_id: String) -> Result<Settled, Problem> {
+fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> Receipt {
+    Receipt {
+        payer: exact.authorization.from.to_checksum(None),
+        amount: Amount(exact.authorization.value).decimal(asset.decimals),
+        asset: asset.address.clone(),
+        network: asset.network.to_string(),
+        payment_id: id.short(),
+    }
+}
+
+/// What an earlier claim of this payment means for whoever sends it again. Nothing here asks for another
+/// payment.
+fn outcome(
+    till: &Arc<Till>,
+    standing: Claimed,
+    id: PaymentId,
+    version: Version,
+    receipt: Receipt,
+) -> Result<Claim, Problem> {
+    let payment_id = id.short();
     match standing {
         Claimed::InFlight => Err(Problem::InFlight { payment_id }),
         Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
         Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
+        Claimed::Owed { settlement } => Ok(Claim::Owed(Paid { id, settlement, version, receipt })),
         Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
-        Claimed::Settled { settlement, answer: Some(answer) } => Settled::kept(settlement, answer, version, payment_id)
-            .ok_or_else(|| Problem::Ledger("a kept answer cannot be read".to_owned())),
+        Claimed::Settled { settlement, answer: Some(answer) } => {
+            let goods = Goods { id, settlement, version };
+            Settled::kept(till, goods, answer)
+                .map(Claim::Settled)
+                .ok_or_else(|| Problem::Ledger("a kept answer cannot be read".to_owned()))
+        }
     }
 }
 
@@ -169,11 +220,12 @@ fn outcome(standing: Claimed, version: Version, payment_id: String) -> Result<Se
 ///
 /// Its signature is not judged again: only the very payment that was claimed has its fingerprint.
 pub(super) async fn earlier(
-    till: &Till,
+    till: &Arc<Till>,
     sale: &Sale,
     payment: &PaymentPayload,
     request: &Request<Bytes>,
-) -> Result<Option<Settled>, Problem> {
+    claimed: &OnceLock<PaymentId>,
+) -> Result<Option<Claim>, Problem> {
     let (payload, version, network, asset) = match payment {
         PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
         PaymentPayload::V2(v2) => {
@@ -187,10 +239,16 @@ pub(super) async fn earlier(
     };
     let Some(tender) = till.tenders.iter().find(named) else { return Ok(None) };
     let claim = claim(till, sale, &tender.asset, &exact, request);
-    let payment_id = claim.id.short();
+    let id = claim.id.clone();
     match till.ledger.standing(claim).await {
         Ok(None | Some(Claimed::Refused { .. })) => Ok(None),
-        Ok(Some(standing)) => outcome(standing, version, payment_id).map(Some),
+        Ok(Some(standing)) => {
+            if let Claimed::Owed { .. } = standing {
+                let _ = claimed.set(id.clone());
+            }
+            let receipt = receipt(&tender.asset, &exact, &id);
+            outcome(till, standing, id, version, receipt).map(Some)
+        }
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }
@@ -213,6 +271,8 @@ fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request:
         amount: String::new(),
         pay_to: String::new(),
         testnet: asset.testnet,
+        flow: Flow::Authorization,
+        identifier: None,
         valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
         at: till.now(),
     }
@@ -231,7 +291,7 @@ fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
 }
 
 /// Method, template, target, media type and body: what a repetition must have in common.
-fn request_fingerprint(sale: &Sale, request: &Request<Bytes>) -> Fingerprint {
+pub(super) fn request_fingerprint(sale: &Sale, request: &Request<Bytes>) -> Fingerprint {
     let mut hash = Sha256::new();
     let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     let media = request.headers().get(http::header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);

@@ -101,6 +101,7 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
         mime_type: endpoint.mime_type,
         input_schema,
         output_schema,
+        extensions: endpoint.extensions,
     })
 }
 

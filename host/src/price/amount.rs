@@ -6,7 +6,7 @@ use super::Asset;
 use crate::x402::uint256;
 
 /// An amount of one asset in its smallest unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub U256);
 
 /// A decimal amount as a plugin or a person wrote it: digits, perhaps a dot, perhaps a symbol.

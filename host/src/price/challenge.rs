@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Offer;
-use crate::x402::{X402Version, header, v1, v2};
+use crate::x402::{Object, X402Version, header, identifier, v1, v2};
 
 /// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
 const MAX_HEADER: usize = 4096;
@@ -35,6 +35,11 @@ pub struct Challenge {
 )]
 pub struct TooLarge(usize);
 
+/// The extensions of every challenge.
+pub fn extensions() -> Object {
+    Object::from_iter([(identifier::KEY.to_owned(), identifier::advertised())])
+}
+
 impl Challenge {
     /// Encodes the offer. `error` says why the request was not served: `Payment required`, or a reason.
     pub fn new(offer: &Offer, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
@@ -48,9 +53,13 @@ impl Challenge {
                 ..v2::ResourceInfo::default()
             },
             accepts: offer.requirements(),
-            extensions: None,
+            extensions: Some(extensions()),
         };
         let mut encoded = header::encode(&required);
+        if encoded.len() > MAX_HEADER {
+            required.extensions = None;
+            encoded = header::encode(&required);
+        }
         if encoded.len() > MAX_HEADER {
             required.resource.description = None;
             encoded = header::encode(&required);

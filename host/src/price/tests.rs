@@ -23,6 +23,8 @@ fn price(chain_id: u64, units: u64) -> Price {
         asset: Arc::new(asset),
         pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".into(),
         max_timeout_seconds: 60,
+        flow: Flow::Authorization,
+        quote: None,
     }
 }
 

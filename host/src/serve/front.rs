@@ -189,5 +189,7 @@ fn sale(
         challenge: challenge.clone().filter(|_| query.is_none()),
         generation: catalog.generation,
         request_limit: endpoint.request_limit,
+        flow: endpoint.flow,
+        honoured: catalog.honoured(endpoint),
     }
 }

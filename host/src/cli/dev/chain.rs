@@ -16,10 +16,12 @@ use crate::catalog::{Accept, Access, Catalog};
 use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
-use crate::config::{Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource};
+use crate::config::{
+    Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS, FacilitatorConfig, KeySource,
+};
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
-use crate::x402::Network;
+use crate::x402::{Flow, Network};
 
 /// Payers that start with money.
 const PAYERS: usize = 4;
@@ -96,6 +98,7 @@ impl DevChain {
             asset: Arc::clone(&self.asset),
             pay_to: self.seller.to_checksum(None).into(),
             max_timeout_seconds: 300,
+            max_unsettled: Amount(U256::from(100_000_000)),
         };
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
         let local = FacilitatorConfig::Local {
@@ -113,6 +116,8 @@ impl DevChain {
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
             instances: DEFAULT_INSTANCES,
+            keep_payments: DEFAULT_KEEP_PAYMENTS,
+            flows: vec![Flow::Authorization, Flow::Upfront],
             keep_answers: DEFAULT_KEEP,
             keep_answer_bytes: DEFAULT_KEEP_BYTES,
         }

@@ -27,6 +27,8 @@ fn price() -> Price {
         asset: Arc::new(Asset::known(&Network::eip155(84532), None).expect("known")),
         pay_to: SELLER.to_string().into(),
         max_timeout_seconds: 60,
+        flow: crate::x402::Flow::Authorization,
+        quote: None,
     }
 }
 

@@ -1,0 +1,186 @@
+//! Prices that a plugin quoted, honoured for as long as clients were told.
+//!
+//! The plugin may quote another price a moment later. What was offered is proven by the offer itself: a
+//! MAC in `extra.quote`, which version 2 clients echo, so any replica with the same key can honour it.
+//! Version 1 clients echo nothing; for them recent quotes are remembered.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hmac::{Hmac, Mac};
+use sha2_mac::Sha256;
+
+use crate::ledger::Fingerprint;
+use crate::price::{Amount, Offer, Price};
+use crate::x402::header::PaymentPayload;
+use crate::x402::{Object, UnixTime};
+
+/// Quotes that are remembered for version 1, at most.
+const MAX_RECENT: usize = 8_192;
+
+/// Seals quotes and knows them again.
+pub(super) struct Quotes {
+    key: [u8; 32],
+    recent: Mutex<HashMap<[u8; 32], (Offer, UnixTime)>>,
+}
+
+impl fmt::Debug for Quotes {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quotes").finish_non_exhaustive()
+    }
+}
+
+impl Quotes {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        Self { key, recent: Mutex::default() }
+    }
+
+    /// The quoted offer with its proof, for exactly this request.
+    pub(super) fn seal(&self, offer: &Offer, request: &Fingerprint, now: UnixTime) -> Offer {
+        let sealed = offer.map(|price| {
+            let until = now.plus(price.max_timeout_seconds);
+            let mac = hex::encode(&self.mac(price, request, until).finalize().into_bytes()[..16]);
+            Price { quote: Some(format!("{}.{mac}", until.0).into()), ..price.clone() }
+        });
+        if offer.prices().iter().any(|price| price.asset.network.v1_name().is_some()) {
+            let until = now.plus(offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0));
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.len() >= MAX_RECENT {
+                recent.retain(|_, (_, until)| *until > now);
+            }
+            if recent.len() < MAX_RECENT {
+                recent.insert(request.0, (offer.clone(), until));
+            }
+        }
+        sealed
+    }
+
+    /// The offer that this payment answers, if we made it for this request and it is in its time.
+    pub(super) fn honoured(
+        &self,
+        most: &Offer,
+        payment: &PaymentPayload,
+        request: &Fingerprint,
+        now: UnixTime,
+    ) -> Option<Offer> {
+        match payment {
+            PaymentPayload::V2(payload) => {
+                let price = most.prices().iter().find_map(|most| self.proven(most, &payload.accepted, request, now))?;
+                Offer::new(vec![price])
+            }
+            PaymentPayload::V1(_) => {
+                let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                recent.get(&request.0).filter(|(_, until)| *until > now).map(|(offer, _)| offer.clone())
+            }
+        }
+    }
+
+    /// The declared price at the amount that the client echoes, if its proof is ours. Everything else is
+    /// compared later, as for any offer.
+    fn proven(&self, most: &Price, accepted: &Object, request: &Fingerprint, now: UnixTime) -> Option<Price> {
+        let amount = Amount::parse_atomic(accepted.get("amount")?.as_str()?).ok()?;
+        let quote = accepted.get("extra")?.get("quote")?.as_str()?;
+        let (until, mac) = quote.split_once('.')?;
+        let until = UnixTime(until.parse().ok()?);
+        let price = Price { amount, quote: Some(Arc::from(quote)), ..most.clone() };
+        let genuine = self.mac(&price, request, until).verify_truncated_left(&hex::decode(mac).ok()?).is_ok();
+        (genuine && mac.len() == 32 && until > now && amount <= most.amount).then_some(price)
+    }
+
+    fn mac(&self, price: &Price, request: &Fingerprint, until: UnixTime) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let amount = price.amount.to_string();
+        let numbers = [price.max_timeout_seconds.to_be_bytes(), until.0.to_be_bytes()];
+        let texts = [price.asset.network.as_str(), &price.asset.address, &price.pay_to, &amount];
+        for part in
+            [&request.0[..], &numbers[0], &numbers[1]].into_iter().chain(texts.iter().map(|text| text.as_bytes()))
+        {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::Asset;
+    use crate::x402::{Flow, Network, X402Version, v2};
+
+    const NOW: UnixTime = UnixTime(1_000_000);
+    const REQUEST: Fingerprint = Fingerprint([7; 32]);
+
+    fn offer(units: u64) -> Offer {
+        let asset = Asset::known(&Network::eip155(84532), None).expect("in the table");
+        let price = Price {
+            amount: Amount::parse_atomic(&units.to_string()).expect("a number"),
+            asset: Arc::new(asset),
+            pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".into(),
+            max_timeout_seconds: 60,
+            flow: Flow::Authorization,
+            quote: None,
+        };
+        Offer::new(vec![price]).expect("one price")
+    }
+
+    fn echo(offer: &Offer) -> PaymentPayload {
+        let Ok(serde_json::Value::Object(accepted)) = serde_json::to_value(&offer.requirements()[0]) else {
+            panic!("an object");
+        };
+        PaymentPayload::V2(v2::PaymentPayload {
+            x402_version: X402Version,
+            resource: None,
+            accepted,
+            payload: Object::new(),
+            extensions: None,
+        })
+    }
+
+    #[test]
+    fn a_quote_is_known_again_for_its_request_and_time() {
+        let quotes = Quotes::new([1; 32]);
+        let sealed = quotes.seal(&offer(300), &REQUEST, NOW);
+        let paid = echo(&sealed);
+        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(59)), Some(sealed));
+        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(60)), None, "too late");
+        assert_eq!(quotes.honoured(&offer(500), &paid, &Fingerprint([8; 32]), NOW), None, "another request");
+        assert_eq!(quotes.honoured(&offer(200), &paid, &REQUEST, NOW), None, "above what is declared today");
+        assert_eq!(Quotes::new([2; 32]).honoured(&offer(500), &paid, &REQUEST, NOW), None, "another key");
+    }
+
+    #[test]
+    fn a_bent_quote_is_not_honoured() {
+        let quotes = Quotes::new([1; 32]);
+        let sealed = quotes.seal(&offer(300), &REQUEST, NOW);
+        let bend = |key: &str, value: serde_json::Value| {
+            let PaymentPayload::V2(mut payload) = echo(&sealed) else { panic!("version 2") };
+            match key {
+                "amount" => drop(payload.accepted.insert("amount".to_owned(), value)),
+                key => payload.accepted["extra"][key] = value,
+            }
+            quotes.honoured(&offer(500), &PaymentPayload::V2(payload), &REQUEST, NOW)
+        };
+        let quote = sealed.prices()[0].quote.clone().expect("a proof");
+        assert_eq!(bend("amount", "299".into()), None);
+        for bent in ["", ".", "1000060.", "1000060.00", &quote[..quote.len() - 2], &format!("9{quote}")] {
+            assert_eq!(bend("quote", bent.into()), None, "{bent}");
+        }
+    }
+
+    #[test]
+    fn version_1_is_remembered() {
+        let quotes = Quotes::new([1; 32]);
+        let _ = quotes.seal(&offer(300), &REQUEST, NOW);
+        let paid = PaymentPayload::V1(crate::x402::v1::PaymentPayload {
+            x402_version: X402Version,
+            scheme: "exact".to_owned(),
+            network: "base-sepolia".to_owned(),
+            payload: Object::new(),
+        });
+        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(59)), Some(offer(300)));
+        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(60)), None);
+    }
+}
