@@ -144,6 +144,15 @@ impl Host {
         states.collect::<Result<_, _>>().expect("their states")
     }
 
+    /// Waits until the states of all payments are these: deliveries are written after the answer went out.
+    pub async fn ledger_becomes(&self, states: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.ledger() != states {
+            assert!(Instant::now() < deadline, "the ledger has {:?}, not {states:?}:\n{}", self.ledger(), self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Asks it to end as a service manager does, and waits. Gives its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");

@@ -3,7 +3,9 @@
 mod bad_input;
 mod challenge;
 mod commands;
+mod crash;
 mod faults;
+mod flows;
 mod paid;
 mod reload;
 mod replay;

@@ -26,7 +26,7 @@ async fn a_payment_moves_exactly_the_price_and_buys_the_answer() {
     let price = U256::from(10_000);
     assert_eq!(chain.balance(payer.address()).await, before.0 - price);
     assert_eq!(chain.balance(host.seller()).await, before.1 + price);
-    assert_eq!(host.ledger(), ["settled"]);
+    host.ledger_becomes(&["delivered"]).await;
 }
 
 #[tokio::test]
