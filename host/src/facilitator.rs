@@ -10,6 +10,8 @@ pub mod local;
 
 pub mod remote;
 
+pub mod cdp;
+
 #[cfg(test)]
 pub(crate) mod testing;
 
