@@ -15,7 +15,7 @@ use crate::chain::evm::Key;
 use crate::config::{Config, FacilitatorConfig, KeySource};
 use crate::facilitator::Facilitator;
 use crate::facilitator::local::{Local, LocalConfig};
-use crate::facilitator::remote::{Remote, RemoteConfig};
+use crate::facilitator::remote::{Credential, Remote, RemoteConfig};
 use crate::ledger::{Embedded, Ledger};
 use crate::payment::{Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
@@ -146,7 +146,7 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                 let mut remote = RemoteConfig::new(url.clone());
                 if let Some(variable) = bearer_env {
                     let token = std::env::var(variable).ok().filter(|token| !token.is_empty());
-                    remote.bearer = Some(token.ok_or_else(|| {
+                    remote.credential = Credential::Bearer(token.ok_or_else(|| {
                         Failure::usage(format!("facilitator.{name}: the environment variable {variable} is not set"))
                     })?);
                 }
