@@ -10,6 +10,7 @@ mod answer;
 mod outgoing;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ use super::cdp::CdpKey;
 use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
 use crate::x402::{Network, Version};
+use told::Told;
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
 /// has some ten thousand.
@@ -122,6 +124,7 @@ pub struct Remote {
     strip_query: bool,
     verify_timeout: Duration,
     settle_timeout: Duration,
+    told: Told,
 }
 
 /// [`Credential`], ready for a header.
@@ -199,6 +202,7 @@ impl Remote {
             strip_query: config.strip_query,
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
+            told: Told::default(),
         })
     }
 
@@ -265,7 +269,16 @@ impl Remote {
     /// One try to settle.
     pub(super) async fn attempt(&self, payment: &PaymentRequest) -> Attempt {
         let exchange = self.post("settle", payment, self.settle_timeout).await;
-        answer::settlement(payment, exchange)
+        match answer::settlement(payment, exchange) {
+            // Two payments are two transfers. Whoever names one transaction for both has to be checked.
+            Attempt::Answered(Settlement::Settled(settled)) if !self.told.is_new(&settled.transaction, payment) => {
+                Attempt::Unclear(Settlement::Unknown {
+                    transaction: Some(settled.transaction),
+                    message: "/settle: success with the transaction of another payment".to_owned(),
+                })
+            }
+            attempt => attempt,
+        }
     }
 
     async fn ask_supported(&self) -> Result<Supported, Unavailable> {

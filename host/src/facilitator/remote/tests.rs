@@ -307,6 +307,20 @@ async fn a_long_reason_does_not_fill_a_header() {
 }
 
 #[tokio::test]
+async fn one_transaction_does_not_pay_twice() {
+    let (url, _) = scripted(200, &[], &success(|_| {})).await;
+    let remote = remote(&url);
+    let PaymentRequest::V2 { payload: mut another, requirements } = payment() else { panic!("version 2") };
+    another.payload = payload(&Authorization { nonce: B256::repeat_byte(6), ..authorization() }, &vec![1; 65].into());
+    let another = PaymentRequest::V2 { payload: another, requirements };
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)));
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)), "the same payment may ask again");
+    let settlement = remote.settle(&another).await;
+    let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
+    assert_eq!(transaction.as_deref(), Some(HASH), "to be looked for on the chain");
+}
+
+#[tokio::test]
 async fn no_connection_is_told_apart_from_no_answer() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let gone = listener.local_addr().expect("an address");
