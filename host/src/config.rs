@@ -29,8 +29,8 @@ pub struct Config {
     pub plugins: PathBuf,
     /// Ledger and compiled plugins.
     pub state: PathBuf,
-    /// The preferred first, each with the name of its facilitator.
-    pub accepts: Vec<(Accept, String)>,
+    /// The preferred first, each with the names of its facilitators, the preferred of them first.
+    pub accepts: Vec<(Accept, Vec<String>)>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
     pub limits: Limits,
     /// Guests at once, of all plugins.
@@ -50,7 +50,31 @@ pub enum FacilitatorConfig {
     /// In this process.
     Local { rpc: Url, key: KeySource, poll: Duration },
     /// Over HTTP.
-    Remote { url: Url, bearer_env: Option<String>, rpc: Option<Url> },
+    Remote {
+        url: Url,
+        credential: CredentialSource,
+        /// Whether it is told the paths that are paid for without their queries.
+        strip_query: bool,
+        verify_timeout: Duration,
+        settle_timeout: Duration,
+        /// A node of the chain that it settles on, which is asked when its answer is lost.
+        rpc: Option<Url>,
+    },
+}
+
+/// Where the credential for a facilitator comes from: environment variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    None,
+    /// A token that is always the same.
+    Bearer {
+        env: String,
+    },
+    /// A key of Coinbase's developer platform, which signs a token for each request.
+    Cdp {
+        id_env: String,
+        secret_env: String,
+    },
 }
 
 /// Where a private key comes from.
@@ -118,7 +142,14 @@ struct RawAccept {
     max_timeout_seconds: u64,
     #[serde(default = "max_unsettled")]
     max_unsettled: String,
-    facilitator: Option<String>,
+    facilitator: Option<Names>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "the name of a facilitator, or a list of names with the preferred first")]
+enum Names {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -126,6 +157,11 @@ struct RawAccept {
 struct RawFacilitator {
     url: Option<String>,
     bearer_env: Option<String>,
+    cdp_key_id_env: Option<String>,
+    cdp_key_secret_env: Option<String>,
+    strip_query: Option<bool>,
+    verify_timeout_ms: Option<u64>,
+    settle_timeout_ms: Option<u64>,
     rpc: Option<String>,
     key_env: Option<String>,
     key_file: Option<PathBuf>,
@@ -221,7 +257,7 @@ impl Config {
         if raw.accept.is_empty() {
             problems.push("accept: name at least one asset that is taken, in an [[accept]] table".to_owned());
         }
-        let mut accepts: Vec<(Accept, String)> = Vec::new();
+        let mut accepts: Vec<(Accept, Vec<String>)> = Vec::new();
         let mut seen = HashSet::new();
         for (index, raw) in raw.accept.into_iter().enumerate() {
             match accept(raw, &facilitators) {
@@ -312,12 +348,40 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
                     ": key_env, key_file and poll_ms belong to a local facilitator (with `rpc`)".to_owned(),
                 ]);
             }
+            let credential = match (raw.bearer_env, raw.cdp_key_id_env, raw.cdp_key_secret_env) {
+                (None, None, None) => CredentialSource::None,
+                (Some(env), None, None) => CredentialSource::Bearer { env },
+                (None, Some(id_env), Some(secret_env)) => CredentialSource::Cdp { id_env, secret_env },
+                (None, _, _) => {
+                    return Err(vec![": cdp_key_id_env and cdp_key_secret_env belong together".to_owned()]);
+                }
+                (Some(_), _, _) => return Err(vec![": name bearer_env or the two of cdp_key, not all".to_owned()]),
+            };
+            let timeout = |key: &str, value: Option<u64>, default: u64| match value.unwrap_or(default) {
+                millis @ 100..=300_000 => Ok(Duration::from_millis(millis)),
+                _ => Err(vec![format!(".{key}: from 100 to 300000")]),
+            };
             let rpc = rpc.map(|rpc| url("rpc", &rpc)).transpose()?;
-            Ok(FacilitatorConfig::Remote { url: url("url", &remote)?, bearer_env: raw.bearer_env, rpc })
+            Ok(FacilitatorConfig::Remote {
+                rpc,
+                url: url("url", &remote)?,
+                credential,
+                strip_query: raw.strip_query.unwrap_or(true),
+                verify_timeout: timeout("verify_timeout_ms", raw.verify_timeout_ms, 10_000)?,
+                settle_timeout: timeout("settle_timeout_ms", raw.settle_timeout_ms, 60_000)?,
+            })
         }
         (None, Some(rpc)) => {
-            if raw.bearer_env.is_some() {
-                return Err(vec![".bearer_env: belongs to a remote facilitator (with `url`)".to_owned()]);
+            let remote = [
+                ("bearer_env", raw.bearer_env.is_some()),
+                ("cdp_key_id_env", raw.cdp_key_id_env.is_some()),
+                ("cdp_key_secret_env", raw.cdp_key_secret_env.is_some()),
+                ("strip_query", raw.strip_query.is_some()),
+                ("verify_timeout_ms", raw.verify_timeout_ms.is_some()),
+                ("settle_timeout_ms", raw.settle_timeout_ms.is_some()),
+            ];
+            if let Some((key, _)) = remote.iter().find(|(_, named)| *named) {
+                return Err(vec![format!(".{key}: belongs to a remote facilitator (with `url`)")]);
             }
             let key = match (raw.key_env, raw.key_file) {
                 (Some(name), None) => KeySource::Env(name),
@@ -332,7 +396,10 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
     }
 }
 
-fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) -> Result<(Accept, String), Vec<String>> {
+fn accept(
+    raw: RawAccept,
+    facilitators: &BTreeMap<String, FacilitatorConfig>,
+) -> Result<(Accept, Vec<String>), Vec<String>> {
     let mut problems = Vec::new();
     let network = Network::parse_v1(&raw.network).map_err(|error| problems.push(format!(".network: {error}"))).ok();
     if let Some(network) = &network
@@ -347,27 +414,35 @@ fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) ->
         problems.push(".max_timeout_seconds: from 60 to 86400".to_owned());
     }
     let by = match (&raw.facilitator, facilitators.len()) {
-        (Some(name), _) if facilitators.contains_key(name) => Some(name.clone()),
-        (Some(name), _) => {
-            problems.push(format!(".facilitator: there is no [facilitator.{name}]"));
-            None
-        }
-        (None, 1) => facilitators.keys().next().cloned(),
+        (Some(Names::One(name)), _) => vec![name.clone()],
+        (Some(Names::Several(names)), _) => names.clone(),
+        (None, 1) => facilitators.keys().cloned().collect(),
         (None, 0) => {
             problems.push(": there is no [facilitator.NAME] to settle it".to_owned());
-            None
+            Vec::new()
         }
         (None, _) => {
-            problems.push(".facilitator: there are several: name one".to_owned());
-            None
+            problems.push(".facilitator: there are several: name one, or a list with the preferred first".to_owned());
+            Vec::new()
         }
     };
     let max_unsettled = asset.as_ref().and_then(|asset| {
         let amount = Decimal::parse(&raw.max_unsettled).and_then(|decimal| Amount::of(&decimal, asset));
         amount.map_err(|error| problems.push(format!(".max_unsettled: {error}"))).ok()
     });
-    match (asset, pay_to, by, max_unsettled) {
-        (Some(asset), Some(pay_to), Some(by), Some(max_unsettled)) if problems.is_empty() => Ok((
+    if raw.facilitator.is_some() && by.is_empty() {
+        problems.push(".facilitator: the list is empty".to_owned());
+    }
+    for (index, name) in by.iter().enumerate() {
+        if !facilitators.contains_key(name) {
+            problems.push(format!(".facilitator: there is no [facilitator.{name}]"));
+        }
+        if by[..index].contains(name) {
+            problems.push(format!(".facilitator: {name} is named twice"));
+        }
+    }
+    match (asset, pay_to, max_unsettled) {
+        (Some(asset), Some(pay_to), Some(max_unsettled)) if problems.is_empty() => Ok((
             Accept {
                 asset: Arc::new(asset),
                 pay_to: pay_to.into(),

@@ -1,5 +1,5 @@
-//! Whoever verifies payments against a chain and settles them: in this process (`local`) or a
-//! facilitator over HTTP (`remote`).
+//! Whoever verifies payments against a chain and settles them: in this process (`local`), a
+//! facilitator over HTTP (`remote`), or several of them as one (`pool`).
 //!
 //! A facilitator returns facts; only the payment room turns them into proofs. It knows nothing of
 //! plugins, ledgers or our server. A timeout is not a refusal: see [`Settlement`].
@@ -13,7 +13,10 @@ pub mod local;
 
 pub mod remote;
 
+pub mod cdp;
 mod witness;
+
+pub mod pool;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,12 +1,20 @@
 //! A real host for tests: the built `coinslot` binary, its embedded chain, real components, and a wallet
-//! that truly signs. Nothing of the host's own code is used to talk to it.
+//! that truly signs. Nothing of the host's own code is used to talk to it. The `hostile` modules put a
+//! facilitator or a node between a host and its money that loses, delays and lies.
 
 mod guests;
 mod host;
+mod hostile_chain;
+mod hostile_facilitator;
+mod hostile_http;
+mod hostile_world;
 mod wallet;
 
 pub use guests::guest;
 pub use host::{Chain, Host, HostBuilder, binary};
+pub use hostile_chain::{Fault, HostileChain};
+pub use hostile_facilitator::{HostileFacilitator, Mode};
+pub use hostile_world::{Market, Purchase, Row, SELLER, Shop};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
 
 use base64::Engine as _;

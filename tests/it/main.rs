@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod faults;
 mod flows;
+mod hostile;
 mod paid;
 mod reload;
 mod replay;

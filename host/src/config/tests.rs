@@ -18,7 +18,7 @@ fn a_small_file_is_enough() {
     let (accept, by) = &config.accepts[0];
     assert_eq!(accept.asset.address, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913");
     assert_eq!(accept.asset.eip712.as_ref().map(|d| d.name.as_str()), Some("USD Coin"));
-    assert_eq!(by, "main");
+    assert_eq!(by, &["main"]);
 }
 
 #[test]
@@ -56,4 +56,50 @@ cpu_ms = 0
 fn unknown_keys_are_refused() {
     let problems = Config::parse(&format!("lisen = \"x\"\n{GOOD}"), Path::new("")).expect_err("a misspelt key");
     assert!(problems[0].contains("lisen"), "{problems:?}");
+}
+
+#[test]
+fn an_asset_may_have_several_facilitators_the_preferred_first() {
+    let with = |line: &str| {
+        let text = GOOD.replace("[facilitator.main]", &format!("{line}\n[facilitator.main]"));
+        format!(
+            "{text}[facilitator.cdp]\nurl = \"https://api.cdp.coinbase.com/platform/v2/x402\"\ncdp_key_id_env = \"ID\"\ncdp_key_secret_env = \"SECRET\"\n"
+        )
+    };
+    let config = Config::parse(&with("facilitator = [\"cdp\", \"main\"]"), Path::new("")).expect("a good file");
+    assert_eq!(config.accepts[0].1, ["cdp", "main"]);
+    let FacilitatorConfig::Remote { credential, strip_query, .. } = &config.facilitators["cdp"] else {
+        panic!("not remote");
+    };
+    let expected = CredentialSource::Cdp { id_env: "ID".to_owned(), secret_env: "SECRET".to_owned() };
+    assert_eq!(*credential, expected);
+    assert!(strip_query, "unless it is told otherwise");
+    for (line, problem) in [
+        ("", "there are several"),
+        ("facilitator = []", "empty"),
+        ("facilitator = [\"main\", \"main\"]", "main is named twice"),
+        ("facilitator = [\"main\", \"other\"]", "no [facilitator.other]"),
+        ("facilitator = 1", "the name of a facilitator, or a list"),
+    ] {
+        let problems = Config::parse(&with(line), Path::new("")).expect_err(line).join("\n");
+        assert!(problems.contains(problem), "{line}: {problems}");
+    }
+}
+
+#[test]
+fn a_credential_is_whole_and_belongs_to_a_facilitator_over_http() {
+    for (lines, problem) in [
+        ("cdp_key_id_env = \"A\"", "belong together"),
+        ("cdp_key_secret_env = \"A\"", "belong together"),
+        ("bearer_env = \"A\"\ncdp_key_id_env = \"B\"\ncdp_key_secret_env = \"C\"", "not all"),
+        ("settle_timeout_ms = 5", "settle_timeout_ms: from 100"),
+    ] {
+        let problems = Config::parse(&format!("{GOOD}{lines}\n"), Path::new("")).expect_err(lines).join("\n");
+        assert!(problems.contains("facilitator.main") && problems.contains(problem), "{lines}: {problems}");
+    }
+    let local = GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"");
+    for line in ["bearer_env = \"A\"", "cdp_key_id_env = \"A\"", "strip_query = false", "verify_timeout_ms = 1000"] {
+        let problems = Config::parse(&format!("{local}{line}\n"), Path::new("")).expect_err(line).join("\n");
+        assert!(problems.contains("belongs to a remote facilitator"), "{line}: {problems}");
+    }
 }

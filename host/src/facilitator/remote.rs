@@ -1,28 +1,35 @@
 //! A facilitator over HTTP. Source: x402 specification v2, section 7.
 //!
 //! It is believed only as far as its answers are complete and speak of the payment we asked about.
-//! What it says is read in `answer`; here are the connection, the limits and the time-outs. After a
-//! settlement request may have reached it, anything but a clear answer is
-//! [`Settlement::Unknown`]. Redirects are not followed: a payment goes to the host that was
-//! configured or nowhere.
+//! What it says is read in `answer`, what it is told is written in `outgoing`; here are the
+//! connection, the limits and the time-outs. After a settlement request may have reached it, anything
+//! but a clear answer is [`Settlement::Unknown`]. Redirects are not followed: a payment goes to the
+//! host that was configured or nowhere. A payment is sent in the same bytes however often it is sent.
 
 mod answer;
+mod outgoing;
 #[cfg(test)]
 mod tests;
+mod told;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use url::{Host, Url};
 
+use super::cdp::CdpKey;
 use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
 use crate::x402::{Network, Version};
+use told::Told;
 
-/// The largest answer that is read, in bytes. `/supported` of a facilitator with many networks has
-/// some ten thousand.
-const MAX_ANSWER: usize = 512 * 1024;
+/// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
+/// has some ten thousand.
+const MAX_SUPPORTED: usize = 512 * 1024;
+
+/// The largest answer to `/verify` and `/settle` that is read, in bytes. They have a few hundred.
+const MAX_VERDICT: usize = 64 * 1024;
 
 /// How often `/supported` is asked when the answer is 429, and the longest wait in between.
 const TRIES: u32 = 3;
@@ -33,12 +40,24 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub struct RemoteConfig {
     /// With or without a trailing slash; paths are appended.
     pub base: Url,
-    /// Sent as `Authorization: Bearer ...`.
-    pub bearer: Option<String>,
+    pub credential: Credential,
+    /// Whether it is told the paths that are paid for without their queries, which are the payer's
+    /// words and none of its business.
+    pub strip_query: bool,
     pub connect_timeout: Duration,
     /// Of `/verify` and `/supported`.
     pub verify_timeout: Duration,
     pub settle_timeout: Duration,
+}
+
+/// What a facilitator knows us by: sent as `Authorization: Bearer ...`.
+#[derive(Clone)]
+pub enum Credential {
+    None,
+    /// A token that is always the same.
+    Bearer(String),
+    /// A token that is signed for each request.
+    Cdp(CdpKey),
 }
 
 impl RemoteConfig {
@@ -46,7 +65,8 @@ impl RemoteConfig {
     pub fn new(base: Url) -> Self {
         Self {
             base,
-            bearer: None,
+            credential: Credential::None,
+            strip_query: true,
             connect_timeout: Duration::from_secs(5),
             verify_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(60),
@@ -59,8 +79,19 @@ impl std::fmt::Debug for RemoteConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RemoteConfig")
             .field("base", &self.base.as_str())
-            .field("bearer", &self.bearer.as_ref().map(|_| ".."))
+            .field("credential", &self.credential)
             .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bearer(_) => f.write_str("Bearer(..)"),
+            Self::Cdp(key) => key.fmt(f),
+        }
     }
 }
 
@@ -89,13 +120,50 @@ pub enum RemoteError {
 pub struct Remote {
     client: reqwest::Client,
     base: String,
-    bearer: Option<HeaderValue>,
+    access: Access,
+    strip_query: bool,
     verify_timeout: Duration,
     settle_timeout: Duration,
+    told: Told,
+}
+
+/// [`Credential`], ready for a header.
+enum Access {
+    Open,
+    Bearer(HeaderValue),
+    Cdp(CdpKey),
 }
 
 /// An answer's status and body, or why there is none.
-type Exchange = Result<(StatusCode, Vec<u8>), String>;
+type Exchange = Result<(StatusCode, Vec<u8>), Trouble>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// There was no connection: not a byte of the request has left.
+    NotSent(String),
+    /// The request may have arrived, all of it or a part.
+    Lost(String),
+}
+
+impl Trouble {
+    fn into_message(self) -> String {
+        match self {
+            Self::NotSent(message) | Self::Lost(message) => message,
+        }
+    }
+}
+
+/// One try to settle: what it means for the money, and for trying elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// A sound answer, whatever it says.
+    Answered(Settlement),
+    /// No sound answer, after the request may have arrived. The settlement is unknown.
+    Unclear(Settlement),
+    /// It cannot have arrived: another facilitator may be asked.
+    NotSent(String),
+}
 
 impl Remote {
     /// Checks the URL; asks nothing yet.
@@ -115,14 +183,12 @@ impl Remote {
             let _ = shown.set_password(None);
             return Err(RemoteError::Decorated(shown));
         }
-        let bearer = match &config.bearer {
-            None => None,
-            Some(token) => {
-                let mut value =
-                    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| RemoteError::Bearer(base.clone()))?;
-                value.set_sensitive(true);
-                Some(value)
+        let access = match config.credential {
+            Credential::None => Access::Open,
+            Credential::Bearer(token) => {
+                Access::Bearer(bearer(&token).ok_or_else(|| RemoteError::Bearer(base.clone()))?)
             }
+            Credential::Cdp(key) => Access::Cdp(key),
         };
         let client = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
@@ -132,9 +198,11 @@ impl Remote {
         Ok(Self {
             client,
             base: base.as_str().trim_end_matches('/').to_owned(),
-            bearer,
+            access,
+            strip_query: config.strip_query,
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
+            told: Told::default(),
         })
     }
 
@@ -164,31 +232,63 @@ impl Remote {
         &self,
         method: Method,
         path: &str,
-        body: Option<&PaymentRequest>,
+        body: Option<Vec<u8>>,
         at_most: Duration,
-    ) -> Result<(reqwest::Response, StatusCode), String> {
-        let mut request = self.client.request(method, format!("{}/{path}", self.base)).timeout(at_most);
-        if let Some(bearer) = &self.bearer {
-            request = request.header(AUTHORIZATION, bearer.clone());
+    ) -> Result<reqwest::Response, Trouble> {
+        let url = format!("{}/{path}", self.base);
+        let authorization = self.authorization(&method, &url)?;
+        let mut request = self.client.request(method, url).timeout(at_most);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         if let Some(body) = body {
-            request = request.json(body);
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         }
-        let response = request.send().await.map_err(|error| describe(&error))?;
-        let status = response.status();
-        Ok((response, status))
+        request.send().await.map_err(|error| trouble(&error))
     }
 
-    async fn post(&self, path: &str, body: &PaymentRequest, at_most: Duration) -> Exchange {
-        let (response, status) = self.exchange(Method::POST, path, Some(body), at_most).await?;
-        Ok((status, read(response).await?))
+    fn authorization(&self, method: &Method, url: &str) -> Result<Option<HeaderValue>, Trouble> {
+        match &self.access {
+            Access::Open => Ok(None),
+            Access::Bearer(value) => Ok(Some(value.clone())),
+            Access::Cdp(key) => {
+                let target = url.split_once("://").map_or(url, |(_, rest)| rest);
+                let token = key.token(method.as_str(), target, SystemTime::now().into());
+                let value = token.as_deref().and_then(bearer);
+                value.map(Some).ok_or_else(|| Trouble::NotSent("the token cannot be signed".to_owned()))
+            }
+        }
+    }
+
+    async fn post(&self, path: &str, payment: &PaymentRequest, at_most: Duration) -> Exchange {
+        let body = outgoing::body(payment, self.strip_query).map_err(|error| Trouble::NotSent(error.to_string()))?;
+        let response = self.exchange(Method::POST, path, Some(body), at_most).await?;
+        Ok((response.status(), read(response, MAX_VERDICT).await?))
+    }
+
+    /// One try to settle.
+    pub(super) async fn attempt(&self, payment: &PaymentRequest) -> Attempt {
+        let exchange = self.post("settle", payment, self.settle_timeout).await;
+        match answer::settlement(payment, exchange) {
+            // Two payments are two transfers. Whoever names one transaction for both has to be checked.
+            Attempt::Answered(Settlement::Settled(settled)) if !self.told.is_new(&settled.transaction, payment) => {
+                Attempt::Unclear(Settlement::Unknown {
+                    transaction: Some(settled.transaction),
+                    message: "/settle: success with the transaction of another payment".to_owned(),
+                })
+            }
+            attempt => attempt,
+        }
     }
 
     async fn ask_supported(&self) -> Result<Supported, Unavailable> {
         let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
         for attempt in 0..TRIES {
-            let (response, status) =
-                self.exchange(Method::GET, "supported", None, self.verify_timeout).await.map_err(unavailable)?;
+            let response = self
+                .exchange(Method::GET, "supported", None, self.verify_timeout)
+                .await
+                .map_err(|trouble| unavailable(trouble.into_message()))?;
+            let status = response.status();
             if status == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
                 let asked = response
                     .headers()
@@ -202,7 +302,7 @@ impl Remote {
             if status != StatusCode::OK {
                 return Err(unavailable(format!("it answered {status}")));
             }
-            let body = read(response).await.map_err(unavailable)?;
+            let body = read(response, MAX_SUPPORTED).await.map_err(|trouble| unavailable(trouble.into_message()))?;
             return serde_json::from_slice(&body)
                 .map_err(|error| unavailable(format!("not what the protocol says: {error}")));
         }
@@ -231,22 +331,38 @@ fn listed(supported: &Supported, version: u8) -> (String, bool) {
     (lists.join(", "), testnets)
 }
 
+/// The header, if the token has only characters that one can carry.
+fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// Reads a body as far as it is allowed to go.
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Trouble> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(format!("the answer has more than {MAX_ANSWER} bytes"));
+    while let Some(chunk) = response.chunk().await.map_err(|error| Trouble::Lost(describe(&error)))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Trouble::Lost(format!("the answer has more than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
+/// What a failed request means: only an error of connecting proves that nothing was sent.
+fn trouble(error: &reqwest::Error) -> Trouble {
+    if error.is_connect() || error.is_builder() {
+        Trouble::NotSent(describe(error))
+    } else {
+        Trouble::Lost(describe(error))
+    }
+}
+
 /// An error of the connection with its causes, without the URL.
 fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return if error.is_connect() { "no connection in time" } else { "no answer in time" }.to_owned();
     }
     let mut text = if error.is_connect() { "no connection".to_owned() } else { "the connection failed".to_owned() };
     let mut cause = std::error::Error::source(error);
@@ -267,8 +383,12 @@ impl Facilitator for Remote {
 
     fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
         Box::pin(async move {
-            let exchange = self.post("settle", request, self.settle_timeout).await;
-            answer::settlement(request, exchange)
+            match self.attempt(request).await {
+                Attempt::Answered(settlement) | Attempt::Unclear(settlement) => settlement,
+                Attempt::NotSent(message) => {
+                    Settlement::Unknown { transaction: None, message: format!("/settle: {message}") }
+                }
+            }
         })
     }
 

@@ -112,7 +112,7 @@ impl DevChain {
             hosts: Vec::new(),
             plugins: plugins.to_owned(),
             state: state.to_owned(),
-            accepts: vec![(accept, "dev".to_owned())],
+            accepts: vec![(accept, vec!["dev".to_owned()])],
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
             instances: DEFAULT_INSTANCES,

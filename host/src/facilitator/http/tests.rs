@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::{Service, serve};
-use crate::facilitator::remote::{Remote, RemoteConfig};
+use crate::facilitator::remote::{Credential, Remote, RemoteConfig};
 use crate::facilitator::testing::{Fault, PRICE, SELLER, World, parse};
 use crate::facilitator::{Facilitator, Settlement, Verification};
 use crate::x402::{Network, Reason, Version};
@@ -154,7 +154,7 @@ async fn without_the_token_nothing_is_settled() {
     assert!(matches!(settled, Settlement::Unknown { .. }));
     assert_eq!(world.usdc(SELLER).await, 0);
     let mut config = RemoteConfig::new(parse(&server.url));
-    config.bearer = Some("s3cret".to_owned());
+    config.credential = Credential::Bearer("s3cret".to_owned());
     let settled = Remote::new(config).expect("usable").settle(&world.payment()).await;
     assert!(matches!(settled, Settlement::Settled(_)), "{settled:?}");
 }

@@ -10,7 +10,8 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
-use super::{Remote, RemoteConfig, RemoteError};
+use super::{Attempt, Credential, Remote, RemoteConfig, RemoteError};
+use crate::facilitator::cdp::{CdpKey, tests as cdp};
 use crate::facilitator::testing::{SELLER, parse, payload, serve};
 use crate::facilitator::{Facilitator, PayerKind, Settlement, Verification};
 use crate::price::{Amount, Asset, Price};
@@ -249,6 +250,175 @@ async fn no_malformed_settlement_is_a_success_or_a_refusal() {
     assert_eq!(transaction.as_deref(), Some(HASH));
 }
 
+/// The answers that a sloppy or lying facilitator has been seen to give: none is a success, and none
+/// costs more than the connection.
+#[tokio::test]
+async fn twelve_malformed_answers_release_nothing() {
+    let payer = PAYER.to_string();
+    let other = Address::repeat_byte(1).to_string();
+    let verdicts = [
+        ("the wrong payer", json!({"isValid": true, "payer": other}).to_string()),
+        ("an array", json!([true, null, null, payer]).to_string()),
+        ("duplicate keys", format!("{{\"isValid\": false, \"isValid\": true, \"payer\": \"{payer}\"}}")),
+    ];
+    for (what, body) in verdicts {
+        let verification = verified(200, &body).await;
+        assert!(matches!(verification, Verification::Unavailable(_)), "{what}: {verification:?}");
+    }
+    let set = |key: &'static str, value: Value| success(move |answer| answer[key] = value);
+    let whole = success(|_| {});
+    let array = json!([true, null, null, HASH, "eip155:84532", payer, null, null, null]).to_string();
+    let settlements = [
+        ("the wrong payer", 200, set("payer", json!(other))),
+        ("success: false without a reason", 200, set("success", json!(false))),
+        ("no success", 200, whole.replace("\"success\":true,", "")),
+        ("an empty transaction", 200, set("transaction", json!(""))),
+        ("the wrong network", 200, set("network", json!("eip155:8453"))),
+        ("HTML", 502, "<html><h1>502 Bad Gateway</h1></html>".to_owned()),
+        ("an array", 200, array),
+        ("truncated", 200, whole[..whole.len() - 2].to_owned()),
+        ("duplicate keys", 200, whole.replace("\"success\":true,", "\"success\":false,\"success\":true,")),
+        ("another amount", 200, set("amount", json!("10001"))),
+        ("no 32 byte hash", 200, set("transaction", json!("0x1234"))),
+        ("huge", 200, format!("{}{whole}", " ".repeat(70 * 1024))),
+    ];
+    for (what, status, body) in settlements {
+        let settlement = settled(status, &body).await;
+        assert!(matches!(settlement, Settlement::Unknown { .. }), "{what}: {settlement:?}");
+    }
+    for hash in ["pending", "0x0x11", &format!("0x{HASH}"), &HASH[2..], &format!("{HASH}11")] {
+        let settlement = settled(200, &set("transaction", json!(hash))).await;
+        let none = matches!(settlement, Settlement::Unknown { transaction: None, .. });
+        assert!(none, "{hash} is nothing to look for: {settlement:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_reason_does_not_fill_a_header() {
+    let long = "x".repeat(5_000);
+    let body = json!({"isValid": false, "invalidReason": long, "invalidMessage": long});
+    let Verification::Invalid { reason, message, .. } = verified(200, &body.to_string()).await else {
+        panic!("not refused");
+    };
+    assert!(reason.len() == 128 && message.is_some_and(|text| text.len() == 512));
+    let body = json!({"success": false, "errorReason": long, "transaction": long, "network": "eip155:84532"});
+    let Settlement::Refused { reason, transaction, .. } = settled(200, &body.to_string()).await else {
+        panic!("not refused");
+    };
+    assert!(reason.len() == 128 && transaction.is_empty());
+}
+
+#[tokio::test]
+async fn one_transaction_does_not_pay_twice() {
+    let (url, _) = scripted(200, &[], &success(|_| {})).await;
+    let remote = remote(&url);
+    let PaymentRequest::V2 { payload: mut another, requirements } = payment() else { panic!("version 2") };
+    another.payload = payload(&Authorization { nonce: B256::repeat_byte(6), ..authorization() }, &vec![1; 65].into());
+    let another = PaymentRequest::V2 { payload: another, requirements };
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)));
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)), "the same payment may ask again");
+    let settlement = remote.settle(&another).await;
+    let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
+    assert_eq!(transaction.as_deref(), Some(HASH), "to be looked for on the chain");
+}
+
+#[tokio::test]
+async fn no_connection_is_told_apart_from_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let gone = listener.local_addr().expect("an address");
+    drop(listener);
+    let attempt = remote(&format!("http://{gone}")).attempt(&payment()).await;
+    assert!(matches!(attempt, Attempt::NotSent(_)), "{attempt:?}");
+    // Accepts, reads, and hangs up.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let rude = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.readable().await;
+        }
+    });
+    let hanging = serve(|_| std::future::pending::<Response<Full<Bytes>>>()).await;
+    let (broken, _) = scripted(502, &[], "<html>").await;
+    for url in [format!("http://{rude}"), format!("http://{hanging}"), broken] {
+        let attempt = remote(&url).attempt(&payment()).await;
+        assert!(matches!(attempt, Attempt::Unclear(Settlement::Unknown { .. })), "{attempt:?}");
+    }
+    let pending = json!({"success": false, "errorReason": "settlement_pending", "transaction": HASH});
+    let (sound, _) = scripted(200, &[], &pending.to_string()).await;
+    let attempt = remote(&sound).attempt(&payment()).await;
+    assert!(matches!(attempt, Attempt::Answered(Settlement::Unknown { .. })), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn a_payment_is_sent_in_the_same_bytes_each_time() {
+    let (url, heard) = scripted(500, &[], "").await;
+    let first = remote(&url);
+    let stored = serde_json::to_string(&payment()).expect("JSON");
+    let read_again: PaymentRequest = serde_json::from_str(&stored).expect("what was written");
+    let _ = first.verify(&payment()).await;
+    let _ = first.settle(&payment()).await;
+    let _ = remote(&url).settle(&read_again).await;
+    let heard = heard.lock().expect("not poisoned");
+    assert_eq!(heard.len(), 3);
+    assert!(heard.iter().all(|(_, _, body)| *body == heard[0].2));
+}
+
+#[tokio::test]
+async fn a_facilitator_is_not_told_the_query_unless_the_operator_wants_it() {
+    let asked = "https://api.example.com/people?email=a@example.com#top";
+    let PaymentRequest::V2 { mut payload, requirements } = payment() else { panic!("version 2") };
+    payload.resource = Some(json!({"url": asked, "description": "People"}));
+    let v2 = PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone() };
+    payload.resource = Some(json!(asked));
+    let odd = PaymentRequest::V2 { payload, requirements };
+    let PaymentRequest::V1 { payload, mut requirements } = payment_v1() else { panic!("version 1") };
+    requirements.resource = asked.to_owned();
+    let v1 = PaymentRequest::V1 { payload, requirements };
+    for (payment, at) in
+        [(&v2, Some("/paymentPayload/resource/url")), (&v1, Some("/paymentRequirements/resource")), (&odd, None)]
+    {
+        let (url, heard) = scripted(200, &[], "{}").await;
+        let _ = remote(&url).verify(payment).await;
+        let mut config = RemoteConfig::new(parse(&url));
+        config.strip_query = false;
+        let _ = Remote::new(config).expect("usable").verify(payment).await;
+        let heard = heard.lock().expect("not poisoned");
+        let bodies: Vec<Value> = heard.iter().map(|(.., body)| serde_json::from_slice(body).expect("JSON")).collect();
+        assert!(!bodies[0].to_string().contains("email"), "{}", bodies[0]);
+        assert!(bodies[1].to_string().contains("email"));
+        if let Some(at) = at {
+            assert_eq!(bodies[0].pointer(at), Some(&json!("https://api.example.com/people")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cdp_key_signs_each_request_for_its_method_and_path() {
+    let (url, heard) = scripted(200, &[], "{}").await;
+    let mut config = RemoteConfig::new(parse(&format!("{url}/platform/v2/x402")));
+    config.credential = Credential::Cdp(CdpKey::parse("the-id", cdp::ED25519_SECRET).expect("a key"));
+    let shown = format!("{config:?}");
+    assert!(shown.contains("the-id") && !shown.contains(&cdp::ED25519_SECRET[..8]), "{shown}");
+    let remote = Remote::new(config).expect("usable");
+    let _ = remote.verify(&payment()).await;
+    let _ = remote.settle(&payment()).await;
+    let _ = remote.supported().await;
+    let host = url.strip_prefix("http://").expect("a loopback address");
+    let heard = heard.lock().expect("not poisoned");
+    let mut tokens = Vec::new();
+    for ((line, headers, _), expected) in heard.iter().zip(["POST verify", "POST settle", "GET supported"]) {
+        let (method, path) = expected.split_once(' ').expect("two words");
+        assert_eq!(*line, format!("{method} /platform/v2/x402/{path}"));
+        let token = headers["authorization"].to_str().expect("ASCII").strip_prefix("Bearer ").expect("a token");
+        let (_, claims, signed, signature) = cdp::taken_apart(token);
+        cdp::assert_signed(&signed, &signature);
+        assert_eq!(claims["uris"], json!([format!("{method} {host}/platform/v2/x402/{path}")]));
+        tokens.push(token.to_owned());
+    }
+    tokens.dedup();
+    assert_eq!(tokens.len(), 3);
+}
+
 #[tokio::test]
 async fn a_facilitator_that_hangs_or_is_gone_decides_nothing() {
     let hanging = serve(|_| std::future::pending::<Response<Full<Bytes>>>()).await;
@@ -277,7 +447,7 @@ async fn paths_are_appended_and_the_credential_goes_along() {
     ] {
         let (url, heard) = scripted(200, &[], "{}").await;
         let mut config = RemoteConfig::new(parse(&format!("{url}{suffix}")));
-        config.bearer = Some("s3cret".to_owned());
+        config.credential = Credential::Bearer("s3cret".to_owned());
         let shown = format!("{config:?}");
         let remote = Remote::new(config).expect("usable");
         assert!(!format!("{shown}{remote:?}").contains("s3cret"));
