@@ -1,13 +1,17 @@
 //! A real host for tests: the built `coinslot` binary, its embedded chain, real components, and a wallet
 //! that truly signs. Nothing of the host's own code is used to talk to it.
 
+mod command;
 mod guests;
 mod host;
 mod wallet;
+mod wire;
 
+pub use command::{Running, binary, run};
 pub use guests::guest;
-pub use host::{Chain, Host, HostBuilder, binary};
+pub use host::{Chain, Host, HostBuilder};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
+pub use wire::{Http2, raw};
 
 use base64::Engine as _;
 
