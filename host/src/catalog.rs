@@ -95,7 +95,9 @@ pub struct Accept {
 pub enum InstallError {
     #[error("{endpoint}: {source}")]
     Price { endpoint: String, source: AmountError },
-    #[error("{endpoint}: none of the operator's assets is {symbol}")]
+    #[error(
+        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table"
+    )]
     NoAsset { endpoint: String, symbol: String },
     #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
     NoQuote { endpoint: String },
