@@ -5,6 +5,7 @@ mod challenge;
 mod commands;
 mod faults;
 mod hosts;
+mod http2;
 mod paid;
 mod reload;
 mod replay;
