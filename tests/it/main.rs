@@ -1,6 +1,7 @@
 //! Stories: a host, an act, what the client, the ledger and the chain saw.
 
 mod bad_input;
+mod bytes;
 mod challenge;
 mod commands;
 mod faults;
