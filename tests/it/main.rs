@@ -7,6 +7,7 @@ mod commands;
 mod faults;
 mod hosts;
 mod http2;
+mod misconfigured;
 mod paid;
 mod reload;
 mod replay;
