@@ -116,7 +116,9 @@ pub struct Accept {
 pub enum InstallError {
     #[error("{endpoint}: {source}")]
     Price { endpoint: String, source: AmountError },
-    #[error("{endpoint}: none of the operator's assets is {symbol}")]
+    #[error(
+        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table"
+    )]
     NoAsset { endpoint: String, symbol: String },
     #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
     NoQuote { endpoint: String },
@@ -132,7 +134,7 @@ pub enum InstallError {
     Route { route: RouteError, file: String },
     #[error("another file, {0}, is a plugin of the same name")]
     Name(String),
-    #[error("paths under `/.well-known/` belong to the host: {0}")]
+    #[error("{0}: paths under `/.well-known/` belong to the host: declare another path")]
     ReservedPath(String),
 }
 
@@ -200,14 +202,14 @@ impl Catalog {
         offers.map(|earlier| earlier.offer.clone()).collect()
     }
 
-    /// Looks a request up.
+    /// Looks a request up. A template that matches a path of the host's does not get it.
     pub fn find(&self, method: &Method, path: &Path) -> Found<'_, Arc<Endpoint>> {
-        self.routes.find(method, path)
+        if is_reserved(path.as_str()) { Found::Nothing } else { self.routes.find(method, path) }
     }
 
     /// The methods of a path.
     pub fn methods(&self, path: &Path) -> Vec<Method> {
-        self.routes.methods(path)
+        if is_reserved(path.as_str()) { Vec::new() } else { self.routes.methods(path) }
     }
 
     /// The plugins in force, by file name.
@@ -219,6 +221,12 @@ impl Catalog {
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
+}
+
+/// Paths where others look for what the host itself says: certificate authorities ask there who owns
+/// the name. Plugins neither declare them nor match them.
+fn is_reserved(path: &str) -> bool {
+    path.starts_with("/.well-known/")
 }
 
 /// Who serves an endpoint's route already.
@@ -244,7 +252,7 @@ impl Installed {
         let mut endpoints = Vec::new();
         for declared in &plugin.info().endpoints {
             let endpoint = format!("{} {}", declared.method, declared.path);
-            if declared.path.starts_with("/.well-known/") {
+            if is_reserved(&declared.path) {
                 return Err(InstallError::ReservedPath(endpoint));
             }
             let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };

@@ -245,6 +245,9 @@ impl Config {
                 None
             }
         });
+        if raw.public_url.is_none() && !raw.hosts.is_empty() {
+            problems.push("hosts: name public_url too: without it every host name is served".to_owned());
+        }
         let mut facilitators = BTreeMap::new();
         for (name, raw) in raw.facilitator {
             match facilitator(raw, base) {

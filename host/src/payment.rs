@@ -69,11 +69,13 @@ mod verified;
 
 use std::sync::{Arc, OnceLock};
 
-use http::Request;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request};
 
 use crate::plugin::{Plugin, RequestBody};
 use crate::price::{Challenge, Offer, Resource};
-use crate::x402::{Flow, header};
+use crate::x402::Flow;
+use crate::x402::header::{self, HeaderError, PaymentPayload};
 use executed::Execution;
 use verified::Claim;
 
@@ -120,10 +122,7 @@ pub struct Sale {
 /// `Ok` is either a settled answer or one that the guest failed on purpose (status 400 and above),
 /// which costs nothing.
 pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
-    let payment = match header::payment(
-        request.headers().get_all(header::PAYMENT_SIGNATURE).iter().map(http::HeaderValue::as_bytes),
-        request.headers().get_all(header::X_PAYMENT).iter().map(http::HeaderValue::as_bytes),
-    ) {
+    let payment = match credential(request.headers()) {
         Ok(payment) => payment,
         Err(error) => return Err(Problem::Malformed { challenge: challenge(&sale, error.reason().as_str()), error }),
     };
@@ -173,6 +172,12 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
         }
     };
     till.finish(claimed, work).await
+}
+
+/// The one payment that a request carries, if any.
+fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError> {
+    let values = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    header::payment(values(header::PAYMENT_SIGNATURE), values(header::X_PAYMENT), values(AUTHORIZATION.as_str()))
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.

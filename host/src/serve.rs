@@ -37,8 +37,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(MAX_HEADERS)
-        .max_headers(MAX_FIELDS)
-        .pipeline_flush(true);
+        .max_headers(MAX_FIELDS);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, U256};
 use serde_json::{Value, json};
 
-use crate::Wallet;
+use crate::{Running, Wallet, binary};
 
 /// A running `coinslot dev` on free ports. Its log is printed when a test fails.
 #[derive(Debug)]
@@ -110,6 +110,18 @@ impl Host {
         Wallet::from_key(key)
     }
 
+    /// The key of the last funded payer. It pays gas for others; the first ones pay for answers.
+    pub fn gas_key(&self) -> &str {
+        self.facts["payers"][3]["privateKey"].as_str().expect("a payer's key")
+    }
+
+    /// A facilitator over HTTP that settles on this host's chain.
+    pub fn facilitator(&self) -> Running {
+        let rpc = self.facts["rpc"].as_str().expect("rpc");
+        let arguments = ["facilitator", "--rpc", rpc, "--listen", "127.0.0.1:0", "--key-env", "TEST_GAS_KEY"];
+        Running::start(self.dir.path(), &arguments, &[("TEST_GAS_KEY", self.gas_key())])
+    }
+
     /// The seller's address.
     pub fn seller(&self) -> Address {
         self.facts["payTo"].as_str().expect("payTo").parse().expect("an address")
@@ -200,15 +212,4 @@ impl Chain {
         let _: B256 = transaction.parse().expect("a transaction hash");
         self.call("eth_getTransactionReceipt", json!([transaction])).await
     }
-}
-
-/// The host under test, a binary of this package: cargo builds it before the tests.
-///
-/// # Panics
-/// If it is not there.
-pub fn binary() -> PathBuf {
-    let own = std::env::current_exe().expect("a path of this test");
-    let binary = own.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("coinslot-under-test");
-    assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());
-    binary
 }

@@ -2,6 +2,7 @@
 //! that truly signs. Nothing of the host's own code is used to talk to it. The `hostile` modules put a
 //! facilitator or a node between a host and its money that loses, delays and lies.
 
+mod command;
 mod guests;
 mod host;
 mod hostile_chain;
@@ -9,13 +10,16 @@ mod hostile_facilitator;
 mod hostile_http;
 mod hostile_world;
 mod wallet;
+mod wire;
 
+pub use command::{Running, binary, run};
 pub use guests::guest;
-pub use host::{Chain, Host, HostBuilder, binary};
+pub use host::{Chain, Host, HostBuilder};
 pub use hostile_chain::{Fault, HostileChain};
 pub use hostile_facilitator::{HostileFacilitator, Mode};
 pub use hostile_world::{Market, Purchase, Row, SELLER, Shop};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
+pub use wire::{Http2, raw};
 
 use base64::Engine as _;
 

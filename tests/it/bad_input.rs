@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 struct Shop {
     host: Host,
     entry: Value,
+    /// The same in version 1.
+    legacy: Value,
 }
 
 impl Shop {
@@ -14,7 +16,8 @@ impl Shop {
         let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
         let challenge = host.client().post(host.url("/echo")).send().await.expect("an answer");
         let entry = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"))["accepts"][0].clone();
-        Self { host, entry }
+        let legacy = challenge.json::<Value>().await.expect("JSON")["accepts"][0].clone();
+        Self { host, entry, legacy }
     }
 
     async fn send(&self, headers: &[(&str, &str)]) -> reqwest::Response {
@@ -37,6 +40,21 @@ impl Shop {
         (status, body["error"].clone())
     }
 
+    /// These headers are a 400 with this code, some advice, and one offer in header and body.
+    async fn is_refused(&self, headers: &[(&str, &str)], code: &str) {
+        let reply = self.send(headers).await;
+        let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:.40}")).collect();
+        assert_eq!(reply.status(), 400, "{shown:?}");
+        let required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
+        let body: Value = reply.json().await.expect("JSON");
+        assert_eq!((&body["error"], &required["error"]), (&json!(code), &json!(code)), "{shown:?}: {body}");
+        assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{shown:?}: {body}");
+        assert_eq!((&required["x402Version"], &required["accepts"][0]), (&json!(2), &self.entry), "{shown:?}");
+        assert_eq!((&body["x402Version"], &body["accepts"][0]), (&json!(1), &self.legacy), "{shown:?}");
+        assert_eq!(body["accepts"][0]["resource"], required["resource"]["url"]);
+        assert_eq!(body["accepts"][0]["maxAmountRequired"], required["accepts"][0]["amount"]);
+    }
+
     /// Nothing moved, nothing is claimed, the guest did not run.
     async fn untouched(&self) {
         assert_eq!(self.host.chain().balance(self.host.seller()).await, U256::ZERO);
@@ -47,48 +65,66 @@ impl Shop {
 
 #[tokio::test]
 async fn an_unreadable_payment_header_is_400_with_the_challenge() {
+    use base64::Engine as _;
     let shop = Shop::open().await;
+    let json = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let deep = encode(&(0..200).fold(json!(1), |inner, _| json!([inner])));
-    let duplicate = {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD
-            .encode(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#)
-    };
-    let huge = "A".repeat(20_000);
-    let hash = random_word().to_string();
-    let number = encode(&json!(7));
-    let missing = encode(&json!({ "x402Version": 2 }));
-    let version = encode(&json!({ "x402Version": 3, "accepted": {}, "payload": {} }));
-    for value in
-        ["", "!!!", "not base64", "eyJ4", "e30", "-_-_", &hash, &number, &missing, &version, &deep, &duplicate, &huge]
-    {
-        for header in ["PAYMENT-SIGNATURE", "X-PAYMENT"] {
-            let reply = shop.send(&[(header, value)]).await;
-            let shown: String = value.chars().take(40).collect();
-            assert_eq!(reply.status(), 400, "{header}: {shown}");
-            assert!(reply.headers().contains_key("payment-required"), "{header}: {shown}");
-            let body: Value = reply.json().await.expect("JSON");
-            assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{body}");
+    let duplicate = json(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#);
+    let (payload, version) = ("invalid_payload", "invalid_x402_version");
+    // What is sent, and the codes of PAYMENT-SIGNATURE and of X-PAYMENT.
+    for (value, codes) in [
+        (String::new(), [payload; 2]),
+        ("!!!".to_owned(), [payload; 2]),
+        ("not base64".to_owned(), [payload; 2]),
+        ("-_-_".to_owned(), [payload; 2]),
+        ("A".repeat(20_000), [payload; 2]),
+        (random_word().to_string(), [payload; 2]),
+        ("eyJ4".to_owned(), [payload; 2]),
+        (json("\u{0}"), [payload; 2]),
+        (json("7"), [payload; 2]),
+        (json("{}"), [payload; 2]),
+        (deep, [payload; 2]),
+        (duplicate, [payload; 2]),
+        (json(r#"{"x402Version":2}"#), [payload, version]),
+        (json(r#"{"x402Version":1}"#), [version, payload]),
+        (json(r#"{"x402Version":3,"accepted":{},"payload":{}}"#), [version; 2]),
+        (json(r#"{"x402Version":"2","accepted":{},"payload":{}}"#), [version; 2]),
+    ] {
+        for (header, code) in ["PAYMENT-SIGNATURE", "X-PAYMENT"].into_iter().zip(codes) {
+            shop.is_refused(&[(header, &value)], code).await;
         }
     }
     shop.untouched().await;
 }
 
 #[tokio::test]
-async fn two_payment_headers_are_refused() {
+async fn more_than_one_credential_is_refused_whichever_they_are() {
     let shop = Shop::open().await;
-    let one = shop.host.payer(0).pay_entry(&shop.entry).header();
-    let two = shop.host.payer(1).pay_entry(&shop.entry).header();
-    let joined = format!("{one},{two}");
+    let new = [0, 1].map(|payer| shop.host.payer(payer).pay_entry(&shop.entry).header());
+    let old = [0, 1].map(|payer| shop.host.payer(payer).pay_v1(&shop.legacy).header());
+    let joined = [new.join(","), old.join(", ")];
+    let (signature, x_payment) = ("PAYMENT-SIGNATURE", "X-PAYMENT");
+    let other = ("Authorization", "Payment eyJjaGFsbGVuZ2UiOiJ4In0");
     for headers in [
-        vec![("PAYMENT-SIGNATURE", one.as_str()), ("PAYMENT-SIGNATURE", two.as_str())],
-        vec![("PAYMENT-SIGNATURE", one.as_str()), ("PAYMENT-SIGNATURE", one.as_str())],
-        vec![("PAYMENT-SIGNATURE", one.as_str()), ("X-PAYMENT", two.as_str())],
-        vec![("PAYMENT-SIGNATURE", joined.as_str())],
+        &[(signature, &*new[0]), (signature, &*new[1])][..],
+        &[(signature, &new[0]), (signature, &new[0])],
+        &[(x_payment, &old[0]), (x_payment, &old[1])],
+        &[(x_payment, &old[0]), (x_payment, &old[0])],
+        &[(signature, &new[0]), (x_payment, &old[1])],
+        &[(signature, &joined[0])],
+        &[(x_payment, &joined[1])],
+        &[(signature, &new[0]), other],
+        &[(x_payment, &old[0]), other],
+        &[(x_payment, &old[0]), ("authorization", "Bearer token, payment eyJ9")],
     ] {
-        assert_eq!(shop.send(&headers).await.status(), 400);
+        shop.is_refused(headers, "invalid_payload").await;
     }
     shop.untouched().await;
+    // Each is good where it stands alone, and a credential that is no payment does not disturb it.
+    let bearer = ("Authorization", "Bearer Payment");
+    assert_eq!(shop.send(&[other]).await.status(), 402);
+    assert_eq!(shop.send(&[(signature, &new[0]), bearer]).await.status(), 200);
+    assert_eq!(shop.send(&[(x_payment, &old[1])]).await.status(), 200);
 }
 
 #[tokio::test]

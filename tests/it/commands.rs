@@ -1,67 +1,11 @@
 //! The commands as an operator and a payer meet them: what they print, and how they end.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-
 use alloy::primitives::U256;
-use coinslot_tests::{Host, binary, decode, guest};
+use coinslot_tests::{Host, Running, decode, guest, run};
 use serde_json::Value;
-
-/// Runs a command to its end in a directory.
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(binary()).current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("the coinslot binary")
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A command that goes on; killed when dropped. `url` is the address in the line that it prints when it is ready.
-struct Running {
-    child: Child,
-    url: String,
-    /// Held open: a command whose reader has gone cannot print.
-    _out: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(dir: &Path, arguments: &[&str], key: &str) -> Self {
-        let mut child = Command::new(binary())
-            .current_dir(dir)
-            .args(arguments)
-            .env("TEST_GAS_KEY", key)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(dir.join("running.log")).expect("a log"))
-            .spawn()
-            .expect("the coinslot binary");
-        let mut out = BufReader::new(child.stdout.take().expect("its output"));
-        let mut said = Vec::new();
-        let mut line = String::new();
-        while out.read_line(&mut line).expect("text") > 0 {
-            if let Some(at) = line.find("on http://127.0.0.1:") {
-                let url = line[at + 3..].split([' ', ',']).next().expect("an address").trim().to_owned();
-                return Self { child, url, _out: out };
-            }
-            said.push(std::mem::take(&mut line));
-        }
-        let _ = child.wait();
-        let log = std::fs::read_to_string(dir.join("running.log")).unwrap_or_default();
-        panic!("it ended before it was ready: {said:?}\n{log}");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The key of the last funded payer pays gas; the first ones pay for answers.
-fn gas_key(host: &Host) -> String {
-    host.facts()["payers"][3]["privateKey"].as_str().expect("a key").to_owned()
 }
 
 const PAY_TO: &str = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42";
@@ -129,7 +73,7 @@ async fn serve_refuses_the_embedded_chain() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     let key = dir.path().join("key");
-    std::fs::write(&key, gas_key(&host)).expect("a key file");
+    std::fs::write(&key, host.gas_key()).expect("a key file");
     let rpc = host.facts()["rpc"].as_str().expect("rpc");
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{PAY_TO}\"\n[facilitator.own]\nrpc = \"{rpc}\"\nkey_file = \"key\"\n"
@@ -146,13 +90,11 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     std::fs::copy(guest("status"), dir.path().join("plugins/status.wasm")).expect("a component");
-    let rpc = host.facts()["rpc"].as_str().expect("rpc");
-    let arguments = ["facilitator", "--rpc", rpc, "--listen", "127.0.0.1:0", "--key-env", "TEST_GAS_KEY"];
-    let facilitator = Running::start(dir.path(), &arguments, &gas_key(&host));
+    let facilitator = host.facilitator();
     let config = |network: &str| {
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"{network}\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"{}\"\n",
-            facilitator.url
+            facilitator.url("")
         );
         std::fs::write(dir.path().join("coinslot.toml"), text).expect("a file");
     };
@@ -162,8 +104,8 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let said = text(&refused.stderr);
     assert!(said.contains("does not support exact on eip155:8453"), "{said}");
     config("base-sepolia");
-    let served = Running::start(dir.path(), &["serve"], "");
-    let url = format!("{}/status?200", served.url);
+    let served = Running::start(dir.path(), &["serve"], &[]);
+    let url = served.url("/status?200");
     let challenge = host.client().post(&url).send().await.expect("an answer");
     assert_eq!(challenge.status(), 402);
     let payment = host.payer(0).pay(&challenge);

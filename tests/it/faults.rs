@@ -35,6 +35,18 @@ async fn a_failed_plugin_is_not_charged() {
 }
 
 #[tokio::test]
+async fn a_guest_of_wasi_0_3_that_fails_after_its_head_is_not_charged() {
+    let host = Host::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
+    for (how, expected) in [("trap", 500), ("spin", 504)] {
+        let reply = pay(&host, &format!("/echo3?{how}")).await;
+        assert_eq!(reply.status(), expected, "{how}");
+        assert!(!reply.headers().contains_key("payment-response") && !reply.headers().contains_key("x-payer"), "{how}");
+    }
+    assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
+    assert_eq!(host.ledger(), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_is_charged_follows_the_status() {
     let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
     let mut paid = 0_u64;

@@ -1,12 +1,16 @@
 //! Stories: a host, an act, what the client, the ledger and the chain saw.
 
 mod bad_input;
+mod bytes;
 mod challenge;
 mod commands;
 mod crash;
 mod faults;
 mod flows;
 mod hostile;
+mod hosts;
+mod http2;
+mod misconfigured;
 mod paid;
 mod reload;
 mod replay;

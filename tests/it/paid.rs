@@ -70,6 +70,30 @@ async fn the_guest_sees_the_receipt_and_no_credential() {
 }
 
 #[tokio::test]
+async fn a_guest_of_wasi_0_3_is_paid_and_runs_once() {
+    let host = Host::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
+    let payer = host.payer(0);
+    let ask = || host.client().post(host.url("/echo3?x=1")).body("hello");
+    let challenge = ask().send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402);
+    assert!(!host.log().contains("echo3 got"));
+    let payment = payer.pay(&challenge).header();
+    // The second time is a client whose answer was lost.
+    for _ in 0..2 {
+        let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+        assert_eq!(reply.status(), 200);
+        let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
+        assert_eq!(receipt["success"], true);
+        assert_eq!(reply.headers()["x-payer"], payer.address().to_checksum(None));
+        assert!(!reply.headers()["x-names"].to_str().expect("ASCII").contains("payment"));
+        assert_eq!(reply.text().await.expect("a body"), "hello");
+    }
+    assert_eq!(host.log().matches("echo3 got").count(), 1, "the guest ran once");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+    assert_eq!(host.ledger(), ["settled"]);
+}
+
+#[tokio::test]
 async fn a_free_route_is_free_and_has_no_receipt() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let reply = host.client().get(host.url("/echo")).send().await.expect("an answer");

@@ -1,20 +1,11 @@
 //! Whatever way a path or a method is written, a paid endpoint is never served unpaid.
 
-use std::time::Duration;
-
-use coinslot_tests::{Host, guest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use coinslot_tests::{Host, guest, raw};
 
 /// Sends bytes as they are and gives the status line.
-async fn raw(host: &Host, request: &[u8]) -> String {
-    let address = host.facts()["url"].as_str().and_then(|url| url.strip_prefix("http://")).expect("a url").to_owned();
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream.write_all(request).await.expect("a request");
-    let mut answer = vec![0; 4096];
-    let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await;
-    let length = read.ok().and_then(Result::ok).unwrap_or(0);
-    String::from_utf8_lossy(&answer[..length]).lines().next().unwrap_or("closed").to_owned()
+async fn status_line(host: &Host, request: &str) -> String {
+    let answer = raw(&host.url(""), request.as_bytes()).await;
+    answer.lines().next().unwrap_or("closed").to_owned()
 }
 
 #[tokio::test]
@@ -86,7 +77,7 @@ async fn no_spelling_of_a_path_dodges_the_price() {
     assert!(spellings.len() >= 60);
     for spelling in spellings {
         let status =
-            raw(&host, format!("GET {spelling} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
+            status_line(&host, &format!("GET {spelling} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
         let code = status.split(' ').nth(1).unwrap_or("closed");
         assert!(matches!(code, "402" | "400" | "404" | "closed"), "{spelling:?}: {status}");
     }
@@ -111,13 +102,13 @@ async fn no_method_dodges_the_price() {
     ] {
         let request =
             format!("{method} /api/gitignore HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let status = raw(&host, request.as_bytes()).await;
+        let status = status_line(&host, &request).await;
         let code = status.split(' ').nth(1).unwrap_or("closed");
         assert!(code == expected || (method == "CONNECT" && code != "200"), "{method}: {status}");
     }
-    let overridden = raw(
+    let overridden = status_line(
         &host,
-        b"GET /api/gitignore HTTP/1.1\r\nHost: a\r\nX-HTTP-Method-Override: OPTIONS\r\nConnection: close\r\n\r\n",
+        "GET /api/gitignore HTTP/1.1\r\nHost: a\r\nX-HTTP-Method-Override: OPTIONS\r\nConnection: close\r\n\r\n",
     );
     assert!(overridden.await.contains(" 402"));
 }
@@ -132,7 +123,7 @@ async fn an_odd_host_is_refused() {
         "GET http://evil.example/api/gitignore HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         "GET /api/gitignore HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n",
     ] {
-        let status = raw(&host, request.as_bytes()).await;
+        let status = status_line(&host, request).await;
         assert!(status.contains(" 400"), "{request:?}: {status}");
     }
 }

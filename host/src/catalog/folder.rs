@@ -36,11 +36,28 @@ struct File {
     tried: Option<String>,
     installed: Option<Arc<Installed>>,
     failure: Option<String>,
+    /// Another file changed, and perhaps that was in the way: try again, though this one is the same.
+    retry: bool,
+    /// This try is such a one, so the failure that is known already is not news.
+    retried: bool,
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
 }
 
 impl File {
+    /// Notes what is tried now.
+    fn tried_at(&mut self, stamp: Stamp) {
+        self.retried = self.retry && self.stamp == Some(stamp);
+        (self.stamp, self.retry) = (Some(stamp), false);
+    }
+
+    /// Notes why it is not in force. False if that was said before, of these very bytes.
+    fn failed(&mut self, reason: &str) -> bool {
+        let known = self.retried && self.failure.as_deref() == Some(reason);
+        self.failure = Some(reason.to_owned());
+        !known
+    }
+
     /// Said once, when it lasts; a file that is being replaced is unreadable for a moment.
     fn unreadable(&mut self, error: &std::io::Error) -> Staged {
         if self.unreadable_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
@@ -129,7 +146,7 @@ impl Folder {
         if !(report.removed.is_empty() && report.loaded.is_empty()) {
             // What stood in the way of another file may be gone with this.
             for file in self.files.values_mut().filter(|file| file.failure.is_some()) {
-                (file.stamp, file.tried, report.unsettled) = (None, None, true);
+                (file.retry, file.tried, report.unsettled) = (true, None, true);
             }
         }
         Ok(report)
@@ -153,16 +170,15 @@ impl Folder {
         let path = self.dir.join(name);
         let known = self.files.entry(name.to_owned()).or_default();
         let before = match stamp(&path) {
-            Ok(stamp) if known.stamp == Some(stamp) => return Staged::Same,
+            Ok(stamp) if known.stamp == Some(stamp) && !known.retry => return Staged::Same,
             Ok(stamp) => stamp,
             // Gone again, or a symlink that points nowhere yet.
             Err(error) => return known.unreadable(&error),
         };
         if before.len > MAX_WASM {
-            known.stamp = Some(before);
+            known.tried_at(before);
             let reason = format!("it has {} bytes; at most {MAX_WASM} are loaded", before.len);
-            known.failure = Some(reason.clone());
-            return Staged::Failed(reason);
+            return if known.failed(&reason) { Staged::Failed(reason) } else { Staged::Same };
         }
         let wasm = match tokio::fs::read(&path).await {
             Ok(wasm) => wasm,
@@ -174,7 +190,7 @@ impl Folder {
         if young || stamp(&path).ok() != Some(before) || wasm.len() as u64 != before.len {
             return Staged::Unsettled;
         }
-        known.stamp = Some(before);
+        known.tried_at(before);
         let digest = hex::encode(Sha256::digest(&wasm));
         if known.tried.as_ref() == Some(&digest) {
             return Staged::Same;
@@ -190,8 +206,7 @@ impl Folder {
             Err(reason) => {
                 // The same bytes are tried again when they are copied again: the reason may have been ours.
                 known.tried = None;
-                known.failure = Some(reason.clone());
-                Staged::Failed(reason)
+                if known.failed(&reason) { Staged::Failed(reason) } else { Staged::Same }
             }
         }
     }
@@ -236,8 +251,10 @@ impl Folder {
                     report.loaded.push(name);
                 }
                 Err(error) => {
-                    file.failure = Some(error.to_string());
-                    report.failed.push((name, error.to_string()));
+                    let reason = error.to_string();
+                    if file.failed(&reason) {
+                        report.failed.push((name, reason));
+                    }
                 }
             }
         }

@@ -343,15 +343,15 @@ pub(super) fn ledger(file: &Path) -> Result<Arc<dyn Ledger>, Failure> {
     Ok(Arc::new(ledger))
 }
 
-/// With a public address, other host names are refused; without, a name decides nothing.
+/// With a public address, other host names are refused; without, a name decides nothing. Some clients
+/// write the port even where it is the scheme's own.
 fn hosts(config: &Config) -> Hosts {
-    match &config.public_url {
-        None => Hosts::Any,
-        Some(url) => {
-            let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-            Hosts::Only(std::iter::once(name.to_ascii_lowercase()).chain(config.hosts.iter().cloned()).collect())
-        }
-    }
+    let Some((scheme, name)) = config.public_url.as_deref().and_then(|url| url.split_once("://")) else {
+        return Hosts::Any;
+    };
+    let port = if scheme == "https" { 443 } else { 80 };
+    let own = [name.to_ascii_lowercase(), format!("{}:{port}", name.to_ascii_lowercase())];
+    Hosts::Only(own.into_iter().chain(config.hosts.iter().cloned()).collect())
 }
 
 /// The routes with their prices.

@@ -30,7 +30,7 @@ pub struct Front {
 pub enum Hosts {
     /// No public address is configured. Whatever the client wrote is accepted and used for nothing.
     Any,
-    /// These, lower case, each with its port unless it is the scheme's own.
+    /// These, in any case, each with the port that clients write.
     Only(Vec<String>),
 }
 

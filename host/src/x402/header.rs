@@ -47,6 +47,9 @@ pub enum HeaderError {
     /// More than one payment header, of either version.
     #[error("more than one payment header: send exactly one of PAYMENT-SIGNATURE and X-PAYMENT, once")]
     Ambiguous,
+    /// A credential of another payment protocol beside it.
+    #[error("an x402 payment and an `Authorization: Payment` credential in one request: send the x402 payment alone")]
+    OtherProtocol,
     /// Longer than [`MAX_PAYMENT_HEADER`].
     #[error("the payment header has {0} bytes; at most {MAX_PAYMENT_HEADER} are read")]
     TooLarge(usize),
@@ -75,9 +78,12 @@ impl HeaderError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Version { .. } => Reason::InvalidX402Version,
-            Self::Ambiguous | Self::TooLarge(_) | Self::NotBase64 | Self::TransactionHash | Self::NotPayload(_) => {
-                Reason::InvalidPayload
-            }
+            Self::Ambiguous
+            | Self::OtherProtocol
+            | Self::TooLarge(_)
+            | Self::NotBase64
+            | Self::TransactionHash
+            | Self::NotPayload(_) => Reason::InvalidPayload,
         }
     }
 }
@@ -92,10 +98,12 @@ pub fn encode<T: Serialize>(document: &T) -> String {
 /// None if there is neither.
 ///
 /// One request carries one payment: two values, of one header or of both, are refused before either
-/// is decoded, because a proxy in front may have looked at the other one.
+/// is decoded, because a proxy in front may have looked at the other one. So is a payment of another
+/// protocol among the values of `Authorization`; other credentials there are not about money.
 pub fn payment<'h>(
     mut signatures: impl Iterator<Item = &'h [u8]>,
     mut legacy: impl Iterator<Item = &'h [u8]>,
+    mut authorizations: impl Iterator<Item = &'h [u8]>,
 ) -> Result<Option<PaymentPayload>, HeaderError> {
     let (version, value) = match (signatures.next(), legacy.next()) {
         (None, None) => return Ok(None),
@@ -105,6 +113,9 @@ pub fn payment<'h>(
     };
     if signatures.next().is_some() || legacy.next().is_some() {
         return Err(HeaderError::Ambiguous);
+    }
+    if authorizations.any(is_other_protocol) {
+        return Err(HeaderError::OtherProtocol);
     }
     decode(version, value).map(Some)
 }
@@ -210,6 +221,14 @@ fn kind(value: &Value) -> &'static str {
 /// and is told apart so that its sender hears what is wrong with it.
 fn is_joined(value: &[u8]) -> bool {
     value.contains(&b',') && !matches!(value.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
+}
+
+/// Whether an `Authorization` holds a credential of the scheme `Payment`, alone or joined to another.
+fn is_other_protocol(authorization: &[u8]) -> bool {
+    authorization.split(|&byte| byte == b',').any(|credential| {
+        let scheme = credential.trim_ascii_start().split(|&byte| byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"Payment")
+    })
 }
 
 /// 32 bytes of hex, with or without `0x`: what people send who paid by an ordinary transfer.

@@ -46,7 +46,8 @@ fn what_is_encoded_is_padded_standard_base64() {
 fn each_version_is_read_from_its_own_header() {
     let (v1, v2) = (base64(&v1_payment()), base64(&v2_payment()));
     let read = |signatures: &[&str], legacy: &[&str]| {
-        payment(signatures.iter().map(|value| value.as_bytes()), legacy.iter().map(|value| value.as_bytes()))
+        let legacy = legacy.iter().map(|value| value.as_bytes());
+        payment(signatures.iter().map(|value| value.as_bytes()), legacy, [].into_iter())
     };
     assert_eq!(read(&[], &[]), Ok(None));
     assert!(matches!(read(&[&v2], &[]), Ok(Some(PaymentPayload::V2(_)))));
@@ -71,12 +72,30 @@ fn two_payments_in_one_request_are_refused_whatever_they_are() {
         (&[b""], &[b""]),
     ];
     for (signatures, legacy) in cases {
-        let read = payment(signatures.iter().copied(), legacy.iter().copied());
+        let read = payment(signatures.iter().copied(), legacy.iter().copied(), [].into_iter());
         assert_eq!(read, Err(HeaderError::Ambiguous));
     }
     for separator in [",", ", "] {
         let joined = [v2, separator.as_bytes(), v2].concat();
-        assert_eq!(payment([&joined[..]].into_iter(), [].into_iter()), Err(HeaderError::Ambiguous));
+        assert_eq!(payment([&joined[..]].into_iter(), [].into_iter(), [].into_iter()), Err(HeaderError::Ambiguous));
+    }
+}
+
+#[test]
+fn a_payment_of_another_protocol_is_one_too_many() {
+    let v2 = base64(&v2_payment());
+    let read = |signatures: &[&str], authorization: &str| {
+        let signatures = signatures.iter().map(|value| value.as_bytes());
+        payment(signatures, [].into_iter(), [authorization.as_bytes()].into_iter())
+    };
+    for authorization in
+        ["Payment abc", "payment abc", "Payment", "Bearer abc, Payment abc", "Basic YTpi,PAYMENT id=\"x\""]
+    {
+        assert_eq!(read(&[&v2], authorization), Err(HeaderError::OtherProtocol), "{authorization}");
+        assert_eq!(read(&[], authorization), Ok(None), "{authorization}");
+    }
+    for authorization in ["Bearer Payment", "Basic YTpi", "Payments abc", "PaymentToken abc", ""] {
+        assert!(matches!(read(&[&v2], authorization), Ok(Some(_))), "{authorization}");
     }
 }
 

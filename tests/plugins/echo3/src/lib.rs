@@ -42,6 +42,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
 impl wasip3::exports::http::handler::Guest for Guest {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let target = request.get_path_with_query().unwrap_or_default();
+        println!("echo3 got {target}");
         let names: Vec<String> = request.get_headers().copy_all().into_iter().map(|(name, _)| name).collect();
         let payer = coinslot::plugin::payment::current().map(|receipt| receipt.payer).unwrap_or_default();
         let headers = Fields::new();

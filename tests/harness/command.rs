@@ -1,0 +1,85 @@
+//! Commands of the host beside `dev`.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// Runs a command to its end in a directory.
+///
+/// # Panics
+/// If there is no binary.
+pub fn run(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(binary()).current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("the coinslot binary")
+}
+
+/// A command that goes on, such as `serve`; killed when dropped. Its log is printed when a test fails.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    url: String,
+    log: PathBuf,
+    /// Held open: a command whose reader has gone cannot print.
+    _out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts it in a directory and waits for the line that it prints when it is ready.
+    ///
+    /// # Panics
+    /// If it ends before that.
+    pub fn start(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let log = dir.join(format!("{}.log", arguments[0]));
+        let mut child = Command::new(binary())
+            .current_dir(dir)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log).expect("a log"))
+            .spawn()
+            .expect("the coinslot binary");
+        let mut out = BufReader::new(child.stdout.take().expect("its output"));
+        let mut said = Vec::new();
+        let mut line = String::new();
+        while out.read_line(&mut line).expect("text") > 0 {
+            if let Some(at) = line.find("on http://127.0.0.1:") {
+                let url = line[at + 3..].split([' ', ',']).next().expect("an address").trim().to_owned();
+                return Self { child, url, log, _out: out };
+            }
+            said.push(std::mem::take(&mut line));
+        }
+        let _ = child.wait();
+        panic!("it ended before it was ready: {said:?}\n{}", std::fs::read_to_string(log).unwrap_or_default());
+    }
+
+    /// Where it listens, `http://127.0.0.1:PORT`, and this path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} ---\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+/// The host under test, a binary of this package: cargo builds it before the tests.
+///
+/// # Panics
+/// If it is not there.
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("a path of this test");
+    let binary = own.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("coinslot-under-test");
+    assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());
+    binary
+}

@@ -1,0 +1,122 @@
+//! Requests that no client library sends: each gets one answer, and nothing runs that was not asked for.
+
+use alloy::primitives::U256;
+use coinslot_tests::{Host, decode, guest, raw};
+
+/// Hidden behind another request; its host shows whether it ran.
+const SMUGGLED: &str = "GET /echo?smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// What the client saw is one answer, with one of these statuses.
+#[track_caller]
+fn check(answer: &str, statuses: &[&str], request: &str) {
+    let answers: Vec<_> = answer.split("HTTP/1.").skip(1).map(|answer| &answer[2..5]).collect();
+    assert!(answers.len() == 1 && statuses.contains(&answers[0]), "{request:?}: {answer}");
+}
+
+#[tokio::test]
+async fn no_second_request_hides_behind_a_doubtful_length() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let long = SMUGGLED.len() + 5;
+    let doubts = [
+        format!("Content-Length: 0\r\nContent-Length: {long}\r\n\r\n"),
+        format!("Content-Length: {long}\r\nContent-Length: 0\r\n\r\n"),
+        format!("Content-Length: 0, {long}\r\n\r\n"),
+        "Content-Length: 0, 0\r\n\r\n".to_owned(),
+        "Content-Length: +0\r\n\r\n".to_owned(),
+        "Content-Length: -1\r\n\r\n".to_owned(),
+        "Content-Length: 0x0\r\n\r\n".to_owned(),
+        "Content-Length: 18446744073709551616\r\n\r\n".to_owned(),
+        "Content-Length:\r\n\r\n".to_owned(),
+        "Content-Length : 0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: xchunked\r\n\r\n".to_owned(),
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n".to_owned(),
+    ];
+    for doubt in doubts {
+        for method in ["GET", "POST"] {
+            let request = format!("{method} /echo HTTP/1.1\r\nHost: a\r\n{doubt}{SMUGGLED}");
+            check(&raw(&host.url(""), request.as_bytes()).await, &["400"], &request);
+        }
+    }
+    assert!(!host.log().contains("echo got"), "{}", host.log());
+}
+
+#[tokio::test]
+async fn two_ways_to_say_a_length_end_the_connection() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let long = SMUGGLED.len() + 5;
+    for both in [
+        format!("Content-Length: {long}\r\nTransfer-Encoding: chunked\r\n"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {long}\r\n"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {long}\r\nConnection: keep-alive\r\n"),
+    ] {
+        for (method, statuses) in [("GET", ["200", "400"]), ("POST", ["402", "400"])] {
+            let request = format!("{method} /echo?outer HTTP/1.1\r\nHost: a\r\n{both}\r\n0\r\n\r\n{SMUGGLED}");
+            check(&raw(&host.url(""), request.as_bytes()).await, &statuses, &request);
+        }
+    }
+    assert!(!host.log().contains("echo got smuggled"), "{}", host.log());
+}
+
+#[tokio::test]
+async fn what_follows_a_paid_request_does_not_cost_its_answer() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let challenge = host.client().post(host.url("/echo")).body("hello").send().await.expect("an answer");
+    let payment = host.payer(0).pay(&challenge).header();
+    for behind in ["\r\n", "GET /echo HT", SMUGGLED] {
+        let request = format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\
+             PAYMENT-SIGNATURE: {payment}\r\n\r\nhello{behind}"
+        );
+        let answer = raw(&host.url(""), request.as_bytes()).await;
+        check(&answer, &["200"], &request);
+        assert!(answer.contains("payment-response: "), "{answer}");
+    }
+    assert!(!host.log().contains("echo got smuggled"), "{}", host.log());
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+}
+
+#[tokio::test]
+async fn an_odd_request_is_priced_or_refused() {
+    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let paid = "/api/gitignore?stack=rust";
+    for (request, statuses) in [
+        (format!("GET http://a{paid} HTTP/1.1\r\nHost: a\r\n"), &["402"][..]),
+        (format!("GET http://a{paid} HTTP/1.1\r\n"), &["402", "400"]),
+        (format!("GET a{paid} HTTP/1.1\r\nHost: a\r\n"), &["400"]),
+        (format!("get {paid} HTTP/1.1\r\nHost: a\r\n"), &["405", "400"]),
+        (format!("BREW {paid} HTTP/1.1\r\nHost: a\r\n"), &["405"]),
+        (format!("G@T {paid} HTTP/1.1\r\nHost: a\r\n"), &["400"]),
+        (format!("GET\t{paid} HTTP/1.1\r\nHost: a\r\n"), &["400"]),
+        (format!("GET {paid}\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.0\r\nHost: a\r\n"), &["402"]),
+        (format!("GET {paid} HTTP/2.0\r\nHost: a\r\n"), &["400"]),
+        (format!("\r\n\r\nGET {paid} HTTP/1.1\r\nHost: a\r\n"), &["402", "400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nX-A: b\r\n folded\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\n Host: a\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nPAYMENT-SIGNATURE: e30=\r\n ,e30=\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nX-A: b\rX-B: c\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nX-A: b\0\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nno colon\r\n"), &["400"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"), &["402"]),
+        (format!("GET {paid} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"), &["402"]),
+    ] {
+        let request = format!("{request}Connection: close\r\n\r\n");
+        check(&raw(&host.url(""), request.as_bytes()).await, statuses, &request);
+        let bare = request.replace("\r\n", "\n");
+        check(&raw(&host.url(""), bare.as_bytes()).await, &["402", "400", "405"], &bare);
+    }
+    assert_eq!(host.ledger(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_absolute_target_is_priced_by_its_path_and_challenged_by_our_name() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let request = b"POST http://evil.example/echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let answer = raw(&host.url(""), request).await;
+    let challenge = answer.lines().find_map(|line| line.strip_prefix("payment-required: ")).expect("a challenge");
+    assert_eq!(decode(challenge)["resource"]["url"], host.url("/echo"));
+    assert!(!answer.contains("evil"), "{answer}");
+}

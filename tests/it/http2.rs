@@ -1,0 +1,40 @@
+//! HTTP/2 without TLS, as a proxy in front speaks it: the same prices, the same answers.
+
+use alloy::primitives::U256;
+use coinslot_tests::{Host, Http2, decode, guest};
+use hyper::{Request, Version};
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_connection_that_begins_with_http_2_gets_free_and_paid_answers() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let mut http2 = Http2::connect(&host.url("")).await;
+    let free = http2.send(Request::get(host.url("/echo"))).await;
+    assert_eq!((free.version(), free.status().as_u16()), (Version::HTTP_2, 200));
+    assert_eq!(free.json::<Value>().await.expect("JSON")["receipt"], Value::Null);
+    let challenge = http2.send(Request::post(host.url("/echo?paid"))).await;
+    assert_eq!(challenge.status(), 402);
+    assert!(!host.log().contains("echo got paid"));
+    let payment = host.payer(0).pay(&challenge).header();
+    let reply = http2.send(Request::post(host.url("/echo?paid")).header("payment-signature", payment)).await;
+    assert_eq!((reply.version(), reply.status().as_u16()), (Version::HTTP_2, 200));
+    assert_eq!(decode(reply.headers()["payment-response"].to_str().expect("ASCII"))["success"], true);
+    let seen: Value = reply.json().await.expect("JSON");
+    assert_eq!(seen["receipt"]["payer"], host.payer(0).address().to_checksum(None));
+    assert_eq!(host.log().matches("echo got paid").count(), 1);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+    assert_eq!(host.ledger(), ["settled"]);
+}
+
+#[tokio::test]
+async fn no_method_of_http_2_dodges_the_price() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let mut http2 = Http2::connect(&host.url("")).await;
+    for (method, expected) in
+        [("POST", 402), ("OPTIONS", 204), ("PUT", 405), ("post", 405), ("PoSt", 405), ("BREW", 405), ("TRACE", 405)]
+    {
+        let reply = http2.send(Request::builder().method(method).uri(host.url("/echo"))).await;
+        assert_eq!(reply.status(), expected, "{method}");
+    }
+    assert!(!host.log().contains("echo got"));
+}

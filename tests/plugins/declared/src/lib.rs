@@ -1,0 +1,34 @@
+//! Declares the one route that stands in `DECLARED`. Tests overwrite it in the component's bytes, so that one
+//! build declares whatever they want: `[declared]PATH PRICE AMOUNT`, filled up with spaces.
+
+use kit::{IncomingRequest, PluginInfo, Price, ResponseOutparam, answer, endpoint};
+
+kit::guest!(Ok(info()), handle);
+
+static DECLARED: [u8; 80] = *b"[declared]/declared exact 0.01                                                  ";
+
+fn info() -> PluginInfo {
+    // Without the black box the compiler would read it now.
+    let declared = std::str::from_utf8(std::hint::black_box(&DECLARED)).expect("ASCII");
+    let mut words = declared["[declared]".len()..].trim_end().splitn(3, ' ');
+    let path = words.next().unwrap_or_default();
+    let price = words.next().unwrap_or_default();
+    let amount = words.next().unwrap_or_default().to_owned();
+    let price = match price {
+        "free" => Price::Free,
+        "exact" => Price::Exact(amount),
+        "up-to" => Price::UpTo(amount),
+        "quoted" => Price::Quoted(amount),
+        other => panic!("{other}: no such price"),
+    };
+    PluginInfo {
+        name: "declared".into(),
+        version: "1.0.0".into(),
+        endpoints: vec![endpoint("GET", path, price)],
+        extensions: Vec::new(),
+    }
+}
+
+fn handle(_request: IncomingRequest, out: ResponseOutparam) {
+    answer(out, 200, "\"served\"");
+}
