@@ -19,6 +19,7 @@ mod manifest;
 mod outline;
 mod quote;
 mod run;
+mod status;
 mod store;
 mod watch;
 
@@ -46,6 +47,7 @@ use self::watch::Watch;
 
 pub use self::compile::compile_main;
 pub use self::inspect::{Import, Inspection, Tool, inspect};
+pub use self::status::Verdict;
 
 /// A request body on its way into a guest.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;

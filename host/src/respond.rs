@@ -17,7 +17,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
 use crate::payment::{Answer, Finished, Problem, Settled};
-use crate::plugin::{Fault, ResponseBody};
+use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
 use crate::route::PathError;
 use crate::x402::{SettlementResponse, Version, header};
@@ -73,7 +73,7 @@ pub enum Unroutable {
 /// An answer of a free route: the guest's, cleaned of reserved headers, streamed.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
     match answer {
-        Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
+        Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
             misbehaved("the plugin answered 402 itself")
         }
         Ok(response) => {

@@ -12,7 +12,7 @@ use super::executed::{Executed, Execution, Settled};
 use super::{Problem, Sale, Tender, Till, required};
 use crate::facilitator::Verification;
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
-use crate::plugin::{Permit, Receipt};
+use crate::plugin::{Permit, Receipt, Verdict};
 use crate::price::{Asset, Offer, Price};
 use crate::x402::exact::ExactPayload;
 use crate::x402::header::PaymentPayload;
@@ -116,7 +116,7 @@ impl Reserved {
         }
     }
 
-    /// Runs the guest, once. A fault, or a status of 400 and above, releases the claim.
+    /// Runs the guest, once. A fault, or an answer that says that the work is not done, releases the claim.
     pub(super) async fn execute(self, till: &Till, sale: &Sale, request: Request<Bytes>) -> Result<Execution, Problem> {
         let asset = &self.accepted.price.asset;
         let permit = Permit::grant(Some(Receipt {
@@ -127,16 +127,18 @@ impl Reserved {
             payment_id: self.id.short(),
         }));
         match super::executed::run(&sale.plugin, permit, request).await {
-            Ok(answer) if answer.status == 402 => {
-                let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
-                Err(self.release(till, problem).await)
-            }
-            Ok(answer) if answer.status >= 400 => {
-                // The problem is a stand-in: the guest's own answer goes out.
-                self.release(till, Problem::BodyBroken).await;
-                Ok(Execution::Declined(answer))
-            }
-            Ok(answer) => Ok(Execution::Done(Executed::new(self, answer))),
+            Ok(answer) => match Verdict::of(answer.status) {
+                Verdict::Done => Ok(Execution::Done(Executed::new(self, answer))),
+                Verdict::Failed => {
+                    // The problem is a stand-in: the guest's own answer goes out.
+                    self.release(till, Problem::BodyBroken).await;
+                    Ok(Execution::Declined(answer))
+                }
+                Verdict::Forbidden => {
+                    let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
+                    Err(self.release(till, problem).await)
+                }
+            },
             Err(fault) => Err(self.release(till, Problem::Plugin(fault)).await),
         }
     }
