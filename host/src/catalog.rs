@@ -32,8 +32,6 @@ pub struct Catalog {
 pub struct Installed {
     /// The file's name in the plugin folder.
     pub file: String,
-    /// SHA-256 of its bytes, in hex.
-    pub digest: String,
     /// The component.
     pub plugin: Arc<Plugin>,
     /// What it serves.
@@ -53,7 +51,7 @@ pub struct Endpoint {
     pub access: Access,
     /// One line about it.
     pub summary: String,
-    /// More, or the same.
+    /// More, or the same: what a challenge says.
     pub description: String,
     /// Media type of its answer.
     pub mime_type: String,
@@ -169,7 +167,6 @@ impl Installed {
     /// Prices what a plugin declares by the operator's policy.
     pub fn new(
         file: String,
-        digest: String,
         plugin: Arc<Plugin>,
         request_limit: u64,
         policy: &Policy,
@@ -183,7 +180,8 @@ impl Installed {
             let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };
             let resource = Resource {
                 url: format!("{}{}", policy.public_url, declared.path),
-                description: declared.summary.clone(),
+                description: about.clone(),
+                summary: declared.summary.clone(),
                 mime_type: declared.mime_type.clone(),
             };
             let ready = |offer: &Offer| {
@@ -216,7 +214,7 @@ impl Installed {
                 request_limit,
             }));
         }
-        Ok(Self { file, digest, plugin, endpoints })
+        Ok(Self { file, plugin, endpoints })
     }
 }
 

@@ -212,11 +212,6 @@ impl Charged {
     pub fn amount(&self) -> Option<String> {
         self.0.charged()
     }
-
-    /// CPU time that the guest has used so far.
-    pub fn cpu(&self) -> Duration {
-        self.0.cpu()
-    }
 }
 
 /// How a [`Runtime`] is set up.

@@ -1,9 +1,9 @@
 //! How everything looks to a client: the only file that names a status code.
 //!
-//! Every error is JSON with a stable `error` and a `message` that says what to do; a 402 carries the
-//! version 2 challenge in its header and the version 1 challenge as its body. Reserved headers are
-//! the host's: what a guest writes there is dropped. The text of a guest's fault stays in the log; a
-//! guest's refusal and a facilitator's reason go out as they are.
+//! Every error is JSON with a stable `error`, a `message` that says what to do, and `charged`; a 402
+//! carries the version 2 challenge in its header and the version 1 challenge as its body. Reserved
+//! headers are the host's: what a guest writes there is dropped. The text of a guest's fault stays in
+//! the log; a guest's refusal and a facilitator's reason go out as they are.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -16,7 +16,7 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::payment::{Answer, Finished, Problem, Settled};
+use crate::payment::{Answer, Charged, Finished, Problem, Settled};
 use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
 use crate::route::PathError;
@@ -90,7 +90,12 @@ pub fn paid(end: Result<Finished, Problem>) -> Reply {
     match end {
         Ok(Finished::Settled(settled)) => sold(settled),
         Ok(Finished::Declined(answer)) => with_cors(whole(answer, false)),
-        Err(problem) => with_cors(explain(problem)),
+        Err(problem) => {
+            let charged = problem.charged().as_str();
+            let reply = with_cors(explain(problem));
+            tracing::debug!(status = reply.status().as_u16(), charged, "a paid route was not served");
+            reply
+        }
     }
 }
 
@@ -187,6 +192,9 @@ fn payment_id_header(reply: &mut Reply, payment_id: &str) {
 
 /// One arm for each problem: adding one stops here until somebody decides how it looks.
 fn explain(problem: Problem) -> Reply {
+    let charged = problem.charged();
+    let error = |status, code: &str, message: &str| error(status, code, message, charged);
+    let unavailable = |code: &str, message: &str| unavailable(code, message, charged);
     match problem {
         Problem::PaymentRequired(challenge) => required(StatusCode::PAYMENT_REQUIRED, &challenge, None),
         Problem::Malformed { error, challenge } => {
@@ -299,6 +307,7 @@ fn explain(problem: Problem) -> Reply {
 /// What a plugin's failure looks like, free or paid. The text stays in the log.
 fn plugin_fault(fault: &Fault) -> Reply {
     tracing::warn!(%fault, "a plugin failed");
+    let error = |status, code: &str, message: &str| error(status, code, message, Charged::No);
     let reply = match fault {
         Fault::Trap(_) => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed; nothing was charged")
@@ -319,18 +328,24 @@ fn plugin_fault(fault: &Fault) -> Reply {
         Fault::NoResponse(_) => {
             error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer; nothing was charged")
         }
-        Fault::Busy => unavailable("busy", "the endpoint is busy; nothing was charged: send the same request again"),
+        Fault::Busy => unavailable(
+            "busy",
+            "the endpoint is busy; nothing was charged: send the same request again",
+            Charged::No,
+        ),
     };
     with_cors(reply)
 }
 
 fn misbehaved(what: &str) -> Reply {
     tracing::warn!(%what, "a plugin broke its contract");
-    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", "the endpoint misbehaved; nothing was charged"))
+    let message = "the endpoint misbehaved; nothing was charged";
+    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", message, Charged::No))
 }
 
 /// A request that no endpoint will see.
 pub fn unroutable(why: &Unroutable) -> Reply {
+    let error = |status, code: &str, message: &str| error(status, code, message, Charged::No);
     let reply = match why {
         Unroutable::Path(path @ PathError::TooLong) => {
             error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string())
@@ -358,9 +373,11 @@ pub fn unroutable(why: &Unroutable) -> Reply {
             "misdirected",
             "this host name is not served here: use the public address",
         ),
-        Unroutable::Closing => {
-            unavailable("closing", "the server is shutting down; nothing was charged: send the request again")
-        }
+        Unroutable::Closing => unavailable(
+            "closing",
+            "the server is shutting down; nothing was charged: send the request again",
+            Charged::No,
+        ),
     };
     with_cors(reply)
 }
@@ -407,6 +424,7 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
             Ok(serde_json::Value::Object(mut document)) => {
                 document.insert("error".to_owned(), reason.into());
                 document.insert("message".to_owned(), message.into());
+                document.insert("charged".to_owned(), Charged::No.as_str().into());
                 serde_json::Value::Object(document).to_string().into()
             }
             _ => challenge.body.clone(),
@@ -423,8 +441,8 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     reply
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Reply {
-    let body = serde_json::json!({ "error": code, "message": message }).to_string();
+fn error(status: StatusCode, code: &str, message: &str, charged: Charged) -> Reply {
+    let body = serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() }).to_string();
     let mut reply = Response::new(full(body.into()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
@@ -433,8 +451,8 @@ fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     reply
 }
 
-fn unavailable(code: &str, message: &str) -> Reply {
-    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+fn unavailable(code: &str, message: &str, charged: Charged) -> Reply {
+    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, code, message, charged);
     retry_after(&mut reply);
     reply
 }

@@ -179,10 +179,10 @@ impl Folder {
         if known.tried.as_ref() == Some(&digest) {
             return Staged::Same;
         }
-        known.tried = Some(digest.clone());
+        known.tried = Some(digest);
         let loaded = self.runtime.load(&wasm, self.limits.clone()).await.map_err(|error| error.to_string());
         let installed = loaded.and_then(|plugin| {
-            Installed::new(name.to_owned(), digest, Arc::new(plugin), self.limits.request_body, &self.policy)
+            Installed::new(name.to_owned(), Arc::new(plugin), self.limits.request_body, &self.policy)
                 .map_err(|error| error.to_string())
         });
         match installed {
@@ -194,6 +194,16 @@ impl Folder {
                 Staged::Failed(reason)
             }
         }
+    }
+
+    /// Remembers a component that is in force now.
+    fn loaded(&mut self, name: String, installed: Arc<Installed>, report: &mut Report) {
+        let plugin = &installed.plugin;
+        let info = plugin.info();
+        tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256 = plugin.sha256(), "in force");
+        let file = self.files.entry(name.clone()).or_default();
+        (file.installed, file.failure) = (Some(installed), None);
+        report.loaded.push(name);
     }
 
     /// Puts what fits in force. The running owner of a route or a name wins; among newcomers the file
@@ -214,9 +224,7 @@ impl Folder {
             && let Ok(catalog) = current.next(together)
         {
             for (name, candidate) in candidates {
-                let file = self.files.entry(name.clone()).or_default();
-                (file.installed, file.failure) = (Some(candidate), None);
-                report.loaded.push(name);
+                self.loaded(name, candidate, report);
             }
             self.live.store(Arc::new(catalog));
             return;
@@ -226,17 +234,14 @@ impl Folder {
             with.retain(|other| other.file != name);
             // Last, so that a collision is the newcomer's.
             with.push(Arc::clone(&candidate));
-            let file = self.files.entry(name.clone()).or_default();
             match current.next(with.clone()) {
                 Ok(catalog) => {
-                    file.installed = Some(candidate);
-                    file.failure = None;
                     standing = with;
                     next = Some(catalog);
-                    report.loaded.push(name);
+                    self.loaded(name, candidate, report);
                 }
                 Err(error) => {
-                    file.failure = Some(error.to_string());
+                    self.files.entry(name.clone()).or_default().failure = Some(error.to_string());
                     report.failed.push((name, error.to_string()));
                 }
             }

@@ -47,9 +47,6 @@ pub async fn watch(mut folder: Folder, mut told: impl FnMut(&Report)) {
                 if report.unsettled {
                     pause = SOON;
                 }
-                for name in &report.loaded {
-                    tracing::info!(file = %name, "in force");
-                }
                 for name in &report.removed {
                     tracing::info!(file = %name, "no longer in force");
                 }

@@ -52,7 +52,7 @@ impl Accepted {
             }
             PaymentPayload::V1(payload) => {
                 let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
-                let Resource { url, description, mime_type } = &sale.resource;
+                let Resource { url, description, mime_type, .. } = &sale.resource;
                 let matched = offer.prices().iter().filter(|price| price.asset.network == network).find_map(|price| {
                     price.requirements_v1(url, description, mime_type).map(|requirements| (price, requirements))
                 });

@@ -57,6 +57,17 @@ pub enum Charged {
     Unknown,
 }
 
+impl Charged {
+    /// The word for it in answers and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Problem {
     /// Whether the client's money moved by this request.
     pub fn charged(&self) -> Charged {

@@ -13,8 +13,10 @@ const MAX_HEADER: usize = 4096;
 pub struct Resource {
     /// Absolute URL.
     pub url: String,
-    /// Plain text; left out of the header when it would not fit.
+    /// Plain text.
     pub description: String,
+    /// One line: the header's description where the whole one would not fit.
+    pub summary: String,
     /// Media type of the answer.
     pub mime_type: String,
 }
@@ -51,9 +53,11 @@ impl Challenge {
             extensions: None,
         };
         let mut encoded = header::encode(&required);
-        if encoded.len() > MAX_HEADER {
-            required.resource.description = None;
-            encoded = header::encode(&required);
+        for shorter in [Some(&resource.summary), None] {
+            if encoded.len() > MAX_HEADER {
+                required.resource.description = shorter.cloned();
+                encoded = header::encode(&required);
+            }
         }
         if encoded.len() > MAX_HEADER {
             return Err(TooLarge(encoded.len()));

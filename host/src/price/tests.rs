@@ -306,6 +306,31 @@ fn version_1_is_offered_one_price_for_each_network_it_can_name() {
 }
 
 #[test]
+fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
+    let resource = |description: &str, url: &str| Resource {
+        url: url.to_owned(),
+        description: description.to_owned(),
+        summary: "One line".to_owned(),
+        mime_type: "text/plain".to_owned(),
+    };
+    let offer = Offer::new(vec![price(8453, 1)]).expect("one price");
+    let said = |resource: &Resource| {
+        let challenge = Challenge::new(&offer, resource, "Payment required").expect("it fits");
+        let header = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, challenge.header);
+        let document: serde_json::Value = serde_json::from_slice(&header.expect("Base64")).expect("JSON");
+        document["resource"]["description"].as_str().map(ToOwned::to_owned)
+    };
+    let short = "It says more.";
+    assert_eq!(said(&resource(short, "https://a.example/x")).as_deref(), Some(short));
+    let long = "x".repeat(4_000);
+    assert_eq!(said(&resource(&long, "https://a.example/x")).as_deref(), Some("One line"));
+    let fits = |resource: &Resource| Challenge::new(&offer, resource, "Payment required").is_ok();
+    let urls = (1..3_000).rev().map(|length| format!("https://a.example/{}", "x".repeat(length)));
+    let longest = urls.map(|url| resource(short, &url)).find(fits).expect("some URL fits");
+    assert_eq!(said(&longest), None);
+}
+
+#[test]
 fn receivers_are_checksummed_and_typing_errors_are_caught() {
     let right = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let upper = format!("0x{}", right[2..].to_ascii_uppercase());
