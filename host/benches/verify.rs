@@ -12,7 +12,7 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 use coinslot::price::{Amount, Asset, Offer, Price};
 use coinslot::x402::exact::{self, Authorization, Domain, ExactPayload, SignedBy, Terms};
 use coinslot::x402::header::{self, PaymentPayload};
-use coinslot::x402::{Network, UnixTime, Version, v2};
+use coinslot::x402::{Network, UnixTime, Version, Versions, v2};
 use criterion::{Criterion, criterion_group, criterion_main};
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::json;
@@ -51,8 +51,13 @@ fn till() -> Till {
     let contract = Address::from_str(&asset.address).expect("an address");
     let pay_to = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let amount = U256::from(10_000);
-    let price =
-        Price { amount: Amount(amount), asset: Arc::new(asset), pay_to: pay_to.into(), max_timeout_seconds: 60 };
+    let price = Price {
+        amount: Amount(amount),
+        asset: Arc::new(asset),
+        pay_to: pay_to.into(),
+        max_timeout_seconds: 60,
+        versions: Versions::Both,
+    };
     let offer = Offer::new(vec![price]).expect("one price");
     Till {
         offered: offer.prices()[0].requirements(),

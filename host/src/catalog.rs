@@ -13,6 +13,7 @@ use http::Method;
 use crate::plugin::{DeclaredPrice, Plugin};
 use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use crate::route::{Found, Path, RouteError, Routes};
+use crate::x402::Versions;
 
 pub use folder::{Folder, Report};
 pub use watch::watch;
@@ -86,6 +87,8 @@ pub struct Accept {
     /// Checksummed.
     pub pay_to: Arc<str>,
     pub max_timeout_seconds: u64,
+    /// What its facilitator understands.
+    pub versions: Versions,
 }
 
 /// Why a plugin's declaration cannot be put in force here.
@@ -165,12 +168,7 @@ fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
 
 impl Installed {
     /// Prices what a plugin declares by the operator's policy.
-    pub fn new(
-        file: String,
-        plugin: Arc<Plugin>,
-        request_limit: u64,
-        policy: &Policy,
-    ) -> Result<Self, InstallError> {
+    pub fn new(file: String, plugin: Arc<Plugin>, request_limit: u64, policy: &Policy) -> Result<Self, InstallError> {
         let mut endpoints = Vec::new();
         for declared in &plugin.info().endpoints {
             let endpoint = format!("{} {}", declared.method, declared.path);
@@ -232,6 +230,7 @@ fn offer(endpoint: &str, amount: &str, policy: &Policy) -> Result<Offer, Install
             asset: Arc::clone(&accept.asset),
             pay_to: Arc::clone(&accept.pay_to),
             max_timeout_seconds: accept.max_timeout_seconds,
+            versions: accept.versions,
         });
     }
     Offer::new(prices).ok_or_else(|| InstallError::NoAsset {

@@ -16,7 +16,7 @@ use url::Url;
 use crate::catalog::Accept;
 use crate::plugin::Limits;
 use crate::price::{Asset, Eip712, evm_receiver};
-use crate::x402::Network;
+use crate::x402::{Network, Versions};
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -321,7 +321,12 @@ fn accept(raw: RawAccept, facilitators: &BTreeMap<String, FacilitatorConfig>) ->
     };
     match (asset, pay_to, by) {
         (Some(asset), Some(pay_to), Some(by)) if problems.is_empty() => Ok((
-            Accept { asset: Arc::new(asset), pay_to: pay_to.into(), max_timeout_seconds: raw.max_timeout_seconds },
+            Accept {
+                asset: Arc::new(asset),
+                pay_to: pay_to.into(),
+                max_timeout_seconds: raw.max_timeout_seconds,
+                versions: Versions::Both,
+            },
             by,
         )),
         _ => Err(problems),

@@ -20,7 +20,7 @@ use crate::payment::{Answer, Charged, Finished, Problem, Settled};
 use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
 use crate::route::PathError;
-use crate::x402::{SettlementResponse, Version, header};
+use crate::x402::{Reason, SettlementResponse, Version, header};
 
 /// What goes out.
 pub type Reply = Response<ReplyBody>;
@@ -205,6 +205,18 @@ fn explain(problem: Problem) -> Reply {
                 message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
             required(StatusCode::PAYMENT_REQUIRED, &challenge, Some((&reason, message)))
         }
+        Problem::OtherVersion { taken, challenge } => {
+            let message = match taken {
+                Version::V2 => {
+                    "this is paid by x402 version 2 only: send PAYMENT-SIGNATURE for an entry of the PAYMENT-REQUIRED header"
+                }
+                Version::V1 => {
+                    "this is paid by x402 version 1 only: send X-PAYMENT for an entry of `accepts` of this answer"
+                }
+            };
+            let reason = Reason::InvalidX402Version.as_str();
+            required(StatusCode::BAD_REQUEST, &challenge, Some((reason, message.to_owned())))
+        }
         Problem::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, &refusal.code, &refusal.message)
@@ -328,11 +340,9 @@ fn plugin_fault(fault: &Fault) -> Reply {
         Fault::NoResponse(_) => {
             error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer; nothing was charged")
         }
-        Fault::Busy => unavailable(
-            "busy",
-            "the endpoint is busy; nothing was charged: send the same request again",
-            Charged::No,
-        ),
+        Fault::Busy => {
+            unavailable("busy", "the endpoint is busy; nothing was charged: send the same request again", Charged::No)
+        }
     };
     with_cors(reply)
 }
@@ -435,7 +445,7 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&challenge.header) {
+    if let Some(Ok(value)) = challenge.header.as_deref().map(HeaderValue::from_str) {
         headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value);
     }
     reply

@@ -8,11 +8,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("serve", &["ledger", "chain", "facilitator"], &["wasmtime", "alloy", "rusqlite"]),
     ("catalog", &["payment", "ledger", "facilitator"], &["rusqlite"]),
     ("route", &["payment", "ledger", "facilitator", "catalog", "plugin"], &["wasmtime", "alloy", "tokio"]),
-    (
-        "price",
-        &["payment", "ledger", "facilitator", "catalog", "plugin", "route"],
-        &["tokio", "reqwest", "std::fs"],
-    ),
+    ("price", &["payment", "ledger", "facilitator", "catalog", "plugin", "route"], &["tokio", "reqwest", "std::fs"]),
     (
         "x402",
         &[

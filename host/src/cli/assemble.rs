@@ -1,6 +1,7 @@
 //! Puts a host together from its configuration: everything but binding a port.
 
-use std::collections::BTreeMap;
+mod settlers;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,20 +10,14 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Accept, Catalog, Folder, Policy, Report};
-use crate::chain::devnet;
-use crate::chain::evm::Key;
-use crate::config::{Config, FacilitatorConfig, KeySource};
-use crate::facilitator::Facilitator;
-use crate::facilitator::local::{Local, LocalConfig};
-use crate::facilitator::remote::{Remote, RemoteConfig};
+use crate::catalog::{Catalog, Folder, Policy, Report};
+use crate::config::Config;
 use crate::ledger::{Embedded, Ledger};
 use crate::payment::{Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
-use crate::price::Asset;
 use crate::serve::{Front, Hosts};
-use crate::x402::exact::Domain;
-use crate::x402::{UnixTime, Version};
+use crate::x402::UnixTime;
+use settlers::Settlers;
 
 /// Whether the embedded chain may stand behind a facilitator: only `coinslot dev` says yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +55,7 @@ impl Assembled {
 
 /// Checks the chains and facilitators, and loads the plugins once.
 pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) -> Result<Assembled, Failure> {
-    let tenders = tenders(config, chains).await?;
+    let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
     let runtime = RuntimeConfig {
@@ -70,10 +65,7 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     };
     let runtime =
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
-    let policy = Policy {
-        accepts: config.accepts.iter().map(|(accept, _)| accept.clone()).collect(),
-        public_url: public_url.to_owned(),
-    };
+    let policy = Policy { accepts, public_url: public_url.to_owned() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
     let report = settled(&mut folder).await?;
@@ -95,112 +87,6 @@ async fn settled(folder: &mut Folder) -> Result<Report, Failure> {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     Ok(all)
-}
-
-/// Connects every facilitator, and refuses one that cannot settle what is configured.
-async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure> {
-    let mut facilitators: BTreeMap<&str, (Arc<dyn Facilitator>, bool)> = BTreeMap::new();
-    for (name, facilitator) in &config.facilitators {
-        let accepts: Vec<&Accept> =
-            config.accepts.iter().filter(|(_, by)| by == name).map(|(accept, _)| accept).collect();
-        let Some(first) = accepts.first() else {
-            return Err(Failure::usage(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
-        };
-        let connected: (Arc<dyn Facilitator>, bool) = match facilitator {
-            FacilitatorConfig::Local { rpc, key, poll } => {
-                let key = match key {
-                    KeySource::Env(name) => Key::from_env(name),
-                    KeySource::File(file) => Key::from_file(file),
-                };
-                let key = key.map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
-                let network = first.asset.network.clone();
-                if let Some(other) = accepts.iter().find(|accept| accept.asset.network != network) {
-                    return Err(Failure::usage(format!(
-                        "facilitator.{name} settles on one chain, and is named for {network} and {}: write one for each",
-                        other.asset.network
-                    )));
-                }
-                let assets: Vec<Asset> = accepts.iter().map(|accept| (*accept.asset).clone()).collect();
-                if chains == Chains::Real && embedded(rpc).await {
-                    return Err(Failure::new(format!(
-                        "facilitator.{name}: {rpc} is the embedded development chain, and nothing paid on it is money; use `coinslot dev` for it, or name a real chain's RPC"
-                    )));
-                }
-                let mut local = LocalConfig::new(rpc.clone(), network, assets, key);
-                local.chain.poll_interval = *poll;
-                let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
-                local.receivers = receivers.ok();
-                let local = Local::connect(local)
-                    .await
-                    .map_err(|error| Failure::new(format!("facilitator.{name}: {error}")))?;
-                match local.gas().await {
-                    Ok(gas) if gas.balance.is_zero() => tracing::warn!(
-                        wallet = %gas.address, "the gas wallet is empty: nothing can be settled until it is funded"
-                    ),
-                    Ok(_) => {}
-                    Err(error) => return Err(Failure::new(format!("facilitator.{name}: {error}"))),
-                }
-                (Arc::new(local), true)
-            }
-            FacilitatorConfig::Remote { url, bearer_env } => {
-                let mut remote = RemoteConfig::new(url.clone());
-                if let Some(variable) = bearer_env {
-                    let token = std::env::var(variable).ok().filter(|token| !token.is_empty());
-                    remote.bearer = Some(token.ok_or_else(|| {
-                        Failure::usage(format!("facilitator.{name}: the environment variable {variable} is not set"))
-                    })?);
-                }
-                let remote =
-                    Remote::new(remote).map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
-                for accept in &accepts {
-                    let network = &accept.asset.network;
-                    let versions: &[Version] =
-                        if network.v1_name().is_some() { &[Version::V2, Version::V1] } else { &[Version::V2] };
-                    for version in versions {
-                        match remote.require(*version, "exact", network).await {
-                            Ok(()) => {}
-                            // Without version 1 legacy clients cannot pay; the others can.
-                            Err(error) if *version == Version::V1 => {
-                                tracing::warn!(%error, "version 1 payments will be refused")
-                            }
-                            Err(error) => return Err(Failure::new(format!("facilitator.{name}: {error}"))),
-                        }
-                    }
-                }
-                (Arc::new(remote), false)
-            }
-        };
-        facilitators.insert(name, connected);
-    }
-    let mut tenders = Vec::new();
-    for (accept, by) in &config.accepts {
-        let (facilitator, contract_payers) =
-            facilitators.get(by.as_str()).ok_or_else(|| Failure::usage(format!("there is no facilitator.{by}")))?;
-        let asset = &accept.asset;
-        let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
-        let ((domain, chain_id), contract) = described.ok_or_else(|| {
-            Failure::usage(format!(
-                "{} on {} cannot be paid by EIP-3009: its EIP-712 domain is not known",
-                asset.symbol, asset.network
-            ))
-        })?;
-        tenders.push(Tender {
-            asset: Arc::clone(asset),
-            contract,
-            domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
-            facilitator: Arc::clone(facilitator),
-            contract_payers: *contract_payers,
-        });
-    }
-    Ok(tenders)
-}
-
-/// Whether the embedded chain answers there. A node that does not answer is not it; what it is, the
-/// connection that follows will say.
-async fn embedded(rpc: &url::Url) -> bool {
-    let provider = alloy::providers::ProviderBuilder::new().connect_http(rpc.clone());
-    let asked = tokio::time::timeout(std::time::Duration::from_secs(5), devnet::is_devnet(&provider));
-    matches!(asked.await, Ok(Ok(true)))
 }
 
 /// Opens the ledger beside the other state.

@@ -24,19 +24,28 @@ pub struct Accepted {
 
 /// Why a payment does not buy this, before a challenge is attached.
 #[derive(Debug)]
-pub(super) struct NotAccepted {
-    reason: String,
-    message: Option<String>,
+pub(super) enum NotAccepted {
+    /// It does not meet the offer.
+    Terms { reason: String, message: String },
+    /// Nothing in the offer is paid in its version; in the other one everything is.
+    OtherVersion { taken: Version },
 }
 
 impl NotAccepted {
     pub(super) fn because(reason: Reason, message: &str) -> Self {
-        Self { reason: reason.as_str().to_owned(), message: Some(message.to_owned()) }
+        Self::Terms { reason: reason.as_str().to_owned(), message: message.to_owned() }
     }
 
     pub(super) fn with(self, challenge: impl FnOnce(&str) -> Challenge) -> Problem {
-        let challenge = challenge(&self.reason);
-        Problem::Invalid { reason: self.reason, message: self.message, challenge }
+        match self {
+            Self::Terms { reason, message } => {
+                let challenge = challenge(&reason);
+                Problem::Invalid { reason, message: Some(message), challenge }
+            }
+            Self::OtherVersion { taken } => {
+                Problem::OtherVersion { taken, challenge: challenge(Reason::InvalidX402Version.as_str()) }
+            }
+        }
     }
 }
 
@@ -44,9 +53,16 @@ impl Accepted {
     /// Finds the price that the client chose. Version 2 echoes the whole requirement; version 1 only
     /// scheme and network, and everything else is compared inside the authorisation.
     pub(super) fn of(till: &Till, sale: &Sale, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
+        let (version, other) = match &payment {
+            PaymentPayload::V1(_) => (Version::V1, Version::V2),
+            PaymentPayload::V2(_) => (Version::V2, Version::V1),
+        };
+        if !offer.takes(version) {
+            return Err(NotAccepted::OtherVersion { taken: other });
+        }
         let (price, request) = match payment {
             PaymentPayload::V2(payload) => {
-                let price = offer.prices().iter().find(|price| payload.accepts(&price.requirements()));
+                let price = offer.payable(version).find(|price| payload.accepts(&price.requirements()));
                 let price = price.ok_or_else(no_match)?;
                 (price, PaymentRequest::V2 { payload, requirements: price.requirements() })
             }
@@ -108,11 +124,9 @@ impl Accepted {
 }
 
 fn no_match() -> NotAccepted {
-    NotAccepted {
+    NotAccepted::Terms {
         reason: "No matching payment requirements".to_owned(),
-        message: Some(
-            "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
-        ),
+        message: "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Problem {
     Malformed { error: HeaderError, challenge: Challenge },
     /// The payment can be read, and does not buy this.
     Invalid { reason: String, message: Option<String>, challenge: Challenge },
+    /// The payment can be read, and nothing here is paid in its version.
+    OtherVersion { taken: Version, challenge: Challenge },
     /// The plugin refused the request before payment.
     Refused(Refusal),
     /// The body is larger than the endpoint takes.
@@ -75,6 +77,7 @@ impl Problem {
             Self::PaymentRequired(_)
             | Self::Malformed { .. }
             | Self::Invalid { .. }
+            | Self::OtherVersion { .. }
             | Self::Refused(_)
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken

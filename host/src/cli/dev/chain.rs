@@ -19,7 +19,7 @@ use crate::cli::Failure;
 use crate::config::{Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource};
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
-use crate::x402::Network;
+use crate::x402::{Network, Versions};
 
 /// Payers that start with money.
 const PAYERS: usize = 4;
@@ -96,6 +96,7 @@ impl DevChain {
             asset: Arc::clone(&self.asset),
             pay_to: self.seller.to_checksum(None).into(),
             max_timeout_seconds: 300,
+            versions: Versions::Both,
         };
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
         let local = FacilitatorConfig::Local {
