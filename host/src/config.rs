@@ -3,6 +3,8 @@
 //! Unknown keys are refused, and every problem is reported at once with its key. Nothing here opens a
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
+mod hosts;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,7 +26,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Without a slash at the end; none means the address that is listened on.
     pub public_url: Option<String>,
-    /// Host names that are served beside the public one.
+    /// Hosts that are served beside the public one, lower case.
     pub hosts: Vec<String>,
     pub plugins: PathBuf,
     /// Ledger and compiled plugins.
@@ -166,6 +168,11 @@ pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// Paid answers up to this size are kept after delivery unless configured.
 pub const DEFAULT_KEEP_BYTES: usize = 1 << 20;
 
+/// How often a local facilitator looks for a receipt unless configured.
+const DEFAULT_POLL: Duration = Duration::from_millis(250);
+/// Nodes refuse clients that ask more often.
+const MIN_POLL: Duration = Duration::from_millis(20);
+
 impl Config {
     /// Reads a file. Paths in it are relative to its directory.
     pub fn read(file: &Path) -> Result<Self, Problems> {
@@ -189,6 +196,13 @@ impl Config {
                 None
             }
         });
+        let mut hosts = Vec::new();
+        for (index, text) in raw.hosts.iter().enumerate() {
+            match hosts::host(text) {
+                Ok(host) => hosts.push(host),
+                Err(problem) => problems.push(format!("hosts[{index}]: {problem}")),
+            }
+        }
         let mut facilitators = BTreeMap::new();
         for (name, raw) in raw.facilitator {
             match facilitator(raw, base) {
@@ -231,7 +245,7 @@ impl Config {
         Ok(Self {
             listen,
             public_url,
-            hosts: raw.hosts,
+            hosts,
             plugins: base.join(raw.plugins),
             state: base.join(raw.state),
             accepts,
@@ -279,7 +293,10 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
                 (None, None) => KeySource::Env("COINSLOT_GAS_KEY".to_owned()),
                 (Some(_), Some(_)) => return Err(vec![": name key_env or key_file, not both".to_owned()]),
             };
-            let poll = Duration::from_millis(raw.poll_ms.unwrap_or(250).max(20));
+            let poll = raw.poll_ms.map_or(DEFAULT_POLL, Duration::from_millis);
+            if poll < MIN_POLL {
+                return Err(vec![format!(".poll_ms: at least {}", MIN_POLL.as_millis())]);
+            }
             Ok(FacilitatorConfig::Local { rpc: url("rpc", &rpc)?, key, poll })
         }
         (Some(_), Some(_)) => {

@@ -50,7 +50,7 @@ pub struct FacilitatorArgs {
     #[arg(long, value_name = "NAME")]
     pub bearer_env: Option<String>,
     /// How often the chain is asked for receipts, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 150)]
+    #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
     pub poll_ms: u64,
 }
 
