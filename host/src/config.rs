@@ -35,6 +35,8 @@ pub struct Config {
     pub accepts: Vec<(Accept, String)>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
     pub limits: Limits,
+    /// Connections at once.
+    pub max_connections: usize,
     /// Guests at once, of all plugins.
     pub instances: usize,
     /// How long paid answers are kept, and up to which size.
@@ -97,6 +99,8 @@ struct Raw {
     limits: RawLimits,
     #[serde(default)]
     answers: RawAnswers,
+    #[serde(default)]
+    server: RawServer,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +149,12 @@ struct RawAnswers {
     keep_kib: Option<usize>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    max_connections: Option<usize>,
+}
+
 fn listen() -> String {
     "127.0.0.1:8402".to_owned()
 }
@@ -161,6 +171,8 @@ fn max_timeout() -> u64 {
     300
 }
 
+/// Connections at once unless configured.
+pub const DEFAULT_CONNECTIONS: usize = 10_000;
 /// Guests at once unless configured.
 pub const DEFAULT_INSTANCES: usize = 256;
 /// Paid answers are kept for a day unless configured.
@@ -232,6 +244,10 @@ impl Config {
         if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
             problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
         }
+        let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
+        if !(1..=1_000_000).contains(&max_connections) {
+            problems.push("server.max_connections: from 1 to 1000000".to_owned());
+        }
         for (index, (accept, _)) in accepts.iter().enumerate() {
             // A payment must outlive the plugin's time to answer, and settlement after it.
             if accept.max_timeout_seconds < limits.first_byte.as_secs() + 30 {
@@ -251,6 +267,7 @@ impl Config {
             accepts,
             facilitators,
             limits,
+            max_connections,
             instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
             keep_answer_bytes: raw.answers.keep_kib.map_or(DEFAULT_KEEP_BYTES, |kib| kib.saturating_mul(1024)),

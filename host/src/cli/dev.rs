@@ -20,6 +20,7 @@ use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
 use crate::ledger::{Embedded, Ledger};
+use crate::serve::Settings;
 use build::{Outcome, Workshop};
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
@@ -122,7 +123,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         }
     }));
     let rebuild = tokio::spawn(rebuild(workshop));
-    crate::serve::run(listener, front, interrupt.heard()).await;
+    crate::serve::run(listener, front, Settings::default(), interrupt.heard()).await;
     rebuild.abort();
     watch.abort();
     recovery.abort();

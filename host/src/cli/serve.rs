@@ -8,6 +8,7 @@ use super::Failure;
 use super::assemble::{self, Chains};
 use super::signals::Interrupt;
 use crate::config::Config;
+use crate::serve::Settings;
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -46,7 +47,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     println!("serving on http://{address}, known to clients as {public_url}");
     let recovery = tokio::spawn(crate::payment::recover(till));
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
-    crate::serve::run(listener, front, interrupt.heard()).await;
+    let settings = Settings { connections: config.max_connections, ..Settings::default() };
+    crate::serve::run(listener, front, settings, interrupt.heard()).await;
     watch.abort();
     recovery.abort();
     Ok(())

@@ -40,6 +40,8 @@ rpc = "https://rpc.example.com"
 poll_ms = 19
 [limits]
 cpu_ms = 0
+[server]
+max_connections = 0
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -53,6 +55,7 @@ cpu_ms = 0
         "facilitator.fast.poll_ms: at least 20",
         "hosts[1]:",
         "limits.cpu_ms:",
+        "server.max_connections:",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }

@@ -16,7 +16,9 @@ use crate::catalog::{Accept, Access, Catalog};
 use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
-use crate::config::{Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource};
+use crate::config::{
+    Config, DEFAULT_CONNECTIONS, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource,
+};
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
 use crate::x402::{Network, Versions};
@@ -113,6 +115,7 @@ impl DevChain {
             accepts: vec![(accept, "dev".to_owned())],
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
+            max_connections: DEFAULT_CONNECTIONS,
             instances: DEFAULT_INSTANCES,
             keep_answers: DEFAULT_KEEP,
             keep_answer_bytes: DEFAULT_KEEP_BYTES,
