@@ -123,11 +123,12 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         }
     }));
     let rebuild = tokio::spawn(rebuild(workshop));
-    crate::serve::run(listener, front, Settings::default(), interrupt.heard()).await;
+    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, Settings::default(), stop)).await;
     rebuild.abort();
     watch.abort();
     recovery.abort();
     let _ = std::fs::remove_file(args.state.join("dev.json"));
+    ended?;
     chain.stop().await;
     Ok(())
 }

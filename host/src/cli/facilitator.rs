@@ -56,7 +56,7 @@ pub struct FacilitatorArgs {
 
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
@@ -97,8 +97,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     if let Some(token) = bearer {
         service = service.with_bearer(&token);
     }
-    serve(listener, service, interrupt.heard()).await;
-    Ok(())
+    interrupt.govern(|stop| serve(listener, service, stop)).await
 }
 
 fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> {

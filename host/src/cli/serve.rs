@@ -14,7 +14,7 @@ use crate::serve::Settings;
 ///
 /// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
 /// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
-/// SIGTERM finish what is at work first.
+/// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
     /// The configuration; see host/docs/operators.md.
@@ -48,8 +48,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let recovery = tokio::spawn(crate::payment::recover(till));
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
     let settings = Settings { connections: config.max_connections, ..Settings::default() };
-    crate::serve::run(listener, front, settings, interrupt.heard()).await;
+    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
     watch.abort();
     recovery.abort();
-    Ok(())
+    ended
 }
