@@ -30,6 +30,9 @@ pub type ReplyBody = UnsyncBoxBody<Bytes, Fault>;
 /// How long a client should wait before it sends the same payment again, in seconds.
 const RETRY_SECONDS: u64 = 2;
 
+/// The same while the operator has to do something first.
+const FUNDING_SECONDS: u64 = 30;
+
 /// Headers that only the host writes. A client's copy never reaches a guest, a guest's never a client.
 const RESERVED: &[&str] = &[
     header::PAYMENT_REQUIRED,
@@ -260,6 +263,14 @@ fn explain(problem: Problem) -> Reply {
         }
         Problem::Plugin(fault) => plugin_fault(&fault),
         Problem::Misbehaved(what) => misbehaved(&what),
+        Problem::CannotSettle => {
+            let mut reply = unavailable(
+                "cannot_settle",
+                "payments cannot be settled now, so none is taken; nothing was charged: send the same request again later",
+            );
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(FUNDING_SECONDS));
+            reply
+        }
         Problem::CannotVerify(what) => {
             tracing::error!(%what, "a payment could not be verified");
             unavailable(

@@ -8,10 +8,12 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
+use tokio::task::JoinSet;
 
 use super::Failure;
 use crate::catalog::{Catalog, Folder, Policy, Report};
 use crate::config::Config;
+use crate::facilitator::local::Local;
 use crate::ledger::{Embedded, Ledger};
 use crate::payment::{Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
@@ -34,6 +36,7 @@ pub(super) struct Assembled {
     pub(super) folder: Folder,
     pub(super) tenders: Vec<Tender>,
     pub(super) report: Report,
+    locals: Vec<Arc<Local>>,
 }
 
 impl Assembled {
@@ -51,11 +54,16 @@ impl Assembled {
         let front = Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config));
         (till, Arc::new(front))
     }
+
+    /// Watches the wallets that pay for gas, until the set is dropped.
+    pub(super) fn watch_gas(&self) -> JoinSet<()> {
+        self.locals.iter().map(|local| Arc::clone(local).watch_gas()).collect()
+    }
 }
 
 /// Checks the chains and facilitators, and loads the plugins once.
 pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) -> Result<Assembled, Failure> {
-    let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
+    let Settlers { tenders, accepts, locals } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
     let runtime = RuntimeConfig {
@@ -69,7 +77,7 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
     let report = settled(&mut folder).await?;
-    Ok(Assembled { live, folder, tenders, report })
+    Ok(Assembled { live, folder, tenders, report, locals })
 }
 
 /// Scans until nothing is changing any more, at most a few seconds.

@@ -106,6 +106,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     announce(&url, &chain, &assembled).await;
 
     let recovery = tokio::spawn(crate::payment::recover(till));
+    let _gas = assembled.watch_gas();
     let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, move |report| {
         for name in &report.loaded {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use url::Url;
 
 use super::Failure;
@@ -87,13 +88,13 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
     let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
-    if gas.balance.is_zero() {
-        tracing::warn!(wallet = %gas.address, "the gas wallet is empty: nothing can be settled");
-    }
+    local.look_at_gas().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("facilitator for {} on http://{address}", local.network());
     println!("gas wallet {} with {} wei", gas.address, gas.balance);
 
-    let mut service = Service::new(Arc::new(local));
+    let local = Arc::new(local);
+    let _gas = JoinSet::from_iter([Arc::clone(&local).watch_gas()]);
+    let mut service = Service::new(local);
     if let Some(token) = bearer {
         service = service.with_bearer(&token);
     }

@@ -16,7 +16,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use url::{Host, Url};
 
-use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
+use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
 use crate::x402::{Network, Versions};
 
@@ -271,6 +271,11 @@ impl Facilitator for Remote {
             let exchange = self.post("settle", request, self.settle_timeout).await;
             answer::settlement(request, exchange)
         })
+    }
+
+    /// Nothing is known of it in advance: its answers tell.
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {

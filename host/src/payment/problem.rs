@@ -32,6 +32,8 @@ pub enum Problem {
     Plugin(Fault),
     /// The plugin asked for money itself, or quoted a price outside its declaration.
     Misbehaved(String),
+    /// No payment for this would be settled now, so none is asked for and none is taken.
+    CannotSettle,
     /// Nobody could verify the payment; the claim is released.
     CannotVerify(String),
     /// The ledger cannot be written.
@@ -85,6 +87,7 @@ impl Problem {
             | Self::OtherRequest { .. }
             | Self::Plugin(_)
             | Self::Misbehaved(_)
+            | Self::CannotSettle
             | Self::CannotVerify(_)
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } => Charged::Yes,

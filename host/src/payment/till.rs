@@ -1,5 +1,6 @@
 //! What every payment needs: the assets taken, who settles them, the ledger, a clock.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use alloy::primitives::Address;
 use tokio_util::task::TaskTracker;
 
 use super::{Finished, Problem};
-use crate::facilitator::Facilitator;
+use crate::facilitator::{Facilitator, Readiness};
 use crate::ledger::{Ledger, PaymentId};
-use crate::price::Price;
+use crate::price::{Offer, Price};
 use crate::x402::UnixTime;
 use crate::x402::exact::Domain;
 
@@ -62,6 +63,25 @@ impl Till {
     /// The tender of a price. Offers are made of tenders, so it is there.
     pub(super) fn tender(&self, price: &Price) -> Option<&Tender> {
         self.tenders.iter().find(|tender| tender.asset == price.asset)
+    }
+
+    /// Whether a payment of this price would be settled, as far as is known.
+    fn settles(&self, price: &Price) -> bool {
+        self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
+    }
+
+    /// Whether any payment for this offer would be settled.
+    pub(super) fn sells(&self, offer: &Offer) -> bool {
+        offer.prices().iter().any(|price| self.settles(price))
+    }
+
+    /// The prices whose payments would be settled, or all if none would.
+    pub(super) fn open<'o>(&self, offer: &'o Offer) -> Cow<'o, Offer> {
+        if offer.prices().iter().all(|price| self.settles(price)) {
+            return Cow::Borrowed(offer);
+        }
+        let settled = offer.prices().iter().filter(|price| self.settles(price)).cloned().collect();
+        Offer::new(settled).map_or(Cow::Borrowed(offer), Cow::Owned)
     }
 
     /// Runs the work to its end even if the caller goes away; shutdown waits for it. If it panics, what

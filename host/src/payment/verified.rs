@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::accepted::{Accepted, advice};
 use super::executed::{Executed, Execution, Settled};
 use super::{Problem, Sale, Tender, Till, required};
-use crate::facilitator::Verification;
+use crate::facilitator::{Readiness, Verification};
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
 use crate::plugin::{Permit, Receipt, Verdict};
 use crate::price::{Asset, Offer, Price};
@@ -46,6 +46,14 @@ impl Verified {
         Self { accepted }
     }
 
+    /// Lets only those go on whose money can be moved: nobody pays for a 503.
+    pub(super) fn admit(self) -> Result<Self, Problem> {
+        match self.accepted.tender.facilitator.readiness() {
+            Readiness::Ready => Ok(self),
+            Readiness::NoGas => Err(Problem::CannotSettle),
+        }
+    }
+
     /// Claims the payment for this request, durably, and then asks the facilitator. On an error the
     /// claim is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(
@@ -70,7 +78,7 @@ impl Verified {
                 let _ = claimed.set(id.clone());
             }
             Ok(Claimed::Refused { reason }) => {
-                let challenge = required(sale, offer, &reason);
+                let challenge = required(till, sale, offer, &reason);
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
             Ok(standing) => return outcome(standing, accepted.version(), payment_id).map(Claim::Settled),
@@ -96,7 +104,7 @@ impl Reserved {
                         .find(|known| known.as_str() == reason)
                         .map(|r| advice(*r).to_owned())
                 });
-                let challenge = required(sale, offer, &reason);
+                let challenge = required(till, sale, offer, &reason);
                 Problem::Invalid { reason, message, challenge }
             }
             Verification::Unavailable(error) => Problem::CannotVerify(error.message),

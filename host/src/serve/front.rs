@@ -102,7 +102,7 @@ impl Front {
 
     async fn paid(&self, sale: Sale, asked: &Method, request: Request<RequestBody>) -> Reply {
         if *asked == Method::HEAD {
-            return respond::paid(Err(payment::ask(&sale)));
+            return respond::paid(Err(payment::ask(&self.till, &sale)));
         }
         respond::paid(payment::serve(&self.till, sale, request).await)
     }

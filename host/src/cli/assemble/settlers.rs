@@ -25,6 +25,8 @@ pub(super) struct Settlers {
     pub(super) tenders: Vec<Tender>,
     /// What is taken, in the versions that its facilitator understands.
     pub(super) accepts: Vec<Accept>,
+    /// Those that pay gas from a wallet.
+    pub(super) locals: Vec<Arc<Local>>,
 }
 
 /// A facilitator that answered.
@@ -36,6 +38,7 @@ struct Connected {
 
 pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers, Failure> {
     let mut connected: BTreeMap<&str, Connected> = BTreeMap::new();
+    let mut locals = Vec::new();
     for (name, facilitator) in &config.facilitators {
         let accepts: Vec<&Accept> =
             config.accepts.iter().filter(|(_, by)| by == name).map(|(accept, _)| accept).collect();
@@ -47,13 +50,14 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
                 let network = &first.asset.network;
                 let local = local(name, (rpc, key, *poll), network, &accepts, chains).await?;
                 let versions = BTreeMap::from([(network.clone(), Versions::Both)]);
+                locals.push(Arc::clone(&local));
                 Connected { facilitator: local, contract_payers: true, versions }
             }
             FacilitatorConfig::Remote { url, bearer_env } => remote(name, url, bearer_env.as_deref(), &accepts).await?,
         };
         connected.insert(name, one);
     }
-    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new() };
+    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new(), locals };
     for (accept, by) in &config.accepts {
         let settler =
             connected.get(by.as_str()).ok_or_else(|| Failure::usage(format!("there is no facilitator.{by}")))?;
@@ -94,10 +98,7 @@ async fn local(
     let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
     local.receivers = receivers.ok();
     let local = Local::connect(local).await.map_err(|error| failed(error.to_string()))?;
-    let gas = local.gas().await.map_err(|error| failed(error.to_string()))?;
-    if gas.balance.is_zero() {
-        tracing::warn!(wallet = %gas.address, "the gas wallet is empty: nothing can be settled until it is funded");
-    }
+    local.look_at_gas().await.map_err(|error| failed(error.to_string()))?;
     Ok(Arc::new(local))
 }
 
