@@ -4,6 +4,7 @@
 //! beside the running one and put in place in one step; whatever fails leaves the running one as it is.
 
 mod folder;
+mod stage;
 mod watch;
 
 use std::sync::Arc;

@@ -242,8 +242,8 @@ pub struct Runtime {
     p3: (Engine, Linker<State>),
     artifacts: Artifacts,
     compiler: Option<PathBuf>,
-    /// Held while a component is compiled.
-    compiling: tokio::sync::Mutex<()>,
+    /// A place is held while a component is compiled.
+    compilers: Semaphore,
     places: Arc<Semaphore>,
     wait: Duration,
 }
@@ -306,7 +306,7 @@ impl Runtime {
             p3,
             artifacts,
             compiler: config.compiler,
-            compiling: tokio::sync::Mutex::new(()),
+            compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
             wait: config.wait,
         }))

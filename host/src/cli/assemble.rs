@@ -76,25 +76,10 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     let policy = Policy { accepts, public_url: public_url.to_owned() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
-    let report = settled(&mut folder).await?;
+    let report = folder.settle().await.map_err(|error| {
+        Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
+    })?;
     Ok(Assembled { live, folder, tenders, report, locals })
-}
-
-/// Scans until nothing is changing any more, at most a few seconds.
-async fn settled(folder: &mut Folder) -> Result<Report, Failure> {
-    let mut all = Report::default();
-    for _ in 0..20 {
-        let report = folder.scan().await.map_err(|error| {
-            Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
-        })?;
-        all.loaded.extend(report.loaded);
-        all.failed.extend(report.failed);
-        if !report.unsettled {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    Ok(all)
 }
 
 /// Opens the ledger beside the other state.
