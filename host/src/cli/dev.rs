@@ -103,7 +103,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let (till, front) = assembled.open(&config, ledger);
     write_json(&args.state, &url, &chain, &assembled)?;
-    announce(&url, &chain, &assembled).await;
+    announce(&url, &args.state, &chain, &assembled).await;
 
     let recovery = tokio::spawn(crate::payment::recover(till));
     let _gas = assembled.watch_gas();
@@ -138,7 +138,7 @@ fn write_json(state: &Path, url: &str, chain: &chain::DevChain, assembled: &Asse
     chain::write(state, url, &chain.facts(), &assembled.live.load())
 }
 
-async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
+async fn announce(url: &str, state: &Path, chain: &chain::DevChain, assembled: &Assembled) {
     let catalog = assembled.live.load();
     println!("\n{}\n", assemble::routes(&catalog));
     println!("serving on  {url}");
@@ -148,7 +148,7 @@ async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
     }
     let routes = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
     let paid: Vec<_> = routes.filter(|endpoint| !matches!(endpoint.access, Access::Free)).collect();
-    if let Some(line) = sample::pay_line(url, &paid) {
+    if let Some(line) = sample::pay_line(url, &state.join("dev.json"), &paid) {
         println!("\nnow pay for one:\n\n  {} {line}\n", sample::program());
     } else {
         println!("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
