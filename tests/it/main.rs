@@ -4,6 +4,7 @@ mod bad_input;
 mod challenge;
 mod commands;
 mod faults;
+mod operating;
 mod paid;
 mod reload;
 mod replay;
