@@ -12,7 +12,7 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 use coinslot::price::{Amount, Asset, Offer, Price};
 use coinslot::x402::exact::{self, Authorization, Domain, ExactPayload, SignedBy, Terms};
 use coinslot::x402::header::{self, PaymentPayload};
-use coinslot::x402::{Flow, Network, UnixTime, Version, v2};
+use coinslot::x402::{Flow, Network, UnixTime, Version, Versions, v2};
 use criterion::{Criterion, criterion_group, criterion_main};
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::json;
@@ -58,6 +58,7 @@ fn till() -> Till {
         max_timeout_seconds: 60,
         flow: Flow::Authorization,
         quote: None,
+        versions: Versions::Both,
     };
     let offer = Offer::new(vec![price]).expect("one price");
     Till {

@@ -4,6 +4,7 @@
 //! beside the running one and put in place in one step; whatever fails leaves the running one as it is.
 
 mod folder;
+mod stage;
 mod watch;
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use http::Method;
 use crate::plugin::{DeclaredPrice, Plugin};
 use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use crate::route::{Found, Path, RouteError, Routes};
-use crate::x402::Flow;
+use crate::x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
 pub use watch::watch;
@@ -47,8 +48,6 @@ const EARLIER: usize = 16;
 pub struct Installed {
     /// The file's name in the plugin folder.
     pub file: String,
-    /// SHA-256 of its bytes, in hex.
-    pub digest: String,
     /// The component.
     pub plugin: Arc<Plugin>,
     /// What it serves.
@@ -68,7 +67,7 @@ pub struct Endpoint {
     pub access: Access,
     /// One line about it.
     pub summary: String,
-    /// More, or the same.
+    /// More, or the same: what a challenge says.
     pub description: String,
     /// Media type of its answer.
     pub mime_type: String,
@@ -109,6 +108,8 @@ pub struct Accept {
     pub max_timeout_seconds: u64,
     /// While more than this is claimed and not settled, payments are settled before the guest runs.
     pub max_unsettled: Amount,
+    /// What its facilitator understands.
+    pub versions: Versions,
 }
 
 /// Why a plugin's declaration cannot be put in force here.
@@ -242,13 +243,7 @@ fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
 
 impl Installed {
     /// Prices what a plugin declares by the operator's policy.
-    pub fn new(
-        file: String,
-        digest: String,
-        plugin: Arc<Plugin>,
-        request_limit: u64,
-        policy: &Policy,
-    ) -> Result<Self, InstallError> {
+    pub fn new(file: String, plugin: Arc<Plugin>, request_limit: u64, policy: &Policy) -> Result<Self, InstallError> {
         let mut endpoints = Vec::new();
         for declared in &plugin.info().endpoints {
             let endpoint = format!("{} {}", declared.method, declared.path);
@@ -258,7 +253,8 @@ impl Installed {
             let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };
             let resource = Resource {
                 url: format!("{}{}", policy.public_url, declared.path),
-                description: declared.summary.clone(),
+                description: about.clone(),
+                summary: declared.summary.clone(),
                 mime_type: declared.mime_type.clone(),
             };
             let ready = |offer: &Offer| {
@@ -293,7 +289,7 @@ impl Installed {
                 flow,
             }));
         }
-        Ok(Self { file, digest, plugin, endpoints })
+        Ok(Self { file, plugin, endpoints })
     }
 }
 
@@ -334,6 +330,7 @@ fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &Policy) -> Result<Of
             max_timeout_seconds: accept.max_timeout_seconds,
             flow,
             quote: None,
+            versions: accept.versions,
         });
     }
     Offer::new(prices).ok_or_else(|| InstallError::NoAsset {

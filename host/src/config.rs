@@ -3,6 +3,8 @@
 //! Unknown keys are refused, and every problem is reported at once with its key. Nothing here opens a
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
+mod hosts;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use url::Url;
 use crate::catalog::Accept;
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
-use crate::x402::{Flow, Network};
+use crate::x402::{Flow, Network, Versions};
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Without a slash at the end; none means the address that is listened on.
     pub public_url: Option<String>,
-    /// Host names that are served beside the public one.
+    /// Hosts that are served beside the public one, lower case.
     pub hosts: Vec<String>,
     pub plugins: PathBuf,
     /// Ledger and compiled plugins.
@@ -33,6 +35,8 @@ pub struct Config {
     pub accepts: Vec<(Accept, Vec<String>)>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
     pub limits: Limits,
+    /// Connections at once.
+    pub max_connections: usize,
     /// Guests at once, of all plugins.
     pub instances: usize,
     /// How long paid answers are kept, and up to which size.
@@ -126,6 +130,7 @@ struct Raw {
     #[serde(default)]
     ledger: RawLedger,
     flows: Option<Vec<String>>,
+    server: RawServer,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +199,12 @@ struct RawLedger {
     keep_days: Option<u64>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    max_connections: Option<usize>,
+}
+
 fn max_unsettled() -> String {
     "100".to_owned()
 }
@@ -213,6 +224,8 @@ fn max_timeout() -> u64 {
     300
 }
 
+/// Connections at once unless configured.
+pub const DEFAULT_CONNECTIONS: usize = 10_000;
 /// Guests at once unless configured.
 pub const DEFAULT_INSTANCES: usize = 256;
 /// Paid answers are kept for a day unless configured.
@@ -221,6 +234,11 @@ pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub const DEFAULT_KEEP_PAYMENTS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// Paid answers up to this size are kept after delivery unless configured.
 pub const DEFAULT_KEEP_BYTES: usize = 1 << 20;
+
+/// How often a local facilitator looks for a receipt unless configured.
+const DEFAULT_POLL: Duration = Duration::from_millis(250);
+/// Nodes refuse clients that ask more often.
+const MIN_POLL: Duration = Duration::from_millis(20);
 
 impl Config {
     /// Reads a file. Paths in it are relative to its directory.
@@ -245,8 +263,15 @@ impl Config {
                 None
             }
         });
+        let mut hosts = Vec::new();
         if raw.public_url.is_none() && !raw.hosts.is_empty() {
             problems.push("hosts: name public_url too: without it every host name is served".to_owned());
+        }
+        for (index, text) in raw.hosts.iter().enumerate() {
+            match hosts::host(text) {
+                Ok(host) => hosts.push(host),
+                Err(problem) => problems.push(format!("hosts[{index}]: {problem}")),
+            }
         }
         let mut facilitators = BTreeMap::new();
         for (name, raw) in raw.facilitator {
@@ -277,6 +302,10 @@ impl Config {
         if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
             problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
         }
+        let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
+        if !(1..=1_000_000).contains(&max_connections) {
+            problems.push("server.max_connections: from 1 to 1000000".to_owned());
+        }
         for (index, (accept, _)) in accepts.iter().enumerate() {
             // A payment must outlive the plugin's time to answer, and settlement after it.
             if accept.max_timeout_seconds < limits.first_byte.as_secs() + 30 {
@@ -294,12 +323,13 @@ impl Config {
         Ok(Self {
             listen,
             public_url,
-            hosts: raw.hosts,
+            hosts,
             plugins: base.join(raw.plugins),
             state: base.join(raw.state),
             accepts,
             facilitators,
             limits,
+            max_connections,
             instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
             keep_payments: raw
@@ -392,7 +422,10 @@ fn facilitator(raw: RawFacilitator, base: &Path) -> Result<FacilitatorConfig, Ve
                 (None, None) => KeySource::Env("COINSLOT_GAS_KEY".to_owned()),
                 (Some(_), Some(_)) => return Err(vec![": name key_env or key_file, not both".to_owned()]),
             };
-            let poll = Duration::from_millis(raw.poll_ms.unwrap_or(250).max(20));
+            let poll = raw.poll_ms.map_or(DEFAULT_POLL, Duration::from_millis);
+            if poll < MIN_POLL {
+                return Err(vec![format!(".poll_ms: at least {}", MIN_POLL.as_millis())]);
+            }
             Ok(FacilitatorConfig::Local { rpc: url("rpc", &rpc)?, key, poll })
         }
         (None, None) => Err(vec![": name `url` (a remote facilitator) or `rpc` (settle here)".to_owned()]),
@@ -451,6 +484,7 @@ fn accept(
                 pay_to: pay_to.into(),
                 max_timeout_seconds: raw.max_timeout_seconds,
                 max_unsettled,
+                versions: Versions::Both,
             },
             by,
         )),

@@ -39,8 +39,19 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
     /// Moves the money. May be called again with the same request: it never moves it twice.
     fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement>;
 
+    /// Whether anything would be settled now. Asks nobody: it is read for each request.
+    fn readiness(&self) -> Readiness;
+
     /// What can be verified and settled.
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>>;
+}
+
+/// Whether payments would be settled at all, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    /// The wallet that pays for gas is empty.
+    NoGas,
 }
 
 /// What a facilitator says about a payment.

@@ -124,26 +124,33 @@ pub struct Sale {
 pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
     let payment = match credential(request.headers()) {
         Ok(payment) => payment,
-        Err(error) => return Err(Problem::Malformed { challenge: challenge(&sale, error.reason().as_str()), error }),
+        Err(error) => {
+            let challenge = required(till, &sale, &sale.offer, error.reason().as_str());
+            return Err(Problem::Malformed { error, challenge });
+        }
     };
+    if payment.is_none() && !till.sells(&sale.offer) {
+        return Err(Problem::CannotSettle);
+    }
     let quotable = body::Quotable::of(&sale, &request, payment.is_some());
     let (request, offer) = match body::price(till, &sale, request, quotable, payment.as_ref()).await {
         // Too large to be read for nothing, not too large to be sold.
         Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < sale.request_limit => {
-            return Err(ask(&sale));
+            return Err(ask(till, &sale));
         }
         priced => priced?,
     };
     let Some(payment) = payment else {
-        return Err(Problem::PaymentRequired(required(&sale, &offer, "Payment required")));
+        return Err(Problem::PaymentRequired(required(till, &sale, &offer, "Payment required")));
     };
     let now = till.now();
     let work = sale.plugin.limits().first_byte;
     let accepted = Accepted::of(till, &sale, &offer, payment.clone());
-    let verified = accepted.and_then(|accepted| accepted.verify(now, work)).map_err(|refusal| {
+    let verified = accepted
+        .and_then(|accepted| accepted.verify(now, work))
         // Told only if this very payment bought nothing before.
-        refusal.with(|reason| required(&sale, &offer, reason))
-    });
+        .map_err(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason)))
+        .and_then(Verified::admit);
     let request = body::whole(request, sale.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {
@@ -181,12 +188,16 @@ fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
-pub fn ask(sale: &Sale) -> Problem {
-    Problem::PaymentRequired(required(sale, &sale.offer, "Payment required"))
+pub fn ask(till: &Till, sale: &Sale) -> Problem {
+    if !till.sells(&sale.offer) {
+        return Problem::CannotSettle;
+    }
+    Problem::PaymentRequired(required(till, sale, &sale.offer, "Payment required"))
 }
 
-/// The challenge for this offer, with the reason for it.
-fn required(sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
+/// The challenge for what of this offer would be settled, with the reason for it.
+fn required(till: &Till, sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
+    let offer = &*till.open(offer);
     match &sale.challenge {
         Some(ready) if reason == "Payment required" && *offer == sale.offer => ready.clone(),
         // A long query or path parameter may not fit; the template did at load.
@@ -196,8 +207,4 @@ fn required(sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
             })
             .unwrap_or_else(|_| Challenge::empty()),
     }
-}
-
-fn challenge(sale: &Sale, reason: &str) -> Challenge {
-    required(sale, &sale.offer, reason)
 }

@@ -19,6 +19,7 @@ mod manifest;
 mod outline;
 mod quote;
 mod run;
+mod status;
 mod store;
 mod watch;
 
@@ -46,6 +47,7 @@ use self::watch::Watch;
 
 pub use self::compile::compile_main;
 pub use self::inspect::{Import, Inspection, Tool, inspect};
+pub use self::status::Verdict;
 
 /// A request body on its way into a guest.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -212,11 +214,6 @@ impl Charged {
     pub fn amount(&self) -> Option<String> {
         self.0.charged()
     }
-
-    /// CPU time that the guest has used so far.
-    pub fn cpu(&self) -> Duration {
-        self.0.cpu()
-    }
 }
 
 /// How a [`Runtime`] is set up.
@@ -247,8 +244,8 @@ pub struct Runtime {
     p3: (Engine, Linker<State>),
     artifacts: Artifacts,
     compiler: Option<PathBuf>,
-    /// Held while a component is compiled.
-    compiling: tokio::sync::Mutex<()>,
+    /// A place is held while a component is compiled.
+    compilers: Semaphore,
     places: Arc<Semaphore>,
     wait: Duration,
 }
@@ -311,7 +308,7 @@ impl Runtime {
             p3,
             artifacts,
             compiler: config.compiler,
-            compiling: tokio::sync::Mutex::new(()),
+            compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
             wait: config.wait,
         }))

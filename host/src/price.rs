@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::x402::{Flow, Object, exact, v1, v2};
+use crate::x402::{Flow, Object, Version, Versions, exact, v1, v2};
 
 pub use amount::{Amount, AmountError, Decimal};
 pub use asset::{Asset, Eip712};
@@ -32,6 +32,8 @@ pub struct Price {
     pub flow: Flow,
     /// `extra.quote`: our proof that this amount was quoted for one request.
     pub quote: Option<Arc<str>>,
+    /// What whoever settles it understands.
+    pub versions: Versions,
 }
 
 /// The ways to pay for one thing, the preferred first. Never empty.
@@ -41,6 +43,11 @@ pub struct Offer {
 }
 
 impl Price {
+    /// Whether it can be paid in this version.
+    pub fn takes(&self, version: Version) -> bool {
+        self.versions.contains(version) && self.asset.network.is_named_in(version)
+    }
+
     /// One entry of `accepts` in version 2, scheme `exact`.
     pub fn requirements(&self) -> v2::PaymentRequirements {
         v2::PaymentRequirements {
@@ -54,13 +61,16 @@ impl Price {
         }
     }
 
-    /// One entry of `accepts` in version 1, if version 1 has a name for the network.
+    /// One entry of `accepts` in version 1, if it can be paid so.
     pub fn requirements_v1(
         &self,
         resource: &str,
         description: &str,
         mime_type: &str,
     ) -> Option<v1::PaymentRequirements> {
+        if !self.takes(Version::V1) {
+            return None;
+        }
         let extra = self.extra();
         Some(v1::PaymentRequirements {
             scheme: exact::SCHEME.to_owned(),
@@ -115,12 +125,22 @@ impl Offer {
         &self.prices
     }
 
-    /// `accepts` of version 2, the preferred first.
-    pub fn requirements(&self) -> Vec<v2::PaymentRequirements> {
-        self.prices.iter().map(Price::requirements).collect()
+    /// Those that can be paid in this version.
+    pub fn payable(&self, version: Version) -> impl Iterator<Item = &Price> {
+        self.prices.iter().filter(move |price| price.takes(version))
     }
 
-    /// `accepts` of version 1; empty if version 1 can express none of the prices. One entry for each
+    /// Whether any can be paid in this version.
+    pub fn takes(&self, version: Version) -> bool {
+        self.payable(version).next().is_some()
+    }
+
+    /// `accepts` of version 2, the preferred first; empty if nothing can be paid so.
+    pub fn requirements(&self) -> Vec<v2::PaymentRequirements> {
+        self.payable(Version::V2).map(Price::requirements).collect()
+    }
+
+    /// `accepts` of version 1; empty if nothing can be paid so. One entry for each
     /// network, the preferred: version 1 payments name the network alone, so a second entry could
     /// never be told from the first.
     pub fn requirements_v1(&self, resource: &str, description: &str, mime_type: &str) -> Vec<v1::PaymentRequirements> {

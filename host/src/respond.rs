@@ -1,9 +1,9 @@
 //! How everything looks to a client: the only file that names a status code.
 //!
-//! Every error is JSON with a stable `error` and a `message` that says what to do; a 402 carries the
-//! version 2 challenge in its header and the version 1 challenge as its body. Reserved headers are
-//! the host's: what a guest writes there is dropped. The text of a guest's fault stays in the log; a
-//! guest's refusal and a facilitator's reason go out as they are.
+//! Every error is JSON with a stable `error`, a `message` that says what to do, and `charged`; a 402
+//! carries the version 2 challenge in its header and the version 1 challenge as its body. Reserved
+//! headers are the host's: what a guest writes there is dropped. The text of a guest's fault stays in
+//! the log; a guest's refusal and a facilitator's reason go out as they are.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -19,11 +19,11 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::payment::{Answer, Delivery, Failure, Finished, Goods, Problem, Settled};
-use crate::plugin::{Fault, ResponseBody};
+use crate::payment::{Answer, Charged, Delivery, Failure, Finished, Goods, Problem, Settled};
+use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
 use crate::route::PathError;
-use crate::x402::{SettlementResponse, Version, header};
+use crate::x402::{Reason, SettlementResponse, Version, header};
 
 /// What goes out.
 pub type Reply = Response<ReplyBody>;
@@ -32,6 +32,9 @@ pub type ReplyBody = UnsyncBoxBody<Bytes, Fault>;
 
 /// How long a client should wait before it sends the same payment again, in seconds.
 const RETRY_SECONDS: u64 = 2;
+
+/// The same while the operator has to do something first.
+const FUNDING_SECONDS: u64 = 30;
 
 /// Headers that only the host writes. A client's copy never reaches a guest, a guest's never a client.
 const RESERVED: &[&str] = &[
@@ -76,8 +79,8 @@ pub enum Unroutable {
 /// An answer of a free route: the guest's, cleaned of reserved headers, streamed.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
     match answer {
-        Ok(response) if response.status() == StatusCode::PAYMENT_REQUIRED => {
-            misbehaved("the plugin answered 402 itself", NOTHING_CHARGED)
+        Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
+            misbehaved("the plugin answered 402 itself", Charged::No)
         }
         Ok(response) => {
             let (mut head, body) = response.into_parts();
@@ -93,7 +96,12 @@ pub fn paid(end: Result<Finished, Problem>) -> Reply {
     match end {
         Ok(Finished::Settled(settled)) => sold(settled),
         Ok(Finished::Declined(answer)) => with_cors(whole(answer, false)),
-        Err(problem) => with_cors(explain(problem)),
+        Err(problem) => {
+            let charged = problem.charged().as_str();
+            let reply = with_cors(explain(problem));
+            tracing::debug!(status = reply.status().as_u16(), charged, "a paid route was not served");
+            reply
+        }
     }
 }
 
@@ -224,6 +232,9 @@ fn payment_id_header(reply: &mut Reply, payment_id: &str) {
 
 /// One arm for each problem: adding one stops here until somebody decides how it looks.
 fn explain(problem: Problem) -> Reply {
+    let charged = problem.charged();
+    let error = |status, code: &str, message: &str| error(status, code, message, charged);
+    let unavailable = |code: &str, message: &str| unavailable(code, message, charged);
     match problem {
         Problem::PaymentRequired(challenge) => required(StatusCode::PAYMENT_REQUIRED, &challenge, None),
         Problem::Malformed { error, challenge } => {
@@ -233,6 +244,18 @@ fn explain(problem: Problem) -> Reply {
             let message =
                 message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
             required(StatusCode::PAYMENT_REQUIRED, &challenge, Some((&reason, message)))
+        }
+        Problem::OtherVersion { taken, challenge } => {
+            let message = match taken {
+                Version::V2 => {
+                    "this is paid by x402 version 2 only: send PAYMENT-SIGNATURE for an entry of the PAYMENT-REQUIRED header"
+                }
+                Version::V1 => {
+                    "this is paid by x402 version 1 only: send X-PAYMENT for an entry of `accepts` of this answer"
+                }
+            };
+            let reason = Reason::InvalidX402Version.as_str();
+            required(StatusCode::BAD_REQUEST, &challenge, Some((reason, message.to_owned())))
         }
         Problem::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -277,16 +300,22 @@ fn explain(problem: Problem) -> Reply {
         }
         Problem::Owed { goods, failure } => {
             let reply = match failure {
-                Failure::Fault(fault) => failed(&fault, "it was paid for and is owed: send the same payment again"),
+                Failure::Fault(fault) => failed(&fault, charged),
                 Failure::Declined(answer) => whole(answer, false),
-                Failure::Misbehaved(what) => {
-                    misbehaved(&what, "it was paid for and is owed: send the same payment again")
-                }
+                Failure::Misbehaved(what) => misbehaved(&what, charged),
             };
             with_goods(reply, &goods)
         }
         Problem::Plugin(fault) => plugin_fault(&fault),
-        Problem::Misbehaved(what) => misbehaved(&what, NOTHING_CHARGED),
+        Problem::Misbehaved(what) => misbehaved(&what, Charged::No),
+        Problem::CannotSettle => {
+            let mut reply = unavailable(
+                "cannot_settle",
+                "payments cannot be settled now, so none is taken; nothing was charged: send the same request again later",
+            );
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(FUNDING_SECONDS));
+            reply
+        }
         Problem::CannotVerify(what) => {
             tracing::error!(%what, "a payment could not be verified");
             unavailable(
@@ -343,16 +372,25 @@ fn explain(problem: Problem) -> Reply {
     }
 }
 
-const NOTHING_CHARGED: &str = "nothing was charged";
+/// What a plugin's failure means for the money, and what to do about it.
+fn money(charged: Charged) -> &'static str {
+    match charged {
+        Charged::No => "nothing was charged",
+        Charged::Yes => "it was paid for and is owed: send the same request with the same payment again",
+        Charged::Unknown => "it may have been charged: send the same request with the same payment again",
+    }
+}
 
 /// What a plugin's failure looks like where nothing was paid. The text stays in the log.
 fn plugin_fault(fault: &Fault) -> Reply {
-    failed(fault, NOTHING_CHARGED)
+    failed(fault, Charged::No)
 }
 
 /// A plugin's failure, and what it means for the money.
-fn failed(fault: &Fault, money: &str) -> Reply {
+fn failed(fault: &Fault, charged: Charged) -> Reply {
+    let money = money(charged);
     tracing::warn!(%fault, "a plugin failed");
+    let error = |status, code: &str, message: &str| error(status, code, message, charged);
     let reply = match fault {
         Fault::Trap(_) => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", &format!("the endpoint failed; {money}"))
@@ -373,18 +411,22 @@ fn failed(fault: &Fault, money: &str) -> Reply {
         Fault::NoResponse(_) => {
             error(StatusCode::BAD_GATEWAY, "plugin_no_answer", &format!("the endpoint gave no valid answer; {money}"))
         }
-        Fault::Busy => unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again")),
+        Fault::Busy => {
+            unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again"), charged)
+        }
     };
     with_cors(reply)
 }
 
-fn misbehaved(what: &str, money: &str) -> Reply {
+fn misbehaved(what: &str, charged: Charged) -> Reply {
     tracing::warn!(%what, "a plugin broke its contract");
-    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", &format!("the endpoint misbehaved; {money}")))
+    let message = format!("the endpoint misbehaved; {}", money(charged));
+    with_cors(error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", &message, charged))
 }
 
 /// A request that no endpoint will see.
 pub fn unroutable(why: &Unroutable) -> Reply {
+    let error = |status, code: &str, message: &str| error(status, code, message, Charged::No);
     let reply = match why {
         Unroutable::Path(path @ PathError::TooLong) => {
             error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string())
@@ -412,9 +454,11 @@ pub fn unroutable(why: &Unroutable) -> Reply {
             "misdirected",
             "this host name is not served here: use the public address",
         ),
-        Unroutable::Closing => {
-            unavailable("closing", "the server is shutting down; nothing was charged: send the request again")
-        }
+        Unroutable::Closing => unavailable(
+            "closing",
+            "the server is shutting down; nothing was charged: send the request again",
+            Charged::No,
+        ),
     };
     with_cors(reply)
 }
@@ -461,6 +505,7 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
             Ok(serde_json::Value::Object(mut document)) => {
                 document.insert("error".to_owned(), reason.into());
                 document.insert("message".to_owned(), message.into());
+                document.insert("charged".to_owned(), Charged::No.as_str().into());
                 serde_json::Value::Object(document).to_string().into()
             }
             _ => challenge.body.clone(),
@@ -471,14 +516,14 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(&challenge.header) {
+    if let Some(Ok(value)) = challenge.header.as_deref().map(HeaderValue::from_str) {
         headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value);
     }
     reply
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Reply {
-    let body = serde_json::json!({ "error": code, "message": message }).to_string();
+fn error(status: StatusCode, code: &str, message: &str, charged: Charged) -> Reply {
+    let body = serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() }).to_string();
     let mut reply = Response::new(full(body.into()));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
@@ -487,8 +532,8 @@ fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     reply
 }
 
-fn unavailable(code: &str, message: &str) -> Reply {
-    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, code, message);
+fn unavailable(code: &str, message: &str, charged: Charged) -> Reply {
+    let mut reply = error(StatusCode::SERVICE_UNAVAILABLE, code, message, charged);
     retry_after(&mut reply);
     reply
 }

@@ -3,6 +3,8 @@
 //! What a request means is decided in `front`. Nothing here knows the ledger's store, wasmtime or a chain.
 
 mod front;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 pub use front::{Front, Hosts};
 
@@ -19,23 +22,37 @@ pub use front::{Front, Hosts};
 const MAX_HEADERS: usize = 64 * 1024;
 /// Header fields of one request.
 const MAX_FIELDS: usize = 128;
-/// How long a client may take to send its headers, and to keep an idle HTTP/1 connection.
-const HEADER_TIME: Duration = Duration::from_secs(30);
 /// Streams of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 256;
-/// How long a shutdown waits for connections and payments at work.
-const DRAIN: Duration = Duration::from_secs(30);
+
+/// What bounds connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// At once; more wait in the kernel's backlog.
+    pub connections: usize,
+    /// How long a client may take from connecting to the headers of its first request, and on HTTP/1
+    /// from each answer to the headers of the next.
+    pub headers: Duration,
+    /// How long a shutdown waits for connections and payments at work.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { connections: 10_000, headers: Duration::from_secs(30), drain: Duration::from_secs(30) }
+    }
+}
 
 /// Serves until `shutdown`, then finishes what is at work.
 ///
 /// Payments that a client no longer waits for are finished too; whatever is still unfinished after
 /// the deadline is in the ledger, and recovery finishes it at the next start.
-pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future<Output = ()>) {
+pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, shutdown: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
+        .header_read_timeout(settings.headers)
         .max_buf_size(MAX_HEADERS)
         .max_headers(MAX_FIELDS);
     builder
@@ -46,18 +63,33 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future
         .keep_alive_interval(Duration::from_secs(20));
     let builder = Arc::new(builder);
     let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(settings.connections));
+    let mut full = false;
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connection(&builder, &graceful, &front, stream),
-                Err(error) => {
-                    // Out of file descriptors, most likely: let some close.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
             () = &mut shutdown => break,
+        };
+        let was_full = std::mem::replace(&mut full, places.available_permits() == 0);
+        if full && !was_full {
+            tracing::warn!(connections = settings.connections, "as many connections as allowed: new ones wait");
+        }
+        match (accepted, place) {
+            (Ok((stream, _)), Ok(place)) => {
+                connection(&builder, &graceful, &front, stream, Held { _place: place, headers: settings.headers });
+            }
+            (Err(error), _) => {
+                // Out of file descriptors, most likely: let some close.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // The places are never closed.
+            (Ok(_), Err(_)) => break,
         }
     }
     drop(listener);
@@ -66,7 +98,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future
     if at_work > 0 {
         tracing::info!(payments = at_work, "finishing what is at work");
     }
-    let drained = tokio::time::timeout(DRAIN, async {
+    let drained = tokio::time::timeout(settings.drain, async {
         graceful.shutdown().await;
         front.drain().await;
     });
@@ -78,24 +110,46 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, shutdown: impl Future
     }
 }
 
+/// What a connection has while it is open.
+struct Held {
+    _place: OwnedSemaphorePermit,
+    headers: Duration,
+}
+
 fn connection(
     builder: &Arc<auto::Builder<TokioExecutor>>,
     graceful: &GracefulShutdown,
     front: &Arc<Front>,
     stream: TcpStream,
+    held: Held,
 ) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
     let front = Arc::clone(front);
+    let asked = Arc::new(Notify::new());
+    let heard = Arc::clone(&asked);
     let service = service_fn(move |request| {
+        heard.notify_one();
         let front = Arc::clone(&front);
         async move { Ok::<_, std::convert::Infallible>(front.answer(request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = watched.await {
+        let mut watched = std::pin::pin!(watched);
+        // hyper's own clock starts only when it knows the protocol's version, so one who sends nothing, or
+        // half of HTTP/2's preface, would hold a place for ever.
+        let ended = tokio::select! {
+            ended = &mut watched => ended,
+            () = asked.notified() => watched.await,
+            () = tokio::time::sleep(held.headers) => {
+                tracing::debug!("a connection without a request is closed");
+                return;
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
+        drop(held);
     });
 }

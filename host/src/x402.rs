@@ -38,6 +38,46 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// Both, the newer first.
+    pub const ALL: [Self; 2] = [Self::V2, Self::V1];
+
+    /// The number on the wire.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+}
+
+/// The versions in which something can be paid: never none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Both,
+    Only(Version),
+}
+
+impl Versions {
+    /// Those that are possible; none if there is none.
+    pub fn of(possible: impl Fn(Version) -> bool) -> Option<Self> {
+        match (possible(Version::V1), possible(Version::V2)) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Only(Version::V1)),
+            (false, true) => Some(Self::Only(Version::V2)),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether it can be paid in this version.
+    pub fn contains(self, version: Version) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Only(only) => only == version,
+        }
+    }
+}
+
 /// `x402Version` as a type: serialises as the number `N` and refuses any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct X402Version<const N: u64>;

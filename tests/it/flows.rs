@@ -60,7 +60,7 @@ async fn a_guest_that_fails_after_payment_owes_its_answer_to_the_same_payment() 
         assert_eq!(receipt["success"], true, "{order}: it was charged, and is told so");
         let body: Value = failed.json().await.expect("JSON");
         assert_eq!(body["error"], code);
-        assert!(body["message"].as_str().is_some_and(|text| text.contains("send the same payment again")), "{body}");
+        assert!(body["message"].as_str().is_some_and(|text| text.contains("with the same payment again")), "{body}");
         assert_eq!(shop.host.ledger(), ["owed"], "{order}");
     }
     let declined = shop.send("500").await;

@@ -1,6 +1,6 @@
 //! The plugin folder: what is in it is what should be served. The scan is the truth; events only hurry it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::{Catalog, Installed, Policy};
+use super::stage::Stage;
+use super::{Catalog, InstallError, Installed, Policy};
 use crate::plugin::{Limits, Runtime};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
@@ -17,15 +18,18 @@ const MAX_WASM: u64 = 64 << 20;
 /// A file that is gone for less than this is being replaced: `mv`, editors, symlink swaps.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// Scans a folder and keeps a catalogue in step with it. One at a time.
+/// Scans a folder and keeps a catalogue in step with it.
 #[derive(Debug)]
 pub struct Folder {
     dir: PathBuf,
     runtime: Arc<Runtime>,
     limits: Limits,
-    policy: Policy,
+    policy: Arc<Policy>,
     live: Arc<ArcSwap<Catalog>>,
     files: HashMap<String, File>,
+    stage: Stage,
+    /// Staged and not in force, by file: what just arrived, and what something in force stands in the way of.
+    ready: BTreeMap<String, Arc<Installed>>,
 }
 
 /// What is known of one file.
@@ -36,39 +40,22 @@ struct File {
     tried: Option<String>,
     installed: Option<Arc<Installed>>,
     failure: Option<String>,
-    /// Another file changed, and perhaps that was in the way: try again, though this one is the same.
-    retry: bool,
-    /// This try is such a one, so the failure that is known already is not news.
-    retried: bool,
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
 }
 
 impl File {
-    /// Notes what is tried now.
-    fn tried_at(&mut self, stamp: Stamp) {
-        self.retried = self.retry && self.stamp == Some(stamp);
-        (self.stamp, self.retry) = (Some(stamp), false);
-    }
-
-    /// Notes why it is not in force. False if that was said before, of these very bytes.
-    fn failed(&mut self, reason: &str) -> bool {
-        let known = self.retried && self.failure.as_deref() == Some(reason);
-        self.failure = Some(reason.to_owned());
-        !known
-    }
-
     /// Said once, when it lasts; a file that is being replaced is unreadable for a moment.
-    fn unreadable(&mut self, error: &std::io::Error) -> Staged {
+    fn unreadable(&mut self, error: &std::io::Error) -> Look {
         if self.unreadable_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
-            return Staged::Unsettled;
+            return Look::Unsettled;
         }
-        let reason = format!("it cannot be read: {error}");
-        if self.failure.as_ref() == Some(&reason) {
-            return Staged::Same;
-        }
-        self.failure = Some(reason.clone());
-        Staged::Failed(reason)
+        self.fail(format!("it cannot be read: {error}")).map_or(Look::Same, Look::Failed)
+    }
+
+    /// The reason, if it is not the one that was given before.
+    fn fail(&mut self, reason: String) -> Option<String> {
+        (self.failure.replace(reason.clone()).as_ref() != Some(&reason)).then_some(reason)
     }
 }
 
@@ -103,7 +90,9 @@ impl Folder {
         policy: Policy,
         live: Arc<ArcSwap<Catalog>>,
     ) -> Self {
-        Self { dir, runtime, limits, policy, live, files: HashMap::new() }
+        let policy = Arc::new(policy);
+        let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
+        Self { dir, runtime, limits, policy, live, files, stage, ready }
     }
 
     /// The folder's path.
@@ -111,20 +100,66 @@ impl Folder {
         &self.dir
     }
 
-    /// Compares the folder with what is in force and swaps in what is new, in one step.
+    /// Compares the folder with what is in force, begins to stage what is new, and puts in force what is
+    /// ready, in one step. Waits for no compilation: [`Folder::staged`] does.
     ///
     /// An unreadable folder changes nothing. A file that cannot be loaded leaves its former self in
     /// force, and is not tried again until its bytes change.
     pub async fn scan(&mut self) -> Result<Report, std::io::Error> {
-        let names = self.names()?;
         let mut report = Report::default();
-        let mut candidates: Vec<(String, Arc<Installed>)> = Vec::new();
+        let waiting = self.look(&mut report).await?;
+        self.collect(&mut report);
+        report.unsettled |= waiting && self.stage.has_room();
+        self.swap(&mut report);
+        Ok(report)
+    }
+
+    /// Waits until something that was begun may be put in force; for ever if there is nothing.
+    pub async fn staged(&mut self) {
+        self.stage.wait().await;
+    }
+
+    /// Stages all that is there and puts it in force together, so that names decide who serves a route, and
+    /// not who was compiled faster. Waits a few seconds for files that are still changing.
+    pub async fn settle(&mut self) -> Result<Report, std::io::Error> {
+        let mut all = Report::default();
+        for _ in 0..20 {
+            let mut report = Report::default();
+            loop {
+                report.unsettled = false;
+                let waiting = self.look(&mut report).await?;
+                self.collect(&mut report);
+                if waiting && self.stage.has_room() {
+                    continue;
+                }
+                if self.stage.is_empty() {
+                    break;
+                }
+                self.stage.wait().await;
+            }
+            self.swap(&mut report);
+            all.loaded.extend(report.loaded);
+            all.removed.extend(report.removed);
+            all.failed.extend(report.failed);
+            all.unsettled = report.unsettled;
+            if !all.unsettled {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(all)
+    }
+
+    /// Begins with what is new. Whether something waits for a place on the stage.
+    async fn look(&mut self, report: &mut Report) -> Result<bool, std::io::Error> {
+        let names = self.names()?;
+        let mut waiting = false;
         for name in &names {
-            match self.stage(name).await {
-                Staged::Same => {}
-                Staged::Unsettled => report.unsettled = true,
-                Staged::New(installed) => candidates.push((name.clone(), installed)),
-                Staged::Failed(reason) => report.failed.push((name.clone(), reason)),
+            match self.begin(name).await {
+                Look::Same => {}
+                Look::Waits => waiting = true,
+                Look::Unsettled => report.unsettled = true,
+                Look::Failed(reason) => report.failed.push((name.clone(), reason)),
             }
         }
         let mut gone = Vec::new();
@@ -138,18 +173,31 @@ impl Folder {
             }
         }
         for name in gone {
+            self.stage.forget(&name);
+            self.ready.remove(&name);
             if self.files.remove(&name).is_some_and(|file| file.installed.is_some()) {
                 report.removed.push(name);
             }
         }
-        self.swap(candidates, &mut report);
-        if !(report.removed.is_empty() && report.loaded.is_empty()) {
-            // What stood in the way of another file may be gone with this.
-            for file in self.files.values_mut().filter(|file| file.failure.is_some()) {
-                (file.retry, file.tried, report.unsettled) = (true, None, true);
+        Ok(waiting)
+    }
+
+    /// Takes what is done from the stage.
+    fn collect(&mut self, report: &mut Report) {
+        while let Some((name, staged)) = self.stage.take() {
+            match staged {
+                Ok(installed) => {
+                    self.ready.insert(name, installed);
+                }
+                Err(reason) => {
+                    let file = self.files.entry(name.clone()).or_default();
+                    // The same bytes are tried again when they are copied again: the reason may have been ours.
+                    file.tried = None;
+                    file.failure = Some(reason.clone());
+                    report.failed.push((name, reason));
+                }
             }
         }
-        Ok(report)
     }
 
     /// `*.wasm` that do not start with a dot, in order of their names.
@@ -165,20 +213,23 @@ impl Folder {
         Ok(names)
     }
 
-    /// Reads, compiles and prices one file, if its bytes are new and have stopped changing.
-    async fn stage(&mut self, name: &str) -> Staged {
+    /// Reads one file, if it is new and has stopped changing, and begins to compile and price it if its bytes are new.
+    async fn begin(&mut self, name: &str) -> Look {
         let path = self.dir.join(name);
         let known = self.files.entry(name.to_owned()).or_default();
         let before = match stamp(&path) {
-            Ok(stamp) if known.stamp == Some(stamp) && !known.retry => return Staged::Same,
+            Ok(stamp) if known.stamp == Some(stamp) => return Look::Same,
             Ok(stamp) => stamp,
             // Gone again, or a symlink that points nowhere yet.
             Err(error) => return known.unreadable(&error),
         };
         if before.len > MAX_WASM {
-            known.tried_at(before);
+            known.stamp = Some(before);
             let reason = format!("it has {} bytes; at most {MAX_WASM} are loaded", before.len);
-            return if known.failed(&reason) { Staged::Failed(reason) } else { Staged::Same };
+            return known.fail(reason).map_or(Look::Same, Look::Failed);
+        }
+        if !self.stage.takes(name) {
+            return Look::Waits;
         }
         let wasm = match tokio::fs::read(&path).await {
             Ok(wasm) => wasm,
@@ -188,32 +239,40 @@ impl Folder {
         // Still being written? A file that changed a moment ago is looked at again a moment later.
         let young = before.modified.elapsed().is_ok_and(|age| age < Duration::from_millis(50));
         if young || stamp(&path).ok() != Some(before) || wasm.len() as u64 != before.len {
-            return Staged::Unsettled;
+            return Look::Unsettled;
         }
-        known.tried_at(before);
+        known.stamp = Some(before);
         let digest = hex::encode(Sha256::digest(&wasm));
         if known.tried.as_ref() == Some(&digest) {
-            return Staged::Same;
+            return Look::Same;
         }
-        known.tried = Some(digest.clone());
-        let loaded = self.runtime.load(&wasm, self.limits.clone()).await.map_err(|error| error.to_string());
-        let installed = loaded.and_then(|plugin| {
-            Installed::new(name.to_owned(), digest, Arc::new(plugin), self.limits.request_body, &self.policy)
-                .map_err(|error| error.to_string())
+        (known.tried, known.failure) = (Some(digest), None);
+        self.ready.remove(name);
+        let (runtime, limits, policy) = (Arc::clone(&self.runtime), self.limits.clone(), Arc::clone(&self.policy));
+        let file = name.to_owned();
+        self.stage.begin(name, async move {
+            let plugin = runtime.load(&wasm, limits.clone()).await.map_err(|error| error.to_string())?;
+            let installed = Installed::new(file, Arc::new(plugin), limits.request_body, &policy);
+            installed.map(Arc::new).map_err(|error| error.to_string())
         });
-        match installed {
-            Ok(installed) => Staged::New(Arc::new(installed)),
-            Err(reason) => {
-                // The same bytes are tried again when they are copied again: the reason may have been ours.
-                known.tried = None;
-                if known.failed(&reason) { Staged::Failed(reason) } else { Staged::Same }
-            }
-        }
+        Look::Same
+    }
+
+    /// Remembers that a component is in force now.
+    fn loaded(&mut self, installed: Arc<Installed>, report: &mut Report) {
+        let (name, info) = (installed.file.clone(), installed.plugin.info());
+        let sha256 = installed.plugin.sha256();
+        tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "in force");
+        self.ready.remove(&name);
+        let file = self.files.entry(name.clone()).or_default();
+        (file.installed, file.failure) = (Some(installed), None);
+        report.loaded.push(name);
     }
 
     /// Puts what fits in force. The running owner of a route or a name wins; among newcomers the file
-    /// name decides.
-    fn swap(&mut self, candidates: Vec<(String, Arc<Installed>)>, report: &mut Report) {
+    /// name decides. What does not fit waits: for what is still being staged, and then for a change of
+    /// what stands in its way.
+    fn swap(&mut self, report: &mut Report) {
         let current = self.live.load_full();
         let mut standing: Vec<Arc<Installed>> = self.files.values().filter_map(|file| file.installed.clone()).collect();
         standing.sort_by(|a, b| a.file.cmp(&b.file));
@@ -221,40 +280,39 @@ impl Folder {
         if !report.removed.is_empty() {
             next = current.next(standing.clone()).ok();
         }
-        // All together first, so that a route may move from one plugin to another.
-        let mut together = standing.clone();
-        together.retain(|other| !candidates.iter().any(|(name, _)| *name == other.file));
-        together.extend(candidates.iter().map(|(_, candidate)| Arc::clone(candidate)));
-        if candidates.len() > 1
-            && let Ok(catalog) = current.next(together)
+        // All newcomers together first, so that a route may move from one plugin to another.
+        let blocked = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
+        let fresh: Vec<Arc<Installed>> =
+            self.ready.iter().filter(|(name, _)| !blocked(name)).map(|(_, installed)| Arc::clone(installed)).collect();
+        if fresh.len() > 1
+            && let Ok((with, catalog)) = with(&current, &standing, &fresh)
         {
-            for (name, candidate) in candidates {
-                let file = self.files.entry(name.clone()).or_default();
-                (file.installed, file.failure) = (Some(candidate), None);
-                report.loaded.push(name);
+            (standing, next) = (with, Some(catalog));
+            for installed in fresh {
+                self.loaded(installed, report);
             }
-            self.live.store(Arc::new(catalog));
-            return;
         }
-        for (name, candidate) in candidates {
-            let mut with = standing.clone();
-            with.retain(|other| other.file != name);
-            // Last, so that a collision is the newcomer's.
-            with.push(Arc::clone(&candidate));
-            let file = self.files.entry(name.clone()).or_default();
-            match current.next(with.clone()) {
-                Ok(catalog) => {
-                    file.installed = Some(candidate);
-                    file.failure = None;
-                    standing = with;
-                    next = Some(catalog);
-                    report.loaded.push(name);
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    if file.failed(&reason) {
-                        report.failed.push((name, reason));
+        // Then one by one, until none of them makes room for another.
+        let mut refused = BTreeMap::new();
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            for (name, candidate) in self.ready.clone() {
+                match with(&current, &standing, &[Arc::clone(&candidate)]) {
+                    Ok((with, catalog)) => {
+                        (standing, next, again) = (with, Some(catalog), true);
+                        refused.remove(&name);
+                        self.loaded(candidate, report);
                     }
+                    Err(error) => {
+                        refused.insert(name, error.to_string());
+                    }
+                }
+            }
+        }
+        if self.stage.is_empty() {
+            for (name, reason) in refused {
+                if let Some(reason) = self.files.entry(name.clone()).or_default().fail(reason) {
+                    report.failed.push((name, reason));
                 }
             }
         }
@@ -264,10 +322,27 @@ impl Folder {
     }
 }
 
-enum Staged {
+/// The generation with these in place of their former selves. They come last, so that a collision is theirs.
+fn with(
+    current: &Catalog,
+    standing: &[Arc<Installed>],
+    newcomers: &[Arc<Installed>],
+) -> Result<(Vec<Arc<Installed>>, Catalog), InstallError> {
+    let replaced = |other: &Arc<Installed>| newcomers.iter().any(|newcomer| newcomer.file == other.file);
+    let mut all: Vec<_> = standing.iter().filter(|other| !replaced(other)).cloned().collect();
+    all.extend(newcomers.iter().cloned());
+    let catalog = current.next(all.clone())?;
+    Ok((all, catalog))
+}
+
+/// What a look at a file found.
+enum Look {
+    /// Nothing to do but what was begun.
     Same,
+    /// It is new, and there is no place for it yet.
+    Waits,
+    /// It is still changing.
     Unsettled,
-    New(Arc<Installed>),
     Failed(String),
 }
 

@@ -37,18 +37,22 @@ pub async fn watch(mut folder: Folder, mut told: impl FnMut(&Report)) {
     };
     let mut pause = SLOWLY;
     loop {
-        // A closed channel means that there are no events; the tick goes on alone.
-        if let Ok(None) = tokio::time::timeout(pause, woken.recv()).await {
-            tokio::time::sleep(pause).await;
+        let event = async {
+            // A closed channel means that there are no events; the tick goes on alone.
+            if woken.recv().await.is_none() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = event => {}
+            () = folder.staged() => {}
+            () = tokio::time::sleep(pause) => {}
         }
         pause = SLOWLY;
         match folder.scan().await {
             Ok(report) => {
                 if report.unsettled {
                     pause = SOON;
-                }
-                for name in &report.loaded {
-                    tracing::info!(file = %name, "in force");
                 }
                 for name in &report.removed {
                     tracing::info!(file = %name, "no longer in force");

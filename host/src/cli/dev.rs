@@ -20,6 +20,7 @@ use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
 use crate::ledger::{Embedded, Ledger};
+use crate::serve::Settings;
 use build::{Outcome, Workshop};
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
@@ -102,9 +103,10 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let (till, front) = assembled.open(&config, ledger)?;
     write_json(&args.state, &url, &chain, &assembled)?;
-    announce(&url, &chain, &assembled).await;
+    announce(&url, &args.state, &chain, &assembled).await;
 
     let recovery = tokio::spawn(crate::payment::recover(till));
+    let _gas = assembled.watch_gas();
     let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, move |report| {
         for name in &report.loaded {
@@ -122,11 +124,12 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         }
     }));
     let rebuild = tokio::spawn(rebuild(workshop));
-    crate::serve::run(listener, front, interrupt.heard()).await;
+    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, Settings::default(), stop)).await;
     rebuild.abort();
     watch.abort();
     recovery.abort();
     let _ = std::fs::remove_file(args.state.join("dev.json"));
+    ended?;
     chain.stop().await;
     Ok(())
 }
@@ -135,7 +138,7 @@ fn write_json(state: &Path, url: &str, chain: &chain::DevChain, assembled: &Asse
     chain::write(state, url, &chain.facts(), &assembled.live.load())
 }
 
-async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
+async fn announce(url: &str, state: &Path, chain: &chain::DevChain, assembled: &Assembled) {
     let catalog = assembled.live.load();
     println!("\n{}\n", assemble::routes(&catalog));
     println!("serving on  {url}");
@@ -145,7 +148,7 @@ async fn announce(url: &str, chain: &chain::DevChain, assembled: &Assembled) {
     }
     let routes = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
     let paid: Vec<_> = routes.filter(|endpoint| !matches!(endpoint.access, Access::Free)).collect();
-    if let Some(line) = sample::pay_line(url, &paid) {
+    if let Some(line) = sample::pay_line(url, &state.join("dev.json"), &paid) {
         println!("\nnow pay for one:\n\n  {} {line}\n", sample::program());
     } else {
         println!("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");

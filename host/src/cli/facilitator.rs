@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use url::Url;
 
 use super::Failure;
@@ -50,13 +51,13 @@ pub struct FacilitatorArgs {
     #[arg(long, value_name = "NAME")]
     pub bearer_env: Option<String>,
     /// How often the chain is asked for receipts, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 150)]
+    #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
     pub poll_ms: u64,
 }
 
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
@@ -87,18 +88,17 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
     let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
-    if gas.balance.is_zero() {
-        tracing::warn!(wallet = %gas.address, "the gas wallet is empty: nothing can be settled");
-    }
+    local.look_at_gas().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("facilitator for {} on http://{address}", local.network());
     println!("gas wallet {} with {} wei", gas.address, gas.balance);
 
-    let mut service = Service::new(Arc::new(local));
+    let local = Arc::new(local);
+    let _gas = JoinSet::from_iter([Arc::clone(&local).watch_gas()]);
+    let mut service = Service::new(local);
     if let Some(token) = bearer {
         service = service.with_bearer(&token);
     }
-    serve(listener, service, interrupt.heard()).await;
-    Ok(())
+    interrupt.govern(|stop| serve(listener, service, stop)).await
 }
 
 fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> {

@@ -6,7 +6,7 @@
 
 mod http;
 mod show;
-mod state;
+pub(in crate::cli) mod state;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +35,8 @@ const UNKNOWN: u8 = 5;
 /// Request a URL, and pay for it if it costs something.
 ///
 /// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, the
-/// .coinslot/dev.json of a running `coinslot dev` that serves the URL, or COINSLOT_PAYER_KEY.
+/// dev.json of a running `coinslot dev` that serves the URL (--dev-json, or .coinslot/dev.json), or
+/// COINSLOT_PAYER_KEY.
 ///
 /// Ends with 0 when it has the answer, 1 when something failed, 2 for wrong usage, 3 when the price is
 /// above --max, 4 when the payment was refused, 5 when the outcome is unknown (use --resume).
@@ -62,6 +63,9 @@ pub struct PayArgs {
     /// A file with the private key.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// The dev.json of the `coinslot dev` that serves the URL: its first payer pays.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "key_env"])]
+    pub dev_json: Option<PathBuf>,
     /// Pay only on this network: a CAIP-2 identifier, or a name such as `base`.
     #[arg(long)]
     pub network: Option<String>,
@@ -200,10 +204,16 @@ fn policy(args: &PayArgs) -> Result<Policy, Failure> {
 }
 
 fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
+    if let Some(file) = &args.dev_json {
+        let shown = file.display();
+        let key = state::dev_key(file, url)
+            .ok_or_else(|| Failure::new(format!("{shown} is not of a host that serves {url}")))?;
+        return key.map_err(|error| Failure::new(error.to_string()));
+    }
     let named = match (&args.key_file, &args.key_env) {
         (Some(path), _) => Some(Key::from_file(path)),
         (None, Some(name)) => Some(Key::from_env(name)),
-        (None, None) => state::dev_key(Path::new("."), url),
+        (None, None) => state::dev_key(Path::new(state::DEV_FILE), url),
     };
     named.unwrap_or_else(|| Key::from_env(KEY_ENV)).map_err(|error| Failure::new(error.to_string()))
 }

@@ -8,12 +8,13 @@ use super::Failure;
 use super::assemble::{self, Chains};
 use super::signals::Interrupt;
 use crate::config::Config;
+use crate::serve::Settings;
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
 /// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
 /// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
-/// SIGTERM finish what is at work first.
+/// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
     /// The configuration; see host/docs/operators.md.
@@ -46,9 +47,11 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on http://{address}, known to clients as {public_url}");
     let recovery = tokio::spawn(crate::payment::recover(till));
+    let _gas = assembled.watch_gas();
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
-    crate::serve::run(listener, front, interrupt.heard()).await;
+    let settings = Settings { connections: config.max_connections, ..Settings::default() };
+    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
     watch.abort();
     recovery.abort();
-    Ok(())
+    ended
 }

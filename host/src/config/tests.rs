@@ -26,6 +26,7 @@ fn every_problem_is_reported_at_once_with_its_key() {
     let bad = r#"
 listen = "here"
 public_url = "api.example.com"
+hosts = ["health.internal:8402", "https://api.example.com"]
 [[accept]]
 network = "nowhere"
 pay_to = "0x123"
@@ -34,8 +35,13 @@ facilitator = "other"
 [facilitator.main]
 rpc = "https://rpc.example.com"
 url = "https://facilitator.example.com"
+[facilitator.fast]
+rpc = "https://rpc.example.com"
+poll_ms = 19
 [limits]
 cpu_ms = 0
+[server]
+max_connections = 0
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -46,10 +52,22 @@ cpu_ms = 0
         "accept[0].max_timeout_seconds:",
         "accept[0].facilitator:",
         "facilitator.main:",
+        "facilitator.fast.poll_ms: at least 20",
+        "hosts[1]:",
         "limits.cpu_ms:",
+        "server.max_connections:",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
+}
+
+#[test]
+fn hosts_are_kept_as_they_are_compared() {
+    let config = Config::parse(&format!("hosts = [\"Health.Internal:8402\"]\n{GOOD}"), Path::new(""));
+    assert_eq!(config.expect("a good file").hosts, ["health.internal:8402"]);
+    let slowest =
+        GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"\npoll_ms = 20");
+    Config::parse(&slowest, Path::new("")).expect("the least that is allowed");
 }
 
 #[test]

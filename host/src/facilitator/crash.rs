@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
+use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::crash::point;
 use crate::x402::facilitator::{PaymentRequest, Supported};
 
@@ -27,6 +27,10 @@ impl Facilitator for Crashing {
             point("after", "settlement");
             settlement
         })
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.0.readiness()
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {

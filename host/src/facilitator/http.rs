@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::local::Local;
-use super::{Facilitator, Settlement, Unavailable, Verification};
+use super::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, VerifyResponse};
 use crate::x402::{Reason, SettlementResponse};
 
@@ -198,6 +198,9 @@ async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> 
 }
 
 async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
+    if service.facilitator.readiness() == Readiness::NoGas {
+        return failure_for_now("this facilitator cannot settle now: try again later with the same payment");
+    }
     let answer = match service.facilitator.verify(payment).await {
         Verification::Valid { payer, .. } => {
             VerifyResponse { is_valid: true, invalid_reason: None, invalid_message: None, payer: Some(payer) }
@@ -300,10 +303,11 @@ fn not_allowed(allowed: &'static str) -> Reply {
 /// Nobody knows. The details are the operator's.
 fn unavailable(error: &Unavailable) -> Reply {
     tracing::warn!(%error, "the chain cannot be asked");
-    let mut reply = failure(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the chain cannot be asked at the moment: try again with the same payment",
-    );
+    failure_for_now("the chain cannot be asked at the moment: try again with the same payment")
+}
+
+fn failure_for_now(error: &str) -> Reply {
+    let mut reply = failure(StatusCode::SERVICE_UNAVAILABLE, error);
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     reply
 }

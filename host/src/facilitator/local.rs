@@ -9,6 +9,7 @@
 
 mod claim;
 mod evidence;
+mod gas;
 mod records;
 mod settle;
 #[cfg(test)]
@@ -17,10 +18,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, Bytes};
 use url::Url;
 
-use super::{Answer, Facilitator, PayerKind, Settlement, Unavailable, Verification};
+use super::{Answer, Facilitator, PayerKind, Readiness, Settlement, Unavailable, Verification};
 use crate::chain::evm::abi::{ERC1271_MAGIC, IEip3009, IErc1271};
 use crate::chain::evm::{CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Sender};
 use crate::price::Asset;
@@ -28,6 +29,8 @@ use crate::x402::exact::{self, Domain, SignedBy};
 use crate::x402::facilitator::{PaymentRequest, Supported, SupportedKind};
 use crate::x402::{Network, Object, Reason, UnixTime};
 use claim::{Claim, Rejection};
+pub use gas::Gas;
+use gas::Gauge;
 use records::Records;
 
 /// Gas that a contract wallet may burn to say whether a signature is its own.
@@ -104,18 +107,11 @@ pub struct Local {
     network: Network,
     tokens: Vec<Token>,
     records: Records,
+    gauge: Gauge,
     receivers: Option<Vec<Address>>,
     receipt_timeout: Duration,
     lookback_blocks: u64,
     skew_seconds: u64,
-}
-
-/// The state of the wallet that pays for gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gas {
-    pub address: Address,
-    /// In wei.
-    pub balance: U256,
 }
 
 /// Why a payment is not accepted, or why nobody knows.
@@ -166,17 +162,12 @@ impl Local {
             network: config.network,
             tokens,
             records: Records::default(),
+            gauge: Gauge::default(),
             receivers: config.receivers,
             receipt_timeout: config.receipt_timeout,
             lookback_blocks: config.lookback_blocks,
             skew_seconds: config.skew_seconds,
         })
-    }
-
-    /// The wallet that pays for gas: empty, every settlement fails.
-    pub async fn gas(&self) -> Result<Gas, Unavailable> {
-        let address = self.sender.address();
-        Ok(Gas { address, balance: self.chain.balance(address).await? })
     }
 
     /// Reads the same chain.
@@ -329,6 +320,10 @@ impl Facilitator for Local {
 
     fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
         Box::pin(self.settle_payment(request, false))
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.gauge.readiness()
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {

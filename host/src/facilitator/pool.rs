@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::local::Local;
 use super::remote::{Attempt, Remote};
-use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
+use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
 use circuit::Circuit;
 pub(super) use memory::fingerprint;
@@ -92,6 +92,10 @@ impl Pool {
     async fn verify_somewhere(&self, request: &PaymentRequest) -> Verification {
         let mut why = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
+            if member.facilitator().readiness() != Readiness::Ready {
+                why.push(format!("{}: cannot settle now", member.0.name));
+                continue;
+            }
             let Some(pass) = member.0.circuit.enter() else {
                 why.push(paused(member));
                 continue;
@@ -213,6 +217,12 @@ impl Facilitator for Pool {
 
     fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
         Box::pin(self.settle_somewhere(request))
+    }
+
+    /// As ready as its readiest member.
+    fn readiness(&self) -> Readiness {
+        let ready = self.members.iter().any(|member| member.facilitator().readiness() == Readiness::Ready);
+        if ready { Readiness::Ready } else { Readiness::NoGas }
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {

@@ -19,9 +19,9 @@ use reqwest::{Method, StatusCode};
 use url::{Host, Url};
 
 use super::cdp::CdpKey;
-use super::{Answer, Facilitator, Settlement, Unavailable, Verification};
+use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
-use crate::x402::{Network, Version};
+use crate::x402::{Network, Versions};
 use told::Told;
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
@@ -111,9 +111,9 @@ pub enum RemoteError {
     #[error("facilitator {base}: {error}")]
     Asked { base: String, error: Unavailable },
     #[error(
-        "facilitator {base} does not support {scheme} on {network} in x402 version {version} (it lists: {lists}); use another facilitator{hint}"
+        "facilitator {base} does not support {scheme} on {network} (it lists: {lists}); use another facilitator{hint}"
     )]
-    NotSupported { base: String, scheme: String, network: Network, version: u8, lists: String, hint: &'static str },
+    NotSupported { base: String, scheme: String, network: Network, lists: String, hint: &'static str },
 }
 
 /// See the module. Connections are pooled; cheap to share behind an `Arc`.
@@ -206,26 +206,25 @@ impl Remote {
         })
     }
 
-    /// The start-up check: refuses a facilitator that does not list what will be asked of it.
-    pub async fn require(&self, version: Version, scheme: &str, network: &Network) -> Result<(), RemoteError> {
+    /// The start-up check: in which versions each network can be paid. Refuses a facilitator that does
+    /// not list one of them at all.
+    pub async fn versions(&self, scheme: &str, networks: &[Network]) -> Result<Vec<Versions>, RemoteError> {
         let supported =
             self.supported().await.map_err(|error| RemoteError::Asked { base: self.base.clone(), error })?;
-        if supported.has(version, scheme, network) {
-            return Ok(());
-        }
-        let version = match version {
-            Version::V1 => 1,
-            Version::V2 => 2,
+        let versions = |network: &Network| {
+            let offered = |version| network.is_named_in(version) && supported.has(version, scheme, network);
+            Versions::of(offered).ok_or_else(|| {
+                let (lists, testnets) = listed(&supported);
+                RemoteError::NotSupported {
+                    base: self.base.clone(),
+                    scheme: scheme.to_owned(),
+                    network: network.clone(),
+                    lists,
+                    hint: if testnets { " or a testnet network" } else { "" },
+                }
+            })
         };
-        let (lists, testnets) = listed(&supported, version);
-        Err(RemoteError::NotSupported {
-            base: self.base.clone(),
-            scheme: scheme.to_owned(),
-            network: network.clone(),
-            version,
-            lists,
-            hint: if testnets { " or a testnet network" } else { "" },
-        })
+        networks.iter().map(versions).collect()
     }
 
     async fn exchange(
@@ -310,16 +309,18 @@ impl Remote {
     }
 }
 
-/// What a version can be paid with, for people; and whether it looks like testnets only.
-fn listed(supported: &Supported, version: u8) -> (String, bool) {
-    let mut lists: Vec<String> = supported
-        .kinds
-        .iter()
-        .filter(|kind| kind.x402_version == u64::from(version))
-        .map(|kind| format!("{} on {}", kind.scheme, kind.network))
-        .collect();
-    lists.dedup();
-    let testnets = lists.iter().any(|kind| kind.ends_with("eip155:84532") || kind.ends_with("base-sepolia"));
+/// What can be paid with, for people; and whether it looks like testnets only.
+fn listed(supported: &Supported) -> (String, bool) {
+    let mut lists: Vec<String> = Vec::new();
+    for kind in &supported.kinds {
+        // Version 1 has names for the same networks.
+        let network = Network::parse_v1(&kind.network).map_or_else(|_| kind.network.clone(), |known| known.to_string());
+        let entry = format!("{} on {network}", kind.scheme);
+        if !lists.contains(&entry) {
+            lists.push(entry);
+        }
+    }
+    let testnets = lists.iter().any(|kind| kind.ends_with("eip155:84532"));
     let more = lists.len().saturating_sub(8);
     lists.truncate(8);
     if more > 0 {
@@ -390,6 +391,11 @@ impl Facilitator for Remote {
                 }
             }
         })
+    }
+
+    /// Nothing is known of it in advance: its answers tell.
+    fn readiness(&self) -> Readiness {
+        Readiness::Ready
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {

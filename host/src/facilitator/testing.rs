@@ -25,7 +25,7 @@ use crate::chain::evm::{Chain, ChainSettings, GasLimits, Key, Sender};
 use crate::price::{Amount, Asset, Price};
 use crate::x402::exact::{Authorization, Domain};
 use crate::x402::facilitator::PaymentRequest;
-use crate::x402::{Network, Object, X402Version, v1, v2};
+use crate::x402::{Network, Object, Versions, X402Version, v1, v2};
 
 pub(crate) const SELLER: Address = address!("0x00000000000000000000000000000000005e11e5");
 pub(crate) const PRICE: u64 = 10_000;
@@ -178,6 +178,7 @@ impl World {
             max_timeout_seconds: 60,
             flow: crate::x402::Flow::Authorization,
             quote: None,
+            versions: Versions::Both,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::price::{Challenge, Offer, Price, Resource};
 use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
 use crate::x402::facilitator::PaymentRequest;
 use crate::x402::header::PaymentPayload;
-use crate::x402::{Network, Reason, UnixTime, Version, identifier};
+use crate::x402::{Network, Reason, UnixTime, Version, identifier, v2};
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -28,19 +28,28 @@ pub struct Accepted {
 
 /// Why a payment does not buy this, before a challenge is attached.
 #[derive(Debug)]
-pub(super) struct NotAccepted {
-    reason: String,
-    message: Option<String>,
+pub(super) enum NotAccepted {
+    /// It does not meet the offer.
+    Terms { reason: String, message: String },
+    /// Nothing in the offer is paid in its version; in the other one everything is.
+    OtherVersion { taken: Version },
 }
 
 impl NotAccepted {
     pub(super) fn because(reason: Reason, message: &str) -> Self {
-        Self { reason: reason.as_str().to_owned(), message: Some(message.to_owned()) }
+        Self::Terms { reason: reason.as_str().to_owned(), message: message.to_owned() }
     }
 
     pub(super) fn with(self, challenge: impl FnOnce(&str) -> Challenge) -> Problem {
-        let challenge = challenge(&self.reason);
-        Problem::Invalid { reason: self.reason, message: self.message, challenge }
+        match self {
+            Self::Terms { reason, message } => {
+                let challenge = challenge(&reason);
+                Problem::Invalid { reason, message: Some(message), challenge }
+            }
+            Self::OtherVersion { taken } => {
+                Problem::OtherVersion { taken, challenge: challenge(Reason::InvalidX402Version.as_str()) }
+            }
+        }
     }
 }
 
@@ -51,32 +60,31 @@ impl Accepted {
     pub(super) fn of(till: &Till, sale: &Sale, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
         let identifier = match &payment {
             PaymentPayload::V1(_) => None,
-            PaymentPayload::V2(payload) => {
-                if !payload.echoes(Some(&crate::price::extensions())) {
-                    return Err(NotAccepted::because(
-                        Reason::ExtensionEchoMismatch,
-                        "`extensions` must hold what this answer advertises, unchanged",
-                    ));
-                }
-                let named = identifier::of(payload);
-                named
-                    .map_err(|bad| NotAccepted::because(Reason::InvalidPayload, &bad.to_string()))?
-                    .map(ToOwned::to_owned)
-            }
+            PaymentPayload::V2(payload) => named(payload)?,
         };
+        let (version, other) = match &payment {
+            PaymentPayload::V1(_) => (Version::V1, Version::V2),
+            PaymentPayload::V2(_) => (Version::V2, Version::V1),
+        };
+        if !offer.takes(version) {
+            return Err(NotAccepted::OtherVersion { taken: other });
+        }
         let offers = || std::iter::once(offer).chain(&sale.honoured);
         let (price, request) = match payment {
             PaymentPayload::V2(payload) => {
-                let price = offers().flat_map(Offer::prices).find(|price| payload.accepts(&price.requirements()));
+                let mut prices = offers().flat_map(|offer| offer.payable(version));
+                let price = prices.find(|price| payload.accepts(&price.requirements()));
                 let price = price.ok_or_else(no_match)?;
                 (price, PaymentRequest::V2 { payload, requirements: price.requirements() })
             }
             PaymentPayload::V1(payload) => {
                 let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
                 let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
-                let mut prices = offers().flat_map(Offer::prices).filter(|price| price.asset.network == network);
-                let price = prices.clone().find(|price| Some(price.amount.0) == signed).or_else(|| prices.next());
-                let Resource { url, description, mime_type } = &sale.resource;
+                let on_network = |price: &&Price| price.asset.network == network;
+                let mut prices = offers().flat_map(|offer| offer.payable(version)).filter(on_network);
+                let exactly = offers().flat_map(|offer| offer.payable(version)).filter(on_network);
+                let price = exactly.into_iter().find(|price| Some(price.amount.0) == signed).or_else(|| prices.next());
+                let Resource { url, description, mime_type, .. } = &sale.resource;
                 let matched =
                     price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
                 let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
@@ -130,12 +138,24 @@ impl Accepted {
     }
 }
 
+/// The client's own name for the purchase; extensions that we advertise must come back as they were.
+fn named(payload: &v2::PaymentPayload) -> Result<Option<String>, NotAccepted> {
+    if !payload.echoes(Some(&crate::price::extensions())) {
+        return Err(NotAccepted::because(
+            Reason::ExtensionEchoMismatch,
+            "`extensions` must hold what this answer advertises, unchanged",
+        ));
+    }
+    match identifier::of(payload) {
+        Ok(id) => Ok(id.map(ToOwned::to_owned)),
+        Err(bad) => Err(NotAccepted::because(Reason::InvalidPayload, &bad.to_string())),
+    }
+}
+
 fn no_match() -> NotAccepted {
-    NotAccepted {
+    NotAccepted::Terms {
         reason: "No matching payment requirements".to_owned(),
-        message: Some(
-            "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
-        ),
+        message: "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::charge::charge;
 use super::verified::Reserved;
 use super::{Problem, Sale, Till};
 use crate::ledger::{KeptAnswer, PaymentId};
-use crate::plugin::{Fault, Permit, Plugin, Receipt};
+use crate::plugin::{Fault, Permit, Plugin, Receipt, Verdict};
 use crate::x402::{SettlementResponse, Version};
 
 /// A guest's whole answer.
@@ -105,16 +105,6 @@ pub(super) async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>
 }
 
 impl Answer {
-    /// Statuses below 400 are sold.
-    pub(super) fn failed(&self) -> bool {
-        self.status >= 400
-    }
-
-    /// Only the host asks for money.
-    pub(super) fn forges_a_challenge(&self) -> bool {
-        self.status == 402
-    }
-
     fn kept(&self) -> KeptAnswer {
         KeptAnswer {
             status: self.status,
@@ -160,18 +150,18 @@ impl Paid {
         let goods = Goods { id, settlement, version };
         let begun = Instant::now();
         let failure = match run(&sale.plugin, Permit::grant(Some(receipt)), request).await {
-            Ok(answer) if answer.forges_a_challenge() => {
-                Failure::Misbehaved("the plugin answered 402 itself".to_owned())
-            }
-            Ok(answer) if answer.failed() => Failure::Declined(answer),
-            Ok(answer) => {
-                let kept = till.ledger.answered(&goods.id, answer.kept(), begun.elapsed(), till.now()).await;
-                if let Err(error) = kept {
-                    // The client is served. After a restart the row is owed, and may be fetched once more.
-                    tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
+            Ok(answer) => match Verdict::of(answer.status) {
+                Verdict::Done => {
+                    let kept = till.ledger.answered(&goods.id, answer.kept(), begun.elapsed(), till.now()).await;
+                    if let Err(error) = kept {
+                        // The client is served. After a restart the row is owed, and may be fetched once more.
+                        tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
+                    }
+                    return Ok(Settled::new(till, goods, answer));
                 }
-                return Ok(Settled::new(till, goods, answer));
-            }
+                Verdict::Failed => Failure::Declined(answer),
+                Verdict::Forbidden => Failure::Misbehaved("the plugin answered 402 itself".to_owned()),
+            },
             Err(fault) => Failure::Fault(fault),
         };
         let reason = match &failure {

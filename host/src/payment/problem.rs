@@ -15,6 +15,8 @@ pub enum Problem {
     Malformed { error: HeaderError, challenge: Challenge },
     /// The payment can be read, and does not buy this.
     Invalid { reason: String, message: Option<String>, challenge: Challenge },
+    /// The payment can be read, and nothing here is paid in its version.
+    OtherVersion { taken: Version, challenge: Challenge },
     /// The plugin refused the request before payment.
     Refused(Refusal),
     /// The body is larger than the endpoint takes.
@@ -31,6 +33,8 @@ pub enum Problem {
     Plugin(Fault),
     /// The plugin asked for money itself, or quoted a price outside its declaration.
     Misbehaved(String),
+    /// No payment for this would be settled now, so none is asked for and none is taken.
+    CannotSettle,
     /// Nobody could verify the payment; the claim is released.
     CannotVerify(String),
     /// The ledger cannot be written.
@@ -60,6 +64,17 @@ pub enum Charged {
     Unknown,
 }
 
+impl Charged {
+    /// The word for it in answers and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Problem {
     /// Whether the client's money moved by this request.
     pub fn charged(&self) -> Charged {
@@ -67,6 +82,7 @@ impl Problem {
             Self::PaymentRequired(_)
             | Self::Malformed { .. }
             | Self::Invalid { .. }
+            | Self::OtherVersion { .. }
             | Self::Refused(_)
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken
@@ -74,6 +90,7 @@ impl Problem {
             | Self::OtherRequest { .. }
             | Self::Plugin(_)
             | Self::Misbehaved(_)
+            | Self::CannotSettle
             | Self::CannotVerify(_)
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } | Self::Owed { .. } => Charged::Yes,

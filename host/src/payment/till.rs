@@ -1,5 +1,6 @@
 //! What every payment needs: the assets taken, who settles them, the ledger, a clock.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use super::accepted::Accepted;
 use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
 use super::quotes::Quotes;
 use super::{Finished, Problem, Sale};
-use crate::facilitator::{Facilitator, Witness};
+use crate::facilitator::{Facilitator, Readiness, Witness};
 use crate::ledger::{Ledger, LedgerError, PaymentId, Retention};
-use crate::price::{Amount, Price};
+use crate::price::{Amount, Offer, Price};
 use crate::x402::exact::Domain;
 use crate::x402::{Flow, UnixTime};
 
@@ -145,6 +146,25 @@ impl Till {
     /// Work that shutdown waits for.
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.work.spawn(work);
+    }
+
+    /// Whether a payment of this price would be settled, as far as is known.
+    fn settles(&self, price: &Price) -> bool {
+        self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
+    }
+
+    /// Whether any payment for this offer would be settled.
+    pub(super) fn sells(&self, offer: &Offer) -> bool {
+        offer.prices().iter().any(|price| self.settles(price))
+    }
+
+    /// The prices whose payments would be settled, or all if none would.
+    pub(super) fn open<'o>(&self, offer: &'o Offer) -> Cow<'o, Offer> {
+        if offer.prices().iter().all(|price| self.settles(price)) {
+            return Cow::Borrowed(offer);
+        }
+        let settled = offer.prices().iter().filter(|price| self.settles(price)).cloned().collect();
+        Offer::new(settled).map_or(Cow::Borrowed(offer), Cow::Owned)
     }
 
     /// Runs the work to its end even if the caller goes away; shutdown waits for it. If it panics, what

@@ -12,9 +12,9 @@ use super::accepted::{Accepted, advice};
 use super::executed::{Executed, Execution, Goods, Paid, Settled};
 use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
-use crate::facilitator::{PayerKind, Verification};
+use crate::facilitator::{PayerKind, Readiness, Verification};
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
-use crate::plugin::{Permit, Receipt};
+use crate::plugin::{Permit, Receipt, Verdict};
 use crate::price::{Amount, Asset, Offer, Price};
 use crate::x402::exact::ExactPayload;
 use crate::x402::header::PaymentPayload;
@@ -56,6 +56,14 @@ impl Verified {
         Self { accepted }
     }
 
+    /// Lets only those go on whose money can be moved: nobody pays for a 503.
+    pub(super) fn admit(self) -> Result<Self, Problem> {
+        match self.accepted.tender.facilitator.readiness() {
+            Readiness::Ready => Ok(self),
+            Readiness::NoGas => Err(Problem::CannotSettle),
+        }
+    }
+
     /// Claims the payment for this request, durably, and then asks the facilitator. On an error the
     /// claim is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(
@@ -83,7 +91,7 @@ impl Verified {
                 let _ = claimed.set(id.clone());
             }
             Ok(Claimed::Refused { reason }) => {
-                let challenge = required(sale, offer, &reason);
+                let challenge = required(till, sale, offer, &reason);
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
             Ok(standing) => {
@@ -96,7 +104,7 @@ impl Verified {
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
         let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, _exposure: exposure };
-        let kind = match reserved.confirm(sale, offer).await {
+        let kind = match reserved.confirm(till, sale, offer).await {
             Ok(kind) => kind,
             Err(problem) => return Err(reserved.release(till, problem).await),
         };
@@ -111,7 +119,7 @@ impl Verified {
 
 impl Reserved {
     /// Asks the facilitator whether the payment would settle.
-    async fn confirm(&self, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
+    async fn confirm(&self, till: &Till, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
         match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
             Verification::Valid { payer, kind } if same(&payer, &self.id.payer) => Ok(kind),
             Verification::Valid { payer, .. } => Err(Problem::CannotVerify(format!(
@@ -125,7 +133,7 @@ impl Reserved {
                         .find(|known| known.as_str() == reason)
                         .map(|r| advice(*r).to_owned())
                 });
-                let challenge = required(sale, offer, &reason);
+                let challenge = required(till, sale, offer, &reason);
                 Err(Problem::Invalid { reason, message, challenge })
             }
             Verification::Unavailable(error) => Err(Problem::CannotVerify(error.message)),
@@ -144,23 +152,25 @@ impl Reserved {
         }
     }
 
-    /// Runs the guest, once. A fault, or a status of 400 and above, releases the claim.
+    /// Runs the guest, once. A fault, or an answer that says that the work is not done, releases the claim.
     pub(super) async fn execute(self, till: &Till, sale: &Sale, request: Request<Bytes>) -> Result<Execution, Problem> {
         if let Err(error) = till.ledger.executing(&self.id, till.now()).await {
             return Err(self.release(till, Problem::Ledger(error.to_string())).await);
         }
         let begun = Instant::now();
         match super::executed::run(&sale.plugin, Permit::grant(Some(self.receipt())), request).await {
-            Ok(answer) if answer.forges_a_challenge() => {
-                let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
-                Err(self.release(till, problem).await)
-            }
-            Ok(answer) if answer.failed() => {
-                // The problem is a stand-in: the guest's own answer goes out.
-                self.release(till, Problem::BodyBroken).await;
-                Ok(Execution::Declined(answer))
-            }
-            Ok(answer) => Ok(Execution::Done(Executed::new(self, answer, begun.elapsed()))),
+            Ok(answer) => match Verdict::of(answer.status) {
+                Verdict::Done => Ok(Execution::Done(Executed::new(self, answer, begun.elapsed()))),
+                Verdict::Failed => {
+                    // The problem is a stand-in: the guest's own answer goes out.
+                    self.release(till, Problem::BodyBroken).await;
+                    Ok(Execution::Declined(answer))
+                }
+                Verdict::Forbidden => {
+                    let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
+                    Err(self.release(till, problem).await)
+                }
+            },
             Err(fault) => Err(self.release(till, Problem::Plugin(fault)).await),
         }
     }

@@ -32,6 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How much of its explanation is read, in bytes.
 const EXPLANATION: u64 = 4 << 10;
 
+/// How many components are compiled at once. Each may need gigabytes; and a slow one must not keep all
+/// others waiting, on the smallest machine either.
+pub(super) fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, |threads| threads.get().clamp(2, 4))
+}
+
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
 /// `--wasi 0.2` or `--wasi 0.3`. Exit status 0 means that stdout is a whole artifact.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -4,7 +4,7 @@
 //! runs once, in a store with less memory and time than a request gets. Any failure leaves no trace
 //! but a reusable artifact.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,20 +54,17 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], limits: Limits) ->
     Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
 }
 
-/// Maps the compiled component, compiling it first if no artifact fits. One compilation at a time:
-/// each may need gigabytes.
+/// Maps the compiled component, compiling it first if no artifact fits.
 async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Component, LoadError> {
     let engine = runtime.engine(candidate.wasi).clone();
     let path = runtime.artifacts.path(&candidate.digest, &fingerprint(&engine));
-    let _turn = runtime.compiling.lock().await;
-    if runtime.artifacts.find(&path).is_some() {
-        match map(&engine, path.clone()).await {
-            Ok(component) => return Ok(component),
-            Err(error) => {
-                tracing::warn!(artifact = %path.display(), %error, "this artifact does not load; compiling again");
-                runtime.artifacts.remove(&path);
-            }
-        }
+    if let Some(component) = compiled(runtime, &engine, &path).await {
+        return Ok(component);
+    }
+    let _place = runtime.compilers.acquire().await;
+    // The same bytes under another name may have been compiled while this one waited.
+    if let Some(component) = compiled(runtime, &engine, &path).await {
+        return Ok(component);
     }
     let unwritable = |error: std::io::Error| {
         LoadError::Invalid(format!("cannot write the compiled component {}: {error}", path.display()))
@@ -82,6 +79,19 @@ async fn component(runtime: &Arc<Runtime>, candidate: &Candidate) -> Result<Comp
     };
     runtime.artifacts.publish(draft, &path).map_err(unwritable)?;
     map(&engine, path.clone()).await.inspect_err(|_| runtime.artifacts.remove(&path))
+}
+
+/// Maps an artifact that is there. One that does not load is removed.
+async fn compiled(runtime: &Runtime, engine: &wasmtime::Engine, path: &Path) -> Option<Component> {
+    runtime.artifacts.find(path)?;
+    match map(engine, path.to_owned()).await {
+        Ok(component) => Some(component),
+        Err(error) => {
+            tracing::warn!(artifact = %path.display(), %error, "this artifact does not load; compiling again");
+            runtime.artifacts.remove(path);
+            None
+        }
+    }
 }
 
 async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, LoadError> {

@@ -42,6 +42,10 @@ impl Log {
         Self { plugin, left: TOTAL, full: false, stdout: Vec::new(), stderr: Vec::new() }
     }
 
+    pub(super) fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         let kept = &bytes[..bytes.len().min(self.left)];
         self.left -= kept.len();

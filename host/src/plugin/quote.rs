@@ -8,7 +8,7 @@ use super::egress::is_withheld;
 use super::log::printable;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, Inner, QuoteRequest, Refusal};
+use super::{Fault, Inner, QuoteRequest, Refusal, status};
 
 /// CPU time of a quote, from `wit/plugin.wit`.
 const CPU: Duration = Duration::from_millis(50);
@@ -53,12 +53,7 @@ pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
 }
 
 fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
-    if !(400..=499).contains(&refusal.status) || refusal.status == 402 {
-        return Err(Fault::NoResponse(format!(
-            "it refused with status {}: use one from 400 to 499, but not 402",
-            refusal.status
-        )));
-    }
+    let status = status::refusal(refusal.status)?;
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if refusal.code.is_empty() || refusal.code.len() > CODE || !refusal.code.bytes().all(word) {
         return Err(Fault::NoResponse(
@@ -66,5 +61,5 @@ fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
         ));
     }
     let message: String = refusal.message.chars().take(MESSAGE).collect();
-    Ok(Refusal { status: refusal.status, code: refusal.code, message: printable(&message) })
+    Ok(Refusal { status, code: refusal.code, message: printable(&message) })
 }

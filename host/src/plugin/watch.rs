@@ -101,7 +101,7 @@ impl Watch {
     }
 
     /// CPU time used so far.
-    pub(super) fn cpu(&self) -> Duration {
+    fn cpu(&self) -> Duration {
         Duration::from_nanos(self.used.load(Relaxed))
     }
 
@@ -135,6 +135,14 @@ impl Watch {
         } else {
             Fault::Trap(bounded(format!("{error:#}"), TRAP_TEXT))
         }
+    }
+}
+
+impl Drop for Watch {
+    /// The last that is known of a guest, when nobody can ask about it any more.
+    fn drop(&mut self) {
+        let cpu = self.cpu();
+        tracing::debug!(plugin = self.log().plugin(), ?cpu, "a guest is gone");
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Offer;
-use crate::x402::{Object, X402Version, header, identifier, v1, v2};
+use crate::x402::{Object, Version, X402Version, header, identifier, v1, v2};
 
 /// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
 const MAX_HEADER: usize = 4096;
@@ -13,18 +13,20 @@ const MAX_HEADER: usize = 4096;
 pub struct Resource {
     /// Absolute URL.
     pub url: String,
-    /// Plain text; left out of the header when it would not fit.
+    /// Plain text.
     pub description: String,
+    /// One line: the header's description where the whole one would not fit.
+    pub summary: String,
     /// Media type of the answer.
     pub mime_type: String,
 }
 
-/// The two documents of a 402, encoded once.
+/// The two documents of a 402, encoded once. A version that nothing can be paid in is not spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Value of `PAYMENT-REQUIRED`.
-    pub header: String,
-    /// The JSON body.
+    /// Value of `PAYMENT-REQUIRED`, if version 2 is taken.
+    pub header: Option<String>,
+    /// A JSON object: that of version 1 if it is taken, else only `error` and `message`.
     pub body: Bytes,
 }
 
@@ -43,44 +45,52 @@ pub fn extensions() -> Object {
 impl Challenge {
     /// Encodes the offer. `error` says why the request was not served: `Payment required`, or a reason.
     pub fn new(offer: &Offer, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
-        let mut required = v2::PaymentRequired {
-            x402_version: X402Version,
-            error: Some(error.to_owned()),
-            resource: v2::ResourceInfo {
-                url: resource.url.clone(),
-                description: Some(resource.description.clone()),
-                mime_type: Some(resource.mime_type.clone()),
-                ..v2::ResourceInfo::default()
-            },
-            accepts: offer.requirements(),
-            extensions: Some(extensions()),
+        let header = if offer.takes(Version::V2) { Some(required(offer, resource, error)?) } else { None };
+        let accepts = offer.requirements_v1(&resource.url, &resource.description, &resource.mime_type);
+        let body = if accepts.is_empty() {
+            let message = "this is paid by x402 version 2: the PAYMENT-REQUIRED header says how";
+            serde_json::to_vec(&serde_json::json!({ "error": error, "message": message }))
+        } else {
+            let legacy = v1::PaymentRequired { x402_version: X402Version, error: error.to_owned(), accepts };
+            serde_json::to_vec(&legacy)
         };
-        let mut encoded = header::encode(&required);
-        if encoded.len() > MAX_HEADER {
-            required.extensions = None;
-            encoded = header::encode(&required);
-        }
-        if encoded.len() > MAX_HEADER {
-            required.resource.description = None;
-            encoded = header::encode(&required);
-        }
-        if encoded.len() > MAX_HEADER {
-            return Err(TooLarge(encoded.len()));
-        }
-        let legacy = v1::PaymentRequired {
-            x402_version: X402Version,
-            error: error.to_owned(),
-            accepts: offer.requirements_v1(&resource.url, &resource.description, &resource.mime_type),
-        };
-        let body = serde_json::to_vec(&legacy).unwrap_or_default();
-        Ok(Self { header: encoded, body: body.into() })
+        Ok(Self { header, body: body.unwrap_or_default().into() })
     }
-}
 
-impl Challenge {
     /// A challenge that offers nothing: what is left when even the shortest offer does not fit. No
     /// endpoint is loaded with one.
     pub(crate) fn empty() -> Self {
-        Self { header: String::new(), body: Bytes::from_static(b"{}") }
+        Self { header: None, body: Bytes::from_static(b"{}") }
     }
+}
+
+/// The header, with the extensions and as long a description as fit.
+fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<String, TooLarge> {
+    let mut required = v2::PaymentRequired {
+        x402_version: X402Version,
+        error: Some(error.to_owned()),
+        resource: v2::ResourceInfo {
+            url: resource.url.clone(),
+            description: Some(resource.description.clone()),
+            mime_type: Some(resource.mime_type.clone()),
+            ..v2::ResourceInfo::default()
+        },
+        accepts: offer.requirements(),
+        extensions: Some(extensions()),
+    };
+    let mut encoded = header::encode(&required);
+    if encoded.len() > MAX_HEADER {
+        required.extensions = None;
+        encoded = header::encode(&required);
+    }
+    for shorter in [Some(&resource.summary), None] {
+        if encoded.len() > MAX_HEADER {
+            required.resource.description = shorter.cloned();
+            encoded = header::encode(&required);
+        }
+    }
+    if encoded.len() > MAX_HEADER {
+        return Err(TooLarge(encoded.len()));
+    }
+    Ok(encoded)
 }

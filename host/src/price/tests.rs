@@ -25,6 +25,7 @@ fn price(chain_id: u64, units: u64) -> Price {
         max_timeout_seconds: 60,
         flow: Flow::Authorization,
         quote: None,
+        versions: Versions::Both,
     }
 }
 
@@ -305,6 +306,58 @@ fn version_1_is_offered_one_price_for_each_network_it_can_name() {
     let asked: Vec<_> =
         entries.iter().map(|entry| (entry.network.as_str(), entry.max_amount_required.as_str())).collect();
     assert_eq!(asked, [("base", "2"), ("base-sepolia", "4")]);
+}
+
+#[test]
+fn a_version_that_cannot_be_settled_is_not_offered() {
+    let resource = Resource {
+        url: "https://a.example/x".to_owned(),
+        description: String::new(),
+        summary: String::new(),
+        mime_type: String::new(),
+    };
+    let challenge = |versions| {
+        let offer = Offer::new(vec![Price { versions, ..price(8453, 1) }]).expect("one price");
+        let challenge = Challenge::new(&offer, &resource, "Payment required").expect("it fits");
+        let body: serde_json::Value = serde_json::from_slice(&challenge.body).expect("JSON");
+        (challenge.header, body)
+    };
+    let (header, body) = challenge(Versions::Only(Version::V2));
+    assert!(header.is_some());
+    assert_eq!((body.get("accepts"), body.get("x402Version")), (None, None));
+    assert_eq!(body["error"], "Payment required");
+    assert!(body["message"].as_str().is_some_and(|message| message.contains("version 2")), "{body}");
+    let (header, body) = challenge(Versions::Only(Version::V1));
+    assert_eq!(header, None);
+    assert_eq!(body["accepts"][0]["network"], "base");
+}
+
+#[test]
+fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
+    let resource = |description: &str, url: &str| Resource {
+        url: url.to_owned(),
+        description: description.to_owned(),
+        summary: "One line".to_owned(),
+        mime_type: "text/plain".to_owned(),
+    };
+    let offer = Offer::new(vec![price(8453, 1)]).expect("one price");
+    let said = |resource: &Resource| {
+        let challenge = Challenge::new(&offer, resource, "Payment required").expect("it fits");
+        let header = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            challenge.header.expect("version 2 is taken"),
+        );
+        let document: serde_json::Value = serde_json::from_slice(&header.expect("Base64")).expect("JSON");
+        document["resource"]["description"].as_str().map(ToOwned::to_owned)
+    };
+    let short = "It says more.";
+    assert_eq!(said(&resource(short, "https://a.example/x")).as_deref(), Some(short));
+    let long = "x".repeat(4_000);
+    assert_eq!(said(&resource(&long, "https://a.example/x")).as_deref(), Some("One line"));
+    let fits = |resource: &Resource| Challenge::new(&offer, resource, "Payment required").is_ok();
+    let urls = (1..3_000).rev().map(|length| format!("https://a.example/{}", "x".repeat(length)));
+    let longest = urls.map(|url| resource(short, &url)).find(fits).expect("some URL fits");
+    assert_eq!(said(&longest), None);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Front {
 
     async fn paid(&self, sale: Sale, asked: &Method, request: Request<RequestBody>) -> Reply {
         if *asked == Method::HEAD {
-            return respond::paid(Err(payment::ask(&sale)));
+            return respond::paid(Err(payment::ask(&self.till, &sale)));
         }
         respond::paid(payment::serve(&self.till, sale, request).await)
     }
@@ -185,7 +185,12 @@ fn sale(
         offer: offer.clone(),
         quoted,
         short_url: format!("{}{}", catalog.public_url(), endpoint.path),
-        resource: Resource { url, description: endpoint.summary.clone(), mime_type: endpoint.mime_type.clone() },
+        resource: Resource {
+            url,
+            description: endpoint.description.clone(),
+            summary: endpoint.summary.clone(),
+            mime_type: endpoint.mime_type.clone(),
+        },
         challenge: challenge.clone().filter(|_| query.is_none()),
         generation: catalog.generation,
         request_limit: endpoint.request_limit,

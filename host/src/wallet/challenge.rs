@@ -67,12 +67,8 @@ impl Challenge {
                 (Version::V1, document)
             }
         };
-        let number = match version {
-            Version::V1 => 1,
-            Version::V2 => 2,
-        };
         let accepts = document.get("accepts").and_then(Value::as_array);
-        let wanted = document.get("x402Version").and_then(Value::as_u64) == Some(number);
+        let wanted = document.get("x402Version").and_then(Value::as_u64) == Some(version.number());
         let (Some(accepts), true) = (accepts, wanted) else {
             return Err(match version {
                 Version::V1 => ChallengeError::Missing,

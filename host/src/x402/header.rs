@@ -168,12 +168,8 @@ fn payload(version: Version, mut document: Object) -> Result<PaymentPayload, Hea
 
 /// The version of the header and of the document must agree, and be a number.
 fn expect_version(version: Version, document: &Object) -> Result<(), HeaderError> {
-    let expected = match version {
-        Version::V1 => 1,
-        Version::V2 => 2,
-    };
     let found = match document.get("x402Version") {
-        Some(Value::Number(number)) if number.as_u64() == Some(expected) => return Ok(()),
+        Some(Value::Number(number)) if number.as_u64() == Some(version.number()) => return Ok(()),
         Some(Value::Number(number)) => number.to_string(),
         Some(other) => format!("as {}", kind(other)),
         None => return Err(not_payload("`x402Version` is missing")),

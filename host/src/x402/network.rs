@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Version;
+
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +76,14 @@ impl Network {
     pub fn v1_name(&self) -> Option<&'static str> {
         let chain_id = self.chain_id()?;
         V1_NAMES.iter().find(|(_, id, written)| *id == chain_id && *written).map(|(name, ..)| *name)
+    }
+
+    /// Whether offers of this version can name it.
+    pub fn is_named_in(&self, version: Version) -> bool {
+        match version {
+            Version::V1 => self.v1_name().is_some(),
+            Version::V2 => true,
+        }
     }
 
     /// The chain id, if this is an EVM chain.

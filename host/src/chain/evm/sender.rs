@@ -125,8 +125,7 @@ impl Sender {
                 fees.base, self.limits.max_fee_per_gas
             )));
         }
-        let max_fee = (fees.base.saturating_mul(2).saturating_add(fees.tip)).min(self.limits.max_fee_per_gas);
-
+        let max_fee = self.max_fee(fees);
         let mut next = self.next.lock().await;
         let mut refusal = String::new();
         for _ in 0..4 {
@@ -172,6 +171,15 @@ impl Sender {
             }
         }
         Err(SendError::Refused(refusal))
+    }
+
+    /// What a node wants to see in the account before it takes a transaction of so much gas, in wei.
+    pub async fn cost(&self, gas: u64) -> Result<U256, SendError> {
+        Ok(U256::from(self.max_fee(self.fees().await?)).saturating_mul(U256::from(gas)))
+    }
+
+    fn max_fee(&self, fees: Fees) -> u128 {
+        fees.base.saturating_mul(2).saturating_add(fees.tip).min(self.limits.max_fee_per_gas)
     }
 
     /// Gives a signed transaction to the node; that the node has it already is as good.

@@ -17,11 +17,12 @@ use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
 use crate::config::{
-    Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS, FacilitatorConfig, KeySource,
+    Config, DEFAULT_CONNECTIONS, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS,
+    FacilitatorConfig, KeySource,
 };
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
-use crate::x402::{Flow, Network};
+use crate::x402::{Flow, Network, Versions};
 
 /// Payers that start with money.
 const PAYERS: usize = 4;
@@ -99,6 +100,7 @@ impl DevChain {
             pay_to: self.seller.to_checksum(None).into(),
             max_timeout_seconds: 300,
             max_unsettled: Amount(U256::from(100_000_000)),
+            versions: Versions::Both,
         };
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
         let local = FacilitatorConfig::Local {
@@ -115,6 +117,7 @@ impl DevChain {
             accepts: vec![(accept, vec!["dev".to_owned()])],
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
+            max_connections: DEFAULT_CONNECTIONS,
             instances: DEFAULT_INSTANCES,
             keep_payments: DEFAULT_KEEP_PAYMENTS,
             flows: vec![Flow::Authorization, Flow::Upfront],

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalog::Endpoint;
+use crate::cli::pay::state::DEV_FILE;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.
-pub(super) fn pay_line(url: &str, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
+/// Where dev.json is not where `pay` looks by itself, the line names it.
+pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
     let gets =
         || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.contains('{'));
     // One with a query shows more than one without.
@@ -16,8 +18,21 @@ pub(super) fn pay_line(url: &str, endpoints: &[&Arc<Endpoint>]) -> Option<String
     let (endpoint, query) = best?;
     let target =
         if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
-    // A question mark or an ampersand means something to a shell.
-    Some(if query.is_empty() { format!("pay {target}") } else { format!("pay '{target}'") })
+    let from = match dev_json == Path::new(DEV_FILE) {
+        true => String::new(),
+        false => format!("--dev-json {} ", quoted(&dev_json.display().to_string())),
+    };
+    Some(format!("pay {from}{}", quoted(&target)))
+}
+
+/// As a shell takes it for one word: a question mark or a space means something to it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/.:-_=+@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// An example of each required query parameter, or of the first one that has any; none if a required
@@ -65,4 +80,22 @@ pub(super) fn program() -> String {
     }
     let here = std::env::current_dir().unwrap_or_default();
     own.strip_prefix(&here).unwrap_or(Path::new(&own)).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_word_stays_one_in_a_shell() {
+        for (word, expected) in [
+            ("http://127.0.0.1:8402/hello", "http://127.0.0.1:8402/hello"),
+            ("http://127.0.0.1:8402/a?b=c", "'http://127.0.0.1:8402/a?b=c'"),
+            ("my state/dev.json", "'my state/dev.json'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
 }

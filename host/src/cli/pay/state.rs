@@ -16,8 +16,8 @@ use crate::cli::Failure;
 use crate::wallet::SignedPayment;
 use crate::x402::header;
 
-/// Written by `coinslot dev`.
-const DEV_FILE: &str = ".coinslot/dev.json";
+/// Written by `coinslot dev` unless it keeps its state elsewhere.
+pub(in crate::cli) const DEV_FILE: &str = ".coinslot/dev.json";
 
 /// The header of a signed payment.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +119,8 @@ pub(super) fn discard(path: &Path) {
     }
 }
 
-/// The first payer's key of the development server that serves the URL, if there is one in the
-/// folder.
-pub(super) fn dev_key(folder: &Path, url: &Url) -> Option<Result<Key, KeyError>> {
+/// The first payer's key of the development server that serves the URL, if this file is of one.
+pub(super) fn dev_key(file: &Path, url: &Url) -> Option<Result<Key, KeyError>> {
     #[derive(Deserialize)]
     struct Dev {
         url: Url,
@@ -132,9 +131,9 @@ pub(super) fn dev_key(folder: &Path, url: &Url) -> Option<Result<Key, KeyError>>
     struct Payer {
         private_key: String,
     }
-    let dev: Dev = serde_json::from_slice(&fs::read(folder.join(DEV_FILE)).ok()?).ok()?;
+    let dev: Dev = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     (dev.url.origin() == url.origin())
         .then(|| dev.payers.first())
         .flatten()
-        .map(|payer| Key::parse(&payer.private_key, DEV_FILE))
+        .map(|payer| Key::parse(&payer.private_key, &file.display().to_string()))
 }

@@ -13,7 +13,7 @@ use super::{Service, serve};
 use crate::facilitator::remote::{Credential, Remote, RemoteConfig};
 use crate::facilitator::testing::{Fault, PRICE, SELLER, World, parse};
 use crate::facilitator::{Facilitator, Settlement, Verification};
-use crate::x402::{Network, Reason, Version};
+use crate::x402::{Network, Reason, Versions};
 
 struct Server {
     url: String,
@@ -50,10 +50,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
     let world = World::start().await;
     let server = start(&world, None).await;
     let remote = remote(&server);
-    for version in [Version::V1, Version::V2] {
-        let network = Network::eip155(84532);
-        assert_eq!(remote.require(version, "exact", &network).await, Ok(()));
-    }
+    assert_eq!(remote.versions("exact", &[Network::eip155(84532)]).await, Ok(vec![Versions::Both]));
     let v1 = world.payment_v1(&world.authorization());
     for (count, payment) in [(1, world.payment()), (2, v1)] {
         let verified = remote.verify(&payment).await;

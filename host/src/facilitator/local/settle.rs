@@ -113,6 +113,7 @@ impl Local {
             Err(SendError::Lost { hash, error }) => Round::Unknown(Some(hash), error.to_string()),
             Err(SendError::Reverts(text)) => self.refuse(claim, claim.reverts(&text).into()).await,
             Err(error @ (SendError::Refused(_) | SendError::Unreachable(_))) => {
+                self.gauge.doubt();
                 *record = None;
                 Round::Unknown(None, error.to_string())
             }

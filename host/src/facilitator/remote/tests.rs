@@ -17,7 +17,7 @@ use crate::facilitator::{Facilitator, PayerKind, Settlement, Verification};
 use crate::price::{Amount, Asset, Price};
 use crate::x402::exact::Authorization;
 use crate::x402::facilitator::PaymentRequest;
-use crate::x402::{Network, Version, X402Version, v1, v2};
+use crate::x402::{Network, Version, Versions, X402Version, v1, v2};
 
 const PAYER: Address = Address::repeat_byte(0xab);
 const HASH: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
@@ -30,6 +30,7 @@ fn price() -> Price {
         max_timeout_seconds: 60,
         flow: crate::x402::Flow::Authorization,
         quote: None,
+        versions: Versions::Both,
     }
 }
 
@@ -498,18 +499,28 @@ async fn the_start_stops_with_one_line_when_the_network_is_not_listed() {
     let (url, _) = scripted(200, &[], &lists.to_string()).await;
     let remote = remote(&url);
     let sepolia = Network::eip155(84532);
-    assert_eq!(remote.require(Version::V2, "exact", &sepolia).await, Ok(()));
-    assert_eq!(remote.require(Version::V1, "exact", &sepolia).await, Ok(()));
-    let error = remote.require(Version::V2, "exact", &Network::eip155(8453)).await.expect_err("not listed").to_string();
+    assert_eq!(remote.versions("exact", std::slice::from_ref(&sepolia)).await, Ok(vec![Versions::Both]));
+    let both = [sepolia.clone(), Network::eip155(8453)];
+    let error = remote.versions("exact", &both).await.expect_err("not listed").to_string();
     assert_eq!(
         error,
         format!(
-            "facilitator {url} does not support exact on eip155:8453 in x402 version 2 (it lists: exact on eip155:84532, exact on solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1); use another facilitator or a testnet network"
+            "facilitator {url} does not support exact on eip155:8453 (it lists: exact on eip155:84532, exact on solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1); use another facilitator or a testnet network"
         )
     );
     let (url, _) = scripted(200, &[], "{\"kinds\":[]}").await;
-    let error = self::remote(&url).require(Version::V2, "upto", &sepolia).await.expect_err("not listed");
+    let error = self::remote(&url).versions("upto", &[sepolia]).await.expect_err("not listed");
     assert!(error.to_string().contains("(it lists: nothing); use another facilitator"));
+}
+
+#[tokio::test]
+async fn a_facilitator_of_one_version_is_asked_for_no_other() {
+    let sepolia = [Network::eip155(84532)];
+    for (version, network, only) in [(1, "base-sepolia", Version::V1), (2, "eip155:84532", Version::V2)] {
+        let kind = json!({"x402Version": version, "scheme": "exact", "network": network});
+        let (url, _) = scripted(200, &[], &json!({ "kinds": [kind] }).to_string()).await;
+        assert_eq!(remote(&url).versions("exact", &sepolia).await, Ok(vec![Versions::Only(only)]));
+    }
 }
 
 #[tokio::test]

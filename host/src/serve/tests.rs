@@ -1,0 +1,66 @@
+//! Connections over real sockets, to a host that serves nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Front, Hosts, Settings, run};
+use crate::catalog::Catalog;
+use crate::ledger::Embedded;
+use crate::payment::{Till, TillConfig};
+use crate::x402::UnixTime;
+
+/// Serves on a free port for as long as the test runs.
+async fn host(settings: Settings) -> std::net::SocketAddr {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let config = TillConfig { keep_answer_bytes: 0, keep_answers: Duration::ZERO, clock: || UnixTime(0) };
+    let till = Till::new(Vec::new(), Arc::new(ledger), config);
+    let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
+    let front = Arc::new(Front::new(catalog, till, Hosts::Any));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        run(listener, front, settings, std::future::pending()).await;
+        drop(dir);
+    });
+    address
+}
+
+/// Sends a request and waits for the beginning of its answer.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /nothing HTTP/1.1\r\nhost: a.example\r\n\r\n").await.expect("sent");
+    let mut start = vec![0; 12];
+    stream.read_exact(&mut start).await.expect("an answer");
+    String::from_utf8_lossy(&start).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_above_the_limit_waits_until_another_closes() {
+    let address = host(Settings { connections: 1, ..Settings::default() }).await;
+    let mut first = TcpStream::connect(address).await.expect("connected");
+    assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
+    let mut second = TcpStream::connect(address).await.expect("the backlog takes it");
+    let waited = tokio::time::timeout(Duration::from_millis(300), ask(&mut second)).await;
+    assert!(waited.is_err(), "{waited:?}");
+    drop(first);
+    let mut start = vec![0; 12];
+    second.read_exact(&mut start).await.expect("an answer to what was sent while it waited");
+    assert_eq!(start, b"HTTP/1.1 404");
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
+    let settings = Settings { connections: 1, headers: Duration::from_millis(200), ..Settings::default() };
+    let address = host(settings).await;
+    for beginning in ["", "PRI * HT", "GET /nothing HTTP/1.1\r\nhos"] {
+        let mut silent = TcpStream::connect(address).await.expect("connected");
+        silent.write_all(beginning.as_bytes()).await.expect("sent");
+        let mut other = TcpStream::connect(address).await.expect("the backlog takes it");
+        let answer = tokio::time::timeout(Duration::from_secs(10), ask(&mut other)).await;
+        assert_eq!(answer.as_deref(), Ok("HTTP/1.1 404"), "after {beginning:?}");
+    }
+}
