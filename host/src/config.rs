@@ -16,6 +16,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::catalog::Accept;
+use crate::payment::Protect;
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
@@ -44,6 +45,8 @@ pub struct Config {
     pub keep_answer_bytes: usize,
     /// How long finished payments stay in the ledger; their sums stay for ever.
     pub keep_payments: Duration,
+    /// How often a client may.
+    pub protect: Protect,
     /// The payment flows that plugins may choose from; the first is for those that do not choose.
     pub flows: Vec<Flow>,
 }
@@ -130,6 +133,9 @@ struct Raw {
     #[serde(default)]
     ledger: RawLedger,
     flows: Option<Vec<String>>,
+    #[serde(default)]
+    protect: RawProtect,
+    #[serde(default)]
     server: RawServer,
 }
 
@@ -201,6 +207,13 @@ struct RawLedger {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawProtect {
+    payments_per_second: Option<f64>,
+    failures_per_second: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawServer {
     max_connections: Option<usize>,
 }
@@ -230,6 +243,9 @@ pub const DEFAULT_CONNECTIONS: usize = 10_000;
 pub const DEFAULT_INSTANCES: usize = 256;
 /// Paid answers are kept for a day unless configured.
 pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+/// A hundred payments of one payer each second; addresses are not limited, because behind a proxy they
+/// are all the same.
+pub const DEFAULT_PROTECT: Protect = Protect { payments_per_second: 100.0, failures_per_second: 0.0 };
 /// Finished payments stay in the ledger for so long unless configured.
 pub const DEFAULT_KEEP_PAYMENTS: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// Paid answers up to this size are kept after delivery unless configured.
@@ -314,6 +330,7 @@ impl Config {
             }
         }
         let flows = flows(raw.flows.as_deref(), &mut problems);
+        let protect = protect(&raw.protect, &mut problems);
         if raw.ledger.keep_days == Some(0) {
             problems.push("ledger.keep_days: at least 1".to_owned());
         }
@@ -337,8 +354,25 @@ impl Config {
                 .keep_days
                 .map_or(DEFAULT_KEEP_PAYMENTS, |days| Duration::from_secs(days.saturating_mul(24 * 60 * 60))),
             flows,
+            protect,
             keep_answer_bytes: raw.answers.keep_kib.map_or(DEFAULT_KEEP_BYTES, |kib| kib.saturating_mul(1024)),
         })
+    }
+}
+
+fn protect(raw: &RawProtect, problems: &mut Vec<String>) -> Protect {
+    let mut rate = |key: &str, value: Option<f64>, default: f64| match value {
+        Some(value) if value == 0.0 || (0.001..=1_000_000.0).contains(&value) => value,
+        Some(_) => {
+            problems.push(format!("protect.{key}: from 0.001 to 1000000, or 0 for no limit"));
+            default
+        }
+        None => default,
+    };
+    let default = DEFAULT_PROTECT;
+    Protect {
+        payments_per_second: rate("payments_per_second", raw.payments_per_second, default.payments_per_second),
+        failures_per_second: rate("failures_per_second", raw.failures_per_second, default.failures_per_second),
     }
 }
 

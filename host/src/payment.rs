@@ -63,10 +63,12 @@ mod executed;
 mod limits;
 mod problem;
 mod quotes;
+mod rate;
 mod recovery;
 mod till;
 mod verified;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use http::header::AUTHORIZATION;
@@ -83,7 +85,7 @@ pub use accepted::Accepted;
 pub use executed::{Answer, Delivery, Executed, Failure, Finished, Goods, Paid, Settled};
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
-pub use till::{Tender, Till, TillConfig};
+pub use till::{Protect, Tender, Till, TillConfig};
 pub use verified::{Reserved, Verified};
 
 /// What a request asks to buy: one endpoint of one generation.
@@ -113,6 +115,8 @@ pub struct Sale {
     pub request_limit: u64,
     /// When the money moves, as the plugin declares it within the operator's policy.
     pub flow: Flow,
+    /// The client's address, as far as it is known.
+    pub from: Option<IpAddr>,
     /// Earlier offers for this endpoint that are still in their time. Source: design.md, rule 10.
     pub honoured: Vec<Offer>,
 }
@@ -122,6 +126,15 @@ pub struct Sale {
 /// `Ok` is either a settled answer or one that the guest failed on purpose (status 400 and above),
 /// which costs nothing.
 pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
+    let from = sale.from;
+    let end = sell(till, sale, request).await;
+    if let Err(Problem::Malformed { .. } | Problem::Invalid { .. }) = &end {
+        till.was_bad(from);
+    }
+    end
+}
+
+async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
     let payment = match credential(request.headers()) {
         Ok(payment) => payment,
         Err(error) => {
@@ -131,6 +144,9 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
     };
     if payment.is_none() && !till.sells(&sale.offer) {
         return Err(Problem::CannotSettle);
+    }
+    if payment.is_some() {
+        till.admit_address(sale.from)?;
     }
     let quotable = body::Quotable::of(&sale, &request, payment.is_some());
     let (request, offer) = match body::price(till, &sale, request, quotable, payment.as_ref()).await {
@@ -150,7 +166,8 @@ pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) 
         .and_then(|accepted| accepted.verify(now, work))
         // Told only if this very payment bought nothing before.
         .map_err(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason)))
-        .and_then(Verified::admit);
+        .and_then(Verified::admit)
+        .and_then(|verified| verified.within_rate(till));
     let request = body::whole(request, sale.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {

@@ -308,6 +308,15 @@ fn explain(problem: Problem) -> Reply {
         }
         Problem::Plugin(fault) => plugin_fault(&fault),
         Problem::Misbehaved(what) => misbehaved(&what, Charged::No),
+        Problem::TooMany { wait } => {
+            let mut reply = error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_payments",
+                "too many payments in too short a time; nothing was charged: send the same request with the same payment later",
+            );
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            reply
+        }
         Problem::CannotSettle => {
             let mut reply = unavailable(
                 "cannot_settle",

@@ -6,6 +6,7 @@ mod front;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,8 +81,9 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
             tracing::warn!(connections = settings.connections, "as many connections as allowed: new ones wait");
         }
         match (accepted, place) {
-            (Ok((stream, _)), Ok(place)) => {
-                connection(&builder, &graceful, &front, stream, Held { _place: place, headers: settings.headers });
+            (Ok((stream, peer)), Ok(place)) => {
+                let held = Held { _place: place, headers: settings.headers, peer: peer.ip() };
+                connection(&builder, &graceful, &front, stream, held);
             }
             (Err(error), _) => {
                 // Out of file descriptors, most likely: let some close.
@@ -114,6 +116,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
 struct Held {
     _place: OwnedSemaphorePermit,
     headers: Duration,
+    peer: IpAddr,
 }
 
 fn connection(
@@ -128,10 +131,11 @@ fn connection(
     let front = Arc::clone(front);
     let asked = Arc::new(Notify::new());
     let heard = Arc::clone(&asked);
+    let peer = held.peer;
     let service = service_fn(move |request| {
         heard.notify_one();
         let front = Arc::clone(&front);
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request).await) }
+        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);

@@ -23,7 +23,7 @@ async fn a_connection_that_begins_with_http_2_gets_free_and_paid_answers() {
     assert_eq!(seen["receipt"]["payer"], host.payer(0).address().to_checksum(None));
     assert_eq!(host.log().matches("echo got paid").count(), 1);
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
-    assert_eq!(host.ledger(), ["settled"]);
+    host.ledger_becomes(&["delivered"]).await;
 }
 
 #[tokio::test]

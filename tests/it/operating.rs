@@ -182,7 +182,7 @@ async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     assert_eq!(host.client().head(host.url("/echo")).send().await.expect("an answer").status(), 200, "GET is free");
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
     assert_eq!(pay(Some(&first)).await.status(), 200, "what is paid for is delivered");
-    assert_eq!(host.ledger(), ["settled"], "nothing was claimed");
+    host.ledger_becomes(&["delivered"]).await;
     let asked = host.log();
     let line = asked.lines().find(|line| line.contains("the gas wallet is empty")).expect("the log asks for money");
     assert!(line.to_ascii_lowercase().contains(&wallet.to_ascii_lowercase()), "{line}");
@@ -190,7 +190,7 @@ async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     chain.call("anvil_setBalance", json!([wallet, full])).await;
     becomes(402).await;
     assert_eq!(pay(Some(&second)).await.status(), 200);
-    assert_eq!(host.ledger(), ["settled", "settled"]);
+    host.ledger_becomes(&["delivered", "delivered"]).await;
 }
 
 #[tokio::test]

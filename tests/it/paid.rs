@@ -90,7 +90,7 @@ async fn a_guest_of_wasi_0_3_is_paid_and_runs_once() {
     }
     assert_eq!(host.log().matches("echo3 got").count(), 1, "the guest ran once");
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
-    assert_eq!(host.ledger(), ["settled"]);
+    host.ledger_becomes(&["delivered"]).await;
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ impl Assembled {
             TillConfig {
                 keep_answer_bytes: config.keep_answer_bytes,
                 retention: Retention { answers: config.keep_answers, payments: config.keep_payments },
+                protect: config.protect,
                 quote_key: quote_key(&config.state.join("quote.key"))?,
                 clock: || UnixTime::from(SystemTime::now()),
             },

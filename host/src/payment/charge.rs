@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::verified::{Reserved, same};
 use super::{Problem, Till};
-use crate::facilitator::Settlement;
+use crate::facilitator::{Settlement, Sighting};
 use crate::ledger::{By, KeptAnswer, LedgerError};
 use crate::x402::{Reason, SettlementResponse, Version};
 
@@ -41,13 +41,22 @@ pub(super) async fn charge(
         till.wake_recovery();
         Problem::Unknown { payment_id: payment_id.clone() }
     };
-    match reserved.accepted.tender.facilitator.settle(&reserved.accepted.request).await {
+    let tender = &reserved.accepted.tender;
+    let mut end = tender.facilitator.settle(&reserved.accepted.request).await;
+    // Somebody else's refusal is held to the chain, where there is one to ask.
+    if let (Settlement::Refused { .. }, false, Some(witness)) = (&end, tender.batches, &tender.witness)
+        && let Sighting::Paid(settlement) = witness.look_up(&reserved.accepted.request).await
+    {
+        tracing::error!(payment = %payment_id, "the facilitator called refused what the chain shows as paid");
+        end = Settlement::Settled(settlement);
+    }
+    match end {
         Settlement::Settled(settlement) => {
             if let Some(difference) = disagreement(&reserved, &settlement) {
                 tracing::error!(payment = %payment_id, %difference, "the facilitator's settlement is not this payment's");
                 return Err(unknown(None).await);
             }
-            let alone = !reserved.accepted.tender.batches;
+            let alone = !tender.batches;
             let by = By::Request { alone, verify: reserved.verify, run, settle: begun.elapsed() };
             match till.ledger.settled(&reserved.id, settlement.clone(), by, till.now()).await {
                 Ok(()) => Ok(settlement),

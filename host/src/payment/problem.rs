@@ -1,5 +1,7 @@
 //! Why a paid request was not served. `respond` decides how each looks; this says what it means for money.
 
+use std::time::Duration;
+
 use super::executed::{Failure, Goods};
 use crate::plugin::{Fault, Refusal};
 use crate::price::Challenge;
@@ -37,6 +39,8 @@ pub enum Problem {
     CannotSettle,
     /// Nobody could verify the payment; the claim is released.
     CannotVerify(String),
+    /// Too many payments of this payer, or too many bad ones from this address.
+    TooMany { wait: Duration },
     /// The ledger cannot be written.
     Ledger(String),
     /// The settlement was refused: nothing moved.
@@ -92,6 +96,7 @@ impl Problem {
             | Self::Misbehaved(_)
             | Self::CannotSettle
             | Self::CannotVerify(_)
+            | Self::TooMany { .. }
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } | Self::Owed { .. } => Charged::Yes,
             Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,

@@ -1,8 +1,9 @@
 //! What every payment needs: the assets taken, who settles them, the ledger, a clock.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use tokio::sync::Notify;
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::accepted::Accepted;
 use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
 use super::quotes::Quotes;
+use super::rate::Rate;
 use super::{Finished, Problem, Sale};
 use crate::facilitator::{Facilitator, Readiness, Witness};
 use crate::ledger::{Ledger, LedgerError, PaymentId, Retention};
@@ -42,6 +44,30 @@ pub struct Tender {
 }
 
 /// Settings of a [`Till`].
+fn too_many(wait: Duration) -> Problem {
+    Problem::TooMany { wait }
+}
+
+/// Whoever has one address of IPv6 has the whole /64.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(std::net::Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+/// How often a client may. Zero is no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Protect {
+    /// Payments of one payer.
+    pub payments_per_second: f64,
+    /// Payments from one address that cannot be read, do not match or do not verify.
+    pub failures_per_second: f64,
+}
+
+/// A limit's burst, in seconds of its rate.
+const BURST: f64 = 10.0;
+
 #[derive(Clone)]
 pub struct TillConfig {
     /// Answers up to this size are kept for a client that lost its connection, in bytes.
@@ -50,6 +76,8 @@ pub struct TillConfig {
     pub retention: Retention,
     /// Proves quotes; the same on every replica of a host.
     pub quote_key: [u8; 32],
+    /// How often.
+    pub protect: Protect,
     /// Reads the clock.
     pub clock: fn() -> UnixTime,
 }
@@ -69,6 +97,10 @@ pub struct Till {
     pub(super) config: TillConfig,
     pub(super) quotes: Quotes,
     strikes: Strikes,
+    /// Of each payer's payments.
+    payers: Option<Rate<Address>>,
+    /// Of each address's bad payments.
+    addresses: Option<Rate<IpAddr>>,
     /// One for each tender.
     unsettled: Vec<Arc<Unsettled>>,
     unknown: Notify,
@@ -79,12 +111,16 @@ impl Till {
     /// A till for these assets.
     pub fn new(tenders: Vec<Tender>, ledger: Arc<dyn Ledger>, config: TillConfig) -> Arc<Self> {
         let unsettled = tenders.iter().map(|_| Arc::default()).collect();
+        let payers = Rate::new(config.protect.payments_per_second, BURST);
+        let addresses = Rate::new(config.protect.failures_per_second, BURST);
         Arc::new(Self {
             tenders,
             ledger,
             quotes: Quotes::new(config.quote_key),
             config,
             strikes: Strikes::default(),
+            payers,
+            addresses,
             unsettled,
             unknown: Notify::new(),
             work: TaskTracker::new(),
@@ -116,6 +152,24 @@ impl Till {
         match unsettled.and_then(|unsettled| unsettled.take(accepted.price.amount.0, cap)) {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
+        }
+    }
+
+    /// Counts a payment of this payer.
+    pub(super) fn admit_payer(&self, payer: Address) -> Result<(), Problem> {
+        self.payers.as_ref().map_or(Ok(()), |rate| rate.take(payer, Instant::now())).map_err(too_many)
+    }
+
+    /// Whether payments from this address are looked at.
+    pub(super) fn admit_address(&self, from: Option<IpAddr>) -> Result<(), Problem> {
+        let limit = self.addresses.as_ref().zip(from);
+        limit.map_or(Ok(()), |(rate, from)| rate.look(&network_of(from), Instant::now())).map_err(too_many)
+    }
+
+    /// A payment from this address was bad.
+    pub(super) fn was_bad(&self, from: Option<IpAddr>) {
+        if let Some((rate, from)) = self.addresses.as_ref().zip(from) {
+            let _ = rate.take(network_of(from), Instant::now());
         }
     }
 

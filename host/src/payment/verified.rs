@@ -64,6 +64,12 @@ impl Verified {
         }
     }
 
+    /// One payer does not keep everybody else waiting.
+    pub(super) fn within_rate(self, till: &Till) -> Result<Self, Problem> {
+        till.admit_payer(self.accepted.exact.authorization.from)?;
+        Ok(self)
+    }
+
     /// Claims the payment for this request, durably, and then asks the facilitator. On an error the
     /// claim is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(

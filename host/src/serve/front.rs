@@ -1,5 +1,6 @@
 //! One request: host, path, method, endpoint, and then free or paid.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,14 +57,14 @@ impl Front {
     }
 
     /// Answers one request. Never fails: every problem has an answer.
-    pub async fn answer(&self, request: Request<Incoming>) -> Reply {
-        match self.route(request).await {
+    pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+        match self.route(request, peer).await {
             Ok(reply) => reply,
             Err(why) => respond::unroutable(&why),
         }
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Reply, Unroutable> {
+    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Reply, Unroutable> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unroutable::Closing);
         }
@@ -89,11 +90,11 @@ impl Front {
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
             Access::Exact { offer, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, (offer, challenge, false));
+                let sale = sale(&catalog, &endpoint, params, &path, &request, peer, (offer, challenge, false));
                 self.paid(sale, &asked, request).await
             }
             Access::Quoted { most, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, (most, challenge, true));
+                let sale = sale(&catalog, &endpoint, params, &path, &request, peer, (most, challenge, true));
                 self.paid(sale, &asked, request).await
             }
         };
@@ -169,6 +170,7 @@ fn sale(
     params: Vec<(String, String)>,
     path: &Path,
     request: &Request<RequestBody>,
+    peer: IpAddr,
     (offer, challenge, quoted): (&Offer, &Option<Challenge>, bool),
 ) -> Sale {
     let mut url = format!("{}{}", catalog.public_url(), path.as_str());
@@ -195,6 +197,7 @@ fn sale(
         generation: catalog.generation,
         request_limit: endpoint.request_limit,
         flow: endpoint.flow,
+        from: Some(peer),
         honoured: catalog.honoured(endpoint),
     }
 }

@@ -18,7 +18,7 @@ use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
 use crate::config::{
     Config, DEFAULT_CONNECTIONS, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS,
-    FacilitatorConfig, KeySource,
+    DEFAULT_PROTECT, FacilitatorConfig, KeySource,
 };
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
@@ -121,6 +121,7 @@ impl DevChain {
             instances: DEFAULT_INSTANCES,
             keep_payments: DEFAULT_KEEP_PAYMENTS,
             flows: vec![Flow::Authorization, Flow::Upfront],
+            protect: DEFAULT_PROTECT,
             keep_answers: DEFAULT_KEEP,
             keep_answer_bytes: DEFAULT_KEEP_BYTES,
         }
