@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
 
+/// A fresh instance for each request allocates much and frees it soon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Drop in a .wasm, get a paid endpoint.
 ///
 /// Coinslot serves WebAssembly components from a folder and takes payment for each request by x402:

@@ -204,6 +204,24 @@ fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError
     header::payment(values(header::PAYMENT_SIGNATURE), values(header::X_PAYMENT), values(AUTHORIZATION.as_str()))
 }
 
+/// The answer to a bare request, which most agents send first: no payment, no query, and nothing that the
+/// plugin would be asked about. It is ready; nothing is read, made or waited for. None if there is more to it.
+pub fn ask_plainly<B: http_body::Body>(
+    till: &Till,
+    offer: &Offer,
+    ready: Option<&Challenge>,
+    plugin: &Plugin,
+    request: &Request<B>,
+) -> Option<Problem> {
+    let headers = request.headers();
+    let bare = !headers.contains_key(header::PAYMENT_SIGNATURE)
+        && !headers.contains_key(header::X_PAYMENT)
+        && request.uri().query().is_none()
+        && (!plugin.quotes() || request.body().is_end_stream());
+    let ready = ready.filter(|_| bare && till.settles_all(offer))?;
+    Some(Problem::PaymentRequired(ready.clone()))
+}
+
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
 pub fn ask(till: &Till, sale: &Sale) -> Problem {
     if !till.sells(&sale.offer) {

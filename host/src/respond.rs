@@ -525,8 +525,8 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(Ok(value)) = challenge.header.as_deref().map(HeaderValue::from_str) {
-        headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value);
+    if let Some(value) = &challenge.header {
+        headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value.clone());
     }
     reply
 }

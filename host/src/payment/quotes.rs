@@ -122,6 +122,7 @@ mod tests {
             max_timeout_seconds: 60,
             flow: Flow::Authorization,
             quote: None,
+            versions: crate::x402::Versions::Both,
         };
         Offer::new(vec![price]).expect("one price")
     }

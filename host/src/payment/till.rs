@@ -133,7 +133,7 @@ impl Till {
 
     /// The tender of a price. Offers are made of tenders, so it is there.
     pub(super) fn tender(&self, price: &Price) -> Option<&Tender> {
-        self.tenders.iter().find(|tender| tender.asset == price.asset)
+        self.tenders.iter().find(|tender| Arc::ptr_eq(&tender.asset, &price.asset) || tender.asset == price.asset)
     }
 
     /// Whether this payment is settled before or after the guest runs. A share of what may be unsettled
@@ -205,6 +205,11 @@ impl Till {
     /// Whether a payment of this price would be settled, as far as is known.
     fn settles(&self, price: &Price) -> bool {
         self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
+    }
+
+    /// Whether every payment for this offer would be settled.
+    pub(super) fn settles_all(&self, offer: &Offer) -> bool {
+        offer.prices().iter().all(|price| self.settles(price))
     }
 
     /// Whether any payment for this offer would be settled.

@@ -10,7 +10,9 @@ use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 /// How often guests are interrupted. A guest that computes yields to its neighbours this often.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -104,6 +106,8 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         // it in again; each warm slot keeps as much resident.
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(64 << 10)
+        // Linux 6.7 tells which pages were written; only those are reset.
+        .pagemap_scan(Enabled::Auto)
         .max_unused_warm_slots(64);
     pool
 }

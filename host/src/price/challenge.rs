@@ -1,6 +1,7 @@
 //! The 402 of one endpoint: version 2 in the header and version 1 in the body of the same response.
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::Offer;
 use crate::x402::{Object, Version, X402Version, header, identifier, v1, v2};
@@ -24,8 +25,8 @@ pub struct Resource {
 /// The two documents of a 402, encoded once. A version that nothing can be paid in is not spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Value of `PAYMENT-REQUIRED`, if version 2 is taken.
-    pub header: Option<String>,
+    /// Value of `PAYMENT-REQUIRED`, if version 2 is taken. Cheap to clone.
+    pub header: Option<HeaderValue>,
     /// A JSON object: that of version 1 if it is taken, else only `error` and `message`.
     pub body: Bytes,
 }
@@ -65,7 +66,7 @@ impl Challenge {
 }
 
 /// The header, with the extensions and as long a description as fit.
-fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<String, TooLarge> {
+fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
     let mut required = v2::PaymentRequired {
         x402_version: X402Version,
         error: Some(error.to_owned()),
@@ -92,5 +93,5 @@ fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<String, T
     if encoded.len() > MAX_HEADER {
         return Err(TooLarge(encoded.len()));
     }
-    Ok(encoded)
+    Ok(HeaderValue::try_from(encoded).expect("Base64 is printable ASCII"))
 }

@@ -86,6 +86,13 @@ impl Front {
             Found::OtherMethods(methods) => return Err(Unroutable::Method(methods)),
             Found::Nothing => return Err(Unroutable::NotFound),
         };
+        if let Access::Exact { offer, challenge } | Access::Quoted { most: offer, challenge } = &endpoint.access
+            && asked != Method::HEAD
+            && let Some(asking) =
+                payment::ask_plainly(&self.till, offer, challenge.as_ref(), &endpoint.plugin, &request)
+        {
+            return Ok(respond::paid(Err(asking)));
+        }
         let request = canonical(request, method, &path, &authority)?;
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),

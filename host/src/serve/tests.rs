@@ -9,15 +9,21 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Front, Hosts, Settings, run};
 use crate::catalog::Catalog;
-use crate::ledger::Embedded;
-use crate::payment::{Till, TillConfig};
+use crate::ledger::{Embedded, Retention};
+use crate::payment::{Protect, Till, TillConfig};
 use crate::x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.
 async fn host(settings: Settings) -> std::net::SocketAddr {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let config = TillConfig { keep_answer_bytes: 0, keep_answers: Duration::ZERO, clock: || UnixTime(0) };
+    let config = TillConfig {
+        keep_answer_bytes: 0,
+        retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },
+        quote_key: [0; 32],
+        protect: Protect { payments_per_second: 0.0, failures_per_second: 0.0 },
+        clock: || UnixTime(0),
+    };
     let till = Till::new(Vec::new(), Arc::new(ledger), config);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
     let front = Arc::new(Front::new(catalog, till, Hosts::Any));

@@ -27,6 +27,9 @@ fn payment(nonce: u8) -> PaymentRequest {
         asset: Arc::new(Asset::known(&Network::eip155(84532), None).expect("known")),
         pay_to: SELLER.to_string().into(),
         max_timeout_seconds: 60,
+        flow: crate::x402::Flow::Authorization,
+        quote: None,
+        versions: crate::x402::Versions::Both,
     };
     let requirements = price.requirements();
     let authorization = Authorization {
