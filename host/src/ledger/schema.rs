@@ -97,6 +97,7 @@ DROP TABLE payment;
 ALTER TABLE moved RENAME TO payment;
 CREATE INDEX payment_by_time ON payment (created_at);
 CREATE INDEX payment_by_id ON payment (payment_id);
+CREATE INDEX payment_by_tx ON payment (tx) WHERE tx IS NOT NULL;
 CREATE INDEX payment_open ON payment (updated_at) WHERE state IN ('settling', 'unknown');
 CREATE INDEX payment_owed ON payment (updated_at) WHERE state = 'owed';
 CREATE INDEX payment_closed ON payment (updated_at) WHERE state IN ('settled', 'delivered', 'refused');
