@@ -9,3 +9,4 @@ mod reload;
 mod replay;
 mod rooms;
 mod routing;
+mod security;
