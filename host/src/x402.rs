@@ -13,6 +13,7 @@ mod golden;
 pub mod header;
 mod network;
 mod number;
+pub mod offer_receipt;
 pub mod reason;
 mod time;
 pub mod v1;
