@@ -38,6 +38,8 @@ pub struct Config {
     /// How long paid answers are kept, and up to which size.
     pub keep_answers: Duration,
     pub keep_answer_bytes: usize,
+    /// Signs offers and receipts, if anything does.
+    pub receipts: Option<KeySource>,
 }
 
 /// Who settles.
@@ -95,6 +97,7 @@ struct Raw {
     limits: RawLimits,
     #[serde(default)]
     answers: RawAnswers,
+    receipts: Option<RawReceipts>,
 }
 
 #[derive(Deserialize)]
@@ -141,6 +144,13 @@ struct RawLimits {
 struct RawAnswers {
     keep_seconds: Option<u64>,
     keep_kib: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReceipts {
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
 }
 
 fn listen() -> String {
@@ -225,10 +235,19 @@ impl Config {
                     .push(format!("accept[{index}].max_timeout_seconds: at least limits.first_byte_ms and 30 seconds"));
             }
         }
+        let receipts = raw.receipts.and_then(|raw| match (raw.key_env, raw.key_file) {
+            (Some(name), None) => Some(KeySource::Env(name)),
+            (None, Some(file)) => Some(KeySource::File(base.join(file))),
+            (None, None) | (Some(_), Some(_)) => {
+                problems.push("receipts: name the key that signs them, with key_env or key_file".to_owned());
+                None
+            }
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
+            receipts,
             listen,
             public_url,
             hosts: raw.hosts,

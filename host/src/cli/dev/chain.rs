@@ -115,6 +115,7 @@ impl DevChain {
             instances: DEFAULT_INSTANCES,
             keep_answers: DEFAULT_KEEP,
             keep_answer_bytes: DEFAULT_KEEP_BYTES,
+            receipts: None,
         }
     }
 
