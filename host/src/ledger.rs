@@ -7,6 +7,7 @@
 //!
 //! The embedded store is SQLite (`embedded`); its file can be read with any SQLite tool.
 
+pub mod books;
 mod embedded;
 mod schema;
 
