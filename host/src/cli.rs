@@ -10,6 +10,8 @@ pub mod facilitator;
 
 pub mod inspect;
 
+pub mod ledger;
+
 pub mod pay;
 
 pub mod serve;

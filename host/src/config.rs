@@ -49,6 +49,8 @@ pub struct Config {
     pub protect: Protect,
     /// The payment flows that plugins may choose from; the first is for those that do not choose.
     pub flows: Vec<Flow>,
+    /// Signs offers and receipts, if anything does.
+    pub receipts: Option<KeySource>,
 }
 
 /// Who settles.
@@ -137,6 +139,7 @@ struct Raw {
     protect: RawProtect,
     #[serde(default)]
     server: RawServer,
+    receipts: Option<RawReceipts>,
 }
 
 #[derive(Deserialize)]
@@ -221,6 +224,13 @@ struct RawServer {
 fn max_unsettled() -> String {
     "100".to_owned()
 }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReceipts {
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+}
+
 fn listen() -> String {
     "127.0.0.1:8402".to_owned()
 }
@@ -334,10 +344,19 @@ impl Config {
         if raw.ledger.keep_days == Some(0) {
             problems.push("ledger.keep_days: at least 1".to_owned());
         }
+        let receipts = raw.receipts.and_then(|raw| match (raw.key_env, raw.key_file) {
+            (Some(name), None) => Some(KeySource::Env(name)),
+            (None, Some(file)) => Some(KeySource::File(base.join(file))),
+            (None, None) | (Some(_), Some(_)) => {
+                problems.push("receipts: name the key that signs them, with key_env or key_file".to_owned());
+                None
+            }
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
+            receipts,
             listen,
             public_url,
             hosts,

@@ -9,6 +9,7 @@
 //!
 //! The embedded store is SQLite (`embedded`); its file can be read with any SQLite tool.
 
+pub mod books;
 #[cfg(feature = "fault-points")]
 pub(crate) mod crash;
 mod embedded;

@@ -33,6 +33,7 @@ enum Command {
     Check(cli::check::CheckArgs),
     Inspect(cli::inspect::InspectArgs),
     Pay(cli::pay::PayArgs),
+    Ledger(cli::ledger::LedgerArgs),
     Facilitator(cli::facilitator::FacilitatorArgs),
     #[command(hide = true)]
     Compile(cli::compile::CompileArgs),
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
             Command::Check(args) => cli::check::run(args).await,
             Command::Inspect(args) => cli::inspect::run(args).await,
             Command::Pay(args) => cli::pay::run(args).await,
+            Command::Ledger(args) => cli::ledger::run(args).await,
             Command::Facilitator(args) => cli::facilitator::run(args).await,
             Command::Compile(_) => Ok(()),
         }

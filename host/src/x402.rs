@@ -15,6 +15,7 @@ pub mod header;
 pub mod identifier;
 mod network;
 mod number;
+pub mod offer_receipt;
 pub mod reason;
 mod time;
 pub mod v1;

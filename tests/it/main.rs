@@ -17,3 +17,4 @@ mod reload;
 mod replay;
 mod rooms;
 mod routing;
+mod security;

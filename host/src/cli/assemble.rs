@@ -107,6 +107,16 @@ fn quote_key(file: &Path) -> Result<[u8; 32], Failure> {
     }
 }
 
+/// The key that signs offers and receipts, if one is configured.
+pub(super) fn receipts_key(config: &Config) -> Result<Option<Key>, Failure> {
+    let key = match &config.receipts {
+        None => return Ok(None),
+        Some(KeySource::Env(name)) => Key::from_env(name),
+        Some(KeySource::File(file)) => Key::from_file(file),
+    };
+    key.map(Some).map_err(|error| Failure::usage(format!("receipts: {error}")))
+}
+
 /// Opens the ledger beside the other state.
 pub(super) fn ledger(file: &Path) -> Result<Arc<dyn Ledger>, Failure> {
     let ledger = Embedded::open(file).map_err(|error| Failure::new(error.to_string()))?;

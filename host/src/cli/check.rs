@@ -22,8 +22,12 @@ pub struct CheckArgs {
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+    let receipts = assemble::receipts_key(&config)?;
     let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
     println!("{}", assemble::routes(&assembled.live.load()));
+    if let Some(key) = receipts {
+        println!("receipts are signed by {}", key.address());
+    }
     if assembled.report.failed.is_empty() {
         println!("{} is good", args.config.display());
         return Ok(());

@@ -121,3 +121,16 @@ fn a_credential_is_whole_and_belongs_to_a_facilitator_over_http() {
         assert!(problems.contains("belongs to a remote facilitator"), "{line}: {problems}");
     }
 }
+
+#[test]
+fn receipts_are_signed_by_one_named_key_or_not_at_all() {
+    let config = |receipts: &str| Config::parse(&format!("{GOOD}{receipts}"), Path::new("/srv"));
+    assert_eq!(config("").expect("a good file").receipts, None);
+    let named = config("[receipts]\nkey_env = \"RECEIPT_KEY\"").expect("a good file");
+    assert_eq!(named.receipts, Some(KeySource::Env("RECEIPT_KEY".to_owned())));
+    let filed = config("[receipts]\nkey_file = \"receipt.key\"").expect("a good file");
+    assert_eq!(filed.receipts, Some(KeySource::File("/srv/receipt.key".into())));
+    for bad in ["[receipts]", "[receipts]\nkey_env = \"A\"\nkey_file = \"b\""] {
+        assert!(config(bad).expect_err("no key, or two").join("\n").contains("receipts:"));
+    }
+}

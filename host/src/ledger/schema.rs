@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::LedgerError;
 
 /// `PRAGMA application_id` of a Coinslot ledger: "cslt".
-const APPLICATION_ID: i64 = 0x6373_6c74;
+pub(super) const APPLICATION_ID: i64 = 0x6373_6c74;
 
 /// One step per schema version; `PRAGMA user_version` counts the steps done. A released step never changes.
 const MIGRATIONS: &[&str] = &["
@@ -105,6 +105,11 @@ CREATE UNIQUE INDEX payment_identifier ON payment (payer, identifier) WHERE iden
 CREATE INDEX answer_by_age ON answer (kept_at);
 "];
 
+/// The version that this program reads and writes.
+pub(super) fn current_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 /// Opens the file's schema, creating or upgrading it.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -128,7 +133,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    transaction.pragma_update(None, "user_version", current_version())?;
     transaction.commit()?;
     Ok(())
 }

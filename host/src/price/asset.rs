@@ -38,6 +38,12 @@ impl Asset {
             .map(Known::asset)
     }
 
+    /// The asset of the table that lives at this address, however it is written.
+    pub fn at(network: &Network, address: &str) -> Option<Self> {
+        let chain_id = network.chain_id()?;
+        KNOWN.iter().find(|row| row.chain_id == chain_id && row.address.eq_ignore_ascii_case(address)).map(Known::asset)
+    }
+
     /// Whether both are one contract on one network, however the address is written.
     pub fn is_same_token(&self, other: &Self) -> bool {
         let evm = self.network.chain_id().is_some();

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::number::uint256;
 use super::{Object, Reason, UnixTime};
 
+pub(crate) use signature::recover;
 pub use signature::{SignedBy, is_counterfactual, signed_by, split_signature};
 
 /// Settlement must have this many seconds left before `validBefore`: the reference facilitator's margin.

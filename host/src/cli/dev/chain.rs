@@ -124,6 +124,7 @@ impl DevChain {
             protect: DEFAULT_PROTECT,
             keep_answers: DEFAULT_KEEP,
             keep_answer_bytes: DEFAULT_KEEP_BYTES,
+            receipts: None,
         }
     }
 

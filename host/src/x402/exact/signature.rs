@@ -53,7 +53,7 @@ pub fn is_counterfactual(signature: &[u8]) -> bool {
 }
 
 /// The account whose key signed, by the contract's rules.
-fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
+pub(crate) fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
     let (v, r, s) = split_signature(signature)?;
     if r.is_zero() || s.is_zero() || s > HALF_ORDER {
         return None;

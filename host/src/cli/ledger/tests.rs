@@ -1,0 +1,227 @@
+use alloy::primitives::U256;
+use clap::Parser;
+use serde_json::Value;
+
+use super::*;
+use crate::facilitator::testing::{PRICE, SELLER, World};
+use crate::facilitator::{Facilitator, Settlement};
+use crate::ledger::books::tests::{Entry, File, entry};
+use crate::x402::exact::Authorization;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// What a command line writes, and how it ends.
+async fn run(arguments: &[&str]) -> (String, Result<(), Failure>) {
+    let arguments = std::iter::once("ledger").chain(arguments.iter().copied());
+    let args = Line::try_parse_from(arguments).expect("good arguments").ledger;
+    let mut written = Vec::new();
+    let mut out = Out::to(&mut written);
+    let ended = match args.command {
+        Command::Payments(args) => payments(&args, &mut out),
+        Command::Revenue(args) => revenue(&args, &mut out),
+        Command::Owed(args) => owed(&args, &mut out),
+        Command::Export(args) => export(&args, &mut out),
+        Command::Reconcile(args) => reconcile::run(args, &mut out).await,
+    };
+    drop(out);
+    (String::from_utf8(written).expect("text"), ended)
+}
+
+async fn good(arguments: &[&str]) -> String {
+    let (text, ended) = run(arguments).await;
+    ended.expect("done");
+    text
+}
+
+fn path(file: &File) -> &str {
+    file.path.to_str().expect("UTF-8")
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON object in each line")).collect()
+}
+
+#[tokio::test]
+async fn payments_are_a_table_or_lines_of_json() {
+    let file = File::new();
+    file.add(&Entry { at: 1_700_000_000, ..entry(1, "settled") });
+    file.add(&Entry { testnet: true, network: "eip155:84532", at: 1_700_000_060, ..entry(2, "refused") });
+    let table = good(&["payments", "--file", path(&file), "--format", "table"]).await;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with(" TIME"), "{table}");
+    assert!(lines[1].contains("2023-11-14T22:14:20Z") && lines[1].contains("(test)"), "{table}");
+    assert!(lines[2].contains("10000 units of 0x"), "an asset that is not of the table: {table}");
+    let json = json_lines(&good(&["payments", "--file", path(&file), "--format", "json", "--limit", "1"]).await);
+    assert_eq!(json.len(), 1);
+    assert_eq!(json[0]["amount"], "0.01");
+    assert_eq!(json[0]["atomicAmount"], "10000");
+    assert_eq!(json[0]["createdAt"], "2023-11-14T22:14:20Z");
+    assert_eq!(json[0]["testnet"], true);
+    let none = good(&["payments", "--file", path(&file), "--format", "table", "--state", "owed"]).await;
+    assert_eq!(none, "no payments\n");
+}
+
+#[tokio::test]
+async fn revenue_never_adds_test_money_to_money() {
+    let file = File::new();
+    let usdc = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913";
+    file.add(&Entry { asset: usdc, ..entry(1, "settled") });
+    file.add(&Entry { asset: usdc, amount: "2500000", ..entry(2, "owed") });
+    file.add(&Entry { testnet: true, network: "eip155:84532", ..entry(3, "delivered") });
+    let table = good(&["revenue", "--file", path(&file), "--format", "table"]).await;
+    let (money, test) = table.split_once("On test networks, worth nothing:").expect("two sections");
+    assert!(money.contains("2.51 USDC") && !money.contains("84532"), "{table}");
+    assert!(test.contains("0.01 USDC") && test.contains("84532"), "{table}");
+    let json = json_lines(&good(&["revenue", "--file", path(&file), "--format", "json", "--by", "day"]).await);
+    assert_eq!(json[0]["kind"], "revenue");
+    assert_eq!(json[0]["key"], "1970-01-01");
+    assert_eq!((&json[0]["amount"], &json[0]["payments"]), (&json!("2.51"), &json!(2)));
+    assert_eq!(json[1]["kind"], "testnet");
+    let csv = good(&["revenue", "--file", path(&file), "--format", "csv"]).await;
+    assert_eq!(csv.lines().next(), Some("kind,by,key,network,asset,symbol,payments,amount,atomicAmount"));
+    let empty = File::new();
+    assert_eq!(good(&["revenue", "--file", path(&empty), "--format", "table"]).await, "no money received\n");
+}
+
+#[tokio::test]
+async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
+    let file = File::new();
+    file.add(&Entry { reason: Some("the plugin\u{1b}[2J trapped"), ..entry(1, "owed") });
+    file.add(&entry(2, "settled"));
+    let json = json_lines(&good(&["owed", "--file", path(&file), "--format", "json"]).await);
+    assert_eq!(json.len(), 1);
+    assert!(json[0]["makeGood"].as_str().expect("text").contains("the same payment again"), "{}", json[0]);
+    let table = good(&["owed", "--file", path(&file), "--format", "table"]).await;
+    assert!(table.contains("the plugin?[2J trapped"), "nothing steers a terminal: {table:?}");
+    assert!(table.contains("To make good"), "{table}");
+}
+
+#[tokio::test]
+async fn an_export_has_every_column_and_no_signature() {
+    let file = File::new();
+    file.add(&Entry { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..entry(1, "refused") });
+    file.run("UPDATE payment SET settle = 'signed'");
+    let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], COLUMNS.join(","));
+    assert_eq!(lines[0].split(',').count(), 26);
+    assert!(lines[1].contains("\"GET /a,\"\"b\"\"\""), "{}", lines[1]);
+    assert!(lines[1].contains(",'=HYPERLINK(1),"), "no formula: {}", lines[1]);
+    assert!(!csv.contains("signed"));
+    let json = json_lines(&good(&["export", "--file", path(&file)]).await);
+    assert_eq!(json[0].as_object().expect("an object").len(), COLUMNS.len());
+    let nothing = good(&["export", "--file", path(&file), "--format", "csv", "--since", "1d"]).await;
+    assert_eq!(nothing.trim_end(), COLUMNS.join(","));
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_not_there_is_a_failure_and_no_configuration_is_wrong_usage() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("none.db");
+    let (_, ended) = run(&["payments", "--file", file.to_str().expect("UTF-8")]).await;
+    let failure = ended.expect_err("no such file");
+    assert_eq!(failure.code, 1);
+    assert!(failure.message.contains("none.db"), "{failure}");
+    let config = dir.path().join("coinslot.toml");
+    let (_, ended) = run(&["owed", "--config", config.to_str().expect("UTF-8")]).await;
+    assert_eq!(ended.expect_err("no such file").code, 2);
+}
+
+/// The row of a payment that a facilitator settled, as a host writes it.
+fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [String; 3], id: u8) -> Entry<'e> {
+    Entry {
+        network: "eip155:84532",
+        asset: &world.asset.address,
+        payer: &strings[0],
+        nonce: authorization.nonce.to_string(),
+        amount: &strings[1],
+        testnet: true,
+        transaction: (!strings[2].is_empty()).then(|| strings[2].clone()),
+        at: now().0,
+        ..entry(id, "settled")
+    }
+}
+
+async fn pay(world: &World) -> (Authorization, [String; 3]) {
+    let authorization = world.authorization();
+    let settled = world.local().await.settle(&world.payment_of(&authorization)).await;
+    let Settlement::Settled(settled) = settled else { panic!("{settled:?}") };
+    let strings = [authorization.from.to_string().to_ascii_lowercase(), PRICE.to_string(), settled.transaction];
+    (authorization, strings)
+}
+
+#[tokio::test]
+async fn ledger_and_chain_are_compared_payment_by_payment() {
+    let world = World::start().await;
+    let file = File::new();
+    let reconcile = ["reconcile", "--file", path(&file), "--format", "json", "--rpc", &world.url, "--blocks", "1"];
+    let empty = good(&reconcile).await;
+    assert_eq!(serde_json::from_str::<Value>(&empty).expect("JSON")["agrees"], true, "nothing is no difference");
+
+    let (first, strings) = pay(&world).await;
+    file.add(&booked(&world, &first, &strings, 1));
+    let (second, others) = pay(&world).await;
+    file.add(&Entry { state: "delivered", ..booked(&world, &second, &others, 2) });
+    let agreed: Value = serde_json::from_str(&good(&reconcile).await).expect("JSON");
+    assert_eq!(agreed["agrees"], true, "{agreed}");
+    let receiver = &agreed["networks"][0]["receivers"][0];
+    assert_eq!(receiver["payTo"], SELLER.to_string());
+    for side in ["ledger", "chain"] {
+        assert_eq!(receiver[side], json!({ "payments": 2, "amount": "0.02", "atomicAmount": "20000" }));
+    }
+    assert_eq!(agreed["networks"][0]["testnet"], true);
+
+    // A row that claims too much, one whose money never came, and money that no row knows.
+    file.run("UPDATE payment SET amount = '20000' WHERE key = x'01'");
+    let mut never = world.authorization();
+    never.value = U256::from(PRICE);
+    let nowhere = [strings[0].clone(), strings[1].clone(), format!("0x{}", "11".repeat(32))];
+    file.add(&booked(&world, &never, &nowhere, 3));
+    let (_outside, _) = pay(&world).await;
+    let (text, ended) = run(&reconcile).await;
+    assert_eq!(ended.expect_err("differences").code, 3);
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let mut found: Vec<&str> = report["networks"][0]["differences"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|finding| finding["difference"].as_str().expect("text"))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        ["other amount or receiver", "received outside the ledger", "transaction not on chain"],
+        "{report}"
+    );
+    let (table, _) = run(&["reconcile", "--file", path(&file), "--format", "table", "--rpc", &world.url]).await;
+    assert!(table.contains("0.04 USDC in 3 payments") && table.contains("received outside the ledger"), "{table}");
+    let (csv, _) = run(&["reconcile", "--file", path(&file), "--format", "csv", "--rpc", &world.url]).await;
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+}
+
+#[tokio::test]
+async fn a_refused_payment_that_was_made_all_the_same_is_told() {
+    let world = World::start().await;
+    let file = File::new();
+    let (authorization, mut strings) = pay(&world).await;
+    strings[2].clear();
+    file.add(&Entry { state: "refused", ..booked(&world, &authorization, &strings, 1) });
+    let (text, ended) = run(&["reconcile", "--file", path(&file), "--format", "json", "--rpc", &world.url]).await;
+    assert_eq!(ended.expect_err("a difference").code, 3);
+    assert!(text.contains("received, not booked") && text.contains("\"state\":\"refused\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_chain_that_cannot_be_asked_is_not_an_agreement() {
+    let file = File::new();
+    file.add(&entry(1, "settled"));
+    let (_, ended) = run(&["reconcile", "--file", path(&file), "--format", "json"]).await;
+    assert_eq!(ended.expect_err("no RPC").code, 2);
+    let nobody = "http://127.0.0.1:9";
+    let (_, ended) = run(&["reconcile", "--file", path(&file), "--format", "json", "--rpc", nobody]).await;
+    assert_eq!(ended.expect_err("nobody answers").code, 1);
+}
