@@ -126,7 +126,7 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                         "facilitator.{name}: {rpc} is the embedded development chain, and nothing paid on it is money; use `coinslot dev` for it, or name a real chain's RPC"
                     )));
                 }
-                let mut local = LocalConfig::new(rpc.clone(), network, assets, key);
+                let mut local = LocalConfig::new(rpc.clone(), network, assets, vec![key]);
                 local.chain.poll_interval = *poll;
                 let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
                 local.receivers = receivers.ok();

@@ -73,7 +73,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
             }
         },
     };
-    let mut config = LocalConfig::new(args.rpc, network, assets, key);
+    let mut config = LocalConfig::new(args.rpc, network, assets, vec![key]);
     config.chain.poll_interval = Duration::from_millis(args.poll_ms);
     config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
     let open = config.receivers.is_none() && bearer.is_none();

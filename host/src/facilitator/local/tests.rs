@@ -1,6 +1,8 @@
 //! Verification against the embedded chain.
 
 mod settle;
+mod together;
+mod trouble;
 
 use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
