@@ -12,7 +12,7 @@ use super::Failure;
 use crate::catalog::{Accept, Catalog, Folder, Policy, Report};
 use crate::chain::devnet;
 use crate::chain::evm::Key;
-use crate::config::{Config, FacilitatorConfig, KeySource};
+use crate::config::{Config, FacilitatorConfig, KeySource, Settling};
 use crate::facilitator::Facilitator;
 use crate::facilitator::local::{Local, LocalConfig};
 use crate::facilitator::remote::{Remote, RemoteConfig};
@@ -107,12 +107,15 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
             return Err(Failure::usage(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
         };
         let connected: (Arc<dyn Facilitator>, bool) = match facilitator {
-            FacilitatorConfig::Local { rpc, key, poll } => {
-                let key = match key {
-                    KeySource::Env(name) => Key::from_env(name),
-                    KeySource::File(file) => Key::from_file(file),
-                };
-                let key = key.map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
+            FacilitatorConfig::Local { rpc, keys, poll, settling } => {
+                let keys: Result<Vec<_>, _> = keys
+                    .iter()
+                    .map(|key| match key {
+                        KeySource::Env(name) => Key::from_env(name),
+                        KeySource::File(file) => Key::from_file(file),
+                    })
+                    .collect();
+                let keys = keys.map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
                 let network = first.asset.network.clone();
                 if let Some(other) = accepts.iter().find(|accept| accept.asset.network != network) {
                     return Err(Failure::usage(format!(
@@ -126,8 +129,9 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
                         "facilitator.{name}: {rpc} is the embedded development chain, and nothing paid on it is money; use `coinslot dev` for it, or name a real chain's RPC"
                     )));
                 }
-                let mut local = LocalConfig::new(rpc.clone(), network, assets, vec![key]);
+                let mut local = LocalConfig::new(rpc.clone(), network, assets, keys);
                 local.chain.poll_interval = *poll;
+                apply(settling, &mut local);
                 let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
                 local.receivers = receivers.ok();
                 let local = Local::connect(local)
@@ -193,6 +197,17 @@ async fn tenders(config: &Config, chains: Chains) -> Result<Vec<Tender>, Failure
         });
     }
     Ok(tenders)
+}
+
+/// Puts what the operator said in the place of what is usual.
+fn apply(settling: &Settling, local: &mut LocalConfig) {
+    let (gas, sequencer) = (&mut local.gas, &mut local.sequencer);
+    gas.max_fee_per_gas = settling.max_gas_price.unwrap_or(gas.max_fee_per_gas);
+    gas.budget_per_day = settling.gas_budget_per_day;
+    gas.low_balance = settling.low_balance;
+    sequencer.confirmations = settling.confirmations.unwrap_or(sequencer.confirmations);
+    sequencer.batch_delay = settling.batch_delay.unwrap_or(sequencer.batch_delay);
+    sequencer.max_batch = settling.batch_payments.unwrap_or(sequencer.max_batch);
 }
 
 /// Whether the embedded chain answers there. A node that does not answer is not it; what it is, the

@@ -16,7 +16,9 @@ use crate::catalog::{Accept, Access, Catalog};
 use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
-use crate::config::{Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource};
+use crate::config::{
+    Config, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, FacilitatorConfig, KeySource, Settling,
+};
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
 use crate::x402::Network;
@@ -100,7 +102,8 @@ impl DevChain {
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
         let local = FacilitatorConfig::Local {
             rpc,
-            key: KeySource::File(self.gas_key.path().to_owned()),
+            keys: vec![KeySource::File(self.gas_key.path().to_owned())],
+            settling: Settling::default(),
             poll: Duration::from_millis(50),
         };
         Config {
