@@ -85,7 +85,7 @@ pub use accepted::Accepted;
 pub use executed::{Answer, Delivery, Executed, Failure, Finished, Goods, Paid, Settled};
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
-pub use till::{Protect, Tender, Till, TillConfig};
+pub use till::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 pub use verified::{Reserved, Verified};
 
 /// What a request asks to buy: one endpoint of one generation.
@@ -192,7 +192,7 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
                 Claim::Owed(paid) => paid.execute(&till, &sale, request).await?,
                 Claim::Settled(settled) => settled,
             };
-            Ok(Finished::Settled(settled))
+            Ok(Finished::Settled(settled.with_receipt(&till, &sale.resource.url)))
         }
     };
     till.finish(claimed, work).await

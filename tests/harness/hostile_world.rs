@@ -89,7 +89,7 @@ impl Market {
         let key = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(key.path(), hex_key(&self.gas[gas])).expect("a key file");
         let rpc = self.devnet.rpc_url().parse().expect("a URL");
-        let mut config = LocalConfig::new(rpc, network, vec![asset], Key::from_file(key.path()).expect("a key"));
+        let mut config = LocalConfig::new(rpc, network, vec![asset], vec![Key::from_file(key.path()).expect("a key")]);
         config.chain.poll_interval = Duration::from_millis(20);
         let local = Local::connect(config).await.expect("connected");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -11,6 +11,7 @@ mod hostile;
 mod hosts;
 mod http2;
 mod misconfigured;
+mod money;
 mod operating;
 mod paid;
 mod reload;

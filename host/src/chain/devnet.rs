@@ -58,13 +58,16 @@ mod genesis;
 #[cfg(test)]
 mod tests;
 
-pub use self::genesis::{wallet1271_creation_code, wallet1271_runtime_code};
+pub use self::genesis::{multicall3_runtime_code, wallet1271_creation_code, wallet1271_runtime_code};
 
 /// Base Sepolia's chain id.
 pub const CHAIN_ID: u64 = 84532;
 
 /// Base Sepolia's USDC; here our stand-in lives at it.
 pub const USDC: Address = address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+
+/// Where most chains have Multicall3, and this one its stand-in.
+pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
 /// How `web3_clientVersion` of every embedded chain starts.
 pub const CLIENT_VERSION_PREFIX: &str = "coinslot-devnet/";

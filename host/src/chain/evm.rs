@@ -1,4 +1,5 @@
-//! One EVM chain behind a JSON-RPC: reads, and (in `sender`) transactions of our own key.
+//! One EVM chain behind a JSON-RPC: reads (many at once in `reads`), and (in `sequencer`) the
+//! transactions of our own keys.
 //!
 //! Every failure is told apart by what it means: the contract said no, the node said no, or nobody
 //! answered. Only the first says anything about a payment. Receipts and logs are read into types of
@@ -6,8 +7,13 @@
 //! never carry the node's URL: it often holds an API key.
 
 pub mod abi;
+mod budget;
+mod fees;
 mod key;
-mod sender;
+mod multicall;
+mod reads;
+mod refusal;
+mod sequencer;
 
 use std::time::Duration;
 
@@ -22,9 +28,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use refusal::Refusal;
+
+pub use fees::GasLimits;
 pub use key::{Key, KeyError};
-pub(crate) use sender::Refusal;
-pub use sender::{GasLimits, SendError, Sender, Sent};
+pub(crate) use reads::{Question, Reads};
+pub use sequencer::{Landing, Order, SendError, Sequencer, SequencerSettings, Standing, Ticket, Unready, Waited};
 
 /// A chain, reached through one node. Cheap to share behind an `Arc`.
 pub struct Chain {
@@ -74,6 +83,8 @@ pub enum ChainError {
     Client(String),
     #[error("cannot ask {node} for its chain id: {error}")]
     Asked { node: String, error: CallError },
+    #[error("cannot read {node}: {error}")]
+    Read { node: String, error: CallError },
     #[error("{node} is chain {found}, not {expected}: the RPC URL belongs to another network")]
     WrongChain { node: String, expected: u64, found: u64 },
 }
@@ -83,9 +94,17 @@ pub enum ChainError {
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     pub transaction_hash: B256,
+    pub block_hash: B256,
     pub block_number: U64,
     /// 1 when it did what it should.
     pub status: U64,
+    pub gas_used: U64,
+    /// Wei for each unit of gas.
+    #[serde(default)]
+    pub effective_gas_price: U256,
+    /// What a rollup takes beside it for its data, in wei.
+    #[serde(default)]
+    pub l1_fee: Option<U256>,
     pub logs: Vec<Log>,
 }
 
@@ -93,6 +112,12 @@ impl Receipt {
     /// Whether the transaction was not reverted.
     pub fn succeeded(&self) -> bool {
         self.status == U64::from(1)
+    }
+
+    /// What the sender paid for it, in wei.
+    pub fn cost(&self) -> U256 {
+        let gas = U256::from(self.gas_used).saturating_mul(self.effective_gas_price);
+        gas.saturating_add(self.l1_fee.unwrap_or_default())
     }
 }
 
@@ -132,8 +157,36 @@ impl Chain {
     pub async fn call<C: SolCall>(&self, to: Address, call: &C, gas: Option<u64>) -> Result<C::Return, CallError> {
         let mut request = TransactionRequest::default().to(to).input(call.abi_encode().into());
         request.gas = gas;
-        let answer: Bytes = self.request("eth_call", (request, "latest")).await?;
+        let answer = self.run(request).await?;
         C::abi_decode_returns(&answer).map_err(|error| CallError::Reverted(format!("{}: {error}", C::SIGNATURE)))
+    }
+
+    /// `eth_call` of anything, a contract's creation too, against the latest block.
+    async fn run(&self, request: TransactionRequest) -> Result<Bytes, CallError> {
+        self.request("eth_call", (request, "latest")).await
+    }
+
+    /// The least gas that the call succeeds with. A call that does not is a revert.
+    async fn estimate(&self, request: TransactionRequest) -> Result<u64, CallError> {
+        let gas: U64 = self.request("eth_estimateGas", (request, "latest")).await?;
+        Ok(gas.to())
+    }
+
+    /// Transactions that an account has in blocks, and with those that wait.
+    async fn nonce(&self, address: Address, pending: bool) -> Result<u64, CallError> {
+        let tag = if pending { "pending" } else { "latest" };
+        let nonce: U64 = self.request("eth_getTransactionCount", (address, tag)).await?;
+        Ok(nonce.to())
+    }
+
+    /// Gives a signed transaction to the node; that the node has it already is as good.
+    async fn hand_over(&self, raw: &Bytes) -> Result<(), CallError> {
+        let told: Result<B256, _> = self.request("eth_sendRawTransaction", (raw,)).await;
+        match told {
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(text)) if Refusal::of(&text) == Refusal::Known => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The code at an address; empty for plain accounts.
@@ -167,43 +220,9 @@ impl Chain {
         self.request("eth_getTransactionReceipt", (hash,)).await
     }
 
-    /// Whether the node has the transaction, in a block or waiting for one.
-    pub async fn knows(&self, hash: B256) -> Result<bool, CallError> {
-        let found: Option<serde_json::Value> = self.request("eth_getTransactionByHash", (hash,)).await?;
-        Ok(found.is_some())
-    }
-
     /// Logs that match.
     pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, CallError> {
         self.request("eth_getLogs", (filter,)).await
-    }
-
-    /// Waits until the transaction is in a block. `Ok(None)` when the time is over; an error only if
-    /// the node could not be asked at the end of it.
-    pub async fn wait_for_receipt(&self, hash: B256, at_most: Duration) -> Result<Option<Receipt>, CallError> {
-        /// A node behind a balancer may tell the block before it has the receipt.
-        const RECHECK: Duration = Duration::from_secs(2);
-        let end = Instant::now() + at_most;
-        let mut seen = None;
-        loop {
-            let asked = self.receipt(hash).await;
-            if let Ok(Some(receipt)) = asked {
-                return Ok(Some(receipt));
-            }
-            let recheck = Instant::now() + RECHECK;
-            loop {
-                if Instant::now() >= end {
-                    return asked;
-                }
-                tokio::time::sleep(self.poll).await;
-                // An unanswered question about the block is not a reason to stop waiting.
-                let head = self.head().await.ok();
-                if (head.is_some() && head != seen) || Instant::now() >= recheck {
-                    seen = head;
-                    break;
-                }
-            }
-        }
     }
 
     /// The block number, read at most once per poll interval however many wait for it.

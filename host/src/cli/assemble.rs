@@ -8,14 +8,13 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
-use tokio::task::JoinSet;
 
 use super::Failure;
 use crate::catalog::{Catalog, Folder, Policy, Report};
-use crate::config::Config;
-use crate::facilitator::local::Local;
+use crate::chain::evm::Key;
+use crate::config::{Config, KeySource};
 use crate::ledger::{Embedded, Ledger, Retention};
-use crate::payment::{Tender, Till, TillConfig};
+use crate::payment::{ReceiptSigner, Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
 use crate::serve::{Front, Hosts};
 use crate::x402::UnixTime;
@@ -36,7 +35,6 @@ pub(super) struct Assembled {
     pub(super) folder: Folder,
     pub(super) tenders: Vec<Tender>,
     pub(super) report: Report,
-    locals: Vec<Arc<Local>>,
 }
 
 impl Assembled {
@@ -51,6 +49,9 @@ impl Assembled {
             TillConfig {
                 keep_answer_bytes: config.keep_answer_bytes,
                 retention: Retention { answers: config.keep_answers, payments: config.keep_payments },
+                receipts: receipts_key(config)?.map(|key| -> ReceiptSigner {
+                    Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
+                }),
                 protect: config.protect,
                 quote_key: quote_key(&config.state.join("quote.key"))?,
                 clock: || UnixTime::from(SystemTime::now()),
@@ -59,16 +60,11 @@ impl Assembled {
         let front = Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config));
         Ok((till, Arc::new(front)))
     }
-
-    /// Watches the wallets that pay for gas, until the set is dropped.
-    pub(super) fn watch_gas(&self) -> JoinSet<()> {
-        self.locals.iter().map(|local| Arc::clone(local).watch_gas()).collect()
-    }
 }
 
 /// Checks the chains and facilitators, and loads the plugins once.
 pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) -> Result<Assembled, Failure> {
-    let Settlers { tenders, accepts, locals } = settlers::connect(config, chains).await?;
+    let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
     let runtime = RuntimeConfig {
@@ -84,7 +80,7 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
-    Ok(Assembled { live, folder, tenders, report, locals })
+    Ok(Assembled { live, folder, tenders, report })
 }
 
 /// The key that proves quotes, made at the first start: a quote outlives a restart.

@@ -106,7 +106,6 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     announce(&url, &args.state, &chain, &assembled).await;
 
     let recovery = tokio::spawn(crate::payment::recover(till));
-    let _gas = assembled.watch_gas();
     let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, move |report| {
         for name in &report.loaded {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use url::Url;
 
 use super::Failure;
@@ -74,7 +73,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
             }
         },
     };
-    let mut config = LocalConfig::new(args.rpc, network, assets, key);
+    let mut config = LocalConfig::new(args.rpc, network, assets, vec![key]);
     config.chain.poll_interval = Duration::from_millis(args.poll_ms);
     config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
     let open = config.receivers.is_none() && bearer.is_none();
@@ -88,12 +87,10 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
     let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
-    local.look_at_gas().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("facilitator for {} on http://{address}", local.network());
     println!("gas wallet {} with {} wei", gas.address, gas.balance);
 
     let local = Arc::new(local);
-    let _gas = JoinSet::from_iter([Arc::clone(&local).watch_gas()]);
     let mut service = Service::new(local);
     if let Some(token) = bearer {
         service = service.with_bearer(&token);

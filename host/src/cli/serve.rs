@@ -47,7 +47,6 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on http://{address}, known to clients as {public_url}");
     let recovery = tokio::spawn(crate::payment::recover(till));
-    let _gas = assembled.watch_gas();
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
     let settings = Settings { connections: config.max_connections, ..Settings::default() };
     let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;

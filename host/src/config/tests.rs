@@ -134,3 +134,57 @@ fn receipts_are_signed_by_one_named_key_or_not_at_all() {
         assert!(config(bad).expect_err("no key, or two").join("\n").contains("receipts:"));
     }
 }
+
+fn local(lines: &str) -> Result<FacilitatorConfig, Vec<String>> {
+    let file = GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"");
+    let config = Config::parse(&format!("{file}{lines}"), Path::new("/srv"))?;
+    Ok(config.facilitators["main"].clone())
+}
+
+#[test]
+fn settling_here_has_its_own_settings() {
+    let Ok(FacilitatorConfig::Local { keys, settling, .. }) = local("") else { panic!("a good file") };
+    assert_eq!(keys, [KeySource::Env("COINSLOT_GAS_KEY".to_owned())]);
+    assert_eq!(settling, Settling::default());
+
+    let lines = r#"
+key_file = ["one.key", "/two.key"]
+confirmations = 3
+batch_delay_ms = 5
+batch_payments = 50
+max_gas_price_gwei = "0.1"
+gas_budget_per_day = "0.05"
+low_balance = "1"
+"#;
+    let Ok(FacilitatorConfig::Local { keys, settling, .. }) = local(lines) else { panic!("a good file") };
+    assert_eq!(keys, [KeySource::File("/srv/one.key".into()), KeySource::File("/two.key".into())]);
+    let ether = U256::from(10).pow(U256::from(18));
+    let expected = Settling {
+        confirmations: Some(3),
+        batch_delay: Some(Duration::from_millis(5)),
+        batch_payments: Some(50),
+        max_gas_price: Some(100_000_000),
+        gas_budget_per_day: Some(ether / U256::from(20)),
+        low_balance: Some(ether),
+    };
+    assert_eq!(settling, expected);
+}
+
+#[test]
+fn a_wrong_setting_of_settling_is_named() {
+    let wrong = [
+        ("key_env = []", "at least one key"),
+        ("confirmations = 0", "confirmations"),
+        ("batch_payments = 0", "batch_payments"),
+        ("gas_budget_per_day = \"1e18\"", "gas_budget_per_day"),
+        ("low_balance = \"-1\"", "low_balance"),
+        ("low_balance = \"0.0000000000000000001\"", "low_balance"),
+        ("max_gas_price_gwei = \"0\"", "max_gas_price_gwei"),
+    ];
+    for (line, key) in wrong {
+        let problems = local(line).expect_err(line).join("\n");
+        assert!(problems.contains(key), "{line}: {problems}");
+    }
+    let remote = Config::parse(&format!("{GOOD}confirmations = 2\n"), Path::new("")).expect_err("a remote one");
+    assert!(remote.join("\n").contains("facilitator.main.confirmations"), "{remote:?}");
+}

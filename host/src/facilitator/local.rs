@@ -5,11 +5,11 @@
 //! checked before the chain is asked. A node that does not answer is [`Unavailable`] or
 //! [`Settlement::Unknown`], never the payer's fault. One authorisation is settled by at most one
 //! living transaction of ours: every call for it meets the same record (`records`), and an
-//! authorisation that somebody else submitted is looked for on the chain (`evidence`).
+//! authorisation that somebody else submitted is looked for on the chain (`evidence`). Payments that
+//! come together are read together and settled in one transaction.
 
 mod claim;
 mod evidence;
-mod gas;
 mod records;
 mod settle;
 #[cfg(test)]
@@ -18,19 +18,20 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, Bytes, U256};
 use url::Url;
 
 use super::{Answer, Facilitator, PayerKind, Readiness, Settlement, Unavailable, Verification};
 use crate::chain::evm::abi::{ERC1271_MAGIC, IEip3009, IErc1271};
-use crate::chain::evm::{CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Sender};
+use crate::chain::evm::{
+    CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Question, Reads, Sequencer, SequencerSettings,
+    Standing, Unready,
+};
 use crate::price::Asset;
 use crate::x402::exact::{self, Domain, SignedBy};
 use crate::x402::facilitator::{PaymentRequest, Supported, SupportedKind};
 use crate::x402::{Network, Object, Reason, UnixTime};
 use claim::{Claim, Rejection};
-pub use gas::Gas;
-use gas::Gauge;
 use records::Records;
 
 /// Gas that a contract wallet may burn to say whether a signature is its own.
@@ -45,12 +46,13 @@ pub struct LocalConfig {
     pub network: Network,
     /// The tokens that are settled; each needs its EIP-712 domain.
     pub assets: Vec<Asset>,
-    /// Pays for gas.
-    pub key: Key,
+    /// Each pays for gas; at least one. Nobody else may use them on this chain.
+    pub keys: Vec<Key>,
     /// Receivers that gas is spent for. None means all.
     pub receivers: Option<Vec<Address>>,
     pub chain: ChainSettings,
     pub gas: GasLimits,
+    pub sequencer: SequencerSettings,
     /// How long a settlement waits for its receipt before its outcome is unknown.
     pub receipt_timeout: Duration,
     /// How many blocks back a payment is looked for that somebody else submitted. Nodes limit it.
@@ -61,15 +63,16 @@ pub struct LocalConfig {
 
 impl LocalConfig {
     /// The usual settings.
-    pub fn new(rpc: Url, network: Network, assets: Vec<Asset>, key: Key) -> Self {
+    pub fn new(rpc: Url, network: Network, assets: Vec<Asset>, keys: Vec<Key>) -> Self {
         Self {
             rpc,
             network,
             assets,
-            key,
+            keys,
             receivers: None,
             chain: ChainSettings::default(),
             gas: GasLimits::default(),
+            sequencer: SequencerSettings::default(),
             receipt_timeout: Duration::from_secs(50),
             lookback_blocks: 2_000,
             skew_seconds: 60,
@@ -84,6 +87,8 @@ pub enum SetupError {
     NotEvm(Network),
     #[error(transparent)]
     Chain(#[from] ChainError),
+    #[error("no key is configured that pays for gas")]
+    NoKey,
     #[error("no asset is configured for {0}")]
     NoAsset(Network),
     #[error("{symbol} {address}: {problem}")]
@@ -103,15 +108,24 @@ pub(crate) struct Token {
 #[derive(Debug)]
 pub struct Local {
     chain: Arc<Chain>,
-    sender: Sender,
+    reads: Reads,
+    sequencer: Sequencer,
     network: Network,
     tokens: Vec<Token>,
     records: Records,
-    gauge: Gauge,
+    confirmations: u64,
     receivers: Option<Vec<Address>>,
     receipt_timeout: Duration,
     lookback_blocks: u64,
     skew_seconds: u64,
+}
+
+/// The state of the wallet that pays for gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gas {
+    pub address: Address,
+    /// In wei.
+    pub balance: U256,
 }
 
 /// Why a payment is not accepted, or why nobody knows.
@@ -156,13 +170,17 @@ impl Local {
         if tokens.is_empty() {
             return Err(SetupError::NoAsset(config.network));
         }
+        if config.keys.is_empty() {
+            return Err(SetupError::NoKey);
+        }
         Ok(Self {
-            sender: Sender::new(chain.clone(), config.key, config.gas),
+            sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, config.sequencer).await?,
+            reads: Reads::start(chain.clone()),
             chain,
             network: config.network,
             tokens,
             records: Records::default(),
-            gauge: Gauge::default(),
+            confirmations: config.sequencer.confirmations,
             receivers: config.receivers,
             receipt_timeout: config.receipt_timeout,
             lookback_blocks: config.lookback_blocks,
@@ -170,9 +188,32 @@ impl Local {
         })
     }
 
-    /// Reads the same chain.
+    /// Reads the same chain, as deep as settlements are confirmed.
     pub fn witness(&self) -> super::Witness {
-        super::Witness::new(self.chain.clone(), 1)
+        super::Witness::new(self.chain.clone(), self.confirmations)
+    }
+
+    /// The fullest of the wallets that pay for gas, read now: empty, every settlement fails.
+    pub async fn gas(&self) -> Result<Gas, Unavailable> {
+        let mut fullest: Option<Gas> = None;
+        for address in self.sequencer.addresses() {
+            let balance = self.chain.balance(address).await?;
+            if fullest.is_none_or(|gas| gas.balance < balance) {
+                fullest = Some(Gas { address, balance });
+            }
+        }
+        fullest.ok_or_else(|| Unavailable { message: "there is no gas wallet".to_owned() })
+    }
+
+    /// Whether a payment that is taken now could be settled: gas money, the day's budget, and the
+    /// price of gas, as of the last reading. Asks nobody.
+    pub fn ready(&self) -> Result<(), Unready> {
+        self.sequencer.ready()
+    }
+
+    /// Every wallet that pays for gas, and what it is doing.
+    pub fn wallets(&self) -> Vec<Standing> {
+        self.sequencer.standings()
     }
 
     /// The network that is settled.
@@ -185,22 +226,23 @@ impl Local {
     }
 
     /// Everything that decides whether the payment would settle, in the order of the reference. The
-    /// simulation is left out where a gas estimate follows.
+    /// simulation is left out where another one follows.
     async fn judge(&self, claim: &Claim<'_>, now: UnixTime, simulate: bool) -> Result<PayerKind, Judgement> {
-        let kind = self.signer(claim, claim.check(now)).await?;
+        let local = claim.check(now);
+        let signed = self.signed(claim);
+        if let (SignedBy::Payer, Err(reason)) = (signed, local) {
+            return Err(claim.rejected(reason).into());
+        }
         let token = claim.token.address;
-        let from = claim.authorization().from;
-        let state = IEip3009::authorizationStateCall { authorizer: from, nonce: claim.authorization().nonce };
-        let balance = IEip3009::balanceOfCall { account: from };
-        let transfer = claim.transfer(kind);
-        let (state, balance, simulated) =
-            tokio::join!(self.chain.call(token, &state, None), self.chain.call(token, &balance, None), async {
-                match simulate {
-                    true => transfer.simulate(&self.chain, token).await,
-                    false => Ok(()),
-                }
-            },);
-        match state {
+        let finding = self.reads.ask(Question {
+            token,
+            payer: claim.authorization().from,
+            nonce: claim.authorization().nonce,
+            transfer: (simulate && signed == SignedBy::Payer).then(|| claim.transfer(PayerKind::Account).data()),
+        });
+        let finding = finding.await?;
+        let kind = self.kind(claim, signed, local, finding.code).await?;
+        match finding.used {
             Err(CallError::Reverted(text)) => {
                 return Err(claim.rejected_because(Reason::Eip3009NotSupported, &text).into());
             }
@@ -208,13 +250,14 @@ impl Local {
             Ok(true) => return Err(claim.rejected(Reason::NonceAlreadyUsed).into()),
             Ok(false) => {}
         }
-        match balance {
-            Ok(balance) if balance < claim.terms.amount => {
-                return Err(claim.rejected(Reason::InsufficientBalance).into());
-            }
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        if finding.balance? < claim.terms.amount {
+            return Err(claim.rejected(Reason::InsufficientBalance).into());
         }
+        let simulated = match finding.transfer {
+            Some(simulated) => simulated,
+            None if simulate => claim.transfer(kind).simulate(&self.chain, token).await,
+            None => Ok(()),
+        };
         match simulated {
             Ok(()) => Ok(kind),
             Err(CallError::Reverted(text)) => Err(claim.reverts(&text).into()),
@@ -222,16 +265,29 @@ impl Local {
         }
     }
 
-    /// Signature, then recipient, window and value, whose outcome is `local`. Code decides how a signature is judged: without
-    /// it by ECDSA alone, with it by the contract alone.
+    /// Signature, then recipient, window and value, whose outcome is `local`.
     async fn signer(&self, claim: &Claim<'_>, local: Result<(), Reason>) -> Result<PayerKind, Judgement> {
-        let digest = claim.token.domain.digest(claim.authorization());
-        let signed = exact::signed_by(digest, &claim.payload);
+        let signed = self.signed(claim);
         if let (SignedBy::Payer, Err(reason)) = (signed, local) {
             return Err(claim.rejected(reason).into());
         }
-        let from = claim.authorization().from;
-        if self.chain.code(from).await?.is_empty() {
+        let code = !self.chain.code(claim.authorization().from).await?.is_empty();
+        self.kind(claim, signed, local, code).await
+    }
+
+    fn signed(&self, claim: &Claim<'_>) -> SignedBy {
+        exact::signed_by(claim.token.domain.digest(claim.authorization()), &claim.payload)
+    }
+
+    /// Code decides how a signature is judged: without it by ECDSA alone, with it by the contract alone.
+    async fn kind(
+        &self,
+        claim: &Claim<'_>,
+        signed: SignedBy,
+        local: Result<(), Reason>,
+        code: bool,
+    ) -> Result<PayerKind, Judgement> {
+        if !code {
             return match (signed, local) {
                 (SignedBy::PerhapsContract, _) => Err(claim.rejected(Reason::InvalidSignature).into()),
                 (SignedBy::Payer, Err(reason)) => Err(claim.rejected(reason).into()),
@@ -239,8 +295,9 @@ impl Local {
             };
         }
         local.map_err(|reason| claim.rejected(reason))?;
-        let asked = IErc1271::isValidSignatureCall { hash: digest, signature: claim.payload.signature.clone() };
-        match self.chain.call(from, &asked, Some(ERC1271_GAS)).await {
+        let hash = claim.token.domain.digest(claim.authorization());
+        let asked = IErc1271::isValidSignatureCall { hash, signature: claim.payload.signature.clone() };
+        match self.chain.call(claim.authorization().from, &asked, Some(ERC1271_GAS)).await {
             Ok(magic) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
             Ok(_) => Err(claim.rejected(Reason::InvalidSignature).into()),
             Err(CallError::Reverted(text)) => Err(claim.rejected_because(Reason::InvalidSignature, &text).into()),
@@ -323,7 +380,10 @@ impl Facilitator for Local {
     }
 
     fn readiness(&self) -> Readiness {
-        self.gauge.readiness()
+        match self.ready() {
+            Ok(()) => Readiness::Ready,
+            Err(_) => Readiness::NoGas,
+        }
     }
 
     fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {
@@ -336,7 +396,10 @@ impl Facilitator for Local {
         let mut kinds = vec![kind(2, self.network.as_str())];
         kinds.extend(self.network.v1_name().map(|name| kind(1, name)));
         let mut signers = Object::new();
-        signers.insert("eip155:*".to_owned(), serde_json::json!([self.sender.address().to_string()]));
+        signers.insert(
+            "eip155:*".to_owned(),
+            self.sequencer.addresses().map(|address| address.to_string()).collect::<Vec<_>>().into(),
+        );
         Box::pin(std::future::ready(Ok(Supported { kinds, extensions: Vec::new(), signers })))
     }
 }

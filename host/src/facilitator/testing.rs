@@ -1,13 +1,14 @@
 //! What tests of this room share: a chain with funded accounts, payments for it, and a proxy before
 //! its node that loses what it is told to lose.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use alloy::primitives::{Address, B256, Bytes, U256, address};
-use alloy::sol_types::SolCall;
+use alloy::primitives::{Address, B256, Bytes, U256, address, keccak256};
+use alloy::sol_types::{SolCall, SolValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -21,7 +22,7 @@ use url::Url;
 use super::local::{Local, LocalConfig};
 use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig, wallet1271_runtime_code};
 use crate::chain::evm::abi::IEip3009;
-use crate::chain::evm::{Chain, ChainSettings, GasLimits, Key, Sender};
+use crate::chain::evm::{Chain, ChainSettings, GasLimits, Key, Order, Sequencer, SequencerSettings, Waited};
 use crate::price::{Amount, Asset, Price};
 use crate::x402::exact::{Authorization, Domain};
 use crate::x402::facilitator::PaymentRequest;
@@ -71,11 +72,22 @@ impl World {
             parse(&self.proxy.url),
             self.asset.network.clone(),
             vec![self.asset.clone()],
-            self.gas.clone(),
+            vec![self.gas.clone()],
         );
         config.chain.poll_interval = Duration::from_millis(10);
         config.chain.request_timeout = Duration::from_secs(2);
         config.receipt_timeout = Duration::from_secs(1);
+        config.sequencer.resend_after = Duration::from_millis(300);
+        config.sequencer.displaced_after = Duration::from_millis(200);
+        config
+    }
+
+    /// With waits for many payments at once on a busy machine.
+    pub(crate) fn patient(&self) -> LocalConfig {
+        let mut config = self.config();
+        config.chain.request_timeout = Duration::from_secs(30);
+        config.receipt_timeout = Duration::from_secs(60);
+        config.sequencer.resend_after = Duration::from_secs(60);
         config
     }
 
@@ -196,12 +208,43 @@ impl World {
             nonce: authorization.nonce,
             signature: self.signature(&self.payer, authorization),
         };
-        let sender = Sender::new(self.chain.clone(), other, GasLimits::default());
-        let sent = sender.send(self.token(), call.abi_encode().into(), |_| {}).await;
-        let hash = sent.expect("submitted");
-        let waited = self.chain.wait_for_receipt(hash, Duration::from_secs(2)).await;
-        assert!(waited.expect("asked").expect("in a block").succeeded());
-        hash
+        let keys = vec![other];
+        let settings = SequencerSettings::default();
+        let sequencer = Sequencer::start(self.chain.clone(), keys, GasLimits::default(), settings).await;
+        let order = Order { to: self.token(), data: call.abi_encode().into(), alone: false };
+        let ticket = sequencer.expect("started").submit(order);
+        match ticket.wait(Duration::from_secs(5)).await {
+            Waited::Landed(landing) if landing.receipt.succeeded() => landing.receipt.transaction_hash,
+            other => panic!("not submitted: {other:?}"),
+        }
+    }
+
+    /// A new payer with so much of the token.
+    pub(crate) async fn another_payer(&self, usdc: u64) -> Key {
+        let key = Key::random();
+        self.endow(key.address(), usdc).await;
+        key
+    }
+
+    /// Gives an account so much of the token, whatever it had.
+    pub(crate) async fn endow(&self, account: Address, usdc: u64) {
+        let slot = keccak256((account, U256::ZERO).abi_encode());
+        let value = B256::from(U256::from(usdc));
+        self.rpc("anvil_setStorageAt", json!([self.token(), slot, value])).await;
+    }
+
+    /// A payment by another payer's key.
+    pub(crate) fn payment_by(&self, payer: &Key) -> PaymentRequest {
+        let mut authorization = self.authorization();
+        authorization.from = payer.address();
+        self.payment_with(&authorization, &self.signature(payer, &authorization))
+    }
+
+    /// Gas that a transaction used.
+    pub(crate) async fn gas_used(&self, transaction: &str) -> u64 {
+        let receipt = self.rpc("eth_getTransactionReceipt", json!([transaction])).await;
+        let gas = receipt["gasUsed"].as_str().expect("a number");
+        u64::from_str_radix(&gas[2..], 16).expect("hex")
     }
 
     /// A contract wallet of an owner, with money.
@@ -241,21 +284,26 @@ pub(crate) enum Fault {
     Request,
     /// It arrives, its reply does not.
     Reply,
+    /// It does not arrive, and is answered with a hash all the same: the node takes it and loses it.
+    Swallow,
 }
 
 /// A proxy before a JSON-RPC node.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     faults: Arc<Mutex<Vec<(&'static str, Fault)>>>,
+    /// How often each method was asked for, and the first parameter of the last time.
+    calls: Arc<Mutex<HashMap<String, (usize, Value)>>>,
 }
 
 impl Proxy {
     pub(crate) async fn start(upstream: &str) -> Self {
         let faults = Arc::new(Mutex::new(Vec::new()));
-        let (rules, upstream) = (faults.clone(), upstream.to_owned());
+        let calls = Arc::new(Mutex::new(HashMap::new()));
+        let (rules, counts, upstream) = (faults.clone(), calls.clone(), upstream.to_owned());
         let client = reqwest::Client::new();
         let address = serve(move |request: Request<Incoming>| {
-            let (rules, upstream, client) = (rules.clone(), upstream.clone(), client.clone());
+            let (rules, counts, upstream, client) = (rules.clone(), counts.clone(), upstream.clone(), client.clone());
             async move {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
@@ -264,8 +312,18 @@ impl Proxy {
                     let rules: std::sync::MutexGuard<'_, Vec<(&str, Fault)>> = rules.lock().expect("not poisoned");
                     rules.iter().find(|(name, _)| *name == method || *name == "*").map(|(_, fault)| *fault)
                 };
+                {
+                    let mut counts: std::sync::MutexGuard<'_, HashMap<String, (usize, Value)>> =
+                        counts.lock().expect("not poisoned");
+                    let count = counts.entry(method).or_default();
+                    *count = (count.0 + 1, call["params"][0].clone());
+                }
                 if fault == Some(Fault::Request) {
                     return bad_gateway();
+                }
+                if fault == Some(Fault::Swallow) {
+                    let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": B256::repeat_byte(1)});
+                    return Response::new(Full::new(answer.to_string().into()));
                 }
                 let sent = client.post(&upstream).header("content-type", "application/json").body(body).send().await;
                 let answer = sent.expect("forwarded").bytes().await.expect("an answer");
@@ -276,7 +334,19 @@ impl Proxy {
             }
         })
         .await;
-        Self { url: format!("http://{address}"), faults }
+        Self { url: format!("http://{address}"), faults, calls }
+    }
+
+    /// How often a method was asked for since the proxy started; all of them by `*`.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        let calls = self.calls.lock().expect("not poisoned");
+        if method == "*" { calls.values().map(|call| call.0).sum() } else { calls.get(method).map_or(0, |call| call.0) }
+    }
+
+    /// The first parameter of a method when it was asked for last.
+    pub(crate) fn last(&self, method: &str) -> Value {
+        let calls = self.calls.lock().expect("not poisoned");
+        calls.get(method).map(|call| call.1.clone()).unwrap_or_default()
     }
 
     pub(crate) fn set(&self, faults: &[(&'static str, Fault)]) {

@@ -13,6 +13,7 @@ use super::verified::Reserved;
 use super::{Problem, Sale, Till};
 use crate::ledger::{KeptAnswer, PaymentId};
 use crate::plugin::{Fault, Permit, Plugin, Receipt, Verdict};
+use crate::x402::offer_receipt::sign_receipt;
 use crate::x402::{SettlementResponse, Version};
 
 /// A guest's whole answer.
@@ -191,6 +192,19 @@ impl Settled {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
         Some(Self::new(till, goods, Answer { status: kept.status, headers, body: kept.body }))
+    }
+
+    /// With a signed receipt, where there is a key for it: who paid for what gets it, in version 2. The
+    /// transaction is in the settlement beside it, and not in what is passed on.
+    pub(super) fn with_receipt(mut self, till: &Till, resource_url: &str) -> Self {
+        let Goods { id, settlement, version } = &mut self.goods;
+        if let (Some(sign), Version::V2) = (&till.config.receipts, *version) {
+            match sign_receipt(resource_url, &id.network, &id.payer, None, till.now(), |digest| sign(digest)) {
+                Ok(receipt) => receipt.attach(settlement),
+                Err(error) => tracing::error!(payment = %id, %error, "a receipt could not be signed"),
+            }
+        }
+        self
     }
 
     /// Opens the seal.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256, Signature};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +56,9 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Signs a digest with the key for receipts, or cannot.
+pub type ReceiptSigner = Arc<dyn Fn(B256) -> Result<Signature, String> + Send + Sync>;
+
 /// How often a client may. Zero is no limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Protect {
@@ -76,6 +79,8 @@ pub struct TillConfig {
     pub retention: Retention,
     /// Proves quotes; the same on every replica of a host.
     pub quote_key: [u8; 32],
+    /// Signs receipts, if anything does.
+    pub receipts: Option<ReceiptSigner>,
     /// How often.
     pub protect: Protect,
     /// Reads the clock.
@@ -204,7 +209,8 @@ impl Till {
 
     /// Whether a payment of this price would be settled, as far as is known.
     fn settles(&self, price: &Price) -> bool {
-        self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
+        self.ledger.writable()
+            && self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
     }
 
     /// Whether every payment for this offer would be settled.

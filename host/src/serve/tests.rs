@@ -21,6 +21,7 @@ async fn host(settings: Settings) -> std::net::SocketAddr {
         keep_answer_bytes: 0,
         retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },
         quote_key: [0; 32],
+        receipts: None,
         protect: Protect { payments_per_second: 0.0, failures_per_second: 0.0 },
         clock: || UnixTime(0),
     };

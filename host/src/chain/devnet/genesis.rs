@@ -10,8 +10,8 @@ use alloy::sol_types::SolValue;
 use revm::state::Bytecode;
 use serde::Deserialize;
 
-use super::USDC;
 use super::state::State;
+use super::{MULTICALL3, USDC};
 
 /// Slot of `mapping(address => uint256) balances` in `Usdc.sol`.
 const BALANCES_SLOT: U256 = U256::ZERO;
@@ -36,6 +36,7 @@ pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<State> {
     }
     let mut state = State::default();
     state.set_code(USDC, Bytecode::new_legacy(usdc().runtime));
+    state.set_code(MULTICALL3, Bytecode::new_legacy(multicall3_runtime_code()));
     state.set_storage(USDC, TOTAL_SUPPLY_SLOT, supply);
     for (address, (wei, usdc)) in accounts {
         state.set_balance(address, wei);
@@ -52,6 +53,14 @@ pub fn wallet1271_creation_code(owner: Address) -> Bytes {
 /// The wallet's code without its constructor; the owner belongs into storage slot 0.
 pub fn wallet1271_runtime_code() -> Bytes {
     wallet1271().runtime
+}
+
+/// The code of `contracts/Multicall3.sol`, which has no constructor. Chains that have nothing at its address can
+/// be given it.
+pub fn multicall3_runtime_code() -> Bytes {
+    let artifact: Artifact = serde_json::from_str(include_str!("contracts/Multicall3.json"))
+        .expect("the checked-in artifact is what build.mjs writes");
+    artifact.runtime
 }
 
 /// Solidity's place of `balances[holder]`.

@@ -1,6 +1,8 @@
 //! The contracts we talk to, as far as we talk to them. Sources: EIP-3009, ERC-20, ERC-1271 and
 //! FiatToken 2.2 for the overload that takes the signature as bytes.
 
+use alloy::primitives::{Address, address};
+
 alloy::sol! {
     /// A token with transfers by authorisation.
     #[derive(Debug)]
@@ -23,7 +25,34 @@ alloy::sol! {
     interface IErc1271 {
         function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
     }
+
+    /// Many calls in one.
+    #[derive(Debug)]
+    interface IMulticall3 {
+        struct Call3 {
+            address target;
+            bool allowFailure;
+            bytes callData;
+        }
+        struct Result {
+            bool success;
+            bytes returnData;
+        }
+        function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData);
+    }
+
+    /// What `Probe.sol` is asked of one payment.
+    #[derive(Debug)]
+    struct ProbeQuestion {
+        address token;
+        address payer;
+        bytes32 nonce;
+        bytes transfer;
+    }
 }
+
+/// Where Multicall3 is, on every chain that has it.
+pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
 /// What `isValidSignature` answers when it is.
 pub const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];

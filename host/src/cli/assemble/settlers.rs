@@ -11,7 +11,7 @@ use crate::catalog::Accept;
 use crate::chain::devnet;
 use crate::chain::evm::{Chain, ChainSettings, Key};
 use crate::cli::Failure;
-use crate::config::{Config, CredentialSource, FacilitatorConfig, KeySource};
+use crate::config::{Config, CredentialSource, FacilitatorConfig, KeySource, Settling};
 use crate::facilitator::cdp::CdpKey;
 use crate::facilitator::local::{Local, LocalConfig};
 use crate::facilitator::pool::{CircuitSettings, Member, Pool};
@@ -27,8 +27,6 @@ pub(super) struct Settlers {
     pub(super) tenders: Vec<Tender>,
     /// What is taken, in the versions that its facilitators understand.
     pub(super) accepts: Vec<Accept>,
-    /// Those that pay gas from a wallet.
-    pub(super) locals: Vec<Arc<Local>>,
 }
 
 /// A facilitator that is named in the configuration.
@@ -49,7 +47,6 @@ struct Connected {
 
 pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers, Failure> {
     let mut connected: BTreeMap<&str, Connected> = BTreeMap::new();
-    let mut locals = Vec::new();
     for (name, facilitator) in &config.facilitators {
         let accepts: Vec<&Accept> =
             config.accepts.iter().filter(|(_, by)| by.contains(name)).map(|(accept, _)| accept).collect();
@@ -57,10 +54,9 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
             return Err(Failure::usage(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
         };
         let one = match facilitator {
-            FacilitatorConfig::Local { rpc, key, poll } => {
+            FacilitatorConfig::Local { rpc, keys, poll, settling } => {
                 let network = &first.asset.network;
-                let local = local(name, (rpc, key, *poll), network, &accepts, chains).await?;
-                locals.push(Arc::clone(&local));
+                let local = local(name, (rpc, keys, *poll, settling), network, &accepts, chains).await?;
                 Connected {
                     member: Member::local(name, Arc::clone(&local)),
                     witness: Some(Arc::new(local.witness())),
@@ -74,7 +70,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
         };
         connected.insert(name, one);
     }
-    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new(), locals };
+    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new() };
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     for (accept, by) in &config.accepts {
         let members: Vec<&Connected> = by.iter().filter_map(|name| connected.get(name.as_str())).collect();
@@ -118,16 +114,17 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
 /// A facilitator in this process: connected to its chain, with its key.
 async fn local(
     name: &str,
-    (rpc, key, poll): (&Url, &KeySource, Duration),
+    (rpc, keys, poll, settling): (&Url, &[KeySource], Duration, &Settling),
     network: &Network,
     accepts: &[&Accept],
     chains: Chains,
 ) -> Result<Arc<Local>, Failure> {
-    let key = match key {
+    let read = |key: &KeySource| match key {
         KeySource::Env(name) => Key::from_env(name),
         KeySource::File(file) => Key::from_file(file),
     };
-    let key = key.map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
+    let keys: Result<Vec<_>, _> = keys.iter().map(read).collect();
+    let keys = keys.map_err(|error| Failure::usage(format!("facilitator.{name}: {error}")))?;
     if let Some(other) = accepts.iter().find(|accept| accept.asset.network != *network) {
         return Err(Failure::usage(format!(
             "facilitator.{name} settles on one chain, and is named for {network} and {}: write one for each",
@@ -141,13 +138,24 @@ async fn local(
         )));
     }
     let failed = |error: String| Failure::new(format!("facilitator.{name}: {error}"));
-    let mut local = LocalConfig::new(rpc.clone(), network.clone(), assets, key);
+    let mut local = LocalConfig::new(rpc.clone(), network.clone(), assets, keys);
     local.chain.poll_interval = poll;
+    apply(settling, &mut local);
     let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
     local.receivers = receivers.ok();
     let local = Local::connect(local).await.map_err(|error| failed(error.to_string()))?;
-    local.look_at_gas().await.map_err(|error| failed(error.to_string()))?;
     Ok(Arc::new(local))
+}
+
+/// Puts what the operator said in the place of what is usual.
+fn apply(settling: &Settling, local: &mut LocalConfig) {
+    let (gas, sequencer) = (&mut local.gas, &mut local.sequencer);
+    gas.max_fee_per_gas = settling.max_gas_price.unwrap_or(gas.max_fee_per_gas);
+    gas.budget_per_day = settling.gas_budget_per_day;
+    gas.low_balance = settling.low_balance;
+    sequencer.confirmations = settling.confirmations.unwrap_or(sequencer.confirmations);
+    sequencer.batch_delay = settling.batch_delay.unwrap_or(sequencer.batch_delay);
+    sequencer.max_batch = settling.batch_payments.unwrap_or(sequencer.max_batch);
 }
 
 /// A facilitator over HTTP, asked what it supports. If it does not answer, others may stand in for it; if

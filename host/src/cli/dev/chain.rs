@@ -18,7 +18,7 @@ use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
 use crate::config::{
     Config, DEFAULT_CONNECTIONS, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS,
-    DEFAULT_PROTECT, FacilitatorConfig, KeySource,
+    DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
 };
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
@@ -105,7 +105,8 @@ impl DevChain {
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
         let local = FacilitatorConfig::Local {
             rpc,
-            key: KeySource::File(self.gas_key.path().to_owned()),
+            keys: vec![KeySource::File(self.gas_key.path().to_owned())],
+            settling: Settling::default(),
             poll: Duration::from_millis(50),
         };
         Config {

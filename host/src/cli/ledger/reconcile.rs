@@ -190,11 +190,10 @@ fn pruned(totals: &[&Pruned], since: UnixTime) -> Result<PrunedTotals, Failure> 
 async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> Result<Asked, Failure> {
     let chain_id = network.chain_id().ok_or_else(|| failed(format!("{network} is no EVM network")))?;
     let configured = config.and_then(|config| {
-        config.accepts.iter().filter(|(accept, _)| accept.asset.network == *network).find_map(|(_, by)| {
-            match config.facilitators.get(by) {
-                Some(FacilitatorConfig::Local { rpc, .. }) => Some(rpc),
-                _ => None,
-            }
+        let of_network = config.accepts.iter().filter(|(accept, _)| accept.asset.network == *network);
+        of_network.flat_map(|(_, by)| by).find_map(|by| match config.facilitators.get(by)? {
+            FacilitatorConfig::Local { rpc, .. } => Some(rpc),
+            FacilitatorConfig::Remote { rpc, .. } => rpc.as_ref(),
         })
     });
     let settings = ChainSettings { request_timeout: Duration::from_secs(30), ..ChainSettings::default() };

@@ -9,7 +9,7 @@ use alloy::sol_types::SolEvent;
 use super::Local;
 use super::claim::Claim;
 use crate::chain::evm::abi::IEip3009::{AuthorizationUsed, Transfer, authorizationStateCall};
-use crate::chain::evm::{CallError, Receipt};
+use crate::chain::evm::{CallError, Landing};
 
 impl Local {
     /// Whether the authorisation is used or cancelled.
@@ -48,11 +48,48 @@ impl Local {
     }
 }
 
-/// Whether the receipt of a transaction that does nothing but this payment shows the transfer.
-/// Success is not enough: there are tokens that do not revert on a used nonce, and tokens that keep
-/// a fee.
-pub(super) fn shows_transfer(claim: &Claim<'_>, receipt: &Receipt) -> bool {
-    receipt.succeeded() && receipt.logs.iter().any(|log| is_transfer(claim, log))
+/// What the receipt of our own transaction says about a payment that it was meant to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Paid,
+    /// The authorisation was not used there.
+    Unused,
+    /// The transaction did something, but not this payment.
+    SomethingElse,
+}
+
+/// Success is not enough: there are tokens that do not revert on a used nonce, and tokens that keep a
+/// fee. And of many calls in one transaction each fails for itself.
+pub(super) fn shown(claim: &Claim<'_>, landing: &Landing) -> Shown {
+    let receipt = &landing.receipt;
+    if !receipt.succeeded() {
+        return Shown::Unused;
+    }
+    if !landing.shared {
+        let paid = receipt.logs.iter().any(|log| is_transfer(claim, log));
+        return if paid { Shown::Paid } else { Shown::SomethingElse };
+    }
+    // The same payer may pay the same price many times in one transaction, so a transfer belongs to
+    // the authorisation beside it. FiatToken writes it after; if the first log is a transfer, the
+    // token writes it before.
+    let kinds = [AuthorizationUsed::SIGNATURE_HASH, Transfer::SIGNATURE_HASH];
+    let of_token =
+        |log: &&Log| log.address() == claim.token.address && log.topic0().is_some_and(|kind| kinds.contains(kind));
+    let logs: Vec<&Log> = receipt.logs.iter().filter(of_token).collect();
+    let Some(at) = logs.iter().position(|log| is_use(claim, log)) else {
+        return Shown::Unused;
+    };
+    let used_first = logs.first().is_some_and(|log| log.topic0() == Some(&AuthorizationUsed::SIGNATURE_HASH));
+    let beside = if used_first { at.checked_add(1) } else { at.checked_sub(1) };
+    match beside.and_then(|beside| logs.get(beside)) {
+        Some(log) if is_transfer(claim, log) => Shown::Paid,
+        _ => Shown::SomethingElse,
+    }
+}
+
+fn is_use(claim: &Claim<'_>, log: &Log) -> bool {
+    let authorization = claim.authorization();
+    log.topics() == [AuthorizationUsed::SIGNATURE_HASH, authorization.from.into_word(), authorization.nonce]
 }
 
 fn is_transfer(claim: &Claim<'_>, log: &Log) -> bool {

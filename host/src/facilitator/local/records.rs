@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy::primitives::B256;
 
 use super::claim::SpendId;
-use crate::chain::evm::Sent;
+use crate::chain::evm::Ticket;
 use crate::x402::UnixTime;
 use crate::x402::exact::ExactPayload;
 
@@ -20,7 +20,7 @@ const AFTERLIFE: u64 = 3_600;
 /// Spends whose verification is remembered, at most. What is beyond it is not remembered.
 const MAX_VERIFIED: usize = 65_536;
 
-/// One spend. Empty until a transaction exists.
+/// One spend. Empty until its transfer is ordered.
 pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Record>>>;
 
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Record {
 
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// Signed and perhaps sent.
-    Sent(Sent),
+    /// In the hands of the sequencer.
+    Ordered(Ticket),
     /// In a block, with the right log.
     Settled(B256),
 }

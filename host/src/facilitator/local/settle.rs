@@ -1,15 +1,16 @@
 //! The settlement of one payment: found, resumed, or sent and waited for.
 //!
-//! Re-verifies everything and trusts nothing that was said before. The record is written before the
-//! transaction leaves, so a call that is dropped half way is resumed by the next one.
+//! Re-verifies everything and trusts nothing that was said before. The record is written when the
+//! transfer is ordered, so a call that is dropped half way is resumed by the next one.
 
 use alloy::primitives::B256;
 
 use super::claim::{Claim, Rejection};
-use super::evidence::shows_transfer;
+use super::evidence::{Shown, shown};
 use super::records::{Record, Stage};
 use super::{Judgement, Local};
-use crate::chain::evm::{CallError, Refusal, SendError, Sent};
+use crate::chain::evm::{Order, SendError, Ticket, Waited};
+use crate::facilitator::PayerKind;
 use crate::facilitator::Settlement;
 use crate::x402::Reason;
 use crate::x402::facilitator::PaymentRequest;
@@ -19,8 +20,15 @@ enum Round {
     Settled(B256, Origin),
     Refused(Rejection, Option<B256>),
     Unknown(Option<B256>, String),
-    /// Our transaction can never be in a block: begin again.
+    /// It failed beside others, perhaps because of them: again, in a transaction of its own.
     Again,
+}
+
+/// Whether a payment may share a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Welcome,
+    Avoided,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +57,9 @@ impl Local {
         };
         let slot = self.records.slot(claim.id(), claim.expiry(), Self::now());
         let mut record = slot.lock().await;
-        let mut round = self.round(&claim, &mut record).await;
+        let mut round = self.round(&claim, &mut record, Company::Welcome).await;
         if matches!(round, Round::Again) {
-            round = self.round(&claim, &mut record).await;
+            round = self.round(&claim, &mut record, Company::Avoided).await;
         }
         let settlement = match round {
             Round::Settled(hash, origin) => {
@@ -71,7 +79,7 @@ impl Local {
                 Settlement::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
             }
             Round::Again => {
-                Settlement::Unknown { transaction: None, message: "the transaction lost its nonce twice".to_owned() }
+                Settlement::Unknown { transaction: None, message: "the transaction failed beside others".to_owned() }
             }
         };
         drop(record);
@@ -79,9 +87,9 @@ impl Local {
         settlement
     }
 
-    async fn round(&self, claim: &Claim<'_>, record: &mut Option<Record>) -> Round {
+    async fn round(&self, claim: &Claim<'_>, record: &mut Option<Record>, company: Company) -> Round {
         let Some(known) = record.as_ref() else {
-            return self.begin(claim, record).await;
+            return self.begin(claim, record, company).await;
         };
         if known.payload != claim.payload || !claim.pays_the_terms() {
             // Another signature, or other terms, for a spend that is under way or done: judged on
@@ -93,83 +101,67 @@ impl Local {
         }
         match known.stage.clone() {
             Stage::Settled(hash) => Round::Settled(hash, Origin::Ours),
-            Stage::Sent(sent) => self.resume(claim, record, sent).await,
+            Stage::Ordered(ticket) => self.conclude(claim, record, &ticket).await,
         }
     }
 
-    /// Verifies, sends, and waits. The gas estimate is the simulation.
-    async fn begin(&self, claim: &Claim<'_>, record: &mut Option<Record>) -> Round {
+    /// Verifies, orders the transfer, and waits. The sequencer simulates it once more.
+    async fn begin(&self, claim: &Claim<'_>, record: &mut Option<Record>, company: Company) -> Round {
         let kind = match self.judge(claim, Self::now(), false).await {
             Ok(kind) => kind,
             Err(judgement) => return self.refuse(claim, judgement).await,
         };
-        let remember = |sent| {
-            *record = Some(Record { payload: claim.payload.clone(), stage: Stage::Sent(sent), told: false });
-        };
-        let data = claim.transfer(kind).data();
-        let sent = self.sender.send(claim.token.address, data, remember).await;
-        match sent {
-            Ok(hash) => self.conclude(claim, record, hash).await,
-            Err(SendError::Lost { hash, error }) => Round::Unknown(Some(hash), error.to_string()),
-            Err(SendError::Reverts(text)) => self.refuse(claim, claim.reverts(&text).into()).await,
-            Err(error @ (SendError::Refused(_) | SendError::Unreachable(_))) => {
-                self.gauge.doubt();
-                *record = None;
-                Round::Unknown(None, error.to_string())
-            }
-        }
-    }
-
-    /// Goes on with a transaction of an earlier call. Sending it again is the same transaction.
-    async fn resume(&self, claim: &Claim<'_>, record: &mut Option<Record>, sent: Sent) -> Round {
-        let unknown = |error: CallError| Round::Unknown(Some(sent.hash), error.to_string());
-        match self.chain.knows(sent.hash).await {
-            Ok(true) => return self.conclude(claim, record, sent.hash).await,
-            Ok(false) => {}
-            Err(error) => return unknown(error),
-        }
-        let gone = match self.sender.hand_over(&sent).await {
-            Ok(()) => return self.conclude(claim, record, sent.hash).await,
-            Err(CallError::Refused(text)) if Refusal::of(&text) == Refusal::NonceTaken => text,
-            Err(error) => return unknown(error),
-        };
-        // Its nonce is gone: perhaps to itself, in the newest block.
-        match self.chain.receipt(sent.hash).await {
-            Ok(Some(_)) => self.conclude(claim, record, sent.hash).await,
-            Ok(None) => {
-                tracing::warn!(transaction = %sent.hash, reason = gone, "a settlement lost its nonce; sending it anew");
-                *record = None;
-                Round::Again
-            }
-            Err(error) => unknown(error),
-        }
+        let ticket = self.sequencer.submit(Order {
+            to: claim.token.address,
+            data: claim.transfer(kind).data(),
+            // A wallet's code runs in the transaction, and may burn what gas there is.
+            alone: kind != PayerKind::Account || company == Company::Avoided,
+        });
+        let stage = Stage::Ordered(ticket.clone());
+        *record = Some(Record { payload: claim.payload.clone(), stage, told: false });
+        self.conclude(claim, record, &ticket).await
     }
 
     /// Waits for the receipt, and believes nothing but the log.
-    async fn conclude(&self, claim: &Claim<'_>, record: &mut Option<Record>, hash: B256) -> Round {
-        let waited = self.chain.wait_for_receipt(hash, self.receipt_timeout);
-        let receipt = match waited.await {
-            Ok(Some(receipt)) => receipt,
-            Ok(None) => return Round::Unknown(Some(hash), "no receipt in time".to_owned()),
-            Err(error) => return Round::Unknown(Some(hash), error.to_string()),
+    async fn conclude(&self, claim: &Claim<'_>, record: &mut Option<Record>, ticket: &Ticket) -> Round {
+        let landing = match ticket.wait(self.receipt_timeout).await {
+            Waited::Landed(landing) => landing,
+            Waited::Open(hash) => return Round::Unknown(hash, "no receipt in time".to_owned()),
+            Waited::Abandoned(hash) => {
+                *record = None;
+                return Round::Unknown(hash, "nobody follows the transaction any more".to_owned());
+            }
+            Waited::Unsent(error) => {
+                *record = None;
+                return match error {
+                    SendError::Reverts(text) => self.refuse(claim, claim.reverts(&text).into()).await,
+                    SendError::Refused(_) | SendError::Unreachable(_) => Round::Unknown(None, error.to_string()),
+                };
+            }
         };
-        if shows_transfer(claim, &receipt) {
-            return Round::Settled(hash, Origin::Ours);
+        let hash = landing.receipt.transaction_hash;
+        match shown(claim, &landing) {
+            Shown::Paid => return Round::Settled(hash, Origin::Ours),
+            Shown::SomethingElse => {
+                *record = None;
+                return Round::Refused(claim.rejected(Reason::TransferEventMismatch), Some(hash));
+            }
+            Shown::Unused => {}
         }
-        if receipt.succeeded() {
-            *record = None;
-            return Round::Refused(claim.rejected(Reason::TransferEventMismatch), Some(hash));
-        }
-        // Reverted. If the authorisation is used all the same, somebody was faster.
-        let found = match self.is_used(claim).await {
+        // If the authorisation is used all the same, somebody was faster.
+        let used = self.is_used(claim).await;
+        let found = match &used {
             Ok(true) => self.find(claim).await,
             Ok(false) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.clone()),
         };
         match found {
             Ok(Some(other)) => Round::Settled(other, Origin::Ours),
             Ok(None) => {
                 *record = None;
+                if landing.shared && used == Ok(false) {
+                    return Round::Again;
+                }
                 Round::Refused(claim.rejected(Reason::TransactionFailed), Some(hash))
             }
             Err(error) => Round::Unknown(Some(hash), error.to_string()),

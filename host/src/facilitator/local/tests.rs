@@ -1,9 +1,8 @@
 //! Verification against the embedded chain.
 
 mod settle;
-
-use std::sync::Arc;
-use std::time::Duration;
+mod together;
+mod trouble;
 
 use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use super::{Local, SetupError};
 use crate::chain::evm::abi::ERC6492_SUFFIX;
 use crate::chain::evm::{ChainError, Key};
 use crate::facilitator::testing::{Fault, PRICE, SELLER, World};
-use crate::facilitator::{Facilitator, PayerKind, Readiness, Settlement, Verification};
+use crate::facilitator::{Facilitator, PayerKind, Settlement, Verification};
 use crate::price::{Amount, Eip712};
 use crate::x402::facilitator::PaymentRequest;
 use crate::x402::{Network, Reason};
@@ -225,29 +224,4 @@ async fn what_is_supported_names_both_versions_and_the_signer() {
     assert_eq!(Amount(U256::from(PRICE)).to_string(), "10000");
     let debug = format!("{local:?} {:?}", world.config());
     assert!(debug.contains("Key(..)"));
-}
-
-#[tokio::test]
-async fn an_empty_gas_wallet_is_noticed_and_so_is_money_in_it() {
-    let world = World::start().await;
-    let local = Arc::new(world.local().await);
-    let fund = async |wei: &str| world.rpc("anvil_setBalance", json!([world.gas.address(), wei])).await;
-    local.look_at_gas().await.expect("asked");
-    assert_eq!(local.readiness(), Readiness::Ready);
-    fund("0x1").await;
-    assert_eq!(local.readiness(), Readiness::Ready, "nobody has looked");
-    let _watch = tokio::task::JoinSet::from_iter([local.clone().watch_gas()]);
-    // The first to be refused makes it look, long before its time.
-    let settlement = local.settle(&world.payment()).await;
-    assert!(matches!(settlement, Settlement::Unknown { transaction: None, .. }), "{settlement:?}");
-    let noticed = async |readiness| {
-        while local.readiness() != readiness {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), noticed(Readiness::NoGas)).await.expect("it is noticed");
-    fund("0xde0b6b3a7640000").await;
-    tokio::time::timeout(Duration::from_secs(10), noticed(Readiness::Ready)).await.expect("it is noticed");
-    let settlement = local.settle(&world.payment()).await;
-    assert!(matches!(settlement, Settlement::Settled(_)), "{settlement:?}");
 }

@@ -1,6 +1,6 @@
 // Compiles the embedded chain's contracts into the artifacts beside them.
 //
-//   npm install && node build.mjs            writes Usdc.json and Wallet1271.json
+//   npm install && node build.mjs            writes an artifact beside each contract
 //   npm install && node build.mjs --check    writes nothing; exits 1 if an artifact differs
 //
 // The compiler's exact version and every setting that changes bytes are fixed here, and the
@@ -10,7 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
 
-const CONTRACTS = ["Usdc", "Wallet1271"];
+const CONTRACTS = ["Usdc", "Wallet1271", "Multicall3", "Probe"];
 const COMPILER = "0.8.30+commit.73712a01";
 const SETTINGS = {
   evmVersion: "cancun",

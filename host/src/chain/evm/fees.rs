@@ -1,0 +1,126 @@
+//! What gas costs now, and the most that we pay for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use alloy::primitives::{U64, U256};
+use alloy::rpc::types::FeeHistory;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{CallError, Chain};
+
+/// How old a reading of the fees may be.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// The tip when nobody pays one, in wei: a thousandth of a gwei.
+const LEAST_TIP: u128 = 1_000_000;
+
+/// The most that we pay for gas.
+#[derive(Clone, Copy, Debug)]
+pub struct GasLimits {
+    /// `maxFeePerGas` in wei. When the chain's base fee is above it, nothing is sent.
+    pub max_fee_per_gas: u128,
+    /// Gas units of a transaction with one payment.
+    pub max_gas: u64,
+    /// Gas units of a transaction with many. Chains with EIP-7825 take at most 2^24.
+    pub max_batch_gas: u64,
+    /// Wei in a day (UTC); beyond it nothing new is sent. None means no limit.
+    pub budget_per_day: Option<U256>,
+    /// A wallet with fewer wei counts as empty before it is. None means what some hundred settlements
+    /// cost at the time.
+    pub low_balance: Option<U256>,
+}
+
+impl Default for GasLimits {
+    /// 50 gwei; a transfer by authorisation takes 60 to 90 thousand gas, contract wallets more.
+    fn default() -> Self {
+        Self {
+            max_fee_per_gas: 50_000_000_000,
+            max_gas: 500_000,
+            max_batch_gas: 16_000_000,
+            budget_per_day: None,
+            low_balance: None,
+        }
+    }
+}
+
+/// Wei for each unit of gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fees {
+    /// Of the next block.
+    pub(super) base: u128,
+    pub(super) tip: u128,
+}
+
+/// The two prices that a transaction names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bid {
+    pub(super) max_fee: u128,
+    pub(super) tip: u128,
+}
+
+impl Fees {
+    /// Room for six full blocks in a row, within the limit.
+    pub(super) fn bid(self, limit: u128) -> Bid {
+        let max_fee = self.base.saturating_mul(2).saturating_add(self.tip).min(limit);
+        Bid { max_fee, tip: self.tip.min(max_fee) }
+    }
+}
+
+impl Bid {
+    /// A bid that every node takes in the place of this one: both prices an eighth higher, or what
+    /// the market asks if it is more. None when the limit leaves no room for it.
+    pub(super) fn raised(self, market: Bid, limit: u128) -> Option<Self> {
+        let eighth = |price: u128| price.saturating_add(price.div_ceil(8)).max(price.saturating_add(1));
+        let max_fee = eighth(self.max_fee).max(market.max_fee);
+        let tip = eighth(self.tip).max(market.tip).min(max_fee);
+        (max_fee <= limit).then_some(Self { max_fee, tip })
+    }
+}
+
+/// The chain's fees, read at most every two seconds however many ask.
+#[derive(Debug)]
+pub(super) struct FeeOracle {
+    chain: Arc<Chain>,
+    known: Mutex<Option<(Instant, Fees)>>,
+    /// The last base fee and tip, for who cannot wait; 0 when never read.
+    base: AtomicU64,
+    tip: AtomicU64,
+}
+
+impl FeeOracle {
+    pub(super) fn new(chain: Arc<Chain>) -> Self {
+        Self { chain, known: Mutex::new(None), base: AtomicU64::new(0), tip: AtomicU64::new(0) }
+    }
+
+    /// What was read last, if anything was.
+    pub(super) fn last(&self) -> Option<Fees> {
+        let (base, tip) = (self.base.load(Ordering::Relaxed), self.tip.load(Ordering::Relaxed));
+        (tip > 0).then(|| Fees { base: base.into(), tip: tip.into() })
+    }
+
+    /// The base fee of the next block, and the tip that half of the recent transactions paid.
+    pub(super) async fn now(&self) -> Result<Fees, CallError> {
+        let mut known = self.known.lock().await;
+        if let Some((read, fees)) = *known
+            && read.elapsed() < FRESH
+        {
+            return Ok(fees);
+        }
+        let history: FeeHistory = self.chain.request("eth_feeHistory", (U64::from(10), "latest", [50.0])).await?;
+        let paid = history.reward.unwrap_or_default();
+        let mut tips: Vec<u128> =
+            paid.iter().filter_map(|block| block.first().copied()).filter(|tip| *tip > 0).collect();
+        tips.sort_unstable();
+        let fees = Fees {
+            base: history.base_fee_per_gas.last().copied().unwrap_or(0),
+            tip: tips.get(tips.len() / 2).copied().unwrap_or(LEAST_TIP),
+        };
+        *known = Some((Instant::now(), fees));
+        self.base.store(fees.base.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.tip.store(fees.tip.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(fees)
+    }
+}

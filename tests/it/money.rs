@@ -1,0 +1,202 @@
+//! Payers who change their minds, prices that change, and names for purchases: who pays, pays once, the price
+//! that was offered.
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::sol_types::SolValue;
+use coinslot::chain::devnet::wallet1271_runtime_code;
+use coinslot_tests::{Host, Payment, decode, guest};
+use serde_json::{Value, json};
+
+/// Where the stand-in keeps `balances[holder]`.
+fn balance_slot(holder: Address) -> B256 {
+    keccak256((holder, U256::ZERO).abi_encode())
+}
+
+async fn set_dollars(host: &Host, holder: Address, atomic: u64) {
+    let before = host.chain().balance(holder).await;
+    let word = B256::from(U256::from(atomic));
+    host.chain().call("anvil_setStorageAt", json!([host.facts()["asset"], balance_slot(holder), word])).await;
+    assert_ne!(before, U256::from(atomic));
+    assert_eq!(host.chain().balance(holder).await, U256::from(atomic), "the slot is that of the balance");
+}
+
+/// The flows of all payments, oldest first.
+fn flows(host: &Host) -> Vec<String> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let books = rusqlite::Connection::open_with_flags(host.path(".coinslot/dev-ledger.db"), flags).expect("the ledger");
+    let mut rows = books.prepare("SELECT flow FROM payment ORDER BY created_at").expect("the payments");
+    let flows = rows.query_map([], |row| row.get(0)).expect("their flows");
+    flows.collect::<Result<_, _>>().expect("their flows")
+}
+
+async fn challenge(host: &Host, path: &str) -> reqwest::Response {
+    let reply = host.client().post(host.url(path)).body("mine").send().await.expect("an answer");
+    assert_eq!(reply.status(), 402);
+    reply
+}
+
+fn send(host: &Host, path: &str, payment: &Payment) -> reqwest::RequestBuilder {
+    host.client().post(host.url(path)).body("mine").header("PAYMENT-SIGNATURE", payment.header())
+}
+
+#[tokio::test]
+async fn a_payer_who_cannot_pay_for_all_that_was_verified_pays_first_from_then_on() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "3"]).start().await;
+    let payer = host.payer(0);
+    set_dollars(&host, payer.address(), 10_000).await;
+    let asked = challenge(&host, "/echo").await;
+    let (one, other) = (payer.pay(&asked), payer.pay(&asked));
+    let (one, other) = tokio::join!(send(&host, "/echo", &one).send(), send(&host, "/echo", &other).send());
+    let mut replies = [one.expect("an answer"), other.expect("an answer")];
+    replies.sort_by_key(|reply| reply.status());
+    let [paid, unpaid] = replies;
+    assert_eq!((paid.status().as_u16(), unpaid.status().as_u16()), (200, 402));
+    let refused = unpaid.text().await.expect("a body");
+    assert!(!refused.contains("bodyEnd"), "nothing of the answer leaves: {refused}");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+
+    set_dollars(&host, payer.address(), 10_000).await;
+    let again = payer.pay(&challenge(&host, "/echo").await);
+    assert_eq!(send(&host, "/echo", &again).send().await.expect("an answer").status(), 200);
+    assert_eq!(flows(&host).last().map(String::as_str), Some("upfront"), "whoever failed once is settled first");
+    let stranger = host.payer(1).pay(&challenge(&host, "/echo").await);
+    assert_eq!(send(&host, "/echo", &stranger).send().await.expect("an answer").status(), 200);
+    assert_eq!(flows(&host).iter().filter(|flow| *flow == "upfront").count(), 1, "nobody else is");
+}
+
+#[tokio::test]
+async fn a_contract_wallet_is_settled_first() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let payer = host.payer(0);
+    host.chain().call("anvil_setCode", json!([payer.address(), wallet1271_runtime_code()])).await;
+    let owner = B256::left_padding_from(payer.address().as_slice());
+    host.chain().call("anvil_setStorageAt", json!([payer.address(), B256::ZERO, owner])).await;
+    let payment = payer.pay(&challenge(&host, "/echo").await);
+    let reply = send(&host, "/echo", &payment).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200, "{}", reply.text().await.unwrap_or_default());
+    assert_eq!(flows(&host), ["upfront"], "it may change its mind about its signature");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+}
+
+/// Puts the guest that declares this price into force, and waits until it is asked for.
+async fn declare(host: &Host, price: &str, atomic: &str) -> reqwest::Response {
+    const SLOT: &[u8] = b"[declared]";
+    let mut component = std::fs::read(guest("declared")).expect("a component");
+    let at = component.windows(SLOT.len()).position(|bytes| bytes == SLOT).expect("its slot") + SLOT.len();
+    component[at..at + 70].copy_from_slice(format!("{:<70}", format!("/declared exact {price}")).as_bytes());
+    let part = host.path(".coinslot/plugins/declared.part");
+    std::fs::write(&part, component).expect("a component");
+    std::fs::rename(part, host.path(".coinslot/plugins/declared.wasm")).expect("a rename");
+    for _ in 0..1_000 {
+        let reply = host.client().get(host.url("/declared")).send().await.expect("an answer");
+        if let Some(required) = reply.headers().get("payment-required")
+            && decode(required.to_str().expect("ASCII"))["accepts"][0]["amount"] == atomic
+        {
+            return reply;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{price} is not asked for\n{}", host.log());
+}
+
+#[tokio::test]
+async fn an_offer_is_honoured_at_its_own_price_after_a_reload() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let old = declare(&host, "0.01", "10000").await;
+    let (first, second) = (host.payer(0).pay(&old), host.payer(1).pay(&old));
+    let body: Value = old.json().await.expect("JSON");
+    let legacy = host.payer(2).pay_v1(&body["accepts"][0]);
+    let new = declare(&host, "0.02", "20000").await;
+    let get =
+        |name: &str, payment: &Payment| host.client().get(host.url("/declared")).header(name, payment.header()).send();
+    assert_eq!(get("PAYMENT-SIGNATURE", &first).await.expect("an answer").status(), 200);
+    assert_eq!(get("X-PAYMENT", &legacy).await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "twice the old price");
+    assert_eq!(get("PAYMENT-SIGNATURE", &host.payer(0).pay(&new)).await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(40_000), "and once the new one");
+    // A price between the two was never offered.
+    let third = second.with("/accepted/amount", json!("15000"));
+    let refused = get("PAYMENT-SIGNATURE", &third).await.expect("an answer");
+    assert_eq!(refused.status(), 402);
+    let required = decode(refused.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["accepts"][0]["amount"], "20000", "only today's price is offered");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(40_000));
+}
+
+#[tokio::test]
+async fn a_second_payment_with_the_same_identifier_buys_nothing_more() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let asked = challenge(&host, "/echo").await;
+    let required = decode(asked.headers()["payment-required"].to_str().expect("ASCII"));
+    let extension = &required["extensions"]["payment-identifier"];
+    assert_eq!(extension["info"]["required"], false, "{required}");
+    let named = |id: &str| {
+        let mut payment = host.payer(0).pay(&asked);
+        let mut extensions = required["extensions"].clone();
+        extensions["payment-identifier"]["info"]["id"] = json!(id);
+        payment.document["extensions"] = extensions;
+        payment
+    };
+    let first = send(&host, "/echo", &named("order-0123456789")).send().await.expect("an answer");
+    assert_eq!(first.status(), 200);
+    let answer = first.text().await.expect("a body");
+    let second = send(&host, "/echo", &named("order-0123456789")).send().await.expect("an answer");
+    assert_eq!(second.status(), 200);
+    assert_eq!(second.text().await.expect("a body"), answer, "the first one's answer");
+    let other = send(&host, "/echo?other", &named("order-0123456789")).send().await.expect("an answer");
+    assert_eq!(other.status(), 409);
+    let bad = send(&host, "/echo", &named("too short")).send().await.expect("an answer");
+    assert_eq!(bad.status(), 402);
+    assert_eq!(bad.json::<Value>().await.expect("JSON")["error"], "invalid_payload");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000), "one charge");
+    assert_eq!(host.log().matches("echo got").count(), 1, "one run");
+    assert_eq!(send(&host, "/echo", &named("order-9876543210")).send().await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "another order is another purchase");
+}
+
+#[tokio::test]
+async fn nothing_is_sold_while_the_ledger_cannot_be_written() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let payment = host.payer(0).pay(&challenge(&host, "/echo").await);
+    let other = rusqlite::Connection::open(host.path(".coinslot/dev-ledger.db")).expect("the ledger");
+    other.execute_batch("BEGIN IMMEDIATE").expect("its lock");
+    let refused = send(&host, "/echo", &payment).send().await.expect("an answer");
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after") && !refused.headers().contains_key("payment-required"));
+    let unasked = host.client().post(host.url("/echo")).body("mine").send().await.expect("an answer");
+    assert_eq!(unasked.status(), 503, "nobody is asked for money that cannot be recorded");
+    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200, "free is free");
+    other.execute_batch("ROLLBACK").expect("no lock");
+    for _ in 0..600 {
+        let reply = send(&host, "/echo", &payment).send().await.expect("an answer");
+        if reply.status() == 200 {
+            assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+            assert_eq!(host.log().matches("echo got").count(), 2, "the free one and the paid one");
+            return;
+        }
+        assert_eq!(reply.status(), 503);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it never sells again\n{}", host.log());
+}
+
+#[tokio::test]
+async fn two_hundred_copies_at_a_barrier_run_once_and_settle_once() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "0.5"]).start().await;
+    let payment = host.payer(0).pay(&challenge(&host, "/echo").await);
+    let line = std::sync::Arc::new(tokio::sync::Barrier::new(200));
+    let mut copies = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (line, request) = (line.clone(), send(&host, "/echo", &payment));
+        copies.spawn(async move {
+            line.wait().await;
+            request.send().await.expect("an answer").status().as_u16()
+        });
+    }
+    let statuses = copies.join_all().await;
+    assert_eq!(statuses.iter().filter(|&&status| status == 200).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 409 | 503)), "{statuses:?}");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
+    assert_eq!(host.log().matches("echo got").count(), 1, "the guest ran once");
+    host.ledger_becomes(&["delivered"]).await;
+}
