@@ -33,8 +33,7 @@ pay_to = "0x123"
 max_timeout_seconds = 1
 facilitator = "other"
 [facilitator.main]
-rpc = "https://rpc.example.com"
-url = "https://facilitator.example.com"
+bearer_env = "TOKEN"
 [facilitator.fast]
 rpc = "https://rpc.example.com"
 poll_ms = 19
