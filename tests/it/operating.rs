@@ -40,7 +40,7 @@ impl Running {
 
     /// Waits until it has said this, and gives what came after it in its line.
     async fn says(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let said = self.said();
             // A line that has no end yet may have more to come.

@@ -322,16 +322,16 @@ async fn wrong_usage_is_2_before_anything_is_requested() {
 #[test]
 fn the_development_servers_key_is_for_its_own_url_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let found = |url: &str| super::state::dev_key(folder.path(), &url.parse().expect("a URL"));
+    let file = folder.path().join("dev.json");
+    let found = |url: &str| super::state::dev_key(&file, &url.parse().expect("a URL"));
     let here = "http://127.0.0.1:8402/api/gitignore?stack=rust";
     assert!(found(here).is_none());
-    std::fs::create_dir(folder.path().join(".coinslot")).expect("created");
     let key = crate::chain::evm::Key::random();
     let dev = json!({
         "url": "http://127.0.0.1:8402", "rpc": "http://127.0.0.1:8545", "routes": [],
         "payers": [{"address": key.address(), "privateKey": SECRET}],
     });
-    std::fs::write(folder.path().join(".coinslot/dev.json"), dev.to_string()).expect("written");
+    std::fs::write(&file, dev.to_string()).expect("written");
     let expected = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
     let used = found(here).expect("its URL").expect("a key");
     assert_eq!(used.address(), expected.address());
