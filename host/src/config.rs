@@ -17,7 +17,6 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::catalog::Accept;
-use crate::payment::Protect;
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
@@ -52,6 +51,13 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// Signs offers and receipts, if anything does.
     pub receipts: Option<KeySource>,
+}
+
+/// How often a client may. Zero is no limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Protect {
+    pub payments_per_second: f64,
+    pub failures_per_second: f64,
 }
 
 /// Who settles.

@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, Folder, Policy, Report};
 use crate::chain::evm::Key;
 use crate::config::{Config, KeySource};
 use crate::ledger::{Embedded, Ledger, Retention};
-use crate::payment::{ReceiptSigner, Tender, Till, TillConfig};
+use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
 use crate::serve::{Front, Hosts};
 use crate::x402::UnixTime;
@@ -52,7 +52,10 @@ impl Assembled {
                 receipts: receipts_key(config)?.map(|key| -> ReceiptSigner {
                     Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
                 }),
-                protect: config.protect,
+                protect: Protect {
+                    payments_per_second: config.protect.payments_per_second,
+                    failures_per_second: config.protect.failures_per_second,
+                },
                 quote_key: quote_key(&config.state.join("quote.key"))?,
                 clock: || UnixTime::from(SystemTime::now()),
             },

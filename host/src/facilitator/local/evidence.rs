@@ -98,3 +98,39 @@ fn is_transfer(claim: &Claim<'_>, log: &Log) -> bool {
         && log.topics() == topics
         && U256::try_from_be_slice(&log.data().data) == Some(claim.terms.amount)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::evm::Receipt;
+    use crate::facilitator::testing::World;
+    use crate::facilitator::{Facilitator, Settlement};
+
+    #[tokio::test]
+    async fn a_success_without_the_exact_transfer_is_no_payment() {
+        let world = World::start().await;
+        let local = world.local().await;
+        let request = world.payment();
+        let Settlement::Settled(settled) = local.settle(&request).await else { panic!("it settles") };
+        let hash = settled.transaction.parse().expect("a hash");
+        let receipt = local.chain.receipt(hash).await.expect("an answer").expect("a receipt");
+        let claim = local.read(&request).expect("a claim");
+        let transfer = receipt.logs.iter().position(|log| is_transfer(&claim, log)).expect("its transfer");
+        for shared in [false, true] {
+            let says =
+                |logs: Vec<Log>| shown(&claim, &Landing { receipt: Receipt { logs, ..receipt.clone() }, shared });
+            assert_eq!(says(receipt.logs.clone()), Shown::Paid);
+            // A token that does not revert on a used nonce writes no transfer.
+            let mut without = receipt.logs.clone();
+            without.remove(transfer);
+            assert_eq!(says(without), Shown::SomethingElse, "shared: {shared}");
+            // A token that keeps a fee transfers less.
+            let mut less = receipt.logs.clone();
+            let short = claim.terms.amount - U256::from(1);
+            less[transfer].inner.data.data = short.to_be_bytes::<32>().into();
+            assert_eq!(says(less), Shown::SomethingElse, "shared: {shared}");
+        }
+    }
+}
