@@ -119,8 +119,10 @@ mod tests {
         let claim = local.read(&request).expect("a claim");
         let transfer = receipt.logs.iter().position(|log| is_transfer(&claim, log)).expect("its transfer");
         for shared in [false, true] {
-            let says =
-                |logs: Vec<Log>| shown(&claim, &Landing { receipt: Receipt { logs, ..receipt.clone() }, shared });
+            let says = |logs: Vec<Log>| {
+                let receipt = Arc::new(Receipt { logs, ..receipt.clone() });
+                shown(&claim, &Landing { receipt, shared })
+            };
             assert_eq!(says(receipt.logs.clone()), Shown::Paid);
             // A token that does not revert on a used nonce writes no transfer.
             let mut without = receipt.logs.clone();

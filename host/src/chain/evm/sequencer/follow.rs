@@ -76,6 +76,9 @@ pub(super) async fn run(signer: Arc<Signer>) {
     }
 }
 
+/// A nonce to be sent once more: as a plan at a new price, or as the bytes that went before.
+type Again = (u64, Option<(Plan, Bid)>, Option<Bytes>);
+
 impl Signer {
     /// One look at the chain, and what follows from it.
     async fn look(&self, seen: &mut Seen) {
@@ -303,7 +306,7 @@ impl Signer {
     /// Sends again what the node did not hear of or may have forgotten, and outbids what is stuck.
     async fn urge(&self, head: Option<u64>) {
         let settings = &self.common.settings;
-        let mut again: Vec<(u64, Option<(Plan, Bid)>, Option<Bytes>)> = Vec::new();
+        let mut again: Vec<Again> = Vec::new();
         for (nonce, flight) in &mut self.flights().of {
             let patience = match flight.state {
                 State::Handing | State::Landed { .. } | State::Missing(_) => continue,
