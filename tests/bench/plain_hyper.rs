@@ -1,9 +1,11 @@
-//! The peer that has nothing to do: hyper with a constant answer, on the port that is given.
+//! The peer that has nothing to do: hyper with a constant answer, on the port that is given. Its path
+//! `/same` answers as many bytes as a challenge has, in as many fields.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -17,8 +19,24 @@ async fn main() -> std::io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
-            let service = service_fn(|_| async {
-                Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from_static(b"as asked"))))
+            let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+                if request.uri().path() != "/same" {
+                    return Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from_static(b"as asked"))));
+                }
+                let mut reply = hyper::Response::new(Full::new(Bytes::from_static(&[b'x'; 403])));
+                *reply.status_mut() = hyper::StatusCode::PAYMENT_REQUIRED;
+                let fields: [(&'static str, &'static [u8]); 5] = [
+                    ("content-type", b"application/json"),
+                    ("cache-control", b"no-store"),
+                    ("payment-required", &[b'x'; 1_148]),
+                    ("access-control-allow-origin", b"*"),
+                    ("access-control-expose-headers", &[b'x'; 92]),
+                ];
+                for (name, value) in fields {
+                    let value = HeaderValue::from_bytes(value).expect("printable ASCII");
+                    reply.headers_mut().insert(HeaderName::from_static(name), value);
+                }
+                Ok(reply)
             });
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });

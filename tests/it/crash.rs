@@ -33,7 +33,7 @@ async fn crash(name: &str, point: &str, settles: Settles, order: &str) -> End {
         Settles::Here => None,
         Settles::Facilitator(mode) => {
             let facilitator = market.facilitator(0).await;
-            facilitator.next_settle(mode.clone());
+            facilitator.next_settle(*mode);
             Some(facilitator)
         }
     };
