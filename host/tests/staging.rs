@@ -45,8 +45,13 @@ impl Shop {
             pay_to: "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42".into(),
             max_timeout_seconds: 60,
             versions: Versions::Both,
+            max_unsettled: coinslot::price::Amount::default(),
         };
-        let policy = Policy { accepts: vec![accept], public_url: "http://127.0.0.1".to_owned() };
+        let policy = Policy {
+            accepts: vec![accept],
+            public_url: "http://127.0.0.1".to_owned(),
+            flows: vec![coinslot::x402::Flow::Authorization],
+        };
         let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
         let folder = Folder::new(plugins, runtime, Limits::default(), policy, Arc::clone(&live));
         (Self { dir, live }, folder)
