@@ -72,7 +72,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use crate::plugin::{Plugin, RequestBody};
 use crate::price::{Challenge, Offer, Resource};
@@ -204,6 +204,9 @@ fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError
     header::payment(values(header::PAYMENT_SIGNATURE), values(header::X_PAYMENT), values(AUTHORIZATION.as_str()))
 }
 
+static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
+static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
+
 /// The answer to a bare request, which most agents send first: no payment, no query, and nothing that the
 /// plugin would be asked about. It is ready; nothing is read, made or waited for. None if there is more to it.
 pub fn ask_plainly<B: http_body::Body>(
@@ -214,8 +217,8 @@ pub fn ask_plainly<B: http_body::Body>(
     request: &Request<B>,
 ) -> Option<Problem> {
     let headers = request.headers();
-    let bare = !headers.contains_key(header::PAYMENT_SIGNATURE)
-        && !headers.contains_key(header::X_PAYMENT)
+    let bare = !headers.contains_key(&PAYMENT_SIGNATURE)
+        && !headers.contains_key(&X_PAYMENT)
         && request.uri().query().is_none()
         && (!plugin.quotes() || request.body().is_end_stream());
     let ready = ready.filter(|_| bare && till.settles_all(offer))?;

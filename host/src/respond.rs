@@ -36,6 +36,11 @@ const RETRY_SECONDS: u64 = 2;
 /// The same while the operator has to do something first.
 const FUNDING_SECONDS: u64 = 30;
 
+// Made once: a name is looked up and hashed each time that it is made.
+static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
+static ALLOW_ORIGIN: HeaderName = HeaderName::from_static("access-control-allow-origin");
+static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expose-headers");
+
 /// Headers that only the host writes. A client's copy never reaches a guest, a guest's never a client.
 const RESERVED: &[&str] = &[
     header::PAYMENT_REQUIRED,
@@ -526,7 +531,7 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(value) = &challenge.header {
-        headers.insert(HeaderName::from_static(header::PAYMENT_REQUIRED), value.clone());
+        headers.insert(&PAYMENT_REQUIRED, value.clone());
     }
     reply
 }
@@ -554,9 +559,9 @@ fn retry_after(reply: &mut Reply) {
 /// Any page may call a paid endpoint: the payment is the credential, cookies are not.
 fn with_cors(mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
-    headers.insert(HeaderName::from_static("access-control-allow-origin"), HeaderValue::from_static("*"));
+    headers.insert(&ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
-        HeaderName::from_static("access-control-expose-headers"),
+        &EXPOSE_HEADERS,
         HeaderValue::from_static(
             "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, Retry-After",
         ),

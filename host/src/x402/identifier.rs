@@ -13,13 +13,8 @@ pub fn advertised() -> Value {
     json!({
         "info": { "required": false },
         "schema": {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
-            "properties": {
-                "required": { "type": "boolean" },
-                "id": { "type": "string", "pattern": "^[A-Za-z0-9_-]{16,128}$" },
-            },
-            "required": ["required"],
+            "properties": { "id": { "type": "string", "pattern": "^[A-Za-z0-9_-]{16,128}$" } },
         },
     })
 }
