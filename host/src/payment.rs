@@ -209,20 +209,19 @@ static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
 
 /// The answer to a bare request, which most agents send first: no payment, no query, and nothing that the
 /// plugin would be asked about. It is ready; nothing is read, made or waited for. None if there is more to it.
-pub fn ask_plainly<B: http_body::Body>(
+pub fn ask_plainly<'c, B: http_body::Body>(
     till: &Till,
     offer: &Offer,
-    ready: Option<&Challenge>,
+    ready: Option<&'c Challenge>,
     plugin: &Plugin,
     request: &Request<B>,
-) -> Option<Problem> {
+) -> Option<&'c Challenge> {
     let headers = request.headers();
     let bare = !headers.contains_key(&PAYMENT_SIGNATURE)
         && !headers.contains_key(&X_PAYMENT)
         && request.uri().query().is_none()
         && (!plugin.quotes() || request.body().is_end_stream());
-    let ready = ready.filter(|_| bare && till.settles_all(offer))?;
-    Some(Problem::PaymentRequired(ready.clone()))
+    ready.filter(|_| bare && till.settles_all(offer))
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.

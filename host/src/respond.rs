@@ -110,6 +110,13 @@ pub fn paid(end: Result<Finished, Problem>) -> Reply {
     }
 }
 
+/// The ready challenge, for a request that carries no payment. Not to be stored, so no cache can give a page what was
+/// said to a program: only a page is told what it may read.
+pub fn challenge(challenge: &Challenge, to_page: bool) -> Reply {
+    let reply = required(StatusCode::PAYMENT_REQUIRED, challenge, None);
+    if to_page { with_cors(reply) } else { reply }
+}
+
 fn sold(settled: Settled) -> Reply {
     let (answer, goods, delivery) = settled.open();
     let reply = with_goods(whole(answer, true), &goods);

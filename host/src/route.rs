@@ -5,6 +5,8 @@
 //! again in one way; what would be ambiguous (`//`, `%2F`, `\`, `.`, `..`, a broken `%`) is refused.
 //! The guest is given the canonical path. An unknown path is not found; nothing is free by omission.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 /// The longest path that is looked at, in bytes.
@@ -40,8 +42,8 @@ pub enum Found<'r, T> {
 pub struct Path {
     /// Percent-decoded; no segment holds a slash.
     decoded: String,
-    /// As it is given to a guest and written into URLs.
-    encoded: String,
+    /// As it is given to a guest and written into URLs. None where nothing needs encoding.
+    encoded: Option<String>,
 }
 
 /// Why a path is not looked up.
@@ -79,7 +81,8 @@ impl Path {
             return Err(PathError::TooLong);
         }
         let rest = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
-        let (mut decoded, mut encoded) = (String::with_capacity(raw.len()), String::with_capacity(raw.len()));
+        let mut decoded = String::with_capacity(raw.len());
+        let mut encoded = (!raw.bytes().all(|byte| byte == b'/' || is_pchar(byte))).then(String::new);
         let count = rest.split('/').count();
         for (index, segment) in rest.split('/').enumerate() {
             // Only the last segment may be empty: `/` itself, or a trailing slash, which is a path of its own.
@@ -95,21 +98,23 @@ impl Path {
             }
             decoded.push('/');
             decoded.push_str(&segment);
-            encoded.push('/');
-            encode(&segment, &mut encoded);
+            if let Some(encoded) = &mut encoded {
+                encoded.push('/');
+                encode(&segment, encoded);
+            }
         }
-        Ok(Self { decoded, encoded })
+        Ok(Self { encoded: encoded.filter(|encoded| *encoded != decoded), decoded })
     }
 
     /// The canonical notation, percent-encoded where a URL needs it.
     pub fn as_str(&self) -> &str {
-        &self.encoded
+        self.encoded.as_deref().unwrap_or(&self.decoded)
     }
 }
 
-fn decode(segment: &str) -> Result<String, PathError> {
+fn decode(segment: &str) -> Result<Cow<'_, str>, PathError> {
     if !segment.contains('%') {
-        return Ok(segment.to_owned());
+        return Ok(Cow::Borrowed(segment));
     }
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
@@ -122,13 +127,18 @@ fn decode(segment: &str) -> Result<String, PathError> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes).map_err(|_| PathError::BadEncoding)
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| PathError::BadEncoding)
 }
 
-/// Everything but RFC 3986's `pchar` is encoded, upper-case hex.
+/// What RFC 3986 (section 3.3) lets stand in a segment as it is.
+fn is_pchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+/// Everything but `pchar` is encoded, upper-case hex.
 fn encode(segment: &str, out: &mut String) {
     for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
+        if is_pchar(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');

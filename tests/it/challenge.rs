@@ -92,7 +92,20 @@ async fn head_and_options_never_cost_and_never_run() {
 #[tokio::test]
 async fn a_browser_may_read_the_challenge() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
-    let reply = host.client().post(host.url("/echo")).send().await.expect("an answer");
+    let plain = host.client().post(host.url("/echo")).send().await.expect("an answer");
+    assert_eq!(
+        (plain.status().as_u16(), &plain.headers()["cache-control"]),
+        (402, &"no-store".parse().expect("ASCII"))
+    );
+    assert!(!plain.headers().contains_key("access-control-expose-headers"), "nobody asked for a page");
+    let reply = host
+        .client()
+        .post(host.url("/echo"))
+        .header("origin", "https://shop.example.com")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(reply.headers()["access-control-allow-origin"], "*");
     let exposed = reply.headers()["access-control-expose-headers"].to_str().expect("ASCII").to_ascii_lowercase();
     for needed in ["payment-required", "payment-response", "x-payment-response"] {
         assert!(exposed.contains(needed), "{needed} is missing from {exposed}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, ORIGIN};
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -88,10 +88,10 @@ impl Front {
         };
         if let Access::Exact { offer, challenge } | Access::Quoted { most: offer, challenge } = &endpoint.access
             && asked != Method::HEAD
-            && let Some(asking) =
+            && let Some(challenge) =
                 payment::ask_plainly(&self.till, offer, challenge.as_ref(), &endpoint.plugin, &request)
         {
-            return Ok(respond::paid(Err(asking)));
+            return Ok(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
         let request = canonical(request, method, &path, &authority)?;
         let reply = match &endpoint.access {
@@ -141,9 +141,10 @@ impl Front {
             Hosts::Only(names) if !names.iter().any(|name| name.eq_ignore_ascii_case(text)) => {
                 Err(Unroutable::Misdirected)
             }
-            Hosts::Only(_) | Hosts::Any => {
-                HeaderValue::from_str(text).map_err(|_| Unroutable::Host("the Host header is not a host name"))
-            }
+            Hosts::Only(_) | Hosts::Any => match header {
+                Some(header) if target.is_none() => Ok(header.clone()),
+                _ => HeaderValue::from_str(text).map_err(|_| Unroutable::Host("the Host header is not a host name")),
+            },
         }
     }
 }
