@@ -602,7 +602,7 @@ fn settling(raw: &RawFacilitator) -> Result<Settling, Vec<String>> {
 }
 
 /// `0.05` with 18 decimals: five hundredths of 10^18, without a sign, an exponent, or rounding.
-fn parse_units(text: &str, decimals: u8) -> Option<U256> {
+pub fn parse_units(text: &str, decimals: u8) -> Option<U256> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || text.ends_with('.') || !digits(whole) || !digits(part) || part.len() > decimals.into() {

@@ -117,9 +117,14 @@ impl Host {
 
     /// A facilitator over HTTP that settles on this host's chain.
     pub fn facilitator(&self) -> Running {
+        self.facilitator_with(&[])
+    }
+
+    /// The same, told more.
+    pub fn facilitator_with(&self, more: &[&str]) -> Running {
         let rpc = self.facts["rpc"].as_str().expect("rpc");
-        let arguments = ["facilitator", "--rpc", rpc, "--listen", "127.0.0.1:0", "--key-env", "TEST_GAS_KEY"];
-        Running::start(self.dir.path(), &arguments, &[("TEST_GAS_KEY", self.gas_key())])
+        let usual = ["facilitator", "--rpc", rpc, "--listen", "127.0.0.1:0", "--key-env", "TEST_GAS_KEY"];
+        Running::start(self.dir.path(), &[&usual, more].concat(), &[("TEST_GAS_KEY", self.gas_key())])
     }
 
     /// The seller's address.

@@ -90,7 +90,7 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     std::fs::copy(guest("status"), dir.path().join("plugins/status.wasm")).expect("a component");
-    let facilitator = host.facilitator();
+    let facilitator = host.facilitator_with(&["--gas-budget-per-day", "1", "--gas-journal", "gas.json"]);
     let config = |network: &str| {
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"{network}\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"{}\"\n",
@@ -114,10 +114,34 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
     assert_eq!(receipt["success"], true);
     assert_eq!(host.chain().balance(PAY_TO.parse().expect("an address")).await, U256::from(10_000));
+    let journal = std::fs::read(host.path("gas.json")).expect("what gas cost today");
+    let journal: Value = serde_json::from_slice(&journal).expect("JSON");
+    assert_ne!(journal["spent"].as_str().expect("wei").parse::<u128>().expect("a number"), 0);
     drop(facilitator);
     let challenge = host.client().post(&url).send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge);
     let reply = host.client().post(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
     assert_eq!(reply.status(), 503, "nobody can verify: not a refusal, and no new challenge");
     assert!(reply.headers().contains_key("retry-after") && !reply.headers().contains_key("payment-required"));
+}
+
+#[tokio::test]
+async fn a_facilitator_is_told_how_to_settle_or_says_what_is_wrong() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (flag, value, advice) in [
+        ("--confirmations", "0", "--confirmations"),
+        ("--batch-payments", "201", "1..=200"),
+        ("--batch-delay-ms", "5001", "5000"),
+        ("--max-gas-price", "0", "gwei above 0"),
+        ("--gas-budget-per-day", "1e18", "decimal number of ether"),
+        ("--low-balance", "-1", "decimal number of ether"),
+        ("--gas-journal", "gas.json", "--gas-budget-per-day"),
+    ] {
+        let option = format!("{flag}={value}");
+        let refused = run(dir.path(), &["facilitator", "--rpc", "http://127.0.0.1:1", &option]);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(advice), "{option}: {said}");
+    }
+    let help = text(&run(dir.path(), &["facilitator", "--help"]).stdout);
+    assert!(help.contains("--batch-payments") && help.contains("[default: 100]"), "{help}");
 }

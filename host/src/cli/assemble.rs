@@ -1,6 +1,6 @@
 //! Puts a host together from its configuration: everything but binding a port.
 
-mod settlers;
+pub(super) mod settlers;
 
 use std::path::Path;
 use std::sync::Arc;

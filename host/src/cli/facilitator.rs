@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use clap::Args;
 use tokio::net::TcpListener;
 use url::Url;
 
 use super::Failure;
+use super::assemble::settlers::apply;
 use super::signals::Interrupt;
 use crate::chain::evm::Key;
+use crate::config::{Settling, parse_units};
 use crate::facilitator::http::{Service, serve};
 use crate::facilitator::local::{Local, LocalConfig};
 use crate::price::Asset;
@@ -52,6 +54,61 @@ pub struct FacilitatorArgs {
     /// How often the chain is asked for receipts, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
     pub poll_ms: u64,
+    #[command(flatten)]
+    pub settling: SettlingArgs,
+}
+
+/// The same as in `coinslot.toml`.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Settlement")]
+pub struct SettlingArgs {
+    /// Blocks that a payment must be in or under before it counts as settled; 1 is its own block.
+    #[arg(long, value_name = "BLOCKS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub confirmations: u64,
+    /// Payments that come so soon after a transaction wait for the end of this time, and go together.
+    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(..=5_000))]
+    pub batch_delay_ms: u64,
+    /// Payments in one transaction, at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=200))]
+    pub batch_payments: u64,
+    /// The most for a unit of gas, in gwei. While the chain asks for more, nothing is sent.
+    #[arg(long, value_name = "GWEI", default_value = "50", value_parser = gwei)]
+    pub max_gas_price: u128,
+    /// Ether for gas in a day (UTC); beyond it nothing is sent.
+    #[arg(long, value_name = "ETHER", value_parser = ether)]
+    pub gas_budget_per_day: Option<U256>,
+    /// The file that remembers over a restart what gas has cost today.
+    #[arg(long, value_name = "FILE", requires = "gas_budget_per_day")]
+    pub gas_journal: Option<PathBuf>,
+    /// Ether below which a gas wallet counts as empty. What some hundred settlements cost at the time if none.
+    #[arg(long, value_name = "ETHER", value_parser = ether)]
+    pub low_balance: Option<U256>,
+}
+
+impl SettlingArgs {
+    fn settling(&self) -> Settling {
+        Settling {
+            confirmations: Some(self.confirmations),
+            batch_delay: Some(Duration::from_millis(self.batch_delay_ms)),
+            batch_payments: usize::try_from(self.batch_payments).ok(),
+            max_gas_price: Some(self.max_gas_price),
+            gas_budget_per_day: self.gas_budget_per_day,
+            low_balance: self.low_balance,
+        }
+    }
+}
+
+fn gwei(text: &str) -> Result<u128, String> {
+    parse_units(text, 9)
+        .and_then(|wei| u64::try_from(wei).ok())
+        .filter(|wei| *wei > 0)
+        .map(u128::from)
+        .ok_or_else(|| "not a decimal number of gwei above 0 with at most 9 digits after the point".to_owned())
+}
+
+fn ether(text: &str) -> Result<U256, String> {
+    parse_units(text, 18)
+        .ok_or_else(|| "not a decimal number of ether with at most 18 digits after the point".to_owned())
 }
 
 /// Serves until interrupted.
@@ -75,6 +132,8 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     };
     let mut config = LocalConfig::new(args.rpc, network, assets, vec![key]);
     config.chain.poll_interval = Duration::from_millis(args.poll_ms);
+    apply(&args.settling.settling(), &mut config);
+    config.gas.journal = args.settling.gas_journal;
     config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
     let open = config.receivers.is_none() && bearer.is_none();
     let local = Local::connect(config).await.map_err(|error| Failure::new(error.to_string()))?;

@@ -1,18 +1,32 @@
 //! How much gas money a day may cost.
 //!
 //! What a transaction may cost at most is reserved before it is signed, and given back but for what it
-//! did cost when it is in a block: what leaves never adds up to more than the budget. Kept in memory: a
-//! restart begins a new day.
+//! did cost when it is in a block: what leaves never adds up to more than the budget. A journal keeps it
+//! over a restart; what was reserved when the process ended counts as spent.
 
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::U256;
+use serde::{Deserialize, Serialize};
 
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: Option<U256>,
+    journal: Option<PathBuf>,
     state: Mutex<State>,
+}
+
+/// What the journal says, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    /// Days since 1970.
+    day: u64,
+    /// Wei, in decimal.
+    spent: String,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +46,17 @@ pub(super) struct Exhausted {
 }
 
 impl Budget {
-    pub(super) fn new(limit: Option<U256>) -> Self {
-        Self { limit, state: Mutex::default() }
+    /// A journal that cannot be read or written is told about and does without: gas is the operator's own
+    /// money, and no payment should wait for a file.
+    pub(super) fn new(limit: Option<U256>, journal: Option<PathBuf>) -> Self {
+        let journal = journal.filter(|_| limit.is_some());
+        let state = journal.as_deref().map_or_else(State::default, |path| {
+            read(path).unwrap_or_else(|error| {
+                tracing::warn!(journal = %path.display(), %error, "what gas cost today cannot be read: counted from now on");
+                State::default()
+            })
+        });
+        Self { limit, journal, state: Mutex::new(state) }
     }
 
     /// Whether so much may still be spent.
@@ -51,6 +74,7 @@ impl Budget {
             return Err(exhausted);
         }
         state.reserved = state.reserved.saturating_add(wei);
+        self.note(*state);
         Ok(())
     }
 
@@ -59,6 +83,15 @@ impl Budget {
         let mut state = self.today();
         state.reserved = state.reserved.saturating_sub(reserved);
         state.spent = state.spent.saturating_add(cost);
+        self.note(*state);
+    }
+
+    fn note(&self, state: State) {
+        if let Some(path) = &self.journal
+            && let Err(error) = write(path, state)
+        {
+            tracing::warn!(journal = %path.display(), %error, "what gas cost today cannot be written");
+        }
     }
 
     fn today(&self) -> MutexGuard<'_, State> {
@@ -70,6 +103,25 @@ impl Budget {
         }
         state
     }
+}
+
+fn read(path: &Path) -> io::Result<State> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(error),
+    };
+    let entry: Entry = serde_json::from_str(&text)?;
+    let spent = U256::from_str_radix(&entry.spent, 10).map_err(io::Error::other)?;
+    Ok(State { day: entry.day, spent, reserved: U256::ZERO })
+}
+
+/// In one step, so that a crash leaves the old entry or the new one.
+fn write(path: &Path, state: State) -> io::Result<()> {
+    let entry = Entry { day: state.day, spent: state.spent.saturating_add(state.reserved).to_string() };
+    let draft = path.with_extension("part");
+    fs::write(&draft, serde_json::to_vec(&entry)?)?;
+    fs::rename(&draft, path)
 }
 
 fn check(limit: Option<U256>, state: State, wei: U256) -> Result<(), Exhausted> {
@@ -85,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_reserved_and_spent_never_exceeds_the_budget() {
         let wei = |n: u64| U256::from(n);
-        let budget = Budget::new(Some(wei(100)));
+        let budget = Budget::new(Some(wei(100)), None);
         budget.reserve(wei(60), wei(0)).expect("within it");
         let exhausted = budget.reserve(wei(41), wei(0)).expect_err("beyond it");
         assert_eq!(exhausted, Exhausted { spent: wei(60), limit: wei(100) });
@@ -93,6 +145,27 @@ mod tests {
         budget.settle(wei(80), wei(30));
         budget.reserve(wei(70), wei(0)).expect("what it did not cost is free again");
         assert!(budget.allows(wei(1)).is_err());
-        assert!(Budget::new(None).allows(U256::MAX).is_ok());
+        assert!(Budget::new(None, None).allows(U256::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_restart_does_not_begin_a_new_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = || Some(folder.path().join("gas.json"));
+        let limit = Some(U256::from(100));
+        let budget = Budget::new(limit, journal());
+        budget.reserve(U256::from(60), U256::ZERO).expect("within it");
+        budget.settle(U256::from(60), U256::from(40));
+        budget.reserve(U256::from(50), U256::ZERO).expect("within it");
+        // It ends here, with a transaction on its way that nobody accounts for any more.
+        let again = Budget::new(limit, journal());
+        assert_eq!(again.allows(U256::from(11)).expect_err("beyond it").spent, U256::from(90));
+        again.allows(U256::from(10)).expect("within it");
+        // Yesterday's spending is no longer counted, and neither is a journal that says nothing sensible.
+        write(&folder.path().join("gas.json"), State { day: 1, spent: U256::from(100), reserved: U256::ZERO })
+            .expect("it can be written");
+        Budget::new(limit, journal()).allows(U256::from(100)).expect("a new day");
+        fs::write(folder.path().join("gas.json"), "{\"day\":").expect("it can be written");
+        Budget::new(limit, journal()).allows(U256::from(100)).expect("counted from now on");
     }
 }

@@ -1,5 +1,6 @@
 //! What gas costs now, and the most that we pay for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(2);
 const LEAST_TIP: u128 = 1_000_000;
 
 /// The most that we pay for gas.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct GasLimits {
     /// `maxFeePerGas` in wei. When the chain's base fee is above it, nothing is sent.
     pub max_fee_per_gas: u128,
@@ -28,6 +29,8 @@ pub struct GasLimits {
     pub max_batch_gas: u64,
     /// Wei in a day (UTC); beyond it nothing new is sent. None means no limit.
     pub budget_per_day: Option<U256>,
+    /// The file that remembers over a restart what the day has cost. Of one process. None: counted from its start.
+    pub journal: Option<PathBuf>,
     /// A wallet with fewer wei counts as empty before it is. None means what some hundred settlements
     /// cost at the time.
     pub low_balance: Option<U256>,
@@ -41,6 +44,7 @@ impl Default for GasLimits {
             max_gas: 500_000,
             max_batch_gas: 16_000_000,
             budget_per_day: None,
+            journal: None,
             low_balance: None,
         }
     }

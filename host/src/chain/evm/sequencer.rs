@@ -192,10 +192,10 @@ impl Sequencer {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
         let common = Arc::new(Common {
+            budget: Budget::new(limits.budget_per_day, limits.journal.clone()),
             limits,
             settings,
             fees: FeeOracle::new(chain.clone()),
-            budget: Budget::new(limits.budget_per_day),
             multicall: !code.is_empty(),
             gas_each: AtomicU64::new(signer::GAS_EACH),
             stop: CancellationToken::new(),

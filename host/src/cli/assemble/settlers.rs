@@ -1,6 +1,7 @@
 //! Connects every facilitator, and refuses one that cannot settle what is configured.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
         let one = match facilitator {
             FacilitatorConfig::Local { rpc, keys, poll, settling } => {
                 let network = &first.asset.network;
-                let local = local(name, (rpc, keys, *poll, settling), network, &accepts, chains).await?;
+                let local =
+                    local((name, &config.state), (rpc, keys, *poll, settling), network, &accepts, chains).await?;
                 Connected {
                     member: Member::local(name, Arc::clone(&local)),
                     witness: Some(Arc::new(local.witness())),
@@ -113,7 +115,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
 
 /// A facilitator in this process: connected to its chain, with its key.
 async fn local(
-    name: &str,
+    (name, state): (&str, &Path),
     (rpc, keys, poll, settling): (&Url, &[KeySource], Duration, &Settling),
     network: &Network,
     accepts: &[&Accept],
@@ -141,6 +143,9 @@ async fn local(
     let mut local = LocalConfig::new(rpc.clone(), network.clone(), assets, keys);
     local.chain.poll_interval = poll;
     apply(settling, &mut local);
+    // One budget for all keys of a facilitator: the first names it.
+    let first = local.keys.first().map(Key::address).unwrap_or_default();
+    local.gas.journal = Some(state.join(format!("gas-{}-{first}.json", network.to_string().replace(':', "-"))));
     let receivers: Result<Vec<_>, _> = accepts.iter().map(|accept| accept.pay_to.parse()).collect();
     local.receivers = receivers.ok();
     let local = Local::connect(local).await.map_err(|error| failed(error.to_string()))?;
@@ -148,7 +153,7 @@ async fn local(
 }
 
 /// Puts what the operator said in the place of what is usual.
-fn apply(settling: &Settling, local: &mut LocalConfig) {
+pub(in crate::cli) fn apply(settling: &Settling, local: &mut LocalConfig) {
     let (gas, sequencer) = (&mut local.gas, &mut local.sequencer);
     gas.max_fee_per_gas = settling.max_gas_price.unwrap_or(gas.max_fee_per_gas);
     gas.budget_per_day = settling.gas_budget_per_day;
