@@ -42,12 +42,66 @@ pub struct Witness {
     confirmations: u64,
 }
 
+/// A payment as a chain shows it.
+#[derive(Debug)]
+pub(super) struct Transferred {
+    pub(super) token: Address,
+    pub(super) pay_to: Address,
+    pub(super) amount: U256,
+    pub(super) authorization: Authorization,
+}
+
+impl Transferred {
+    /// Whether the authorisation is used or cancelled.
+    pub(super) async fn is_used(&self, chain: &Chain) -> Result<bool, CallError> {
+        let call = authorizationStateCall { authorizer: self.authorization.from, nonce: self.authorization.nonce };
+        chain.call(self.token, &call, None).await
+    }
+
+    pub(super) fn is_use(&self, log: &Log) -> bool {
+        let topics = [AuthorizationUsed::SIGNATURE_HASH, self.authorization.from.into_word(), self.authorization.nonce];
+        log.address() == self.token && log.topics() == topics
+    }
+
+    pub(super) fn is_transfer(&self, log: &Log) -> bool {
+        let topics = [Transfer::SIGNATURE_HASH, self.authorization.from.into_word(), self.pay_to.into_word()];
+        log.address() == self.token
+            && log.topics() == topics
+            && U256::try_from_be_slice(&log.data().data) == Some(self.amount)
+    }
+
+    /// The transaction of these blocks that used the authorisation for this payment, and its block.
+    ///
+    /// A transaction may do many things, so a transfer in it is not enough: it must be the log right
+    /// after the authorisation's own, as FiatToken writes them.
+    pub(super) async fn within(
+        &self,
+        chain: &Chain,
+        oldest: u64,
+        newest: u64,
+    ) -> Result<Option<(B256, u64)>, CallError> {
+        let filter = Filter::new()
+            .address(self.token)
+            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
+            .topic1(self.authorization.from.into_word())
+            .topic2(self.authorization.nonce)
+            .from_block(oldest)
+            .to_block(newest);
+        for used in chain.logs(&filter).await? {
+            let (Some(hash), Some(index)) = (used.transaction_hash, used.log_index) else { continue };
+            let Some(receipt) = chain.receipt(hash).await? else { continue };
+            let mut logs = receipt.logs.iter();
+            if receipt.succeeded() && logs.any(|log| log.log_index == Some(index + 1) && self.is_transfer(log)) {
+                return Ok(Some((hash, receipt.block_number.to())));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// What is looked for.
 struct Sought {
-    token: Address,
-    pay_to: Address,
-    amount: U256,
-    authorization: Authorization,
+    payment: Transferred,
     max_timeout_seconds: u64,
     network: String,
 }
@@ -67,27 +121,19 @@ impl Sought {
                 (&payload.payload, &r.asset, &r.pay_to, &r.amount, r.max_timeout_seconds, r.network.to_string())
             }
         };
-        Some(Self {
+        let payment = Transferred {
             token: asset.parse().ok()?,
             pay_to: pay_to.parse().ok()?,
             amount: Amount::parse_atomic(amount).ok()?.0,
             authorization: ExactPayload::parse(payload).ok()?.authorization,
-            max_timeout_seconds,
-            network,
-        })
+        };
+        Some(Self { payment, max_timeout_seconds, network })
     }
 
     /// No block before this time can hold the payment: it was offered at most so long before its end.
     fn earliest(&self) -> u64 {
-        let valid_before = u64::try_from(self.authorization.valid_before).unwrap_or(u64::MAX);
+        let valid_before = u64::try_from(self.payment.authorization.valid_before).unwrap_or(u64::MAX);
         valid_before.saturating_sub(self.max_timeout_seconds).saturating_sub(600)
-    }
-
-    fn is_transfer(&self, log: &Log) -> bool {
-        let topics = [Transfer::SIGNATURE_HASH, self.authorization.from.into_word(), self.pay_to.into_word()];
-        log.address() == self.token
-            && log.topics() == topics
-            && U256::try_from_be_slice(&log.data().data) == Some(self.amount)
     }
 
     fn paid(&self, transaction: B256) -> SettlementResponse {
@@ -97,7 +143,7 @@ impl Sought {
             error_message: None,
             transaction: transaction.to_string(),
             network: self.network.clone(),
-            payer: Some(self.authorization.from.to_checksum(None)),
+            payer: Some(self.payment.authorization.from.to_checksum(None)),
             amount: None,
             extensions: None,
             extra: None,
@@ -124,8 +170,7 @@ impl Witness {
         let deep = head.saturating_sub(self.confirmations - 1);
         // Time first: whatever is used after this question is younger than the answer.
         let at = self.chain.block_time(deep).await?;
-        let call = authorizationStateCall { authorizer: sought.authorization.from, nonce: sought.authorization.nonce };
-        if !self.chain.call(sought.token, &call, None).await? {
+        if !sought.payment.is_used(&self.chain).await? {
             return Ok(match at {
                 Some(at) => Sighting::Unused { at: UnixTime(at) },
                 None => Sighting::Nobody("the node does not have its own newest block".to_owned()),
@@ -134,7 +179,7 @@ impl Witness {
         let mut newest = self.chain.block_number().await?;
         loop {
             let oldest = newest.saturating_sub(SPAN - 1);
-            match self.used_within(sought, oldest, newest).await? {
+            match sought.payment.within(&self.chain, oldest, newest).await? {
                 Some((_, block)) if block > deep => return Ok(Sighting::Shallow),
                 Some((hash, _)) => return Ok(Sighting::Paid(sought.paid(hash))),
                 None if oldest == 0 => return Ok(Sighting::Spent),
@@ -145,28 +190,5 @@ impl Witness {
             }
             newest = oldest - 1;
         }
-    }
-
-    /// The transaction of these blocks that used the authorisation for this payment, and its block.
-    ///
-    /// A transaction may do many things, so a transfer in it is not enough: it must be the log right
-    /// after the authorisation's own, as FiatToken writes them.
-    async fn used_within(&self, sought: &Sought, oldest: u64, newest: u64) -> Result<Option<(B256, u64)>, CallError> {
-        let filter = Filter::new()
-            .address(sought.token)
-            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
-            .topic1(sought.authorization.from.into_word())
-            .topic2(sought.authorization.nonce)
-            .from_block(oldest)
-            .to_block(newest);
-        for used in self.chain.logs(&filter).await? {
-            let (Some(hash), Some(index)) = (used.transaction_hash, used.log_index) else { continue };
-            let Some(receipt) = self.chain.receipt(hash).await? else { continue };
-            let mut logs = receipt.logs.iter();
-            if receipt.succeeded() && logs.any(|log| log.log_index == Some(index + 1) && sought.is_transfer(log)) {
-                return Ok(Some((hash, receipt.block_number.to())));
-            }
-        }
-        Ok(None)
     }
 }

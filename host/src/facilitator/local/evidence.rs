@@ -2,49 +2,36 @@
 //! the same authorisation (whoever sees a signature can submit it; the money goes to `payTo` all the
 //! same).
 
-use alloy::primitives::{B256, U256};
-use alloy::rpc::types::{Filter, Log};
+use alloy::primitives::B256;
+use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 
 use super::Local;
 use super::claim::Claim;
-use crate::chain::evm::abi::IEip3009::{AuthorizationUsed, Transfer, authorizationStateCall};
+use crate::chain::evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 use crate::chain::evm::{CallError, Landing};
+use crate::facilitator::witness::Transferred;
 
 impl Local {
     /// Whether the authorisation is used or cancelled.
     pub(super) async fn is_used(&self, claim: &Claim<'_>) -> Result<bool, CallError> {
-        let call =
-            authorizationStateCall { authorizer: claim.authorization().from, nonce: claim.authorization().nonce };
-        self.chain.call(claim.token.address, &call, None).await
+        transferred(claim).is_used(&self.chain).await
     }
 
     /// The transaction that used this authorisation for this payment, among recent blocks.
-    ///
-    /// Somebody else's transaction may do many things, so a transfer in it is not enough: it must be
-    /// the log right after the authorisation's own, as FiatToken writes them.
     pub(super) async fn find(&self, claim: &Claim<'_>) -> Result<Option<B256>, CallError> {
-        let authorization = claim.authorization();
         let newest = self.chain.block_number().await?;
-        let filter = Filter::new()
-            .address(claim.token.address)
-            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
-            .topic1(authorization.from.into_word())
-            .topic2(authorization.nonce)
-            .from_block(newest.saturating_sub(self.lookback_blocks));
-        for used in self.chain.logs(&filter).await? {
-            let (Some(hash), Some(index)) = (used.transaction_hash, used.log_index) else {
-                continue;
-            };
-            let Some(receipt) = self.chain.receipt(hash).await? else {
-                continue;
-            };
-            let mut logs = receipt.logs.iter();
-            if receipt.succeeded() && logs.any(|log| log.log_index == Some(index + 1) && is_transfer(claim, log)) {
-                return Ok(Some(hash));
-            }
-        }
-        Ok(None)
+        let oldest = newest.saturating_sub(self.lookback_blocks);
+        Ok(transferred(claim).within(&self.chain, oldest, newest).await?.map(|(hash, _)| hash))
+    }
+}
+
+fn transferred(claim: &Claim<'_>) -> Transferred {
+    Transferred {
+        token: claim.token.address,
+        pay_to: claim.terms.pay_to,
+        amount: claim.terms.amount,
+        authorization: claim.authorization().clone(),
     }
 }
 
@@ -61,12 +48,12 @@ pub(super) enum Shown {
 /// Success is not enough: there are tokens that do not revert on a used nonce, and tokens that keep a
 /// fee. And of many calls in one transaction each fails for itself.
 pub(super) fn shown(claim: &Claim<'_>, landing: &Landing) -> Shown {
-    let receipt = &landing.receipt;
+    let (payment, receipt) = (transferred(claim), &landing.receipt);
     if !receipt.succeeded() {
         return Shown::Unused;
     }
     if !landing.shared {
-        let paid = receipt.logs.iter().any(|log| is_transfer(claim, log));
+        let paid = receipt.logs.iter().any(|log| payment.is_transfer(log));
         return if paid { Shown::Paid } else { Shown::SomethingElse };
     }
     // The same payer may pay the same price many times in one transaction, so a transfer belongs to
@@ -76,32 +63,22 @@ pub(super) fn shown(claim: &Claim<'_>, landing: &Landing) -> Shown {
     let of_token =
         |log: &&Log| log.address() == claim.token.address && log.topic0().is_some_and(|kind| kinds.contains(kind));
     let logs: Vec<&Log> = receipt.logs.iter().filter(of_token).collect();
-    let Some(at) = logs.iter().position(|log| is_use(claim, log)) else {
+    let Some(at) = logs.iter().position(|log| payment.is_use(log)) else {
         return Shown::Unused;
     };
     let used_first = logs.first().is_some_and(|log| log.topic0() == Some(&AuthorizationUsed::SIGNATURE_HASH));
     let beside = if used_first { at.checked_add(1) } else { at.checked_sub(1) };
     match beside.and_then(|beside| logs.get(beside)) {
-        Some(log) if is_transfer(claim, log) => Shown::Paid,
+        Some(log) if payment.is_transfer(log) => Shown::Paid,
         _ => Shown::SomethingElse,
     }
-}
-
-fn is_use(claim: &Claim<'_>, log: &Log) -> bool {
-    let authorization = claim.authorization();
-    log.topics() == [AuthorizationUsed::SIGNATURE_HASH, authorization.from.into_word(), authorization.nonce]
-}
-
-fn is_transfer(claim: &Claim<'_>, log: &Log) -> bool {
-    let topics = [Transfer::SIGNATURE_HASH, claim.authorization().from.into_word(), claim.terms.pay_to.into_word()];
-    log.address() == claim.token.address
-        && log.topics() == topics
-        && U256::try_from_be_slice(&log.data().data) == Some(claim.terms.amount)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use alloy::primitives::U256;
 
     use super::*;
     use crate::chain::evm::Receipt;
@@ -117,7 +94,7 @@ mod tests {
         let hash = settled.transaction.parse().expect("a hash");
         let receipt = local.chain.receipt(hash).await.expect("an answer").expect("a receipt");
         let claim = local.read(&request).expect("a claim");
-        let transfer = receipt.logs.iter().position(|log| is_transfer(&claim, log)).expect("its transfer");
+        let transfer = receipt.logs.iter().position(|log| transferred(&claim).is_transfer(log)).expect("its transfer");
         for shared in [false, true] {
             let says = |logs: Vec<Log>| {
                 let receipt = Arc::new(Receipt { logs, ..receipt.clone() });
