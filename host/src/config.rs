@@ -7,12 +7,13 @@ mod hosts;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
+use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
@@ -38,6 +39,12 @@ pub struct Config {
     pub limits: Limits,
     /// Connections at once.
     pub max_connections: usize,
+    /// How long a shutdown waits for what is at work.
+    pub drain: Duration,
+    /// Who may say for whom it asks.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The certificate that connections are encrypted with, if they are.
+    pub tls: Option<TlsFiles>,
     /// Guests at once, of all plugins.
     pub instances: usize,
     /// How long paid answers are kept, and up to which size.
@@ -51,6 +58,13 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// Signs offers and receipts, if anything does.
     pub receipts: Option<KeySource>,
+}
+
+/// Both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
 }
 
 /// How often a client may. Zero is no limit.
@@ -162,6 +176,7 @@ struct Raw {
     protect: RawProtect,
     #[serde(default)]
     server: RawServer,
+    tls: Option<RawTls>,
     receipts: Option<RawReceipts>,
 }
 
@@ -284,6 +299,16 @@ struct RawProtect {
 #[serde(deny_unknown_fields)]
 struct RawServer {
     max_connections: Option<usize>,
+    drain_seconds: Option<u64>,
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTls {
+    cert: PathBuf,
+    key: PathBuf,
 }
 
 fn max_unsettled() -> String {
@@ -314,6 +339,8 @@ fn max_timeout() -> u64 {
 
 /// Connections at once unless configured.
 pub const DEFAULT_CONNECTIONS: usize = 10_000;
+/// In seconds.
+pub const DEFAULT_DRAIN: u64 = 30;
 /// Guests at once unless configured.
 pub const DEFAULT_INSTANCES: usize = 256;
 /// Paid answers are kept for a day unless configured.
@@ -332,6 +359,16 @@ const DEFAULT_POLL: Duration = Duration::from_millis(250);
 const MIN_POLL: Duration = Duration::from_millis(20);
 
 impl Config {
+    /// How clients reach this host, which listens there: an origin.
+    pub fn origin(&self, address: SocketAddr) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("{}://{address}", self.scheme()))
+    }
+
+    /// `https`, if connections are encrypted here.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Reads a file. Paths in it are relative to its directory.
     pub fn read(file: &Path) -> Result<Self, Problems> {
         let failed = |problem: String| Problems { file: file.to_owned(), list: vec![problem] };
@@ -397,6 +434,14 @@ impl Config {
         if !(1..=1_000_000).contains(&max_connections) {
             problems.push("server.max_connections: from 1 to 1000000".to_owned());
         }
+        let drain = raw.server.drain_seconds.unwrap_or(DEFAULT_DRAIN);
+        if drain > 3_600 {
+            problems.push("server.drain_seconds: at most 3600".to_owned());
+        }
+        let trusted_proxies = proxies(&raw.server.trusted_proxies, &mut problems);
+        if raw.tls.is_some() && raw.public_url.as_deref().is_some_and(|url| url.starts_with("http://")) {
+            problems.push("public_url: with a [tls] certificate clients reach this host by https".to_owned());
+        }
         for (index, (accept, _)) in accepts.iter().enumerate() {
             // A payment must outlive the plugin's time to answer, and settlement after it.
             if accept.max_timeout_seconds < limits.first_byte.as_secs() + 30 {
@@ -431,6 +476,9 @@ impl Config {
             facilitators,
             limits,
             max_connections,
+            drain: Duration::from_secs(drain),
+            trusted_proxies,
+            tls: raw.tls.map(|raw| TlsFiles { certificates: base.join(raw.cert), key: base.join(raw.key) }),
             instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
             keep_payments: raw
@@ -442,6 +490,20 @@ impl Config {
             keep_answer_bytes: raw.answers.keep_kib.map_or(DEFAULT_KEEP_BYTES, |kib| kib.saturating_mul(1024)),
         })
     }
+}
+
+/// Networks, or single addresses.
+fn proxies(named: &[String], problems: &mut Vec<String>) -> Vec<IpNet> {
+    let mut nets = Vec::new();
+    for (index, text) in named.iter().enumerate() {
+        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => nets.push(net),
+            Err(_) => problems.push(format!(
+                "server.trusted_proxies[{index}]: `{text}` is not an address or a network such as `10.0.0.0/8`"
+            )),
+        }
+    }
+    nets
 }
 
 fn protect(raw: &RawProtect, problems: &mut Vec<String>) -> Protect {

@@ -2,9 +2,11 @@
 //!
 //! What a request means is decided in `front`. Nothing here knows the ledger's store, wasmtime or a chain.
 
+mod forwarded;
 mod front;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,21 +15,25 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-pub use front::{Front, Hosts};
+pub use front::{Front, Hosts, Peer};
+pub use tls::{Identity, Tls, TlsError};
 
 /// Headers of one request, in total: a payment header of 16 KiB and ample room for the rest.
 const MAX_HEADERS: usize = 64 * 1024;
 /// Header fields of one request.
 const MAX_FIELDS: usize = 128;
+/// How long a TLS handshake may take, at most.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Streams of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 256;
 
 /// What bounds connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// At once; more wait in the kernel's backlog.
     pub connections: usize,
@@ -36,11 +42,13 @@ pub struct Settings {
     pub headers: Duration,
     /// How long a shutdown waits for connections and payments at work.
     pub drain: Duration,
+    /// None: without TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections: 10_000, headers: Duration::from_secs(30), drain: Duration::from_secs(30) }
+        Self { connections: 10_000, headers: Duration::from_secs(30), drain: Duration::from_secs(30), tls: None }
     }
 }
 
@@ -83,7 +91,13 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
         match (accepted, place) {
             (Ok((stream, peer)), Ok(place)) => {
                 let held = Held { _place: place, headers: settings.headers, peer: peer.ip() };
-                connection(&builder, &graceful, &front, stream, held);
+                let serving = Serving {
+                    builder: Arc::clone(&builder),
+                    front: Arc::clone(&front),
+                    watcher: graceful.watcher(),
+                    held,
+                };
+                connection(serving, stream, settings.tls.as_deref());
             }
             (Err(error), _) => {
                 // Out of file descriptors, most likely: let some close.
@@ -119,28 +133,45 @@ struct Held {
     peer: IpAddr,
 }
 
-fn connection(
-    builder: &Arc<auto::Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
-    front: &Arc<Front>,
-    stream: TcpStream,
+/// A connection that is about to be served.
+struct Serving {
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    front: Arc<Front>,
+    watcher: Watcher,
     held: Held,
-) {
+}
+
+fn connection(serving: Serving, stream: TcpStream, tls: Option<&Tls>) {
     // Answers are written whole; waiting to fill a segment only delays them.
     let _ = stream.set_nodelay(true);
-    let front = Arc::clone(front);
-    let asked = Arc::new(Notify::new());
-    let heard = Arc::clone(&asked);
-    let peer = held.peer;
-    let service = service_fn(move |request| {
-        heard.notify_one();
-        let front = Arc::clone(&front);
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
+    let Some(tls) = tls else {
+        tokio::spawn(serving.converse(stream, false));
+        return;
+    };
+    let acceptor = tls.acceptor();
     tokio::spawn(async move {
-        let mut watched = std::pin::pin!(watched);
+        let patience = serving.held.headers.min(HANDSHAKE);
+        match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serving.converse(stream, true).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    });
+}
+
+impl Serving {
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: bool) {
+        let Self { builder, front, watcher, held } = self;
+        let asked = Arc::new(Notify::new());
+        let heard = Arc::clone(&asked);
+        let peer = Peer { ip: held.peer, tls };
+        let service = service_fn(move |request| {
+            heard.notify_one();
+            let front = Arc::clone(&front);
+            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let mut watched = std::pin::pin!(watcher.watch(connection));
         // hyper's own clock starts only when it knows the protocol's version, so one who sends nothing, or
         // half of HTTP/2's preface, would hold a place for ever.
         let ended = tokio::select! {
@@ -155,5 +186,5 @@ fn connection(
             tracing::debug!(%error, "a connection ended early");
         }
         drop(held);
-    });
+    }
 }

@@ -42,7 +42,7 @@ impl Running {
         let mut said = Vec::new();
         let mut line = String::new();
         while out.read_line(&mut line).expect("text") > 0 {
-            if let Some(at) = line.find("on http://127.0.0.1:") {
+            if let Some(at) = line.find("on http://127.0.0.1:").or_else(|| line.find("on https://127.0.0.1:")) {
                 let url = line[at + 3..].split([' ', ',']).next().expect("an address").trim().to_owned();
                 return Self { child, url, log, _out: out };
             }
@@ -52,7 +52,7 @@ impl Running {
         panic!("it ended before it was ready: {said:?}\n{}", std::fs::read_to_string(log).unwrap_or_default());
     }
 
-    /// Where it listens, `http://127.0.0.1:PORT`, and this path.
+    /// Where it listens, `http://127.0.0.1:PORT` or with `https`, and this path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }

@@ -19,3 +19,4 @@ mod replay;
 mod rooms;
 mod routing;
 mod security;
+mod tls;

@@ -12,11 +12,11 @@ use comfy_table::{Table, presets};
 use super::Failure;
 use crate::catalog::{Catalog, Folder, Policy, Report};
 use crate::chain::evm::Key;
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, TlsFiles};
 use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
-use crate::serve::{Front, Hosts};
+use crate::serve::{Front, Hosts, Identity, Tls};
 use crate::x402::UnixTime;
 use settlers::Settlers;
 
@@ -60,7 +60,8 @@ impl Assembled {
                 clock: || UnixTime::from(SystemTime::now()),
             },
         );
-        let front = Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config));
+        let front =
+            Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config), config.trusted_proxies.clone());
         Ok((till, Arc::new(front)))
     }
 }
@@ -114,6 +115,13 @@ pub(super) fn receipts_key(config: &Config) -> Result<Option<Key>, Failure> {
         Some(KeySource::File(file)) => Key::from_file(file),
     };
     key.map(Some).map_err(|error| Failure::usage(format!("receipts: {error}")))
+}
+
+/// Reads the certificate, if one is configured.
+pub(super) fn tls(config: &Config) -> Result<Option<Arc<Tls>>, Failure> {
+    let Some(TlsFiles { certificates, key }) = config.tls.clone() else { return Ok(None) };
+    let tls = Tls::new(Identity { certificates, key }).map_err(|error| Failure::usage(format!("tls: {error}")))?;
+    Ok(Some(Arc::new(tls)))
 }
 
 /// Opens the ledger beside the other state.

@@ -21,7 +21,8 @@ pub struct CheckArgs {
 /// Prints the routes, or what is wrong.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+    let public_url = config.origin(config.listen);
+    assemble::tls(&config)?;
     let receipts = assemble::receipts_key(&config)?;
     let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
     println!("{}", assemble::routes(&assembled.live.load()));

@@ -33,7 +33,8 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let tls = assemble::tls(&config)?;
+    let public_url = config.origin(address);
     let assembled = tokio::select! {
         assembled = assemble::assemble(&config, &public_url, Chains::Real) => assembled?,
         () = interrupt.heard() => return Ok(()),
@@ -45,12 +46,16 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let (till, front) = assembled.open(&config, ledger)?;
     till.remember().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("{}", assemble::routes(&assembled.live.load()));
-    println!("serving on http://{address}, known to clients as {public_url}");
+    println!("serving on {}://{address}, known to clients as {public_url}", config.scheme());
     let recovery = tokio::spawn(crate::payment::recover(till));
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
-    let settings = Settings { connections: config.max_connections, ..Settings::default() };
+    let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
+    let settings = Settings { connections: config.max_connections, drain: config.drain, tls, ..Settings::default() };
     let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
     watch.abort();
     recovery.abort();
+    if let Some(certificate) = certificate {
+        certificate.abort();
+    }
     ended
 }

@@ -41,6 +41,8 @@ poll_ms = 19
 cpu_ms = 0
 [server]
 max_connections = 0
+drain_seconds = 3601
+trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -55,9 +57,23 @@ max_connections = 0
         "hosts[1]:",
         "limits.cpu_ms:",
         "server.max_connections:",
+        "server.drain_seconds:",
+        "server.trusted_proxies[2]:",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
+}
+
+#[test]
+fn a_certificate_is_found_beside_the_file_and_makes_every_address_https() {
+    let tls = format!("{GOOD}[tls]\ncert = \"tls/cert.pem\"\nkey = \"/etc/key.pem\"\n");
+    let tls = tls.lines().filter(|line| !line.starts_with("public_url")).collect::<Vec<_>>().join("\n");
+    let config = Config::parse(&tls, Path::new("/srv")).expect("a good file");
+    let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into() };
+    assert_eq!((config.tls.clone(), config.scheme()), (Some(files), "https"));
+    assert!(config.origin(config.listen).starts_with("https://"));
+    let plain = Config::parse(&format!("public_url = \"http://api.example.com\"\n{tls}"), Path::new(""));
+    assert!(plain.expect_err("an address without TLS").join("\n").contains("public_url:"));
 }
 
 #[test]

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::{HOST, HeaderValue, ORIGIN};
+use http::uri::Scheme;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use ipnet::IpNet;
 
+use super::forwarded;
 use crate::catalog::{Access, Catalog, Endpoint};
 use crate::payment::{self, Sale, Till};
 use crate::plugin::{BodyError, Permit, RequestBody};
@@ -23,7 +26,16 @@ pub struct Front {
     catalog: Arc<ArcSwap<Catalog>>,
     till: Arc<Till>,
     hosts: Hosts,
+    proxies: Vec<IpNet>,
     closing: AtomicBool,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub ip: IpAddr,
+    /// Whether the connection is TLS.
+    pub tls: bool,
 }
 
 /// Which `Host` is ours.
@@ -36,9 +48,10 @@ pub enum Hosts {
 }
 
 impl Front {
-    /// A front that serves this catalogue and takes payments at this till.
-    pub fn new(catalog: Arc<ArcSwap<Catalog>>, till: Arc<Till>, hosts: Hosts) -> Self {
-        Self { catalog, till, hosts, closing: AtomicBool::new(false) }
+    /// A front that serves this catalogue and takes payments at this till. `proxies` are believed when they say for
+    /// whom they ask; nobody else is.
+    pub fn new(catalog: Arc<ArcSwap<Catalog>>, till: Arc<Till>, hosts: Hosts, proxies: Vec<IpNet>) -> Self {
+        Self { catalog, till, hosts, proxies, closing: AtomicBool::new(false) }
     }
 
     /// From now on requests on open connections are refused.
@@ -57,14 +70,14 @@ impl Front {
     }
 
     /// Answers one request. Never fails: every problem has an answer.
-    pub async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Reply {
         match self.route(request, peer).await {
             Ok(reply) => reply,
             Err(why) => respond::unroutable(&why),
         }
     }
 
-    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Reply, Unroutable> {
+    async fn route(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Reply, Unroutable> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unroutable::Closing);
         }
@@ -93,15 +106,17 @@ impl Front {
         {
             return Ok(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
-        let request = canonical(request, method, &path, &authority)?;
+        let from = forwarded::client(&self.proxies, peer.ip, request.headers_mut());
+        let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let request = canonical(request, method, &path, (scheme, &authority))?;
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
             Access::Exact { offer, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, peer, (offer, challenge, false));
+                let sale = sale(&catalog, &endpoint, params, &path, &request, from, (offer, challenge, false));
                 self.paid(sale, &asked, request).await
             }
             Access::Quoted { most, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, peer, (most, challenge, true));
+                let sale = sale(&catalog, &endpoint, params, &path, &request, from, (most, challenge, true));
                 self.paid(sale, &asked, request).await
             }
         };
@@ -149,12 +164,12 @@ impl Front {
     }
 }
 
-/// The request as a guest sees it: canonical path, our scheme, the host it was sent to.
+/// The request as a guest sees it: canonical path, the connection's scheme, the host it was sent to.
 fn canonical(
     request: Request<Incoming>,
     method: Method,
     path: &Path,
-    authority: &HeaderValue,
+    (scheme, authority): (Scheme, &HeaderValue),
 ) -> Result<Request<RequestBody>, Unroutable> {
     let (mut head, body) = request.into_parts();
     let target = match head.uri.query() {
@@ -162,7 +177,7 @@ fn canonical(
         None => path.as_str().to_owned(),
     };
     head.uri = Uri::builder()
-        .scheme("http")
+        .scheme(scheme)
         .authority(authority.as_bytes())
         .path_and_query(target)
         .build()
@@ -178,7 +193,7 @@ fn sale(
     params: Vec<(String, String)>,
     path: &Path,
     request: &Request<RequestBody>,
-    peer: IpAddr,
+    from: IpAddr,
     (offer, challenge, quoted): (&Offer, &Option<Challenge>, bool),
 ) -> Sale {
     let mut url = format!("{}{}", catalog.public_url(), path.as_str());
@@ -205,7 +220,7 @@ fn sale(
         generation: catalog.generation,
         request_limit: endpoint.request_limit,
         flow: endpoint.flow,
-        from: Some(peer),
+        from: Some(from),
         honoured: catalog.honoured(endpoint),
     }
 }

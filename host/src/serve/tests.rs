@@ -27,7 +27,7 @@ async fn host(settings: Settings) -> std::net::SocketAddr {
     };
     let till = Till::new(Vec::new(), Arc::new(ledger), config);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-    let front = Arc::new(Front::new(catalog, till, Hosts::Any));
+    let front = Arc::new(Front::new(catalog, till, Hosts::Any, Vec::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {

@@ -17,8 +17,8 @@ use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
 use crate::config::{
-    Config, DEFAULT_CONNECTIONS, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES, DEFAULT_KEEP_PAYMENTS,
-    DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
+    Config, DEFAULT_CONNECTIONS, DEFAULT_DRAIN, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES,
+    DEFAULT_KEEP_PAYMENTS, DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
 };
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset};
@@ -119,6 +119,9 @@ impl DevChain {
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
             max_connections: DEFAULT_CONNECTIONS,
+            drain: Duration::from_secs(DEFAULT_DRAIN),
+            trusted_proxies: Vec::new(),
+            tls: None,
             instances: DEFAULT_INSTANCES,
             keep_payments: DEFAULT_KEEP_PAYMENTS,
             flows: vec![Flow::Authorization, Flow::Upfront],
