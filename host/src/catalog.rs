@@ -4,12 +4,13 @@
 //! beside the running one and put in place in one step; whatever fails leaves the running one as it is.
 
 mod folder;
+mod shelf;
 mod stage;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
@@ -19,6 +20,7 @@ use crate::route::{Found, Path, RouteError, Routes};
 use crate::x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
+pub use shelf::{Book, Component, Entry, Shelf};
 pub use watch::watch;
 
 /// One generation.
@@ -337,6 +339,21 @@ fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &Policy) -> Result<Of
         endpoint: endpoint.to_owned(),
         symbol: decimal.symbol.unwrap_or_else(|| "a US dollar".to_owned()),
     })
+}
+
+impl Installed {
+    /// As it is written down.
+    fn component(&self) -> Component {
+        let info = self.plugin.info();
+        let endpoints = self.endpoints.iter().map(|e| format!("{} {} {}", e.method, e.path, e.access.display()));
+        Component {
+            plugin: info.name.clone(),
+            version: info.version.clone(),
+            sha256: self.plugin.sha256().to_owned(),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            endpoints: endpoints.collect(),
+        }
+    }
 }
 
 impl Access {

@@ -14,6 +14,8 @@ pub mod ledger;
 
 pub mod pay;
 
+pub mod plugins;
+
 pub mod serve;
 
 mod assemble;

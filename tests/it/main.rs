@@ -16,6 +16,7 @@ mod operating;
 mod paid;
 mod reload;
 mod replay;
+mod rollback;
 mod rooms;
 mod routing;
 mod security;

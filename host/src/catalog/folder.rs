@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
+use super::shelf::Shelf;
 use super::stage::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
 use crate::plugin::{Limits, Runtime};
@@ -30,6 +31,8 @@ pub struct Folder {
     stage: Stage,
     /// Staged and not in force, by file: what just arrived, and what something in force stands in the way of.
     ready: BTreeMap<String, Arc<Installed>>,
+    /// Remembers what was served before.
+    shelf: Option<Shelf>,
 }
 
 /// What is known of one file.
@@ -92,7 +95,13 @@ impl Folder {
     ) -> Self {
         let policy = Arc::new(policy);
         let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
-        Self { dir, runtime, limits, policy, live, files, stage, ready }
+        Self { dir, runtime, limits, policy, live, files, stage, ready, shelf: None }
+    }
+
+    /// Keeps what is served on this shelf, so that it can be had again.
+    pub fn on(mut self, shelf: Shelf) -> Self {
+        self.shelf = Some(shelf);
+        self
     }
 
     /// The folder's path.
@@ -111,6 +120,7 @@ impl Folder {
         self.collect(&mut report);
         report.unsettled |= waiting && self.stage.has_room();
         self.swap(&mut report);
+        self.record(&report);
         Ok(report)
     }
 
@@ -138,6 +148,7 @@ impl Folder {
                 self.stage.wait().await;
             }
             self.swap(&mut report);
+            self.record(&report);
             all.loaded.extend(report.loaded);
             all.removed.extend(report.removed);
             all.failed.extend(report.failed);
@@ -250,12 +261,41 @@ impl Folder {
         self.ready.remove(name);
         let (runtime, limits, policy) = (Arc::clone(&self.runtime), self.limits.clone(), Arc::clone(&self.policy));
         let file = name.to_owned();
+        let kept = self.shelf.as_ref().map(|shelf| shelf.dir().to_owned());
         self.stage.begin(name, async move {
             let plugin = runtime.load(&wasm, limits.clone()).await.map_err(|error| error.to_string())?;
             let installed = Installed::new(file, Arc::new(plugin), limits.request_body, &policy);
-            installed.map(Arc::new).map_err(|error| error.to_string())
+            let installed = installed.map(Arc::new).map_err(|error| error.to_string())?;
+            if let Some(dir) = kept
+                && let Err(error) = Shelf::keep(&dir, installed.plugin.sha256(), &wasm)
+            {
+                tracing::warn!(%error, dir = %dir.display(), "this component cannot be kept: it cannot be rolled back to");
+            }
+            Ok(installed)
         });
         Look::Same
+    }
+
+    /// Writes down what a scan did. A shelf that cannot be written changes nothing about what is served.
+    fn record(&mut self, report: &Report) {
+        let Some(shelf) = &mut self.shelf else { return };
+        if report.loaded.is_empty() && report.removed.is_empty() && report.failed.is_empty() {
+            return;
+        }
+        for name in &report.removed {
+            shelf.gone(name);
+        }
+        for name in &report.loaded {
+            if let Some(installed) = self.files.get(name).and_then(|file| file.installed.as_ref()) {
+                shelf.in_force(name, installed.component());
+            }
+        }
+        for (name, reason) in &report.failed {
+            shelf.failed(name, reason);
+        }
+        if let Err(error) = shelf.write() {
+            tracing::warn!(%error, dir = %shelf.dir().display(), "what is served cannot be written down");
+        }
     }
 
     /// Remembers that a component is in force now.

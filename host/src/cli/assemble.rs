@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Catalog, Folder, Policy, Report};
+use crate::catalog::{Catalog, Folder, Policy, Report, Shelf};
 use crate::chain::evm::Key;
 use crate::config::{Config, KeySource, TlsFiles};
 use crate::ledger::{Embedded, Ledger, Retention};
@@ -66,8 +66,13 @@ impl Assembled {
     }
 }
 
-/// Checks the chains and facilitators, and loads the plugins once.
-pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) -> Result<Assembled, Failure> {
+/// Checks the chains and facilitators, and loads the plugins once. `keep` is where what is served is written down.
+pub(super) async fn assemble(
+    config: &Config,
+    public_url: &str,
+    chains: Chains,
+    keep: Option<&Path>,
+) -> Result<Assembled, Failure> {
     let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
@@ -81,6 +86,10 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
     let policy = Policy { accepts, public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
+    if let Some(shelf) = keep {
+        let failed = |error| Failure::new(format!("{}: {error}", shelf.display()));
+        folder = folder.on(Shelf::open(shelf).map_err(failed)?);
+    }
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;

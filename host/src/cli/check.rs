@@ -24,7 +24,7 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let public_url = config.origin(config.listen);
     assemble::tls(&config)?;
     let receipts = assemble::receipts_key(&config)?;
-    let assembled = assemble::assemble(&config, &public_url, Chains::Real).await?;
+    let assembled = assemble::assemble(&config, &public_url, Chains::Real, None).await?;
     println!("{}", assemble::routes(&assembled.live.load()));
     if let Some(key) = receipts {
         println!("receipts are signed by {}", key.address());

@@ -90,8 +90,9 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
 
     let chain = chain::start(args.rpc_listen, block_time).await?;
     let config = chain.config(args.listen, &args.state, workshop.output());
+    let shelf = super::plugins::shelf(&config.state);
     let assembled = tokio::select! {
-        assembled = assemble::assemble(&config, &url, Chains::Devnet) => assembled?,
+        assembled = assemble::assemble(&config, &url, Chains::Devnet, Some(&shelf)) => assembled?,
         () = interrupt.heard() => return Ok(()),
     };
     for (file, reason) in &assembled.report.failed {

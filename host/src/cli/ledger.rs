@@ -7,7 +7,7 @@ mod reconcile;
 mod show;
 #[cfg(test)]
 mod tests;
-mod time;
+pub(super) mod time;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

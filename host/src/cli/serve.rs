@@ -35,8 +35,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let tls = assemble::tls(&config)?;
     let public_url = config.origin(address);
+    let shelf = super::plugins::shelf(&config.state);
     let assembled = tokio::select! {
-        assembled = assemble::assemble(&config, &public_url, Chains::Real) => assembled?,
+        assembled = assemble::assemble(&config, &public_url, Chains::Real, Some(&shelf)) => assembled?,
         () = interrupt.heard() => return Ok(()),
     };
     for (file, reason) in &assembled.report.failed {

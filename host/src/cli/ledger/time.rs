@@ -55,7 +55,7 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
 }
 
 /// `2026-01-31T12:00:00Z`.
-pub(super) fn shown(time: UnixTime) -> String {
+pub(in crate::cli) fn shown(time: UnixTime) -> String {
     let second = time.0 % DAY;
     format!("{}T{:02}:{:02}:{:02}Z", day(time.0 / DAY), second / 3_600, second / 60 % 60, second % 60)
 }

@@ -1,0 +1,133 @@
+//! `coinslot plugins`: what is in force and why something is not, and the way back.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::Failure;
+use crate::catalog::{Book, Component};
+use crate::config::Config;
+use crate::x402::UnixTime;
+
+/// How long a rollback waits for a host to notice it.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Show which plugins are in force, what they replaced, and why one is not.
+///
+/// Reads what the host wrote into its state directory, beside a running host or after it.
+#[derive(Args, Clone, Debug)]
+pub struct PluginsArgs {
+    #[command(subcommand)]
+    pub command: Option<PluginsCommand>,
+    /// The configuration of the host.
+    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE", global = true)]
+    pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum PluginsCommand {
+    /// Put the component that a file held before into the plugin folder again.
+    ///
+    /// A running host puts it in force within a second. Doing it twice undoes it.
+    Rollback {
+        /// The file's name, with or without `.wasm`, or the plugin's name.
+        name: String,
+    },
+}
+
+/// Prints, or rolls back.
+pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
+    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let dir = shelf(&config.state);
+    let book = Book::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    match &args.command {
+        None => show(&book, args.json),
+        Some(PluginsCommand::Rollback { name }) => rollback(&book, &dir, &config.plugins, name, args.json).await,
+    }
+}
+
+/// Where a host keeps what served before.
+pub(super) fn shelf(state: &Path) -> PathBuf {
+    state.join("served")
+}
+
+fn show(book: &Book, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let text = serde_json::to_string(book).map_err(|error| Failure::new(error.to_string()))?;
+        println!("{text}");
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "BEFORE IT", "STATE"]);
+    let name = |component: &Component| format!("{} {}", component.plugin, component.version);
+    for (file, entry) in &book.files {
+        let in_force = entry.in_force.as_ref();
+        table.add_row([
+            file.clone(),
+            in_force.map(&name).unwrap_or_default(),
+            in_force.map(|component| component.sha256.chars().take(12).collect()).unwrap_or_default(),
+            in_force.map(|component| super::ledger::time::shown(UnixTime(component.since))).unwrap_or_default(),
+            entry.previous.as_ref().map(&name).unwrap_or_default(),
+            match (&entry.failure, in_force) {
+                (Some(reason), _) => format!("not loaded: {reason}"),
+                (None, Some(_)) => "in force".to_owned(),
+                (None, None) => "removed".to_owned(),
+            },
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+    let (file, entry) = book.find(name).ok_or_else(|| {
+        let known: Vec<&str> = book.files.keys().map(String::as_str).collect();
+        Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
+    })?;
+    let Some(previous) = &entry.previous else {
+        return Err(Failure::new(format!("{file}: nothing served before what serves now")));
+    };
+    let bytes = Book::bytes(dir, previous).map_err(|error| Failure::new(error.to_string()))?;
+    let target = folder.join(file);
+    put(&target, &bytes).map_err(|error| Failure::new(format!("{}: {error}", target.display())))?;
+    let noticed = noticed(dir, file, previous).await;
+    if as_json {
+        println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
+    } else {
+        let short: String = previous.sha256.chars().take(12).collect();
+        let end = if noticed { "in force" } else { "in the folder; no running host has taken it yet" };
+        println!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version);
+    }
+    Ok(())
+}
+
+/// Replaces a file in one step. A name that begins with a dot is not looked at meanwhile.
+fn put(target: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let mut draft = tempfile::Builder::new().prefix(".rollback-").tempfile_in(folder)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    draft.persist(target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Whether a host says that it serves this component now.
+async fn noticed(dir: &Path, file: &str, wanted: &Component) -> bool {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let book = Book::read(dir).unwrap_or_default();
+        let now = book.files.get(file).and_then(|entry| entry.in_force.as_ref());
+        if now.is_some_and(|now| now.sha256 == wanted.sha256) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}

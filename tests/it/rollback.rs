@@ -1,0 +1,91 @@
+//! What is in force and why, what it replaced, and the way back.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coinslot_tests::{Host, Running, guest, run};
+use serde_json::{Value, json};
+
+/// A directory with a configuration and one plugin file, `shop.wasm`.
+fn folder(facilitator: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    install(dir.path(), &std::fs::read(guest("echo")).expect("a component"));
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"{facilitator}\"\n"
+    );
+    std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+    dir
+}
+
+fn install(dir: &Path, bytes: &[u8]) {
+    let part = dir.join("plugins/.part");
+    std::fs::write(&part, bytes).expect("a file");
+    std::fs::rename(part, dir.join("plugins/shop.wasm")).expect("a rename");
+}
+
+fn book(dir: &Path) -> Value {
+    let shown = run(dir, &["plugins", "--json"]);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    serde_json::from_slice(&shown.stdout).expect("JSON")
+}
+
+async fn becomes(served: &Running, path: &str, status: u16) {
+    let start = Instant::now();
+    while reqwest::get(served.url(path)).await.expect("an answer").status() != status {
+        assert!(start.elapsed() < Duration::from_secs(20), "{path} is not {status}\n{}", served.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_operator_goes_back_to_what_served_before() {
+    let chain = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let served = Running::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    let first = book(dir.path())["files"]["shop.wasm"].clone();
+    assert_eq!((&first["in_force"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
+    let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing served before"));
+
+    install(dir.path(), &std::fs::read(guest("status")).expect("a component"));
+    becomes(&served, "/status", 200).await;
+    becomes(&served, "/echo", 404).await;
+    // A third one is broken: it neither serves nor takes the place of what can be gone back to.
+    install(dir.path(), b"not a component");
+    let start = Instant::now();
+    while book(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", served.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let shown = run(dir.path(), &["plugins"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for part in ["shop.wasm", "status 1.0.0", "echo 1.0.0", "not loaded: it is not WebAssembly"] {
+        assert!(shown.contains(part), "{part} is missing from:\n{shown}");
+    }
+    assert_eq!(reqwest::get(served.url("/status")).await.expect("an answer").status(), 200);
+
+    let back = run(dir.path(), &["plugins", "rollback", "shop"]);
+    let said = String::from_utf8_lossy(&back.stdout).into_owned();
+    assert!(back.status.success() && said.contains("echo 1.0.0") && said.contains("is in force"), "{said}");
+    becomes(&served, "/echo", 200).await;
+    becomes(&served, "/status", 404).await;
+    // Twice is back again, and a restart forgets nothing.
+    let forth = run(dir.path(), &["plugins", "rollback", "echo"]);
+    assert!(forth.status.success(), "{}", String::from_utf8_lossy(&forth.stderr));
+    becomes(&served, "/status", 200).await;
+    drop(served);
+    let stopped = run(dir.path(), &["plugins", "rollback", "shop.wasm", "--json"]);
+    let said: Value = serde_json::from_slice(&stopped.stdout).expect("JSON");
+    assert_eq!(said["inForce"], false, "nobody serves");
+    let served = Running::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    assert_eq!(book(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
+
+    let unknown = run(dir.path(), &["plugins", "rollback", "shoe"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: shop.wasm"));
+}
