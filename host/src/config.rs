@@ -703,6 +703,13 @@ fn accept(
             Vec::new()
         }
     };
+    if let (Some(asset), Some(pay_to)) = (&asset, &pay_to)
+        && asset.address.eq_ignore_ascii_case(pay_to)
+    {
+        problems.push(
+            ".pay_to: this is the contract of the asset, and nobody could take out what is paid to it".to_owned(),
+        );
+    }
     let max_unsettled = asset.as_ref().and_then(|asset| {
         let amount = Decimal::parse(&raw.max_unsettled).and_then(|decimal| Amount::of(&decimal, asset));
         amount.map_err(|error| problems.push(format!(".max_unsettled: {error}"))).ok()

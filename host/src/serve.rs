@@ -4,6 +4,7 @@
 
 mod forwarded;
 mod front;
+mod idle;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -12,15 +13,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use front::{Front, Hosts, Peer};
+use idle::{Marking, Marks};
 pub use tls::{Identity, Tls, TlsError};
 
 /// Headers of one request, in total: a payment header of 16 KiB and ample room for the rest.
@@ -60,8 +64,8 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.headers)
+        // Of its own accord it would wait for ever, or 30 seconds once it has a timer: `idle` does it.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEADERS)
         .max_headers(MAX_FIELDS);
     builder
@@ -162,22 +166,19 @@ fn connection(serving: Serving, stream: TcpStream, tls: Option<&Tls>) {
 impl Serving {
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: bool) {
         let Self { builder, front, watcher, held } = self;
-        let asked = Arc::new(Notify::new());
-        let heard = Arc::clone(&asked);
-        let peer = Peer { ip: held.peer, tls };
-        let service = service_fn(move |request| {
-            heard.notify_one();
-            let front = Arc::clone(&front);
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
+        let (peer, marks) = (Peer { ip: held.peer, tls }, Arc::new(Marks::default()));
+        let stream = Marking { stream: TokioIo::new(stream), marks: Arc::clone(&marks) };
+        let marking = Arc::clone(&marks);
+        let service = service_fn(move |request: Request<Incoming>| {
+            if request.version() == Version::HTTP_2 {
+                marking.multiplexed();
+            }
+            front.answer(request, peer, &marking)
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let mut watched = std::pin::pin!(watcher.watch(connection));
-        // hyper's own clock starts only when it knows the protocol's version, so one who sends nothing, or
-        // half of HTTP/2's preface, would hold a place for ever.
+        let connection = builder.serve_connection(stream, service).into_owned();
         let ended = tokio::select! {
-            ended = &mut watched => ended,
-            () = asked.notified() => watched.await,
-            () = tokio::time::sleep(held.headers) => {
+            ended = watcher.watch(connection) => ended,
+            () = marks.overdue(held.headers) => {
                 tracing::debug!("a connection without a request is closed");
                 return;
             }

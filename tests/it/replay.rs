@@ -2,6 +2,7 @@
 
 use alloy::primitives::U256;
 use coinslot_tests::{Host, TransferWithAuthorization, decode, guest};
+use serde_json::json;
 
 #[tokio::test]
 async fn fifty_copies_at_once_run_once_and_settle_once() {
@@ -69,14 +70,21 @@ async fn a_payment_cannot_be_used_for_another_request() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_finds_its_answer_later() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "1"]).start().await;
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "2"]).start().await;
     let ask = || host.client().post(host.url("/echo")).body("mine");
     let challenge = ask().send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge).header();
+    // A block has just been made, so the next one is two seconds away.
+    let chain = host.chain();
+    let block = async || chain.call("eth_blockNumber", json!([])).await;
+    let before = block().await;
+    while block().await == before {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let impatient = ask().header("PAYMENT-SIGNATURE", &payment).timeout(std::time::Duration::from_millis(150));
     assert!(impatient.send().await.is_err(), "it hangs up before the block");
     let mut status = 0;
-    for _ in 0..40 {
+    for _ in 0..100 {
         let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
         status = reply.status().as_u16();
         assert!(matches!(status, 200 | 409 | 503), "{status}");

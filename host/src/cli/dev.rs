@@ -150,6 +150,9 @@ async fn announce(url: &str, state: &Path, chain: &chain::DevChain, assembled: &
     let paid: Vec<_> = routes.filter(|endpoint| !matches!(endpoint.access, Access::Free)).collect();
     if let Some(line) = sample::pay_line(url, &state.join("dev.json"), &paid) {
         println!("\nnow pay for one:\n\n  {} {line}\n", sample::program());
+    } else if let Some(endpoint) = paid.first() {
+        // What it takes is the plugin's to say.
+        println!("\nnow pay for one:\n\n  {} pay -X {} {url}{}\n", sample::program(), endpoint.method, endpoint.path);
     } else {
         println!("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
     }

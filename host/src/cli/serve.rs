@@ -28,6 +28,7 @@ pub struct ServeArgs {
 /// Serves until interrupted.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen()?;
+    raise_open_files();
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let listen = args.listen.unwrap_or(config.listen);
     let listener =
@@ -59,4 +60,13 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         certificate.abort();
     }
     ended
+}
+
+/// Each connection is an open file, and the usual limit of 1024 is meant for programs that use select(2).
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays as it was");
+    }
 }

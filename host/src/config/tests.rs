@@ -77,6 +77,15 @@ fn a_certificate_is_found_beside_the_file_and_makes_every_address_https() {
 }
 
 #[test]
+fn money_is_not_sent_to_the_contract_of_its_own_asset() {
+    let lost = GOOD.replace("network =", "asset = \"USDC\"\nnetwork =");
+    let config = Config::parse(&lost, Path::new("")).expect("a good file");
+    let (asset, pay_to) = (config.accepts[0].0.asset.address.clone(), config.accepts[0].0.pay_to.to_string());
+    let problems = Config::parse(&lost.replace(&pay_to, &asset), Path::new("")).expect_err("nobody could take it out");
+    assert!(problems.join("\n").contains("accept[0].pay_to: this is the contract"), "{problems:?}");
+}
+
+#[test]
 fn hosts_are_kept_as_they_are_compared() {
     let config = Config::parse(&format!("hosts = [\"Health.Internal:8402\"]\n{GOOD}"), Path::new(""));
     assert_eq!(config.expect("a good file").hosts, ["health.internal:8402"]);

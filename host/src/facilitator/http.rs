@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::local::Local;
@@ -112,10 +112,13 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
             }
         };
         let service = service.clone();
+        let asked = Arc::new(Notify::new());
+        let heard = Arc::clone(&asked);
         let connection = builder
             .serve_connection(
                 TokioIo::new(stream),
                 service_fn(move |request| {
+                    heard.notify_one();
                     let service = service.clone();
                     async move { Ok::<_, Infallible>(answer(&service, request).await) }
                 }),
@@ -123,7 +126,14 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
             .into_owned();
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
+            let mut watched = std::pin::pin!(watched);
+            // hyper's own clock starts only when it knows the protocol's version.
+            let ended = tokio::select! {
+                ended = &mut watched => ended,
+                () = asked.notified() => watched.await,
+                () = tokio::time::sleep(READ_TIMEOUT) => Ok(()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(error, "a connection ended badly");
             }
             drop(permit);

@@ -1,18 +1,22 @@
 //! One request: host, path, method, endpoint, and then free or paid.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use http::header::{HOST, HeaderValue, ORIGIN};
 use http::uri::Scheme;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::forwarded;
+use super::idle::{Marked, Marks, Work};
 use crate::catalog::{Access, Catalog, Endpoint};
 use crate::payment::{self, Sale, Till};
 use crate::plugin::{BodyError, Permit, RequestBody};
@@ -69,33 +73,45 @@ impl Front {
         self.till.at_work()
     }
 
-    /// Answers one request. Never fails: every problem has an answer.
-    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Reply {
-        match self.route(request, peer).await {
-            Ok(reply) => reply,
+    /// Answers one request. Never fails: every problem has an answer. What needs no waiting is answered at once;
+    /// most requests are a first one, and get the ready challenge.
+    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer, marks: &Arc<Marks>) -> Answering {
+        let ready = match self.route(request, peer) {
+            Ok(Step::Run(call)) => {
+                let work = marks.work();
+                return Answering::Working { work: Some(work), reply: Box::pin(Arc::clone(self).run(call)) };
+            }
+            Ok(Step::Done(reply)) => reply,
             Err(why) => respond::unroutable(&why),
-        }
+        };
+        marks.answered();
+        Answering::Ready(Some(ready))
     }
 
-    async fn route(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Reply, Unroutable> {
+    /// What the request means, and its answer where nothing has to run for it.
+    fn route(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Step, Unroutable> {
         if self.closing.load(Ordering::Acquire) {
             return Err(Unroutable::Closing);
         }
         let authority = self.authority(&request)?;
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return Ok(respond::options(&[]));
+            return Ok(Step::Done(respond::options(&[])));
         }
         let path = Path::parse(request.uri().path()).map_err(Unroutable::Path)?;
-        let catalog = self.catalog.load_full();
+        let catalog = self.catalog.load();
         let asked = request.method().clone();
         if asked == Method::OPTIONS {
             let methods = catalog.methods(&path);
-            return if methods.is_empty() { Err(Unroutable::NotFound) } else { Ok(respond::options(&methods)) };
+            return if methods.is_empty() {
+                Err(Unroutable::NotFound)
+            } else {
+                Ok(Step::Done(respond::options(&methods)))
+            };
         }
         // `HEAD` asks about `GET`, and never runs what would have to be paid.
         let method = if asked == Method::HEAD { Method::GET } else { asked.clone() };
         let (endpoint, params) = match catalog.find(&method, &path) {
-            Found::Endpoint { target, params } => (Arc::clone(target), params),
+            Found::Endpoint { target, params } => (target, params),
             Found::OtherMethods(methods) => return Err(Unroutable::Method(methods)),
             Found::Nothing => return Err(Unroutable::NotFound),
         };
@@ -104,11 +120,17 @@ impl Front {
             && let Some(challenge) =
                 payment::ask_plainly(&self.till, offer, challenge.as_ref(), &endpoint.plugin, &request)
         {
-            return Ok(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
+            return Ok(Step::Done(respond::challenge(challenge, request.headers().contains_key(ORIGIN))));
         }
         let from = forwarded::client(&self.proxies, peer.ip, request.headers_mut());
         let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
         let request = canonical(request, method, &path, (scheme, &authority))?;
+        let (endpoint, catalog) = (Arc::clone(endpoint), Arc::clone(&catalog));
+        Ok(Step::Run(Call { catalog, endpoint, params, path, request, from, asked }))
+    }
+
+    async fn run(self: Arc<Self>, call: Call) -> Reply {
+        let Call { catalog, endpoint, params, path, request, from, asked } = call;
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
             Access::Exact { offer, challenge } => {
@@ -120,7 +142,7 @@ impl Front {
                 self.paid(sale, &asked, request).await
             }
         };
-        Ok(if asked == Method::HEAD { respond::head_only(reply) } else { reply })
+        if asked == Method::HEAD { respond::head_only(reply) } else { reply }
     }
 
     async fn paid(&self, sale: Sale, asked: &Method, request: Request<RequestBody>) -> Reply {
@@ -161,6 +183,50 @@ impl Front {
                 _ => HeaderValue::from_str(text).map_err(|_| Unroutable::Host("the Host header is not a host name")),
             },
         }
+    }
+}
+
+/// What a request comes to.
+enum Step {
+    Done(Reply),
+    Run(Call),
+}
+
+/// A request for an endpoint that has to run, or be paid first, in the generation of its arrival.
+struct Call {
+    catalog: Arc<Catalog>,
+    endpoint: Arc<Endpoint>,
+    params: Vec<(String, String)>,
+    path: Path,
+    request: Request<RequestBody>,
+    /// The client's address.
+    from: IpAddr,
+    /// The method as it was asked.
+    asked: Method,
+}
+
+/// An answer that is there, or is being worked out. Small: it is moved into the connection for each request.
+pub(super) enum Answering {
+    /// None once it was taken.
+    Ready(Option<Reply>),
+    Working {
+        work: Option<Work>,
+        reply: Pin<Box<dyn Future<Output = Reply> + Send>>,
+    },
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Marked>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (reply, work) = match self.get_mut() {
+            Self::Ready(reply) => (reply.take().map_or(Poll::Pending, Poll::Ready), None),
+            Self::Working { work, reply } => match reply.as_mut().poll(context) {
+                Poll::Ready(reply) => (Poll::Ready(reply), work.take()),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        reply.map(|reply| Ok(reply.map(|body| Marked::new(body, work))))
     }
 }
 

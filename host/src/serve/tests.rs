@@ -71,3 +71,31 @@ async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
         assert_eq!(answer.as_deref(), Ok("HTTP/1.1 404"), "after {beginning:?}");
     }
 }
+
+#[tokio::test]
+async fn a_head_that_comes_in_drops_ends_its_connection_and_an_answer_that_takes_long_does_not() {
+    let settings = Settings { headers: Duration::from_millis(400), ..Settings::default() };
+    let address = host(settings).await;
+    let mut slow = TcpStream::connect(address).await.expect("connected");
+    assert_eq!(ask(&mut slow).await, "HTTP/1.1 404");
+    let mut rest = vec![0; 4096];
+    // What is left of the answer.
+    let _ = slow.read(&mut rest).await.expect("an answer");
+    let start = std::time::Instant::now();
+    for byte in b"GET /nothing HTTP/1.1\r\nhost: a.example\r\nx: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if slow.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(slow.read(&mut rest).await.unwrap_or(0), 0, "no more is answered");
+    assert!(start.elapsed() < Duration::from_secs(4));
+
+    let marks = Arc::new(super::Marks::default());
+    let work = marks.work();
+    let patience = Duration::from_millis(100);
+    let overdue = tokio::time::timeout(Duration::from_millis(500), marks.overdue(patience)).await;
+    assert!(overdue.is_err(), "the plugin takes its time, not the client");
+    drop(work);
+    tokio::time::timeout(Duration::from_secs(5), marks.overdue(patience)).await.expect("now it is the client");
+}
