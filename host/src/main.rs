@@ -1,5 +1,6 @@
 //! Arguments, logging, one command, an exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -80,7 +81,10 @@ fn end(failure: &Failure) -> ExitCode {
 fn logging(arguments: &Arguments) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
         .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever reads a file or a journal reads its escapes as well. As https://no-color.org asks, too.
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !plain;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if arguments.log_json {
         builder.json().init()
     } else {

@@ -25,7 +25,7 @@ pub struct HostBuilder {
     arguments: Vec<String>,
 }
 
-/// The embedded chain, as anybody sees it.
+/// A development chain, as anybody sees it.
 #[derive(Clone, Debug)]
 pub struct Chain {
     rpc: String,
@@ -196,6 +196,11 @@ impl Drop for Host {
 }
 
 impl Chain {
+    /// The chain behind a JSON-RPC, with its USDC stand-in.
+    pub fn at(rpc: &str, asset: Address) -> Self {
+        Self { rpc: rpc.to_owned(), asset, client: reqwest::Client::new() }
+    }
+
     /// One JSON-RPC call.
     pub async fn call(&self, method: &str, params: Value) -> Value {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });

@@ -242,3 +242,10 @@ async fn the_line_that_dev_prints_pays_wherever_dev_keeps_its_state() {
         .expect("the coinslot binary");
     assert!(!elsewhere.status.success());
 }
+
+#[tokio::test]
+async fn a_log_that_goes_into_a_file_is_plain_text() {
+    let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
+    let log = host.log();
+    assert!(log.contains("INFO") && !log.contains('\x1b'), "{log:?}");
+}

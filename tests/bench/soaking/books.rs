@@ -1,0 +1,185 @@
+//! The comparison: every payment as its client, the ledger and the chain know it.
+
+use std::collections::{HashMap, HashSet};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::chain::{Seen, Spend};
+use crate::client::{End, Record};
+use crate::host::Life;
+
+/// States whose money is with the receiver.
+const RECEIVED: [&str; 3] = ["settled", "delivered", "owed"];
+
+/// The one refusal that a good payment may meet: the host was killed while the endpoint was at work.
+const INTERRUPTED: &str = "interrupted";
+
+/// At most so many differences are shown.
+const SHOWN: usize = 20;
+
+/// The four sums, and what differs.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    lines: Vec<String>,
+    differences: Vec<String>,
+}
+
+/// A number of payments and their sum in atomic units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    payments: u64,
+    amount: u128,
+}
+
+impl Tally {
+    fn of(amounts: impl Iterator<Item = u128>) -> Self {
+        amounts.fold(Self::default(), |sum, amount| Self { payments: sum.payments + 1, amount: sum.amount + amount })
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>8} payments {:>14} units", self.payments, self.amount)
+    }
+}
+
+/// Compares all of it.
+pub(crate) fn compare(
+    records: &[Record],
+    ledger: &[Value],
+    seen: &Seen,
+    open: &[Value],
+    reconciled: &Option<Value>,
+    lives: &[Life],
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let rows: HashMap<Spend, &Value> = ledger.iter().map(|row| (spend(row), row)).collect();
+    let received = |row: &Value| RECEIVED.contains(&row["state"].as_str().unwrap_or_default());
+    let booked: HashSet<&Spend> = rows.iter().filter(|(_, row)| received(row)).map(|(spend, _)| spend).collect();
+    let clients: HashMap<Spend, &Record> =
+        records.iter().map(|record| ((record.payer.clone(), record.nonce.clone()), record)).collect();
+
+    for (spend, record) in &clients {
+        let on_chain = seen.payments.get(spend);
+        let row = rows.get(spend).copied();
+        let transaction = row.and_then(|row| row["transaction"].as_str()).map(str::to_lowercase);
+        let said = match &record.end {
+            End::Bought { transaction: receipt, .. } => match on_chain {
+                None => "a receipt, and nothing on chain",
+                Some((amount, _)) if *amount != record.amount => "another amount on chain",
+                Some((_, settled)) if settled != receipt => "another transaction on chain than in the receipt",
+                Some(_) if !booked.contains(spend) => "a receipt, and not booked",
+                Some(_) => "",
+            },
+            End::Refused(_) if on_chain.is_some() => "refused, and money on chain",
+            End::Refused(_) if booked.contains(spend) => "refused, and booked",
+            End::Refused(reason) if reason != INTERRUPTED => "a good payment refused",
+            End::Refused(_) => "",
+            End::Gone if on_chain.is_some() != booked.contains(spend) => "gone, and ledger and chain differ",
+            End::Gone => "",
+            End::Wrong(what) => what,
+        };
+        verdict.unless(said.is_empty(), || format!("{said}: {spend:?}, {:?}, {row:?}", record.end));
+        let same = match (on_chain, &transaction) {
+            (Some((_, settled)), Some(booked)) => settled == booked,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        verdict.unless(same, || format!("another transaction on chain than in the ledger: {spend:?}, {row:?}"));
+        let owed = row.is_some_and(|row| row["state"] == "owed");
+        verdict
+            .unless(!owed || matches!(record.end, End::Gone), || format!("owed to a client that came back: {row:?}"));
+    }
+    for spend in seen.spends().difference(&booked) {
+        verdict.differ(format!("on chain and not booked: {spend:?}"));
+    }
+    for spend in booked.difference(&seen.spends()) {
+        verdict.differ(format!("booked and not on chain: {spend:?}"));
+    }
+    for spend in rows.keys().chain(seen.payments.keys()).filter(|spend| !clients.contains_key(*spend)) {
+        verdict.differ(format!("no client's payment: {spend:?}"));
+    }
+    verdict.unless(clients.len() == records.len(), || "two payments with one nonce".to_owned());
+    for row in open {
+        verdict.differ(format!("not finished: {row}"));
+    }
+    let agrees = reconciled.as_ref().is_some_and(|told| told["agrees"] == true);
+    verdict.unless(agrees, || format!("coinslot ledger reconcile: {reconciled:?}"));
+    for life in lives.iter().filter(|life| life.signal == Some(Signal::TERM)) {
+        let gentle = life.status.as_deref() == Some("exit status: 0");
+        verdict.unless(gentle, || format!("SIGTERM ended the host with {:?}", life.status));
+        verdict.unless(life.left == 0, || format!("SIGTERM left {} payments at work", life.left));
+    }
+    verdict.sum(records, ledger, seen, &booked, received);
+    verdict
+}
+
+impl Verdict {
+    fn sum(
+        &mut self,
+        records: &[Record],
+        ledger: &[Value],
+        seen: &Seen,
+        booked: &HashSet<&Spend>,
+        received: impl Fn(&Value) -> bool,
+    ) {
+        let bought = records.iter().filter(|record| matches!(record.end, End::Bought { .. }));
+        let receipts = Tally::of(bought.map(|record| record.amount));
+        let gone = records.iter().filter(|record| {
+            matches!(record.end, End::Gone) && booked.contains(&(record.payer.clone(), record.nonce.clone()))
+        });
+        let unfetched = Tally::of(gone.map(|record| record.amount));
+        let clients =
+            Tally { payments: receipts.payments + unfetched.payments, amount: receipts.amount + unfetched.amount };
+        let amount = |row: &Value| row["atomicAmount"].as_str().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        let ledger = Tally::of(ledger.iter().filter(|row| received(row)).map(amount));
+        let chain = Tally { payments: seen.transfers, amount: seen.transferred };
+        self.lines = vec![
+            format!("receipts       {receipts}"),
+            format!("  never fetched {unfetched:>7}, by clients that hung up and never came back"),
+            format!("ledger         {ledger}"),
+            format!("chain          {chain}, by Transfer logs"),
+            format!("balance        {:>8}          {:>14} units more", "", seen.received),
+        ];
+        self.unless(clients == ledger, || format!("clients have {clients}, the ledger {ledger}"));
+        self.unless(ledger == chain, || format!("the ledger has {ledger}, the chain {chain}"));
+        self.unless(chain.amount == seen.received, || format!("{chain}, and a balance of {} more", seen.received));
+    }
+
+    fn differ(&mut self, what: String) {
+        self.differences.push(what);
+    }
+
+    fn unless(&mut self, right: bool, what: impl FnOnce() -> String) {
+        if !right {
+            self.differ(what());
+        }
+    }
+
+    pub(crate) fn agrees(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    pub(crate) fn print(&self) {
+        println!();
+        for line in &self.lines {
+            println!("{line}");
+        }
+        for difference in self.differences.iter().take(SHOWN) {
+            println!("DIFFERS: {difference}");
+        }
+        match self.differences.len() {
+            0 => println!("clients, ledger and chain agree"),
+            many => println!("{many} differences"),
+        }
+    }
+}
+
+fn spend(row: &Value) -> Spend {
+    let of = |name: &str| row[name].as_str().unwrap_or_default().to_lowercase();
+    (of("payer"), of("nonce"))
+}
+
+#[cfg(test)]
+mod tests;
