@@ -1,10 +1,10 @@
 //! Settlements whose end is unknown: the chain is asked until it knows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::{Tender, Till};
@@ -18,8 +18,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// The first look at one, and the longest pause between two.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
-/// How many at once.
-const AT_ONCE: u32 = 32;
+/// How many at once. Each may wait for a block: what a crash left under load should not take a block for every few.
+const AT_ONCE: usize = 256;
 /// A settlement older than this is no longer in the hands of the request that sent it, in seconds.
 const SETTLING_GRACE: u64 = 150;
 /// Without a chain to ask, an authorisation is dead so long after `validBefore`: blocks lag behind the
@@ -33,6 +33,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Asking again is safe: an authorisation moves money once, whoever submits it and however often.
 pub async fn recover(till: Arc<Till>) {
     let mut turns: HashMap<PaymentId, Turn> = HashMap::new();
+    let mut looks = Looks::default();
     let mut pruned: Option<Instant> = None;
     loop {
         let now = till.now();
@@ -46,11 +47,46 @@ pub async fn recover(till: Arc<Till>) {
             tracing::info!("the ledger can be written again");
         }
         match till.ledger.pending(UnixTime(now.0.saturating_sub(SETTLING_GRACE)), u32::MAX).await {
-            Ok(pending) => round(&till, pending, &mut turns).await,
+            Ok(pending) => round(&till, pending, &mut turns, &mut looks),
             Err(error) => tracing::error!(%error, "unfinished settlements could not be read"),
         }
         let next = turns.values().map(|turn| turn.at.saturating_duration_since(Instant::now())).min();
-        till.until_unknown(next.unwrap_or(EVERY).clamp(Duration::from_millis(50), EVERY)).await;
+        let pause = next.unwrap_or(EVERY).clamp(Duration::from_millis(50), EVERY);
+        let mut woken = std::pin::pin!(till.until_unknown(pause));
+        loop {
+            tokio::select! {
+                () = &mut woken => break,
+                () = looks.one_ended() => {}
+            }
+        }
+    }
+}
+
+/// Those that are being looked at.
+#[derive(Default)]
+struct Looks {
+    tasks: JoinSet<()>,
+    payments: HashMap<Id, PaymentId>,
+}
+
+impl Looks {
+    /// Whether there is room for this one, and nobody is at it.
+    fn takes(&self, payment: &PaymentId) -> bool {
+        self.payments.len() < AT_ONCE && !self.payments.values().any(|other| other == payment)
+    }
+
+    fn begin(&mut self, payment: PaymentId, look: impl Future<Output = ()> + Send + 'static) {
+        self.payments.insert(self.tasks.spawn(look).id(), payment);
+    }
+
+    /// Waits for the end of one; for ever if there is none.
+    async fn one_ended(&mut self) {
+        let id = match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => error.id(),
+            None => return std::future::pending().await,
+        };
+        self.payments.remove(&id);
     }
 }
 
@@ -61,28 +97,27 @@ struct Turn {
     pause: Duration,
 }
 
-/// One look at those whose turn it is.
-async fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId, Turn>) {
-    turns.retain(|id, _| pending.iter().any(|entry| entry.id == *id));
-    let mut looks = JoinSet::new();
+/// Begins to look at those whose turn it is.
+fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId, Turn>, looks: &mut Looks) {
+    let there: HashSet<&PaymentId> = pending.iter().map(|entry| &entry.id).collect();
+    turns.retain(|id, _| there.contains(id));
     let now = Instant::now();
     for entry in pending {
         let first = Turn { at: now + FIRST, pause: FIRST };
         let turn = turns.entry(entry.id.clone()).or_insert(first);
-        if turn.at > now || looks.len() >= AT_ONCE as usize {
+        if turn.at > now || !looks.takes(&entry.id) {
             continue;
         }
         let pause = (turn.pause * 2).min(LONGEST);
         *turn = Turn { at: now + turn.pause, pause };
         let till = Arc::clone(till);
-        looks.spawn(async move {
+        looks.begin(entry.id.clone(), async move {
             let id = entry.id.clone();
             if let Err(error) = look(&till, entry).await {
                 tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
             }
         });
     }
-    while looks.join_next().await.is_some() {}
 }
 
 /// Finds out about one, as far as that is possible now.
