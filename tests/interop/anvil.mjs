@@ -1,10 +1,12 @@
 // A chain on anvil that mirrors Base Sepolia, with our USDC stand-in where stock clients look for USDC.
 //
-//   node anvil.mjs --artifact Usdc.json [--out FILE]
+//   node anvil.mjs --artifact Usdc.json [--out FILE] [--block-time SECONDS] [--payers N] [--multicall Multicall3.json]
+//                  [--gas-limit GAS]
 //
-// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, gasKey} with fresh keys when the
-// chain is ready, and runs until it is told to stop. The gas key has ether and no USDC, the payer has USDC and no
-// ether.
+// A block comes with each transaction unless a block time is given, holds anvil's 30 million gas unless more is asked
+// for, there is one payer unless there shall be more, and nothing at Multicall3's address unless its artifact is named.
+// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, gasKey} with fresh keys when the chain
+// is ready, and runs until it is told to stop. The gas key has ether and no USDC, the payers have USDC and no ether.
 
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -15,14 +17,24 @@ import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 
 const CHAIN_ID = 84532;
 const USDC = '0x036CbD53842c5426634e7929541eC2318f3dCF7e';
+const MULTICALL3 = '0xcA11bde05977b3631167028862bE2a173976CA11';
 const FUNDS = 1_000_000_000n; // 1,000 USDC
 // The storage layout that Usdc.sol documents.
 const BALANCES_SLOT = 0n;
 const TOTAL_SUPPLY_SLOT = 1n;
 
-const { values } = parseArgs({ options: { artifact: { type: 'string' }, out: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    artifact: { type: 'string' },
+    out: { type: 'string' },
+    'block-time': { type: 'string' },
+    'gas-limit': { type: 'string' },
+    payers: { type: 'string', default: '1' },
+    multicall: { type: 'string' },
+  },
+});
 if (!values.artifact) {
-  console.error('usage: node anvil.mjs --artifact Usdc.json [--out FILE]');
+  console.error('usage: node anvil.mjs --artifact Usdc.json [--out FILE] [--block-time SECONDS] [--payers N] [--multicall FILE] [--gas-limit GAS]');
   process.exit(64);
 }
 const { runtime } = JSON.parse(readFileSync(values.artifact, 'utf8'));
@@ -33,9 +45,9 @@ function binary() {
   return createRequire(import.meta.url).resolve(`@foundry-rs/anvil-${process.platform}-${arch}/bin/anvil`);
 }
 
-const anvil = spawn(binary(), ['--host', '127.0.0.1', '--port', '0', '--chain-id', String(CHAIN_ID), '--accounts', '0'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
+const blocks = ['block-time', 'gas-limit'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []));
+const options = ['--host', '127.0.0.1', '--port', '0', '--chain-id', String(CHAIN_ID), '--accounts', '0', ...blocks];
+const anvil = spawn(binary(), options, { stdio: ['ignore', 'pipe', 'inherit'] });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => anvil.kill());
 anvil.on('exit', (code, signal) => process.exit(signal ? 0 : (code ?? 1)));
 anvil.on('error', (error) => {
@@ -57,13 +69,19 @@ const account = () => {
   const privateKey = generatePrivateKey();
   return { address: privateKeyToAccount(privateKey).address, privateKey };
 };
-const [payer, gas, seller] = [account(), account(), account()];
+const [gas, seller] = [account(), account()];
+const payers = Array.from({ length: Number(values.payers) }, account);
 const word = (number) => pad(numberToHex(number), { size: 32 });
-const slot = keccak256(encodeAbiParameters([{ type: 'address' }, { type: 'uint256' }], [payer.address, BALANCES_SLOT]));
+const slot = (holder) => keccak256(encodeAbiParameters([{ type: 'address' }, { type: 'uint256' }], [holder, BALANCES_SLOT]));
 await client.setCode({ address: USDC, bytecode: runtime });
-await client.setStorageAt({ address: USDC, index: slot, value: word(FUNDS) });
-await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS) });
-await client.setBalance({ address: gas.address, value: parseEther('10') });
+if (values.multicall) {
+  await client.setCode({ address: MULTICALL3, bytecode: JSON.parse(readFileSync(values.multicall, 'utf8')).runtime });
+}
+for (const payer of payers) {
+  await client.setStorageAt({ address: USDC, index: slot(payer.address), value: word(FUNDS) });
+}
+await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS * BigInt(payers.length)) });
+await client.setBalance({ address: gas.address, value: parseEther('1000') });
 // Until there is a block beside the genesis, calls see a clock that stands at the beginning of time.
 await client.mine({ blocks: 1 });
 
@@ -73,7 +91,7 @@ const ready = JSON.stringify({
   network: `eip155:${CHAIN_ID}`,
   asset: USDC,
   payTo: seller.address,
-  payers: [payer],
+  payers,
   gasKey: gas.privateKey,
 });
 if (values.out) {
