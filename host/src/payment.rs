@@ -172,7 +172,8 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
     let claimed = Arc::new(OnceLock::new());
     let work = {
         let (till, claimed) = (Arc::clone(till), Arc::clone(&claimed));
-        async move {
+        // In its place at once: it is large, and would be copied from hand to hand and into each task.
+        Box::pin(async move {
             let claim = match verified {
                 Ok(verified) => verified.reserve(&till, &sale, &offer, &request, &claimed).await?,
                 Err(refused) => match verified::earlier(&till, &sale, &payment, &request, &claimed).await? {
@@ -193,7 +194,7 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
                 Claim::Settled(settled) => settled,
             };
             Ok(Finished::Settled(settled.with_receipt(&till, &sale.resource.url)))
-        }
+        })
     };
     till.finish(claimed, work).await
 }

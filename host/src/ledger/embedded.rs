@@ -1,7 +1,8 @@
 //! The embedded store: one SQLite file, one writer thread that commits whatever has queued.
 //!
 //! Group commit: the thread takes every job that waits, runs them in one transaction, commits once
-//! with `synchronous=FULL`, and only then answers. A job that fails is rolled back alone.
+//! with `synchronous=FULL`, and only then answers. A job that fails is rolled back alone: SQLite does that
+//! for a job that changes with one statement, and a savepoint for others.
 
 mod prune;
 mod standing;
@@ -18,6 +19,9 @@ use super::{Answer, LedgerError, PaymentId, schema};
 
 /// At most so many jobs share a commit, so that no caller waits for an unbounded batch.
 const BATCH: usize = 512;
+
+/// More than there are, so that none is parsed twice.
+const STATEMENTS: usize = 64;
 
 /// The ledger in a file of its own.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl Embedded {
             .map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
         let mut connection =
             Connection::open(path).map_err(|error| LedgerError::Unavailable(format!("{}: {error}", path.display())))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         schema::prepare(&mut connection)?;
         connection.execute_batch(PUT_IN_ORDER)?;
         let (jobs, queue) = mpsc::channel::<Job>();
@@ -80,13 +85,23 @@ impl Embedded {
         Ok(Self { jobs, writable })
     }
 
+    /// Work that changes with several statements, all or none of them.
     fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Answer<'static, T> {
+        self.run_one(move |connection| savepoint(connection, work))
+    }
+
+    /// Work that changes with one statement at most and does not fail after it. It needs no savepoint,
+    /// for which SQLite would copy every page that it changes.
+    fn run_one<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Answer<'static, T> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let done = connection.and_then(|connection| savepoint(connection, work));
+            let done = connection.and_then(work);
             Box::new(move |committed| {
                 // The caller may have gone; the change stays.
                 let _ = reply.send(committed.and(done));
@@ -133,19 +148,25 @@ fn savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, LedgerError>,
 ) -> Result<T, LedgerError> {
-    connection.execute_batch("SAVEPOINT job")?;
+    control(connection, "SAVEPOINT job")?;
     let done = work(connection);
     if done.is_err() {
-        connection.execute_batch("ROLLBACK TO job")?;
+        control(connection, "ROLLBACK TO job")?;
     }
-    connection.execute_batch("RELEASE job")?;
+    control(connection, "RELEASE job")?;
     done
+}
+
+/// One statement about transactions.
+fn control(connection: &Connection, sql: &str) -> Result<(), LedgerError> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 /// The writer thread: ends when the last [`Embedded`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>, writable: &AtomicBool) {
     while let Ok(first) = queue.recv() {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(LedgerError::from);
+        let begun = control(connection, "BEGIN IMMEDIATE");
         // Without a transaction a savepoint would commit by itself what its caller hears has failed.
         let mut replies = vec![first(begun.clone().map(|()| &*connection))];
         while replies.len() < BATCH
@@ -153,7 +174,7 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>, writable: &At
         {
             replies.push(job(begun.clone().map(|()| &*connection)));
         }
-        let committed = begun.and_then(|()| connection.execute_batch("COMMIT").map_err(LedgerError::from));
+        let committed = begun.and_then(|()| control(connection, "COMMIT"));
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {

@@ -14,7 +14,9 @@ use crate::x402::{Flow, Network, SettlementResponse, UnixTime};
 
 impl Ledger for Embedded {
     fn claim(&self, claim: Claim) -> Answer<'_, Claimed> {
-        self.run(move |connection| {
+        // Another payment may have to give its name up first.
+        let named = claim.identifier.is_some();
+        let work = move |connection: &Connection| {
             let key = key(&claim.id);
             if let Some(standing) = standing::of_namesake(connection, &key, &claim)? {
                 return Ok(standing);
@@ -24,7 +26,8 @@ impl Ledger for Embedded {
             }
             standing::of(connection, &key, &claim)?
                 .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
-        })
+        };
+        if named { self.run(work) } else { self.run_one(work) }
     }
 
     fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>> {
@@ -91,7 +94,7 @@ impl Ledger for Embedded {
         at: UnixTime,
     ) -> Answer<'a, ()> {
         let (key, id) = (key(id), id.short());
-        self.run(move |connection| {
+        self.run_one(move |connection| {
             let json =
                 serde_json::to_string(&settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             let transaction = settlement.transaction;
@@ -168,7 +171,7 @@ impl Ledger for Embedded {
 
     fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()> {
         let key = key(id);
-        self.run(move |connection| {
+        let work = move |connection: &Connection| {
             // Fetched again, it was delivered before.
             connection
                 .prepare_cached(
@@ -176,7 +179,8 @@ impl Ledger for Embedded {
                 )?
                 .execute(params![key, integer(at.0)])?;
             if keep { Ok(()) } else { forget(connection, &key) }
-        })
+        };
+        if keep { self.run_one(work) } else { self.run(work) }
     }
 
     fn pending(&self, settling_before: UnixTime, limit: u32) -> Answer<'_, Vec<Pending>> {
@@ -272,7 +276,7 @@ impl Embedded {
         rest: Vec<Box<dyn ToSql + Send>>,
     ) -> Answer<'static, ()> {
         let (key, id) = (key(id), id.short());
-        self.run(move |connection| {
+        self.run_one(move |connection| {
             let parameters = std::iter::once(&key as &dyn ToSql).chain(rest.iter().map(|value| &**value as &dyn ToSql));
             let changed = connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(parameters))?;
             one(changed, id, step)
