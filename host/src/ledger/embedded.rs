@@ -157,6 +157,10 @@ fn savepoint<T>(
     done
 }
 
+fn ended() -> LedgerError {
+    LedgerError::Unavailable("the ledger's transaction ended by itself".to_owned())
+}
+
 /// One statement about transactions.
 fn control(connection: &Connection, sql: &str) -> Result<(), LedgerError> {
     connection.prepare_cached(sql)?.execute([])?;
@@ -172,7 +176,10 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>, writable: &At
         while replies.len() < BATCH
             && let Ok(job) = queue.try_recv()
         {
-            replies.push(job(begun.clone().map(|()| &*connection)));
+            // A full disk or a failing one may make SQLite end the transaction by itself: then nothing more is written,
+            // because each statement would commit alone what its caller hears has failed.
+            let open = begun.clone().and_then(|()| if connection.is_autocommit() { Err(ended()) } else { Ok(()) });
+            replies.push(job(open.map(|()| &*connection)));
         }
         let committed = begun.and_then(|()| control(connection, "COMMIT"));
         if let Err(error) = &committed {
