@@ -4,6 +4,7 @@
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
 mod hosts;
+mod plugin;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -21,6 +22,8 @@ use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
 
+pub use self::plugin::PluginConfig;
+
 /// What the operator wants.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +39,8 @@ pub struct Config {
     pub accepts: Vec<(Accept, Vec<String>)>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
     pub limits: Limits,
+    /// What is said of single plugins, by the names in their manifests.
+    pub plugin: BTreeMap<String, PluginConfig>,
     /// Connections at once.
     pub max_connections: usize,
     /// Guests at once, of all plugins.
@@ -154,6 +159,8 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    plugin: BTreeMap<String, plugin::RawPlugin>,
+    #[serde(default)]
     answers: RawAnswers,
     #[serde(default)]
     ledger: RawLedger,
@@ -257,6 +264,7 @@ struct RawLimits {
     request_body_kib: Option<u64>,
     response_body_kib: Option<u64>,
     instances_per_plugin: Option<usize>,
+    outgoing_requests: Option<u64>,
     instances: Option<usize>,
 }
 
@@ -393,6 +401,7 @@ impl Config {
         if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
             problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
         }
+        let plugin = plugin::read(raw.plugin, &mut problems);
         let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if !(1..=1_000_000).contains(&max_connections) {
             problems.push("server.max_connections: from 1 to 1000000".to_owned());
@@ -430,6 +439,7 @@ impl Config {
             accepts,
             facilitators,
             limits,
+            plugin,
             max_connections,
             instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
@@ -728,6 +738,14 @@ fn limits(raw: &RawLimits, problems: &mut Vec<String>) -> Limits {
         response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10)
             << 10,
         instances: raw.instances_per_plugin.unwrap_or(default.instances).max(1),
+        outgoing_requests: u32::try_from(number(
+            "outgoing_requests",
+            raw.outgoing_requests,
+            0,
+            10_000,
+            default.outgoing_requests.into(),
+        ))
+        .unwrap_or(default.outgoing_requests),
     }
 }
 

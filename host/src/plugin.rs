@@ -27,6 +27,7 @@ mod watch;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ use self::watch::Watch;
 
 pub use self::compile::compile_main;
 pub use self::inspect::{Import, Inspection, Tool, inspect};
+pub use self::manifest::is_name;
 pub use self::status::Verdict;
 
 /// A request body on its way into a guest.
@@ -73,6 +75,8 @@ pub struct Limits {
     pub response_body: u64,
     /// Instances at once.
     pub instances: usize,
+    /// Outgoing HTTP requests of one request.
+    pub outgoing_requests: u32,
 }
 
 impl Default for Limits {
@@ -85,9 +89,36 @@ impl Default for Limits {
             request_body: 10 << 20,
             response_body: 10 << 20,
             instances: 64,
+            outgoing_requests: 16,
         }
     }
 }
+
+/// What the operator grants: bounds for every plugin, and what is said of single ones.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Of plugins of which nothing else is said.
+    pub limits: Limits,
+    /// By the names in their manifests.
+    pub plugins: BTreeMap<String, Settings>,
+}
+
+impl From<Limits> for Terms {
+    fn from(limits: Limits) -> Self {
+        Self { limits, plugins: BTreeMap::new() }
+    }
+}
+
+/// What the operator says of one plugin.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What it may do with the world.
+    pub grants: Grants,
+}
+
+/// What a plugin may do with the world. By default, nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {}
 
 /// What a plugin says of itself, checked for sizes and characters but not for prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,8 +346,10 @@ impl Runtime {
     }
 
     /// Validates, compiles (or finds the compiled artifact), pre-instantiates and describes.
-    pub async fn load(self: &Arc<Self>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
-        load::load(self, wasm, limits).await
+    ///
+    /// The name that it gives itself decides which of the terms are its own.
+    pub async fn load(self: &Arc<Self>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+        load::load(self, wasm, terms).await
     }
 
     fn engine(&self, wasi: Wasi) -> &Engine {

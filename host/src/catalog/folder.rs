@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::stage::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
-use crate::plugin::{Limits, Runtime};
+use crate::plugin::{Runtime, Terms};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
 const MAX_WASM: u64 = 64 << 20;
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_millis(400);
 pub struct Folder {
     dir: PathBuf,
     runtime: Arc<Runtime>,
-    limits: Limits,
+    terms: Arc<Terms>,
     policy: Arc<Policy>,
     live: Arc<ArcSwap<Catalog>>,
     files: HashMap<String, File>,
@@ -86,18 +86,25 @@ impl Folder {
     pub fn new(
         dir: PathBuf,
         runtime: Arc<Runtime>,
-        limits: Limits,
+        terms: Terms,
         policy: Policy,
         live: Arc<ArcSwap<Catalog>>,
     ) -> Self {
-        let policy = Arc::new(policy);
+        let (terms, policy) = (Arc::new(terms), Arc::new(policy));
         let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
-        Self { dir, runtime, limits, policy, live, files, stage, ready }
+        Self { dir, runtime, terms, policy, live, files, stage, ready }
     }
 
     /// The folder's path.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Names of which the operator says something and that no plugin in force has.
+    pub fn strangers(&self) -> Vec<String> {
+        let live = self.live.load();
+        let here = |name: &String| live.installed().iter().any(|installed| installed.plugin.info().name == *name);
+        self.terms.plugins.keys().filter(|name| !here(name)).cloned().collect()
     }
 
     /// Compares the folder with what is in force, begins to stage what is new, and puts in force what is
@@ -248,11 +255,11 @@ impl Folder {
         }
         (known.tried, known.failure) = (Some(digest), None);
         self.ready.remove(name);
-        let (runtime, limits, policy) = (Arc::clone(&self.runtime), self.limits.clone(), Arc::clone(&self.policy));
+        let (runtime, terms, policy) = (Arc::clone(&self.runtime), Arc::clone(&self.terms), Arc::clone(&self.policy));
         let file = name.to_owned();
         self.stage.begin(name, async move {
-            let plugin = runtime.load(&wasm, limits.clone()).await.map_err(|error| error.to_string())?;
-            let installed = Installed::new(file, Arc::new(plugin), limits.request_body, &policy);
+            let plugin = runtime.load(&wasm, &terms).await.map_err(|error| error.to_string())?;
+            let installed = Installed::new(file, Arc::new(plugin), &policy);
             installed.map(Arc::new).map_err(|error| error.to_string())
         });
         Look::Same

@@ -15,7 +15,7 @@ use crate::chain::evm::Key;
 use crate::config::{Config, KeySource};
 use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
-use crate::plugin::{Runtime, RuntimeConfig};
+use crate::plugin::{Runtime, RuntimeConfig, Settings, Terms};
 use crate::serve::{Front, Hosts};
 use crate::x402::UnixTime;
 use settlers::Settlers;
@@ -79,11 +79,23 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
     let policy = Policy { accepts, public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
-    let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
+    let mut folder = Folder::new(config.plugins.clone(), runtime, terms(config), policy, Arc::clone(&live));
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
     Ok(Assembled { live, folder, tenders, report })
+}
+
+/// What plugins are bounded by and granted.
+fn terms(config: &Config) -> Terms {
+    let plugins = config.plugin.keys().map(|name| (name.clone(), Settings::default())).collect();
+    Terms { limits: config.limits.clone(), plugins }
+}
+
+/// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.
+pub(super) fn strangers(folder: &Folder) -> Vec<String> {
+    let line = |name: String| format!("plugin.{name}: no plugin of this name is in force; what it says waits for one");
+    folder.strangers().into_iter().map(line).collect()
 }
 
 /// The key that proves quotes, made at the first start: a quote outlives a restart.

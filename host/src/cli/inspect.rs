@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::plugin::{DeclaredPrice, Limits, PluginInfo, Runtime, RuntimeConfig, inspect};
+use crate::plugin::{DeclaredPrice, PluginInfo, Runtime, RuntimeConfig, Terms, inspect};
 
 /// Show what a .wasm is: routes, prices, imports by what they mean, size, toolchain.
 ///
@@ -71,7 +71,7 @@ async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let config =
         RuntimeConfig { instances: 1, compiler: std::env::current_exe().ok(), ..RuntimeConfig::new(artifacts.path()) };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
-    let plugin = runtime.load(wasm, Limits::default()).await.map_err(|error| error.to_string())?;
+    let plugin = runtime.load(wasm, &Terms::default()).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
 }
 

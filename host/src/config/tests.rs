@@ -41,6 +41,7 @@ poll_ms = 19
 cpu_ms = 0
 [server]
 max_connections = 0
+[plugin.Loud]
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -55,6 +56,7 @@ max_connections = 0
         "hosts[1]:",
         "limits.cpu_ms:",
         "server.max_connections:",
+        "plugin.Loud: not a plugin's name",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }

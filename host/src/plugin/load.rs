@@ -16,7 +16,7 @@ use super::link::{self, Linked};
 use super::outline::Outline;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Runtime, compile, manifest, watch};
+use super::{Fault, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manifest, watch};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -31,7 +31,8 @@ struct Candidate {
     wasi: Wasi,
 }
 
-pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
+pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+    let limits = terms.limits.clone();
     if limits.memory > MAX_MEMORY {
         return Err(LoadError::Invalid(format!(
             "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
