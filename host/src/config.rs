@@ -22,7 +22,7 @@ use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
 
-pub use self::plugin::PluginConfig;
+pub use self::plugin::{PluginConfig, SecretSource};
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -348,6 +348,17 @@ impl Config {
         Self::parse(&text, &base).map_err(|list| Problems { file: file.to_owned(), list })
     }
 
+    /// Reads only what a file says of plugins: `[limits]` and `[plugin.NAME]`. The rest of it may be missing.
+    pub fn read_terms(file: &Path) -> Result<(Limits, BTreeMap<String, PluginConfig>), Problems> {
+        let failed = |list| Problems { file: file.to_owned(), list };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(vec![error.to_string()]))?;
+        let raw: Raw = toml::from_str(&text).map_err(|error| failed(vec![error.to_string()]))?;
+        let mut problems = Vec::new();
+        let limits = limits(&raw.limits, &mut problems);
+        let plugin = plugin::read(raw.plugin, file.parent().unwrap_or(Path::new("")), &mut problems);
+        if problems.is_empty() { Ok((limits, plugin)) } else { Err(failed(problems)) }
+    }
+
     fn parse(text: &str, base: &Path) -> Result<Self, Vec<String>> {
         let raw: Raw = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mut problems = Vec::new();
@@ -401,7 +412,7 @@ impl Config {
         if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
             problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
         }
-        let plugin = plugin::read(raw.plugin, &mut problems);
+        let plugin = plugin::read(raw.plugin, base, &mut problems);
         let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if !(1..=1_000_000).contains(&max_connections) {
             problems.push("server.max_connections: from 1 to 1000000".to_owned());

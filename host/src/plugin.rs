@@ -10,8 +10,10 @@ mod body;
 mod compile;
 mod egress;
 mod engine;
+mod grants;
 mod inspect;
 mod invoke;
+mod keyvalue;
 mod link;
 mod load;
 mod log;
@@ -41,13 +43,18 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use self::artifact::Artifacts;
+use self::egress::{Resolve, System};
 use self::engine::Wasi;
+use self::grants::Capabilities;
+use self::keyvalue::Shelves;
 use self::link::Linked;
 use self::store::State;
 use self::watch::Watch;
 
 pub use self::compile::compile_main;
-pub use self::inspect::{Import, Inspection, Tool, inspect};
+pub use self::egress::{Allowed, Origin};
+pub use self::grants::{Grants, Quota, Secret, SecretError};
+pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 pub use self::status::Verdict;
 
@@ -115,10 +122,6 @@ pub struct Settings {
     /// What it may do with the world.
     pub grants: Grants,
 }
-
-/// What a plugin may do with the world. By default, nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Grants {}
 
 /// What a plugin says of itself, checked for sizes and characters but not for prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +256,8 @@ pub struct RuntimeConfig {
     /// The directory of compiled components, created with mode 0700; nothing but this host may
     /// write there.
     pub artifacts: PathBuf,
+    /// The directory of what plugins keep by `wasi:keyvalue`, created when one of them does.
+    pub keyvalue: PathBuf,
     /// Guests at once, of all plugins together.
     pub instances: usize,
     /// How long a request may wait for a place among them before it is [`Fault::Busy`].
@@ -263,9 +268,12 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// 256 guests at once, a second's wait, compiled in this process.
+    /// 256 guests at once, a second's wait, compiled in this process, and what plugins keep beside the
+    /// artifacts.
     pub fn new(artifacts: impl Into<PathBuf>) -> Self {
-        Self { artifacts: artifacts.into(), instances: 256, wait: Duration::from_secs(1), compiler: None }
+        let artifacts = artifacts.into();
+        let keyvalue = artifacts.with_file_name("keyvalue");
+        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None }
     }
 }
 
@@ -279,6 +287,8 @@ pub struct Runtime {
     compilers: Semaphore,
     places: Arc<Semaphore>,
     wait: Duration,
+    resolver: Arc<dyn Resolve>,
+    shelves: Shelves,
 }
 
 impl fmt::Debug for Runtime {
@@ -314,6 +324,7 @@ struct Inner {
     name: Arc<str>,
     digest: String,
     limits: Limits,
+    granted: Arc<Capabilities>,
     places: Arc<Semaphore>,
 }
 
@@ -322,6 +333,10 @@ impl Runtime {
     ///
     /// Fails if the artifacts' directory cannot be made or is writable by others.
     pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, io::Error> {
+        Self::with_resolver(config, Arc::new(System))
+    }
+
+    fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
         let artifacts = Artifacts::open(&config.artifacts)?;
         // Loading and reloading happen beside full load, so the pools are larger than the places.
         let slots = config.instances + config.instances / 4 + 4;
@@ -342,6 +357,8 @@ impl Runtime {
             compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
             wait: config.wait,
+            resolver,
+            shelves: Shelves::new(config.keyvalue),
         }))
     }
 
@@ -375,10 +392,11 @@ impl Plugin {
         info: PluginInfo,
         digest: String,
         limits: Limits,
+        granted: Arc<Capabilities>,
     ) -> Self {
         let name = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
-        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, places }) }
+        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places }) }
     }
 
     /// What it declared at load.

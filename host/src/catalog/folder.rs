@@ -83,13 +83,7 @@ pub struct Report {
 
 impl Folder {
     /// A folder that has not been scanned.
-    pub fn new(
-        dir: PathBuf,
-        runtime: Arc<Runtime>,
-        terms: Terms,
-        policy: Policy,
-        live: Arc<ArcSwap<Catalog>>,
-    ) -> Self {
+    pub fn new(dir: PathBuf, runtime: Arc<Runtime>, terms: Terms, policy: Policy, live: Arc<ArcSwap<Catalog>>) -> Self {
         let (terms, policy) = (Arc::new(terms), Arc::new(policy));
         let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
         Self { dir, runtime, terms, policy, live, files, stage, ready }

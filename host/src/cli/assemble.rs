@@ -1,6 +1,7 @@
 //! Puts a host together from its configuration: everything but binding a port.
 
 mod settlers;
+mod terms;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::chain::evm::Key;
 use crate::config::{Config, KeySource};
 use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
-use crate::plugin::{Runtime, RuntimeConfig, Settings, Terms};
+use crate::plugin::{Runtime, RuntimeConfig};
 use crate::serve::{Front, Hosts};
 use crate::x402::UnixTime;
 use settlers::Settlers;
@@ -67,6 +68,7 @@ impl Assembled {
 
 /// Checks the chains and facilitators, and loads the plugins once.
 pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) -> Result<Assembled, Failure> {
+    let terms = terms::terms(config)?;
     let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
@@ -79,17 +81,11 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
     let policy = Policy { accepts, public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
-    let mut folder = Folder::new(config.plugins.clone(), runtime, terms(config), policy, Arc::clone(&live));
+    let mut folder = Folder::new(config.plugins.clone(), runtime, terms, policy, Arc::clone(&live));
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
     Ok(Assembled { live, folder, tenders, report })
-}
-
-/// What plugins are bounded by and granted.
-fn terms(config: &Config) -> Terms {
-    let plugins = config.plugin.keys().map(|name| (name.clone(), Settings::default())).collect();
-    Terms { limits: config.limits.clone(), plugins }
 }
 
 /// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.

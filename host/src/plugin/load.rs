@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::engine::{MAX_MEMORY, Wasi, fingerprint};
+use super::grants::Capabilities;
 use super::link::{self, Linked};
 use super::outline::Outline;
 use super::run::limited;
@@ -52,7 +53,9 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
+    let grants = terms.plugins.get(&info.name).map(|settings| &settings.grants);
+    let granted = grants.map_or_else(Capabilities::none, |grants| Capabilities::new(runtime, &info.name, grants));
+    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
 }
 
 /// Maps the compiled component, compiling it first if no artifact fits.
@@ -116,7 +119,7 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
 
 async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
     let grant =
-        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: false };
+        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: None };
     let (mut store, watch) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {

@@ -1,7 +1,9 @@
 //! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
 
 mod describe;
+mod egress;
 mod invoke;
+mod keyvalue;
 mod load;
 mod quote;
 

@@ -141,7 +141,9 @@ fn inspection_tells_what_a_component_is_and_wants() {
         "{:?}",
         seen.toolchain
     );
-    assert!(seen.uses.iter().any(|import| import.meaning.contains("outgoing HTTP")));
+    assert!(seen.asks.iter().all(|ask| ask.capability == Capability::OutgoingHttp) && !seen.asks.is_empty());
+    let asked: Vec<Capability> = inspect(&guest("keeper")).unwrap().asks.iter().map(|ask| ask.capability).collect();
+    assert!(Capability::ALL.iter().all(|capability| asked.contains(capability)), "{asked:?}");
     assert!(seen.inert.iter().any(|import| import.starts_with("wasi:filesystem/")));
     assert!(seen.unknown.is_empty(), "{:?}", seen.unknown);
     assert!(inspect(&guest("quoter")).unwrap().quotes);
