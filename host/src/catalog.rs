@@ -245,8 +245,9 @@ fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
 
 impl Installed {
     /// Prices what a plugin declares by the operator's policy.
-    pub fn new(file: String, plugin: Arc<Plugin>, request_limit: u64, policy: &Policy) -> Result<Self, InstallError> {
+    pub fn new(file: String, plugin: Arc<Plugin>, policy: &Policy) -> Result<Self, InstallError> {
         let mut endpoints = Vec::new();
+        let request_limit = plugin.limits().request_body;
         for declared in &plugin.info().endpoints {
             let endpoint = format!("{} {}", declared.method, declared.path);
             if is_reserved(&declared.path) {

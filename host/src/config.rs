@@ -4,6 +4,7 @@
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
 mod hosts;
+mod plugin;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -22,6 +23,8 @@ use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
 
+pub use self::plugin::{PluginConfig, SecretSource};
+
 /// What the operator wants.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -37,6 +40,8 @@ pub struct Config {
     pub accepts: Vec<(Accept, Vec<String>)>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
     pub limits: Limits,
+    /// What is said of single plugins, by the names in their manifests.
+    pub plugin: BTreeMap<String, PluginConfig>,
     /// Connections at once.
     pub max_connections: usize,
     /// How long a shutdown waits for what is at work.
@@ -168,6 +173,8 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    plugin: BTreeMap<String, plugin::RawPlugin>,
+    #[serde(default)]
     answers: RawAnswers,
     #[serde(default)]
     ledger: RawLedger,
@@ -272,6 +279,7 @@ struct RawLimits {
     request_body_kib: Option<u64>,
     response_body_kib: Option<u64>,
     instances_per_plugin: Option<usize>,
+    outgoing_requests: Option<u64>,
     instances: Option<usize>,
 }
 
@@ -377,6 +385,17 @@ impl Config {
         Self::parse(&text, &base).map_err(|list| Problems { file: file.to_owned(), list })
     }
 
+    /// Reads only what a file says of plugins: `[limits]` and `[plugin.NAME]`. The rest of it may be missing.
+    pub fn read_terms(file: &Path) -> Result<(Limits, BTreeMap<String, PluginConfig>), Problems> {
+        let failed = |list| Problems { file: file.to_owned(), list };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(vec![error.to_string()]))?;
+        let raw: Raw = toml::from_str(&text).map_err(|error| failed(vec![error.to_string()]))?;
+        let mut problems = Vec::new();
+        let limits = limits(&raw.limits, &mut problems);
+        let plugin = plugin::read(raw.plugin, file.parent().unwrap_or(Path::new("")), &mut problems);
+        if problems.is_empty() { Ok((limits, plugin)) } else { Err(failed(problems)) }
+    }
+
     fn parse(text: &str, base: &Path) -> Result<Self, Vec<String>> {
         let raw: Raw = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mut problems = Vec::new();
@@ -430,6 +449,7 @@ impl Config {
         if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
             problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
         }
+        let plugin = plugin::read(raw.plugin, base, &mut problems);
         let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if !(1..=1_000_000).contains(&max_connections) {
             problems.push("server.max_connections: from 1 to 1000000".to_owned());
@@ -475,6 +495,7 @@ impl Config {
             accepts,
             facilitators,
             limits,
+            plugin,
             max_connections,
             drain: Duration::from_secs(drain),
             trusted_proxies,
@@ -797,6 +818,14 @@ fn limits(raw: &RawLimits, problems: &mut Vec<String>) -> Limits {
         response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10)
             << 10,
         instances: raw.instances_per_plugin.unwrap_or(default.instances).max(1),
+        outgoing_requests: u32::try_from(number(
+            "outgoing_requests",
+            raw.outgoing_requests,
+            0,
+            10_000,
+            default.outgoing_requests.into(),
+        ))
+        .unwrap_or(default.outgoing_requests),
     }
 }
 

@@ -10,8 +10,10 @@ mod body;
 mod compile;
 mod egress;
 mod engine;
+mod grants;
 mod inspect;
 mod invoke;
+mod keyvalue;
 mod link;
 mod load;
 mod log;
@@ -27,6 +29,7 @@ mod watch;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -40,13 +43,19 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use self::artifact::Artifacts;
+use self::egress::{Resolve, System};
 use self::engine::Wasi;
+use self::grants::Capabilities;
+use self::keyvalue::Shelves;
 use self::link::Linked;
 use self::store::State;
 use self::watch::Watch;
 
 pub use self::compile::compile_main;
-pub use self::inspect::{Import, Inspection, Tool, inspect};
+pub use self::egress::{Allowed, Origin};
+pub use self::grants::{Grants, Quota, Secret, SecretError};
+pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
+pub use self::manifest::is_name;
 pub use self::status::Verdict;
 
 /// A request body on its way into a guest.
@@ -73,6 +82,8 @@ pub struct Limits {
     pub response_body: u64,
     /// Instances at once.
     pub instances: usize,
+    /// Outgoing HTTP requests of one request.
+    pub outgoing_requests: u32,
 }
 
 impl Default for Limits {
@@ -85,8 +96,31 @@ impl Default for Limits {
             request_body: 10 << 20,
             response_body: 10 << 20,
             instances: 64,
+            outgoing_requests: 16,
         }
     }
+}
+
+/// What the operator grants: bounds for every plugin, and what is said of single ones.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Of plugins of which nothing else is said.
+    pub limits: Limits,
+    /// By the names in their manifests.
+    pub plugins: BTreeMap<String, Settings>,
+}
+
+impl From<Limits> for Terms {
+    fn from(limits: Limits) -> Self {
+        Self { limits, plugins: BTreeMap::new() }
+    }
+}
+
+/// What the operator says of one plugin.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What it may do with the world.
+    pub grants: Grants,
 }
 
 /// What a plugin says of itself, checked for sizes and characters but not for prices.
@@ -222,6 +256,8 @@ pub struct RuntimeConfig {
     /// The directory of compiled components, created with mode 0700; nothing but this host may
     /// write there.
     pub artifacts: PathBuf,
+    /// The directory of what plugins keep by `wasi:keyvalue`, created when one of them does.
+    pub keyvalue: PathBuf,
     /// Guests at once, of all plugins together.
     pub instances: usize,
     /// How long a request may wait for a place among them before it is [`Fault::Busy`].
@@ -232,9 +268,12 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// 256 guests at once, a second's wait, compiled in this process.
+    /// 256 guests at once, a second's wait, compiled in this process, and what plugins keep beside the
+    /// artifacts.
     pub fn new(artifacts: impl Into<PathBuf>) -> Self {
-        Self { artifacts: artifacts.into(), instances: 256, wait: Duration::from_secs(1), compiler: None }
+        let artifacts = artifacts.into();
+        let keyvalue = artifacts.with_file_name("keyvalue");
+        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None }
     }
 }
 
@@ -248,6 +287,8 @@ pub struct Runtime {
     compilers: Semaphore,
     places: Arc<Semaphore>,
     wait: Duration,
+    resolver: Arc<dyn Resolve>,
+    shelves: Shelves,
 }
 
 impl fmt::Debug for Runtime {
@@ -283,6 +324,7 @@ struct Inner {
     name: Arc<str>,
     digest: String,
     limits: Limits,
+    granted: Arc<Capabilities>,
     places: Arc<Semaphore>,
 }
 
@@ -291,6 +333,10 @@ impl Runtime {
     ///
     /// Fails if the artifacts' directory cannot be made or is writable by others.
     pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, io::Error> {
+        Self::with_resolver(config, Arc::new(System))
+    }
+
+    fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
         let artifacts = Artifacts::open(&config.artifacts)?;
         // Loading and reloading happen beside full load, so the pools are larger than the places.
         let slots = config.instances + config.instances / 4 + 4;
@@ -311,12 +357,16 @@ impl Runtime {
             compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
             wait: config.wait,
+            resolver,
+            shelves: Shelves::new(config.keyvalue),
         }))
     }
 
     /// Validates, compiles (or finds the compiled artifact), pre-instantiates and describes.
-    pub async fn load(self: &Arc<Self>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
-        load::load(self, wasm, limits).await
+    ///
+    /// The name that it gives itself decides which of the terms are its own.
+    pub async fn load(self: &Arc<Self>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+        load::load(self, wasm, terms).await
     }
 
     fn engine(&self, wasi: Wasi) -> &Engine {
@@ -342,10 +392,11 @@ impl Plugin {
         info: PluginInfo,
         digest: String,
         limits: Limits,
+        granted: Arc<Capabilities>,
     ) -> Self {
         let name = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
-        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, places }) }
+        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places }) }
     }
 
     /// What it declared at load.

@@ -6,7 +6,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use coinslot::plugin::{Limits, LoadError, Plugin, Runtime, RuntimeConfig};
+use coinslot::plugin::{LoadError, Plugin, Runtime, RuntimeConfig, Terms};
 use common::{COINSLOT, guest};
 
 async fn load(compiler: &str, wasm: &[u8]) -> Result<Plugin, LoadError> {
@@ -14,7 +14,7 @@ async fn load(compiler: &str, wasm: &[u8]) -> Result<Plugin, LoadError> {
     let mut config = RuntimeConfig::new(dir.path());
     config.instances = 1;
     config.compiler = Some(compiler.into());
-    let loaded = Runtime::new(config).unwrap().load(wasm, Limits::default()).await;
+    let loaded = Runtime::new(config).unwrap().load(wasm, &Terms::default()).await;
     let artifacts = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves nothing behind");
     loaded

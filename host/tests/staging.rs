@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use coinslot::catalog::{Accept, Catalog, Folder, Policy, watch};
-use coinslot::plugin::{Limits, Runtime, RuntimeConfig};
+use coinslot::plugin::{Runtime, RuntimeConfig, Terms};
 use coinslot::price::Asset;
 use coinslot::x402::{Network, Versions};
 use common::{COINSLOT, guest};
@@ -53,7 +53,7 @@ impl Shop {
             flows: vec![coinslot::x402::Flow::Authorization],
         };
         let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-        let folder = Folder::new(plugins, runtime, Limits::default(), policy, Arc::clone(&live));
+        let folder = Folder::new(plugins, runtime, Terms::default(), policy, Arc::clone(&live));
         (Self { dir, live }, folder)
     }
 

@@ -15,6 +15,7 @@ use wstd::io::AsyncOutputStream;
 use crate::body::{Body, BodyError};
 use crate::extract::{PaymentSource, Receipt};
 use crate::http::{ClientResponse, HttpError, Parts};
+use crate::keyvalue::KeyValueError;
 use crate::registry::{self, Price};
 use crate::{Bytes, Method, Refusal, Response, log};
 
@@ -26,7 +27,19 @@ mod bindings {
         missing_debug_implementations,
         reason = "generated: the canonical ABI passes pointers"
     )]
-    wit_bindgen::generate!({ path: "../wit", world: "coinslot:plugin/narrow-quoting" });
+    wit_bindgen::generate!({
+        inline: "
+            package coinslot:sdk;
+            // What a plugin does not use is not imported by its component.
+            world plugin {
+                include coinslot:plugin/narrow-quoting@0.1.0;
+                include wasi:config/imports@0.2.0-rc.1;
+                include wasi:keyvalue/imports@0.2.0-draft;
+            }
+        ",
+        path: "../wit",
+        generate_all,
+    });
 }
 
 use bindings::coinslot::plugin as imports;
@@ -183,6 +196,46 @@ pub(crate) fn payment() -> Option<Receipt> {
 
 pub(crate) fn charge(amount: &str) -> Result<(), String> {
     imports::usage::charge(amount)
+}
+
+pub(crate) fn configured(key: &str) -> Option<String> {
+    // No host of this contract fails here; one that does tells nothing.
+    bindings::wasi::config::store::get(key).ok().flatten()
+}
+
+pub(crate) use bindings::wasi::keyvalue::store::Bucket;
+
+fn kept<T>(answer: Result<T, bindings::wasi::keyvalue::store::Error>) -> Result<T, KeyValueError> {
+    use bindings::wasi::keyvalue::store::Error;
+    answer.map_err(|error| match error {
+        Error::AccessDenied => KeyValueError::AccessDenied,
+        Error::NoSuchStore => KeyValueError::NoSuchStore,
+        Error::Other(sentence) => KeyValueError::Other(sentence),
+    })
+}
+
+pub(crate) fn open(name: &str) -> Result<Bucket, KeyValueError> {
+    kept(bindings::wasi::keyvalue::store::open(name))
+}
+
+pub(crate) fn get(bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+    kept(bucket.get(key))
+}
+
+pub(crate) fn set(bucket: &Bucket, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+    kept(bucket.set(key, value))
+}
+
+pub(crate) fn delete(bucket: &Bucket, key: &str) -> Result<(), KeyValueError> {
+    kept(bucket.delete(key))
+}
+
+pub(crate) fn increment(bucket: &Bucket, key: &str, delta: u64) -> Result<u64, KeyValueError> {
+    kept(bindings::wasi::keyvalue::atomics::increment(bucket, key, delta))
+}
+
+pub(crate) fn keys(bucket: &Bucket, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
+    kept(bucket.list_keys(after)).map(|page| (page.keys, page.cursor))
 }
 
 /// Sends a request to another server.

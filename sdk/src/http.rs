@@ -1,6 +1,6 @@
 //! Requests to other servers.
 //!
-//! A plugin reaches the hosts that the operator allows, and no other (the present host allows none); secrets such as API keys are
+//! A plugin reaches the servers that the operator allows, and no other; secrets such as API keys are
 //! added by the host, so a plugin need not hold them. Redirects are not followed. Off wasm, where
 //! unit tests run, there is no network: every request fails with [`HttpError::NoNetwork`].
 //!

@@ -34,8 +34,9 @@
 //!   so that a request with bad input is refused before it is paid.
 //! - **Answers** are what [`Answer`] writes: [`Text`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
 //!   [`Media`], `(StatusCode, T)`, [`Response`], and `Result<T, Refusal>`.
-//! - **[`http`]** sends requests (which the present host refuses), [`log`] writes lines to the
-//!   operator's log, [`usage`] says what a metered request cost.
+//! - **[`http`]** sends requests to the servers that the operator allows, [`config`] reads what the operator
+//!   says, [`keyvalue`] keeps things between requests, [`log`] writes lines to the operator's log,
+//!   [`usage`] says what a metered request cost.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!
 //! The host does everything about money. A plugin that runs has been paid, or is free; an answer
@@ -81,7 +82,11 @@ pub use schema::Schemas;
 )]
 mod registry;
 
+pub mod config;
+
 pub mod http;
+
+pub mod keyvalue;
 
 pub mod log;
 

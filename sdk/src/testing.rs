@@ -19,6 +19,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -36,9 +37,13 @@ use crate::{Amount, Body, Receipt, Refusal, registry};
 pub use crate::registry::{Declared, DescribeError, Manifest, Price};
 pub use crate::schema::SchemaError;
 
+pub(crate) mod store;
+
 thread_local! {
     /// What the running request has charged; none outside a request.
     static CHARGED: RefCell<Option<Charged>> = const { RefCell::new(None) };
+    /// What `config` tells on this thread.
+    static CONFIGURED: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +69,15 @@ pub struct TestAnswer {
     body: Bytes,
     cut_short: bool,
     charged: Option<String>,
+}
+
+/// Sets what [`config::get`](crate::config::get) finds, for this test's thread.
+pub fn configure(key: &str, value: &str) {
+    CONFIGURED.with_borrow_mut(|configured| configured.insert(key.to_owned(), value.to_owned()));
+}
+
+pub(crate) fn configured(key: &str) -> Option<String> {
+    CONFIGURED.with_borrow(|configured| configured.get(key).cloned())
 }
 
 /// What this plugin declares. An error is what the operator would read at load.

@@ -23,6 +23,7 @@ pub struct Host {
 pub struct HostBuilder {
     dir: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A development chain, as anybody sees it.
@@ -53,6 +54,13 @@ impl HostBuilder {
         self
     }
 
+    /// With this variable.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it and waits until it serves.
     pub async fn start(self) -> Host {
         let log = std::fs::File::create(self.dir.path().join("log")).expect("a log file");
@@ -60,6 +68,7 @@ impl HostBuilder {
             .current_dir(self.dir.path())
             .args(["dev", "--listen", "127.0.0.1:0"])
             .args(&self.arguments)
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -86,7 +95,7 @@ impl Host {
     pub fn builder() -> HostBuilder {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir(dir.path().join("plugins")).expect("a plugins folder");
-        HostBuilder { dir, arguments: Vec::new() }
+        HostBuilder { dir, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// `http://127.0.0.1:PORT` and this path.

@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod faults;
 mod flows;
+mod grants;
 mod hostile;
 mod hosts;
 mod http2;

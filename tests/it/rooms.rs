@@ -49,6 +49,10 @@ const STATUSES: &[(&str, &str)] = &[
     ("plugin/status.rs", "what a guest may say by its status"),
 ];
 
+/// Who may know a word that its room must not, and why.
+const WORDS: &[(&str, &str, &str)] =
+    &[("plugin/keyvalue/disk.rs", "rusqlite", "what plugins keep is in files of their own, and none of it is money")];
+
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src")
 }
@@ -157,7 +161,8 @@ fn rooms_import_only_what_their_row_allows() {
                 }
             }
             for word in *words {
-                if code.contains(word) {
+                let allowed = WORDS.iter().any(|(path, known, _)| file.ends_with(path) && known == word);
+                if code.contains(word) != allowed {
                     broken.push(format!("{}: the room {room} must not know {word}", file.display()));
                 }
             }

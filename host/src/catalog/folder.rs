@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::shelf::Shelf;
 use super::stage::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
-use crate::plugin::{Limits, Runtime};
+use crate::plugin::{Runtime, Terms};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
 const MAX_WASM: u64 = 64 << 20;
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_millis(400);
 pub struct Folder {
     dir: PathBuf,
     runtime: Arc<Runtime>,
-    limits: Limits,
+    terms: Arc<Terms>,
     policy: Arc<Policy>,
     live: Arc<ArcSwap<Catalog>>,
     files: HashMap<String, File>,
@@ -86,16 +86,10 @@ pub struct Report {
 
 impl Folder {
     /// A folder that has not been scanned.
-    pub fn new(
-        dir: PathBuf,
-        runtime: Arc<Runtime>,
-        limits: Limits,
-        policy: Policy,
-        live: Arc<ArcSwap<Catalog>>,
-    ) -> Self {
-        let policy = Arc::new(policy);
+    pub fn new(dir: PathBuf, runtime: Arc<Runtime>, terms: Terms, policy: Policy, live: Arc<ArcSwap<Catalog>>) -> Self {
+        let (terms, policy) = (Arc::new(terms), Arc::new(policy));
         let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
-        Self { dir, runtime, limits, policy, live, files, stage, ready, shelf: None }
+        Self { dir, runtime, terms, policy, live, files, stage, ready, shelf: None }
     }
 
     /// Keeps what is served on this shelf, so that it can be had again.
@@ -107,6 +101,13 @@ impl Folder {
     /// The folder's path.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Names of which the operator says something and that no plugin in force has.
+    pub fn strangers(&self) -> Vec<String> {
+        let live = self.live.load();
+        let here = |name: &String| live.installed().iter().any(|installed| installed.plugin.info().name == *name);
+        self.terms.plugins.keys().filter(|name| !here(name)).cloned().collect()
     }
 
     /// Compares the folder with what is in force, begins to stage what is new, and puts in force what is
@@ -259,12 +260,12 @@ impl Folder {
         }
         (known.tried, known.failure) = (Some(digest), None);
         self.ready.remove(name);
-        let (runtime, limits, policy) = (Arc::clone(&self.runtime), self.limits.clone(), Arc::clone(&self.policy));
+        let (runtime, terms, policy) = (Arc::clone(&self.runtime), Arc::clone(&self.terms), Arc::clone(&self.policy));
         let file = name.to_owned();
         let kept = self.shelf.as_ref().map(|shelf| shelf.dir().to_owned());
         self.stage.begin(name, async move {
-            let plugin = runtime.load(&wasm, limits.clone()).await.map_err(|error| error.to_string())?;
-            let installed = Installed::new(file, Arc::new(plugin), limits.request_body, &policy);
+            let plugin = runtime.load(&wasm, &terms).await.map_err(|error| error.to_string())?;
+            let installed = Installed::new(file, Arc::new(plugin), &policy);
             let installed = installed.map(Arc::new).map_err(|error| error.to_string())?;
             if let Some(dir) = kept
                 && let Err(error) = Shelf::keep(&dir, installed.plugin.sha256(), &wasm)

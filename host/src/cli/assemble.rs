@@ -1,6 +1,7 @@
 //! Puts a host together from its configuration: everything but binding a port.
 
 pub(super) mod settlers;
+mod terms;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub(super) async fn assemble(
     chains: Chains,
     keep: Option<&Path>,
 ) -> Result<Assembled, Failure> {
+    let terms = terms::terms(config)?;
     let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
@@ -85,7 +87,7 @@ pub(super) async fn assemble(
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
     let policy = Policy { accepts, public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
-    let mut folder = Folder::new(config.plugins.clone(), runtime, config.limits.clone(), policy, Arc::clone(&live));
+    let mut folder = Folder::new(config.plugins.clone(), runtime, terms, policy, Arc::clone(&live));
     if let Some(shelf) = keep {
         let failed = |error| Failure::new(format!("{}: {error}", shelf.display()));
         folder = folder.on(Shelf::open(shelf).map_err(failed)?);
@@ -94,6 +96,12 @@ pub(super) async fn assemble(
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
     Ok(Assembled { live, folder, tenders, report })
+}
+
+/// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.
+pub(super) fn strangers(folder: &Folder) -> Vec<String> {
+    let line = |name: String| format!("plugin.{name}: no plugin of this name is in force; what it says waits for one");
+    folder.strangers().into_iter().map(line).collect()
 }
 
 /// The key that proves quotes, made at the first start: a quote outlives a restart.

@@ -29,6 +29,9 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     if let Some(key) = receipts {
         println!("receipts are signed by {}", key.address());
     }
+    for line in assemble::strangers(&assembled.folder) {
+        println!("warning: {line}");
+    }
     if assembled.report.failed.is_empty() {
         println!("{} is good", args.config.display());
         return Ok(());

@@ -19,6 +19,7 @@ use super::Failure;
 use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
+use crate::config::Config;
 use crate::ledger::{Embedded, Ledger};
 use crate::serve::Settings;
 use build::{Outcome, Workshop};
@@ -35,6 +36,9 @@ pub struct DevArgs {
     /// Sources of plugins, a folder each (with a Cargo.toml, or a build.sh), and finished .wasm files.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
+    /// A coinslot.toml whose [limits] and [plugin.NAME] hold here too; the rest of it is not read.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Seconds between blocks of the chain; without it each transaction has its block at once.
     #[arg(long, value_name = "SECONDS")]
     pub block_time: Option<f64>,
@@ -63,6 +67,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
             "coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others",
         ));
     }
+    let terms = args.config.as_deref().map(Config::read_terms).transpose();
+    let terms = terms.map_err(|problems| Failure::usage(problems.to_string()))?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         Failure::new(format!("cannot listen on {}: {error}; choose another with --listen", args.listen))
     })?;
@@ -89,7 +95,10 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     }
 
     let chain = chain::start(args.rpc_listen, block_time).await?;
-    let config = chain.config(args.listen, &args.state, workshop.output());
+    let mut config = chain.config(args.listen, &args.state, workshop.output());
+    if let Some((limits, plugin)) = terms {
+        (config.limits, config.plugin) = (limits, plugin);
+    }
     let shelf = super::plugins::shelf(&config.state);
     let assembled = tokio::select! {
         assembled = assemble::assemble(&config, &url, Chains::Devnet, Some(&shelf)) => assembled?,
@@ -97,6 +106,9 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     };
     for (file, reason) in &assembled.report.failed {
         println!("{file} is not served: {reason}");
+    }
+    for line in assemble::strangers(&assembled.folder) {
+        println!("warning: {line}");
     }
     // The chain begins anew, so the books of the last chain say nothing about it.
     let ledger =

@@ -1,18 +1,24 @@
 //! `coinslot inspect`: what a component is, asks for and costs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::plugin::{DeclaredPrice, Limits, PluginInfo, Runtime, RuntimeConfig, inspect};
+use crate::config::{Config, KeySource, PluginConfig};
+use crate::plugin::{Capability, DeclaredPrice, Inspection, PluginInfo, Runtime, RuntimeConfig, Terms, inspect};
 
-/// Show what a .wasm is: routes, prices, imports by what they mean, size, toolchain.
+/// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///
-/// The component's `describe` runs in a sandbox without network, files or a payment.
+/// The component's `describe` runs in a sandbox without network, files or a payment. What it is granted
+/// stands in the table [plugin.NAME] of a configuration; without --config nothing is.
 #[derive(clap::Args, Clone, Debug)]
 pub struct InspectArgs {
     /// The component.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// The configuration that grants it something; only [plugin.NAME] and [limits] are read.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -24,6 +30,10 @@ pub struct InspectArgs {
 /// Prints the component. Ends with 1 if this host cannot load it.
 pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
+    let plugins = match &args.config {
+        Some(file) => Config::read_terms(file).map_err(|problems| Failure::usage(problems.to_string()))?.1,
+        None => BTreeMap::new(),
+    };
     let wasm = std::fs::read(&args.file).map_err(|error| named(&error))?;
     let outside = inspect(&wasm).map_err(|error| named(&error))?;
     let described = match (&outside.refusal, args.no_run) {
@@ -31,9 +41,16 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         (None, true) => None,
         (None, false) => Some(describe(&wasm).await),
     };
+    // Without its name nobody knows what it is granted.
+    let own = match &described {
+        Some(Ok(info)) => Some(plugins.get(&info.name).cloned().unwrap_or_default()),
+        _ => None,
+    };
+    let capabilities = Capability::ALL.map(|capability| Row::new(capability, &outside, own.as_ref()));
     if args.json {
         let document = serde_json::json!({
             "component": outside,
+            "capabilities": capabilities.iter().map(Row::json).collect::<Vec<_>>(),
             "plugin": described.as_ref().map(|described| match described {
                 Ok(info) => json(info),
                 Err(reason) => serde_json::json!({ "error": reason }),
@@ -48,6 +65,9 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         println!("quotes      {}", if outside.quotes { "yes: it prices or checks each request" } else { "no" });
         let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
         println!("can use     {}", or_none(uses.collect()));
+        for row in &capabilities {
+            println!("{}", row.line());
+        }
         println!("denied      {}", or_none(outside.inert.clone()));
         if !outside.unknown.is_empty() {
             println!("unknown     {}", outside.unknown.join(", "));
@@ -66,12 +86,64 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     }
 }
 
+/// One capability: whether it is asked for, and what of it is granted.
+struct Row {
+    capability: Capability,
+    asked: Vec<String>,
+    /// None if the plugin's name is not known.
+    granted: Option<Vec<String>>,
+}
+
+impl Row {
+    fn new(capability: Capability, outside: &Inspection, own: Option<&PluginConfig>) -> Self {
+        let asked = outside.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
+        Self { capability, asked: asked.collect(), granted: own.map(|own| granted(capability, own)) }
+    }
+
+    fn line(&self) -> String {
+        let asked =
+            if self.asked.is_empty() { "not asked".to_owned() } else { format!("asked ({})", self.asked.join(", ")) };
+        let granted = match &self.granted {
+            None => "not known without its name".to_owned(),
+            Some(list) => or_none(list.clone()),
+        };
+        format!("{:<16}{asked}; granted: {granted}", self.capability.name())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "name": self.capability, "asked": self.asked, "granted": self.granted })
+    }
+}
+
+/// Names and numbers; no value of a secret or of the configuration.
+fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
+    match capability {
+        Capability::OutgoingHttp => {
+            let secrets = own.secrets.iter().map(|secret| {
+                let from = match &secret.value {
+                    KeySource::Env(name) => format!("the variable {name}"),
+                    KeySource::File(file) => file.display().to_string(),
+                };
+                format!("the host adds {} to {} from {from}", secret.header, secret.origin)
+            });
+            own.http.iter().map(ToString::to_string).chain(secrets).collect()
+        }
+        Capability::Configuration => own.config.iter().map(|(key, _)| key.clone()).collect(),
+        Capability::KeyValue => {
+            let quota = own.keyvalue.iter();
+            quota
+                .map(|quota| format!("{} KiB, {} keys, {} KiB each", quota.bytes >> 10, quota.keys, quota.value >> 10))
+                .collect()
+        }
+    }
+}
+
 async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
     let config =
         RuntimeConfig { instances: 1, compiler: std::env::current_exe().ok(), ..RuntimeConfig::new(artifacts.path()) };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
-    let plugin = runtime.load(wasm, Limits::default()).await.map_err(|error| error.to_string())?;
+    let plugin = runtime.load(wasm, &Terms::default()).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
 }
 

@@ -44,6 +44,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     for (file, reason) in &assembled.report.failed {
         tracing::warn!(%file, %reason, "not in force");
     }
+    for line in assemble::strangers(&assembled.folder) {
+        tracing::warn!("{line}");
+    }
     let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
     let (till, front) = assembled.open(&config, ledger)?;
     till.remember().await.map_err(|error| Failure::new(error.to_string()))?;

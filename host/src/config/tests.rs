@@ -43,6 +43,7 @@ cpu_ms = 0
 max_connections = 0
 drain_seconds = 3601
 trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
+[plugin.Loud]
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -59,6 +60,7 @@ trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
         "server.max_connections:",
         "server.drain_seconds:",
         "server.trusted_proxies[2]:",
+        "plugin.Loud: not a plugin's name",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
@@ -211,4 +213,70 @@ fn a_wrong_setting_of_settling_is_named() {
     }
     let remote = Config::parse(&format!("{GOOD}confirmations = 2\n"), Path::new("")).expect_err("a remote one");
     assert!(remote.join("\n").contains("facilitator.main.confirmations"), "{remote:?}");
+}
+
+const GRANTS: &str = r#"
+[plugin.rates]
+http = ["https://api.example.com", "http://127.0.0.1:9000", { origin = "http://billing.internal:8080", private = true }]
+secrets = [
+  { origin = "https://api.example.com", header = "Authorization", value_env = "API_KEY", prefix = "Bearer " },
+  { origin = "http://billing.internal:8080", header = "x-key", value_file = "key" },
+]
+keyvalue = { total_kib = 10, keys = 7 }
+[plugin.rates.config]
+greeting = "hello"
+retries = 3
+loud = true
+[plugin.notes]
+keyvalue = true
+"#;
+
+#[test]
+fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
+    let config = Config::parse(&format!("{GOOD}{GRANTS}"), Path::new("/srv")).expect("a good file");
+    let rates = &config.plugin["rates"];
+    let shown: Vec<String> = rates.http.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["https://api.example.com", "http://127.0.0.1:9000", "http://billing.internal:8080 (private)"]);
+    assert_eq!(rates.secrets[0].value, KeySource::Env("API_KEY".to_owned()));
+    assert_eq!(rates.secrets[1].value, KeySource::File("/srv/key".into()));
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(rates.config, [pair("greeting", "hello"), pair("loud", "true"), pair("retries", "3")]);
+    let quota = rates.keyvalue.expect("granted");
+    assert_eq!((quota.bytes, quota.keys), (10 << 10, 7));
+    let notes = &config.plugin["notes"];
+    assert!(notes.http.is_empty() && notes.secrets.is_empty() && notes.config.is_empty());
+    assert_eq!(notes.keyvalue, Some(crate::plugin::Quota::default()));
+}
+
+#[test]
+fn a_grant_that_would_not_do_what_it_says_is_refused() {
+    let bad = r#"
+[plugin.rates]
+http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com"]
+keyvalue = { total_kib = 0 }
+secrets = [
+  { origin = "https://elsewhere.example", header = "authorization", value_env = "A" },
+  { origin = "https://*.example.com", header = "authorization", value_env = "A" },
+  { origin = "http://plain.example.com", header = "authorization", value_env = "A" },
+  { origin = "https://a.example.com", header = "x-payment", value_env = "A" },
+  { origin = "https://a.example.com", header = "a b", value_env = "A" },
+  { origin = "https://a.example.com", header = "x-key" },
+]
+"#;
+    let problems = Config::parse(&format!("{GOOD}{bad}"), Path::new("")).expect_err("a bad file").join("\n");
+    for problem in [
+        "plugin.rates.http[0]: `api.example.com` is not a URL",
+        "plugin.rates.http[2]: https://*.example.com is named twice",
+        "plugin.rates.keyvalue.total_kib: from 1",
+        "plugin.rates.secrets[0].origin: the plugin's `http` does not allow",
+        "plugin.rates.secrets[1].origin: a secret belongs to one origin",
+        "plugin.rates.secrets[2].origin: a secret is not sent over http://",
+        "plugin.rates.secrets[3].header: this header field belongs to",
+        "plugin.rates.secrets[4].header: `a b`",
+        "plugin.rates.secrets[5]: name the secret's variable",
+    ] {
+        assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
+    }
+    let unknown = format!("{GOOD}[plugin.rates]\nhttps = []\n");
+    assert!(Config::parse(&unknown, Path::new("")).is_err_and(|list| list[0].contains("https")), "unknown keys");
 }

@@ -1,26 +1,67 @@
 //! Outgoing HTTP of guests, and which header fields pass between a guest and the world.
 //!
-//! The answer to every outgoing request is a refusal. The stock client of `wasmtime-wasi-http` is
-//! not compiled in, so nothing else can answer.
+//! A guest reaches what its operator allows, and nothing by default; while it describes itself or
+//! quotes a price it reaches nothing at all. The stock client of `wasmtime-wasi-http` is not compiled
+//! in, so nothing else can answer.
+
+mod address;
+mod answer;
+mod client;
+mod connect;
+mod origin;
+mod trail;
 
 use std::sync::Arc;
 
 use http::{HeaderName, header};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
+pub use self::origin::{Allowed, Origin};
+
+pub(super) use self::client::Outgoing;
+#[cfg(test)]
+pub(super) use self::connect::Addresses;
+pub(super) use self::connect::{Resolve, System};
+pub(super) use self::trail::Trail;
+
 /// Bytes of one write to a body, and how many of them are buffered before the guest waits. Together
 /// they let a small answer be written without suspending the guest.
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 4;
 
-/// What a guest may reach.
+/// Names the servers that a request has been through (RFC 8586). Ours alone: guests neither see nor set it.
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// What one guest may reach.
 #[derive(Debug)]
-pub(super) struct Egress;
+pub(super) struct Egress {
+    way: Option<Arc<Outgoing>>,
+    plugin: Arc<str>,
+    /// Requests that it may still send.
+    left: u32,
+    trail: Trail,
+}
+
+impl Egress {
+    /// Nothing.
+    pub(super) fn denied(plugin: Arc<str>) -> Self {
+        Self { way: None, plugin, left: 0, trail: Trail::default() }
+    }
+
+    /// So many requests by this way, on behalf of a request that came by this trail.
+    pub(super) fn by(way: Option<Arc<Outgoing>>, plugin: Arc<str>, most: u32, trail: Trail) -> Self {
+        Self { way, plugin, left: most, trail }
+    }
+
+    fn refuse(&self, authority: Option<&str>, error: &Error) {
+        tracing::debug!(plugin = &*self.plugin, authority, %error, "outgoing request refused");
+    }
+}
 
 /// Header fields that belong to a connection or to a payment. They are removed from what a guest
 /// is given, in headers and in trailers, and a guest cannot set them.
 pub(super) fn is_withheld(name: &HeaderName) -> bool {
-    const WITHHELD: [HeaderName; 12] = [
+    const WITHHELD: [HeaderName; 13] = [
         header::CONNECTION,
         header::HOST,
         header::PROXY_AUTHENTICATE,
@@ -33,9 +74,12 @@ pub(super) fn is_withheld(name: &HeaderName) -> bool {
         HeaderName::from_static("proxy-connection"),
         HeaderName::from_static("payment-signature"),
         HeaderName::from_static("x-payment"),
+        CDN_LOOP,
     ];
     WITHHELD.contains(name)
 }
+
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;
 
 impl WasiHttpHooks for Egress {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
@@ -46,17 +90,41 @@ impl WasiHttpHooks for Egress {
         Arc::new(is_withheld)
     }
 
+    /// The client writes it from the checked target.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<
-        dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>>
-            + Send,
-    > {
-        tracing::debug!(authority = request.uri().authority().map(tracing::field::display), "outgoing request denied");
-        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let authority = request.uri().authority().map(ToString::to_string);
+        let refused = match &self.way {
+            None => Some(Error::HttpRequestDenied),
+            Some(_) if self.left == 0 => Some(Error::ConnectionLimitReached),
+            Some(_) => None,
+        };
+        let trail = self.trail.next();
+        let (way, trail) = match (&self.way, refused, trail) {
+            (Some(way), None, Some(trail)) => (Arc::clone(way), trail),
+            (_, refused, _) => {
+                let error = refused.unwrap_or(Error::LoopDetected);
+                self.refuse(authority.as_deref(), &error);
+                return Box::new(std::future::ready(Err(error)));
+            }
+        };
+        self.left -= 1;
+        let plugin = Arc::clone(&self.plugin);
+        Box::new(async move {
+            let answer = way.send(request, options, trail).await.inspect_err(|error| {
+                tracing::debug!(plugin = &*plugin, authority, %error, "an outgoing request failed");
+            })?;
+            let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((answer, io))
+        })
     }
 
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {

@@ -28,8 +28,10 @@ pub struct Inspection {
     pub handlers: Vec<String>,
     /// Whether it prices or validates each request.
     pub quotes: bool,
-    /// Imports that mean something to an operator: what it can do with the host.
+    /// Imports that mean something to an operator, and that every plugin may use.
     pub uses: Vec<Import>,
+    /// Imports that do nothing until the operator grants what they ask for.
+    pub asks: Vec<Ask>,
     /// Imports that toolchains add, and that the host denies or answers with nothing.
     pub inert: Vec<String>,
     /// Imports that this host does not have.
@@ -38,10 +40,41 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
+/// What a plugin can be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Capability {
+    OutgoingHttp,
+    Configuration,
+    KeyValue,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OutgoingHttp, Self::Configuration, Self::KeyValue];
+
+    /// For an operator.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutgoingHttp => "outgoing HTTP",
+            Self::Configuration => "configuration",
+            Self::KeyValue => "key-value store",
+        }
+    }
+}
+
+/// An import that asks for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ask {
+    pub capability: Capability,
+    /// As written.
+    pub name: String,
+}
+
 /// An import that means something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Import {
-    /// For an operator, for example `outgoing HTTP`.
+    /// For an operator, for example `random numbers`.
     pub meaning: &'static str,
     /// As written.
     pub name: String,
@@ -63,10 +96,11 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         Ok(_) => outline.missing(),
         Err(error) => Some(error.to_string()),
     };
-    let (mut uses, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut uses, mut asks, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in &outline.imports {
         match meaning(name) {
             Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
+            Meaning::Asks(capability) => asks.push(Ask { capability, name: name.clone() }),
             Meaning::Inert => inert.push(name.clone()),
             Meaning::Unknown => unknown.push(name.clone()),
         }
@@ -90,6 +124,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         handlers,
         quotes: outline.exports("coinslot:plugin", "quote", "0.1.0"),
         uses,
+        asks,
         inert,
         unknown,
         exports: outline.exports,
@@ -98,6 +133,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
 
 enum Meaning {
     Uses(&'static str),
+    Asks(Capability),
     Inert,
     Unknown,
 }
@@ -110,7 +146,9 @@ fn meaning(import: &str) -> Meaning {
         ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
         ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
         ("coinslot:plugin", "manifest") => Meaning::Inert,
-        ("wasi:http", "outgoing-handler" | "client") => Meaning::Uses("outgoing HTTP, which this version refuses"),
+        ("wasi:http", "outgoing-handler" | "client") => Meaning::Asks(Capability::OutgoingHttp),
+        ("wasi:config", "store") => Meaning::Asks(Capability::Configuration),
+        ("wasi:keyvalue", "store" | "atomics" | "batch") => Meaning::Asks(Capability::KeyValue),
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),

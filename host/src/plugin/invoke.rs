@@ -21,10 +21,10 @@ use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
 use super::body::GuestBody;
-use super::egress::is_withheld;
+use super::egress::{Trail, is_withheld};
 use super::link::Handler;
 use super::run::Guarded;
-use super::store::{Grant, State, store};
+use super::store::{Grant, Serving, State, store};
 use super::watch::bounded;
 use super::{Charged, Fault, Inner, Permit, RequestBody, ResponseBody};
 
@@ -50,7 +50,11 @@ pub(super) async fn invoke(
         memory: limits.memory,
         cpu: limits.cpu,
         receipt: permit.receipt,
-        serving: true,
+        serving: Some(Serving {
+            granted: plugin.granted.clone(),
+            outgoing: limits.outgoing_requests,
+            trail: Trail::of(request.headers()),
+        }),
     };
     let (store, watch) = store(plugin.engine(), grant);
     let request = prepare(request, limits.request_body)?;

@@ -11,6 +11,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use super::LoadError;
 use super::bindings::{NarrowQuoting, manifest, quote};
 use super::engine::Wasi;
+use super::keyvalue;
 use super::outline::Outline;
 use super::store::State;
 
@@ -24,6 +25,8 @@ pub(super) fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<Sta
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
     NarrowQuoting::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut State| (&state.granted.config).into())?;
+    keyvalue::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

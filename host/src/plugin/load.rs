@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::engine::{MAX_MEMORY, Wasi, fingerprint};
+use super::grants::Capabilities;
 use super::link::{self, Linked};
 use super::outline::Outline;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Runtime, compile, manifest, watch};
+use super::{Fault, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manifest, watch};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -31,7 +32,8 @@ struct Candidate {
     wasi: Wasi,
 }
 
-pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], limits: Limits) -> Result<Plugin, LoadError> {
+pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+    let limits = terms.limits.clone();
     if limits.memory > MAX_MEMORY {
         return Err(LoadError::Invalid(format!(
             "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
@@ -51,7 +53,9 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], limits: Limits) ->
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
+    let grants = terms.plugins.get(&info.name).map(|settings| &settings.grants);
+    let granted = grants.map_or_else(Capabilities::none, |grants| Capabilities::new(runtime, &info.name, grants));
+    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
 }
 
 /// Maps the compiled component, compiling it first if no artifact fits.
@@ -115,7 +119,7 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
 
 async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
     let grant =
-        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: false };
+        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: None };
     let (mut store, watch) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {

@@ -214,7 +214,8 @@ fn shape(path: &str) -> Option<String> {
     Some(segments.collect::<Vec<_>>().join("/"))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a plugin can have this name.
+pub fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

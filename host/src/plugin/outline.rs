@@ -17,8 +17,10 @@ const VERSION: &str = "0.1.0";
 
 /// Interfaces that the host links, by package and version. Versions that share the first two
 /// numbers are compatible. Used only to explain what is missing: the linker decides.
-const OFFERED: [(&str, &str, &[&str]); 14] = [
+const OFFERED: [(&str, &str, &[&str]); 16] = [
     ("coinslot:plugin", VERSION, &["payment", "usage"]),
+    ("wasi:config", "0.2.0-rc.1", &["store"]),
+    ("wasi:keyvalue", "0.2.0-draft", &["store", "atomics", "batch"]),
     ("wasi:io", "0.2.12", &["error", "poll", "streams"]),
     ("wasi:clocks", "0.2.12", &["monotonic-clock", "wall-clock"]),
     ("wasi:random", "0.2.12", &["random", "insecure", "insecure-seed"]),

@@ -25,7 +25,7 @@ pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
     };
     let _slots = plugin.admit().await?;
     let grant =
-        Grant { plugin: plugin.name.clone(), memory: plugin.limits.memory, cpu: CPU, receipt: None, serving: false };
+        Grant { plugin: plugin.name.clone(), memory: plugin.limits.memory, cpu: CPU, receipt: None, serving: None };
     let (mut store, watch) = store(plugin.engine(), grant);
     let request = quote::Request {
         method: request.method.as_str().to_owned(),

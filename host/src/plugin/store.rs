@@ -1,7 +1,7 @@
 //! One guest's store: everything it can see or exhaust.
 //!
 //! WASI is linked whole and denied here: no directory, no environment, no socket. A guest's only
-//! ways out are its answer, its log and the imports of `coinslot:plugin`.
+//! ways out are its answer, its log, the imports of `coinslot:plugin`, and what its plugin is granted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Receipt;
-use super::egress::Egress;
+use super::egress::{Egress, Trail};
+use super::grants::Capabilities;
 use super::log::{Log, Pipe, Stream};
 use super::watch::{Limiter, Watch};
 
@@ -34,14 +35,25 @@ pub(super) struct Grant {
     /// CPU time.
     pub(super) cpu: Duration,
     pub(super) receipt: Option<Receipt>,
-    /// Whether a request is being handled, as opposed to a question asked.
-    pub(super) serving: bool,
+    /// What it may do while it handles a request; none while it answers a question.
+    pub(super) serving: Option<Serving>,
+}
+
+/// A request being handled, as opposed to a question asked.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    pub(super) granted: Arc<Capabilities>,
+    /// Outgoing requests, at most.
+    pub(super) outgoing: u32,
+    /// How the request came here.
+    pub(super) trail: Trail,
 }
 
 pub(super) struct State {
     pub(super) receipt: Option<Receipt>,
     pub(super) serving: bool,
     pub(super) watch: Arc<Watch>,
+    pub(super) granted: Arc<Capabilities>,
     limiter: Limiter,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -51,20 +63,29 @@ pub(super) struct State {
 
 /// Builds an empty store with every limit armed.
 pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
-    let watch = Watch::new(grant.cpu, Log::new(grant.plugin));
+    let watch = Watch::new(grant.cpu, Log::new(grant.plugin.clone()));
+    let serving = grant.serving.is_some();
+    let (granted, egress) = match grant.serving {
+        Some(Serving { granted, outgoing, trail }) => {
+            let egress = Egress::by(granted.outgoing.clone(), grant.plugin, outgoing, trail);
+            (granted, egress)
+        }
+        None => (Capabilities::none(), Egress::denied(grant.plugin)),
+    };
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(FIELDS);
     let state = State {
         receipt: grant.receipt,
-        serving: grant.serving,
+        serving,
         watch: watch.clone(),
+        granted,
         limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
         table,
         wasi: denied(&watch),
         http,
-        egress: Egress,
+        egress,
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
@@ -91,6 +112,12 @@ fn denied(watch: &Arc<Watch>) -> WasiCtx {
         .allow_ip_name_lookup(false)
         .max_random_size(RANDOM)
         .build()
+}
+
+impl State {
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
 }
 
 impl WasiView for State {

@@ -1,7 +1,9 @@
 //! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
 
 mod describe;
+mod egress;
 mod invoke;
+mod keyvalue;
 mod load;
 mod quote;
 
@@ -60,11 +62,11 @@ async fn load(name: &str) -> Plugin {
 }
 
 async fn load_with(name: &str, limits: Limits) -> Plugin {
-    runtime().load(&guest(name), limits).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+    runtime().load(&guest(name), &limits.into()).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 async fn refused(wasm: &[u8]) -> String {
-    runtime().load(wasm, Limits::default()).await.expect_err("must be refused").to_string()
+    runtime().load(wasm, &Terms::default()).await.expect_err("must be refused").to_string()
 }
 
 fn body(bytes: impl Into<Bytes>) -> RequestBody {

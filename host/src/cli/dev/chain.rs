@@ -118,6 +118,7 @@ impl DevChain {
             accepts: vec![(accept, vec!["dev".to_owned()])],
             facilitators: BTreeMap::from([("dev".to_owned(), local)]),
             limits: Limits::default(),
+            plugin: BTreeMap::new(),
             max_connections: DEFAULT_CONNECTIONS,
             drain: Duration::from_secs(DEFAULT_DRAIN),
             trusted_proxies: Vec::new(),

@@ -25,11 +25,11 @@ fn files(dir: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 async fn a_component_is_compiled_once() {
     let dir = tempfile::tempdir().unwrap();
     let artifacts = dir.path().join("artifacts");
-    let plugin = fresh(&artifacts).load(&guest("echo"), Limits::default()).await.unwrap();
+    let plugin = fresh(&artifacts).load(&guest("echo"), &Terms::default()).await.unwrap();
     let first = files(&artifacts);
     assert_eq!(first.len(), 1, "no draft is left behind");
     assert!(first[0].0.file_name().unwrap().to_str().unwrap().starts_with(plugin.sha256()));
-    let plugin = fresh(&artifacts).load(&guest("echo"), Limits::default()).await.unwrap();
+    let plugin = fresh(&artifacts).load(&guest("echo"), &Terms::default()).await.unwrap();
     assert_eq!(files(&artifacts), first, "found, not compiled again");
     call(&plugin, get("/")).await.unwrap();
 }
@@ -37,16 +37,16 @@ async fn a_component_is_compiled_once() {
 #[tokio::test]
 async fn an_artifact_that_does_not_fit_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    fresh(dir.path()).load(&guest("echo"), Limits::default()).await.unwrap();
+    fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
     let (path, _) = files(dir.path()).remove(0);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, b"an artifact of another version").unwrap();
-    let plugin = fresh(dir.path()).load(&guest("echo"), Limits::default()).await.unwrap();
+    let plugin = fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
     call(&plugin, get("/")).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, b"planted").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    fresh(dir.path()).load(&guest("echo"), Limits::default()).await.unwrap();
+    fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
     assert_ne!(std::fs::read(&path).unwrap(), b"planted");
 }
 
@@ -105,7 +105,7 @@ async fn a_component_of_another_contract_is_told_both_versions() {
     let sentence = refused(&wasm).await;
     assert!(sentence.contains("coinslot:plugin@0.2.0") && sentence.contains("coinslot:plugin@0.1.0"), "{sentence}");
     let patch = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifest@0.1.9");
-    runtime().load(&patch, Limits::default()).await.expect("a later patch is compatible");
+    runtime().load(&patch, &Terms::default()).await.expect("a later patch is compatible");
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn what_is_missing_is_named() {
 #[tokio::test]
 async fn a_limit_above_the_pools_is_refused() {
     let limits = Limits { memory: 1 << 30, ..Limits::default() };
-    assert!(runtime().load(&guest("echo"), limits).await.is_err());
+    assert!(runtime().load(&guest("echo"), &limits.into()).await.is_err());
 }
 
 #[test]
@@ -141,7 +141,9 @@ fn inspection_tells_what_a_component_is_and_wants() {
         "{:?}",
         seen.toolchain
     );
-    assert!(seen.uses.iter().any(|import| import.meaning.contains("outgoing HTTP")));
+    assert!(seen.asks.iter().all(|ask| ask.capability == Capability::OutgoingHttp) && !seen.asks.is_empty());
+    let asked: Vec<Capability> = inspect(&guest("keeper")).unwrap().asks.iter().map(|ask| ask.capability).collect();
+    assert!(Capability::ALL.iter().all(|capability| asked.contains(capability)), "{asked:?}");
     assert!(seen.inert.iter().any(|import| import.starts_with("wasi:filesystem/")));
     assert!(seen.unknown.is_empty(), "{:?}", seen.unknown);
     assert!(inspect(&guest("quoter")).unwrap().quotes);

@@ -1,0 +1,123 @@
+//! Configuration and key-value stores, and that questions about a plugin reach neither.
+
+use super::*;
+
+const QUOTA: Quota = Quota { bytes: 2_000, keys: 20, value: 1_000 };
+
+/// Runs `keeper` in a runtime of its own that keeps things in this directory.
+async fn keeper(dir: &Path, grants: Grants) -> Plugin {
+    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    (config.instances, config.keyvalue) = (4, dir.join("keyvalue"));
+    let runtime = Runtime::new(config).unwrap();
+    load_in(&runtime, grants).await
+}
+
+async fn load_in(runtime: &Arc<Runtime>, grants: Grants) -> Plugin {
+    let plugins = [("keeper".to_owned(), Settings { grants })].into();
+    runtime.load(&guest("keeper"), &Terms { plugins, ..Terms::default() }).await.unwrap()
+}
+
+fn everything() -> Grants {
+    Grants {
+        http: vec![Allowed { origin: Origin::parse("http://127.0.0.1:9").unwrap(), private: false }],
+        secrets: Vec::new(),
+        config: vec![("greeting".to_owned(), "hello".to_owned()), ("loud".to_owned(), "true".to_owned())],
+        keyvalue: Some(QUOTA),
+    }
+}
+
+async fn steps(plugin: &Plugin, plan: &[&str]) -> Vec<String> {
+    let request = Request::post("/keeper").body(body(plan.join("\n"))).unwrap();
+    let (_, said, _) = call(plugin, request).await.unwrap();
+    String::from_utf8_lossy(&said).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn describe_and_quote_reach_nothing_of_what_is_granted() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    let nothing = "config Ok(\"\") keyvalue Err(Error::AccessDenied) web Ok(\"ErrorCode::HttpRequestDenied\")";
+    assert_eq!(plugin.info().endpoints[0].description, nothing);
+    let question = QuoteRequest {
+        method: http::Method::POST,
+        route: "/keeper/quoted".into(),
+        params: Vec::new(),
+        query: None,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    assert_eq!(plugin.quote(question).await.unwrap().unwrap_err().message, nothing);
+    assert!(!dir.path().join("keyvalue").exists(), "a question leaves nothing behind");
+    // The same words, while it handles a request.
+    let said = steps(&plugin, &["reach"]).await;
+    assert!(said[0].starts_with("config Ok(\"hello\") keyvalue Ok(()) web Ok("), "{said:?}");
+    assert!(!said[0].contains("HttpRequestDenied"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_plugin_without_a_grant_is_told_nothing_and_keeps_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), Grants::default()).await;
+    let said = steps(&plugin, &["config greeting", "config-all", "open default", "set a 1"]).await;
+    assert_eq!(said, ["Ok(None)", "[]", "Err(Error::AccessDenied)", "Error::AccessDenied"]);
+    assert!(!dir.path().join("keyvalue").exists());
+}
+
+#[tokio::test]
+async fn a_plugin_reads_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    let said = steps(&plugin, &["config greeting", "config nothing", "config-all"]).await;
+    assert_eq!(said, ["Ok(Some(\"hello\"))", "Ok(None)", "[(\"greeting\", \"hello\"), (\"loud\", \"true\")]"]);
+}
+
+#[tokio::test]
+async fn what_is_kept_survives_the_instance_the_reload_and_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    let said =
+        steps(&plugin, &["set a 1", "get a", "exists a", "exists b", "increment n 5", "open default", "get a"]).await;
+    assert_eq!(said, ["Ok(())", "Ok(Some(\"1\"))", "Ok(true)", "Ok(false)", "Ok(5)", "Ok(())", "Ok(Some(\"1\"))"]);
+    assert_eq!(steps(&plugin, &["get a", "increment n 2", "list"]).await[..2], ["Ok(Some(\"1\"))", "Ok(7)"]);
+    // Another generation beside the first, and then another host.
+    let again = load_in(&plugin.inner.runtime, everything()).await;
+    assert_eq!(steps(&again, &["set a 2"]).await, ["Ok(())"]);
+    assert_eq!(steps(&plugin, &["get a"]).await, ["Ok(Some(\"2\"))"]);
+    drop((plugin, again));
+    let later = keeper(dir.path(), everything()).await;
+    let said = steps(&later, &["both a none", "neither a none", "list", "open other", "list"]).await;
+    assert_eq!(said[0], "Ok([Some((\"a\", \"2\")), None])");
+    assert_eq!(said[1..3], ["Ok(())", "Ok(([\"n\"], None))"]);
+    assert_eq!(said[3..], ["Ok(())", "Ok(([], None))"], "another bucket is another room");
+}
+
+#[tokio::test]
+async fn a_quota_is_an_error_that_says_so_and_not_a_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    let said = steps(
+        &plugin,
+        &[
+            "fill a 1001",
+            "fill a 900",
+            "fill b 900",
+            "fill c 900",
+            "flood 21",
+            "flood 1001",
+            "long-key 1025",
+            "fill a 1",
+        ],
+    )
+    .await;
+    assert!(said[0].contains("more than 1000 bytes"), "{said:?}");
+    assert_eq!(said[1..3], ["Ok(())", "Ok(())"]);
+    assert!(said[3].contains("may keep 2000 bytes"), "{said:?}");
+    assert!(said[4].contains("may keep 20 keys"), "{said:?}");
+    assert!(said[5].contains("at most 1000 keys"), "{said:?}");
+    assert!(said[6].contains("from 1 to 1024 bytes"), "{said:?}");
+    assert_eq!(said[7], "Ok(())");
+    assert_eq!(
+        steps(&plugin, &["open xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]).await,
+        ["Err(Error::NoSuchStore)"]
+    );
+}

@@ -1,0 +1,261 @@
+//! What an operator grants a plugin by name, and what follows from it.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coinslot_tests::{Host, guest, run};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// A server that answers by this function, for as long as the test runs.
+async fn serve<F, R>(answer: F) -> String
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            let service = service_fn(move |request| {
+                let answered = answer(request);
+                async move { Ok::<_, Infallible>(answered.await) }
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What the plugin `fetch` says of one request.
+async fn fetch(host: &Host, line: &str) -> Value {
+    let answer = host.client().post(host.url("/fetch")).body(line.to_owned()).send().await.expect("an answer");
+    let said: Value = answer.json().await.expect("JSON");
+    said[0].clone()
+}
+
+#[tokio::test]
+async fn an_operator_grants_by_name_and_nothing_is_granted_by_default() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let keys = Arc::clone(&seen);
+    let server = serve(move |request| {
+        let key = request.headers().get("x-api-key").map(|value| value.to_str().expect("ASCII").to_owned());
+        keys.lock().expect("the keys").push(key);
+        async { Response::new(Full::from("served")) }
+    })
+    .await;
+    let line = format!("GET {server}/rates");
+
+    let denied = Host::builder().plugin("fetch.wasm", &guest("fetch")).start().await;
+    assert_eq!(fetch(&denied, &line).await["error"], "ErrorCode::HttpRequestDenied");
+    assert!(seen.lock().expect("the keys").is_empty());
+
+    let builder = Host::builder().plugin("fetch.wasm", &guest("fetch"));
+    let config = builder.path("coinslot.toml");
+    let text = format!(
+        "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"key\" }}]\n[plugin.nobody]\nkeyvalue = true\n"
+    );
+    std::fs::write(&config, text).expect("a file");
+    std::fs::write(builder.path("key"), "hunter2\n").expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    let said = fetch(&host, &line).await;
+    assert_eq!((said["status"].as_u64(), said["body"].as_str()), (Some(200), Some("served")), "{said}");
+    assert_eq!(*seen.lock().expect("the keys"), [Some("hunter2".to_owned())]);
+    assert!(!said.to_string().contains("hunter2"), "the plugin was told: {said}");
+    assert!(!host.log().contains("hunter2"), "the log was told");
+    assert!(host.log().contains("plugin.nobody: no plugin of this name is in force"), "{}", host.log());
+    // Another port of the same machine is another origin.
+    assert_eq!(fetch(&host, &format!("GET {}/", host.url(""))).await["error"], "ErrorCode::HttpRequestDenied");
+}
+
+/// A server behind TLS, known as `localhost`, and the certificate of it that clients may trust.
+async fn serve_tls(answer: &'static str) -> (std::net::SocketAddr, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a key for its certificate");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let service =
+                service_fn(move |_| async move { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(answer))) });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (address, made.cert.pem())
+}
+
+#[tokio::test]
+async fn a_server_behind_tls_is_believed_if_its_certificate_is_trusted_and_its_own() {
+    let (address, certificate) = serve_tls("served").await;
+    let (named, bare) = (format!("https://localhost:{}", address.port()), format!("https://{address}"));
+    let start = async |trusted: bool| {
+        let builder = Host::builder().plugin("fetch.wasm", &guest("fetch")).arguments(&["--config", "coinslot.toml"]);
+        let config = format!("[plugin.fetch]\nhttp = [\"{named}\", \"{bare}\"]\n");
+        std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
+        let file = builder.path("trusted.pem");
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(&file, if trusted { certificate.clone() } else { other.cert.pem() }).expect("a file");
+        builder.environment("SSL_CERT_FILE", file.to_str().expect("a path")).start().await
+    };
+    let host = start(true).await;
+    let said = fetch(&host, &format!("GET {named}/")).await;
+    assert_eq!((said["status"].as_u64(), said["body"].as_str()), (Some(200), Some("served")), "{said}\n{}", host.log());
+    let said = fetch(&host, &format!("GET {bare}/")).await;
+    assert_eq!(said["error"], "ErrorCode::TlsCertificateError", "its certificate is for another name");
+    let host = start(false).await;
+    assert_eq!(fetch(&host, &format!("GET {named}/")).await["error"], "ErrorCode::TlsCertificateError");
+}
+
+#[tokio::test]
+async fn plugins_that_call_each_other_in_a_circle_end() {
+    // The way back to the host: what a public address would be.
+    let target = Arc::new(Mutex::new(String::new()));
+    let (client, behind) = (reqwest::Client::new(), Arc::clone(&target));
+    let front = serve(move |request| {
+        let (client, to) = (client.clone(), behind.lock().expect("the address").clone());
+        async move {
+            let url = format!("{to}{}", request.uri());
+            let answer = client.get(url).headers(request.headers().clone()).send().await.expect("the host");
+            let status = answer.status();
+            let mut passed_on = Response::new(Full::new(answer.bytes().await.expect("a body")));
+            *passed_on.status_mut() = status;
+            passed_on
+        }
+    })
+    .await;
+    let builder = Host::builder().plugin("fetch.wasm", &guest("fetch"));
+    std::fs::write(builder.path("coinslot.toml"), format!("[plugin.fetch]\nhttp = [\"{front}\"]\n")).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    *target.lock().expect("the address") = host.url("");
+    let said: Value =
+        host.client().get(format!("{front}/fetch?again")).send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(said.to_string(), r#"{"inner":{"inner":{"inner":{"end":"ErrorCode::LoopDetected"}}}}"#);
+}
+
+#[tokio::test]
+async fn what_a_plugin_keeps_outlives_its_replacement() {
+    let builder = Host::builder().plugin("keeper.wasm", &guest("keeper"));
+    let config = "[plugin.keeper]\nkeyvalue = { keys = 2 }\n[plugin.keeper.config]\ngreeting = \"hello\"\n";
+    std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    let steps = async |plan: &'static str| {
+        let answer = host.client().post(host.url("/keeper")).body(plan).send().await.expect("an answer");
+        answer.text().await.expect("text")
+    };
+    let said = steps("config greeting\nset a 1\nincrement n 41\nset b 1").await;
+    let (first, last) = said.rsplit_once('\n').expect("four lines");
+    assert_eq!(first, "Ok(Some(\"hello\"))\nOk(())\nOk(41)");
+    assert!(last.contains("may keep 2 keys"), "{said}");
+    // Another build of it: the same component with a section more.
+    let mut other = std::fs::read(guest("keeper")).expect("a component");
+    other.extend([0, 2, 1, b'x']);
+    let in_force = || host.log().matches("keeper.wasm is in force").count();
+    let before = in_force();
+    std::fs::write(host.path("plugins/new"), other).expect("a component");
+    std::fs::rename(host.path("plugins/new"), host.path("plugins/keeper.wasm")).expect("a rename");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while in_force() == before {
+        assert!(Instant::now() < deadline, "the new build is not in force");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(steps("get a\nincrement n 1").await, "Ok(Some(\"1\"))\nOk(42)");
+}
+
+#[tokio::test]
+async fn inspect_shows_what_is_asked_and_what_is_granted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = r#"
+[plugin.keeper]
+http = ["https://api.example.com", { origin = "http://billing.internal", private = true }]
+secrets = [{ origin = "https://api.example.com", header = "Authorization", value_env = "NOBODY_SET_THIS" }]
+[plugin.keeper.config]
+greeting = "private words"
+"#;
+    std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+    let keeper = guest("keeper");
+    let keeper = keeper.to_str().expect("a path");
+    let shown = run(dir.path(), &["inspect", keeper, "-c", "coinslot.toml"]);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success(), "{text}{}", String::from_utf8_lossy(&shown.stderr));
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    let http = line("outgoing HTTP");
+    for part in
+        ["; granted: https://api.example.com", "http://billing.internal (private)", "authorization", "NOBODY_SET_THIS"]
+    {
+        assert!(http.contains(part), "{part}: {text}");
+    }
+    assert!(line("configuration").ends_with("granted: greeting") && !text.contains("private words"), "{text}");
+    let keyvalue = line("key-value store");
+    assert!(keyvalue.contains("asked (wasi:keyvalue/") && keyvalue.ends_with("granted: nothing"), "{text}");
+    let plain = run(dir.path(), &["inspect", "--json", guest("echo").to_str().expect("a path")]);
+    let document: Value = serde_json::from_slice(&plain.stdout).expect("one JSON object");
+    for capability in document["capabilities"].as_array().expect("a list") {
+        assert_eq!(capability["granted"], serde_json::json!([]), "{document}");
+    }
+}
+
+#[tokio::test]
+async fn check_warns_of_a_name_without_a_plugin_and_refuses_a_secret_that_is_not_there() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = host.facilitator();
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    std::fs::copy(guest("fetch"), dir.path().join("plugins/fetch.wasm")).expect("a component");
+    let check = |tables: &str| {
+        let text = format!(
+            "[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"{}\"\n{tables}",
+            facilitator.url("")
+        );
+        std::fs::write(dir.path().join("coinslot.toml"), text).expect("a file");
+        let checked = run(dir.path(), &["check"]);
+        let said = [checked.stdout, checked.stderr].concat();
+        (checked.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = check("[plugin.fetch]\nkeyvalue = true\n[plugin.fetcher]\nkeyvalue = true\n");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning: plugin.fetcher: no plugin of this name"), "{said}");
+    assert!(!said.contains("plugin.fetch:"), "{said}");
+    let (code, said) = check(
+        "[plugin.fetch]\nhttp = [\"https://api.example.com\"]\nsecrets = [{ origin = \"https://api.example.com\", header = \"x-key\", value_env = \"NOBODY_SET_THIS\" }]\n",
+    );
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("plugin.fetch.secrets[0]: the variable NOBODY_SET_THIS is not set"), "{said}");
+}
+
+#[tokio::test]
+async fn an_author_keeps_things_and_reads_the_configuration_with_the_sdk() {
+    let visit = async |config: &str| {
+        let builder = Host::builder().plugin("visits.wasm", &guest("visits"));
+        std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
+        let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+        let mut answers = Vec::new();
+        for name in ["ada", "bob", "ada"] {
+            let answer = host.client().post(host.url(&format!("/visits/{name}"))).send().await.expect("an answer");
+            answers.push((answer.status().as_u16(), answer.text().await.expect("text")));
+        }
+        answers
+    };
+    let granted = "[plugin.guest-visits]\nkeyvalue = true\n[plugin.guest-visits.config]\ngreeting = \"Ahoy\"\n";
+    let expected = ["Ahoy, ada: 1 of ada last", "Ahoy, bob: 1 of ada last bob", "Ahoy, ada: 2 of ada last bob"];
+    assert_eq!(visit(granted).await, expected.map(|text| (200, text.to_owned())));
+    for (status, text) in visit("[plugin.guest-visits]\nhttp = []\n").await {
+        assert!(status == 503 && text.contains("no key-value store is granted"), "{status} {text}");
+    }
+}
