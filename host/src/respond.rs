@@ -410,7 +410,18 @@ fn plugin_fault(fault: &Fault) -> Reply {
 /// A plugin's failure, and what it means for the money.
 fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = money(charged);
-    tracing::warn!(%fault, "a plugin failed");
+    match fault {
+        // Said when it began, and not for everybody who asks meanwhile.
+        Fault::Ill { .. } => tracing::debug!(%fault, "a plugin was not asked"),
+        Fault::Trap(_)
+        | Fault::Memory
+        | Fault::ResponseTooLarge
+        | Fault::Cpu
+        | Fault::Deadline
+        | Fault::Unread
+        | Fault::NoResponse(_)
+        | Fault::Busy => tracing::warn!(%fault, "a plugin failed"),
+    }
     let error = |status, code: &str, message: &str| error(status, code, message, charged);
     let reply = match fault {
         Fault::Trap(_) => {
@@ -426,7 +437,7 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
             "plugin_answer_too_large",
             &format!("the endpoint's answer was too large; {money}"),
         ),
-        Fault::Cpu | Fault::Deadline => {
+        Fault::Cpu | Fault::Deadline | Fault::Unread => {
             error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", &format!("the endpoint took too long; {money}"))
         }
         Fault::NoResponse(_) => {
@@ -434,6 +445,12 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
         }
         Fault::Busy => {
             unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again"), charged)
+        }
+        Fault::Ill { retry } => {
+            let message = format!("the endpoint failed repeatedly and is not asked for now; {money}: try again later");
+            let mut reply = unavailable("plugin_unhealthy", &message, charged);
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry.as_secs() + 1));
+            reply
         }
     };
     with_cors(reply)

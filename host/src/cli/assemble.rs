@@ -12,7 +12,7 @@ use comfy_table::{Table, presets};
 use super::Failure;
 use crate::catalog::{Catalog, Folder, Policy, Report};
 use crate::chain::evm::Key;
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, PluginConfig};
 use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig, Settings, Terms};
@@ -88,7 +88,8 @@ pub(super) async fn assemble(config: &Config, public_url: &str, chains: Chains) 
 
 /// What plugins are bounded by and granted.
 fn terms(config: &Config) -> Terms {
-    let plugins = config.plugin.keys().map(|name| (name.clone(), Settings::default())).collect();
+    let settings = |plugin: &PluginConfig| Settings { limits: plugin.limits.clone(), ..Settings::default() };
+    let plugins = config.plugin.iter().map(|(name, plugin)| (name.clone(), settings(plugin))).collect();
     Terms { limits: config.limits.clone(), plugins }
 }
 

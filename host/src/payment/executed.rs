@@ -12,7 +12,7 @@ use super::charge::charge;
 use super::verified::Reserved;
 use super::{Problem, Sale, Till};
 use crate::ledger::{KeptAnswer, PaymentId};
-use crate::plugin::{Fault, Permit, Plugin, Receipt, Verdict};
+use crate::plugin::{Admission, Fault, Permit, Plugin, Receipt, Verdict};
 use crate::x402::offer_receipt::sign_receipt;
 use crate::x402::{SettlementResponse, Version};
 
@@ -42,6 +42,8 @@ pub struct Paid {
     pub(super) version: Version,
     /// What the guest sees.
     pub(super) receipt: Receipt,
+    /// Leave to run the plugin. An old debt has none: the plugin's health is looked at when it runs.
+    pub(super) admission: Option<Admission>,
 }
 
 /// The money moved: the answer may leave.
@@ -130,11 +132,15 @@ impl Executed {
 }
 
 impl Reserved {
-    /// Takes the money before the guest runs.
-    pub(super) async fn settle_first(self, till: &Arc<Till>) -> Result<Paid, Problem> {
+    /// Takes the money before the guest runs, unless there is no room to run it.
+    pub(super) async fn settle_first(mut self, till: &Arc<Till>, sale: &Sale) -> Result<Paid, Problem> {
+        if let Err(busy) = sale.plugin.has_room().await {
+            return Err(self.release(till, Problem::Plugin(busy)).await);
+        }
         let (id, version, receipt) = (self.id.clone(), self.version(), self.receipt());
+        let admission = self.admission.take();
         let settlement = charge(till, self, None).await?;
-        Ok(Paid { id, settlement, version, receipt })
+        Ok(Paid { id, settlement, version, receipt, admission })
     }
 }
 
@@ -147,10 +153,11 @@ impl Paid {
         sale: &Sale,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
-        let Self { id, settlement, version, receipt } = self;
+        let Self { id, settlement, version, receipt, admission } = self;
         let goods = Goods { id, settlement, version };
         let begun = Instant::now();
-        let failure = match run(&sale.plugin, Permit::grant(Some(receipt)), request).await {
+        let permit = Permit::grant(Some(receipt)).admitted(admission).patient();
+        let failure = match run(&sale.plugin, permit, request).await {
             Ok(answer) => match Verdict::of(answer.status) {
                 Verdict::Done => {
                     let kept = till.ledger.answered(&goods.id, answer.kept(), begun.elapsed(), till.now()).await;

@@ -22,6 +22,7 @@ use super::{Fault, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manif
 const DESCRIBE_MEMORY: usize = 64 << 20;
 const DESCRIBE_CPU: Duration = Duration::from_secs(1);
 const DESCRIBE_WALL: Duration = Duration::from_secs(2);
+const DESCRIBE_LOG: usize = 64 << 10;
 
 /// A read, hashed and outlined component.
 struct Candidate {
@@ -32,13 +33,6 @@ struct Candidate {
 }
 
 pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
-    let limits = terms.limits.clone();
-    if limits.memory > MAX_MEMORY {
-        return Err(LoadError::Invalid(format!(
-            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
-            limits.memory
-        )));
-    }
     let wasm: Arc<[u8]> = wasm.into();
     let candidate = blocking(move || {
         let outline = Outline::read(&wasm)?;
@@ -52,6 +46,14 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
+    let own = terms.plugins.get(&info.name).and_then(|settings| settings.limits.as_ref());
+    let limits = own.unwrap_or(&terms.limits).clone();
+    if limits.memory > MAX_MEMORY {
+        return Err(LoadError::Invalid(format!(
+            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
+            limits.memory
+        )));
+    }
     Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits))
 }
 
@@ -115,8 +117,14 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
 }
 
 async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
-    let grant =
-        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: false };
+    let grant = Grant {
+        plugin: "(loading)".into(),
+        memory: DESCRIBE_MEMORY,
+        cpu: DESCRIBE_CPU,
+        log: DESCRIBE_LOG,
+        receipt: None,
+        serving: false,
+    };
     let (mut store, watch) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {

@@ -33,6 +33,8 @@ pub(super) struct Grant {
     pub(super) memory: usize,
     /// CPU time.
     pub(super) cpu: Duration,
+    /// What it may print, in bytes.
+    pub(super) log: usize,
     pub(super) receipt: Option<Receipt>,
     /// Whether a request is being handled, as opposed to a question asked.
     pub(super) serving: bool,
@@ -51,7 +53,7 @@ pub(super) struct State {
 
 /// Builds an empty store with every limit armed.
 pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
-    let watch = Watch::new(grant.cpu, Log::new(grant.plugin));
+    let watch = Watch::new(grant.cpu, Log::new(grant.plugin, grant.log));
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
     let mut http = WasiHttpCtx::new();
