@@ -318,6 +318,8 @@ pub struct Runtime {
     /// A place is held while a component is compiled.
     compilers: Semaphore,
     places: Arc<Semaphore>,
+    /// For guests that compute for long.
+    turns: Arc<Semaphore>,
     wait: Duration,
 }
 
@@ -382,6 +384,7 @@ impl Runtime {
             compiler: config.compiler,
             compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
+            turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             wait: config.wait,
         }))
     }

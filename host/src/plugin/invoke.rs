@@ -82,6 +82,7 @@ async fn run(
         memory: limits.memory,
         cpu: limits.cpu,
         receipt,
+        turns: plugin.runtime.turns.clone(),
         log: limits.log,
         serving: true,
     };

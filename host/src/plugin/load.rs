@@ -121,6 +121,7 @@ async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<Plug
         plugin: "(loading)".into(),
         memory: DESCRIBE_MEMORY,
         cpu: DESCRIBE_CPU,
+        turns: runtime.turns.clone(),
         log: DESCRIBE_LOG,
         receipt: None,
         serving: false,

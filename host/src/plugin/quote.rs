@@ -28,6 +28,7 @@ pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
         plugin: plugin.name.clone(),
         memory: plugin.limits.memory,
         cpu: CPU,
+        turns: plugin.runtime.turns.clone(),
         log: plugin.limits.log,
         receipt: None,
         serving: false,
