@@ -7,7 +7,8 @@
 //!
 //! There are two orders. In the `authorization` flow the guest runs and its answer is sealed until the
 //! payment is settled: Reserved, Executed, Settled. In the `upfront` flow the money moves first:
-//! Reserved, Paid, Settled; a guest that fails then leaves a debt, and the same payment runs again.
+//! Reserved, Paid, Settled; the answer streams to the client as the guest writes it, and a guest that fails
+//! then leaves a debt: the same payment runs again.
 //!
 //! What must not happen does not compile. An answer does not leave without its settlement:
 //!
@@ -21,9 +22,10 @@
 //! and no settlement is made up:
 //!
 //! ```compile_fail,E0451
-//! # use coinslot::payment::{Answer, Delivery, Goods, Settled};
-//! fn forge(answer: Answer, goods: Goods, delivery: Delivery) -> Settled {
-//!     Settled { answer, goods, delivery }
+//! # use coinslot::payment::{Goods, Parcel, Settled};
+//! # use http::HeaderMap;
+//! fn forge(status: u16, headers: HeaderMap, parcel: Parcel, goods: Goods) -> Settled {
+//!     Settled { status, headers, parcel, goods }
 //! }
 //! ```
 //!
@@ -61,6 +63,7 @@ mod body;
 mod charge;
 mod executed;
 mod limits;
+mod parcel;
 mod problem;
 mod quotes;
 mod rate;
@@ -82,7 +85,8 @@ use executed::Execution;
 use verified::Claim;
 
 pub use accepted::Accepted;
-pub use executed::{Answer, Delivery, Executed, Failure, Finished, Goods, Paid, Settled};
+pub use executed::{Answer, Executed, Failure, Finished, Goods, Paid, Settled};
+pub use parcel::Parcel;
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
 pub use till::{Protect, ReceiptSigner, Tender, Till, TillConfig};

@@ -21,3 +21,4 @@ mod replay;
 mod rooms;
 mod routing;
 mod security;
+mod streaming;
