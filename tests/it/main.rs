@@ -22,3 +22,4 @@ mod rooms;
 mod routing;
 mod security;
 mod streaming;
+mod texts;
