@@ -4,6 +4,7 @@
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
 mod hosts;
+mod limits;
 mod plugin;
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,6 +23,7 @@ use crate::catalog::Accept;
 use crate::plugin::Limits;
 use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
 use crate::x402::{Flow, Network, Versions};
+use limits::{RawHealth, RawLimits};
 
 pub use self::plugin::{PluginConfig, SecretSource};
 
@@ -173,6 +175,8 @@ struct Raw {
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
+    health: RawHealth,
+    #[serde(default)]
     plugin: BTreeMap<String, plugin::RawPlugin>,
     #[serde(default)]
     answers: RawAnswers,
@@ -267,20 +271,6 @@ impl RawFacilitator {
         .filter_map(|(key, there)| there.then_some(key))
         .collect()
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    memory_mib: Option<u64>,
-    cpu_ms: Option<u64>,
-    first_byte_ms: Option<u64>,
-    total_ms: Option<u64>,
-    request_body_kib: Option<u64>,
-    response_body_kib: Option<u64>,
-    instances_per_plugin: Option<usize>,
-    outgoing_requests: Option<u64>,
-    instances: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -391,8 +381,8 @@ impl Config {
         let text = std::fs::read_to_string(file).map_err(|error| failed(vec![error.to_string()]))?;
         let raw: Raw = toml::from_str(&text).map_err(|error| failed(vec![error.to_string()]))?;
         let mut problems = Vec::new();
-        let limits = limits(&raw.limits, &mut problems);
-        let plugin = plugin::read(raw.plugin, file.parent().unwrap_or(Path::new("")), &mut problems);
+        let limits = limits::all(&raw.limits, &raw.health, &mut problems);
+        let plugin = plugin::read(raw.plugin, file.parent().unwrap_or(Path::new("")), &limits, &mut problems);
         if problems.is_empty() { Ok((limits, plugin)) } else { Err(failed(problems)) }
     }
 
@@ -445,11 +435,11 @@ impl Config {
                 Err(list) => problems.extend(list.into_iter().map(|p| format!("accept[{index}]{p}"))),
             }
         }
-        let limits = limits(&raw.limits, &mut problems);
-        if raw.limits.instances == Some(0) || raw.limits.instances_per_plugin == Some(0) {
-            problems.push("limits.instances, limits.instances_per_plugin: at least 1".to_owned());
-        }
-        let plugin = plugin::read(raw.plugin, base, &mut problems);
+        let limits = limits::all(&raw.limits, &raw.health, &mut problems);
+        let instances = limits::instances("limits.instances", raw.limits.instances, DEFAULT_INSTANCES, &mut problems);
+        let plugin = plugin::read(raw.plugin, base, &limits, &mut problems);
+        let slowest = plugin.values().filter_map(|plugin| plugin.limits.as_ref()).map(|own| own.first_byte);
+        let slowest = slowest.chain([limits.first_byte]).max().unwrap_or_default();
         let max_connections = raw.server.max_connections.unwrap_or(DEFAULT_CONNECTIONS);
         if !(1..=1_000_000).contains(&max_connections) {
             problems.push("server.max_connections: from 1 to 1000000".to_owned());
@@ -464,9 +454,10 @@ impl Config {
         }
         for (index, (accept, _)) in accepts.iter().enumerate() {
             // A payment must outlive the plugin's time to answer, and settlement after it.
-            if accept.max_timeout_seconds < limits.first_byte.as_secs() + 30 {
-                problems
-                    .push(format!("accept[{index}].max_timeout_seconds: at least limits.first_byte_ms and 30 seconds"));
+            if accept.max_timeout_seconds < slowest.as_secs() + 30 {
+                problems.push(format!(
+                    "accept[{index}].max_timeout_seconds: at least every plugin's first_byte_ms and 30 seconds"
+                ));
             }
         }
         let flows = flows(raw.flows.as_deref(), &mut problems);
@@ -500,7 +491,7 @@ impl Config {
             drain: Duration::from_secs(drain),
             trusted_proxies,
             tls: raw.tls.map(|raw| TlsFiles { certificates: base.join(raw.cert), key: base.join(raw.key) }),
-            instances: raw.limits.instances.unwrap_or(DEFAULT_INSTANCES),
+            instances,
             keep_answers: raw.answers.keep_seconds.map_or(DEFAULT_KEEP, Duration::from_secs),
             keep_payments: raw
                 .ledger
@@ -788,44 +779,6 @@ fn asset(network: &Network, raw: &RawAccept) -> Result<Asset, String> {
         }),
         _ => Err(".asset: an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version"
             .to_owned()),
-    }
-}
-
-fn limits(raw: &RawLimits, problems: &mut Vec<String>) -> Limits {
-    let default = Limits::default();
-    let mut number = |key: &str, value: Option<u64>, least: u64, most: u64, default: u64| match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            problems.push(format!("limits.{key}: from {least} to {most}"));
-            default
-        }
-        Some(value) => value,
-        None => default,
-    };
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let memory = number("memory_mib", raw.memory_mib, 2, 256, (default.memory >> 20) as u64) << 20;
-    Limits {
-        memory: usize::try_from(memory).unwrap_or(default.memory),
-        cpu: Duration::from_millis(number("cpu_ms", raw.cpu_ms, 1, 600_000, millis(default.cpu))),
-        first_byte: Duration::from_millis(number(
-            "first_byte_ms",
-            raw.first_byte_ms,
-            1,
-            600_000,
-            millis(default.first_byte),
-        )),
-        total: Duration::from_millis(number("total_ms", raw.total_ms, 1, 3_600_000, millis(default.total))),
-        request_body: number("request_body_kib", raw.request_body_kib, 1, 1 << 20, default.request_body >> 10) << 10,
-        response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10)
-            << 10,
-        instances: raw.instances_per_plugin.unwrap_or(default.instances).max(1),
-        outgoing_requests: u32::try_from(number(
-            "outgoing_requests",
-            raw.outgoing_requests,
-            0,
-            10_000,
-            default.outgoing_requests.into(),
-        ))
-        .unwrap_or(default.outgoing_requests),
     }
 }
 

@@ -132,6 +132,15 @@ pub struct KeptAnswer {
     pub body: Bytes,
 }
 
+/// What is left of an answer that was given for money that had moved before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All of it, for another fetch.
+    Answer(KeptAnswer),
+    /// Nothing, and the books say why: a repeated payment is told that it is gone.
+    Nothing { why: String },
+}
+
 /// Who brings the news that a payment is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -245,7 +254,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     -> Answer<'a, ()>;
 
     /// The guest answered what was paid before. Upfront flow only.
-    fn answered<'a>(&'a self, id: &'a PaymentId, answer: KeptAnswer, run: Duration, at: UnixTime) -> Answer<'a, ()>;
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()>;
 
     /// The guest failed at what was paid before: it stays owed. Upfront flow only.
     fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()>;

@@ -7,7 +7,8 @@
 //!
 //! There are two orders. In the `authorization` flow the guest runs and its answer is sealed until the
 //! payment is settled: Reserved, Executed, Settled. In the `upfront` flow the money moves first:
-//! Reserved, Paid, Settled; a guest that fails then leaves a debt, and the same payment runs again.
+//! Reserved, Paid, Settled; the answer streams to the client as the guest writes it, and a guest that fails
+//! then leaves a debt: the same payment runs again.
 //!
 //! What must not happen does not compile. An answer does not leave without its settlement:
 //!
@@ -21,9 +22,10 @@
 //! and no settlement is made up:
 //!
 //! ```compile_fail,E0451
-//! # use coinslot::payment::{Answer, Delivery, Goods, Settled};
-//! fn forge(answer: Answer, goods: Goods, delivery: Delivery) -> Settled {
-//!     Settled { answer, goods, delivery }
+//! # use coinslot::payment::{Goods, Parcel, Settled};
+//! # use http::HeaderMap;
+//! fn forge(status: u16, headers: HeaderMap, parcel: Parcel, goods: Goods) -> Settled {
+//!     Settled { status, headers, parcel, goods }
 //! }
 //! ```
 //!
@@ -61,6 +63,7 @@ mod body;
 mod charge;
 mod executed;
 mod limits;
+mod parcel;
 mod problem;
 mod quotes;
 mod rate;
@@ -74,7 +77,7 @@ use std::sync::{Arc, OnceLock};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::plugin::{Plugin, RequestBody};
+use crate::plugin::{Condition, Fault, Plugin, RequestBody};
 use crate::price::{Challenge, Offer, Resource};
 use crate::x402::Flow;
 use crate::x402::header::{self, HeaderError, PaymentPayload};
@@ -82,7 +85,8 @@ use executed::Execution;
 use verified::Claim;
 
 pub use accepted::Accepted;
-pub use executed::{Answer, Delivery, Executed, Failure, Finished, Goods, Paid, Settled};
+pub use executed::{Answer, Executed, Failure, Finished, Goods, Paid, Settled};
+pub use parcel::Parcel;
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
 pub use till::{Protect, ReceiptSigner, Tender, Till, TillConfig};
@@ -142,13 +146,21 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
             return Err(Problem::Malformed { error, challenge });
         }
     };
-    if payment.is_none() && !till.sells(&sale.offer) {
-        return Err(Problem::CannotSettle);
+    let condition = sale.plugin.condition();
+    if payment.is_none() {
+        if !till.sells(&sale.offer) {
+            return Err(Problem::CannotSettle);
+        }
+        well(condition)?;
     }
     if payment.is_some() {
         till.admit_address(sale.from)?;
     }
-    let quotable = body::Quotable::of(&sale, &request, payment.is_some());
+    // What is left alone is not asked for its price.
+    let quotable = match condition {
+        Condition::Well => body::Quotable::of(&sale, &request, payment.is_some()),
+        Condition::Ill { .. } => body::Quotable::Skip,
+    };
     let (request, offer) = match body::price(till, &sale, request, quotable, payment.as_ref()).await {
         // Too large to be read for nothing, not too large to be sold.
         Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < sale.request_limit => {
@@ -162,12 +174,14 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
     let now = till.now();
     let work = sale.plugin.limits().first_byte;
     let accepted = Accepted::of(till, &sale, &offer, payment.clone());
-    let verified = accepted
-        .and_then(|accepted| accepted.verify(now, work))
-        // Told only if this very payment bought nothing before.
-        .map_err(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason)))
-        .and_then(Verified::admit)
-        .and_then(|verified| verified.within_rate(till));
+    // Told only if this very payment bought nothing before.
+    let verified = well(condition).and_then(|()| {
+        accepted
+            .and_then(|accepted| accepted.verify(now, work))
+            .map_err(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason)))
+            .and_then(|verified| verified.admit(&sale))
+            .and_then(|verified| verified.within_rate(till))
+    });
     let request = body::whole(request, sale.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {
@@ -187,7 +201,7 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
                     Execution::Declined(answer) => return Ok(Finished::Declined(answer)),
                 },
                 Claim::SettleFirst(reserved) => {
-                    let paid = reserved.settle_first(&till).await?;
+                    let paid = reserved.settle_first(&till, &sale).await?;
                     paid.execute(&till, &sale, request).await?
                 }
                 Claim::Owed(paid) => paid.execute(&till, &sale, request).await?,
@@ -197,6 +211,14 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
         })
     };
     till.finish(claimed, work).await
+}
+
+/// What is left alone is not sold: no money is asked for, and none is taken, for a 503.
+fn well(condition: Condition) -> Result<(), Problem> {
+    match condition {
+        Condition::Well => Ok(()),
+        Condition::Ill { retry } => Err(Problem::Plugin(Fault::Ill { retry })),
+    }
 }
 
 /// The one payment that a request carries, if any.
@@ -222,13 +244,16 @@ pub fn ask_plainly<'c, B: http_body::Body>(
         && !headers.contains_key(&X_PAYMENT)
         && request.uri().query().is_none()
         && (!plugin.quotes() || request.body().is_end_stream());
-    ready.filter(|_| bare && till.settles_all(offer))
+    ready.filter(|_| bare && plugin.condition() == Condition::Well && till.settles_all(offer))
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
 pub fn ask(till: &Till, sale: &Sale) -> Problem {
     if !till.sells(&sale.offer) {
         return Problem::CannotSettle;
+    }
+    if let Err(ill) = well(sale.plugin.condition()) {
+        return ill;
     }
     Problem::PaymentRequired(required(till, sale, &sale.offer, "Payment required"))
 }

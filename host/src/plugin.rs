@@ -11,9 +11,11 @@ mod compile;
 mod egress;
 mod engine;
 mod grants;
+mod health;
 mod inspect;
 mod invoke;
 mod keyvalue;
+mod leash;
 mod link;
 mod load;
 mod log;
@@ -46,6 +48,7 @@ use self::artifact::Artifacts;
 use self::egress::{Resolve, System};
 use self::engine::Wasi;
 use self::grants::Capabilities;
+use self::health::Health;
 use self::keyvalue::Shelves;
 use self::link::Linked;
 use self::store::State;
@@ -54,6 +57,7 @@ use self::watch::Watch;
 pub use self::compile::compile_main;
 pub use self::egress::{Allowed, Origin};
 pub use self::grants::{Grants, Quota, Secret, SecretError};
+pub use self::health::{Admission, Patience};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 pub use self::status::Verdict;
@@ -74,7 +78,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Wall time of one request until the response's head.
     pub first_byte: Duration,
-    /// Wall time of one request in total.
+    /// Wall time of one request in total. While nobody reads its answer the guest's time stands still, and
+    /// it waits for its reader for as long again.
     pub total: Duration,
     /// Request body, in bytes.
     pub request_body: u64,
@@ -84,6 +89,10 @@ pub struct Limits {
     pub instances: usize,
     /// Outgoing HTTP requests of one request.
     pub outgoing_requests: u32,
+    /// What one request may print, in bytes.
+    pub log: usize,
+    /// When a plugin that keeps failing is left alone.
+    pub patience: Patience,
 }
 
 impl Default for Limits {
@@ -97,6 +106,8 @@ impl Default for Limits {
             response_body: 10 << 20,
             instances: 64,
             outgoing_requests: 16,
+            log: 64 << 10,
+            patience: Patience::default(),
         }
     }
 }
@@ -119,6 +130,8 @@ impl From<Limits> for Terms {
 /// What the operator says of one plugin.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// Its own bounds, if they are not those of all.
+    pub limits: Option<Limits>,
     /// What it may do with the world.
     pub grants: Grants,
 }
@@ -191,12 +204,24 @@ pub struct Refusal {
 #[must_use]
 pub struct Permit {
     receipt: Option<Receipt>,
+    admission: Option<Admission>,
+    patient: bool,
 }
 
 impl Permit {
     /// Grants leave. Call sites are counted by a test: one for free routes, one for reserved payments.
     pub fn grant(receipt: Option<Receipt>) -> Self {
-        Self { receipt }
+        Self { receipt, admission: None, patient: false }
+    }
+
+    /// With an admission that was granted before. Without one the plugin's health is looked at when it runs.
+    pub fn admitted(self, admission: Option<Admission>) -> Self {
+        Self { admission, ..self }
+    }
+
+    /// Waits for a place for as long as an answer may take to begin: it cannot come again another time.
+    pub fn patient(self) -> Self {
+        Self { patient: true, ..self }
     }
 }
 
@@ -224,6 +249,21 @@ pub enum Fault {
     /// As many instances as allowed are running.
     #[error("the plugin is at its limit of instances")]
     Busy,
+    /// Its answer was not read for too long: no fault of the guest's.
+    #[error("the client did not take the answer in time")]
+    Unread,
+    /// It failed again and again, and is left alone for so long.
+    #[error("the plugin failed again and again and is left alone")]
+    Ill { retry: Duration },
+}
+
+/// Whether a plugin is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It is, as far as is known.
+    Well,
+    /// It failed again and again: it is left alone for so long, or another request is trying it.
+    Ill { retry: Duration },
 }
 
 /// Why a component cannot be loaded. The sentence says what to do; it is for operators and authors.
@@ -286,6 +326,8 @@ pub struct Runtime {
     /// A place is held while a component is compiled.
     compilers: Semaphore,
     places: Arc<Semaphore>,
+    /// For guests that compute for long.
+    turns: Arc<Semaphore>,
     wait: Duration,
     resolver: Arc<dyn Resolve>,
     shelves: Shelves,
@@ -326,6 +368,7 @@ struct Inner {
     limits: Limits,
     granted: Arc<Capabilities>,
     places: Arc<Semaphore>,
+    health: Arc<Health>,
 }
 
 impl Runtime {
@@ -356,6 +399,7 @@ impl Runtime {
             compiler: config.compiler,
             compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
+            turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             wait: config.wait,
             resolver,
             shelves: Shelves::new(config.keyvalue),
@@ -394,9 +438,10 @@ impl Plugin {
         limits: Limits,
         granted: Arc<Capabilities>,
     ) -> Self {
-        let name = info.name.as_str().into();
+        let name: Arc<str> = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
-        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places }) }
+        let health = Health::new(Arc::clone(&name), limits.patience);
+        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health }) }
     }
 
     /// What it declared at load.
@@ -417,6 +462,21 @@ impl Plugin {
     /// Whether it exports `quote`.
     pub fn quotes(&self) -> bool {
         self.inner.linked.quote.is_some()
+    }
+
+    /// Whether it is asked now. A build that takes its place begins well.
+    pub fn condition(&self) -> Condition {
+        self.inner.health.condition()
+    }
+
+    /// Leave to run it, before anything is taken for that: [`Fault::Ill`] while it is left alone.
+    pub fn admit(&self) -> Result<Admission, Fault> {
+        self.inner.health.admit()
+    }
+
+    /// Whether there is room for another instance now, or in a moment. Takes none.
+    pub async fn has_room(&self) -> Result<(), Fault> {
+        self.inner.place(self.inner.runtime.wait).await.map(drop)
     }
 
     /// Answers one request in a fresh instance. The future and the body drive the guest; dropping
@@ -442,8 +502,8 @@ impl Inner {
         self.runtime.engine(self.wasi)
     }
 
-    /// Takes a place of the plugin's and one of all, waiting for at most [`RuntimeConfig::wait`].
-    async fn admit(&self) -> Result<invoke::Slots, Fault> {
+    /// Takes a place of the plugin's and one of all, waiting for at most so long.
+    async fn place(&self, wait: Duration) -> Result<invoke::Slots, Fault> {
         if let Ok(own) = self.places.clone().try_acquire_owned()
             && let Ok(shared) = self.runtime.places.clone().try_acquire_owned()
         {
@@ -454,6 +514,6 @@ impl Inner {
             let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
             Some((own, shared))
         };
-        tokio::time::timeout(self.runtime.wait, places).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(wait, places).await.ok().flatten().ok_or(Fault::Busy)
     }
 }

@@ -15,11 +15,11 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
 };
 use http::{Method, Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-use crate::payment::{Answer, Charged, Delivery, Failure, Finished, Goods, Problem, Settled};
+use crate::payment::{Answer, Charged, Failure, Finished, Goods, Problem, Settled};
 use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
 use crate::route::PathError;
@@ -88,9 +88,12 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
             misbehaved("the plugin answered 402 itself", Charged::No)
         }
         Ok(response) => {
-            let (mut head, body) = response.into_parts();
-            clean(&mut head.headers, &head.status);
-            with_cors(Response::from_parts(head, body.map_frame(clean_trailers).boxed_unsync()))
+            let (head, body) = response.into_parts();
+            let body = body.map_err(|fault| {
+                tracing::warn!(%fault, "a plugin failed while it answered");
+                fault
+            });
+            with_cors(dressed(head.status.as_u16(), head.headers, body))
         }
         Err(fault) => plugin_fault(&fault),
     }
@@ -100,7 +103,7 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
 pub fn paid(end: Result<Finished, Problem>) -> Reply {
     match end {
         Ok(Finished::Settled(settled)) => sold(settled),
-        Ok(Finished::Declined(answer)) => with_cors(whole(answer, false)),
+        Ok(Finished::Declined(answer)) => with_cors(whole(answer)),
         Err(problem) => {
             let charged = problem.charged().as_str();
             let reply = with_cors(explain(problem));
@@ -117,10 +120,11 @@ pub fn challenge(challenge: &Challenge, to_page: bool) -> Reply {
     if to_page { with_cors(reply) } else { reply }
 }
 
+/// What was bought, all of it or as it comes.
 fn sold(settled: Settled) -> Reply {
-    let (answer, goods, delivery) = settled.open();
-    let reply = with_goods(whole(answer, true), &goods);
-    with_cors(reply.map(|body| Parcel { body, delivery: Some(delivery) }.boxed_unsync()))
+    let (status, mut headers, parcel, goods) = settled.open();
+    private(&mut headers);
+    with_cors(with_goods(dressed(status, headers, parcel), &goods))
 }
 
 /// The receipt and the payment's name.
@@ -130,45 +134,25 @@ fn with_goods(mut reply: Reply, goods: &Goods) -> Reply {
     reply
 }
 
-/// A paid body that says when the last of it was taken.
-struct Parcel {
-    body: ReplyBody,
-    delivery: Option<Delivery>,
-}
-
-impl http_body::Body for Parcel {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        let ended = matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.body.is_end_stream());
-        if ended && let Some(delivery) = self.delivery.take() {
-            delivery.done();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // Asked about an empty body, hyper does not poll it: its delivery is told below.
-        self.delivery.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// The guest's answer as it was held.
-fn whole(answer: Answer, paid: bool) -> Reply {
-    let Answer { status, mut headers, body } = answer;
+fn whole(answer: Answer) -> Reply {
+    let Answer { status, headers, body } = answer;
+    dressed(status, headers, full(body))
+}
+
+/// A guest's answer without what only the host says.
+fn dressed(
+    status: u16,
+    mut headers: HeaderMap,
+    body: impl Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     clean(&mut headers, &status);
-    headers.remove(CONTENT_LENGTH);
-    if paid {
-        private(&mut headers);
+    if body.size_hint().exact().is_some() {
+        // It is said by who counts it.
+        headers.remove(CONTENT_LENGTH);
     }
-    let mut reply = Response::new(full(body));
+    let mut reply = Response::new(Clean { body }.boxed_unsync());
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     reply
@@ -205,14 +189,31 @@ fn clean(headers: &mut HeaderMap, status: &StatusCode) {
     }
 }
 
-/// Trailers are headers, too.
-fn clean_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            clean(&mut trailers, &StatusCode::OK);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
+/// A guest's body: trailers are headers, too.
+struct Clean<B> {
+    body: B,
+}
+
+impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Clean<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        Pin::new(&mut self.body).poll_frame(context).map_ok(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                clean(&mut trailers, &StatusCode::OK);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -313,7 +314,7 @@ fn explain(problem: Problem) -> Reply {
         Problem::Owed { goods, failure } => {
             let reply = match failure {
                 Failure::Fault(fault) => failed(&fault, charged),
-                Failure::Declined(answer) => whole(answer, false),
+                Failure::Declined(answer) => whole(answer),
                 Failure::Misbehaved(what) => misbehaved(&what, charged),
             };
             with_goods(reply, &goods)
@@ -410,7 +411,18 @@ fn plugin_fault(fault: &Fault) -> Reply {
 /// A plugin's failure, and what it means for the money.
 fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = money(charged);
-    tracing::warn!(%fault, "a plugin failed");
+    match fault {
+        // Said when it began, and not for everybody who asks meanwhile.
+        Fault::Ill { .. } => tracing::debug!(%fault, "a plugin was not asked"),
+        Fault::Trap(_)
+        | Fault::Memory
+        | Fault::ResponseTooLarge
+        | Fault::Cpu
+        | Fault::Deadline
+        | Fault::Unread
+        | Fault::NoResponse(_)
+        | Fault::Busy => tracing::warn!(%fault, "a plugin failed"),
+    }
     let error = |status, code: &str, message: &str| error(status, code, message, charged);
     let reply = match fault {
         Fault::Trap(_) => {
@@ -426,7 +438,7 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
             "plugin_answer_too_large",
             &format!("the endpoint's answer was too large; {money}"),
         ),
-        Fault::Cpu | Fault::Deadline => {
+        Fault::Cpu | Fault::Deadline | Fault::Unread => {
             error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", &format!("the endpoint took too long; {money}"))
         }
         Fault::NoResponse(_) => {
@@ -434,6 +446,12 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
         }
         Fault::Busy => {
             unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again"), charged)
+        }
+        Fault::Ill { retry } => {
+            let message = format!("the endpoint failed repeatedly and is not asked for now; {money}: try again later");
+            let mut reply = unavailable("plugin_unhealthy", &message, charged);
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry.as_secs() + 1));
+            reply
         }
     };
     with_cors(reply)
@@ -503,7 +521,10 @@ pub fn options(methods: &[Method]) -> Reply {
 }
 
 /// `HEAD` of a free route: the head without the body, which is not run to its end.
-pub fn head_only(reply: Reply) -> Reply {
+pub fn head_only(mut reply: Reply) -> Reply {
+    if let Some(size @ 1..) = reply.body().size_hint().exact() {
+        reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+    }
     reply.map(|_| empty())
 }
 

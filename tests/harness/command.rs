@@ -79,7 +79,10 @@ impl Drop for Running {
 /// If it is not there.
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
-    let binary = own.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("coinslot-under-test");
+    // A test is in target/PROFILE/deps, a benchmark beside the host.
+    let beside = own.parent().expect("target/PROFILE");
+    let dir = if beside.ends_with("deps") { beside.parent().expect("target/PROFILE") } else { beside };
+    let binary = dir.join("coinslot-under-test");
     assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());
     binary
 }

@@ -32,7 +32,7 @@ pub fn guest(name: &str) -> PathBuf {
 /// Beside the profile's folder that this test runs from, so that all tests share what they build.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
-    own.ancestors().nth(3).expect("target/PROFILE/deps/test").join("guests")
+    own.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).expect("cargo's target folder").join("guests")
 }
 
 fn existing(path: PathBuf) -> PathBuf {

@@ -1,7 +1,7 @@
 //! A chain in this process with funded accounts, hosts that sell on it (`coinslot serve`, as an operator
 //! runs it), and a client that pays as stock clients do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use coinslot::price::Asset;
 use coinslot::x402::Network;
 use serde_json::{Value, json};
 
-use crate::{HostileChain, HostileFacilitator, Wallet, binary, decode};
+use crate::{HostileChain, HostileFacilitator, Wallet, binary, decode, guest};
 
 /// Who sells.
 pub const SELLER: Address = address!("0x00000000000000000000000000000000005e11e5");
@@ -37,6 +37,8 @@ pub struct Shop {
     child: Child,
     dir: tempfile::TempDir,
     url: String,
+    /// Between it and the chain, if nobody else holds it.
+    node: Option<HostileChain>,
 }
 
 /// How a purchase ended.
@@ -137,6 +139,20 @@ impl Market {
         Shop::open(component, &config, &hex_key(&self.gas[0])).await
     }
 
+    /// A host that sells these guests, with more in its configuration, and settles by itself.
+    pub async fn shop(&self, guests: &[&str], more: &str) -> Shop {
+        let node = self.node().await;
+        let config = format!(
+            "{}[facilitator.own]\nrpc = \"{}\"\nkey_file = \"key\"\npoll_ms = 50\n{more}",
+            accept("\"own\""),
+            node.url()
+        );
+        let components: Vec<_> = guests.iter().map(|name| (format!("{name}.wasm"), guest(name))).collect();
+        let mut shop = Shop::open_with(&components, &config, &hex_key(&self.gas[0])).await;
+        shop.node = Some(node);
+        shop
+    }
+
     /// Dollars of an account, in atomic units.
     pub async fn balance(&self, account: Address) -> u64 {
         let data = format!("0x70a08231{:0>64}", hex::encode(account));
@@ -167,13 +183,19 @@ fn accept(facilitator: &str) -> String {
 
 impl Shop {
     async fn open(component: &Path, config: &str, gas_key: &str) -> Self {
+        Self::open_with(&[("plugin.wasm".to_owned(), component.to_owned())], config, gas_key).await
+    }
+
+    async fn open_with(components: &[(String, PathBuf)], config: &str, gas_key: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
-        std::fs::copy(component, dir.path().join("plugins/plugin.wasm")).expect("a component");
+        for (name, component) in components {
+            std::fs::copy(component, dir.path().join("plugins").join(name)).expect("a component");
+        }
         std::fs::write(dir.path().join("key"), gas_key).expect("a key file");
         std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
         let child = spawn(dir.path(), &[]);
-        let mut shop = Self { child, dir, url: String::new() };
+        let mut shop = Self { child, dir, url: String::new(), node: None };
         shop.serves(0).await;
         shop
     }
@@ -222,6 +244,38 @@ impl Shop {
     /// What it printed and logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Puts other bytes of the same guest in place of those that are served.
+    pub fn rebuild(&self, name: &str) {
+        let mut bytes = std::fs::read(guest(name)).expect("a component");
+        // A custom section of one byte, named `x`.
+        bytes.extend([0, 3, 1, b'x', 0]);
+        let part = self.dir.path().join("part");
+        std::fs::write(&part, bytes).expect("a file");
+        std::fs::rename(part, self.dir.path().join(format!("plugins/{name}.wasm"))).expect("a rename");
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the host's own memory takes, in bytes, without files that are mapped. The most is counted from here.
+    pub fn memory(&self) -> u64 {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").expect("our own process");
+        self.status("RssAnon:")
+    }
+
+    /// The most that was resident since then, in bytes, without files that are mapped now.
+    pub fn most_memory(&self) -> u64 {
+        self.status("VmHWM:") - self.status("RssFile:")
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
     /// How often the guest `echo` ran.

@@ -19,7 +19,7 @@ pub use hostile_chain::{Fault, HostileChain};
 pub use hostile_facilitator::{HostileFacilitator, Mode};
 pub use hostile_world::{Market, Purchase, Row, SELLER, Shop};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
-pub use wire::{Http2, raw};
+pub use wire::{Http2, open_body, raw};
 
 use base64::Engine as _;
 

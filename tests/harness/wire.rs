@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::http::request::Builder;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -56,6 +58,27 @@ impl Http2 {
         let body = body.collect().await.expect("a whole body").to_bytes();
         hyper::Response::from_parts(head, body).into()
     }
+}
+
+/// Sends a request whose body is made while the answer's is read, and gives that.
+///
+/// # Panics
+/// If it is not answered with 200.
+pub async fn open_body<B>(request: Request<B>) -> Incoming
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+    let (mut head, body) = request.into_parts();
+    let stream = TokioIo::new(connect(&head.uri.to_string()).await);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.expect("a connection");
+    tokio::spawn(connection);
+    let authority = head.uri.authority().expect("a host").as_str();
+    head.headers.insert(hyper::header::HOST, authority.parse().expect("ASCII"));
+    head.uri = head.uri.path_and_query().expect("a path").as_str().parse().expect("a target");
+    let answer = sender.send_request(Request::from_parts(head, body)).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    answer.into_body()
 }
 
 async fn connect(url: &str) -> TcpStream {

@@ -153,7 +153,17 @@ async fn finish(client: &Client, show: Show, saved: Saved, path: &Path) -> Resul
         show.answer(answered, None).await?;
         return Err(unknown(&format!("the server answered {status}"), path));
     }
-    show.answer(answered, paid.then_some(&bought)).await?;
+    if let Err(mut failure) = show.answer(answered, paid.then_some(&bought)).await {
+        // Nobody pays twice for an answer that breaks off: the server still owes it, or keeps it.
+        failure.message = format!("{}; the payment is kept: coinslot pay --resume {}", failure.message, path.display());
+        return Err(failure);
+    }
+    if paid && status >= 400 && status != 410 {
+        return Err(Failure::new(format!(
+            "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {}",
+            path.display()
+        )));
+    }
     if status == 402 && !paid {
         state::discard(path);
         return Err(Failure {

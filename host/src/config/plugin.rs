@@ -9,7 +9,8 @@ use http::HeaderName;
 use serde::Deserialize;
 
 use super::KeySource;
-use crate::plugin::{Allowed, Origin, Quota, Secret};
+use super::limits::{self, RawHealth, RawLimits};
+use crate::plugin::{Allowed, Limits, Origin, Quota, Secret};
 
 /// What the operator says of one plugin.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct PluginConfig {
     pub config: Vec<(String, String)>,
     /// How much `wasi:keyvalue` keeps for it, if anything.
     pub keyvalue: Option<Quota>,
+    /// Its own bounds, if anything is said of them.
+    pub limits: Option<Limits>,
 }
 
 /// A header field that is added to requests to one origin, and where its value comes from.
@@ -47,6 +50,8 @@ pub(super) struct RawPlugin {
     #[serde(default)]
     config: BTreeMap<String, Scalar>,
     keyvalue: Option<RawKeyValue>,
+    limits: Option<RawLimits>,
+    health: Option<RawHealth>,
 }
 
 #[derive(Deserialize)]
@@ -101,10 +106,11 @@ struct RawQuota {
     value_kib: Option<u64>,
 }
 
-/// Reads all tables, each problem with its key.
+/// Reads all tables, each problem with its key. What is not said of a plugin's bounds is as for `all`.
 pub(super) fn read(
     raw: BTreeMap<String, RawPlugin>,
     base: &Path,
+    all: &Limits,
     problems: &mut Vec<String>,
 ) -> BTreeMap<String, PluginConfig> {
     let mut plugins = BTreeMap::new();
@@ -113,13 +119,14 @@ pub(super) fn read(
         if !crate::plugin::is_name(&name) {
             found.push(": not a plugin's name: lower-case letters, digits and hyphens, at most 64".to_owned());
         }
-        plugins.insert(name.clone(), plugin(table, base, &mut found));
+        plugins.insert(name.clone(), plugin(table, base, all, &mut found));
         problems.extend(found.into_iter().map(|problem| format!("plugin.{name}{problem}")));
     }
     plugins
 }
 
-fn plugin(raw: RawPlugin, base: &Path, problems: &mut Vec<String>) -> PluginConfig {
+fn plugin(raw: RawPlugin, base: &Path, all: &Limits, problems: &mut Vec<String>) -> PluginConfig {
+    let limits = bounds(&raw, all, problems);
     let mut http: Vec<Allowed> = Vec::new();
     for (index, entry) in raw.http.into_iter().enumerate() {
         let (text, private) = match entry {
@@ -158,7 +165,7 @@ fn plugin(raw: RawPlugin, base: &Path, problems: &mut Vec<String>) -> PluginConf
         Some(RawKeyValue::Flag(true)) => Some(Quota::default()),
         Some(RawKeyValue::Table(raw)) => Some(quota(&raw, problems)),
     };
-    PluginConfig { http, secrets, config, keyvalue }
+    PluginConfig { http, secrets, config, keyvalue, limits }
 }
 
 fn secret(raw: RawSecret, http: &[Allowed], base: &Path) -> Result<SecretSource, Vec<String>> {
@@ -221,4 +228,20 @@ fn quota(raw: &RawQuota, problems: &mut Vec<String>) -> Quota {
     // What a guest hands over in one call is at most 8 MiB.
     let value = number("value_kib", raw.value_kib, 4 << 10, (default.value >> 10) as u64) << 10;
     Quota { bytes, keys, value: usize::try_from(value).unwrap_or(default.value) }
+}
+
+/// Its own limits, if the table has any.
+fn bounds(table: &RawPlugin, all: &Limits, problems: &mut Vec<String>) -> Option<Limits> {
+    let mut own = all.clone();
+    if let Some(raw) = &table.limits {
+        own = limits::read(".limits", raw, all, problems);
+        own.instances = limits::instances(".limits.instances", raw.instances, all.instances, problems);
+        if raw.instances_per_plugin.is_some() {
+            problems.push(".limits.instances_per_plugin: here it is `instances`".to_owned());
+        }
+    }
+    if let Some(raw) = &table.health {
+        own.patience = limits::health(".health", raw, all.patience, problems);
+    }
+    (own != *all).then_some(own)
 }

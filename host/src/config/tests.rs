@@ -43,7 +43,16 @@ cpu_ms = 0
 max_connections = 0
 drain_seconds = 3601
 trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
+[health]
+pause_ms = 5000
+longest_pause_ms = 10
 [plugin.Loud]
+[plugin.quiet.limits]
+log_kib = 9999999
+instances = 0
+instances_per_plugin = 3
+[plugin.quiet.health]
+pause_ms = 0
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -61,6 +70,11 @@ trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
         "server.drain_seconds:",
         "server.trusted_proxies[2]:",
         "plugin.Loud: not a plugin's name",
+        "health.longest_pause_ms: at least pause_ms",
+        "plugin.quiet.limits.log_kib: from 0 to",
+        "plugin.quiet.limits.instances: at least 1",
+        "plugin.quiet.limits.instances_per_plugin: here it is `instances`",
+        "plugin.quiet.health.pause_ms: from 1 to",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
@@ -279,4 +293,28 @@ secrets = [
     }
     let unknown = format!("{GOOD}[plugin.rates]\nhttps = []\n");
     assert!(Config::parse(&unknown, Path::new("")).is_err_and(|list| list[0].contains("https")), "unknown keys");
+}
+
+#[test]
+fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
+    let text = format!(
+        "{GOOD}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
+         [plugin.big.limits]\nmemory_mib = 200\ninstances = 2\nlog_kib = 0\n[plugin.big.health]\nfailures = 0\n\
+         [plugin.small.limits]\n"
+    );
+    let config = Config::parse(&text, Path::new("")).expect("a good file");
+    assert_eq!((config.limits.memory >> 20, config.limits.instances), (64, 7));
+    assert_eq!(config.limits.patience.failures, 2);
+    let big = config.plugin["big"].limits.clone().expect("its own");
+    let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.limits.clone() };
+    let expected = Limits { patience: crate::plugin::Patience { failures: 0, ..expected.patience }, ..expected };
+    assert_eq!(big, expected);
+    assert_eq!(config.plugin["small"].limits, None, "as for all");
+}
+
+#[test]
+fn a_payment_outlives_the_slowest_plugin() {
+    let text = format!("{GOOD}\n[plugin.slow.limits]\nfirst_byte_ms = 290000\n");
+    let problems = Config::parse(&text, Path::new("")).expect_err("300 seconds are too short").join("\n");
+    assert!(problems.contains("accept[0].max_timeout_seconds"), "{problems}");
 }

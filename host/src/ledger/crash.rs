@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, By, Claim, Claimed, KeptAnswer, Ledger, Payment, PaymentId, Pending, Retention};
+use super::{Answer, By, Claim, Claimed, Kept, KeptAnswer, Ledger, Payment, PaymentId, Pending, Retention};
 use crate::crash::point;
 use crate::x402::{SettlementResponse, UnixTime};
 
@@ -64,8 +64,8 @@ impl Ledger for Crashing {
         around("settled", || self.0.settled(id, settlement, by, at))
     }
 
-    fn answered<'a>(&'a self, id: &'a PaymentId, answer: KeptAnswer, run: Duration, at: UnixTime) -> Answer<'a, ()> {
-        around("answered", || self.0.answered(id, answer, run, at))
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()> {
+        around("answered", || self.0.answered(id, kept, run, at))
     }
 
     fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()> {

@@ -140,7 +140,7 @@ async fn pruned_payments_stay_in_the_totals() {
     let (dir, ledger) = ledger();
     for nonce in ["a", "b", "c"] {
         let id = paid_first(&ledger, nonce).await;
-        assert_eq!(ledger.answered(&id, answer(), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
+        assert_eq!(ledger.answered(&id, Kept::Answer(answer()), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
     }
     let open = sent(&ledger, "open").await;
     assert_eq!(ledger.unknown(&open, None, UnixTime(1_004)).await, Ok(()));

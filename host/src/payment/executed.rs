@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 
 use super::charge::charge;
+use super::parcel::Parcel;
 use super::verified::Reserved;
 use super::{Problem, Sale, Till};
-use crate::ledger::{KeptAnswer, PaymentId};
-use crate::plugin::{Fault, Permit, Plugin, Receipt, Verdict};
+use crate::ledger::{Kept, KeptAnswer, PaymentId};
+use crate::plugin::{Admission, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
 use crate::x402::offer_receipt::sign_receipt;
 use crate::x402::{SettlementResponse, Version};
 
@@ -42,15 +44,18 @@ pub struct Paid {
     pub(super) version: Version,
     /// What the guest sees.
     pub(super) receipt: Receipt,
+    /// Leave to run the plugin. An old debt has none: the plugin's health is looked at when it runs.
+    pub(super) admission: Option<Admission>,
 }
 
 /// The money moved: the answer may leave.
 #[derive(Debug)]
 #[must_use]
 pub struct Settled {
-    answer: Answer,
+    status: u16,
+    headers: HeaderMap,
+    parcel: Parcel,
     goods: Goods,
-    delivery: Delivery,
 }
 
 /// What goes out beside a paid answer.
@@ -59,15 +64,6 @@ pub struct Goods {
     pub id: PaymentId,
     pub settlement: SettlementResponse,
     pub version: Version,
-}
-
-/// To be told when the answer has left.
-#[derive(Debug)]
-#[must_use]
-pub struct Delivery {
-    till: Arc<Till>,
-    id: PaymentId,
-    keep: bool,
 }
 
 /// How a paid request ended well.
@@ -99,20 +95,19 @@ pub enum Failure {
 
 /// Runs the guest and holds its whole answer, as large as the plugin's limit allows.
 pub(super) async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Answer, Fault> {
-    let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-    let (head, body) = plugin.invoke(permit, request).await?.into_parts();
-    let body = body.collect().await?.to_bytes();
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    hold(begin(plugin, permit, request).await?).await
 }
 
-impl Answer {
-    fn kept(&self) -> KeptAnswer {
-        KeptAnswer {
-            status: self.status,
-            headers: self.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
-            body: self.body.clone(),
-        }
-    }
+/// Runs the guest until the head of its answer.
+async fn begin(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Response<ResponseBody>, Fault> {
+    let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
+    plugin.invoke(permit, request).await
+}
+
+async fn hold(response: Response<ResponseBody>) -> Result<Answer, Fault> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 impl Executed {
@@ -130,59 +125,93 @@ impl Executed {
 }
 
 impl Reserved {
-    /// Takes the money before the guest runs.
-    pub(super) async fn settle_first(self, till: &Arc<Till>) -> Result<Paid, Problem> {
+    /// Takes the money before the guest runs, unless there is no room to run it.
+    pub(super) async fn settle_first(mut self, till: &Arc<Till>, sale: &Sale) -> Result<Paid, Problem> {
+        if let Err(busy) = sale.plugin.has_room().await {
+            return Err(self.release(till, Problem::Plugin(busy)).await);
+        }
         let (id, version, receipt) = (self.id.clone(), self.version(), self.receipt());
+        let admission = self.admission.take();
         let settlement = charge(till, self, None).await?;
-        Ok(Paid { id, settlement, version, receipt })
+        Ok(Paid { id, settlement, version, receipt, admission })
     }
 }
 
 impl Paid {
     /// Runs the guest for money that has moved. Whatever keeps it from answering leaves a debt: the same
     /// payment runs again.
+    ///
+    /// What is still being written when the head is there is not held back any more: it streams.
     pub(super) async fn execute(
         self,
         till: &Arc<Till>,
         sale: &Sale,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
-        let Self { id, settlement, version, receipt } = self;
+        let Self { id, settlement, version, receipt, admission } = self;
         let goods = Goods { id, settlement, version };
         let begun = Instant::now();
-        let failure = match run(&sale.plugin, Permit::grant(Some(receipt)), request).await {
-            Ok(answer) => match Verdict::of(answer.status) {
-                Verdict::Done => {
-                    let kept = till.ledger.answered(&goods.id, answer.kept(), begun.elapsed(), till.now()).await;
-                    if let Err(error) = kept {
-                        // The client is served. After a restart the row is owed, and may be fetched once more.
-                        tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
-                    }
-                    return Ok(Settled::new(till, goods, answer));
+        let permit = Permit::grant(Some(receipt)).admitted(admission).patient();
+        let failure = match answer(&sale.plugin, permit, request).await {
+            Ok(Given::Whole(answer)) => {
+                let kept = Kept::Answer(answer.kept());
+                if let Err(error) = till.ledger.answered(&goods.id, kept, begun.elapsed(), till.now()).await {
+                    // The client is served. After a restart the row is owed, and may be fetched once more.
+                    tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
                 }
-                Verdict::Failed => Failure::Declined(answer),
-                Verdict::Forbidden => Failure::Misbehaved("the plugin answered 402 itself".to_owned()),
-            },
-            Err(fault) => Failure::Fault(fault),
+                return Ok(Settled::new(till, goods, answer));
+            }
+            Ok(Given::Stream(response)) => {
+                let (head, body) = response.into_parts();
+                let (status, headers) = (head.status.as_u16(), head.headers);
+                let parcel = Parcel::stream(till, &goods.id, (status, headers.clone()), body, begun);
+                return Ok(Settled { status, headers, parcel, goods });
+            }
+            Err(failure) => failure,
         };
         let reason = match &failure {
             Failure::Fault(fault) => fault.to_string(),
             Failure::Declined(answer) => format!("the plugin answered {}", answer.status),
             Failure::Misbehaved(what) => what.clone(),
         };
-        tracing::warn!(payment = %goods.id, %reason, "paid for and not answered: the answer is owed");
-        if let Err(error) = till.ledger.owe(&goods.id, reason, till.now()).await {
-            tracing::error!(payment = %goods.id, %error, "a debt could not be written; it is one after a restart");
-        }
+        till.owe(&goods.id, reason).await;
         Err(Problem::Owed { goods, failure })
+    }
+}
+
+/// What a guest gives for money that has moved.
+enum Given {
+    /// It has ended, and here is all of it.
+    Whole(Answer),
+    /// It is still at work.
+    Stream(Response<ResponseBody>),
+}
+
+async fn answer(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Given, Failure> {
+    let response = begin(plugin, permit, request).await.map_err(Failure::Fault)?;
+    let ended = response.body().size_hint().exact().is_some();
+    match Verdict::of(response.status().as_u16()) {
+        Verdict::Done if !ended => Ok(Given::Stream(response)),
+        Verdict::Done => hold(response).await.map(Given::Whole).map_err(Failure::Fault),
+        Verdict::Failed => Err(hold(response).await.map_or_else(Failure::Fault, Failure::Declined)),
+        Verdict::Forbidden => Err(Failure::Misbehaved("the plugin answered 402 itself".to_owned())),
+    }
+}
+
+impl Till {
+    /// Writes down that money has moved for an answer that was not given.
+    pub(super) async fn owe(&self, id: &PaymentId, reason: String) {
+        tracing::warn!(payment = %id, %reason, "paid for and not answered: the answer is owed");
+        if let Err(error) = self.ledger.owe(id, reason, self.now()).await {
+            tracing::error!(payment = %id, %error, "a debt could not be written; it is one after a restart");
+        }
     }
 }
 
 impl Settled {
     fn new(till: &Arc<Till>, goods: Goods, answer: Answer) -> Self {
-        let keep = answer.body.len() <= till.config.keep_answer_bytes;
-        let delivery = Delivery { till: Arc::clone(till), id: goods.id.clone(), keep };
-        Self { answer, goods, delivery }
+        let Answer { status, headers, body } = answer;
+        Self { status, headers, parcel: Parcel::whole(till, &goods.id, body), goods }
     }
 
     /// An answer that this very payment bought before.
@@ -208,21 +237,7 @@ impl Settled {
     }
 
     /// Opens the seal.
-    pub fn open(self) -> (Answer, Goods, Delivery) {
-        (self.answer, self.goods, self.delivery)
-    }
-}
-
-impl Delivery {
-    /// The whole answer was handed to the connection. Whether it arrived only the client knows, who may
-    /// fetch it again.
-    pub fn done(self) {
-        let Self { till, id, keep } = self;
-        let work = Arc::clone(&till);
-        till.track(async move {
-            if let Err(error) = work.ledger.delivered(&id, keep, work.now()).await {
-                tracing::debug!(payment = %id, %error, "a delivery could not be written");
-            }
-        });
+    pub fn open(self) -> (u16, HeaderMap, Parcel, Goods) {
+        (self.status, self.headers, self.parcel, self.goods)
     }
 }

@@ -202,9 +202,12 @@ impl Till {
         let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
     }
 
-    /// Work that shutdown waits for.
+    /// Work that shutdown waits for. What comes when everything has been shut down is not done: the next start
+    /// puts it in order.
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.work.spawn(work);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.work.spawn_on(work, &runtime);
+        }
     }
 
     /// Whether a payment of this price would be settled, as far as is known.

@@ -14,7 +14,7 @@ use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
 use crate::facilitator::{PayerKind, Readiness, Verification};
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
-use crate::plugin::{Permit, Receipt, Verdict};
+use crate::plugin::{Admission, Permit, Receipt, Verdict};
 use crate::price::{Amount, Asset, Offer, Price};
 use crate::x402::exact::ExactPayload;
 use crate::x402::header::PaymentPayload;
@@ -25,6 +25,8 @@ use crate::x402::{Flow, Network, UnixTime, Version};
 #[must_use]
 pub struct Verified {
     accepted: Accepted,
+    /// Leave to run the plugin, from admission on.
+    admission: Option<Admission>,
 }
 
 /// A payment that is claimed for one request: nobody else can use it until it is released.
@@ -35,6 +37,7 @@ pub struct Reserved {
     pub(super) id: PaymentId,
     /// How long the checks took.
     pub(super) verify: Duration,
+    pub(super) admission: Option<Admission>,
     _exposure: Option<Exposure>,
 }
 
@@ -53,15 +56,17 @@ pub(super) enum Claim {
 
 impl Verified {
     pub(super) fn new(accepted: Accepted) -> Self {
-        Self { accepted }
+        Self { accepted, admission: None }
     }
 
-    /// Lets only those go on whose money can be moved: nobody pays for a 503.
-    pub(super) fn admit(self) -> Result<Self, Problem> {
+    /// Lets only those go on whose money can be moved, and whose plugin is asked: nobody pays for a 503.
+    pub(super) fn admit(self, sale: &Sale) -> Result<Self, Problem> {
         match self.accepted.tender.facilitator.readiness() {
-            Readiness::Ready => Ok(self),
-            Readiness::NoGas => Err(Problem::CannotSettle),
+            Readiness::Ready => {}
+            Readiness::NoGas => return Err(Problem::CannotSettle),
         }
+        let admission = Some(sale.plugin.admit().map_err(Problem::Plugin)?);
+        Ok(Self { admission, ..self })
     }
 
     /// One payer does not keep everybody else waiting.
@@ -81,7 +86,7 @@ impl Verified {
         claimed: &OnceLock<PaymentId>,
     ) -> Result<Claim, Problem> {
         let begun = Instant::now();
-        let accepted = self.accepted;
+        let Self { accepted, admission } = self;
         let Price { asset, amount, pay_to, .. } = &accepted.price;
         let (flow, exposure) = till.flow(sale, &accepted);
         let claim = ledger::Claim {
@@ -109,7 +114,7 @@ impl Verified {
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
-        let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, _exposure: exposure };
+        let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, admission, _exposure: exposure };
         let kind = match reserved.confirm(till, sale, offer).await {
             Ok(kind) => kind,
             Err(problem) => return Err(reserved.release(till, problem).await),
@@ -159,12 +164,18 @@ impl Reserved {
     }
 
     /// Runs the guest, once. A fault, or an answer that says that the work is not done, releases the claim.
-    pub(super) async fn execute(self, till: &Till, sale: &Sale, request: Request<Bytes>) -> Result<Execution, Problem> {
+    pub(super) async fn execute(
+        mut self,
+        till: &Till,
+        sale: &Sale,
+        request: Request<Bytes>,
+    ) -> Result<Execution, Problem> {
         if let Err(error) = till.ledger.executing(&self.id, till.now()).await {
             return Err(self.release(till, Problem::Ledger(error.to_string())).await);
         }
         let begun = Instant::now();
-        match super::executed::run(&sale.plugin, Permit::grant(Some(self.receipt())), request).await {
+        let permit = Permit::grant(Some(self.receipt())).admitted(self.admission.take());
+        match super::executed::run(&sale.plugin, permit, request).await {
             Ok(answer) => match Verdict::of(answer.status) {
                 Verdict::Done => Ok(Execution::Done(Executed::new(self, answer, begun.elapsed()))),
                 Verdict::Failed => {
@@ -220,7 +231,7 @@ fn outcome(
         Claimed::InFlight => Err(Problem::InFlight { payment_id }),
         Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
         Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
-        Claimed::Owed { settlement } => Ok(Claim::Owed(Paid { id, settlement, version, receipt })),
+        Claimed::Owed { settlement } => Ok(Claim::Owed(Paid { id, settlement, version, receipt, admission: None })),
         Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
         Claimed::Settled { settlement, answer: Some(answer) } => {
             let goods = Goods { id, settlement, version };

@@ -16,16 +16,18 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::Fault;
 use super::egress::is_withheld;
-use super::invoke::Slots;
-use super::run::Guarded;
+use super::health::Admission;
+use super::leash::Leash;
 
 pub(super) struct GuestBody {
     /// None once it has ended.
     inner: Option<WasiBody>,
     /// Frames that were complete before the head was sent.
     ready: VecDeque<Frame<Bytes>>,
-    /// The guest and its places, until it ends.
-    guest: Option<(Guarded<()>, Slots)>,
+    /// The guest with its places, until it ends.
+    guest: Option<Leash>,
+    /// To be told how the guest ended.
+    admission: Option<Admission>,
     /// Bytes that may still come.
     left: u64,
     /// Tells a guest of WASI 0.3 that its body has been read.
@@ -33,8 +35,13 @@ pub(super) struct GuestBody {
 }
 
 impl GuestBody {
-    pub(super) fn new(inner: WasiBody, guest: Option<(Guarded<()>, Slots)>, limit: u64, read: Arc<Notify>) -> Self {
-        Self { inner: Some(inner), ready: VecDeque::new(), guest, left: limit, read }
+    pub(super) fn new(inner: WasiBody, limit: u64, read: Arc<Notify>) -> Self {
+        Self { inner: Some(inner), ready: VecDeque::new(), guest: None, admission: None, left: limit, read }
+    }
+
+    /// Of a guest that is still writing.
+    pub(super) fn of(self, guest: Leash, admission: Admission) -> Self {
+        Self { guest: Some(guest), admission: Some(admission), ..self }
     }
 
     /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
@@ -66,13 +73,24 @@ impl GuestBody {
     }
 
     fn poll_guest_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(guest) = &self.guest {
+            guest.asked();
+        }
+        let frame = self.poll_written(cx);
+        if let (Some(guest), Poll::Ready(Some(Ok(_)))) = (&self.guest, &frame) {
+            guest.handed();
+        }
+        frame
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             if let Some(inner) = &mut self.inner {
                 match Pin::new(inner).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
                     Poll::Ready(Some(Err(error))) => {
                         // The guest may know better: a trap cuts its body off.
-                        let fault = match self.guest.as_mut().map(|(guest, _)| guest.poll(cx)) {
+                        let fault = match self.guest.as_ref().map(|guest| guest.poll(cx)) {
                             Some(Poll::Ready(Err(fault))) => fault,
                             _ => Fault::NoResponse(format!("its body is cut off: {error}")),
                         };
@@ -85,8 +103,14 @@ impl GuestBody {
                     Poll::Pending => {}
                 }
             }
-            let Some((guest, _)) = &mut self.guest else {
-                return if self.inner.is_some() { Poll::Pending } else { Poll::Ready(None) };
+            let Some(guest) = &self.guest else {
+                if self.inner.is_some() {
+                    return Poll::Pending;
+                }
+                if let Some(admission) = self.admission.take() {
+                    admission.succeeded();
+                }
+                return Poll::Ready(None);
             };
             match guest.poll(cx) {
                 Poll::Ready(Ok(())) => self.guest = None,
@@ -112,20 +136,23 @@ impl GuestBody {
     }
 
     fn fail(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        Poll::Ready(Some(Err(self.failed(fault))))
+    }
+
+    fn failed(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;
-        Poll::Ready(Some(Err(fault)))
+        if let Some(admission) = self.admission.take() {
+            admission.failed(&fault);
+        }
+        fault
     }
 
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
         if let Some(data) = frame.data_ref() {
             match self.left.checked_sub(data.len() as u64) {
                 Some(left) => self.left = left,
-                None => {
-                    self.inner = None;
-                    self.guest = None;
-                    return Err(Fault::ResponseTooLarge);
-                }
+                None => return Err(self.failed(Fault::ResponseTooLarge)),
             }
             return Ok(frame);
         }

@@ -8,8 +8,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::header::CONNECTION;
+use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Response, Uri};
 use http_body::Body;
@@ -22,11 +24,12 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
 use super::body::GuestBody;
 use super::egress::{Trail, is_withheld};
+use super::leash::Leash;
 use super::link::Handler;
 use super::run::Guarded;
 use super::store::{Grant, Serving, State, store};
 use super::watch::bounded;
-use super::{Charged, Fault, Inner, Permit, RequestBody, ResponseBody};
+use super::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
 
 /// The head of an answer and its body, or why the guest says that there is none.
 type Answer = Result<Response<WasiBody>, String>;
@@ -42,14 +45,45 @@ pub(super) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let slots = plugin.admit().await?;
+    let Permit { receipt, admission, patient } = permit;
+    let wait = if patient { plugin.limits.first_byte } else { plugin.runtime.wait };
+    let mut admission = match admission {
+        Some(admission) => admission,
+        None => plugin.health.admit()?,
+    };
+    match run(plugin, wait, receipt, request).await {
+        Ok((parts, body, None)) => {
+            admission.succeeded();
+            Ok(Response::from_parts(parts, body.boxed_unsync()))
+        }
+        Ok((parts, body, Some(guest))) => {
+            admission.answers();
+            Ok(Response::from_parts(parts, body.of(guest, admission).boxed_unsync()))
+        }
+        Err(fault) => {
+            admission.failed(&fault);
+            Err(fault)
+        }
+    }
+}
+
+/// Runs the guest until the head of its answer, and to its end if that comes at once.
+async fn run(
+    plugin: &Arc<Inner>,
+    wait: Duration,
+    receipt: Option<Receipt>,
+    request: Request<RequestBody>,
+) -> Result<(Parts, GuestBody, Option<Leash>), Fault> {
+    let slots = plugin.place(wait).await?;
     let started = Instant::now();
     let limits = &plugin.limits;
     let grant = Grant {
         plugin: plugin.name.clone(),
         memory: limits.memory,
         cpu: limits.cpu,
-        receipt: permit.receipt,
+        receipt,
+        turns: plugin.runtime.turns.clone(),
+        log: limits.log,
         serving: Some(Serving {
             granted: plugin.granted.clone(),
             outgoing: limits.outgoing_requests,
@@ -89,9 +123,11 @@ pub(super) async fn invoke(
     }
     parts.extensions.insert(Charged(guest.watch().clone()));
     guest.set_deadline(started + limits.total);
-    let body = GuestBody::new(body, (!ended).then_some((guest, slots)), limits.response_body, body_read);
-    let body = if ended { body.buffered()? } else { body };
-    Ok(Response::from_parts(parts, body.boxed_unsync()))
+    let body = GuestBody::new(body, limits.response_body, body_read);
+    if ended {
+        return Ok((parts, body.buffered()?, None));
+    }
+    Ok((parts, body, Some(Leash::new(guest, slots, limits.total))))
 }
 
 async fn drive_p2(

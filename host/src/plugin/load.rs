@@ -23,6 +23,7 @@ use super::{Fault, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manif
 const DESCRIBE_MEMORY: usize = 64 << 20;
 const DESCRIBE_CPU: Duration = Duration::from_secs(1);
 const DESCRIBE_WALL: Duration = Duration::from_secs(2);
+const DESCRIBE_LOG: usize = 64 << 10;
 
 /// A read, hashed and outlined component.
 struct Candidate {
@@ -33,13 +34,6 @@ struct Candidate {
 }
 
 pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
-    let limits = terms.limits.clone();
-    if limits.memory > MAX_MEMORY {
-        return Err(LoadError::Invalid(format!(
-            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
-            limits.memory
-        )));
-    }
     let wasm: Arc<[u8]> = wasm.into();
     let candidate = blocking(move || {
         let outline = Outline::read(&wasm)?;
@@ -53,8 +47,17 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    let grants = terms.plugins.get(&info.name).map(|settings| &settings.grants);
-    let granted = grants.map_or_else(Capabilities::none, |grants| Capabilities::new(runtime, &info.name, grants));
+    let settings = terms.plugins.get(&info.name);
+    let own = settings.and_then(|settings| settings.limits.as_ref());
+    let limits = own.unwrap_or(&terms.limits).clone();
+    if limits.memory > MAX_MEMORY {
+        return Err(LoadError::Invalid(format!(
+            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
+            limits.memory
+        )));
+    }
+    let granted =
+        settings.map_or_else(Capabilities::none, |settings| Capabilities::new(runtime, &info.name, &settings.grants));
     Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
 }
 
@@ -118,8 +121,15 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
 }
 
 async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
-    let grant =
-        Grant { plugin: "(loading)".into(), memory: DESCRIBE_MEMORY, cpu: DESCRIBE_CPU, receipt: None, serving: None };
+    let grant = Grant {
+        plugin: "(loading)".into(),
+        memory: DESCRIBE_MEMORY,
+        cpu: DESCRIBE_CPU,
+        turns: runtime.turns.clone(),
+        log: DESCRIBE_LOG,
+        receipt: None,
+        serving: None,
+    };
     let (mut store, watch) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {

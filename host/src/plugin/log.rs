@@ -17,8 +17,8 @@ use super::watch::Watch;
 
 /// The longest line, in bytes; a longer one is broken.
 const LINE: usize = 8 << 10;
-/// What one request may print, in bytes, both streams together.
-const TOTAL: usize = 64 << 10;
+/// What a guest is told that it may write at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// Which stream a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Log {
     plugin: Arc<str>,
+    /// What one request may print, in bytes, both streams together.
+    limit: usize,
     left: usize,
     full: bool,
     stdout: Vec<u8>,
@@ -38,8 +40,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(plugin: Arc<str>) -> Self {
-        Self { plugin, left: TOTAL, full: false, stdout: Vec::new(), stderr: Vec::new() }
+    pub(super) fn new(plugin: Arc<str>, limit: usize) -> Self {
+        Self { plugin, limit, left: limit, full: false, stdout: Vec::new(), stderr: Vec::new() }
     }
 
     pub(super) fn plugin(&self) -> &str {
@@ -69,7 +71,8 @@ impl Log {
             tracing::warn!(
                 target: "coinslot::guest",
                 plugin = &*self.plugin,
-                "it printed more than {TOTAL} bytes while handling one request; the rest is dropped"
+                "it printed more than {} bytes while handling one request; the rest is dropped",
+                self.limit
             );
         }
     }
@@ -142,7 +145,7 @@ impl OutputStream for Pipe {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(TOTAL)
+        Ok(PIECE)
     }
 }
 

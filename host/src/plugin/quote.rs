@@ -23,9 +23,16 @@ pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
     let Some(indices) = &plugin.linked.quote else {
         return Err(Fault::NoResponse("it does not export `quote`".into()));
     };
-    let _slots = plugin.admit().await?;
-    let grant =
-        Grant { plugin: plugin.name.clone(), memory: plugin.limits.memory, cpu: CPU, receipt: None, serving: None };
+    let _slots = plugin.place(plugin.runtime.wait).await?;
+    let grant = Grant {
+        plugin: plugin.name.clone(),
+        memory: plugin.limits.memory,
+        cpu: CPU,
+        turns: plugin.runtime.turns.clone(),
+        log: plugin.limits.log,
+        receipt: None,
+        serving: None,
+    };
     let (mut store, watch) = store(plugin.engine(), grant);
     let request = quote::Request {
         method: request.method.as_str().to_owned(),

@@ -39,6 +39,11 @@ impl<T> Guarded<T> {
         }
     }
 
+    /// Gives back time that the guest could not use.
+    pub(super) fn extend(&mut self, by: Duration) {
+        self.set_deadline(self.deadline + by);
+    }
+
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.watch
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -34,6 +35,10 @@ pub(super) struct Grant {
     pub(super) memory: usize,
     /// CPU time.
     pub(super) cpu: Duration,
+    /// Where it waits for its turn if it computes for long.
+    pub(super) turns: Arc<Semaphore>,
+    /// What it may print, in bytes.
+    pub(super) log: usize,
     pub(super) receipt: Option<Receipt>,
     /// What it may do while it handles a request; none while it answers a question.
     pub(super) serving: Option<Serving>,
@@ -63,7 +68,7 @@ pub(super) struct State {
 
 /// Builds an empty store with every limit armed.
 pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
-    let watch = Watch::new(grant.cpu, Log::new(grant.plugin.clone()));
+    let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
     let serving = grant.serving.is_some();
     let (granted, egress) = match grant.serving {
         Some(Serving { granted, outgoing, trail }) => {
@@ -92,8 +97,9 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|context| {
-        if context.data().watch.tick() {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        let watch = &context.data().watch;
+        if watch.tick() {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(watch.clone().next_turn())))
         } else {
             Ok(UpdateDeadline::Interrupt)
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter};
 use wasmtime_wasi::I32Exit;
 
@@ -33,12 +34,16 @@ pub(super) struct Watch {
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
+    /// Long computations take turns: there are as many at once as there are processors to compute on.
+    turns: Arc<Semaphore>,
+    /// This guest's, while it computes for longer than a tick.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
     charged: Mutex<Option<String>>,
     log: Mutex<Log>,
 }
 
 impl Watch {
-    pub(super) fn new(cpu: Duration, log: Log) -> Arc<Self> {
+    pub(super) fn new(cpu: Duration, turns: Arc<Semaphore>, log: Log) -> Arc<Self> {
         Arc::new(Self {
             budget: nanos(cpu),
             base: Instant::now(),
@@ -48,6 +53,8 @@ impl Watch {
             ticked: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
+            turns,
+            turn: Mutex::new(None),
             charged: Mutex::new(None),
             log: Mutex::new(log),
         })
@@ -69,6 +76,9 @@ impl Watch {
     pub(super) fn leave(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.used.store(used, Relaxed);
+        if self.ticked.load(Relaxed) {
+            *lock(&self.turn) = None;
+        }
         if used > self.budget {
             self.exhausted.store(true, Relaxed);
         }
@@ -83,6 +93,15 @@ impl Watch {
             self.exhausted.store(true, Relaxed);
         }
         used <= self.budget
+    }
+
+    /// Lets others go first, and then waits for a turn behind all other guests that compute for long. However
+    /// many they are, what is short waits for one of them at a time.
+    pub(super) async fn next_turn(self: Arc<Self>) {
+        *lock(&self.turn) = None;
+        tokio::task::yield_now().await;
+        let turn = self.turns.clone().acquire_owned().await;
+        *lock(&self.turn) = turn.ok();
     }
 
     fn current(&self) -> u64 {

@@ -10,7 +10,7 @@ pub(super) fn terms(config: &Config) -> Result<Terms, Failure> {
     let mut terms = Terms { limits: config.limits.clone(), ..Terms::default() };
     for (name, plugin) in &config.plugin {
         let grants = grants(name, plugin, &mut problems);
-        terms.plugins.insert(name.clone(), Settings { grants });
+        terms.plugins.insert(name.clone(), Settings { limits: plugin.limits.clone(), grants });
     }
     if problems.is_empty() { Ok(terms) } else { Err(Failure::usage(problems.join("\n"))) }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{Embedded, integer, key, prune, standing};
 use crate::ledger::{
-    Answer, By, Claim, Claimed, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, Retention,
+    Answer, By, Claim, Claimed, Kept, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, Retention,
 };
 use crate::x402::{Flow, Network, SettlementResponse, UnixTime};
 
@@ -125,17 +125,21 @@ impl Ledger for Embedded {
         })
     }
 
-    fn answered<'a>(&'a self, id: &'a PaymentId, answer: KeptAnswer, run: Duration, at: UnixTime) -> Answer<'a, ()> {
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()> {
         let (key, id) = (key(id), id.short());
         self.run(move |connection| {
+            let (answer, why) = match kept {
+                Kept::Answer(answer) => (Some(answer), None),
+                Kept::Nothing { why } => (None, Some(why)),
+            };
             let changed = connection
                 .prepare_cached(
-                    "UPDATE payment SET state = 'settled', run_us = ?2, updated_at = ?3
+                    "UPDATE payment SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4
                      WHERE key = ?1 AND state = 'executing' AND settlement IS NOT NULL",
                 )?
-                .execute(params![key, micros(run), integer(at.0)])?;
+                .execute(params![key, micros(run), integer(at.0), why])?;
             one(changed, id, "answered")?;
-            keep(connection, &key, &answer, at)
+            answer.map_or(Ok(()), |answer| keep(connection, &key, &answer, at))
         })
     }
 

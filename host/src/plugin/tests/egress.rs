@@ -116,7 +116,7 @@ async fn granted(name: &str, names: Arc<Names>, limits: Limits, grants: Grants) 
     let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
     config.instances = 4;
     let runtime = Runtime::with_resolver(config, names).unwrap();
-    let plugins = [(name.to_owned(), Settings { grants })].into();
+    let plugins = [(name.to_owned(), Settings { grants, ..Settings::default() })].into();
     runtime.load(&guest(name), &Terms { limits, plugins }).await.unwrap()
 }
 

@@ -182,7 +182,7 @@ async fn what_a_guest_charges_comes_with_its_answer() {
 
 #[tokio::test]
 async fn a_trap_is_a_fault_at_any_time() {
-    let plugin = load("trap").await;
+    let plugin = load_with("trap", limits(|l| l.patience.failures = 0)).await;
     for when in ["", "?when=head", "?when=end", "?when=late"] {
         let fault = call(&plugin, get(&format!("/trap{when}"))).await.unwrap_err();
         assert!(matches!(&fault, Fault::Trap(text) if text.contains("unreachable")), "{when}: {fault:?}");
@@ -245,6 +245,37 @@ async fn memory_is_limited_and_the_fault_says_so() {
     assert_eq!(call(&plugin, get("/?modest")).await.unwrap().1, "\"enough\"");
     let plugin = load_with("grow", limits(|l| l.memory = 1 << 20)).await;
     assert_eq!(call(&plugin, get("/")).await.unwrap_err(), Fault::Memory);
+}
+
+#[tokio::test]
+async fn recursion_handles_and_header_fields_are_limited() {
+    let plugin = load("unruly").await;
+    for (how, expected) in [("recurse", "exhausted"), ("leak", ""), ("fields", ""), ("headers", "")] {
+        let fault = call(&plugin, get(&format!("/?{how}"))).await.unwrap_err();
+        assert!(matches!(&fault, Fault::Trap(text) if text.contains(expected)), "{how}: {fault:?}");
+    }
+    assert_eq!(call(&plugin, get("/")).await.unwrap().1, "\"quiet\"");
+}
+
+#[tokio::test]
+async fn a_guest_that_nobody_reads_is_stopped_and_it_is_not_its_fault() {
+    let plugin = load_with("flood", limits(|l| l.total = Duration::from_millis(100))).await;
+    let mut body = plugin.invoke(free(), get("/")).await.unwrap().into_body();
+    body.frame().await.expect("more to come").expect("a frame");
+    let places = async {
+        while plugin.inner.places.available_permits() < Limits::default().instances {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), places).await.expect("the instance is free though the body is held");
+    let fault = loop {
+        match body.frame().await.expect("it does not end well") {
+            Ok(_) => {}
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault, Fault::Unread);
+    assert_eq!(plugin.condition(), Condition::Well);
 }
 
 #[tokio::test]

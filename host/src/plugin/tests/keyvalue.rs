@@ -13,7 +13,7 @@ async fn keeper(dir: &Path, grants: Grants) -> Plugin {
 }
 
 async fn load_in(runtime: &Arc<Runtime>, grants: Grants) -> Plugin {
-    let plugins = [("keeper".to_owned(), Settings { grants })].into();
+    let plugins = [("keeper".to_owned(), Settings { grants, ..Settings::default() })].into();
     runtime.load(&guest("keeper"), &Terms { plugins, ..Terms::default() }).await.unwrap()
 }
 

@@ -1,0 +1,128 @@
+//! How long a neighbour waits while a plugin misbehaves: the 99th percentile of a small free route under 32
+//! connections, alone and beside four connections that ask a misbehaving guest without end. The host is held
+//! to processor 0 and everything else to processor 1. Ends with 1 if a ratio is above 3.
+//!
+//! Started by `tests/bench/neighbours [SECONDS]`.
+
+use std::convert::Infallible;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coinslot_tests::Market;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// As in the issue: three times what it is alone.
+const MOST: f64 = 3.0;
+const CONNECTIONS: usize = 32;
+const UNRULY: &[(&str, &str)] = &[
+    ("computes", "/spin"),
+    ("computes in short pieces", "/spin?how=waits"),
+    ("computes after the head", "/spin?how=head"),
+    ("never answers", "/spin?how=sleep"),
+    ("takes memory", "/grow"),
+    ("recurses", "/unruly?recurse"),
+    ("leaks handles", "/unruly?leak"),
+    ("answers with too many headers", "/unruly?headers"),
+    ("answers without end", "/flood"),
+    ("fills the log", "/unruly?chatter"),
+    ("traps midway", "/trap?when=late"),
+];
+/// Nothing is left alone here, or there would be nothing to measure.
+const CONFIG: &str = "[health]\nfailures = 0\n";
+
+type Client = SendRequest<Empty<Bytes>>;
+
+async fn connect(address: &str) -> Option<Client> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    Some(sender)
+}
+
+/// One answer, read to its end; none if the connection is of no use any more.
+async fn ask(client: &mut Client, path: &str) -> Option<u16> {
+    client.ready().await.ok()?;
+    let request = Request::get(path).header("host", "h").body(Empty::new()).ok()?;
+    let answer = client.send_request(request).await.ok()?;
+    let status = answer.status().as_u16();
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        frame.ok()?;
+    }
+    Some(status)
+}
+
+/// Asks again and again, until it is dropped.
+async fn misbehave(address: String, path: &str) -> Infallible {
+    loop {
+        let Some(mut client) = connect(&address).await else { continue };
+        while ask(&mut client, path).await.is_some() {}
+    }
+}
+
+/// Microseconds of each answer of a neighbour, in order.
+async fn neighbour(address: &str, time: Duration) -> Vec<u128> {
+    let mut clients = JoinSet::new();
+    let end = Instant::now() + time;
+    for _ in 0..CONNECTIONS {
+        let mut client = connect(address).await.expect("a connection");
+        clients.spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < end {
+                let begun = Instant::now();
+                let status = ask(&mut client, "/status").await;
+                assert_eq!(status, Some(200), "a neighbour is not served");
+                took.push(begun.elapsed().as_micros());
+            }
+            took
+        });
+    }
+    let mut all: Vec<u128> = clients.join_all().await.into_iter().flatten().collect();
+    all.sort_unstable();
+    all
+}
+
+fn p99(sorted: &[u128]) -> f64 {
+    sorted[sorted.len() * 99 / 100] as f64 / 1000.0
+}
+
+fn hold(process: u32, processor: &str) {
+    let done = Command::new("taskset").args(["-apc", processor, &process.to_string()]).output().expect("taskset");
+    assert!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
+    let time = Duration::from_secs(seconds);
+    let market = Market::open().await;
+    let shop = market.shop(&["status", "spin", "grow", "unruly", "flood", "trap"], CONFIG).await;
+    hold(shop.process(), "0");
+    hold(std::process::id(), "1");
+    let address = shop.url("").replace("http://", "");
+    neighbour(&address, Duration::from_secs(1)).await;
+    let mut worst: f64 = 0.0;
+    println!("{:<32}{:>10}{:>10}{:>10}{:>8}", "a plugin that ..", "req/s", "p99 ms", "alone", "ratio");
+    for (what, path) in UNRULY {
+        let before = p99(&neighbour(&address, time).await);
+        let unruly: Vec<_> = (0..4).map(|_| tokio::spawn(misbehave(address.clone(), path))).collect();
+        let beside = neighbour(&address, time).await;
+        unruly.iter().for_each(tokio::task::JoinHandle::abort);
+        let after = p99(&neighbour(&address, time).await);
+        // What disturbs the machine lasts longer than one measurement.
+        let alone = (before + after) / 2.0;
+        let ratio = p99(&beside) / alone;
+        worst = worst.max(ratio);
+        let rate = beside.len() as u64 / seconds;
+        println!("{what:<32}{rate:>10}{:>10.2}{alone:>10.2}{ratio:>8.2}", p99(&beside));
+    }
+    println!("the largest ratio is {worst:.2}; at most {MOST} is allowed");
+    if worst > MOST { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

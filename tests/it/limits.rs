@@ -1,0 +1,102 @@
+//! Whatever a plugin takes too much of, it is stopped, and its neighbours are served meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coinslot_tests::{Market, Shop};
+
+/// Small enough that every guest meets its limit soon.
+const LIMITS: &str = "
+[limits]
+cpu_ms = 300
+first_byte_ms = 700
+total_ms = 1500
+memory_mib = 32
+response_body_kib = 512
+log_kib = 4
+instances_per_plugin = 4
+[health]
+failures = 0
+";
+
+/// Every way to misbehave, and how it looks to the client: a status, or 0 for an answer that breaks off.
+const UNRULY: &[(&str, &str, u16)] = &[
+    ("CPU time", "/spin", 504),
+    ("CPU time in short pieces", "/spin?how=waits", 504),
+    ("CPU time after the head", "/spin?how=head", 0),
+    ("wall time", "/spin?how=sleep", 504),
+    ("memory", "/grow", 500),
+    ("the stack", "/unruly?recurse", 500),
+    ("handles", "/unruly?leak", 500),
+    ("what the host keeps for handles", "/unruly?fields", 500),
+    ("headers", "/unruly?headers", 500),
+    ("trailers", "/unruly?trailers", 500),
+    ("the answer", "/flood", 0),
+    ("the log", "/unruly?chatter", 200),
+    ("a trap midway", "/trap?when=late", 0),
+    ("no answer", "/silent", 502),
+];
+
+async fn ask(shop: &Shop, path: &str) -> u16 {
+    // Too much at once breaks off before its head has left.
+    let Ok(reply) = reqwest::get(shop.url(path)).await else { return 0 };
+    let status = reply.status().as_u16();
+    if reply.bytes().await.is_ok() { status } else { 0 }
+}
+
+#[tokio::test]
+async fn neighbours_are_served_while_a_plugin_misbehaves() {
+    let market = Market::open().await;
+    let guests = ["spin", "grow", "unruly", "flood", "trap", "silent", "echo", "quoter"];
+    let shop = market.shop(&guests, LIMITS).await;
+    let mut ends = BTreeMap::new();
+    for (what, path, _) in UNRULY {
+        let unruly = async { tokio::join!(ask(&shop, path), ask(&shop, path), ask(&shop, path)) };
+        let neighbours = async {
+            for _ in 0..5 {
+                assert_eq!(ask(&shop, "/echo").await, 200, "a neighbour of {what}");
+            }
+        };
+        let ((end, ..), ()) = tokio::join!(unruly, neighbours);
+        ends.insert(*what, end);
+        assert_eq!(ask(&shop, "/unruly").await, 200, "after {what}");
+    }
+    let expected: BTreeMap<&str, u16> = UNRULY.iter().map(|(what, _, end)| (*what, *end)).collect();
+    assert_eq!(ends, expected);
+    // A quote that loops is stopped before anybody is asked to pay.
+    let quoter = reqwest::Client::new().post(shop.url("/quoter/x?loop")).body("text");
+    let (quoted, neighbour) = tokio::join!(quoter.send(), ask(&shop, "/echo"));
+    let quoted = quoted.expect("an answer");
+    assert_eq!((quoted.status().as_u16(), neighbour), (504, 200));
+    assert!(!quoted.headers().contains_key("payment-required"));
+}
+
+#[tokio::test]
+async fn what_a_guest_prints_is_bounded_for_each_request() {
+    let market = Market::open().await;
+    let shop = market.shop(&["unruly"], LIMITS).await;
+    for round in 1..=2 {
+        assert_eq!(ask(&shop, "/unruly?chatter").await, 200);
+        let log = shop.log();
+        assert_eq!(
+            log.matches("chatter ").count(),
+            round * 5,
+            "four lines of a thousand bytes and the beginning of a fifth"
+        );
+        assert_eq!(log.matches("printed more than 4096 bytes").count(), round);
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_one_plugin_holds_for_it_alone() {
+    let market = Market::open().await;
+    let own = "[plugin.grow.limits]\nmemory_mib = 2\n[plugin.flood.limits]\nresponse_body_kib = 1\n";
+    let shop = market.shop(&["grow", "flood", "echo"], own).await;
+    assert_eq!(ask(&shop, "/grow").await, 500);
+    assert_eq!(ask(&shop, "/flood").await, 0);
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
+    let large = client.get(shop.url("/echo")).body("x".repeat(64 << 10)).send().await.expect("an answer");
+    assert!(large.bytes().await.is_ok_and(|body| body.len() > 64 << 10), "others answer more than a kibibyte");
+    let too_much = client.get(shop.url("/echo")).body("x".repeat(11 << 20)).send().await.expect("an answer");
+    assert!(!too_much.text().await.expect("a body").contains("\"bodyEnd\":\"whole\""), "10 MiB as for all");
+}

@@ -1,0 +1,47 @@
+//! Server-sent events, free and paid. The header `x-do`, which is no part of what makes two requests the same,
+//! says what happens one after the other: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of
+//! 700 KiB), `trap`.
+
+use kit::{
+    IncomingRequest, OutgoingBody, OutputStream, Price, ResponseOutparam, StreamError, endpoint, head, monotonic_clock,
+    plugin,
+};
+
+kit::guest!(
+    {
+        let mut info = plugin("ticker");
+        info.endpoints =
+            vec![endpoint("GET", "/ticker", Price::Free), endpoint("POST", "/ticker", Price::Exact("0.01".into()))];
+        for endpoint in &mut info.endpoints {
+            endpoint.mime_type = "text/event-stream".into();
+        }
+        Ok(info)
+    },
+    handle
+);
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    println!("ticker ran");
+    let asked = request.headers().get("x-do").into_iter().next().unwrap_or_else(|| b"event wait event".to_vec());
+    let body = head(out, 200, &[("content-type", "text/event-stream")]);
+    let stream = body.write().expect("the stream, asked for once");
+    let mut number = 0;
+    for step in String::from_utf8_lossy(&asked).split(' ') {
+        match step {
+            "event" => {
+                number += 1;
+                send(&stream, format!("data: {number}\n\n").as_bytes()).expect("a reader");
+            }
+            "big" => send(&stream, format!(":{}\n\n", "x".repeat(700 << 10)).as_bytes()).expect("a reader"),
+            "wait" => monotonic_clock::subscribe_duration(20_000_000).block(),
+            "sleep" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
+            _ => panic!("as asked"),
+        }
+    }
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("the whole body");
+}
+
+fn send(stream: &OutputStream, bytes: &[u8]) -> Result<(), StreamError> {
+    bytes.chunks(4096).try_for_each(|piece| stream.blocking_write_and_flush(piece))
+}

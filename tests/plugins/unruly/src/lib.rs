@@ -1,0 +1,65 @@
+//! Takes what it should not, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
+//! `trailers` without end, `chatter` into the log.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use kit::{
+    Fields, IncomingRequest, OutgoingBody, ResponseOutparam, answer, head, monotonic_clock, plugin, query, write,
+};
+
+kit::guest!(Ok(plugin("unruly")), handle);
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    match query(&request).as_str() {
+        "recurse" => {
+            let depth = recurse(1);
+            answer(out, 200, &depth.to_string());
+        }
+        "leak" => {
+            let mut held = Vec::new();
+            loop {
+                held.push(monotonic_clock::subscribe_duration(1));
+            }
+        }
+        "fields" => {
+            let mut held = Vec::new();
+            loop {
+                let fields = Fields::new();
+                let _ = fields.append("x-much", &[b'x'; 4096]);
+                held.push(fields);
+            }
+        }
+        "headers" => {
+            let headers: Vec<(String, String)> = (0..200).map(|n| (format!("x-much-{n}"), "x".repeat(1000))).collect();
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let body = head(out, 200, &headers);
+            OutgoingBody::finish(body, None).expect("the whole body");
+        }
+        "trailers" => {
+            let body = head(out, 200, &[]);
+            write(&body, b"short").expect("a reader");
+            let trailers = Fields::new();
+            for n in 0..200 {
+                trailers.append(&format!("x-much-{n}"), &[b'x'; 1000]).expect("a trailer that the host takes");
+            }
+            OutgoingBody::finish(body, Some(trailers)).expect("the whole body");
+        }
+        "chatter" => {
+            for n in 0..10_000 {
+                println!("chatter {n} {}", "x".repeat(1000));
+            }
+            answer(out, 200, "\"said\"");
+        }
+        _ => answer(out, 200, "\"quiet\""),
+    }
+}
+
+/// Takes the host's stack and none of its own, which would end sooner.
+fn recurse(depth: u64) -> u64 {
+    static END: AtomicU64 = AtomicU64::new(u64::MAX);
+    if depth == END.load(Relaxed) {
+        return depth;
+    }
+    // Not a loop in disguise: there is something left to do after the call.
+    recurse(depth + 1).rotate_left(3).wrapping_sub(END.load(Relaxed))
+}
