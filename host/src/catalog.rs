@@ -21,7 +21,7 @@ use crate::x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
 pub use shelf::{Book, Component, Entry, Shelf};
-pub use watch::watch;
+pub use watch::{Order, watch};
 
 /// One generation.
 #[derive(Debug)]

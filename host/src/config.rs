@@ -3,6 +3,7 @@
 //! Unknown keys are refused, and every problem is reported at once with its key. Nothing here opens a
 //! socket or asks a chain. Secrets are never in the file: it names environment variables and files.
 
+mod fixed;
 mod hosts;
 mod limits;
 mod plugin;
@@ -82,7 +83,7 @@ pub struct Protect {
 }
 
 /// Who settles.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FacilitatorConfig {
     /// In this process. Each key is a wallet that pays for gas.
     Local { rpc: Url, keys: Vec<KeySource>, poll: Duration, settling: Settling },

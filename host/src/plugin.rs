@@ -361,7 +361,7 @@ impl fmt::Debug for Plugin {
 struct Inner {
     runtime: Arc<Runtime>,
     wasi: Wasi,
-    linked: Linked,
+    linked: Arc<Linked>,
     info: PluginInfo,
     name: Arc<str>,
     digest: String,
@@ -441,7 +441,39 @@ impl Plugin {
         let name: Arc<str> = info.name.as_str().into();
         let places = Arc::new(Semaphore::new(limits.instances));
         let health = Health::new(Arc::clone(&name), limits.patience);
+        let linked = Arc::new(linked);
         Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health }) }
+    }
+
+    /// The same component under other terms: nothing is compiled, and `describe` is not asked again. Requests
+    /// that run keep the terms of their beginning. What is not changed by the terms goes on: its places and its
+    /// health.
+    pub fn under(&self, terms: &Terms) -> Result<Self, LoadError> {
+        let old = &*self.inner;
+        let (limits, granted) = load::own(&old.runtime, &old.info.name, terms)?;
+        let places = if limits.instances == old.limits.instances {
+            Arc::clone(&old.places)
+        } else {
+            Arc::new(Semaphore::new(limits.instances))
+        };
+        let health = if limits.patience == old.limits.patience {
+            Arc::clone(&old.health)
+        } else {
+            Health::new(Arc::clone(&old.name), limits.patience)
+        };
+        let inner = Inner {
+            runtime: Arc::clone(&old.runtime),
+            wasi: old.wasi,
+            linked: Arc::clone(&old.linked),
+            info: old.info.clone(),
+            name: Arc::clone(&old.name),
+            digest: old.digest.clone(),
+            limits,
+            granted,
+            places,
+            health,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What it declared at load.

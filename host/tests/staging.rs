@@ -96,7 +96,7 @@ fn exists(path: PathBuf) -> impl Fn() -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_compilation_keeps_no_other_plugin_waiting() {
     let (shop, folder) = Shop::new();
-    let watching = tokio::spawn(watch(folder, |_| ()));
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
     shop.install("a-slow.wasm", &slow(guest("status")));
     until("the slow one is begun", exists(shop.path("begun"))).await;
     shop.install("b-quick.wasm", &guest("echo"));

@@ -246,6 +246,27 @@ impl Shop {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until its log says this so many times.
+    pub async fn says(&self, what: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.log().matches(what).count() < times {
+            assert!(Instant::now() < deadline, "the log does not say {times} times: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Its configuration.
+    pub fn configuration(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("coinslot.toml")).expect("a file")
+    }
+
+    /// Puts this in the place of its configuration, in one step.
+    pub fn configure(&self, text: &str) {
+        let part = self.dir.path().join("part.toml");
+        std::fs::write(&part, text).expect("a file");
+        std::fs::rename(part, self.dir.path().join("coinslot.toml")).expect("a rename");
+    }
+
     /// Puts other bytes of the same guest in place of those that are served.
     pub fn rebuild(&self, name: &str) {
         let mut bytes = std::fs::read(guest(name)).expect("a component");

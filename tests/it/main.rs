@@ -4,6 +4,7 @@ mod bad_input;
 mod bytes;
 mod challenge;
 mod commands;
+mod configured;
 mod crash;
 mod faults;
 mod flows;

@@ -110,6 +110,40 @@ impl Folder {
         self.terms.plugins.keys().filter(|name| !here(name)).cloned().collect()
     }
 
+    /// Puts everything in force under other terms and another policy, in one step. Requests at work keep what they
+    /// began with, and offers that were made are honoured in their time.
+    ///
+    /// Fails with the first plugin that cannot be served like this, and then nothing has changed.
+    pub fn adopt(&mut self, terms: Terms, policy: Policy) -> Result<(), String> {
+        let mut next: Vec<Arc<Installed>> = Vec::new();
+        for former in self.files.values().filter_map(|file| file.installed.as_ref()) {
+            let named = |error: String| format!("{}: {error}", former.file);
+            let plugin = former.plugin.under(&terms).map_err(|error| named(error.to_string()))?;
+            let installed = Installed::new(former.file.clone(), Arc::new(plugin), &policy);
+            next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
+        }
+        next.sort_by(|a, b| a.file.cmp(&b.file));
+        let catalog = self.live.load().next(next.clone()).map_err(|error| error.to_string())?;
+        for installed in next {
+            if let Some(file) = self.files.get_mut(&installed.file) {
+                file.installed = Some(installed);
+            }
+        }
+        (self.terms, self.policy) = (Arc::new(terms), Arc::new(policy));
+        self.live.store(Arc::new(catalog));
+        // What was staged or refused under the old terms is looked at again.
+        self.ready.clear();
+        for (name, file) in &mut self.files {
+            let settled = file.failure.is_none() && !self.stage.has(name);
+            let same = file.tried.as_deref() == file.installed.as_ref().map(|installed| installed.plugin.sha256());
+            if !(settled && same) {
+                self.stage.forget(name);
+                (file.stamp, file.tried) = (None, None);
+            }
+        }
+        Ok(())
+    }
+
     /// Compares the folder with what is in force, begins to stage what is new, and puts in force what is
     /// ready, in one step. Waits for no compilation: [`Folder::staged`] does.
     ///

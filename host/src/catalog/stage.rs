@@ -34,6 +34,11 @@ impl Stage {
         self.has_room() || self.wanted.contains_key(file)
     }
 
+    /// Whether this file is at work, or done and not taken.
+    pub(super) fn has(&self, file: &str) -> bool {
+        self.wanted.contains_key(file)
+    }
+
     /// Whether nothing is at work, and nothing done is left to take.
     pub(super) fn is_empty(&self) -> bool {
         self.wanted.is_empty()

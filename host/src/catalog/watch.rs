@@ -3,19 +3,31 @@
 use std::time::Duration;
 
 use notify_debouncer_full::notify::RecursiveMode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Folder, Report};
+use super::{Folder, Policy, Report};
+use crate::plugin::Terms;
 
 /// Events within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How soon something unsettled is looked at again.
 const SOON: Duration = Duration::from_millis(120);
-/// How often the folder is scanned without any event: network file systems have none.
-const SLOWLY: Duration = Duration::from_secs(5);
+/// How often the folder is scanned without any event: network file systems have none, and neither has a folder
+/// whose own name has come to mean another one.
+const SLOWLY: Duration = Duration::from_secs(1);
 
-/// Keeps the catalogue in step with the folder for ever. `told` hears of each scan that did something.
-pub async fn watch(mut folder: Folder, mut told: impl FnMut(&Report)) {
+/// Other terms and another policy, to be put in force for all plugins together.
+#[derive(Debug)]
+pub struct Order {
+    pub terms: Terms,
+    pub policy: Policy,
+    /// Hears whether they are in force; if not, nothing has changed.
+    pub done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Keeps the catalogue in step with the folder for ever, and carries out orders. `told` hears of each scan that
+/// did something.
+pub async fn watch(mut folder: Folder, mut orders: mpsc::Receiver<Order>, mut told: impl FnMut(&Report)) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
     let debouncer = notify_debouncer_full::new_debouncer(DEBOUNCE, None, move |_events| {
         // Full means that a scan is due anyway.
@@ -43,7 +55,18 @@ pub async fn watch(mut folder: Folder, mut told: impl FnMut(&Report)) {
                 std::future::pending().await
             }
         };
+        let order = async {
+            match orders.recv().await {
+                Some(order) => order,
+                // Nobody gives any more.
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            Order { terms, policy, done } = order => {
+                // Whoever asked may have gone; it is in force all the same.
+                let _ = done.send(folder.adopt(terms, policy));
+            }
             () = event => {}
             () = folder.staged() => {}
             () = tokio::time::sleep(pause) => {}

@@ -1,7 +1,7 @@
 //! Puts a host together from its configuration: everything but binding a port.
 
 pub(super) mod settlers;
-mod terms;
+pub(super) mod terms;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Catalog, Folder, Policy, Report, Shelf};
+use crate::catalog::{Accept, Catalog, Folder, Policy, Report, Shelf};
 use crate::chain::evm::Key;
 use crate::config::{Config, KeySource, TlsFiles};
+use crate::facilitator::local::Local;
 use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 use crate::plugin::{Runtime, RuntimeConfig};
@@ -35,6 +36,10 @@ pub(super) struct Assembled {
     pub(super) live: Arc<ArcSwap<Catalog>>,
     pub(super) folder: Folder,
     pub(super) tenders: Vec<Tender>,
+    /// What is taken, in the versions that its facilitators understand.
+    pub(super) accepts: Vec<Accept>,
+    /// The facilitators in this process.
+    pub(super) locals: Vec<Arc<Local>>,
     pub(super) report: Report,
 }
 
@@ -75,7 +80,7 @@ pub(super) async fn assemble(
     keep: Option<&Path>,
 ) -> Result<Assembled, Failure> {
     let terms = terms::terms(config)?;
-    let Settlers { tenders, accepts } = settlers::connect(config, chains).await?;
+    let Settlers { tenders, accepts, locals } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
     let runtime = RuntimeConfig {
@@ -85,7 +90,7 @@ pub(super) async fn assemble(
     };
     let runtime =
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
-    let policy = Policy { accepts, public_url: public_url.to_owned(), flows: config.flows.clone() };
+    let policy = Policy { accepts: accepts.clone(), public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
     let mut folder = Folder::new(config.plugins.clone(), runtime, terms, policy, Arc::clone(&live));
     if let Some(shelf) = keep {
@@ -95,7 +100,7 @@ pub(super) async fn assemble(
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
-    Ok(Assembled { live, folder, tenders, report })
+    Ok(Assembled { live, folder, tenders, accepts, locals, report })
 }
 
 /// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.

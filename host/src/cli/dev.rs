@@ -120,7 +120,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
 
     let recovery = tokio::spawn(crate::payment::recover(till));
     let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
-    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, move |report| {
+    let (_orders, none) = mpsc::channel(1);
+    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, none, move |report| {
         for name in &report.loaded {
             println!("{name} is in force");
         }

@@ -1,20 +1,27 @@
 //! `coinslot serve`: the host.
 
+mod reload;
+
 use std::path::PathBuf;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::Failure;
 use super::assemble::{self, Chains};
 use super::signals::Interrupt;
 use crate::config::Config;
 use crate::serve::Settings;
+use reload::Reload;
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
 /// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
 /// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
 /// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
+///
+/// A changed configuration is put in force without a restart, as far as that can be; SIGHUP does it at once and
+/// reads files of secrets anew. What is wrong with it is logged, and changes nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
     /// The configuration; see host/docs/operators.md.
@@ -53,10 +60,14 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on {}://{address}, known to clients as {public_url}", config.scheme());
     let recovery = tokio::spawn(crate::payment::recover(till));
-    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, |_| ()));
+    let (orders, given) = mpsc::channel(1);
+    let reload = Reload::new(args.config, config.clone(), public_url, &assembled, orders);
+    let reload = tokio::spawn(reload.follow());
+    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, given, |_| ()));
     let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let settings = Settings { connections: config.max_connections, drain: config.drain, tls, ..Settings::default() };
     let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
+    reload.abort();
     watch.abort();
     recovery.abort();
     if let Some(certificate) = certificate {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use alloy::primitives::{Address, Bytes, U256};
+use arc_swap::ArcSwapOption;
 use url::Url;
 
 use super::{Answer, Facilitator, PayerKind, Readiness, Settlement, Unavailable, Verification};
@@ -114,7 +115,7 @@ pub struct Local {
     tokens: Vec<Token>,
     records: Records,
     confirmations: u64,
-    receivers: Option<Vec<Address>>,
+    receivers: ArcSwapOption<Vec<Address>>,
     receipt_timeout: Duration,
     lookback_blocks: u64,
     skew_seconds: u64,
@@ -181,11 +182,21 @@ impl Local {
             tokens,
             records: Records::default(),
             confirmations: config.sequencer.confirmations,
-            receivers: config.receivers,
+            receivers: ArcSwapOption::from_pointee(config.receivers),
             receipt_timeout: config.receipt_timeout,
             lookback_blocks: config.lookback_blocks,
             skew_seconds: config.skew_seconds,
         })
+    }
+
+    /// From now on gas is spent for these receivers too. Those before them stay: offers to them are still in their
+    /// time. Does nothing for one that settles for every receiver.
+    pub fn also_for(&self, receivers: &[Address]) {
+        self.receivers.rcu(|former| {
+            let mut all = former.as_deref()?.clone();
+            all.extend(receivers.iter().filter(|receiver| !former.as_ref().is_some_and(|f| f.contains(receiver))));
+            Some(Arc::new(all))
+        });
     }
 
     /// Reads the same chain, as deep as settlements are confirmed.

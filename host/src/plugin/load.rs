@@ -17,7 +17,7 @@ use super::link::{self, Linked};
 use super::outline::Outline;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manifest, watch};
+use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manifest, watch};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -47,7 +47,13 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    let settings = terms.plugins.get(&info.name);
+    let (limits, granted) = own(runtime, &info.name, terms)?;
+    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
+}
+
+/// What bounds the plugin of this name, and what it is granted.
+pub(super) fn own(runtime: &Runtime, name: &str, terms: &Terms) -> Result<(Limits, Arc<Capabilities>), LoadError> {
+    let settings = terms.plugins.get(name);
     let own = settings.and_then(|settings| settings.limits.as_ref());
     let limits = own.unwrap_or(&terms.limits).clone();
     if limits.memory > MAX_MEMORY {
@@ -57,8 +63,8 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
         )));
     }
     let granted =
-        settings.map_or_else(Capabilities::none, |settings| Capabilities::new(runtime, &info.name, &settings.grants));
-    Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
+        settings.map_or_else(Capabilities::none, |settings| Capabilities::new(runtime, name, &settings.grants));
+    Ok((limits, granted))
 }
 
 /// Maps the compiled component, compiling it first if no artifact fits.

@@ -28,6 +28,8 @@ pub(super) struct Settlers {
     pub(super) tenders: Vec<Tender>,
     /// What is taken, in the versions that its facilitators understand.
     pub(super) accepts: Vec<Accept>,
+    /// Those in this process.
+    pub(super) locals: Vec<Arc<Local>>,
 }
 
 /// A facilitator that is named in the configuration.
@@ -48,6 +50,7 @@ struct Connected {
 
 pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers, Failure> {
     let mut connected: BTreeMap<&str, Connected> = BTreeMap::new();
+    let mut locals = Vec::new();
     for (name, facilitator) in &config.facilitators {
         let accepts: Vec<&Accept> =
             config.accepts.iter().filter(|(_, by)| by.contains(name)).map(|(accept, _)| accept).collect();
@@ -59,6 +62,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
                 let network = &first.asset.network;
                 let local =
                     local((name, &config.state), (rpc, keys, *poll, settling), network, &accepts, chains).await?;
+                locals.push(Arc::clone(&local));
                 Connected {
                     member: Member::local(name, Arc::clone(&local)),
                     witness: Some(Arc::new(local.witness())),
@@ -72,7 +76,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
         };
         connected.insert(name, one);
     }
-    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new() };
+    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new(), locals };
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     for (accept, by) in &config.accepts {
         let members: Vec<&Connected> = by.iter().filter_map(|name| connected.get(name.as_str())).collect();

@@ -5,7 +5,7 @@ use crate::config::{Config, KeySource, PluginConfig, SecretSource};
 use crate::plugin::{Grants, Secret, Settings, Terms};
 
 /// What plugins are bounded by and granted. Fails with every secret that is missing.
-pub(super) fn terms(config: &Config) -> Result<Terms, Failure> {
+pub(in crate::cli) fn terms(config: &Config) -> Result<Terms, Failure> {
     let mut problems = Vec::new();
     let mut terms = Terms { limits: config.limits.clone(), ..Terms::default() };
     for (name, plugin) in &config.plugin {

@@ -141,7 +141,7 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
         .find(|token| Some(token.address) == asset)
         .ok_or_else(|| unusable("the asset is not settled here"))?;
     let pay_to: Address = fields.pay_to.parse().map_err(|_| unusable("payTo is not an EVM address"))?;
-    if let Some(receivers) = &local.receivers
+    if let Some(receivers) = &*local.receivers.load()
         && !receivers.contains(&pay_to)
     {
         return Err(unusable("payments to this payTo are not settled here"));
