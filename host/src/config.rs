@@ -49,6 +49,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a shutdown waits for what is at work.
     pub drain: Duration,
+    /// How long it serves on after the signal, and says that it is not ready.
+    pub linger: Duration,
     /// Who may say for whom it asks.
     pub trusted_proxies: Vec<IpNet>,
     /// The certificate that connections are encrypted with, if they are.
@@ -300,6 +302,8 @@ struct RawServer {
     max_connections: Option<usize>,
     drain_seconds: Option<u64>,
     #[serde(default)]
+    linger_seconds: u64,
+    #[serde(default)]
     trusted_proxies: Vec<String>,
 }
 
@@ -449,6 +453,9 @@ impl Config {
         if drain > 3_600 {
             problems.push("server.drain_seconds: at most 3600".to_owned());
         }
+        if raw.server.linger_seconds > 3_600 {
+            problems.push("server.linger_seconds: at most 3600".to_owned());
+        }
         let trusted_proxies = proxies(&raw.server.trusted_proxies, &mut problems);
         if raw.tls.is_some() && raw.public_url.as_deref().is_some_and(|url| url.starts_with("http://")) {
             problems.push("public_url: with a [tls] certificate clients reach this host by https".to_owned());
@@ -490,6 +497,7 @@ impl Config {
             plugin,
             max_connections,
             drain: Duration::from_secs(drain),
+            linger: Duration::from_secs(raw.server.linger_seconds),
             trusted_proxies,
             tls: raw.tls.map(|raw| TlsFiles { certificates: base.join(raw.cert), key: base.join(raw.key) }),
             instances,

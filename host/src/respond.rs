@@ -564,6 +564,18 @@ fn required(status: StatusCode, challenge: &Challenge, problem: Option<(&str, St
     reply
 }
 
+/// Whether the host is ready for requests, and what is in the way.
+pub fn ready(obstacles: &[&str], head: bool) -> Reply {
+    let ready = obstacles.is_empty();
+    let body = serde_json::json!({ "ready": ready, "obstacles": obstacles }).to_string();
+    let mut reply = Response::new(full(if head { Bytes::new() } else { body.into() }));
+    *reply.status_mut() = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
 fn error(status: StatusCode, code: &str, message: &str, charged: Charged) -> Reply {
     let body = serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() }).to_string();
     let mut reply = Response::new(full(body.into()));

@@ -44,7 +44,10 @@ pub struct Settings {
     /// How long a client may take from connecting to the headers of its first request, and on HTTP/1
     /// from each answer to the headers of the next.
     pub headers: Duration,
-    /// How long a shutdown waits for connections and payments at work.
+    /// How long it serves on once it is to end, and says that it is not ready: so long a load balancer may take to
+    /// notice.
+    pub linger: Duration,
+    /// How long a shutdown then waits for connections and payments at work.
     pub drain: Duration,
     /// None: without TLS.
     pub tls: Option<Arc<Tls>>,
@@ -52,7 +55,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections: 10_000, headers: Duration::from_secs(30), drain: Duration::from_secs(30), tls: None }
+        Self {
+            connections: 10_000,
+            headers: Duration::from_secs(30),
+            linger: Duration::ZERO,
+            drain: Duration::from_secs(30),
+            tls: None,
+        }
     }
 }
 
@@ -78,7 +87,12 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(settings.connections));
     let mut full = false;
-    let mut shutdown = std::pin::pin!(shutdown);
+    let leaving = async {
+        shutdown.await;
+        front.leave();
+        tokio::time::sleep(settings.linger).await;
+    };
+    let mut shutdown = std::pin::pin!(leaving);
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;

@@ -277,6 +277,12 @@ impl Shop {
         std::fs::rename(part, self.dir.path().join(format!("plugins/{name}.wasm"))).expect("a rename");
     }
 
+    /// Sends it a signal: `TERM`, `HUP`.
+    pub fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([format!("-{name}"), self.process().to_string()]).status();
+        assert!(kill.expect("kill").success());
+    }
+
     /// Its process.
     pub fn process(&self) -> u32 {
         self.child.id()

@@ -88,8 +88,7 @@ async fn a_plugin_that_the_new_configuration_cannot_serve_keeps_the_old_one_in_f
 async fn a_hangup_reads_secrets_again() {
     let market = Market::open().await;
     let shop = market.shop(&["echo"], "").await;
-    let kill = std::process::Command::new("kill").args(["-HUP", &shop.process().to_string()]).status();
-    assert!(kill.expect("kill").success());
+    shop.signal("HUP");
     shop.says("the configuration is in force", 1).await;
     assert_eq!(receiver(&challenge(&shop).await), SELLER);
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{Host, Wallet, binary, decode, guest};
+use coinslot_tests::{Host, Market, Wallet, binary, decode, guest};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -248,4 +248,30 @@ async fn a_log_that_goes_into_a_file_is_plain_text() {
     let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
     let log = host.log();
     assert!(log.contains("INFO") && !log.contains('\x1b'), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_to_end_says_so_first_and_serves_on() {
+    let market = Market::open().await;
+    let shop = market.shop(&["echo"], "[server]\nlinger_seconds = 2\n").await;
+    let ready = async |method: reqwest::Method| {
+        let asked = reqwest::Client::new().request(method, shop.url("/.well-known/coinslot/ready"));
+        let reply = asked.header("host", "10.0.0.7:8402").send().await.expect("an answer");
+        (reply.status().as_u16(), reply.text().await.expect("a body"))
+    };
+    assert_eq!(ready(reqwest::Method::GET).await, (200, r#"{"ready":true,"obstacles":[]}"#.to_owned()));
+    assert_eq!(ready(reqwest::Method::HEAD).await, (200, String::new()));
+    assert_eq!(ready(reqwest::Method::POST).await.0, 404);
+    shop.signal("TERM");
+    let asked = Instant::now();
+    while ready(reqwest::Method::GET).await
+        != (503, r#"{"ready":false,"obstacles":["this host is shutting down"]}"#.to_owned())
+    {
+        assert!(asked.elapsed() < Duration::from_secs(1), "{}", shop.log());
+    }
+    let sold = shop.sell(market.payer(0), "/echo", Duration::from_secs(1)).await;
+    assert_eq!(sold.statuses, [200], "{}", shop.log());
+    let mut shop = shop;
+    shop.died().await;
+    assert!(asked.elapsed() >= Duration::from_secs(2));
 }

@@ -65,7 +65,13 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let reload = tokio::spawn(reload.follow());
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, given, |_| ()));
     let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
-    let settings = Settings { connections: config.max_connections, drain: config.drain, tls, ..Settings::default() };
+    let settings = Settings {
+        connections: config.max_connections,
+        linger: config.linger,
+        drain: config.drain,
+        tls,
+        ..Settings::default()
+    };
     let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
     reload.abort();
     watch.abort();

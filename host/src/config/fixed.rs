@@ -29,8 +29,11 @@ impl Config {
             ("[[accept]]: an asset, its facilitator or max_unsettled", fresh),
             ("[facilitator]", self.facilitators != next.facilitators),
             ("limits.instances", self.instances != next.instances),
-            ("[server]", (self.max_connections, self.drain) != (next.max_connections, next.drain)),
-            ("server.trusted_proxies", self.trusted_proxies != next.trusted_proxies),
+            (
+                "[server]",
+                (self.max_connections, self.drain, self.linger, &self.trusted_proxies)
+                    != (next.max_connections, next.drain, next.linger, &next.trusted_proxies),
+            ),
             ("[tls]", self.tls != next.tls),
             ("[answers]", (self.keep_answers, self.keep_answer_bytes) != (next.keep_answers, next.keep_answer_bytes)),
             ("[ledger]", self.keep_payments != next.keep_payments),

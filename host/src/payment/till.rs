@@ -210,6 +210,18 @@ impl Till {
         }
     }
 
+    /// Why nothing that is paid for can be sold at all.
+    pub fn obstacles(&self) -> Vec<&'static str> {
+        let mut obstacles = Vec::new();
+        if !self.ledger.writable() {
+            obstacles.push("the ledger cannot be written");
+        }
+        if self.tenders.iter().all(|tender| tender.facilitator.readiness() != Readiness::Ready) {
+            obstacles.push("no facilitator can settle");
+        }
+        obstacles
+    }
+
     /// Whether a payment of this price would be settled, as far as is known.
     fn settles(&self, price: &Price) -> bool {
         self.ledger.writable()

@@ -24,6 +24,9 @@ use crate::price::{Challenge, Offer, Resource};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{Found, Path};
 
+/// Says whether the host is ready, whatever the `Host` of the request is.
+const READY: &str = "/.well-known/coinslot/ready";
+
 /// Answers requests by the generation in force at their arrival.
 #[derive(Debug)]
 pub struct Front {
@@ -31,6 +34,7 @@ pub struct Front {
     till: Arc<Till>,
     hosts: Hosts,
     proxies: Vec<IpNet>,
+    leaving: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -55,7 +59,12 @@ impl Front {
     /// A front that serves this catalogue and takes payments at this till. `proxies` are believed when they say for
     /// whom they ask; nobody else is.
     pub fn new(catalog: Arc<ArcSwap<Catalog>>, till: Arc<Till>, hosts: Hosts, proxies: Vec<IpNet>) -> Self {
-        Self { catalog, till, hosts, proxies, closing: AtomicBool::new(false) }
+        Self { catalog, till, hosts, proxies, leaving: AtomicBool::new(false), closing: AtomicBool::new(false) }
+    }
+
+    /// From now on it says that it is not ready, and serves all the same.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
     }
 
     /// From now on requests on open connections are refused.
@@ -90,6 +99,10 @@ impl Front {
 
     /// What the request means, and its answer where nothing has to run for it.
     fn route(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Step, Unroutable> {
+        // Whoever balances load asks by address, not by name.
+        if request.uri().path() == READY && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(Step::Done(self.ready(request.method() == Method::HEAD)));
+        }
         if self.closing.load(Ordering::Acquire) {
             return Err(Unroutable::Closing);
         }
@@ -127,6 +140,16 @@ impl Front {
         let request = canonical(request, method, &path, (scheme, &authority))?;
         let (endpoint, catalog) = (Arc::clone(endpoint), Arc::clone(&catalog));
         Ok(Step::Run(Call { catalog, endpoint, params, path, request, from, asked }))
+    }
+
+    /// Whether more requests should come here.
+    fn ready(&self, head: bool) -> Reply {
+        let mut obstacles = Vec::new();
+        if self.leaving.load(Ordering::Acquire) || self.closing.load(Ordering::Acquire) {
+            obstacles.push("this host is shutting down");
+        }
+        obstacles.extend(self.till.obstacles());
+        respond::ready(&obstacles, head)
     }
 
     async fn run(self: Arc<Self>, call: Call) -> Reply {

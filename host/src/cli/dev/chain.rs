@@ -121,6 +121,7 @@ impl DevChain {
             plugin: BTreeMap::new(),
             max_connections: DEFAULT_CONNECTIONS,
             drain: Duration::from_secs(DEFAULT_DRAIN),
+            linger: Duration::ZERO,
             trusted_proxies: Vec::new(),
             tls: None,
             instances: DEFAULT_INSTANCES,
