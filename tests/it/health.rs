@@ -111,3 +111,30 @@ async fn a_new_build_begins_well() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn a_new_build_that_keeps_failing_is_taken_back_once() {
+    let market = Market::open().await;
+    let shop = market.shop(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
+    shop.rebuild("upfront");
+    shop.says("in force file=upfront.wasm", 2).await;
+    let builds = || -> Vec<String> {
+        let log = shop.log();
+        let lines = log.lines().filter(|line| line.contains("in force file=upfront.wasm"));
+        lines.filter_map(|line| Some(line.split_once("sha256=")?.1.to_owned())).collect()
+    };
+    for _ in 0..2 {
+        assert_eq!(free(&shop, "trap").await.status(), 500);
+    }
+    shop.says("the build before it is put back", 1).await;
+    shop.says("in force file=upfront.wasm", 3).await;
+    assert_eq!(builds()[0], builds()[2], "{}", shop.log());
+    assert_eq!(free(&shop, "").await.status(), 200);
+    // It was not the build: now there is nothing better to go back to.
+    for _ in 0..2 {
+        assert_eq!(free(&shop, "trap").await.status(), 500);
+    }
+    assert_eq!(free(&shop, "").await.status(), 503);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!((builds().len(), shop.log().matches("is put back").count()), (3, 1), "{}", shop.log());
+}

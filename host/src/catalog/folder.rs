@@ -8,16 +8,19 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::shelf::Shelf;
+use super::shelf::{Book, Shelf};
 use super::stage::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
-use crate::plugin::{Runtime, Terms};
+use crate::plugin::{Condition, Runtime, Terms};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
 const MAX_WASM: u64 = 64 << 20;
 
 /// A file that is gone for less than this is being replaced: `mv`, editors, symlink swaps.
 const GRACE: Duration = Duration::from_millis(400);
+
+/// A build that fails again and again after this time is not taken back: it is not the build that has changed.
+const YOUNG: Duration = Duration::from_secs(600);
 
 /// Scans a folder and keeps a catalogue in step with it.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ struct File {
     failure: Option<String>,
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
+    /// The build that was taken back, so that nothing goes back to it by itself.
+    abandoned: Option<String>,
 }
 
 impl File {
@@ -151,12 +156,42 @@ impl Folder {
     /// force, and is not tried again until its bytes change.
     pub async fn scan(&mut self) -> Result<Report, std::io::Error> {
         let mut report = Report::default();
+        self.go_back();
         let waiting = self.look(&mut report).await?;
         self.collect(&mut report);
         report.unsettled |= waiting && self.stage.has_room();
         self.swap(&mut report);
         self.record(&report);
         Ok(report)
+    }
+
+    /// Puts the former build of a plugin back into the folder if the new one fails again and again, and the operator
+    /// wants that.
+    fn go_back(&mut self) {
+        let Some(shelf) = &self.shelf else { return };
+        for (name, file) in &mut self.files {
+            let Some(installed) = &file.installed else { continue };
+            let plugin = &installed.plugin;
+            if !plugin.limits().patience.rollback || plugin.condition() == Condition::Well {
+                continue;
+            }
+            let Some((former, now)) = shelf.way_back(name) else { continue };
+            let young = SystemTime::now() < SystemTime::UNIX_EPOCH + Duration::from_secs(now.since) + YOUNG;
+            let known = [former, now].map(|build| Some(&build.sha256)).contains(&file.abandoned.as_ref());
+            if now.sha256 != plugin.sha256() || known || !young {
+                continue;
+            }
+            file.abandoned = Some(now.sha256.clone());
+            let (from, to) = (&now.sha256, &former.sha256);
+            match Book::restore(shelf.dir(), former, &self.dir.join(name)) {
+                Ok(()) => {
+                    tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back")
+                }
+                Err(error) => {
+                    tracing::warn!(file = %name, %error, "it fails again and again, and cannot be taken back")
+                }
+            }
+        }
     }
 
     /// Waits until something that was begun may be put in force; for ever if there is nothing.

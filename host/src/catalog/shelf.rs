@@ -78,6 +78,12 @@ impl Shelf {
         Ok(())
     }
 
+    /// What the file can go back to, and what serves now and since when.
+    pub(super) fn way_back(&self, file: &str) -> Option<(&Component, &Component)> {
+        let entry = self.book.files.get(file)?;
+        Some((entry.previous.as_ref()?, entry.in_force.as_ref()?))
+    }
+
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -165,8 +171,22 @@ impl Book {
         by_file.or_else(by_plugin).map(|(file, entry)| (file.as_str(), entry))
     }
 
+    /// Puts a component into the plugin folder in the place of what is there, in one step. A name that begins with
+    /// a dot is not looked at meanwhile.
+    pub fn restore(dir: &Path, of: &Component, target: &Path) -> io::Result<()> {
+        let bytes = Self::bytes(dir, of)?;
+        let folder = target.parent().unwrap_or(Path::new("."));
+        let put = || {
+            let mut draft = tempfile::Builder::new().prefix(".rollback-").tempfile_in(folder)?;
+            draft.write_all(&bytes)?;
+            draft.as_file().sync_all()?;
+            draft.persist(target).map_err(|error| error.error)
+        };
+        put().map(drop).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", target.display())))
+    }
+
     /// The bytes of a component, as they were when it served.
-    pub fn bytes(dir: &Path, of: &Component) -> io::Result<Vec<u8>> {
+    fn bytes(dir: &Path, of: &Component) -> io::Result<Vec<u8>> {
         let path = component(dir, &of.sha256);
         let bytes =
             fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;

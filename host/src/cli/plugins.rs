@@ -1,6 +1,5 @@
 //! `coinslot plugins`: what is in force and why something is not, and the way back.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -94,9 +93,7 @@ async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: b
     let Some(previous) = &entry.previous else {
         return Err(Failure::new(format!("{file}: nothing served before what serves now")));
     };
-    let bytes = Book::bytes(dir, previous).map_err(|error| Failure::new(error.to_string()))?;
-    let target = folder.join(file);
-    put(&target, &bytes).map_err(|error| Failure::new(format!("{}: {error}", target.display())))?;
+    Book::restore(dir, previous, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
     let noticed = noticed(dir, file, previous).await;
     if as_json {
         println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
@@ -105,16 +102,6 @@ async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: b
         let end = if noticed { "in force" } else { "in the folder; no running host has taken it yet" };
         println!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version);
     }
-    Ok(())
-}
-
-/// Replaces a file in one step. A name that begins with a dot is not looked at meanwhile.
-fn put(target: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = target.parent().unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new().prefix(".rollback-").tempfile_in(folder)?;
-    draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
-    draft.persist(target).map_err(|error| error.error)?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub(super) struct RawHealth {
     failures: Option<u32>,
     pause_ms: Option<u64>,
     longest_pause_ms: Option<u64>,
+    rollback: Option<bool>,
 }
 
 /// What bounds every plugin that has no bounds of its own.
@@ -91,7 +92,12 @@ pub(super) fn health(table: &str, raw: &RawHealth, default: Patience, problems: 
     if longest < pause {
         problems.push(format!("{table}.longest_pause_ms: at least pause_ms"));
     }
-    Patience { failures: raw.failures.unwrap_or(default.failures), pause, longest }
+    Patience {
+        failures: raw.failures.unwrap_or(default.failures),
+        pause,
+        longest,
+        rollback: raw.rollback.unwrap_or(default.rollback),
+    }
 }
 
 fn within(key: &str, value: Option<u64>, least: u64, most: u64, default: u64, problems: &mut Vec<String>) -> u64 {

@@ -22,12 +22,14 @@ pub struct Patience {
     pub pause: Duration,
     /// The longest pause.
     pub longest: Duration,
+    /// Whether the build before it comes back when this happens soon after it came.
+    pub rollback: bool,
 }
 
 impl Default for Patience {
-    /// Five failures; five seconds, and at most a minute.
+    /// Five failures; five seconds, and at most a minute; nothing comes back.
     fn default() -> Self {
-        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(60) }
+        Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(60), rollback: false }
     }
 }
 
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
 
     fn health(failures: u32, pause: Duration) -> Arc<Health> {
-        Health::new("p".into(), Patience { failures, pause, longest: pause * 4 })
+        Health::new("p".into(), Patience { failures, pause, longest: pause * 4, rollback: false })
     }
 
     fn fail(health: &Arc<Health>) {
