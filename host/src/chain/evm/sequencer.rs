@@ -32,7 +32,8 @@ use signer::Signer;
 #[derive(Clone, Copy, Debug)]
 pub struct SequencerSettings {
     /// Calls that come within this time of a transaction of the same key wait for its end, and go
-    /// together. One that comes later goes at once.
+    /// together. One that comes later goes at once. While transactions wait for a block it is up to four times
+    /// as long.
     pub batch_delay: Duration,
     /// Calls in one transaction, at most.
     pub max_batch: usize,

@@ -24,6 +24,10 @@ const MOST_CALLS: usize = 200;
 /// Without Multicall3 more transactions have to wait for a block.
 const MORE_IN_FLIGHT: usize = 4;
 
+/// Each transaction that waits for a block makes the next one wait for company once more, up to so often: they
+/// will be in the same block, and the fuller the cheaper.
+const MOST_PATIENCE: u32 = 3;
+
 /// Times that a nonce is looked for.
 const ATTEMPTS: u32 = 4;
 
@@ -48,7 +52,8 @@ pub(super) async fn run(signer: Arc<Signer>, mut jobs: mpsc::UnboundedReceiver<J
         if let Some(last) = last
             && !alone(&queue)
         {
-            let due = last + settings.batch_delay;
+            let waiting = u32::try_from(signer.flights().waiting()).unwrap_or(u32::MAX);
+            let due = last + settings.batch_delay * (1 + waiting.min(MOST_PATIENCE));
             while queue.len() < most
                 && let Ok(Some(job)) = timeout_at(due, jobs.recv()).await
             {

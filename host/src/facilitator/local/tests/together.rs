@@ -82,6 +82,25 @@ async fn a_lone_payment_is_a_plain_transfer_that_waits_for_nobody() {
 }
 
 #[tokio::test]
+async fn payments_that_trickle_in_between_two_blocks_share_transactions() {
+    let world = World::start().await;
+    let local = Arc::new(patient(&world).await);
+    let payments = payments_of_as_many_payers(&world, 25).await;
+    // No block comes.
+    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    let sent = world.proxy.calls("eth_sendRawTransaction");
+    let mut settling = tokio::task::JoinSet::new();
+    for payment in payments {
+        let local = Arc::clone(&local);
+        settling.spawn(async move { local.settle(&payment).await });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let sent = world.proxy.calls("eth_sendRawTransaction") - sent;
+    assert!((2..=9).contains(&sent), "{sent} transactions in 750 ms");
+}
+
+#[tokio::test]
 async fn one_that_reverts_among_many_is_refused_alone_and_never_sent() {
     let world = World::start().await;
     let local = Arc::new(patient(&world).await);
