@@ -22,6 +22,7 @@ mod log;
 mod manifest;
 mod outline;
 mod quote;
+mod reuse;
 mod run;
 mod status;
 mod store;
@@ -51,6 +52,7 @@ use self::grants::Capabilities;
 use self::health::Health;
 use self::keyvalue::Shelves;
 use self::link::Linked;
+use self::reuse::Spares;
 use self::store::State;
 use self::watch::Watch;
 
@@ -60,6 +62,7 @@ pub use self::grants::{Grants, Quota, Secret, SecretError};
 pub use self::health::{Admission, Patience};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
+pub use self::reuse::Reuse;
 pub use self::status::Verdict;
 
 /// A request body on its way into a guest.
@@ -93,6 +96,8 @@ pub struct Limits {
     pub log: usize,
     /// When a plugin that keeps failing is left alone.
     pub patience: Patience,
+    /// Whether an instance answers more than one request. None: each gets a fresh one.
+    pub reuse: Option<Reuse>,
 }
 
 impl Default for Limits {
@@ -108,6 +113,7 @@ impl Default for Limits {
             outgoing_requests: 16,
             log: 64 << 10,
             patience: Patience::default(),
+            reuse: None,
         }
     }
 }
@@ -326,6 +332,8 @@ pub struct Runtime {
     /// A place is held while a component is compiled.
     compilers: Semaphore,
     places: Arc<Semaphore>,
+    /// Of instances that wait for another request.
+    spares: Arc<Semaphore>,
     /// For guests that compute for long.
     turns: Arc<Semaphore>,
     wait: Duration,
@@ -369,6 +377,8 @@ struct Inner {
     granted: Arc<Capabilities>,
     places: Arc<Semaphore>,
     health: Arc<Health>,
+    /// None: a fresh instance for each request.
+    spares: Option<Spares>,
 }
 
 impl Runtime {
@@ -382,7 +392,8 @@ impl Runtime {
     fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
         let artifacts = Artifacts::open(&config.artifacts)?;
         // Loading and reloading happen beside full load, so the pools are larger than the places.
-        let slots = config.instances + config.instances / 4 + 4;
+        let spares = config.instances / 4 + 1;
+        let slots = config.instances + config.instances / 4 + 4 + spares;
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
         let engine = |wasi| {
             let engine = engine::runner(wasi, slots)?;
@@ -399,6 +410,7 @@ impl Runtime {
             compiler: config.compiler,
             compilers: Semaphore::new(compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
+            spares: Arc::new(Semaphore::new(spares)),
             turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             wait: config.wait,
             resolver,
@@ -411,6 +423,10 @@ impl Runtime {
     /// The name that it gives itself decides which of the terms are its own.
     pub async fn load(self: &Arc<Self>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
         load::load(self, wasm, terms).await
+    }
+
+    fn spares(&self, limits: &Limits) -> Option<Spares> {
+        limits.reuse.map(|reuse| Spares::new(reuse, limits.memory, Arc::clone(&self.spares)))
     }
 
     fn engine(&self, wasi: Wasi) -> &Engine {
@@ -442,7 +458,9 @@ impl Plugin {
         let places = Arc::new(Semaphore::new(limits.instances));
         let health = Health::new(Arc::clone(&name), limits.patience);
         let linked = Arc::new(linked);
-        Self { inner: Arc::new(Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health }) }
+        let spares = runtime.spares(&limits);
+        let inner = Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health, spares };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same component under other terms: nothing is compiled, and `describe` is not asked again. Requests
@@ -468,6 +486,7 @@ impl Plugin {
             info: old.info.clone(),
             name: Arc::clone(&old.name),
             digest: old.digest.clone(),
+            spares: old.runtime.spares(&limits),
             limits,
             granted,
             places,

@@ -68,6 +68,7 @@ pub(super) fn read(table: &str, raw: &RawLimits, default: &Limits, problems: &mu
         .unwrap_or(default.outgoing_requests),
         log: size(number("log_kib", raw.log_kib, 0, 1 << 20, bytes(default.log) >> 10) << 10),
         patience: default.patience,
+        reuse: default.reuse,
     }
 }
 

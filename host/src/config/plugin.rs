@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::KeySource;
 use super::limits::{self, RawHealth, RawLimits};
-use crate::plugin::{Allowed, Limits, Origin, Quota, Secret};
+use crate::plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret};
 
 /// What the operator says of one plugin.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,19 @@ pub(super) struct RawPlugin {
     keyvalue: Option<RawKeyValue>,
     limits: Option<RawLimits>,
     health: Option<RawHealth>,
+    reuse: Option<RawReuse>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReuse {
+    total: u32,
+    #[serde(default = "one")]
+    concurrent: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 #[derive(Deserialize)]
@@ -242,6 +255,17 @@ fn bounds(table: &RawPlugin, all: &Limits, problems: &mut Vec<String>) -> Option
     }
     if let Some(raw) = &table.health {
         own.patience = limits::health(".health", raw, all.patience, problems);
+    }
+    if let Some(raw) = &table.reuse {
+        if !(2..=1_000_000).contains(&raw.total) {
+            problems.push(
+                ".reuse.total: from 2 to 1000000; leave `reuse` out for a fresh instance for each request".to_owned(),
+            );
+        }
+        if raw.concurrent != 1 {
+            problems.push(".reuse.concurrent: 1: this version gives an instance one request at a time".to_owned());
+        }
+        own.reuse = Some(Reuse { total: raw.total });
     }
     (own != *all).then_some(own)
 }

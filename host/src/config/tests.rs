@@ -53,6 +53,8 @@ instances = 0
 instances_per_plugin = 3
 [plugin.quiet.health]
 pause_ms = 0
+[plugin.warm]
+reuse = { total = 1, concurrent = 16 }
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -75,6 +77,8 @@ pause_ms = 0
         "plugin.quiet.limits.instances: at least 1",
         "plugin.quiet.limits.instances_per_plugin: here it is `instances`",
         "plugin.quiet.health.pause_ms: from 1 to",
+        "plugin.warm.reuse.total: from 2 to",
+        "plugin.warm.reuse.concurrent: 1: this version",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
@@ -298,7 +302,7 @@ secrets = [
 #[test]
 fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     let text = format!(
-        "{GOOD}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
+        "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
          [plugin.big.limits]\nmemory_mib = 200\ninstances = 2\nlog_kib = 0\n[plugin.big.health]\nfailures = 0\n\
          [plugin.small.limits]\n"
     );
@@ -310,6 +314,8 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     let expected = Limits { patience: crate::plugin::Patience { failures: 0, ..expected.patience }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugin["small"].limits, None, "as for all");
+    let warm = config.plugin["warm"].limits.clone().expect("its own");
+    assert_eq!((warm.reuse, big.reuse), (Some(crate::plugin::Reuse { total: 64 }), None));
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! there is one set of its types. Both imports are synchronous on purpose: an asynchronous host
 //! function would hold a 0.3 guest's store and stall its other tasks.
 
+use wasmtime::AsContextMut;
+use wasmtime::component::{Access, HasSelf};
+
 use super::store::State;
 
 #[allow(
@@ -17,6 +20,10 @@ mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "coinslot:plugin/narrow-quoting",
+        imports: {
+            "coinslot:plugin/payment.current": store,
+            "coinslot:plugin/usage.charge": store,
+        },
         exports: { default: async },
     });
 }
@@ -26,9 +33,13 @@ pub(super) use generated::exports::coinslot::plugin::{manifest, quote};
 
 use generated::coinslot::plugin::{payment, usage};
 
-impl payment::Host for State {
-    fn current(&mut self) -> Option<payment::Receipt> {
-        self.receipt.as_ref().map(|receipt| payment::Receipt {
+impl payment::Host for State {}
+
+impl<T: 'static> payment::HostWithStore<T> for HasSelf<State> {
+    fn current(mut store: Access<'_, T, Self>) -> Option<payment::Receipt> {
+        let told = is_of_request(&mut store);
+        let receipt = store.get().receipt.as_ref().filter(|_| told);
+        receipt.map(|receipt| payment::Receipt {
             payer: receipt.payer.clone(),
             amount: receipt.amount.clone(),
             asset: receipt.asset.clone(),
@@ -39,11 +50,15 @@ impl payment::Host for State {
     }
 }
 
-impl usage::Host for State {
+impl usage::Host for State {}
+
+impl<T: 'static> usage::HostWithStore<T> for HasSelf<State> {
     /// Checks the notation only. Whether the amount may be charged is decided where money is
     /// understood, when the answer is settled.
-    fn charge(&mut self, amount: String) -> Result<(), String> {
-        if !self.serving {
+    fn charge(mut store: Access<'_, T, Self>, amount: String) -> Result<(), String> {
+        let heard = is_of_request(&mut store);
+        let state = store.get();
+        if !state.serving || !heard {
             return Err("no request is being handled".into());
         }
         if !is_amount(&amount) {
@@ -51,9 +66,18 @@ impl usage::Host for State {
                  one space and the asset's symbol, as in `0.01 USDC`"
                 .into());
         }
-        self.watch.charge(amount);
+        state.watch.charge(amount);
         Ok(())
     }
+}
+
+/// Whether it is the task of the request that calls, and not one that an earlier request left behind. An engine
+/// without tasks leaves none behind, and cannot be asked.
+fn is_of_request<T: 'static>(store: &mut Access<'_, T, HasSelf<State>>) -> bool {
+    let Some(task) = store.get().task() else { return true };
+    let mut store = store.as_context_mut();
+    let stack = store.async_call_stack();
+    stack.ok().and_then(Iterator::last) == Some(task)
 }
 
 /// The notation of `manifest.amount` in `wit/plugin.wit`, at most 80 bytes.

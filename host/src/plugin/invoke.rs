@@ -26,13 +26,23 @@ use super::body::GuestBody;
 use super::egress::{Trail, is_withheld};
 use super::leash::Leash;
 use super::link::Handler;
+use super::reuse::{Live, Spares, Warm};
 use super::run::Guarded;
-use super::store::{Grant, Serving, State, store};
+use super::store::{Grant, Serving, State, renew, store};
 use super::watch::bounded;
 use super::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
 
+/// A guest that was interrupted between the head of its answer and its end gets so many more turns to end, so that a
+/// short answer is whole at once however busy the machine is.
+const TURNS: u32 = 4;
+
 /// The head of an answer and its body, or why the guest says that there is none.
 type Answer = Result<Response<WasiBody>, String>;
+/// What answers a request.
+enum Instance {
+    Fresh(Store<State>),
+    Used(Warm),
+}
 /// Tells the guest how the transfer of its request's body ended.
 type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 type Driver = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
@@ -90,17 +100,29 @@ async fn run(
             trail: Trail::of(request.headers()),
         }),
     };
-    let (store, watch) = store(plugin.engine(), grant);
+    let spare = plugin.spares.as_ref().and_then(Spares::take);
+    let (instance, watch) = match spare {
+        Some(mut warm) => {
+            let watch = renew(&mut warm.store, grant);
+            (Instance::Used(warm), watch)
+        }
+        None => {
+            let (store, watch) = store(plugin.engine(), grant);
+            (Instance::Fresh(store), watch)
+        }
+    };
     let request = prepare(request, limits.request_body)?;
     let (answer, mut answered) = oneshot::channel();
     let body_read = Arc::new(Notify::new());
     let driver: Driver = match &plugin.linked.handler {
-        Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), store, request, answer)),
-        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), store, request, answer, body_read.clone())),
+        Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), instance, request, answer)),
+        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), instance, request, answer, body_read.clone())),
     };
     let mut guest = Guarded::new(driver, watch, started + limits.first_byte);
 
     let mut ended = false;
+    let mut head = None;
+    let mut waited = 0;
     let answer = std::future::poll_fn(|cx| {
         if !ended {
             match guest.poll(cx) {
@@ -109,10 +131,17 @@ async fn run(
                 Poll::Pending => {}
             }
         }
-        // A guest that ended has dropped its sender, so this cannot wait for ever.
-        Pin::new(&mut answered)
-            .poll(cx)
-            .map(|received| received.map_err(|_| Fault::NoResponse("it returned without setting a response".into())))
+        if head.is_none()
+            && let Poll::Ready(received) = Pin::new(&mut answered).poll(cx)
+        {
+            // A guest that ended has dropped its sender, so this cannot wait for ever.
+            head = Some(received.map_err(|_| Fault::NoResponse("it returned without setting a response".into())));
+        }
+        if head.is_some() && !ended && guest.watch().is_computing() && waited < TURNS {
+            waited += 1;
+            return Poll::Pending;
+        }
+        head.take().map_or(Poll::Pending, Poll::Ready)
     })
     .await?;
     let response =
@@ -130,16 +159,31 @@ async fn run(
     Ok((parts, body, Some(Leash::new(guest, slots, limits.total))))
 }
 
+impl Instance {
+    /// One that can be called.
+    async fn live(self, handler: &Handler) -> wasmtime::Result<Warm> {
+        let mut store = match self {
+            Self::Used(warm) => return Ok(warm),
+            Self::Fresh(store) => store,
+        };
+        let live = match handler {
+            Handler::P2(pre) => Live::P2(pre.instantiate_async(&mut store).await?),
+            Handler::P3(pre) => Live::P3(pre.instantiate_async(&mut store).await?),
+        };
+        Ok(Warm::new(store, live))
+    }
+}
+
 async fn drive_p2(
     plugin: Arc<Inner>,
-    mut store: Store<State>,
+    instance: Instance,
     request: Request<WasiBody>,
     answer: oneshot::Sender<Answer>,
 ) -> wasmtime::Result<()> {
-    let Handler::P2(pre) = &plugin.linked.handler else {
+    let mut warm = instance.live(&plugin.linked.handler).await?;
+    let (store, Live::P2(proxy)) = (&mut warm.store, &warm.live) else {
         wasmtime::bail!("not a handler of WASI 0.2");
     };
-    let proxy = pre.instantiate_async(&mut store).await?;
     let scheme = match request.uri().scheme_str() {
         Some("https") => p2::Scheme::Https,
         _ => p2::Scheme::Http,
@@ -149,27 +193,39 @@ async fn drive_p2(
         // Nobody receives it if the caller went away; then this future is dropped too.
         let _ = answer.send(result.map_err(|code| format!("{code:?}")));
     })?;
-    proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await?;
+    if let Some(spares) = &plugin.spares {
+        spares.put(warm);
+    }
+    Ok(())
 }
 
 async fn drive_p3(
     plugin: Arc<Inner>,
-    mut store: Store<State>,
+    instance: Instance,
     request: Request<WasiBody>,
     answer: oneshot::Sender<Answer>,
     body_read: Arc<Notify>,
 ) -> wasmtime::Result<()> {
-    let Handler::P3(pre) = &plugin.linked.handler else {
+    let mut warm = instance.live(&plugin.linked.handler).await?;
+    let (store, Live::P3(service)) = (&mut warm.store, &warm.live) else {
         wasmtime::bail!("not a handler of WASI 0.3");
     };
-    let service = pre.instantiate_async(&mut store).await?;
     let (request, transfer) = p3::Request::from_http(store.data_mut().http().hooks, request);
     let transfer: Transfer = Box::pin(transfer);
+    let request = store.data_mut().table().push(request)?;
+    let handle = service.wasi_http_handler().func_handle();
+    let call = handle.start_call_concurrent(&mut *store, (request,))?;
+    // From the first instruction on it is known for whom it works.
+    store.data_mut().answered_by(call.task());
     store
         .run_concurrent(async move |accessor| {
-            match service.handle(accessor, request).await? {
+            match handle.finish_call_concurrent(accessor, call).await?.0 {
                 Ok(response) => {
-                    let response = accessor.with(|mut store| response.into_http(&mut store, transfer))?;
+                    let response = accessor.with(|mut store| {
+                        let response = store.get().table().delete(response)?;
+                        response.into_http(&mut store, transfer)
+                    })?;
                     let _ = answer.send(Ok(response));
                     // The body's bytes travel through this store, so it lives until they are read.
                     body_read.notified().await;
@@ -179,9 +235,13 @@ async fn drive_p3(
                 }
             }
             std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-            Ok(())
+            wasmtime::Result::<()>::Ok(())
         })
-        .await?
+        .await??;
+    if let Some(spares) = &plugin.spares {
+        spares.put(warm);
+    }
+    Ok(())
 }
 
 /// Makes a request fit for a guest: an absolute URI, no field of the connection or of a payment,

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -95,14 +96,20 @@ impl Log {
     }
 }
 
-impl Drop for Log {
-    /// The last line of a guest often lacks its newline, above all when it trapped.
-    fn drop(&mut self) {
+impl Log {
+    /// The last line often lacks its newline, above all when the guest trapped.
+    pub(super) fn finish(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.line(stream).is_empty() {
                 self.emit(stream);
             }
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
@@ -115,7 +122,8 @@ pub(super) fn printable(text: &str) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Pipe {
     pub(super) stream: Stream,
-    pub(super) watch: Arc<Watch>,
+    /// Of the request that is being answered now: a guest may keep its stream for the next one.
+    pub(super) watch: Arc<ArcSwap<Watch>>,
 }
 
 impl IsTerminal for Pipe {
@@ -136,7 +144,7 @@ impl StdoutStream for Pipe {
 
 impl OutputStream for Pipe {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.watch.log().write(self.stream, &bytes);
+        self.watch.load().log().write(self.stream, &bytes);
         Ok(())
     }
 
@@ -156,7 +164,7 @@ impl Pollable for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.watch.log().write(self.stream, bytes);
+        self.watch.load().log().write(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

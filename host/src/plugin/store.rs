@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -58,6 +59,10 @@ pub(super) struct State {
     pub(super) receipt: Option<Receipt>,
     pub(super) serving: bool,
     pub(super) watch: Arc<Watch>,
+    /// Where its standard streams find the watch.
+    printing: Arc<ArcSwap<Watch>>,
+    /// The task that answers the request, in an engine that has tasks.
+    task: Option<GuestTaskId>,
     pub(super) granted: Arc<Capabilities>,
     limiter: Limiter,
     table: ResourceTable,
@@ -69,14 +74,9 @@ pub(super) struct State {
 /// Builds an empty store with every limit armed.
 pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
     let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
+    let printing = Arc::new(ArcSwap::from(watch.clone()));
     let serving = grant.serving.is_some();
-    let (granted, egress) = match grant.serving {
-        Some(Serving { granted, outgoing, trail }) => {
-            let egress = Egress::by(granted.outgoing.clone(), grant.plugin, outgoing, trail);
-            (granted, egress)
-        }
-        None => (Capabilities::none(), Egress::denied(grant.plugin)),
-    };
+    let (granted, egress) = reach(grant.serving, grant.plugin);
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
     let mut http = WasiHttpCtx::new();
@@ -85,10 +85,12 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
         receipt: grant.receipt,
         serving,
         watch: watch.clone(),
+        wasi: denied(&printing),
+        printing,
+        task: None,
         granted,
         limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
         table,
-        wasi: denied(&watch),
         http,
         egress,
     };
@@ -109,7 +111,33 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
     (store, watch)
 }
 
-fn denied(watch: &Arc<Watch>) -> WasiCtx {
+/// Makes a store ready for another request: nothing that the host counts or tells is left of the one before.
+pub(super) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
+    let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
+    let state = store.data_mut();
+    state.receipt = grant.receipt;
+    state.serving = grant.serving.is_some();
+    state.task = None;
+    (state.granted, state.egress) = reach(grant.serving, grant.plugin);
+    state.limiter.watch = watch.clone();
+    state.printing.store(watch.clone());
+    state.watch = watch.clone();
+    store.set_hostcall_fuel(CALL_BYTES);
+    store.set_epoch_deadline(1);
+    watch
+}
+
+fn reach(serving: Option<Serving>, plugin: Arc<str>) -> (Arc<Capabilities>, Egress) {
+    match serving {
+        Some(Serving { granted, outgoing, trail }) => {
+            let egress = Egress::by(granted.outgoing.clone(), plugin, outgoing, trail);
+            (granted, egress)
+        }
+        None => (Capabilities::none(), Egress::denied(plugin)),
+    }
+}
+
+fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdout(Pipe { stream: Stream::Stdout, watch: watch.clone() })
         .stderr(Pipe { stream: Stream::Stderr, watch: watch.clone() })
@@ -121,6 +149,21 @@ fn denied(watch: &Arc<Watch>) -> WasiCtx {
 }
 
 impl State {
+    /// This task answers the request. Others that call the host were left behind by an earlier one.
+    pub(super) fn answered_by(&mut self, task: GuestTaskId) {
+        self.task = Some(task);
+    }
+
+    /// None in an engine without tasks, or while a question is asked.
+    pub(super) fn task(&self) -> Option<GuestTaskId> {
+        self.task
+    }
+
+    /// Linear memory, in bytes.
+    pub(super) fn used_memory(&self) -> usize {
+        self.limiter.used
+    }
+
     pub(super) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }

@@ -6,6 +6,7 @@ mod invoke;
 mod keyvalue;
 mod load;
 mod quote;
+mod reuse;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

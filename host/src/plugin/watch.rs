@@ -34,6 +34,8 @@ pub(super) struct Watch {
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
+    /// Whether it waits for nothing but its turn.
+    yielding: AtomicBool,
     /// Long computations take turns: there are as many at once as there are processors to compute on.
     turns: Arc<Semaphore>,
     /// This guest's, while it computes for longer than a tick.
@@ -53,6 +55,7 @@ impl Watch {
             ticked: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
+            yielding: AtomicBool::new(false),
             turns,
             turn: Mutex::new(None),
             charged: Mutex::new(None),
@@ -99,9 +102,16 @@ impl Watch {
     /// many they are, what is short waits for one of them at a time.
     pub(super) async fn next_turn(self: Arc<Self>) {
         *lock(&self.turn) = None;
+        self.yielding.store(true, Relaxed);
         tokio::task::yield_now().await;
         let turn = self.turns.clone().acquire_owned().await;
+        self.yielding.store(false, Relaxed);
         *lock(&self.turn) = turn.ok();
+    }
+
+    /// Whether it would go on if it had its turn: it waits for nobody.
+    pub(super) fn is_computing(&self) -> bool {
+        self.yielding.load(Relaxed)
     }
 
     fn current(&self) -> u64 {

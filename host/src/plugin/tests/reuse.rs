@@ -1,0 +1,148 @@
+//! Instances that answer more than one request.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame};
+
+use super::*;
+
+fn reused(total: u32) -> Limits {
+    Limits { reuse: Some(Reuse { total }), ..Limits::default() }
+}
+
+fn paid_by(payer: &str) -> Permit {
+    Permit::grant(Some(Receipt {
+        payer: payer.into(),
+        amount: "0.01".into(),
+        asset: "0xdef".into(),
+        network: "eip155:84532".into(),
+        payment_id: "p-1".into(),
+    }))
+}
+
+/// How often the instance had been used, and who it was told had paid.
+async fn said(plugin: &Plugin, name: &str, permit: Permit) -> (String, String) {
+    let response = plugin.invoke(permit, get("/")).await.expect("an answer");
+    let headers = response.headers().clone();
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    if name == "echo3" {
+        let text = |name: &str| headers[name].to_str().expect("ASCII").to_owned();
+        return (text("x-calls"), text("x-payer"));
+    }
+    let said: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    (said["calls"].to_string(), said["receipt"]["payer"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn an_instance_answers_so_many_requests_and_each_sees_its_own_payment() {
+    for name in ["echo", "echo3"] {
+        let plugin = load_with(name, reused(3)).await;
+        let mut seen = Vec::new();
+        for payer in ["0xa", "0xb", "", "0xc"] {
+            let permit = if payer.is_empty() { free() } else { paid_by(payer) };
+            seen.push(said(&plugin, name, permit).await);
+        }
+        let expected = [("1", "0xa"), ("2", "0xb"), ("3", ""), ("1", "0xc")];
+        assert_eq!(seen, expected.map(|(calls, payer)| (calls.to_owned(), payer.to_owned())), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn requests_at_once_never_share_an_instance() {
+    for name in ["echo", "echo3"] {
+        let plugin = load_with(name, reused(100)).await;
+        let mut asked = tokio::task::JoinSet::new();
+        for index in 0..8 {
+            let plugin = plugin.clone();
+            asked.spawn(async move {
+                for round in 0..25 {
+                    let payer = format!("0x{index}{round}");
+                    assert_eq!(said(&plugin, name, paid_by(&payer)).await.1, payer, "{name}");
+                }
+            });
+        }
+        while let Some(done) = asked.join_next().await {
+            done.expect("each was told of its own payment");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_failed_or_was_left_is_not_used_again() {
+    let plugin = load_with("echo3", reused(100)).await;
+    assert_eq!(said(&plugin, "echo3", free()).await.0, "1");
+    call(&plugin, get("/?trap")).await.expect_err("a trap");
+    assert_eq!(said(&plugin, "echo3", free()).await.0, "1", "after a trap");
+    // The caller goes away while the body is written.
+    let response = plugin.invoke(free(), get("/?sleep")).await.expect("a head");
+    drop(response);
+    assert_eq!(said(&plugin, "echo3", free()).await.0, "1", "after a caller that went away");
+    assert_eq!(said(&plugin, "echo3", free()).await.0, "2");
+}
+
+#[tokio::test]
+async fn every_request_has_limits_of_its_own() {
+    let limits = Limits { cpu: Duration::from_millis(200), log: 100, ..reused(1000) };
+    // A runtime of its own: other tests take its places for what waits.
+    let runtime = Runtime::new(RuntimeConfig::new(target().join("guests/artifacts"))).expect("a runtime");
+    let plugin = runtime.load(&guest("echo"), &limits.into()).await.expect("loaded");
+    // Together they compute for longer, and print more, than one of them may.
+    let uri = format!("/?{}", "x".repeat(60));
+    let start = std::time::Instant::now();
+    let mut calls = 0;
+    while start.elapsed() < Duration::from_millis(1200) {
+        let request = Request::post(&uri).body(body(vec![b'x'; 100 << 10])).expect("a request");
+        let (_, bytes, _) = call(&plugin, request).await.expect("an answer");
+        calls += 1;
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON")["calls"], calls);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_for_all_plugins_together() {
+    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    config.instances = 8;
+    let runtime = Runtime::new(config).expect("a runtime");
+    let mut plugins = Vec::new();
+    for name in ["echo", "echo3"] {
+        plugins.push(runtime.load(&guest(name), &reused(100).into()).await.expect("loaded"));
+    }
+    // All of them are at work at once, and three may wait afterwards: a quarter of the places, and one.
+    let open = Arc::new(AtomicBool::new(false));
+    let mut asked = tokio::task::JoinSet::new();
+    for plugin in [&plugins[0], &plugins[1]] {
+        for _ in 0..4 {
+            let (plugin, open) = (plugin.clone(), Arc::clone(&open));
+            let request = Request::post("/").body(Gate(open).boxed_unsync()).expect("a request");
+            asked.spawn(async move { call(&plugin, request).await.map(drop) });
+        }
+    }
+    while runtime.places.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    open.store(true, Relaxed);
+    while let Some(done) = asked.join_next().await {
+        done.expect("no panic").expect("an answer");
+    }
+    assert_eq!(runtime.spares.available_permits(), 0);
+    plugins.clear();
+    assert_eq!(runtime.spares.available_permits(), 3, "a plugin that goes takes its instances along");
+}
+
+/// A body that ends when somebody opens it.
+struct Gate(Arc<AtomicBool>);
+
+impl Body for Gate {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.0.load(Relaxed) {
+            return Poll::Ready(None);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
