@@ -267,6 +267,11 @@ impl Shop {
         std::fs::rename(part, self.dir.path().join("coinslot.toml")).expect("a rename");
     }
 
+    /// Its plugin folder.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("plugins")
+    }
+
     /// Puts other bytes of the same guest in place of those that are served.
     pub fn rebuild(&self, name: &str) {
         let mut bytes = std::fs::read(guest(name)).expect("a component");

@@ -8,6 +8,7 @@ mod configured;
 mod crash;
 mod faults;
 mod flows;
+mod folder;
 mod grants;
 mod health;
 mod hostile;
