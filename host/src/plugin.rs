@@ -255,6 +255,9 @@ pub enum Fault {
     /// As many instances as allowed are running.
     #[error("the plugin is at its limit of instances")]
     Busy,
+    /// It waited for a request's body that did not come in time: no fault of the guest's.
+    #[error("the request's body did not come in time")]
+    SlowRequest,
     /// Its answer was not read for too long: no fault of the guest's.
     #[error("the client did not take the answer in time")]
     Unread,
@@ -378,7 +381,7 @@ struct Inner {
     places: Arc<Semaphore>,
     health: Arc<Health>,
     /// None: a fresh instance for each request.
-    spares: Option<Spares>,
+    spares: Option<Arc<Spares>>,
 }
 
 impl Runtime {
@@ -425,7 +428,7 @@ impl Runtime {
         load::load(self, wasm, terms).await
     }
 
-    fn spares(&self, limits: &Limits) -> Option<Spares> {
+    fn spares(&self, limits: &Limits) -> Option<Arc<Spares>> {
         limits.reuse.map(|reuse| Spares::new(reuse, limits.memory, Arc::clone(&self.spares)))
     }
 

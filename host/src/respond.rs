@@ -124,6 +124,8 @@ pub fn challenge(challenge: &Challenge, to_page: bool) -> Reply {
 fn sold(settled: Settled) -> Reply {
     let (status, mut headers, parcel, goods) = settled.open();
     private(&mut headers);
+    // With a length HTTP/1 would not ask for the end of a body that streams, and what ends it is in the ledger first.
+    headers.remove(CONTENT_LENGTH);
     with_cors(with_goods(dressed(status, headers, parcel), &goods))
 }
 
@@ -419,6 +421,7 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::ResponseTooLarge
         | Fault::Cpu
         | Fault::Deadline
+        | Fault::SlowRequest
         | Fault::Unread
         | Fault::NoResponse(_)
         | Fault::Busy => tracing::warn!(%fault, "a plugin failed"),
@@ -441,6 +444,11 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::Cpu | Fault::Deadline | Fault::Unread => {
             error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", &format!("the endpoint took too long; {money}"))
         }
+        Fault::SlowRequest => error(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            &format!("the request's body did not come in time; {money}: send it again"),
+        ),
         Fault::NoResponse(_) => {
             error(StatusCode::BAD_GATEWAY, "plugin_no_answer", &format!("the endpoint gave no valid answer; {money}"))
         }

@@ -300,3 +300,22 @@ async fn a_body_that_nobody_paid_for_is_not_taken_in() {
     let most = shop.most_memory();
     assert!(most < before + (48 << 20), "{before} bytes resident before, {most} at most, for 200 MiB sent");
 }
+
+#[tokio::test]
+async fn an_answer_that_says_how_long_it_is_is_taken_to_its_end() {
+    let shop = Shop::open(&[]).await;
+    let whole = "data: 1\n\ndata: 2\n\n";
+    for _ in 0..2 {
+        // The second time it is fetched again.
+        let reply = shop.send("sized event wait event").await;
+        assert_eq!(reply.status(), 200, "{}", shop.host.log());
+        assert_eq!(reply.text().await.expect("the whole body"), whole);
+        shop.host.ledger_becomes(&["delivered"]).await;
+    }
+    assert_eq!((shop.runs(), shop.paid_cents().await), (1, U256::from(1)));
+    // And on a free route the length stays.
+    let free = shop.host.client().get(shop.host.url("/ticker")).header("x-do", "sized event wait event").send().await;
+    let free = free.expect("an answer");
+    assert_eq!(free.headers()["content-length"], "18");
+    assert_eq!(free.text().await.expect("the whole body"), whole);
+}

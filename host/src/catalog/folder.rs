@@ -181,9 +181,19 @@ impl Folder {
             if now.sha256 != plugin.sha256() || known || !young {
                 continue;
             }
+            // Something else is there already, or on its way: whoever put it there wants that.
+            let path = self.dir.join(name);
+            let there = stamp(&path).is_ok_and(|there| file.stamp == Some(there));
+            if !there || file.tried.as_deref() != Some(plugin.sha256()) || self.stage.has(name) {
+                continue;
+            }
             file.abandoned = Some(now.sha256.clone());
+            if path.is_symlink() {
+                tracing::warn!(file = %name, "it fails again and again; it is a link, which is not replaced: change what it leads to");
+                continue;
+            }
             let (from, to) = (&now.sha256, &former.sha256);
-            match Book::restore(shelf.dir(), former, &self.dir.join(name)) {
+            match Book::restore(shelf.dir(), former, &path) {
                 Ok(()) => {
                     tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back")
                 }

@@ -30,18 +30,22 @@ pub(super) struct GuestBody {
     admission: Option<Admission>,
     /// Bytes that may still come.
     left: u64,
+    /// Bytes that are still to come, if the guest has said how many there are.
+    declared: Option<u64>,
     /// Tells a guest of WASI 0.3 that its body has been read.
     read: Arc<Notify>,
 }
 
 impl GuestBody {
-    pub(super) fn new(inner: WasiBody, limit: u64, read: Arc<Notify>) -> Self {
-        Self { inner: Some(inner), ready: VecDeque::new(), guest: None, admission: None, left: limit, read }
+    pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<Notify>) -> Self {
+        let (inner, ready) = (Some(inner), VecDeque::new());
+        Self { inner, ready, guest: None, admission: None, left: limit, declared, read }
     }
 
     /// Of a guest that is still writing.
-    pub(super) fn of(self, guest: Leash, admission: Admission) -> Self {
-        Self { guest: Some(guest), admission: Some(admission), ..self }
+    pub(super) fn of(mut self, guest: Leash, admission: Admission) -> Self {
+        (self.guest, self.admission) = (Some(guest), Some(admission));
+        self
     }
 
     /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
@@ -104,8 +108,21 @@ impl GuestBody {
                 }
             }
             let Some(guest) = &self.guest else {
-                if self.inner.is_some() {
-                    return Poll::Pending;
+                if let Some(inner) = &mut self.inner {
+                    // The guest is gone: what it has not written by now never comes. Outside of tokio's budget,
+                    // which could hold back a frame that is there.
+                    let last =
+                        tokio::task::unconstrained(std::future::poll_fn(|cx| Pin::new(&mut *inner).poll_frame(cx)));
+                    return match std::pin::pin!(last).poll(cx) {
+                        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.count(frame))),
+                        Poll::Ready(None) => {
+                            self.inner = None;
+                            continue;
+                        }
+                        Poll::Ready(Some(Err(_))) | Poll::Pending => {
+                            self.fail(Fault::NoResponse("it ended before its body did".into()))
+                        }
+                    };
                 }
                 if let Some(admission) = self.admission.take() {
                     admission.succeeded();
@@ -154,6 +171,7 @@ impl GuestBody {
                 Some(left) => self.left = left,
                 None => return Err(self.failed(Fault::ResponseTooLarge)),
             }
+            self.declared = self.declared.map(|declared| declared.saturating_sub(data.len() as u64));
             return Ok(frame);
         }
         Ok(match frame.into_trailers() {
@@ -170,6 +188,17 @@ impl GuestBody {
             ),
             Err(frame) => frame,
         })
+    }
+}
+
+impl Drop for GuestBody {
+    /// HTTP/1 does not ask for the end of a body whose length it knows.
+    fn drop(&mut self) {
+        if self.declared == Some(0)
+            && let Some(admission) = self.admission.take()
+        {
+            admission.succeeded();
+        }
     }
 }
 

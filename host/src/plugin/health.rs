@@ -197,7 +197,7 @@ impl Admission {
 fn is_illness(fault: &Fault) -> bool {
     match fault {
         Fault::Trap(_) | Fault::Cpu | Fault::Deadline | Fault::Memory | Fault::NoResponse(_) => true,
-        Fault::ResponseTooLarge | Fault::Unread | Fault::Busy | Fault::Ill { .. } => false,
+        Fault::ResponseTooLarge | Fault::SlowRequest | Fault::Unread | Fault::Busy | Fault::Ill { .. } => false,
     }
 }
 

@@ -7,14 +7,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::CONNECTION;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Response, Uri};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -26,11 +28,11 @@ use super::body::GuestBody;
 use super::egress::{Trail, is_withheld};
 use super::leash::Leash;
 use super::link::Handler;
-use super::reuse::{Live, Spares, Warm};
+use super::reuse::{Live, Warm};
 use super::run::Guarded;
 use super::store::{Grant, Serving, State, renew, store};
 use super::watch::bounded;
-use super::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
+use super::{BodyError, Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
 
 /// A guest that was interrupted between the head of its answer and its end gets so many more turns to end, so that a
 /// short answer is whole at once however busy the machine is.
@@ -100,7 +102,7 @@ async fn run(
             trail: Trail::of(request.headers()),
         }),
     };
-    let spare = plugin.spares.as_ref().and_then(Spares::take);
+    let spare = plugin.spares.as_ref().and_then(|spares| spares.take());
     let (instance, watch) = match spare {
         Some(mut warm) => {
             let watch = renew(&mut warm.store, grant);
@@ -111,14 +113,15 @@ async fn run(
             (Instance::Fresh(store), watch)
         }
     };
-    let request = prepare(request, limits.request_body)?;
+    let arriving = Arc::new(AtomicBool::new(false));
+    let request = prepare(request, limits.request_body, &arriving)?;
     let (answer, mut answered) = oneshot::channel();
     let body_read = Arc::new(Notify::new());
     let driver: Driver = match &plugin.linked.handler {
         Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), instance, request, answer)),
         Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), instance, request, answer, body_read.clone())),
     };
-    let mut guest = Guarded::new(driver, watch, started + limits.first_byte);
+    let mut guest = Guarded::new(driver, watch, started + limits.first_byte, arriving);
 
     let mut ended = false;
     let mut head = None;
@@ -131,11 +134,13 @@ async fn run(
                 Poll::Pending => {}
             }
         }
-        if head.is_none()
-            && let Poll::Ready(received) = Pin::new(&mut answered).poll(cx)
-        {
-            // A guest that ended has dropped its sender, so this cannot wait for ever.
-            head = Some(received.map_err(|_| Fault::NoResponse("it returned without setting a response".into())));
+        if head.is_none() {
+            let none = || Fault::NoResponse("it returned without setting a response".into());
+            head = match Pin::new(&mut answered).poll(cx) {
+                Poll::Ready(received) => Some(received.map_err(|_| none())),
+                // An instance that is kept keeps its sender, too.
+                Poll::Pending => ended.then(|| Err(none())),
+            };
         }
         if head.is_some() && !ended && guest.watch().is_computing() && waited < TURNS {
             waited += 1;
@@ -152,7 +157,8 @@ async fn run(
     }
     parts.extensions.insert(Charged(guest.watch().clone()));
     guest.set_deadline(started + limits.total);
-    let body = GuestBody::new(body, limits.response_body, body_read);
+    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = GuestBody::new(body, limits.response_body, declared, body_read);
     if ended {
         return Ok((parts, body.buffered()?, None));
     }
@@ -246,7 +252,7 @@ async fn drive_p3(
 
 /// Makes a request fit for a guest: an absolute URI, no field of the connection or of a payment,
 /// and a body that ends at its limit.
-fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody>, Fault> {
+fn prepare(request: Request<RequestBody>, limit: u64, arriving: &Arc<AtomicBool>) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
     let named: Vec<HeaderName> = parts
         .headers
@@ -278,6 +284,12 @@ fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody
     parts.uri = Uri::from_parts(uri)
         .map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))?;
     let known = body.size_hint().upper().is_some_and(|size| size <= limit);
+    // What is there already is not waited for.
+    let body = if body.size_hint().exact() == Some(0) {
+        body
+    } else {
+        Arriving { body, waited_for: Arc::clone(arriving) }.boxed_unsync()
+    };
     let body = if known {
         body.map_err(body_error).boxed_unsync()
     } else {
@@ -285,6 +297,31 @@ fn prepare(request: Request<RequestBody>, limit: u64) -> Result<Request<WasiBody
         Limited::new(body, limit).map_err(body_error).boxed_unsync()
     };
     Ok(Request::from_parts(parts, body))
+}
+
+/// A request's body that says whether the guest waits for it.
+struct Arriving {
+    body: RequestBody,
+    waited_for: Arc<AtomicBool>,
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.waited_for.store(polled.is_pending(), Relaxed);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn body_error(error: super::BodyError) -> Error {

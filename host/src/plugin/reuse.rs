@@ -4,12 +4,15 @@
 //! host keeps nothing over: limits, log, grants and the receipt begin anew with each request, and a task that
 //! an earlier request left behind is told of no payment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
 use super::store::State;
@@ -46,8 +49,14 @@ pub(super) struct Spares {
     memory: usize,
     /// Shared by all plugins: a spare instance takes a slot of the pool.
     places: Arc<Semaphore>,
-    waiting: Mutex<Vec<(Warm, Instant, OwnedSemaphorePermit)>>,
+    /// The one that waits longest is the first.
+    waiting: Mutex<Vec<Waiting>>,
+    /// Whether a task gives up those that wait for too long.
+    tidied: AtomicBool,
 }
+
+/// Since when it waits, and its slot.
+type Waiting = (Warm, Instant, OwnedSemaphorePermit);
 
 impl Warm {
     /// A new one.
@@ -57,32 +66,59 @@ impl Warm {
 }
 
 impl Spares {
-    pub(super) fn new(reuse: Reuse, memory: usize, places: Arc<Semaphore>) -> Self {
-        Self { total: reuse.total, memory: memory / 2, places, waiting: Mutex::default() }
+    pub(super) fn new(reuse: Reuse, memory: usize, places: Arc<Semaphore>) -> Arc<Self> {
+        let (waiting, tidied) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { total: reuse.total, memory: memory / 2, places, waiting, tidied })
     }
 
     /// The one that was used last: what it needs is still in the processor's caches.
     pub(super) fn take(&self) -> Option<Warm> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = waiting.pop();
-        let stale = waiting.iter().take_while(|(_, since, _)| since.elapsed() > IDLE).count();
-        let stale: Vec<_> = waiting.drain(..stale).collect();
-        drop(waiting);
-        drop(stale);
-        taken.map(|(warm, ..)| warm)
+        self.waiting().pop().map(|(warm, ..)| warm)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up those that nobody asked for, until none is left or the plugin has gone.
+    async fn tidy(spares: Weak<Self>) {
+        loop {
+            tokio::time::sleep(IDLE / 2).await;
+            let Some(spares) = spares.upgrade() else { return };
+            let mut waiting = spares.waiting();
+            let stale = waiting.iter().take_while(|(_, since, _)| since.elapsed() > IDLE).count();
+            let stale: Vec<_> = waiting.drain(..stale).collect();
+            let none = waiting.is_empty();
+            if none {
+                spares.tidied.store(false, Relaxed);
+            }
+            drop(waiting);
+            drop(stale);
+            if none {
+                return;
+            }
+        }
     }
 
     /// Takes back one whose guest has ended well, unless its time is over.
-    pub(super) fn put(&self, mut warm: Warm) {
+    pub(super) fn put(self: &Arc<Self>, mut warm: Warm) {
         warm.used += 1;
         let state = warm.store.data_mut();
         state.watch.log().finish();
+        // It could still answer the request that it was said to have answered.
+        if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
+            return;
+        }
         let worn =
             warm.used >= self.total || state.used_memory() > self.memory || state.table().iter_mut().count() > HANDLES;
         if worn {
             return;
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((warm, Instant::now(), place));
+        let mut waiting = self.waiting();
+        waiting.push((warm, Instant::now(), place));
+        if !self.tidied.swap(true, Relaxed) {
+            tokio::spawn(Self::tidy(Arc::downgrade(self)));
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(super) struct Guarded<T> {
     guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
     watch: Arc<Watch>,
     deadline: Instant,
+    /// Whether it waits for the body of its request, which its client has not sent.
+    arriving: Arc<AtomicBool>,
     /// Made when the guest first waits: most never do.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -28,8 +31,9 @@ impl<T> Guarded<T> {
         guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
         watch: Arc<Watch>,
         deadline: Instant,
+        arriving: Arc<AtomicBool>,
     ) -> Self {
-        Self { guest, watch, deadline, timer: None }
+        Self { guest, watch, deadline, arriving, timer: None }
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
@@ -55,7 +59,8 @@ impl<T> Guarded<T> {
             Poll::Pending => {}
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
-        timer.as_mut().poll(cx).map(|()| Err(Fault::Deadline))
+        let late = if self.arriving.load(Relaxed) { Fault::SlowRequest } else { Fault::Deadline };
+        timer.as_mut().poll(cx).map(|()| Err(late))
     }
 }
 

@@ -56,12 +56,14 @@ impl fmt::Debug for Outgoing {
 impl Outgoing {
     pub(in crate::plugin) fn new(allowed: Vec<Allowed>, secrets: Vec<Secret>, resolver: Arc<dyn Resolve>) -> Self {
         let allowed: Arc<[Allowed]> = allowed.into();
+        let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
+        let inside = plain.cloned().collect();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls())
             .https_or_http()
             .enable_http1()
             .enable_http2()
-            .wrap_connector(Connector { allowed: Arc::clone(&allowed), resolver });
+            .wrap_connector(Connector { allowed: Arc::clone(&allowed), inside, resolver });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::address;
 use super::origin::{Allowed, Origin};
 
 /// Until the name is looked up, and until one address has answered.
@@ -63,6 +64,8 @@ pub(super) enum ConnectError {
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) allowed: Arc<[Allowed]>,
+    /// Origins without TLS that a secret is sent to: nowhere but inside, whatever the list says.
+    pub(super) inside: Arc<[Origin]>,
     pub(super) resolver: Arc<dyn Resolve>,
 }
 
@@ -91,7 +94,11 @@ impl Connector {
         if addresses.is_empty() {
             return Err(ConnectError::Unknown);
         }
-        if !addresses.iter().all(|address| entries.iter().any(|entry| entry.admits(*address))) {
+        let inside = self.inside.contains(asked);
+        let may = |address: IpAddr| {
+            entries.iter().any(|entry| entry.admits(address)) && (!inside || address::is_private(address))
+        };
+        if !addresses.iter().copied().all(may) {
             return Err(ConnectError::Prohibited);
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())

@@ -299,6 +299,21 @@ async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
 }
 
 #[tokio::test]
+async fn a_secret_without_tls_goes_nowhere_but_inside() {
+    let server = Server::start().await;
+    // The name of a private network, as it is seen from elsewhere: a search domain, or somebody's wildcard.
+    let names = Names::knowing(&[("billing.internal", &[&["93.184.216.34"], &["127.0.0.1"]])]);
+    let origin = server.named("billing.internal");
+    let secret = Secret::new(Origin::parse(&origin).unwrap(), HeaderName::from_static("x-key"), "", "hunter2").unwrap();
+    let grants = Grants { http: vec![inside(&origin)], secrets: vec![secret], ..Grants::default() };
+    let plugin = granted("fetch", names, Limits::default(), grants).await;
+    let url = format!("GET {origin}/");
+    let said = follow(&plugin, &[url.clone(), url]).await;
+    assert_eq!(said[0]["error"], "ErrorCode::DestinationIpProhibited", "{said:?}");
+    assert_eq!(said[1]["status"], 200, "{said:?}");
+}
+
+#[tokio::test]
 async fn headers_of_payments_and_connections_never_leave_and_never_come_back() {
     let server = Server::start().await;
     let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;

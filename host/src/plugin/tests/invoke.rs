@@ -376,3 +376,36 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
     assert_eq!(lines.len(), 64);
     assert_eq!(text.lines().filter(|line| line.contains("the rest is dropped")).count(), 1);
 }
+
+#[tokio::test]
+async fn a_request_that_does_not_come_is_no_fault_of_the_guest_s() {
+    let short = |limits: &mut Limits| {
+        (limits.first_byte, limits.total) = (Duration::from_millis(200), Duration::from_millis(200));
+    };
+    for name in ["echo", "echo3"] {
+        let plugin = load_with(name, limits(short)).await;
+        for _ in 0..6 {
+            let request = Request::post("/").body(http_body_util::combinators::UnsyncBoxBody::new(Never)).unwrap();
+            // A guest of WASI 0.3 sends its head first, and fails within its body.
+            let fault = match plugin.invoke(free(), request).await {
+                Err(fault) => fault,
+                Ok(response) => response.into_body().collect().await.unwrap_err(),
+            };
+            assert_eq!(fault, Fault::SlowRequest, "{name}");
+        }
+        assert_eq!(plugin.condition(), Condition::Well, "{name}");
+        call(&plugin, get("/")).await.unwrap();
+    }
+}
+
+/// A body that never comes.
+struct Never;
+
+impl Body for Never {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Pending
+    }
+}

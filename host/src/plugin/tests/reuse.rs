@@ -83,6 +83,22 @@ async fn an_instance_that_failed_or_was_left_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn a_guest_that_forgets_its_answer_is_found_out_at_once_and_not_used_again() {
+    let plugin = load_with("unruly", Limits { instances: 1, ..reused(100) }).await;
+    let ask = async |path| {
+        let asked = tokio::time::timeout(Duration::from_secs(5), call(&plugin, get(path))).await;
+        asked.expect("it does not hang")
+    };
+    for _ in 0..2 {
+        let fault = ask("/?forget").await.expect_err("no answer");
+        assert!(matches!(fault, Fault::NoResponse(_)), "{fault:?}");
+        // What it has written ends with its instance.
+        assert_eq!(ask("/?unfinished").await.expect("an answer").1, "short");
+    }
+    assert_eq!(call(&plugin, get("/")).await.expect("an answer").1, "\"quiet\"");
+}
+
+#[tokio::test]
 async fn every_request_has_limits_of_its_own() {
     let limits = Limits { cpu: Duration::from_millis(200), log: 100, ..reused(1000) };
     // A runtime of its own: other tests take its places for what waits.

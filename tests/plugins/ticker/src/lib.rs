@@ -1,6 +1,6 @@
 //! Server-sent events, free and paid. The header `x-do`, which is no part of what makes two requests the same,
 //! says what happens one after the other: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of
-//! 700 KiB), `trap`.
+//! 700 KiB), `trap`; `sized` at the beginning tells how long events are together.
 
 use kit::{
     IncomingRequest, OutgoingBody, OutputStream, Price, ResponseOutparam, StreamError, endpoint, head, monotonic_clock,
@@ -23,16 +23,24 @@ kit::guest!(
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     println!("ticker ran");
     let asked = request.headers().get("x-do").into_iter().next().unwrap_or_else(|| b"event wait event".to_vec());
-    let body = head(out, 200, &[("content-type", "text/event-stream")]);
+    let asked = String::from_utf8_lossy(&asked);
+    // `sized` comes first: each event has nine bytes.
+    let length = (9 * asked.matches("event").count()).to_string();
+    let mut fields = vec![("content-type", "text/event-stream")];
+    if asked.starts_with("sized") {
+        fields.push(("content-length", length.as_str()));
+    }
+    let body = head(out, 200, &fields);
     let stream = body.write().expect("the stream, asked for once");
     let mut number = 0;
-    for step in String::from_utf8_lossy(&asked).split(' ') {
+    for step in asked.split(' ') {
         match step {
             "event" => {
                 number += 1;
                 send(&stream, format!("data: {number}\n\n").as_bytes()).expect("a reader");
             }
             "big" => send(&stream, format!(":{}\n\n", "x".repeat(700 << 10)).as_bytes()).expect("a reader"),
+            "sized" => {}
             "wait" => monotonic_clock::subscribe_duration(20_000_000).block(),
             "sleep" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
             _ => panic!("as asked"),

@@ -1,5 +1,5 @@
 //! Takes what it should not, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
-//! `trailers` without end, `chatter` into the log.
+//! `trailers` without end, `chatter` into the log, `forget` to answer, leave an answer `unfinished`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -49,6 +49,12 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
                 println!("chatter {n} {}", "x".repeat(1000));
             }
             answer(out, 200, "\"said\"");
+        }
+        "forget" => std::mem::forget(out),
+        "unfinished" => {
+            let body = head(out, 200, &[]);
+            write(&body, b"short").expect("a reader");
+            std::mem::forget(body);
         }
         _ => answer(out, 200, "\"quiet\""),
     }
