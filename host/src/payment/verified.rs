@@ -127,10 +127,10 @@ impl Reserved {
     /// Asks the facilitator whether the payment would settle.
     async fn confirm(&self, till: &Till, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
         match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
-            Verification::Valid { payer, kind } if same(&payer, &self.id.payer) => Ok(kind),
+            Verification::Valid { payer, kind } if same(&payer, self.id.payer()) => Ok(kind),
             Verification::Valid { payer, .. } => Err(Problem::CannotVerify(format!(
                 "the facilitator took {payer} for the payer, who is {}",
-                self.id.payer
+                self.id.payer()
             ))),
             Verification::Invalid { reason, message, .. } => {
                 let message = message.or_else(|| {
@@ -273,12 +273,12 @@ pub(super) async fn earlier(
 fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request: &Request<Bytes>) -> ledger::Claim {
     let authorization = &exact.authorization;
     ledger::Claim {
-        id: PaymentId {
-            network: asset.network.clone(),
-            asset: asset.address.to_ascii_lowercase(),
-            payer: hex::encode_prefixed(authorization.from),
-            nonce: hex::encode_prefixed(authorization.nonce),
-        },
+        id: PaymentId::new(
+            asset.network.clone(),
+            asset.address.to_ascii_lowercase(),
+            hex::encode_prefixed(authorization.from),
+            hex::encode_prefixed(authorization.nonce),
+        ),
         payment: payment_fingerprint(exact),
         request: request_fingerprint(sale, request),
         endpoint: sale.endpoint.clone(),
