@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256, Signature};
+use alloy::primitives::{Address, B256, Signature, hex};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -144,11 +144,8 @@ impl Till {
     /// Whether this payment is settled before or after the guest runs. A share of what may be unsettled
     /// goes with the latter.
     pub(super) fn flow(&self, sale: &Sale, accepted: &Accepted) -> (Flow, Option<Exposure>) {
-        let payer = accepted.exact.authorization.from.to_string();
-        if sale.flow == Flow::Upfront
-            || accepted.perhaps_contract
-            || self.strikes.has(&payer.to_lowercase(), self.now())
-        {
+        let payer = hex::encode_prefixed(accepted.exact.authorization.from);
+        if sale.flow == Flow::Upfront || accepted.perhaps_contract || self.strikes.has(&payer, self.now()) {
             return (Flow::Upfront, None);
         }
         let index = self.tenders.iter().position(|tender| tender.asset == accepted.tender.asset);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Request;
 use sha2::{Digest, Sha256};
 
-use super::accepted::{Accepted, advice};
+use super::accepted::{Accepted, TurnedAway, advice};
 use super::executed::{Executed, Execution, Goods, Paid, Settled};
 use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
@@ -57,17 +57,19 @@ impl Verified {
     }
 
     /// Lets only those go on whose money can be moved: nobody pays for a 503.
-    pub(super) fn admit(self) -> Result<Self, Problem> {
+    pub(super) fn admit(self) -> Result<Self, TurnedAway<Problem>> {
         match self.accepted.tender.facilitator.readiness() {
             Readiness::Ready => Ok(self),
-            Readiness::NoGas => Err(Problem::CannotSettle),
+            Readiness::NoGas => Err(self.accepted.turn_away(Problem::CannotSettle)),
         }
     }
 
     /// One payer does not keep everybody else waiting.
-    pub(super) fn within_rate(self, till: &Till) -> Result<Self, Problem> {
-        till.admit_payer(self.accepted.exact.authorization.from)?;
-        Ok(self)
+    pub(super) fn within_rate(self, till: &Till) -> Result<Self, TurnedAway<Problem>> {
+        match till.admit_payer(self.accepted.exact.authorization.from) {
+            Ok(()) => Ok(self),
+            Err(problem) => Err(self.accepted.turn_away(problem)),
+        }
     }
 
     /// Claims the payment for this request, durably, and then asks the facilitator. On an error the
