@@ -15,12 +15,12 @@ const PAYERS: u64 = 64;
 
 fn claim(number: u64) -> Claim {
     Claim {
-        id: PaymentId {
-            network: Network::eip155(84532),
-            asset: "0x036cbd53842c5426634e7929541ec2318f3dcf7e".to_owned(),
-            payer: format!("0x{:040x}", number % PAYERS),
-            nonce: format!("0x{number:064x}"),
-        },
+        id: PaymentId::new(
+            Network::eip155(84532),
+            "0x036cbd53842c5426634e7929541ec2318f3dcf7e".to_owned(),
+            format!("0x{:040x}", number % PAYERS),
+            format!("0x{number:064x}"),
+        ),
         payment: Fingerprint([1; 32]),
         request: Fingerprint([2; 32]),
         identifier: None,

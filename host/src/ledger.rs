@@ -16,7 +16,9 @@ mod embedded;
 mod schema;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,33 +32,74 @@ pub use embedded::Embedded;
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
 
 /// The identity of one spend: the chain lets exactly one transfer with it through. Everything is in
-/// canonical notation (lower-case hex), so that no spelling makes a second identity.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PaymentId {
-    /// CAIP-2.
-    pub network: Network,
-    /// The token's contract.
-    pub asset: String,
-    /// Who pays.
-    pub payer: String,
-    /// The authorisation's nonce.
-    pub nonce: String,
+/// canonical notation (lower-case hex), so that no spelling makes a second identity. Cheap to copy.
+#[derive(Clone, Debug)]
+pub struct PaymentId(Arc<Spend>);
+
+/// A [`PaymentId`], with what is asked of it again and again.
+#[derive(Debug)]
+struct Spend {
+    network: Network,
+    asset: String,
+    payer: String,
+    nonce: String,
+    digest: [u8; 32],
 }
 
 impl PaymentId {
+    /// The token's contract, who pays, and the authorisation's nonce.
+    pub fn new(network: Network, asset: String, payer: String, nonce: String) -> Self {
+        let mut hash = Sha256::new();
+        for part in [network.as_str(), &asset, &payer, &nonce] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(Arc::new(Spend { network, asset, payer, nonce, digest: hash.finalize().into() }))
+    }
+
+    /// CAIP-2.
+    pub fn network(&self) -> &Network {
+        &self.0.network
+    }
+
+    /// The token's contract.
+    pub fn asset(&self) -> &str {
+        &self.0.asset
+    }
+
+    /// Who pays.
+    pub fn payer(&self) -> &str {
+        &self.0.payer
+    }
+
+    /// The authorisation's nonce.
+    pub fn nonce(&self) -> &str {
+        &self.0.nonce
+    }
+
     /// A short name for headers, logs and books: the first 16 bytes of [`PaymentId::digest`], in hex.
     pub fn short(&self) -> String {
         hex::encode(&self.digest()[..16])
     }
 
     /// SHA-256 of its parts, each with its length before it.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        for part in [self.network.as_str(), &self.asset, &self.payer, &self.nonce] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        hash.finalize().into()
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
+    }
+}
+
+/// Two are one if their digests are.
+impl PartialEq for PaymentId {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest() == other.digest()
+    }
+}
+
+impl Eq for PaymentId {}
+
+impl Hash for PaymentId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest().hash(state);
     }
 }
 
@@ -268,7 +311,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
-    /// The answer went out. `keep` says whether it stays for another fetch.
+    /// The answer went out. `keep` says whether it stays for another fetch. Nothing depends on it: it may take
+    /// its time, so that it is written together with others.
     fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()>;
 
     /// Settlements whose end is unknown, and those that are still settling since before this time, whose

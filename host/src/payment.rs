@@ -81,6 +81,7 @@ use crate::plugin::{Condition, Fault, Plugin, RequestBody};
 use crate::price::{Challenge, Offer, Resource};
 use crate::x402::Flow;
 use crate::x402::header::{self, HeaderError, PaymentPayload};
+use accepted::TurnedAway;
 use executed::Execution;
 use verified::Claim;
 
@@ -173,15 +174,12 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
     };
     let now = till.now();
     let work = sale.plugin.limits().first_byte;
-    let accepted = Accepted::of(till, &sale, &offer, payment.clone());
-    // Told only if this very payment bought nothing before.
-    let verified = well(condition).and_then(|()| {
-        accepted
-            .and_then(|accepted| accepted.verify(now, work))
-            .map_err(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason)))
-            .and_then(|verified| verified.admit(&sale))
-            .and_then(|verified| verified.within_rate(till))
-    });
+    let verified = Accepted::of(till, &sale, &offer, payment)
+        .and_then(|accepted| accepted.verify(now, work))
+        // Told only if this very payment bought nothing before.
+        .map_err(|away| away.map(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason))))
+        .and_then(|verified| verified.admit(condition))
+        .and_then(|verified| verified.within_rate(till));
     let request = body::whole(request, sale.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {
@@ -190,10 +188,12 @@ async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Re
         Box::pin(async move {
             let claim = match verified {
                 Ok(verified) => verified.reserve(&till, &sale, &offer, &request, &claimed).await?,
-                Err(refused) => match verified::earlier(&till, &sale, &payment, &request, &claimed).await? {
-                    Some(earlier) => earlier,
-                    None => return Err(refused),
-                },
+                Err(TurnedAway { payment, because }) => {
+                    match verified::earlier(&till, &sale, &payment, &request, &claimed).await? {
+                        Some(earlier) => earlier,
+                        None => return Err(because),
+                    }
+                }
             };
             let settled = match claim {
                 Claim::Run(reserved) => match reserved.execute(&till, &sale, request).await? {

@@ -18,7 +18,7 @@ use super::local::Local;
 use super::remote::{Attempt, Remote};
 use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::x402::facilitator::{PaymentRequest, Supported};
-use circuit::Circuit;
+use circuit::{Circuit, Pass};
 pub(super) use memory::fingerprint;
 use memory::{Memory, Place};
 
@@ -66,6 +66,28 @@ impl Member {
         }
     }
 
+    /// One try to settle, with what it says of the member's health. An error says why nothing was sent.
+    async fn settle(&self, pass: Pass<'_>, request: &PaymentRequest) -> Result<Settlement, String> {
+        match self.attempt(request).await {
+            Attempt::NotSent(message) => {
+                pass.failed(&message);
+                Err(format!("{}: {message}", self.0.name))
+            }
+            Attempt::Unclear(settlement) => {
+                let message = match &settlement {
+                    Settlement::Unknown { message, .. } => message.as_str(),
+                    Settlement::Settled(_) | Settlement::Refused { .. } => "",
+                };
+                pass.failed(message);
+                Ok(settlement)
+            }
+            Attempt::Answered(settlement) => {
+                pass.succeeded();
+                Ok(settlement)
+            }
+        }
+    }
+
     async fn attempt(&self, request: &PaymentRequest) -> Attempt {
         match &self.0.via {
             // It may have sent its transaction whatever it says afterwards; a chain that does not
@@ -107,7 +129,7 @@ impl Pool {
                 }
                 verdict => {
                     pass.succeeded();
-                    if matches!(verdict, Verification::Valid { .. }) {
+                    if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
                         self.memory.verified(fingerprint(request), index, kept(request));
                     }
                     return verdict;
@@ -117,7 +139,38 @@ impl Pool {
         Verification::Unavailable(Unavailable { message: why.join("; ") })
     }
 
+    /// Without one, it need not be remembered where a payment was verified.
+    fn has_choice(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    /// Where there is nobody else, only a settlement that will be asked for again is remembered.
+    async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
+        let pass = match only.0.circuit.enter() {
+            Some(pass) => pass,
+            None if matches!(self.memory.place(&fingerprint(request)), Place::Bound(_)) => {
+                return Settlement::Unknown { transaction: None, message: paused(only) };
+            }
+            None => only.0.circuit.insist(),
+        };
+        match only.settle(pass, request).await {
+            Ok(settlement) => {
+                if let Settlement::Unknown { .. } = settlement {
+                    let payment = fingerprint(request);
+                    if self.memory.begin(payment, 0, kept(request)) {
+                        self.memory.sent(&payment);
+                    }
+                }
+                settlement
+            }
+            Err(message) => Settlement::Unknown { transaction: None, message },
+        }
+    }
+
     async fn settle_somewhere(&self, request: &PaymentRequest) -> Settlement {
+        if let [only] = &self.members[..] {
+            return self.settle_at(only, request).await;
+        }
         let payment = fingerprint(request);
         let place = self.memory.place(&payment);
         let order: Vec<usize> = match place {
@@ -145,27 +198,16 @@ impl Pool {
                 why.push("it is being settled elsewhere".to_owned());
                 break;
             }
-            match member.attempt(request).await {
-                Attempt::NotSent(message) => {
-                    pass.failed(&message);
-                    why.push(format!("{}: {message}", member.0.name));
+            match member.settle(pass, request).await {
+                Ok(settlement) => {
+                    self.memory.sent(&payment);
+                    return settlement;
+                }
+                Err(not_sent) => {
+                    why.push(not_sent);
                     if !self.memory.not_sent(&payment) {
                         break;
                     }
-                }
-                Attempt::Unclear(settlement) => {
-                    let message = match &settlement {
-                        Settlement::Unknown { message, .. } => message.as_str(),
-                        Settlement::Settled(_) | Settlement::Refused { .. } => "",
-                    };
-                    pass.failed(message);
-                    self.memory.sent(&payment);
-                    return settlement;
-                }
-                Attempt::Answered(settlement) => {
-                    pass.succeeded();
-                    self.memory.sent(&payment);
-                    return settlement;
                 }
             }
         }

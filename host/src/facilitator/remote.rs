@@ -120,6 +120,9 @@ pub enum RemoteError {
 pub struct Remote {
     client: reqwest::Client,
     base: String,
+    verify: Url,
+    settle: Url,
+    supported: Url,
     access: Access,
     strip_query: bool,
     verify_timeout: Duration,
@@ -195,8 +198,16 @@ impl Remote {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| RemoteError::Client(base.clone(), error.to_string()))?;
+        let below = |path: &str| {
+            let mut url = base.clone();
+            url.path_segments_mut().expect("an http URL has a path").pop_if_empty().push(path);
+            url
+        };
         Ok(Self {
             client,
+            verify: below("verify"),
+            settle: below("settle"),
+            supported: below("supported"),
             base: base.as_str().trim_end_matches('/').to_owned(),
             access,
             strip_query: config.strip_query,
@@ -230,13 +241,12 @@ impl Remote {
     async fn exchange(
         &self,
         method: Method,
-        path: &str,
+        url: &Url,
         body: Option<Vec<u8>>,
         at_most: Duration,
     ) -> Result<reqwest::Response, Trouble> {
-        let url = format!("{}/{path}", self.base);
-        let authorization = self.authorization(&method, &url)?;
-        let mut request = self.client.request(method, url).timeout(at_most);
+        let authorization = self.authorization(&method, url.as_str())?;
+        let mut request = self.client.request(method, url.clone()).timeout(at_most);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -259,15 +269,15 @@ impl Remote {
         }
     }
 
-    async fn post(&self, path: &str, payment: &PaymentRequest, at_most: Duration) -> Exchange {
+    async fn post(&self, url: &Url, payment: &PaymentRequest, at_most: Duration) -> Exchange {
         let body = outgoing::body(payment, self.strip_query).map_err(|error| Trouble::NotSent(error.to_string()))?;
-        let response = self.exchange(Method::POST, path, Some(body), at_most).await?;
+        let response = self.exchange(Method::POST, url, Some(body), at_most).await?;
         Ok((response.status(), read(response, MAX_VERDICT).await?))
     }
 
     /// One try to settle.
     pub(super) async fn attempt(&self, payment: &PaymentRequest) -> Attempt {
-        let exchange = self.post("settle", payment, self.settle_timeout).await;
+        let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
         match answer::settlement(payment, exchange) {
             // Two payments are two transfers. Whoever names one transaction for both has to be checked.
             Attempt::Answered(Settlement::Settled(settled)) if !self.told.is_new(&settled.transaction, payment) => {
@@ -284,7 +294,7 @@ impl Remote {
         let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
         for attempt in 0..TRIES {
             let response = self
-                .exchange(Method::GET, "supported", None, self.verify_timeout)
+                .exchange(Method::GET, &self.supported, None, self.verify_timeout)
                 .await
                 .map_err(|trouble| unavailable(trouble.into_message()))?;
             let status = response.status();
@@ -377,7 +387,7 @@ fn describe(error: &reqwest::Error) -> String {
 impl Facilitator for Remote {
     fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
         Box::pin(async move {
-            let exchange = self.post("verify", request, self.verify_timeout).await;
+            let exchange = self.post(&self.verify, request, self.verify_timeout).await;
             answer::verification(request, exchange)
         })
     }

@@ -1,21 +1,24 @@
 //! The embedded store: one SQLite file, one writer thread that commits whatever has queued.
 //!
 //! Group commit: the thread takes every job that waits, runs them in one transaction, commits once
-//! with `synchronous=FULL`, and only then answers. A job that fails is rolled back alone: SQLite does that
-//! for a job that changes with one statement, and a savepoint for others.
+//! with `synchronous=FULL`, and only then answers. A job that fails before it changes anything fails
+//! alone. One that fails later, as on a full disk, takes the whole transaction with it: to undo it alone
+//! would need a copy of every page that any job changes.
 
 mod prune;
 mod standing;
 mod steps;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{Answer, LedgerError, PaymentId, schema};
+use super::{Answer, LedgerError, schema};
 
 /// At most so many jobs share a commit, so that no caller waits for an unbounded batch.
 const BATCH: usize = 512;
@@ -23,15 +26,41 @@ const BATCH: usize = 512;
 /// More than there are, so that none is parsed twice.
 const STATEMENTS: usize = 64;
 
+/// With so many jobs in a commit there are that many payments at work, and the next commit waits for as many jobs:
+/// half of what one costs is for the commit, and not for what is in it.
+const CROWD: usize = 6;
+
+/// The longest such wait. It is also no longer than the commit before took.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// How long news that nobody waits for may wait for others to be written with.
+const RIDE: Duration = Duration::from_millis(50);
+
 /// The ledger in a file of its own.
 #[derive(Debug)]
 pub struct Embedded {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Queued>,
     writable: Arc<AtomicBool>,
 }
 
 /// Runs inside the transaction, or hears why there is none, and hands back what answers the caller once it is committed.
-type Job = Box<dyn FnOnce(Result<&Connection, LedgerError>) -> Reply + Send>;
+type Job = Box<dyn FnOnce(Result<&Connection, LedgerError>) -> (Done, Reply) + Send>;
+
+/// A job, and when it is written.
+enum Queued {
+    /// Somebody waits for it.
+    Now(Job),
+    /// With the next that somebody waits for, or after [`RIDE`].
+    Soon(Job),
+}
+
+/// How a job's work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Well,
+    Failed,
+}
+
 /// Told whether the transaction became durable.
 type Reply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 
@@ -72,7 +101,7 @@ impl Embedded {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         schema::prepare(&mut connection)?;
         connection.execute_batch(PUT_IN_ORDER)?;
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::channel();
         let writable = Arc::new(AtomicBool::new(true));
         let told = Arc::clone(&writable);
         std::thread::Builder::new()
@@ -85,30 +114,38 @@ impl Embedded {
         Ok(Self { jobs, writable })
     }
 
-    /// Work that changes with several statements, all or none of them.
     fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Answer<'static, T> {
-        self.run_one(move |connection| savepoint(connection, work))
+        self.queue(Queued::Now, work)
     }
 
-    /// Work that changes with one statement at most and does not fail after it. It needs no savepoint,
-    /// for which SQLite would copy every page that it changes.
-    fn run_one<T: Send + 'static>(
+    /// The same for what nothing depends on: it does not cause a commit of its own while there are others.
+    fn run_soon<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Answer<'static, T> {
+        self.queue(Queued::Soon, work)
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        when: impl FnOnce(Job) -> Queued,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Answer<'static, T> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let done = connection.and_then(work);
-            Box::new(move |committed| {
+            let result = connection.and_then(work);
+            let done = if result.is_ok() { Done::Well } else { Done::Failed };
+            let reply: Reply = Box::new(move |committed| {
                 // The caller may have gone; the change stays.
-                let _ = reply.send(committed.and(done));
-            })
+                let _ = reply.send(committed.and(result));
+            });
+            (done, reply)
         });
         let stopped = || LedgerError::Unavailable("the ledger's writer has stopped".to_owned());
-        let sent = self.jobs.send(job).map_err(|_| stopped());
+        let sent = self.jobs.send(when(job)).map_err(|_| stopped());
         Box::pin(async move {
             sent?;
             answer.await.map_err(|_| stopped())?
@@ -120,10 +157,11 @@ impl Embedded {
 /// an executing one, and only the chain knows about a settling one.
 const PUT_IN_ORDER: &str = "
 BEGIN IMMEDIATE;
-DELETE FROM payment WHERE state = 'reserved';
-UPDATE payment SET state = 'owed', reason = 'interrupted' WHERE state = 'executing' AND settlement IS NOT NULL;
-UPDATE payment SET state = 'refused', reason = 'interrupted' WHERE state = 'executing';
-UPDATE payment SET state = 'unknown' WHERE state = 'settling';
+DELETE FROM claim WHERE id IN (SELECT id FROM progress WHERE state = 'reserved');
+DELETE FROM progress WHERE state = 'reserved';
+UPDATE progress SET state = 'owed', reason = 'interrupted' WHERE state = 'executing' AND paid;
+UPDATE progress SET state = 'refused', reason = 'interrupted' WHERE state = 'executing';
+UPDATE progress SET state = 'unknown' WHERE state = 'settling';
 COMMIT;
 ";
 
@@ -143,22 +181,8 @@ fn lock(path: &Path) -> Result<std::fs::File, LedgerError> {
     }
 }
 
-/// Runs one job so that its failure undoes only itself.
-fn savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, LedgerError>,
-) -> Result<T, LedgerError> {
-    control(connection, "SAVEPOINT job")?;
-    let done = work(connection);
-    if done.is_err() {
-        control(connection, "ROLLBACK TO job")?;
-    }
-    control(connection, "RELEASE job")?;
-    done
-}
-
 fn ended() -> LedgerError {
-    LedgerError::Unavailable("the ledger's transaction ended by itself".to_owned())
+    LedgerError::Unavailable("the ledger's transaction could not be finished".to_owned())
 }
 
 /// One statement about transactions.
@@ -167,37 +191,78 @@ fn control(connection: &Connection, sql: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// The writer thread: ends when the last [`Embedded`] is dropped.
-fn write(connection: &mut Connection, queue: &mpsc::Receiver<Job>, writable: &AtomicBool) {
-    while let Ok(first) = queue.recv() {
-        let begun = control(connection, "BEGIN IMMEDIATE");
-        // Without a transaction a savepoint would commit by itself what its caller hears has failed.
-        let mut replies = vec![first(begun.clone().map(|()| &*connection))];
-        while replies.len() < BATCH
-            && let Ok(job) = queue.try_recv()
-        {
-            // A full disk or a failing one may make SQLite end the transaction by itself: then nothing more is written,
-            // because each statement would commit alone what its caller hears has failed.
-            let open = begun.clone().and_then(|()| if connection.is_autocommit() { Err(ended()) } else { Ok(()) });
-            replies.push(job(open.map(|()| &*connection)));
+impl Queued {
+    fn into_job(self) -> Job {
+        match self {
+            Self::Now(job) | Self::Soon(job) => job,
         }
-        let committed = begun.and_then(|()| control(connection, "COMMIT"));
+    }
+}
+
+/// How many jobs a commit had, and how long it took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    jobs: usize,
+    took: Duration,
+}
+
+/// What is to be written next, in the order in which it came: one job at least, [`BATCH`] at most. None when
+/// nobody can send any more, and everything is written.
+fn wait(queue: &mpsc::Receiver<Queued>, before: Before) -> Option<Vec<Job>> {
+    let next = |until: Instant| queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+    let mut waiting = Vec::with_capacity(before.jobs);
+    let mut queued = Some(queue.recv().ok()?);
+    let riding = Instant::now() + RIDE;
+    while let Some(Queued::Soon(job)) = queued {
+        waiting.push(job);
+        queued = if waiting.len() < BATCH { next(riding) } else { None };
+    }
+    let Some(Queued::Now(job)) = queued else { return Some(waiting) };
+    waiting.push(job);
+    if before.jobs >= CROWD {
+        let gathering = Instant::now() + before.took.min(GATHER);
+        while waiting.len() < before.jobs
+            && let Some(queued) = next(gathering)
+        {
+            waiting.push(queued.into_job());
+        }
+    }
+    Some(waiting)
+}
+
+/// The writer thread: ends when the last [`Embedded`] is dropped.
+fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
+    let mut before = Before::default();
+    while let Some(waiting) = wait(queue, before) {
+        let begun = Instant::now();
+        let mut open = control(connection, "BEGIN IMMEDIATE");
+        let mut replies = Vec::with_capacity(waiting.len());
+        let more = std::iter::from_fn(|| queue.try_recv().ok().map(Queued::into_job));
+        for job in waiting.into_iter().chain(more).take(BATCH) {
+            let before = connection.total_changes();
+            // Without a transaction each statement would commit alone what its caller hears has failed.
+            let (done, reply) = job(open.clone().map(|()| &*connection));
+            replies.push(reply);
+            // A full disk or a failing one may make SQLite end the transaction by itself.
+            if open.is_ok()
+                && (connection.is_autocommit() || done == Done::Failed && connection.total_changes() != before)
+            {
+                open = Err(ended());
+            }
+        }
+        let committed = open.and_then(|()| control(connection, "COMMIT"));
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
             }
         }
+        before = Before { jobs: replies.len(), took: begun.elapsed() };
         writable.store(committed.is_ok(), Ordering::Release);
         for reply in replies {
             reply(committed.clone());
         }
     }
-}
-
-/// The row's key.
-fn key(id: &PaymentId) -> Vec<u8> {
-    id.digest().to_vec()
 }
 
 /// SQLite's integers are signed; a time or a count beyond that is as good as its end.

@@ -7,6 +7,14 @@ use super::LedgerError;
 /// `PRAGMA application_id` of a Coinslot ledger: "cslt".
 pub(super) const APPLICATION_ID: i64 = 0x6373_6c74;
 
+/// Pages that are kept in memory, in KiB: those of the indexes, which are met in no order, for some hundred thousand
+/// payments.
+const CACHE_KIB: i64 = 32 * 1024;
+
+/// After so many pages of the log, 16 MiB, they are written into the file itself. A page that changes often is in the
+/// log often, and goes into the file once.
+const CHECKPOINT_PAGES: i64 = 4_096;
+
 /// One step per schema version; `PRAGMA user_version` counts the steps done. A released step never changes.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE payment (
@@ -103,6 +111,79 @@ CREATE INDEX payment_owed ON payment (updated_at) WHERE state = 'owed';
 CREATE INDEX payment_closed ON payment (updated_at) WHERE state IN ('settled', 'delivered', 'refused');
 CREATE UNIQUE INDEX payment_identifier ON payment (payer, identifier) WHERE identifier IS NOT NULL;
 CREATE INDEX answer_by_age ON answer (kept_at);
+", "
+CREATE TABLE claim (                         -- who claimed what: written once
+    id           INTEGER PRIMARY KEY,        -- in the order of the claims
+    key          BLOB NOT NULL,              -- SHA-256 of network, asset, payer, nonce
+    payment_id   TEXT NOT NULL,              -- as in headers and logs
+    network      TEXT NOT NULL,              -- CAIP-2
+    asset        TEXT NOT NULL,
+    payer        TEXT NOT NULL,
+    nonce        TEXT NOT NULL,
+    amount       TEXT NOT NULL,              -- atomic units
+    pay_to       TEXT NOT NULL,
+    testnet      INTEGER NOT NULL,           -- 1: never revenue
+    endpoint     TEXT NOT NULL,
+    plugin       TEXT NOT NULL,
+    generation   INTEGER NOT NULL,
+    payment      BLOB NOT NULL,              -- SHA-256 of the signed payment
+    request      BLOB NOT NULL,              -- SHA-256 of the request
+    identifier   TEXT,                       -- the client's own name for it (extension payment-identifier)
+    valid_before INTEGER NOT NULL,           -- Unix seconds
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE progress (                      -- how far each came: narrow, because every step changes it
+    id           INTEGER PRIMARY KEY,        -- of the claim
+    flow         TEXT NOT NULL CHECK (flow IN ('authorization', 'upfront')),
+    state        TEXT NOT NULL CHECK (state IN
+        ('reserved', 'executing', 'settling', 'unknown', 'settled', 'delivered', 'owed', 'refused')),
+    sent         INTEGER NOT NULL,           -- 1: its settlement was sent
+    paid         INTEGER NOT NULL,           -- 1: the money moved
+    reason       TEXT,
+    verify_us    INTEGER,                    -- how long each part took, in microseconds
+    run_us       INTEGER,
+    settle_us    INTEGER,
+    updated_at   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outgoing (                      -- what was sent for settlement, until its end is known
+    id           INTEGER PRIMARY KEY,        -- of the claim
+    request      TEXT NOT NULL               -- JSON of the facilitator request
+) STRICT;
+CREATE TABLE settlement (                    -- the transactions
+    id           INTEGER PRIMARY KEY,        -- of the claim
+    tx           TEXT NOT NULL,
+    response     TEXT                        -- JSON of the SettlementResponse: the money moved
+) STRICT;
+CREATE TABLE kept (                          -- paid answers that may be fetched again
+    id           INTEGER PRIMARY KEY,        -- of the claim that bought it
+    head         TEXT NOT NULL,              -- JSON: status and header fields
+    body         BLOB NOT NULL,
+    kept_at      INTEGER NOT NULL
+) STRICT;
+INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin, generation,
+    payment, request, identifier, valid_before, created_at)
+    SELECT key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin, generation,
+        payment, request, identifier, valid_before, created_at FROM payment ORDER BY created_at, updated_at;
+CREATE UNIQUE INDEX claim_by_key ON claim (key);
+INSERT INTO progress SELECT claim.id, flow, state, settle IS NOT NULL, settlement IS NOT NULL, reason, verify_us, run_us,
+    settle_us, updated_at FROM payment JOIN claim USING (key);
+INSERT INTO outgoing SELECT claim.id, settle FROM payment JOIN claim USING (key)
+    WHERE settle IS NOT NULL AND state IN ('settling', 'unknown');
+INSERT INTO settlement SELECT claim.id, coalesce(tx, ''), settlement FROM payment JOIN claim USING (key)
+    WHERE tx IS NOT NULL OR settlement IS NOT NULL;
+INSERT INTO kept SELECT claim.id, head, body, kept_at FROM answer JOIN claim USING (key);
+DROP TABLE payment;
+DROP TABLE answer;
+ALTER TABLE kept RENAME TO answer;
+CREATE INDEX claim_by_time ON claim (created_at);
+CREATE UNIQUE INDEX claim_identifier ON claim (payer, identifier) WHERE identifier IS NOT NULL;
+CREATE INDEX progress_refused ON progress (updated_at) WHERE state = 'refused';
+CREATE INDEX settlement_by_tx ON settlement (tx);
+CREATE INDEX answer_by_age ON answer (kept_at);
+CREATE VIEW payment AS SELECT claim.id, key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+    plugin, generation, payment, claim.request, identifier, flow, state, outgoing.request AS settle, response AS settlement,
+    reason, nullif(tx, '') AS tx, valid_before, verify_us, run_us, settle_us, created_at, updated_at
+    FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN outgoing USING (id);
 "];
 
 /// The version that this program reads and writes.
@@ -128,6 +209,8 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "busy_timeout", 5_000)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction()?;
     for step in &MIGRATIONS[done..] {
         transaction.execute_batch(step)?;
@@ -147,6 +230,8 @@ impl From<rusqlite::Error> for LedgerError {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::ledger::PaymentId;
+    use crate::x402::Network;
 
     /// A file as the first version wrote it, with one settled payment.
     pub(in crate::ledger) fn first_version(path: &std::path::Path) {
@@ -165,4 +250,50 @@ pub(super) mod tests {
             )
             .expect("a row");
     }
+
+    /// A file as the second version wrote it: one payment of each state that is worth a question.
+    pub(in crate::ledger) fn second_version(path: &std::path::Path) {
+        let connection = Connection::open(path).expect("a file");
+        connection.execute_batch(&MIGRATIONS[..2].concat()).expect("the second layout");
+        connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
+        connection.pragma_update(None, "user_version", 2).expect("a version");
+        let states = ["delivered", "settling", "refused", "owed", "reserved"];
+        for (at, state) in (1_000_i64..).zip(states) {
+            let id =
+                PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), state.to_owned());
+            let sent = state != "reserved";
+            let paid = matches!(state, "delivered" | "owed").then_some(SETTLEMENT);
+            connection
+                .execute(
+                    "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                        plugin, generation, payment, request, identifier, flow, state, settle, settlement, tx, valid_before,
+                        created_at, updated_at)
+                     VALUES (?1, ?2, 'eip155:84532', '0xasset', '0xpayer', ?3, '10000', '0xseller', 1, 'GET /a', 'a', 1,
+                        ?4, ?4, ?5, 'authorization', ?3, ?6, ?7, ?8, 2000, ?9, ?9)",
+                    rusqlite::params![
+                        id.digest(),
+                        id.short(),
+                        state,
+                        [1_u8; 32],
+                        (state == "delivered").then_some("order-1"),
+                        sent.then_some("{}"),
+                        paid,
+                        paid.map(|_| format!("0x{state}")),
+                        at,
+                    ],
+                )
+                .expect("a row");
+            if matches!(state, "delivered" | "settling") {
+                connection
+                    .execute(
+                        "INSERT INTO answer VALUES (?1, '{\"status\":200,\"headers\":[]}', x'68656c6c6f', ?2)",
+                        rusqlite::params![id.digest(), at],
+                    )
+                    .expect("its answer");
+            }
+        }
+    }
+
+    const SETTLEMENT: &str =
+        r#"{"success":true,"transaction":"0xdelivered","network":"eip155:84532","payer":"0xpayer"}"#;
 }

@@ -1,13 +1,12 @@
 use super::*;
 
+fn of(payer: &str, nonce: &str) -> PaymentId {
+    PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), payer.to_owned(), nonce.to_owned())
+}
+
 fn claim(nonce: &str, request: u8) -> Claim {
     Claim {
-        id: PaymentId {
-            network: Network::eip155(84532),
-            asset: "0xasset".to_owned(),
-            payer: "0xpayer".to_owned(),
-            nonce: nonce.to_owned(),
-        },
+        id: of("0xpayer", nonce),
         payment: Fingerprint([1; 32]),
         request: Fingerprint([request; 32]),
         endpoint: "GET /a".to_owned(),
@@ -207,7 +206,7 @@ async fn an_identifier_names_one_purchase_of_a_payer() {
     assert_eq!(ledger.claim(named("a", 1)).await, Ok(Claimed::Won));
     assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::InFlight));
     assert_eq!(ledger.claim(named("b", 2)).await, Ok(Claimed::OtherRequest));
-    let of_another = Claim { id: PaymentId { payer: "0xother".to_owned(), ..claim("c", 1).id }, ..named("c", 1) };
+    let of_another = Claim { id: of("0xother", "c"), ..named("c", 1) };
     assert_eq!(ledger.claim(of_another).await, Ok(Claimed::Won), "payers do not share names");
     let id = claim("a", 1).id;
     assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
@@ -280,6 +279,74 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let rows = ledger.payments(9).await.expect("its rows");
     let states: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.flow.as_str())).collect();
     assert_eq!(states, [("settled", "authorization")]);
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("ledger.db");
+    schema::tests::second_version(&path);
+    let ledger = Embedded::open(&path).expect("an upgraded ledger");
+    let rows = ledger.payments(9).await.expect("its rows");
+    let states: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.created_at)).collect();
+    assert_eq!(states, [("owed", 1_003), ("refused", 1_002), ("unknown", 1_001), ("delivered", 1_000)]);
+    let pending = ledger.pending(UnixTime(0), 9).await.expect("what is unknown");
+    let [one] = &pending[..] else { panic!("one: {pending:?}") };
+    assert_eq!((one.id.nonce(), one.request.as_str(), one.answer_kept), ("settling", "{}", true));
+    assert_eq!(ledger.strikes(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+    let kept = KeptAnswer { headers: Vec::new(), ..answer() };
+    let bought = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
+    let again = Claim { identifier: Some("order-1".to_owned()), ..claim("another", 1) };
+    let standing = Claimed::Settled { settlement: bought.clone(), answer: Some(kept) };
+    assert_eq!(ledger.claim(again).await, Ok(standing.clone()), "a purchase keeps its name");
+    assert_eq!(ledger.claim(claim("delivered", 1)).await, Ok(standing));
+    assert_eq!(ledger.claim(claim("owed", 1)).await, Ok(Claimed::Owed { settlement: bought }));
+    assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won), "it was released");
+    let other = sent(&ledger, "new").await;
+    let taken = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
+    let taken = ledger.settled(&other, taken, BY_REQUEST, UnixTime(1_002)).await;
+    assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_was_sent_is_kept_until_its_end_is_known() {
+    let (dir, ledger) = ledger();
+    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    let outgoing = || {
+        let count = books.query_row("SELECT count(*) FROM outgoing", [], |row| row.get::<_, i64>(0));
+        count.expect("a count")
+    };
+    let (paid, refused) = (sent(&ledger, "paid").await, sent(&ledger, "refused").await);
+    assert_eq!(outgoing(), 2);
+    assert_eq!(ledger.settled(&paid, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(outgoing(), 1);
+    assert_eq!(ledger.unknown(&refused, None, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(outgoing(), 1);
+    assert_eq!(ledger.refused(&refused, "late".to_owned(), None, UnixTime(1_003)).await, Ok(()));
+    assert_eq!(outgoing(), 0);
+}
+
+#[tokio::test]
+async fn a_step_that_fails_half_way_takes_its_whole_commit_with_it() {
+    let (dir, ledger) = ledger();
+    let (one, other) = (sent(&ledger, "one").await, sent(&ledger, "other").await);
+    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    books
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE DELETE ON outgoing WHEN old.id = 1 BEGIN SELECT raise(ABORT, 'full'); END",
+        )
+        .expect("a trigger");
+    let failed = ledger.settled(&one, settlement(), BY_REQUEST, UnixTime(1_002)).await;
+    assert!(matches!(failed, Err(LedgerError::Unavailable(_))), "{failed:?}");
+    assert!(!ledger.writable());
+    let states = || async {
+        let rows = ledger.payments(9).await.expect("the rows");
+        rows.into_iter().map(|row| (row.state, row.transaction)).collect::<Vec<_>>()
+    };
+    let settling = ("settling".to_owned(), None);
+    assert_eq!(states().await, [settling.clone(), settling.clone()], "nothing of it is left");
+    assert_eq!(ledger.settled(&other, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(states().await, [("settled".to_owned(), Some("0xhash".to_owned())), settling]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::price::{Challenge, Offer, Price, Resource};
 use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
 use crate::x402::facilitator::PaymentRequest;
 use crate::x402::header::PaymentPayload;
-use crate::x402::{Network, Reason, UnixTime, Version, identifier, v2};
+use crate::x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -53,59 +53,129 @@ impl NotAccepted {
     }
 }
 
+/// A payment that is turned away, whole: it may have bought its answer before.
+#[derive(Debug)]
+pub(super) struct TurnedAway<B> {
+    pub(super) payment: PaymentPayload,
+    pub(super) because: B,
+}
+
+impl<B> TurnedAway<B> {
+    pub(super) fn map<C>(self, because: impl FnOnce(B) -> C) -> TurnedAway<C> {
+        TurnedAway { payment: self.payment, because: because(self.because) }
+    }
+}
+
+/// What a payment was found to be for.
+struct Found<'o, R> {
+    tender: Tender,
+    price: &'o Price,
+    exact: ExactPayload,
+    requirements: R,
+}
+
+impl<'o, R> Found<'o, R> {
+    fn new(till: &Till, price: &'o Price, payload: &Object, requirements: R) -> Result<Self, NotAccepted> {
+        let tender = till.tender(price).ok_or_else(no_match)?.clone();
+        let exact = ExactPayload::parse(payload).map_err(|reason| {
+            NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
+        })?;
+        Ok(Self { tender, price, exact, requirements })
+    }
+}
+
 impl Accepted {
     /// Finds the price that the client chose, among today's and those of earlier offers that are still
     /// in their time. Version 2 echoes the whole requirement; version 1 only scheme and network, so the
     /// signed amount tells which; everything else is compared inside the authorisation.
-    pub(super) fn of(till: &Till, sale: &Sale, offer: &Offer, payment: PaymentPayload) -> Result<Self, NotAccepted> {
-        let identifier = match &payment {
-            PaymentPayload::V1(_) => None,
-            PaymentPayload::V2(payload) => named(payload)?,
+    pub(super) fn of(
+        till: &Till,
+        sale: &Sale,
+        offer: &Offer,
+        payment: PaymentPayload,
+    ) -> Result<Self, TurnedAway<NotAccepted>> {
+        let (tender, price, exact, identifier, request) = match payment {
+            PaymentPayload::V2(payload) => match Self::of_v2(till, sale, offer, &payload) {
+                Ok((Found { tender, price, exact, requirements }, identifier)) => {
+                    (tender, price, exact, identifier, PaymentRequest::V2 { payload, requirements })
+                }
+                Err(because) => return Err(TurnedAway { payment: PaymentPayload::V2(payload), because }),
+            },
+            PaymentPayload::V1(payload) => match Self::of_v1(till, sale, offer, &payload) {
+                Ok(Found { tender, price, exact, requirements }) => {
+                    (tender, price, exact, None, PaymentRequest::V1 { payload, requirements })
+                }
+                Err(because) => return Err(TurnedAway { payment: PaymentPayload::V1(payload), because }),
+            },
         };
-        let (version, other) = match &payment {
-            PaymentPayload::V1(_) => (Version::V1, Version::V2),
-            PaymentPayload::V2(_) => (Version::V2, Version::V1),
-        };
-        if !offer.takes(version) {
-            return Err(NotAccepted::OtherVersion { taken: other });
-        }
-        let offers = || std::iter::once(offer).chain(&sale.honoured);
-        let (price, request) = match payment {
-            PaymentPayload::V2(payload) => {
-                let mut prices = offers().flat_map(|offer| offer.payable(version));
-                let price = prices.find(|price| payload.accepts(&price.requirements()));
-                let price = price.ok_or_else(no_match)?;
-                (price, PaymentRequest::V2 { payload, requirements: price.requirements() })
-            }
-            PaymentPayload::V1(payload) => {
-                let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
-                let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
-                let on_network = |price: &&Price| price.asset.network == network;
-                let mut prices = offers().flat_map(|offer| offer.payable(version)).filter(on_network);
-                let exactly = offers().flat_map(|offer| offer.payable(version)).filter(on_network);
-                let price = exactly.into_iter().find(|price| Some(price.amount.0) == signed).or_else(|| prices.next());
-                let Resource { url, description, mime_type, .. } = &sale.resource;
-                let matched =
-                    price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
-                let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
-                (price, PaymentRequest::V1 { payload, requirements })
-            }
-        };
-        let tender = till.tender(price).ok_or_else(no_match)?.clone();
-        let payload = match &request {
-            PaymentRequest::V1 { payload, .. } => &payload.payload,
-            PaymentRequest::V2 { payload, .. } => &payload.payload,
-        };
-        let exact = ExactPayload::parse(payload).map_err(|reason| {
-            NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
-        })?;
         Ok(Self { tender, price: price.clone(), exact, perhaps_contract: false, identifier, request })
+    }
+
+    /// With the client's own name for the purchase.
+    fn of_v2<'o>(
+        till: &Till,
+        sale: &'o Sale,
+        offer: &'o Offer,
+        payload: &v2::PaymentPayload,
+    ) -> Result<(Found<'o, v2::PaymentRequirements>, Option<String>), NotAccepted> {
+        let identifier = named(payload)?;
+        if !offer.takes(Version::V2) {
+            return Err(NotAccepted::OtherVersion { taken: Version::V1 });
+        }
+        let mut prices = offers(sale, offer).flat_map(|offer| offer.payable(Version::V2));
+        let (price, requirements) = prices
+            .find_map(|price| {
+                let requirements = price.requirements();
+                payload.accepts(&requirements).then_some((price, requirements))
+            })
+            .ok_or_else(no_match)?;
+        Ok((Found::new(till, price, &payload.payload, requirements)?, identifier))
+    }
+
+    fn of_v1<'o>(
+        till: &Till,
+        sale: &'o Sale,
+        offer: &'o Offer,
+        payload: &v1::PaymentPayload,
+    ) -> Result<Found<'o, v1::PaymentRequirements>, NotAccepted> {
+        if !offer.takes(Version::V1) {
+            return Err(NotAccepted::OtherVersion { taken: Version::V2 });
+        }
+        let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
+        let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
+        let prices = || {
+            let payable = offers(sale, offer).flat_map(|offer| offer.payable(Version::V1));
+            payable.filter(|price| price.asset.network == network)
+        };
+        let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
+        let Resource { url, description, mime_type, .. } = &sale.resource;
+        let matched = price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
+        let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
+        Found::new(till, price, &payload.payload, requirements)
     }
 
     /// Recipient, amount, window and signature: everything that needs no chain.
     ///
     /// `work` is how long the guest may take until its answer: the authorisation must outlive it.
-    pub(super) fn verify(mut self, now: UnixTime, work: Duration) -> Result<Verified, NotAccepted> {
+    pub(super) fn verify(mut self, now: UnixTime, work: Duration) -> Result<Verified, TurnedAway<NotAccepted>> {
+        match self.judge(now, work) {
+            Ok(signed) => {
+                self.perhaps_contract = signed == SignedBy::PerhapsContract;
+                Ok(Verified::new(self))
+            }
+            Err(because) => Err(self.turn_away(because)),
+        }
+    }
+
+    pub(super) fn turn_away<B>(self, because: B) -> TurnedAway<B> {
+        let payment = match self.request {
+            PaymentRequest::V1 { payload, .. } => PaymentPayload::V1(payload),
+            PaymentRequest::V2 { payload, .. } => PaymentPayload::V2(payload),
+        };
+        TurnedAway { payment, because }
+    }
+
+    fn judge(&self, now: UnixTime, work: Duration) -> Result<SignedBy, NotAccepted> {
         let pay_to: Address = self.price.pay_to.parse().map_err(|_| {
             NotAccepted::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
         })?;
@@ -124,13 +194,11 @@ impl Accepted {
         }
         let digest = self.tender.domain.digest(&self.exact.authorization);
         match exact::signed_by(digest, &self.exact) {
-            SignedBy::Payer => {}
-            SignedBy::PerhapsContract if self.tender.contract_payers => self.perhaps_contract = true,
-            SignedBy::PerhapsContract => {
-                return Err(NotAccepted::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)));
+            SignedBy::PerhapsContract if !self.tender.contract_payers => {
+                Err(NotAccepted::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)))
             }
+            signed => Ok(signed),
         }
-        Ok(Verified::new(self))
     }
 
     pub(super) fn version(&self) -> Version {
@@ -138,9 +206,14 @@ impl Accepted {
     }
 }
 
+/// Today's, and those that are still in their time.
+fn offers<'o>(sale: &'o Sale, offer: &'o Offer) -> impl Iterator<Item = &'o Offer> {
+    std::iter::once(offer).chain(&sale.honoured)
+}
+
 /// The client's own name for the purchase; extensions that we advertise must come back as they were.
 fn named(payload: &v2::PaymentPayload) -> Result<Option<String>, NotAccepted> {
-    if !payload.echoes(Some(&crate::price::extensions())) {
+    if !payload.echoes(Some(crate::price::extensions())) {
         return Err(NotAccepted::because(
             Reason::ExtensionEchoMismatch,
             "`extensions` must hold what this answer advertises, unchanged",

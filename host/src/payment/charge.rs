@@ -79,14 +79,21 @@ pub(super) async fn charge(
             Err(unknown(None).await)
         }
         Settlement::Refused { reason, message, transaction } => {
-            till.strike(&reserved.id.payer);
+            till.strike(reserved.id.payer());
             let sent = (!transaction.is_empty()).then(|| transaction.clone());
             if let Err(error) = till.ledger.refused(&reserved.id, reason.clone(), sent, till.now()).await {
                 tracing::error!(payment = %payment_id, %error, "a refused payment could not be written");
             }
             let v1 = reserved.version() == Version::V1;
             let network = network(&reserved);
-            Err(Problem::NotSettled { reason, message, transaction, network, payer: reserved.id.payer, v1 })
+            Err(Problem::NotSettled {
+                reason,
+                message,
+                transaction,
+                network,
+                payer: reserved.id.payer().to_owned(),
+                v1,
+            })
         }
         Settlement::Unknown { transaction, message } => {
             tracing::warn!(payment = %payment_id, ?transaction, %message, "a settlement's end is unknown");
@@ -101,13 +108,13 @@ fn disagreement(reserved: &Reserved, settlement: &SettlementResponse) -> Option<
         return Some("it claims success without a transaction".to_owned());
     }
     match &settlement.payer {
-        Some(payer) if !same(payer, &reserved.id.payer) => Some(format!("it names the payer {payer}")),
+        Some(payer) if !same(payer, reserved.id.payer()) => Some(format!("it names the payer {payer}")),
         _ => None,
     }
 }
 
 fn network(reserved: &Reserved) -> String {
-    let network = &reserved.id.network;
+    let network = reserved.id.network();
     match reserved.version() {
         Version::V1 => network.v1_name().unwrap_or(network.as_str()).to_owned(),
         Version::V2 => network.to_string(),

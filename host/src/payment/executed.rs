@@ -228,7 +228,7 @@ impl Settled {
     pub(super) fn with_receipt(mut self, till: &Till, resource_url: &str) -> Self {
         let Goods { id, settlement, version } = &mut self.goods;
         if let (Some(sign), Version::V2) = (&till.config.receipts, *version) {
-            match sign_receipt(resource_url, &id.network, &id.payer, None, till.now(), |digest| sign(digest)) {
+            match sign_receipt(resource_url, id.network(), id.payer(), None, till.now(), |digest| sign(digest)) {
                 Ok(receipt) => receipt.attach(settlement),
                 Err(error) => tracing::error!(payment = %id, %error, "a receipt could not be signed"),
             }

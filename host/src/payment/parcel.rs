@@ -6,10 +6,11 @@
 //!
 //! - the guest has written everything: the answer is kept, or not if it outgrew the copy;
 //! - the guest failed: the answer is owed, and the same payment runs it again;
-//! - the client hung up: the guest is stopped at once. If nothing of the body was taken, the answer is owed.
-//!   If some was, it counts as given, or else one payment would buy any number of almost whole answers.
+//! - the client hung up with some of the body, or the answer met a limit of its plugin when the client had some:
+//!   it counts as given, or else one payment would buy any number of almost whole answers. The guest is stopped.
 //!
-//! A client that was gone before its answer began does not stop the work: the guest writes on for the copy.
+//! A client that was gone before the first byte of its answer does not stop the work, or else it could have the
+//! guest begin it again and again: the guest writes on for the copy.
 
 use std::fmt;
 use std::pin::Pin;
@@ -56,11 +57,11 @@ struct Stream {
     taken: Taken,
 }
 
+const HUNG_UP: &str = "the client hung up before the end of its answer";
+
 /// How much of a body the client had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
-    /// It did not even ask for it.
-    Unasked,
     Nothing,
     Something,
 }
@@ -80,8 +81,8 @@ struct Record {
 enum End {
     /// The guest wrote everything, and the client took it, or nobody did.
     Whole { taken: bool },
-    /// The client hung up with a part of it.
-    HungUp,
+    /// The client has a part of it, and gets no more, for this reason.
+    Part(&'static str),
     /// It is to be given again.
     Owed(String),
 }
@@ -106,7 +107,7 @@ impl Parcel {
         let (status, headers) = head;
         let (till, id) = (Arc::clone(till), id.clone());
         let record = Record { till, id, status, headers, copy: Some(BytesMut::new()), begun };
-        Self(Content::Stream(Stream { body: Some(body), record: Some(record), end: None, taken: Taken::Unasked }))
+        Self(Content::Stream(Stream { body: Some(body), record: Some(record), end: None, taken: Taken::Nothing }))
     }
 }
 
@@ -146,9 +147,6 @@ impl Body for Parcel {
 
 impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if self.taken == Taken::Unasked {
-            self.taken = Taken::Nothing;
-        }
         if let (Some(body), Some(record)) = (&mut self.body, &mut self.record) {
             let frame = match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -162,9 +160,7 @@ impl Stream {
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                // Too slow a reader hung up, as far as the guest can tell.
-                Some(Err(fault @ Fault::Unread)) => (self.hung_up(), Some(fault)),
-                Some(Err(fault)) => (End::Owed(fault.to_string()), Some(fault)),
+                Some(Err(fault)) => (self.broken(&fault), Some(fault)),
                 None => (End::Whole { taken: true }, None),
             };
             self.body = None;
@@ -178,12 +174,24 @@ impl Stream {
         Poll::Ready(self.end.take().and_then(|(_, fault)| fault).map(Err))
     }
 
-    fn hung_up(&self) -> End {
-        match self.taken {
-            Taken::Something => End::HungUp,
-            Taken::Unasked | Taken::Nothing => {
-                End::Owed("the client hung up before the first byte of its answer".to_owned())
-            }
+    /// What an answer counts for that breaks off like this.
+    fn broken(&self, fault: &Fault) -> End {
+        if self.taken != Taken::Something {
+            return End::Owed(fault.to_string());
+        }
+        match fault {
+            // Too slow a reader hung up, as far as the guest can tell.
+            Fault::Unread => End::Part(HUNG_UP),
+            // It would end there each time, and be another answer each time.
+            Fault::Deadline => End::Part("the answer took as long as its plugin may"),
+            Fault::ResponseTooLarge => End::Part("the answer was larger than its plugin may give"),
+            Fault::Trap(_)
+            | Fault::Cpu
+            | Fault::Memory
+            | Fault::NoResponse(_)
+            | Fault::Busy
+            | Fault::SlowRequest
+            | Fault::Ill { .. } => End::Owed(fault.to_string()),
         }
     }
 }
@@ -191,9 +199,9 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let (Some(body), Some(mut record)) = (self.body.take(), self.record.take()) else { return };
-        if self.taken != Taken::Unasked {
+        if self.taken == Taken::Something {
             drop(body);
-            record.close(self.hung_up());
+            record.close(End::Part(HUNG_UP));
             return;
         }
         let till = Arc::clone(&record.till);
@@ -246,9 +254,7 @@ impl Record {
                 (End::Whole { taken }, None) => {
                     (Kept::Nothing { why: "the answer was larger than what is kept".to_owned() }, taken)
                 }
-                (End::HungUp, _) => {
-                    (Kept::Nothing { why: "the client hung up before the end of its answer".to_owned() }, true)
-                }
+                (End::Part(why), _) => (Kept::Nothing { why: why.to_owned() }, true),
             };
             let keep = matches!(kept, Kept::Answer(_));
             if let Err(error) = till.ledger.answered(&id, kept, begun.elapsed(), till.now()).await {

@@ -127,7 +127,7 @@ async fn look(till: &Till, entry: Pending) -> Result<(), LedgerError> {
         return Ok(());
     };
     let tender = till.tenders.iter().find(|tender| {
-        tender.asset.network == entry.id.network && tender.asset.address.eq_ignore_ascii_case(&entry.id.asset)
+        tender.asset.network == *entry.id.network() && tender.asset.address.eq_ignore_ascii_case(entry.id.asset())
     });
     let Some(tender) = tender else {
         tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");

@@ -1,11 +1,15 @@
 //! What every payment needs: the assets taken, who settles them, the ledger, a clock.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256, Signature};
+use alloy::primitives::{Address, B256, Signature, hex};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -144,11 +148,8 @@ impl Till {
     /// Whether this payment is settled before or after the guest runs. A share of what may be unsettled
     /// goes with the latter.
     pub(super) fn flow(&self, sale: &Sale, accepted: &Accepted) -> (Flow, Option<Exposure>) {
-        let payer = accepted.exact.authorization.from.to_string();
-        if sale.flow == Flow::Upfront
-            || accepted.perhaps_contract
-            || self.strikes.has(&payer.to_lowercase(), self.now())
-        {
+        let payer = hex::encode_prefixed(accepted.exact.authorization.from);
+        if sale.flow == Flow::Upfront || accepted.perhaps_contract || self.strikes.has(&payer, self.now()) {
             return (Flow::Upfront, None);
         }
         let index = self.tenders.iter().position(|tender| tender.asset == accepted.tender.asset);
@@ -252,23 +253,26 @@ impl Till {
     pub(super) async fn finish(
         self: &Arc<Self>,
         claimed: Arc<OnceLock<PaymentId>>,
-        work: impl Future<Output = Result<Finished, Problem>> + Send + 'static,
+        mut work: Pin<Box<impl Future<Output = Result<Finished, Problem>> + Send + 'static>>,
     ) -> Result<Finished, Problem> {
         let till = Arc::clone(self);
         let guarded = async move {
-            match tokio::spawn(work).await {
-                Ok(done) => done,
-                Err(error) => {
-                    tracing::error!(%error, "a payment's task ended without an answer");
-                    let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
-                    if till.ledger.release(id).await.is_ok() {
-                        tracing::info!(payment = %id, "its claim is released: nothing was sent");
-                    } else if till.ledger.owe(id, "interrupted".to_owned(), till.now()).await.is_ok() {
-                        tracing::warn!(payment = %id, "it was paid: the answer is owed");
-                    }
-                    Err(Problem::Lost { payment_id: Some(id.short()) })
-                }
+            // Nothing of the work is used after a panic.
+            let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                Ok(poll) => poll.map(Some),
+                Err(_) => Poll::Ready(None),
+            });
+            if let Some(done) = ended.await {
+                return done;
             }
+            tracing::error!("a payment's work ended without an answer");
+            let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
+            if till.ledger.release(id).await.is_ok() {
+                tracing::info!(payment = %id, "its claim is released: nothing was sent");
+            } else if till.ledger.owe(id, "interrupted".to_owned(), till.now()).await.is_ok() {
+                tracing::warn!(payment = %id, "it was paid: the answer is owed");
+            }
+            Err(Problem::Lost { payment_id: Some(id.short()) })
         };
         match self.work.spawn(guarded).await {
             Ok(done) => done,

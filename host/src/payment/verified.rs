@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::Request;
 use sha2::{Digest, Sha256};
 
-use super::accepted::{Accepted, advice};
+use super::accepted::{Accepted, TurnedAway, advice};
 use super::executed::{Executed, Execution, Goods, Paid, Settled};
 use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
 use crate::facilitator::{PayerKind, Readiness, Verification};
 use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
-use crate::plugin::{Admission, Permit, Receipt, Verdict};
+use crate::plugin::{Admission, Condition, Fault, Permit, Receipt, Verdict};
 use crate::price::{Amount, Asset, Offer, Price};
 use crate::x402::exact::ExactPayload;
 use crate::x402::header::PaymentPayload;
@@ -25,8 +25,6 @@ use crate::x402::{Flow, Network, UnixTime, Version};
 #[must_use]
 pub struct Verified {
     accepted: Accepted,
-    /// Leave to run the plugin, from admission on.
-    admission: Option<Admission>,
 }
 
 /// A payment that is claimed for one request: nobody else can use it until it is released.
@@ -56,23 +54,26 @@ pub(super) enum Claim {
 
 impl Verified {
     pub(super) fn new(accepted: Accepted) -> Self {
-        Self { accepted, admission: None }
+        Self { accepted }
     }
 
     /// Lets only those go on whose money can be moved, and whose plugin is asked: nobody pays for a 503.
-    pub(super) fn admit(self, sale: &Sale) -> Result<Self, Problem> {
-        match self.accepted.tender.facilitator.readiness() {
-            Readiness::Ready => {}
-            Readiness::NoGas => return Err(Problem::CannotSettle),
+    pub(super) fn admit(self, condition: Condition) -> Result<Self, TurnedAway<Problem>> {
+        match (self.accepted.tender.facilitator.readiness(), condition) {
+            (Readiness::Ready, Condition::Well) => Ok(self),
+            (Readiness::Ready, Condition::Ill { retry }) => {
+                Err(self.accepted.turn_away(Problem::Plugin(Fault::Ill { retry })))
+            }
+            (Readiness::NoGas, _) => Err(self.accepted.turn_away(Problem::CannotSettle)),
         }
-        let admission = Some(sale.plugin.admit().map_err(Problem::Plugin)?);
-        Ok(Self { admission, ..self })
     }
 
     /// One payer does not keep everybody else waiting.
-    pub(super) fn within_rate(self, till: &Till) -> Result<Self, Problem> {
-        till.admit_payer(self.accepted.exact.authorization.from)?;
-        Ok(self)
+    pub(super) fn within_rate(self, till: &Till) -> Result<Self, TurnedAway<Problem>> {
+        match till.admit_payer(self.accepted.exact.authorization.from) {
+            Ok(()) => Ok(self),
+            Err(problem) => Err(self.accepted.turn_away(problem)),
+        }
     }
 
     /// Claims the payment for this request, durably, and then asks the facilitator. On an error the
@@ -86,7 +87,7 @@ impl Verified {
         claimed: &OnceLock<PaymentId>,
     ) -> Result<Claim, Problem> {
         let begun = Instant::now();
-        let Self { accepted, admission } = self;
+        let Self { accepted } = self;
         let Price { asset, amount, pay_to, .. } = &accepted.price;
         let (flow, exposure) = till.flow(sale, &accepted);
         let claim = ledger::Claim {
@@ -114,12 +115,17 @@ impl Verified {
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
-        let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, admission, _exposure: exposure };
+        let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, admission: None, _exposure: exposure };
         let kind = match reserved.confirm(till, sale, offer).await {
             Ok(kind) => kind,
             Err(problem) => return Err(reserved.release(till, problem).await),
         };
         reserved.verify = begun.elapsed();
+        // Only now: who has not shown that the money is there may not be the one that tries an ill plugin.
+        match sale.plugin.admit() {
+            Ok(admission) => reserved.admission = Some(admission),
+            Err(fault) => return Err(reserved.release(till, Problem::Plugin(fault)).await),
+        }
         // A contract may call its own signature false between the run and the settlement.
         Ok(match (flow, kind) {
             (Flow::Upfront, _) | (_, PayerKind::Contract) => Claim::SettleFirst(reserved),
@@ -132,10 +138,10 @@ impl Reserved {
     /// Asks the facilitator whether the payment would settle.
     async fn confirm(&self, till: &Till, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
         match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
-            Verification::Valid { payer, kind } if same(&payer, &self.id.payer) => Ok(kind),
+            Verification::Valid { payer, kind } if same(&payer, self.id.payer()) => Ok(kind),
             Verification::Valid { payer, .. } => Err(Problem::CannotVerify(format!(
                 "the facilitator took {payer} for the payer, who is {}",
-                self.id.payer
+                self.id.payer()
             ))),
             Verification::Invalid { reason, message, .. } => {
                 let message = message.or_else(|| {
@@ -284,12 +290,12 @@ pub(super) async fn earlier(
 fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request: &Request<Bytes>) -> ledger::Claim {
     let authorization = &exact.authorization;
     ledger::Claim {
-        id: PaymentId {
-            network: asset.network.clone(),
-            asset: asset.address.to_ascii_lowercase(),
-            payer: hex::encode_prefixed(authorization.from),
-            nonce: hex::encode_prefixed(authorization.nonce),
-        },
+        id: PaymentId::new(
+            asset.network.clone(),
+            asset.address.to_ascii_lowercase(),
+            hex::encode_prefixed(authorization.from),
+            hex::encode_prefixed(authorization.nonce),
+        ),
         payment: payment_fingerprint(exact),
         request: request_fingerprint(sale, request),
         endpoint: sale.endpoint.clone(),

@@ -1,5 +1,7 @@
 //! The 402 of one endpoint: version 2 in the header and version 1 in the body of the same response.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::HeaderValue;
 
@@ -39,8 +41,10 @@ pub struct Challenge {
 pub struct TooLarge(usize);
 
 /// The extensions of every challenge.
-pub fn extensions() -> Object {
-    Object::from_iter([(identifier::KEY.to_owned(), identifier::advertised())])
+pub fn extensions() -> &'static Object {
+    static EXTENSIONS: LazyLock<Object> =
+        LazyLock::new(|| Object::from_iter([(identifier::KEY.to_owned(), identifier::advertised())]));
+    &EXTENSIONS
 }
 
 impl Challenge {
@@ -77,7 +81,7 @@ fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<HeaderVal
             ..v2::ResourceInfo::default()
         },
         accepts: offer.requirements(),
-        extensions: Some(extensions()),
+        extensions: Some(extensions().clone()),
     };
     let mut encoded = header::encode(&required);
     if encoded.len() > MAX_HEADER {

@@ -98,14 +98,17 @@ impl PaymentPayload {
     /// with an equal value, recursively; the client may add keys. Source: the reference server's
     /// matching, reference version 2.27.
     pub fn accepts(&self, offered: &PaymentRequirements) -> bool {
-        let Ok(Value::Object(ours)) = serde_json::to_value(offered) else {
-            return false;
-        };
-        ours.iter().all(|(key, value)| match self.accepted.get(key) {
-            Some(echoed) if key == "extra" => contains(echoed, value),
-            Some(echoed) => echoed == value,
-            None => false,
-        })
+        let PaymentRequirements { scheme, network, amount, asset, pay_to, max_timeout_seconds, extra } = offered;
+        let echoes = |key: &str, ours: &str| self.accepted.get(key).and_then(Value::as_str) == Some(ours);
+        let echoed = |key: &str| self.accepted.get(key);
+        echoes("scheme", scheme)
+            && echoes("network", network.as_str())
+            && echoes("amount", amount)
+            && echoes("asset", asset)
+            && echoes("payTo", pay_to)
+            && echoed("maxTimeoutSeconds") == Some(&Value::from(*max_timeout_seconds))
+            && (extra.is_empty()
+                || echoed("extra").and_then(Value::as_object).is_some_and(|echoed| contains_all(echoed, extra)))
     }
 }
 
@@ -149,9 +152,11 @@ fn info(extension: &Value) -> &Value {
 /// Whether `echoed` holds everything that `ours` does. Arrays are compared whole.
 fn contains(echoed: &Value, ours: &Value) -> bool {
     match (echoed, ours) {
-        (Value::Object(echoed), Value::Object(ours)) => {
-            ours.iter().all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value)))
-        }
+        (Value::Object(echoed), Value::Object(ours)) => contains_all(echoed, ours),
         _ => echoed == ours,
     }
+}
+
+fn contains_all(echoed: &Object, ours: &Object) -> bool {
+    ours.iter().all(|(key, value)| echoed.get(key).is_some_and(|found| contains(found, value)))
 }

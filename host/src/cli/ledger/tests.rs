@@ -104,7 +104,7 @@ async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
 async fn an_export_has_every_column_and_no_signature() {
     let file = File::new();
     file.add(&Entry { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..entry(1, "refused") });
-    file.run("UPDATE payment SET settle = 'signed'");
+    file.run("INSERT INTO outgoing SELECT id, 'signed' FROM claim");
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], COLUMNS.join(","));
@@ -176,7 +176,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
     assert_eq!(agreed["networks"][0]["testnet"], true);
 
     // A row that claims too much, one whose money never came, and money that no row knows.
-    file.run("UPDATE payment SET amount = '20000' WHERE key = x'01'");
+    file.run("UPDATE claim SET amount = '20000' WHERE key = x'01'");
     let mut never = world.authorization();
     never.value = U256::from(PRICE);
     let nowhere = [strings[0].clone(), strings[1].clone(), format!("0x{}", "11".repeat(32))];

@@ -8,7 +8,7 @@ use crate::x402::facilitator::PaymentRequest;
 /// The body of `/verify` and `/settle`. The same payment has the same bytes each time: keys stand in the
 /// order in which they came, and nothing depends on the clock.
 pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8>, serde_json::Error> {
-    if !strip_query {
+    if !strip_query || !tells_more(payment) {
         return serde_json::to_vec(payment);
     }
     let mut payment = payment.clone();
@@ -28,9 +28,28 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
     serde_json::to_vec(&payment)
 }
 
+/// Whether there is anything that a facilitator does not need.
+fn tells_more(payment: &PaymentRequest) -> bool {
+    match payment {
+        PaymentRequest::V1 { requirements, .. } => end(&requirements.resource).is_some(),
+        PaymentRequest::V2 { payload, .. } => match &payload.resource {
+            Some(Value::Object(resource)) => {
+                resource.get("url").and_then(Value::as_str).is_some_and(|url| end(url).is_some())
+            }
+            Some(_) => true,
+            None => false,
+        },
+    }
+}
+
 /// Cuts query and fragment.
 fn strip(url: &mut String) {
-    if let Some(end) = url.find(['?', '#']) {
+    if let Some(end) = end(url) {
         url.truncate(end);
     }
+}
+
+/// Where query or fragment begin.
+fn end(url: &str) -> Option<usize> {
+    url.find(['?', '#'])
 }

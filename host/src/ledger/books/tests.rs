@@ -65,11 +65,9 @@ impl File {
         let settlement = entry.transaction.is_some().then_some("{}");
         self.connection
             .execute(
-                "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
-                    plugin, generation, payment, request, flow, state, settlement, reason, tx, valid_before, run_us,
-                    created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'a', 1, x'01', x'02', 'authorization', ?11, ?12, ?13,
-                    ?14, ?15, 7, ?15, ?15)",
+                "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                    plugin, generation, payment, request, valid_before, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'a', 1, x'01', x'02', ?11, ?11)",
                 params![
                     [entry.id].as_slice(),
                     hex::encode([entry.id; 16]),
@@ -81,14 +79,23 @@ impl File {
                     SELLER,
                     entry.testnet,
                     entry.endpoint,
-                    entry.state,
-                    settlement,
-                    entry.reason,
-                    entry.transaction,
                     integer(entry.at),
                 ],
             )
-            .expect("a row");
+            .expect("a claim");
+        let row = self.connection.last_insert_rowid();
+        self.connection
+            .execute(
+                "INSERT INTO progress (id, flow, state, sent, paid, reason, run_us, updated_at)
+                 VALUES (?1, 'authorization', ?2, 0, ?3, ?4, 7, ?5)",
+                params![row, entry.state, settlement.is_some(), entry.reason, integer(entry.at)],
+            )
+            .expect("its progress");
+        if let Some(transaction) = &entry.transaction {
+            self.connection
+                .execute("INSERT INTO settlement VALUES (?1, ?2, ?3)", params![row, transaction, settlement])
+                .expect("its transaction");
+        }
     }
 
     pub(crate) fn run(&self, sql: &str) {

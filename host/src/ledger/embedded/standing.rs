@@ -15,6 +15,7 @@ enum Owner {
 }
 
 struct Row {
+    id: i64,
     state: String,
     payment: Vec<u8>,
     request: Vec<u8>,
@@ -26,31 +27,31 @@ struct Row {
 }
 
 /// The row of this authorisation. A debt is taken up: the row is executing, and the caller's.
-pub(super) fn of(connection: &Connection, key: &[u8], claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
-    let Some(row) = row(connection, key)? else { return Ok(None) };
+pub(super) fn of(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
+    let Some(row) = row(connection, claim.id.digest())? else { return Ok(None) };
+    let id = row.id;
     let claimed = read(row, claim, Owner::Same)?;
     if let Claimed::Owed { .. } = claimed {
         connection
-            .prepare_cached("UPDATE payment SET state = 'executing', reason = NULL, updated_at = ?2 WHERE key = ?1")?
-            .execute(params![key, super::integer(claim.at.0)])?;
+            .prepare_cached("UPDATE progress SET state = 'executing', reason = NULL, updated_at = ?2 WHERE id = ?1")?
+            .execute(params![id, super::integer(claim.at.0)])?;
     }
     Ok(Some(claimed))
 }
 
 /// The row of another authorisation with this claim's identifier. A refused one gives its name up.
-pub(super) fn of_namesake(connection: &Connection, key: &[u8], claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
+pub(super) fn of_namesake(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
     let Some(identifier) = &claim.identifier else { return Ok(None) };
-    let other: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT key FROM payment WHERE payer = ?1 AND identifier = ?2 AND key <> ?3")?
-        .query_row(params![claim.id.payer, identifier, key], |row| row.get(0))
+    let other: Option<[u8; 32]> = connection
+        .prepare_cached("SELECT key FROM claim WHERE payer = ?1 AND identifier = ?2 AND key <> ?3")?
+        .query_row(params![claim.id.payer(), identifier, claim.id.digest()], |row| row.get(0))
         .optional()?;
     let Some(other) = other else { return Ok(None) };
     let Some(row) = row(connection, &other)? else { return Ok(None) };
+    let id = row.id;
     match read(row, claim, Owner::Namesake)? {
         Claimed::Refused { .. } => {
-            connection
-                .prepare_cached("UPDATE payment SET identifier = NULL WHERE key = ?1")?
-                .execute(params![other])?;
+            connection.prepare_cached("UPDATE claim SET identifier = NULL WHERE id = ?1")?.execute(params![id])?;
             Ok(None)
         }
         // The debt is the other payment's to fetch.
@@ -59,22 +60,24 @@ pub(super) fn of_namesake(connection: &Connection, key: &[u8], claim: &Claim) ->
     }
 }
 
-fn row(connection: &Connection, key: &[u8]) -> Result<Option<Row>, LedgerError> {
+fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<Row>, LedgerError> {
     let row = connection
         .prepare_cached(
-            "SELECT state, payment, request, settlement, tx, reason, head, body
-             FROM payment LEFT JOIN answer USING (key) WHERE key = ?1",
+            "SELECT claim.id, state, payment, request, response, tx, reason, head, body
+             FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
+             WHERE key = ?1",
         )?
         .query_row(params![key], |row| {
             Ok(Row {
-                state: row.get(0)?,
-                payment: row.get(1)?,
-                request: row.get(2)?,
-                settlement: row.get(3)?,
-                transaction: row.get(4)?,
-                reason: row.get(5)?,
-                head: row.get(6)?,
-                body: row.get(7)?,
+                id: row.get(0)?,
+                state: row.get(1)?,
+                payment: row.get(2)?,
+                request: row.get(3)?,
+                settlement: row.get(4)?,
+                transaction: row.get::<_, Option<String>>(5)?.filter(|transaction| !transaction.is_empty()),
+                reason: row.get(6)?,
+                head: row.get(7)?,
+                body: row.get(8)?,
             })
         })
         .optional()?;

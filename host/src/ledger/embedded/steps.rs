@@ -1,12 +1,11 @@
-//! The steps of a payment, each one change of one row.
+//! The steps of a payment. Each changes one narrow row, and writes beside it what does not change again.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Embedded, integer, key, prune, standing};
+use super::{Embedded, integer, prune, standing};
 use crate::ledger::{
     Answer, By, Claim, Claimed, Kept, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, Retention,
 };
@@ -14,42 +13,45 @@ use crate::x402::{Flow, Network, SettlementResponse, UnixTime};
 
 impl Ledger for Embedded {
     fn claim(&self, claim: Claim) -> Answer<'_, Claimed> {
-        // Another payment may have to give its name up first.
-        let named = claim.identifier.is_some();
-        let work = move |connection: &Connection| {
-            let key = key(&claim.id);
-            if let Some(standing) = standing::of_namesake(connection, &key, &claim)? {
+        self.run(move |connection| {
+            // Another payment may have to give its name up first.
+            if let Some(standing) = standing::of_namesake(connection, &claim)? {
                 return Ok(standing);
             }
-            if insert(connection, &key, &claim)? {
+            if insert(connection, &claim)? {
                 return Ok(Claimed::Won);
             }
-            standing::of(connection, &key, &claim)?
+            standing::of(connection, &claim)?
                 .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
-        };
-        if named { self.run(work) } else { self.run_one(work) }
+        })
     }
 
     fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>> {
-        self.run(move |connection| standing::of(connection, &key(&claim.id), &claim))
+        self.run(move |connection| standing::of(connection, &claim))
     }
 
     fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()> {
-        self.step(
-            id,
-            "released",
-            "DELETE FROM payment WHERE key = ?1 AND state IN ('reserved', 'executing') AND settlement IS NULL",
-            Vec::new(),
-        )
+        self.step(id, "released", move |connection, id| {
+            let changed = connection
+                .prepare_cached(
+                    "DELETE FROM progress WHERE id = ?1 AND state IN ('reserved', 'executing') AND NOT paid",
+                )?
+                .execute(params![id])?;
+            if changed == 1 {
+                connection.prepare_cached("DELETE FROM claim WHERE id = ?1")?.execute(params![id])?;
+            }
+            Ok(changed)
+        })
     }
 
     fn executing<'a>(&'a self, id: &'a PaymentId, at: UnixTime) -> Answer<'a, ()> {
-        self.step(
-            id,
-            "executing",
-            "UPDATE payment SET state = 'executing', updated_at = ?2 WHERE key = ?1 AND state = 'reserved'",
-            vec![Box::new(integer(at.0))],
-        )
+        self.step(id, "executing", move |connection, id| {
+            Ok(connection
+                .prepare_cached(
+                    "UPDATE progress SET state = 'executing', updated_at = ?2 WHERE id = ?1 AND state = 'reserved'",
+                )?
+                .execute(params![id, integer(at.0)])?)
+        })
     }
 
     fn settling<'a>(
@@ -59,31 +61,42 @@ impl Ledger for Embedded {
         answer: Option<KeptAnswer>,
         at: UnixTime,
     ) -> Answer<'a, ()> {
-        let (key, id) = (key(id), id.short());
-        self.run(move |connection| {
-            let (before, flow) = match &answer {
-                Some(_) => ("executing", Flow::Authorization),
-                None => ("reserved", Flow::Upfront),
+        self.step(id, "settling", move |connection, id| {
+            // The states are no parameters: SQLite would prepare the statement anew for each, because of its index.
+            let sql = match &answer {
+                Some(_) => {
+                    "UPDATE progress SET state = 'settling', flow = 'authorization', sent = 1, updated_at = ?2
+                     WHERE id = ?1 AND state = 'executing' AND NOT paid"
+                }
+                None => {
+                    "UPDATE progress SET state = 'settling', flow = 'upfront', sent = 1, updated_at = ?2
+                     WHERE id = ?1 AND state = 'reserved'"
+                }
             };
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE payment SET state = 'settling', flow = ?2, settle = ?3, updated_at = ?4
-                     WHERE key = ?1 AND state = ?5 AND settlement IS NULL",
-                )?
-                .execute(params![key, flow.as_str(), request, integer(at.0), before])?;
-            one(changed, id, "settling")?;
-            answer.map_or(Ok(()), |answer| keep(connection, &key, &answer, at))
+            let changed = connection.prepare_cached(sql)?.execute(params![id, integer(at.0)])?;
+            if changed == 1 {
+                connection
+                    .prepare_cached("INSERT INTO outgoing (id, request) VALUES (?1, ?2)")?
+                    .execute(params![id, request])?;
+                answer.map_or(Ok(()), |answer| keep(connection, id, &answer, at))?;
+            }
+            Ok(changed)
         })
     }
 
     fn unknown<'a>(&'a self, id: &'a PaymentId, transaction: Option<String>, at: UnixTime) -> Answer<'a, ()> {
-        self.step(
-            id,
-            "unknown",
-            "UPDATE payment SET state = 'unknown', tx = coalesce(?2, tx), updated_at = ?3
-             WHERE key = ?1 AND state IN ('settling', 'unknown')",
-            vec![Box::new(transaction), Box::new(integer(at.0))],
-        )
+        self.step(id, "unknown", move |connection, id| {
+            let changed = connection
+                .prepare_cached(
+                    "UPDATE progress SET state = 'unknown', updated_at = ?2
+                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
+                )?
+                .execute(params![id, integer(at.0)])?;
+            if let (1, Some(transaction)) = (changed, transaction) {
+                book(connection, id, &transaction, None)?;
+            }
+            Ok(changed)
+        })
     }
 
     fn settled<'a>(
@@ -93,8 +106,7 @@ impl Ledger for Embedded {
         by: By,
         at: UnixTime,
     ) -> Answer<'a, ()> {
-        let (key, id) = (key(id), id.short());
-        self.run_one(move |connection| {
+        self.step(id, "settled", move |connection, id| {
             let json =
                 serde_json::to_string(&settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             let transaction = settlement.transaction;
@@ -104,53 +116,54 @@ impl Ledger for Embedded {
                 }
                 By::Recovery => (None, None, None),
             };
-            if matches!(by, By::Request { alone: true, .. }) {
-                let taken: bool = connection
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM payment WHERE tx = ?1 AND key <> ?2)")?
-                    .query_row(params![transaction, key], |row| row.get(0))?;
-                if taken {
-                    return Err(LedgerError::Transaction { transaction });
-                }
+            if matches!(by, By::Request { alone: true, .. }) && of_another(connection, id, &transaction)? {
+                return Err(LedgerError::Transaction { transaction });
             }
             let changed = connection
                 .prepare_cached(
-                    "UPDATE payment SET settlement = ?2, tx = ?3, reason = NULL, updated_at = ?4,
-                        state = iif(flow = 'authorization', 'settled', iif(?5, 'owed', 'executing')),
-                        verify_us = coalesce(?6, verify_us), run_us = coalesce(?7, run_us),
-                        settle_us = coalesce(?8, settle_us)
-                     WHERE key = ?1 AND state IN ('settling', 'unknown')",
+                    "UPDATE progress SET paid = 1, reason = NULL, updated_at = ?2,
+                        state = iif(flow = 'authorization', 'settled', iif(?3, 'owed', 'executing')),
+                        verify_us = coalesce(?4, verify_us), run_us = coalesce(?5, run_us),
+                        settle_us = coalesce(?6, settle_us)
+                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
                 )?
-                .execute(params![key, json, transaction, integer(at.0), by == By::Recovery, verify, run, settle])?;
-            one(changed, id, "settled")
+                .execute(params![id, integer(at.0), by == By::Recovery, verify, run, settle])?;
+            if changed == 1 {
+                book(connection, id, &transaction, Some(&json))?;
+                arrived(connection, id)?;
+            }
+            Ok(changed)
         })
     }
 
     fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()> {
-        let (key, id) = (key(id), id.short());
-        self.run(move |connection| {
+        self.step(id, "answered", move |connection, id| {
             let (answer, why) = match kept {
                 Kept::Answer(answer) => (Some(answer), None),
                 Kept::Nothing { why } => (None, Some(why)),
             };
             let changed = connection
                 .prepare_cached(
-                    "UPDATE payment SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4
-                     WHERE key = ?1 AND state = 'executing' AND settlement IS NOT NULL",
+                    "UPDATE progress SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4
+                     WHERE id = ?1 AND state = 'executing' AND paid",
                 )?
-                .execute(params![key, micros(run), integer(at.0), why])?;
-            one(changed, id, "answered")?;
-            answer.map_or(Ok(()), |answer| keep(connection, &key, &answer, at))
+                .execute(params![id, micros(run), integer(at.0), why])?;
+            if let (1, Some(answer)) = (changed, answer) {
+                keep(connection, id, &answer, at)?;
+            }
+            Ok(changed)
         })
     }
 
     fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()> {
-        self.step(
-            id,
-            "owed",
-            "UPDATE payment SET state = 'owed', reason = ?2, updated_at = ?3
-             WHERE key = ?1 AND state = 'executing' AND settlement IS NOT NULL",
-            vec![Box::new(reason), Box::new(integer(at.0))],
-        )
+        self.step(id, "owed", move |connection, id| {
+            Ok(connection
+                .prepare_cached(
+                    "UPDATE progress SET state = 'owed', reason = ?2, updated_at = ?3
+                     WHERE id = ?1 AND state = 'executing' AND paid",
+                )?
+                .execute(params![id, reason, integer(at.0)])?)
+        })
     }
 
     fn refused<'a>(
@@ -160,39 +173,44 @@ impl Ledger for Embedded {
         transaction: Option<String>,
         at: UnixTime,
     ) -> Answer<'a, ()> {
-        let (key, id) = (key(id), id.short());
-        self.run(move |connection| {
+        self.step(id, "refused", move |connection, id| {
             let changed = connection
                 .prepare_cached(
-                    "UPDATE payment SET state = 'refused', reason = ?2, tx = coalesce(?3, tx), updated_at = ?4
-                     WHERE key = ?1 AND state IN ('settling', 'unknown')",
+                    "UPDATE progress SET state = 'refused', reason = ?2, updated_at = ?3
+                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
                 )?
-                .execute(params![key, reason, transaction, integer(at.0)])?;
-            one(changed, id, "refused")?;
-            forget(connection, &key)
+                .execute(params![id, reason, integer(at.0)])?;
+            if changed == 1 {
+                if let Some(transaction) = transaction {
+                    book(connection, id, &transaction, None)?;
+                }
+                arrived(connection, id)?;
+                forget(connection, id)?;
+            }
+            Ok(changed)
         })
     }
 
     fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()> {
-        let key = key(id);
-        let work = move |connection: &Connection| {
+        let id = id.clone();
+        self.run_soon(move |connection| {
+            let Some(id) = row_of(connection, &id)? else { return Ok(()) };
             // Fetched again, it was delivered before.
             connection
                 .prepare_cached(
-                    "UPDATE payment SET state = 'delivered', updated_at = ?2 WHERE key = ?1 AND state = 'settled'",
+                    "UPDATE progress SET state = 'delivered', updated_at = ?2 WHERE id = ?1 AND state = 'settled'",
                 )?
-                .execute(params![key, integer(at.0)])?;
-            if keep { Ok(()) } else { forget(connection, &key) }
-        };
-        if keep { self.run_one(work) } else { self.run(work) }
+                .execute(params![id, integer(at.0)])?;
+            if keep { Ok(()) } else { forget(connection, id) }
+        })
     }
 
     fn pending(&self, settling_before: UnixTime, limit: u32) -> Answer<'_, Vec<Pending>> {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
-                "SELECT network, asset, payer, nonce, settle, answer.key IS NOT NULL, valid_before, flow
-                 FROM payment LEFT JOIN answer USING (key)
-                 WHERE state IN ('settling', 'unknown') AND (state = 'unknown' OR updated_at < ?1)
+                "SELECT network, asset, payer, nonce, outgoing.request, kept_at IS NOT NULL, valid_before, flow
+                 FROM outgoing CROSS JOIN progress USING (id) JOIN claim USING (id) LEFT JOIN answer USING (id)
+                 WHERE state = 'unknown' OR (state = 'settling' AND updated_at < ?1)
                  ORDER BY updated_at LIMIT ?2",
             )?;
             let mut found = rows.query(params![integer(settling_before.0), limit])?;
@@ -201,8 +219,8 @@ impl Ledger for Embedded {
                 let network = Network::parse(&row.get::<_, String>(0)?)
                     .map_err(|error| LedgerError::Schema(error.to_string()))?;
                 pending.push(Pending {
-                    id: PaymentId { network, asset: row.get(1)?, payer: row.get(2)?, nonce: row.get(3)? },
-                    request: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                    id: PaymentId::new(network, row.get(1)?, row.get(2)?, row.get(3)?),
+                    request: row.get(4)?,
                     answer_kept: row.get(5)?,
                     valid_before: UnixTime(row.get::<_, i64>(6)?.cast_unsigned()),
                     flow: Flow::parse(&row.get::<_, String>(7)?).unwrap_or_default(),
@@ -215,8 +233,8 @@ impl Ledger for Embedded {
     fn strikes(&self, since: UnixTime) -> Answer<'_, Vec<(String, u32)>> {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
-                "SELECT payer, count(*) FROM payment WHERE state = 'refused' AND settle IS NOT NULL AND updated_at >= ?1
-                 GROUP BY payer",
+                "SELECT payer, count(*) FROM progress JOIN claim USING (id)
+                 WHERE state = 'refused' AND sent AND updated_at >= ?1 GROUP BY payer",
             )?;
             let found = rows.query_map(params![integer(since.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             found.collect::<Result<_, _>>().map_err(LedgerError::from)
@@ -231,7 +249,7 @@ impl Ledger for Embedded {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT payment_id, state, flow, endpoint, plugin, network, asset, amount, payer, pay_to, tx, reason,
-                    testnet, created_at, updated_at FROM payment ORDER BY created_at DESC LIMIT ?1",
+                    testnet, created_at, updated_at FROM payment ORDER BY id DESC LIMIT ?1",
             )?;
             let found = rows.query_map(params![limit], |row| {
                 Ok(Payment {
@@ -271,69 +289,102 @@ impl Ledger for Embedded {
 }
 
 impl Embedded {
-    /// One change of exactly one row, whose key is the statement's first parameter.
+    /// A step of one payment, whose row has to be in the state before: the work says whether it changed.
     fn step(
         &self,
         id: &PaymentId,
         step: &'static str,
-        sql: &'static str,
-        rest: Vec<Box<dyn ToSql + Send>>,
+        work: impl FnOnce(&Connection, i64) -> Result<usize, LedgerError> + Send + 'static,
     ) -> Answer<'static, ()> {
-        let (key, id) = (key(id), id.short());
-        self.run_one(move |connection| {
-            let parameters = std::iter::once(&key as &dyn ToSql).chain(rest.iter().map(|value| &**value as &dyn ToSql));
-            let changed = connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(parameters))?;
-            one(changed, id, step)
+        let id = id.clone();
+        self.run(move |connection| {
+            let changed = match row_of(connection, &id)? {
+                Some(row) => work(connection, row)?,
+                None => 0,
+            };
+            if changed == 1 { Ok(()) } else { Err(LedgerError::OutOfOrder { id: id.short(), step }) }
         })
     }
 }
 
-/// Whether the row is new.
-fn insert(connection: &Connection, key: &[u8], claim: &Claim) -> Result<bool, LedgerError> {
+/// Where the payment's claim stands.
+fn row_of(connection: &Connection, id: &PaymentId) -> Result<Option<i64>, LedgerError> {
+    let mut rows = connection.prepare_cached("SELECT id FROM claim WHERE key = ?1")?;
+    Ok(rows.query_row(params![id.digest()], |row| row.get(0)).optional()?)
+}
+
+/// Whether the claim is new.
+fn insert(connection: &Connection, claim: &Claim) -> Result<bool, LedgerError> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
-                generation, payment, request, identifier, flow, state, valid_before, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 'reserved', ?17, ?18, ?18)
+            "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
+                generation, payment, request, identifier, valid_before, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
              ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
-            key,
+            claim.id.digest(),
             claim.id.short(),
-            claim.id.network.as_str(),
-            claim.id.asset,
-            claim.id.payer,
-            claim.id.nonce,
+            claim.id.network().as_str(),
+            claim.id.asset(),
+            claim.id.payer(),
+            claim.id.nonce(),
             claim.amount,
             claim.pay_to,
             claim.testnet,
             claim.endpoint,
             claim.plugin,
             integer(claim.generation),
-            claim.payment.0.as_slice(),
-            claim.request.0.as_slice(),
+            claim.payment.0,
+            claim.request.0,
             claim.identifier,
-            claim.flow.as_str(),
             integer(claim.valid_before.0),
             integer(claim.at.0),
         ])?;
+    if inserted == 1 {
+        connection
+            .prepare_cached(
+                "INSERT INTO progress (id, flow, state, sent, paid, updated_at) VALUES (?1, ?2, 'reserved', 0, 0, ?3)",
+            )?
+            .execute(params![connection.last_insert_rowid(), claim.flow.as_str(), integer(claim.at.0)])?;
+    }
     Ok(inserted == 1)
 }
 
-fn keep(connection: &Connection, key: &[u8], answer: &KeptAnswer, at: UnixTime) -> Result<(), LedgerError> {
+/// Whether another payment was settled by this transaction.
+fn of_another(connection: &Connection, id: i64, transaction: &str) -> Result<bool, LedgerError> {
+    Ok(connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM settlement WHERE tx = ?1 AND id <> ?2)")?
+        .query_row(params![transaction, id], |row| row.get(0))?)
+}
+
+/// Writes down the transaction, and the response if the money moved.
+fn book(connection: &Connection, id: i64, transaction: &str, response: Option<&str>) -> Result<(), LedgerError> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO answer (key, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![key, standing::head(answer), answer.body.as_ref(), integer(at.0)])?;
+        .prepare_cached(
+            "INSERT INTO settlement (id, tx, response) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET tx = excluded.tx, response = excluded.response",
+        )?
+        .execute(params![id, transaction, response])?;
     Ok(())
 }
 
-fn forget(connection: &Connection, key: &[u8]) -> Result<(), LedgerError> {
-    connection.prepare_cached("DELETE FROM answer WHERE key = ?1")?.execute(params![key])?;
+/// Its settlement's end is known: nobody sends it again.
+fn arrived(connection: &Connection, id: i64) -> Result<(), LedgerError> {
+    connection.prepare_cached("DELETE FROM outgoing WHERE id = ?1")?.execute(params![id])?;
     Ok(())
 }
 
-fn one(changed: usize, id: String, step: &'static str) -> Result<(), LedgerError> {
-    if changed == 1 { Ok(()) } else { Err(LedgerError::OutOfOrder { id, step }) }
+fn keep(connection: &Connection, id: i64, answer: &KeptAnswer, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id, standing::head(answer), answer.body.as_ref(), integer(at.0)])?;
+    Ok(())
+}
+
+fn forget(connection: &Connection, id: i64) -> Result<(), LedgerError> {
+    connection.prepare_cached("DELETE FROM answer WHERE id = ?1")?.execute(params![id])?;
+    Ok(())
 }
 
 fn micros(duration: Duration) -> i64 {
