@@ -5,6 +5,7 @@ mod bytes;
 mod challenge;
 mod commands;
 mod crash;
+mod documented;
 mod faults;
 mod flows;
 mod grants;
