@@ -8,6 +8,7 @@ mod crash;
 mod documented;
 mod faults;
 mod flows;
+mod forwarded;
 mod grants;
 mod health;
 mod hostile;
