@@ -26,5 +26,6 @@ mod rooms;
 mod routing;
 mod security;
 mod streaming;
+mod supply;
 mod texts;
 mod tls;
