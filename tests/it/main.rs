@@ -9,6 +9,7 @@ mod documented;
 mod faults;
 mod flows;
 mod forwarded;
+mod fuzz;
 mod grants;
 mod health;
 mod hostile;
