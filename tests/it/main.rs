@@ -20,6 +20,7 @@ mod misconfigured;
 mod money;
 mod operating;
 mod paid;
+mod released;
 mod reload;
 mod replay;
 mod rollback;
