@@ -1,7 +1,8 @@
 //! Paying: the answer, the receipt, the balances.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Wallet, decode, guest};
+use coinslot_tests::{Host, Wallet, decode, encode, guest};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -67,6 +68,39 @@ async fn the_guest_sees_the_receipt_and_no_credential() {
     assert_eq!(seen["receipt"]["payer"], payer.address().to_checksum(None));
     let headers = seen["headers"].to_string().to_ascii_lowercase();
     assert!(headers.contains("x-mine") && !headers.contains("payment"), "{headers}");
+}
+
+#[tokio::test]
+async fn what_a_client_says_about_its_payment_is_not_a_receipt() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let forged =
+        encode(&json!({ "success": true, "payer": host.seller(), "transaction": "0x00", "amount": "1000000" }));
+    let claims = [
+        "PAYMENT-RESPONSE",
+        "X-PAYMENT-RESPONSE",
+        "PAYMENT-REQUIRED",
+        "PAYMENT-STATUS",
+        "X-PAYMENT-STATUS",
+        "X-Coinslot-Payment-Id",
+        "Settlement-Overrides",
+        "Extension-Responses",
+    ];
+    let ask = |method: Method| {
+        let request = host.client().request(method, host.url("/echo")).header("X-Mine", "kept");
+        claims.iter().fold(request, |request, name| request.header(*name, &forged))
+    };
+    let free = ask(Method::GET).send().await.expect("an answer");
+    let challenge = ask(Method::POST).send().await.expect("an answer");
+    assert_eq!((free.status().as_u16(), challenge.status().as_u16()), (200, 402));
+    let payment = host.payer(0).pay(&challenge).header();
+    let paid = ask(Method::POST).header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+    for (reply, payer) in [(free, Value::Null), (paid, host.payer(0).address().to_checksum(None).into())] {
+        assert_eq!(reply.status(), 200);
+        let seen: Value = reply.json().await.expect("JSON");
+        assert_eq!(seen["receipt"].get("payer").cloned().unwrap_or_default(), payer);
+        let headers = seen["headers"].to_string();
+        assert!(headers.contains("x-mine") && !headers.contains(&forged), "{headers}");
+    }
 }
 
 #[tokio::test]
