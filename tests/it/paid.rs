@@ -200,3 +200,34 @@ async fn aurora_sells_all_four_endpoints_at_their_prices() {
         assert_eq!(host.chain().balance(host.seller()).await - before, U256::from(price), "{path}");
     }
 }
+
+/// A picture, a compressed file, every byte there is, and what looks like text in three encodings.
+fn binaries() -> Vec<Vec<u8>> {
+    let every: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    vec![
+        [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &every].concat(),
+        [b"\x1f\x8b\x08\0".as_slice(), &every].concat(),
+        b"\xff\xfeh\0i\0 \xc3\x28 \xf0\x9f \xed\xa0\x80 \0\r\n\r\n0\r\n\r\n".to_vec(),
+        Vec::new(),
+    ]
+}
+
+#[tokio::test]
+async fn bytes_come_back_as_they_were_sent() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).plugin("echo3.wasm", &guest("echo3")).start().await;
+    for binary in binaries() {
+        for path in ["/echo?stream", "/echo3?stream"] {
+            let ask = || host.client().post(host.url(path)).header("content-type", "image/png").body(binary.clone());
+            let challenge = ask().send().await.expect("an answer");
+            let payment = host.payer(0).pay(&challenge).header();
+            // The second time it comes from the ledger.
+            for time in ["fresh", "kept"] {
+                let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+                assert_eq!(reply.status(), 200, "{path}, {time}");
+                assert!(reply.bytes().await.expect("a body") == binary, "{path}, {time}: {:?}..", binary.get(..4));
+            }
+        }
+        let free = host.client().get(host.url("/echo?stream")).body(binary.clone()).send().await.expect("an answer");
+        assert!(free.bytes().await.expect("a body") == binary, "free: {:?}..", binary.get(..4));
+    }
+}
