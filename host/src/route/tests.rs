@@ -10,18 +10,22 @@ fn routes() -> Routes<&'static str> {
     routes
 }
 
+fn said(routes: &Routes<&'static str>, method: &Method, path: &Path) -> String {
+    match routes.find(method, path) {
+        Found::Endpoint { target, params } => {
+            params.iter().fold((*target).to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
+        }
+        Found::OtherMethods(methods) => format!("not {method} but {}", methods.len()),
+        Found::Nothing => "nothing".to_owned(),
+    }
+}
+
 #[track_caller]
 fn check(method: Method, path: &str, expected: &str) {
     let routes = routes();
     let found = match Path::parse(path) {
         Err(error) => format!("{error:?}"),
-        Ok(path) => match routes.find(&method, &path) {
-            Found::Endpoint { target, params } => {
-                params.iter().fold((*target).to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
-            }
-            Found::OtherMethods(methods) => format!("not {method} but {}", methods.len()),
-            Found::Nothing => "nothing".to_owned(),
-        },
+        Ok(path) => said(&routes, &method, &path),
     };
     assert_eq!(found, expected, "{method} {path}");
 }
@@ -76,5 +80,30 @@ fn a_route_is_served_once() {
     for bad in ["x", "/a//b", "/{a", "/{a}/{a}", "/{*a}/b", "/a%20", "/a?b", "/..", "/{}"] {
         let refused = routes.insert(Method::GET, bad, "bad");
         assert!(matches!(refused, Err(RouteError::Template { .. })), "{bad}: {refused:?}");
+    }
+}
+
+#[test]
+fn templates_overlap_where_a_path_matches_both() {
+    for (one, other, expected) in [
+        ("/items/{id}", "/items/special", true),
+        ("/items/{id}", "/items/{id}/parts", false),
+        ("/items/{id}", "/items/", false),
+        ("/items/{id}", "/items", false),
+        ("/{kind}/7", "/items/{id}", true),
+        ("/{kind}/7", "/items/8", false),
+        ("/files/{*rest}", "/files/a/b", true),
+        ("/files/{*rest}", "/files/{name}", true),
+        ("/files/{*rest}", "/files/", false),
+        ("/files/{*rest}", "/filed/a", false),
+        ("/files/{*rest}", "/{any}/x/{*rest}", true),
+        ("/a/b", "/a/c", false),
+        ("/{*all}", "/items/{id}", false),
+        // One and the same.
+        ("/items/{id}", "/items/{name}", false),
+        ("/items", "/items", false),
+    ] {
+        assert_eq!(overlap(one, other), expected, "{one} {other}");
+        assert_eq!(overlap(other, one), expected, "{other} {one}");
     }
 }
