@@ -8,6 +8,7 @@ mod crash;
 mod documented;
 mod faults;
 mod flows;
+mod forged;
 mod forwarded;
 mod fuzz;
 mod grants;
