@@ -45,7 +45,7 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             OutgoingBody::finish(body, Some(trailers)).expect("the whole body");
         }
         "chatter" => {
-            for n in 0..10_000 {
+            for n in 0..2_000 {
                 println!("chatter {n} {}", "x".repeat(1000));
             }
             answer(out, 200, "\"said\"");
