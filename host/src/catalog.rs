@@ -16,7 +16,7 @@ use http::Method;
 
 use crate::plugin::{DeclaredPrice, Plugin};
 use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
-use crate::route::{Found, Path, RouteError, Routes};
+use crate::route::{Found, Path, RouteError, Routes, alike, overlap};
 use crate::x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
@@ -135,6 +135,8 @@ pub enum InstallError {
     Challenge(String, crate::price::TooLarge),
     #[error("{route}; {file} serves it")]
     Route { route: RouteError, file: String },
+    #[error("{endpoint}: requests for it could be for `{with}`, which {file} serves: declare a path apart from it")]
+    Shared { endpoint: String, with: String, file: String },
     #[error("another file, {0}, is a plugin of the same name")]
     Name(String),
     #[error("{0}: paths under `/.well-known/` belong to the host: declare another path")]
@@ -162,6 +164,7 @@ impl Catalog {
                 return Err(InstallError::Name(other.file.clone()));
             }
             for endpoint in &plugin.endpoints {
+                shared(&installed[..index], endpoint)?;
                 let taken = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
                 taken.map_err(|route| InstallError::Route { route, file: owner(&installed[..index], endpoint) })?;
             }
@@ -232,13 +235,31 @@ fn is_reserved(path: &str) -> bool {
     path.starts_with("/.well-known/")
 }
 
+/// A plugin does not take some of the requests that another one answers, nor hide them behind a path that has other
+/// methods. Templates that are one are the router's to refuse.
+fn shared(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), InstallError> {
+    let of_template = |path: &str| path.contains('{');
+    for other in earlier {
+        let taken = other
+            .endpoints
+            .iter()
+            .filter(|theirs| of_template(&theirs.path) || of_template(&endpoint.path))
+            .find(|theirs| overlap(&theirs.path, &endpoint.path));
+        if let Some(theirs) = taken {
+            return Err(InstallError::Shared {
+                endpoint: format!("{} {}", endpoint.method, endpoint.path),
+                with: theirs.path.clone(),
+                file: other.file.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Who serves an endpoint's route already.
 fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
     let same = |other: &&Arc<Installed>| {
-        other
-            .endpoints
-            .iter()
-            .any(|e| e.method == endpoint.method && Path::parse(&e.path) == Path::parse(&endpoint.path))
+        other.endpoints.iter().any(|e| e.method == endpoint.method && alike(&e.path, &endpoint.path))
     };
     earlier.iter().find(same).map_or_else(|| "another plugin".to_owned(), |found| found.file.clone())
 }

@@ -41,13 +41,8 @@ static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_RE
 static ALLOW_ORIGIN: HeaderName = HeaderName::from_static("access-control-allow-origin");
 static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expose-headers");
 
-/// Headers that only the host writes. A client's copy never reaches a guest, a guest's never a client.
+/// Headers that only the host writes, beside those of payments. What a guest writes there never reaches a client.
 const RESERVED: &[&str] = &[
-    header::PAYMENT_REQUIRED,
-    header::PAYMENT_SIGNATURE,
-    header::PAYMENT_RESPONSE,
-    header::X_PAYMENT,
-    header::X_PAYMENT_RESPONSE,
     "settlement-overrides",
     "extension-responses",
     "x-coinslot-payment-id",
@@ -62,6 +57,12 @@ const RESERVED: &[&str] = &[
     "access-control-allow-origin",
     "access-control-expose-headers",
     "access-control-allow-credentials",
+    // What holds for every path of this name, and so for other plugins.
+    "set-cookie",
+    "clear-site-data",
+    "strict-transport-security",
+    "alt-svc",
+    "service-worker-allowed",
 ];
 
 /// Why a request was not even looked up.
@@ -183,12 +184,20 @@ fn private(headers: &mut HeaderMap) {
 }
 
 fn clean(headers: &mut HeaderMap, status: &StatusCode) {
-    for name in RESERVED {
-        headers.remove(*name);
+    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name)).cloned().collect();
+    for name in reserved {
+        headers.remove(name);
     }
     if status.is_informational() || *status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);
     }
+}
+
+/// Payments have their names to themselves, those too that the protocol does not know yet.
+fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
+    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) || RESERVED.contains(&name)
 }
 
 /// A guest's body: trailers are headers, too.

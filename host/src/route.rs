@@ -240,5 +240,38 @@ fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
     Ok((normal, params))
 }
 
+/// Whether a path could match both templates, which are not one and the same: then the table gives it to one of them,
+/// whatever its method is. A template for every path, such as `/{*all}`, serves what nobody else does, and overlaps
+/// with none.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let is_fallback = |template: &str| template.strip_prefix('/').is_some_and(is_rest);
+    if is_fallback(one) || is_fallback(other) || alike(one, other) {
+        return false;
+    }
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        let (a, b) = match (one.next(), other.next()) {
+            (Some(a), Some(b)) => (a, b),
+            (None, None) => return true,
+            _ => return false,
+        };
+        // A parameter has at least one character, and so has a rest.
+        let meet = a == b || (a.starts_with('{') && !b.is_empty()) || (b.starts_with('{') && !a.is_empty());
+        if !meet || is_rest(a) || is_rest(b) {
+            return meet;
+        }
+    }
+}
+
+/// Whether two templates are one, whatever they call their parameters.
+pub fn alike(one: &str, other: &str) -> bool {
+    let same = |(a, b): (&str, &str)| a == b || (a.starts_with('{') && b.starts_with('{') && is_rest(a) == is_rest(b));
+    one.split('/').count() == other.split('/').count() && one.split('/').zip(other.split('/')).all(same)
+}
+
+fn is_rest(segment: &str) -> bool {
+    segment.starts_with("{*")
+}
+
 #[cfg(test)]
 mod tests;

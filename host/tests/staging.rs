@@ -14,6 +14,7 @@ use coinslot::plugin::{Runtime, RuntimeConfig, Terms};
 use coinslot::price::Asset;
 use coinslot::x402::{Network, Versions};
 use common::{COINSLOT, guest};
+use sha2::{Digest, Sha256};
 
 /// A component with this in it is compiled when the file `go` is there.
 const SLOW: &[u8] = b"slow to compile";
@@ -137,4 +138,30 @@ async fn who_was_in_the_way_need_only_go() {
     let report = folder.settle().await.unwrap();
     assert_eq!((report.removed, report.loaded), (vec!["a.wasm".to_owned()], vec!["b.wasm".to_owned()]));
     assert_eq!(shop.in_force(), ["b.wasm"]);
+}
+
+/// A file that changes between its check and its use: what serves is always what its digest says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_it_is_compiled_is_never_taken_for_what_was_checked() {
+    let (shop, folder) = Shop::new();
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    let (checked, swapped) = (slow(guest("status")), guest("echo"));
+    let digest = |wasm: &[u8]| hex::encode(Sha256::digest(wasm));
+    let honest = [(digest(&checked), "status"), (digest(&swapped), "echo")];
+    shop.install("x.wasm", &checked);
+    until("it is being compiled", exists(shop.path("begun"))).await;
+    // Once in its place, and once into the very file.
+    std::fs::write(shop.path("plugins/x.wasm"), &swapped[..swapped.len() / 2]).unwrap();
+    shop.install("x.wasm", &swapped);
+    std::fs::write(shop.path("go"), "").unwrap();
+    until("the file is in force as it is now", || {
+        let now: Vec<_> = shop.live.load().installed().iter().map(|installed| Arc::clone(&installed.plugin)).collect();
+        for plugin in &now {
+            let is = (plugin.sha256().to_owned(), plugin.info().name.as_str());
+            assert!(honest.contains(&is), "{is:?} is none of {honest:?}");
+        }
+        now.iter().any(|plugin| plugin.info().name == "echo")
+    })
+    .await;
+    watching.abort();
 }

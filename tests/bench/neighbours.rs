@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_tests::Market;
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -28,10 +28,15 @@ const UNRULY: &[(&str, &str)] = &[
     ("takes memory", "/grow"),
     ("recurses", "/unruly?recurse"),
     ("leaks handles", "/unruly?leak"),
+    ("fills the host's tables", "/unruly?fields"),
     ("answers with too many headers", "/unruly?headers"),
+    ("answers with too many trailers", "/unruly?trailers"),
     ("answers without end", "/flood"),
     ("fills the log", "/unruly?chatter"),
     ("traps midway", "/trap?when=late"),
+    ("traps at once", "/trap"),
+    ("gives no answer", "/silent"),
+    ("loops in its quote", "/quoter/x?loop"),
 ];
 /// Nothing is left alone here, or there would be nothing to measure.
 const CONFIG: &str = "[health]\nfailures = 0\n";
@@ -49,7 +54,9 @@ async fn connect(address: &str) -> Option<Client> {
 /// One answer, read to its end; none if the connection is of no use any more.
 async fn ask(client: &mut Client, path: &str) -> Option<u16> {
     client.ready().await.ok()?;
-    let request = Request::get(path).header("host", "h").body(Empty::new()).ok()?;
+    // What quotes a price is asked by POST.
+    let method = if path.starts_with("/quoter") { Method::POST } else { Method::GET };
+    let request = Request::builder().method(method).uri(path).header("host", "h").body(Empty::new()).ok()?;
     let answer = client.send_request(request).await.ok()?;
     let status = answer.status().as_u16();
     let mut body = answer.into_body();
@@ -103,7 +110,7 @@ async fn main() -> ExitCode {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
     let time = Duration::from_secs(seconds);
     let market = Market::open().await;
-    let shop = market.shop(&["status", "spin", "grow", "unruly", "flood", "trap"], CONFIG).await;
+    let shop = market.shop(&["status", "spin", "grow", "unruly", "flood", "trap", "silent", "quoter"], CONFIG).await;
     hold(shop.process(), "0");
     hold(std::process::id(), "1");
     let address = shop.url("").replace("http://", "");

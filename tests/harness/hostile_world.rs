@@ -236,6 +236,21 @@ impl Shop {
         self.serves(said).await;
     }
 
+    /// Kills it if it lives. Started again, it ends by itself and says this.
+    pub async fn refuses_to_start(&mut self, why: &str) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let said = self.log().len();
+        self.child = spawn(self.dir.path(), &[]);
+        self.died().await;
+        assert!(self.log()[said..].contains(why), "it does not say {why}:\n{}", self.log());
+    }
+
+    /// A file below its directory.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
     /// `http://127.0.0.1:PORT` and this path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)

@@ -25,6 +25,7 @@ const UNRULY: &[(&str, &str, u16)] = &[
     ("CPU time in short pieces", "/spin?how=waits", 504),
     ("CPU time after the head", "/spin?how=head", 0),
     ("wall time", "/spin?how=sleep", 504),
+    ("wall time after the head", "/spin?how=late", 0),
     ("memory", "/grow", 500),
     ("the stack", "/unruly?recurse", 500),
     ("handles", "/unruly?leak", 500),
@@ -69,6 +70,33 @@ async fn neighbours_are_served_while_a_plugin_misbehaves() {
     let quoted = quoted.expect("an answer");
     assert_eq!((quoted.status().as_u16(), neighbour), (504, 200));
     assert!(!quoted.headers().contains_key("payment-required"));
+}
+
+#[tokio::test]
+async fn who_takes_every_place_of_a_plugin_takes_none_of_another() {
+    let market = Market::open().await;
+    let shop = market.shop(&["spin", "echo"], LIMITS).await;
+    // Each place is given back after 700 ms; who waits for one waits a second.
+    let all: Vec<_> = (0..24).map(|_| reqwest::get(shop.url("/spin?how=sleep"))).collect();
+    let neighbours = async {
+        for _ in 0..10 {
+            assert_eq!(ask(&shop, "/echo").await, 200);
+        }
+    };
+    let sleepers = async {
+        let asked: Vec<_> = all.into_iter().map(tokio::spawn).collect();
+        let mut ends: BTreeMap<u16, usize> = BTreeMap::new();
+        for sleeper in asked {
+            let reply = sleeper.await.expect("a task").expect("an answer");
+            assert_eq!(reply.headers().contains_key("retry-after"), reply.status() == 503);
+            *ends.entry(reply.status().as_u16()).or_default() += 1;
+        }
+        ends
+    };
+    let (ends, ()) = tokio::join!(sleepers, neighbours);
+    let (late, busy) = (ends.get(&504).copied().unwrap_or(0), ends.get(&503).copied().unwrap_or(0));
+    assert!(late + busy == 24 && (4..=16).contains(&late), "{ends:?}");
+    assert_eq!(ask(&shop, "/echo").await, 200);
 }
 
 #[tokio::test]

@@ -98,6 +98,55 @@ async fn a_plugin_that_takes_every_path_does_not_speak_for_the_host() {
     }
 }
 
+#[tokio::test]
+async fn no_plugin_takes_requests_of_one_that_is_in_force() {
+    let builder = Host::builder().plugin("echo.wasm", &guest("echo")).plugin("quoter.wasm", &guest("quoter"));
+    let host = builder.start().await;
+    let (part, folder) = (host.path("part"), host.path(".coinslot/plugins"));
+    std::fs::create_dir(&part).expect("a folder");
+    for (declaration, owner) in [
+        ("/echo free", Some("echo.wasm")),
+        ("POST:/echo free", Some("echo.wasm")),
+        ("POST:/quoter/special free", Some("quoter.wasm")),
+        ("POST:/quoter/{any} exact 0.01", Some("quoter.wasm")),
+        ("POST:/{first}/special free", Some("quoter.wasm")),
+        ("POST:/quoter/{*rest} free", Some("quoter.wasm")),
+        ("POST:/{first}/{*rest} free", Some("quoter.wasm")),
+        ("POST:/quoter free", None),
+        ("POST:/quoter/special/more free", None),
+        // By another method, and still in the way of the owner's.
+        ("/quoter/special free", Some("quoter.wasm")),
+        ("/quoter/{any} free", None),
+        ("POST:/{*all} free", None),
+    ] {
+        declare(&part, declaration);
+        let file = names(declaration).1;
+        let said = |what: &str| host.log().matches(what).count();
+        let (good, bad) = (said("new.wasm is in force"), said("new.wasm is not in force"));
+        std::fs::rename(part.join(&file), folder.join("new.wasm")).expect("a rename");
+        let start = std::time::Instant::now();
+        while said("new.wasm is in force") == good && said("new.wasm is not in force") == bad {
+            assert!(start.elapsed() < std::time::Duration::from_secs(30), "{declaration}: {}", host.log());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(said("new.wasm is in force") > good, owner.is_none(), "{declaration}: {}", host.log());
+        if let Some(owner) = owner {
+            let log = host.log();
+            let line = log.lines().rfind(|line| line.contains("new.wasm is not in force")).expect("a reason");
+            assert!(line.contains(owner), "{declaration}: {line}");
+        }
+        let quoted = host.client().post(host.url("/quoter/special?params")).send().await.expect("an answer");
+        assert_eq!(quoted.status(), 422, "{declaration}: not answered by its owner");
+        for (method, status) in [(reqwest::Method::GET, 200), (reqwest::Method::POST, 402)] {
+            let reply = host.client().request(method, host.url("/echo")).send().await.expect("an answer");
+            assert_eq!(reply.status(), status, "{declaration}");
+            assert_ne!(reply.text().await.expect("text"), "\"served\"", "{declaration}");
+        }
+        // So that each comes to a place that is free.
+        std::fs::remove_file(folder.join("new.wasm")).expect("a file to remove");
+    }
+}
+
 #[test]
 fn a_configuration_that_could_take_no_money_is_refused_with_its_key() {
     const PAY_TO: &str = "pay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"";

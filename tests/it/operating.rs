@@ -143,6 +143,64 @@ async fn a_version_that_the_facilitator_does_not_settle_is_neither_offered_nor_t
     assert_eq!(body["accepts"][0]["network"], "base-sepolia");
 }
 
+/// What is not known to be settled is not asked for: no guess about what a facilitator may support.
+#[tokio::test]
+async fn a_host_whose_facilitator_does_not_say_what_it_supports_does_not_start() {
+    let whole = json!({ "kinds": [{ "x402Version": 2, "scheme": "exact", "network": "eip155:84532" }] }).to_string();
+    let http = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    let answers = [
+        http("500 Internal Server Error", &whole),
+        http("404 Not Found", &whole),
+        http("401 Unauthorized", ""),
+        http("302 Found\r\nlocation: http://127.0.0.1:1/", ""),
+        http("200 OK", ""),
+        http("200 OK", "<html>supported</html>"),
+        http("200 OK", "{}"),
+        http("200 OK", r#"{"kinds": []}"#),
+        http("200 OK", r#"{"kinds": null}"#),
+        http("200 OK", &whole.replace("exact", "upto")),
+        http("200 OK", &whole.replace("84532", "8453")),
+        http("200 OK", &whole.replace(":2", ":3")),
+        http("200 OK", &whole[..whole.len() - 2]),
+        // Cut off, and nothing at all.
+        http("200 OK", &whole).replace("content-length: ", "content-length: 9"),
+        String::new(),
+    ];
+    for answer in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let said = answer.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
+                let _ = stream.write_all(said.as_bytes()).await;
+            }
+        });
+        let dir = folder(&[("echo.wasm", &guest("echo"))]);
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"http://{address}\"\n"
+        );
+        std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+        let mut refused = Running::start(dir, &["serve"]);
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = refused.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(40), "{answer:?}: it goes on:\n{}", refused.said());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let said = refused.said();
+        assert_eq!(status.code(), Some(1), "{answer:?}: {said}");
+        let named = said.contains(&format!("facilitator http://{address}"));
+        assert!(named && !said.contains("serving on"), "{answer:?}: {said}");
+        serving.abort();
+    }
+}
+
 #[tokio::test]
 async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;

@@ -1,7 +1,8 @@
 //! Paying: the answer, the receipt, the balances.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Wallet, decode, guest};
+use coinslot_tests::{Host, Wallet, decode, encode, guest};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -67,6 +68,39 @@ async fn the_guest_sees_the_receipt_and_no_credential() {
     assert_eq!(seen["receipt"]["payer"], payer.address().to_checksum(None));
     let headers = seen["headers"].to_string().to_ascii_lowercase();
     assert!(headers.contains("x-mine") && !headers.contains("payment"), "{headers}");
+}
+
+#[tokio::test]
+async fn what_a_client_says_about_its_payment_is_not_a_receipt() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let forged =
+        encode(&json!({ "success": true, "payer": host.seller(), "transaction": "0x00", "amount": "1000000" }));
+    let claims = [
+        "PAYMENT-RESPONSE",
+        "X-PAYMENT-RESPONSE",
+        "PAYMENT-REQUIRED",
+        "PAYMENT-STATUS",
+        "X-PAYMENT-STATUS",
+        "X-Coinslot-Payment-Id",
+        "Settlement-Overrides",
+        "Extension-Responses",
+    ];
+    let ask = |method: Method| {
+        let request = host.client().request(method, host.url("/echo")).header("X-Mine", "kept");
+        claims.iter().fold(request, |request, name| request.header(*name, &forged))
+    };
+    let free = ask(Method::GET).send().await.expect("an answer");
+    let challenge = ask(Method::POST).send().await.expect("an answer");
+    assert_eq!((free.status().as_u16(), challenge.status().as_u16()), (200, 402));
+    let payment = host.payer(0).pay(&challenge).header();
+    let paid = ask(Method::POST).header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+    for (reply, payer) in [(free, Value::Null), (paid, host.payer(0).address().to_checksum(None).into())] {
+        assert_eq!(reply.status(), 200);
+        let seen: Value = reply.json().await.expect("JSON");
+        assert_eq!(seen["receipt"].get("payer").cloned().unwrap_or_default(), payer);
+        let headers = seen["headers"].to_string();
+        assert!(headers.contains("x-mine") && !headers.contains(&forged), "{headers}");
+    }
 }
 
 #[tokio::test]
@@ -164,5 +198,36 @@ async fn aurora_sells_all_four_endpoints_at_their_prices() {
         assert_eq!(reply.status(), 200, "{path}: {}", reply.text().await.unwrap_or_default());
         assert!(reply.text().await.expect("a body").len() > 100, "{path}");
         assert_eq!(host.chain().balance(host.seller()).await - before, U256::from(price), "{path}");
+    }
+}
+
+/// A picture, a compressed file, every byte there is, and what looks like text in three encodings.
+fn binaries() -> Vec<Vec<u8>> {
+    let every: Vec<u8> = (0..=255).cycle().take(70_000).collect();
+    vec![
+        [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &every].concat(),
+        [b"\x1f\x8b\x08\0".as_slice(), &every].concat(),
+        b"\xff\xfeh\0i\0 \xc3\x28 \xf0\x9f \xed\xa0\x80 \0\r\n\r\n0\r\n\r\n".to_vec(),
+        Vec::new(),
+    ]
+}
+
+#[tokio::test]
+async fn bytes_come_back_as_they_were_sent() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).plugin("echo3.wasm", &guest("echo3")).start().await;
+    for binary in binaries() {
+        for path in ["/echo?stream", "/echo3?stream"] {
+            let ask = || host.client().post(host.url(path)).header("content-type", "image/png").body(binary.clone());
+            let challenge = ask().send().await.expect("an answer");
+            let payment = host.payer(0).pay(&challenge).header();
+            // The second time it comes from the ledger.
+            for time in ["fresh", "kept"] {
+                let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+                assert_eq!(reply.status(), 200, "{path}, {time}");
+                assert!(reply.bytes().await.expect("a body") == binary, "{path}, {time}: {:?}..", binary.get(..4));
+            }
+        }
+        let free = host.client().get(host.url("/echo?stream")).body(binary.clone()).send().await.expect("an answer");
+        assert!(free.bytes().await.expect("a body") == binary, "free: {:?}..", binary.get(..4));
     }
 }

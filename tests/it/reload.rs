@@ -55,6 +55,52 @@ async fn a_broken_component_leaves_the_old_one_serving_and_says_why() {
     }
 }
 
+/// Builds and broken files come by turns while clients ask without end; a free answer and an offer, each time.
+#[tokio::test]
+async fn a_swap_under_load_fails_no_request() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let good = std::fs::read(guest("echo")).expect("a component");
+    let asking = (0..2).map(|number| {
+        let (client, url) = (host.client().clone(), host.url("/echo"));
+        tokio::spawn(async move {
+            for asked in 0_usize.. {
+                let paid = (number + asked) % 2 == 1;
+                let request = if paid { client.post(&url) } else { client.get(&url) };
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                let status = request.send().await.map_err(|error| error.to_string())?.status();
+                if status != if paid { 402 } else { 200 } {
+                    return Err(format!("answer {asked} is {status}"));
+                }
+            }
+            Ok(0)
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    for build in 1..=3_u8 {
+        let (next, broken) = (host.path("next"), host.path("broken"));
+        // A custom section of two bytes.
+        std::fs::write(&next, [&good[..], &[0, 3, 1, b'x', build]].concat()).expect("a build");
+        std::fs::write(&broken, &good[..good.len() - usize::from(build)]).expect("a broken build");
+        let said = |what: &str| host.log().matches(what).count();
+        for (file, what) in [(&next, "echo.wasm is in force"), (&broken, "echo.wasm is not in force")] {
+            let known = said(what);
+            install(&host, "echo.wasm", file);
+            let start = Instant::now();
+            while said(what) == known {
+                assert!(start.elapsed() < Duration::from_secs(30), "not \"{what}\"\n{}", host.log());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    for task in asking {
+        task.abort();
+        match task.await {
+            Err(error) if error.is_cancelled() => {}
+            ended => panic!("a request failed: {ended:?}\n{}", host.log()),
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_running_owner_of_a_route_wins() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;

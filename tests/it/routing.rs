@@ -1,6 +1,6 @@
 //! Whatever way a path or a method is written, a paid endpoint is never served unpaid.
 
-use coinslot_tests::{Host, guest, raw};
+use coinslot_tests::{Host, HostBuilder, guest, raw};
 
 /// Sends bytes as they are and gives the status line.
 async fn status_line(host: &Host, request: &str) -> String {
@@ -8,109 +8,211 @@ async fn status_line(host: &Host, request: &str) -> String {
     answer.lines().next().unwrap_or("closed").to_owned()
 }
 
-#[tokio::test]
-async fn no_spelling_of_a_path_dodges_the_price() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
-    let spellings = [
-        "/api/gitignore",
-        "//api/gitignore",
-        "/api//gitignore",
-        "/api/gitignore/",
-        "/api/./gitignore",
-        "/api/x/../gitignore",
-        "/api/gitignore/.",
-        "/api/gitignore/..",
-        "/API/GITIGNORE",
-        "/Api/gitignore",
-        "/api/gitIgnore",
-        "/api%2Fgitignore",
-        "/api%2fgitignore",
-        "/%61pi/gitignore",
-        "/api/git%69gnore",
-        "/api/gitignore%00",
-        "/api/gitignore%20",
-        "/api/gitignore%0a",
-        "/api/gitignore%0d%0a",
-        "/api/gitignore;a=b",
-        "/api;a=b/gitignore",
-        "/api\\gitignore",
-        "/api%5Cgitignore",
-        "/api%5cgitignore",
-        "/api/%2e/gitignore",
-        "/api/%2E%2E/api/gitignore",
-        "/api/gitignore%",
-        "/api/gitignore%2",
-        "/api/gitignore%zz",
-        "/api/gitignore%252F",
-        "/api/%2567itignore",
-        "/api/gitignore?",
-        "/api/gitignore??",
-        "/api/gitignore?stack",
-        "/api/gitignore#x",
-        "/./api/gitignore",
-        "/../api/gitignore",
-        "/api/gitignore/index",
-        "/api/gitignore.json",
-        "/api/gitignore.wasm",
-        "/api/*",
-        "/*",
-        "/api/{x}",
-        "/api/%7Bx%7D",
-        "/api/gitignore&stack=rust",
-        "/api/gitignore%3Fstack=rust",
-        "/api/gitignore%26",
-        "/api/%ff",
-        "/api/gitignore%c0%af",
-        "/api/%c3%a9",
-        "/api/gitignore%E2%80%A8",
-        "/api/gitignore%u0065",
-        "/api/gitignore+",
-        "/api/+gitignore",
-        "/ api/gitignore",
-        "/api/gitignore\t",
-        "/api/gitignore%09",
-        "/%",
-        "/",
-        "",
-        "api/gitignore",
-    ];
-    assert!(spellings.len() >= 60);
-    for spelling in spellings {
-        let status =
-            status_line(&host, &format!("GET {spelling} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
-        let code = status.split(' ').nth(1).unwrap_or("closed");
-        assert!(matches!(code, "402" | "400" | "404" | "closed"), "{spelling:?}: {status}");
+/// Other ways to write `/api/gitignore`, its parents and its children: sixty and more.
+const SPELLINGS: &[&str] = &[
+    "/api/gitignore",
+    "//api/gitignore",
+    "/api//gitignore",
+    "/api/gitignore/",
+    "/api/./gitignore",
+    "/api/x/../gitignore",
+    "/api/gitignore/.",
+    "/api/gitignore/..",
+    "/API/GITIGNORE",
+    "/Api/gitignore",
+    "/api/gitIgnore",
+    "/api%2Fgitignore",
+    "/api%2fgitignore",
+    "/%61pi/gitignore",
+    "/api/git%69gnore",
+    "/api/gitignore%00",
+    "/api/gitignore%20",
+    "/api/gitignore%0a",
+    "/api/gitignore%0d%0a",
+    "/api/gitignore;a=b",
+    "/api;a=b/gitignore",
+    "/api\\gitignore",
+    "/api%5Cgitignore",
+    "/api%5cgitignore",
+    "/api/%2e/gitignore",
+    "/api/%2E%2E/api/gitignore",
+    "/api/gitignore%",
+    "/api/gitignore%2",
+    "/api/gitignore%zz",
+    "/api/gitignore%252F",
+    "/api/%2567itignore",
+    "/api/gitignore?",
+    "/api/gitignore??",
+    "/api/gitignore?stack",
+    "/api/gitignore#x",
+    "/./api/gitignore",
+    "/../api/gitignore",
+    "/api/gitignore/index",
+    "/api/gitignore.json",
+    "/api/gitignore.wasm",
+    "/api/*",
+    "/*",
+    "/api/{x}",
+    "/api/%7Bx%7D",
+    "/api/gitignore&stack=rust",
+    "/api/gitignore%3Fstack=rust",
+    "/api/gitignore%26",
+    "/api/%ff",
+    "/api/gitignore%c0%af",
+    "/api/%c3%a9",
+    "/api/gitignore%E2%80%A8",
+    "/api/gitignore%u0065",
+    "/api/gitignore+",
+    "/api/+gitignore",
+    "/ api/gitignore",
+    "/api/gitignore\t",
+    "/api/gitignore%09",
+    "/%",
+    "/",
+    "",
+    "api/gitignore",
+    "//evil.example/api/gitignore",
+    "/\\evil.example/api/gitignore",
+    "http://evil.example/api/gitignore",
+    "http:///api/gitignore",
+    "http://a@a/api/gitignore",
+    "*",
+];
+
+/// A guest that declares one route, with this price.
+fn declared(builder: &HostBuilder, file: &str, declaration: &str) {
+    let mut component = std::fs::read(guest("declared")).expect("a component");
+    let at = component.windows(10).position(|bytes| bytes == b"[declared]").expect("its slot") + 10;
+    component[at..at + 70].copy_from_slice(format!("{declaration:<70}").as_bytes());
+    std::fs::write(builder.path("plugins").join(file), component).expect("a component");
+}
+
+/// How a target is answered, with each of these methods.
+async fn answers(host: &Host, target: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+        for version in ["1.1", "1.0"] {
+            let request = format!("{method} {target} HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let status = status_line(host, &request).await;
+            answers.push(format!("{method} {}", status.split(' ').nth(1).unwrap_or("closed")));
+        }
     }
+    answers
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_path_dodges_the_price() {
+    assert!(SPELLINGS.len() >= 60);
+    let builder = Host::builder();
+    declared(&builder, "paid.wasm", "/api/gitignore exact 0.01");
+    let host = builder.start().await;
+    for spelling in SPELLINGS {
+        for answer in answers(&host, spelling).await {
+            let (method, status) = answer.split_once(' ').expect("two words");
+            let fine = matches!(status, "402" | "400" | "404" | "405" | "closed");
+            assert!(fine || (method == "OPTIONS" && status == "204"), "{spelling:?}: {answer}");
+        }
+    }
+    assert!(!host.log().contains("ERROR"), "{}", host.log());
+}
+
+/// The same of a free route beside a paid one: it is that route or nothing, and never the other's.
+#[tokio::test]
+async fn no_spelling_of_a_free_path_reaches_anything_else() {
+    let builder = Host::builder();
+    declared(&builder, "free.wasm", "/api/gitignore free");
+    // What an odd spelling of the free path could be mistaken for.
+    let beside = builder.plugin("echo.wasm", &guest("echo"));
+    let host = beside.start().await;
+    let mut served = 0;
+    for spelling in SPELLINGS {
+        for answer in answers(&host, spelling).await {
+            let (method, status) = answer.split_once(' ').expect("two words");
+            let fine = matches!(status, "200" | "400" | "404" | "405" | "closed");
+            assert!(fine || (method == "OPTIONS" && status == "204"), "{spelling:?}: {answer}");
+            served += usize::from(status == "200");
+        }
+    }
+    // The path itself, with and without a query or a fragment, and with letters encoded: by GET and HEAD.
+    assert_eq!(served, 7 * 4);
+    let same = status_line(&host, "GET /api/%67itignore HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(same.await.contains(" 200"));
+}
+
+/// Ways to write a target, and what comes before it.
+const FORMS: &[&str] = &["/echo", "http://a/echo", "HTTP://A/echo", "/%65cho", "/echo?"];
+
+/// Ways to say how long the body is: its fields, and its bytes.
+const LENGTHS: &[(&str, &str)] = &[
+    ("", ""),
+    ("Content-Length: 0\r\n", ""),
+    ("Content-Length: 2\r\n", "{}"),
+    ("Content-Length: 2\r\nContent-Length: 2\r\n", "{}"),
+    ("Content-Length: 2\r\nContent-Length: 0\r\n", "{}"),
+    ("Content-Length: 2, 2\r\n", "{}"),
+    ("Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "0\r\n\r\n"),
+];
+
+/// Headers by which other servers take one method for another.
+const OVERRIDES: &[&str] = &[
+    "",
+    "X-HTTP-Method-Override: GET\r\n",
+    "X-HTTP-Method: OPTIONS\r\nX-Method-Override: GET\r\n",
+    "X-Original-URL: /free\r\nX-Rewrite-URL: /free\r\n",
+];
+
+/// GET of the path is free, POST is paid: a method that is taken for another would show.
+#[tokio::test]
 async fn no_method_dodges_the_price() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
-    for (method, expected) in [
-        ("GET", "402"),
-        ("HEAD", "402"),
+    let builder = Host::builder();
+    declared(&builder, "free.wasm", "/free free");
+    let host = builder.plugin("echo.wasm", &guest("echo")).start().await;
+    let methods = [
+        ("GET", "200"),
+        ("HEAD", "200"),
         ("OPTIONS", "204"),
-        ("POST", "405"),
+        ("POST", "402"),
         ("PUT", "405"),
         ("DELETE", "405"),
         ("PATCH", "405"),
         ("TRACE", "405"),
-        ("CONNECT", "400"),
+        ("QUERY", "405"),
         ("get", "405"),
         ("Get", "405"),
-        ("GETX", "405"),
-    ] {
-        let request =
-            format!("{method} /api/gitignore HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let status = status_line(&host, &request).await;
-        let code = status.split(' ').nth(1).unwrap_or("closed");
-        assert!(code == expected || (method == "CONNECT" && code != "200"), "{method}: {status}");
+        ("post", "405"),
+        ("POSTX", "405"),
+        ("GET,POST", "400"),
+    ];
+    let mut runs = 0;
+    for (method, expected) in methods {
+        for form in FORMS {
+            for (length, body) in LENGTHS {
+                for more in OVERRIDES {
+                    let request =
+                        format!("{method} {form} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}{length}\r\n{body}");
+                    let answer = raw(&host.url(""), request.as_bytes()).await;
+                    let statuses: Vec<_> = answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+                    // A length that is said twice may be refused whatever the method is.
+                    let doubtful = length.matches(": ").count() > 1 || length.contains(',');
+                    let fine = statuses == [expected] || (doubtful && statuses == ["400"]);
+                    assert!(fine, "{request:?}: {answer}");
+                    runs += usize::from(statuses == ["200"]);
+                }
+            }
+        }
     }
-    let overridden = status_line(
-        &host,
-        "GET /api/gitignore HTTP/1.1\r\nHost: a\r\nX-HTTP-Method-Override: OPTIONS\r\nConnection: close\r\n\r\n",
-    );
-    assert!(overridden.await.contains(" 402"));
+    assert_eq!(host.log().matches("echo got").count(), runs, "nothing ran that was not answered");
+    for target in ["/echo", "a:80", "a", "http://a/echo", "*"] {
+        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let status = status_line(&host, &request).await;
+        assert!(
+            ["400", "404", "405"].iter().any(|code| status.contains(code)) || status == "closed",
+            "{request}{status}"
+        );
+    }
+    let star = status_line(&host, "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(star.contains(" 204"), "{star}");
 }
 
 #[tokio::test]

@@ -123,15 +123,32 @@ async fn who_hangs_up_on_a_stream_has_had_it() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_before_the_first_byte_is_owed_the_answer() {
+async fn who_hangs_up_before_the_first_byte_finds_the_answer_later() {
     let shop = Shop::open(&[]).await;
-    let reply = shop.send("sleep").await;
+    let order = format!("{} event", ["wait"; 30].join(" "));
+    let reply = shop.send(&order).await;
     assert_eq!(reply.status(), 200);
     drop(reply);
-    shop.host.ledger_becomes(&["owed"]).await;
-    let served = shop.send("event wait event").await;
-    assert_eq!(served.text().await.expect("a whole answer"), "data: 1\n\ndata: 2\n\n");
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 2), "one charge");
+    // The guest goes on for nobody: who hangs up does not have it begin again.
+    shop.host.ledger_becomes(&["settled"]).await;
+    let served = shop.send(&order).await;
+    assert_eq!(served.text().await.expect("a whole answer"), "data: 1\n\n");
+    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1));
+}
+
+#[tokio::test]
+async fn a_stream_that_meets_a_limit_is_given_as_far_as_it_came() {
+    let market = Market::open().await;
+    let shop = market.shop(&["ticker"], "[limits]\nfirst_byte_ms = 1000\ntotal_ms = 1000\n").await;
+    let ask = || reqwest::Client::new().post(shop.url("/ticker")).header("x-do", "event sleep");
+    let challenge = ask().send().await.expect("a challenge");
+    let payment = market.payer(0).pay(&challenge).header();
+    let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200, "{}", shop.log());
+    reply.text().await.expect_err("it breaks off");
+    let again = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(again.status(), 410, "the same payment is no subscription:\n{}", shop.log());
+    assert_eq!(shop.log().matches("ticker ran").count(), 1);
 }
 
 #[tokio::test]

@@ -250,7 +250,7 @@ async fn drive_p3(
     Ok(())
 }
 
-/// Makes a request fit for a guest: an absolute URI, no field of the connection or of a payment,
+/// Makes a request fit for a guest: an absolute URI, no field of the connection or about a payment,
 /// and a body that ends at its limit.
 fn prepare(request: Request<RequestBody>, limit: u64, arriving: &Arc<AtomicBool>) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
@@ -266,7 +266,8 @@ fn prepare(request: Request<RequestBody>, limit: u64, arriving: &Arc<AtomicBool>
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    let withheld: Vec<HeaderName> = parts.headers.keys().filter(|name| is_withheld(name)).cloned().collect();
+    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name);
+    let withheld: Vec<HeaderName> = parts.headers.keys().filter(withheld).cloned().collect();
     for name in withheld {
         parts.headers.remove(name);
     }
@@ -322,6 +323,14 @@ impl Body for Arriving {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// What only a host says of a payment: from a client it is a claim, and a guest could take it for a receipt.
+fn is_a_claim(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
+    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        || matches!(name, "x-coinslot-payment-id" | "settlement-overrides" | "extension-responses")
 }
 
 fn body_error(error: super::BodyError) -> Error {

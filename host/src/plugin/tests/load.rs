@@ -2,6 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
 use super::*;
 use crate::plugin::inspect::inspect;
 
@@ -152,4 +157,120 @@ fn inspection_tells_what_a_component_is_and_wants() {
     assert_eq!(unknown.unknown, ["wasi:oi/streams@0.2.12"]);
     assert!(unknown.refusal.is_some());
     assert!(inspect(b"text").is_err());
+}
+
+// === Whatever comes in a file. ===
+
+/// What happens to files, and what is done to them.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(Index),
+    Byte(Index, u8),
+    Fill(Index, Vec<u8>),
+    Insert(Index, Vec<u8>),
+    Remove(Index, usize),
+    Repeat(Index, usize),
+    Move(Index, Index, usize),
+}
+
+fn any_damage() -> impl Strategy<Value = Damage> {
+    let bytes = || prop::collection::vec(any::<u8>(), 1..12);
+    prop_oneof![
+        1 => any::<Index>().prop_map(Damage::Cut),
+        6 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Byte(at, byte)),
+        2 => (any::<Index>(), bytes()).prop_map(|(at, bytes)| Damage::Fill(at, bytes)),
+        1 => (any::<Index>(), bytes()).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        1 => (any::<Index>(), 1..64_usize).prop_map(|(at, size)| Damage::Remove(at, size)),
+        1 => (any::<Index>(), 1..4096_usize).prop_map(|(at, size)| Damage::Repeat(at, size)),
+        1 => (any::<Index>(), any::<Index>(), 1..4096_usize).prop_map(|(from, to, size)| Damage::Move(from, to, size)),
+    ]
+}
+
+impl Damage {
+    fn done_to(&self, wasm: &[u8]) -> Vec<u8> {
+        let mut wasm = wasm.to_vec();
+        if wasm.is_empty() {
+            return wasm;
+        }
+        let whole = wasm.len();
+        let range = |at: &Index, size: usize| at.index(whole)..(at.index(whole) + size).min(whole);
+        match self {
+            Self::Cut(at) => wasm.truncate(at.index(wasm.len())),
+            Self::Byte(at, byte) => wasm[range(at, 1)].fill(*byte),
+            Self::Fill(at, bytes) => {
+                let range = range(at, bytes.len());
+                wasm.splice(range, bytes.iter().copied());
+            }
+            Self::Insert(at, bytes) => {
+                let at = at.index(wasm.len());
+                wasm.splice(at..at, bytes.iter().copied());
+            }
+            Self::Remove(at, size) => drop(wasm.drain(range(at, *size))),
+            Self::Repeat(at, size) => {
+                let range = range(at, *size);
+                let piece = wasm[range.clone()].to_vec();
+                wasm.splice(range.start..range.start, piece);
+            }
+            Self::Move(from, to, size) => {
+                let piece: Vec<u8> = wasm.drain(range(from, *size)).collect();
+                let to = if wasm.is_empty() { 0 } else { to.index(wasm.len()) };
+                wasm.splice(to..to, piece);
+            }
+        }
+        wasm
+    }
+}
+
+/// Damaged components of both generations of WASI, and bytes that never were one.
+fn any_file() -> impl Strategy<Value = Vec<u8>> {
+    let damaged = |name: &'static str| {
+        let whole = guest(name);
+        prop::collection::vec(any_damage(), 1..4)
+            .prop_map(move |damages| damages.iter().fold(whole.clone(), |wasm, damage| damage.done_to(&wasm)))
+    };
+    let component =
+        prop::collection::vec(any::<u8>(), 0..200).prop_map(|bytes| [b"\0asm\x0d\0\x01\0".as_slice(), &bytes].concat());
+    prop_oneof![
+        4 => damaged("echo"),
+        4 => damaged("echo3"),
+        1 => component,
+        1 => prop::collection::vec(any::<u8>(), 0..200),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_file_holds_inspection_answers(file in any_file()) {
+        if let Ok(seen) = inspect(&file) {
+            prop_assert_eq!(seen.size, file.len());
+        }
+    }
+}
+
+/// Bounded by time, since each that is still valid is compiled and asked what it serves.
+#[tokio::test]
+async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = fresh(dir.path());
+    let files = any_file();
+    let mut runner = TestRunner::default();
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    let (mut loaded, mut refused) = (0, 0);
+    while std::time::Instant::now() < until && loaded + refused < 400 {
+        let file = files.new_tree(&mut runner).expect("a file").current();
+        let terms = Terms::default();
+        let load = tokio::time::timeout(Duration::from_secs(60), runtime.load(&file, &terms)).await;
+        match load.unwrap_or_else(|_| panic!("this file hangs: {}", hex::encode(&file))) {
+            Ok(_) => loaded += 1,
+            Err(error) => {
+                let sentence = error.to_string();
+                let broken = sentence.is_empty() || sentence.contains("report this component");
+                assert!(!broken, "{sentence}: {}", hex::encode(&file));
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "{loaded} loaded, {refused} refused");
+    let whole = runtime.load(&guest("echo"), &Terms::default()).await.expect("the whole one loads after them");
+    call(&whole, get("/")).await.expect("an answer");
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::x402::identifier;
 
 fn v2_payment() -> Value {
     json!({
@@ -292,6 +293,44 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The value of a payment header: a payment, one that is cut, or anything.
+fn any_value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        Just(base64(&v2_payment()).into_bytes()),
+        Just(base64(&v1_payment()).into_bytes()),
+        any::<prop::sample::Index>().prop_map(|at| {
+            let whole = base64(&v2_payment()).into_bytes();
+            whole[..at.index(whole.len())].to_vec()
+        }),
+        any_json().prop_map(|document| base64(&document).into_bytes()),
+        prop::collection::vec(any::<u8>(), 0..100),
+    ]
+}
+
+fn any_authorization() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "Bearer token",
+        "Basic dTpw",
+        "Payment id=\"1\"",
+        "payment id=\"1\"",
+        "Basic dTpw, Payment id=\"1\"",
+        "Paymentx y",
+        "",
+    ])
+    .prop_map(str::to_owned)
+}
+
+/// What could stand under `payment-identifier`.
+fn any_extension() -> impl Strategy<Value = Value> {
+    let id = prop_oneof![
+        3 => "[A-Za-z0-9_-]{14,18}".prop_map(Value::from),
+        1 => "[A-Za-z0-9_-]{126,130}".prop_map(Value::from),
+        2 => ".{0,40}".prop_map(Value::from),
+        1 => any_json(),
+    ];
+    prop_oneof![4 => id.prop_map(|id| json!({ "info": { "required": false, "id": id } })), 1 => any_json()]
+}
+
 proptest! {
     #[test]
     fn whatever_the_bytes_are_decoding_answers(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
@@ -346,5 +385,87 @@ proptest! {
         let Ok(PaymentPayload::V2(read)) = read else { return Err(TestCaseError::fail("refused")) };
         // Key order does not count in equality.
         prop_assert_eq!(serde_json::to_value(&read).expect("plain"), document);
+    }
+
+    #[test]
+    fn whatever_the_headers_are_one_payment_is_read_or_none(
+        signatures in prop::collection::vec(any_value(), 0..3),
+        legacy in prop::collection::vec(any_value(), 0..3),
+        authorizations in prop::collection::vec(any_authorization(), 0..3),
+    ) {
+        let found = payment(
+            signatures.iter().map(Vec::as_slice),
+            legacy.iter().map(Vec::as_slice),
+            authorizations.iter().map(|value| value.as_bytes()),
+        );
+        let expected = match (signatures.as_slice(), legacy.as_slice()) {
+            ([], []) => Ok(None),
+            ([_], []) | ([], [_]) if authorizations.iter().any(|value| value.contains("ayment ")) => {
+                Err(HeaderError::OtherProtocol)
+            }
+            ([value], []) => decode(Version::V2, value).map(Some),
+            ([], [value]) => decode(Version::V1, value).map(Some),
+            _ => Err(HeaderError::Ambiguous),
+        };
+        prop_assert_eq!(found, expected);
+    }
+
+    /// One byte more, less or other, of the JSON or of its Base64, in either header.
+    #[test]
+    fn whatever_is_done_to_a_payment_it_is_read_or_refused(
+        which in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        how in 0..3,
+        outside in any::<bool>(),
+    ) {
+        let edit = |mut bytes: Vec<u8>| {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => { bytes.remove(at); }
+            }
+            bytes
+        };
+        let document = if which { v2_payment() } else { v1_payment() };
+        let json = document.to_string().into_bytes();
+        let (value, json) = if outside {
+            (edit(STANDARD.encode(&json).into_bytes()), None)
+        } else {
+            let json = edit(json);
+            (STANDARD.encode(&json).into_bytes(), Some(json))
+        };
+        for version in [Version::V1, Version::V2] {
+            let read = decode(version, &value);
+            prop_assert!(read.is_err() || (version == Version::V2) == which, "{:?}", read);
+            if let (Ok(_), Some(json)) = (read, &json) {
+                let strict = std::str::from_utf8(json).is_ok_and(|text| serde_json::from_str::<Value>(text).is_ok());
+                prop_assert!(strict, "{}", String::from_utf8_lossy(json));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_the_extension_is_it_names_a_purchase_or_not(
+        extension in any_extension(),
+    ) {
+        let mut document = v2_payment();
+        document["extensions"] = json!({ "payment-identifier": extension });
+        let Ok(PaymentPayload::V2(read)) = decode(Version::V2, base64(&document).as_bytes()) else {
+            return Err(TestCaseError::fail("refused"));
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        match (identifier::of(&read), &extension["info"]["id"]) {
+            (Ok(None), said) => prop_assert!(said.is_null()),
+            (Ok(Some(id)), said) => {
+                prop_assert_eq!(said, id);
+                prop_assert!((16..=128).contains(&id.chars().count()) && id.chars().all(plain));
+            }
+            (Err(_), Value::String(said)) => {
+                prop_assert!(!(16..=128).contains(&said.len()) || !said.chars().all(plain));
+            }
+            (Err(_), said) => prop_assert!(!said.is_null()),
+        }
     }
 }

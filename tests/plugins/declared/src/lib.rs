@@ -1,5 +1,6 @@
 //! Declares the one route that stands in `DECLARED`. Tests overwrite it in the component's bytes, so that one
-//! build declares whatever they want: `[declared]PATH PRICE AMOUNT`, filled up with spaces.
+//! build declares whatever they want: `[declared]PATH PRICE AMOUNT`, filled up with spaces. A method other than GET
+//! stands before the path, as in `POST:/path`.
 
 use kit::{IncomingRequest, PluginInfo, Price, ResponseOutparam, answer, endpoint};
 
@@ -12,6 +13,7 @@ fn info() -> PluginInfo {
     let declared = std::str::from_utf8(std::hint::black_box(&DECLARED)).expect("ASCII");
     let mut words = declared["[declared]".len()..].trim_end().splitn(3, ' ');
     let path = words.next().unwrap_or_default();
+    let (method, path) = path.split_once(':').unwrap_or(("GET", path));
     let price = words.next().unwrap_or_default();
     let amount = words.next().unwrap_or_default().to_owned();
     let price = match price {
@@ -24,7 +26,7 @@ fn info() -> PluginInfo {
     PluginInfo {
         name: "declared".into(),
         version: "1.0.0".into(),
-        endpoints: vec![endpoint("GET", path, price)],
+        endpoints: vec![endpoint(method, path, price)],
         extensions: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! A handler of WASI 0.3 beside the narrow world: sends back the body as it comes, and says in
-//! headers what it was given. `?trap`, `?spin` and `?sleep` misbehave after the head.
+//! headers what it was given, and those that `x-emit: NAME: VALUE` asks for. `?trap`, `?spin` and `?sleep`
+//! misbehave after the head.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -54,6 +55,11 @@ impl wasip3::exports::http::handler::Guest for Guest {
             ("x-calls", calls.to_string()),
         ] {
             headers.append(name, value.as_bytes()).expect("a header");
+        }
+        for line in request.get_headers().get("x-emit") {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let (name, value) = line.split_once(": ").expect("a name and a value");
+            let _ = headers.append(name, value.as_bytes());
         }
         let (_, taken) = wit_future::new(|| Ok(()));
         let (mut body, _trailers) = Request::consume_body(request, taken);

@@ -1,5 +1,6 @@
 //! Never answers: computes for ever, or with `?how=sleep` waits for ever, or with `?how=head` computes
-//! after the head, or with `?how=waits` computes in short pieces between short waits.
+//! after the head, or with `?how=late` waits after it, or with `?how=waits` computes in short pieces between short
+//! waits.
 
 use kit::{IncomingRequest, ResponseOutparam, head, monotonic_clock, plugin, query};
 
@@ -8,11 +9,11 @@ kit::guest!(Ok(plugin("spin")), handle);
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let how = query(&request);
     // Dropping `out` would be an answer of its own: none.
-    let _kept = if how == "how=head" { Ok(head(out, 200, &[])) } else { Err(out) };
+    let _kept = if matches!(how.as_str(), "how=head" | "how=late") { Ok(head(out, 200, &[])) } else { Err(out) };
     let mut x = 1_u64;
     loop {
         match how.as_str() {
-            "how=sleep" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
+            "how=sleep" | "how=late" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
             "how=waits" => monotonic_clock::subscribe_duration(1_000).block(),
             _ => {}
         }

@@ -1,0 +1,249 @@
+//! What a plugin writes that is not for it to say: payments, the connection, the whole site. None of it leaves.
+
+use alloy::primitives::{Address, U256};
+use coinslot_tests::{Host, decode, encode, guest, raw};
+use http_body_util::BodyExt as _;
+use reqwest::{Client, Method, RequestBuilder, Response, Version};
+use serde_json::{Value, json};
+
+/// Whom the guest `emit` would have paid.
+const ROBBER: &str = "0x00000000000000000000000000000000deadbeef";
+
+/// Only the host says these.
+const HOSTS: &[&str] = &[
+    "payment-required",
+    "payment-response",
+    "payment-signature",
+    "payment-of-tomorrow",
+    "x-payment",
+    "x-payment-response",
+    "x-payment-of-tomorrow",
+    "settlement-overrides",
+    "extension-responses",
+    "x-coinslot-payment-id",
+    "access-control-allow-origin",
+    "access-control-allow-credentials",
+    "access-control-expose-headers",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "set-cookie",
+    "clear-site-data",
+    "strict-transport-security",
+    "alt-svc",
+    "service-worker-allowed",
+];
+
+/// Asks for every way of it: free, paid after, paid before.
+const WAYS: [Method; 3] = [Method::GET, Method::POST, Method::PUT];
+
+/// A request, paid where it has to be.
+async fn bought(
+    client: &Client,
+    host: &Host,
+    method: &Method,
+    path: &str,
+    ask: impl Fn(RequestBuilder) -> RequestBuilder,
+) -> Response {
+    let request = || ask(client.request(method.clone(), host.url(path)));
+    let reply = request().send().await.expect("an answer");
+    if *method == Method::GET {
+        return reply;
+    }
+    assert_eq!(reply.status(), 402, "{method} {path}");
+    let payment = host.payer(0).pay(&reply).header();
+    request().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer")
+}
+
+/// Nothing in the head is what the plugin wrote.
+#[track_caller]
+fn check_head(reply: &Response, what: &str) {
+    for (name, value) in reply.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        assert!(!value.contains("forged"), "{what}: {name}: {value}");
+    }
+    let headers = reply.headers();
+    assert_eq!(headers["access-control-allow-origin"], "*", "{what}");
+    assert!(!headers.contains_key("access-control-allow-credentials"), "{what}");
+}
+
+#[tokio::test]
+async fn nothing_that_is_for_the_host_to_say_leaves_a_plugin() {
+    let host = Host::builder().plugin("emit.wasm", &guest("emit")).plugin("echo3.wasm", &guest("echo3")).start().await;
+    let forge = |field: &'static str| {
+        move |request: RequestBuilder| {
+            let request = request.header(field, "x-mine: kept").header(field, "cache-control: public, max-age=3600");
+            HOSTS.iter().fold(request, |request, name| request.header(field, format!("{name}: forged")))
+        }
+    };
+    // Only HTTP/2 carries trailers that were not announced.
+    let second = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    for client in [host.client(), &second] {
+        for method in WAYS {
+            let paid = method != Method::GET;
+            let reply = bought(client, &host, &method, "/emit", forge("x-emit")).await;
+            let what = format!("{method} by {:?}", reply.version());
+            assert_eq!(reply.status(), 200, "{what}");
+            check_head(&reply, &what);
+            assert_eq!(reply.headers()["x-mine"], "kept", "{what}");
+            let cache = reply.headers()["cache-control"].to_str().expect("ASCII");
+            let expected = if paid { "private, max-age=3600" } else { "public, max-age=3600" };
+            assert_eq!(cache, expected, "{what}");
+            assert_eq!(reply.headers().contains_key("payment-response"), paid, "{what}");
+            let body: Value = reply.json().await.expect("JSON");
+            assert!(!body["refused"].to_string().contains("x-mine"), "{what}: {body}");
+
+            let reply = bought(client, &host, &method, "/emit", forge("x-emit-trailer")).await;
+            assert_eq!(reply.status(), 200, "{what}");
+            check_head(&reply, &what);
+            // An answer that was held until it was paid for has none.
+            let expected: &[&str] =
+                if reply.version() == Version::HTTP_2 && !paid { &["x-mine", "cache-control"] } else { &[] };
+            let trailers = reqwest::Body::from(reply).collect().await.expect("a body").trailers().cloned();
+            let kept: Vec<_> = trailers.iter().flatten().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(kept, expected, "{what}");
+        }
+    }
+    let reply = bought(host.client(), &host, &Method::POST, "/echo3", forge("x-emit")).await;
+    assert_eq!(reply.status(), 200);
+    check_head(&reply, "WASI 0.3");
+    assert_eq!(reply.headers()["x-mine"], "kept");
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(90_000), "nine times a cent");
+}
+
+/// Takes one answer off the beginning: its head and its body. None if it breaks off.
+fn answer(text: &str) -> Option<(&str, String, &str)> {
+    let (head, mut rest) = text.split_once("\r\n\r\n")?;
+    let field = |name: &str| {
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let values: Vec<&str> = lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect();
+        assert!(values.len() < 2, "{name} stands twice: {head}");
+        values.first().copied()
+    };
+    match (field("content-length"), field("transfer-encoding")) {
+        (Some(length), None) => {
+            let (body, rest) = rest.split_at_checked(length.parse().expect("a length"))?;
+            Some((head, body.to_owned(), rest))
+        }
+        (None, Some("chunked")) => {
+            let mut body = String::new();
+            loop {
+                let (size, after) = rest.split_once("\r\n")?;
+                let size = usize::from_str_radix(size, 16).expect("a chunk's size");
+                let (chunk, after) = after.split_at_checked(size)?;
+                rest = after.strip_prefix("\r\n").expect("a chunk's end");
+                body.push_str(chunk);
+                if size == 0 {
+                    return Some((head, body, rest));
+                }
+            }
+        }
+        // For a client of HTTP/1.0 the end of the connection is the end of what streams.
+        (None, None) => Some((head, rest.to_owned(), "")),
+        both => panic!("two lengths, {both:?}: {head}"),
+    }
+}
+
+#[tokio::test]
+async fn no_length_and_no_line_break_of_a_plugin_splits_an_answer() {
+    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
+    for emit in [
+        &["content-length: 3"][..],
+        &["content-length: 99999"],
+        &["content-length: 3", "content-length: 5"],
+        &["content-length: +3"],
+        &["content-length: 3, 3"],
+        &["transfer-encoding: chunked"],
+        &["transfer-encoding: identity", "content-length: 3"],
+        &["x-a: b\\r\\nset-cookie: forged"],
+        &["x-a: b\\nset-cookie: forged"],
+        &["x-a: b\\r\\n\\r\\nHTTP/1.1 200 OK\\r\\ncontent-length: 6\\r\\n\\r\\nforged"],
+        &["x-a\\r\\nset-cookie: forged"],
+        &["x-a\\r\\n\\r\\nforged: b"],
+        &["x a: forged"],
+        &[": forged"],
+    ] {
+        for version in ["1.1", "1.0"] {
+            let emit: String = emit.iter().map(|line| format!("x-emit: {line}\r\n")).collect();
+            let request = format!(
+                "GET /emit HTTP/{version}\r\nHost: a\r\nConnection: keep-alive\r\n{emit}\r\n\
+                 GET /emit HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n"
+            );
+            let said = raw(&host.url(""), request.as_bytes()).await;
+            let count = said.matches("HTTP/1.").count();
+            let Some((head, body, rest)) = answer(&said) else {
+                // It had begun when the length turned out to be wrong: nothing comes after it.
+                let broken = emit.contains("content-length") && count <= 1 && !said.contains("forged");
+                assert!(broken, "no whole answer: {request}{said}");
+                continue;
+            };
+            // Names that were refused stand in the body alone.
+            assert!(!head.contains("forged"), "{request}{said}");
+            if head.contains(" 502 ") {
+                assert!(body.contains("\"plugin_no_answer\""), "{request}{said}");
+            } else {
+                // One that streams is held to the length that it gave itself, and never goes beyond it.
+                let whole = body.starts_with("{\"refused\"") && body.ends_with("deadbeef\"}");
+                let short = emit.contains("content-length") && body == "{\"r";
+                assert!(head.contains(" 200 ") && (whole || short), "{request}{said}");
+            }
+            if count > 1 {
+                let (head, body, rest) = answer(rest).unwrap_or_else(|| panic!("no second answer: {request}{said}"));
+                let fine = head.contains(" 200 ") && !head.contains("forged") && body.starts_with("{\"refused\":[]");
+                assert!(fine && rest.is_empty(), "{request}{said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_asks_for_money_itself_is_a_502_and_sells_nothing() {
+    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
+    let accepts = json!([{ "scheme": "exact", "network": "eip155:1", "amount": "1", "payTo": ROBBER }]);
+    let forged = encode(&json!({ "x402Version": 2, "accepts": accepts }));
+    let ask = |request: RequestBuilder| {
+        request.header("x-status", "402").header("x-emit", format!("payment-required: {forged}"))
+    };
+    for (method, charged, dollars) in [(Method::GET, "no", 0), (Method::POST, "no", 0), (Method::PUT, "yes", 10_000)] {
+        let reply = bought(host.client(), &host, &method, "/emit", ask).await;
+        assert_eq!(reply.status(), 502, "{method}");
+        assert!(!reply.headers().contains_key("payment-required"), "{method}");
+        let text = reply.text().await.expect("a body");
+        let body: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&body["error"], &body["charged"]), (&json!("plugin_broke_contract"), &json!(charged)), "{method}");
+        assert!(!text.to_ascii_lowercase().contains("deadbeef"), "{method}: {text}");
+        assert_eq!(host.chain().balance(host.seller()).await, U256::from(dollars), "{method}");
+    }
+    host.ledger_becomes(&["owed"]).await;
+}
+
+#[tokio::test]
+async fn a_plugin_does_not_choose_who_is_paid_nor_in_what() {
+    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
+    for method in [Method::POST, Method::PUT] {
+        let challenge = host.client().request(method.clone(), host.url("/emit")).send().await.expect("an answer");
+        let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+        let text = challenge.text().await.expect("a body");
+        let body: Value = serde_json::from_str(&text).expect("JSON");
+        for accepts in [&required["accepts"], &body["accepts"]] {
+            let [entry] = accepts.as_array().expect("offers").as_slice() else { panic!("{method}: {accepts}") };
+            let paid_to: Address = entry["payTo"].as_str().expect("text").parse().expect("an address");
+            assert_eq!(paid_to, host.seller(), "{method}: {entry}");
+            assert_eq!(entry["asset"], host.facts()["asset"], "{method}: {entry}");
+            assert!(matches!(entry["network"].as_str(), Some("eip155:84532" | "base-sepolia")), "{method}: {entry}");
+            let amount = entry.get("amount").or_else(|| entry.get("maxAmountRequired")).expect("an amount");
+            assert_eq!(amount, "10000", "{method}: {entry}");
+        }
+        let said = format!("{required}{text}").to_ascii_lowercase();
+        assert!(!said.contains("deadbeef") && !said.contains("eip155:1\""), "{method}: {said}");
+        let reply = bought(host.client(), &host, &method, "/emit", |request| request).await;
+        assert_eq!(reply.status(), 200, "{method}");
+    }
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000));
+    assert_eq!(host.chain().balance(ROBBER.parse().expect("an address")).await, U256::ZERO);
+}

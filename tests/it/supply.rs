@@ -1,0 +1,70 @@
+//! What is run is what was checked: native code comes from the host's own compiler and from nowhere else.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use coinslot_tests::{Host, Market, guest};
+
+/// The compiled components of a host.
+fn artifacts(state: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(state.join("artifacts")).expect("the compiled components");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a file").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn compiled_code_in_the_plugin_folder_is_never_run() {
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let [artifact] = artifacts(&host.path(".coinslot")).try_into().expect("one component");
+    let (name, folder) = (artifact.file_name().expect("a name").to_owned(), host.path(".coinslot/plugins"));
+    // A genuine one of this very engine, under every name that could be believed.
+    for planted in [name.as_ref(), Path::new("echo.cwasm"), Path::new("planted.wasm")] {
+        std::fs::copy(&artifact, folder.join(planted)).expect("a copy");
+    }
+    let start = Instant::now();
+    while !host.log().contains("planted.wasm is not in force") {
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = host.log();
+    let line = log.lines().find(|line| line.contains("planted.wasm is not in force")).expect("a reason");
+    assert!(line.contains("not a WebAssembly component") || line.contains("not WebAssembly"), "{line}");
+    assert!(!log.contains(".cwasm is"), "no other file is even looked at: {log}");
+    assert_eq!(artifacts(&host.path(".coinslot")), [artifact], "nothing was added to what can be run");
+    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_compiled_component_that_another_could_have_written_is_not_mapped() {
+    let market = Market::open().await;
+    let mut shop = market.shop(&["status", "echo"], "").await;
+    let state = shop.path(".coinslot");
+    let dir = state.join("artifacts");
+    assert_eq!(mode(&dir), 0o700, "private to the operator");
+    let compiled = artifacts(&state);
+    let [first, second] = compiled.as_slice() else { panic!("{compiled:?}") };
+    let genuine = std::fs::read(first).expect("an artifact");
+    for file in &compiled {
+        assert_eq!(mode(file), 0o400, "written once: {}", file.display());
+    }
+    // The one's code for the other, where others may write; and what is no code at all.
+    for (planted, others) in [(std::fs::read(second).expect("an artifact"), 0o022), (vec![0; genuine.len()], 0)] {
+        std::fs::remove_file(first).expect("a file to remove");
+        std::fs::write(first, planted).expect("a file");
+        std::fs::set_permissions(first, std::fs::Permissions::from_mode(0o600 | others)).expect("a mode");
+        shop.restart(&[]).await;
+        assert_eq!(mode(first), 0o400);
+        assert_eq!(std::fs::read(first).expect("an artifact"), genuine, "compiled again");
+        for path in ["/status", "/echo"] {
+            assert_eq!(reqwest::get(shop.url(path)).await.expect("an answer").status(), 200, "{path}");
+        }
+    }
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    shop.refuses_to_start("must not be writable by others").await;
+}
