@@ -12,7 +12,7 @@ mod steps;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -25,13 +25,6 @@ const BATCH: usize = 512;
 
 /// More than there are, so that none is parsed twice.
 const STATEMENTS: usize = 64;
-
-/// With so many jobs in a commit there are that many payments at work, and the next commit waits for as many jobs:
-/// half of what one costs is for the commit, and not for what is in it.
-const CROWD: usize = 6;
-
-/// The longest such wait. It is also no longer than the commit before took.
-const GATHER: Duration = Duration::from_millis(2);
 
 /// How long news that nobody waits for may wait for others to be written with.
 const RIDE: Duration = Duration::from_millis(50);
@@ -199,32 +192,22 @@ impl Queued {
     }
 }
 
-/// How many jobs a commit had, and how long it took.
-#[derive(Clone, Copy, Debug, Default)]
-struct Before {
-    jobs: usize,
-    took: Duration,
-}
-
 /// What is to be written next, in the order in which it came: one job at least, [`BATCH`] at most. None when
 /// nobody can send any more, and everything is written.
-fn wait(queue: &mpsc::Receiver<Queued>, before: Before) -> Option<Vec<Job>> {
-    let next = |until: Instant| queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
-    let mut waiting = Vec::with_capacity(before.jobs);
-    let mut queued = Some(queue.recv().ok()?);
-    let riding = Instant::now() + RIDE;
-    while let Some(Queued::Soon(job)) = queued {
-        waiting.push(job);
-        queued = if waiting.len() < BATCH { next(riding) } else { None };
-    }
-    let Some(Queued::Now(job)) = queued else { return Some(waiting) };
-    waiting.push(job);
-    if before.jobs >= CROWD {
-        let gathering = Instant::now() + before.took.min(GATHER);
-        while waiting.len() < before.jobs
-            && let Some(queued) = next(gathering)
-        {
-            waiting.push(queued.into_job());
+fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<Job>> {
+    let mut waiting = match queue.recv().ok()? {
+        Queued::Now(job) => return Some(vec![job]),
+        Queued::Soon(job) => vec![job],
+    };
+    let until = Instant::now() + RIDE;
+    while waiting.len() < BATCH {
+        match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Queued::Soon(job)) => waiting.push(job),
+            Ok(Queued::Now(job)) => {
+                waiting.push(job);
+                break;
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
     Some(waiting)
@@ -232,9 +215,7 @@ fn wait(queue: &mpsc::Receiver<Queued>, before: Before) -> Option<Vec<Job>> {
 
 /// The writer thread: ends when the last [`Embedded`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
-    let mut before = Before::default();
-    while let Some(waiting) = wait(queue, before) {
-        let begun = Instant::now();
+    while let Some(waiting) = wait(queue) {
         let mut open = control(connection, "BEGIN IMMEDIATE");
         let mut replies = Vec::with_capacity(waiting.len());
         let more = std::iter::from_fn(|| queue.try_recv().ok().map(Queued::into_job));
@@ -257,7 +238,6 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
                 let _ = connection.execute_batch("ROLLBACK");
             }
         }
-        before = Before { jobs: replies.len(), took: begun.elapsed() };
         writable.store(committed.is_ok(), Ordering::Release);
         for reply in replies {
             reply(committed.clone());
