@@ -263,7 +263,7 @@ impl Shop {
 
     /// Waits until its log says this so many times.
     pub async fn says(&self, what: &str, times: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(90);
         while self.log().matches(what).count() < times {
             assert!(Instant::now() < deadline, "the log does not say {times} times: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -16,7 +16,7 @@ async fn status(shop: &Shop, path: &str) -> u16 {
 async fn becomes(shop: &Shop, path: &str, wanted: u16) -> Duration {
     let begun = Instant::now();
     while status(shop, path).await != wanted {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{path} is not {wanted}:\n{}", shop.log());
+        assert!(begun.elapsed() < Duration::from_secs(90), "{path} is not {wanted}:\n{}", shop.log());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     begun.elapsed()

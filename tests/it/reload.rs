@@ -12,7 +12,7 @@ async fn becomes(host: &Host, path: &str, status: u16) -> Duration {
         if reply.status() == status {
             return start.elapsed();
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{path} stays {}\n{}", reply.status(), host.log());
+        assert!(start.elapsed() < Duration::from_secs(90), "{path} stays {}\n{}", reply.status(), host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
