@@ -3,7 +3,8 @@
 //! time from the rename to the first answer of the new build, and the host's memory. Then components that have never
 //! been compiled, and a start with many that have. The host is held to processor 0 and everything else to processor 1.
 //!
-//! Ends with 1 if a request failed or a price was wrong. Started by `tests/bench/reload [RELOADS] [PLUGINS]`.
+//! Ends with 1 if a request failed or a price was wrong. Started by
+//! `tests/bench/reload [RELOADS] [PLUGINS] [PAYERS]`.
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -177,7 +178,7 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let number = |at, default| std::env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (reloads, plugins): (usize, usize) = (number(1, 1000), number(2, 200));
+    let (reloads, plugins, payers): (usize, usize, usize) = (number(1, 1000), number(2, 200), number(3, 2));
     let market = Arc::new(Market::open().await);
     let original = std::fs::read(guest("numbered")).expect("a component");
     let builds = [original.clone(), patched(&original, PRICES[0].0, PRICES[1].0)];
@@ -197,7 +198,7 @@ async fn main() -> ExitCode {
             Arc::clone(&seen),
         ));
     }
-    for payer in 0..2 {
+    for payer in 0..payers.min(4) {
         clients.spawn(buy(Arc::clone(&market), shop.url(PATH), payer, Arc::clone(&seen)));
     }
     let mut client = connect(&address).await;
@@ -232,7 +233,8 @@ async fn main() -> ExitCode {
         slope(warm)
     );
 
-    // Nothing else is asked now. Each of these bytes is new to the host, and then known.
+    // Nothing else is asked now, and nothing is held. Each of these bytes is new to the host, and then known.
+    hold(shop.process(), "0,1");
     let mut compiled = Vec::new();
     let mut known = Vec::new();
     for number in 1..=30_u16 {

@@ -9,9 +9,9 @@ use super::{Folder, Policy, Report};
 use crate::plugin::Terms;
 
 /// Events within this time are one.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+const DEBOUNCE: Duration = Duration::from_millis(25);
 /// How soon something unsettled is looked at again.
-const SOON: Duration = Duration::from_millis(120);
+const SOON: Duration = Duration::from_millis(40);
 /// How often the folder is scanned without any event: network file systems have none, and neither has a folder
 /// whose own name has come to mean another one.
 const SLOWLY: Duration = Duration::from_secs(1);

@@ -79,7 +79,7 @@ fn confine() {
 
 fn compile(wasm: &[u8], wasi: Wasi) -> Result<Vec<u8>, String> {
     outline::validate(wasm).map_err(|error| error.to_string())?;
-    engine::compiler(wasi)
+    engine::compiler(wasi, wasm.len())
         .and_then(|engine| engine.precompile_component(wasm))
         .map_err(|error| format!("it does not compile: {error:#}"))
 }

@@ -59,10 +59,13 @@ fn config(wasi: Wasi) -> Config {
     config
 }
 
-/// An engine that only compiles, on one thread: dropped with what the compiler retains.
-pub(super) fn compiler(wasi: Wasi) -> wasmtime::Result<Engine> {
+/// What is compiled on all processors, in bytes: a small component waits for nobody, a large one leaves room.
+const SMALL: usize = 1 << 20;
+
+/// An engine that only compiles so many bytes: dropped with what the compiler retains.
+pub(super) fn compiler(wasi: Wasi, bytes: usize) -> wasmtime::Result<Engine> {
     let mut config = config(wasi);
-    config.parallel_compilation(false);
+    config.parallel_compilation(bytes <= SMALL);
     Engine::new(&config)
 }
 
