@@ -286,7 +286,9 @@ pub(super) mod tests {
             if matches!(state, "delivered" | "settling") {
                 connection
                     .execute(
-                        "INSERT INTO answer VALUES (?1, '{\"status\":200,\"headers\":[]}', x'68656c6c6f', ?2)",
+                        "INSERT INTO answer
+                         VALUES (?1, json_object('headers', json_array(), 'status',
+                             200), x'68656c6c6f', ?2)",
                         rusqlite::params![id.digest(), at],
                     )
                     .expect("its answer");
