@@ -83,12 +83,3 @@ async fn a_plugin_that_the_new_configuration_cannot_serve_keeps_the_old_one_in_f
     let sold = shop.sell(market.payer(0), "/upfront", Duration::from_secs(10)).await;
     assert_eq!(sold.statuses, [200], "{}", shop.log());
 }
-
-#[tokio::test]
-async fn a_hangup_reads_secrets_again() {
-    let market = Market::open().await;
-    let shop = market.shop(&["echo"], "").await;
-    shop.signal("HUP");
-    shop.says("the configuration is in force", 1).await;
-    assert_eq!(receiver(&challenge(&shop).await), SELLER);
-}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{Host, guest, run};
+use coinslot_tests::{Host, Market, guest, run};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -258,4 +258,36 @@ async fn an_author_keeps_things_and_reads_the_configuration_with_the_sdk() {
     for (status, text) in visit("[plugin.guest-visits]\nhttp = []\n").await {
         assert!(status == 503 && text.contains("no key-value store is granted"), "{status} {text}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_replaced_is_used_from_the_hangup_on() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let keys = Arc::clone(&seen);
+    let server = serve(move |request| {
+        let key = request.headers().get("x-api-key").map(|value| value.to_str().expect("ASCII").to_owned());
+        keys.lock().expect("the keys").push(key.unwrap_or_default());
+        async { Response::new(Full::from("served")) }
+    })
+    .await;
+    let market = Market::open().await;
+    let shop = market.shop(&["fetch"], "").await;
+    let secret = shop.folder().with_file_name("secret");
+    std::fs::write(&secret, "first").expect("a file");
+    let grants = format!(
+        "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"secret\" }}]\n"
+    );
+    shop.configure(&format!("{}{grants}", shop.configuration()));
+    shop.says("the configuration is in force", 1).await;
+    let ask = async || {
+        let asked = reqwest::Client::new().post(shop.url("/fetch")).body(format!("GET {server}/rates")).send().await;
+        assert_eq!(asked.expect("an answer").status(), 200, "{}", shop.log());
+    };
+    ask().await;
+    std::fs::write(&secret, "second").expect("a file");
+    ask().await;
+    shop.signal("HUP");
+    shop.says("the configuration is in force", 2).await;
+    ask().await;
+    assert_eq!(*seen.lock().expect("the keys"), ["first", "first", "second"]);
 }
