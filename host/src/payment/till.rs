@@ -47,7 +47,6 @@ pub struct Tender {
     pub max_unsettled: Amount,
 }
 
-/// Settings of a [`Till`].
 fn too_many(wait: Duration) -> Problem {
     Problem::TooMany { wait }
 }
@@ -75,6 +74,7 @@ pub struct Protect {
 /// A limit's burst, in seconds of its rate.
 const BURST: f64 = 10.0;
 
+/// Settings of a [`Till`].
 #[derive(Clone)]
 pub struct TillConfig {
     /// Answers up to this size are kept for a client that lost its connection, in bytes.
