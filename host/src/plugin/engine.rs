@@ -16,7 +16,7 @@ use wasmtime::{
 
 /// How often guests are interrupted. A guest that computes yields to its neighbours this often, so this is what
 /// a neighbour waits for it at most; interrupting oftener wakes the machine for little.
-pub(super) const TICK: Duration = Duration::from_millis(2);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Linear memory that a pool slot can hold; no plugin's limit can be above it.
 pub(super) const MAX_MEMORY: usize = 256 << 20;

@@ -89,13 +89,13 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
         printing,
         task: None,
         granted,
-        limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
+        limiter: Limiter { memory: grant.memory, used: 0, taken: 0, watch: watch.clone() },
         table,
         http,
         egress,
     };
     let mut store = Store::new(engine, state);
-    store.limiter(|state| &mut state.limiter);
+    store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|context| {
@@ -119,6 +119,7 @@ pub(super) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
     state.serving = grant.serving.is_some();
     state.task = None;
     (state.granted, state.egress) = reach(grant.serving, grant.plugin);
+    watch.weigh(state.limiter.taken);
     state.limiter.watch = watch.clone();
     state.printing.store(watch.clone());
     state.watch = watch.clone();
