@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE};
 use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Response, Uri};
@@ -266,7 +266,8 @@ fn prepare(request: Request<RequestBody>, limit: u64, arriving: &Arc<AtomicBool>
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name);
+    // Plugins set no cookies, so these are of the operator's other pages, and their business alone.
+    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name) || *name == COOKIE;
     let withheld: Vec<HeaderName> = parts.headers.keys().filter(withheld).cloned().collect();
     for name in withheld {
         parts.headers.remove(name);
