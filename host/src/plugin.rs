@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod manifest;
 mod outline;
+mod prepare;
 mod quote;
 mod reuse;
 mod run;
