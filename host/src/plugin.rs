@@ -7,6 +7,7 @@
 mod artifact;
 mod bindings;
 mod body;
+mod callers;
 mod compile;
 mod egress;
 mod engine;
@@ -27,6 +28,7 @@ mod reuse;
 mod run;
 mod status;
 mod store;
+mod visit;
 mod watch;
 
 #[cfg(test)]

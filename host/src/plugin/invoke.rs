@@ -221,7 +221,7 @@ async fn drive_p3(
     let handle = service.wasi_http_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request,))?;
     // From the first instruction on it is known for whom it works.
-    store.data_mut().answered_by(call.task());
+    store.data_mut().visits.answered_by(call.task());
     store
         .run_concurrent(async move |accessor| {
             match handle.finish_call_concurrent(accessor, call).await?.0 {
