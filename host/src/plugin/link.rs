@@ -37,6 +37,8 @@ pub(super) struct Linked {
     pub(super) handler: Handler,
     pub(super) manifest: manifest::GuestIndices,
     pub(super) quote: Option<quote::GuestIndices>,
+    /// Whether it is put together of several components.
+    pub(super) composed: bool,
 }
 
 /// The exported HTTP handler.
@@ -68,5 +70,5 @@ pub(super) fn link(linker: &Linker<State>, component: &Component, outline: &Outl
     } else {
         None
     };
-    Ok(Linked { pre, handler, manifest, quote })
+    Ok(Linked { pre, handler, manifest, quote, composed: outline.composed })
 }

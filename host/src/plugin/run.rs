@@ -64,7 +64,8 @@ impl<T> Guarded<T> {
     }
 }
 
-fn advance<T>(
+/// Lets a guest run until it waits or ends, and counts its CPU time.
+pub(super) fn advance<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     watch: &Watch,
     cx: &mut Context<'_>,

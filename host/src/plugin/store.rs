@@ -136,6 +136,15 @@ pub(super) fn visit(
     }
 }
 
+/// Lets several requests into a store at once, and none yet: each brings its own part of what is bounded.
+pub(super) fn share(store: &mut Store<State>, at_once: usize) {
+    let handles = HANDLES.saturating_mul(at_once);
+    store.set_max_component_handles(handles);
+    let state = store.data_mut();
+    state.table.set_max_capacity(handles);
+    state.visits = Visits::many();
+}
+
 fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdout(Pipe { stream: Stream::Stdout, watch: watch.clone() })

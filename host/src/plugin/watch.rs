@@ -22,7 +22,9 @@ const TRAP_TEXT: usize = 4 << 10;
 /// What is known about one guest. All times are nanoseconds.
 #[derive(Debug)]
 pub(super) struct Watch {
-    budget: u64,
+    /// CPU time that it may have used by now, and what each request brings along.
+    budget: AtomicU64,
+    each: u64,
     base: Instant,
     /// CPU time of polls that have ended.
     used: AtomicU64,
@@ -47,7 +49,8 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(cpu: Duration, turns: Arc<Semaphore>, log: Log) -> Arc<Self> {
         Arc::new(Self {
-            budget: nanos(cpu),
+            budget: AtomicU64::new(nanos(cpu)),
+            each: nanos(cpu),
             base: Instant::now(),
             used: AtomicU64::new(0),
             entered: AtomicU64::new(0),
@@ -61,6 +64,30 @@ impl Watch {
             charged: Mutex::new(None),
             log: Mutex::new(log),
         })
+    }
+
+    /// Of one among several requests in an instance, whose CPU time is watched for all of them together.
+    pub(super) fn of_one(plugin: Arc<str>, turns: Arc<Semaphore>) -> Arc<Self> {
+        Self::new(Duration::MAX, turns, Log::new(plugin, 0))
+    }
+
+    /// Another request begins in the instance, which has so many now. Nothing is kept of what others before it
+    /// left over.
+    pub(super) fn enter_one(&self, inside: usize) {
+        let budget = self.budget.load(Relaxed).saturating_add(self.each);
+        self.budget.store(budget.min(self.share(inside)), Relaxed);
+        self.log().grant(inside);
+    }
+
+    /// A request ended, and so many are left: what it did not use it takes along.
+    pub(super) fn leave_one(&self, inside: usize) {
+        // What a guest does between two requests is little.
+        self.budget.fetch_min(self.share(inside.max(1)), Relaxed);
+    }
+
+    fn share(&self, inside: usize) -> u64 {
+        let inside = u64::try_from(inside).unwrap_or(u64::MAX);
+        self.used.load(Relaxed).saturating_add(self.each.saturating_mul(inside))
     }
 
     /// Begins a poll of the guest on this thread.
@@ -78,24 +105,26 @@ impl Watch {
     /// Ends a poll. True if the guest is still within its CPU time.
     pub(super) fn leave(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
+        let budget = self.budget.load(Relaxed);
         self.used.store(used, Relaxed);
         if self.ticked.load(Relaxed) {
             *lock(&self.turn) = None;
         }
-        if used > self.budget {
+        if used > budget {
             self.exhausted.store(true, Relaxed);
         }
-        used <= self.budget
+        used <= budget
     }
 
     /// Called by the ticker's interruption, within a poll. True if the guest may go on.
     pub(super) fn tick(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
+        let budget = self.budget.load(Relaxed);
         self.ticked.store(true, Relaxed);
-        if used > self.budget {
+        if used > budget {
             self.exhausted.store(true, Relaxed);
         }
-        used <= self.budget
+        used <= budget
     }
 
     /// Lets others go first, and then waits for a turn behind all other guests that compute for long. However
@@ -112,6 +141,11 @@ impl Watch {
     /// Whether it would go on if it had its turn: it waits for nobody.
     pub(super) fn is_computing(&self) -> bool {
         self.yielding.load(Relaxed)
+    }
+
+    /// Whether it computes for long, or waits for its turn to.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_computing() || lock(&self.turn).is_some()
     }
 
     fn current(&self) -> u64 {
@@ -150,10 +184,12 @@ impl Watch {
         lock(&self.log)
     }
 
-    /// Explains why a guest ended. What the host observed goes before what the trap says: a guest
+    /// Explains why a guest ended. What has been explained stays so. What the host observed goes before what the trap says: a guest
     /// that was refused memory usually aborts with a trap of its own.
     pub(super) fn fault(&self, error: &wasmtime::Error) -> Fault {
-        if self.exhausted.load(Relaxed) {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            fault.clone()
+        } else if self.exhausted.load(Relaxed) {
             Fault::Cpu
         } else if self.memory_refused.load(Relaxed) {
             Fault::Memory
@@ -170,6 +206,9 @@ impl Watch {
 impl Drop for Watch {
     /// The last that is known of a guest, when nobody can ask about it any more.
     fn drop(&mut self) {
+        if self.each == u64::MAX {
+            return;
+        }
         let cpu = self.cpu();
         tracing::debug!(plugin = self.log().plugin(), ?cpu, "a guest is gone");
     }
