@@ -8,6 +8,7 @@
 //! A place among the plugin's instances, and among all, is the bench's: it takes one when the first sits down, and
 //! gives it back when the last has left.
 
+mod seat;
 mod worker;
 
 use std::pin::pin;
@@ -15,16 +16,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use http::Request;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SetOnce, mpsc, oneshot};
-use wasmtime_wasi_http::WasiBody;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SetOnce, mpsc};
 
-use super::body::Read;
-use super::egress::Trail;
-use super::invoke::{Answer, Slots};
+use self::seat::Job;
+use super::invoke::Slots;
 use super::reuse::{IDLE, Reuse};
 use super::watch::Watch;
-use super::{Fault, Inner, Receipt};
+use super::{Fault, Inner};
+
+pub(super) use self::seat::{Order, Seat};
 
 /// The benches of one build of a plugin.
 pub(super) struct Benches {
@@ -81,46 +81,6 @@ struct Fate {
     worn: AtomicBool,
 }
 
-/// A request that waits for its turn to begin.
-struct Job {
-    order: Box<Order>,
-    end: oneshot::Sender<End>,
-}
-
-/// A request, and what its guest is told and may do.
-pub(super) struct Order {
-    pub(super) request: Request<WasiBody>,
-    pub(super) receipt: Option<Receipt>,
-    pub(super) trail: Trail,
-    pub(super) watch: Arc<Watch>,
-    pub(super) answer: oneshot::Sender<Answer>,
-    pub(super) read: Arc<Read>,
-}
-
-/// How a request ended, if not by a fault.
-enum End {
-    Well,
-    /// The instance failed before the guest heard of it.
-    NotBegun(Box<Order>),
-}
-
-/// A seat, or leave to make a bench.
-pub(super) enum Found<T> {
-    Seat(T),
-    Place(Slots),
-}
-
-/// Held while a request is in an instance.
-pub(super) struct Seat {
-    benches: Arc<Benches>,
-    number: u64,
-    way: Way,
-    fate: Arc<Fate>,
-    /// Whether the request ended as it should.
-    well: bool,
-    read: Option<Arc<Read>>,
-}
-
 impl Benches {
     /// None unless an instance answers several requests at once.
     pub(super) fn new(reuse: Reuse, spares: Arc<Semaphore>) -> Arc<Self> {
@@ -134,70 +94,84 @@ impl Benches {
         })
     }
 
-    /// A seat beside others, or else a place for a bench, waiting for at most so long.
-    pub(super) async fn find(self: &Arc<Self>, plugin: &Inner, wait: Duration) -> Result<Found<Seat>, Fault> {
-        self.look(plugin, wait, |patient| self.beside_others(patient)).await
+    /// A seat beside others, or else one on a bench that nobody uses, waiting for at most so long.
+    pub(super) async fn find(self: &Arc<Self>, plugin: &Inner, wait: Duration) -> Result<Seat, Fault> {
+        // Nobody else makes a bench meanwhile, so that those who come at once sit together.
+        let now = {
+            let mut benches = self.benches();
+            match self.beside_others(&mut benches, false) {
+                None => plugin.free_place().map(|slots| self.alone(&mut benches, plugin, slots)),
+                seat => seat,
+            }
+        };
+        if let Some(seat) = now {
+            return Ok(seat);
+        }
+        let seat = || self.beside_others(&mut self.benches(), true);
+        self.wait(plugin, wait, seat, |slots| self.alone(&mut self.benches(), plugin, slots)).await
     }
 
     /// Whether there is either, now or in a moment. Takes none.
     pub(super) async fn have_room(&self, plugin: &Inner, wait: Duration) -> Result<(), Fault> {
-        self.look(plugin, wait, |_| self.benches().iter().any(|bench| bench.is_open(self.reuse)).then_some(()))
-            .await
-            .map(drop)
+        let seat = || self.benches().iter().any(|bench| bench.seated > 0 && bench.is_open(self.reuse)).then_some(());
+        self.wait(plugin, wait, seat, drop).await
     }
 
-    async fn look<T>(
+    /// Waits until there is a seat beside others, or a place for an instance.
+    async fn wait<T>(
         &self,
         plugin: &Inner,
-        wait: Duration,
-        seat: impl Fn(bool) -> Option<T>,
-    ) -> Result<Found<T>, Fault> {
-        if let Some(seat) = seat(false) {
-            return Ok(Found::Seat(seat));
-        }
-        if let Some(slots) = plugin.free_place() {
-            return Ok(Found::Place(slots));
-        }
+        most: Duration,
+        seat: impl Fn() -> Option<T>,
+        place: impl FnOnce(Slots) -> T,
+    ) -> Result<T, Fault> {
         let found = async {
-            let mut place = pin!(plugin.next_place());
+            let mut slots = pin!(plugin.next_place());
             loop {
                 let mut free = pin!(self.free.notified());
                 free.as_mut().enable();
-                if let Some(seat) = seat(true) {
-                    return Some(Found::Seat(seat));
+                if let Some(seat) = seat() {
+                    return Some(seat);
                 }
                 tokio::select! {
                     biased;
-                    slots = &mut place => return slots.map(Found::Place),
+                    slots = &mut slots => return slots.map(place),
                     () = free => {}
                 }
             }
         };
-        tokio::time::timeout(wait, found).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(most, found).await.ok().flatten().ok_or(Fault::Busy)
     }
 
     /// Where somebody sits already. One whose guest computes for long is left to those who are there, unless there
     /// is no other.
-    fn beside_others(self: &Arc<Self>, patient: bool) -> Option<Seat> {
-        let mut benches = self.benches();
+    fn beside_others(self: &Arc<Self>, benches: &mut [Bench], any: bool) -> Option<Seat> {
         let open = |bench: &&mut Bench| bench.seated > 0 && bench.is_open(self.reuse);
-        let bench = benches.iter_mut().rev().filter(open).find(|bench| patient || !bench.fate.watch.is_busy())?;
+        let bench = benches.iter_mut().rev().filter(open).find(|bench| any || !bench.fate.watch.is_busy())?;
         Some(self.sit(bench))
     }
 
     /// The first seat of a bench that nobody uses, or of a new one.
-    fn alone(self: &Arc<Self>, plugin: &Inner, slots: Slots) -> Seat {
-        let mut benches = self.benches();
-        if let Some(bench) = benches.iter_mut().rev().find(|bench| bench.seated == 0 && bench.is_open(self.reuse)) {
-            *lock(&bench.place) = Held::Working { _slots: slots };
-            return self.sit(bench);
-        }
-        let number = self.number.fetch_add(1, Relaxed);
-        let place = Arc::new(Mutex::new(Held::Working { _slots: slots }));
-        let (way, fate) = worker::start(plugin, self, number, Arc::clone(&place));
-        let mut bench = Bench { number, way, seated: 0, used: 0, closed: false, since: Instant::now(), place, fate };
-        let seat = self.sit(&mut bench);
-        benches.push(bench);
+    fn alone(self: &Arc<Self>, benches: &mut Vec<Bench>, plugin: &Inner, slots: Slots) -> Seat {
+        let unused = |bench: &&mut Bench| bench.seated == 0 && bench.is_open(self.reuse);
+        let seat = match benches.iter_mut().rev().find(unused) {
+            Some(bench) => {
+                *lock(&bench.place) = Held::Working { _slots: slots };
+                self.sit(bench)
+            }
+            None => {
+                let number = self.number.fetch_add(1, Relaxed);
+                let place = Arc::new(Mutex::new(Held::Working { _slots: slots }));
+                let (way, fate) = worker::start(plugin, self, number, Arc::clone(&place));
+                let since = Instant::now();
+                let mut bench = Bench { number, way, seated: 0, used: 0, closed: false, since, place, fate };
+                let seat = self.sit(&mut bench);
+                benches.push(bench);
+                seat
+            }
+        };
+        // There is room beside it.
+        self.free.notify_waiters();
         seat
     }
 
@@ -230,8 +204,11 @@ impl Benches {
                 Ok(spare) if !bench.closed => {
                     *lock(&bench.place) = Held::Waiting { _spare: spare };
                     bench.since = Instant::now();
-                    if !self.tidied.swap(true, Relaxed) {
-                        tokio::spawn(Self::tidy(Arc::downgrade(self)));
+                    // A seat may be given up while the runtime ends, and its benches end with it.
+                    if let Ok(runtime) = tokio::runtime::Handle::try_current()
+                        && !self.tidied.swap(true, Relaxed)
+                    {
+                        runtime.spawn(Self::tidy(Arc::downgrade(self)));
                     }
                 }
                 _ => gone = Some(benches.remove(index)),
@@ -265,66 +242,11 @@ impl Benches {
     fn benches(&self) -> MutexGuard<'_, Vec<Bench>> {
         lock(&self.benches)
     }
-
-    /// Has a request answered. Ready when its guest has answered it and come to rest, or failed.
-    ///
-    /// Of those who fail together one is not told so by `excused`.
-    pub(super) async fn answer(
-        self: Arc<Self>,
-        plugin: Arc<Inner>,
-        mut found: Found<Seat>,
-        mut order: Box<Order>,
-        excused: Arc<AtomicBool>,
-    ) -> Result<(), Fault> {
-        loop {
-            let mut seat = match found {
-                Found::Seat(seat) => seat,
-                Found::Place(slots) => self.alone(&plugin, slots),
-            };
-            seat.read = Some(Arc::clone(&order.read));
-            let (end, ended) = oneshot::channel();
-            match seat.way.orders.send(Job { order, end }) {
-                Err(mpsc::error::SendError(job)) => order = job.order,
-                Ok(()) => {
-                    let fault = seat.fate.fault.wait();
-                    let end = tokio::select! {
-                        biased;
-                        end = ended => end.ok(),
-                        _ = fault => None,
-                    };
-                    match end {
-                        Some(End::Well) => {
-                            seat.well = true;
-                            return Ok(());
-                        }
-                        Some(End::NotBegun(back)) => order = back,
-                        None => {
-                            let fault = seat.fate.fault.wait().await.clone();
-                            excused.store(seat.fate.blamed.swap(true, Relaxed), Relaxed);
-                            return Err(fault);
-                        }
-                    }
-                }
-            }
-            // Its guest failed between the two: another one answers.
-            seat.read = None;
-            drop(seat);
-            found = self.find(&plugin, plugin.runtime.wait).await?;
-        }
-    }
 }
 
 impl Bench {
     fn is_open(&self, reuse: Reuse) -> bool {
         !self.closed && self.seated < reuse.concurrent && self.used < reuse.total
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        // Whoever has read everything asks for no end. Whoever has not said what for the seat is leaves nothing behind.
-        let left_early = !self.well && self.read.as_ref().is_some_and(|read| !read.is_over());
-        self.benches.stand_up(self.number, left_early || self.fate.worn.load(Relaxed));
     }
 }
 

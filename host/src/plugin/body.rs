@@ -45,7 +45,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         self.ended.store(true, Relaxed);
         self.told.notify_one();
     }

@@ -127,11 +127,11 @@ async fn beside_others(
     order: impl FnOnce(Arc<Watch>) -> Order,
     admission: &mut Admission,
 ) -> Result<(Driver, Arc<Watch>), Fault> {
-    let found = benches.find(plugin, wait).await?;
+    let seat = benches.find(plugin, wait).await?;
     let watch = Watch::of_one(plugin.name.clone(), plugin.runtime.turns.clone());
     let excused = Arc::new(AtomicBool::new(false));
     admission.unless(excused.clone());
-    let answered = benches.clone().answer(plugin.clone(), found, Box::new(order(watch.clone())), excused);
+    let answered = seat.answer(plugin.clone(), Box::new(order(watch.clone())), excused);
     let driver = async move { answered.await.map_err(wasmtime::Error::new) };
     Ok((Box::pin(driver), watch))
 }

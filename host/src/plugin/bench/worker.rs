@@ -16,7 +16,8 @@ use wasmtime::component::{Accessor, AccessorTask};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
-use super::{Benches, End, Fate, Job, Place, Way, lock};
+use super::seat::{End, Job, Order};
+use super::{Benches, Fate, Place, Way, lock};
 use crate::plugin::egress::Trail;
 use crate::plugin::grants::Capabilities;
 use crate::plugin::invoke::Transfer;
@@ -178,7 +179,7 @@ impl AccessorTask<State> for Sitting {
         if end.is_closed() {
             return Ok(());
         }
-        let super::Order { request, receipt, trail, watch, answer, read } = *order;
+        let Order { request, receipt, trail, watch, answer, read } = *order;
         let handle = service.wasi_http_handler().func_handle();
         let (call, transfer) = accessor.with(|mut store| {
             let (request, transfer) = p3::Request::from_http(store.get().http().hooks, request);
@@ -202,9 +203,15 @@ impl AccessorTask<State> for Sitting {
             Some(Ok(response)) => {
                 let response = accessor.with(|mut store| {
                     let response = store.get().table().delete(response)?;
-                    response.into_http(&mut store, transfer)
+                    wasmtime::Result::<_>::Ok(response.into_http(&mut store, transfer))
                 })?;
-                let _ = answer.send(Ok(response));
+                // An answer that HTTP forbids is nobody else's matter, but leaves its body behind.
+                let response = response.map_err(|error| {
+                    read.tell();
+                    fate.worn.store(true, Relaxed);
+                    format!("{error:#}")
+                });
+                let _ = answer.send(response);
                 tokio::select! {
                     biased;
                     () = read.over() => {
@@ -216,7 +223,11 @@ impl AccessorTask<State> for Sitting {
                     () = end.closed() => {}
                 }
             }
-            Some(Err(code)) => drop(answer.send(Err(format!("{code:?}")))),
+            Some(Err(code)) => {
+                // There is no body to be read.
+                read.tell();
+                let _ = answer.send(Err(format!("{code:?}")));
+            }
             None => {}
         }
         accessor.with(|mut store| {
