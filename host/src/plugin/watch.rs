@@ -83,6 +83,9 @@ impl Watch {
     pub(super) fn leave_one(&self, inside: usize) {
         // What a guest does between two requests is little.
         self.budget.fetch_min(self.share(inside.max(1)), Relaxed);
+        if inside == 0 {
+            self.log().finish();
+        }
     }
 
     fn share(&self, inside: usize) -> u64 {

@@ -87,6 +87,7 @@ impl Seat {
             // Its guest failed between the two: another one answers.
             self.read = None;
             let benches = Arc::clone(&self.benches);
+            benches.close(self.number);
             drop(self);
             self = benches.find(&plugin, plugin.runtime.wait).await?;
         }
@@ -95,7 +96,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Whoever has read everything asks for no end. Whoever has not said what for the seat is leaves nothing behind.
+        // Whoever has read everything waits for no end, and who has not asked anything leaves nothing behind.
         let left_early = !self.well && self.read.as_ref().is_some_and(|read| !read.is_over());
         self.benches.stand_up(self.number, left_early || self.fate.worn.load(Relaxed));
     }

@@ -123,14 +123,10 @@ async fn what_a_guest_does_right_after_its_last_byte_is_still_of_its_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_past_its_deadline_fails_alone() {
     for steps in ["sleep", "meet=never:2"] {
-        let plugin = crowd(Limits { first_byte: Duration::from_millis(600), ..shared(1000, 8) }).await;
+        let plugin = crowd(Limits { first_byte: Duration::from_secs(3), ..shared(1000, 8) }).await;
         let late = begin(&plugin, "0xlate", steps);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let early = begin(
-            &plugin,
-            "0xa",
-            "wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait&wait",
-        );
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let early = begin(&plugin, "0xa", "wait=1800");
         assert_eq!(late.await.expect("no panic").expect_err("too late"), Fault::Deadline);
         // Its task is still in there, so nobody else comes in.
         let next = begin(&plugin, "0xb", "");
@@ -142,9 +138,9 @@ async fn a_request_past_its_deadline_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_blocks_or_computes_holds_up_those_in_it_and_nobody_else() {
-    let limits = Limits { cpu: Duration::from_millis(200), first_byte: Duration::from_secs(2), ..shared(1000, 8) };
-    let plugin = crowd(Limits { instances: 4, ..limits }).await;
+async fn a_guest_that_blocks_or_computes_takes_those_in_it_along_and_its_place_is_free_again() {
+    let limits = Limits { cpu: Duration::from_millis(200), first_byte: Duration::from_secs(4), ..shared(1000, 8) };
+    let plugin = crowd(limits).await;
     let both = [begin(&plugin, "0xa", "meet=a:2&spin"), begin(&plugin, "0xb", "meet=a:2&sleep")];
     for asked in both {
         assert_eq!(asked.await.expect("no panic").expect_err("too much"), Fault::Cpu);
@@ -153,21 +149,21 @@ async fn a_guest_that_blocks_or_computes_holds_up_those_in_it_and_nobody_else() 
     ask(&plugin, "", "").await.expect("an answer");
     let start = Instant::now();
     assert_eq!(ask(&plugin, "", "spin").await.expect_err("too much"), Fault::Cpu);
-    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let blocked = [begin(&plugin, "0xa", "meet=b:2&block"), begin(&plugin, "0xb", "meet=b:2&sleep")];
     for asked in blocked {
         assert_eq!(asked.await.expect("no panic").expect_err("too late"), Fault::Deadline);
     }
     let places = &plugin.inner.places;
-    settles(|| places.available_permits() == 4).await;
+    settles(|| places.available_permits() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_away_takes_nothing_along_and_frees_its_instance() {
     let plugin = crowd(shared(1000, 8)).await;
-    let gone = begin(&plugin, "0xa", "meet=a:2&sleep");
-    let stays = begin(&plugin, "0xb", "meet=a:2&wait&wait&wait&wait");
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    let gone = begin(&plugin, "0xa", "meet=a:3&sleep");
+    let stays = begin(&plugin, "0xb", "meet=a:3&wait=100");
+    ask(&plugin, "0xc", "meet=a:3").await.expect("an answer");
     gone.abort();
     let (said, _) = stays.await.expect("no panic").expect("an answer");
     assert_eq!(said["payers"], serde_json::json!(["0xb", "0xb"]));

@@ -1,7 +1,8 @@
 //! A handler of WASI 0.3 that has several requests at once, does what its query says, step by step (`a&b=c`), and
-//! says for whom it worked: `meet=KEY:COUNT` waits until so many requests have come to the same place, `wait` waits
-//! a moment, `sleep` an hour; `charge=AMOUNT`, `fetch=URL` by WASI 0.3, `fetch2=URL` by 0.2; `trap`, `spin`, `fail`;
-//! `grow=MIB` keeps memory; `after=STEP` does that after the answer's last byte.
+//! says for whom it worked. `meet=KEY:COUNT` waits until so many requests have come to the same place, `wait` or
+//! `wait=MILLISECONDS` for a while, `sleep` for an hour, `block` so that nothing else runs. `charge=AMOUNT`;
+//! `fetch=URL` by WASI 0.3, `fetch2=URL` by 0.2; `trap`, `spin`, `fail`; `grow=MIB` keeps memory; `after=STEP` does
+//! that after the answer's last byte.
 
 wit_bindgen::generate!({
     inline: "
@@ -134,7 +135,7 @@ async fn act(step: &str) -> Result<String, ErrorCode> {
             String::new()
         }
         "wait" => {
-            wait_for(20_000_000).await;
+            wait_for(1_000_000 * argument.parse::<u64>().unwrap_or(20)).await;
             String::new()
         }
         "sleep" => {
