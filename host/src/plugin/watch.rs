@@ -260,3 +260,27 @@ fn nanos(duration: Duration) -> u64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_brings_its_time_along_and_takes_what_is_left_of_it() {
+        let watch = Watch::new(Duration::from_nanos(100), Arc::new(Semaphore::new(1)), Log::new("p".into(), 10));
+        let budget = || watch.budget.load(Relaxed);
+        watch.used.store(30, Relaxed);
+        watch.enter_one(1);
+        assert_eq!(budget(), 130, "nothing is kept of the time before");
+        watch.enter_one(2);
+        assert_eq!(budget(), 230);
+        watch.used.store(200, Relaxed);
+        watch.leave_one(1);
+        assert_eq!(budget(), 230, "the other one has 30 left");
+        watch.enter_one(2);
+        assert_eq!(budget(), 330);
+        watch.leave_one(1);
+        watch.leave_one(0);
+        assert_eq!(budget(), 300, "and between two requests no more than one of them had");
+    }
+}

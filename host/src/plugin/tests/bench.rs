@@ -173,6 +173,26 @@ async fn who_goes_away_takes_nothing_along_and_frees_its_instance() {
     assert_eq!(ask(&plugin, "", "").await.expect("an answer").0["calls"], 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_goes_takes_along_the_instances_that_nobody_uses() {
+    let plugin = crowd(shared(1000, 8)).await;
+    let runtime = Arc::clone(&plugin.inner.runtime);
+    let (places, spares) = (runtime.places.available_permits(), runtime.spares.available_permits());
+    ask(&plugin, "0xa", "").await.expect("an answer");
+    settles(|| runtime.spares.available_permits() == spares - 1).await;
+    assert_eq!(runtime.places.available_permits(), places, "what waits takes no place");
+    // Other terms, other instances; who is there is answered by the old one.
+    let old = begin(&plugin, "0xb", "meet=a:2&wait=100");
+    ask(&plugin, "0xc", "meet=a:2").await.expect("an answer");
+    let new = plugin.under(&shared(9, 2).into()).expect("other terms");
+    drop(plugin);
+    assert_eq!(ask(&new, "0xd", "").await.expect("an answer").0["calls"], 1);
+    assert_ne!(old.await.expect("no panic").expect("an answer").0["calls"], 1);
+    settles(|| runtime.spares.available_permits() == spares - 1).await;
+    drop(new);
+    settles(|| runtime.spares.available_permits() == spares && runtime.places.available_permits() == places).await;
+}
+
 #[tokio::test]
 async fn more_than_one_at_once_takes_a_handler_of_wasi_0_3() {
     let terms: Terms = shared(10, 2).into();

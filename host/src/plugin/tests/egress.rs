@@ -276,7 +276,7 @@ async fn each_of_several_requests_in_one_instance_sends_its_own_number_of_others
     let steps = |number: usize| {
         let (three, two) = (format!("fetch={}", server.at("/3")), format!("fetch2={}", server.at("/2")));
         // By both ways, and the second time when the others have used up theirs.
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             format!("meet=a:4&{two}&meet=b:4&{three}&{two}&{three}")
         } else {
             format!("meet=a:4&{three}&meet=b:4&{two}&{three}&{two}")
