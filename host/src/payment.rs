@@ -61,6 +61,7 @@
 mod accepted;
 mod body;
 mod charge;
+mod debts;
 mod executed;
 mod limits;
 mod parcel;

@@ -330,6 +330,15 @@ fn explain(problem: Problem) -> Reply {
             };
             with_goods(reply, &goods)
         }
+        Problem::OwedLater { payment_id, wait } => {
+            let mut reply = unavailable(
+                "answer_owed",
+                "this is paid and its answer is owed, but the plugin failed several times: send the same request with the same payment again after Retry-After, never a new one",
+            );
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            payment_id_header(&mut reply, &payment_id);
+            reply
+        }
         Problem::Plugin(fault) => plugin_fault(&fault),
         Problem::Misbehaved(what) => misbehaved(&what, Charged::No),
         Problem::TooMany { wait } => {

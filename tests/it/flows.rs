@@ -1,5 +1,7 @@
 //! Settled first: the guest runs for money that has moved, and owes its answer until it has given it.
 
+use std::time::Duration;
+
 use alloy::primitives::U256;
 use coinslot_tests::{Host, decode, guest};
 use serde_json::Value;
@@ -100,6 +102,23 @@ async fn copies_of_an_owed_payment_run_once_at_a_time() {
     }
     assert!(served >= 1);
     assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 2), "the failure, and one answer");
+}
+
+#[tokio::test]
+async fn an_owed_answer_that_fails_again_and_again_waits_for_its_next_run() {
+    let shop = Shop::open().await;
+    for _ in 0..5 {
+        assert_eq!(shop.send("500").await.status(), 500);
+    }
+    let waits = shop.send("").await;
+    assert_eq!((waits.status().as_u16(), shop.runs()), (503, 5), "it is not run");
+    let seconds = waits.headers()["retry-after"].to_str().expect("text").parse().expect("a number");
+    let body: Value = waits.json().await.expect("JSON");
+    assert_eq!((&body["error"], &body["charged"]), (&"answer_owed".into(), &"yes".into()));
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    assert_eq!(shop.send("").await.status(), 200, "as it was told");
+    shop.host.ledger_becomes(&["delivered"]).await;
+    assert_eq!(shop.paid_cents().await, U256::from(1), "one charge");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use alloy::primitives::U256;
+
 use super::*;
 
 const GOOD: &str = r#"

@@ -26,6 +26,11 @@ const BATCH: usize = 512;
 /// More than there are, so that none is parsed twice.
 const STATEMENTS: usize = 64;
 
+/// Where so many jobs shared a commit, more are on their way: the next commit waits for them as long as the last one
+/// took, at most [`PATIENCE`]. Fewer and fuller commits cost less than their callers lose; a lone caller never waits.
+const COMPANY: usize = 4;
+const PATIENCE: Duration = Duration::from_millis(2);
+
 /// How long news that nobody waits for may wait for others to be written with.
 const RIDE: Duration = Duration::from_millis(50);
 
@@ -215,7 +220,11 @@ fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<Job>> {
 
 /// The writer thread: ends when the last [`Embedded`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
+    let mut patience = Duration::ZERO;
     while let Some(waiting) = wait(queue) {
+        if !patience.is_zero() {
+            std::thread::sleep(patience);
+        }
         let mut open = control(connection, "BEGIN IMMEDIATE");
         let mut replies = Vec::with_capacity(waiting.len());
         let more = std::iter::from_fn(|| queue.try_recv().ok().map(Queued::into_job));
@@ -231,7 +240,9 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
                 open = Err(ended());
             }
         }
+        let committing = Instant::now();
         let committed = open.and_then(|()| control(connection, "COMMIT"));
+        patience = if replies.len() < COMPANY { Duration::ZERO } else { committing.elapsed().min(PATIENCE) };
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {

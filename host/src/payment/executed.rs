@@ -154,6 +154,7 @@ impl Paid {
         let permit = Permit::grant(Some(receipt)).admitted(admission).patient();
         let failure = match answer(&sale.plugin, permit, request).await {
             Ok(Given::Whole(answer)) => {
+                till.debts.paid(&goods.id);
                 let kept = Kept::Answer(answer.kept());
                 if let Err(error) = till.ledger.answered(&goods.id, kept, begun.elapsed(), till.now()).await {
                     // The client is served. After a restart the row is owed, and may be fetched once more.
@@ -174,6 +175,10 @@ impl Paid {
             Failure::Declined(answer) => format!("the plugin answered {}", answer.status),
             Failure::Misbehaved(what) => what.clone(),
         };
+        // Not asked, it has not failed.
+        if !matches!(failure, Failure::Fault(Fault::Ill { .. } | Fault::Busy)) {
+            till.debts.failed(&goods.id, Instant::now());
+        }
         till.owe(&goods.id, reason).await;
         Err(Problem::Owed { goods, failure })
     }

@@ -246,7 +246,10 @@ impl Record {
         till.track(async move {
             let Self { till, id, status, headers, copy, begun } = self;
             let (kept, taken) = match (end, copy) {
-                (End::Owed(reason), _) => return till.owe(&id, reason).await,
+                (End::Owed(reason), _) => {
+                    till.debts.failed(&id, Instant::now());
+                    return till.owe(&id, reason).await;
+                }
                 (End::Whole { taken }, Some(copy)) => {
                     let answer = KeptAnswer { status, headers: kept_headers(&headers), body: copy.freeze() };
                     (Kept::Answer(answer), taken)

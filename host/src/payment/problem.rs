@@ -54,6 +54,8 @@ pub enum Problem {
     },
     /// The payment was settled first, and the plugin did not answer: the same payment runs again.
     Owed { goods: Goods, failure: Failure },
+    /// The same, several times: the next run waits.
+    OwedLater { payment_id: String, wait: Duration },
     /// The settlement's end is unknown: it may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
@@ -98,7 +100,7 @@ impl Problem {
             | Self::CannotVerify(_)
             | Self::TooMany { .. }
             | Self::NotSettled { .. } => Charged::No,
-            Self::AnswerGone { .. } | Self::Owed { .. } => Charged::Yes,
+            Self::AnswerGone { .. } | Self::Owed { .. } | Self::OwedLater { .. } => Charged::Yes,
             Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
         }
     }

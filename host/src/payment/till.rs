@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::accepted::Accepted;
+use super::debts::Debts;
 use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
 use super::quotes::Quotes;
 use super::rate::Rate;
@@ -106,6 +107,7 @@ pub struct Till {
     pub(super) config: TillConfig,
     pub(super) quotes: Quotes,
     strikes: Strikes,
+    pub(super) debts: Debts,
     /// Of each payer's payments.
     payers: Option<Rate<Address>>,
     /// Of each address's bad payments.
@@ -128,6 +130,7 @@ impl Till {
             quotes: Quotes::new(config.quote_key),
             config,
             strikes: Strikes::default(),
+            debts: Debts::default(),
             payers,
             addresses,
             unsettled,

@@ -98,6 +98,7 @@ impl Verified {
             ..claim(till, sale, asset, &accepted.exact, request)
         };
         let id = claim.id.clone();
+        in_its_time(till, &id)?;
         match till.ledger.claim(claim).await {
             Ok(Claimed::Won) => {
                 let _ = claimed.set(id.clone());
@@ -213,6 +214,14 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// An answer that is owed, and was tried several times in vain, waits for its next try.
+fn in_its_time(till: &Till, id: &PaymentId) -> Result<(), Problem> {
+    match till.debts.wait(id, Instant::now()) {
+        Some(wait) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
+        None => Ok(()),
+    }
+}
+
 fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> Receipt {
     Receipt {
         payer: exact.authorization.from.to_checksum(None),
@@ -273,6 +282,7 @@ pub(super) async fn earlier(
     let Some(tender) = till.tenders.iter().find(named) else { return Ok(None) };
     let claim = claim(till, sale, &tender.asset, &exact, request);
     let id = claim.id.clone();
+    in_its_time(till, &id)?;
     match till.ledger.standing(claim).await {
         Ok(None | Some(Claimed::Refused { .. })) => Ok(None),
         Ok(Some(standing)) => {

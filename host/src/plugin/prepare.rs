@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, COOKIE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -36,7 +36,8 @@ pub(super) fn prepare(
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name);
+    // Plugins set no cookies, so these are of the operator's other pages, and their business alone.
+    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name) || *name == COOKIE;
     let withheld: Vec<HeaderName> = parts.headers.keys().filter(withheld).cloned().collect();
     for name in withheld {
         parts.headers.remove(name);

@@ -3,6 +3,10 @@
 //! A guest is not a task: it is polled by whoever waits for its answer, so it advances exactly when
 //! someone wants it to, and is gone when it is dropped. Wall time is watched outside of the guest's
 //! own future, which may be held up by the guest.
+//!
+//! A guest with much memory runs and ends aside: filling a hundred megabytes is one instruction, giving them back is
+//! one system call, and neither can be interrupted. The runtime gives the other connections of the thread to another
+//! thread meanwhile, and the kernel shares the processor between them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,14 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, Sleep};
 
 use super::Fault;
 use super::watch::Watch;
 
 /// A guest's future with its watch and its deadline.
-pub(super) struct Guarded<T> {
-    guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
+pub(super) struct Guarded {
+    guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
     watch: Arc<Watch>,
     deadline: Instant,
     /// Whether it waits for the body of its request, which its client has not sent.
@@ -26,9 +31,9 @@ pub(super) struct Guarded<T> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Guarded<T> {
+impl Guarded {
     pub(super) fn new(
-        guest: Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send>>,
+        guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
         watch: Arc<Watch>,
         deadline: Instant,
         arriving: Arc<AtomicBool>,
@@ -53,7 +58,7 @@ impl<T> Guarded<T> {
     }
 
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         match advance(self.guest.as_mut(), &self.watch, cx) {
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
@@ -71,13 +76,29 @@ pub(super) fn advance<T>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
     watch.enter();
-    let polled = guest.poll(cx);
+    let polled = if watch.is_heavy() { aside(|| guest.poll(cx)) } else { guest.poll(cx) };
     let within = watch.leave();
     match polled {
         Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(watch.fault(&error))),
         Poll::Pending if within => Poll::Pending,
         Poll::Pending => Poll::Ready(Err(Fault::Cpu)),
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if self.watch.is_heavy() {
+            aside(|| self.guest = Box::pin(std::future::pending()));
+        }
+    }
+}
+
+/// Does what may take long where only the kernel can interrupt it.
+pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

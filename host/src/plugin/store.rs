@@ -85,12 +85,12 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
         wasi: denied(&printing),
         printing,
         granted,
-        limiter: Limiter { memory: grant.memory, used: 0, watch: watch.clone() },
+        limiter: Limiter { memory: grant.memory, used: 0, taken: 0, watch: watch.clone() },
         table,
         http,
     };
     let mut store = Store::new(engine, state);
-    store.limiter(|state| &mut state.limiter);
+    store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|context| {
@@ -112,6 +112,7 @@ pub(super) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
     let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, watch.clone());
     let state = store.data_mut();
     (state.granted, state.visits) = (granted, Visits::sole(visit));
+    watch.weigh(state.limiter.taken);
     state.limiter.watch = watch.clone();
     state.printing.store(watch.clone());
     state.watch = watch.clone();

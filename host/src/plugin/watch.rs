@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter};
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiterAsync};
 use wasmtime_wasi::I32Exit;
 
 use super::Fault;
@@ -18,6 +18,10 @@ use super::log::Log;
 
 /// At most this much of a trap's text is kept, in bytes.
 const TRAP_TEXT: usize = 4 << 10;
+
+/// A guest that took so much linear memory while it ran is heavy, in bytes: one instruction of it may touch as much,
+/// and so may its end, and no epoch interrupts either.
+const HEAVY: usize = 8 << 20;
 
 /// What is known about one guest. All times are nanoseconds.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub(super) struct Watch {
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
+    heavy: AtomicBool,
     /// Whether it waits for nothing but its turn.
     yielding: AtomicBool,
     /// Long computations take turns: there are as many at once as there are processors to compute on.
@@ -58,6 +63,7 @@ impl Watch {
             ticked: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
+            heavy: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
             turns,
             turn: Mutex::new(None),
@@ -171,6 +177,16 @@ impl Watch {
         Duration::from_nanos(self.used.load(Relaxed))
     }
 
+    /// Whether it has so much memory that nobody else should wait for what it does next.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.heavy.load(Relaxed)
+    }
+
+    /// It took so much memory. True if it has become heavy by it.
+    pub(super) fn weigh(&self, taken: usize) -> bool {
+        taken > HEAVY && !self.heavy.swap(true, Relaxed)
+    }
+
     pub(super) fn refuse_memory(&self) {
         self.memory_refused.store(true, Relaxed);
     }
@@ -223,21 +239,41 @@ pub(super) struct Limiter {
     pub(super) memory: usize,
     /// Across all memories of the instance.
     pub(super) used: usize,
+    /// Beyond what it began with.
+    pub(super) taken: usize,
     pub(super) watch: Arc<Watch>,
 }
 
-impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for Limiter {
+    async fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.memory {
             self.watch.refuse_memory();
             return Ok(false);
         }
         self.used = used;
+        if current > 0 {
+            self.taken = self.taken.saturating_add(desired.saturating_sub(current));
+        }
+        if self.watch.weigh(self.taken) {
+            // Before it touches any of it: from the next poll on it runs aside.
+            tokio::task::yield_now().await;
+        }
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    async fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= 100_000)
     }
 }

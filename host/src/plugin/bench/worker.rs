@@ -23,7 +23,7 @@ use crate::plugin::grants::Capabilities;
 use crate::plugin::invoke::Transfer;
 use crate::plugin::link::{Handler, Linked};
 use crate::plugin::reuse::HANDLES;
-use crate::plugin::run::advance;
+use crate::plugin::run::{advance, aside};
 use crate::plugin::store::{self, Grant, Serving, State};
 use crate::plugin::{Fault, Inner};
 
@@ -64,12 +64,16 @@ pub(super) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
         memory: limits.memory / 2,
     };
     let work = work(store, Arc::clone(&plugin.linked), terms, jobs, Arc::clone(&fate), Arc::downgrade(benches), number);
+    let (mut work, in_fate) = (Box::pin(work), Arc::clone(&fate));
     tokio::spawn(async move {
-        // Dropping the work is the end of the guest; only then is its place another's.
         tokio::select! {
             biased;
             _ = holders.recv() => {}
-            () = work => {}
+            () = &mut work => {}
+        }
+        // The end of the guest; only then is its place another's.
+        if in_fate.watch.is_heavy() {
+            aside(|| drop(work));
         }
         drop(place);
     });
@@ -104,6 +108,9 @@ async fn work(
     }
     let _ = fate.fault.set(fault);
     drop(told);
+    if fate.watch.is_heavy() {
+        aside(|| drop(store));
+    }
 }
 
 /// Nobody waits for an instance that is gone without a word, as by a panic.
