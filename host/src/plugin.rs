@@ -5,8 +5,10 @@
 //! a [`Permit`], which is granted in exactly two places: for a free route, and for a reserved payment.
 
 mod artifact;
+mod bench;
 mod bindings;
 mod body;
+mod callers;
 mod compile;
 mod egress;
 mod engine;
@@ -21,11 +23,13 @@ mod load;
 mod log;
 mod manifest;
 mod outline;
+mod prepare;
 mod quote;
 mod reuse;
 mod run;
 mod status;
 mod store;
+mod visit;
 mod watch;
 
 #[cfg(test)]
@@ -46,6 +50,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use self::artifact::Artifacts;
+use self::bench::Benches;
 use self::egress::{Resolve, System};
 use self::engine::Wasi;
 use self::grants::Capabilities;
@@ -88,7 +93,7 @@ pub struct Limits {
     pub request_body: u64,
     /// Response body, in bytes.
     pub response_body: u64,
-    /// Instances at once.
+    /// Instances at once. Unless `reuse` says otherwise, each has one request.
     pub instances: usize,
     /// Outgoing HTTP requests of one request.
     pub outgoing_requests: u32,
@@ -380,8 +385,10 @@ struct Inner {
     granted: Arc<Capabilities>,
     places: Arc<Semaphore>,
     health: Arc<Health>,
-    /// None: a fresh instance for each request.
+    /// None: no instance waits for a request.
     spares: Option<Arc<Spares>>,
+    /// None: no instance has several requests at once.
+    benches: Option<Arc<Benches>>,
 }
 
 impl Runtime {
@@ -429,7 +436,13 @@ impl Runtime {
     }
 
     fn spares(&self, limits: &Limits) -> Option<Arc<Spares>> {
-        limits.reuse.map(|reuse| Spares::new(reuse, limits.memory, Arc::clone(&self.spares)))
+        let reuse = limits.reuse.filter(|reuse| reuse.concurrent == 1)?;
+        Some(Spares::new(reuse, limits.memory, Arc::clone(&self.spares)))
+    }
+
+    fn benches(&self, limits: &Limits) -> Option<Arc<Benches>> {
+        let reuse = limits.reuse.filter(|reuse| reuse.concurrent > 1)?;
+        Some(Benches::new(reuse, Arc::clone(&self.spares)))
     }
 
     fn engine(&self, wasi: Wasi) -> &Engine {
@@ -461,8 +474,9 @@ impl Plugin {
         let places = Arc::new(Semaphore::new(limits.instances));
         let health = Health::new(Arc::clone(&name), limits.patience);
         let linked = Arc::new(linked);
-        let spares = runtime.spares(&limits);
-        let inner = Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health, spares };
+        let (spares, benches) = (runtime.spares(&limits), runtime.benches(&limits));
+        let inner =
+            Inner { runtime, wasi, linked, info, name, digest, limits, granted, places, health, spares, benches };
         Self { inner: Arc::new(inner) }
     }
 
@@ -471,7 +485,7 @@ impl Plugin {
     /// health.
     pub fn under(&self, terms: &Terms) -> Result<Self, LoadError> {
         let old = &*self.inner;
-        let (limits, granted) = load::own(&old.runtime, &old.info.name, terms)?;
+        let (limits, granted) = load::own(&old.runtime, &old.info.name, &old.linked, terms)?;
         let places = if limits.instances == old.limits.instances {
             Arc::clone(&old.places)
         } else {
@@ -490,6 +504,7 @@ impl Plugin {
             name: Arc::clone(&old.name),
             digest: old.digest.clone(),
             spares: old.runtime.spares(&limits),
+            benches: old.runtime.benches(&limits),
             limits,
             granted,
             places,
@@ -528,13 +543,21 @@ impl Plugin {
         self.inner.health.admit()
     }
 
-    /// Whether there is room for another instance now, or in a moment. Takes none.
+    /// Whether there is room for another request now, or in a moment. Takes none.
     pub async fn has_room(&self) -> Result<(), Fault> {
-        self.inner.place(self.inner.runtime.wait).await.map(drop)
+        let wait = self.inner.runtime.wait;
+        match &self.inner.benches {
+            Some(benches) => benches.have_room(&self.inner, wait).await,
+            None => self.inner.place(wait).await.map(drop),
+        }
     }
 
-    /// Answers one request in a fresh instance. The future and the body drive the guest; dropping
-    /// either stops it. The body's end means that the guest has ended without a fault.
+    /// Answers one request. The future and the body drive the guest; dropping either stops it. The body's end
+    /// means that the guest has ended without a fault.
+    ///
+    /// Where the terms let several requests into one instance, that runs by itself. Then dropping either gives up
+    /// this request, and the instance when the others in it have ended; and the body's end means that the guest has
+    /// come to rest without a fault.
     ///
     /// The response carries [`Charged`] as an extension.
     pub async fn invoke(
@@ -558,16 +581,23 @@ impl Inner {
 
     /// Takes a place of the plugin's and one of all, waiting for at most so long.
     async fn place(&self, wait: Duration) -> Result<invoke::Slots, Fault> {
-        if let Ok(own) = self.places.clone().try_acquire_owned()
-            && let Ok(shared) = self.runtime.places.clone().try_acquire_owned()
-        {
-            return Ok((own, shared));
+        if let Some(slots) = self.free_place() {
+            return Ok(slots);
         }
-        let places = async {
-            let own = self.places.clone().acquire_owned().await.ok()?;
-            let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
-            Some((own, shared))
-        };
-        tokio::time::timeout(wait, places).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(wait, self.next_place()).await.ok().flatten().ok_or(Fault::Busy)
+    }
+
+    /// One that is free now.
+    fn free_place(&self) -> Option<invoke::Slots> {
+        let own = self.places.clone().try_acquire_owned().ok()?;
+        let shared = self.runtime.places.clone().try_acquire_owned().ok()?;
+        Some((own, shared))
+    }
+
+    /// The next that will be free.
+    async fn next_place(&self) -> Option<invoke::Slots> {
+        let own = self.places.clone().acquire_owned().await.ok()?;
+        let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
+        Some((own, shared))
     }
 }

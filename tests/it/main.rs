@@ -6,6 +6,7 @@ mod challenge;
 mod commands;
 mod configured;
 mod crash;
+mod crowd;
 mod documented;
 mod faults;
 mod flows;

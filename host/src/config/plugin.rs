@@ -40,6 +40,9 @@ pub struct SecretSource {
 /// Keys and values of `wasi:config` together, in bytes.
 const MAX_CONFIG: usize = 64 << 10;
 
+/// Requests at once in one instance: they share one processor, and fail together.
+const MAX_CONCURRENT: u32 = 1_000;
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPlugin {
@@ -262,10 +265,12 @@ fn bounds(table: &RawPlugin, all: &Limits, problems: &mut Vec<String>) -> Option
                 ".reuse.total: from 2 to 1000000; leave `reuse` out for a fresh instance for each request".to_owned(),
             );
         }
-        if raw.concurrent != 1 {
-            problems.push(".reuse.concurrent: 1: this version gives an instance one request at a time".to_owned());
+        if !(1..=MAX_CONCURRENT).contains(&raw.concurrent) {
+            problems.push(format!(".reuse.concurrent: from 1 to {MAX_CONCURRENT}"));
+        } else if raw.concurrent > raw.total {
+            problems.push(".reuse.concurrent: more than total, which is all that an instance ever answers".to_owned());
         }
-        own.reuse = Some(Reuse { total: raw.total });
+        own.reuse = Some(Reuse { total: raw.total, concurrent: raw.concurrent });
     }
     (own != *all).then_some(own)
 }

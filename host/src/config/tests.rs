@@ -56,7 +56,11 @@ instances_per_plugin = 3
 [plugin.quiet.health]
 pause_ms = 0
 [plugin.warm]
-reuse = { total = 1, concurrent = 16 }
+reuse = { total = 1, concurrent = 1001 }
+[plugin.crowded]
+reuse = { total = 4, concurrent = 5 }
+[plugin.empty]
+reuse = { total = 4, concurrent = 0 }
 "#;
     let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
     for key in [
@@ -80,7 +84,9 @@ reuse = { total = 1, concurrent = 16 }
         "plugin.quiet.limits.instances_per_plugin: here it is `instances`",
         "plugin.quiet.health.pause_ms: from 1 to",
         "plugin.warm.reuse.total: from 2 to",
-        "plugin.warm.reuse.concurrent: 1: this version",
+        "plugin.warm.reuse.concurrent: from 1 to 1000",
+        "plugin.crowded.reuse.concurrent: more than total",
+        "plugin.empty.reuse.concurrent: from 1 to 1000",
     ] {
         assert!(problems.contains(key), "{key} is missing from:\n{problems}");
     }
@@ -304,7 +310,7 @@ secrets = [
 #[test]
 fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     let text = format!(
-        "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
+        "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[plugin.shared]\nreuse = {{ total = 64, concurrent = 8 }}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
          [plugin.big.limits]\nmemory_mib = 200\ninstances = 2\nlog_kib = 0\n[plugin.big.health]\nfailures = 0\n\
          [plugin.small.limits]\n"
     );
@@ -317,7 +323,9 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     assert_eq!(big, expected);
     assert_eq!(config.plugin["small"].limits, None, "as for all");
     let warm = config.plugin["warm"].limits.clone().expect("its own");
-    assert_eq!((warm.reuse, big.reuse), (Some(crate::plugin::Reuse { total: 64 }), None));
+    assert_eq!((warm.reuse, big.reuse), (Some(crate::plugin::Reuse { total: 64, concurrent: 1 }), None));
+    let shared = config.plugin["shared"].limits.clone().expect("its own");
+    assert_eq!(shared.reuse, Some(crate::plugin::Reuse { total: 64, concurrent: 8 }));
 }
 
 #[test]

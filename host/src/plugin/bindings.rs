@@ -7,7 +7,9 @@
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf};
 
+use super::callers::caller;
 use super::store::State;
+use super::visit::Visit;
 
 #[allow(
     unreachable_pub,
@@ -37,8 +39,7 @@ impl payment::Host for State {}
 
 impl<T: 'static> payment::HostWithStore<T> for HasSelf<State> {
     fn current(mut store: Access<'_, T, Self>) -> Option<payment::Receipt> {
-        let told = is_of_request(&mut store);
-        let receipt = store.get().receipt.as_ref().filter(|_| told);
+        let receipt = visit(&mut store)?.receipt.as_ref();
         receipt.map(|receipt| payment::Receipt {
             payer: receipt.payer.clone(),
             amount: receipt.amount.clone(),
@@ -56,28 +57,23 @@ impl<T: 'static> usage::HostWithStore<T> for HasSelf<State> {
     /// Checks the notation only. Whether the amount may be charged is decided where money is
     /// understood, when the answer is settled.
     fn charge(mut store: Access<'_, T, Self>, amount: String) -> Result<(), String> {
-        let heard = is_of_request(&mut store);
-        let state = store.get();
-        if !state.serving || !heard {
+        let Some(visit) = visit(&mut store).filter(|visit| visit.serving) else {
             return Err("no request is being handled".into());
-        }
+        };
         if !is_amount(&amount) {
             return Err("not an amount: write digits, optionally a dot and more digits, optionally \
                  one space and the asset's symbol, as in `0.01 USDC`"
                 .into());
         }
-        state.watch.charge(amount);
+        visit.watch.charge(amount);
         Ok(())
     }
 }
 
-/// Whether it is the task of the request that calls, and not one that an earlier request left behind. An engine
-/// without tasks leaves none behind, and cannot be asked.
-fn is_of_request<T: 'static>(store: &mut Access<'_, T, HasSelf<State>>) -> bool {
-    let Some(task) = store.get().task() else { return true };
-    let mut store = store.as_context_mut();
-    let stack = store.async_call_stack();
-    stack.ok().and_then(Iterator::last) == Some(task)
+/// The request for which the guest calls. An engine without tasks has one at a time, and cannot be asked.
+fn visit<'a, T: 'static>(store: &'a mut Access<'_, T, HasSelf<State>>) -> Option<&'a mut Visit> {
+    let caller = if store.get().visits.are_by_task() { caller(store.as_context_mut()) } else { None };
+    store.get().visits.of(caller)
 }
 
 /// The notation of `manifest.amount` in `wit/plugin.wit`, at most 80 bytes.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -33,11 +34,36 @@ pub(super) struct GuestBody {
     /// Bytes that are still to come, if the guest has said how many there are.
     declared: Option<u64>,
     /// Tells a guest of WASI 0.3 that its body has been read.
-    read: Arc<Notify>,
+    read: Arc<Read>,
+}
+
+/// Whether an answer's body has been read to its end.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    ended: AtomicBool,
+    told: Notify,
+}
+
+impl Read {
+    pub(super) fn tell(&self) {
+        self.ended.store(true, Relaxed);
+        self.told.notify_one();
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    /// Waits for it. There is one who waits.
+    pub(super) async fn over(&self) {
+        if !self.is_over() {
+            self.told.notified().await;
+        }
+    }
 }
 
 impl GuestBody {
-    pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<Notify>) -> Self {
+    pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<Read>) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
         Self { inner, ready, guest: None, admission: None, left: limit, declared, read }
     }
@@ -102,7 +128,7 @@ impl GuestBody {
                     }
                     Poll::Ready(None) => {
                         self.inner = None;
-                        self.read.notify_one();
+                        self.read.tell();
                     }
                     Poll::Pending => {}
                 }
@@ -139,7 +165,7 @@ impl GuestBody {
                         Some(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(self.count(frame))),
                         Some(Poll::Ready(None)) => {
                             self.inner = None;
-                            self.read.notify_one();
+                            self.read.tell();
                             continue;
                         }
                         Some(Poll::Ready(Some(Err(error)))) => {
@@ -194,10 +220,11 @@ impl GuestBody {
 impl Drop for GuestBody {
     /// HTTP/1 does not ask for the end of a body whose length it knows.
     fn drop(&mut self) {
-        if self.declared == Some(0)
-            && let Some(admission) = self.admission.take()
-        {
-            admission.succeeded();
+        if self.declared == Some(0) {
+            self.read.tell();
+            if let Some(admission) = self.admission.take() {
+                admission.succeeded();
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ mod trail;
 use std::sync::Arc;
 
 use http::{HeaderName, header};
-use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 pub use self::origin::{Allowed, Origin};
 
@@ -26,13 +26,13 @@ pub(super) use self::trail::Trail;
 
 /// Bytes of one write to a body, and how many of them are buffered before the guest waits. Together
 /// they let a small answer be written without suspending the guest.
-const CHUNK: usize = 64 << 10;
-const CHUNKS: usize = 4;
+pub(super) const CHUNK: usize = 64 << 10;
+pub(super) const CHUNKS: usize = 4;
 
 /// Names the servers that a request has been through (RFC 8586). Ours alone: guests neither see nor set it.
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// What one guest may reach.
+/// What one request's guest may reach.
 #[derive(Debug)]
 pub(super) struct Egress {
     way: Option<Arc<Outgoing>>,
@@ -51,6 +51,38 @@ impl Egress {
     /// So many requests by this way, on behalf of a request that came by this trail.
     pub(super) fn by(way: Option<Arc<Outgoing>>, plugin: Arc<str>, most: u32, trail: Trail) -> Self {
         Self { way, plugin, left: most, trail }
+    }
+
+    /// Sends one of them, or refuses.
+    pub(super) fn send(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let authority = request.uri().authority().map(ToString::to_string);
+        let refused = match &self.way {
+            None => Some(Error::HttpRequestDenied),
+            Some(_) if self.left == 0 => Some(Error::ConnectionLimitReached),
+            Some(_) => None,
+        };
+        let trail = self.trail.next();
+        let (way, trail) = match (&self.way, refused, trail) {
+            (Some(way), None, Some(trail)) => (Arc::clone(way), trail),
+            (_, refused, _) => {
+                let error = refused.unwrap_or(Error::LoopDetected);
+                self.refuse(authority.as_deref(), &error);
+                return Box::new(std::future::ready(Err(error)));
+            }
+        };
+        self.left -= 1;
+        let plugin = Arc::clone(&self.plugin);
+        Box::new(async move {
+            let answer = way.send(request, options, trail).await.inspect_err(|error| {
+                tracing::debug!(plugin = &*plugin, authority, %error, "an outgoing request failed");
+            })?;
+            let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((answer, io))
+        })
     }
 
     fn refuse(&self, authority: Option<&str>, error: &Error) {
@@ -79,63 +111,5 @@ pub(super) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;
-
-impl WasiHttpHooks for Egress {
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        is_withheld(name)
-    }
-
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(is_withheld)
-    }
-
-    /// The client writes it from the checked target.
-    fn set_host_header(&mut self) -> bool {
-        false
-    }
-
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        let authority = request.uri().authority().map(ToString::to_string);
-        let refused = match &self.way {
-            None => Some(Error::HttpRequestDenied),
-            Some(_) if self.left == 0 => Some(Error::ConnectionLimitReached),
-            Some(_) => None,
-        };
-        let trail = self.trail.next();
-        let (way, trail) = match (&self.way, refused, trail) {
-            (Some(way), None, Some(trail)) => (Arc::clone(way), trail),
-            (_, refused, _) => {
-                let error = refused.unwrap_or(Error::LoopDetected);
-                self.refuse(authority.as_deref(), &error);
-                return Box::new(std::future::ready(Err(error)));
-            }
-        };
-        self.left -= 1;
-        let plugin = Arc::clone(&self.plugin);
-        Box::new(async move {
-            let answer = way.send(request, options, trail).await.inspect_err(|error| {
-                tracing::debug!(plugin = &*plugin, authority, %error, "an outgoing request failed");
-            })?;
-            let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
-            Ok((answer, io))
-        })
-    }
-
-    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        CHUNKS
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
-    }
-
-    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
-    }
-}
+/// What a server answered, and how the transfer of what was sent ended.
+pub(super) type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;

@@ -65,6 +65,8 @@ enum State {
 pub struct Admission {
     health: Arc<Health>,
     run: Run,
+    /// Whether its failure is counted already, as another request's.
+    excused: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Health {
 
     /// Fails while the plugin is left alone. When that is over the first one is the trial.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Fault> {
-        let admission = |run| Admission { health: Arc::clone(self), run };
+        let admission = |run| Admission { health: Arc::clone(self), run, excused: None };
         if self.calm.load(Relaxed) {
             return Ok(admission(Run::Usual));
         }
@@ -143,6 +145,12 @@ impl Admission {
         }
     }
 
+    /// A failure does not count if this says so by then: an instance that fails, fails once, however many requests
+    /// are in it.
+    pub(super) fn unless(&mut self, excused: Arc<AtomicBool>) {
+        self.excused = Some(excused);
+    }
+
     /// The guest ended well, whatever it answered.
     pub(super) fn succeeded(mut self) {
         let run = std::mem::replace(&mut self.run, Run::Judged);
@@ -164,7 +172,7 @@ impl Admission {
 
     /// The guest did not. What is no fault of the guest's changes nothing.
     pub(super) fn failed(mut self, fault: &Fault) {
-        if !is_illness(fault) {
+        if !is_illness(fault) || self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed)) {
             return;
         }
         let run = std::mem::replace(&mut self.run, Run::Judged);
@@ -265,7 +273,7 @@ mod tests {
         for expected in [20, 40, 40] {
             let State::Open { pause, .. } = *health.state() else { panic!("open") };
             *health.state() = State::Trying { pause };
-            Admission { health: Arc::clone(&health), run: Run::Trial }.failed(&Fault::Cpu);
+            Admission { health: Arc::clone(&health), run: Run::Trial, excused: None }.failed(&Fault::Cpu);
             let State::Open { pause, .. } = *health.state() else { panic!("open again") };
             assert_eq!(pause, Duration::from_secs(expected));
         }

@@ -1,52 +1,53 @@
-//! One request, answered by a fresh instance.
+//! One request, answered by an instance: a fresh one, unless the operator lets it be used again.
 //!
 //! The instance lives in a future that the caller polls: first until the head of the answer exists,
 //! then, inside the body, until the guest has ended. The answer counts as whole only when the guest
 //! has ended without a fault. Nothing is spawned, so dropping the future or the body is the end of
-//! the guest.
+//! the guest. (An instance with several requests at once is the exception: it is driven by a task, and the future
+//! waits for that. See `bench`.)
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE};
+use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, Request, Response, Uri};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
-use super::body::GuestBody;
-use super::egress::{Trail, is_withheld};
+use super::bench::{Benches, Order};
+use super::body::{GuestBody, Read};
+use super::egress::Trail;
+use super::health::Admission;
 use super::leash::Leash;
 use super::link::Handler;
+use super::prepare::prepare;
 use super::reuse::{Live, Warm};
 use super::run::Guarded;
 use super::store::{Grant, Serving, State, renew, store};
-use super::watch::bounded;
-use super::{BodyError, Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
+use super::watch::{Watch, bounded};
+use super::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
 
 /// A guest that was interrupted between the head of its answer and its end gets so many more turns to end, so that a
 /// short answer is whole at once however busy the machine is.
 const TURNS: u32 = 4;
 
 /// The head of an answer and its body, or why the guest says that there is none.
-type Answer = Result<Response<WasiBody>, String>;
+pub(super) type Answer = Result<Response<WasiBody>, String>;
 /// What answers a request.
 enum Instance {
     Fresh(Store<State>),
     Used(Warm),
 }
 /// Tells the guest how the transfer of its request's body ended.
-type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub(super) type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 type Driver = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
 
 /// The places a running guest takes, given back when it is dropped.
@@ -63,7 +64,7 @@ pub(super) async fn invoke(
         Some(admission) => admission,
         None => plugin.health.admit()?,
     };
-    match run(plugin, wait, receipt, request).await {
+    match run(plugin, wait, receipt, request, &mut admission).await {
         Ok((parts, body, None)) => {
             admission.succeeded();
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -79,15 +80,17 @@ pub(super) async fn invoke(
     }
 }
 
-/// Runs the guest until the head of its answer, and to its end if that comes at once.
-async fn run(
+/// Begins a request in an instance of its own. Its slots are held for as long as its guest.
+async fn alone(
     plugin: &Arc<Inner>,
     wait: Duration,
     receipt: Option<Receipt>,
-    request: Request<RequestBody>,
-) -> Result<(Parts, GuestBody, Option<Leash>), Fault> {
+    trail: Trail,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+    body_read: Arc<Read>,
+) -> Result<(Driver, Arc<Watch>, Slots), Fault> {
     let slots = plugin.place(wait).await?;
-    let started = Instant::now();
     let limits = &plugin.limits;
     let grant = Grant {
         plugin: plugin.name.clone(),
@@ -96,11 +99,7 @@ async fn run(
         receipt,
         turns: plugin.runtime.turns.clone(),
         log: limits.log,
-        serving: Some(Serving {
-            granted: plugin.granted.clone(),
-            outgoing: limits.outgoing_requests,
-            trail: Trail::of(request.headers()),
-        }),
+        serving: Some(Serving { granted: plugin.granted.clone(), outgoing: limits.outgoing_requests, trail }),
     };
     let spare = plugin.spares.as_ref().and_then(|spares| spares.take());
     let (instance, watch) = match spare {
@@ -113,16 +112,61 @@ async fn run(
             (Instance::Fresh(store), watch)
         }
     };
-    let arriving = Arc::new(AtomicBool::new(false));
-    let request = prepare(request, limits.request_body, &arriving)?;
-    let (answer, mut answered) = oneshot::channel();
-    let body_read = Arc::new(Notify::new());
     let driver: Driver = match &plugin.linked.handler {
         Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), instance, request, answer)),
-        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), instance, request, answer, body_read.clone())),
+        Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), instance, request, answer, body_read)),
     };
+    Ok((driver, watch, slots))
+}
+
+/// Begins a request beside others in an instance that runs by itself: the driver only waits for it.
+async fn beside_others(
+    plugin: &Arc<Inner>,
+    benches: &Arc<Benches>,
+    wait: Duration,
+    order: impl FnOnce(Arc<Watch>) -> Order,
+    admission: &mut Admission,
+) -> Result<(Driver, Arc<Watch>), Fault> {
+    let seat = benches.find(plugin, wait).await?;
+    let watch = Watch::of_one(plugin.name.clone(), plugin.runtime.turns.clone());
+    let excused = Arc::new(AtomicBool::new(false));
+    admission.unless(excused.clone());
+    let answered = seat.answer(plugin.clone(), Box::new(order(watch.clone())), excused);
+    let driver = async move { answered.await.map_err(wasmtime::Error::new) };
+    Ok((Box::pin(driver), watch))
+}
+
+/// Runs the guest until the head of its answer, and to its end if that comes at once.
+async fn run(
+    plugin: &Arc<Inner>,
+    wait: Duration,
+    receipt: Option<Receipt>,
+    request: Request<RequestBody>,
+    admission: &mut Admission,
+) -> Result<(Parts, GuestBody, Option<Leash>), Fault> {
+    let limits = &plugin.limits;
+    let trail = Trail::of(request.headers());
+    let arriving = Arc::new(AtomicBool::new(false));
+    let request = prepare(request, limits.request_body, &arriving)?;
+    let (answer, answered) = oneshot::channel();
+    let body_read = Arc::<Read>::default();
+    let (driver, watch, slots) = match &plugin.benches {
+        Some(benches) => {
+            let read = body_read.clone();
+            let order = |watch| Order { request, receipt, trail, watch, answer, read };
+            let (driver, watch) = beside_others(plugin, benches, wait, order, admission).await?;
+            (driver, watch, None)
+        }
+        None => {
+            let (driver, watch, slots) =
+                alone(plugin, wait, receipt, trail, request, answer, body_read.clone()).await?;
+            (driver, watch, Some(slots))
+        }
+    };
+    let started = Instant::now();
     let mut guest = Guarded::new(driver, watch, started + limits.first_byte, arriving);
 
+    let (elsewhere, mut answered) = (slots.is_none(), Some(answered));
     let mut ended = false;
     let mut head = None;
     let mut waited = 0;
@@ -136,10 +180,16 @@ async fn run(
         }
         if head.is_none() {
             let none = || Fault::NoResponse("it returned without setting a response".into());
-            head = match Pin::new(&mut answered).poll(cx) {
-                Poll::Ready(received) => Some(received.map_err(|_| none())),
+            head = match answered.as_mut().map(|answered| Pin::new(answered).poll(cx)) {
+                Some(Poll::Ready(Ok(answer))) => Some(Ok(answer)),
+                // A guest that is driven elsewhere is about to end, and it will be said why.
+                Some(Poll::Ready(Err(_))) if elsewhere && !ended => {
+                    answered = None;
+                    None
+                }
+                Some(Poll::Ready(Err(_))) => Some(Err(none())),
                 // An instance that is kept keeps its sender, too.
-                Poll::Pending => ended.then(|| Err(none())),
+                Some(Poll::Pending) | None => ended.then(|| Err(none())),
             };
         }
         if head.is_some() && !ended && guest.watch().is_computing() && waited < TURNS {
@@ -211,7 +261,7 @@ async fn drive_p3(
     instance: Instance,
     request: Request<WasiBody>,
     answer: oneshot::Sender<Answer>,
-    body_read: Arc<Notify>,
+    body_read: Arc<Read>,
 ) -> wasmtime::Result<()> {
     let mut warm = instance.live(&plugin.linked.handler).await?;
     let (store, Live::P3(service)) = (&mut warm.store, &warm.live) else {
@@ -223,7 +273,7 @@ async fn drive_p3(
     let handle = service.wasi_http_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request,))?;
     // From the first instruction on it is known for whom it works.
-    store.data_mut().answered_by(call.task());
+    store.data_mut().visits.answered_by(call.task());
     store
         .run_concurrent(async move |accessor| {
             match handle.finish_call_concurrent(accessor, call).await?.0 {
@@ -234,7 +284,7 @@ async fn drive_p3(
                     })?;
                     let _ = answer.send(Ok(response));
                     // The body's bytes travel through this store, so it lives until they are read.
-                    body_read.notified().await;
+                    body_read.over().await;
                 }
                 Err(code) => {
                     let _ = answer.send(Err(format!("{code:?}")));
@@ -248,96 +298,4 @@ async fn drive_p3(
         spares.put(warm);
     }
     Ok(())
-}
-
-/// Makes a request fit for a guest: an absolute URI, no field of the connection or about a payment,
-/// and a body that ends at its limit.
-fn prepare(request: Request<RequestBody>, limit: u64, arriving: &Arc<AtomicBool>) -> Result<Request<WasiBody>, Fault> {
-    let (mut parts, body) = request.into_parts();
-    let named: Vec<HeaderName> = parts
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        .collect();
-    for name in named {
-        parts.headers.remove(name);
-    }
-    let host = parts.headers.remove(http::header::HOST);
-    // Plugins set no cookies, so these are of the operator's other pages, and their business alone.
-    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name) || *name == COOKIE;
-    let withheld: Vec<HeaderName> = parts.headers.keys().filter(withheld).cloned().collect();
-    for name in withheld {
-        parts.headers.remove(name);
-    }
-    let mut uri = parts.uri.into_parts();
-    if uri.authority.is_none() {
-        // A guest cannot do without one. Whether a request without a host is acceptable was decided
-        // before it came here.
-        let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        uri.authority = Some(host.unwrap_or_else(|| Authority::from_static("localhost")));
-    }
-    if uri.scheme.as_ref() != Some(&Scheme::HTTPS) {
-        uri.scheme = Some(Scheme::HTTP);
-    }
-    uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
-    parts.uri = Uri::from_parts(uri)
-        .map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))?;
-    let known = body.size_hint().upper().is_some_and(|size| size <= limit);
-    // What is there already is not waited for.
-    let body = if body.size_hint().exact() == Some(0) {
-        body
-    } else {
-        Arriving { body, waited_for: Arc::clone(arriving) }.boxed_unsync()
-    };
-    let body = if known {
-        body.map_err(body_error).boxed_unsync()
-    } else {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Limited::new(body, limit).map_err(body_error).boxed_unsync()
-    };
-    Ok(Request::from_parts(parts, body))
-}
-
-/// A request's body that says whether the guest waits for it.
-struct Arriving {
-    body: RequestBody,
-    waited_for: Arc<AtomicBool>,
-}
-
-impl Body for Arriving {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.waited_for.store(polled.is_pending(), Relaxed);
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// What only a host says of a payment: from a client it is a claim, and a guest could take it for a receipt.
-fn is_a_claim(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
-    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        || matches!(name, "x-coinslot-payment-id" | "settlement-overrides" | "extension-responses")
-}
-
-fn body_error(error: super::BodyError) -> Error {
-    if error.is::<LengthLimitError>() {
-        Error::HttpRequestBodySize(None)
-    } else {
-        Error::InternalError(Some("the request's body ended early".into()))
-    }
 }

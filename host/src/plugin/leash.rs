@@ -22,8 +22,8 @@ pub(super) struct Leash {
 }
 
 struct Held {
-    /// The guest and its places. None once it has ended, or nobody read it for too long.
-    guest: Option<(Guarded, Slots)>,
+    /// The guest, and its places if it has some of its own. None once it has ended, or nobody read it for too long.
+    guest: Option<(Guarded, Option<Slots>)>,
     turns: Turns,
 }
 
@@ -50,7 +50,7 @@ impl Turns {
 }
 
 impl Leash {
-    pub(super) fn new(guest: Guarded, slots: Slots, patience: Duration) -> Self {
+    pub(super) fn new(guest: Guarded, slots: Option<Slots>, patience: Duration) -> Self {
         let turns = Turns { unread: Some(Instant::now()), patience };
         let held = Held { guest: Some((guest, slots)), turns };
         let held = Arc::new(Mutex::new(held));

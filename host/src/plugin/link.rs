@@ -10,6 +10,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use super::LoadError;
 use super::bindings::{NarrowQuoting, manifest, quote};
+use super::callers;
 use super::engine::Wasi;
 use super::keyvalue;
 use super::outline::Outline;
@@ -22,7 +23,7 @@ pub(super) fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<Sta
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if wasi == Wasi::P3 {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        callers::add_to_linker(&mut linker)?;
     }
     NarrowQuoting::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut State| (&state.granted.config).into())?;
@@ -36,6 +37,8 @@ pub(super) struct Linked {
     pub(super) handler: Handler,
     pub(super) manifest: manifest::GuestIndices,
     pub(super) quote: Option<quote::GuestIndices>,
+    /// Whether it is put together of several components.
+    pub(super) composed: bool,
 }
 
 /// The exported HTTP handler.
@@ -67,5 +70,5 @@ pub(super) fn link(linker: &Linker<State>, component: &Component, outline: &Outl
     } else {
         None
     };
-    Ok(Linked { pre, handler, manifest, quote })
+    Ok(Linked { pre, handler, manifest, quote, composed: outline.composed })
 }

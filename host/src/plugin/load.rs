@@ -13,11 +13,11 @@ use wasmtime::component::Component;
 
 use super::engine::{MAX_MEMORY, Wasi, fingerprint};
 use super::grants::Capabilities;
-use super::link::{self, Linked};
+use super::link::{self, Handler, Linked};
 use super::outline::Outline;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Runtime, Terms, compile, manifest, watch};
+use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Reuse, Runtime, Terms, compile, manifest, watch};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -47,12 +47,17 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> 
     let component = component(runtime, &candidate).await?;
     let linked = link::link(runtime.linker(candidate.wasi), &component, &candidate.outline)?;
     let info = describe(runtime, candidate.wasi, &linked).await?;
-    let (limits, granted) = own(runtime, &info.name, terms)?;
+    let (limits, granted) = own(runtime, &info.name, &linked, terms)?;
     Ok(Plugin::new(runtime.clone(), candidate.wasi, linked, info, candidate.digest, limits, granted))
 }
 
 /// What bounds the plugin of this name, and what it is granted.
-pub(super) fn own(runtime: &Runtime, name: &str, terms: &Terms) -> Result<(Limits, Arc<Capabilities>), LoadError> {
+pub(super) fn own(
+    runtime: &Runtime,
+    name: &str,
+    linked: &Linked,
+    terms: &Terms,
+) -> Result<(Limits, Arc<Capabilities>), LoadError> {
     let settings = terms.plugins.get(name);
     let own = settings.and_then(|settings| settings.limits.as_ref());
     let limits = own.unwrap_or(&terms.limits).clone();
@@ -61,6 +66,22 @@ pub(super) fn own(runtime: &Runtime, name: &str, terms: &Terms) -> Result<(Limit
             "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
             limits.memory
         )));
+    }
+    if let Some(Reuse { concurrent: 2.., .. }) = limits.reuse {
+        let why = match &linked.handler {
+            Handler::P2(_) => "its handler is one of WASI 0.2, which takes one request at a time",
+            Handler::P3(_) if linked.composed => {
+                "it is put together of several components, and when one of them calls the host for another it cannot \
+                 be told for which request"
+            }
+            Handler::P3(_) => "",
+        };
+        if !why.is_empty() {
+            return Err(LoadError::Invalid(format!(
+                "`concurrent` in its `reuse` is more than 1, and {why}: leave `concurrent` out, and its instances \
+                 answer one request after another"
+            )));
+        }
     }
     let granted =
         settings.map_or_else(Capabilities::none, |settings| Capabilities::new(runtime, name, &settings.grants));

@@ -45,6 +45,12 @@ impl Log {
         Self { plugin, limit, left: limit, full: false, stdout: Vec::new(), stderr: Vec::new() }
     }
 
+    /// Another request begins, and the instance has so many: together they may print as often as much.
+    pub(super) fn grant(&mut self, inside: usize) {
+        self.left = self.left.saturating_add(self.limit).min(self.limit.saturating_mul(inside));
+        self.full = false;
+    }
+
     pub(super) fn plugin(&self) -> &str {
         &self.plugin
     }

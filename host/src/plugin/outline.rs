@@ -79,6 +79,8 @@ pub(super) struct Outline {
     pub(super) exports: Vec<String>,
     /// Core modules inside, at any depth.
     pub(super) modules: usize,
+    /// Whether code runs in components inside: several components that call each other.
+    pub(super) composed: bool,
 }
 
 /// An interface's name, taken apart.
@@ -126,7 +128,7 @@ impl Outline {
     /// Reads the outer layer. Nothing is compiled and code is not validated.
     pub(super) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
         check_header(wasm)?;
-        let mut outline = Self { imports: Vec::new(), exports: Vec::new(), modules: 0 };
+        let mut outline = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false };
         // Sections of nested modules and components follow their own header, up to their end.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -136,6 +138,7 @@ impl Outline {
                     outline.modules += 1;
                 }
                 Payload::ComponentSection { .. } => depth += 1,
+                Payload::InstanceSection(_) => outline.composed |= depth > 0,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {

@@ -17,16 +17,19 @@ use wasmtime_wasi_http::p3::bindings::Service;
 
 use super::store::State;
 
-/// For how many requests an instance is used, one after another.
+/// For how many requests an instance is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reuse {
+    /// In its life.
     pub total: u32,
+    /// At once. More than one takes a handler of WASI 0.3.
+    pub concurrent: u32,
 }
 
 /// An instance that nobody asked for so long is given up.
-const IDLE: Duration = Duration::from_secs(30);
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// Handles that an instance may hold between two requests: its streams and what it caches. One that leaks has more.
-const HANDLES: usize = 64;
+pub(super) const HANDLES: usize = 64;
 
 /// An instance between two requests, or in one.
 pub(super) struct Warm {

@@ -69,7 +69,8 @@ impl Guarded {
     }
 }
 
-fn advance<T>(
+/// Lets a guest run until it waits or ends, and counts its CPU time.
+pub(super) fn advance<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     watch: &Watch,
     cx: &mut Context<'_>,
@@ -94,7 +95,7 @@ impl Drop for Guarded {
 }
 
 /// Does what may take long where only the kernel can interrupt it.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use wasmtime::component::{GuestTaskId, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -17,6 +17,7 @@ use super::Receipt;
 use super::egress::{Egress, Trail};
 use super::grants::Capabilities;
 use super::log::{Log, Pipe, Stream};
+use super::visit::{Visit, Visits};
 use super::watch::{Limiter, Watch};
 
 /// Live handles a guest may hold, and entries of its resource table.
@@ -56,43 +57,37 @@ pub(super) struct Serving {
 }
 
 pub(super) struct State {
-    pub(super) receipt: Option<Receipt>,
-    pub(super) serving: bool,
+    /// For whom it works.
+    pub(super) visits: Visits,
+    /// Of the instance.
     pub(super) watch: Arc<Watch>,
     /// Where its standard streams find the watch.
     printing: Arc<ArcSwap<Watch>>,
-    /// The task that answers the request, in an engine that has tasks.
-    task: Option<GuestTaskId>,
     pub(super) granted: Arc<Capabilities>,
     limiter: Limiter,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    egress: Egress,
 }
 
 /// Builds an empty store with every limit armed.
 pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
     let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
     let printing = Arc::new(ArcSwap::from(watch.clone()));
-    let serving = grant.serving.is_some();
-    let (granted, egress) = reach(grant.serving, grant.plugin);
+    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, watch.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(FIELDS);
     let state = State {
-        receipt: grant.receipt,
-        serving,
+        visits: Visits::sole(visit),
         watch: watch.clone(),
         wasi: denied(&printing),
         printing,
-        task: None,
         granted,
         limiter: Limiter { memory: grant.memory, used: 0, taken: 0, watch: watch.clone() },
         table,
         http,
-        egress,
     };
     let mut store = Store::new(engine, state);
     store.limiter_async(|state| &mut state.limiter);
@@ -114,11 +109,9 @@ pub(super) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
 /// Makes a store ready for another request: nothing that the host counts or tells is left of the one before.
 pub(super) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
     let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
+    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, watch.clone());
     let state = store.data_mut();
-    state.receipt = grant.receipt;
-    state.serving = grant.serving.is_some();
-    state.task = None;
-    (state.granted, state.egress) = reach(grant.serving, grant.plugin);
+    (state.granted, state.visits) = (granted, Visits::sole(visit));
     watch.weigh(state.limiter.taken);
     state.limiter.watch = watch.clone();
     state.printing.store(watch.clone());
@@ -128,14 +121,29 @@ pub(super) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
     watch
 }
 
-fn reach(serving: Option<Serving>, plugin: Arc<str>) -> (Arc<Capabilities>, Egress) {
+/// What an instance is granted for one request or question, and what that one is told.
+pub(super) fn visit(
+    receipt: Option<Receipt>,
+    serving: Option<Serving>,
+    plugin: Arc<str>,
+    watch: Arc<Watch>,
+) -> (Arc<Capabilities>, Visit) {
     match serving {
         Some(Serving { granted, outgoing, trail }) => {
             let egress = Egress::by(granted.outgoing.clone(), plugin, outgoing, trail);
-            (granted, egress)
+            (granted, Visit { receipt, serving: true, watch, egress })
         }
-        None => (Capabilities::none(), Egress::denied(plugin)),
+        None => (Capabilities::none(), Visit { receipt, serving: false, watch, egress: Egress::denied(plugin) }),
     }
+}
+
+/// Lets several requests into a store at once, and none yet: each brings its own part of what is bounded.
+pub(super) fn share(store: &mut Store<State>, at_once: usize) {
+    let handles = HANDLES.saturating_mul(at_once);
+    store.set_max_component_handles(handles);
+    let state = store.data_mut();
+    state.table.set_max_capacity(handles);
+    state.visits = Visits::many();
 }
 
 fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
@@ -150,16 +158,6 @@ fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
 }
 
 impl State {
-    /// This task answers the request. Others that call the host were left behind by an earlier one.
-    pub(super) fn answered_by(&mut self, task: GuestTaskId) {
-        self.task = Some(task);
-    }
-
-    /// None in an engine without tasks, or while a question is asked.
-    pub(super) fn task(&self) -> Option<GuestTaskId> {
-        self.task
-    }
-
     /// Linear memory, in bytes.
     pub(super) fn used_memory(&self) -> usize {
         self.limiter.used
@@ -178,6 +176,6 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.egress, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.visits, table: &mut self.table, ctx: &mut self.http }
     }
 }

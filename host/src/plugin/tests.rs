@@ -1,5 +1,6 @@
 //! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
 
+mod bench;
 mod describe;
 mod egress;
 mod invoke;

@@ -26,7 +26,9 @@ const HEAVY: usize = 8 << 20;
 /// What is known about one guest. All times are nanoseconds.
 #[derive(Debug)]
 pub(super) struct Watch {
-    budget: u64,
+    /// CPU time that it may have used by now, and what each request brings along.
+    budget: AtomicU64,
+    each: u64,
     base: Instant,
     /// CPU time of polls that have ended.
     used: AtomicU64,
@@ -52,7 +54,8 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(cpu: Duration, turns: Arc<Semaphore>, log: Log) -> Arc<Self> {
         Arc::new(Self {
-            budget: nanos(cpu),
+            budget: AtomicU64::new(nanos(cpu)),
+            each: nanos(cpu),
             base: Instant::now(),
             used: AtomicU64::new(0),
             entered: AtomicU64::new(0),
@@ -67,6 +70,33 @@ impl Watch {
             charged: Mutex::new(None),
             log: Mutex::new(log),
         })
+    }
+
+    /// Of one among several requests in an instance, whose CPU time is watched for all of them together.
+    pub(super) fn of_one(plugin: Arc<str>, turns: Arc<Semaphore>) -> Arc<Self> {
+        Self::new(Duration::MAX, turns, Log::new(plugin, 0))
+    }
+
+    /// Another request begins in the instance, which has so many now. Nothing is kept of what others before it
+    /// left over.
+    pub(super) fn enter_one(&self, inside: usize) {
+        let budget = self.budget.load(Relaxed).saturating_add(self.each);
+        self.budget.store(budget.min(self.share(inside)), Relaxed);
+        self.log().grant(inside);
+    }
+
+    /// A request ended, and so many are left: what it did not use it takes along.
+    pub(super) fn leave_one(&self, inside: usize) {
+        // What a guest does between two requests is little.
+        self.budget.fetch_min(self.share(inside.max(1)), Relaxed);
+        if inside == 0 {
+            self.log().finish();
+        }
+    }
+
+    fn share(&self, inside: usize) -> u64 {
+        let inside = u64::try_from(inside).unwrap_or(u64::MAX);
+        self.used.load(Relaxed).saturating_add(self.each.saturating_mul(inside))
     }
 
     /// Begins a poll of the guest on this thread.
@@ -84,24 +114,26 @@ impl Watch {
     /// Ends a poll. True if the guest is still within its CPU time.
     pub(super) fn leave(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
+        let budget = self.budget.load(Relaxed);
         self.used.store(used, Relaxed);
         if self.ticked.load(Relaxed) {
             *lock(&self.turn) = None;
         }
-        if used > self.budget {
+        if used > budget {
             self.exhausted.store(true, Relaxed);
         }
-        used <= self.budget
+        used <= budget
     }
 
     /// Called by the ticker's interruption, within a poll. True if the guest may go on.
     pub(super) fn tick(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
+        let budget = self.budget.load(Relaxed);
         self.ticked.store(true, Relaxed);
-        if used > self.budget {
+        if used > budget {
             self.exhausted.store(true, Relaxed);
         }
-        used <= self.budget
+        used <= budget
     }
 
     /// Lets others go first, and then waits for a turn behind all other guests that compute for long. However
@@ -118,6 +150,11 @@ impl Watch {
     /// Whether it would go on if it had its turn: it waits for nobody.
     pub(super) fn is_computing(&self) -> bool {
         self.yielding.load(Relaxed)
+    }
+
+    /// Whether it computes for long, or waits for its turn to.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_computing() || lock(&self.turn).is_some()
     }
 
     fn current(&self) -> u64 {
@@ -166,10 +203,12 @@ impl Watch {
         lock(&self.log)
     }
 
-    /// Explains why a guest ended. What the host observed goes before what the trap says: a guest
+    /// Explains why a guest ended. What has been explained stays so. What the host observed goes before what the trap says: a guest
     /// that was refused memory usually aborts with a trap of its own.
     pub(super) fn fault(&self, error: &wasmtime::Error) -> Fault {
-        if self.exhausted.load(Relaxed) {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            fault.clone()
+        } else if self.exhausted.load(Relaxed) {
             Fault::Cpu
         } else if self.memory_refused.load(Relaxed) {
             Fault::Memory
@@ -186,6 +225,9 @@ impl Watch {
 impl Drop for Watch {
     /// The last that is known of a guest, when nobody can ask about it any more.
     fn drop(&mut self) {
+        if self.each == u64::MAX {
+            return;
+        }
         let cpu = self.cpu();
         tracing::debug!(plugin = self.log().plugin(), ?cpu, "a guest is gone");
     }
@@ -253,4 +295,28 @@ fn nanos(duration: Duration) -> u64 {
 /// A panic while one of these locks was held leaves valid data behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_brings_its_time_along_and_takes_what_is_left_of_it() {
+        let watch = Watch::new(Duration::from_nanos(100), Arc::new(Semaphore::new(1)), Log::new("p".into(), 10));
+        let budget = || watch.budget.load(Relaxed);
+        watch.used.store(30, Relaxed);
+        watch.enter_one(1);
+        assert_eq!(budget(), 130, "nothing is kept of the time before");
+        watch.enter_one(2);
+        assert_eq!(budget(), 230);
+        watch.used.store(200, Relaxed);
+        watch.leave_one(1);
+        assert_eq!(budget(), 230, "the other one has 30 left");
+        watch.enter_one(2);
+        assert_eq!(budget(), 330);
+        watch.leave_one(1);
+        watch.leave_one(0);
+        assert_eq!(budget(), 300, "and between two requests no more than one of them had");
+    }
 }

@@ -267,6 +267,43 @@ async fn one_request_sends_a_bounded_number_of_others() {
 }
 
 #[tokio::test]
+async fn each_of_several_requests_in_one_instance_sends_its_own_number_of_others() {
+    let server = Server::start().await;
+    let reuse = Some(Reuse { total: 100, concurrent: 8 });
+    let limits = Limits { outgoing_requests: 2, instances: 1, reuse, ..Limits::default() };
+    let grants = Grants { http: vec![allowed(&server.at(""))], ..Grants::default() };
+    let plugin = granted("crowd", Arc::default(), limits, grants).await;
+    let steps = |number: usize| {
+        let (three, two) = (format!("fetch={}", server.at("/3")), format!("fetch2={}", server.at("/2")));
+        // By both ways, and the second time when the others have used up theirs.
+        if number.is_multiple_of(2) {
+            format!("meet=a:4&{two}&meet=b:4&{three}&{two}&{three}")
+        } else {
+            format!("meet=a:4&{three}&meet=b:4&{two}&{three}&{two}")
+        }
+    };
+    let asked: Vec<_> = (0..4)
+        .map(|number| {
+            let (plugin, uri) = (plugin.clone(), format!("/crowd?{}", steps(number)));
+            tokio::spawn(async move { json(&plugin, free(), get(&uri)).await })
+        })
+        .collect();
+    for asked in asked {
+        let said = asked.await.unwrap();
+        let ends: Vec<&str> = said["said"].as_array().unwrap().iter().map(|end| end.as_str().unwrap()).collect();
+        assert_eq!((ends[1], ends[3]), ("200", "200"), "{said}");
+        assert!(ends[4..].iter().all(|end| end.ends_with("ConnectionLimitReached")), "{said}");
+        assert_eq!(said["most"], 4);
+    }
+    assert_eq!(server.seen().len(), 8);
+    // Who has ended sends nothing more, not by the number of another either.
+    let after = format!("after=wait&after=fetch={}&after=fetch2={}", server.at("/late"), server.at("/late"));
+    json(&plugin, free(), get(&format!("/crowd?{after}"))).await;
+    let said = json(&plugin, free(), get("/crowd?wait&wait&wait")).await;
+    assert_eq!((said["calls"].as_u64(), server.seen().len()), (Some(6), 8));
+}
+
+#[tokio::test]
 async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
     let (server, other) = (Server::start().await, Server::start().await);
     let secret = |at: &Server| {

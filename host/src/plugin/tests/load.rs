@@ -9,6 +9,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::plugin::inspect::inspect;
+use crate::plugin::outline::Outline;
 
 fn fresh(dir: &Path) -> Arc<Runtime> {
     let mut config = RuntimeConfig::new(dir);
@@ -273,4 +274,16 @@ async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
     assert!(refused > 20, "{loaded} loaded, {refused} refused");
     let whole = runtime.load(&guest("echo"), &Terms::default()).await.expect("the whole one loads after them");
     call(&whole, get("/")).await.expect("an answer");
+}
+
+#[test]
+fn several_components_in_one_are_told_from_one_that_was_wrapped() {
+    let section = |id: u8, bytes: &[u8]| [&[id, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let component = |sections: &[Vec<u8>]| [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat();
+    let module = section(1, b"\0asm\x01\0\0\0");
+    let instance = section(2, &[1, 0, 0, 0]);
+    let wrapped = component(&[module.clone(), instance.clone(), section(4, &component(&[]))]);
+    let composed = component(&[section(4, &component(&[module, instance]))]);
+    let is_composed = |wasm: &[u8]| Outline::read(wasm).unwrap().composed;
+    assert!(is_composed(&composed) && !is_composed(&wrapped) && !is_composed(&guest("echo3")));
 }

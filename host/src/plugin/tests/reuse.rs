@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use super::*;
 
 fn reused(total: u32) -> Limits {
-    Limits { reuse: Some(Reuse { total }), ..Limits::default() }
+    Limits { reuse: Some(Reuse { total, concurrent: 1 }), ..Limits::default() }
 }
 
 fn paid_by(payer: &str) -> Permit {
