@@ -36,9 +36,7 @@ pub(super) fn prepare(
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    // Plugins set no cookies, so these are of the operator's other pages, and their business alone.
-    let withheld = |name: &&HeaderName| is_withheld(name) || is_a_claim(name) || *name == COOKIE;
-    let withheld: Vec<HeaderName> = parts.headers.keys().filter(withheld).cloned().collect();
+    let withheld: Vec<HeaderName> = parts.headers.keys().filter(|name| is_kept_back(name)).cloned().collect();
     for name in withheld {
         parts.headers.remove(name);
     }
@@ -94,6 +92,12 @@ impl Body for Arriving {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// What no guest is given of a client's request, whether it is asked for a price or for the answer. Plugins set no
+/// cookies, so these are of the operator's other pages, and their business alone.
+pub(super) fn is_kept_back(name: &HeaderName) -> bool {
+    is_withheld(name) || is_a_claim(name) || *name == COOKIE
 }
 
 /// What only a host says of a payment: from a client it is a claim, and a guest could take it for a receipt.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bindings::{is_amount, quote};
-use super::egress::is_withheld;
 use super::log::printable;
+use super::prepare::is_kept_back;
 use super::run::limited;
 use super::store::{Grant, State, store};
 use super::{Fault, Inner, QuoteRequest, Refusal, status};
@@ -42,7 +42,7 @@ pub(super) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
         headers: request
             .headers
             .iter()
-            .filter(|(name, _)| !is_withheld(name))
+            .filter(|(name, _)| !is_kept_back(name))
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
             .collect(),
         body: request.body.to_vec(),

@@ -6,6 +6,8 @@ fn request(query: Option<&str>) -> QuoteRequest {
     let mut headers = HeaderMap::new();
     headers.insert("x-payment", "secret".parse().unwrap());
     headers.insert("payment-signature", "secret".parse().unwrap());
+    headers.insert("cookie", "session=of-another-page".parse().unwrap());
+    headers.insert("x-coinslot-payment-id", "forged".parse().unwrap());
     headers.insert("x-kept", "yes".parse().unwrap());
     QuoteRequest {
         method: http::Method::POST,
