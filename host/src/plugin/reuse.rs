@@ -15,6 +15,7 @@ use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
+use super::run::aside;
 use super::store::State;
 
 /// For how many requests an instance is used.
@@ -68,6 +69,16 @@ impl Warm {
     }
 }
 
+impl Drop for Spares {
+    /// With what they hold, which may be much.
+    fn drop(&mut self) {
+        let waiting = std::mem::take(&mut *self.waiting());
+        if !waiting.is_empty() {
+            aside(|| drop(waiting));
+        }
+    }
+}
+
 impl Spares {
     pub(super) fn new(reuse: Reuse, memory: usize, places: Arc<Semaphore>) -> Arc<Self> {
         let (waiting, tidied) = (Mutex::default(), AtomicBool::new(false));
@@ -96,7 +107,9 @@ impl Spares {
                 spares.tidied.store(false, Relaxed);
             }
             drop(waiting);
-            drop(stale);
+            if !stale.is_empty() {
+                aside(|| drop(stale));
+            }
             if none {
                 return;
             }

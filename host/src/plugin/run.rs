@@ -108,7 +108,26 @@ pub(super) async fn limited<T>(
     wall: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
-    let mut call = std::pin::pin!(call);
-    let guarded = std::future::poll_fn(|cx| advance(call.as_mut(), watch, cx));
+    let mut call = Call { call: Some(Box::pin(call)), watch };
+    let guarded = std::future::poll_fn(|cx| match &mut call.call {
+        Some(call) => advance(call.as_mut(), watch, cx),
+        None => Poll::Pending,
+    });
     tokio::time::timeout(wall, guarded).await.unwrap_or(Err(Fault::Deadline))
+}
+
+/// A call with its store.
+struct Call<'w, F> {
+    /// None once it is gone.
+    call: Option<Pin<Box<F>>>,
+    watch: &'w Watch,
+}
+
+impl<F> Drop for Call<'_, F> {
+    fn drop(&mut self) {
+        let call = self.call.take();
+        if self.watch.is_heavy() {
+            aside(|| drop(call));
+        }
+    }
 }

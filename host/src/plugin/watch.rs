@@ -23,6 +23,10 @@ const TRAP_TEXT: usize = 4 << 10;
 /// and so may its end, and no epoch interrupts either.
 const HEAVY: usize = 8 << 20;
 
+/// A memory may begin with so much and not count: those of JavaScript and Python do, and what is in them comes from
+/// the file.
+const BORN: usize = 32 << 20;
+
 /// What is known about one guest. All times are nanoseconds.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -147,6 +151,13 @@ impl Watch {
         *lock(&self.turn) = turn.ok();
     }
 
+    /// Lets others go first, and waits for nobody.
+    async fn give_way(&self) {
+        self.yielding.store(true, Relaxed);
+        tokio::task::yield_now().await;
+        self.yielding.store(false, Relaxed);
+    }
+
     /// Whether it would go on if it had its turn: it waits for nobody.
     pub(super) fn is_computing(&self) -> bool {
         self.yielding.load(Relaxed)
@@ -239,7 +250,7 @@ pub(super) struct Limiter {
     pub(super) memory: usize,
     /// Across all memories of the instance.
     pub(super) used: usize,
-    /// Beyond what it began with.
+    /// Beyond what it usually begins with.
     pub(super) taken: usize,
     pub(super) watch: Arc<Watch>,
 }
@@ -258,12 +269,12 @@ impl ResourceLimiterAsync for Limiter {
             return Ok(false);
         }
         self.used = used;
-        if current > 0 {
+        if current > 0 || desired > BORN {
             self.taken = self.taken.saturating_add(desired.saturating_sub(current));
         }
         if self.watch.weigh(self.taken) {
             // Before it touches any of it: from the next poll on it runs aside.
-            tokio::task::yield_now().await;
+            self.watch.give_way().await;
         }
         Ok(true)
     }
