@@ -114,7 +114,10 @@ impl Benches {
     /// Whether there is either, now or in a moment. Takes none.
     pub(super) async fn have_room(&self, plugin: &Inner, wait: Duration) -> Result<(), Fault> {
         let seat = || self.benches().iter().any(|bench| bench.seated > 0 && bench.is_open(self.reuse)).then_some(());
-        self.wait(plugin, wait, seat, drop).await
+        self.wait(plugin, wait, seat, drop).await?;
+        // Whoever waits for a seat to take was not told of this one.
+        self.free.notify_one();
+        Ok(())
     }
 
     /// Waits until there is a seat beside others, or a place for an instance.

@@ -172,7 +172,9 @@ impl Admission {
 
     /// The guest did not. What is no fault of the guest's changes nothing.
     pub(super) fn failed(mut self, fault: &Fault) {
-        if !is_illness(fault) || self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed)) {
+        // A trial is judged by itself.
+        let excused = self.run != Run::Trial && self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed));
+        if !is_illness(fault) || excused {
             return;
         }
         let run = std::mem::replace(&mut self.run, Run::Judged);

@@ -74,6 +74,8 @@ pub(super) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
         // The end of the guest; only then is its place another's.
         if in_fate.watch.is_heavy() {
             aside(|| drop(work));
+        } else {
+            drop(work);
         }
         drop(place);
     });
