@@ -333,7 +333,7 @@ fn explain(problem: Problem) -> Reply {
         Problem::OwedLater { payment_id, wait } => {
             let mut reply = unavailable(
                 "answer_owed",
-                "this is paid and its answer is owed, but the plugin failed several times: send the same request with the same payment again after Retry-After, never a new one",
+                "this is paid and its answer is owed, but several tries to give it failed: send the same request with the same payment again after Retry-After, never a new one",
             );
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
             payment_id_header(&mut reply, &payment_id);

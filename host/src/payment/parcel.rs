@@ -259,6 +259,7 @@ impl Record {
                 }
                 (End::Part(why), _) => (Kept::Nothing { why: why.to_owned() }, true),
             };
+            till.debts.paid(&id);
             let keep = matches!(kept, Kept::Answer(_));
             if let Err(error) = till.ledger.answered(&id, kept, begun.elapsed(), till.now()).await {
                 // The client is served. After a restart the row is owed, and may be fetched once more.
