@@ -27,7 +27,8 @@ const BATCH: usize = 512;
 const STATEMENTS: usize = 64;
 
 /// Where so many jobs shared a commit, more are on their way: the next commit waits for them as long as the last one
-/// took, at most [`PATIENCE`]. Fewer and fuller commits cost less than their callers lose; a lone caller never waits.
+/// took, at most [`PATIENCE`]. Fewer and fuller commits cost less than their callers lose. Who comes later than that
+/// after a commit is alone and waits for nobody, and a full batch has company enough.
 const COMPANY: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -220,9 +221,11 @@ fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<Job>> {
 
 /// The writer thread: ends when the last [`Embedded`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
-    let mut patience = Duration::ZERO;
+    let mut company: Option<(Duration, Instant)> = None;
     while let Some(waiting) = wait(queue) {
-        if !patience.is_zero() {
+        if let Some((patience, since)) = company
+            && since.elapsed() < PATIENCE
+        {
             std::thread::sleep(patience);
         }
         let mut open = control(connection, "BEGIN IMMEDIATE");
@@ -242,7 +245,8 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
         }
         let committing = Instant::now();
         let committed = open.and_then(|()| control(connection, "COMMIT"));
-        patience = if replies.len() < COMPANY { Duration::ZERO } else { committing.elapsed().min(PATIENCE) };
+        company =
+            (COMPANY..BATCH).contains(&replies.len()).then(|| (committing.elapsed().min(PATIENCE), Instant::now()));
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {
