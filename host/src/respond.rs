@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    VARY,
 };
 use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -526,6 +527,12 @@ pub fn unroutable(why: &Unroutable) -> Reply {
         ),
     };
     with_cors(reply)
+}
+
+/// An answer after which the connection ends. Source: RFC 9112, section 9.6.
+pub fn last(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 /// `OPTIONS`, answered by the host: it never costs and never runs a guest.

@@ -8,6 +8,7 @@ mod idle;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 
 use std::net::IpAddr;
 use std::sync::Arc;

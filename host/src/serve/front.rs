@@ -11,12 +11,13 @@ use arc_swap::ArcSwap;
 use http::header::{HOST, HeaderValue, ORIGIN};
 use http::uri::Scheme;
 use http::{Method, Request, Response, Uri, Version};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::forwarded;
 use super::idle::{Marked, Marks, Work};
+use super::unread::{Lent, Unread};
 use crate::catalog::{Access, Catalog, Endpoint};
 use crate::payment::{self, Sale, Till};
 use crate::plugin::{BodyError, Permit, RequestBody};
@@ -85,20 +86,32 @@ impl Front {
     /// Answers one request. Never fails: every problem has an answer. What needs no waiting is answered at once;
     /// most requests are a first one, and get the ready challenge.
     pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer, marks: &Arc<Marks>) -> Answering {
+        let unread = Unread::of(&request);
+        let request = request.map(|body| match &unread {
+            Some(unread) => Either::Left(unread.lend(body)),
+            None => Either::Right(body),
+        });
         let ready = match self.route(request, peer) {
             Ok(Step::Run(call)) => {
-                let work = marks.work();
-                return Answering::Working { work: Some(work), reply: Box::pin(Arc::clone(self).run(call)) };
+                let run = Arc::clone(self).run(call);
+                let reply: Pin<Box<dyn Future<Output = Reply> + Send>> = match unread {
+                    Some(unread) => Box::pin(async move { unread.clear(run.await).await }),
+                    None => Box::pin(run),
+                };
+                return Answering::Working { work: Some(marks.work()), reply };
             }
             Ok(Step::Done(reply)) => reply,
             Err(why) => respond::unroutable(&why),
         };
+        if let Some(unread) = unread {
+            return Answering::Working { work: Some(marks.work()), reply: Box::pin(unread.clear(ready)) };
+        }
         marks.answered();
         Answering::Ready(Some(ready))
     }
 
     /// What the request means, and its answer where nothing has to run for it.
-    fn route(&self, mut request: Request<Incoming>, peer: Peer) -> Result<Step, Unroutable> {
+    fn route(&self, mut request: Request<Arrived>, peer: Peer) -> Result<Step, Unroutable> {
         // Whoever balances load asks by address, not by name.
         if request.uri().path() == READY && matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(Step::Done(self.ready(request.method() == Method::HEAD)));
@@ -176,7 +189,7 @@ impl Front {
     }
 
     /// The host that the client means, checked. Only checked: no URL is ever made of it.
-    fn authority(&self, request: &Request<Incoming>) -> Result<HeaderValue, Unroutable> {
+    fn authority(&self, request: &Request<Arrived>) -> Result<HeaderValue, Unroutable> {
         let mut named = request.headers().get_all(HOST).iter();
         let header = named.next();
         if named.next().is_some() {
@@ -208,6 +221,9 @@ impl Front {
         }
     }
 }
+
+/// A request's body, which comes back if it is not read and in the way.
+type Arrived = Either<Lent, Incoming>;
 
 /// What a request comes to.
 enum Step {
@@ -255,7 +271,7 @@ impl Future for Answering {
 
 /// The request as a guest sees it: canonical path, the connection's scheme, the host it was sent to.
 fn canonical(
-    request: Request<Incoming>,
+    request: Request<Arrived>,
     method: Method,
     path: &Path,
     (scheme, authority): (Scheme, &HeaderValue),
