@@ -120,3 +120,61 @@ async fn an_absolute_target_is_priced_by_its_path_and_challenged_by_our_name() {
     assert_eq!(decode(challenge)["resource"]["url"], host.url("/echo"));
     assert!(!answer.contains("evil"), "{answer}");
 }
+
+/// What comes next on a connection, up to the end of one answer with its length.
+async fn next_answer(stream: &mut tokio::net::TcpStream) -> String {
+    use tokio::io::AsyncReadExt;
+    let mut seen = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if length.is_some_and(|length: usize| body.len() >= length) {
+                return text;
+            }
+        }
+        let read = tokio::time::timeout(std::time::Duration::from_secs(20), stream.read(&mut piece)).await;
+        match read.expect("an answer in time").expect("a connection") {
+            0 => panic!("the connection ended after {text:?}"),
+            read => seen.extend_from_slice(&piece[..read]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_challenge_whose_body_came_late() {
+    use tokio::io::AsyncWriteExt;
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let mut stream =
+        tokio::net::TcpStream::connect(host.url("").trim_start_matches("http://")).await.expect("a connection");
+    for _ in 0..3 {
+        let head = "POST /echo?x HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        stream.write_all(&[b'x'; 70_000]).await.expect("a body");
+        let answer = next_answer(&mut stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 402") && !answer.to_ascii_lowercase().contains("connection: close"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_wanted_is_not_waited_for_and_ends_the_connection() {
+    use tokio::io::AsyncWriteExt;
+    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let address = host.url("").trim_start_matches("http://").to_owned();
+    for rest in ["Content-Length: 900000", "Content-Length: 9\r\nExpect: 100-continue", "Content-Length: 9"] {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+        let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{rest}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        let answer = next_answer(&mut stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 402") && answer.to_ascii_lowercase().contains("connection: close"),
+            "{rest}: {answer}"
+        );
+    }
+}
