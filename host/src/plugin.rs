@@ -5,6 +5,7 @@
 //! a [`Permit`], which is granted in exactly two places: for a free route, and for a reserved payment.
 
 mod artifact;
+mod aside;
 mod bench;
 mod bindings;
 mod body;

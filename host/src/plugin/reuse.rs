@@ -15,7 +15,7 @@ use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
-use super::run::aside;
+use super::aside::aside;
 use super::store::State;
 
 /// For how many requests an instance is used.

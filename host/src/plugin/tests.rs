@@ -79,6 +79,17 @@ fn get(uri: &str) -> Request<RequestBody> {
     Request::get(uri).header("host", "shop.example").body(body("")).expect("a request")
 }
 
+/// For a guest that is told of this payer.
+fn paid_by(payer: &str) -> Permit {
+    Permit::grant(Some(Receipt {
+        payer: payer.into(),
+        amount: "0.01".into(),
+        asset: "0xdef".into(),
+        network: "eip155:84532".into(),
+        payment_id: "p-1".into(),
+    }))
+}
+
 fn free() -> Permit {
     Permit::grant(None)
 }

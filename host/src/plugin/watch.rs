@@ -214,8 +214,8 @@ impl Watch {
         lock(&self.log)
     }
 
-    /// Explains why a guest ended. What has been explained stays so. What the host observed goes before what the trap says: a guest
-    /// that was refused memory usually aborts with a trap of its own.
+    /// Explains why a guest ended. What has been explained stays so. What the host observed goes before what the trap
+    /// says: a guest that was refused memory usually aborts with a trap of its own.
     pub(super) fn fault(&self, error: &wasmtime::Error) -> Fault {
         if let Some(fault) = error.downcast_ref::<Fault>() {
             fault.clone()

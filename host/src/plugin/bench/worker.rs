@@ -18,12 +18,13 @@ use wasmtime_wasi_http::{WasiHttpView, p3};
 
 use super::seat::{End, Job, Order};
 use super::{Benches, Fate, Place, Way, lock};
+use crate::plugin::aside::aside;
 use crate::plugin::egress::Trail;
 use crate::plugin::grants::Capabilities;
 use crate::plugin::invoke::Transfer;
 use crate::plugin::link::{Handler, Linked};
 use crate::plugin::reuse::HANDLES;
-use crate::plugin::run::{advance, aside};
+use crate::plugin::run::advance;
 use crate::plugin::store::{self, Grant, Serving, State};
 use crate::plugin::{Fault, Inner};
 

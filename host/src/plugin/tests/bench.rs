@@ -28,16 +28,6 @@ async fn ask(plugin: &Plugin, payer: &str, steps: &str) -> Result<(Value, Option
     Ok((serde_json::from_slice(&body).expect("JSON"), charged))
 }
 
-fn paid_by(payer: &str) -> Permit {
-    Permit::grant(Some(Receipt {
-        payer: payer.into(),
-        amount: "0.01".into(),
-        asset: "0xdef".into(),
-        network: "eip155:84532".into(),
-        payment_id: "p-1".into(),
-    }))
-}
-
 /// Asks in a task of its own.
 fn begin(
     plugin: &Plugin,

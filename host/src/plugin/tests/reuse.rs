@@ -12,16 +12,6 @@ fn reused(total: u32) -> Limits {
     Limits { reuse: Some(Reuse { total, concurrent: 1 }), ..Limits::default() }
 }
 
-fn paid_by(payer: &str) -> Permit {
-    Permit::grant(Some(Receipt {
-        payer: payer.into(),
-        amount: "0.01".into(),
-        asset: "0xdef".into(),
-        network: "eip155:84532".into(),
-        payment_id: "p-1".into(),
-    }))
-}
-
 /// How often the instance had been used, and who it was told had paid.
 async fn said(plugin: &Plugin, name: &str, permit: Permit) -> (String, String) {
     let response = plugin.invoke(permit, get("/")).await.expect("an answer");
