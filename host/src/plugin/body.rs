@@ -20,6 +20,11 @@ use super::egress::is_withheld;
 use super::health::Admission;
 use super::leash::Leash;
 
+/// What is handed out before others have their turn, in bytes.
+const TURN: usize = 64 << 10;
+/// What a frame counts for at least: however little a guest writes at a time, it runs for it.
+const FRAME: usize = 4 << 10;
+
 pub(super) struct GuestBody {
     /// None once it has ended.
     inner: Option<WasiBody>,
@@ -33,6 +38,8 @@ pub(super) struct GuestBody {
     left: u64,
     /// Bytes that are still to come, if the guest has said how many there are.
     declared: Option<u64>,
+    /// Bytes that were handed out since others had their turn.
+    turn: usize,
     /// Tells a guest of WASI 0.3 that its body has been read.
     read: Arc<Read>,
 }
@@ -65,7 +72,7 @@ impl Read {
 impl GuestBody {
     pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<Read>) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, guest: None, admission: None, left: limit, declared, read }
+        Self { inner, ready, guest: None, admission: None, left: limit, declared, turn: 0, read }
     }
 
     /// Of a guest that is still writing.
@@ -234,10 +241,22 @@ impl Body for GuestBody {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match self.ready.pop_front() {
+        if self.turn >= TURN {
+            // A connection whose client reads as fast as its guest writes would never wait.
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let frame = match self.ready.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None => self.poll_guest_frame(cx),
+        };
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => self.turn += frame.data_ref().map_or(0, Bytes::len).max(FRAME),
+            Poll::Ready(_) => {}
+            Poll::Pending => self.turn = 0,
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

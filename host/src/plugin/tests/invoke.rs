@@ -410,3 +410,25 @@ impl Body for Never {
         Poll::Pending
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_writes_without_end_lets_others_have_their_turn() {
+    let plugin = load("flood").await;
+    let mut body = plugin.invoke(free(), get("http://shop.example/flood")).await.expect("an answer").into_body();
+    let mut in_turn = Vec::new();
+    for _ in 0..4 {
+        let mut bytes = 0;
+        std::future::poll_fn(|cx| {
+            // For as long as there is something at once, as a server would whose client reads as fast.
+            while let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
+                bytes += frame.expect("no end").expect("no fault").into_data().expect("data").len();
+                assert!(bytes <= 1 << 20, "{bytes} bytes in one turn");
+            }
+            Poll::Ready(())
+        })
+        .await;
+        in_turn.push(bytes);
+    }
+    assert!(in_turn.iter().all(|bytes| *bytes <= 68 << 10), "{in_turn:?} bytes in one turn");
+    assert!(in_turn.iter().sum::<usize>() >= 64 << 10, "{in_turn:?}: it goes on after its turn");
+}
