@@ -7,19 +7,18 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod fields;
 
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    VARY,
 };
 use http::{Method, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
+use self::fields::{Clean, clean, private};
 use crate::payment::{Answer, Charged, Failure, Finished, Goods, Problem, Settled};
 use crate::plugin::{Fault, ResponseBody, Verdict};
 use crate::price::Challenge;
@@ -41,30 +40,6 @@ const FUNDING_SECONDS: u64 = 30;
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 static ALLOW_ORIGIN: HeaderName = HeaderName::from_static("access-control-allow-origin");
 static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expose-headers");
-
-/// Headers that only the host writes, beside those of payments. What a guest writes there never reaches a client.
-const RESERVED: &[&str] = &[
-    "settlement-overrides",
-    "extension-responses",
-    "x-coinslot-payment-id",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "access-control-allow-origin",
-    "access-control-expose-headers",
-    "access-control-allow-credentials",
-    // What holds for every path of this name, and so for other plugins.
-    "set-cookie",
-    "clear-site-data",
-    "strict-transport-security",
-    "alt-svc",
-    "service-worker-allowed",
-];
 
 /// Why a request was not even looked up.
 #[derive(Debug)]
@@ -151,82 +126,16 @@ fn dressed(
     body: impl Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 ) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    clean(&mut headers, &status);
-    if body.size_hint().exact().is_some() {
-        // It is said by who counts it.
+    clean(&mut headers);
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if bodiless || body.size_hint().exact().is_some() {
+        // It is said by who counts it, or not at all.
         headers.remove(CONTENT_LENGTH);
     }
     let mut reply = Response::new(Clean { body }.boxed_unsync());
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     reply
-}
-
-/// A shared cache must not give a paid answer to the next one who asks. What the guest said about
-/// caching stays, except that it cannot make it public.
-fn private(headers: &mut HeaderMap) {
-    let said: Vec<String> = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|directive| directive.trim().to_ascii_lowercase())
-        .filter(|directive| {
-            !directive.is_empty()
-                && directive != "public"
-                && directive != "private"
-                && !directive.starts_with("s-maxage")
-        })
-        .collect();
-    let value = std::iter::once("private".to_owned()).chain(said).collect::<Vec<_>>().join(", ");
-    headers
-        .insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
-    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
-}
-
-fn clean(headers: &mut HeaderMap, status: &StatusCode) {
-    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name)).cloned().collect();
-    for name in reserved {
-        headers.remove(name);
-    }
-    if status.is_informational() || *status == StatusCode::NO_CONTENT {
-        headers.remove(CONTENT_LENGTH);
-    }
-}
-
-/// Payments have their names to themselves, those too that the protocol does not know yet.
-fn is_reserved(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
-    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) || RESERVED.contains(&name)
-}
-
-/// A guest's body: trailers are headers, too.
-struct Clean<B> {
-    body: B,
-}
-
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Clean<B> {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        Pin::new(&mut self.body).poll_frame(context).map_ok(|frame| match frame.into_trailers() {
-            Ok(mut trailers) => {
-                clean(&mut trailers, &StatusCode::OK);
-                Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// `PAYMENT-RESPONSE`, or its version 1 name.

@@ -1,0 +1,99 @@
+//! What only the host says in a header: taken out of a guest's answer, its trailers too.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::plugin::Fault;
+
+/// Headers that only the host writes, beside those of payments. What a guest writes there never reaches a client.
+const RESERVED: &[&str] = &[
+    "settlement-overrides",
+    "extension-responses",
+    "x-coinslot-payment-id",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-allow-credentials",
+    // What holds for every path of this name, and so for other plugins.
+    "set-cookie",
+    "clear-site-data",
+    "strict-transport-security",
+    "alt-svc",
+    "service-worker-allowed",
+];
+
+/// A shared cache must not give a paid answer to the next one who asks. What the guest said about
+/// caching stays, except that it cannot make it public.
+pub(super) fn private(headers: &mut HeaderMap) {
+    let said: Vec<String> = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|directive| directive.trim().to_ascii_lowercase())
+        .filter(|directive| {
+            !directive.is_empty()
+                && directive != "public"
+                && directive != "private"
+                && !directive.starts_with("s-maxage")
+        })
+        .collect();
+    let value = std::iter::once("private".to_owned()).chain(said).collect::<Vec<_>>().join(", ");
+    headers
+        .insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
+    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
+}
+
+/// Leaves what a guest may say.
+pub(super) fn clean(headers: &mut HeaderMap) {
+    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name)).cloned().collect();
+    for name in reserved {
+        headers.remove(name);
+    }
+}
+
+/// Payments have their names to themselves, those too that the protocol does not know yet.
+fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
+    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) || RESERVED.contains(&name)
+}
+
+/// A guest's body: trailers are headers, too.
+pub(super) struct Clean<B> {
+    pub(super) body: B,
+}
+
+impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Clean<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        Pin::new(&mut self.body).poll_frame(context).map_ok(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                clean(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
