@@ -11,14 +11,17 @@ mod bindings;
 mod body;
 mod callers;
 mod compile;
+mod contract;
 mod egress;
 mod engine;
+mod fault;
 mod grants;
 mod health;
 mod inspect;
 mod invoke;
 mod keyvalue;
 mod leash;
+mod limits;
 mod link;
 mod load;
 mod log;
@@ -37,7 +40,6 @@ mod watch;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -63,10 +65,13 @@ use self::store::State;
 use self::watch::Watch;
 
 pub use self::compile::compile_main;
+pub use self::contract::{DeclaredPrice, EndpointInfo, PluginInfo, QuoteRequest, Receipt, Refusal};
 pub use self::egress::{Allowed, Origin};
+pub use self::fault::{Condition, Fault, LoadError};
 pub use self::grants::{Grants, Quota, Secret, SecretError};
 pub use self::health::{Admission, Patience};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
+pub use self::limits::{Limits, Settings, Terms};
 pub use self::manifest::is_name;
 pub use self::reuse::Reuse;
 pub use self::status::Verdict;
@@ -77,139 +82,6 @@ pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 pub type ResponseBody = UnsyncBoxBody<Bytes, Fault>;
 /// Why a request body ended early.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What bounds a plugin. Every limit has an operator's override.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Linear memory of one instance, in bytes.
-    pub memory: usize,
-    /// CPU time of one request.
-    pub cpu: Duration,
-    /// Wall time of one request until the response's head.
-    pub first_byte: Duration,
-    /// Wall time of one request in total. While nobody reads its answer the guest's time stands still, and
-    /// it waits for its reader for as long again.
-    pub total: Duration,
-    /// Request body, in bytes.
-    pub request_body: u64,
-    /// Response body, in bytes.
-    pub response_body: u64,
-    /// Instances at once. Unless `reuse` says otherwise, each has one request.
-    pub instances: usize,
-    /// Outgoing HTTP requests of one request.
-    pub outgoing_requests: u32,
-    /// What one request may print, in bytes.
-    pub log: usize,
-    /// When a plugin that keeps failing is left alone.
-    pub patience: Patience,
-    /// Whether an instance answers more than one request. None: each gets a fresh one.
-    pub reuse: Option<Reuse>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 128 << 20,
-            cpu: Duration::from_secs(1),
-            first_byte: Duration::from_secs(30),
-            total: Duration::from_secs(300),
-            request_body: 10 << 20,
-            response_body: 10 << 20,
-            instances: 64,
-            outgoing_requests: 16,
-            log: 64 << 10,
-            patience: Patience::default(),
-            reuse: None,
-        }
-    }
-}
-
-/// What the operator grants: bounds for every plugin, and what is said of single ones.
-#[derive(Clone, Debug, Default)]
-pub struct Terms {
-    /// Of plugins of which nothing else is said.
-    pub limits: Limits,
-    /// By the names in their manifests.
-    pub plugins: BTreeMap<String, Settings>,
-}
-
-impl From<Limits> for Terms {
-    fn from(limits: Limits) -> Self {
-        Self { limits, plugins: BTreeMap::new() }
-    }
-}
-
-/// What the operator says of one plugin.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Its own bounds, if they are not those of all.
-    pub limits: Option<Limits>,
-    /// What it may do with the world.
-    pub grants: Grants,
-}
-
-/// What a plugin says of itself, checked for sizes and characters but not for prices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginInfo {
-    pub name: String,
-    pub version: String,
-    pub endpoints: Vec<EndpointInfo>,
-}
-
-/// One declared endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointInfo {
-    pub method: http::Method,
-    pub path: String,
-    pub price: DeclaredPrice,
-    pub summary: String,
-    pub description: String,
-    pub mime_type: String,
-    /// JSON, parsed.
-    pub input_schema: Option<serde_json::Value>,
-    /// JSON, parsed.
-    pub output_schema: Option<serde_json::Value>,
-    /// Keys and values that the contract has no field for.
-    pub extensions: Vec<(String, String)>,
-}
-
-/// The variant of the WIT contract, amounts as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeclaredPrice {
-    Free,
-    Exact(String),
-    UpTo(String),
-    Quoted(String),
-}
-
-/// What `coinslot:plugin/payment.current` answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub payer: String,
-    pub amount: String,
-    pub asset: String,
-    pub network: String,
-    pub payment_id: String,
-}
-
-/// What `coinslot:plugin/quote.quote` is asked.
-#[derive(Clone, Debug)]
-pub struct QuoteRequest {
-    pub method: http::Method,
-    pub route: String,
-    pub params: Vec<(String, String)>,
-    pub query: Option<String>,
-    pub headers: http::HeaderMap,
-    pub body: Bytes,
-}
-
-/// What it answers instead of an amount. The status is from 400 to 499 and not 402.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: u16,
-    pub code: String,
-    pub message: String,
-}
 
 /// Leave to run a guest once. Not `Clone`: one grant, one run.
 #[derive(Debug)]
@@ -235,61 +107,6 @@ impl Permit {
     pub fn patient(self) -> Self {
         Self { patient: true, ..self }
     }
-}
-
-/// Why a guest gave no usable answer. Nothing it said reaches a client.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It trapped or exited; the text is for the operator's log.
-    #[error("the plugin trapped: {0}")]
-    Trap(String),
-    /// It used up its CPU time.
-    #[error("the plugin used more CPU time than its limit")]
-    Cpu,
-    /// It took too long.
-    #[error("the plugin took longer than its limit")]
-    Deadline,
-    /// It wanted more memory than its limit.
-    #[error("the plugin wanted more memory than its limit")]
-    Memory,
-    /// Its answer was larger than its limit.
-    #[error("the plugin's answer is larger than its limit")]
-    ResponseTooLarge,
-    /// It returned without an answer, or with one that HTTP forbids.
-    #[error("the plugin gave no valid response: {0}")]
-    NoResponse(String),
-    /// As many instances as allowed are running.
-    #[error("the plugin is at its limit of instances")]
-    Busy,
-    /// It waited for a request's body that did not come in time: no fault of the guest's.
-    #[error("the request's body did not come in time")]
-    SlowRequest,
-    /// Its answer was not read for too long: no fault of the guest's.
-    #[error("the client did not take the answer in time")]
-    Unread,
-    /// It failed again and again, and is left alone for so long.
-    #[error("the plugin failed again and again and is left alone")]
-    Ill { retry: Duration },
-}
-
-/// Whether a plugin is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It is, as far as is known.
-    Well,
-    /// It failed again and again: it is left alone for so long, or another request is trying it.
-    Ill { retry: Duration },
-}
-
-/// Why a component cannot be loaded. The sentence says what to do; it is for operators and authors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// Not a component, or not one that this host can run.
-    #[error("{0}")]
-    Invalid(String),
-    /// `describe` failed, refused, or said something that breaks the contract.
-    #[error("{0}")]
-    Describe(String),
 }
 
 /// What the plugin said through `usage.charge`: an extension of its response.
