@@ -219,6 +219,15 @@ impl Chain {
         answer["result"].clone()
     }
 
+    /// Waits until a block has just been made, so that the next one is a block time away.
+    pub async fn next_block(&self) {
+        let block = async || self.call("eth_blockNumber", json!([])).await;
+        let before = block().await;
+        while block().await == before {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     /// Balance of the USDC stand-in, in atomic units.
     pub async fn balance(&self, account: Address) -> U256 {
         let data = format!("0x70a08231{:0>64}", hex::encode(account));

@@ -2,7 +2,6 @@
 
 use alloy::primitives::U256;
 use coinslot_tests::{Host, TransferWithAuthorization, decode, guest};
-use serde_json::json;
 
 #[tokio::test]
 async fn fifty_copies_at_once_run_once_and_settle_once() {
@@ -74,13 +73,7 @@ async fn a_client_that_hangs_up_finds_its_answer_later() {
     let ask = || host.client().post(host.url("/echo")).body("mine");
     let challenge = ask().send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge).header();
-    // A block has just been made, so the next one is two seconds away.
-    let chain = host.chain();
-    let block = async || chain.call("eth_blockNumber", json!([])).await;
-    let before = block().await;
-    while block().await == before {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    host.chain().next_block().await;
     let impatient = ask().header("PAYMENT-SIGNATURE", &payment).timeout(std::time::Duration::from_millis(150));
     assert!(impatient.send().await.is_err(), "it hangs up before the block");
     let mut status = 0;

@@ -154,7 +154,8 @@ async fn a_stream_that_meets_a_limit_is_given_as_far_as_it_came() {
 #[tokio::test]
 async fn who_is_gone_before_a_stream_begins_finds_it_later() {
     // Settling takes as long as a block does.
-    let shop = Shop::open(&["--block-time", "1"]).await;
+    let shop = Shop::open(&["--block-time", "2"]).await;
+    shop.host.chain().next_block().await;
     let impatient = shop.ask("event wait event").timeout(Duration::from_millis(150));
     assert!(impatient.send().await.is_err(), "it hangs up before the block");
     let deadline = Instant::now() + Duration::from_secs(20);
