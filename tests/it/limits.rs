@@ -36,6 +36,7 @@ const UNRULY: &[(&str, &str, u16)] = &[
     ("the log", "/unruly?chatter", 200),
     ("a trap midway", "/trap?when=late", 0),
     ("no answer", "/silent", 502),
+    ("half an answer", "/unruly?unfinished", 502),
 ];
 
 async fn ask(shop: &Shop, path: &str) -> u16 {

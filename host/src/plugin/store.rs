@@ -3,6 +3,7 @@
 //! WASI is linked whole and denied here: no directory, no environment, no socket. A guest's only
 //! ways out are its answer, its log, the imports of `coinslot:plugin`, and what its plugin is granted.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::Receipt;
@@ -165,6 +167,19 @@ impl State {
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    /// Aborts what a guest of WASI 0.2 that has ended left unfinished, or it would count as whole when its store ends.
+    /// Whether there was something. Source: `wasi:http/types`, `outgoing-body`: one that is dropped without `finish` is
+    /// corrupted.
+    pub(super) fn abort_bodies(&mut self) -> bool {
+        let mut some = false;
+        for body in self.table.iter_mut().filter_map(|entry| (entry as &mut dyn Any).downcast_mut()) {
+            let (none, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
+            std::mem::replace::<HostOutgoingBody>(body, none).abort();
+            some = true;
+        }
+        some
     }
 }
 

@@ -198,6 +198,13 @@ async fn a_trap_is_a_fault_at_any_time() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_finished_is_not_taken_for_a_whole_one() {
+    let plugin = load("unruly").await;
+    let fault = call(&plugin, get("/?unfinished")).await.expect_err("half an answer");
+    assert!(matches!(&fault, Fault::NoResponse(text) if text.contains("cut off")), "{fault:?}");
+}
+
+#[tokio::test]
 async fn a_trap_after_the_last_byte_is_a_fault_before_the_head_if_the_answer_is_small() {
     let plugin = load("trap").await;
     assert!(plugin.invoke(free(), get("/?when=end")).await.is_err());
