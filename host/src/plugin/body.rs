@@ -20,10 +20,11 @@ use super::egress::is_withheld;
 use super::health::Admission;
 use super::leash::Leash;
 
-/// What is handed out before others have their turn, in bytes.
-const TURN: usize = 64 << 10;
+/// What is handed out before others have their turn, in bytes. A connection of HTTP/1 has two of them in each of its
+/// turns, if its client reads as fast: hyper asks once more when it has sent the first.
+const TURN: usize = 32 << 10;
 /// What a frame counts for at least: however little a guest writes at a time, it runs for it.
-const FRAME: usize = 4 << 10;
+const FRAME: usize = 2 << 10;
 
 pub(super) struct GuestBody {
     /// None once it has ended.

@@ -250,8 +250,8 @@ async fn drive_p2(
         let _ = answer.send(result.map_err(|code| format!("{code:?}")));
     })?;
     proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await?;
-    let whole = !store.data_mut().abort_bodies();
-    if let Some(spares) = plugin.spares.as_ref().filter(|_| whole) {
+    store.data_mut().abort_bodies();
+    if let Some(spares) = &plugin.spares {
         spares.put(warm);
     }
     Ok(())

@@ -170,16 +170,12 @@ impl State {
     }
 
     /// Aborts what a guest of WASI 0.2 that has ended left unfinished, or it would count as whole when its store ends.
-    /// Whether there was something. Source: `wasi:http/types`, `outgoing-body`: one that is dropped without `finish` is
-    /// corrupted.
-    pub(super) fn abort_bodies(&mut self) -> bool {
-        let mut some = false;
+    /// Source: `wasi:http/types`, `outgoing-body`: one that is dropped without `finish` is corrupted.
+    pub(super) fn abort_bodies(&mut self) {
         for body in self.table.iter_mut().filter_map(|entry| (entry as &mut dyn Any).downcast_mut()) {
             let (none, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
             std::mem::replace::<HostOutgoingBody>(body, none).abort();
-            some = true;
         }
-        some
     }
 }
 
