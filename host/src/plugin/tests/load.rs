@@ -248,7 +248,7 @@ proptest! {
     }
 }
 
-/// Bounded by time, since each that is still valid is compiled and asked what it serves.
+/// Bounded by time, since each that is still valid is compiled and asked what it serves; a few are tried on any machine.
 #[tokio::test]
 async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
@@ -257,7 +257,7 @@ async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
     let mut runner = TestRunner::default();
     let until = std::time::Instant::now() + Duration::from_secs(20);
     let (mut loaded, mut refused) = (0, 0);
-    while std::time::Instant::now() < until && loaded + refused < 400 {
+    while loaded + refused < 400 && (refused <= 20 || std::time::Instant::now() < until) {
         let file = files.new_tree(&mut runner).expect("a file").current();
         let terms = Terms::default();
         let load = tokio::time::timeout(Duration::from_secs(60), runtime.load(&file, &terms)).await;
