@@ -73,10 +73,15 @@ async fn an_instance_never_has_more_than_it_may_at_once_nor_in_its_life() {
         lives += u32::from(calls == 10);
         most = most.max(together);
     }
-    assert_eq!((lives, most), (6, 3));
+    // Either six had their ten, or five had and two share what was left and wait for more.
+    let waiting = match (lives, most) {
+        (6, 3) => 0,
+        (5, 3) => 2,
+        other => panic!("{other:?}"),
+    };
     let (places, spares) = (&plugin.inner.places, &plugin.inner.runtime.spares);
-    settles(|| places.available_permits() == 2).await;
-    assert_eq!(spares.available_permits(), 256 / 4 + 1, "nobody waits with nothing left to give");
+    // Nobody waits with nothing left to give.
+    settles(|| places.available_permits() == 2 && spares.available_permits() == 256 / 4 + 1 - waiting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
