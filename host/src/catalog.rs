@@ -14,10 +14,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
-use crate::plugin::{DeclaredPrice, Plugin};
-use crate::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use crate::route::{Found, Path, RouteError, Routes, alike, overlap};
-use crate::x402::{Flow, Versions};
+use coinslot_plugin::{DeclaredPrice, Plugin};
+use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
+use coinslot_x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
 pub use shelf::{Book, Component, Entry, Shelf};
@@ -132,7 +132,7 @@ pub enum InstallError {
     #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
     Flow { endpoint: String, flow: Flow },
     #[error("{0}: {1}")]
-    Challenge(String, crate::price::TooLarge),
+    Challenge(String, coinslot_x402::price::TooLarge),
     #[error("{route}; {file} serves it")]
     Route { route: RouteError, file: String },
     #[error("{endpoint}: requests for it could be for `{with}`, which {file} serves: declare a path apart from it")]

@@ -4,6 +4,7 @@ pub mod check;
 
 pub mod compile;
 
+#[cfg(feature = "dev")]
 pub mod dev;
 
 pub mod facilitator;

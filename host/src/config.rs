@@ -24,8 +24,8 @@ use self::accept::{RawAccept, accept};
 use self::facilitator::{RawFacilitator, facilitator};
 use self::limits::{RawHealth, RawLimits};
 use crate::catalog::Accept;
-use crate::plugin::Limits;
-use crate::x402::Flow;
+use coinslot_plugin::Limits;
+use coinslot_x402::Flow;
 
 pub use self::facilitator::{CredentialSource, FacilitatorConfig, KeySource, Settling, parse_units};
 pub use self::plugin::{PluginConfig, SecretSource};

@@ -17,7 +17,7 @@
 //! - a plugin's room does not know money exists (`plugin` imports none of it).
 
 #[cfg(feature = "fault-points")]
-mod crash;
+mod fault_points;
 
 /// `coinslot.toml`: typed, every problem at once.
 pub mod config;
@@ -34,26 +34,8 @@ pub mod catalog;
 /// Method and path to endpoint.
 pub mod route;
 
-/// Amounts, assets, prices, offers.
-pub mod price;
-
-/// The protocol: wire types and pure rules.
-pub mod x402;
-
 /// The paid story as typed states.
 pub mod payment;
-
-/// Who verifies and settles.
-pub mod facilitator;
-
-/// EVM chains, and the embedded one.
-pub mod chain;
-
-/// Running untrusted components.
-pub mod plugin;
-
-/// Every payment, durably.
-pub mod ledger;
 
 /// How everything looks to a client.
 pub mod respond;

@@ -29,6 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
+            #[cfg(feature = "dev")]
             Command::Dev(args) => cli::dev::run(args).await,
             Command::Serve(args) => cli::serve::run(args).await,
             Command::Check(args) => cli::check::run(args).await,

@@ -78,11 +78,11 @@ use std::sync::{Arc, OnceLock};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::plugin::{Condition, Fault, Plugin, RequestBody};
-use crate::price::{Challenge, Offer, Resource};
-use crate::x402::Flow;
-use crate::x402::header::{self, HeaderError, PaymentPayload};
 use accepted::TurnedAway;
+use coinslot_plugin::{Condition, Fault, Plugin, RequestBody};
+use coinslot_x402::Flow;
+use coinslot_x402::header::{self, HeaderError, PaymentPayload};
+use coinslot_x402::price::{Challenge, Offer, Resource};
 use executed::Execution;
 use verified::Claim;
 

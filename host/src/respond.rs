@@ -20,10 +20,10 @@ use http_body_util::{BodyExt, Full};
 
 use self::fields::{Clean, clean, private};
 use crate::payment::{Answer, Charged, Failure, Finished, Goods, Problem, Settled};
-use crate::plugin::{Fault, ResponseBody, Verdict};
-use crate::price::Challenge;
 use crate::route::PathError;
-use crate::x402::{Reason, SettlementResponse, Version, header};
+use coinslot_plugin::{Fault, ResponseBody, Verdict};
+use coinslot_x402::price::Challenge;
+use coinslot_x402::{Reason, SettlementResponse, Version, header};
 
 /// What goes out.
 pub type Reply = Response<ReplyBody>;
@@ -145,7 +145,7 @@ fn receipt(reply: &mut Reply, settlement: &SettlementResponse, version: Version)
         Version::V2 => header::PAYMENT_RESPONSE,
         Version::V1 => {
             // Legacy clients know networks by name.
-            if let Ok(network) = crate::x402::Network::parse(&settlement.network)
+            if let Ok(network) = coinslot_x402::Network::parse(&settlement.network)
                 && let Some(name) = network.v1_name()
             {
                 settlement.network = name.to_owned();

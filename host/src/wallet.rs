@@ -11,10 +11,10 @@ mod tests;
 use alloy::primitives::{Address, B256, U256};
 use serde_json::json;
 
-use crate::chain::evm::{Key, KeyError};
-use crate::price::{Amount, AmountError, Asset, Decimal};
-use crate::x402::exact::{Authorization, Domain};
-use crate::x402::{Network, Object, UnixTime, Version, header};
+use coinslot_evm::{Key, KeyError};
+use coinslot_x402::exact::{Authorization, Domain};
+use coinslot_x402::price::{Amount, AmountError, Asset, Decimal};
+use coinslot_x402::{Network, Object, UnixTime, Version, header};
 
 pub use challenge::{Challenge, ChallengeError, Entry};
 

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, U256, address};
 use alloy::signers::local::PrivateKeySigner;
-use coinslot::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig, USDC};
-use coinslot::chain::evm::Key;
-use coinslot::facilitator::http::{Service, serve};
-use coinslot::facilitator::local::{Local, LocalConfig};
-use coinslot::price::Asset;
-use coinslot::x402::Network;
+use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig, USDC};
+use coinslot_evm::Key;
+use coinslot_facilitator::http::{Service, serve};
+use coinslot_facilitator::local::{Local, LocalConfig};
+use coinslot_x402::Network;
+use coinslot_x402::price::Asset;
 use serde_json::{Value, json};
 
 use crate::{HostileChain, HostileFacilitator, Wallet, binary, decode, guest};

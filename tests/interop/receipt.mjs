@@ -14,7 +14,7 @@ import { wrapFetchWithPaymentFromConfig } from '@x402/fetch';
 import { privateKeyToAccount } from 'viem/accounts';
 import { Broken, check } from './market.mjs';
 
-const golden = new URL('../../host/src/x402/golden/offer_receipt.json', import.meta.url);
+const golden = new URL('../../host/crates/x402/src/golden/offer_receipt.json', import.meta.url);
 const same = (one, other) => String(one).toLowerCase() === String(other).toLowerCase();
 
 async function signedBy(verified, signer, what) {

@@ -3,7 +3,7 @@
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
-use coinslot::chain::devnet::wallet1271_runtime_code;
+use coinslot_devnet::wallet1271_runtime_code;
 use coinslot_tests::{Host, Payment, decode, guest};
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::shelf::{Book, Shelf};
 use super::stage::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
-use crate::plugin::{Condition, Runtime, Terms};
+use coinslot_plugin::{Condition, Runtime, Terms};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
 const MAX_WASM: u64 = 64 << 20;

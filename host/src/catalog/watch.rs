@@ -6,7 +6,7 @@ use notify_debouncer_full::notify::RecursiveMode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Folder, Policy, Report};
-use crate::plugin::Terms;
+use coinslot_plugin::Terms;
 
 /// Events within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(25);

@@ -12,14 +12,14 @@ use comfy_table::{Table, presets};
 
 use super::Failure;
 use crate::catalog::{Accept, Catalog, Folder, Policy, Report, Shelf};
-use crate::chain::evm::Key;
 use crate::config::{Config, KeySource, TlsFiles};
-use crate::facilitator::local::Local;
-use crate::ledger::{Embedded, Ledger, Retention};
 use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
-use crate::plugin::{Runtime, RuntimeConfig};
 use crate::serve::{Front, Hosts, Identity, Tls};
-use crate::x402::UnixTime;
+use coinslot_evm::Key;
+use coinslot_facilitator::local::Local;
+use coinslot_ledger::{Embedded, Ledger, Retention};
+use coinslot_plugin::{Runtime, RuntimeConfig};
+use coinslot_x402::UnixTime;
 use settlers::Settlers;
 
 /// Whether the embedded chain may stand behind a facilitator: only `coinslot dev` says yes.
@@ -47,8 +47,11 @@ impl Assembled {
     /// The till and the front, on this ledger.
     pub(super) fn open(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Result<(Arc<Till>, Arc<Front>), Failure> {
         #[cfg(feature = "fault-points")]
-        let ledger: Arc<dyn Ledger> =
-            if crate::crash::is_armed() { Arc::new(crate::ledger::crash::Crashing(ledger)) } else { ledger };
+        let ledger: Arc<dyn Ledger> = if crate::fault_points::is_armed() {
+            Arc::new(crate::fault_points::ledger::Crashing(ledger))
+        } else {
+            ledger
+        };
         let till = Till::new(
             self.tenders.clone(),
             ledger,

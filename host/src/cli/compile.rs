@@ -12,5 +12,5 @@ pub struct CompileArgs {
 
 /// Ends the process with what the host understands.
 pub fn run(args: &CompileArgs) -> ExitCode {
-    crate::plugin::compile_main(args.arguments.iter().cloned())
+    coinslot_plugin::compile_main(args.arguments.iter().cloned())
 }

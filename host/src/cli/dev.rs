@@ -20,9 +20,9 @@ use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
 use crate::config::Config;
-use crate::ledger::{Embedded, Ledger};
 use crate::serve::Settings;
 use build::{Outcome, Workshop};
+use coinslot_ledger::{Embedded, Ledger};
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
 ///

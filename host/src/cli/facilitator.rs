@@ -13,12 +13,12 @@ use url::Url;
 use super::Failure;
 use super::assemble::settlers::apply;
 use super::signals::Interrupt;
-use crate::chain::evm::Key;
 use crate::config::{Settling, parse_units};
-use crate::facilitator::http::{Service, serve};
-use crate::facilitator::local::{Local, LocalConfig};
-use crate::price::Asset;
-use crate::x402::Network;
+use coinslot_evm::Key;
+use coinslot_facilitator::http::{Service, serve};
+use coinslot_facilitator::local::{Local, LocalConfig};
+use coinslot_x402::Network;
+use coinslot_x402::price::Asset;
 
 /// Serve a facilitator: verify and settle `exact` payments of other servers on one EVM chain.
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::{Config, KeySource, PluginConfig};
-use crate::plugin::{Capability, DeclaredPrice, Inspection, PluginInfo, Runtime, RuntimeConfig, Terms, inspect};
+use coinslot_plugin::{Capability, DeclaredPrice, Inspection, PluginInfo, Runtime, RuntimeConfig, Terms, inspect};
 
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::Config;
-use crate::ledger::books::{Books, Earned, Filter, Group, Key, Kind, Order, Row, State};
-use crate::price::{Amount, Asset};
-use crate::x402::{Network, UnixTime};
+use coinslot_ledger::books::{Books, Earned, Filter, Group, Key, Kind, Order, Row, State};
+use coinslot_x402::price::{Amount, Asset};
+use coinslot_x402::{Network, UnixTime};
 use show::{Format, Lines, Out};
 
 /// Read the books: payments, revenue, what is owed, an export, and the chain's word on all of it.

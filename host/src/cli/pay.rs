@@ -17,10 +17,10 @@ use clap::Args;
 use url::Url;
 
 use super::Failure;
-use crate::chain::evm::Key;
-use crate::price::Decimal;
 use crate::wallet::{Challenge, Declined, Entry, Policy, sign};
-use crate::x402::{Network, UnixTime, header};
+use coinslot_evm::Key;
+use coinslot_x402::price::Decimal;
+use coinslot_x402::{Network, UnixTime, header};
 use http::{Call, Client};
 use show::{Bought, Show};
 use state::{Saved, State};

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Failure;
 use crate::catalog::{Book, Component};
 use crate::config::Config;
-use crate::x402::UnixTime;
+use coinslot_x402::UnixTime;
 
 /// How long a rollback waits for a host to notice it.
 const PATIENCE: Duration = Duration::from_secs(6);

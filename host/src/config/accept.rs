@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::facilitator::FacilitatorConfig;
 use crate::catalog::Accept;
-use crate::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
-use crate::x402::{Network, Versions};
+use coinslot_x402::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
+use coinslot_x402::{Network, Versions};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

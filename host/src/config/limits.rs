@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::plugin::{Limits, Patience};
+use coinslot_plugin::{Limits, Patience};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

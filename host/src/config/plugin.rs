@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::KeySource;
 use super::limits::{self, RawHealth, RawLimits};
-use crate::plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret};
+use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret};
 
 /// What the operator says of one plugin.
 #[derive(Clone, Debug, Default)]
@@ -132,7 +132,7 @@ pub(super) fn read(
     let mut plugins = BTreeMap::new();
     for (name, table) in raw {
         let mut found = Vec::new();
-        if !crate::plugin::is_name(&name) {
+        if !coinslot_plugin::is_name(&name) {
             found.push(": not a plugin's name: lower-case letters, digits and hyphens, at most 64".to_owned());
         }
         plugins.insert(name.clone(), plugin(table, base, all, &mut found));

@@ -271,7 +271,7 @@ fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
     assert_eq!((quota.bytes, quota.keys), (10 << 10, 7));
     let notes = &config.plugin["notes"];
     assert!(notes.http.is_empty() && notes.secrets.is_empty() && notes.config.is_empty());
-    assert_eq!(notes.keyvalue, Some(crate::plugin::Quota::default()));
+    assert_eq!(notes.keyvalue, Some(coinslot_plugin::Quota::default()));
 }
 
 #[test]
@@ -319,13 +319,13 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     assert_eq!(config.limits.patience.failures, 2);
     let big = config.plugin["big"].limits.clone().expect("its own");
     let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.limits.clone() };
-    let expected = Limits { patience: crate::plugin::Patience { failures: 0, ..expected.patience }, ..expected };
+    let expected = Limits { patience: coinslot_plugin::Patience { failures: 0, ..expected.patience }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugin["small"].limits, None, "as for all");
     let warm = config.plugin["warm"].limits.clone().expect("its own");
-    assert_eq!((warm.reuse, big.reuse), (Some(crate::plugin::Reuse { total: 64, concurrent: 1 }), None));
+    assert_eq!((warm.reuse, big.reuse), (Some(coinslot_plugin::Reuse { total: 64, concurrent: 1 }), None));
     let shared = config.plugin["shared"].limits.clone().expect("its own");
-    assert_eq!(shared.reuse, Some(crate::plugin::Reuse { total: 64, concurrent: 8 }));
+    assert_eq!(shared.reuse, Some(coinslot_plugin::Reuse { total: 64, concurrent: 8 }));
 }
 
 #[test]

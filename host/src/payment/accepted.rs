@@ -5,11 +5,11 @@ use std::time::Duration;
 use alloy::primitives::Address;
 
 use super::{Problem, Sale, Tender, Till, Verified};
-use crate::price::{Challenge, Offer, Price, Resource};
-use crate::x402::exact::{self, ExactPayload, SignedBy, Terms};
-use crate::x402::facilitator::PaymentRequest;
-use crate::x402::header::PaymentPayload;
-use crate::x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
+use coinslot_x402::exact::{self, ExactPayload, SignedBy, Terms};
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Challenge, Offer, Price, Resource};
+use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -213,7 +213,7 @@ fn offers<'o>(sale: &'o Sale, offer: &'o Offer) -> impl Iterator<Item = &'o Offe
 
 /// The client's own name for the purchase; extensions that we advertise must come back as they were.
 fn named(payload: &v2::PaymentPayload) -> Result<Option<String>, NotAccepted> {
-    if !payload.echoes(Some(crate::price::extensions())) {
+    if !payload.echoes(Some(coinslot_x402::price::extensions())) {
         return Err(NotAccepted::because(
             Reason::ExtensionEchoMismatch,
             "`extensions` must hold what this answer advertises, unchanged",

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::verified::request_fingerprint;
 use super::{Problem, Sale, Till};
-use crate::plugin::{QuoteRequest, RequestBody};
-use crate::price::{Amount, Decimal, Offer, Price};
-use crate::x402::header::PaymentPayload;
+use coinslot_plugin::{QuoteRequest, RequestBody};
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 
 /// Without a payment, a body larger than this is not read: the 402 comes first.
 const FREE_READ: u64 = 256 * 1024;

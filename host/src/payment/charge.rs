@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::verified::{Reserved, same};
 use super::{Problem, Till};
-use crate::facilitator::{Settlement, Sighting};
-use crate::ledger::{By, KeptAnswer, LedgerError};
-use crate::x402::{Reason, SettlementResponse, Version};
+use coinslot_facilitator::{Settlement, Sighting};
+use coinslot_ledger::{By, KeptAnswer, LedgerError};
+use coinslot_x402::{Reason, SettlementResponse, Version};
 
 /// Settles a payment that nobody else can settle: for an answer already made and kept, or before there
 /// is one.

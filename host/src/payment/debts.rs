@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ledger::PaymentId;
+use coinslot_ledger::PaymentId;
 
 /// With so many failures the next try has to wait.
 const AT_ONCE: u32 = 5;
@@ -66,7 +66,7 @@ impl Debts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::x402::Network;
+    use coinslot_x402::Network;
 
     fn id(nonce: &str) -> PaymentId {
         let network = Network::parse("eip155:84532").expect("a network");

@@ -13,10 +13,10 @@ use super::charge::charge;
 use super::parcel::Parcel;
 use super::verified::Reserved;
 use super::{Problem, Sale, Till};
-use crate::ledger::{Kept, KeptAnswer, PaymentId};
-use crate::plugin::{Admission, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
-use crate::x402::offer_receipt::sign_receipt;
-use crate::x402::{SettlementResponse, Version};
+use coinslot_ledger::{Kept, KeptAnswer, PaymentId};
+use coinslot_plugin::{Admission, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
+use coinslot_x402::offer_receipt::sign_receipt;
+use coinslot_x402::{SettlementResponse, Version};
 
 /// A guest's whole answer.
 #[derive(Debug)]

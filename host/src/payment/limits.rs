@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy::primitives::U256;
 
-use crate::x402::UnixTime;
+use coinslot_x402::UnixTime;
 
 /// How long a failed settlement is held against its payer, in seconds.
 pub(super) const MEMORY: u64 = 24 * 60 * 60;

@@ -26,8 +26,8 @@ use tokio::sync::oneshot;
 
 use super::Till;
 use super::executed::Answer;
-use crate::ledger::{Kept, KeptAnswer, PaymentId};
-use crate::plugin::{Fault, ResponseBody};
+use coinslot_ledger::{Kept, KeptAnswer, PaymentId};
+use coinslot_plugin::{Fault, ResponseBody};
 
 /// See the module.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::executed::{Failure, Goods};
-use crate::plugin::{Fault, Refusal};
-use crate::price::Challenge;
-use crate::x402::header::HeaderError;
-use crate::x402::{SettlementResponse, Version};
+use coinslot_plugin::{Fault, Refusal};
+use coinslot_x402::header::HeaderError;
+use coinslot_x402::price::Challenge;
+use coinslot_x402::{SettlementResponse, Version};
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]

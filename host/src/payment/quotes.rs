@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hmac::{Hmac, Mac};
 use sha2_mac::Sha256;
 
-use crate::ledger::Fingerprint;
-use crate::price::{Amount, Offer, Price};
-use crate::x402::header::PaymentPayload;
-use crate::x402::{Object, UnixTime};
+use coinslot_ledger::Fingerprint;
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Offer, Price};
+use coinslot_x402::{Object, UnixTime};
 
 /// Quotes that are remembered for version 1, at most.
 const MAX_RECENT: usize = 8_192;
@@ -107,8 +107,8 @@ impl Quotes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::price::Asset;
-    use crate::x402::{Flow, Network, X402Version, v2};
+    use coinslot_x402::price::Asset;
+    use coinslot_x402::{Flow, Network, X402Version, v2};
 
     const NOW: UnixTime = UnixTime(1_000_000);
     const REQUEST: Fingerprint = Fingerprint([7; 32]);
@@ -122,7 +122,7 @@ mod tests {
             max_timeout_seconds: 60,
             flow: Flow::Authorization,
             quote: None,
-            versions: crate::x402::Versions::Both,
+            versions: coinslot_x402::Versions::Both,
         };
         Offer::new(vec![price]).expect("one price")
     }
@@ -175,7 +175,7 @@ mod tests {
     fn version_1_is_remembered() {
         let quotes = Quotes::new([1; 32]);
         let _ = quotes.seal(&offer(300), &REQUEST, NOW);
-        let paid = PaymentPayload::V1(crate::x402::v1::PaymentPayload {
+        let paid = PaymentPayload::V1(coinslot_x402::v1::PaymentPayload {
             x402_version: X402Version,
             scheme: "exact".to_owned(),
             network: "base-sepolia".to_owned(),

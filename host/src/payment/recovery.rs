@@ -8,10 +8,10 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::{Tender, Till};
-use crate::facilitator::{Settlement, Sighting};
-use crate::ledger::{By, LedgerError, PaymentId, Pending};
-use crate::x402::facilitator::PaymentRequest;
-use crate::x402::{Flow, Reason, UnixTime};
+use coinslot_facilitator::{Settlement, Sighting};
+use coinslot_ledger::{By, LedgerError, PaymentId, Pending};
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::{Flow, Reason, UnixTime};
 
 /// How often unfinished settlements are looked for, unless one is announced.
 const EVERY: Duration = Duration::from_secs(2);

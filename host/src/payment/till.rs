@@ -19,17 +19,17 @@ use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
 use super::quotes::Quotes;
 use super::rate::Rate;
 use super::{Finished, Problem, Sale};
-use crate::facilitator::{Facilitator, Readiness, Witness};
-use crate::ledger::{Ledger, LedgerError, PaymentId, Retention};
-use crate::price::{Amount, Offer, Price};
-use crate::x402::exact::Domain;
-use crate::x402::{Flow, UnixTime};
+use coinslot_facilitator::{Facilitator, Readiness, Witness};
+use coinslot_ledger::{Ledger, LedgerError, PaymentId, Retention};
+use coinslot_x402::exact::Domain;
+use coinslot_x402::price::{Amount, Offer, Price};
+use coinslot_x402::{Flow, UnixTime};
 
 /// One asset that is taken, and who moves it.
 #[derive(Clone, Debug)]
 pub struct Tender {
-    /// CAIP-2 and contract, as in [`crate::price::Asset`].
-    pub asset: Arc<crate::price::Asset>,
+    /// CAIP-2 and contract, as in [`coinslot_x402::price::Asset`].
+    pub asset: Arc<coinslot_x402::price::Asset>,
     /// The contract's address.
     pub contract: Address,
     /// The token's EIP-712 domain.

@@ -12,13 +12,13 @@ use super::accepted::{Accepted, TurnedAway, advice};
 use super::executed::{Executed, Execution, Goods, Paid, Settled};
 use super::limits::Exposure;
 use super::{Problem, Sale, Tender, Till, required};
-use crate::facilitator::{PayerKind, Readiness, Verification};
-use crate::ledger::{self, Claimed, Fingerprint, PaymentId};
-use crate::plugin::{Admission, Condition, Fault, Permit, Receipt, Verdict};
-use crate::price::{Amount, Asset, Offer, Price};
-use crate::x402::exact::ExactPayload;
-use crate::x402::header::PaymentPayload;
-use crate::x402::{Flow, Network, UnixTime, Version};
+use coinslot_facilitator::{PayerKind, Readiness, Verification};
+use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId};
+use coinslot_plugin::{Admission, Condition, Fault, Permit, Receipt, Verdict};
+use coinslot_x402::exact::ExactPayload;
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Asset, Offer, Price};
+use coinslot_x402::{Flow, Network, UnixTime, Version};
 
 /// A payment that is for us, in time, and signed as far as can be told without a chain.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl Reserved {
             ))),
             Verification::Invalid { reason, message, .. } => {
                 let message = message.or_else(|| {
-                    crate::x402::Reason::ALL
+                    coinslot_x402::Reason::ALL
                         .iter()
                         .find(|known| known.as_str() == reason)
                         .map(|r| advice(*r).to_owned())

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::plugin::Fault;
+use coinslot_plugin::Fault;
 
 /// Headers that only the host writes, beside those of payments. What a guest writes there never reaches a client.
 const RESERVED: &[&str] = &[

@@ -20,10 +20,10 @@ use super::idle::{Marked, Marks, Work};
 use super::unread::{Lent, Unread};
 use crate::catalog::{Access, Catalog, Endpoint};
 use crate::payment::{self, Sale, Till};
-use crate::plugin::{BodyError, Permit, RequestBody};
-use crate::price::{Challenge, Offer, Resource};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{Found, Path};
+use coinslot_plugin::{BodyError, Permit, RequestBody};
+use coinslot_x402::price::{Challenge, Offer, Resource};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";

@@ -16,8 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::plugin::Fault;
 use crate::respond::ReplyBody;
+use coinslot_plugin::Fault;
 
 /// How often a connection looks at itself, of the time that a client may take.
 const LOOKS: u32 = 8;

@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Front, Hosts, Settings, run};
 use crate::catalog::Catalog;
-use crate::ledger::{Embedded, Retention};
 use crate::payment::{Protect, Till, TillConfig};
-use crate::x402::UnixTime;
+use coinslot_ledger::{Embedded, Retention};
+use coinslot_x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.
 async fn host(settings: Settings) -> std::net::SocketAddr {

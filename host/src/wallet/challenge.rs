@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::price::{Amount, Asset, Eip712};
-use crate::x402::{Network, Object, Version};
+use coinslot_x402::price::{Amount, Asset, Eip712};
+use coinslot_x402::{Network, Object, Version};
 
 /// The most entries that are looked at.
 const MAX_ENTRIES: usize = 64;

@@ -2,11 +2,11 @@ use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
 
 use super::{Challenge, ChallengeError, Declined, Policy, sign};
-use crate::chain::evm::Key;
-use crate::price::Decimal;
-use crate::x402::exact::{Domain, ExactPayload, SignedBy, Terms, signed_by};
-use crate::x402::header::{self, PaymentPayload};
-use crate::x402::{Network, UnixTime, Version};
+use coinslot_evm::Key;
+use coinslot_x402::exact::{Domain, ExactPayload, SignedBy, Terms, signed_by};
+use coinslot_x402::header::{self, PaymentPayload};
+use coinslot_x402::price::Decimal;
+use coinslot_x402::{Network, UnixTime, Version};
 
 const USDC: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 const SELLER: Address = Address::repeat_byte(0x5e);
@@ -71,7 +71,7 @@ fn a_version_1_payment_names_scheme_and_network() {
     check(&payload.payload, &key);
 }
 
-fn check(payload: &crate::x402::Object, key: &Key) {
+fn check(payload: &coinslot_x402::Object, key: &Key) {
     let payload = ExactPayload::parse(payload).expect("well-formed");
     let terms = Terms { pay_to: SELLER, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 };
     assert_eq!(payload.authorization.check(&terms, NOW), Ok(()));

@@ -9,19 +9,18 @@ use url::Url;
 
 use super::Chains;
 use crate::catalog::Accept;
-use crate::chain::devnet;
-use crate::chain::evm::{Chain, ChainSettings, Key};
 use crate::cli::Failure;
 use crate::config::{Config, CredentialSource, FacilitatorConfig, KeySource, Settling};
-use crate::facilitator::cdp::CdpKey;
-use crate::facilitator::local::{Local, LocalConfig};
-use crate::facilitator::pool::{CircuitSettings, Member, Pool};
-use crate::facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
-use crate::facilitator::{Facilitator, Witness};
 use crate::payment::Tender;
-use crate::price::Asset;
-use crate::x402::exact::Domain;
-use crate::x402::{Network, Version, Versions};
+use coinslot_evm::{Chain, ChainSettings, Key};
+use coinslot_facilitator::cdp::CdpKey;
+use coinslot_facilitator::local::{Local, LocalConfig};
+use coinslot_facilitator::pool::{CircuitSettings, Member, Pool};
+use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
+use coinslot_facilitator::{Facilitator, Witness};
+use coinslot_x402::exact::Domain;
+use coinslot_x402::price::Asset;
+use coinslot_x402::{Network, Version, Versions};
 
 /// Whoever settles what is taken.
 pub(super) struct Settlers {
@@ -261,8 +260,8 @@ fn tender(accept: &Accept, facilitator: Arc<dyn Facilitator>, members: &[&Connec
 /// With fault points, if this host has any.
 fn breakable(facilitator: Arc<dyn Facilitator>) -> Arc<dyn Facilitator> {
     #[cfg(feature = "fault-points")]
-    if crate::crash::is_armed() {
-        return Arc::new(crate::facilitator::crash::Crashing(facilitator));
+    if crate::fault_points::is_armed() {
+        return Arc::new(crate::fault_points::facilitator::Crashing(facilitator));
     }
     facilitator
 }
@@ -271,6 +270,6 @@ fn breakable(facilitator: Arc<dyn Facilitator>) -> Arc<dyn Facilitator> {
 /// connection that follows will say.
 async fn embedded(rpc: &Url) -> bool {
     let provider = alloy::providers::ProviderBuilder::new().connect_http(rpc.clone());
-    let asked = tokio::time::timeout(Duration::from_secs(5), devnet::is_devnet(&provider));
+    let asked = tokio::time::timeout(Duration::from_secs(5), coinslot_evm::is_devnet(&provider));
     matches!(asked.await, Ok(Ok(true)))
 }

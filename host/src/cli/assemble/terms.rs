@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::config::{Config, KeySource, PluginConfig, SecretSource};
-use crate::plugin::{Grants, Secret, Settings, Terms};
+use coinslot_plugin::{Grants, Secret, Settings, Terms};
 
 /// What plugins are bounded by and granted. Fails with every secret that is missing.
 pub(in crate::cli) fn terms(config: &Config) -> Result<Terms, Failure> {

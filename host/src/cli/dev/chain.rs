@@ -13,16 +13,16 @@ use alloy::signers::local::PrivateKeySigner;
 use url::Url;
 
 use crate::catalog::{Accept, Access, Catalog};
-use crate::chain::devnet::{CHAIN_ID, Devnet, DevnetConfig};
-use crate::chain::evm::{Chain, ChainSettings, abi::IEip3009};
 use crate::cli::Failure;
 use crate::config::{
     Config, DEFAULT_CONNECTIONS, DEFAULT_DRAIN, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES,
     DEFAULT_KEEP_PAYMENTS, DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
 };
-use crate::plugin::Limits;
-use crate::price::{Amount, Asset};
-use crate::x402::{Flow, Network, Versions};
+use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
+use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
+use coinslot_plugin::Limits;
+use coinslot_x402::price::{Amount, Asset};
+use coinslot_x402::{Flow, Network, Versions};
 
 /// Payers that start with money.
 const PAYERS: usize = 4;

@@ -19,14 +19,14 @@ use url::Url;
 
 use super::show::{self, Format, Lines, Out};
 use super::{Source, Units, books, failed, now, place, time};
-use crate::chain::evm::abi::IEip3009::{AuthorizationUsed, Transfer};
-use crate::chain::evm::{CallError, Chain, ChainSettings};
 use crate::cli::Failure;
 use crate::config::{Config, FacilitatorConfig};
-use crate::ledger::books::reconcile::{Comparison, Fate, Finding, LOOK_BACK, Question, Seen, Sides, Tally, When};
-use crate::ledger::books::{Books, DAY, Filter, Pruned, Row};
-use crate::price::Amount;
-use crate::x402::{Network, UnixTime};
+use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
+use coinslot_evm::{CallError, Chain, ChainSettings};
+use coinslot_ledger::books::reconcile::{Comparison, Fate, Finding, LOOK_BACK, Question, Seen, Sides, Tally, When};
+use coinslot_ledger::books::{Books, DAY, Filter, Pruned, Row};
+use coinslot_x402::price::Amount;
+use coinslot_x402::{Network, UnixTime};
 
 /// How `reconcile` ends when ledger and chain differ.
 const DIFFERENT: u8 = 3;

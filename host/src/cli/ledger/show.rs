@@ -10,7 +10,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::x402::Object;
+use coinslot_x402::Object;
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {

@@ -3,10 +3,10 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::facilitator::testing::{PRICE, SELLER, World};
-use crate::facilitator::{Facilitator, Settlement};
-use crate::ledger::books::tests::{Entry, File, entry};
-use crate::x402::exact::Authorization;
+use coinslot_facilitator::testing::{PRICE, SELLER, World};
+use coinslot_facilitator::{Facilitator, Settlement};
+use coinslot_ledger::testing::{Entry, File, entry};
+use coinslot_x402::exact::Authorization;
 
 #[derive(Parser)]
 struct Line {

@@ -1,8 +1,8 @@
 //! Times as people write and read them, in UTC.
 
 use super::now;
-use crate::ledger::books::DAY;
-use crate::x402::UnixTime;
+use coinslot_ledger::books::DAY;
+use coinslot_x402::UnixTime;
 
 /// `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or a time ago such as `24h`.
 pub(super) fn parse(text: &str) -> Result<UnixTime, String> {

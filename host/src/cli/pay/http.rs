@@ -14,7 +14,7 @@ use super::PayArgs;
 use super::state::Payment;
 use crate::cli::Failure;
 use crate::wallet::Challenge;
-use crate::x402::{SettlementResponse, header};
+use coinslot_x402::{SettlementResponse, header};
 
 /// The most that is read of a 402's body, in bytes.
 const MAX_CHALLENGE: usize = 1024 * 1024;

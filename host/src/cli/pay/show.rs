@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::http::Answered;
 use crate::cli::Failure;
 use crate::wallet::Entry;
-use crate::x402::{SettlementResponse, Version};
+use coinslot_x402::{SettlementResponse, Version};
 
 /// What is paid, and once it is, by which transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,10 +11,10 @@ use url::Url;
 
 use super::http::Call;
 use super::show::Bought;
-use crate::chain::evm::{Key, KeyError};
 use crate::cli::Failure;
 use crate::wallet::SignedPayment;
-use crate::x402::header;
+use coinslot_evm::{Key, KeyError};
+use coinslot_x402::header;
 
 /// Written by `coinslot dev` unless it keeps its state elsewhere.
 pub(in crate::cli) const DEV_FILE: &str = ".coinslot/dev.json";

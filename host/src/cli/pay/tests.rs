@@ -12,13 +12,13 @@ use serde_json::json;
 
 use super::{PayArgs, run};
 use crate::cli::Failure;
-use crate::facilitator::local::Local;
-use crate::facilitator::testing::{PRICE, SELLER, World, serve};
-use crate::facilitator::{Facilitator, Settlement};
-use crate::price::Price;
-use crate::x402::SettlementResponse;
-use crate::x402::facilitator::PaymentRequest;
-use crate::x402::header::{self, PaymentPayload};
+use coinslot_facilitator::local::Local;
+use coinslot_facilitator::testing::{PRICE, SELLER, World, serve};
+use coinslot_facilitator::{Facilitator, Settlement};
+use coinslot_x402::SettlementResponse;
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::header::{self, PaymentPayload};
+use coinslot_x402::price::Price;
 
 #[derive(Parser)]
 struct Command {
@@ -120,7 +120,7 @@ impl Shop {
         if mood == Mood::Gives {
             return Response::new(Full::new("a present".into()));
         }
-        let version = if self.legacy { crate::x402::Version::V1 } else { crate::x402::Version::V2 };
+        let version = if self.legacy { coinslot_x402::Version::V1 } else { coinslot_x402::Version::V2 };
         let request = match header::decode(version, sent).expect("a payment") {
             PaymentPayload::V1(payload) => PaymentRequest::V1 {
                 payload,
@@ -188,7 +188,7 @@ const SECRET: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b
 /// A world whose payer's secret is known.
 async fn rich() -> (World, Home) {
     let mut world = World::start().await;
-    let payer = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
+    let payer = coinslot_evm::Key::parse(SECRET, "test").expect("a key");
     let mut authorization = world.authorization();
     authorization.to = payer.address();
     authorization.value = alloy::primitives::U256::from(1_000_000);
@@ -326,13 +326,13 @@ fn the_development_servers_key_is_for_its_own_url_alone() {
     let found = |url: &str| super::state::dev_key(&file, &url.parse().expect("a URL"));
     let here = "http://127.0.0.1:8402/api/gitignore?stack=rust";
     assert!(found(here).is_none());
-    let key = crate::chain::evm::Key::random();
+    let key = coinslot_evm::Key::random();
     let dev = json!({
         "url": "http://127.0.0.1:8402", "rpc": "http://127.0.0.1:8545", "routes": [],
         "payers": [{"address": key.address(), "privateKey": SECRET}],
     });
     std::fs::write(&file, dev.to_string()).expect("written");
-    let expected = crate::chain::evm::Key::parse(SECRET, "test").expect("a key");
+    let expected = coinslot_evm::Key::parse(SECRET, "test").expect("a key");
     let used = found(here).expect("its URL").expect("a key");
     assert_eq!(used.address(), expected.address());
     for elsewhere in ["http://127.0.0.1:8403/", "https://127.0.0.1:8402/", "http://example.com:8402/"] {

@@ -16,7 +16,7 @@ use crate::catalog::{Accept, Order, Policy};
 use crate::cli::Failure;
 use crate::cli::assemble::{Assembled, terms};
 use crate::config::Config;
-use crate::facilitator::local::Local;
+use coinslot_facilitator::local::Local;
 
 const LOOK: Duration = Duration::from_secs(1);
 

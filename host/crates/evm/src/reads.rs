@@ -1,0 +1,223 @@
+//! What has to be read of the chain for each payment, for many payments in one call.
+//!
+//! Alone, a question is asked by plain calls at once. What comes while another is being answered
+//! waits for it, and is then asked together, in one `eth_call` of `Probe.sol`. Tries of transfers in
+//! one call see each other, so one that fails there is tried again by itself: being asked together
+//! changes no answer.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::rpc::types::TransactionRequest;
+use alloy::sol_types::SolValue;
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::abi::IEip3009::{authorizationStateCall, balanceOfCall};
+use super::abi::ProbeQuestion;
+use super::{CallError, Chain};
+
+/// Questions in one call: their bytes have to fit EIP-3860's limit, their gas the cap of a node.
+const MOST: usize = 64;
+
+/// Calls under way at most.
+const MOST_AT_ONCE: usize = 8;
+
+/// How long a question waits for the answer to earlier ones, which may never come.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Gas of one call with many questions.
+const GAS: u64 = 16_000_000;
+
+/// About one payment.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub token: Address,
+    pub payer: Address,
+    pub nonce: B256,
+    /// The call that settles, if it is to be tried. It is not for a payer with code.
+    pub transfer: Option<Bytes>,
+}
+
+/// What the chain says.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Whether the payer is a contract, or an account that acts through one.
+    pub code: bool,
+    /// Whether the authorisation is used or cancelled.
+    pub used: Result<bool, CallError>,
+    pub balance: Result<U256, CallError>,
+    /// None when it was not tried.
+    pub transfer: Option<Result<(), CallError>>,
+}
+
+type Reply = oneshot::Sender<Result<Finding, CallError>>;
+
+/// Asks, together with others when there are some. Stops when dropped.
+#[derive(Clone, Debug)]
+pub struct Reads {
+    queue: mpsc::UnboundedSender<(Question, Reply)>,
+}
+
+impl Reads {
+    pub fn start(chain: Arc<Chain>) -> Self {
+        let (queue, questions) = mpsc::unbounded_channel();
+        tokio::spawn(run(chain, questions));
+        Self { queue }
+    }
+
+    /// An error means that nothing is known.
+    pub async fn ask(&self, question: Question) -> Result<Finding, CallError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || CallError::Unreachable("the reader has stopped".to_owned());
+        self.queue.send((question, reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(Question, Reply)>) {
+    let mut waiting: Vec<(Question, Reply)> = Vec::new();
+    let mut since = Instant::now();
+    let mut under_way = JoinSet::new();
+    loop {
+        while under_way.try_join_next().is_some() {}
+        let late = since + PATIENCE;
+        let go = under_way.is_empty()
+            || (under_way.len() < MOST_AT_ONCE && (waiting.len() >= MOST || Instant::now() >= late));
+        if go && !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(MOST));
+            let batch = std::mem::replace(&mut waiting, rest);
+            since = Instant::now();
+            under_way.spawn(answer(chain.clone(), batch));
+            continue;
+        }
+        let idle = waiting.is_empty();
+        tokio::select! {
+            biased;
+            question = questions.recv() => match question {
+                Some(question) => {
+                    if idle {
+                        since = Instant::now();
+                    }
+                    waiting.push(question);
+                    while let Ok(question) = questions.try_recv() {
+                        waiting.push(question);
+                    }
+                }
+                // Nobody asks any more; what is asked is answered.
+                None if idle => {
+                    while under_way.join_next().await.is_some() {}
+                    return;
+                }
+                None => {
+                    under_way.join_next().await;
+                }
+            },
+            Some(_) = under_way.join_next() => {}
+            () = tokio::time::sleep_until(late), if !idle && under_way.len() < MOST_AT_ONCE => {}
+        }
+    }
+}
+
+async fn answer(chain: Arc<Chain>, mut batch: Vec<(Question, Reply)>) {
+    batch.retain(|(_, reply)| !reply.is_closed());
+    if batch.len() > 1 {
+        match together(&chain, batch.iter().map(|(question, _)| question)).await {
+            Ok(findings) => {
+                let mut again = Vec::new();
+                for ((question, reply), finding) in batch.into_iter().zip(findings) {
+                    match finding {
+                        Some(finding) => drop(reply.send(Ok(finding))),
+                        None => again.push((question, reply)),
+                    }
+                }
+                batch = again;
+            }
+            Err(error @ CallError::Unreachable(_)) => {
+                for (_, reply) in batch {
+                    drop(reply.send(Err(error.clone())));
+                }
+                return;
+            }
+            // A node that does not do it this way.
+            Err(error) => tracing::debug!(%error, "payments are read one by one"),
+        }
+    }
+    let mut each = JoinSet::new();
+    for (question, reply) in batch {
+        let chain = chain.clone();
+        each.spawn(async move { drop(reply.send(alone(&chain, question).await)) });
+    }
+    while each.join_next().await.is_some() {}
+}
+
+async fn alone(chain: &Chain, question: Question) -> Result<Finding, CallError> {
+    let Question { token, payer, nonce, transfer } = question;
+    let code = !chain.code(payer).await?.is_empty();
+    let state = authorizationStateCall { authorizer: payer, nonce };
+    let balance = balanceOfCall { account: payer };
+    let (used, balance, transfer) =
+        tokio::join!(chain.call(token, &state, None), chain.call(token, &balance, None), async {
+            let data = transfer.filter(|_| !code)?;
+            let request = TransactionRequest::default().to(token).input(data.into());
+            Some(chain.run(request).await.map(drop))
+        });
+    Ok(Finding { code, used, balance, transfer })
+}
+
+/// None where the question has to be asked alone to know the answer.
+async fn together(
+    chain: &Chain,
+    questions: impl Iterator<Item = &Question> + Clone,
+) -> Result<Vec<Option<Finding>>, CallError> {
+    /// As in `Probe.sol`.
+    const HAS_CODE: u8 = 1;
+    const STATE_READ: u8 = 2;
+    const USED: u8 = 4;
+    const BALANCE_READ: u8 = 8;
+    const TRANSFERS: u8 = 16;
+
+    let asked: Vec<ProbeQuestion> = questions.clone().map(ProbeQuestion::from).collect();
+    let data = [&CREATION[..], &(asked,).abi_encode_params()].concat();
+    let mut request = TransactionRequest::default().input(Bytes::from(data).into());
+    request.gas = Some(GAS);
+    let answer = chain.run(request).await?;
+    let (words, rest) = answer.as_chunks::<32>();
+    if words.len() != 2 * questions.clone().count() || !rest.is_empty() {
+        return Err(CallError::Refused("the call did not return what it should".to_owned()));
+    }
+    let (findings, _) = words.as_chunks::<2>();
+    let read = |(question, [flags, balance]): (&Question, &[[u8; 32]; 2])| {
+        let has = |flag: u8| flags[31] & flag != 0;
+        let tried = question.transfer.is_some() && !has(HAS_CODE);
+        let known = has(STATE_READ) && has(BALANCE_READ);
+        // A used authorisation cannot be transferred, and says so better.
+        (known && (!tried || has(TRANSFERS) || has(USED))).then(|| Finding {
+            code: has(HAS_CODE),
+            used: Ok(has(USED)),
+            balance: Ok(U256::from_be_bytes(*balance)),
+            transfer: (tried && has(TRANSFERS)).then_some(Ok(())),
+        })
+    };
+    Ok(questions.zip(findings).map(read).collect())
+}
+
+impl From<&Question> for ProbeQuestion {
+    fn from(question: &Question) -> Self {
+        let Question { token, payer, nonce, transfer } = question.clone();
+        Self { token, payer, nonce, transfer: transfer.unwrap_or_default() }
+    }
+}
+
+static CREATION: LazyLock<Bytes> = LazyLock::new(|| {
+    #[derive(Deserialize)]
+    struct Artifact {
+        creation: Bytes,
+    }
+    let artifact: Artifact = serde_json::from_str(include_str!("../contracts/Probe.json"))
+        .expect("the checked-in artifact is what build.mjs writes");
+    artifact.creation
+});

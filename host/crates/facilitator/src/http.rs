@@ -1,0 +1,323 @@
+//! Serving the local facilitator to other servers: `GET /supported`, `POST /verify`, `POST /settle`
+//! and `GET /health`. Source: x402 specification v2, section 7.
+//!
+//! A refused payment is an answer (200) with the payer and a reason; 400 is for what is no request
+//! at all, and 503 for what nobody knows. A settlement under way goes on when its client hangs up.
+//! Callers keep no record of payments, or we cannot know that they do: a success is told once
+//! ([`Local::settle_once`]).
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use super::local::Local;
+use super::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
+use coinslot_x402::{Reason, SettlementResponse};
+
+/// The largest request that is read, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// How long a client may take to send its headers, and then its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections at once; more wait in the kernel.
+const MAX_CONNECTIONS: usize = 1_024;
+
+/// How long open connections and settlements may take after the end was asked for.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is served, and to whom.
+#[derive(Clone)]
+pub struct Service {
+    facilitator: Arc<Local>,
+    /// SHA-256 of the expected `Authorization` header.
+    authorization: Option<[u8; 32]>,
+    /// In wei: with less, `/health` says no.
+    min_gas: U256,
+    settlements: TaskTracker,
+}
+
+impl Service {
+    /// Serves everybody who can connect.
+    pub fn new(facilitator: Arc<Local>) -> Self {
+        Self {
+            facilitator,
+            authorization: None,
+            // 0.00001 ether: a hundred transfers on a cheap chain, less than one on a dear one.
+            min_gas: U256::from(10_000_000_000_000_u64),
+            settlements: TaskTracker::new(),
+        }
+    }
+
+    /// Serves `/verify` and `/settle` only to those who send `Authorization: Bearer` with the token.
+    pub fn with_bearer(mut self, token: &str) -> Self {
+        self.authorization = Some(Sha256::digest(format!("Bearer {token}")).into());
+        self
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("facilitator", &self.facilitator).finish_non_exhaustive()
+    }
+}
+
+type Reply = Response<Full<Bytes>>;
+
+/// Serves until `shutdown` ends, then lets open requests and settlements finish.
+pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()>) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
+    builder.http2().timer(TokioTimer::new());
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = async {
+            let permit = connections.clone().acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut shutdown => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others have to close first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let service = service.clone();
+        let asked = Arc::new(Notify::new());
+        let heard = Arc::clone(&asked);
+        let connection = builder
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| {
+                    heard.notify_one();
+                    let service = service.clone();
+                    async move { Ok::<_, Infallible>(answer(&service, request).await) }
+                }),
+            )
+            .into_owned();
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            let mut watched = std::pin::pin!(watched);
+            // hyper's own clock starts only when it knows the protocol's version.
+            let ended = tokio::select! {
+                ended = &mut watched => ended,
+                () = asked.notified() => watched.await,
+                () = tokio::time::sleep(READ_TIMEOUT) => Ok(()),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(error, "a connection ended badly");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    service.settlements.close();
+    let finished = async {
+        graceful.shutdown().await;
+        service.settlements.wait().await;
+    };
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
+        tracing::warn!("stopped with settlements under way; the chain knows how they end");
+    }
+}
+
+async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
+    let method = request.method().clone();
+    match (request.uri().path(), &method) {
+        ("/supported", &Method::GET) => match service.facilitator.supported().await {
+            Ok(supported) => reply(StatusCode::OK, &supported),
+            Err(error) => unavailable(&error),
+        },
+        ("/health", &Method::GET) => health(service).await,
+        ("/verify" | "/settle", &Method::POST) => {
+            let settle = request.uri().path() == "/settle";
+            if !authorized(service, &request) {
+                let error = "this facilitator wants `Authorization: Bearer` with its token";
+                return failure(StatusCode::UNAUTHORIZED, error);
+            }
+            match read(request).await {
+                Ok(payment) if settle => settlement(service, payment).await,
+                Ok(payment) => verification(service, &payment).await,
+                Err(reply) => *reply,
+            }
+        }
+        ("/supported" | "/health", _) => not_allowed("GET"),
+        ("/verify" | "/settle", _) => not_allowed("POST"),
+        _ => failure(StatusCode::NOT_FOUND, "there are GET /supported, POST /verify, POST /settle and GET /health"),
+    }
+}
+
+fn authorized(service: &Service, request: &Request<Incoming>) -> bool {
+    let Some(expected) = &service.authorization else {
+        return true;
+    };
+    // Compared as hashes: how far a guess is right does not show in the time.
+    request
+        .headers()
+        .get(AUTHORIZATION)
+        .is_some_and(|sent| <[u8; 32]>::from(Sha256::digest(sent.as_bytes())) == *expected)
+}
+
+async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> {
+    let refuse = |status, text: &str| Err(Box::new(failure(status, text)));
+    let body = Limited::new(request.into_body(), MAX_BODY).collect();
+    let body = match tokio::time::timeout(READ_TIMEOUT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB are read: a payment request has a few");
+        }
+        Ok(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "the body ended early"),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+    };
+    match serde_json::from_slice(&body) {
+        Ok(payment) => Ok(payment),
+        Err(error) => refuse(
+            StatusCode::BAD_REQUEST,
+            &format!("not a payment request, which is {{x402Version, paymentPayload, paymentRequirements}}: {error}"),
+        ),
+    }
+}
+
+async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
+    if service.facilitator.readiness() == Readiness::NoGas {
+        return failure_for_now("this facilitator cannot settle now: try again later with the same payment");
+    }
+    let answer = match service.facilitator.verify(payment).await {
+        Verification::Valid { payer, .. } => {
+            VerifyResponse { is_valid: true, invalid_reason: None, invalid_message: None, payer: Some(payer) }
+        }
+        Verification::Invalid { reason, message, payer } => VerifyResponse {
+            is_valid: false,
+            invalid_reason: Some(reason),
+            invalid_message: message,
+            // Strict clients want one even where none can be read.
+            payer: Some(payer.or_else(|| named_payer(payment)).unwrap_or_default()),
+        },
+        Verification::Unavailable(error) => return unavailable(&error),
+    };
+    reply(StatusCode::OK, &answer)
+}
+
+async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
+    let facilitator = service.facilitator.clone();
+    let payer = named_payer(&payment);
+    let network = match &payment {
+        PaymentRequest::V1 { requirements, .. } => requirements.network.clone(),
+        PaymentRequest::V2 { requirements, .. } => requirements.network.to_string(),
+    };
+    // A task of its own: the client may hang up, the money must not get lost.
+    let task = service.settlements.spawn(async move { facilitator.settle_once(&payment).await });
+    let failed = |reason: String, message, transaction| SettlementResponse {
+        success: false,
+        error_reason: Some(reason),
+        error_message: message,
+        payer,
+        transaction,
+        network,
+        amount: None,
+        extensions: None,
+        extra: None,
+    };
+    match task.await {
+        Ok(Settlement::Settled(settled)) => reply(StatusCode::OK, &settled),
+        Ok(Settlement::Refused { reason, message, transaction }) => {
+            reply(StatusCode::OK, &failed(reason, message, transaction))
+        }
+        Ok(Settlement::Unknown { transaction: Some(hash), message }) => {
+            tracing::warn!(transaction = hash, message, "a settlement is open");
+            let reason = Reason::SettlementPending.to_string();
+            let message = "the transaction has no receipt yet: ask again with the same payment";
+            reply(StatusCode::OK, &failed(reason, Some(message.to_owned()), hash))
+        }
+        // Without a hash the protocol has no word for it, and `success` would be a lie either way.
+        Ok(Settlement::Unknown { transaction: None, message }) => unavailable(&Unavailable { message }),
+        Err(error) => unavailable(&Unavailable { message: error.to_string() }),
+    }
+}
+
+async fn health(service: &Service) -> Reply {
+    match service.facilitator.gas().await {
+        Ok(gas) => {
+            let ready = gas.balance >= service.min_gas;
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let body = json!({
+                "ready": ready,
+                "network": service.facilitator.network(),
+                "gasWallet": gas.address.to_string(),
+                "gasBalanceWei": gas.balance.to_string(),
+            });
+            reply(status, &body)
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn named_payer(payment: &PaymentRequest) -> Option<String> {
+    let payload = match payment {
+        PaymentRequest::V1 { payload, .. } => &payload.payload,
+        PaymentRequest::V2 { payload, .. } => &payload.payload,
+    };
+    let from = payload.get("authorization")?.get("from")?;
+    from.as_str().map(|text| text.chars().take(64).collect())
+}
+
+fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
+    let body = serde_json::to_vec(body).expect("our answers have string keys and no failing serializers");
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn failure(status: StatusCode, error: &str) -> Reply {
+    reply::<Value>(status, &json!({ "error": error }))
+}
+
+fn not_allowed(allowed: &'static str) -> Reply {
+    let mut reply = failure(StatusCode::METHOD_NOT_ALLOWED, &format!("this path answers {allowed}"));
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+/// Nobody knows. The details are the operator's.
+fn unavailable(error: &Unavailable) -> Reply {
+    tracing::warn!(%error, "the chain cannot be asked");
+    failure_for_now("the chain cannot be asked at the moment: try again with the same payment")
+}
+
+fn failure_for_now(error: &str) -> Reply {
+    let mut reply = failure(StatusCode::SERVICE_UNAVAILABLE, error);
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    reply
+}

@@ -1,0 +1,273 @@
+//! Several facilitators as one: the first that is well is asked, and the next when it cannot be.
+//!
+//! A verification writes nothing, so it may go to another member at any time. A settlement moves
+//! money, so it goes to another member only if it is certain that the first never had it: there was
+//! no connection, or it is paused (`circuit`). Once a settlement may have arrived somewhere it stays
+//! there (`memory`), however it ends and however often it is asked for: two facilitators with the same
+//! authorisation would pay gas for one transfer, and the loser would call it refused.
+
+mod circuit;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::local::Local;
+use super::remote::{Attempt, Remote};
+use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
+use circuit::{Circuit, Pass};
+use coinslot_x402::facilitator::{PaymentRequest, Supported};
+pub(super) use memory::fingerprint;
+use memory::{Memory, Place};
+
+pub use circuit::CircuitSettings;
+
+/// How long a payment is remembered beyond the time that it may take to be settled.
+const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
+
+/// A facilitator and its state of health, which all pools share that it is a member of.
+#[derive(Clone, Debug)]
+pub struct Member(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    via: Via,
+    circuit: Circuit,
+}
+
+#[derive(Debug)]
+enum Via {
+    Local(Arc<Local>),
+    Remote(Arc<Remote>),
+}
+
+impl Member {
+    /// The facilitator in this process.
+    pub fn local(name: &str, local: Arc<Local>) -> Self {
+        Self::new(name, Via::Local(local), CircuitSettings::default())
+    }
+
+    /// One over HTTP.
+    pub fn remote(name: &str, remote: Arc<Remote>, settings: CircuitSettings) -> Self {
+        Self::new(name, Via::Remote(remote), settings)
+    }
+
+    fn new(name: &str, via: Via, settings: CircuitSettings) -> Self {
+        Self(Arc::new(Inner { name: name.to_owned(), via, circuit: Circuit::new(name, settings) }))
+    }
+
+    fn facilitator(&self) -> &dyn Facilitator {
+        match &self.0.via {
+            Via::Local(local) => local.as_ref(),
+            Via::Remote(remote) => remote.as_ref(),
+        }
+    }
+
+    /// One try to settle, with what it says of the member's health. An error says why nothing was sent.
+    async fn settle(&self, pass: Pass<'_>, request: &PaymentRequest) -> Result<Settlement, String> {
+        match self.attempt(request).await {
+            Attempt::NotSent(message) => {
+                pass.failed(&message);
+                Err(format!("{}: {message}", self.0.name))
+            }
+            Attempt::Unclear(settlement) => {
+                let message = match &settlement {
+                    Settlement::Unknown { message, .. } => message.as_str(),
+                    Settlement::Settled(_) | Settlement::Refused { .. } => "",
+                };
+                pass.failed(message);
+                Ok(settlement)
+            }
+            Attempt::Answered(settlement) => {
+                pass.succeeded();
+                Ok(settlement)
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &PaymentRequest) -> Attempt {
+        match &self.0.via {
+            // It may have sent its transaction whatever it says afterwards; a chain that does not
+            // answer shows in its verifications.
+            Via::Local(local) => Attempt::Answered(local.settle(request).await),
+            Via::Remote(remote) => remote.attempt(request).await,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pool {
+    members: Vec<Member>,
+    memory: Memory,
+}
+
+impl Pool {
+    /// A pool of these, the preferred first.
+    pub fn new(members: Vec<Member>) -> Self {
+        Self { members, memory: Memory::default() }
+    }
+
+    async fn verify_somewhere(&self, request: &PaymentRequest) -> Verification {
+        let mut why = Vec::new();
+        for (index, member) in self.members.iter().enumerate() {
+            if member.facilitator().readiness() != Readiness::Ready {
+                why.push(format!("{}: cannot settle now", member.0.name));
+                continue;
+            }
+            let Some(pass) = member.0.circuit.enter() else {
+                why.push(paused(member));
+                continue;
+            };
+            match member.facilitator().verify(request).await {
+                Verification::Unavailable(error) => {
+                    pass.failed(&error.message);
+                    why.push(format!("{}: {}", member.0.name, error.message));
+                }
+                verdict => {
+                    pass.succeeded();
+                    if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
+                        self.memory.verified(fingerprint(request), index, kept(request));
+                    }
+                    return verdict;
+                }
+            }
+        }
+        Verification::Unavailable(Unavailable { message: why.join("; ") })
+    }
+
+    /// Without one, it need not be remembered where a payment was verified.
+    fn has_choice(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    /// Where there is nobody else, only a settlement that will be asked for again is remembered.
+    async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
+        let pass = match only.0.circuit.enter() {
+            Some(pass) => pass,
+            None if matches!(self.memory.place(&fingerprint(request)), Place::Bound(_)) => {
+                return Settlement::Unknown { transaction: None, message: paused(only) };
+            }
+            None => only.0.circuit.insist(),
+        };
+        match only.settle(pass, request).await {
+            Ok(settlement) => {
+                if let Settlement::Unknown { .. } = settlement {
+                    let payment = fingerprint(request);
+                    if self.memory.begin(payment, 0, kept(request)) {
+                        self.memory.sent(&payment);
+                    }
+                }
+                settlement
+            }
+            Err(message) => Settlement::Unknown { transaction: None, message },
+        }
+    }
+
+    async fn settle_somewhere(&self, request: &PaymentRequest) -> Settlement {
+        if let [only] = &self.members[..] {
+            return self.settle_at(only, request).await;
+        }
+        let payment = fingerprint(request);
+        let place = self.memory.place(&payment);
+        let order: Vec<usize> = match place {
+            Place::Bound(index) => vec![index],
+            Place::Verified(index) => {
+                std::iter::once(index).chain((0..self.members.len()).filter(|other| *other != index)).collect()
+            }
+            Place::Free => (0..self.members.len()).collect(),
+        };
+        // The answer is made already: where everybody is paused, to try is better than not to.
+        let insist =
+            !matches!(place, Place::Bound(_)) && self.members.iter().all(|member| member.0.circuit.is_paused());
+        let mut why = Vec::new();
+        for index in order {
+            let member = &self.members[index];
+            let pass = match member.0.circuit.enter() {
+                Some(pass) => pass,
+                None if insist => member.0.circuit.insist(),
+                None => {
+                    why.push(paused(member));
+                    continue;
+                }
+            };
+            if !self.memory.begin(payment, index, kept(request)) {
+                why.push("it is being settled elsewhere".to_owned());
+                break;
+            }
+            match member.settle(pass, request).await {
+                Ok(settlement) => {
+                    self.memory.sent(&payment);
+                    return settlement;
+                }
+                Err(not_sent) => {
+                    why.push(not_sent);
+                    if !self.memory.not_sent(&payment) {
+                        break;
+                    }
+                }
+            }
+        }
+        Settlement::Unknown { transaction: None, message: why.join("; ") }
+    }
+
+    async fn supported_anywhere(&self) -> Result<Supported, Unavailable> {
+        let mut all: Option<Supported> = None;
+        let mut why = Vec::new();
+        for member in &self.members {
+            match (member.facilitator().supported().await, &mut all) {
+                (Ok(supported), None) => all = Some(supported),
+                (Ok(supported), Some(all)) => {
+                    let new = |kind: &coinslot_x402::facilitator::SupportedKind| {
+                        !all.kinds.iter().any(|known| {
+                            known.x402_version == kind.x402_version
+                                && known.scheme == kind.scheme
+                                && known.network == kind.network
+                        })
+                    };
+                    let more: Vec<_> = supported.kinds.into_iter().filter(new).collect();
+                    all.kinds.extend(more);
+                }
+                (Err(error), _) => why.push(format!("{}: {error}", member.0.name)),
+            }
+        }
+        all.ok_or_else(|| Unavailable { message: why.join("; ") })
+    }
+}
+
+fn paused(member: &Member) -> String {
+    format!("{}: paused after failures", member.0.name)
+}
+
+/// How long the payment is remembered: until no chain takes it any more.
+fn kept(request: &PaymentRequest) -> Duration {
+    let seconds = match request {
+        PaymentRequest::V1 { requirements, .. } => requirements.max_timeout_seconds,
+        PaymentRequest::V2 { requirements, .. } => requirements.max_timeout_seconds,
+    };
+    // The requirements are ours, and ask for a day at most.
+    Duration::from_secs(seconds.min(7 * 24 * 60 * 60)) + AFTERWARDS
+}
+
+impl Facilitator for Pool {
+    fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
+        Box::pin(self.verify_somewhere(request))
+    }
+
+    fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
+        Box::pin(self.settle_somewhere(request))
+    }
+
+    /// As ready as its readiest member.
+    fn readiness(&self) -> Readiness {
+        let ready = self.members.iter().any(|member| member.facilitator().readiness() == Readiness::Ready);
+        if ready { Readiness::Ready } else { Readiness::NoGas }
+    }
+
+    fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {
+        Box::pin(self.supported_anywhere())
+    }
+}

@@ -1,0 +1,261 @@
+//! Pools of facilitators over real sockets, which say what they are told to say.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, U256};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::remote::RemoteConfig;
+use crate::testing::{SELLER, parse, payload, serve};
+use coinslot_x402::exact::Authorization;
+use coinslot_x402::price::{Amount, Asset, Price};
+use coinslot_x402::{Network, X402Version, v2};
+
+const PAYER: Address = Address::repeat_byte(0xab);
+const VALID: (u16, &str) = (200, "{\"isValid\":true,\"payer\":\"0xabababababababababababababababababababab\"}");
+const DOWN: (u16, &str) = (502, "<html>");
+
+fn payment(nonce: u8) -> PaymentRequest {
+    let price = Price {
+        amount: Amount(U256::from(10_000)),
+        asset: Arc::new(Asset::known(&Network::eip155(84532), None).expect("known")),
+        pay_to: SELLER.to_string().into(),
+        max_timeout_seconds: 60,
+        flow: coinslot_x402::Flow::Authorization,
+        quote: None,
+        versions: coinslot_x402::Versions::Both,
+    };
+    let requirements = price.requirements();
+    let authorization = Authorization {
+        from: PAYER,
+        to: SELLER,
+        value: U256::from(10_000),
+        valid_after: U256::ZERO,
+        valid_before: U256::from(4_000_000_000_u64),
+        nonce: B256::repeat_byte(nonce),
+    };
+    let accepted = serde_json::to_value(&requirements).expect("JSON");
+    PaymentRequest::V2 {
+        payload: v2::PaymentPayload {
+            x402_version: X402Version,
+            resource: None,
+            accepted: accepted.as_object().expect("an object").clone(),
+            payload: payload(&authorization, &vec![1; 65].into()),
+            extensions: None,
+        },
+        requirements,
+    }
+}
+
+/// A facilitator that says what it is told to say; without a word it hangs.
+#[derive(Clone)]
+struct Scripted {
+    address: SocketAddr,
+    verify: Arc<Mutex<Option<(u16, String)>>>,
+    settle: Arc<Mutex<Option<(u16, String)>>>,
+    heard: Arc<Mutex<Vec<(String, Bytes)>>>,
+}
+
+impl Scripted {
+    /// Settles every payment by a transaction of this byte.
+    async fn honest(byte: u8) -> Self {
+        let hash = B256::repeat_byte(byte);
+        let settled = json!({"success": true, "payer": PAYER, "transaction": hash, "network": "eip155:84532"});
+        let verify = Arc::new(Mutex::new(Some((VALID.0, VALID.1.to_owned()))));
+        let settle = Arc::new(Mutex::new(Some((200, settled.to_string()))));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (says, record) = ((verify.clone(), settle.clone()), heard.clone());
+        let address = serve(move |request| {
+            let (says, record) = (says.clone(), record.clone());
+            async move {
+                let path = request.uri().path().to_owned();
+                let body = request.into_body().collect().await.expect("a body").to_bytes();
+                record.lock().expect("not poisoned").push((path.clone(), body));
+                let says = if path == "/verify" { says.0 } else { says.1 };
+                let Some((status, text)) = says.lock().expect("not poisoned").clone() else {
+                    return std::future::pending().await;
+                };
+                Response::builder().status(status).body(Full::new(text.into())).expect("a response")
+            }
+        })
+        .await;
+        Self { address, verify, settle, heard }
+    }
+
+    fn on_verify(&self, says: (u16, &str)) {
+        *self.verify.lock().expect("not poisoned") = Some((says.0, says.1.to_owned()));
+    }
+
+    fn on_settle(&self, says: Option<(u16, Value)>) {
+        *self.settle.lock().expect("not poisoned") = says.map(|(status, body)| (status, body.to_string()));
+    }
+
+    /// Bodies of the requests to this path.
+    fn heard(&self, path: &str) -> Vec<Bytes> {
+        let heard = self.heard.lock().expect("not poisoned");
+        heard.iter().filter(|(line, _)| line == path).map(|(_, body)| body.clone()).collect()
+    }
+
+    fn member(&self, name: &str) -> Member {
+        member(name, self.address)
+    }
+}
+
+fn member(name: &str, address: SocketAddr) -> Member {
+    let mut config = RemoteConfig::new(parse(&format!("http://{address}")));
+    config.verify_timeout = Duration::from_millis(400);
+    config.settle_timeout = Duration::from_millis(400);
+    let settings =
+        CircuitSettings { failures: 3, pause: Duration::from_millis(200), longest: Duration::from_millis(200) };
+    Member::remote(name, Arc::new(Remote::new(config).expect("usable")), settings)
+}
+
+/// An address at which nobody listens.
+async fn nobody() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    listener.local_addr().expect("an address")
+}
+
+async fn pair() -> (Scripted, Scripted, Pool) {
+    let (a, b) = (Scripted::honest(0xa0).await, Scripted::honest(0xb0).await);
+    let pool = Pool::new(vec![a.member("a"), b.member("b")]);
+    (a, b, pool)
+}
+
+#[track_caller]
+fn assert_settled_by(settlement: &Settlement, byte: u8) {
+    match settlement {
+        Settlement::Settled(settled) => assert_eq!(settled.transaction, B256::repeat_byte(byte).to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_preferred_is_asked_and_nobody_else() {
+    let (a, b, pool) = pair().await;
+    assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
+    assert_eq!((a.heard("/verify").len(), a.heard("/settle").len()), (1, 1));
+    assert!(b.heard("/verify").is_empty() && b.heard("/settle").is_empty());
+}
+
+#[tokio::test]
+async fn a_verification_goes_to_the_next_and_its_settlement_with_it() {
+    let (a, b, pool) = pair().await;
+    a.on_verify(DOWN);
+    assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
+    assert!(a.heard("/settle").is_empty(), "it has not seen the payment valid");
+    a.on_verify((200, "{\"isValid\":false,\"invalidReason\":\"insufficient_funds\"}"));
+    let verification = pool.verify(&payment(2)).await;
+    assert!(matches!(verification, Verification::Invalid { .. }), "a refusal is an answer: {verification:?}");
+    assert_eq!(b.heard("/verify").len(), 1);
+    a.on_verify(DOWN);
+    b.on_verify(DOWN);
+    let Verification::Unavailable(error) = pool.verify(&payment(3)).await else { panic!("nobody answers") };
+    assert!(error.message.contains("a: ") && error.message.contains("b: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_settlement_that_was_never_sent_goes_to_the_next() {
+    let b = Scripted::honest(0xb0).await;
+    let pool = Pool::new(vec![member("a", nobody().await), b.member("b")]);
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
+    // From then on it is there, even if the first is well again.
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
+    assert_eq!(b.heard("/settle").len(), 2);
+}
+
+#[tokio::test]
+async fn a_settlement_that_may_have_arrived_never_goes_elsewhere() {
+    for says in [
+        None,
+        Some((500, json!("broken"))),
+        Some((200, json!({"success": true}))),
+        Some((200, json!({"success": false, "errorReason": "settlement_pending"}))),
+    ] {
+        let (a, b, pool) = pair().await;
+        a.on_settle(says.clone());
+        assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+        for _ in 0..2 {
+            let settlement = pool.settle(&payment(1)).await;
+            assert!(matches!(settlement, Settlement::Unknown { .. }), "{says:?}: {settlement:?}");
+        }
+        // Now that it is well it says how it ended.
+        let hash = B256::repeat_byte(0xa0);
+        a.on_settle(Some((
+            200,
+            json!({"success": true, "payer": PAYER, "transaction": hash, "network": "eip155:84532"}),
+        )));
+        assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
+        assert!(b.heard("/settle").is_empty(), "{says:?}");
+        let bodies = a.heard("/settle");
+        assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{says:?}: the same bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_fails_is_paused_and_tried_again() {
+    let (a, b, pool) = pair().await;
+    a.on_verify(DOWN);
+    for nonce in 0..6 {
+        assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Valid { .. }));
+    }
+    assert_eq!(a.heard("/verify").len(), 3, "and no more");
+    assert_eq!(b.heard("/verify").len(), 6);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    a.on_verify(VALID);
+    assert!(matches!(pool.verify(&payment(7)).await, Verification::Valid { .. }));
+    assert!(matches!(pool.verify(&payment(8)).await, Verification::Valid { .. }));
+    assert_eq!((a.heard("/verify").len(), b.heard("/verify").len()), (5, 6));
+}
+
+#[tokio::test]
+async fn what_is_bound_to_a_paused_member_waits_for_it() {
+    let (a, b, pool) = pair().await;
+    a.on_settle(None);
+    assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
+    a.on_verify(DOWN);
+    for nonce in 2..4 {
+        assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Valid { .. }));
+    }
+    let settlement = pool.settle(&payment(1)).await;
+    let Settlement::Unknown { message, .. } = settlement else { panic!("{settlement:?}") };
+    assert!(message.contains("a: paused"), "{message}");
+    assert_eq!(a.heard("/settle").len(), 1);
+    assert_settled_by(&pool.settle(&payment(5)).await, 0xb0);
+    assert_eq!(b.heard("/settle").len(), 1, "another payment does not wait");
+}
+
+#[tokio::test]
+async fn where_everybody_is_paused_a_settlement_is_tried_all_the_same() {
+    let a = Scripted::honest(0xa0).await;
+    let pool = Pool::new(vec![a.member("a")]);
+    assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+    a.on_verify(DOWN);
+    for nonce in 2..6 {
+        assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Unavailable(_)));
+    }
+    assert_eq!(a.heard("/verify").len(), 4, "the last was not asked");
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
+}
+
+#[tokio::test]
+async fn pools_share_the_health_of_a_member() {
+    let (a, b) = (Scripted::honest(0xa0).await, Scripted::honest(0xb0).await);
+    let (first, second) = (a.member("a"), b.member("b"));
+    let one = Pool::new(vec![first.clone(), second.clone()]);
+    let other = Pool::new(vec![first, second]);
+    a.on_verify(DOWN);
+    for nonce in 0..3 {
+        assert!(matches!(one.verify(&payment(nonce)).await, Verification::Valid { .. }));
+    }
+    assert!(matches!(other.verify(&payment(4)).await, Verification::Valid { .. }));
+    assert_eq!(a.heard("/verify").len(), 3);
+}

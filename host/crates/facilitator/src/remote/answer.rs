@@ -1,0 +1,199 @@
+//! Reading a facilitator's answers. It may be sloppy, or lie: nothing here counts as success unless
+//! it is complete and speaks of this payment, on this network, by this payer.
+//!
+//! For `/verify` everything unclear is [`Unavailable`]; for `/settle` it is
+//! [`Settlement::Unknown`], because the money may have moved. Texts are shortened: they end in
+//! headers and in logs.
+
+use reqwest::StatusCode;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::Value;
+
+use super::{Attempt, Exchange, Trouble};
+use crate::{PayerKind, Settlement, Unavailable, Verification};
+use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
+use coinslot_x402::{Network, Object, Reason, SettlementResponse};
+
+/// The longest reason, and the longest text for people, in characters. The protocol's own reasons
+/// have at most 60.
+const MAX_REASON: usize = 128;
+const MAX_MESSAGE: usize = 512;
+
+/// The longest name of a transaction on any network.
+const MAX_TRANSACTION: usize = 128;
+
+/// What an answer has to agree with.
+struct Expected<'r> {
+    /// Of payloads with an EIP-3009 or Permit2 authorisation.
+    payer: Option<&'r str>,
+    network: Option<Network>,
+    amount: &'r str,
+    scheme: &'r str,
+}
+
+impl<'r> Expected<'r> {
+    fn of(request: &'r PaymentRequest) -> Self {
+        let from = |payload: &'r Object| {
+            let authorization = payload.get("authorization").or_else(|| payload.get("permit2Authorization"));
+            authorization?.get("from")?.as_str()
+        };
+        match request {
+            PaymentRequest::V1 { payload, requirements } => Self {
+                payer: from(&payload.payload),
+                network: Network::parse_v1(&requirements.network).ok(),
+                amount: &requirements.max_amount_required,
+                scheme: &requirements.scheme,
+            },
+            PaymentRequest::V2 { payload, requirements } => Self {
+                payer: from(&payload.payload),
+                network: Some(requirements.network.clone()),
+                amount: &requirements.amount,
+                scheme: &requirements.scheme,
+            },
+        }
+    }
+
+    fn is_payer(&self, named: &str) -> bool {
+        self.payer.is_none_or(|payer| payer.eq_ignore_ascii_case(named))
+    }
+
+    /// Whether it can be a transaction's name on this network.
+    fn is_transaction(&self, named: &str) -> bool {
+        let evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
+        match named.strip_prefix("0x") {
+            Some(digits) if evm => digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+            _ => {
+                !evm && (1..=MAX_TRANSACTION).contains(&named.len())
+                    && named.bytes().all(|byte| byte.is_ascii_graphic())
+            }
+        }
+    }
+}
+
+/// Reads an object. Serde would read an array too, field by field; and a field that is there twice is an
+/// error of the type that is read.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(serde_json::Error::custom("not a JSON object"));
+    }
+    serde_json::from_slice(body)
+}
+
+fn short(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+    }
+    text
+}
+
+/// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
+pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
+    let unavailable =
+        |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
+    let (status, body) = match exchange {
+        Ok(exchange) => exchange,
+        Err(trouble) => return unavailable(trouble.into_message()),
+    };
+    if status != StatusCode::OK && !status.is_client_error() {
+        return unavailable(format!("it answered {status}"));
+    }
+    let answer: VerifyResponse = match object(&body) {
+        Ok(answer) => answer,
+        Err(error) => {
+            return unavailable(format!("it answered {status}, not as agreed: {error}"));
+        }
+    };
+    let expected = Expected::of(request);
+    match answer {
+        VerifyResponse { is_valid: true, payer: Some(payer), .. }
+            if status == StatusCode::OK && !payer.is_empty() && expected.is_payer(&payer) =>
+        {
+            Verification::Valid { payer, kind: PayerKind::Unknown }
+        }
+        VerifyResponse { is_valid: true, .. } => {
+            unavailable(format!("it answered {status}, valid, without the payer of this payment"))
+        }
+        // Its own trouble says nothing about the payment.
+        VerifyResponse { invalid_reason: Some(reason), .. } if reason == Reason::UnexpectedVerifyError.as_str() => {
+            unavailable(reason)
+        }
+        VerifyResponse { invalid_reason: Some(reason), invalid_message, payer, .. } if !reason.is_empty() => {
+            Verification::Invalid {
+                reason: short(reason, MAX_REASON),
+                message: invalid_message.map(|text| short(text, MAX_MESSAGE)),
+                payer,
+            }
+        }
+        _ => unavailable(format!("it answered {status}, invalid, without a reason")),
+    }
+}
+
+/// Reads the answer of `/settle`. A refusal may come with a 4xx; a success only with 200.
+pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attempt {
+    let expected = Expected::of(request);
+    let unknown = |transaction: Option<String>, message: String| Settlement::Unknown {
+        transaction: transaction.filter(|named| expected.is_transaction(named)),
+        message: format!("/settle: {}", short(message, MAX_MESSAGE)),
+    };
+    let unclear = |transaction, message| Attempt::Unclear(unknown(transaction, message));
+    let (status, body) = match exchange {
+        Ok(exchange) => exchange,
+        Err(Trouble::NotSent(message)) => return Attempt::NotSent(message),
+        Err(Trouble::Lost(message)) => return unclear(None, message),
+    };
+    let answer: SettlementResponse = match object(&body) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let transaction = serde_json::from_slice::<Value>(&body)
+                .ok()
+                .and_then(|body| body.get("transaction")?.as_str().map(str::to_owned));
+            return unclear(transaction, format!("it answered {status}, not as agreed: {error}"));
+        }
+    };
+    let transaction = Some(answer.transaction.clone());
+    if status != StatusCode::OK && !status.is_client_error() {
+        return unclear(transaction, format!("it answered {status}"));
+    }
+    if answer.success {
+        return match settled(&expected, status, &answer) {
+            Ok(()) => Attempt::Answered(Settlement::Settled(answer)),
+            Err(problem) => unclear(transaction, problem.to_owned()),
+        };
+    }
+    let Some(reason) = answer.error_reason.filter(|reason| !reason.is_empty()) else {
+        return unclear(transaction, "it failed without a reason".to_owned());
+    };
+    // Under way, done before, or lost on its side: in none of these is it certain that no money moved.
+    let open = [Reason::SettlementPending, Reason::DuplicateSettlement, Reason::UnexpectedSettleError];
+    if open.iter().any(|open| open.as_str() == reason) {
+        return Attempt::Answered(unknown(transaction, reason));
+    }
+    Attempt::Answered(Settlement::Refused {
+        reason: short(reason, MAX_REASON),
+        message: answer.error_message.map(|text| short(text, MAX_MESSAGE)),
+        transaction: transaction.filter(|named| expected.is_transaction(named)).unwrap_or_default(),
+    })
+}
+
+/// Whether a success is about this payment.
+fn settled(expected: &Expected<'_>, status: StatusCode, answer: &SettlementResponse) -> Result<(), &'static str> {
+    if status != StatusCode::OK {
+        return Err("success, and a status that says otherwise");
+    }
+    if answer.transaction.is_empty() {
+        return Err("success without a transaction");
+    }
+    if !expected.is_transaction(&answer.transaction) {
+        return Err("success with something that is no transaction hash");
+    }
+    if expected.network.is_none() || Network::parse_v1(&answer.network).ok() != expected.network {
+        return Err("success on another network");
+    }
+    if answer.payer.as_ref().is_some_and(|payer| !expected.is_payer(payer)) {
+        return Err("success of another payer");
+    }
+    if expected.scheme == "exact" && answer.amount.as_ref().is_some_and(|amount| amount != expected.amount) {
+        return Err("success with another amount");
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Which transaction was told for which payment, so that one is not told for two.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::pool::fingerprint;
+use coinslot_x402::facilitator::PaymentRequest;
+
+/// How many transactions are remembered: hours of a busy host. A transaction that is older is checked by
+/// whoever keeps the books.
+const REMEMBERED: usize = 16_384;
+
+/// The newest transactions of one facilitator.
+#[derive(Default)]
+pub(super) struct Told {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    payments: HashMap<String, [u8; 32]>,
+    order: VecDeque<String>,
+}
+
+impl Told {
+    /// Whether the transaction was not told for another payment before. Remembers it.
+    pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
+        let transaction = transaction.to_ascii_lowercase();
+        let payment = fingerprint(payment);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen.payments.get(&transaction) {
+            return *known == payment;
+        }
+        if seen.order.len() == REMEMBERED
+            && let Some(oldest) = seen.order.pop_front()
+        {
+            seen.payments.remove(&oldest);
+        }
+        seen.order.push_back(transaction.clone());
+        seen.payments.insert(transaction, payment);
+        true
+    }
+}

@@ -1,0 +1,109 @@
+//! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
+
+mod bench;
+mod describe;
+mod egress;
+mod invoke;
+mod keyvalue;
+mod load;
+mod quote;
+mod reuse;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+
+use super::*;
+
+/// Builds every guest once, and fails where it cannot.
+fn guest(name: &str) -> Vec<u8> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let dir = BUILT.get_or_init(|| {
+        let target = target().join("guests");
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/plugins");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2", "--target-dir"])
+            .arg(&target)
+            .current_dir(workspace)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTFLAGS")
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the guests in tests/plugins must build");
+        target.join("wasm32-wasip2/release")
+    });
+    let file = dir.join(format!("guest_{}.wasm", name.replace('-', "_")));
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The directory that this test's own executable was built into.
+fn target() -> PathBuf {
+    let exe = std::env::current_exe().expect("the test's own path");
+    exe.ancestors().nth(3).expect("target/debug/deps/test").to_owned()
+}
+
+/// One runtime for all tests that need nothing special of it.
+fn runtime() -> Arc<Runtime> {
+    static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+        config.instances = 32;
+        config.wait = Duration::from_millis(100);
+        Runtime::new(config).expect("a runtime")
+    });
+    runtime.clone()
+}
+
+async fn load(name: &str) -> Plugin {
+    load_with(name, Limits::default()).await
+}
+
+async fn load_with(name: &str, limits: Limits) -> Plugin {
+    runtime().load(&guest(name), &limits.into()).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+async fn refused(wasm: &[u8]) -> String {
+    runtime().load(wasm, &Terms::default()).await.expect_err("must be refused").to_string()
+}
+
+fn body(bytes: impl Into<Bytes>) -> RequestBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn get(uri: &str) -> Request<RequestBody> {
+    Request::get(uri).header("host", "shop.example").body(body("")).expect("a request")
+}
+
+/// For a guest that is told of this payer.
+fn paid_by(payer: &str) -> Permit {
+    Permit::grant(Some(Receipt {
+        payer: payer.into(),
+        amount: "0.01".into(),
+        asset: "0xdef".into(),
+        network: "eip155:84532".into(),
+        payment_id: "p-1".into(),
+    }))
+}
+
+fn free() -> Permit {
+    Permit::grant(None)
+}
+
+/// The head, and the body with its trailers.
+async fn call(plugin: &Plugin, request: Request<RequestBody>) -> Result<(Response<()>, Bytes, HeaderMap), Fault> {
+    let (parts, body) = plugin.invoke(free(), request).await?.into_parts();
+    let collected = body.collect().await?;
+    let trailers = collected.trailers().cloned().unwrap_or_default();
+    Ok((Response::from_parts(parts, ()), collected.to_bytes(), trailers))
+}
+
+async fn json(plugin: &Plugin, permit: Permit, request: Request<RequestBody>) -> serde_json::Value {
+    let response = plugin.invoke(permit, request).await.expect("an answer");
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    serde_json::from_slice(&bytes).expect("JSON")
+}

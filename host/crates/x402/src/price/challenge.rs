@@ -1,0 +1,101 @@
+//! The 402 of one endpoint: version 2 in the header and version 1 in the body of the same response.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use super::Offer;
+use crate::{Object, Version, X402Version, header, identifier, v1, v2};
+
+/// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
+const MAX_HEADER: usize = 4096;
+
+/// What is sold, as a challenge says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Absolute URL.
+    pub url: String,
+    /// Plain text.
+    pub description: String,
+    /// One line: the header's description where the whole one would not fit.
+    pub summary: String,
+    /// Media type of the answer.
+    pub mime_type: String,
+}
+
+/// The two documents of a 402, encoded once. A version that nothing can be paid in is not spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Value of `PAYMENT-REQUIRED`, if version 2 is taken. Cheap to clone.
+    pub header: Option<HeaderValue>,
+    /// A JSON object: that of version 1 if it is taken, else only `error` and `message`.
+    pub body: Bytes,
+}
+
+/// The challenge would not pass through proxies and clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the PAYMENT-REQUIRED header would have {0} bytes, more than {MAX_HEADER}: accept fewer assets or shorten the path"
+)]
+pub struct TooLarge(usize);
+
+/// The extensions of every challenge.
+pub fn extensions() -> &'static Object {
+    static EXTENSIONS: LazyLock<Object> =
+        LazyLock::new(|| Object::from_iter([(identifier::KEY.to_owned(), identifier::advertised())]));
+    &EXTENSIONS
+}
+
+impl Challenge {
+    /// Encodes the offer. `error` says why the request was not served: `Payment required`, or a reason.
+    pub fn new(offer: &Offer, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
+        let header = if offer.takes(Version::V2) { Some(required(offer, resource, error)?) } else { None };
+        let accepts = offer.requirements_v1(&resource.url, &resource.description, &resource.mime_type);
+        let body = if accepts.is_empty() {
+            let message = "this is paid by x402 version 2: the PAYMENT-REQUIRED header says how";
+            serde_json::to_vec(&serde_json::json!({ "error": error, "message": message }))
+        } else {
+            let legacy = v1::PaymentRequired { x402_version: X402Version, error: error.to_owned(), accepts };
+            serde_json::to_vec(&legacy)
+        };
+        Ok(Self { header, body: body.unwrap_or_default().into() })
+    }
+
+    /// A challenge that offers nothing: what is left when even the shortest offer does not fit. No
+    /// endpoint is loaded with one.
+    pub fn empty() -> Self {
+        Self { header: None, body: Bytes::from_static(b"{}") }
+    }
+}
+
+/// The header, with the extensions and as long a description as fit.
+fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
+    let mut required = v2::PaymentRequired {
+        x402_version: X402Version,
+        error: Some(error.to_owned()),
+        resource: v2::ResourceInfo {
+            url: resource.url.clone(),
+            description: Some(resource.description.clone()),
+            mime_type: Some(resource.mime_type.clone()),
+            ..v2::ResourceInfo::default()
+        },
+        accepts: offer.requirements(),
+        extensions: Some(extensions().clone()),
+    };
+    let mut encoded = header::encode(&required);
+    if encoded.len() > MAX_HEADER {
+        required.extensions = None;
+        encoded = header::encode(&required);
+    }
+    for shorter in [Some(&resource.summary), None] {
+        if encoded.len() > MAX_HEADER {
+            required.resource.description = shorter.cloned();
+            encoded = header::encode(&required);
+        }
+    }
+    if encoded.len() > MAX_HEADER {
+        return Err(TooLarge(encoded.len()));
+    }
+    Ok(HeaderValue::try_from(encoded).expect("Base64 is printable ASCII"))
+}

@@ -1,0 +1,57 @@
+//! Components are compiled by a process of their own: our executable's subcommand `compile`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use coinslot_plugin::{LoadError, Plugin, Runtime, RuntimeConfig, Terms};
+use coinslot_tests::{binary, guest};
+
+/// The bytes of a guest.
+fn component(name: &str) -> Vec<u8> {
+    std::fs::read(guest(name)).unwrap()
+}
+
+async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadError> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = RuntimeConfig::new(dir.path());
+    config.instances = 1;
+    config.compiler = Some(compiler.into());
+    let loaded = Runtime::new(config).unwrap().load(wasm, &Terms::default()).await;
+    let artifacts = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves nothing behind");
+    loaded
+}
+
+#[tokio::test]
+async fn a_child_process_compiles_for_both_engines() {
+    assert_eq!(load(binary(), &component("echo")).await.unwrap().info().name, "echo");
+    assert_eq!(load(binary(), &component("echo3")).await.unwrap().info().name, "echo3");
+}
+
+#[tokio::test]
+async fn what_the_child_says_is_the_reason() {
+    let mut wasm = component("echo");
+    let middle = wasm.len() / 2;
+    wasm[middle..middle + 64].fill(0xff);
+    let LoadError::Invalid(reason) = load(binary(), &wasm).await.unwrap_err() else { panic!() };
+    assert!(reason.contains("damaged"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_child_that_fails_or_is_missing_is_an_error() {
+    let wasm = component("echo");
+    for compiler in ["/bin/false", "/nonexistent/coinslot"] {
+        let LoadError::Invalid(reason) = load(compiler, &wasm).await.unwrap_err() else { panic!() };
+        assert!(reason.contains("compil"), "{reason}");
+    }
+    // A compiler that writes something else is caught by the artifact's header.
+    assert!(load("/bin/echo", &wasm).await.is_err());
+}
+
+#[test]
+fn the_subcommand_refuses_other_arguments() {
+    for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {
+        let status = Command::new(binary()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(!status.unwrap().success());
+    }
+}

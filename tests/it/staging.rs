@@ -1,0 +1,169 @@
+//! Plugins are staged beside each other: how long one takes decides nothing for the others.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use coinslot::catalog::{Accept, Catalog, Folder, Policy, watch};
+use coinslot_plugin::{Runtime, RuntimeConfig, Terms};
+use coinslot_tests::{binary, guest};
+use coinslot_x402::price::Asset;
+use coinslot_x402::{Network, Versions};
+use sha2::{Digest, Sha256};
+
+/// The bytes of a guest.
+fn component(name: &str) -> Vec<u8> {
+    std::fs::read(guest(name)).unwrap()
+}
+
+/// A component with this in it is compiled when the file `go` is there.
+const SLOW: &[u8] = b"slow to compile";
+
+struct Shop {
+    dir: tempfile::TempDir,
+    live: Arc<ArcSwap<Catalog>>,
+}
+
+impl Shop {
+    fn new() -> (Self, Folder) {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (plugins, compiler) = (dir.path().join("plugins"), dir.path().join("compiler"));
+        std::fs::create_dir(&plugins).unwrap();
+        let at = dir.path().display();
+        let script = format!(
+            "#!/bin/sh\nPATH=/usr/bin:/bin\ncat > {at}/$$.wasm\nif grep -q '{}' {at}/$$.wasm; then\n  touch {at}/begun\n  until [ -e {at}/go ]; do sleep 0.05; done\nfi\nexec {coinslot} \"$@\" < {at}/$$.wasm\n",
+            String::from_utf8_lossy(SLOW),
+            coinslot = binary().display(),
+        );
+        std::fs::write(&compiler, script).unwrap();
+        std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let mut config = RuntimeConfig::new(dir.path().join("artifacts"));
+        config.instances = 4;
+        config.compiler = Some(compiler);
+        let runtime = Runtime::new(config).unwrap();
+        let accept = Accept {
+            asset: Arc::new(Asset::known(&Network::eip155(84532), None).unwrap()),
+            pay_to: "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42".into(),
+            max_timeout_seconds: 60,
+            versions: Versions::Both,
+            max_unsettled: coinslot_x402::price::Amount::default(),
+        };
+        let policy = Policy {
+            accepts: vec![accept],
+            public_url: "http://127.0.0.1".to_owned(),
+            flows: vec![coinslot_x402::Flow::Authorization],
+        };
+        let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
+        let folder = Folder::new(plugins, runtime, Terms::default(), policy, Arc::clone(&live));
+        (Self { dir, live }, folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn install(&self, file: &str, wasm: &[u8]) {
+        std::fs::write(self.path("part"), wasm).unwrap();
+        std::fs::rename(self.path("part"), self.path("plugins").join(file)).unwrap();
+    }
+
+    fn in_force(&self) -> Vec<String> {
+        let mut files: Vec<_> = self.live.load().installed().iter().map(|installed| installed.file.clone()).collect();
+        files.sort();
+        files
+    }
+}
+
+/// The component with a custom section at its end.
+fn slow(mut wasm: Vec<u8>) -> Vec<u8> {
+    let name = u8::try_from(SLOW.len()).unwrap();
+    wasm.extend([0, name + 1, name]);
+    wasm.extend(SLOW);
+    wasm
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn exists(path: PathBuf) -> impl Fn() -> bool {
+    move || Path::exists(&path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_compilation_keeps_no_other_plugin_waiting() {
+    let (shop, folder) = Shop::new();
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    shop.install("a-slow.wasm", &slow(component("status")));
+    until("the slow one is begun", exists(shop.path("begun"))).await;
+    shop.install("b-quick.wasm", &component("echo"));
+    until("the quick one is in force", || shop.in_force() == ["b-quick.wasm"]).await;
+    std::fs::remove_file(shop.path("plugins/b-quick.wasm")).unwrap();
+    until("the quick one is gone", || shop.in_force().is_empty()).await;
+    std::fs::write(shop.path("go"), "").unwrap();
+    until("the slow one is in force", || shop.in_force() == ["a-slow.wasm"]).await;
+    watching.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_start_names_decide_and_not_who_is_compiled_faster() {
+    let (shop, mut folder) = Shop::new();
+    shop.install("a-slow.wasm", &slow(component("echo")));
+    shop.install("b-quick.wasm", &component("echo"));
+    let go = shop.path("go");
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        std::fs::write(go, "").unwrap();
+    });
+    let report = folder.settle().await.unwrap();
+    assert_eq!(report.loaded, ["a-slow.wasm"]);
+    let reason = "another file, a-slow.wasm, is a plugin of the same name".to_owned();
+    assert_eq!(report.failed, [("b-quick.wasm".to_owned(), reason)]);
+    assert_eq!(shop.in_force(), ["a-slow.wasm"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_in_the_way_need_only_go() {
+    let (shop, mut folder) = Shop::new();
+    shop.install("a.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    shop.install("b.wasm", &component("echo"));
+    assert_eq!(folder.settle().await.unwrap().failed.len(), 1);
+    assert_eq!(shop.in_force(), ["a.wasm"]);
+    std::fs::remove_file(shop.path("plugins/a.wasm")).unwrap();
+    let report = folder.settle().await.unwrap();
+    assert_eq!((report.removed, report.loaded), (vec!["a.wasm".to_owned()], vec!["b.wasm".to_owned()]));
+    assert_eq!(shop.in_force(), ["b.wasm"]);
+}
+
+/// A file that changes between its check and its use: what serves is always what its digest says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_it_is_compiled_is_never_taken_for_what_was_checked() {
+    let (shop, folder) = Shop::new();
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    let (checked, swapped) = (slow(component("status")), component("echo"));
+    let digest = |wasm: &[u8]| hex::encode(Sha256::digest(wasm));
+    let honest = [(digest(&checked), "status"), (digest(&swapped), "echo")];
+    shop.install("x.wasm", &checked);
+    until("it is being compiled", exists(shop.path("begun"))).await;
+    // Once in its place, and once into the very file.
+    std::fs::write(shop.path("plugins/x.wasm"), &swapped[..swapped.len() / 2]).unwrap();
+    shop.install("x.wasm", &swapped);
+    std::fs::write(shop.path("go"), "").unwrap();
+    until("the file is in force as it is now", || {
+        let now: Vec<_> = shop.live.load().installed().iter().map(|installed| Arc::clone(&installed.plugin)).collect();
+        for plugin in &now {
+            let is = (plugin.sha256().to_owned(), plugin.info().name.as_str());
+            assert!(honest.contains(&is), "{is:?} is none of {honest:?}");
+        }
+        now.iter().any(|plugin| plugin.info().name == "echo")
+    })
+    .await;
+    watching.abort();
+}
