@@ -4,8 +4,8 @@
 //! beside the running one and put in place in one step; whatever fails leaves the running one as it is.
 
 mod folder;
-mod shelf;
-mod stage;
+mod history;
+mod staging;
 mod watch;
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer
 use coinslot_x402::{Flow, Versions};
 
 pub use folder::{Folder, Report};
-pub use shelf::{Book, Component, Entry, Shelf};
+pub use history::{Component, Entry, History, HistoryFile};
 pub use watch::{Order, watch};
 
 /// One generation.

@@ -26,7 +26,7 @@ pub mod config;
 pub mod cli;
 
 /// Sockets and limits.
-pub mod serve;
+pub mod server;
 
 /// Generations of plugins and endpoints.
 pub mod catalog;

@@ -22,10 +22,10 @@
 //! and no settlement is made up:
 //!
 //! ```compile_fail,E0451
-//! # use coinslot::payment::{Goods, Parcel, Settled};
+//! # use coinslot::payment::{SettledPayment, PaidBody, Settled};
 //! # use http::HeaderMap;
-//! fn forge(status: u16, headers: HeaderMap, parcel: Parcel, goods: Goods) -> Settled {
-//!     Settled { status, headers, parcel, goods }
+//! fn forge(status: u16, headers: HeaderMap, paid_body: PaidBody, settled: SettledPayment) -> Settled {
+//!     Settled { status, headers, paid_body, settled }
 //! }
 //! ```
 //!
@@ -33,10 +33,10 @@
 //!
 //! ```compile_fail,E0382
 //! # use std::sync::Arc;
-//! # use coinslot::payment::{Executed, Till};
-//! async fn twice(executed: Executed, till: &Arc<Till>) {
-//!     let _ = executed.settle(till).await;
-//!     let _ = executed.settle(till).await;
+//! # use coinslot::payment::{Executed, Payments};
+//! async fn twice(executed: Executed, payments: &Arc<Payments>) {
+//!     let _ = executed.settle(payments).await;
+//!     let _ = executed.settle(payments).await;
 //! }
 //! ```
 //!
@@ -61,15 +61,15 @@
 mod accepted;
 mod body;
 mod charge;
-mod debts;
+mod delivery;
 mod executed;
-mod limits;
-mod parcel;
+mod exposure;
+mod owed_retries;
+mod payments;
 mod problem;
 mod quotes;
-mod rate;
+mod rate_limiter;
 mod recovery;
-mod till;
 mod verified;
 
 use std::net::IpAddr;
@@ -78,8 +78,8 @@ use std::sync::{Arc, OnceLock};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use accepted::TurnedAway;
-use coinslot_plugin::{Condition, Fault, Plugin, RequestBody};
+use accepted::RefusedPayment;
+use coinslot_plugin::{Circuit, Fault, Plugin, RequestBody};
 use coinslot_x402::Flow;
 use coinslot_x402::header::{self, HeaderError, PaymentPayload};
 use coinslot_x402::price::{Challenge, Offer, Resource};
@@ -87,16 +87,16 @@ use executed::Execution;
 use verified::Claim;
 
 pub use accepted::Accepted;
-pub use executed::{Answer, Executed, Failure, Finished, Goods, Paid, Settled};
-pub use parcel::Parcel;
+pub use delivery::PaidBody;
+pub use executed::{Answer, Executed, Failure, Finished, Paid, Settled, SettledPayment};
+pub use payments::{PaymentMethod, Payments, PaymentsConfig, Protect, ReceiptSigner};
 pub use problem::{Charged, Problem};
 pub use recovery::recover;
-pub use till::{Protect, ReceiptSigner, Tender, Till, TillConfig};
 pub use verified::{Reserved, Verified};
 
 /// What a request asks to buy: one endpoint of one generation.
 #[derive(Clone, Debug)]
-pub struct Sale {
+pub struct Purchase {
     /// The plugin that will answer.
     pub plugin: Arc<Plugin>,
     /// `GET /api/gitignore`: the method and the template.
@@ -131,94 +131,102 @@ pub struct Sale {
 ///
 /// `Ok` is either a settled answer or one that the guest failed on purpose (status 400 and above),
 /// which costs nothing.
-pub async fn serve(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
-    let from = sale.from;
-    let end = sell(till, sale, request).await;
+pub async fn serve(
+    payments: &Arc<Payments>,
+    purchase: Purchase,
+    request: Request<RequestBody>,
+) -> Result<Finished, Problem> {
+    let from = purchase.from;
+    let end = sell(payments, purchase, request).await;
     if let Err(Problem::Malformed { .. } | Problem::Invalid { .. }) = &end {
-        till.was_bad(from);
+        payments.was_bad(from);
     }
     end
 }
 
-async fn sell(till: &Arc<Till>, sale: Sale, request: Request<RequestBody>) -> Result<Finished, Problem> {
+async fn sell(
+    payments: &Arc<Payments>,
+    purchase: Purchase,
+    request: Request<RequestBody>,
+) -> Result<Finished, Problem> {
     let payment = match credential(request.headers()) {
         Ok(payment) => payment,
         Err(error) => {
-            let challenge = required(till, &sale, &sale.offer, error.reason().as_str());
+            let challenge = required(payments, &purchase, &purchase.offer, error.reason().as_str());
             return Err(Problem::Malformed { error, challenge });
         }
     };
-    let condition = sale.plugin.condition();
+    let circuit = purchase.plugin.circuit();
     if payment.is_none() {
-        if !till.sells(&sale.offer) {
+        if !payments.sells(&purchase.offer) {
             return Err(Problem::CannotSettle);
         }
-        well(condition)?;
+        check_circuit(circuit)?;
     }
     if payment.is_some() {
-        till.admit_address(sale.from)?;
+        payments.admit_address(purchase.from)?;
     }
     // What is left alone is not asked for its price.
-    let quotable = match condition {
-        Condition::Well => body::Quotable::of(&sale, &request, payment.is_some()),
-        Condition::Ill { .. } => body::Quotable::Skip,
+    let quotable = match circuit {
+        Circuit::Closed => body::Quotable::of(&purchase, &request, payment.is_some()),
+        Circuit::Open { .. } => body::Quotable::Skip,
     };
-    let (request, offer) = match body::price(till, &sale, request, quotable, payment.as_ref()).await {
+    let (request, offer) = match body::price(payments, &purchase, request, quotable, payment.as_ref()).await {
         // Too large to be read for nothing, not too large to be sold.
-        Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < sale.request_limit => {
-            return Err(ask(till, &sale));
+        Err(Problem::BodyTooLarge { limit }) if payment.is_none() && limit < purchase.request_limit => {
+            return Err(ask(payments, &purchase));
         }
         priced => priced?,
     };
     let Some(payment) = payment else {
-        return Err(Problem::PaymentRequired(required(till, &sale, &offer, "Payment required")));
+        return Err(Problem::PaymentRequired(required(payments, &purchase, &offer, "Payment required")));
     };
-    let now = till.now();
-    let work = sale.plugin.limits().first_byte;
-    let verified = Accepted::of(till, &sale, &offer, payment)
+    let now = payments.now();
+    let work = purchase.plugin.limits().first_byte;
+    let verified = Accepted::of(payments, &purchase, &offer, payment)
         .and_then(|accepted| accepted.verify(now, work))
         // Told only if this very payment bought nothing before.
-        .map_err(|away| away.map(|refusal| refusal.with(|reason| required(till, &sale, &offer, reason))))
-        .and_then(|verified| verified.admit(condition))
-        .and_then(|verified| verified.within_rate(till));
-    let request = body::whole(request, sale.request_limit).await?;
+        .map_err(|away| away.map(|refusal| refusal.with(|reason| required(payments, &purchase, &offer, reason))))
+        .and_then(|verified| verified.admit(circuit))
+        .and_then(|verified| verified.within_rate(payments));
+    let request = body::whole(request, purchase.request_limit).await?;
     let claimed = Arc::new(OnceLock::new());
     let work = {
-        let (till, claimed) = (Arc::clone(till), Arc::clone(&claimed));
+        let (payments, claimed) = (Arc::clone(payments), Arc::clone(&claimed));
         // In its place at once: it is large, and would be copied from hand to hand and into each task.
         Box::pin(async move {
             let claim = match verified {
-                Ok(verified) => verified.reserve(&till, &sale, &offer, &request, &claimed).await?,
-                Err(TurnedAway { payment, because }) => {
-                    match verified::earlier(&till, &sale, &payment, &request, &claimed).await? {
+                Ok(verified) => verified.reserve(&payments, &purchase, &offer, &request, &claimed).await?,
+                Err(RefusedPayment { payment, because }) => {
+                    match verified::earlier(&payments, &purchase, &payment, &request, &claimed).await? {
                         Some(earlier) => earlier,
                         None => return Err(because),
                     }
                 }
             };
             let settled = match claim {
-                Claim::Run(reserved) => match reserved.execute(&till, &sale, request).await? {
-                    Execution::Done(executed) => executed.settle(&till).await?,
+                Claim::Run(reserved) => match reserved.execute(&payments, &purchase, request).await? {
+                    Execution::Done(executed) => executed.settle(&payments).await?,
                     Execution::Declined(answer) => return Ok(Finished::Declined(answer)),
                 },
                 Claim::SettleFirst(reserved) => {
-                    let paid = reserved.settle_first(&till, &sale).await?;
-                    paid.execute(&till, &sale, request).await?
+                    let paid = reserved.settle_first(&payments, &purchase).await?;
+                    paid.execute(&payments, &purchase, request).await?
                 }
-                Claim::Owed(paid) => paid.execute(&till, &sale, request).await?,
+                Claim::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
                 Claim::Settled(settled) => settled,
             };
-            Ok(Finished::Settled(settled.with_receipt(&till, &sale.resource.url)))
+            Ok(Finished::Settled(settled.with_receipt(&payments, &purchase.resource.url)))
         })
     };
-    till.finish(claimed, work).await
+    payments.finish(claimed, work).await
 }
 
 /// What is left alone is not sold: no money is asked for, and none is taken, for a 503.
-fn well(condition: Condition) -> Result<(), Problem> {
-    match condition {
-        Condition::Well => Ok(()),
-        Condition::Ill { retry } => Err(Problem::Plugin(Fault::Ill { retry })),
+fn check_circuit(circuit: Circuit) -> Result<(), Problem> {
+    match circuit {
+        Circuit::Closed => Ok(()),
+        Circuit::Open { retry } => Err(Problem::Plugin(Fault::CircuitOpen { retry })),
     }
 }
 
@@ -234,7 +242,7 @@ static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
 /// The answer to a bare request, which most agents send first: no payment, no query, and nothing that the
 /// plugin would be asked about. It is ready; nothing is read, made or waited for. None if there is more to it.
 pub fn ask_plainly<'c, B: http_body::Body>(
-    till: &Till,
+    payments: &Payments,
     offer: &Offer,
     ready: Option<&'c Challenge>,
     plugin: &Plugin,
@@ -245,29 +253,33 @@ pub fn ask_plainly<'c, B: http_body::Body>(
         && !headers.contains_key(&X_PAYMENT)
         && request.uri().query().is_none()
         && (!plugin.quotes() || request.body().is_end_stream());
-    ready.filter(|_| bare && plugin.condition() == Condition::Well && till.settles_all(offer))
+    ready.filter(|_| bare && plugin.circuit() == Circuit::Closed && payments.settles_all(offer))
 }
 
 /// What a request without a payment is told. Nothing is read, quoted or run: `HEAD` ends here.
-pub fn ask(till: &Till, sale: &Sale) -> Problem {
-    if !till.sells(&sale.offer) {
+pub fn ask(payments: &Payments, purchase: &Purchase) -> Problem {
+    if !payments.sells(&purchase.offer) {
         return Problem::CannotSettle;
     }
-    if let Err(ill) = well(sale.plugin.condition()) {
+    if let Err(ill) = check_circuit(purchase.plugin.circuit()) {
         return ill;
     }
-    Problem::PaymentRequired(required(till, sale, &sale.offer, "Payment required"))
+    Problem::PaymentRequired(required(payments, purchase, &purchase.offer, "Payment required"))
 }
 
 /// The challenge for what of this offer would be settled, with the reason for it.
-fn required(till: &Till, sale: &Sale, offer: &Offer, reason: &str) -> Challenge {
-    let offer = &*till.open(offer);
-    match &sale.challenge {
-        Some(ready) if reason == "Payment required" && *offer == sale.offer => ready.clone(),
+fn required(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
+    let offer = &*payments.open(offer);
+    match &purchase.challenge {
+        Some(ready) if reason == "Payment required" && *offer == purchase.offer => ready.clone(),
         // A long query or path parameter may not fit; the template did at load.
-        _ => Challenge::new(offer, &sale.resource, reason)
+        _ => Challenge::new(offer, &purchase.resource, reason)
             .or_else(|_| {
-                Challenge::new(offer, &Resource { url: sale.short_url.clone(), ..sale.resource.clone() }, reason)
+                Challenge::new(
+                    offer,
+                    &Resource { url: purchase.short_url.clone(), ..purchase.resource.clone() },
+                    reason,
+                )
             })
             .unwrap_or_else(|_| Challenge::empty()),
     }

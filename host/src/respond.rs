@@ -19,7 +19,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
 use self::fields::{Clean, clean, private};
-use crate::payment::{Answer, Charged, Failure, Finished, Goods, Problem, Settled};
+use crate::payment::{Answer, Charged, Failure, Finished, Problem, Settled, SettledPayment};
 use crate::route::PathError;
 use coinslot_plugin::{Fault, ResponseBody, Verdict};
 use coinslot_x402::price::Challenge;
@@ -99,17 +99,17 @@ pub fn challenge(challenge: &Challenge, to_page: bool) -> Reply {
 
 /// What was bought, all of it or as it comes.
 fn sold(settled: Settled) -> Reply {
-    let (status, mut headers, parcel, goods) = settled.open();
+    let (status, mut headers, paid_body, settled) = settled.open();
     private(&mut headers);
     // With a length HTTP/1 would not ask for the end of a body that streams, and what ends it is in the ledger first.
     headers.remove(CONTENT_LENGTH);
-    with_cors(with_goods(dressed(status, headers, parcel), &goods))
+    with_cors(with_goods(dressed(status, headers, paid_body), &settled))
 }
 
 /// The receipt and the payment's name.
-fn with_goods(mut reply: Reply, goods: &Goods) -> Reply {
-    receipt(&mut reply, &goods.settlement, goods.version);
-    payment_id_header(&mut reply, &goods.id.short());
+fn with_goods(mut reply: Reply, settled: &SettledPayment) -> Reply {
+    receipt(&mut reply, &settled.settlement, settled.version);
+    payment_id_header(&mut reply, &settled.id.short());
     reply
 }
 
@@ -232,13 +232,13 @@ fn explain(problem: Problem) -> Reply {
             payment_id_header(&mut reply, &payment_id);
             reply
         }
-        Problem::Owed { goods, failure } => {
+        Problem::Owed { settled, failure } => {
             let reply = match failure {
                 Failure::Fault(fault) => failed(&fault, charged),
                 Failure::Declined(answer) => whole(answer),
                 Failure::Misbehaved(what) => misbehaved(&what, charged),
             };
-            with_goods(reply, &goods)
+            with_goods(reply, &settled)
         }
         Problem::OwedLater { payment_id, wait } => {
             let mut reply = unavailable(
@@ -343,7 +343,7 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = money(charged);
     match fault {
         // Said when it began, and not for everybody who asks meanwhile.
-        Fault::Ill { .. } => tracing::debug!(%fault, "a plugin was not asked"),
+        Fault::CircuitOpen { .. } => tracing::debug!(%fault, "a plugin was not asked"),
         Fault::Trap(_)
         | Fault::Memory
         | Fault::ResponseTooLarge
@@ -383,7 +383,7 @@ fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::Busy => {
             unavailable("busy", &format!("the endpoint is busy; {money}: send the same request again"), charged)
         }
-        Fault::Ill { retry } => {
+        Fault::CircuitOpen { retry } => {
             let message = format!("the endpoint failed repeatedly and is not asked for now; {money}: try again later");
             let mut reply = unavailable("plugin_unhealthy", &message, charged);
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry.as_secs() + 1));

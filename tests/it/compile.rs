@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use coinslot_plugin::{LoadError, Plugin, Runtime, RuntimeConfig, Terms};
+use coinslot_plugin::{LoadError, Plugin, PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, guest};
 
 /// The bytes of a guest.
@@ -16,7 +16,7 @@ async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadE
     let mut config = RuntimeConfig::new(dir.path());
     config.instances = 1;
     config.compiler = Some(compiler.into());
-    let loaded = Runtime::new(config).unwrap().load(wasm, &Terms::default()).await;
+    let loaded = Runtime::new(config).unwrap().load(wasm, &PluginPolicies::default()).await;
     let artifacts = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves nothing behind");
     loaded

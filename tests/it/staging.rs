@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use coinslot::catalog::{Accept, Catalog, Folder, Policy, watch};
-use coinslot_plugin::{Runtime, RuntimeConfig, Terms};
+use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, guest};
 use coinslot_x402::price::Asset;
 use coinslot_x402::{Network, Versions};
@@ -56,7 +56,7 @@ impl Shop {
             flows: vec![coinslot_x402::Flow::Authorization],
         };
         let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-        let folder = Folder::new(plugins, runtime, Terms::default(), policy, Arc::clone(&live));
+        let folder = Folder::new(plugins, runtime, PluginPolicies::default(), policy, Arc::clone(&live));
         (Self { dir, live }, folder)
     }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::shelf::{Book, Shelf};
-use super::stage::Stage;
+use super::history::{History, HistoryFile};
+use super::staging::Stage;
 use super::{Catalog, InstallError, Installed, Policy};
-use coinslot_plugin::{Condition, Runtime, Terms};
+use coinslot_plugin::{Circuit, PluginPolicies, Runtime};
 
 /// The largest component that is read, in bytes. Python's are 18 MB.
 const MAX_WASM: u64 = 64 << 20;
@@ -27,7 +27,7 @@ const YOUNG: Duration = Duration::from_secs(600);
 pub struct Folder {
     dir: PathBuf,
     runtime: Arc<Runtime>,
-    terms: Arc<Terms>,
+    terms: Arc<PluginPolicies>,
     policy: Arc<Policy>,
     live: Arc<ArcSwap<Catalog>>,
     files: HashMap<String, File>,
@@ -35,7 +35,7 @@ pub struct Folder {
     /// Staged and not in force, by file: what just arrived, and what something in force stands in the way of.
     ready: BTreeMap<String, Arc<Installed>>,
     /// Remembers what was served before.
-    shelf: Option<Shelf>,
+    shelf: Option<History>,
 }
 
 /// What is known of one file.
@@ -91,14 +91,20 @@ pub struct Report {
 
 impl Folder {
     /// A folder that has not been scanned.
-    pub fn new(dir: PathBuf, runtime: Arc<Runtime>, terms: Terms, policy: Policy, live: Arc<ArcSwap<Catalog>>) -> Self {
+    pub fn new(
+        dir: PathBuf,
+        runtime: Arc<Runtime>,
+        terms: PluginPolicies,
+        policy: Policy,
+        live: Arc<ArcSwap<Catalog>>,
+    ) -> Self {
         let (terms, policy) = (Arc::new(terms), Arc::new(policy));
         let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
         Self { dir, runtime, terms, policy, live, files, stage, ready, shelf: None }
     }
 
     /// Keeps what is served on this shelf, so that it can be had again.
-    pub fn on(mut self, shelf: Shelf) -> Self {
+    pub fn on(mut self, shelf: History) -> Self {
         self.shelf = Some(shelf);
         self
     }
@@ -119,7 +125,7 @@ impl Folder {
     /// began with, and offers that were made are honoured in their time.
     ///
     /// Fails with the first plugin that cannot be served like this, and then nothing has changed.
-    pub fn adopt(&mut self, terms: Terms, policy: Policy) -> Result<(), String> {
+    pub fn adopt(&mut self, terms: PluginPolicies, policy: Policy) -> Result<(), String> {
         let mut next: Vec<Arc<Installed>> = Vec::new();
         for former in self.files.values().filter_map(|file| file.installed.as_ref()) {
             let named = |error: String| format!("{}: {error}", former.file);
@@ -172,7 +178,7 @@ impl Folder {
         for (name, file) in &mut self.files {
             let Some(installed) = &file.installed else { continue };
             let plugin = &installed.plugin;
-            if !plugin.limits().patience.rollback || plugin.condition() == Condition::Well {
+            if !plugin.limits().patience.rollback || plugin.circuit() == Circuit::Closed {
                 continue;
             }
             let Some((former, now)) = shelf.way_back(name) else { continue };
@@ -193,7 +199,7 @@ impl Folder {
                 continue;
             }
             let (from, to) = (&now.sha256, &former.sha256);
-            match Book::restore(shelf.dir(), former, &path) {
+            match HistoryFile::restore(shelf.dir(), former, &path) {
                 Ok(()) => {
                     tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back")
                 }
@@ -347,7 +353,7 @@ impl Folder {
             let installed = Installed::new(file, Arc::new(plugin), &policy);
             let installed = installed.map(Arc::new).map_err(|error| error.to_string())?;
             if let Some(dir) = kept
-                && let Err(error) = Shelf::keep(&dir, installed.plugin.sha256(), &wasm)
+                && let Err(error) = History::keep(&dir, installed.plugin.sha256(), &wasm)
             {
                 tracing::warn!(%error, dir = %dir.display(), "this component cannot be kept: it cannot be rolled back to");
             }

@@ -6,7 +6,7 @@ use notify_debouncer_full::notify::RecursiveMode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Folder, Policy, Report};
-use coinslot_plugin::Terms;
+use coinslot_plugin::PluginPolicies;
 
 /// Events within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(25);
@@ -19,7 +19,7 @@ const SLOWLY: Duration = Duration::from_secs(1);
 /// Other terms and another policy, to be put in force for all plugins together.
 #[derive(Debug)]
 pub struct Order {
-    pub terms: Terms,
+    pub terms: PluginPolicies,
     pub policy: Policy,
     /// Hears whether they are in force; if not, nothing has changed.
     pub done: oneshot::Sender<Result<(), String>>,

@@ -11,10 +11,10 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Accept, Catalog, Folder, Policy, Report, Shelf};
+use crate::catalog::{Accept, Catalog, Folder, History, Policy, Report};
 use crate::config::{Config, KeySource, TlsFiles};
-use crate::payment::{Protect, ReceiptSigner, Tender, Till, TillConfig};
-use crate::serve::{Front, Hosts, Identity, Tls};
+use crate::payment::{PaymentMethod, Payments, PaymentsConfig, Protect, ReceiptSigner};
+use crate::server::{Hosts, Identity, RequestHandler, Tls};
 use coinslot_evm::Key;
 use coinslot_facilitator::local::Local;
 use coinslot_ledger::{Embedded, Ledger, Retention};
@@ -35,7 +35,7 @@ pub(super) enum Chains {
 pub(super) struct Assembled {
     pub(super) live: Arc<ArcSwap<Catalog>>,
     pub(super) folder: Folder,
-    pub(super) tenders: Vec<Tender>,
+    pub(super) payment_methods: Vec<PaymentMethod>,
     /// What is taken, in the versions that its facilitators understand.
     pub(super) accepts: Vec<Accept>,
     /// The facilitators in this process.
@@ -44,18 +44,22 @@ pub(super) struct Assembled {
 }
 
 impl Assembled {
-    /// The till and the front, on this ledger.
-    pub(super) fn open(&self, config: &Config, ledger: Arc<dyn Ledger>) -> Result<(Arc<Till>, Arc<Front>), Failure> {
+    /// The payments and the handler, on this ledger.
+    pub(super) fn open(
+        &self,
+        config: &Config,
+        ledger: Arc<dyn Ledger>,
+    ) -> Result<(Arc<Payments>, Arc<RequestHandler>), Failure> {
         #[cfg(feature = "fault-points")]
         let ledger: Arc<dyn Ledger> = if crate::fault_points::is_armed() {
             Arc::new(crate::fault_points::ledger::Crashing(ledger))
         } else {
             ledger
         };
-        let till = Till::new(
-            self.tenders.clone(),
+        let payments = Payments::new(
+            self.payment_methods.clone(),
             ledger,
-            TillConfig {
+            PaymentsConfig {
                 keep_answer_bytes: config.keep_answer_bytes,
                 retention: Retention { answers: config.keep_answers, payments: config.keep_payments },
                 receipts: receipts_key(config)?.map(|key| -> ReceiptSigner {
@@ -69,9 +73,13 @@ impl Assembled {
                 clock: || UnixTime::from(SystemTime::now()),
             },
         );
-        let front =
-            Front::new(Arc::clone(&self.live), Arc::clone(&till), hosts(config), config.trusted_proxies.clone());
-        Ok((till, Arc::new(front)))
+        let handler = RequestHandler::new(
+            Arc::clone(&self.live),
+            Arc::clone(&payments),
+            hosts(config),
+            config.trusted_proxies.clone(),
+        );
+        Ok((payments, Arc::new(handler)))
     }
 }
 
@@ -83,7 +91,7 @@ pub(super) async fn assemble(
     keep: Option<&Path>,
 ) -> Result<Assembled, Failure> {
     let terms = terms::terms(config)?;
-    let Settlers { tenders, accepts, locals } = settlers::connect(config, chains).await?;
+    let Settlers { payment_methods, accepts, locals } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
     let runtime = RuntimeConfig {
@@ -98,12 +106,12 @@ pub(super) async fn assemble(
     let mut folder = Folder::new(config.plugins.clone(), runtime, terms, policy, Arc::clone(&live));
     if let Some(shelf) = keep {
         let failed = |error| Failure::new(format!("{}: {error}", shelf.display()));
-        folder = folder.on(Shelf::open(shelf).map_err(failed)?);
+        folder = folder.on(History::open(shelf).map_err(failed)?);
     }
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
     })?;
-    Ok(Assembled { live, folder, tenders, accepts, locals, report })
+    Ok(Assembled { live, folder, payment_methods, accepts, locals, report })
 }
 
 /// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.

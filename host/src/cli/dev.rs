@@ -20,7 +20,7 @@ use super::assemble::{self, Assembled, Chains};
 use super::signals::Interrupt;
 use crate::catalog::Access;
 use crate::config::Config;
-use crate::serve::Settings;
+use crate::server::ServerSettings;
 use build::{Outcome, Workshop};
 use coinslot_ledger::{Embedded, Ledger};
 
@@ -114,11 +114,11 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let ledger =
         Embedded::create(&args.state.join("dev-ledger.db")).map_err(|error| Failure::new(error.to_string()))?;
     let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-    let (till, front) = assembled.open(&config, ledger)?;
+    let (payments, handler) = assembled.open(&config, ledger)?;
     write_json(&args.state, &url, &chain, &assembled)?;
     announce(&url, &args.state, &chain, &assembled).await;
 
-    let recovery = tokio::spawn(crate::payment::recover(till));
+    let recovery = tokio::spawn(crate::payment::recover(payments));
     let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
     let (_orders, none) = mpsc::channel(1);
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, none, move |report| {
@@ -137,7 +137,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         }
     }));
     let rebuild = tokio::spawn(rebuild(workshop));
-    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, Settings::default(), stop)).await;
+    let ended = interrupt.govern(|stop| crate::server::run(listener, handler, ServerSettings::default(), stop)).await;
     rebuild.abort();
     watch.abort();
     recovery.abort();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::{Config, KeySource, PluginConfig};
-use coinslot_plugin::{Capability, DeclaredPrice, Inspection, PluginInfo, Runtime, RuntimeConfig, Terms, inspect};
+use coinslot_plugin::{
+    Capability, DeclaredPrice, Inspection, PluginInfo, PluginPolicies, Runtime, RuntimeConfig, inspect,
+};
 
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///
@@ -143,7 +145,7 @@ async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let config =
         RuntimeConfig { instances: 1, compiler: std::env::current_exe().ok(), ..RuntimeConfig::new(artifacts.path()) };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
-    let plugin = runtime.load(wasm, &Terms::default()).await.map_err(|error| error.to_string())?;
+    let plugin = runtime.load(wasm, &PluginPolicies::default()).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
 }
 

@@ -90,7 +90,7 @@ struct RevenueArgs {
     source: Source,
     /// Told apart by what.
     #[arg(long, default_value = "asset")]
-    by: By,
+    by: SettledBy,
     /// Only from this time on.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<UnixTime>,
@@ -100,7 +100,7 @@ struct RevenueArgs {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum By {
+enum SettledBy {
     Day,
     Endpoint,
     Plugin,
@@ -337,17 +337,17 @@ const REVENUE: &[&str] = &["kind", "by", "key", "network", "asset", "symbol", "p
 fn revenue(args: &RevenueArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     let (books, units) = args.source.open()?;
     let (group, by) = match args.by {
-        By::Day => (Group::Day, "day"),
-        By::Endpoint => (Group::Endpoint, "endpoint"),
-        By::Plugin => (Group::Plugin, "plugin"),
-        By::Asset => (Group::Asset, "asset"),
-        By::Payer => (Group::Payer, "payer"),
+        SettledBy::Day => (Group::Day, "day"),
+        SettledBy::Endpoint => (Group::Endpoint, "endpoint"),
+        SettledBy::Plugin => (Group::Plugin, "plugin"),
+        SettledBy::Asset => (Group::Asset, "asset"),
+        SettledBy::Payer => (Group::Payer, "payer"),
     };
     let earned = books.earned(group, args.since, args.until).map_err(failed)?;
     let format = args.source.format();
     let title = by.to_uppercase();
     let headings: &[&str] = match args.by {
-        By::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
+        SettledBy::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
         _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
     };
     let mut lines = Lines::new(format, REVENUE, headings);

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Failure;
-use crate::catalog::{Book, Component};
+use crate::catalog::{Component, HistoryFile};
 use crate::config::Config;
 use coinslot_x402::UnixTime;
 
@@ -45,7 +45,7 @@ pub enum PluginsCommand {
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let dir = shelf(&config.state);
-    let book = Book::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let book = HistoryFile::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
     match &args.command {
         None => show(&book, args.json),
         Some(PluginsCommand::Rollback { name }) => rollback(&book, &dir, &config.plugins, name, args.json).await,
@@ -57,7 +57,7 @@ pub(super) fn shelf(state: &Path) -> PathBuf {
     state.join("served")
 }
 
-fn show(book: &Book, as_json: bool) -> Result<(), Failure> {
+fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let text = serde_json::to_string(book).map_err(|error| Failure::new(error.to_string()))?;
         println!("{text}");
@@ -85,7 +85,7 @@ fn show(book: &Book, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+async fn rollback(book: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
     let (file, entry) = book.find(name).ok_or_else(|| {
         let known: Vec<&str> = book.files.keys().map(String::as_str).collect();
         Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
@@ -93,7 +93,7 @@ async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: b
     let Some(previous) = &entry.previous else {
         return Err(Failure::new(format!("{file}: nothing served before what serves now")));
     };
-    Book::restore(dir, previous, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
+    HistoryFile::restore(dir, previous, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
     let noticed = noticed(dir, file, previous).await;
     if as_json {
         println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
@@ -109,7 +109,7 @@ async fn rollback(book: &Book, dir: &Path, folder: &Path, name: &str, as_json: b
 async fn noticed(dir: &Path, file: &str, wanted: &Component) -> bool {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        let book = Book::read(dir).unwrap_or_default();
+        let book = HistoryFile::read(dir).unwrap_or_default();
         let now = book.files.get(file).and_then(|entry| entry.in_force.as_ref());
         if now.is_some_and(|now| now.sha256 == wanted.sha256) {
             return true;

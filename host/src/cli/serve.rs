@@ -11,7 +11,7 @@ use super::Failure;
 use super::assemble::{self, Chains};
 use super::signals::Interrupt;
 use crate::config::Config;
-use crate::serve::Settings;
+use crate::server::ServerSettings;
 use reload::Reload;
 
 /// Serve the plugins of a folder, and take payment for them.
@@ -55,24 +55,24 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         tracing::warn!("{line}");
     }
     let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
-    let (till, front) = assembled.open(&config, ledger)?;
-    till.remember().await.map_err(|error| Failure::new(error.to_string()))?;
+    let (payments, handler) = assembled.open(&config, ledger)?;
+    payments.remember().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on {}://{address}, known to clients as {public_url}", config.scheme());
-    let recovery = tokio::spawn(crate::payment::recover(till));
+    let recovery = tokio::spawn(crate::payment::recover(payments));
     let (orders, given) = mpsc::channel(1);
     let reload = Reload::new(args.config, config.clone(), public_url, &assembled, orders);
     let reload = tokio::spawn(reload.follow());
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, given, |_| ()));
     let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
-    let settings = Settings {
+    let settings = ServerSettings {
         connections: config.max_connections,
         linger: config.linger,
         drain: config.drain,
         tls,
-        ..Settings::default()
+        ..ServerSettings::default()
     };
-    let ended = interrupt.govern(|stop| crate::serve::run(listener, front, settings, stop)).await;
+    let ended = interrupt.govern(|stop| crate::server::run(listener, handler, settings, stop)).await;
     reload.abort();
     watch.abort();
     recovery.abort();

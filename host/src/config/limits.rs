@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use coinslot_plugin::{Limits, Patience};
+use coinslot_plugin::{BreakerSettings, Limits};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +83,12 @@ pub(super) fn instances(key: &str, value: Option<usize>, default: usize, problem
     }
 }
 
-pub(super) fn health(table: &str, raw: &RawHealth, default: Patience, problems: &mut Vec<String>) -> Patience {
+pub(super) fn health(
+    table: &str,
+    raw: &RawHealth,
+    default: BreakerSettings,
+    problems: &mut Vec<String>,
+) -> BreakerSettings {
     let mut time = |key: &str, value: Option<u64>, least: u64, default: Duration| {
         let key = format!("{table}.{key}");
         Duration::from_millis(within(&key, value, least, 3_600_000, millis(default), problems))
@@ -93,7 +98,7 @@ pub(super) fn health(table: &str, raw: &RawHealth, default: Patience, problems: 
     if longest < pause {
         problems.push(format!("{table}.longest_pause_ms: at least pause_ms"));
     }
-    Patience {
+    BreakerSettings {
         failures: raw.failures.unwrap_or(default.failures),
         pause,
         longest,

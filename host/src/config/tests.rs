@@ -319,7 +319,8 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     assert_eq!(config.limits.patience.failures, 2);
     let big = config.plugin["big"].limits.clone().expect("its own");
     let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.limits.clone() };
-    let expected = Limits { patience: coinslot_plugin::Patience { failures: 0, ..expected.patience }, ..expected };
+    let expected =
+        Limits { patience: coinslot_plugin::BreakerSettings { failures: 0, ..expected.patience }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugin["small"].limits, None, "as for all");
     let warm = config.plugin["warm"].limits.clone().expect("its own");

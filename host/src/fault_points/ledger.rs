@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::point;
-use coinslot_ledger::{Answer, By, Claim, Claimed, Kept, KeptAnswer, Ledger, Payment, PaymentId, Pending, Retention};
+use coinslot_ledger::{
+    Answer, Claim, Claimed, Ledger, Payment, PaymentId, Pending, Retained, Retention, SettledBy, StoredAnswer,
+};
 use coinslot_x402::{SettlementResponse, UnixTime};
 
 /// See the module.
@@ -44,7 +46,7 @@ impl Ledger for Crashing {
         &'a self,
         id: &'a PaymentId,
         request: String,
-        answer: Option<KeptAnswer>,
+        answer: Option<StoredAnswer>,
         at: UnixTime,
     ) -> Answer<'a, ()> {
         around("settling", || self.0.settling(id, request, answer, at))
@@ -58,13 +60,13 @@ impl Ledger for Crashing {
         &'a self,
         id: &'a PaymentId,
         settlement: SettlementResponse,
-        by: By,
+        by: SettledBy,
         at: UnixTime,
     ) -> Answer<'a, ()> {
         around("settled", || self.0.settled(id, settlement, by, at))
     }
 
-    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()> {
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Retained, run: Duration, at: UnixTime) -> Answer<'a, ()> {
         around("answered", || self.0.answered(id, kept, run, at))
     }
 

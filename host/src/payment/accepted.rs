@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 
-use super::{Problem, Sale, Tender, Till, Verified};
-use coinslot_x402::exact::{self, ExactPayload, SignedBy, Terms};
+use super::{PaymentMethod, Payments, Problem, Purchase, Verified};
+use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Challenge, Offer, Price, Resource};
@@ -15,7 +15,7 @@ use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, 
 #[derive(Debug)]
 #[must_use]
 pub struct Accepted {
-    pub(super) tender: Tender,
+    pub(super) payment_method: PaymentMethod,
     pub(super) price: Price,
     pub(super) exact: ExactPayload,
     /// The signature is not the payer's own key's: only a contract can say whether it is good.
@@ -28,21 +28,21 @@ pub struct Accepted {
 
 /// Why a payment does not buy this, before a challenge is attached.
 #[derive(Debug)]
-pub(super) enum NotAccepted {
+pub(super) enum RefusalReason {
     /// It does not meet the offer.
-    Terms { reason: String, message: String },
+    Mismatch { reason: String, message: String },
     /// Nothing in the offer is paid in its version; in the other one everything is.
     OtherVersion { taken: Version },
 }
 
-impl NotAccepted {
+impl RefusalReason {
     pub(super) fn because(reason: Reason, message: &str) -> Self {
-        Self::Terms { reason: reason.as_str().to_owned(), message: message.to_owned() }
+        Self::Mismatch { reason: reason.as_str().to_owned(), message: message.to_owned() }
     }
 
     pub(super) fn with(self, challenge: impl FnOnce(&str) -> Challenge) -> Problem {
         match self {
-            Self::Terms { reason, message } => {
+            Self::Mismatch { reason, message } => {
                 let challenge = challenge(&reason);
                 Problem::Invalid { reason, message: Some(message), challenge }
             }
@@ -55,32 +55,32 @@ impl NotAccepted {
 
 /// A payment that is turned away, whole: it may have bought its answer before.
 #[derive(Debug)]
-pub(super) struct TurnedAway<B> {
+pub(super) struct RefusedPayment<B> {
     pub(super) payment: PaymentPayload,
     pub(super) because: B,
 }
 
-impl<B> TurnedAway<B> {
-    pub(super) fn map<C>(self, because: impl FnOnce(B) -> C) -> TurnedAway<C> {
-        TurnedAway { payment: self.payment, because: because(self.because) }
+impl<B> RefusedPayment<B> {
+    pub(super) fn map<C>(self, because: impl FnOnce(B) -> C) -> RefusedPayment<C> {
+        RefusedPayment { payment: self.payment, because: because(self.because) }
     }
 }
 
 /// What a payment was found to be for.
 struct Found<'o, R> {
-    tender: Tender,
+    payment_method: PaymentMethod,
     price: &'o Price,
     exact: ExactPayload,
     requirements: R,
 }
 
 impl<'o, R> Found<'o, R> {
-    fn new(till: &Till, price: &'o Price, payload: &Object, requirements: R) -> Result<Self, NotAccepted> {
-        let tender = till.tender(price).ok_or_else(no_match)?.clone();
+    fn new(payments: &Payments, price: &'o Price, payload: &Object, requirements: R) -> Result<Self, RefusalReason> {
+        let payment_method = payments.payment_method(price).ok_or_else(no_match)?.clone();
         let exact = ExactPayload::parse(payload).map_err(|reason| {
-            NotAccepted::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
+            RefusalReason::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
         })?;
-        Ok(Self { tender, price, exact, requirements })
+        Ok(Self { payment_method, price, exact, requirements })
     }
 }
 
@@ -89,75 +89,75 @@ impl Accepted {
     /// in their time. Version 2 echoes the whole requirement; version 1 only scheme and network, so the
     /// signed amount tells which; everything else is compared inside the authorisation.
     pub(super) fn of(
-        till: &Till,
-        sale: &Sale,
+        payments: &Payments,
+        purchase: &Purchase,
         offer: &Offer,
         payment: PaymentPayload,
-    ) -> Result<Self, TurnedAway<NotAccepted>> {
-        let (tender, price, exact, identifier, request) = match payment {
-            PaymentPayload::V2(payload) => match Self::of_v2(till, sale, offer, &payload) {
-                Ok((Found { tender, price, exact, requirements }, identifier)) => {
-                    (tender, price, exact, identifier, PaymentRequest::V2 { payload, requirements })
+    ) -> Result<Self, RefusedPayment<RefusalReason>> {
+        let (payment_method, price, exact, identifier, request) = match payment {
+            PaymentPayload::V2(payload) => match Self::of_v2(payments, purchase, offer, &payload) {
+                Ok((Found { payment_method, price, exact, requirements }, identifier)) => {
+                    (payment_method, price, exact, identifier, PaymentRequest::V2 { payload, requirements })
                 }
-                Err(because) => return Err(TurnedAway { payment: PaymentPayload::V2(payload), because }),
+                Err(because) => return Err(RefusedPayment { payment: PaymentPayload::V2(payload), because }),
             },
-            PaymentPayload::V1(payload) => match Self::of_v1(till, sale, offer, &payload) {
-                Ok(Found { tender, price, exact, requirements }) => {
-                    (tender, price, exact, None, PaymentRequest::V1 { payload, requirements })
+            PaymentPayload::V1(payload) => match Self::of_v1(payments, purchase, offer, &payload) {
+                Ok(Found { payment_method, price, exact, requirements }) => {
+                    (payment_method, price, exact, None, PaymentRequest::V1 { payload, requirements })
                 }
-                Err(because) => return Err(TurnedAway { payment: PaymentPayload::V1(payload), because }),
+                Err(because) => return Err(RefusedPayment { payment: PaymentPayload::V1(payload), because }),
             },
         };
-        Ok(Self { tender, price: price.clone(), exact, perhaps_contract: false, identifier, request })
+        Ok(Self { payment_method, price: price.clone(), exact, perhaps_contract: false, identifier, request })
     }
 
     /// With the client's own name for the purchase.
     fn of_v2<'o>(
-        till: &Till,
-        sale: &'o Sale,
+        payments: &Payments,
+        purchase: &'o Purchase,
         offer: &'o Offer,
         payload: &v2::PaymentPayload,
-    ) -> Result<(Found<'o, v2::PaymentRequirements>, Option<String>), NotAccepted> {
+    ) -> Result<(Found<'o, v2::PaymentRequirements>, Option<String>), RefusalReason> {
         let identifier = named(payload)?;
         if !offer.takes(Version::V2) {
-            return Err(NotAccepted::OtherVersion { taken: Version::V1 });
+            return Err(RefusalReason::OtherVersion { taken: Version::V1 });
         }
-        let mut prices = offers(sale, offer).flat_map(|offer| offer.payable(Version::V2));
+        let mut prices = offers(purchase, offer).flat_map(|offer| offer.payable(Version::V2));
         let (price, requirements) = prices
             .find_map(|price| {
                 let requirements = price.requirements();
                 payload.accepts(&requirements).then_some((price, requirements))
             })
             .ok_or_else(no_match)?;
-        Ok((Found::new(till, price, &payload.payload, requirements)?, identifier))
+        Ok((Found::new(payments, price, &payload.payload, requirements)?, identifier))
     }
 
     fn of_v1<'o>(
-        till: &Till,
-        sale: &'o Sale,
+        payments: &Payments,
+        purchase: &'o Purchase,
         offer: &'o Offer,
         payload: &v1::PaymentPayload,
-    ) -> Result<Found<'o, v1::PaymentRequirements>, NotAccepted> {
+    ) -> Result<Found<'o, v1::PaymentRequirements>, RefusalReason> {
         if !offer.takes(Version::V1) {
-            return Err(NotAccepted::OtherVersion { taken: Version::V2 });
+            return Err(RefusalReason::OtherVersion { taken: Version::V2 });
         }
         let network = Network::parse_v1(&payload.network).map_err(|_| no_match())?;
         let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
         let prices = || {
-            let payable = offers(sale, offer).flat_map(|offer| offer.payable(Version::V1));
+            let payable = offers(purchase, offer).flat_map(|offer| offer.payable(Version::V1));
             payable.filter(|price| price.asset.network == network)
         };
         let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
-        let Resource { url, description, mime_type, .. } = &sale.resource;
+        let Resource { url, description, mime_type, .. } = &purchase.resource;
         let matched = price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
         let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
-        Found::new(till, price, &payload.payload, requirements)
+        Found::new(payments, price, &payload.payload, requirements)
     }
 
     /// Recipient, amount, window and signature: everything that needs no chain.
     ///
     /// `work` is how long the guest may take until its answer: the authorisation must outlive it.
-    pub(super) fn verify(mut self, now: UnixTime, work: Duration) -> Result<Verified, TurnedAway<NotAccepted>> {
+    pub(super) fn verify(mut self, now: UnixTime, work: Duration) -> Result<Verified, RefusedPayment<RefusalReason>> {
         match self.judge(now, work) {
             Ok(signed) => {
                 self.perhaps_contract = signed == SignedBy::PerhapsContract;
@@ -167,19 +167,19 @@ impl Accepted {
         }
     }
 
-    pub(super) fn turn_away<B>(self, because: B) -> TurnedAway<B> {
+    pub(super) fn turn_away<B>(self, because: B) -> RefusedPayment<B> {
         let payment = match self.request {
             PaymentRequest::V1 { payload, .. } => PaymentPayload::V1(payload),
             PaymentRequest::V2 { payload, .. } => PaymentPayload::V2(payload),
         };
-        TurnedAway { payment, because }
+        RefusedPayment { payment, because }
     }
 
-    fn judge(&self, now: UnixTime, work: Duration) -> Result<SignedBy, NotAccepted> {
+    fn judge(&self, now: UnixTime, work: Duration) -> Result<SignedBy, RefusalReason> {
         let pay_to: Address = self.price.pay_to.parse().map_err(|_| {
-            NotAccepted::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
+            RefusalReason::because(Reason::InvalidPaymentRequirements, "the seller's address is not usable")
         })?;
-        let terms = Terms {
+        let terms = ExpectedTerms {
             pay_to,
             amount: self.price.amount.0,
             max_timeout_seconds: self.price.max_timeout_seconds,
@@ -188,14 +188,14 @@ impl Accepted {
         self.exact
             .authorization
             .check(&terms, now)
-            .map_err(|reason| NotAccepted::because(reason.in_version(self.version()), advice(reason)))?;
+            .map_err(|reason| RefusalReason::because(reason.in_version(self.version()), advice(reason)))?;
         if !self.exact.authorization.outlives(now.plus(work.as_secs())) {
-            return Err(NotAccepted::because(Reason::ValidBefore, advice(Reason::ValidBefore)));
+            return Err(RefusalReason::because(Reason::ValidBefore, advice(Reason::ValidBefore)));
         }
-        let digest = self.tender.domain.digest(&self.exact.authorization);
+        let digest = self.payment_method.domain.digest(&self.exact.authorization);
         match exact::signed_by(digest, &self.exact) {
-            SignedBy::PerhapsContract if !self.tender.contract_payers => {
-                Err(NotAccepted::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)))
+            SignedBy::PerhapsContract if !self.payment_method.contract_payers => {
+                Err(RefusalReason::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)))
             }
             signed => Ok(signed),
         }
@@ -207,26 +207,26 @@ impl Accepted {
 }
 
 /// Today's, and those that are still in their time.
-fn offers<'o>(sale: &'o Sale, offer: &'o Offer) -> impl Iterator<Item = &'o Offer> {
-    std::iter::once(offer).chain(&sale.honoured)
+fn offers<'o>(purchase: &'o Purchase, offer: &'o Offer) -> impl Iterator<Item = &'o Offer> {
+    std::iter::once(offer).chain(&purchase.honoured)
 }
 
 /// The client's own name for the purchase; extensions that we advertise must come back as they were.
-fn named(payload: &v2::PaymentPayload) -> Result<Option<String>, NotAccepted> {
+fn named(payload: &v2::PaymentPayload) -> Result<Option<String>, RefusalReason> {
     if !payload.echoes(Some(coinslot_x402::price::extensions())) {
-        return Err(NotAccepted::because(
+        return Err(RefusalReason::because(
             Reason::ExtensionEchoMismatch,
             "`extensions` must hold what this answer advertises, unchanged",
         ));
     }
     match identifier::of(payload) {
         Ok(id) => Ok(id.map(ToOwned::to_owned)),
-        Err(bad) => Err(NotAccepted::because(Reason::InvalidPayload, &bad.to_string())),
+        Err(bad) => Err(RefusalReason::because(Reason::InvalidPayload, &bad.to_string())),
     }
 }
 
-fn no_match() -> NotAccepted {
-    NotAccepted::Terms {
+fn no_match() -> RefusalReason {
+    RefusalReason::Mismatch {
         reason: "No matching payment requirements".to_owned(),
         message: "the payment is for another offer: pay one of the entries of `accepts` of this answer".to_owned(),
     }

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 
 use super::verified::request_fingerprint;
-use super::{Problem, Sale, Till};
+use super::{Payments, Problem, Purchase};
 use coinslot_plugin::{QuoteRequest, RequestBody};
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Decimal, Offer, Price};
@@ -29,16 +29,16 @@ pub(super) enum Quotable {
 }
 
 impl Quotable {
-    pub(super) fn of(sale: &Sale, request: &Request<RequestBody>, paying: bool) -> Self {
+    pub(super) fn of(purchase: &Purchase, request: &Request<RequestBody>, paying: bool) -> Self {
         use http_body::Body as _;
         let size = request.body().size_hint();
         let empty = request.body().is_end_stream() || size.exact() == Some(0);
         let probe = empty && request.uri().query().is_none();
-        match (sale.plugin.quotes(), paying) {
+        match (purchase.plugin.quotes(), paying) {
             (false, _) => Self::Skip,
-            (true, true) => Self::Ask(sale.request_limit),
+            (true, true) => Self::Ask(purchase.request_limit),
             (true, false) if probe || size.lower() > FREE_READ => Self::Skip,
-            (true, false) => Self::Ask(FREE_READ.min(sale.request_limit)),
+            (true, false) => Self::Ask(FREE_READ.min(purchase.request_limit)),
         }
     }
 }
@@ -46,47 +46,47 @@ impl Quotable {
 /// The offer for this very request: the declared one, what the plugin quotes, or what it quoted when the
 /// payment was asked for.
 pub(super) async fn price(
-    till: &Till,
-    sale: &Sale,
+    payments: &Payments,
+    purchase: &Purchase,
     request: Request<RequestBody>,
     quotable: Quotable,
     payment: Option<&PaymentPayload>,
 ) -> Result<(Request<RequestBody>, Offer), Problem> {
-    let Quotable::Ask(limit) = quotable else { return Ok((request, sale.offer.clone())) };
+    let Quotable::Ask(limit) = quotable else { return Ok((request, purchase.offer.clone())) };
     let request = whole(request, limit).await?;
-    let fingerprint = request_fingerprint(sale, &request);
+    let fingerprint = request_fingerprint(purchase, &request);
     let read =
         |request: Request<Bytes>| request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-    if sale.quoted
+    if purchase.quoted
         && let Some(payment) = payment
-        && let Some(offer) = till.quotes.honoured(&sale.offer, payment, &fingerprint, till.now())
+        && let Some(offer) = payments.quotes.honoured(&purchase.offer, payment, &fingerprint, payments.now())
     {
         return Ok((read(request), offer));
     }
     let question = QuoteRequest {
         method: request.method().clone(),
-        route: sale.route.clone(),
-        params: sale.params.clone(),
+        route: purchase.route.clone(),
+        params: purchase.params.clone(),
         query: request.uri().query().map(ToOwned::to_owned),
         headers: request.headers().clone(),
         body: request.body().clone(),
     };
-    let quoted = sale.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
-    let offer = at(sale, &quoted).map_err(Problem::Misbehaved)?;
-    let offer = if sale.quoted { till.quotes.seal(&offer, &fingerprint, till.now()) } else { offer };
+    let quoted = purchase.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
+    let offer = at(purchase, &quoted).map_err(Problem::Misbehaved)?;
+    let offer = if purchase.quoted { payments.quotes.seal(&offer, &fingerprint, payments.now()) } else { offer };
     Ok((read(request), offer))
 }
 
 /// The declared offer at the quoted amount.
-fn at(sale: &Sale, quoted: &str) -> Result<Offer, String> {
+fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
     let decimal = Decimal::parse(quoted).map_err(|error| format!("its quote is not an amount: {error}"))?;
-    let mut prices = Vec::with_capacity(sale.offer.prices().len());
-    for declared in sale.offer.prices() {
+    let mut prices = Vec::with_capacity(purchase.offer.prices().len());
+    for declared in purchase.offer.prices() {
         if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != declared.asset.symbol) {
             continue;
         }
         let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;
-        let allowed = if sale.quoted { amount <= declared.amount } else { amount == declared.amount };
+        let allowed = if purchase.quoted { amount <= declared.amount } else { amount == declared.amount };
         if !allowed {
             return Err(format!("it quoted {quoted}, which its declared price does not allow"));
         }

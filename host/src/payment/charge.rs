@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::verified::{Reserved, same};
-use super::{Problem, Till};
-use coinslot_facilitator::{Settlement, Sighting};
-use coinslot_ledger::{By, KeptAnswer, LedgerError};
+use super::{Payments, Problem};
+use coinslot_facilitator::{OnChain, Settlement};
+use coinslot_ledger::{LedgerError, SettledBy, StoredAnswer};
 use coinslot_x402::{Reason, SettlementResponse, Version};
 
 /// Settles a payment that nobody else can settle: for an answer already made and kept, or before there
@@ -16,36 +16,36 @@ use coinslot_x402::{Reason, SettlementResponse, Version};
 /// may still land; the entry waits for recovery, which asks the chain, and the client for the same
 /// payment's answer.
 pub(super) async fn charge(
-    till: &Arc<Till>,
+    payments: &Arc<Payments>,
     reserved: Reserved,
-    answer: Option<(KeptAnswer, Duration)>,
+    answer: Option<(StoredAnswer, Duration)>,
 ) -> Result<SettlementResponse, Problem> {
     let (answer, run) = answer.map_or((None, None), |(answer, run)| (Some(answer), Some(run)));
     let request = match serde_json::to_string(&reserved.accepted.request) {
         Ok(request) => request,
-        Err(error) => return Err(reserved.release(till, Problem::Ledger(error.to_string())).await),
+        Err(error) => return Err(reserved.release(payments, Problem::Ledger(error.to_string())).await),
     };
     let payment_id = reserved.id.short();
-    if let Err(error) = till.ledger.settling(&reserved.id, request, answer, till.now()).await {
+    if let Err(error) = payments.ledger.settling(&reserved.id, request, answer, payments.now()).await {
         // The row may have become settling all the same; then a release is refused and recovery decides.
-        return Err(match till.ledger.release(&reserved.id).await {
+        return Err(match payments.ledger.release(&reserved.id).await {
             Ok(()) => Problem::Ledger(error.to_string()),
             Err(_) => Problem::Unknown { payment_id },
         });
     }
     let begun = Instant::now();
     let unknown = |transaction: Option<String>| async {
-        if let Err(error) = till.ledger.unknown(&reserved.id, transaction, till.now()).await {
+        if let Err(error) = payments.ledger.unknown(&reserved.id, transaction, payments.now()).await {
             tracing::error!(payment = %reserved.id, %error, "an unknown settlement could not be written");
         }
-        till.wake_recovery();
+        payments.wake_recovery();
         Problem::Unknown { payment_id: payment_id.clone() }
     };
-    let tender = &reserved.accepted.tender;
-    let mut end = tender.facilitator.settle(&reserved.accepted.request).await;
+    let payment_method = &reserved.accepted.payment_method;
+    let mut end = payment_method.facilitator.settle(&reserved.accepted.request).await;
     // Somebody else's refusal is held to the chain, where there is one to ask.
-    if let (Settlement::Refused { .. }, false, Some(witness)) = (&end, tender.batches, &tender.witness)
-        && let Sighting::Paid(settlement) = witness.look_up(&reserved.accepted.request).await
+    if let (Settlement::Refused { .. }, false, Some(probe)) = (&end, payment_method.batches, &payment_method.probe)
+        && let OnChain::Paid(settlement) = probe.look_up(&reserved.accepted.request).await
     {
         tracing::error!(payment = %payment_id, "the facilitator called refused what the chain shows as paid");
         end = Settlement::Settled(settlement);
@@ -56,9 +56,9 @@ pub(super) async fn charge(
                 tracing::error!(payment = %payment_id, %difference, "the facilitator's settlement is not this payment's");
                 return Err(unknown(None).await);
             }
-            let alone = !tender.batches;
-            let by = By::Request { alone, verify: reserved.verify, run, settle: begun.elapsed() };
-            match till.ledger.settled(&reserved.id, settlement.clone(), by, till.now()).await {
+            let alone = !payment_method.batches;
+            let by = SettledBy::Request { alone, verify: reserved.verify, run, settle: begun.elapsed() };
+            match payments.ledger.settled(&reserved.id, settlement.clone(), by, payments.now()).await {
                 Ok(()) => Ok(settlement),
                 Err(error @ LedgerError::Transaction { .. }) => {
                     tracing::error!(payment = %payment_id, %error, "the facilitator's settlement is another payment's");
@@ -79,9 +79,9 @@ pub(super) async fn charge(
             Err(unknown(None).await)
         }
         Settlement::Refused { reason, message, transaction } => {
-            till.strike(reserved.id.payer());
+            payments.strike(reserved.id.payer());
             let sent = (!transaction.is_empty()).then(|| transaction.clone());
-            if let Err(error) = till.ledger.refused(&reserved.id, reason.clone(), sent, till.now()).await {
+            if let Err(error) = payments.ledger.refused(&reserved.id, reason.clone(), sent, payments.now()).await {
                 tracing::error!(payment = %payment_id, %error, "a refused payment could not be written");
             }
             let v1 = reserved.version() == Version::V1;

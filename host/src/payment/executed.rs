@@ -10,11 +10,11 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 
 use super::charge::charge;
-use super::parcel::Parcel;
+use super::delivery::PaidBody;
 use super::verified::Reserved;
-use super::{Problem, Sale, Till};
-use coinslot_ledger::{Kept, KeptAnswer, PaymentId};
-use coinslot_plugin::{Admission, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
+use super::{Payments, Problem, Purchase};
+use coinslot_ledger::{PaymentId, Retained, StoredAnswer};
+use coinslot_plugin::{BreakerPermit, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
 use coinslot_x402::offer_receipt::sign_receipt;
 use coinslot_x402::{SettlementResponse, Version};
 
@@ -45,7 +45,7 @@ pub struct Paid {
     /// What the guest sees.
     pub(super) receipt: Receipt,
     /// Leave to run the plugin. An old debt has none: the plugin's health is looked at when it runs.
-    pub(super) admission: Option<Admission>,
+    pub(super) admission: Option<BreakerPermit>,
 }
 
 /// The money moved: the answer may leave.
@@ -54,13 +54,13 @@ pub struct Paid {
 pub struct Settled {
     status: u16,
     headers: HeaderMap,
-    parcel: Parcel,
-    goods: Goods,
+    paid_body: PaidBody,
+    settled: SettledPayment,
 }
 
 /// What goes out beside a paid answer.
 #[derive(Clone, Debug)]
-pub struct Goods {
+pub struct SettledPayment {
     pub id: PaymentId,
     pub settlement: SettlementResponse,
     pub version: Version,
@@ -116,23 +116,23 @@ impl Executed {
     }
 
     /// Takes the money for an answer already made. Consumes the answer, so it is settled at most once.
-    pub async fn settle(self, till: &Arc<Till>) -> Result<Settled, Problem> {
+    pub async fn settle(self, payments: &Arc<Payments>) -> Result<Settled, Problem> {
         let Self { reserved, answer, run } = self;
         let (id, version) = (reserved.id.clone(), reserved.version());
-        let settlement = charge(till, reserved, Some((answer.kept(), run))).await?;
-        Ok(Settled::new(till, Goods { id, settlement, version }, answer))
+        let settlement = charge(payments, reserved, Some((answer.kept(), run))).await?;
+        Ok(Settled::new(payments, SettledPayment { id, settlement, version }, answer))
     }
 }
 
 impl Reserved {
     /// Takes the money before the guest runs, unless there is no room to run it.
-    pub(super) async fn settle_first(mut self, till: &Arc<Till>, sale: &Sale) -> Result<Paid, Problem> {
-        if let Err(busy) = sale.plugin.has_room().await {
-            return Err(self.release(till, Problem::Plugin(busy)).await);
+    pub(super) async fn settle_first(mut self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
+        if let Err(busy) = purchase.plugin.has_room().await {
+            return Err(self.release(payments, Problem::Plugin(busy)).await);
         }
         let (id, version, receipt) = (self.id.clone(), self.version(), self.receipt());
         let admission = self.admission.take();
-        let settlement = charge(till, self, None).await?;
+        let settlement = charge(payments, self, None).await?;
         Ok(Paid { id, settlement, version, receipt, admission })
     }
 }
@@ -144,29 +144,29 @@ impl Paid {
     /// What is still being written when the head is there is not held back any more: it streams.
     pub(super) async fn execute(
         self,
-        till: &Arc<Till>,
-        sale: &Sale,
+        payments: &Arc<Payments>,
+        purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
         let Self { id, settlement, version, receipt, admission } = self;
-        let goods = Goods { id, settlement, version };
+        let settled = SettledPayment { id, settlement, version };
         let begun = Instant::now();
         let permit = Permit::grant(Some(receipt)).admitted(admission).patient();
-        let failure = match answer(&sale.plugin, permit, request).await {
+        let failure = match answer(&purchase.plugin, permit, request).await {
             Ok(Given::Whole(answer)) => {
-                till.debts.paid(&goods.id);
-                let kept = Kept::Answer(answer.kept());
-                if let Err(error) = till.ledger.answered(&goods.id, kept, begun.elapsed(), till.now()).await {
+                payments.debts.paid(&settled.id);
+                let kept = Retained::Answer(answer.kept());
+                if let Err(error) = payments.ledger.answered(&settled.id, kept, begun.elapsed(), payments.now()).await {
                     // The client is served. After a restart the row is owed, and may be fetched once more.
-                    tracing::error!(payment = %goods.id, %error, "a paid answer could not be written");
+                    tracing::error!(payment = %settled.id, %error, "a paid answer could not be written");
                 }
-                return Ok(Settled::new(till, goods, answer));
+                return Ok(Settled::new(payments, settled, answer));
             }
             Ok(Given::Stream(response)) => {
                 let (head, body) = response.into_parts();
                 let (status, headers) = (head.status.as_u16(), head.headers);
-                let parcel = Parcel::stream(till, &goods.id, (status, headers.clone()), body, begun);
-                return Ok(Settled { status, headers, parcel, goods });
+                let paid_body = PaidBody::stream(payments, &settled.id, (status, headers.clone()), body, begun);
+                return Ok(Settled { status, headers, paid_body, settled });
             }
             Err(failure) => failure,
         };
@@ -176,11 +176,11 @@ impl Paid {
             Failure::Misbehaved(what) => what.clone(),
         };
         // Not asked, it has not failed.
-        if !matches!(failure, Failure::Fault(Fault::Ill { .. } | Fault::Busy)) {
-            till.debts.failed(&goods.id, Instant::now());
+        if !matches!(failure, Failure::Fault(Fault::CircuitOpen { .. } | Fault::Busy)) {
+            payments.debts.failed(&settled.id, Instant::now());
         }
-        till.owe(&goods.id, reason).await;
-        Err(Problem::Owed { goods, failure })
+        payments.owe(&settled.id, reason).await;
+        Err(Problem::Owed { settled, failure })
     }
 }
 
@@ -203,7 +203,7 @@ async fn answer(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Res
     }
 }
 
-impl Till {
+impl Payments {
     /// Writes down that money has moved for an answer that was not given.
     pub(super) async fn owe(&self, id: &PaymentId, reason: String) {
         tracing::warn!(payment = %id, %reason, "paid for and not answered: the answer is owed");
@@ -214,26 +214,26 @@ impl Till {
 }
 
 impl Settled {
-    fn new(till: &Arc<Till>, goods: Goods, answer: Answer) -> Self {
+    fn new(payments: &Arc<Payments>, settled: SettledPayment, answer: Answer) -> Self {
         let Answer { status, headers, body } = answer;
-        Self { status, headers, parcel: Parcel::whole(till, &goods.id, body), goods }
+        Self { status, headers, paid_body: PaidBody::whole(payments, &settled.id, body), settled }
     }
 
     /// An answer that this very payment bought before.
-    pub(super) fn kept(till: &Arc<Till>, goods: Goods, kept: KeptAnswer) -> Option<Self> {
+    pub(super) fn kept(payments: &Arc<Payments>, settled: SettledPayment, kept: StoredAnswer) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(kept.headers.len());
         for (name, value) in kept.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
-        Some(Self::new(till, goods, Answer { status: kept.status, headers, body: kept.body }))
+        Some(Self::new(payments, settled, Answer { status: kept.status, headers, body: kept.body }))
     }
 
     /// With a signed receipt, where there is a key for it: who paid for what gets it, in version 2. The
     /// transaction is in the settlement beside it, and not in what is passed on.
-    pub(super) fn with_receipt(mut self, till: &Till, resource_url: &str) -> Self {
-        let Goods { id, settlement, version } = &mut self.goods;
-        if let (Some(sign), Version::V2) = (&till.config.receipts, *version) {
-            match sign_receipt(resource_url, id.network(), id.payer(), None, till.now(), |digest| sign(digest)) {
+    pub(super) fn with_receipt(mut self, payments: &Payments, resource_url: &str) -> Self {
+        let SettledPayment { id, settlement, version } = &mut self.settled;
+        if let (Some(sign), Version::V2) = (&payments.config.receipts, *version) {
+            match sign_receipt(resource_url, id.network(), id.payer(), None, payments.now(), |digest| sign(digest)) {
                 Ok(receipt) => receipt.attach(settlement),
                 Err(error) => tracing::error!(payment = %id, %error, "a receipt could not be signed"),
             }
@@ -242,7 +242,7 @@ impl Settled {
     }
 
     /// Opens the seal.
-    pub fn open(self) -> (u16, HeaderMap, Parcel, Goods) {
-        (self.status, self.headers, self.parcel, self.goods)
+    pub fn open(self) -> (u16, HeaderMap, PaidBody, SettledPayment) {
+        (self.status, self.headers, self.paid_body, self.settled)
     }
 }

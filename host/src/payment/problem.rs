@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::executed::{Failure, Goods};
+use super::executed::{Failure, SettledPayment};
 use coinslot_plugin::{Fault, Refusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
@@ -53,7 +53,7 @@ pub enum Problem {
         v1: bool,
     },
     /// The payment was settled first, and the plugin did not answer: the same payment runs again.
-    Owed { goods: Goods, failure: Failure },
+    Owed { settled: SettledPayment, failure: Failure },
     /// The same, several times: the next run waits.
     OwedLater { payment_id: String, wait: Duration },
     /// The settlement's end is unknown: it may have moved.

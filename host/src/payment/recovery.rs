@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::{Tender, Till};
-use coinslot_facilitator::{Settlement, Sighting};
-use coinslot_ledger::{By, LedgerError, PaymentId, Pending};
+use super::{PaymentMethod, Payments};
+use coinslot_facilitator::{OnChain, Settlement};
+use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::{Flow, Reason, UnixTime};
 
@@ -31,28 +31,28 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Runs for ever: finishes what is unknown, and forgets what was kept long enough.
 ///
 /// Asking again is safe: an authorisation moves money once, whoever submits it and however often.
-pub async fn recover(till: Arc<Till>) {
+pub async fn recover(payments: Arc<Payments>) {
     let mut turns: HashMap<PaymentId, Turn> = HashMap::new();
     let mut looks = Looks::default();
     let mut pruned: Option<Instant> = None;
     loop {
-        let now = till.now();
+        let now = payments.now();
         if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
             pruned = Some(Instant::now());
-            if let Err(error) = till.ledger.prune(now, till.config.retention).await {
+            if let Err(error) = payments.ledger.prune(now, payments.config.retention).await {
                 tracing::error!(%error, "the ledger could not be pruned");
             }
         }
-        if !till.ledger.writable() && till.ledger.probe(now).await.is_ok() {
+        if !payments.ledger.writable() && payments.ledger.probe(now).await.is_ok() {
             tracing::info!("the ledger can be written again");
         }
-        match till.ledger.pending(UnixTime(now.0.saturating_sub(SETTLING_GRACE)), u32::MAX).await {
-            Ok(pending) => round(&till, pending, &mut turns, &mut looks),
+        match payments.ledger.pending(UnixTime(now.0.saturating_sub(SETTLING_GRACE)), u32::MAX).await {
+            Ok(pending) => round(&payments, pending, &mut turns, &mut looks),
             Err(error) => tracing::error!(%error, "unfinished settlements could not be read"),
         }
         let next = turns.values().map(|turn| turn.at.saturating_duration_since(Instant::now())).min();
         let pause = next.unwrap_or(EVERY).clamp(Duration::from_millis(50), EVERY);
-        let mut woken = std::pin::pin!(till.until_unknown(pause));
+        let mut woken = std::pin::pin!(payments.until_unknown(pause));
         loop {
             tokio::select! {
                 () = &mut woken => break,
@@ -98,7 +98,7 @@ struct Turn {
 }
 
 /// Begins to look at those whose turn it is.
-fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId, Turn>, looks: &mut Looks) {
+fn round(payments: &Arc<Payments>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId, Turn>, looks: &mut Looks) {
     let there: HashSet<&PaymentId> = pending.iter().map(|entry| &entry.id).collect();
     turns.retain(|id, _| there.contains(id));
     let now = Instant::now();
@@ -110,10 +110,10 @@ fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId,
         }
         let pause = (turn.pause * 2).min(LONGEST);
         *turn = Turn { at: now + turn.pause, pause };
-        let till = Arc::clone(till);
+        let payments = Arc::clone(payments);
         looks.begin(entry.id.clone(), async move {
             let id = entry.id.clone();
-            if let Err(error) = look(&till, entry).await {
+            if let Err(error) = look(&payments, entry).await {
                 tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
             }
         });
@@ -121,42 +121,43 @@ fn round(till: &Arc<Till>, pending: Vec<Pending>, turns: &mut HashMap<PaymentId,
 }
 
 /// Finds out about one, as far as that is possible now.
-async fn look(till: &Till, entry: Pending) -> Result<(), LedgerError> {
+async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
     let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
         tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
         return Ok(());
     };
-    let tender = till.tenders.iter().find(|tender| {
-        tender.asset.network == *entry.id.network() && tender.asset.address.eq_ignore_ascii_case(entry.id.asset())
+    let payment_method = payments.payment_methods.iter().find(|payment_method| {
+        payment_method.asset.network == *entry.id.network()
+            && payment_method.asset.address.eq_ignore_ascii_case(entry.id.asset())
     });
-    let Some(tender) = tender else {
+    let Some(payment_method) = payment_method else {
         tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");
         return Ok(());
     };
-    let sighting = match &tender.witness {
-        Some(witness) => witness.look_up(&request).await,
-        None => Sighting::Nobody("no chain to ask".to_owned()),
+    let sighting = match &payment_method.probe {
+        Some(probe) => probe.look_up(&request).await,
+        None => OnChain::Nobody("no chain to ask".to_owned()),
     };
     match sighting {
-        Sighting::Paid(settlement) => {
+        OnChain::Paid(settlement) => {
             tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-            till.ledger.settled(&entry.id, settlement, By::Recovery, till.now()).await
+            payments.ledger.settled(&entry.id, settlement, SettledBy::Recovery, payments.now()).await
         }
-        Sighting::Spent => {
+        OnChain::Spent => {
             tracing::info!(payment = %entry.id, "its authorization was cancelled or spent on something else");
-            till.ledger.refused(&entry.id, Reason::NonceAlreadyUsed.as_str().to_owned(), None, till.now()).await
+            payments.ledger.refused(&entry.id, Reason::NonceAlreadyUsed.as_str().to_owned(), None, payments.now()).await
         }
-        Sighting::Unused { at } if at >= entry.valid_before => {
+        OnChain::Unused { at } if at >= entry.valid_before => {
             tracing::info!(payment = %entry.id, "not settled: its authorization has expired unused");
-            till.ledger.refused(&entry.id, Reason::ValidBefore.as_str().to_owned(), None, till.now()).await
+            payments.ledger.refused(&entry.id, Reason::ValidBefore.as_str().to_owned(), None, payments.now()).await
         }
-        Sighting::Shallow => Ok(()),
+        OnChain::Shallow => Ok(()),
         // Nobody could fetch what it would buy.
         _ if entry.flow == Flow::Authorization && !entry.answer_kept => Ok(()),
-        Sighting::Unused { .. } => again(till, tender, &entry, &request, true).await,
-        Sighting::Nobody(why) => {
+        OnChain::Unused { .. } => again(payments, payment_method, &entry, &request, true).await,
+        OnChain::Nobody(why) => {
             tracing::debug!(payment = %entry.id, %why, "the chain cannot be asked");
-            again(till, tender, &entry, &request, false).await
+            again(payments, payment_method, &entry, &request, false).await
         }
     }
 }
@@ -166,18 +167,18 @@ async fn look(till: &Till, entry: Pending) -> Result<(), LedgerError> {
 /// `witnessed`: the chain will say how it ends, so only success is believed here. A transaction sent
 /// earlier may still wait for its block while a new attempt is refused.
 async fn again(
-    till: &Till,
-    tender: &Tender,
+    payments: &Payments,
+    payment_method: &PaymentMethod,
     entry: &Pending,
     request: &PaymentRequest,
     witnessed: bool,
 ) -> Result<(), LedgerError> {
-    match tender.facilitator.settle(request).await {
+    match payment_method.facilitator.settle(request).await {
         // A remote facilitator's word waits for the evidence, which comes with the next look.
-        Settlement::Settled(_) if witnessed && !tender.batches => Ok(()),
+        Settlement::Settled(_) if witnessed && !payment_method.batches => Ok(()),
         Settlement::Settled(settlement) => {
             tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-            till.ledger.settled(&entry.id, settlement, By::Recovery, till.now()).await
+            payments.ledger.settled(&entry.id, settlement, SettledBy::Recovery, payments.now()).await
         }
         Settlement::Refused { .. } if witnessed => Ok(()),
         // The nonce may have been used by the very settlement whose answer was lost: without a chain to
@@ -190,14 +191,14 @@ async fn again(
             Ok(())
         }
         Settlement::Refused { reason, .. }
-            if reason == Reason::ValidBefore.as_str() && till.now() < entry.valid_before.plus(BLOCK_LAG) =>
+            if reason == Reason::ValidBefore.as_str() && payments.now() < entry.valid_before.plus(BLOCK_LAG) =>
         {
             Ok(())
         }
         Settlement::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %entry.id, %reason, "not settled after all");
             let sent = (!transaction.is_empty()).then_some(transaction);
-            till.ledger.refused(&entry.id, reason, sent, till.now()).await
+            payments.ledger.refused(&entry.id, reason, sent, payments.now()).await
         }
         Settlement::Unknown { .. } => Ok(()),
     }

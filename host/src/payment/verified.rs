@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::Request;
 use sha2::{Digest, Sha256};
 
-use super::accepted::{Accepted, TurnedAway, advice};
-use super::executed::{Executed, Execution, Goods, Paid, Settled};
-use super::limits::Exposure;
-use super::{Problem, Sale, Tender, Till, required};
+use super::accepted::{Accepted, RefusedPayment, advice};
+use super::executed::{Executed, Execution, Paid, Settled, SettledPayment};
+use super::exposure::Exposure;
+use super::{PaymentMethod, Payments, Problem, Purchase, required};
 use coinslot_facilitator::{PayerKind, Readiness, Verification};
 use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId};
-use coinslot_plugin::{Admission, Condition, Fault, Permit, Receipt, Verdict};
+use coinslot_plugin::{BreakerPermit, Circuit, Fault, Permit, Receipt, Verdict};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Asset, Offer, Price};
@@ -35,7 +35,7 @@ pub struct Reserved {
     pub(super) id: PaymentId,
     /// How long the checks took.
     pub(super) verify: Duration,
-    pub(super) admission: Option<Admission>,
+    pub(super) admission: Option<BreakerPermit>,
     _exposure: Option<Exposure>,
 }
 
@@ -58,19 +58,19 @@ impl Verified {
     }
 
     /// Lets only those go on whose money can be moved, and whose plugin is asked: nobody pays for a 503.
-    pub(super) fn admit(self, condition: Condition) -> Result<Self, TurnedAway<Problem>> {
-        match (self.accepted.tender.facilitator.readiness(), condition) {
-            (Readiness::Ready, Condition::Well) => Ok(self),
-            (Readiness::Ready, Condition::Ill { retry }) => {
-                Err(self.accepted.turn_away(Problem::Plugin(Fault::Ill { retry })))
+    pub(super) fn admit(self, circuit: Circuit) -> Result<Self, RefusedPayment<Problem>> {
+        match (self.accepted.payment_method.facilitator.readiness(), circuit) {
+            (Readiness::Ready, Circuit::Closed) => Ok(self),
+            (Readiness::Ready, Circuit::Open { retry }) => {
+                Err(self.accepted.turn_away(Problem::Plugin(Fault::CircuitOpen { retry })))
             }
             (Readiness::NoGas, _) => Err(self.accepted.turn_away(Problem::CannotSettle)),
         }
     }
 
     /// One payer does not keep everybody else waiting.
-    pub(super) fn within_rate(self, till: &Till) -> Result<Self, TurnedAway<Problem>> {
-        match till.admit_payer(self.accepted.exact.authorization.from) {
+    pub(super) fn within_rate(self, payments: &Payments) -> Result<Self, RefusedPayment<Problem>> {
+        match payments.admit_payer(self.accepted.exact.authorization.from) {
             Ok(()) => Ok(self),
             Err(problem) => Err(self.accepted.turn_away(problem)),
         }
@@ -80,8 +80,8 @@ impl Verified {
     /// claim is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(
         self,
-        till: &Arc<Till>,
-        sale: &Sale,
+        payments: &Arc<Payments>,
+        purchase: &Purchase,
         offer: &Offer,
         request: &Request<Bytes>,
         claimed: &OnceLock<PaymentId>,
@@ -89,22 +89,22 @@ impl Verified {
         let begun = Instant::now();
         let Self { accepted } = self;
         let Price { asset, amount, pay_to, .. } = &accepted.price;
-        let (flow, exposure) = till.flow(sale, &accepted);
+        let (flow, exposure) = payments.flow(purchase, &accepted);
         let claim = ledger::Claim {
             amount: amount.to_string(),
             pay_to: pay_to.to_string(),
             flow,
             identifier: accepted.identifier.clone(),
-            ..claim(till, sale, asset, &accepted.exact, request)
+            ..claim(payments, purchase, asset, &accepted.exact, request)
         };
         let id = claim.id.clone();
-        in_its_time(till, &id)?;
-        match till.ledger.claim(claim).await {
+        in_its_time(payments, &id)?;
+        match payments.ledger.claim(claim).await {
             Ok(Claimed::Won) => {
                 let _ = claimed.set(id.clone());
             }
             Ok(Claimed::Refused { reason }) => {
-                let challenge = required(till, sale, offer, &reason);
+                let challenge = required(payments, purchase, offer, &reason);
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
             Ok(standing) => {
@@ -112,20 +112,20 @@ impl Verified {
                     let _ = claimed.set(id.clone());
                 }
                 let receipt = receipt(asset, &accepted.exact, &id);
-                return outcome(till, standing, id, accepted.version(), receipt);
+                return outcome(payments, standing, id, accepted.version(), receipt);
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
         let mut reserved = Reserved { accepted, id, verify: Duration::ZERO, admission: None, _exposure: exposure };
-        let kind = match reserved.confirm(till, sale, offer).await {
+        let kind = match reserved.confirm(payments, purchase, offer).await {
             Ok(kind) => kind,
-            Err(problem) => return Err(reserved.release(till, problem).await),
+            Err(problem) => return Err(reserved.release(payments, problem).await),
         };
         reserved.verify = begun.elapsed();
         // Only now: who has not shown that the money is there may not be the one that tries an ill plugin.
-        match sale.plugin.admit() {
+        match purchase.plugin.admit() {
             Ok(admission) => reserved.admission = Some(admission),
-            Err(fault) => return Err(reserved.release(till, Problem::Plugin(fault)).await),
+            Err(fault) => return Err(reserved.release(payments, Problem::Plugin(fault)).await),
         }
         // A contract may call its own signature false between the run and the settlement.
         Ok(match (flow, kind) {
@@ -137,8 +137,8 @@ impl Verified {
 
 impl Reserved {
     /// Asks the facilitator whether the payment would settle.
-    async fn confirm(&self, till: &Till, sale: &Sale, offer: &Offer) -> Result<PayerKind, Problem> {
-        match self.accepted.tender.facilitator.verify(&self.accepted.request).await {
+    async fn confirm(&self, payments: &Payments, purchase: &Purchase, offer: &Offer) -> Result<PayerKind, Problem> {
+        match self.accepted.payment_method.facilitator.verify(&self.accepted.request).await {
             Verification::Valid { payer, kind } if same(&payer, self.id.payer()) => Ok(kind),
             Verification::Valid { payer, .. } => Err(Problem::CannotVerify(format!(
                 "the facilitator took {payer} for the payer, who is {}",
@@ -151,7 +151,7 @@ impl Reserved {
                         .find(|known| known.as_str() == reason)
                         .map(|r| advice(*r).to_owned())
                 });
-                let challenge = required(till, sale, offer, &reason);
+                let challenge = required(payments, purchase, offer, &reason);
                 Err(Problem::Invalid { reason, message, challenge })
             }
             Verification::Unavailable(error) => Err(Problem::CannotVerify(error.message)),
@@ -159,8 +159,8 @@ impl Reserved {
     }
 
     /// Gives the claim up: nothing was sent, so the same payment may be tried again.
-    pub(super) async fn release(self, till: &Till, problem: Problem) -> Problem {
-        match till.ledger.release(&self.id).await {
+    pub(super) async fn release(self, payments: &Payments, problem: Problem) -> Problem {
+        match payments.ledger.release(&self.id).await {
             Ok(()) => problem,
             // The row stays reserved until a restart; the client hears the truth about this attempt.
             Err(error) => {
@@ -173,29 +173,29 @@ impl Reserved {
     /// Runs the guest, once. A fault, or an answer that says that the work is not done, releases the claim.
     pub(super) async fn execute(
         mut self,
-        till: &Till,
-        sale: &Sale,
+        payments: &Payments,
+        purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Execution, Problem> {
-        if let Err(error) = till.ledger.executing(&self.id, till.now()).await {
-            return Err(self.release(till, Problem::Ledger(error.to_string())).await);
+        if let Err(error) = payments.ledger.executing(&self.id, payments.now()).await {
+            return Err(self.release(payments, Problem::Ledger(error.to_string())).await);
         }
         let begun = Instant::now();
         let permit = Permit::grant(Some(self.receipt())).admitted(self.admission.take());
-        match super::executed::run(&sale.plugin, permit, request).await {
+        match super::executed::run(&purchase.plugin, permit, request).await {
             Ok(answer) => match Verdict::of(answer.status) {
                 Verdict::Done => Ok(Execution::Done(Executed::new(self, answer, begun.elapsed()))),
                 Verdict::Failed => {
                     // The problem is a stand-in: the guest's own answer goes out.
-                    self.release(till, Problem::BodyBroken).await;
+                    self.release(payments, Problem::BodyBroken).await;
                     Ok(Execution::Declined(answer))
                 }
                 Verdict::Forbidden => {
                     let problem = Problem::Misbehaved("the plugin answered 402 itself".to_owned());
-                    Err(self.release(till, problem).await)
+                    Err(self.release(payments, problem).await)
                 }
             },
-            Err(fault) => Err(self.release(till, Problem::Plugin(fault)).await),
+            Err(fault) => Err(self.release(payments, Problem::Plugin(fault)).await),
         }
     }
 
@@ -215,8 +215,8 @@ pub(super) fn same(one: &str, other: &str) -> bool {
 }
 
 /// An answer that is owed, and was tried several times in vain, waits for its next try.
-fn in_its_time(till: &Till, id: &PaymentId) -> Result<(), Problem> {
-    match till.debts.wait(id, Instant::now()) {
+fn in_its_time(payments: &Payments, id: &PaymentId) -> Result<(), Problem> {
+    match payments.debts.wait(id, Instant::now()) {
         Some(wait) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
         None => Ok(()),
     }
@@ -235,7 +235,7 @@ fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> Receipt {
 /// What an earlier claim of this payment means for whoever sends it again. Nothing here asks for another
 /// payment.
 fn outcome(
-    till: &Arc<Till>,
+    payments: &Arc<Payments>,
     standing: Claimed,
     id: PaymentId,
     version: Version,
@@ -249,8 +249,8 @@ fn outcome(
         Claimed::Owed { settlement } => Ok(Claim::Owed(Paid { id, settlement, version, receipt, admission: None })),
         Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
         Claimed::Settled { settlement, answer: Some(answer) } => {
-            let goods = Goods { id, settlement, version };
-            Settled::kept(till, goods, answer)
+            let settled = SettledPayment { id, settlement, version };
+            Settled::kept(payments, settled, answer)
                 .map(Claim::Settled)
                 .ok_or_else(|| Problem::Ledger("a kept answer cannot be read".to_owned()))
         }
@@ -262,8 +262,8 @@ fn outcome(
 ///
 /// Its signature is not judged again: only the very payment that was claimed has its fingerprint.
 pub(super) async fn earlier(
-    till: &Arc<Till>,
-    sale: &Sale,
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
     payment: &PaymentPayload,
     request: &Request<Bytes>,
     claimed: &OnceLock<PaymentId>,
@@ -276,28 +276,34 @@ pub(super) async fn earlier(
         }
     };
     let (Ok(network), Ok(exact)) = (network, ExactPayload::parse(payload)) else { return Ok(None) };
-    let named = |tender: &&Tender| {
-        tender.asset.network == network && asset.is_none_or(|asset| same(asset, &tender.asset.address))
+    let named = |payment_method: &&PaymentMethod| {
+        payment_method.asset.network == network && asset.is_none_or(|asset| same(asset, &payment_method.asset.address))
     };
-    let Some(tender) = till.tenders.iter().find(named) else { return Ok(None) };
-    let claim = claim(till, sale, &tender.asset, &exact, request);
+    let Some(payment_method) = payments.payment_methods.iter().find(named) else { return Ok(None) };
+    let claim = claim(payments, purchase, &payment_method.asset, &exact, request);
     let id = claim.id.clone();
-    in_its_time(till, &id)?;
-    match till.ledger.standing(claim).await {
+    in_its_time(payments, &id)?;
+    match payments.ledger.standing(claim).await {
         Ok(None | Some(Claimed::Refused { .. })) => Ok(None),
         Ok(Some(standing)) => {
             if let Claimed::Owed { .. } = standing {
                 let _ = claimed.set(id.clone());
             }
-            let receipt = receipt(&tender.asset, &exact, &id);
-            outcome(till, standing, id, version, receipt).map(Some)
+            let receipt = receipt(&payment_method.asset, &exact, &id);
+            outcome(payments, standing, id, version, receipt).map(Some)
         }
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }
 
 /// The claim of a payment for a request, without the price.
-fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request: &Request<Bytes>) -> ledger::Claim {
+fn claim(
+    payments: &Payments,
+    purchase: &Purchase,
+    asset: &Asset,
+    exact: &ExactPayload,
+    request: &Request<Bytes>,
+) -> ledger::Claim {
     let authorization = &exact.authorization;
     ledger::Claim {
         id: PaymentId::new(
@@ -307,17 +313,17 @@ fn claim(till: &Till, sale: &Sale, asset: &Asset, exact: &ExactPayload, request:
             hex::encode_prefixed(authorization.nonce),
         ),
         payment: payment_fingerprint(exact),
-        request: request_fingerprint(sale, request),
-        endpoint: sale.endpoint.clone(),
-        plugin: sale.plugin.info().name.clone(),
-        generation: sale.generation,
+        request: request_fingerprint(purchase, request),
+        endpoint: purchase.endpoint.clone(),
+        plugin: purchase.plugin.info().name.clone(),
+        generation: purchase.generation,
         amount: String::new(),
         pay_to: String::new(),
         testnet: asset.testnet,
         flow: Flow::Authorization,
         identifier: None,
         valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
-        at: till.now(),
+        at: payments.now(),
     }
 }
 
@@ -334,11 +340,11 @@ fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
 }
 
 /// Method, template, target, media type and body: what a repetition must have in common.
-pub(super) fn request_fingerprint(sale: &Sale, request: &Request<Bytes>) -> Fingerprint {
+pub(super) fn request_fingerprint(purchase: &Purchase, request: &Request<Bytes>) -> Fingerprint {
     let mut hash = Sha256::new();
     let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     let media = request.headers().get(http::header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
-    for part in [sale.endpoint.as_bytes(), target.as_bytes(), media, request.body()] {
+    for part in [purchase.endpoint.as_bytes(), target.as_bytes(), media, request.body()] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{Challenge, ChallengeError, Declined, Policy, sign};
 use coinslot_evm::Key;
-use coinslot_x402::exact::{Domain, ExactPayload, SignedBy, Terms, signed_by};
+use coinslot_x402::exact::{Domain, ExactPayload, ExpectedTerms, SignedBy, signed_by};
 use coinslot_x402::header::{self, PaymentPayload};
 use coinslot_x402::price::Decimal;
 use coinslot_x402::{Network, UnixTime, Version};
@@ -73,7 +73,7 @@ fn a_version_1_payment_names_scheme_and_network() {
 
 fn check(payload: &coinslot_x402::Object, key: &Key) {
     let payload = ExactPayload::parse(payload).expect("well-formed");
-    let terms = Terms { pay_to: SELLER, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 };
+    let terms = ExpectedTerms { pay_to: SELLER, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 };
     assert_eq!(payload.authorization.check(&terms, NOW), Ok(()));
     assert_eq!(payload.authorization.from, key.address());
     let domain = Domain::new("USDC", "2", 84532, USDC.parse().expect("an address"));

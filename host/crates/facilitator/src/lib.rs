@@ -11,7 +11,7 @@ pub mod local;
 pub mod remote;
 
 pub mod cdp;
-mod witness;
+mod probe;
 
 pub mod pool;
 
@@ -23,7 +23,7 @@ use std::pin::Pin;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Reason, SettlementResponse};
 
-pub use witness::{Sighting, Witness};
+pub use probe::{OnChain, SettlementProbe};
 
 /// A boxed answer of a [`Facilitator`].
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -200,8 +200,8 @@ impl Local {
     }
 
     /// Reads the same chain, as deep as settlements are confirmed.
-    pub fn witness(&self) -> super::Witness {
-        super::Witness::new(self.chain.clone(), self.confirmations)
+    pub fn probe(&self) -> super::SettlementProbe {
+        super::SettlementProbe::new(self.chain.clone(), self.confirmations)
     }
 
     /// The fullest of the wallets that pay for gas, read now: empty, every settlement fails.

@@ -157,7 +157,7 @@ pub enum Claimed {
     /// under another signature.
     OtherRequest,
     /// It paid for this request already; the answer, if it is still kept.
-    Settled { settlement: SettlementResponse, answer: Option<KeptAnswer> },
+    Settled { settlement: SettlementResponse, answer: Option<StoredAnswer> },
     /// Its settlement was sent, and its end is not known yet.
     Settling { transaction: Option<String> },
     /// Its settlement was refused.
@@ -166,7 +166,7 @@ pub enum Claimed {
 
 /// A paid answer, kept so that a client whose connection broke can fetch it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptAnswer {
+pub struct StoredAnswer {
     /// HTTP status.
     pub status: u16,
     /// Header fields in order.
@@ -177,16 +177,16 @@ pub struct KeptAnswer {
 
 /// What is left of an answer that was given for money that had moved before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Retained {
     /// All of it, for another fetch.
-    Answer(KeptAnswer),
+    Answer(StoredAnswer),
     /// Nothing, and the books say why: a repeated payment is told that it is gone.
     Nothing { why: String },
 }
 
 /// Who brings the news that a payment is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum SettledBy {
     /// The request that it pays for, with how long each part took. `alone`: the transaction settles
     /// nothing else, and a second payment that claims it is refused.
     Request { alone: bool, verify: Duration, run: Option<Duration>, settle: Duration },
@@ -284,7 +284,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         &'a self,
         id: &'a PaymentId,
         request: String,
-        answer: Option<KeptAnswer>,
+        answer: Option<StoredAnswer>,
         at: UnixTime,
     ) -> Answer<'a, ()>;
 
@@ -293,11 +293,16 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// The money moved. In the authorization flow the kept answer is bought; in the upfront flow the
     /// row is executing, or, `by` recovery, owed, because nobody waits for it.
-    fn settled<'a>(&'a self, id: &'a PaymentId, settlement: SettlementResponse, by: By, at: UnixTime)
-    -> Answer<'a, ()>;
+    fn settled<'a>(
+        &'a self,
+        id: &'a PaymentId,
+        settlement: SettlementResponse,
+        by: SettledBy,
+        at: UnixTime,
+    ) -> Answer<'a, ()>;
 
     /// The guest answered what was paid before. Upfront flow only.
-    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()>;
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Retained, run: Duration, at: UnixTime) -> Answer<'a, ()>;
 
     /// The guest failed at what was paid before: it stays owed. Upfront flow only.
     fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()>;

@@ -36,8 +36,8 @@ fn settlement() -> SettlementResponse {
     }
 }
 
-fn answer() -> KeptAnswer {
-    KeptAnswer {
+fn answer() -> StoredAnswer {
+    StoredAnswer {
         status: 200,
         headers: vec![("content-type".to_owned(), b"text/plain".to_vec()), ("x-odd".to_owned(), vec![0xff])],
         body: Bytes::from_static(b"hello"),
@@ -85,8 +85,8 @@ async fn a_released_payment_may_try_again() {
 /// Nothing is kept for long.
 const KEPT: Retention = Retention { answers: Duration::from_secs(10), payments: Duration::from_secs(5_000) };
 
-const BY_REQUEST: By =
-    By::Request { alone: true, verify: Duration::ZERO, run: Some(Duration::ZERO), settle: Duration::ZERO };
+const BY_REQUEST: SettledBy =
+    SettledBy::Request { alone: true, verify: Duration::ZERO, run: Some(Duration::ZERO), settle: Duration::ZERO };
 
 /// Claims, runs and sends.
 async fn sent(ledger: &Embedded, nonce: &str) -> PaymentId {
@@ -103,7 +103,7 @@ async fn paid_first(ledger: &Embedded, nonce: &str) -> PaymentId {
     let id = upfront.id.clone();
     assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Won));
     assert_eq!(ledger.settling(&id, "{}".to_owned(), None, UnixTime(1_001)).await, Ok(()));
-    let by = By::Request { alone: true, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
+    let by = SettledBy::Request { alone: true, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
     let settlement = SettlementResponse { transaction: format!("0x{nonce}"), ..settlement() };
     assert_eq!(ledger.settled(&id, settlement, by, UnixTime(1_002)).await, Ok(()));
     id
@@ -139,7 +139,7 @@ async fn pruned_payments_stay_in_the_totals() {
     let (dir, ledger) = ledger();
     for nonce in ["a", "b", "c"] {
         let id = paid_first(&ledger, nonce).await;
-        assert_eq!(ledger.answered(&id, Kept::Answer(answer()), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
+        assert_eq!(ledger.answered(&id, Retained::Answer(answer()), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
     }
     let open = sent(&ledger, "open").await;
     assert_eq!(ledger.unknown(&open, None, UnixTime(1_004)).await, Ok(()));
@@ -175,7 +175,7 @@ async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_s
     let taken = ledger.settled(&other, settlement(), BY_REQUEST, UnixTime(1_002)).await;
     assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
     assert_eq!(ledger.unknown(&other, None, UnixTime(1_003)).await, Ok(()));
-    let of_a_batch = By::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
+    let of_a_batch = SettledBy::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
     assert_eq!(ledger.settled(&other, settlement(), of_a_batch, UnixTime(1_002)).await, Ok(()));
 }
 
@@ -266,7 +266,7 @@ async fn recovery_leaves_a_debt_where_nobody_waits() {
     assert_eq!(ledger.claim(upfront.clone()).await, Ok(Claimed::Won));
     assert_eq!(ledger.settling(&upfront.id, "{}".to_owned(), None, UnixTime(1)).await, Ok(()));
     assert_eq!(ledger.unknown(&upfront.id, Some("0xtx".to_owned()), UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settled(&upfront.id, settlement(), By::Recovery, UnixTime(2)).await, Ok(()));
+    assert_eq!(ledger.settled(&upfront.id, settlement(), SettledBy::Recovery, UnixTime(2)).await, Ok(()));
     assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Owed { settlement: settlement() }));
 }
 
@@ -294,7 +294,7 @@ async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
     let [one] = &pending[..] else { panic!("one: {pending:?}") };
     assert_eq!((one.id.nonce(), one.request.as_str(), one.answer_kept), ("settling", "{}", true));
     assert_eq!(ledger.strikes(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
-    let kept = KeptAnswer { headers: Vec::new(), ..answer() };
+    let kept = StoredAnswer { headers: Vec::new(), ..answer() };
     let bought = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
     let again = Claim { identifier: Some("order-1".to_owned()), ..claim("another", 1) };
     let standing = Claimed::Settled { settlement: bought.clone(), answer: Some(kept) };

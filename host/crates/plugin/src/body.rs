@@ -17,7 +17,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::Fault;
 use super::egress::is_withheld;
-use super::health::Admission;
+use super::health::BreakerPermit;
 use super::leash::Leash;
 
 /// What is handed out before others have their turn, in bytes. A connection of HTTP/1 has two of them in each of its
@@ -34,7 +34,7 @@ pub(super) struct GuestBody {
     /// The guest with its places, until it ends.
     guest: Option<Leash>,
     /// To be told how the guest ended.
-    admission: Option<Admission>,
+    admission: Option<BreakerPermit>,
     /// Bytes that may still come.
     left: u64,
     /// Bytes that are still to come, if the guest has said how many there are.
@@ -77,7 +77,7 @@ impl GuestBody {
     }
 
     /// Of a guest that is still writing.
-    pub(super) fn of(mut self, guest: Leash, admission: Admission) -> Self {
+    pub(super) fn of(mut self, guest: Leash, admission: BreakerPermit) -> Self {
         (self.guest, self.admission) = (Some(guest), Some(admission));
         self
     }

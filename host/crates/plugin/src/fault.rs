@@ -34,16 +34,16 @@ pub enum Fault {
     Unread,
     /// It failed again and again, and is left alone for so long.
     #[error("the plugin failed again and again and is left alone")]
-    Ill { retry: Duration },
+    CircuitOpen { retry: Duration },
 }
 
 /// Whether a plugin is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum Circuit {
     /// It is, as far as is known.
-    Well,
+    Closed,
     /// It failed again and again: it is left alone for so long, or another request is trying it.
-    Ill { retry: Duration },
+    Open { retry: Duration },
 }
 
 /// Why a component cannot be loaded. The sentence says what to do; it is for operators and authors.

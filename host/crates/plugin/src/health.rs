@@ -2,7 +2,7 @@
 //! request tries it, and the pause doubles if that fails, too.
 //!
 //! Nothing here stops a request that runs already. What else follows from a plugin that stays ill, such as
-//! going back to the build before it, is decided by who asks for its [`Condition`].
+//! going back to the build before it, is decided by who asks for its [`Circuit`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Condition, Fault};
+use super::{Circuit, Fault};
 
 /// When a plugin is left alone, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct BreakerSettings {
     /// So many failures in a row; 0 is never.
     pub failures: u32,
     /// The first pause.
@@ -26,7 +26,7 @@ pub struct Patience {
     pub rollback: bool,
 }
 
-impl Default for Patience {
+impl Default for BreakerSettings {
     /// Five failures; five seconds, and at most a minute; nothing comes back.
     fn default() -> Self {
         Self { failures: 5, pause: Duration::from_secs(5), longest: Duration::from_secs(60), rollback: false }
@@ -36,7 +36,7 @@ impl Default for Patience {
 /// One plugin's health.
 pub(super) struct Health {
     plugin: Arc<str>,
-    patience: Patience,
+    patience: BreakerSettings,
     /// Nothing has failed since the last success: the usual case, which takes no lock.
     calm: AtomicBool,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ enum State {
 /// Leave to run a plugin that is well, or to find out whether it is again. Dropped without a verdict, it
 /// leaves everything as it was.
 #[must_use]
-pub struct Admission {
+pub struct BreakerPermit {
     health: Arc<Health>,
     run: Run,
     /// Whether its failure is counted already, as another request's.
@@ -77,28 +77,28 @@ enum Run {
 }
 
 impl Health {
-    pub(super) fn new(plugin: Arc<str>, patience: Patience) -> Arc<Self> {
+    pub(super) fn new(plugin: Arc<str>, patience: BreakerSettings) -> Arc<Self> {
         let state = Mutex::new(State::Closed { failures: 0, pause: patience.pause });
         Arc::new(Self { plugin, patience, calm: AtomicBool::new(true), state })
     }
 
-    pub(super) fn condition(&self) -> Condition {
+    pub(super) fn circuit(&self) -> Circuit {
         if self.calm.load(Relaxed) {
-            return Condition::Well;
+            return Circuit::Closed;
         }
         match *self.state() {
-            State::Closed { .. } => Condition::Well,
+            State::Closed { .. } => Circuit::Closed,
             State::Open { until, .. } => match until.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => Condition::Well,
-                retry => Condition::Ill { retry },
+                Duration::ZERO => Circuit::Closed,
+                retry => Circuit::Open { retry },
             },
-            State::Trying { pause } => Condition::Ill { retry: pause },
+            State::Trying { pause } => Circuit::Open { retry: pause },
         }
     }
 
     /// Fails while the plugin is left alone. When that is over the first one is the trial.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Fault> {
-        let admission = |run| Admission { health: Arc::clone(self), run, excused: None };
+    pub(super) fn admit(self: &Arc<Self>) -> Result<BreakerPermit, Fault> {
+        let admission = |run| BreakerPermit { health: Arc::clone(self), run, excused: None };
         if self.calm.load(Relaxed) {
             return Ok(admission(Run::Usual));
         }
@@ -110,8 +110,8 @@ impl Health {
                 *state = State::Trying { pause };
                 Ok(admission(Run::Trial))
             }
-            State::Open { until, .. } => Err(Fault::Ill { retry: until.saturating_duration_since(now) }),
-            State::Trying { pause } => Err(Fault::Ill { retry: pause }),
+            State::Open { until, .. } => Err(Fault::CircuitOpen { retry: until.saturating_duration_since(now) }),
+            State::Trying { pause } => Err(Fault::CircuitOpen { retry: pause }),
         }
     }
 
@@ -129,7 +129,7 @@ impl Health {
     }
 }
 
-impl Admission {
+impl BreakerPermit {
     /// The head of an answer is there, and more may come for a long time: others need not wait for the end
     /// of a trial. Until something ends well, one failure is enough.
     pub(super) fn answers(&mut self) {
@@ -207,11 +207,11 @@ impl Admission {
 fn is_illness(fault: &Fault) -> bool {
     match fault {
         Fault::Trap(_) | Fault::Cpu | Fault::Deadline | Fault::Memory | Fault::NoResponse(_) => true,
-        Fault::ResponseTooLarge | Fault::SlowRequest | Fault::Unread | Fault::Busy | Fault::Ill { .. } => false,
+        Fault::ResponseTooLarge | Fault::SlowRequest | Fault::Unread | Fault::Busy | Fault::CircuitOpen { .. } => false,
     }
 }
 
-impl Drop for Admission {
+impl Drop for BreakerPermit {
     /// The next request may try in its place.
     fn drop(&mut self) {
         if self.run == Run::Trial {
@@ -223,9 +223,9 @@ impl Drop for Admission {
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for BreakerPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("plugin", &self.health.plugin).field("run", &self.run).finish()
+        f.debug_struct("BreakerPermit").field("plugin", &self.health.plugin).field("run", &self.run).finish()
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     fn health(failures: u32, pause: Duration) -> Arc<Health> {
-        Health::new("p".into(), Patience { failures, pause, longest: pause * 4, rollback: false })
+        Health::new("p".into(), BreakerSettings { failures, pause, longest: pause * 4, rollback: false })
     }
 
     fn fail(health: &Arc<Health>) {
@@ -249,10 +249,10 @@ mod tests {
         health.admit().expect("admitted").succeeded();
         fail(&health);
         fail(&health);
-        assert_eq!(health.condition(), Condition::Well);
+        assert_eq!(health.circuit(), Circuit::Closed);
         fail(&health);
-        assert!(matches!(health.condition(), Condition::Ill { .. }));
-        assert!(matches!(health.admit(), Err(Fault::Ill { retry }) if retry > Duration::from_secs(3500)));
+        assert!(matches!(health.circuit(), Circuit::Open { .. }));
+        assert!(matches!(health.admit(), Err(Fault::CircuitOpen { retry }) if retry > Duration::from_secs(3500)));
     }
 
     #[test]
@@ -260,8 +260,8 @@ mod tests {
         let health = health(1, Duration::ZERO);
         fail(&health);
         let trial = health.admit().expect("the pause is over");
-        assert!(matches!(health.admit(), Err(Fault::Ill { .. })), "one at a time");
-        assert!(matches!(health.condition(), Condition::Ill { .. }));
+        assert!(matches!(health.admit(), Err(Fault::CircuitOpen { .. })), "one at a time");
+        assert!(matches!(health.circuit(), Circuit::Open { .. }));
         drop(trial);
         health.admit().expect("its client went away, the next one tries").succeeded();
         let (one, two) = (health.admit(), health.admit());
@@ -275,7 +275,7 @@ mod tests {
         for expected in [20, 40, 40] {
             let State::Open { pause, .. } = *health.state() else { panic!("open") };
             *health.state() = State::Trying { pause };
-            Admission { health: Arc::clone(&health), run: Run::Trial, excused: None }.failed(&Fault::Cpu);
+            BreakerPermit { health: Arc::clone(&health), run: Run::Trial, excused: None }.failed(&Fault::Cpu);
             let State::Open { pause, .. } = *health.state() else { panic!("open again") };
             assert_eq!(pause, Duration::from_secs(expected));
         }
@@ -303,9 +303,9 @@ mod tests {
         for fault in [Fault::Busy, Fault::Unread, Fault::ResponseTooLarge] {
             patient.admit().expect("admitted").failed(&fault);
         }
-        assert_eq!(patient.condition(), Condition::Well);
+        assert_eq!(patient.circuit(), Circuit::Closed);
         let never = health(0, Duration::from_secs(1));
         (0..100).for_each(|_| fail(&never));
-        assert_eq!(never.condition(), Condition::Well);
+        assert_eq!(never.circuit(), Circuit::Closed);
     }
 }

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 use super::bench::{Benches, Order};
 use super::body::{GuestBody, Read};
 use super::egress::Trail;
-use super::health::Admission;
+use super::health::BreakerPermit;
 use super::leash::Leash;
 use super::link::Handler;
 use super::prepare::prepare;
@@ -125,7 +125,7 @@ async fn beside_others(
     benches: &Arc<Benches>,
     wait: Duration,
     order: impl FnOnce(Arc<Watch>) -> Order,
-    admission: &mut Admission,
+    admission: &mut BreakerPermit,
 ) -> Result<(Driver, Arc<Watch>), Fault> {
     let seat = benches.find(plugin, wait).await?;
     let watch = Watch::of_one(plugin.name.clone(), plugin.runtime.turns.clone());
@@ -142,7 +142,7 @@ async fn run(
     wait: Duration,
     receipt: Option<Receipt>,
     request: Request<RequestBody>,
-    admission: &mut Admission,
+    admission: &mut BreakerPermit,
 ) -> Result<(Parts, GuestBody, Option<Leash>), Fault> {
     let limits = &plugin.limits;
     let trail = Trail::of(request.headers());

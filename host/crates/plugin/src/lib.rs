@@ -67,11 +67,11 @@ use self::watch::Watch;
 pub use self::compile::compile_main;
 pub use self::contract::{DeclaredPrice, EndpointInfo, PluginInfo, QuoteRequest, Receipt, Refusal};
 pub use self::egress::{Allowed, Origin};
-pub use self::fault::{Condition, Fault, LoadError};
+pub use self::fault::{Circuit, Fault, LoadError};
 pub use self::grants::{Grants, Quota, Secret, SecretError};
-pub use self::health::{Admission, Patience};
+pub use self::health::{BreakerPermit, BreakerSettings};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
-pub use self::limits::{Limits, Settings, Terms};
+pub use self::limits::{Limits, PluginPolicies, PluginPolicy};
 pub use self::manifest::is_name;
 pub use self::reuse::Reuse;
 pub use self::status::Verdict;
@@ -88,7 +88,7 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 #[must_use]
 pub struct Permit {
     receipt: Option<Receipt>,
-    admission: Option<Admission>,
+    admission: Option<BreakerPermit>,
     patient: bool,
 }
 
@@ -99,7 +99,7 @@ impl Permit {
     }
 
     /// With an admission that was granted before. Without one the plugin's health is looked at when it runs.
-    pub fn admitted(self, admission: Option<Admission>) -> Self {
+    pub fn admitted(self, admission: Option<BreakerPermit>) -> Self {
         Self { admission, ..self }
     }
 
@@ -249,7 +249,7 @@ impl Runtime {
     /// Validates, compiles (or finds the compiled artifact), pre-instantiates and describes.
     ///
     /// The name that it gives itself decides which of the terms are its own.
-    pub async fn load(self: &Arc<Self>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+    pub async fn load(self: &Arc<Self>, wasm: &[u8], terms: &PluginPolicies) -> Result<Plugin, LoadError> {
         load::load(self, wasm, terms).await
     }
 
@@ -301,7 +301,7 @@ impl Plugin {
     /// The same component under other terms: nothing is compiled, and `describe` is not asked again. Requests
     /// that run keep the terms of their beginning. What is not changed by the terms goes on: its places and its
     /// health.
-    pub fn under(&self, terms: &Terms) -> Result<Self, LoadError> {
+    pub fn under(&self, terms: &PluginPolicies) -> Result<Self, LoadError> {
         let old = &*self.inner;
         let (limits, granted) = load::own(&old.runtime, &old.info.name, &old.linked, terms)?;
         let places = if limits.instances == old.limits.instances {
@@ -352,12 +352,12 @@ impl Plugin {
     }
 
     /// Whether it is asked now. A build that takes its place begins well.
-    pub fn condition(&self) -> Condition {
-        self.inner.health.condition()
+    pub fn circuit(&self) -> Circuit {
+        self.inner.health.circuit()
     }
 
-    /// Leave to run it, before anything is taken for that: [`Fault::Ill`] while it is left alone.
-    pub fn admit(&self) -> Result<Admission, Fault> {
+    /// Leave to run it, before anything is taken for that: [`Fault::CircuitOpen`] while it is left alone.
+    pub fn admit(&self) -> Result<BreakerPermit, Fault> {
         self.inner.health.admit()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::grants::Grants;
-use super::health::Patience;
+use super::health::BreakerSettings;
 use super::reuse::Reuse;
 
 /// What bounds a plugin. Every limit has an operator's override.
@@ -30,7 +30,7 @@ pub struct Limits {
     /// What one request may print, in bytes.
     pub log: usize,
     /// When a plugin that keeps failing is left alone.
-    pub patience: Patience,
+    pub patience: BreakerSettings,
     /// Whether an instance answers more than one request. None: each gets a fresh one.
     pub reuse: Option<Reuse>,
 }
@@ -47,7 +47,7 @@ impl Default for Limits {
             instances: 64,
             outgoing_requests: 16,
             log: 64 << 10,
-            patience: Patience::default(),
+            patience: BreakerSettings::default(),
             reuse: None,
         }
     }
@@ -55,14 +55,14 @@ impl Default for Limits {
 
 /// What the operator grants: bounds for every plugin, and what is said of single ones.
 #[derive(Clone, Debug, Default)]
-pub struct Terms {
+pub struct PluginPolicies {
     /// Of plugins of which nothing else is said.
     pub limits: Limits,
     /// By the names in their manifests.
-    pub plugins: BTreeMap<String, Settings>,
+    pub plugins: BTreeMap<String, PluginPolicy>,
 }
 
-impl From<Limits> for Terms {
+impl From<Limits> for PluginPolicies {
     fn from(limits: Limits) -> Self {
         Self { limits, plugins: BTreeMap::new() }
     }
@@ -70,7 +70,7 @@ impl From<Limits> for Terms {
 
 /// What the operator says of one plugin.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct PluginPolicy {
     /// Its own bounds, if they are not those of all.
     pub limits: Option<Limits>,
     /// What it may do with the world.

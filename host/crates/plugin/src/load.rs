@@ -17,7 +17,7 @@ use super::link::{self, Handler, Linked};
 use super::outline::Outline;
 use super::run::limited;
 use super::store::{Grant, State, store};
-use super::{Fault, Limits, LoadError, Plugin, PluginInfo, Reuse, Runtime, Terms, compile, manifest, watch};
+use super::{Fault, Limits, LoadError, Plugin, PluginInfo, PluginPolicies, Reuse, Runtime, compile, manifest, watch};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -33,7 +33,7 @@ struct Candidate {
     wasi: Wasi,
 }
 
-pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &Terms) -> Result<Plugin, LoadError> {
+pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPolicies) -> Result<Plugin, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
     let candidate = blocking(move || {
         let outline = Outline::read(&wasm)?;
@@ -56,7 +56,7 @@ pub(super) fn own(
     runtime: &Runtime,
     name: &str,
     linked: &Linked,
-    terms: &Terms,
+    terms: &PluginPolicies,
 ) -> Result<(Limits, Arc<Capabilities>), LoadError> {
     let settings = terms.plugins.get(name);
     let own = settings.and_then(|settings| settings.limits.as_ref());

@@ -68,7 +68,7 @@ async fn load_with(name: &str, limits: Limits) -> Plugin {
 }
 
 async fn refused(wasm: &[u8]) -> String {
-    runtime().load(wasm, &Terms::default()).await.expect_err("must be refused").to_string()
+    runtime().load(wasm, &PluginPolicies::default()).await.expect_err("must be refused").to_string()
 }
 
 fn body(bytes: impl Into<Bytes>) -> RequestBody {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use coinslot_x402::exact::{self, Authorization, Domain, ExactPayload, SignedBy, Terms};
+use coinslot_x402::exact::{self, Authorization, Domain, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::header::{self, PaymentPayload};
 use coinslot_x402::price::{Amount, Asset, Offer, Price};
 use coinslot_x402::{Flow, Network, UnixTime, Version, Versions, v2};
@@ -19,13 +19,13 @@ use serde_json::json;
 
 const NOW: UnixTime = UnixTime(1_750_000_000);
 
-struct Till {
+struct Payments {
     offered: v2::PaymentRequirements,
     domain: Domain,
-    terms: Terms,
+    terms: ExpectedTerms,
 }
 
-impl Till {
+impl Payments {
     /// The whole local verification, as a paid request goes through it.
     fn verify(&self, value: &[u8]) -> bool {
         let Ok(PaymentPayload::V2(payment)) = header::decode(Version::V2, value) else {
@@ -45,7 +45,7 @@ impl Till {
     }
 }
 
-fn till() -> Till {
+fn till() -> Payments {
     let network = Network::eip155(84532);
     let asset = Asset::known(&network, None).expect("Base Sepolia is known");
     let contract = Address::from_str(&asset.address).expect("an address");
@@ -61,10 +61,10 @@ fn till() -> Till {
         versions: Versions::Both,
     };
     let offer = Offer::new(vec![price]).expect("one price");
-    Till {
+    Payments {
         offered: offer.prices()[0].requirements(),
         domain: Domain::new("USDC", "2", 84532, contract),
-        terms: Terms {
+        terms: ExpectedTerms {
             pay_to: Address::from_str(pay_to).expect("an address"),
             amount,
             max_timeout_seconds: 60,
@@ -74,7 +74,7 @@ fn till() -> Till {
 }
 
 /// A payment as a stock client sends it, its resource and extensions included.
-fn payment(till: &Till) -> String {
+fn payment(till: &Payments) -> String {
     let key = SecretKey::from_byte_array([7; 32]).expect("below the order");
     let public = key.public_key(SECP256K1).serialize_uncompressed();
     let authorization = Authorization {

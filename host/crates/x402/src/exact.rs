@@ -61,7 +61,7 @@ pub struct Domain {
 
 /// What a payment must say to buy something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ExpectedTerms {
     pub pay_to: Address,
     pub amount: U256,
     /// `maxTimeoutSeconds`: the longest validity that is accepted, plus `skew`.
@@ -122,7 +122,7 @@ impl Authorization {
     ///
     /// The skew forgives a payer's clock that is ahead of ours; the chain's own clock decides at
     /// settlement. Reasons are version 2's: [`Reason::in_version`] gives version 1's.
-    pub fn check(&self, terms: &Terms, now: UnixTime) -> Result<(), Reason> {
+    pub fn check(&self, terms: &ExpectedTerms, now: UnixTime) -> Result<(), Reason> {
         if self.to != terms.pay_to {
             return Err(Reason::RecipientMismatch);
         }

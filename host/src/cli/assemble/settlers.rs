@@ -11,20 +11,20 @@ use super::Chains;
 use crate::catalog::Accept;
 use crate::cli::Failure;
 use crate::config::{Config, CredentialSource, FacilitatorConfig, KeySource, Settling};
-use crate::payment::Tender;
+use crate::payment::PaymentMethod;
 use coinslot_evm::{Chain, ChainSettings, Key};
 use coinslot_facilitator::cdp::CdpKey;
 use coinslot_facilitator::local::{Local, LocalConfig};
 use coinslot_facilitator::pool::{CircuitSettings, Member, Pool};
 use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
-use coinslot_facilitator::{Facilitator, Witness};
+use coinslot_facilitator::{Facilitator, SettlementProbe};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::Asset;
 use coinslot_x402::{Network, Version, Versions};
 
 /// Whoever settles what is taken.
 pub(super) struct Settlers {
-    pub(super) tenders: Vec<Tender>,
+    pub(super) payment_methods: Vec<PaymentMethod>,
     /// What is taken, in the versions that its facilitators understand.
     pub(super) accepts: Vec<Accept>,
     /// Those in this process.
@@ -40,7 +40,7 @@ struct Connected {
     /// several payments in one transaction.
     here: bool,
     /// Reads the chain that it settles on.
-    witness: Option<Arc<Witness>>,
+    probe: Option<Arc<SettlementProbe>>,
     /// What it understands.
     versions: BTreeMap<Network, Versions>,
     /// Why it could not be asked what it supports.
@@ -64,7 +64,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
                 locals.push(Arc::clone(&local));
                 Connected {
                     member: Member::local(name, Arc::clone(&local)),
-                    witness: Some(Arc::new(local.witness())),
+                    probe: Some(Arc::new(local.probe())),
                     alone: local,
                     here: true,
                     versions: BTreeMap::from([(network.clone(), Versions::Both)]),
@@ -75,7 +75,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
         };
         connected.insert(name, one);
     }
-    let mut settlers = Settlers { tenders: Vec::new(), accepts: Vec::new(), locals };
+    let mut settlers = Settlers { payment_methods: Vec::new(), accepts: Vec::new(), locals };
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     for (accept, by) in &config.accepts {
         let members: Vec<&Connected> = by.iter().filter_map(|name| connected.get(name.as_str())).collect();
@@ -99,7 +99,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Settlers,
                     .or_insert_with(|| Arc::new(Pool::new(members.iter().map(|one| one.member.clone()).collect()))),
             ),
         };
-        settlers.tenders.push(tender(accept, facilitator, &members)?);
+        settlers.payment_methods.push(payment_method(accept, facilitator, &members)?);
         // What every one of them understands that could be asked.
         let network = &accept.asset.network;
         let offered = |version| {
@@ -211,17 +211,17 @@ async fn remote(
             }
         }
     }
-    let witness = match rpc {
-        Some(rpc) => Some(Arc::new(witness(name, rpc, &networks).await?)),
+    let probe = match rpc {
+        Some(rpc) => Some(Arc::new(probe(name, rpc, &networks).await?)),
         None => None,
     };
     let member = Member::remote(name, Arc::new(remote), CircuitSettings::default());
     let alone = Arc::new(Pool::new(vec![member.clone()]));
-    Ok(Connected { member, alone, here: false, witness, versions, silent })
+    Ok(Connected { member, alone, here: false, probe, versions, silent })
 }
 
 /// Reads the chain that a remote facilitator settles on.
-async fn witness(name: &str, rpc: &Url, networks: &[Network]) -> Result<Witness, Failure> {
+async fn probe(name: &str, rpc: &Url, networks: &[Network]) -> Result<SettlementProbe, Failure> {
     let [network] = networks else {
         return Err(Failure::usage(format!(
             "facilitator.{name}: `rpc` reads one chain, and it settles on several: write one facilitator for each"
@@ -233,10 +233,14 @@ async fn witness(name: &str, rpc: &Url, networks: &[Network]) -> Result<Witness,
     let chain = Chain::connect(rpc, chain_id, ChainSettings::default())
         .await
         .map_err(|error| Failure::new(format!("facilitator.{name}: {error}")))?;
-    Ok(Witness::new(Arc::new(chain), 1))
+    Ok(SettlementProbe::new(Arc::new(chain), 1))
 }
 
-fn tender(accept: &Accept, facilitator: Arc<dyn Facilitator>, members: &[&Connected]) -> Result<Tender, Failure> {
+fn payment_method(
+    accept: &Accept,
+    facilitator: Arc<dyn Facilitator>,
+    members: &[&Connected],
+) -> Result<PaymentMethod, Failure> {
     let asset = &accept.asset;
     let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
     let ((domain, chain_id), contract) = described.ok_or_else(|| {
@@ -245,14 +249,14 @@ fn tender(accept: &Accept, facilitator: Arc<dyn Facilitator>, members: &[&Connec
             asset.symbol, asset.network
         ))
     })?;
-    Ok(Tender {
+    Ok(PaymentMethod {
         asset: Arc::clone(asset),
         contract,
         domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
         facilitator: breakable(facilitator),
         contract_payers: members.iter().all(|one| one.here),
         batches: members.iter().any(|one| one.here),
-        witness: members.iter().find_map(|one| one.witness.clone()),
+        probe: members.iter().find_map(|one| one.probe.clone()),
         max_unsettled: accept.max_unsettled,
     })
 }

@@ -2,15 +2,15 @@
 
 use crate::cli::Failure;
 use crate::config::{Config, KeySource, PluginConfig, SecretSource};
-use coinslot_plugin::{Grants, Secret, Settings, Terms};
+use coinslot_plugin::{Grants, PluginPolicies, PluginPolicy, Secret};
 
 /// What plugins are bounded by and granted. Fails with every secret that is missing.
-pub(in crate::cli) fn terms(config: &Config) -> Result<Terms, Failure> {
+pub(in crate::cli) fn terms(config: &Config) -> Result<PluginPolicies, Failure> {
     let mut problems = Vec::new();
-    let mut terms = Terms { limits: config.limits.clone(), ..Terms::default() };
+    let mut terms = PluginPolicies { limits: config.limits.clone(), ..PluginPolicies::default() };
     for (name, plugin) in &config.plugin {
         let grants = grants(name, plugin, &mut problems);
-        terms.plugins.insert(name.clone(), Settings { limits: plugin.limits.clone(), grants });
+        terms.plugins.insert(name.clone(), PluginPolicy { limits: plugin.limits.clone(), grants });
     }
     if problems.is_empty() { Ok(terms) } else { Err(Failure::usage(problems.join("\n"))) }
 }

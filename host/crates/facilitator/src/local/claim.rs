@@ -10,7 +10,7 @@ use super::{Local, Token};
 use crate::{PayerKind, Settlement, Verification};
 use coinslot_evm::abi::{ERC6492_SUFFIX, IEip3009};
 use coinslot_evm::{CallError, Chain};
-use coinslot_x402::exact::{self, Authorization, ExactPayload, Terms};
+use coinslot_x402::exact::{self, Authorization, ExactPayload, ExpectedTerms};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, Object, Reason, SettlementResponse, UnixTime, Version};
@@ -20,7 +20,7 @@ use coinslot_x402::{Network, Object, Reason, SettlementResponse, UnixTime, Versi
 pub(crate) struct Claim<'t> {
     pub(crate) token: &'t Token,
     pub(crate) payload: ExactPayload,
-    pub(crate) terms: Terms,
+    pub(crate) terms: ExpectedTerms,
     /// As the seller wrote it: CAIP-2, or a name in version 1.
     network: String,
     version: Version,
@@ -174,7 +174,7 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
     Ok(Claim {
         token,
         payload,
-        terms: Terms {
+        terms: ExpectedTerms {
             pay_to,
             amount: amount.0,
             max_timeout_seconds: fields.max_timeout_seconds,

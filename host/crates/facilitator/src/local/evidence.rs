@@ -8,7 +8,7 @@ use alloy::sol_types::SolEvent;
 
 use super::Local;
 use super::claim::Claim;
-use crate::witness::Transferred;
+use crate::probe::Transferred;
 use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 use coinslot_evm::{CallError, Landing};
 

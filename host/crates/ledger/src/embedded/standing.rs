@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::{Claim, Claimed, KeptAnswer, LedgerError};
+use crate::{Claim, Claimed, LedgerError, StoredAnswer};
 
 /// Whose row it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +108,13 @@ fn read(row: Row, claim: &Claim, owner: Owner) -> Result<Claimed, LedgerError> {
 }
 
 /// Status and header fields as they are stored.
-pub(super) fn head(answer: &KeptAnswer) -> String {
+pub(super) fn head(answer: &StoredAnswer) -> String {
     let headers: Vec<(&str, String)> =
         answer.headers.iter().map(|(name, value)| (name.as_str(), hex::encode(value))).collect();
     serde_json::json!({ "status": answer.status, "headers": headers }).to_string()
 }
 
-fn kept(head: &str, body: Vec<u8>) -> Option<KeptAnswer> {
+fn kept(head: &str, body: Vec<u8>) -> Option<StoredAnswer> {
     #[derive(serde::Deserialize)]
     struct Head {
         status: u16,
@@ -123,5 +123,5 @@ fn kept(head: &str, body: Vec<u8>) -> Option<KeptAnswer> {
     let head: Head = serde_json::from_str(head).ok()?;
     let headers =
         head.headers.into_iter().map(|(name, value)| Some((name, hex::decode(value).ok()?))).collect::<Option<_>>()?;
-    Some(KeptAnswer { status: head.status, headers, body: Bytes::from(body) })
+    Some(StoredAnswer { status: head.status, headers, body: Bytes::from(body) })
 }

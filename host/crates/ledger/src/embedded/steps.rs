@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Embedded, integer, prune, standing};
 use crate::{
-    Answer, By, Claim, Claimed, Kept, KeptAnswer, Ledger, LedgerError, Payment, PaymentId, Pending, Retention,
+    Answer, Claim, Claimed, Ledger, LedgerError, Payment, PaymentId, Pending, Retained, Retention, SettledBy,
+    StoredAnswer,
 };
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
@@ -58,7 +59,7 @@ impl Ledger for Embedded {
         &'a self,
         id: &'a PaymentId,
         request: String,
-        answer: Option<KeptAnswer>,
+        answer: Option<StoredAnswer>,
         at: UnixTime,
     ) -> Answer<'a, ()> {
         self.step(id, "settling", move |connection, id| {
@@ -103,7 +104,7 @@ impl Ledger for Embedded {
         &'a self,
         id: &'a PaymentId,
         settlement: SettlementResponse,
-        by: By,
+        by: SettledBy,
         at: UnixTime,
     ) -> Answer<'a, ()> {
         self.step(id, "settled", move |connection, id| {
@@ -111,12 +112,12 @@ impl Ledger for Embedded {
                 serde_json::to_string(&settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
             let transaction = settlement.transaction;
             let (verify, run, settle) = match by {
-                By::Request { verify, run, settle, .. } => {
+                SettledBy::Request { verify, run, settle, .. } => {
                     (Some(micros(verify)), run.map(micros), Some(micros(settle)))
                 }
-                By::Recovery => (None, None, None),
+                SettledBy::Recovery => (None, None, None),
             };
-            if matches!(by, By::Request { alone: true, .. }) && of_another(connection, id, &transaction)? {
+            if matches!(by, SettledBy::Request { alone: true, .. }) && of_another(connection, id, &transaction)? {
                 return Err(LedgerError::Transaction { transaction });
             }
             let changed = connection
@@ -127,7 +128,7 @@ impl Ledger for Embedded {
                         settle_us = coalesce(?6, settle_us)
                      WHERE id = ?1 AND state IN ('settling', 'unknown')",
                 )?
-                .execute(params![id, integer(at.0), by == By::Recovery, verify, run, settle])?;
+                .execute(params![id, integer(at.0), by == SettledBy::Recovery, verify, run, settle])?;
             if changed == 1 {
                 book(connection, id, &transaction, Some(&json))?;
                 arrived(connection, id)?;
@@ -136,11 +137,11 @@ impl Ledger for Embedded {
         })
     }
 
-    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Kept, run: Duration, at: UnixTime) -> Answer<'a, ()> {
+    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Retained, run: Duration, at: UnixTime) -> Answer<'a, ()> {
         self.step(id, "answered", move |connection, id| {
             let (answer, why) = match kept {
-                Kept::Answer(answer) => (Some(answer), None),
-                Kept::Nothing { why } => (None, Some(why)),
+                Retained::Answer(answer) => (Some(answer), None),
+                Retained::Nothing { why } => (None, Some(why)),
             };
             let changed = connection
                 .prepare_cached(
@@ -375,7 +376,7 @@ fn arrived(connection: &Connection, id: i64) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn keep(connection: &Connection, id: i64, answer: &KeptAnswer, at: UnixTime) -> Result<(), LedgerError> {
+fn keep(connection: &Connection, id: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id, standing::head(answer), answer.body.as_ref(), integer(at.0)])?;

@@ -32,7 +32,7 @@ use crate::{Fault, Inner};
 type Resting = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
 
 /// What an instance grants to each that sits down.
-struct Terms {
+struct InstanceGrant {
     plugin: Arc<str>,
     granted: Arc<Capabilities>,
     outgoing: u32,
@@ -58,7 +58,7 @@ pub(super) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
     let fate = Arc::new(Fate { watch, fault: SetOnce::new(), blamed: false.into(), worn: false.into() });
     let (orders, jobs) = mpsc::unbounded_channel();
     let (held, mut holders) = mpsc::channel(1);
-    let terms = Terms {
+    let terms = InstanceGrant {
         plugin: plugin.name.clone(),
         granted: plugin.granted.clone(),
         outgoing: limits.outgoing_requests,
@@ -87,7 +87,7 @@ pub(super) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
 async fn work(
     mut store: Store<State>,
     linked: Arc<Linked>,
-    terms: Terms,
+    terms: InstanceGrant,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     fate: Arc<Fate>,
     benches: Weak<Benches>,
@@ -129,7 +129,7 @@ impl Drop for Told {
 async fn serve(
     store: &mut Store<State>,
     linked: Arc<Linked>,
-    terms: Terms,
+    terms: InstanceGrant,
     jobs: &mut mpsc::UnboundedReceiver<Job>,
     fate: &Arc<Fate>,
 ) -> Result<Fault, Fault> {
@@ -178,7 +178,7 @@ async fn serve(
 struct Sitting {
     job: Job,
     service: Arc<Service>,
-    terms: Arc<Terms>,
+    terms: Arc<InstanceGrant>,
     fate: Arc<Fate>,
     resting: Resting,
 }

@@ -30,7 +30,7 @@ pub(super) fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// By IANA's registry of special-purpose addresses.
+/// SettledBy IANA's registry of special-purpose addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         // This network, private, shared (CGNAT), loopback, link-local, private.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 
 fn shared(total: u32, concurrent: u32) -> Limits {
-    let patience = Patience { failures: 0, ..Patience::default() };
+    let patience = BreakerSettings { failures: 0, ..BreakerSettings::default() };
     Limits { reuse: Some(Reuse { total, concurrent }), instances: 1, patience, ..Limits::default() }
 }
 
@@ -86,7 +86,7 @@ async fn an_instance_never_has_more_than_it_may_at_once_nor_in_its_life() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_fails_all_that_are_in_it_once_and_the_next_gets_a_new_instance() {
-    let patience = Patience { failures: 2, ..Patience::default() };
+    let patience = BreakerSettings { failures: 2, ..BreakerSettings::default() };
     let plugin = crowd(Limits { patience, ..shared(1000, 8) }).await;
     let asked: Vec<_> = (0..5)
         .map(|index| begin(&plugin, format!("0x{index}"), if index == 2 { "meet=a:5&trap" } else { "meet=a:5&sleep" }))
@@ -95,7 +95,7 @@ async fn a_trap_fails_all_that_are_in_it_once_and_the_next_gets_a_new_instance()
         let fault = asked.await.expect("no panic").expect_err("a trap");
         assert!(matches!(&fault, Fault::Trap(text) if text.contains("unreachable")), "{fault:?}");
     }
-    assert_eq!(plugin.condition(), Condition::Well, "five requests failed, and one instance");
+    assert_eq!(plugin.circuit(), Circuit::Closed, "five requests failed, and one instance");
     assert_eq!(ask(&plugin, "0xa", "").await.expect("an answer").0["calls"], 1);
     ask(&plugin, "", "grow=200").await.expect_err("memory");
     assert_eq!(ask(&plugin, "0xa", "").await.expect("an answer").0["calls"], 1);
@@ -190,7 +190,7 @@ async fn a_plugin_that_goes_takes_along_the_instances_that_nobody_uses() {
 
 #[tokio::test]
 async fn more_than_one_at_once_takes_a_handler_of_wasi_0_3() {
-    let terms: Terms = shared(10, 2).into();
+    let terms: PluginPolicies = shared(10, 2).into();
     let error = runtime().load(&guest("echo"), &terms).await.expect_err("0.2").to_string();
     assert!(error.contains("WASI 0.2, which takes one request at a time"), "{error}");
     let loaded = load("echo").await;

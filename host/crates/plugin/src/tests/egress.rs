@@ -116,8 +116,8 @@ async fn granted(name: &str, names: Arc<Names>, limits: Limits, grants: Grants) 
     let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
     config.instances = 4;
     let runtime = Runtime::with_resolver(config, names).unwrap();
-    let plugins = [(name.to_owned(), Settings { grants, ..Settings::default() })].into();
-    runtime.load(&guest(name), &Terms { limits, plugins }).await.unwrap()
+    let plugins = [(name.to_owned(), PluginPolicy { grants, ..PluginPolicy::default() })].into();
+    runtime.load(&guest(name), &PluginPolicies { limits, plugins }).await.unwrap()
 }
 
 async fn fetching(names: Arc<Names>, http: Vec<Allowed>) -> Plugin {

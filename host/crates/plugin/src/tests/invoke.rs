@@ -283,7 +283,7 @@ async fn a_guest_that_nobody_reads_is_stopped_and_it_is_not_its_fault() {
         }
     };
     assert_eq!(fault, Fault::Unread);
-    assert_eq!(plugin.condition(), Condition::Well);
+    assert_eq!(plugin.circuit(), Circuit::Closed);
 }
 
 #[tokio::test]
@@ -401,7 +401,7 @@ async fn a_request_that_does_not_come_is_no_fault_of_the_guest_s() {
             };
             assert_eq!(fault, Fault::SlowRequest, "{name}");
         }
-        assert_eq!(plugin.condition(), Condition::Well, "{name}");
+        assert_eq!(plugin.circuit(), Circuit::Closed, "{name}");
         call(&plugin, get("/")).await.unwrap();
     }
 }

@@ -13,8 +13,8 @@ async fn keeper(dir: &Path, grants: Grants) -> Plugin {
 }
 
 async fn load_in(runtime: &Arc<Runtime>, grants: Grants) -> Plugin {
-    let plugins = [("keeper".to_owned(), Settings { grants, ..Settings::default() })].into();
-    runtime.load(&guest("keeper"), &Terms { plugins, ..Terms::default() }).await.unwrap()
+    let plugins = [("keeper".to_owned(), PluginPolicy { grants, ..PluginPolicy::default() })].into();
+    runtime.load(&guest("keeper"), &PluginPolicies { plugins, ..PluginPolicies::default() }).await.unwrap()
 }
 
 fn everything() -> Grants {

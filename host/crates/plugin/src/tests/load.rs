@@ -31,11 +31,11 @@ fn files(dir: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 async fn a_component_is_compiled_once() {
     let dir = tempfile::tempdir().unwrap();
     let artifacts = dir.path().join("artifacts");
-    let plugin = fresh(&artifacts).load(&guest("echo"), &Terms::default()).await.unwrap();
+    let plugin = fresh(&artifacts).load(&guest("echo"), &PluginPolicies::default()).await.unwrap();
     let first = files(&artifacts);
     assert_eq!(first.len(), 1, "no draft is left behind");
     assert!(first[0].0.file_name().unwrap().to_str().unwrap().starts_with(plugin.sha256()));
-    let plugin = fresh(&artifacts).load(&guest("echo"), &Terms::default()).await.unwrap();
+    let plugin = fresh(&artifacts).load(&guest("echo"), &PluginPolicies::default()).await.unwrap();
     assert_eq!(files(&artifacts), first, "found, not compiled again");
     call(&plugin, get("/")).await.unwrap();
 }
@@ -43,16 +43,16 @@ async fn a_component_is_compiled_once() {
 #[tokio::test]
 async fn an_artifact_that_does_not_fit_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
+    fresh(dir.path()).load(&guest("echo"), &PluginPolicies::default()).await.unwrap();
     let (path, _) = files(dir.path()).remove(0);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, b"an artifact of another version").unwrap();
-    let plugin = fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
+    let plugin = fresh(dir.path()).load(&guest("echo"), &PluginPolicies::default()).await.unwrap();
     call(&plugin, get("/")).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, b"planted").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    fresh(dir.path()).load(&guest("echo"), &Terms::default()).await.unwrap();
+    fresh(dir.path()).load(&guest("echo"), &PluginPolicies::default()).await.unwrap();
     assert_ne!(std::fs::read(&path).unwrap(), b"planted");
 }
 
@@ -111,7 +111,7 @@ async fn a_component_of_another_contract_is_told_both_versions() {
     let sentence = refused(&wasm).await;
     assert!(sentence.contains("coinslot:plugin@0.2.0") && sentence.contains("coinslot:plugin@0.1.0"), "{sentence}");
     let patch = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifest@0.1.9");
-    runtime().load(&patch, &Terms::default()).await.expect("a later patch is compatible");
+    runtime().load(&patch, &PluginPolicies::default()).await.expect("a later patch is compatible");
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
     let (mut loaded, mut refused) = (0, 0);
     while loaded + refused < 400 && (refused <= 20 || std::time::Instant::now() < until) {
         let file = files.new_tree(&mut runner).expect("a file").current();
-        let terms = Terms::default();
+        let terms = PluginPolicies::default();
         let load = tokio::time::timeout(Duration::from_secs(60), runtime.load(&file, &terms)).await;
         match load.unwrap_or_else(|_| panic!("this file hangs: {}", hex::encode(&file))) {
             Ok(_) => loaded += 1,
@@ -272,7 +272,7 @@ async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
         }
     }
     assert!(refused > 20, "{loaded} loaded, {refused} refused");
-    let whole = runtime.load(&guest("echo"), &Terms::default()).await.expect("the whole one loads after them");
+    let whole = runtime.load(&guest("echo"), &PluginPolicies::default()).await.expect("the whole one loads after them");
     call(&whole, get("/")).await.expect("an answer");
 }
 

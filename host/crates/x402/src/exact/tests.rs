@@ -39,8 +39,8 @@ fn authorization() -> Authorization {
     }
 }
 
-fn terms() -> Terms {
-    Terms { pay_to: PAY_TO, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 }
+fn terms() -> ExpectedTerms {
+    ExpectedTerms { pay_to: PAY_TO, amount: U256::from(10_000), max_timeout_seconds: 60, skew_seconds: 0 }
 }
 
 fn base_sepolia() -> Domain {
@@ -285,7 +285,7 @@ fn the_window_has_sharp_edges() {
     #[track_caller]
     fn check(after: U256, before: U256, skew: u64, expected: Result<(), Reason>) {
         let authorization = Authorization { valid_after: after, valid_before: before, ..authorization() };
-        let terms = Terms { skew_seconds: skew, ..terms() };
+        let terms = ExpectedTerms { skew_seconds: skew, ..terms() };
         assert_eq!(authorization.check(&terms, NOW), expected);
     }
     let at = |offset: i64| U256::from(NOW.0.checked_add_signed(offset).expect("in range"));
@@ -319,7 +319,7 @@ fn the_window_has_sharp_edges() {
 
 #[test]
 fn the_end_of_time_does_not_overflow() {
-    let terms = Terms { max_timeout_seconds: u64::MAX, skew_seconds: u64::MAX, ..terms() };
+    let terms = ExpectedTerms { max_timeout_seconds: u64::MAX, skew_seconds: u64::MAX, ..terms() };
     let forever = Authorization { valid_before: U256::MAX, ..authorization() };
     assert_eq!(forever.check(&terms, UnixTime(u64::MAX)), Err(Reason::ValidBefore));
     assert!(forever.outlives(UnixTime(u64::MAX)));

@@ -24,14 +24,14 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
-use super::Till;
+use super::Payments;
 use super::executed::Answer;
-use coinslot_ledger::{Kept, KeptAnswer, PaymentId};
+use coinslot_ledger::{PaymentId, Retained, StoredAnswer};
 use coinslot_plugin::{Fault, ResponseBody};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Parcel(Content);
+pub struct PaidBody(Content);
 
 enum Content {
     /// In the ledger before it left.
@@ -42,7 +42,7 @@ enum Content {
 
 /// To be told when a whole answer has left.
 struct Delivery {
-    till: Arc<Till>,
+    payments: Arc<Payments>,
     id: PaymentId,
     keep: bool,
 }
@@ -68,7 +68,7 @@ enum Taken {
 
 /// What is written when the end is known.
 struct Record {
-    till: Arc<Till>,
+    payments: Arc<Payments>,
     id: PaymentId,
     status: u16,
     headers: HeaderMap,
@@ -87,31 +87,31 @@ enum End {
     Owed(String),
 }
 
-impl Parcel {
+impl PaidBody {
     /// An answer that is in the ledger.
-    pub(super) fn whole(till: &Arc<Till>, id: &PaymentId, body: Bytes) -> Self {
-        let keep = body.len() <= till.config.keep_answer_bytes;
-        let delivery = Delivery { till: Arc::clone(till), id: id.clone(), keep };
+    pub(super) fn whole(payments: &Arc<Payments>, id: &PaymentId, body: Bytes) -> Self {
+        let keep = body.len() <= payments.config.keep_answer_bytes;
+        let delivery = Delivery { payments: Arc::clone(payments), id: id.clone(), keep };
         let body = (!body.is_empty()).then_some(body);
         Self(Content::Whole { body, delivery: Some(delivery) })
     }
 
     /// An answer that a guest is writing since then, for money that has moved.
     pub(super) fn stream(
-        till: &Arc<Till>,
+        payments: &Arc<Payments>,
         id: &PaymentId,
         head: (u16, HeaderMap),
         body: ResponseBody,
         begun: Instant,
     ) -> Self {
         let (status, headers) = head;
-        let (till, id) = (Arc::clone(till), id.clone());
-        let record = Record { till, id, status, headers, copy: Some(BytesMut::new()), begun };
+        let (payments, id) = (Arc::clone(payments), id.clone());
+        let record = Record { payments, id, status, headers, copy: Some(BytesMut::new()), begun };
         Self(Content::Stream(Stream { body: Some(body), record: Some(record), end: None, taken: Taken::Nothing }))
     }
 }
 
-impl Body for Parcel {
+impl Body for PaidBody {
     type Data = Bytes;
     type Error = Fault;
 
@@ -191,7 +191,7 @@ impl Stream {
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest
-            | Fault::Ill { .. } => End::Owed(fault.to_string()),
+            | Fault::CircuitOpen { .. } => End::Owed(fault.to_string()),
         }
     }
 }
@@ -204,8 +204,8 @@ impl Drop for Stream {
             record.close(End::Part(HUNG_UP));
             return;
         }
-        let till = Arc::clone(&record.till);
-        till.track(async move {
+        let payments = Arc::clone(&record.payments);
+        payments.track(async move {
             let end = record.copy_all(body).await;
             let _ = record.close(end).await;
         });
@@ -214,7 +214,7 @@ impl Drop for Stream {
 
 impl Record {
     fn add(&mut self, data: &Bytes) {
-        let most = self.till.config.keep_answer_bytes;
+        let most = self.payments.config.keep_answer_bytes;
         match &mut self.copy {
             Some(copy) if copy.len().saturating_add(data.len()) <= most => copy.extend_from_slice(data),
             copy => *copy = None,
@@ -242,32 +242,32 @@ impl Record {
     /// Writes the end down, in a task that nobody can stop. The receiver is told when that is done.
     fn close(self, end: End) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
-        let till = Arc::clone(&self.till);
-        till.track(async move {
-            let Self { till, id, status, headers, copy, begun } = self;
+        let payments = Arc::clone(&self.payments);
+        payments.track(async move {
+            let Self { payments, id, status, headers, copy, begun } = self;
             let (kept, taken) = match (end, copy) {
                 (End::Owed(reason), _) => {
-                    till.debts.failed(&id, Instant::now());
-                    return till.owe(&id, reason).await;
+                    payments.debts.failed(&id, Instant::now());
+                    return payments.owe(&id, reason).await;
                 }
                 (End::Whole { taken }, Some(copy)) => {
-                    let answer = KeptAnswer { status, headers: kept_headers(&headers), body: copy.freeze() };
-                    (Kept::Answer(answer), taken)
+                    let answer = StoredAnswer { status, headers: kept_headers(&headers), body: copy.freeze() };
+                    (Retained::Answer(answer), taken)
                 }
                 (End::Whole { taken }, None) => {
-                    (Kept::Nothing { why: "the answer was larger than what is kept".to_owned() }, taken)
+                    (Retained::Nothing { why: "the answer was larger than what is kept".to_owned() }, taken)
                 }
-                (End::Part(why), _) => (Kept::Nothing { why: why.to_owned() }, true),
+                (End::Part(why), _) => (Retained::Nothing { why: why.to_owned() }, true),
             };
-            till.debts.paid(&id);
-            let keep = matches!(kept, Kept::Answer(_));
-            if let Err(error) = till.ledger.answered(&id, kept, begun.elapsed(), till.now()).await {
+            payments.debts.paid(&id);
+            let keep = matches!(kept, Retained::Answer(_));
+            if let Err(error) = payments.ledger.answered(&id, kept, begun.elapsed(), payments.now()).await {
                 // The client is served. After a restart the row is owed, and may be fetched once more.
                 tracing::error!(payment = %id, %error, "a paid answer could not be written");
             }
             drop(done);
             if taken {
-                delivered(&till, &id, keep).await;
+                delivered(&payments, &id, keep).await;
             }
         });
         written
@@ -278,21 +278,21 @@ impl Delivery {
     /// The whole answer was handed to the connection. Whether it arrived only the client knows, who may
     /// fetch it again.
     fn done(self) {
-        let Self { till, id, keep } = self;
-        let work = Arc::clone(&till);
-        till.track(async move { delivered(&work, &id, keep).await });
+        let Self { payments, id, keep } = self;
+        let work = Arc::clone(&payments);
+        payments.track(async move { delivered(&work, &id, keep).await });
     }
 }
 
-async fn delivered(till: &Till, id: &PaymentId, keep: bool) {
-    if let Err(error) = till.ledger.delivered(id, keep, till.now()).await {
+async fn delivered(payments: &Payments, id: &PaymentId, keep: bool) {
+    if let Err(error) = payments.ledger.delivered(id, keep, payments.now()).await {
         tracing::debug!(payment = %id, %error, "a delivery could not be written");
     }
 }
 
 impl Answer {
-    pub(super) fn kept(&self) -> KeptAnswer {
-        KeptAnswer { status: self.status, headers: kept_headers(&self.headers), body: self.body.clone() }
+    pub(super) fn kept(&self) -> StoredAnswer {
+        StoredAnswer { status: self.status, headers: kept_headers(&self.headers), body: self.body.clone() }
     }
 }
 

@@ -21,7 +21,7 @@ const SPAN: u64 = 2_000;
 
 /// What was seen of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sighting {
+pub enum OnChain {
     /// The money moved, deep enough in the chain.
     Paid(SettlementResponse),
     /// The money moved in a block that is not deep enough yet.
@@ -36,7 +36,7 @@ pub enum Sighting {
 
 /// Reads one chain.
 #[derive(Debug)]
-pub struct Witness {
+pub struct SettlementProbe {
     chain: Arc<Chain>,
     /// Blocks on top of each other, from the payment's own, until it counts: at least 1.
     confirmations: u64,
@@ -151,42 +151,42 @@ impl Sought {
     }
 }
 
-impl Witness {
-    /// A witness on this chain. `confirmations`: 1 means that the payment's own block is enough.
+impl SettlementProbe {
+    /// A probe on this chain. `confirmations`: 1 means that the payment's own block is enough.
     pub fn new(chain: Arc<Chain>, confirmations: u64) -> Self {
         Self { chain, confirmations: confirmations.max(1) }
     }
 
     /// What became of the payment. Costs a few reads; many only for a payment that was used long ago.
-    pub async fn look_up(&self, request: &PaymentRequest) -> Sighting {
+    pub async fn look_up(&self, request: &PaymentRequest) -> OnChain {
         let Some(sought) = Sought::of(request) else {
-            return Sighting::Nobody("the payment cannot be read".to_owned());
+            return OnChain::Nobody("the payment cannot be read".to_owned());
         };
-        self.seek(&sought).await.unwrap_or_else(|error| Sighting::Nobody(error.to_string()))
+        self.seek(&sought).await.unwrap_or_else(|error| OnChain::Nobody(error.to_string()))
     }
 
-    async fn seek(&self, sought: &Sought) -> Result<Sighting, CallError> {
+    async fn seek(&self, sought: &Sought) -> Result<OnChain, CallError> {
         let head = self.chain.block_number().await?;
         let deep = head.saturating_sub(self.confirmations - 1);
         // Time first: whatever is used after this question is younger than the answer.
         let at = self.chain.block_time(deep).await?;
         if !sought.payment.is_used(&self.chain).await? {
             return Ok(match at {
-                Some(at) => Sighting::Unused { at: UnixTime(at) },
-                None => Sighting::Nobody("the node does not have its own newest block".to_owned()),
+                Some(at) => OnChain::Unused { at: UnixTime(at) },
+                None => OnChain::Nobody("the node does not have its own newest block".to_owned()),
             });
         }
         let mut newest = self.chain.block_number().await?;
         loop {
             let oldest = newest.saturating_sub(SPAN - 1);
             match sought.payment.within(&self.chain, oldest, newest).await? {
-                Some((_, block)) if block > deep => return Ok(Sighting::Shallow),
-                Some((hash, _)) => return Ok(Sighting::Paid(sought.paid(hash))),
-                None if oldest == 0 => return Ok(Sighting::Spent),
+                Some((_, block)) if block > deep => return Ok(OnChain::Shallow),
+                Some((hash, _)) => return Ok(OnChain::Paid(sought.paid(hash))),
+                None if oldest == 0 => return Ok(OnChain::Spent),
                 None => {}
             }
             if self.chain.block_time(oldest).await?.is_some_and(|at| at < sought.earliest()) {
-                return Ok(Sighting::Spent);
+                return Ok(OnChain::Spent);
             }
             newest = oldest - 1;
         }

@@ -14,14 +14,14 @@ const MAX_KEYS: usize = 65_536;
 
 /// A rate per key.
 #[derive(Debug)]
-pub(super) struct Rate<K> {
+pub(super) struct RateLimiter<K> {
     every: Duration,
     burst: Duration,
     /// When each key would be idle again.
     idle_at: Mutex<HashMap<K, Instant>>,
 }
 
-impl<K: Eq + Hash> Rate<K> {
+impl<K: Eq + Hash> RateLimiter<K> {
     /// So many per second, and at once as many as in this many seconds. None for no limit.
     pub(super) fn new(per_second: f64, seconds: f64) -> Option<Self> {
         let every = Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|every| !every.is_zero())?;
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_key_bursts_and_then_goes_on_at_its_rate() {
-        let rate = Rate::new(10.0, 1.0).expect("a rate");
+        let rate = RateLimiter::new(10.0, 1.0).expect("a rate");
         let start = Instant::now();
         let passed = (0..100).filter(|_| rate.take("a", start).is_ok()).count();
         assert_eq!(passed, 11, "ten of its burst and the first");
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_is_bounded_and_stops_nobody_else() {
-        let rate = Rate::new(1.0, 0.0).expect("a rate");
+        let rate = RateLimiter::new(1.0, 0.0).expect("a rate");
         let start = Instant::now();
         for key in 0..(MAX_KEYS as u64 + 10) {
             assert!(rate.take(key, start).is_ok());
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn no_rate_is_no_limit() {
-        assert!(Rate::<u8>::new(0.0, 1.0).is_none());
-        assert!(Rate::<u8>::new(f64::NAN, 1.0).is_none());
-        assert!(Rate::<u8>::new(-1.0, 1.0).is_none());
+        assert!(RateLimiter::<u8>::new(0.0, 1.0).is_none());
+        assert!(RateLimiter::<u8>::new(f64::NAN, 1.0).is_none());
+        assert!(RateLimiter::<u8>::new(-1.0, 1.0).is_none());
     }
 }

@@ -25,19 +25,19 @@ const TIME: Duration = Duration::from_secs(1);
 
 /// Where the body of one request comes back to if it was not read to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Unread {
+pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
     /// The client waits to be asked for it, and sends nothing.
     waits: bool,
 }
 
 /// A request's body on its way to whoever reads it.
-pub(super) struct Lent {
+pub(super) struct BorrowedBody {
     body: Option<Incoming>,
-    back: Unread,
+    back: UnreadBody,
 }
 
-impl Unread {
+impl UnreadBody {
     /// None if there is nothing to be read, or nothing in its way.
     pub(super) fn of(request: &Request<Incoming>) -> Option<Self> {
         let matters = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
@@ -45,8 +45,8 @@ impl Unread {
     }
 
     /// The same body, which comes back when it is dropped.
-    pub(super) fn lend(&self, body: Incoming) -> Lent {
-        Lent { body: Some(body), back: self.clone() }
+    pub(super) fn lend(&self, body: Incoming) -> BorrowedBody {
+        BorrowedBody { body: Some(body), back: self.clone() }
     }
 
     fn keep(&self, body: Incoming) {
@@ -80,7 +80,7 @@ async fn discard(mut body: Incoming) -> bool {
     true
 }
 
-impl Body for Lent {
+impl Body for BorrowedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -105,7 +105,7 @@ impl Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for BorrowedBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             self.back.keep(body);

@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::accepted::Accepted;
-use super::debts::Debts;
-use super::limits::{Exposure, MEMORY, Strikes, Unsettled};
+use super::exposure::{Exposure, FailedSettlements, MEMORY, Unsettled};
+use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
-use super::rate::Rate;
-use super::{Finished, Problem, Sale};
-use coinslot_facilitator::{Facilitator, Readiness, Witness};
+use super::rate_limiter::RateLimiter;
+use super::{Finished, Problem, Purchase};
+use coinslot_facilitator::{Facilitator, Readiness, SettlementProbe};
 use coinslot_ledger::{Ledger, LedgerError, PaymentId, Retention};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::{Amount, Offer, Price};
@@ -27,7 +27,7 @@ use coinslot_x402::{Flow, UnixTime};
 
 /// One asset that is taken, and who moves it.
 #[derive(Clone, Debug)]
-pub struct Tender {
+pub struct PaymentMethod {
     /// CAIP-2 and contract, as in [`coinslot_x402::price::Asset`].
     pub asset: Arc<coinslot_x402::price::Asset>,
     /// The contract's address.
@@ -43,7 +43,7 @@ pub struct Tender {
     /// with the transaction of the first is not believed.
     pub batches: bool,
     /// Reads the chain when a settlement's end is unknown.
-    pub witness: Option<Arc<Witness>>,
+    pub probe: Option<Arc<SettlementProbe>>,
     /// While more than this is claimed and not settled, payments are settled first.
     pub max_unsettled: Amount,
 }
@@ -75,9 +75,9 @@ pub struct Protect {
 /// A limit's burst, in seconds of its rate.
 const BURST: f64 = 10.0;
 
-/// Settings of a [`Till`].
+/// Settings of a [`Payments`].
 #[derive(Clone)]
-pub struct TillConfig {
+pub struct PaymentsConfig {
     /// Answers up to this size are kept for a client that lost its connection, in bytes.
     pub keep_answer_bytes: usize,
     /// For so long, and finished payments for so long.
@@ -92,45 +92,45 @@ pub struct TillConfig {
     pub clock: fn() -> UnixTime,
 }
 
-impl std::fmt::Debug for TillConfig {
+impl std::fmt::Debug for PaymentsConfig {
     /// Without the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TillConfig").field("retention", &self.retention).finish_non_exhaustive()
+        f.debug_struct("PaymentsConfig").field("retention", &self.retention).finish_non_exhaustive()
     }
 }
 
 /// Takes payments.
 #[derive(Debug)]
-pub struct Till {
-    pub(super) tenders: Vec<Tender>,
+pub struct Payments {
+    pub(super) payment_methods: Vec<PaymentMethod>,
     pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) config: TillConfig,
+    pub(super) config: PaymentsConfig,
     pub(super) quotes: Quotes,
-    strikes: Strikes,
-    pub(super) debts: Debts,
+    strikes: FailedSettlements,
+    pub(super) debts: OwedRetries,
     /// Of each payer's payments.
-    payers: Option<Rate<Address>>,
+    payers: Option<RateLimiter<Address>>,
     /// Of each address's bad payments.
-    addresses: Option<Rate<IpAddr>>,
-    /// One for each tender.
+    addresses: Option<RateLimiter<IpAddr>>,
+    /// One for each payment_method.
     unsettled: Vec<Arc<Unsettled>>,
     unknown: Notify,
     work: TaskTracker,
 }
 
-impl Till {
-    /// A till for these assets.
-    pub fn new(tenders: Vec<Tender>, ledger: Arc<dyn Ledger>, config: TillConfig) -> Arc<Self> {
-        let unsettled = tenders.iter().map(|_| Arc::default()).collect();
-        let payers = Rate::new(config.protect.payments_per_second, BURST);
-        let addresses = Rate::new(config.protect.failures_per_second, BURST);
+impl Payments {
+    /// A payments for these assets.
+    pub fn new(payment_methods: Vec<PaymentMethod>, ledger: Arc<dyn Ledger>, config: PaymentsConfig) -> Arc<Self> {
+        let unsettled = payment_methods.iter().map(|_| Arc::default()).collect();
+        let payers = RateLimiter::new(config.protect.payments_per_second, BURST);
+        let addresses = RateLimiter::new(config.protect.failures_per_second, BURST);
         Arc::new(Self {
-            tenders,
+            payment_methods,
             ledger,
             quotes: Quotes::new(config.quote_key),
             config,
-            strikes: Strikes::default(),
-            debts: Debts::default(),
+            strikes: FailedSettlements::default(),
+            debts: OwedRetries::default(),
             payers,
             addresses,
             unsettled,
@@ -143,21 +143,26 @@ impl Till {
         (self.config.clock)()
     }
 
-    /// The tender of a price. Offers are made of tenders, so it is there.
-    pub(super) fn tender(&self, price: &Price) -> Option<&Tender> {
-        self.tenders.iter().find(|tender| Arc::ptr_eq(&tender.asset, &price.asset) || tender.asset == price.asset)
+    /// The payment_method of a price. Offers are made of payment_methods, so it is there.
+    pub(super) fn payment_method(&self, price: &Price) -> Option<&PaymentMethod> {
+        self.payment_methods.iter().find(|payment_method| {
+            Arc::ptr_eq(&payment_method.asset, &price.asset) || payment_method.asset == price.asset
+        })
     }
 
     /// Whether this payment is settled before or after the guest runs. A share of what may be unsettled
     /// goes with the latter.
-    pub(super) fn flow(&self, sale: &Sale, accepted: &Accepted) -> (Flow, Option<Exposure>) {
+    pub(super) fn flow(&self, purchase: &Purchase, accepted: &Accepted) -> (Flow, Option<Exposure>) {
         let payer = hex::encode_prefixed(accepted.exact.authorization.from);
-        if sale.flow == Flow::Upfront || accepted.perhaps_contract || self.strikes.has(&payer, self.now()) {
+        if purchase.flow == Flow::Upfront || accepted.perhaps_contract || self.strikes.has(&payer, self.now()) {
             return (Flow::Upfront, None);
         }
-        let index = self.tenders.iter().position(|tender| tender.asset == accepted.tender.asset);
+        let index = self
+            .payment_methods
+            .iter()
+            .position(|payment_method| payment_method.asset == accepted.payment_method.asset);
         let unsettled = index.and_then(|index| self.unsettled.get(index));
-        let cap = accepted.tender.max_unsettled.0;
+        let cap = accepted.payment_method.max_unsettled.0;
         match unsettled.and_then(|unsettled| unsettled.take(accepted.price.amount.0, cap)) {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
@@ -187,7 +192,7 @@ impl Till {
         self.strikes.add(payer, self.now());
     }
 
-    /// Reads from the ledger what must be known before the first sale.
+    /// Reads from the ledger what must be known before the first purchase.
     pub async fn remember(&self) -> Result<(), LedgerError> {
         let now = self.now();
         for (payer, _) in self.ledger.strikes(UnixTime(now.0.saturating_sub(MEMORY))).await? {
@@ -220,7 +225,8 @@ impl Till {
         if !self.ledger.writable() {
             obstacles.push("the ledger cannot be written");
         }
-        if self.tenders.iter().all(|tender| tender.facilitator.readiness() != Readiness::Ready) {
+        if self.payment_methods.iter().all(|payment_method| payment_method.facilitator.readiness() != Readiness::Ready)
+        {
             obstacles.push("no facilitator can settle");
         }
         obstacles
@@ -229,7 +235,9 @@ impl Till {
     /// Whether a payment of this price would be settled, as far as is known.
     fn settles(&self, price: &Price) -> bool {
         self.ledger.writable()
-            && self.tender(price).is_some_and(|tender| tender.facilitator.readiness() == Readiness::Ready)
+            && self
+                .payment_method(price)
+                .is_some_and(|payment_method| payment_method.facilitator.readiness() == Readiness::Ready)
     }
 
     /// Whether every payment for this offer would be settled.
@@ -258,7 +266,7 @@ impl Till {
         claimed: Arc<OnceLock<PaymentId>>,
         mut work: Pin<Box<impl Future<Output = Result<Finished, Problem>> + Send + 'static>>,
     ) -> Result<Finished, Problem> {
-        let till = Arc::clone(self);
+        let payments = Arc::clone(self);
         let guarded = async move {
             // Nothing of the work is used after a panic.
             let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
@@ -270,9 +278,9 @@ impl Till {
             }
             tracing::error!("a payment's work ended without an answer");
             let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
-            if till.ledger.release(id).await.is_ok() {
+            if payments.ledger.release(id).await.is_ok() {
                 tracing::info!(payment = %id, "its claim is released: nothing was sent");
-            } else if till.ledger.owe(id, "interrupted".to_owned(), till.now()).await.is_ok() {
+            } else if payments.ledger.owe(id, "interrupted".to_owned(), payments.now()).await.is_ok() {
                 tracing::warn!(payment = %id, "it was paid: the answer is owed");
             }
             Err(Problem::Lost { payment_id: Some(id.short()) })

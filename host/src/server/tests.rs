@@ -7,17 +7,17 @@ use arc_swap::ArcSwap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Front, Hosts, Settings, run};
+use super::{Hosts, RequestHandler, ServerSettings, run};
 use crate::catalog::Catalog;
-use crate::payment::{Protect, Till, TillConfig};
+use crate::payment::{Payments, PaymentsConfig, Protect};
 use coinslot_ledger::{Embedded, Retention};
 use coinslot_x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.
-async fn host(settings: Settings) -> std::net::SocketAddr {
+async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let config = TillConfig {
+    let config = PaymentsConfig {
         keep_answer_bytes: 0,
         retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },
         quote_key: [0; 32],
@@ -25,13 +25,13 @@ async fn host(settings: Settings) -> std::net::SocketAddr {
         protect: Protect { payments_per_second: 0.0, failures_per_second: 0.0 },
         clock: || UnixTime(0),
     };
-    let till = Till::new(Vec::new(), Arc::new(ledger), config);
+    let payments = Payments::new(Vec::new(), Arc::new(ledger), config);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-    let front = Arc::new(Front::new(catalog, till, Hosts::Any, Vec::new()));
+    let handler = Arc::new(RequestHandler::new(catalog, payments, Hosts::Any, Vec::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
-        run(listener, front, settings, std::future::pending()).await;
+        run(listener, handler, settings, std::future::pending()).await;
         drop(dir);
     });
     address
@@ -47,7 +47,7 @@ async fn ask(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_connection_above_the_limit_waits_until_another_closes() {
-    let address = host(Settings { connections: 1, ..Settings::default() }).await;
+    let address = host(ServerSettings { connections: 1, ..ServerSettings::default() }).await;
     let mut first = TcpStream::connect(address).await.expect("connected");
     assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
     let mut second = TcpStream::connect(address).await.expect("the backlog takes it");
@@ -61,7 +61,7 @@ async fn a_connection_above_the_limit_waits_until_another_closes() {
 
 #[tokio::test]
 async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
-    let settings = Settings { connections: 1, headers: Duration::from_millis(200), ..Settings::default() };
+    let settings = ServerSettings { connections: 1, headers: Duration::from_millis(200), ..ServerSettings::default() };
     let address = host(settings).await;
     for beginning in ["", "PRI * HT", "GET /nothing HTTP/1.1\r\nhos"] {
         let mut silent = TcpStream::connect(address).await.expect("connected");
@@ -74,7 +74,7 @@ async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
 
 #[tokio::test]
 async fn a_head_that_comes_in_drops_ends_its_connection_and_an_answer_that_takes_long_does_not() {
-    let settings = Settings { headers: Duration::from_millis(400), ..Settings::default() };
+    let settings = ServerSettings { headers: Duration::from_millis(400), ..ServerSettings::default() };
     let address = host(settings).await;
     let mut slow = TcpStream::connect(address).await.expect("connected");
     assert_eq!(ask(&mut slow).await, "HTTP/1.1 404");
@@ -91,11 +91,11 @@ async fn a_head_that_comes_in_drops_ends_its_connection_and_an_answer_that_takes
     assert_eq!(slow.read(&mut rest).await.unwrap_or(0), 0, "no more is answered");
     assert!(start.elapsed() < Duration::from_secs(4));
 
-    let marks = Arc::new(super::Marks::default());
-    let work = marks.work();
+    let activity = Arc::new(super::Activity::default());
+    let work = activity.work();
     let patience = Duration::from_millis(100);
-    let overdue = tokio::time::timeout(Duration::from_millis(500), marks.overdue(patience)).await;
+    let overdue = tokio::time::timeout(Duration::from_millis(500), activity.overdue(patience)).await;
     assert!(overdue.is_err(), "the plugin takes its time, not the client");
     drop(work);
-    tokio::time::timeout(Duration::from_secs(5), marks.overdue(patience)).await.expect("now it is the client");
+    tokio::time::timeout(Duration::from_secs(5), activity.overdue(patience)).await.expect("now it is the client");
 }

@@ -2,7 +2,7 @@
 //!
 //! hyper has a clock for this. It makes a timer for each request, and reads the socket once more after each answer, which
 //! together cost as much as the answer to an unpaid request. Here a connection looks at itself now and then, and
-//! requests only leave marks.
+//! requests only leave activity.
 
 use std::io;
 use std::pin::Pin;
@@ -22,9 +22,9 @@ use coinslot_plugin::Fault;
 /// How often a connection looks at itself, of the time that a client may take.
 const LOOKS: u32 = 8;
 
-/// Marks of one connection.
+/// Activity of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(super) struct Activity {
     /// Requests whose answers are being made.
     working: AtomicUsize,
     /// Something was answered or written since the last look.
@@ -33,7 +33,7 @@ pub(super) struct Marks {
     multiplexed: AtomicBool,
 }
 
-impl Marks {
+impl Activity {
     pub(super) fn multiplexed(&self) {
         self.multiplexed.store(true, Relaxed);
     }
@@ -44,9 +44,9 @@ impl Marks {
     }
 
     /// An answer is being made, until this is dropped.
-    pub(super) fn work(self: &Arc<Self>) -> Work {
+    pub(super) fn work(self: &Arc<Self>) -> InFlight {
         self.working.fetch_add(1, Relaxed);
-        Work(Arc::clone(self))
+        InFlight(Arc::clone(self))
     }
 
     /// Ends when the client took too long, counted from the last thing that was written to it. At most an eighth
@@ -69,9 +69,9 @@ impl Marks {
 
 /// A request whose answer is being made: until its body has been handed over, or nobody wants it any more.
 #[derive(Debug)]
-pub(super) struct Work(Arc<Marks>);
+pub(super) struct InFlight(Arc<Activity>);
 
-impl Drop for Work {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.moved.store(true, Relaxed);
         self.0.working.fetch_sub(1, Relaxed);
@@ -80,18 +80,18 @@ impl Drop for Work {
 
 /// The body of an answer, with its mark if it had to be made.
 #[derive(Debug)]
-pub(super) struct Marked {
+pub(super) struct ActivityBody {
     body: ReplyBody,
-    _work: Option<Work>,
+    _work: Option<InFlight>,
 }
 
-impl Marked {
-    pub(super) fn new(body: ReplyBody, work: Option<Work>) -> Self {
+impl ActivityBody {
+    pub(super) fn new(body: ReplyBody, work: Option<InFlight>) -> Self {
         Self { body, _work: work }
     }
 }
 
-impl Body for Marked {
+impl Body for ActivityBody {
     type Data = Bytes;
     type Error = Fault;
 
@@ -108,29 +108,29 @@ impl Body for Marked {
     }
 }
 
-/// A stream that marks what is written to it: one who reads slowly is not idle.
+/// A stream that activity what is written to it: one who reads slowly is not idle.
 #[derive(Debug)]
-pub(super) struct Marking<S> {
+pub(super) struct ActivityIo<S> {
     pub(super) stream: S,
-    pub(super) marks: Arc<Marks>,
+    pub(super) activity: Arc<Activity>,
 }
 
-impl<S> Marking<S> {
+impl<S> ActivityIo<S> {
     fn mark(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.marks.answered();
+            self.activity.answered();
         }
         written
     }
 }
 
-impl<S: Read + Unpin> Read for Marking<S> {
+impl<S: Read + Unpin> Read for ActivityIo<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buf)
     }
 }
 
-impl<S: Write + Unpin> Write for Marking<S> {
+impl<S: Write + Unpin> Write for ActivityIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buf);
         self.mark(written)

@@ -15,12 +15,12 @@ const AT_ONCE: u32 = 5;
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Debts that are remembered, at most.
+/// OwedRetries that are remembered, at most.
 const MAX_DEBTS: usize = 65_536;
 
-/// Debts whose guests failed, and when each may be tried again.
+/// OwedRetries whose guests failed, and when each may be tried again.
 #[derive(Debug, Default)]
-pub(super) struct Debts {
+pub(super) struct OwedRetries {
     failed: Mutex<HashMap<PaymentId, Failed>>,
 }
 
@@ -30,7 +30,7 @@ struct Failed {
     until: Instant,
 }
 
-impl Debts {
+impl OwedRetries {
     /// The guest failed again.
     pub(super) fn failed(&self, id: &PaymentId, now: Instant) {
         let mut failed = self.lock();
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_first_tries_run_at_once_and_then_each_waits_twice_as_long() {
-        let debts = Debts::default();
+        let debts = OwedRetries::default();
         let start = Instant::now();
         let waits: Vec<_> = (0..14)
             .map(|_| {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_debts_is_bounded() {
-        let debts = Debts::default();
+        let debts = OwedRetries::default();
         let start = Instant::now();
         for nonce in 0..MAX_DEBTS + 10 {
             debts.failed(&id(&nonce.to_string()), start);

@@ -15,11 +15,11 @@ const MAX_PAYERS: usize = 65_536;
 
 /// Failed settlements by payer.
 #[derive(Debug, Default)]
-pub(super) struct Strikes {
+pub(super) struct FailedSettlements {
     since: Mutex<HashMap<String, UnixTime>>,
 }
 
-impl Strikes {
+impl FailedSettlements {
     /// One more, now.
     pub(super) fn add(&self, payer: &str, now: UnixTime) {
         let mut since = lock(&self.since);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_strike_is_forgotten_after_a_day() {
-        let strikes = Strikes::default();
+        let strikes = FailedSettlements::default();
         strikes.add("0xAB", UnixTime(1_000));
         assert!(strikes.has("0xab", UnixTime(1_001)));
         assert!(!strikes.has("0xab", UnixTime(1_000 + MEMORY)));

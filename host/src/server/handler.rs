@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::forwarded;
-use super::idle::{Marked, Marks, Work};
-use super::unread::{Lent, Unread};
+use super::idle::{Activity, ActivityBody, InFlight};
+use super::unread::{BorrowedBody, UnreadBody};
 use crate::catalog::{Access, Catalog, Endpoint};
-use crate::payment::{self, Sale, Till};
+use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{Found, Path};
 use coinslot_plugin::{BodyError, Permit, RequestBody};
@@ -30,9 +30,9 @@ const READY: &str = "/.well-known/coinslot/ready";
 
 /// Answers requests by the generation in force at their arrival.
 #[derive(Debug)]
-pub struct Front {
+pub struct RequestHandler {
     catalog: Arc<ArcSwap<Catalog>>,
-    till: Arc<Till>,
+    payments: Arc<Payments>,
     hosts: Hosts,
     proxies: Vec<IpNet>,
     leaving: AtomicBool,
@@ -56,11 +56,11 @@ pub enum Hosts {
     Only(Vec<String>),
 }
 
-impl Front {
-    /// A front that serves this catalogue and takes payments at this till. `proxies` are believed when they say for
+impl RequestHandler {
+    /// A handler that serves this catalogue and takes payments at this payments. `proxies` are believed when they say for
     /// whom they ask; nobody else is.
-    pub fn new(catalog: Arc<ArcSwap<Catalog>>, till: Arc<Till>, hosts: Hosts, proxies: Vec<IpNet>) -> Self {
-        Self { catalog, till, hosts, proxies, leaving: AtomicBool::new(false), closing: AtomicBool::new(false) }
+    pub fn new(catalog: Arc<ArcSwap<Catalog>>, payments: Arc<Payments>, hosts: Hosts, proxies: Vec<IpNet>) -> Self {
+        Self { catalog, payments, hosts, proxies, leaving: AtomicBool::new(false), closing: AtomicBool::new(false) }
     }
 
     /// From now on it says that it is not ready, and serves all the same.
@@ -75,53 +75,58 @@ impl Front {
 
     /// Waits for payments at work.
     pub async fn drain(&self) {
-        self.till.drain().await;
+        self.payments.drain().await;
     }
 
     /// Payments at work.
     pub fn at_work(&self) -> usize {
-        self.till.at_work()
+        self.payments.at_work()
     }
 
     /// Answers one request. Never fails: every problem has an answer. What needs no waiting is answered at once;
     /// most requests are a first one, and get the ready challenge.
-    pub(super) fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer, marks: &Arc<Marks>) -> Answering {
-        let unread = Unread::of(&request);
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        activity: &Arc<Activity>,
+    ) -> ResponseFuture {
+        let unread = UnreadBody::of(&request);
         let request = request.map(|body| match &unread {
             Some(unread) => Either::Left(unread.lend(body)),
             None => Either::Right(body),
         });
         let ready = match self.route(request, peer) {
-            Ok(Step::Run(call)) => {
+            Ok(Routed::Run(call)) => {
                 let run = Arc::clone(self).run(call);
                 let reply: Pin<Box<dyn Future<Output = Reply> + Send>> = match unread {
                     Some(unread) => Box::pin(async move { unread.clear(run.await).await }),
                     None => Box::pin(run),
                 };
-                return Answering::Working { work: Some(marks.work()), reply };
+                return ResponseFuture::Working { work: Some(activity.work()), reply };
             }
-            Ok(Step::Done(reply)) => reply,
+            Ok(Routed::Done(reply)) => reply,
             Err(why) => respond::unroutable(&why),
         };
         if let Some(unread) = unread {
-            return Answering::Working { work: Some(marks.work()), reply: Box::pin(unread.clear(ready)) };
+            return ResponseFuture::Working { work: Some(activity.work()), reply: Box::pin(unread.clear(ready)) };
         }
-        marks.answered();
-        Answering::Ready(Some(ready))
+        activity.answered();
+        ResponseFuture::Ready(Some(ready))
     }
 
     /// What the request means, and its answer where nothing has to run for it.
-    fn route(&self, mut request: Request<Arrived>, peer: Peer) -> Result<Step, Unroutable> {
+    fn route(&self, mut request: Request<Arrived>, peer: Peer) -> Result<Routed, Unroutable> {
         // Whoever balances load asks by address, not by name.
         if request.uri().path() == READY && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(Step::Done(self.ready(request.method() == Method::HEAD)));
+            return Ok(Routed::Done(self.ready(request.method() == Method::HEAD)));
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(Unroutable::Closing);
         }
         let authority = self.authority(&request)?;
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return Ok(Step::Done(respond::options(&[])));
+            return Ok(Routed::Done(respond::options(&[])));
         }
         let path = Path::parse(request.uri().path()).map_err(Unroutable::Path)?;
         let catalog = self.catalog.load();
@@ -131,7 +136,7 @@ impl Front {
             return if methods.is_empty() {
                 Err(Unroutable::NotFound)
             } else {
-                Ok(Step::Done(respond::options(&methods)))
+                Ok(Routed::Done(respond::options(&methods)))
             };
         }
         // `HEAD` asks about `GET`, and never runs what would have to be paid.
@@ -144,15 +149,15 @@ impl Front {
         if let Access::Exact { offer, challenge } | Access::Quoted { most: offer, challenge } = &endpoint.access
             && asked != Method::HEAD
             && let Some(challenge) =
-                payment::ask_plainly(&self.till, offer, challenge.as_ref(), &endpoint.plugin, &request)
+                payment::ask_plainly(&self.payments, offer, challenge.as_ref(), &endpoint.plugin, &request)
         {
-            return Ok(Step::Done(respond::challenge(challenge, request.headers().contains_key(ORIGIN))));
+            return Ok(Routed::Done(respond::challenge(challenge, request.headers().contains_key(ORIGIN))));
         }
         let from = forwarded::client(&self.proxies, peer.ip, request.headers_mut());
         let scheme = if peer.tls { Scheme::HTTPS } else { Scheme::HTTP };
         let request = canonical(request, method, &path, (scheme, &authority))?;
         let (endpoint, catalog) = (Arc::clone(endpoint), Arc::clone(&catalog));
-        Ok(Step::Run(Call { catalog, endpoint, params, path, request, from, asked }))
+        Ok(Routed::Run(Matched { catalog, endpoint, params, path, request, from, asked }))
     }
 
     /// Whether more requests should come here.
@@ -161,31 +166,31 @@ impl Front {
         if self.leaving.load(Ordering::Acquire) || self.closing.load(Ordering::Acquire) {
             obstacles.push("this host is shutting down");
         }
-        obstacles.extend(self.till.obstacles());
+        obstacles.extend(self.payments.obstacles());
         respond::ready(&obstacles, head)
     }
 
-    async fn run(self: Arc<Self>, call: Call) -> Reply {
-        let Call { catalog, endpoint, params, path, request, from, asked } = call;
+    async fn run(self: Arc<Self>, call: Matched) -> Reply {
+        let Matched { catalog, endpoint, params, path, request, from, asked } = call;
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
             Access::Exact { offer, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, from, (offer, challenge, false));
-                self.paid(sale, &asked, request).await
+                let purchase = purchase(&catalog, &endpoint, params, &path, &request, from, (offer, challenge, false));
+                self.paid(purchase, &asked, request).await
             }
             Access::Quoted { most, challenge } => {
-                let sale = sale(&catalog, &endpoint, params, &path, &request, from, (most, challenge, true));
-                self.paid(sale, &asked, request).await
+                let purchase = purchase(&catalog, &endpoint, params, &path, &request, from, (most, challenge, true));
+                self.paid(purchase, &asked, request).await
             }
         };
         if asked == Method::HEAD { respond::head_only(reply) } else { reply }
     }
 
-    async fn paid(&self, sale: Sale, asked: &Method, request: Request<RequestBody>) -> Reply {
+    async fn paid(&self, purchase: Purchase, asked: &Method, request: Request<RequestBody>) -> Reply {
         if *asked == Method::HEAD {
-            return respond::paid(Err(payment::ask(&self.till, &sale)));
+            return respond::paid(Err(payment::ask(&self.payments, &purchase)));
         }
-        respond::paid(payment::serve(&self.till, sale, request).await)
+        respond::paid(payment::serve(&self.payments, purchase, request).await)
     }
 
     /// The host that the client means, checked. Only checked: no URL is ever made of it.
@@ -223,16 +228,16 @@ impl Front {
 }
 
 /// A request's body, which comes back if it is not read and in the way.
-type Arrived = Either<Lent, Incoming>;
+type Arrived = Either<BorrowedBody, Incoming>;
 
 /// What a request comes to.
-enum Step {
+enum Routed {
     Done(Reply),
-    Run(Call),
+    Run(Matched),
 }
 
 /// A request for an endpoint that has to run, or be paid first, in the generation of its arrival.
-struct Call {
+struct Matched {
     catalog: Arc<Catalog>,
     endpoint: Arc<Endpoint>,
     params: Vec<(String, String)>,
@@ -245,17 +250,17 @@ struct Call {
 }
 
 /// An answer that is there, or is being worked out. Small: it is moved into the connection for each request.
-pub(super) enum Answering {
+pub(super) enum ResponseFuture {
     /// None once it was taken.
     Ready(Option<Reply>),
     Working {
-        work: Option<Work>,
+        work: Option<InFlight>,
         reply: Pin<Box<dyn Future<Output = Reply> + Send>>,
     },
 }
 
-impl Future for Answering {
-    type Output = Result<Response<Marked>, Infallible>;
+impl Future for ResponseFuture {
+    type Output = Result<Response<ActivityBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (reply, work) = match self.get_mut() {
@@ -265,7 +270,7 @@ impl Future for Answering {
                 Poll::Pending => return Poll::Pending,
             },
         };
-        reply.map(|reply| Ok(reply.map(|body| Marked::new(body, work))))
+        reply.map(|reply| Ok(reply.map(|body| ActivityBody::new(body, work))))
     }
 }
 
@@ -292,7 +297,7 @@ fn canonical(
     Ok(Request::from_parts(head, body.map_err(BodyError::from).boxed_unsync()))
 }
 
-fn sale(
+fn purchase(
     catalog: &Catalog,
     endpoint: &Endpoint,
     params: Vec<(String, String)>,
@@ -300,14 +305,14 @@ fn sale(
     request: &Request<RequestBody>,
     from: IpAddr,
     (offer, challenge, quoted): (&Offer, &Option<Challenge>, bool),
-) -> Sale {
+) -> Purchase {
     let mut url = format!("{}{}", catalog.public_url(), path.as_str());
     let query = request.uri().query();
     if let Some(query) = query {
         url.push('?');
         url.push_str(query);
     }
-    Sale {
+    Purchase {
         plugin: Arc::clone(&endpoint.plugin),
         endpoint: format!("{} {}", endpoint.method, endpoint.path),
         route: endpoint.path.clone(),

@@ -1,9 +1,9 @@
 //! Sockets, header and time limits, graceful shutdown; one task per connection, the guest inside it.
 //!
-//! What a request means is decided in `front`. Nothing here knows the ledger's store, wasmtime or a chain.
+//! What a request means is decided in `handler`. Nothing here knows the ledger's store, wasmtime or a chain.
 
 mod forwarded;
-mod front;
+mod handler;
 mod idle;
 #[cfg(test)]
 mod tests;
@@ -24,8 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use front::{Front, Hosts, Peer};
-use idle::{Marking, Marks};
+pub use handler::{Hosts, Peer, RequestHandler};
+use idle::{Activity, ActivityIo};
 pub use tls::{Identity, Tls, TlsError};
 
 /// Headers of one request, in total: a payment header of 16 KiB and ample room for the rest.
@@ -39,7 +39,7 @@ const MAX_STREAMS: u32 = 256;
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// At once; more wait in the kernel's backlog.
     pub connections: usize,
     /// How long a client may take from connecting to the headers of its first request, and on HTTP/1
@@ -54,7 +54,7 @@ pub struct Settings {
     pub tls: Option<Arc<Tls>>,
 }
 
-impl Default for Settings {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -70,7 +70,12 @@ impl Default for Settings {
 ///
 /// Payments that a client no longer waits for are finished too; whatever is still unfinished after
 /// the deadline is in the ledger, and recovery finishes it at the next start.
-pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, shutdown: impl Future<Output = ()>) {
+pub async fn run(
+    listener: TcpListener,
+    handler: Arc<RequestHandler>,
+    settings: ServerSettings,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -90,7 +95,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
     let mut full = false;
     let leaving = async {
         shutdown.await;
-        front.leave();
+        handler.leave();
         tokio::time::sleep(settings.linger).await;
     };
     let mut shutdown = std::pin::pin!(leaving);
@@ -112,7 +117,7 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
                 let held = Held { _place: place, headers: settings.headers, peer: peer.ip() };
                 let serving = Serving {
                     builder: Arc::clone(&builder),
-                    front: Arc::clone(&front),
+                    handler: Arc::clone(&handler),
                     watcher: graceful.watcher(),
                     held,
                 };
@@ -128,18 +133,18 @@ pub async fn run(listener: TcpListener, front: Arc<Front>, settings: Settings, s
         }
     }
     drop(listener);
-    front.close();
-    let at_work = front.at_work();
+    handler.close();
+    let at_work = handler.at_work();
     if at_work > 0 {
         tracing::info!(payments = at_work, "finishing what is at work");
     }
     let drained = tokio::time::timeout(settings.drain, async {
         graceful.shutdown().await;
-        front.drain().await;
+        handler.drain().await;
     });
     if drained.await.is_err() {
         tracing::warn!(
-            payments = front.at_work(),
+            payments = handler.at_work(),
             "stopped before everything was finished; recovery goes on at the next start"
         );
     }
@@ -155,7 +160,7 @@ struct Held {
 /// A connection that is about to be served.
 struct Serving {
     builder: Arc<auto::Builder<TokioExecutor>>,
-    front: Arc<Front>,
+    handler: Arc<RequestHandler>,
     watcher: Watcher,
     held: Held,
 }
@@ -180,20 +185,20 @@ fn connection(serving: Serving, stream: TcpStream, tls: Option<&Tls>) {
 
 impl Serving {
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tls: bool) {
-        let Self { builder, front, watcher, held } = self;
-        let (peer, marks) = (Peer { ip: held.peer, tls }, Arc::new(Marks::default()));
-        let stream = Marking { stream: TokioIo::new(stream), marks: Arc::clone(&marks) };
-        let marking = Arc::clone(&marks);
+        let Self { builder, handler, watcher, held } = self;
+        let (peer, activity) = (Peer { ip: held.peer, tls }, Arc::new(Activity::default()));
+        let stream = ActivityIo { stream: TokioIo::new(stream), activity: Arc::clone(&activity) };
+        let activity_io = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
             if request.version() == Version::HTTP_2 {
-                marking.multiplexed();
+                activity_io.multiplexed();
             }
-            front.answer(request, peer, &marking)
+            handler.answer(request, peer, &activity_io)
         });
         let connection = builder.serve_connection(stream, service).into_owned();
         let ended = tokio::select! {
             ended = watcher.watch(connection) => ended,
-            () = marks.overdue(held.headers) => {
+            () = activity.overdue(held.headers) => {
                 tracing::debug!("a connection without a request is closed");
                 return;
             }

@@ -14,14 +14,14 @@ use sha2::{Digest, Sha256};
 
 /// The directory with the book and the components.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct History {
     dir: PathBuf,
-    book: Book,
+    book: HistoryFile,
 }
 
 /// Files of the plugin folder, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Book {
+pub struct HistoryFile {
     pub files: BTreeMap<String, Entry>,
 }
 
@@ -51,16 +51,16 @@ pub struct Component {
     pub endpoints: Vec<String>,
 }
 
-impl Shelf {
+impl History {
     /// Opens the directory, making it if it is not there. A book that cannot be read is begun anew, with a warning:
     /// what is in the folder serves all the same.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir.join("components"))?;
-        let book = match Book::read(dir) {
+        let book = match HistoryFile::read(dir) {
             Ok(book) => book,
             Err(error) => {
                 tracing::warn!(%error, dir = %dir.display(), "what was served before cannot be read");
-                Book::default()
+                HistoryFile::default()
             }
         };
         Ok(Self { dir: dir.to_owned(), book })
@@ -123,7 +123,7 @@ impl Shelf {
     pub(super) fn write(&self) -> io::Result<()> {
         let mut draft = tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.dir)?;
         draft.write_all(&serde_json::to_vec_pretty(&self.book)?)?;
-        draft.persist(Book::path(&self.dir)).map_err(|error| error.error)?;
+        draft.persist(HistoryFile::path(&self.dir)).map_err(|error| error.error)?;
         let named: BTreeSet<String> = self
             .book
             .files
@@ -145,7 +145,7 @@ impl Shelf {
     }
 }
 
-impl Book {
+impl HistoryFile {
     fn path(dir: &Path) -> PathBuf {
         dir.join("plugins.json")
     }
@@ -213,17 +213,17 @@ mod tests {
     #[test]
     fn the_one_before_can_be_had_again_and_none_older() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut shelf = Shelf::open(dir.path()).expect("a shelf");
+        let mut shelf = History::open(dir.path()).expect("a shelf");
         for sha256 in ["a", "b", "b", "c"] {
             shelf.in_force("echo.wasm", built(sha256));
         }
         shelf.write().expect("written");
-        let book = Book::read(dir.path()).expect("read");
+        let book = HistoryFile::read(dir.path()).expect("read");
         let (file, entry) = book.find("echo").expect("by its name");
         let shas = [&entry.in_force, &entry.previous].map(|c| c.as_ref().map(|c| c.sha256.as_str()));
         assert_eq!((file, shas), ("echo.wasm", [Some("c"), Some("b")]));
         // A restart with the same component changes nothing; a file that has gone can come back.
-        let mut again = Shelf::open(dir.path()).expect("a shelf");
+        let mut again = History::open(dir.path()).expect("a shelf");
         again.in_force("echo.wasm", built("c"));
         assert_eq!(again.book, book);
         again.gone("echo.wasm");
@@ -235,11 +235,11 @@ mod tests {
     fn a_book_that_is_damaged_is_begun_anew_and_bytes_that_changed_are_not_given() {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("plugins.json"), "{\"files\":").expect("written");
-        assert_eq!(Shelf::open(dir.path()).expect("a shelf").book, Book::default());
+        assert_eq!(History::open(dir.path()).expect("a shelf").book, HistoryFile::default());
         let sha256 = hex::encode(Sha256::digest(b"component"));
-        Shelf::keep(dir.path(), &sha256, b"component").expect("kept");
-        assert_eq!(Book::bytes(dir.path(), &built(&sha256)).expect("its bytes"), b"component");
+        History::keep(dir.path(), &sha256, b"component").expect("kept");
+        assert_eq!(HistoryFile::bytes(dir.path(), &built(&sha256)).expect("its bytes"), b"component");
         fs::write(component(dir.path(), &sha256), "other").expect("written");
-        Book::bytes(dir.path(), &built(&sha256)).expect_err("not what was kept");
+        HistoryFile::bytes(dir.path(), &built(&sha256)).expect_err("not what was kept");
     }
 }

@@ -1,0 +1,1 @@
+//! Holds what several packages share and what knows nothing of payments, chains or plugins.
