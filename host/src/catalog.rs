@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 
+use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::route::{Found, Path, RouteError, Routes, alike, overlap};
 use coinslot_plugin::{DeclaredPrice, Plugin};
 use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
@@ -30,8 +31,8 @@ pub struct Catalog {
     pub generation: u64,
     installed: Vec<Arc<Installed>>,
     routes: Routes<Arc<Endpoint>>,
-    /// Offers that were made by earlier generations, by route.
-    earlier: HashMap<(Method, String), Vec<Earlier>>,
+    /// Offers that were made by earlier generations, by the label of their endpoint.
+    earlier: HashMap<String, Vec<Earlier>>,
     public_url: String,
 }
 
@@ -54,40 +55,6 @@ pub struct Installed {
     pub plugin: Arc<Plugin>,
     /// What it serves.
     pub endpoints: Vec<Arc<Endpoint>>,
-}
-
-/// One route of a plugin, priced.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// The plugin that serves it.
-    pub plugin: Arc<Plugin>,
-    /// The method.
-    pub method: Method,
-    /// The path template.
-    pub path: String,
-    /// What it costs.
-    pub access: Access,
-    /// One line about it.
-    pub summary: String,
-    /// More, or the same: what a challenge says.
-    pub description: String,
-    /// Media type of its answer.
-    pub mime_type: String,
-    /// Largest request body, in bytes.
-    pub request_limit: u64,
-    /// When the money moves.
-    pub flow: Flow,
-}
-
-/// What an endpoint costs. Free is a word that somebody wrote.
-#[derive(Debug)]
-pub enum Access {
-    /// Nothing.
-    Free,
-    /// The same each time. The challenge for the bare path is ready.
-    Exact { offer: Offer, challenge: Option<Challenge> },
-    /// Asked per request, at most this.
-    Quoted { most: Offer, challenge: Option<Challenge> },
 }
 
 /// What the operator takes, from whom and for whom.
@@ -174,19 +141,19 @@ impl Catalog {
     }
 
     /// What this generation and those before it offered and the next one does not.
-    fn earlier(&self, next: &[Arc<Installed>]) -> HashMap<(Method, String), Vec<Earlier>> {
+    fn earlier(&self, next: &[Arc<Installed>]) -> HashMap<String, Vec<Earlier>> {
         let now = Instant::now();
         let mut earlier = self.earlier.clone();
         for endpoint in self.installed.iter().flat_map(|installed| &installed.endpoints) {
-            let Access::Exact { offer, .. } = &endpoint.access else { continue };
-            let goes_on = next.iter().flat_map(|installed| &installed.endpoints).any(|other| {
-                (&other.method, &other.path) == (&endpoint.method, &endpoint.path)
-                    && matches!(&other.access, Access::Exact { offer: same, .. } if same == offer)
-            });
+            let Some(offer) = fixed_offer(endpoint) else { continue };
+            let goes_on = next
+                .iter()
+                .flat_map(|installed| &installed.endpoints)
+                .any(|other| other.label == endpoint.label && fixed_offer(other) == Some(offer));
             if !goes_on {
                 let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
                 let until = now + Duration::from_secs(longest);
-                let of_route = earlier.entry((endpoint.method.clone(), endpoint.path.clone())).or_default();
+                let of_route = earlier.entry(endpoint.label.clone()).or_default();
                 of_route.retain(|other| other.offer != *offer);
                 of_route.insert(0, Earlier { offer: offer.clone(), until });
                 of_route.truncate(EARLIER);
@@ -203,8 +170,7 @@ impl Catalog {
     /// newest first.
     pub fn honoured(&self, endpoint: &Endpoint) -> Vec<Offer> {
         let now = Instant::now();
-        let key = (endpoint.method.clone(), endpoint.path.clone());
-        let offers = self.earlier.get(&key).into_iter().flatten().filter(|earlier| earlier.until > now);
+        let offers = self.earlier.get(&endpoint.label).into_iter().flatten().filter(|earlier| earlier.until > now);
         offers.map(|earlier| earlier.offer.clone()).collect()
     }
 
@@ -229,6 +195,14 @@ impl Catalog {
     }
 }
 
+/// The offer of an endpoint whose price does not depend on the request.
+fn fixed_offer(endpoint: &Endpoint) -> Option<&Offer> {
+    match &endpoint.access {
+        Access::Paid(paid) if !paid.quoted => Some(&paid.offer),
+        Access::Paid(_) | Access::Free => None,
+    }
+}
+
 /// Paths where others look for what the host itself says: certificate authorities ask there who owns
 /// the name. Plugins neither declare them nor match them.
 fn is_reserved(path: &str) -> bool {
@@ -247,7 +221,7 @@ fn shared(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), Install
             .find(|theirs| overlap(&theirs.path, &endpoint.path));
         if let Some(theirs) = taken {
             return Err(InstallError::Shared {
-                endpoint: format!("{} {}", endpoint.method, endpoint.path),
+                endpoint: endpoint.label.clone(),
                 with: theirs.path.clone(),
                 file: other.file.clone(),
             });
@@ -270,47 +244,42 @@ impl Installed {
         let mut endpoints = Vec::new();
         let request_limit = plugin.limits().request_body;
         for declared in &plugin.info().endpoints {
-            let endpoint = format!("{} {}", declared.method, declared.path);
+            let label = format!("{} {}", declared.method, declared.path);
             if is_reserved(&declared.path) {
-                return Err(InstallError::ReservedPath(endpoint));
+                return Err(InstallError::ReservedPath(label));
             }
             let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };
+            let url = format!("{}{}", policy.public_url, declared.path);
             let resource = Resource {
-                url: format!("{}{}", policy.public_url, declared.path),
                 description: about.clone(),
                 summary: declared.summary.clone(),
                 mime_type: declared.mime_type.clone(),
             };
-            let ready = |offer: &Offer| {
-                Challenge::new(offer, &resource, "Payment required")
-                    .map_err(|error| InstallError::Challenge(endpoint.clone(), error))
+            let flow = flow(&label, &declared.extensions, &declared.mime_type, policy)?;
+            let paid = |amount: &str, quoted: bool| {
+                let offer = offer(&label, amount, flow, policy)?;
+                let challenge = Challenge::new(&offer, &url, &resource, "Payment required")
+                    .map_err(|error| InstallError::Challenge(label.clone(), error))?;
+                // A template's challenge names each request's own path, so none is kept; encoding it proves that it fits.
+                let challenge = (!declared.path.contains('{')).then_some(challenge);
+                Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, flow, challenge })))
             };
-            // A template's challenge names each request's own path, so none is kept; encoding it proves that it fits.
-            let keep = |challenge: Challenge| (!declared.path.contains('{')).then_some(challenge);
-            let flow = flow(&endpoint, &declared.extensions, &declared.mime_type, policy)?;
             let access = match &declared.price {
                 DeclaredPrice::Free => Access::Free,
-                DeclaredPrice::Exact(amount) => {
-                    let offer = offer(&endpoint, amount, flow, policy)?;
-                    Access::Exact { challenge: keep(ready(&offer)?), offer }
-                }
-                DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint }),
-                DeclaredPrice::Quoted(amount) => {
-                    let most = offer(&endpoint, amount, flow, policy)?;
-                    Access::Quoted { challenge: keep(ready(&most)?), most }
-                }
-                DeclaredPrice::UpTo(_) => return Err(InstallError::Metered { endpoint }),
+                DeclaredPrice::Exact(amount) => paid(amount, false)?,
+                DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint: label }),
+                DeclaredPrice::Quoted(amount) => paid(amount, true)?,
+                DeclaredPrice::UpTo(_) => return Err(InstallError::Metered { endpoint: label }),
             };
             endpoints.push(Arc::new(Endpoint {
                 plugin: Arc::clone(&plugin),
                 method: declared.method.clone(),
                 path: declared.path.clone(),
+                label,
+                url,
+                resource,
                 access,
-                summary: declared.summary.clone(),
-                description: about.clone(),
-                mime_type: declared.mime_type.clone(),
                 request_limit,
-                flow,
             }));
         }
         Ok(Self { file, plugin, endpoints })
@@ -367,28 +336,13 @@ impl Installed {
     /// As it is written down.
     fn component(&self) -> Component {
         let info = self.plugin.info();
-        let endpoints = self.endpoints.iter().map(|e| format!("{} {} {}", e.method, e.path, e.access.display()));
+        let endpoints = self.endpoints.iter().map(|e| format!("{} {}", e.label, e.access));
         Component {
             plugin: info.name.clone(),
             version: info.version.clone(),
             sha256: self.plugin.sha256().to_owned(),
             since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             endpoints: endpoints.collect(),
-        }
-    }
-}
-
-impl Access {
-    /// `0.01 USDC`, `free`, `up to 0.50 USDC`.
-    pub fn display(&self) -> String {
-        let amount = |offer: &Offer| {
-            let price = &offer.prices()[0];
-            format!("{} {}", price.amount.decimal(price.asset.decimals), price.asset.symbol)
-        };
-        match self {
-            Self::Free => "free".to_owned(),
-            Self::Exact { offer, .. } => amount(offer),
-            Self::Quoted { most, .. } => format!("quoted, at most {}", amount(most)),
         }
     }
 }

@@ -31,6 +31,9 @@ pub mod server;
 /// Generations of plugins and endpoints.
 pub mod catalog;
 
+/// A priced route of a plugin.
+pub mod endpoint;
+
 /// Method and path to endpoint.
 pub mod route;
 

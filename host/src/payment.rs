@@ -109,10 +109,12 @@ pub struct Purchase {
     pub offer: Offer,
     /// Whether the plugin says the price of each request.
     pub quoted: bool,
-    /// What a challenge says is sold.
+    /// The URL of this request, with its query.
+    pub url: String,
+    /// What a challenge says of the resource, apart from its URL.
     pub resource: Resource,
-    /// The resource's address with its path template and no query: what fits into any challenge.
-    pub short_url: String,
+    /// The URL with the path template and without a query: it fits into any challenge.
+    pub template_url: String,
     /// The challenge for a request without a payment, if it can be encoded ahead.
     pub challenge: Option<Challenge>,
     /// The catalogue's generation.
@@ -216,7 +218,7 @@ async fn sell(
                 Claim::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
                 Claim::Settled(settled) => settled,
             };
-            Ok(Finished::Settled(settled.with_receipt(&payments, &purchase.resource.url)))
+            Ok(Finished::Settled(settled.with_receipt(&payments, &purchase.url)))
         })
     };
     payments.finish(claimed, work).await
@@ -273,14 +275,8 @@ fn required(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &st
     match &purchase.challenge {
         Some(ready) if reason == "Payment required" && *offer == purchase.offer => ready.clone(),
         // A long query or path parameter may not fit; the template did at load.
-        _ => Challenge::new(offer, &purchase.resource, reason)
-            .or_else(|_| {
-                Challenge::new(
-                    offer,
-                    &Resource { url: purchase.short_url.clone(), ..purchase.resource.clone() },
-                    reason,
-                )
-            })
+        _ => Challenge::new(offer, &purchase.url, &purchase.resource, reason)
+            .or_else(|_| Challenge::new(offer, &purchase.template_url, &purchase.resource, reason))
             .unwrap_or_else(|_| Challenge::empty()),
     }
 }

@@ -184,9 +184,9 @@ pub(super) fn routes(catalog: &Catalog) -> Table {
             table.add_row([
                 endpoint.method.to_string(),
                 endpoint.path.clone(),
-                endpoint.access.display(),
+                endpoint.access.to_string(),
                 format!("{} {}", info.name, info.version),
-                endpoint.summary.clone(),
+                endpoint.resource.summary.clone(),
             ]);
         }
     }

@@ -148,8 +148,9 @@ impl Accepted {
             payable.filter(|price| price.asset.network == network)
         };
         let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
-        let Resource { url, description, mime_type, .. } = &purchase.resource;
-        let matched = price.and_then(|price| Some((price, price.requirements_v1(url, description, mime_type)?)));
+        let Resource { description, mime_type, .. } = &purchase.resource;
+        let matched =
+            price.and_then(|price| Some((price, price.requirements_v1(&purchase.url, description, mime_type)?)));
         let (price, requirements) = matched.filter(|_| payload.scheme == exact::SCHEME).ok_or_else(no_match)?;
         Found::new(payments, price, &payload.payload, requirements)
     }

@@ -18,12 +18,12 @@ use ipnet::IpNet;
 use super::forwarded;
 use super::idle::{Activity, ActivityBody, InFlight};
 use super::unread::{BorrowedBody, UnreadBody};
-use crate::catalog::{Access, Catalog, Endpoint};
+use crate::catalog::Catalog;
+use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{Found, Path};
 use coinslot_plugin::{BodyError, Permit, RequestBody};
-use coinslot_x402::price::{Challenge, Offer, Resource};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
@@ -146,10 +146,10 @@ impl RequestHandler {
             Found::OtherMethods(methods) => return Err(Unroutable::Method(methods)),
             Found::Nothing => return Err(Unroutable::NotFound),
         };
-        if let Access::Exact { offer, challenge } | Access::Quoted { most: offer, challenge } = &endpoint.access
+        if let Access::Paid(paid) = &endpoint.access
             && asked != Method::HEAD
             && let Some(challenge) =
-                payment::ask_plainly(&self.payments, offer, challenge.as_ref(), &endpoint.plugin, &request)
+                payment::ask_plainly(&self.payments, &paid.offer, paid.challenge.as_ref(), &endpoint.plugin, &request)
         {
             return Ok(Routed::Done(respond::challenge(challenge, request.headers().contains_key(ORIGIN))));
         }
@@ -174,12 +174,8 @@ impl RequestHandler {
         let Matched { catalog, endpoint, params, path, request, from, asked } = call;
         let reply = match &endpoint.access {
             Access::Free => respond::free(endpoint.plugin.invoke(Permit::grant(None), request).await),
-            Access::Exact { offer, challenge } => {
-                let purchase = purchase(&catalog, &endpoint, params, &path, &request, from, (offer, challenge, false));
-                self.paid(purchase, &asked, request).await
-            }
-            Access::Quoted { most, challenge } => {
-                let purchase = purchase(&catalog, &endpoint, params, &path, &request, from, (most, challenge, true));
+            Access::Paid(paid) => {
+                let purchase = purchase(&catalog, &endpoint, paid, params, &path, &request, from);
                 self.paid(purchase, &asked, request).await
             }
         };
@@ -300,11 +296,11 @@ fn canonical(
 fn purchase(
     catalog: &Catalog,
     endpoint: &Endpoint,
+    paid: &PaidAccess,
     params: Vec<(String, String)>,
     path: &Path,
     request: &Request<RequestBody>,
     from: IpAddr,
-    (offer, challenge, quoted): (&Offer, &Option<Challenge>, bool),
 ) -> Purchase {
     let mut url = format!("{}{}", catalog.public_url(), path.as_str());
     let query = request.uri().query();
@@ -314,22 +310,18 @@ fn purchase(
     }
     Purchase {
         plugin: Arc::clone(&endpoint.plugin),
-        endpoint: format!("{} {}", endpoint.method, endpoint.path),
+        endpoint: endpoint.label.clone(),
         route: endpoint.path.clone(),
         params,
-        offer: offer.clone(),
-        quoted,
-        short_url: format!("{}{}", catalog.public_url(), endpoint.path),
-        resource: Resource {
-            url,
-            description: endpoint.description.clone(),
-            summary: endpoint.summary.clone(),
-            mime_type: endpoint.mime_type.clone(),
-        },
-        challenge: challenge.clone().filter(|_| query.is_none()),
+        offer: paid.offer.clone(),
+        quoted: paid.quoted,
+        url,
+        resource: endpoint.resource.clone(),
+        template_url: endpoint.url.clone(),
+        challenge: paid.challenge.clone().filter(|_| query.is_none()),
         generation: catalog.generation,
         request_limit: endpoint.request_limit,
-        flow: endpoint.flow,
+        flow: paid.flow,
         from: Some(from),
         honoured: catalog.honoured(endpoint),
     }

@@ -12,12 +12,13 @@ use alloy::primitives::{Address, U256, address};
 use alloy::signers::local::PrivateKeySigner;
 use url::Url;
 
-use crate::catalog::{Accept, Access, Catalog};
+use crate::catalog::{Accept, Catalog};
 use crate::cli::Failure;
 use crate::config::{
     Config, DEFAULT_CONNECTIONS, DEFAULT_DRAIN, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES,
     DEFAULT_KEEP_PAYMENTS, DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
 };
+use crate::endpoint::Access;
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
 use coinslot_plugin::Limits;
@@ -163,9 +164,7 @@ pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -
         .map(|endpoint| {
             let amount = match &endpoint.access {
                 Access::Free => "0".to_owned(),
-                Access::Exact { offer, .. } | Access::Quoted { most: offer, .. } => {
-                    offer.prices()[0].amount.to_string()
-                }
+                Access::Paid(paid) => paid.offer.prices()[0].amount.to_string(),
             };
             serde_json::json!({ "method": endpoint.method.as_str(), "path": endpoint.path, "amount": amount })
         })

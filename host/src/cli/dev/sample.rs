@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::catalog::Endpoint;
 use crate::cli::pay::state::DEV_FILE;
+use crate::endpoint::Endpoint;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.
 /// Where dev.json is not where `pay` looks by itself, the line names it.

@@ -11,11 +11,9 @@ use crate::{Object, Version, X402Version, header, identifier, v1, v2};
 /// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
 const MAX_HEADER: usize = 4096;
 
-/// What is sold, as a challenge says it.
+/// What a challenge says of the thing that is sold, apart from its URL, which each request has of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Absolute URL.
-    pub url: String,
     /// Plain text.
     pub description: String,
     /// One line: the header's description where the whole one would not fit.
@@ -48,10 +46,11 @@ pub fn extensions() -> &'static Object {
 }
 
 impl Challenge {
-    /// Encodes the offer. `error` says why the request was not served: `Payment required`, or a reason.
-    pub fn new(offer: &Offer, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
-        let header = if offer.takes(Version::V2) { Some(required(offer, resource, error)?) } else { None };
-        let accepts = offer.requirements_v1(&resource.url, &resource.description, &resource.mime_type);
+    /// Encodes the offer for the resource at `url`, which is absolute. `error` says why the request was not served:
+    /// `Payment required`, or a reason.
+    pub fn new(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
+        let header = if offer.takes(Version::V2) { Some(required(offer, url, resource, error)?) } else { None };
+        let accepts = offer.requirements_v1(url, &resource.description, &resource.mime_type);
         let body = if accepts.is_empty() {
             let message = "this is paid by x402 version 2: the PAYMENT-REQUIRED header says how";
             serde_json::to_vec(&serde_json::json!({ "error": error, "message": message }))
@@ -70,12 +69,12 @@ impl Challenge {
 }
 
 /// The header, with the extensions and as long a description as fit.
-fn required(offer: &Offer, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
+fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
     let mut required = v2::PaymentRequired {
         x402_version: X402Version,
         error: Some(error.to_owned()),
         resource: v2::ResourceInfo {
-            url: resource.url.clone(),
+            url: url.to_owned(),
             description: Some(resource.description.clone()),
             mime_type: Some(resource.mime_type.clone()),
             ..v2::ResourceInfo::default()

@@ -310,15 +310,10 @@ fn version_1_is_offered_one_price_for_each_network_it_can_name() {
 
 #[test]
 fn a_version_that_cannot_be_settled_is_not_offered() {
-    let resource = Resource {
-        url: "https://a.example/x".to_owned(),
-        description: String::new(),
-        summary: String::new(),
-        mime_type: String::new(),
-    };
+    let resource = Resource { description: String::new(), summary: String::new(), mime_type: String::new() };
     let challenge = |versions| {
         let offer = Offer::new(vec![Price { versions, ..price(8453, 1) }]).expect("one price");
-        let challenge = Challenge::new(&offer, &resource, "Payment required").expect("it fits");
+        let challenge = Challenge::new(&offer, "https://a.example/x", &resource, "Payment required").expect("it fits");
         let body: serde_json::Value = serde_json::from_slice(&challenge.body).expect("JSON");
         (challenge.header, body)
     };
@@ -334,15 +329,14 @@ fn a_version_that_cannot_be_settled_is_not_offered() {
 
 #[test]
 fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
-    let resource = |description: &str, url: &str| Resource {
-        url: url.to_owned(),
+    let resource = |description: &str| Resource {
         description: description.to_owned(),
         summary: "One line".to_owned(),
         mime_type: "text/plain".to_owned(),
     };
     let offer = Offer::new(vec![price(8453, 1)]).expect("one price");
-    let said = |resource: &Resource| {
-        let challenge = Challenge::new(&offer, resource, "Payment required").expect("it fits");
+    let said = |resource: &Resource, url: &str| {
+        let challenge = Challenge::new(&offer, url, resource, "Payment required").expect("it fits");
         let header = base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
             challenge.header.expect("version 2 is taken"),
@@ -351,13 +345,13 @@ fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
         document["resource"]["description"].as_str().map(ToOwned::to_owned)
     };
     let short = "It says more.";
-    assert_eq!(said(&resource(short, "https://a.example/x")).as_deref(), Some(short));
+    assert_eq!(said(&resource(short), "https://a.example/x").as_deref(), Some(short));
     let long = "x".repeat(4_000);
-    assert_eq!(said(&resource(&long, "https://a.example/x")).as_deref(), Some("One line"));
-    let fits = |resource: &Resource| Challenge::new(&offer, resource, "Payment required").is_ok();
-    let urls = (1..3_000).rev().map(|length| format!("https://a.example/{}", "x".repeat(length)));
-    let longest = urls.map(|url| resource(short, &url)).find(fits).expect("some URL fits");
-    assert_eq!(said(&longest), None);
+    assert_eq!(said(&resource(&long), "https://a.example/x").as_deref(), Some("One line"));
+    let fits = |url: &String| Challenge::new(&offer, url, &resource(short), "Payment required").is_ok();
+    let mut urls = (1..3_000).rev().map(|length| format!("https://a.example/{}", "x".repeat(length)));
+    let longest = urls.find(fits).expect("some URL fits");
+    assert_eq!(said(&resource(short), &longest), None);
 }
 
 #[test]

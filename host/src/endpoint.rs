@@ -1,0 +1,68 @@
+//! One route of an active plugin, with its price and every text about it that can be made at load.
+//!
+//! Plain data: the router finds an [`Endpoint`], the catalogue makes it, and a purchase holds on to it. It imports
+//! none of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use coinslot_plugin::Plugin;
+use coinslot_x402::Flow;
+use coinslot_x402::price::{Challenge, Offer, Resource};
+
+/// A route of a plugin, priced by the operator's policy.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The plugin that answers.
+    pub plugin: Arc<Plugin>,
+    /// The declared method; `HEAD` finds the endpoint of `GET`.
+    pub method: Method,
+    /// The path template.
+    pub path: String,
+    /// The method and the path template, as in `GET /api/gitignore`: the endpoint's name in the ledger and in messages.
+    pub label: String,
+    /// The public URL with the path template and without a query. A challenge with this URL fits into its header, which
+    /// the catalogue proves at load; a challenge with a request's own URL may not.
+    pub url: String,
+    /// What challenges and listings say of it, apart from its URL.
+    pub resource: Resource,
+    /// What it costs.
+    pub access: Access,
+    /// Largest request body, in bytes.
+    pub request_limit: u64,
+}
+
+/// The price of an endpoint. An endpoint is free only if its plugin declares so.
+#[derive(Debug)]
+pub enum Access {
+    /// No payment is asked for, and none is looked at.
+    Free,
+    /// Answered only for a payment. Shared, so that a purchase can hold on to it.
+    Paid(Arc<PaidAccess>),
+}
+
+/// The price of a paid endpoint.
+#[derive(Debug)]
+pub struct PaidAccess {
+    /// The price of each request, or the most that one can cost if the price is quoted.
+    pub offer: Offer,
+    /// Whether the plugin quotes the price of each request.
+    pub quoted: bool,
+    /// When the money moves, as the plugin declares it within the operator's policy.
+    pub flow: Flow,
+    /// The encoded challenge for a request without a payment and without a query. None where the path template has
+    /// parameters: then each request's challenge names its own path.
+    pub challenge: Option<Challenge>,
+}
+
+impl fmt::Display for Access {
+    /// `0.01 USDC`, `free`, `quoted, at most 0.50 USDC`: in the preferred asset.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Paid(paid) = self else { return f.write_str("free") };
+        let price = &paid.offer.prices()[0];
+        let quoted = if paid.quoted { "quoted, at most " } else { "" };
+        write!(f, "{quoted}{} {}", price.amount.decimal(price.asset.decimals), price.asset.symbol)
+    }
+}
