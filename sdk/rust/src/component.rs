@@ -37,7 +37,7 @@ mod bindings {
                 include wasi:keyvalue/imports@0.2.0-draft;
             }
         ",
-        path: "../wit",
+        path: "../../wit",
         generate_all,
     });
 }
