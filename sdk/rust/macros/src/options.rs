@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// In upper case, at the author's word.
     pub(crate) method: LitStr,
     pub(crate) path: LitStr,
-    pub(crate) template: path::Template,
+    pub(crate) template: path::CheckedPath,
     pub(crate) price: Price,
     pub(crate) summary: LitStr,
     pub(crate) description: Option<LitStr>,
@@ -41,7 +41,7 @@ impl Parse for Options {
         let method = method(input)?;
         comma(input, "a path")?;
         let path: LitStr = string(input, "a path in quotes, as in \"/api/hello\"")?;
-        let template = path::parse(&path.value()).map_err(|message| Error::new(path.span(), message))?;
+        let template = path::parse(&path.value()).map_err(|mistake| Error::new(path.span(), mistake))?;
 
         let mut price: Option<Price> = None;
         let (mut summary, mut description, mut mime_type) = (None, None, None);
