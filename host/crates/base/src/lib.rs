@@ -1,3 +1,7 @@
 //! Holds what several packages share and what knows nothing of payments, chains or plugins.
+//!
+//! Every module but [`text`] is behind a feature of its name.
 
+#[cfg(feature = "file")]
+pub mod file;
 pub mod text;

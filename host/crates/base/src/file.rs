@@ -1,0 +1,118 @@
+//! Replaces files in one step: a reader, and a process that starts after a crash, finds the old file or the new
+//! one, never a part of it.
+//!
+//! The new bytes go into a draft beside the target, whose name begins with `.draft-`, and the draft is then
+//! renamed. A draft is removed when its write fails; a process that is killed leaves it behind.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Replaces a file, or makes it. `mode` is that of open(2), such as `0o600`, from which the umask is taken.
+///
+/// After a crash of the machine the file may be the old one or empty; see [`replace_durably`]. On an error the
+/// old file is in its place.
+pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = draft(folder_of(path), mode)?;
+    draft.write_all(bytes)?;
+    publish(draft, path)
+}
+
+/// Replaces a file as [`replace`] does, and returns when the new one would survive a crash of the machine.
+pub fn replace_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = draft(folder_of(path), mode)?;
+    draft.write_all(bytes)?;
+    publish_durably(draft, path)
+}
+
+/// An empty file in a folder, to be written and then published in the same folder. It is removed when it is
+/// dropped before that.
+pub fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".draft-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
+}
+
+/// Gives a draft its name, in the place of what has that name. On an error the draft is removed.
+pub fn publish(draft: NamedTempFile, path: &Path) -> io::Result<()> {
+    draft.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Publishes a draft as [`publish`] does, after its bytes are on the disk, and returns when its name is, too.
+pub fn publish_durably(draft: NamedTempFile, path: &Path) -> io::Result<()> {
+    draft.as_file().sync_all()?;
+    publish(draft, path)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder that holds a path. A bare name is in the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_made_then_replaced_with_its_mode_and_no_draft_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for (replace, mode, bytes) in [
+            (replace as fn(&Path, u32, &[u8]) -> io::Result<()>, 0o600, b"one".as_slice()),
+            (replace_durably, 0o400, b"two"),
+            (replace, 0o600, b"three"),
+        ] {
+            replace(&path, mode, bytes).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(names(folder.path()), ["state.json"]);
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder that is not empty cannot be replaced by a file.
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        fs::write(taken.join("inside"), "old").unwrap();
+        replace(&taken, 0o600, b"new").unwrap_err();
+        replace_durably(&taken, 0o600, b"new").unwrap_err();
+        assert_eq!(fs::read(taken.join("inside")).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["taken"]);
+        replace(&folder.path().join("missing/file"), 0o600, b"new").unwrap_err();
+        assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn a_draft_that_is_dropped_is_removed_and_a_published_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(draft(folder.path(), 0o600).unwrap());
+        assert!(names(folder.path()).is_empty());
+        let mut made = draft(folder.path(), 0o600).unwrap();
+        made.write_all(b"bytes").unwrap();
+        publish(made, &folder.path().join("made")).unwrap();
+        assert_eq!(names(folder.path()), ["made"]);
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_current_folder() {
+        for (path, folder) in [("name", "."), ("a/name", "a"), ("/name", "/"), ("/", ".")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+    }
+}
