@@ -2,6 +2,8 @@
 //!
 //! Every module but [`text`] is behind a feature of its name.
 
+#[cfg(feature = "accept")]
+pub mod accept;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod text;
