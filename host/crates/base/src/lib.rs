@@ -4,6 +4,8 @@
 
 #[cfg(feature = "accept")]
 pub mod accept;
+#[cfg(feature = "breaker")]
+pub mod breaker;
 #[cfg(feature = "file")]
 pub mod file;
 pub mod text;
