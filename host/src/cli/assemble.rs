@@ -52,7 +52,7 @@ impl Assembled {
     ) -> Result<(Arc<Payments>, Arc<RequestHandler>), Failure> {
         #[cfg(feature = "fault-points")]
         let ledger: Arc<dyn Ledger> = if crate::fault_points::is_armed() {
-            Arc::new(crate::fault_points::ledger::Crashing(ledger))
+            Arc::new(crate::fault_points::ledger::CrashingLedger(ledger))
         } else {
             ledger
         };

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::Config;
-use coinslot_ledger::books::{Books, Earned, Filter, Group, Key, Kind, Order, Row, State};
+use coinslot_ledger::PaymentState;
+use coinslot_ledger::books::{Books, Earned, Filter, Group, Key, Kind, Order, Row};
 use coinslot_x402::price::{Amount, Asset};
 use coinslot_x402::{Network, UnixTime};
 use show::{Format, Lines, Out};
@@ -65,7 +66,7 @@ struct PaymentsArgs {
     source: Source,
     /// Only in this state; repeatable.
     #[arg(long, value_parser = state())]
-    state: Vec<State>,
+    state: Vec<PaymentState>,
     /// Only for this endpoint: `GET /api/x`, or the path alone.
     #[arg(long)]
     endpoint: Option<String>,
@@ -141,9 +142,9 @@ pub async fn run(args: LedgerArgs) -> Result<(), Failure> {
     }
 }
 
-fn state() -> impl TypedValueParser<Value = State> {
-    PossibleValuesParser::new(State::ALL.map(State::as_str))
-        .try_map(|text| State::parse(&text).ok_or("no state of a payment"))
+fn state() -> impl TypedValueParser<Value = PaymentState> {
+    PossibleValuesParser::new(PaymentState::ALL.map(PaymentState::as_str))
+        .try_map(|text| PaymentState::parse(&text).ok_or("no state of a payment"))
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
@@ -435,7 +436,7 @@ const OWED: &[&str] = &[
 
 fn owed(args: &OwedArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     let (books, units) = args.source.open()?;
-    let filter = Filter { states: vec![State::Owed], order: Order::OldestFirst, ..Filter::default() };
+    let filter = Filter { states: vec![PaymentState::Owed], order: Order::OldestFirst, ..Filter::default() };
     let mut selection = books.select(&filter).map_err(failed)?;
     let format = args.source.format();
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];

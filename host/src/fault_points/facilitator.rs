@@ -6,11 +6,11 @@ use super::point;
 use coinslot_facilitator::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
-/// See the module.
+/// Wraps a facilitator with the fault points `verification` and `settlement`.
 #[derive(Debug)]
-pub(crate) struct Crashing(pub(crate) Arc<dyn Facilitator>);
+pub(crate) struct CrashingFacilitator(pub(crate) Arc<dyn Facilitator>);
 
-impl Facilitator for Crashing {
+impl Facilitator for CrashingFacilitator {
     fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
         Box::pin(async move {
             point("before", "verification");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::verified::{Reserved, same};
 use super::{Payments, Problem};
 use coinslot_facilitator::{OnChain, Settlement};
-use coinslot_ledger::{LedgerError, SettledBy, StoredAnswer};
+use coinslot_ledger::{LedgerError, SettledBy, Step, StoredAnswer};
 use coinslot_x402::{Reason, SettlementResponse, Version};
 
 /// Settles a payment that nobody else can settle: for an answer already made and kept, or before there
@@ -26,16 +26,20 @@ pub(super) async fn charge(
         Err(error) => return Err(reserved.release(payments, Problem::Ledger(error.to_string())).await),
     };
     let payment_id = reserved.id.short();
-    if let Err(error) = payments.ledger.settling(&reserved.id, request, answer, payments.now()).await {
+    let step = match answer {
+        Some(answer) => Step::Settling { request, answer },
+        None => Step::SettlingUpfront { request },
+    };
+    if let Err(error) = payments.ledger.advance(&reserved.id, step, payments.now()).await {
         // The row may have become settling all the same; then a release is refused and recovery decides.
-        return Err(match payments.ledger.release(&reserved.id).await {
+        return Err(match payments.ledger.advance(&reserved.id, Step::Released, payments.now()).await {
             Ok(()) => Problem::Ledger(error.to_string()),
             Err(_) => Problem::Unknown { payment_id },
         });
     }
     let begun = Instant::now();
     let unknown = |transaction: Option<String>| async {
-        if let Err(error) = payments.ledger.unknown(&reserved.id, transaction, payments.now()).await {
+        if let Err(error) = payments.ledger.advance(&reserved.id, Step::Unknown { transaction }, payments.now()).await {
             tracing::error!(payment = %reserved.id, %error, "an unknown settlement could not be written");
         }
         payments.wake_recovery();
@@ -58,7 +62,8 @@ pub(super) async fn charge(
             }
             let alone = !payment_method.batches;
             let by = SettledBy::Request { alone, verify: reserved.verify, run, settle: begun.elapsed() };
-            match payments.ledger.settled(&reserved.id, settlement.clone(), by, payments.now()).await {
+            let step = Step::Settled { settlement: settlement.clone(), by };
+            match payments.ledger.advance(&reserved.id, step, payments.now()).await {
                 Ok(()) => Ok(settlement),
                 Err(error @ LedgerError::Transaction { .. }) => {
                     tracing::error!(payment = %payment_id, %error, "the facilitator's settlement is another payment's");
@@ -81,7 +86,8 @@ pub(super) async fn charge(
         Settlement::Refused { reason, message, transaction } => {
             payments.strike(reserved.id.payer());
             let sent = (!transaction.is_empty()).then(|| transaction.clone());
-            if let Err(error) = payments.ledger.refused(&reserved.id, reason.clone(), sent, payments.now()).await {
+            let step = Step::Refused { reason: reason.clone(), transaction: sent };
+            if let Err(error) = payments.ledger.advance(&reserved.id, step, payments.now()).await {
                 tracing::error!(payment = %payment_id, %error, "a refused payment could not be written");
             }
             let v1 = reserved.version() == Version::V1;

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use super::Payments;
 use super::executed::Answer;
-use coinslot_ledger::{PaymentId, Retained, StoredAnswer};
+use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
 use coinslot_plugin::{Fault, ResponseBody};
 
 /// See the module.
@@ -261,7 +261,8 @@ impl Record {
             };
             payments.debts.paid(&id);
             let keep = matches!(kept, Retained::Answer(_));
-            if let Err(error) = payments.ledger.answered(&id, kept, begun.elapsed(), payments.now()).await {
+            let step = Step::Answered { kept, run: begun.elapsed() };
+            if let Err(error) = payments.ledger.advance(&id, step, payments.now()).await {
                 // The client is served. After a restart the row is owed, and may be fetched once more.
                 tracing::error!(payment = %id, %error, "a paid answer could not be written");
             }
@@ -285,7 +286,7 @@ impl Delivery {
 }
 
 async fn delivered(payments: &Payments, id: &PaymentId, keep: bool) {
-    if let Err(error) = payments.ledger.delivered(id, keep, payments.now()).await {
+    if let Err(error) = payments.ledger.advance(id, Step::Delivered { keep }, payments.now()).await {
         tracing::debug!(payment = %id, %error, "a delivery could not be written");
     }
 }

@@ -13,7 +13,7 @@ use super::charge::charge;
 use super::delivery::PaidBody;
 use super::verified::Reserved;
 use super::{Payments, Problem, Purchase};
-use coinslot_ledger::{PaymentId, Retained, StoredAnswer};
+use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
 use coinslot_plugin::{BreakerPermit, Fault, Permit, Plugin, Receipt, ResponseBody, Verdict};
 use coinslot_x402::offer_receipt::sign_receipt;
 use coinslot_x402::{SettlementResponse, Version};
@@ -156,7 +156,8 @@ impl Paid {
             Ok(Given::Whole(answer)) => {
                 payments.debts.paid(&settled.id);
                 let kept = Retained::Answer(answer.kept());
-                if let Err(error) = payments.ledger.answered(&settled.id, kept, begun.elapsed(), payments.now()).await {
+                let step = Step::Answered { kept, run: begun.elapsed() };
+                if let Err(error) = payments.ledger.advance(&settled.id, step, payments.now()).await {
                     // The client is served. After a restart the row is owed, and may be fetched once more.
                     tracing::error!(payment = %settled.id, %error, "a paid answer could not be written");
                 }
@@ -207,7 +208,7 @@ impl Payments {
     /// Writes down that money has moved for an answer that was not given.
     pub(super) async fn owe(&self, id: &PaymentId, reason: String) {
         tracing::warn!(payment = %id, %reason, "paid for and not answered: the answer is owed");
-        if let Err(error) = self.ledger.owe(id, reason, self.now()).await {
+        if let Err(error) = self.ledger.advance(id, Step::Owed { reason }, self.now()).await {
             tracing::error!(payment = %id, %error, "a debt could not be written; it is one after a restart");
         }
     }

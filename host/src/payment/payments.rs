@@ -20,7 +20,7 @@ use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
 use super::{Finished, Problem, Purchase};
 use coinslot_facilitator::{Facilitator, Readiness, SettlementProbe};
-use coinslot_ledger::{Ledger, LedgerError, PaymentId, Retention};
+use coinslot_ledger::{Ledger, LedgerError, PaymentId, Retention, Step};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
@@ -195,7 +195,7 @@ impl Payments {
     /// Reads from the ledger what must be known before the first purchase.
     pub async fn remember(&self) -> Result<(), LedgerError> {
         let now = self.now();
-        for (payer, _) in self.ledger.strikes(UnixTime(now.0.saturating_sub(MEMORY))).await? {
+        for (payer, _) in self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(MEMORY))).await? {
             self.strikes.add(&payer, now);
         }
         Ok(())
@@ -278,9 +278,10 @@ impl Payments {
             }
             tracing::error!("a payment's work ended without an answer");
             let Some(id) = claimed.get() else { return Err(Problem::Lost { payment_id: None }) };
-            if payments.ledger.release(id).await.is_ok() {
+            let owed = Step::Owed { reason: "interrupted".to_owned() };
+            if payments.ledger.advance(id, Step::Released, payments.now()).await.is_ok() {
                 tracing::info!(payment = %id, "its claim is released: nothing was sent");
-            } else if payments.ledger.owe(id, "interrupted".to_owned(), payments.now()).await.is_ok() {
+            } else if payments.ledger.advance(id, owed, payments.now()).await.is_ok() {
                 tracing::warn!(payment = %id, "it was paid: the answer is owed");
             }
             Err(Problem::Lost { payment_id: Some(id.short()) })

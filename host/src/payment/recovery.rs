@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{PaymentMethod, Payments};
 use coinslot_facilitator::{OnChain, Settlement};
-use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy};
+use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy, Step};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::{Flow, Reason, UnixTime};
 
@@ -141,15 +141,18 @@ async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
     match sighting {
         OnChain::Paid(settlement) => {
             tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-            payments.ledger.settled(&entry.id, settlement, SettledBy::Recovery, payments.now()).await
+            let step = Step::Settled { settlement, by: SettledBy::Recovery };
+            payments.ledger.advance(&entry.id, step, payments.now()).await
         }
         OnChain::Spent => {
             tracing::info!(payment = %entry.id, "its authorization was cancelled or spent on something else");
-            payments.ledger.refused(&entry.id, Reason::NonceAlreadyUsed.as_str().to_owned(), None, payments.now()).await
+            let step = Step::Refused { reason: Reason::NonceAlreadyUsed.as_str().to_owned(), transaction: None };
+            payments.ledger.advance(&entry.id, step, payments.now()).await
         }
         OnChain::Unused { at } if at >= entry.valid_before => {
             tracing::info!(payment = %entry.id, "not settled: its authorization has expired unused");
-            payments.ledger.refused(&entry.id, Reason::ValidBefore.as_str().to_owned(), None, payments.now()).await
+            let step = Step::Refused { reason: Reason::ValidBefore.as_str().to_owned(), transaction: None };
+            payments.ledger.advance(&entry.id, step, payments.now()).await
         }
         OnChain::Shallow => Ok(()),
         // Nobody could fetch what it would buy.
@@ -178,7 +181,8 @@ async fn again(
         Settlement::Settled(_) if witnessed && !payment_method.batches => Ok(()),
         Settlement::Settled(settlement) => {
             tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-            payments.ledger.settled(&entry.id, settlement, SettledBy::Recovery, payments.now()).await
+            let step = Step::Settled { settlement, by: SettledBy::Recovery };
+            payments.ledger.advance(&entry.id, step, payments.now()).await
         }
         Settlement::Refused { .. } if witnessed => Ok(()),
         // The nonce may have been used by the very settlement whose answer was lost: without a chain to
@@ -198,7 +202,7 @@ async fn again(
         Settlement::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %entry.id, %reason, "not settled after all");
             let sent = (!transaction.is_empty()).then_some(transaction);
-            payments.ledger.refused(&entry.id, reason, sent, payments.now()).await
+            payments.ledger.advance(&entry.id, Step::Refused { reason, transaction: sent }, payments.now()).await
         }
         Settlement::Unknown { .. } => Ok(()),
     }

@@ -13,7 +13,7 @@ use super::executed::{Executed, Execution, Paid, Settled, SettledPayment};
 use super::exposure::Exposure;
 use super::{PaymentMethod, Payments, Problem, Purchase, required};
 use coinslot_facilitator::{PayerKind, Readiness, Verification};
-use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId};
+use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Step};
 use coinslot_plugin::{BreakerPermit, Circuit, Fault, Permit, Receipt, Verdict};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
@@ -160,7 +160,7 @@ impl Reserved {
 
     /// Gives the claim up: nothing was sent, so the same payment may be tried again.
     pub(super) async fn release(self, payments: &Payments, problem: Problem) -> Problem {
-        match payments.ledger.release(&self.id).await {
+        match payments.ledger.advance(&self.id, Step::Released, payments.now()).await {
             Ok(()) => problem,
             // The row stays reserved until a restart; the client hears the truth about this attempt.
             Err(error) => {
@@ -177,7 +177,7 @@ impl Reserved {
         purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Execution, Problem> {
-        if let Err(error) = payments.ledger.executing(&self.id, payments.now()).await {
+        if let Err(error) = payments.ledger.advance(&self.id, Step::Executing, payments.now()).await {
             return Err(self.release(payments, Problem::Ledger(error.to_string())).await);
         }
         let begun = Instant::now();
@@ -283,7 +283,7 @@ pub(super) async fn earlier(
     let claim = claim(payments, purchase, &payment_method.asset, &exact, request);
     let id = claim.id.clone();
     in_its_time(payments, &id)?;
-    match payments.ledger.standing(claim).await {
+    match payments.ledger.lookup(claim).await {
         Ok(None | Some(Claimed::Refused { .. })) => Ok(None),
         Ok(Some(standing)) => {
             if let Claimed::Owed { .. } = standing {

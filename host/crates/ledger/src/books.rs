@@ -17,7 +17,7 @@ use alloy_primitives::hex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params, params_from_iter};
 
-use super::schema;
+use super::{PaymentState, schema};
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 
@@ -61,55 +61,11 @@ impl From<rusqlite::Error> for BooksError {
     }
 }
 
-/// How far a payment came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
-    Reserved,
-    Executing,
-    Settling,
-    Unknown,
-    Settled,
-    Delivered,
-    Owed,
-    Refused,
-}
-
-impl State {
-    pub const ALL: [Self; 8] = [
-        Self::Reserved,
-        Self::Executing,
-        Self::Settling,
-        Self::Unknown,
-        Self::Settled,
-        Self::Delivered,
-        Self::Owed,
-        Self::Refused,
-    ];
-
-    /// As in the file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserved => "reserved",
-            Self::Executing => "executing",
-            Self::Settling => "settling",
-            Self::Unknown => "unknown",
-            Self::Settled => "settled",
-            Self::Delivered => "delivered",
-            Self::Owed => "owed",
-            Self::Refused => "refused",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
 /// One payment with everything that the file says of it, except its signed payment and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub payment_id: String,
-    pub state: State,
+    pub state: PaymentState,
     pub flow: String,
     pub network: Network,
     pub asset: String,
@@ -143,9 +99,9 @@ impl Row {
     /// Whether its money is with the receiver. A payment that is settled first has it while it executes.
     pub fn received(&self) -> bool {
         match self.state {
-            State::Settled | State::Delivered | State::Owed => true,
-            State::Executing => self.paid,
-            State::Reserved | State::Settling | State::Unknown | State::Refused => false,
+            PaymentState::Settled | PaymentState::Delivered | PaymentState::Owed => true,
+            PaymentState::Executing => self.paid,
+            PaymentState::Reserved | PaymentState::Settling | PaymentState::Unknown | PaymentState::Refused => false,
         }
     }
 }
@@ -158,7 +114,7 @@ const RECEIVED: &str =
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// All of them if empty.
-    pub states: Vec<State>,
+    pub states: Vec<PaymentState>,
     /// `GET /api/gitignore`, or the path alone.
     pub endpoint: Option<String>,
     /// In any case of letters.
@@ -272,7 +228,7 @@ impl Books {
 
     /// The payments that the filter names.
     pub fn select(&self, filter: &Filter) -> Result<Selection<'_>, BooksError> {
-        let states = if filter.states.is_empty() { &State::ALL[..] } else { &filter.states };
+        let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
         let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
         let order = match filter.order {
             Order::NewestFirst => "DESC",
@@ -400,7 +356,7 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, BooksError> {
     let malformed =
         |column, value: &str| BooksError::Malformed { payment: payment_id.clone(), column, value: value.to_owned() };
     Ok(Row {
-        state: State::parse(&state).ok_or_else(|| malformed("state", &state))?,
+        state: PaymentState::parse(&state).ok_or_else(|| malformed("state", &state))?,
         flow: row.get(2)?,
         network: network(&payment_id, &row.get::<_, String>(3)?)?,
         asset: row.get(4)?,

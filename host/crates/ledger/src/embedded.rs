@@ -5,8 +5,8 @@
 //! alone. One that fails later, as on a full disk, takes the whole transaction with it: to undo it alone
 //! would need a copy of every page that any job changes.
 
+mod lookup;
 mod prune;
-mod standing;
 mod steps;
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{Answer, LedgerError, schema};
+use super::{LedgerError, schema};
 
 /// At most so many jobs share a commit, so that no caller waits for an unbounded batch.
 const BATCH: usize = 512;
@@ -50,7 +50,7 @@ enum Queued {
     /// Somebody waits for it.
     Now(Job),
     /// With the next that somebody waits for, or after [`RIDE`].
-    Soon(Job),
+    Lazy(Job),
 }
 
 /// How a job's work ended.
@@ -113,43 +113,50 @@ impl Embedded {
         Ok(Self { jobs, writable })
     }
 
-    fn run<T: Send + 'static>(
+    /// Runs the work in the next commit and answers once it is durable.
+    async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Answer<'static, T> {
-        self.queue(Queued::Now, work)
+    ) -> Result<T, LedgerError> {
+        let (job, answer) = job(work);
+        self.queue(Queued::Now(job), answer).await
     }
 
-    /// The same for what nothing depends on: it does not cause a commit of its own while there are others.
-    fn run_soon<T: Send + 'static>(
+    /// Like [`Embedded::run`], for work that nothing depends on: it causes no commit of its own while there are others.
+    async fn run_lazily<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Answer<'static, T> {
-        self.queue(Queued::Soon, work)
+    ) -> Result<T, LedgerError> {
+        let (job, answer) = job(work);
+        self.queue(Queued::Lazy(job), answer).await
     }
 
-    fn queue<T: Send + 'static>(
+    async fn queue<T>(
         &self,
-        when: impl FnOnce(Job) -> Queued,
-        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Answer<'static, T> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = connection.and_then(work);
-            let done = if result.is_ok() { Done::Well } else { Done::Failed };
-            let reply: Reply = Box::new(move |committed| {
-                // The caller may have gone; the change stays.
-                let _ = reply.send(committed.and(result));
-            });
-            (done, reply)
-        });
+        queued: Queued,
+        answer: oneshot::Receiver<Result<T, LedgerError>>,
+    ) -> Result<T, LedgerError> {
         let stopped = || LedgerError::Unavailable("the ledger's writer has stopped".to_owned());
-        let sent = self.jobs.send(when(job)).map_err(|_| stopped());
-        Box::pin(async move {
-            sent?;
-            answer.await.map_err(|_| stopped())?
-        })
+        self.jobs.send(queued).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
     }
+}
+
+/// Packs work into a job, and the channel on which its caller hears how the commit ended.
+fn job<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+) -> (Job, oneshot::Receiver<Result<T, LedgerError>>) {
+    let (reply, answer) = oneshot::channel();
+    let job: Job = Box::new(move |connection| {
+        let result = connection.and_then(work);
+        let done = if result.is_ok() { Done::Well } else { Done::Failed };
+        let reply: Reply = Box::new(move |committed| {
+            // The caller may have gone; the change stays.
+            let _ = reply.send(committed.and(result));
+        });
+        (done, reply)
+    });
+    (job, answer)
 }
 
 /// What a process that ended left behind: nothing was sent for a reserved row, a guest may have run for
@@ -193,7 +200,7 @@ fn control(connection: &Connection, sql: &str) -> Result<(), LedgerError> {
 impl Queued {
     fn into_job(self) -> Job {
         match self {
-            Self::Now(job) | Self::Soon(job) => job,
+            Self::Now(job) | Self::Lazy(job) => job,
         }
     }
 }
@@ -203,12 +210,12 @@ impl Queued {
 fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<Job>> {
     let mut waiting = match queue.recv().ok()? {
         Queued::Now(job) => return Some(vec![job]),
-        Queued::Soon(job) => vec![job],
+        Queued::Lazy(job) => vec![job],
     };
     let until = Instant::now() + RIDE;
     while waiting.len() < BATCH {
         match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Queued::Soon(job)) => waiting.push(job),
+            Ok(Queued::Lazy(job)) => waiting.push(job),
             Ok(Queued::Now(job)) => {
                 waiting.push(job);
                 break;

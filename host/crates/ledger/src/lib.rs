@@ -12,24 +12,25 @@
 pub mod books;
 mod embedded;
 mod schema;
+mod state;
+mod step;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
 pub use embedded::Embedded;
-
-/// A boxed answer of a [`Ledger`].
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+pub use state::PaymentState;
+pub use step::Step;
 
 /// The identity of one spend: the chain lets exactly one transfer with it through. Everything is in
 /// canonical notation (lower-case hex), so that no spelling makes a second identity. Cheap to copy.
@@ -208,29 +209,6 @@ pub struct Pending {
     pub answer_kept: bool,
 }
 
-/// One row of the books.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Payment {
-    pub payment_id: String,
-    pub state: String,
-    pub flow: String,
-    pub endpoint: String,
-    pub plugin: String,
-    pub network: String,
-    pub asset: String,
-    pub amount: String,
-    pub payer: String,
-    pub pay_to: String,
-    pub transaction: Option<String>,
-    pub reason: Option<String>,
-    pub testnet: bool,
-    /// Unix seconds.
-    pub created_at: u64,
-    /// Unix seconds.
-    pub updated_at: u64,
-}
-
 /// Why the ledger did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
@@ -248,96 +226,41 @@ pub enum LedgerError {
     Schema(String),
 }
 
-/// Remembers payments. One embedded store today; every method is durable when it returns.
+/// Remembers payments. Every change is durable when its method returns.
 ///
-/// The states of a row, by flow. In every state but `reserved` the same payment never begins anew:
-///
-/// ```text
-/// authorization   reserved -> executing -> settling [-> unknown] -> settled -> delivered
-///                                                             \-> refused
-/// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
-///                                               \-> refused   \-> owed -> executing ..
-/// ```
-///
-/// When a ledger is opened, what the process before it left behind is put in order: reserved rows are
-/// released (nothing ran and nothing was sent), executing ones are refused (the guest may have run,
-/// nothing was sent) or, if paid, owed, and settling ones are unknown.
+/// When a ledger is opened, the rows of the process before it are recovered: reserved rows are released (nothing
+/// ran and nothing was sent), executing ones are refused (the guest may have run, nothing was sent) or, if paid,
+/// owed, and settling ones are unknown.
+#[async_trait]
 pub trait Ledger: Send + Sync + fmt::Debug {
-    /// Claims a payment for a request: atomic, durable, and the only way to learn its state. An owed
-    /// payment is taken up again in the same step.
-    fn claim(&self, claim: Claim) -> Answer<'_, Claimed>;
+    /// Claims a payment for a request: atomic, durable, and the only way to learn its state. The claim of an owed
+    /// payment makes its row executing in the same step.
+    async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError>;
 
-    /// What became of an earlier claim of this payment, if there was one. Claims nothing: it is for
-    /// payments that would be refused today, and may have bought their answer yesterday. Only
-    /// [`Claimed::Owed`] moves the row, as in [`Ledger::claim`].
-    fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>>;
+    /// Looks up an earlier claim of this payment without claiming it: `None` if there is none. It is for payments
+    /// that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves the
+    /// row, as in [`Ledger::claim`].
+    async fn lookup(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError>;
 
-    /// Gives a claim up. Only before anything was sent to a facilitator for settlement.
-    fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()>;
-
-    /// The guest is about to run, before any money moved. A crash from here on ends the payment.
-    fn executing<'a>(&'a self, id: &'a PaymentId, at: UnixTime) -> Answer<'a, ()>;
-
-    /// Settlement is about to be sent: for this answer of an executing row, or without one for a
-    /// reserved row, whose flow is upfront from here on. Only the chain knows now.
-    fn settling<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        request: String,
-        answer: Option<StoredAnswer>,
-        at: UnixTime,
-    ) -> Answer<'a, ()>;
-
-    /// Whoever sent the settlement does not know its end: recovery finds out.
-    fn unknown<'a>(&'a self, id: &'a PaymentId, transaction: Option<String>, at: UnixTime) -> Answer<'a, ()>;
-
-    /// The money moved. In the authorization flow the kept answer is bought; in the upfront flow the
-    /// row is executing, or, `by` recovery, owed, because nobody waits for it.
-    fn settled<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        settlement: SettlementResponse,
-        by: SettledBy,
-        at: UnixTime,
-    ) -> Answer<'a, ()>;
-
-    /// The guest answered what was paid before. Upfront flow only.
-    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Retained, run: Duration, at: UnixTime) -> Answer<'a, ()>;
-
-    /// The guest failed at what was paid before: it stays owed. Upfront flow only.
-    fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()>;
-
-    /// The money did not move and will not; a kept answer is thrown away.
-    fn refused<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        reason: String,
-        transaction: Option<String>,
-        at: UnixTime,
-    ) -> Answer<'a, ()>;
-
-    /// The answer went out. `keep` says whether it stays for another fetch. Nothing depends on it: it may take
-    /// its time, so that it is written together with others.
-    fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()>;
+    /// Takes one step of a claimed payment. [`LedgerError::OutOfOrder`] if there is no row, or if the step is
+    /// not allowed from its state; the row is then as it was.
+    async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError>;
 
     /// Settlements whose end is unknown, and those that are still settling since before this time, whose
     /// request could not write down the end. Oldest first, at most so many.
-    fn pending(&self, settling_before: UnixTime, limit: u32) -> Answer<'_, Vec<Pending>>;
+    async fn pending(&self, settling_before: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError>;
 
-    /// Payers whose settlements were refused since then, and how often.
-    fn strikes(&self, since: UnixTime) -> Answer<'_, Vec<(String, u32)>>;
+    /// Payers whose settlements were refused since this time, each with the number of refusals.
+    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError>;
 
-    /// Forgets what has been kept long enough, and is past what the chain would take.
-    fn prune(&self, now: UnixTime, kept: Retention) -> Answer<'_, u64>;
-
-    /// The newest rows.
-    fn payments(&self, limit: u32) -> Answer<'_, Vec<Payment>>;
+    /// Deletes what has been kept long enough and can no longer be settled; returns how many rows and answers.
+    async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
     /// Whether the last write became durable. While it did not, nothing is sold.
     fn writable(&self) -> bool;
 
-    /// Writes something small, so that [`Ledger::writable`] tells the truth again.
-    fn probe(&self, at: UnixTime) -> Answer<'_, ()>;
+    /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
+    async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;
 }
 
 /// How long what is kept.

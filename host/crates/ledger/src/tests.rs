@@ -1,5 +1,7 @@
 use super::*;
 
+use crate::books::{Books, Filter, Row};
+
 fn of(payer: &str, nonce: &str) -> PaymentId {
     PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), payer.to_owned(), nonce.to_owned())
 }
@@ -44,19 +46,36 @@ fn answer() -> StoredAnswer {
     }
 }
 
-fn ledger() -> (tempfile::TempDir, Embedded) {
+fn ledger() -> (tempfile::TempDir, Arc<Embedded>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a new ledger");
-    (dir, ledger)
+    (dir, Arc::new(ledger))
+}
+
+/// Every row of the ledger in this directory, the oldest claim first.
+fn rows(dir: &tempfile::TempDir) -> Vec<Row> {
+    let books = Books::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let filter = Filter { order: crate::books::Order::OldestFirst, ..Filter::default() };
+    let mut selection = books.select(&filter).expect("a selection");
+    selection.rows().expect("rows").collect::<Result<_, _>>().expect("readable rows")
+}
+
+/// The ends of so many claims of one payment that are made at the same time.
+async fn claim_at_once(ledger: &Arc<Embedded>, count: usize) -> Vec<Claimed> {
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let ledger = Arc::clone(ledger);
+        attempts.spawn(async move { ledger.claim(claim("n", 1)).await.expect("a working ledger") });
+    }
+    attempts.join_all().await
 }
 
 #[tokio::test]
 async fn a_claim_is_won_once() {
     let (_dir, ledger) = ledger();
-    let attempts = (0..64).map(|_| ledger.claim(claim("n", 1))).collect::<Vec<_>>();
     let mut won = 0;
-    for attempt in attempts {
-        match attempt.await.expect("a working ledger") {
+    for claimed in claim_at_once(&ledger, 64).await {
+        match claimed {
             Claimed::Won => won += 1,
             Claimed::InFlight => {}
             other => panic!("unexpected {other:?}"),
@@ -78,7 +97,7 @@ async fn a_payment_cannot_be_moved_to_another_request() {
 async fn a_released_payment_may_try_again() {
     let (_dir, ledger) = ledger();
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    assert_eq!(ledger.release(&claim("n", 1).id).await, Ok(()));
+    assert_eq!(ledger.advance(&claim("n", 1).id, Step::Released, UnixTime(1_000)).await, Ok(()));
     assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::Won));
 }
 
@@ -92,8 +111,11 @@ const BY_REQUEST: SettledBy =
 async fn sent(ledger: &Embedded, nonce: &str) -> PaymentId {
     let id = claim(nonce, 1).id;
     assert_eq!(ledger.claim(claim(nonce, 1)).await, Ok(Claimed::Won));
-    assert_eq!(ledger.executing(&id, UnixTime(1_000)).await, Ok(()));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1_001)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Executing, UnixTime(1_000)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settling { request: "{}".to_owned(), answer: answer() }, UnixTime(1_001)).await,
+        Ok(())
+    );
     id
 }
 
@@ -102,10 +124,10 @@ async fn paid_first(ledger: &Embedded, nonce: &str) -> PaymentId {
     let upfront = Claim { flow: Flow::Upfront, ..claim(nonce, 1) };
     let id = upfront.id.clone();
     assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Won));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), None, UnixTime(1_001)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::SettlingUpfront { request: "{}".to_owned() }, UnixTime(1_001)).await, Ok(()));
     let by = SettledBy::Request { alone: true, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
     let settlement = SettlementResponse { transaction: format!("0x{nonce}"), ..settlement() };
-    assert_eq!(ledger.settled(&id, settlement, by, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Settled { settlement, by }, UnixTime(1_002)).await, Ok(()));
     id
 }
 
@@ -114,10 +136,13 @@ async fn a_settled_payment_gives_its_answer_back() {
     let (_dir, ledger) = ledger();
     let id = sent(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
-    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await,
+        Ok(())
+    );
     let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
-    assert_eq!(ledger.delivered(&id, true, UnixTime(1_003)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Delivered { keep: true }, UnixTime(1_003)).await, Ok(()));
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected));
     assert_eq!(ledger.prune(UnixTime(1_500), KEPT).await, Ok(1));
     let forgotten = Claimed::Settled { settlement: settlement(), answer: None };
@@ -128,8 +153,11 @@ async fn a_settled_payment_gives_its_answer_back() {
 async fn an_answer_that_is_too_large_to_keep_waits_for_its_delivery() {
     let (_dir, ledger) = ledger();
     let id = sent(&ledger, "n").await;
-    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
-    assert_eq!(ledger.delivered(&id, false, UnixTime(1_003)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await,
+        Ok(())
+    );
+    assert_eq!(ledger.advance(&id, Step::Delivered { keep: false }, UnixTime(1_003)).await, Ok(()));
     let gone = Claimed::Settled { settlement: settlement(), answer: None };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(gone));
 }
@@ -139,31 +167,39 @@ async fn pruned_payments_stay_in_the_totals() {
     let (dir, ledger) = ledger();
     for nonce in ["a", "b", "c"] {
         let id = paid_first(&ledger, nonce).await;
-        assert_eq!(ledger.answered(&id, Retained::Answer(answer()), Duration::ZERO, UnixTime(1_003)).await, Ok(()));
+        assert_eq!(
+            ledger
+                .advance(&id, Step::Answered { kept: Retained::Answer(answer()), run: Duration::ZERO }, UnixTime(1_003))
+                .await,
+            Ok(())
+        );
     }
     let open = sent(&ledger, "open").await;
-    assert_eq!(ledger.unknown(&open, None, UnixTime(1_004)).await, Ok(()));
+    assert_eq!(ledger.advance(&open, Step::Unknown { transaction: None }, UnixTime(1_004)).await, Ok(()));
     assert_eq!(ledger.prune(UnixTime(9_000), KEPT).await, Ok(6), "three answers and three rows");
     let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
     let total: (i64, String) = books
         .query_row("SELECT payments, amount FROM total", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .expect("one line");
     assert_eq!(total, (3, "30000".to_owned()));
-    assert_eq!(ledger.payments(9).await.expect("the rest").len(), 1, "what is unknown stays");
+    assert_eq!(rows(&dir).len(), 1, "what is unknown stays");
 }
 
 #[tokio::test]
 async fn steps_out_of_order_are_refused() {
     let (_dir, ledger) = ledger();
     let id = claim("n", 1).id;
-    let early = ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(1)).await;
+    let early = ledger.advance(&id, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1)).await;
     assert!(matches!(early, Err(LedgerError::OutOfOrder { step: "settled", .. })), "{early:?}");
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Won));
-    let unread = ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await;
+    let unread = ledger.advance(&id, Step::Settling { request: "{}".to_owned(), answer: answer() }, UnixTime(1)).await;
     assert!(matches!(unread, Err(LedgerError::OutOfOrder { step: "settling", .. })), "{unread:?}");
-    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
-    let late = ledger.release(&id).await;
+    assert_eq!(ledger.advance(&id, Step::Executing, UnixTime(1)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settling { request: "{}".to_owned(), answer: answer() }, UnixTime(1)).await,
+        Ok(())
+    );
+    let late = ledger.advance(&id, Step::Released, UnixTime(1_000)).await;
     assert!(matches!(late, Err(LedgerError::OutOfOrder { step: "released", .. })), "{late:?}");
 }
 
@@ -171,12 +207,19 @@ async fn steps_out_of_order_are_refused() {
 async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_settles_one_at_a_time() {
     let (_dir, ledger) = ledger();
     let (one, other) = (sent(&ledger, "one").await, sent(&ledger, "other").await);
-    assert_eq!(ledger.settled(&one, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
-    let taken = ledger.settled(&other, settlement(), BY_REQUEST, UnixTime(1_002)).await;
+    assert_eq!(
+        ledger.advance(&one, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await,
+        Ok(())
+    );
+    let taken =
+        ledger.advance(&other, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await;
     assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
-    assert_eq!(ledger.unknown(&other, None, UnixTime(1_003)).await, Ok(()));
+    assert_eq!(ledger.advance(&other, Step::Unknown { transaction: None }, UnixTime(1_003)).await, Ok(()));
     let of_a_batch = SettledBy::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
-    assert_eq!(ledger.settled(&other, settlement(), of_a_batch, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&other, Step::Settled { settlement: settlement(), by: of_a_batch }, UnixTime(1_002)).await,
+        Ok(())
+    );
 }
 
 #[tokio::test]
@@ -184,24 +227,23 @@ async fn a_debt_is_taken_up_once_at_a_time() {
     let (_dir, ledger) = ledger();
     let id = paid_first(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::InFlight));
-    assert_eq!(ledger.owe(&id, "trap".to_owned(), UnixTime(1_003)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Owed { reason: "trap".to_owned() }, UnixTime(1_003)).await, Ok(()));
     assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest), "for its own request only");
-    let attempts = (0..16).map(|_| ledger.claim(claim("n", 1))).collect::<Vec<_>>();
     let mut taken = 0;
-    for attempt in attempts {
-        match attempt.await.expect("a working ledger") {
+    for claimed in claim_at_once(&ledger, 16).await {
+        match claimed {
             Claimed::Owed { settlement } => taken += usize::from(settlement.transaction == "0xn"),
             other => assert_eq!(other, Claimed::InFlight),
         }
     }
     assert_eq!(taken, 1);
-    let released = ledger.release(&id).await;
+    let released = ledger.advance(&id, Step::Released, UnixTime(1_000)).await;
     assert!(matches!(released, Err(LedgerError::OutOfOrder { .. })), "money is not forgotten: {released:?}");
 }
 
 #[tokio::test]
 async fn an_identifier_names_one_purchase_of_a_payer() {
-    let (_dir, ledger) = ledger();
+    let (dir, ledger) = ledger();
     let named = |nonce: &str, request| Claim { identifier: Some("order-1".to_owned()), ..claim(nonce, request) };
     assert_eq!(ledger.claim(named("a", 1)).await, Ok(Claimed::Won));
     assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::InFlight));
@@ -209,12 +251,18 @@ async fn an_identifier_names_one_purchase_of_a_payer() {
     let of_another = Claim { id: of("0xother", "c"), ..named("c", 1) };
     assert_eq!(ledger.claim(of_another).await, Ok(Claimed::Won), "payers do not share names");
     let id = claim("a", 1).id;
-    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settled(&id, settlement(), BY_REQUEST, UnixTime(2)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Executing, UnixTime(1)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settling { request: "{}".to_owned(), answer: answer() }, UnixTime(1)).await,
+        Ok(())
+    );
+    assert_eq!(
+        ledger.advance(&id, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(2)).await,
+        Ok(())
+    );
     let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
     assert_eq!(ledger.claim(named("b", 1)).await, Ok(expected), "the second payment is not taken");
-    assert_eq!(ledger.payments(9).await.expect("the rows").len(), 2);
+    assert_eq!(rows(&dir).len(), 2);
 }
 
 #[tokio::test]
@@ -223,11 +271,17 @@ async fn a_refused_purchase_gives_its_identifier_back() {
     let named = |nonce: &str| Claim { identifier: Some("order-1".to_owned()), ..claim(nonce, 1) };
     let id = claim("a", 1).id;
     assert_eq!(ledger.claim(named("a")).await, Ok(Claimed::Won));
-    assert_eq!(ledger.executing(&id, UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settling(&id, "{}".to_owned(), Some(answer()), UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.refused(&id, "late".to_owned(), None, UnixTime(1)).await, Ok(()));
+    assert_eq!(ledger.advance(&id, Step::Executing, UnixTime(1)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&id, Step::Settling { request: "{}".to_owned(), answer: answer() }, UnixTime(1)).await,
+        Ok(())
+    );
+    assert_eq!(
+        ledger.advance(&id, Step::Refused { reason: "late".to_owned(), transaction: None }, UnixTime(1)).await,
+        Ok(())
+    );
     assert_eq!(ledger.claim(named("b")).await, Ok(Claimed::Won));
-    assert_eq!(ledger.strikes(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
 }
 
 #[tokio::test]
@@ -238,7 +292,7 @@ async fn a_restart_puts_in_order_what_was_left_behind() {
         let ledger = Embedded::open(&path).expect("a new ledger");
         assert_eq!(ledger.claim(claim("reserved", 1)).await, Ok(Claimed::Won));
         assert_eq!(ledger.claim(claim("executing", 1)).await, Ok(Claimed::Won));
-        assert_eq!(ledger.executing(&claim("executing", 1).id, UnixTime(1)).await, Ok(()));
+        assert_eq!(ledger.advance(&claim("executing", 1).id, Step::Executing, UnixTime(1)).await, Ok(()));
         sent(&ledger, "settling").await;
         paid_first(&ledger, "paid").await;
     }
@@ -264,9 +318,20 @@ async fn recovery_leaves_a_debt_where_nobody_waits() {
     let (_dir, ledger) = ledger();
     let upfront = Claim { flow: Flow::Upfront, ..claim("n", 1) };
     assert_eq!(ledger.claim(upfront.clone()).await, Ok(Claimed::Won));
-    assert_eq!(ledger.settling(&upfront.id, "{}".to_owned(), None, UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.unknown(&upfront.id, Some("0xtx".to_owned()), UnixTime(1)).await, Ok(()));
-    assert_eq!(ledger.settled(&upfront.id, settlement(), SettledBy::Recovery, UnixTime(2)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&upfront.id, Step::SettlingUpfront { request: "{}".to_owned() }, UnixTime(1)).await,
+        Ok(())
+    );
+    assert_eq!(
+        ledger.advance(&upfront.id, Step::Unknown { transaction: Some("0xtx".to_owned()) }, UnixTime(1)).await,
+        Ok(())
+    );
+    assert_eq!(
+        ledger
+            .advance(&upfront.id, Step::Settled { settlement: settlement(), by: SettledBy::Recovery }, UnixTime(2))
+            .await,
+        Ok(())
+    );
     assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Owed { settlement: settlement() }));
 }
 
@@ -276,9 +341,9 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let path = dir.path().join("ledger.db");
     schema::tests::first_version(&path);
     let ledger = Embedded::open(&path).expect("an upgraded ledger");
-    let rows = ledger.payments(9).await.expect("its rows");
-    let states: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.flow.as_str())).collect();
-    assert_eq!(states, [("settled", "authorization")]);
+    drop(ledger);
+    let states: Vec<_> = rows(&dir).into_iter().map(|row| (row.state.as_str(), row.flow)).collect();
+    assert_eq!(states, [("settled", "authorization".to_owned())]);
 }
 
 #[tokio::test]
@@ -287,13 +352,12 @@ async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
     let path = dir.path().join("ledger.db");
     schema::tests::second_version(&path);
     let ledger = Embedded::open(&path).expect("an upgraded ledger");
-    let rows = ledger.payments(9).await.expect("its rows");
-    let states: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.created_at)).collect();
-    assert_eq!(states, [("owed", 1_003), ("refused", 1_002), ("unknown", 1_001), ("delivered", 1_000)]);
+    let states: Vec<_> = rows(&dir).iter().map(|row| (row.state.as_str(), row.created_at.0)).collect();
+    assert_eq!(states, [("delivered", 1_000), ("unknown", 1_001), ("refused", 1_002), ("owed", 1_003)]);
     let pending = ledger.pending(UnixTime(0), 9).await.expect("what is unknown");
     let [one] = &pending[..] else { panic!("one: {pending:?}") };
     assert_eq!((one.id.nonce(), one.request.as_str(), one.answer_kept), ("settling", "{}", true));
-    assert_eq!(ledger.strikes(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
     let kept = StoredAnswer { headers: Vec::new(), ..answer() };
     let bought = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
     let again = Claim { identifier: Some("order-1".to_owned()), ..claim("another", 1) };
@@ -304,7 +368,7 @@ async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
     assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won), "it was released");
     let other = sent(&ledger, "new").await;
     let taken = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
-    let taken = ledger.settled(&other, taken, BY_REQUEST, UnixTime(1_002)).await;
+    let taken = ledger.advance(&other, Step::Settled { settlement: taken, by: BY_REQUEST }, UnixTime(1_002)).await;
     assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
 }
 
@@ -318,11 +382,17 @@ async fn what_was_sent_is_kept_until_its_end_is_known() {
     };
     let (paid, refused) = (sent(&ledger, "paid").await, sent(&ledger, "refused").await);
     assert_eq!(outgoing(), 2);
-    assert_eq!(ledger.settled(&paid, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&paid, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await,
+        Ok(())
+    );
     assert_eq!(outgoing(), 1);
-    assert_eq!(ledger.unknown(&refused, None, UnixTime(1_002)).await, Ok(()));
+    assert_eq!(ledger.advance(&refused, Step::Unknown { transaction: None }, UnixTime(1_002)).await, Ok(()));
     assert_eq!(outgoing(), 1);
-    assert_eq!(ledger.refused(&refused, "late".to_owned(), None, UnixTime(1_003)).await, Ok(()));
+    assert_eq!(
+        ledger.advance(&refused, Step::Refused { reason: "late".to_owned(), transaction: None }, UnixTime(1_003)).await,
+        Ok(())
+    );
     assert_eq!(outgoing(), 0);
 }
 
@@ -336,17 +406,22 @@ async fn a_step_that_fails_half_way_takes_its_whole_commit_with_it() {
             "CREATE TRIGGER full BEFORE DELETE ON outgoing WHEN old.id = 1 BEGIN SELECT raise(ABORT, 'full'); END",
         )
         .expect("a trigger");
-    let failed = ledger.settled(&one, settlement(), BY_REQUEST, UnixTime(1_002)).await;
+    let failed =
+        ledger.advance(&one, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await;
     assert!(matches!(failed, Err(LedgerError::Unavailable(_))), "{failed:?}");
     assert!(!ledger.writable());
-    let states = || async {
-        let rows = ledger.payments(9).await.expect("the rows");
-        rows.into_iter().map(|row| (row.state, row.transaction)).collect::<Vec<_>>()
+    let states = || {
+        let mut rows: Vec<_> = rows(&dir).into_iter().map(|row| (row.state, row.transaction)).collect();
+        rows.sort();
+        rows
     };
-    let settling = ("settling".to_owned(), None);
-    assert_eq!(states().await, [settling.clone(), settling.clone()], "nothing of it is left");
-    assert_eq!(ledger.settled(&other, settlement(), BY_REQUEST, UnixTime(1_002)).await, Ok(()));
-    assert_eq!(states().await, [("settled".to_owned(), Some("0xhash".to_owned())), settling]);
+    let settling = (PaymentState::Settling, None);
+    assert_eq!(states(), [settling.clone(), settling.clone()], "nothing of it is left");
+    assert_eq!(
+        ledger.advance(&other, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await,
+        Ok(())
+    );
+    assert_eq!(states(), [settling, (PaymentState::Settled, Some("0xhash".to_owned()))]);
 }
 
 #[tokio::test]

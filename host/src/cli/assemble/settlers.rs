@@ -265,7 +265,7 @@ fn payment_method(
 fn breakable(facilitator: Arc<dyn Facilitator>) -> Arc<dyn Facilitator> {
     #[cfg(feature = "fault-points")]
     if crate::fault_points::is_armed() {
-        return Arc::new(crate::fault_points::facilitator::Crashing(facilitator));
+        return Arc::new(crate::fault_points::facilitator::CrashingFacilitator(facilitator));
     }
     facilitator
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256};
 
-use super::{Amount, BooksError, Network, Row, State, UnixTime, ZERO, plus};
+use super::{Amount, BooksError, Network, PaymentState, Row, UnixTime, ZERO, plus};
 
 /// Rows this much older than the period are read, too: a payment can be settled until its authorisation
 /// ends, a day after the claim at most.
@@ -145,7 +145,7 @@ pub struct Finding {
     pub payer: Option<String>,
     pub nonce: Option<String>,
     pub payment_id: Option<String>,
-    pub state: Option<State>,
+    pub state: Option<PaymentState>,
     pub ledger_amount: Option<Amount>,
     pub chain_amount: Option<Amount>,
     pub ledger_transaction: Option<String>,
@@ -225,7 +225,7 @@ impl Question {
                     result.findings.push(self.finding(difference, Some(row), None));
                 }
                 Some(seen) => {
-                    let over = matches!(row.state, State::Refused | State::Unknown);
+                    let over = matches!(row.state, PaymentState::Refused | PaymentState::Unknown);
                     let sides = result.sides.entry((seen.asset, seen.pay_to)).or_default();
                     if !over && row.updated_at.plus(AT_WORK) > self.now {
                         sides.at_work += 1;

@@ -66,7 +66,10 @@ fn payments_are_found_by_state_endpoint_payer_and_time() {
     let all = Filter::default();
     assert_eq!(file.ids(&all), ["03", "02", "01"]);
     assert_eq!(file.ids(&Filter { order: Order::OldestFirst, limit: Some(2), ..all.clone() }), ["01", "02"]);
-    assert_eq!(file.ids(&Filter { states: vec![State::Owed, State::Settled], ..all.clone() }), ["02", "01"]);
+    assert_eq!(
+        file.ids(&Filter { states: vec![PaymentState::Owed, PaymentState::Settled], ..all.clone() }),
+        ["02", "01"]
+    );
     for endpoint in ["/b", "POST /b"] {
         assert_eq!(file.ids(&Filter { endpoint: Some(endpoint.to_owned()), ..all.clone() }), ["02"]);
     }

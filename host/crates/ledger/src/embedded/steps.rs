@@ -3,210 +3,47 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Embedded, integer, prune, standing};
+use super::{Embedded, integer, lookup, prune};
+use crate::step::{Next, Position};
 use crate::{
-    Answer, Claim, Claimed, Ledger, LedgerError, Payment, PaymentId, Pending, Retained, Retention, SettledBy,
+    Claim, Claimed, Ledger, LedgerError, PaymentId, PaymentState, Pending, Retained, Retention, SettledBy, Step,
     StoredAnswer,
 };
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
+#[async_trait]
 impl Ledger for Embedded {
-    fn claim(&self, claim: Claim) -> Answer<'_, Claimed> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError> {
         self.run(move |connection| {
             // Another payment may have to give its name up first.
-            if let Some(standing) = standing::of_namesake(connection, &claim)? {
-                return Ok(standing);
+            if let Some(claimed) = lookup::of_namesake(connection, &claim)? {
+                return Ok(claimed);
             }
             if insert(connection, &claim)? {
                 return Ok(Claimed::Won);
             }
-            standing::of(connection, &claim)?
+            lookup::of(connection, &claim)?
                 .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
         })
+        .await
     }
 
-    fn standing(&self, claim: Claim) -> Answer<'_, Option<Claimed>> {
-        self.run(move |connection| standing::of(connection, &claim))
+    async fn lookup(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
+        self.run(move |connection| lookup::of(connection, &claim)).await
     }
 
-    fn release<'a>(&'a self, id: &'a PaymentId) -> Answer<'a, ()> {
-        self.step(id, "released", move |connection, id| {
-            let changed = connection
-                .prepare_cached(
-                    "DELETE FROM progress WHERE id = ?1 AND state IN ('reserved', 'executing') AND NOT paid",
-                )?
-                .execute(params![id])?;
-            if changed == 1 {
-                connection.prepare_cached("DELETE FROM claim WHERE id = ?1")?.execute(params![id])?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn executing<'a>(&'a self, id: &'a PaymentId, at: UnixTime) -> Answer<'a, ()> {
-        self.step(id, "executing", move |connection, id| {
-            Ok(connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'executing', updated_at = ?2 WHERE id = ?1 AND state = 'reserved'",
-                )?
-                .execute(params![id, integer(at.0)])?)
-        })
-    }
-
-    fn settling<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        request: String,
-        answer: Option<StoredAnswer>,
-        at: UnixTime,
-    ) -> Answer<'a, ()> {
-        self.step(id, "settling", move |connection, id| {
-            // The states are no parameters: SQLite would prepare the statement anew for each, because of its index.
-            let sql = match &answer {
-                Some(_) => {
-                    "UPDATE progress SET state = 'settling', flow = 'authorization', sent = 1, updated_at = ?2
-                     WHERE id = ?1 AND state = 'executing' AND NOT paid"
-                }
-                None => {
-                    "UPDATE progress SET state = 'settling', flow = 'upfront', sent = 1, updated_at = ?2
-                     WHERE id = ?1 AND state = 'reserved'"
-                }
-            };
-            let changed = connection.prepare_cached(sql)?.execute(params![id, integer(at.0)])?;
-            if changed == 1 {
-                connection
-                    .prepare_cached("INSERT INTO outgoing (id, request) VALUES (?1, ?2)")?
-                    .execute(params![id, request])?;
-                answer.map_or(Ok(()), |answer| keep(connection, id, &answer, at))?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn unknown<'a>(&'a self, id: &'a PaymentId, transaction: Option<String>, at: UnixTime) -> Answer<'a, ()> {
-        self.step(id, "unknown", move |connection, id| {
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'unknown', updated_at = ?2
-                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
-                )?
-                .execute(params![id, integer(at.0)])?;
-            if let (1, Some(transaction)) = (changed, transaction) {
-                book(connection, id, &transaction, None)?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn settled<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        settlement: SettlementResponse,
-        by: SettledBy,
-        at: UnixTime,
-    ) -> Answer<'a, ()> {
-        self.step(id, "settled", move |connection, id| {
-            let json =
-                serde_json::to_string(&settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-            let transaction = settlement.transaction;
-            let (verify, run, settle) = match by {
-                SettledBy::Request { verify, run, settle, .. } => {
-                    (Some(micros(verify)), run.map(micros), Some(micros(settle)))
-                }
-                SettledBy::Recovery => (None, None, None),
-            };
-            if matches!(by, SettledBy::Request { alone: true, .. }) && of_another(connection, id, &transaction)? {
-                return Err(LedgerError::Transaction { transaction });
-            }
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE progress SET paid = 1, reason = NULL, updated_at = ?2,
-                        state = iif(flow = 'authorization', 'settled', iif(?3, 'owed', 'executing')),
-                        verify_us = coalesce(?4, verify_us), run_us = coalesce(?5, run_us),
-                        settle_us = coalesce(?6, settle_us)
-                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
-                )?
-                .execute(params![id, integer(at.0), by == SettledBy::Recovery, verify, run, settle])?;
-            if changed == 1 {
-                book(connection, id, &transaction, Some(&json))?;
-                arrived(connection, id)?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn answered<'a>(&'a self, id: &'a PaymentId, kept: Retained, run: Duration, at: UnixTime) -> Answer<'a, ()> {
-        self.step(id, "answered", move |connection, id| {
-            let (answer, why) = match kept {
-                Retained::Answer(answer) => (Some(answer), None),
-                Retained::Nothing { why } => (None, Some(why)),
-            };
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4
-                     WHERE id = ?1 AND state = 'executing' AND paid",
-                )?
-                .execute(params![id, micros(run), integer(at.0), why])?;
-            if let (1, Some(answer)) = (changed, answer) {
-                keep(connection, id, &answer, at)?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn owe<'a>(&'a self, id: &'a PaymentId, reason: String, at: UnixTime) -> Answer<'a, ()> {
-        self.step(id, "owed", move |connection, id| {
-            Ok(connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'owed', reason = ?2, updated_at = ?3
-                     WHERE id = ?1 AND state = 'executing' AND paid",
-                )?
-                .execute(params![id, reason, integer(at.0)])?)
-        })
-    }
-
-    fn refused<'a>(
-        &'a self,
-        id: &'a PaymentId,
-        reason: String,
-        transaction: Option<String>,
-        at: UnixTime,
-    ) -> Answer<'a, ()> {
-        self.step(id, "refused", move |connection, id| {
-            let changed = connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'refused', reason = ?2, updated_at = ?3
-                     WHERE id = ?1 AND state IN ('settling', 'unknown')",
-                )?
-                .execute(params![id, reason, integer(at.0)])?;
-            if changed == 1 {
-                if let Some(transaction) = transaction {
-                    book(connection, id, &transaction, None)?;
-                }
-                arrived(connection, id)?;
-                forget(connection, id)?;
-            }
-            Ok(changed)
-        })
-    }
-
-    fn delivered<'a>(&'a self, id: &'a PaymentId, keep: bool, at: UnixTime) -> Answer<'a, ()> {
+    async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {
         let id = id.clone();
-        self.run_soon(move |connection| {
-            let Some(id) = row_of(connection, &id)? else { return Ok(()) };
-            // Fetched again, it was delivered before.
-            connection
-                .prepare_cached(
-                    "UPDATE progress SET state = 'delivered', updated_at = ?2 WHERE id = ?1 AND state = 'settled'",
-                )?
-                .execute(params![id, integer(at.0)])?;
-            if keep { Ok(()) } else { forget(connection, id) }
-        })
+        match step {
+            Step::Delivered { .. } => self.run_lazily(move |connection| advance(connection, &id, step, at)).await,
+            _ => self.run(move |connection| advance(connection, &id, step, at)).await,
+        }
     }
 
-    fn pending(&self, settling_before: UnixTime, limit: u32) -> Answer<'_, Vec<Pending>> {
+    async fn pending(&self, settling_before: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT network, asset, payer, nonce, outgoing.request, kept_at IS NOT NULL, valid_before, flow
@@ -229,9 +66,10 @@ impl Ledger for Embedded {
             }
             Ok(pending)
         })
+        .await
     }
 
-    fn strikes(&self, since: UnixTime) -> Answer<'_, Vec<(String, u32)>> {
+    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {
         self.run(move |connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT payer, count(*) FROM progress JOIN claim USING (id)
@@ -240,78 +78,165 @@ impl Ledger for Embedded {
             let found = rows.query_map(params![integer(since.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             found.collect::<Result<_, _>>().map_err(LedgerError::from)
         })
+        .await
     }
 
-    fn prune(&self, now: UnixTime, kept: Retention) -> Answer<'_, u64> {
-        self.run(move |connection| prune::prune(connection, now, kept))
-    }
-
-    fn payments(&self, limit: u32) -> Answer<'_, Vec<Payment>> {
-        self.run(move |connection| {
-            let mut rows = connection.prepare_cached(
-                "SELECT payment_id, state, flow, endpoint, plugin, network, asset, amount, payer, pay_to, tx, reason,
-                    testnet, created_at, updated_at FROM payment ORDER BY id DESC LIMIT ?1",
-            )?;
-            let found = rows.query_map(params![limit], |row| {
-                Ok(Payment {
-                    payment_id: row.get(0)?,
-                    state: row.get(1)?,
-                    flow: row.get(2)?,
-                    endpoint: row.get(3)?,
-                    plugin: row.get(4)?,
-                    network: row.get(5)?,
-                    asset: row.get(6)?,
-                    amount: row.get(7)?,
-                    payer: row.get(8)?,
-                    pay_to: row.get(9)?,
-                    transaction: row.get(10)?,
-                    reason: row.get(11)?,
-                    testnet: row.get(12)?,
-                    created_at: row.get::<_, i64>(13)?.cast_unsigned(),
-                    updated_at: row.get::<_, i64>(14)?.cast_unsigned(),
-                })
-            })?;
-            found.collect::<Result<_, _>>().map_err(LedgerError::from)
-        })
+    async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
+        self.run(move |connection| prune::prune(connection, now, kept)).await
     }
 
     fn writable(&self) -> bool {
         self.writable.load(Ordering::Acquire)
     }
 
-    fn probe(&self, at: UnixTime) -> Answer<'_, ()> {
+    async fn probe(&self, at: UnixTime) -> Result<(), LedgerError> {
         self.run(move |connection| {
             connection
                 .prepare_cached("INSERT INTO heartbeat (one, at) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1")?
                 .execute(params![integer(at.0)])?;
             Ok(())
         })
+        .await
     }
 }
 
-impl Embedded {
-    /// A step of one payment, whose row has to be in the state before: the work says whether it changed.
-    fn step(
-        &self,
-        id: &PaymentId,
-        step: &'static str,
-        work: impl FnOnce(&Connection, i64) -> Result<usize, LedgerError> + Send + 'static,
-    ) -> Answer<'static, ()> {
-        let id = id.clone();
-        self.run(move |connection| {
-            let changed = match row_of(connection, &id)? {
-                Some(row) => work(connection, row)?,
-                None => 0,
-            };
-            if changed == 1 { Ok(()) } else { Err(LedgerError::OutOfOrder { id: id.short(), step }) }
-        })
+/// Takes a step. Everything that may refuse it comes before the first write: a job that fails later takes its whole
+/// commit with it.
+///
+/// The row is read first and written by its number. Its state is no condition of the statements: they would have to
+/// name it as a literal, since SQLite prepares a statement anew for each value that may decide whether a partial index
+/// serves it.
+fn advance(connection: &Connection, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {
+    let out_of_order = || LedgerError::OutOfOrder { id: id.short(), step: step.name() };
+    let found = position(connection, id)?;
+    if let Step::Delivered { keep } = step {
+        return found.map_or(Ok(()), |(row, from)| deliver(connection, row, from, keep, at));
+    }
+    let (row, from) = found.ok_or_else(out_of_order)?;
+    if let Step::Settled { settlement, by: SettledBy::Request { alone: true, .. } } = &step
+        && of_another(connection, row, &settlement.transaction)?
+    {
+        return Err(LedgerError::Transaction { transaction: settlement.transaction.clone() });
+    }
+    let state = match step.next(from).ok_or_else(out_of_order)? {
+        Next::State(state) => state,
+        Next::Deleted => return release(connection, row),
+    };
+    match step {
+        Step::Settling { request, answer } => {
+            settling(connection, row, Flow::Authorization, &request, at)?;
+            keep(connection, row, &answer, at)
+        }
+        Step::SettlingUpfront { request } => settling(connection, row, Flow::Upfront, &request, at),
+        Step::Unknown { transaction } => {
+            enter(connection, row, state, at)?;
+            transaction.map_or(Ok(()), |transaction| book(connection, row, &transaction, None))
+        }
+        Step::Settled { settlement, by } => settled(connection, row, state, &settlement, by, at),
+        Step::Answered { kept, run } => answered(connection, row, kept, run, at),
+        Step::Owed { reason } => fail(connection, row, state, &reason, at),
+        Step::Refused { reason, transaction } => {
+            fail(connection, row, state, &reason, at)?;
+            if let Some(transaction) = transaction {
+                book(connection, row, &transaction, None)?;
+            }
+            arrived(connection, row)?;
+            forget(connection, row)
+        }
+        Step::Executing | Step::Released | Step::Delivered { .. } => enter(connection, row, state, at),
     }
 }
 
-/// Where the payment's claim stands.
-fn row_of(connection: &Connection, id: &PaymentId) -> Result<Option<i64>, LedgerError> {
-    let mut rows = connection.prepare_cached("SELECT id FROM claim WHERE key = ?1")?;
-    Ok(rows.query_row(params![id.digest()], |row| row.get(0)).optional()?)
+/// The row of a payment, and where it is in the state diagram.
+fn position(connection: &Connection, id: &PaymentId) -> Result<Option<(i64, Position)>, LedgerError> {
+    let mut rows = connection
+        .prepare_cached("SELECT progress.id, state, flow, paid FROM claim JOIN progress USING (id) WHERE key = ?1")?;
+    let found: Option<(i64, String, String, bool)> = rows
+        .query_row(params![id.digest()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((row, state, flow, paid)) = found else { return Ok(None) };
+    let unknown = |what: &str| LedgerError::Schema(format!("payment {} has the unknown {what}", id.short()));
+    let state = PaymentState::parse(&state).ok_or_else(|| unknown(&format!("state `{state}`")))?;
+    let flow = Flow::parse(&flow).ok_or_else(|| unknown(&format!("flow `{flow}`")))?;
+    Ok(Some((row, Position { state, flow, paid })))
+}
+
+/// Moves a row into a state, and changes nothing else of it.
+fn enter(connection: &Connection, row: i64, state: PaymentState, at: UnixTime) -> Result<(), LedgerError> {
+    connection.prepare_cached("UPDATE progress SET state = ?2, updated_at = ?3 WHERE id = ?1")?.execute(params![
+        row,
+        state.as_str(),
+        integer(at.0)
+    ])?;
+    Ok(())
+}
+
+/// Moves a row into a state that has a reason.
+fn fail(connection: &Connection, row: i64, state: PaymentState, reason: &str, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("UPDATE progress SET state = ?2, reason = ?3, updated_at = ?4 WHERE id = ?1")?
+        .execute(params![row, state.as_str(), reason, integer(at.0)])?;
+    Ok(())
+}
+
+fn release(connection: &Connection, row: i64) -> Result<(), LedgerError> {
+    connection.prepare_cached("DELETE FROM progress WHERE id = ?1")?.execute(params![row])?;
+    connection.prepare_cached("DELETE FROM claim WHERE id = ?1")?.execute(params![row])?;
+    Ok(())
+}
+
+/// The flow is that of the step, whatever was claimed.
+fn settling(connection: &Connection, row: i64, flow: Flow, request: &str, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("UPDATE progress SET state = 'settling', flow = ?2, sent = 1, updated_at = ?3 WHERE id = ?1")?
+        .execute(params![row, flow.as_str(), integer(at.0)])?;
+    connection.prepare_cached("INSERT INTO outgoing (id, request) VALUES (?1, ?2)")?.execute(params![row, request])?;
+    Ok(())
+}
+
+fn settled(
+    connection: &Connection,
+    row: i64,
+    state: PaymentState,
+    settlement: &SettlementResponse,
+    by: SettledBy,
+    at: UnixTime,
+) -> Result<(), LedgerError> {
+    let json = serde_json::to_string(settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    let (verify, run, settle) = match by {
+        SettledBy::Request { verify, run, settle, .. } => (Some(micros(verify)), run.map(micros), Some(micros(settle))),
+        SettledBy::Recovery => (None, None, None),
+    };
+    connection
+        .prepare_cached(
+            "UPDATE progress SET state = ?2, paid = 1, reason = NULL, updated_at = ?3,
+                verify_us = coalesce(?4, verify_us), run_us = coalesce(?5, run_us), settle_us = coalesce(?6, settle_us)
+             WHERE id = ?1",
+        )?
+        .execute(params![row, state.as_str(), integer(at.0), verify, run, settle])?;
+    book(connection, row, &settlement.transaction, Some(&json))?;
+    arrived(connection, row)
+}
+
+fn answered(connection: &Connection, row: i64, kept: Retained, run: Duration, at: UnixTime) -> Result<(), LedgerError> {
+    let (answer, why) = match kept {
+        Retained::Answer(answer) => (Some(answer), None),
+        Retained::Nothing { why } => (None, Some(why)),
+    };
+    connection
+        .prepare_cached(
+            "UPDATE progress SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4 WHERE id = ?1",
+        )?
+        .execute(params![row, micros(run), integer(at.0), why])?;
+    answer.map_or(Ok(()), |answer| keep(connection, row, &answer, at))
+}
+
+/// An answer that is fetched again was delivered before: its row stays as it is, and so does its time.
+fn deliver(connection: &Connection, row: i64, from: Position, keep: bool, at: UnixTime) -> Result<(), LedgerError> {
+    if let Some(Next::State(state)) = (Step::Delivered { keep }).next(from) {
+        enter(connection, row, state, at)?;
+    }
+    if keep { Ok(()) } else { forget(connection, row) }
 }
 
 /// Whether the claim is new.
@@ -379,7 +304,7 @@ fn arrived(connection: &Connection, id: i64) -> Result<(), LedgerError> {
 fn keep(connection: &Connection, id: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![id, standing::head(answer), answer.body.as_ref(), integer(at.0)])?;
+        .execute(params![id, lookup::head(answer), answer.body.as_ref(), integer(at.0)])?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What stands where a claim wanted to go.
+//! Looks up an existing claim when a new one conflicts with it.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};

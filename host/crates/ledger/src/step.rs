@@ -1,0 +1,115 @@
+//! The steps of a payment after its claim, and the state diagram that they make.
+
+use std::time::Duration;
+
+use coinslot_x402::{Flow, SettlementResponse};
+
+use crate::{PaymentState, Retained, SettledBy, StoredAnswer};
+
+/// One step of a payment: what happened, with what the ledger keeps of it.
+///
+/// ```text
+/// authorization   reserved -> executing -> settling [-> unknown] -> settled -> delivered
+///                                                             \-> refused
+/// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
+///                                               \-> refused   \-> owed -> executing ..
+/// ```
+///
+/// `Step::next` is this diagram as a table. Two transitions are no step: a claim makes a row `reserved`,
+/// and the claim of an owed payment makes its row `executing` again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The claim is given up, before anything was sent for settlement. The row is deleted.
+    Released,
+    /// The guest is about to run, before any money moved. A crash from here on ends the payment.
+    Executing,
+    /// Settlement is about to be sent for the answer that the guest made. From here on only the chain
+    /// knows how it ends.
+    Settling {
+        /// JSON of the facilitator request.
+        request: String,
+        answer: StoredAnswer,
+    },
+    /// Settlement is about to be sent before the guest runs. Whatever flow was claimed, it is upfront now.
+    SettlingUpfront {
+        /// JSON of the facilitator request.
+        request: String,
+    },
+    /// The request that sent the settlement does not know its end: recovery finds out.
+    Unknown { transaction: Option<String> },
+    /// The money moved. In the authorization flow the kept answer is bought. In the upfront flow the guest
+    /// runs next or, if recovery found out, the answer is owed, because no request waits for it.
+    Settled { settlement: SettlementResponse, by: SettledBy },
+    /// The guest answered after the money had moved. Upfront flow only.
+    Answered { kept: Retained, run: Duration },
+    /// The guest failed after the money had moved: its answer is owed. Upfront flow only.
+    Owed { reason: String },
+    /// The money did not move and will not. A kept answer is deleted.
+    Refused { reason: String, transaction: Option<String> },
+    /// The answer was handed to the connection. Without `keep` it is deleted.
+    ///
+    /// Nothing depends on this step: it is written with other steps, or a moment later, and it is never out of
+    /// order, since an answer that is fetched again was delivered before.
+    Delivered { keep: bool },
+}
+
+/// Everything about a row that decides which steps it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) state: PaymentState,
+    pub(crate) flow: Flow,
+    /// Whether the money moved.
+    pub(crate) paid: bool,
+}
+
+/// The end of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The row enters this state, or stays in it.
+    State(PaymentState),
+    /// The row is deleted, as if the payment had never been claimed.
+    Deleted,
+}
+
+impl Step {
+    /// The name of the step in errors and of its fault points.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Executing => "executing",
+            Self::Settling { .. } | Self::SettlingUpfront { .. } => "settling",
+            Self::Unknown { .. } => "unknown",
+            Self::Settled { .. } => "settled",
+            Self::Answered { .. } => "answered",
+            Self::Owed { .. } => "owed",
+            Self::Refused { .. } => "refused",
+            Self::Delivered { .. } => "delivered",
+        }
+    }
+
+    /// The state diagram: where this step leads from a row at `from`, or `None` if it is not allowed there.
+    ///
+    /// Every line reads: step, states before, whether the money has moved, state after.
+    pub(crate) fn next(&self, from: Position) -> Option<Next> {
+        use PaymentState::{Delivered, Executing, Owed, Refused, Reserved, Settled, Settling, Unknown};
+        let Position { state, flow, paid } = from;
+        let after = match (self, state) {
+            (Self::Released, Reserved | Executing) if !paid => return Some(Next::Deleted),
+            (Self::Executing, Reserved) => Executing,
+            (Self::Settling { .. }, Executing) if !paid => Settling,
+            (Self::SettlingUpfront { .. }, Reserved) => Settling,
+            (Self::Unknown { .. }, Settling | Unknown) => Unknown,
+            (Self::Settled { by, .. }, Settling | Unknown) => match (flow, by) {
+                (Flow::Authorization, _) => Settled,
+                (Flow::Upfront, SettledBy::Request { .. }) => Executing,
+                (Flow::Upfront, SettledBy::Recovery) => Owed,
+            },
+            (Self::Answered { .. }, Executing) if paid => Settled,
+            (Self::Owed { .. }, Executing) if paid => Owed,
+            (Self::Refused { .. }, Settling | Unknown) => Refused,
+            (Self::Delivered { .. }, Settled) => Delivered,
+            _ => return None,
+        };
+        Some(Next::State(after))
+    }
+}
