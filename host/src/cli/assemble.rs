@@ -13,7 +13,7 @@ use comfy_table::{Table, presets};
 use super::Failure;
 use crate::catalog::{Accept, Catalog, Folder, History, Policy, Report};
 use crate::config::{Config, KeySource, TlsFiles};
-use crate::payment::{PaymentMethod, Payments, PaymentsConfig, Protect, ReceiptSigner};
+use crate::payment::{PaymentMethod, Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, Tls};
 use coinslot_evm::Key;
 use coinslot_facilitator::local::Local;
@@ -65,7 +65,7 @@ impl Assembled {
                 receipts: receipts_key(config)?.map(|key| -> ReceiptSigner {
                     Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
                 }),
-                protect: Protect {
+                rate_limits: RateLimits {
                     payments_per_second: config.protect.payments_per_second,
                     failures_per_second: config.protect.failures_per_second,
                 },

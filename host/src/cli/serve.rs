@@ -56,7 +56,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
     let (payments, handler) = assembled.open(&config, ledger)?;
-    payments.remember().await.map_err(|error| Failure::new(error.to_string()))?;
+    payments.load().await.map_err(|error| Failure::new(error.to_string()))?;
     println!("{}", assemble::routes(&assembled.live.load()));
     println!("serving on {}://{address}, known to clients as {public_url}", config.scheme());
     let recovery = tokio::spawn(crate::payment::recover(payments));
@@ -66,9 +66,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, given, |_| ()));
     let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
     let settings = ServerSettings {
-        connections: config.max_connections,
-        linger: config.linger,
-        drain: config.drain,
+        max_connections: config.max_connections,
+        shutdown_delay: config.linger,
+        drain_timeout: config.drain,
         tls,
         ..ServerSettings::default()
     };

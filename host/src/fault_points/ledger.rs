@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coinslot_ledger::{Claim, Claimed, Ledger, LedgerError, PaymentId, Pending, Retention, Step};
+use coinslot_ledger::{Claim, Claimed, Ledger, LedgerError, PaymentId, Pending, Presented, Retention, Step};
 use coinslot_x402::UnixTime;
 
 use super::point;
@@ -18,8 +18,8 @@ impl Ledger for CrashingLedger {
         around("claimed", self.0.claim(claim)).await
     }
 
-    async fn lookup(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
-        self.0.lookup(claim).await
+    async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
+        self.0.reclaim(presented, at).await
     }
 
     async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {

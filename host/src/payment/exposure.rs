@@ -1,28 +1,30 @@
-//! Who must pay first: payers whose settlements failed before, and everybody while too much is unsettled.
+//! Decides who pays before the guest runs: payers whose settlements failed of late, and every payer while too much is
+//! unsettled.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use alloy::primitives::U256;
+use parking_lot::Mutex;
 
 use coinslot_x402::UnixTime;
 
-/// How long a failed settlement is held against its payer, in seconds.
+/// The time for which a failed settlement is held against its payer, in seconds.
 pub(super) const MEMORY: u64 = 24 * 60 * 60;
 
-/// Payers that are remembered, at most. Beyond it the oldest are forgotten.
+/// The greatest number of payers that are remembered. Above it expired ones are forgotten, and new ones are not added.
 const MAX_PAYERS: usize = 65_536;
 
-/// Failed settlements by payer.
+/// The time of the last failed settlement of each payer.
 #[derive(Debug, Default)]
 pub(super) struct FailedSettlements {
     since: Mutex<HashMap<String, UnixTime>>,
 }
 
 impl FailedSettlements {
-    /// One more, now.
+    /// Adds a failed settlement of this payer.
     pub(super) fn add(&self, payer: &str, now: UnixTime) {
-        let mut since = lock(&self.since);
+        let mut since = self.since.lock();
         if since.len() >= MAX_PAYERS {
             since.retain(|_, at| at.plus(MEMORY) > now);
         }
@@ -31,20 +33,21 @@ impl FailedSettlements {
         }
     }
 
-    /// Whether there was one of late.
+    /// Whether a settlement of this payer failed within [`MEMORY`].
     pub(super) fn has(&self, payer: &str, now: UnixTime) -> bool {
-        lock(&self.since).get(payer).is_some_and(|at| at.plus(MEMORY) > now)
+        self.since.lock().get(payer).is_some_and(|at| at.plus(MEMORY) > now)
     }
 }
 
-/// What is claimed in one asset and neither settled nor given up: what a host may lose if every payer
-/// took the money away between verification and settlement.
+/// The sum that is claimed in one asset and neither settled nor released, in atomic units.
+///
+/// A host may lose this much if every payer moved the money away between verification and settlement.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     sum: Mutex<U256>,
 }
 
-/// A share of [`Unsettled`], given back when dropped.
+/// A payment's share of [`Unsettled`], given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Exposure {
     of: Arc<Unsettled>,
@@ -54,7 +57,7 @@ pub(super) struct Exposure {
 impl Unsettled {
     /// Adds the amount, unless the sum would exceed the cap.
     pub(super) fn take(self: &Arc<Self>, amount: U256, cap: U256) -> Option<Exposure> {
-        let mut sum = lock(&self.sum);
+        let mut sum = self.sum.lock();
         let next = sum.checked_add(amount).filter(|next| *next <= cap)?;
         *sum = next;
         drop(sum);
@@ -64,13 +67,9 @@ impl Unsettled {
 
 impl Drop for Exposure {
     fn drop(&mut self) {
-        let mut sum = lock(&self.of.sum);
+        let mut sum = self.of.sum.lock();
         *sum = sum.saturating_sub(self.amount);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unsettled_stays_under_its_cap() {
+    fn the_unsettled_sum_stays_under_its_cap() {
         let unsettled = Arc::new(Unsettled::default());
         let cap = U256::from(3);
         let held: Vec<_> = (0..3).map(|_| unsettled.take(U256::from(1), cap)).collect();
@@ -89,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn a_strike_is_forgotten_after_a_day() {
-        let strikes = FailedSettlements::default();
-        strikes.add("0xAB", UnixTime(1_000));
-        assert!(strikes.has("0xab", UnixTime(1_001)));
-        assert!(!strikes.has("0xab", UnixTime(1_000 + MEMORY)));
+    fn a_failed_settlement_is_forgotten_after_a_day() {
+        let failed = FailedSettlements::default();
+        failed.add("0xAB", UnixTime(1_000));
+        assert!(failed.has("0xab", UnixTime(1_001)));
+        assert!(!failed.has("0xab", UnixTime(1_000 + MEMORY)));
     }
 }

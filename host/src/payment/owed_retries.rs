@@ -1,65 +1,62 @@
-//! How often an owed answer is tried again. Its payer has paid once, and every run costs the host: a request that
-//! makes its guest fail must not run for ever at the price of one.
+//! Spaces the retries of an owed answer. Its payer has paid once, and every run costs the host: a request that makes its
+//! guest fail must not run for ever at the price of one.
 //!
-//! Kept in memory: after a restart a debt is tried as if it were new.
+//! Kept in memory: after a restart an owed answer is tried as if it were new.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use coinslot_ledger::PaymentId;
 
-/// With so many failures the next try has to wait.
-const AT_ONCE: u32 = 5;
-/// The first wait; each further failure doubles it.
-const FIRST: Duration = Duration::from_secs(2);
-/// The longest.
-const LONGEST: Duration = Duration::from_secs(300);
-/// OwedRetries that are remembered, at most.
-const MAX_DEBTS: usize = 65_536;
+/// The number of failures from which on the next try has to wait.
+const IMMEDIATE_TRIES: u32 = 5;
+/// The first pause; each further failure doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The greatest number of owed answers that are remembered.
+const MAX_OWED: usize = 65_536;
 
-/// OwedRetries whose guests failed, and when each may be tried again.
+/// The owed answers whose guests failed, with the time from which on each may be tried again.
 #[derive(Debug, Default)]
 pub(super) struct OwedRetries {
-    failed: Mutex<HashMap<PaymentId, Failed>>,
+    failed: Mutex<HashMap<PaymentId, FailedTries>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Failed {
+struct FailedTries {
     times: u32,
     until: Instant,
 }
 
 impl OwedRetries {
-    /// The guest failed again.
+    /// Counts a failure of the guest.
     pub(super) fn failed(&self, id: &PaymentId, now: Instant) {
-        let mut failed = self.lock();
-        if failed.len() >= MAX_DEBTS && !failed.contains_key(id) {
-            failed.retain(|_, debt| debt.until + LONGEST > now);
-            if failed.len() >= MAX_DEBTS {
+        let mut failed = self.failed.lock();
+        if failed.len() >= MAX_OWED && !failed.contains_key(id) {
+            failed.retain(|_, tries| tries.until + LONGEST_PAUSE > now);
+            if failed.len() >= MAX_OWED {
                 return;
             }
         }
-        let debt = failed.entry(id.clone()).or_insert(Failed { times: 0, until: now });
-        debt.times = debt.times.saturating_add(1);
-        if let Some(doublings) = debt.times.checked_sub(AT_ONCE) {
-            debt.until = now + FIRST.saturating_mul(1 << doublings.min(16)).min(LONGEST);
+        let tries = failed.entry(id.clone()).or_insert(FailedTries { times: 0, until: now });
+        tries.times = tries.times.saturating_add(1);
+        if let Some(doublings) = tries.times.checked_sub(IMMEDIATE_TRIES) {
+            tries.until = now + FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE);
         }
     }
 
-    /// How long the next try has to wait. None if it may run.
+    /// The time that the next try has to wait. None if it may run.
     pub(super) fn wait(&self, id: &PaymentId, now: Instant) -> Option<Duration> {
-        let debt = *self.lock().get(id)?;
-        Some(debt.until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+        let tries = *self.failed.lock().get(id)?;
+        Some(tries.until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// It was answered.
+    /// Forgets an answer that was given.
     pub(super) fn paid(&self, id: &PaymentId) {
-        self.lock().remove(id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentId, Failed>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failed.lock().remove(id);
     }
 }
 
@@ -75,30 +72,30 @@ mod tests {
 
     #[test]
     fn the_first_tries_run_at_once_and_then_each_waits_twice_as_long() {
-        let debts = OwedRetries::default();
+        let retries = OwedRetries::default();
         let start = Instant::now();
         let waits: Vec<_> = (0..14)
             .map(|_| {
-                debts.failed(&id("1"), start);
-                debts.wait(&id("1"), start).map_or(0, |wait| wait.as_secs())
+                retries.failed(&id("1"), start);
+                retries.wait(&id("1"), start).map_or(0, |wait| wait.as_secs())
             })
             .collect();
         assert_eq!(waits, [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert!(debts.wait(&id("1"), start + LONGEST).is_none(), "and then it may");
-        assert!(debts.wait(&id("2"), start).is_none(), "others do not wait for it");
-        debts.paid(&id("1"));
-        assert!(debts.wait(&id("1"), start).is_none());
+        assert!(retries.wait(&id("1"), start + LONGEST_PAUSE).is_none(), "and then it may");
+        assert!(retries.wait(&id("2"), start).is_none(), "other answers do not wait for it");
+        retries.paid(&id("1"));
+        assert!(retries.wait(&id("1"), start).is_none());
     }
 
     #[test]
-    fn a_flood_of_debts_is_bounded() {
-        let debts = OwedRetries::default();
+    fn a_flood_of_owed_answers_is_bounded() {
+        let retries = OwedRetries::default();
         let start = Instant::now();
-        for nonce in 0..MAX_DEBTS + 10 {
-            debts.failed(&id(&nonce.to_string()), start);
+        for nonce in 0..MAX_OWED + 10 {
+            retries.failed(&id(&nonce.to_string()), start);
         }
-        assert_eq!(debts.lock().len(), MAX_DEBTS);
-        debts.failed(&id("later"), start + LONGEST * 2);
-        assert_eq!(debts.lock().len(), 1, "those that need not wait any more are forgotten");
+        assert_eq!(retries.failed.lock().len(), MAX_OWED);
+        retries.failed(&id("later"), start + LONGEST_PAUSE * 2);
+        assert_eq!(retries.failed.lock().len(), 1, "answers whose pause is over are forgotten");
     }
 }

@@ -1,12 +1,12 @@
-//! Why a paid request was not served. `respond` decides how each looks; this says what it means for money.
+//! The reasons why a paid request is not served, and what each means for the money. `respond` decides how each looks.
 
 use std::time::Duration;
 
-use super::executed::{Failure, SettledPayment};
-use coinslot_plugin::{Fault, Refusal};
+use super::{Answer, SettledPayment};
+use coinslot_plugin::{Circuit, Fault, Refusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
-use coinslot_x402::{SettlementResponse, Version};
+use coinslot_x402::{Network, SettlementResponse, Version};
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub enum Problem {
     AnswerGone { payment_id: String, settlement: SettlementResponse, version: Version },
     /// The plugin failed; nothing was charged and the claim is released.
     Plugin(Fault),
+    /// The plugin answered with a status of 400 or above, which costs nothing and is passed on; the claim is released.
+    Declined(Answer),
     /// The plugin asked for money itself, or quoted a price outside its declaration.
     Misbehaved(String),
     /// No payment for this would be settled now, so none is asked for and none is taken.
@@ -48,18 +50,46 @@ pub enum Problem {
         reason: String,
         message: Option<String>,
         transaction: String,
-        network: String,
+        network: Network,
         payer: String,
-        v1: bool,
+        version: Version,
     },
     /// The payment was settled first, and the plugin did not answer: the same payment runs again.
-    Owed { settled: SettledPayment, failure: Failure },
+    Owed { payment: SettledPayment, failure: OwedFailure },
     /// The same, several times: the next run waits.
     OwedLater { payment_id: String, wait: Duration },
     /// The settlement's end is unknown: it may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
     Lost { payment_id: Option<String> },
+}
+
+/// The reason why a guest did not give an answer that is paid for.
+#[derive(Debug)]
+pub enum OwedFailure {
+    /// The guest failed.
+    Fault(Fault),
+    /// The guest answered with a status of 400 or above, which is passed on.
+    Declined(Answer),
+    /// The guest broke its contract.
+    Misbehaved(String),
+}
+
+impl OwedFailure {
+    /// Whether the plugin ran. A run that did not begin is not a failed one.
+    pub(super) fn counts_as_try(&self) -> bool {
+        !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
+    }
+}
+
+impl std::fmt::Display for OwedFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Declined(answer) => write!(f, "the plugin answered {}", answer.status),
+            Self::Misbehaved(what) => f.write_str(what),
+        }
+    }
 }
 
 /// Whether the client's money moved.
@@ -95,6 +125,7 @@ impl Problem {
             | Self::InFlight { .. }
             | Self::OtherRequest { .. }
             | Self::Plugin(_)
+            | Self::Declined(_)
             | Self::Misbehaved(_)
             | Self::CannotSettle
             | Self::CannotVerify(_)
@@ -103,5 +134,13 @@ impl Problem {
             Self::AnswerGone { .. } | Self::Owed { .. } | Self::OwedLater { .. } => Charged::Yes,
             Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
         }
+    }
+}
+
+/// Refuses to sell the answer of a plugin whose circuit is open: no money is asked for, and none is taken, for a 503.
+pub(super) fn check_circuit(circuit: Circuit) -> Result<(), Problem> {
+    match circuit {
+        Circuit::Closed => Ok(()),
+        Circuit::Open { retry } => Err(Problem::Plugin(Fault::CircuitOpen { retry })),
     }
 }

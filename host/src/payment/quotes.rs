@@ -1,14 +1,15 @@
-//! Prices that a plugin quoted, honoured for as long as clients were told.
+//! Honours the prices that a plugin quoted, for as long as their challenges said.
 //!
-//! The plugin may quote another price a moment later. What was offered is proven by the offer itself: a
-//! MAC in `extra.quote`, which version 2 clients echo, so any replica with the same key can honour it.
-//! Version 1 clients echo nothing; for them recent quotes are remembered.
+//! The plugin may quote another price a moment later. An offer proves itself: it carries a MAC in `extra.quote`, which
+//! version 2 clients echo, so that any replica with the same key can honour it. Version 1 clients echo nothing; for them
+//! recent quotes are remembered.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use sha2_mac::Sha256;
 
 use coinslot_ledger::Fingerprint;
@@ -16,10 +17,10 @@ use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Object, UnixTime};
 
-/// Quotes that are remembered for version 1, at most.
+/// The greatest number of quotes that are remembered for version 1.
 const MAX_RECENT: usize = 8_192;
 
-/// Seals quotes and knows them again.
+/// Seals quotes, and recognises them in payments.
 pub(super) struct Quotes {
     key: [u8; 32],
     recent: Mutex<HashMap<[u8; 32], (Offer, UnixTime)>>,
@@ -37,7 +38,7 @@ impl Quotes {
         Self { key, recent: Mutex::default() }
     }
 
-    /// The quoted offer with its proof, for exactly this request.
+    /// Adds to a quoted offer the proof that it was made for exactly this request.
     pub(super) fn seal(&self, offer: &Offer, request: &Fingerprint, now: UnixTime) -> Offer {
         let sealed = offer.map(|price| {
             let until = now.plus(price.max_timeout_seconds);
@@ -46,7 +47,7 @@ impl Quotes {
         });
         if offer.prices().iter().any(|price| price.asset.network.v1_name().is_some()) {
             let until = now.plus(offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0));
-            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recent = self.recent.lock();
             if recent.len() >= MAX_RECENT {
                 recent.retain(|_, (_, until)| *until > now);
             }
@@ -57,7 +58,7 @@ impl Quotes {
         sealed
     }
 
-    /// The offer that this payment answers, if we made it for this request and it is in its time.
+    /// The offer that this payment answers, if this host made it for this request and it is in its time.
     pub(super) fn honoured(
         &self,
         most: &Offer,
@@ -71,14 +72,14 @@ impl Quotes {
                 Offer::new(vec![price])
             }
             PaymentPayload::V1(_) => {
-                let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                let recent = self.recent.lock();
                 recent.get(&request.0).filter(|(_, until)| *until > now).map(|(offer, _)| offer.clone())
             }
         }
     }
 
-    /// The declared price at the amount that the client echoes, if its proof is ours. Everything else is
-    /// compared later, as for any offer.
+    /// The declared price at the amount that the client echoes, if its proof is genuine. Everything else is compared later,
+    /// as for any offer.
     fn proven(&self, most: &Price, accepted: &Object, request: &Fingerprint, now: UnixTime) -> Option<Price> {
         let amount = Amount::parse_atomic(accepted.get("amount")?.as_str()?).ok()?;
         let quote = accepted.get("extra")?.get("quote")?.as_str()?;
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_is_known_again_for_its_request_and_time() {
+    fn a_quote_is_honoured_for_its_request_and_time() {
         let quotes = Quotes::new([1; 32]);
         let sealed = quotes.seal(&offer(300), &REQUEST, NOW);
         let paid = echo(&sealed);
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_quote_is_not_honoured() {
+    fn a_changed_quote_is_not_honoured() {
         let quotes = Quotes::new([1; 32]);
         let sealed = quotes.seal(&offer(300), &REQUEST, NOW);
         let bend = |key: &str, value: serde_json::Value| {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_is_remembered() {
+    fn a_quote_for_version_1_is_remembered() {
         let quotes = Quotes::new([1; 32]);
         let _ = quotes.seal(&offer(300), &REQUEST, NOW);
         let paid = PaymentPayload::V1(coinslot_x402::v1::PaymentPayload {

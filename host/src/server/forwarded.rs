@@ -1,8 +1,8 @@
-//! For whom a proxy asks.
+//! Finds the client's address in `X-Forwarded-For`, trusting named proxies only.
 //!
-//! `X-Forwarded-For` is a claim: each proxy appends the address it was asked from, and a client may have written
-//! the beginning of it. So it is read from its end, and believed for as long as the one who appended is a proxy that
-//! the operator named. A guest sees such fields only from a named proxy.
+//! The field is a claim: each proxy appends the address that it was asked from, and a client may have written the
+//! beginning of it. So the field is read from its end, and an entry is believed for as long as the peer that appended it is
+//! a proxy that the operator named. A guest sees such fields only from a named proxy.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// What only proxies have to say.
+/// The fields that only proxies write.
 static CLAIMS: [HeaderName; 6] = [
     http::header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
@@ -30,9 +30,9 @@ pub(super) fn client(proxies: &[IpNet], peer: IpAddr, headers: &mut HeaderMap) -
         return peer.to_canonical();
     }
     let mut client = peer.to_canonical();
-    let said: Vec<&str> = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    for text in said.iter().flat_map(|value| value.split(',')).rev() {
-        // What cannot be read ends what is known: the last proxy that was believed counts as the client.
+    let claims: Vec<&str> = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    for text in claims.iter().flat_map(|value| value.split(',')).rev() {
+        // An entry that cannot be read ends the chain: the last proxy that was believed counts as the client.
         let Some(address) = address(text.trim()) else { return client };
         client = address;
         if !named(client) {
@@ -70,14 +70,14 @@ mod tests {
     #[test]
     fn only_named_proxies_are_believed() {
         assert_eq!(seen("198.51.100.7", &["192.0.2.9"]).0, "198.51.100.7");
-        assert!(!seen("198.51.100.7", &["192.0.2.9"]).1, "a guest does not see what a stranger claims");
+        assert!(!seen("198.51.100.7", &["192.0.2.9"]).1, "a guest does not see the claims of an unnamed peer");
         assert_eq!(seen("10.0.0.1", &["192.0.2.9"]), ("192.0.2.9".to_owned(), true));
         assert_eq!(seen("::ffff:10.0.0.1", &["192.0.2.9"]).0, "192.0.2.9");
         assert_eq!(seen("10.0.0.1", &[]).0, "10.0.0.1");
     }
 
     #[test]
-    fn what_a_client_wrote_itself_is_not_believed() {
+    fn an_entry_that_a_client_wrote_is_not_believed() {
         assert_eq!(seen("10.0.0.1", &["1.1.1.1, 192.0.2.9, 10.2.2.2"]).0, "192.0.2.9");
         assert_eq!(seen("10.0.0.1", &["1.1.1.1", "192.0.2.9"]).0, "192.0.2.9", "several fields are one list");
         assert_eq!(seen("10.0.0.1", &["192.0.2.9, unknown"]).0, "10.0.0.1");

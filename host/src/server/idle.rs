@@ -1,8 +1,8 @@
-//! How long a client may take from an answer to the headers of its next request.
+//! Closes idle connections: limits the time from an answer to the headers of the next request.
 //!
 //! hyper has a clock for this. It makes a timer for each request, and reads the socket once more after each answer, which
-//! together cost as much as the answer to an unpaid request. Here a connection looks at itself now and then, and
-//! requests only leave activity.
+//! together cost as much as the answer to an unpaid request. Here each connection has one ticker that checks a flag, and a
+//! request only sets the flag.
 
 use std::io;
 use std::pin::Pin;
@@ -19,75 +19,76 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::respond::ReplyBody;
 use coinslot_plugin::Fault;
 
-/// How often a connection looks at itself, of the time that a client may take.
-const LOOKS: u32 = 8;
+/// The number of checks within the time that a client may take.
+const CHECKS: u32 = 8;
 
-/// Activity of one connection.
+/// The activity of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Requests whose answers are being made.
-    working: AtomicUsize,
-    /// Something was answered or written since the last look.
-    moved: AtomicBool,
-    /// It speaks HTTP/2, whose pings find out whether the client is there; being idle is no fault.
+    /// The number of requests whose answers are being made.
+    in_flight: AtomicUsize,
+    /// Something was answered or written since the last check.
+    active: AtomicBool,
+    /// The connection speaks HTTP/2, whose pings find out whether the client is there: it may be idle.
     multiplexed: AtomicBool,
 }
 
 impl Activity {
+    /// Marks the connection as HTTP/2.
     pub(super) fn multiplexed(&self) {
         self.multiplexed.store(true, Relaxed);
     }
 
-    /// An answer was ready at once.
+    /// Notes that something was answered or written.
     pub(super) fn answered(&self) {
-        self.moved.store(true, Relaxed);
+        self.active.store(true, Relaxed);
     }
 
-    /// An answer is being made, until this is dropped.
-    pub(super) fn work(self: &Arc<Self>) -> InFlight {
-        self.working.fetch_add(1, Relaxed);
+    /// Notes that an answer is being made, until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// Ends when the client took too long, counted from the last thing that was written to it. At most an eighth
-    /// late.
-    pub(super) async fn overdue(&self, patience: Duration) {
-        let mut looks = tokio::time::interval((patience / LOOKS).max(Duration::from_millis(1)));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Returns when the client took longer than `timeout`, counted from the last byte that was written to it. At most an
+    /// eighth late.
+    pub(super) async fn overdue(&self, timeout: Duration) {
+        let mut ticks = tokio::time::interval((timeout / CHECKS).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut since = Instant::now();
         loop {
-            looks.tick().await;
-            let moved = self.moved.swap(false, Relaxed);
-            if moved || self.working.load(Relaxed) > 0 || self.multiplexed.load(Relaxed) {
+            ticks.tick().await;
+            let active = self.active.swap(false, Relaxed);
+            if active || self.in_flight.load(Relaxed) > 0 || self.multiplexed.load(Relaxed) {
                 since = Instant::now();
-            } else if since.elapsed() >= patience {
+            } else if since.elapsed() >= timeout {
                 return;
             }
         }
     }
 }
 
-/// A request whose answer is being made: until its body has been handed over, or nobody wants it any more.
+/// A request whose answer is being made, until its body was handed to the connection or is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.moved.store(true, Relaxed);
-        self.0.working.fetch_sub(1, Relaxed);
+        self.0.active.store(true, Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
-/// The body of an answer, with its mark if it had to be made.
+/// The body of an answer, with its guard if the answer had to be made.
 #[derive(Debug)]
 pub(super) struct ActivityBody {
     body: ReplyBody,
-    _work: Option<InFlight>,
+    _in_flight: Option<InFlight>,
 }
 
 impl ActivityBody {
-    pub(super) fn new(body: ReplyBody, work: Option<InFlight>) -> Self {
-        Self { body, _work: work }
+    pub(super) fn new(body: ReplyBody, in_flight: Option<InFlight>) -> Self {
+        Self { body, _in_flight: in_flight }
     }
 }
 
@@ -108,7 +109,7 @@ impl Body for ActivityBody {
     }
 }
 
-/// A stream that activity what is written to it: one who reads slowly is not idle.
+/// A stream that notes what is written to it: a client that reads slowly is not idle.
 #[derive(Debug)]
 pub(super) struct ActivityIo<S> {
     pub(super) stream: S,
@@ -116,7 +117,7 @@ pub(super) struct ActivityIo<S> {
 }
 
 impl<S> ActivityIo<S> {
-    fn mark(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
             self.activity.answered();
         }
@@ -133,7 +134,7 @@ impl<S: Read + Unpin> Read for ActivityIo<S> {
 impl<S: Write + Unpin> Write for ActivityIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buf);
-        self.mark(written)
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -154,6 +155,6 @@ impl<S: Write + Unpin> Write for ActivityIo<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bufs);
-        self.mark(written)
+        self.note(written)
     }
 }

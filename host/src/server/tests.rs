@@ -1,4 +1,4 @@
-//! Connections over real sockets, to a host that serves nothing.
+//! Tests connections over real sockets, to a host that serves nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Hosts, RequestHandler, ServerSettings, run};
 use crate::catalog::Catalog;
-use crate::payment::{Payments, PaymentsConfig, Protect};
+use crate::payment::{Payments, PaymentsConfig, RateLimits};
 use coinslot_ledger::{Embedded, Retention};
 use coinslot_x402::UnixTime;
 
@@ -22,7 +22,7 @@ async fn host(settings: ServerSettings) -> std::net::SocketAddr {
         retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },
         quote_key: [0; 32],
         receipts: None,
-        protect: Protect { payments_per_second: 0.0, failures_per_second: 0.0 },
+        rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: 0.0 },
         clock: || UnixTime(0),
     };
     let payments = Payments::new(Vec::new(), Arc::new(ledger), config);
@@ -47,7 +47,7 @@ async fn ask(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_connection_above_the_limit_waits_until_another_closes() {
-    let address = host(ServerSettings { connections: 1, ..ServerSettings::default() }).await;
+    let address = host(ServerSettings { max_connections: 1, ..ServerSettings::default() }).await;
     let mut first = TcpStream::connect(address).await.expect("connected");
     assert_eq!(ask(&mut first).await, "HTTP/1.1 404");
     let mut second = TcpStream::connect(address).await.expect("the backlog takes it");
@@ -60,8 +60,9 @@ async fn a_connection_above_the_limit_waits_until_another_closes() {
 }
 
 #[tokio::test]
-async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
-    let settings = ServerSettings { connections: 1, headers: Duration::from_millis(200), ..ServerSettings::default() };
+async fn a_connection_without_a_request_loses_its_permit() {
+    let settings =
+        ServerSettings { max_connections: 1, header_timeout: Duration::from_millis(200), ..ServerSettings::default() };
     let address = host(settings).await;
     for beginning in ["", "PRI * HT", "GET /nothing HTTP/1.1\r\nhos"] {
         let mut silent = TcpStream::connect(address).await.expect("connected");
@@ -73,8 +74,8 @@ async fn a_connection_that_asks_nothing_does_not_keep_its_place() {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_in_drops_ends_its_connection_and_an_answer_that_takes_long_does_not() {
-    let settings = ServerSettings { headers: Duration::from_millis(400), ..ServerSettings::default() };
+async fn slow_headers_end_a_connection_and_a_slow_answer_does_not() {
+    let settings = ServerSettings { header_timeout: Duration::from_millis(400), ..ServerSettings::default() };
     let address = host(settings).await;
     let mut slow = TcpStream::connect(address).await.expect("connected");
     assert_eq!(ask(&mut slow).await, "HTTP/1.1 404");
@@ -92,7 +93,7 @@ async fn a_head_that_comes_in_drops_ends_its_connection_and_an_answer_that_takes
     assert!(start.elapsed() < Duration::from_secs(4));
 
     let activity = Arc::new(super::Activity::default());
-    let work = activity.work();
+    let work = activity.begin();
     let patience = Duration::from_millis(100);
     let overdue = tokio::time::timeout(Duration::from_millis(500), activity.overdue(patience)).await;
     assert!(overdue.is_err(), "the plugin takes its time, not the client");

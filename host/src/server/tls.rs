@@ -1,7 +1,7 @@
-//! TLS: the certificate is a file, and is read again when it changes.
+//! Serves TLS with a certificate from files, which are read again when they change.
 //!
-//! Whoever renews it writes two files, one after the other. What does not fit together, or cannot be read, is said
-//! once and leaves the former certificate in use; the next look finds both.
+//! A renewal writes two files, one after the other. Files that do not fit together, or cannot be read, are logged once and
+//! leave the former certificate in use; the next check finds both.
 
 use std::fmt;
 use std::io;
@@ -19,19 +19,19 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, ServerConfig};
 
-/// How often the files are looked at.
-const EVERY: Duration = Duration::from_secs(2);
+/// The interval of checking the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Where the certificate is.
+/// The files of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// PEM: the host's own certificate first, then those that lead to a root.
+    /// PEM: the host's own certificate first, then the intermediate ones.
     pub certificates: PathBuf,
-    /// PEM: its private key.
+    /// PEM: the private key of the first certificate.
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used. The sentence names the file and what to do.
+/// The reason why a certificate cannot be used. The text names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{file}: {error}")]
@@ -44,10 +44,10 @@ pub enum TlsError {
     Unusable { certificates: String, key: String, error: Error },
 }
 
-/// Takes TLS connections. TLS 1.2 and 1.3; HTTP/2 and HTTP/1.1 by ALPN.
+/// Accepts TLS connections: TLS 1.2 and 1.3, and HTTP/2 and HTTP/1.1 by ALPN.
 pub struct Tls {
     identity: Identity,
-    current: Arc<Current>,
+    current: Arc<CurrentCertificate>,
     acceptor: TlsAcceptor,
 }
 
@@ -57,18 +57,19 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What is shown to clients, whatever name they ask for: which names are ours is decided by `Host`.
+/// The certificate that every client gets, whatever server name it asks for: the `Host` header decides which names are
+/// served.
 #[derive(Debug)]
-struct Current(ArcSwap<Shown>);
+struct CurrentCertificate(ArcSwap<Certificate>);
 
 #[derive(Debug)]
-struct Shown {
+struct Certificate {
     certified: Arc<CertifiedKey>,
-    /// Of both files' bytes.
+    /// SHA-256 of the certificate and key files.
     digest: [u8; 32],
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.load().certified))
     }
@@ -78,9 +79,10 @@ impl Tls {
     /// Reads the certificate. Fails if it cannot be used.
     pub fn new(identity: Identity) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let bytes = Bytes::read(&identity)?;
-        let shown = Shown { digest: bytes.digest(), certified: Arc::new(bytes.certified(&identity, &provider)?) };
-        let current = Arc::new(Current(ArcSwap::from_pointee(shown)));
+        let bytes = IdentityBytes::read(&identity)?;
+        let certificate =
+            Certificate { digest: bytes.digest(), certified: Arc::new(bytes.certified(&identity, &provider)?) };
+        let current = Arc::new(CurrentCertificate(ArcSwap::from_pointee(certificate)));
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| unusable(&identity, error))?;
         let mut config = config.with_no_client_auth().with_cert_resolver(Arc::clone(&current) as _);
@@ -92,53 +94,54 @@ impl Tls {
         self.acceptor.clone()
     }
 
-    /// Runs for ever: shows new connections what is in the files now. Open ones keep what they were shown.
+    /// Gives new connections the certificate that is in the files now. Open ones keep theirs. Never returns.
     pub async fn watch(self: Arc<Self>) {
-        let mut said = None;
+        let mut failure = None;
         loop {
-            tokio::time::sleep(EVERY).await;
-            match self.look() {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            match self.check() {
                 Ok(false) => {}
                 Ok(true) => {
-                    said = None;
+                    failure = None;
                     tracing::info!(certificate = %self.identity.certificates.display(), "a new certificate is in use");
                 }
                 Err(error) => {
                     let text = error.to_string();
-                    // Once half-written files would be whole, and only once.
-                    if let Some((before, false)) = &said
+                    // A renewal under way is not worth a line: an error is logged at the second check that meets it, and only
+                    // then.
+                    if let Some((before, false)) = &failure
                         && *before == text
                     {
                         tracing::error!(error = text, "the new certificate cannot be used; the former still is");
-                        said = Some((text, true));
-                    } else if said.as_ref().is_none_or(|(before, _)| *before != text) {
-                        said = Some((text, false));
+                        failure = Some((text, true));
+                    } else if failure.as_ref().is_none_or(|(before, _)| *before != text) {
+                        failure = Some((text, false));
                     }
                 }
             }
         }
     }
 
-    /// Whether there was something new.
-    fn look(&self) -> Result<bool, TlsError> {
-        let bytes = Bytes::read(&self.identity)?;
+    /// Reads the files. Whether they hold a new certificate.
+    fn check(&self) -> Result<bool, TlsError> {
+        let bytes = IdentityBytes::read(&self.identity)?;
         let digest = bytes.digest();
         if self.current.0.load().digest == digest {
             return Ok(false);
         }
         let certified = bytes.certified(&self.identity, &aws_lc_rs::default_provider())?;
-        self.current.0.store(Arc::new(Shown { certified: Arc::new(certified), digest }));
+        self.current.0.store(Arc::new(Certificate { certified: Arc::new(certified), digest }));
         Ok(true)
     }
 }
 
-/// The two files.
-struct Bytes {
+/// The bytes of the two files.
+struct IdentityBytes {
     certificates: Vec<u8>,
     key: Vec<u8>,
 }
 
-impl Bytes {
+impl IdentityBytes {
     fn read(identity: &Identity) -> Result<Self, TlsError> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| TlsError::Unreadable { file: path.display().to_string(), error })

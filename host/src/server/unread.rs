@@ -1,12 +1,12 @@
-//! What is left of a request's body that nobody read.
+//! Drains the body of a request that was answered before its body was read.
 //!
-//! A request is often answered before its body is wanted: it is not paid for, or its guest does not read. HTTP/1 has
-//! the rest in the way of the next request, and hyper closes the connection without a word when it has not arrived
-//! yet; a client that keeps the connection then loses its next request, which may carry a payment. So a little rest
-//! is taken in and thrown away, and with a large or a slow one the client is told that the connection ends.
+//! A request is often answered before its body is wanted: it is not paid for, or its guest does not read. On HTTP/1 the
+//! rest stands in the way of the next request, and hyper closes the connection without notice when the rest has not
+//! arrived yet. A client that keeps the connection then loses its next request, which may carry a payment. So a small rest
+//! is read and discarded, and for a large or slow one the response says that the connection ends.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,50 +16,51 @@ use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::respond::{self, Reply};
 
-/// So many bytes are thrown away, and for so long they are waited for.
-const BYTES: usize = 256 << 10;
-const TIME: Duration = Duration::from_secs(1);
+/// The greatest number of bytes that are discarded, and the longest time of waiting for them.
+const MAX_DISCARDED: usize = 256 << 10;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where the body of one request comes back to if it was not read to its end.
+/// The place to which the body of one request returns if it was not read to its end.
 #[derive(Clone, Debug)]
 pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
-    /// The client waits to be asked for it, and sends nothing.
-    waits: bool,
+    /// Whether the client sends the body only once it is asked to (`Expect: 100-continue`).
+    expects_continue: bool,
 }
 
-/// A request's body on its way to whoever reads it.
+/// A request's body, lent to its reader.
 pub(super) struct BorrowedBody {
     body: Option<Incoming>,
     back: UnreadBody,
 }
 
 impl UnreadBody {
-    /// None if there is nothing to be read, or nothing in its way.
+    /// None if the request has no body, or its body is in no request's way (HTTP/2).
     pub(super) fn of(request: &Request<Incoming>) -> Option<Self> {
         let matters = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
-        matters.then(|| Self { body: Arc::default(), waits: request.headers().contains_key(EXPECT) })
+        matters.then(|| Self { body: Arc::default(), expects_continue: request.headers().contains_key(EXPECT) })
     }
 
-    /// The same body, which comes back when it is dropped.
+    /// Lends the body; it returns when the loan is dropped.
     pub(super) fn lend(&self, body: Incoming) -> BorrowedBody {
         BorrowedBody { body: Some(body), back: self.clone() }
     }
 
     fn keep(&self, body: Incoming) {
-        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *self.body.lock() = Some(body);
     }
 
-    /// Clears the way for the next request, or says in the answer that there is none on this connection.
+    /// Clears the way for the next request, or says in the response that the connection ends.
     pub(super) async fn clear(self, reply: Reply) -> Reply {
-        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Read to its end, or still being read.
+        let body = self.body.lock().take();
+        // The body was read to its end, or is still being read.
         let Some(body) = body else { return reply };
-        let small = body.size_hint().lower() <= BYTES as u64;
-        if small && !self.waits && tokio::time::timeout(TIME, discard(body)).await == Ok(true) {
+        let small = body.size_hint().lower() <= MAX_DISCARDED as u64;
+        if small && !self.expects_continue && tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await == Ok(true) {
             reply
         } else {
             respond::last(reply)
@@ -67,9 +68,9 @@ impl UnreadBody {
     }
 }
 
-/// Whether the end came, and soon.
+/// Reads a body and discards it. Whether its end came within [`MAX_DISCARDED`] bytes.
 async fn discard(mut body: Incoming) -> bool {
-    let mut left = BYTES;
+    let mut left = MAX_DISCARDED;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {

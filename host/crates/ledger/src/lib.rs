@@ -145,6 +145,23 @@ pub struct Claim {
     pub at: UnixTime,
 }
 
+impl Claim {
+    fn presented(&self) -> Presented {
+        Presented { id: self.id.clone(), payment: self.payment, request: self.request }
+    }
+}
+
+/// A payment and a request that are presented together: an earlier claim of theirs has the same three.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// The authorisation.
+    pub id: PaymentId,
+    /// The signed payment.
+    pub payment: Fingerprint,
+    /// The request that it pays for.
+    pub request: Fingerprint,
+}
+
 /// What became of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
@@ -237,10 +254,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// payment makes its row executing in the same step.
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError>;
 
-    /// Looks up an earlier claim of this payment without claiming it: `None` if there is none. It is for payments
-    /// that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves the
-    /// row, as in [`Ledger::claim`].
-    async fn lookup(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError>;
+    /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. A payment that would
+    /// be refused today may have bought its answer yesterday. Only [`Claimed::Owed`] moves the row, as in
+    /// [`Ledger::claim`].
+    async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
     /// Takes one step of a claimed payment. [`LedgerError::OutOfOrder`] if there is no row, or if the step is
     /// not allowed from its state; the row is then as it was.

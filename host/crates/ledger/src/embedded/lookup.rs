@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::{Claim, Claimed, LedgerError, StoredAnswer};
+use coinslot_x402::UnixTime;
+
+use crate::{Claim, Claimed, LedgerError, Presented, StoredAnswer};
 
 /// Whose row it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +29,14 @@ struct Row {
 }
 
 /// The row of this authorisation. A debt is taken up: the row is executing, and the caller's.
-pub(super) fn of(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
-    let Some(row) = row(connection, claim.id.digest())? else { return Ok(None) };
+pub(super) fn of(connection: &Connection, presented: &Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
+    let Some(row) = row(connection, presented.id.digest())? else { return Ok(None) };
     let id = row.id;
-    let claimed = read(row, claim, Owner::Same)?;
+    let claimed = read(row, presented, Owner::Same)?;
     if let Claimed::Owed { .. } = claimed {
         connection
             .prepare_cached("UPDATE progress SET state = 'executing', reason = NULL, updated_at = ?2 WHERE id = ?1")?
-            .execute(params![id, super::integer(claim.at.0)])?;
+            .execute(params![id, super::integer(at.0)])?;
     }
     Ok(Some(claimed))
 }
@@ -49,7 +51,7 @@ pub(super) fn of_namesake(connection: &Connection, claim: &Claim) -> Result<Opti
     let Some(other) = other else { return Ok(None) };
     let Some(row) = row(connection, &other)? else { return Ok(None) };
     let id = row.id;
-    match read(row, claim, Owner::Namesake)? {
+    match read(row, &claim.presented(), Owner::Namesake)? {
         Claimed::Refused { .. } => {
             connection.prepare_cached("UPDATE claim SET identifier = NULL WHERE id = ?1")?.execute(params![id])?;
             Ok(None)
@@ -84,16 +86,15 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<Row>, LedgerErr
     Ok(row)
 }
 
-fn read(row: Row, claim: &Claim, owner: Owner) -> Result<Claimed, LedgerError> {
-    let other_payment = owner == Owner::Same && row.payment != claim.payment.0;
-    if other_payment || row.request != claim.request.0 {
+fn read(row: Row, presented: &Presented, owner: Owner) -> Result<Claimed, LedgerError> {
+    let other_payment = owner == Owner::Same && row.payment != presented.payment.0;
+    if other_payment || row.request != presented.request.0 {
         return Ok(Claimed::OtherRequest);
     }
     let settlement = || {
-        row.settlement
-            .as_deref()
-            .and_then(|json| serde_json::from_str(json).ok())
-            .ok_or_else(|| LedgerError::Schema(format!("payment {} is paid without a settlement", claim.id.short())))
+        row.settlement.as_deref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
+            LedgerError::Schema(format!("payment {} is paid without a settlement", presented.id.short()))
+        })
     };
     Ok(match row.state.as_str() {
         "reserved" | "executing" => Claimed::InFlight,

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Embedded, integer, lookup, prune};
 use crate::step::{Next, Position};
 use crate::{
-    Claim, Claimed, Ledger, LedgerError, PaymentId, PaymentState, Pending, Retained, Retention, SettledBy, Step,
-    StoredAnswer,
+    Claim, Claimed, Ledger, LedgerError, PaymentId, PaymentState, Pending, Presented, Retained, Retention, SettledBy,
+    Step, StoredAnswer,
 };
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
@@ -25,14 +25,14 @@ impl Ledger for Embedded {
             if insert(connection, &claim)? {
                 return Ok(Claimed::Won);
             }
-            lookup::of(connection, &claim)?
+            lookup::of(connection, &claim.presented(), claim.at)?
                 .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
         })
         .await
     }
 
-    async fn lookup(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
-        self.run(move |connection| lookup::of(connection, &claim)).await
+    async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
+        self.run(move |connection| lookup::of(connection, &presented, at)).await
     }
 
     async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {

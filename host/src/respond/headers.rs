@@ -1,4 +1,4 @@
-//! What only the host says in a header: taken out of a guest's answer, its trailers too.
+//! Removes from a guest's answer, and from its trailers, the headers that only the host writes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,7 +25,7 @@ const RESERVED: &[&str] = &[
     "access-control-allow-origin",
     "access-control-expose-headers",
     "access-control-allow-credentials",
-    // What holds for every path of this name, and so for other plugins.
+    // These hold for every path of this name, and so for other plugins.
     "set-cookie",
     "clear-site-data",
     "strict-transport-security",
@@ -33,10 +33,10 @@ const RESERVED: &[&str] = &[
     "service-worker-allowed",
 ];
 
-/// A shared cache must not give a paid answer to the next one who asks. What the guest said about
-/// caching stays, except that it cannot make it public.
+/// Keeps a paid answer out of shared caches, which would give it to the next client. The guest's own directives stay,
+/// except for those that make the answer public.
 pub(super) fn private(headers: &mut HeaderMap) {
-    let said: Vec<String> = headers
+    let directives: Vec<String> = headers
         .get_all(CACHE_CONTROL)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -49,13 +49,13 @@ pub(super) fn private(headers: &mut HeaderMap) {
                 && !directive.starts_with("s-maxage")
         })
         .collect();
-    let value = std::iter::once("private".to_owned()).chain(said).collect::<Vec<_>>().join(", ");
+    let value = std::iter::once("private".to_owned()).chain(directives).collect::<Vec<_>>().join(", ");
     headers
         .insert(CACHE_CONTROL, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("private, no-store")));
     headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
 }
 
-/// Leaves what a guest may say.
+/// Removes the reserved headers.
 pub(super) fn clean(headers: &mut HeaderMap) {
     let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name)).cloned().collect();
     for name in reserved {
@@ -63,14 +63,14 @@ pub(super) fn clean(headers: &mut HeaderMap) {
     }
 }
 
-/// Payments have their names to themselves, those too that the protocol does not know yet.
+/// Every name of a payment header is reserved, also those that the protocol does not have yet.
 fn is_reserved(name: &HeaderName) -> bool {
     let name = name.as_str();
     let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
     payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) || RESERVED.contains(&name)
 }
 
-/// A guest's body: trailers are headers, too.
+/// A guest's body whose trailers are cleaned like headers.
 pub(super) struct Clean<B> {
     pub(super) body: B,
 }

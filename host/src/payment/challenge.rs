@@ -1,0 +1,98 @@
+//! Decides whether a 402 may be asked for, and makes it.
+//!
+//! The decision is [`sellable`], for every way to a 402: the prepared challenge, `HEAD`, and a request that is priced
+//! first.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, Method, Request};
+use http_body::Body;
+
+use super::problem::check_circuit;
+use super::{Payments, Problem, Purchase, pricing};
+use crate::endpoint::{Endpoint, PaidAccess};
+use coinslot_plugin::{Plugin, RequestBody};
+use coinslot_x402::header::{self, HeaderError};
+use coinslot_x402::price::{Challenge, Offer};
+
+/// The `error` of a challenge that nothing but the missing payment is the reason for.
+const PAYMENT_REQUIRED: &str = "Payment required";
+
+static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
+static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
+
+/// The part of an offer that can be sold now. Money that could only buy a 503 is never asked for, and never taken.
+///
+/// Fails when no price of the offer would be settled, and while the plugin's circuit is open.
+fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Result<Cow<'o, Offer>, Problem> {
+    let settleable = payments.settleable(offer).ok_or(Problem::CannotSettle)?;
+    check_circuit(plugin.circuit())?;
+    Ok(settleable)
+}
+
+/// The prepared challenge, which answers most requests: agents send one without a payment first.
+///
+/// Nothing is read, encoded or waited for. None if the request has a payment, a query, or a body that the plugin's quote
+/// would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
+pub fn prepared<'c, B: Body>(
+    payments: &Payments,
+    endpoint: &Endpoint,
+    access: &'c PaidAccess,
+    request: &Request<B>,
+) -> Option<&'c Challenge> {
+    let challenge = access.challenge.as_ref()?;
+    let headers = request.headers();
+    let bare = !headers.contains_key(&PAYMENT_SIGNATURE)
+        && !headers.contains_key(&X_PAYMENT)
+        && request.uri().query().is_none()
+        && *request.method() != Method::HEAD
+        && (!endpoint.plugin.quotes() || request.body().is_end_stream());
+    (bare && matches!(sellable(payments, &endpoint.plugin, &access.offer), Ok(Cow::Borrowed(_)))).then_some(challenge)
+}
+
+/// The challenge at the declared price. Nothing is read, quoted or run: `HEAD` ends here.
+pub fn declared(payments: &Payments, purchase: &Purchase) -> Problem {
+    match sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
+        Ok(offer) => Problem::PaymentRequired(encode(purchase, &offer, PAYMENT_REQUIRED)),
+        Err(problem) => problem,
+    }
+}
+
+/// The challenge for a request without a payment, at the price of this very request.
+pub(super) async fn unpaid(payments: &Payments, purchase: Purchase, request: Request<RequestBody>) -> Problem {
+    if let Err(problem) = sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
+        return problem;
+    }
+    match pricing::price_unpaid(payments, purchase, request).await {
+        Ok(purchase) => Problem::PaymentRequired(because(payments, &purchase, PAYMENT_REQUIRED)),
+        Err(problem) => problem,
+    }
+}
+
+/// The problem of a payment header that cannot be read, with the challenge at the declared price.
+pub(super) fn malformed(payments: &Payments, purchase: &Purchase, error: HeaderError) -> Problem {
+    Problem::Malformed { challenge: because(payments, purchase, error.reason().as_str()), error }
+}
+
+/// The challenge for the part of the purchase's offer that would be settled now, or for all of it if none would: a
+/// refused payment hears its own reason first.
+pub(super) fn because(payments: &Payments, purchase: &Purchase, reason: &str) -> Challenge {
+    let offer = payments.settleable(&purchase.offer).unwrap_or(Cow::Borrowed(&purchase.offer));
+    encode(purchase, &offer, reason)
+}
+
+fn encode(purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
+    let access = &purchase.access;
+    if let Some(prepared) = &access.challenge
+        && reason == PAYMENT_REQUIRED
+        && !purchase.has_query
+        && *offer == access.offer
+    {
+        return prepared.clone();
+    }
+    let Endpoint { url: template_url, resource, .. } = &*purchase.endpoint;
+    // A long query or path parameter may not fit into the header. The template's URL did at load.
+    Challenge::new(offer, &purchase.url, resource, reason)
+        .or_else(|_| Challenge::new(offer, template_url, resource, reason))
+        .unwrap_or_else(|_| Challenge::empty())
+}

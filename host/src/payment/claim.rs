@@ -1,0 +1,196 @@
+//! Identifies a payment and its request to the ledger, and reads what the ledger knows of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use alloy::primitives::hex;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use sha2::{Digest, Sha256};
+
+use super::accepted::{Accepted, RefusedPayment};
+use super::answer::Answer;
+use super::hold::Hold;
+use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
+use crate::endpoint::Endpoint;
+use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Presented};
+use coinslot_plugin::Receipt;
+use coinslot_x402::exact::ExactPayload;
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Asset};
+use coinslot_x402::{Flow, Network, UnixTime, Version};
+
+/// The end of an attempt to claim a payment.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Claimed: run, and then settle.
+    Run(Reserved),
+    /// Claimed: settle, and then run.
+    SettleFirst(Reserved),
+    /// The payment was settled before, and its answer is still owed.
+    Owed(Paid),
+    /// The payment bought this answer before.
+    Settled(Settled),
+}
+
+/// Looks up what a refused payment bought before: its window may have passed, and the price may have changed, since it
+/// was sent or settled. Fails with the refusal if it bought nothing.
+///
+/// The signature is not judged again: only the very payment that was claimed has its fingerprint.
+pub(super) async fn bought_before(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    request: &Request<Bytes>,
+    refused: RefusedPayment,
+) -> Result<Claim, Problem> {
+    let RefusedPayment { payment, problem } = refused;
+    let Some((payment_method, exact, version)) = named_method(payments, &payment) else { return Err(problem) };
+    let id = payment_id(&payment_method.asset, &exact);
+    check_owed_retry(payments, &id)?;
+    let presented = Presented {
+        id: id.clone(),
+        payment: payment_fingerprint(&exact),
+        request: request_fingerprint(&purchase.endpoint, request.uri(), request.headers(), request.body()),
+    };
+    match payments.ledger.reclaim(presented, payments.now()).await {
+        Ok(None | Some(Claimed::Refused { .. })) => Err(problem),
+        Ok(Some(earlier)) => {
+            let receipt = receipt(&payment_method.asset, &exact, &id);
+            of_earlier(payments, earlier, id, version, receipt)
+        }
+        Err(error) => Err(Problem::Ledger(error.to_string())),
+    }
+}
+
+/// The payment method, authorisation and version that a payment names, whatever it is worth.
+fn named_method<'p>(
+    payments: &'p Payments,
+    payment: &PaymentPayload,
+) -> Option<(&'p PaymentMethod, ExactPayload, Version)> {
+    let (payload, version, network, asset) = match payment {
+        PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
+        PaymentPayload::V2(v2) => {
+            let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
+            (&v2.payload, Version::V2, Network::parse(text("network").unwrap_or_default()), text("asset"))
+        }
+    };
+    let (network, exact) = (network.ok()?, ExactPayload::parse(payload).ok()?);
+    let named = |method: &&PaymentMethod| {
+        method.asset.network == network && asset.is_none_or(|asset| same_address(asset, &method.asset.address))
+    };
+    Some((payments.payment_methods.iter().find(named)?, exact, version))
+}
+
+/// The state of an earlier claim, as it is for a client that sends the same payment again. No state asks for another
+/// payment.
+pub(super) fn of_earlier(
+    payments: &Arc<Payments>,
+    earlier: Claimed,
+    id: PaymentId,
+    version: Version,
+    receipt: Receipt,
+) -> Result<Claim, Problem> {
+    let payment_id = id.short();
+    match earlier {
+        Claimed::InFlight => Err(Problem::InFlight { payment_id }),
+        Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
+        Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
+        Claimed::Owed { settlement } => {
+            let hold = Hold::new(payments, id);
+            Ok(Claim::Owed(Paid { hold, settlement, version, receipt, breaker: None }))
+        }
+        Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
+        Claimed::Settled { settlement, answer: Some(stored) } => {
+            let answer = Answer::of_stored(stored)
+                .ok_or_else(|| Problem::Ledger("a stored answer cannot be read".to_owned()))?;
+            Ok(Claim::Settled(Settled::whole(payments, SettledPayment { id, settlement, version }, answer)))
+        }
+    }
+}
+
+/// Refuses the retry of an owed answer that failed several times, until its pause is over.
+pub(super) fn check_owed_retry(payments: &Payments, id: &PaymentId) -> Result<(), Problem> {
+    match payments.owed_retries.wait(id, Instant::now()) {
+        Some(wait) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
+        None => Ok(()),
+    }
+}
+
+/// The row that claims a payment for a request.
+pub(super) fn row(
+    payments: &Payments,
+    purchase: &Purchase,
+    accepted: &Accepted,
+    id: &PaymentId,
+    flow: Flow,
+    request: &Request<Bytes>,
+) -> ledger::Claim {
+    let authorization = &accepted.exact.authorization;
+    ledger::Claim {
+        id: id.clone(),
+        payment: payment_fingerprint(&accepted.exact),
+        request: request_fingerprint(&purchase.endpoint, request.uri(), request.headers(), request.body()),
+        endpoint: purchase.endpoint.label.clone(),
+        plugin: purchase.endpoint.plugin.info().name.clone(),
+        generation: purchase.generation,
+        amount: accepted.price.amount.to_string(),
+        pay_to: accepted.price.pay_to.to_string(),
+        testnet: accepted.price.asset.testnet,
+        flow,
+        identifier: accepted.identifier.clone(),
+        valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
+        at: payments.now(),
+    }
+}
+
+/// The spend that the chain lets through once: network, token, payer and nonce. Source: EIP-3009.
+pub(super) fn payment_id(asset: &Asset, exact: &ExactPayload) -> PaymentId {
+    PaymentId::new(
+        asset.network.clone(),
+        asset.address.to_ascii_lowercase(),
+        hex::encode_prefixed(exact.authorization.from),
+        hex::encode_prefixed(exact.authorization.nonce),
+    )
+}
+
+/// The receipt that the guest sees: who paid for this run, and how much.
+pub(super) fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> Receipt {
+    Receipt {
+        payer: exact.authorization.from.to_checksum(None),
+        amount: Amount(exact.authorization.value).decimal(asset.decimals),
+        asset: asset.address.clone(),
+        network: asset.network.to_string(),
+        payment_id: id.short(),
+    }
+}
+
+/// Hashes everything that distinguishes one signed payment from another of the same nonce.
+fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
+    let authorization = &exact.authorization;
+    let mut hash = Sha256::new();
+    hash.update(authorization.to);
+    hash.update(authorization.value.to_be_bytes::<32>());
+    hash.update(authorization.valid_after.to_be_bytes::<32>());
+    hash.update(authorization.valid_before.to_be_bytes::<32>());
+    hash.update(&exact.signature);
+    Fingerprint(hash.finalize().into())
+}
+
+/// Hashes what a repetition of the request must have in common with it: method, template, target, media type and body.
+pub(super) fn request_fingerprint(endpoint: &Endpoint, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Fingerprint {
+    let mut hash = Sha256::new();
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let media = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    for part in [endpoint.label.as_bytes(), target.as_bytes(), media, body] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Fingerprint(hash.finalize().into())
+}
+
+/// Compares addresses as hex digits: a facilitator may write them checksummed or not.
+pub(super) fn same_address(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}

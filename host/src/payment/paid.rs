@@ -1,0 +1,114 @@
+//! Paid: the money has moved, and its answer is still to be made.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as _;
+
+use super::answer::{self, Answer};
+use super::hold::Hold;
+use super::problem::OwedFailure;
+use super::reserved::{Reserved, release};
+use super::settle::{Attempt, Recorded};
+use super::streamed::{AnswerCopy, StreamedAnswer};
+use super::{Payments, Problem, Purchase, Settled, SettledPayment};
+use coinslot_ledger::{Retained, Step};
+use coinslot_plugin::{BreakerPermit, Permit, Plugin, Receipt, ResponseBody, Verdict};
+use coinslot_x402::{SettlementResponse, Version};
+
+/// The money moved, and the guest has not answered yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Paid {
+    pub(super) hold: Hold,
+    pub(super) settlement: SettlementResponse,
+    pub(super) version: Version,
+    /// The receipt that the guest sees.
+    pub(super) receipt: Receipt,
+    /// The permit to run the plugin. An owed answer of an earlier request has none: its run asks for one.
+    pub(super) breaker: Option<BreakerPermit>,
+}
+
+impl Reserved {
+    /// Takes the money before the guest runs, unless there is no room to run it.
+    pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
+        if let Err(busy) = purchase.endpoint.plugin.has_room().await {
+            release(payments, self.id()).await;
+            return Err(Problem::Plugin(busy));
+        }
+        let (version, receipt) = (self.version(), self.receipt());
+        let attempt = Attempt { accepted: &self.accepted, id: self.id(), verify: self.verify, run: None };
+        attempt.begin(payments, |request| Step::SettlingUpfront { request }).await?;
+        let (settlement, recorded) = attempt.settle(payments).await?;
+        match recorded {
+            Recorded::Durably => {
+                let Self { hold, breaker, .. } = self;
+                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker) })
+            }
+            // The row does not say that the answer is owed. An answer that is made now could be made twice.
+            Recorded::Not => Err(Problem::Unknown { payment_id: self.id().short() }),
+        }
+    }
+}
+
+impl Paid {
+    /// Runs the guest for money that has moved. A guest that fails leaves an owed answer, which the same payment fetches.
+    ///
+    /// An answer whose body is still being written when its head is there is not held back: it streams.
+    pub(super) async fn execute(
+        self,
+        payments: &Arc<Payments>,
+        purchase: &Purchase,
+        request: Request<Bytes>,
+    ) -> Result<Settled, Problem> {
+        let Self { hold, settlement, version, receipt, breaker } = self;
+        let payment = SettledPayment { id: hold.id().clone(), settlement, version };
+        let begun = Instant::now();
+        let permit = Permit::grant(Some(receipt)).admitted(breaker).patient();
+        match run(&purchase.endpoint.plugin, permit, request).await {
+            Ok(Given::Whole(answer)) => {
+                payments.owed_retries.paid(&payment.id);
+                let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };
+                if let Err(error) = payments.ledger.advance(&payment.id, step, payments.now()).await {
+                    // The client is served. After a restart the row is owed, and may be fetched once more.
+                    tracing::error!(payment = %payment.id, %error, "a paid answer could not be written");
+                }
+                Ok(Settled::whole(payments, payment, answer))
+            }
+            Ok(Given::Stream(response)) => {
+                let (head, body) = response.into_parts();
+                let (status, headers) = (head.status.as_u16(), head.headers);
+                let copy = AnswerCopy::new(payments, &payment.id, status, headers.clone(), begun);
+                Ok(Settled::streamed(status, headers, StreamedAnswer::new(body, copy), payment))
+            }
+            Err(failure) => {
+                if failure.counts_as_try() {
+                    payments.owed_retries.failed(&payment.id, Instant::now());
+                }
+                payments.owe(&payment.id, failure.to_string()).await;
+                Err(Problem::Owed { payment, failure })
+            }
+        }
+    }
+}
+
+/// The answer of a guest to a payment that is settled.
+enum Given {
+    /// The guest has ended, and this is all of its answer.
+    Whole(Answer),
+    /// The guest is still writing its answer.
+    Stream(Response<ResponseBody>),
+}
+
+async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Given, OwedFailure> {
+    let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
+    let ended = response.body().size_hint().exact().is_some();
+    match Verdict::of(response.status().as_u16()) {
+        Verdict::Done if !ended => Ok(Given::Stream(response)),
+        Verdict::Done => Answer::read(response).await.map(Given::Whole).map_err(OwedFailure::Fault),
+        Verdict::Failed => Err(Answer::read(response).await.map_or_else(OwedFailure::Fault, OwedFailure::Declined)),
+        Verdict::Forbidden => Err(OwedFailure::Misbehaved("the plugin answered 402 itself".to_owned())),
+    }
+}

@@ -1,0 +1,39 @@
+//! One asset that is taken, and the facilitator that settles it.
+
+use std::sync::Arc;
+
+use alloy::primitives::Address;
+
+use coinslot_facilitator::{Facilitator, Readiness, SettlementProbe};
+use coinslot_x402::exact::Domain;
+use coinslot_x402::price::{Amount, Asset};
+
+/// One asset that is taken, and the facilitator that settles it.
+#[derive(Clone, Debug)]
+pub struct PaymentMethod {
+    /// CAIP-2 network and contract, as in [`coinslot_x402::price::Asset`].
+    pub asset: Arc<Asset>,
+    /// The contract's address.
+    pub contract: Address,
+    /// The token's EIP-712 domain.
+    pub domain: Domain,
+    /// Verifies and settles payments in this asset.
+    pub facilitator: Arc<dyn Facilitator>,
+    /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not the
+    /// payer's own is refused without asking the facilitator.
+    pub contract_payers: bool,
+    /// Whether one transaction may settle several payments. If not, a second payment that comes back with the transaction
+    /// of the first is not believed.
+    pub batches: bool,
+    /// Reads the chain when a settlement's end is unknown.
+    pub probe: Option<Arc<SettlementProbe>>,
+    /// The greatest sum that may be claimed and not settled, in atomic units. Above it payments are settled first.
+    pub max_unsettled: Amount,
+}
+
+impl PaymentMethod {
+    /// Whether the facilitator would settle a payment now, as far as is known.
+    pub(super) fn is_ready(&self) -> bool {
+        self.facilitator.readiness() == Readiness::Ready
+    }
+}

@@ -1,0 +1,136 @@
+//! Reserved: claimed for one request alone, and verified by the facilitator.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+
+use super::accepted::{Accepted, advice};
+use super::answer::{self, Answer};
+use super::claim::{self, same_address};
+use super::exposure::Exposure;
+use super::hold::Hold;
+use super::{Executed, Payments, Problem, Purchase, challenge};
+use coinslot_facilitator::{PayerKind, Verification};
+use coinslot_ledger::{PaymentId, Step};
+use coinslot_plugin::{BreakerPermit, Permit, Receipt, Verdict};
+use coinslot_x402::{Reason, Version};
+
+/// A payment that is claimed for one request: no other request can use it until it is released.
+#[derive(Debug)]
+#[must_use]
+pub struct Reserved {
+    pub(super) accepted: Accepted,
+    pub(super) hold: Hold,
+    /// The time that the checks took.
+    pub(super) verify: Duration,
+    pub(super) breaker: BreakerPermit,
+    _exposure: Option<Exposure>,
+}
+
+impl Reserved {
+    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuit breaker for a permit.
+    /// On an error the claim is released.
+    ///
+    /// The order matters: the trial request of an open circuit must come from a payer whose funds are confirmed.
+    pub(super) async fn confirm(
+        payments: &Payments,
+        purchase: &Purchase,
+        accepted: Accepted,
+        hold: Hold,
+        exposure: Option<Exposure>,
+        begun: Instant,
+    ) -> Result<(Self, PayerKind), Problem> {
+        let confirmed = confirm(payments, purchase, &accepted, hold.id()).await;
+        let verify = begun.elapsed();
+        let admitted =
+            confirmed.and_then(|payer| Ok((purchase.endpoint.plugin.admit().map_err(Problem::Plugin)?, payer)));
+        match admitted {
+            Ok((breaker, payer)) => Ok((Self { accepted, hold, verify, breaker, _exposure: exposure }, payer)),
+            Err(problem) => {
+                release(payments, hold.id()).await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Runs the guest, once. A fault, and an answer that says that the work is not done, releases the claim.
+    pub(super) async fn execute(
+        self,
+        payments: &Payments,
+        purchase: &Purchase,
+        request: Request<Bytes>,
+    ) -> Result<Executed, Problem> {
+        if let Err(error) = payments.ledger.advance(self.id(), Step::Executing, payments.now()).await {
+            release(payments, self.id()).await;
+            return Err(Problem::Ledger(error.to_string()));
+        }
+        let begun = Instant::now();
+        let receipt = self.receipt();
+        let Self { accepted, hold, verify, breaker, _exposure } = self;
+        let permit = Permit::grant(Some(receipt)).admitted(Some(breaker));
+        let answer = match run(purchase, permit, request).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                release(payments, hold.id()).await;
+                return Err(problem);
+            }
+        };
+        Ok(Executed { accepted, hold, verify, run: begun.elapsed(), answer, _exposure })
+    }
+
+    /// The receipt that the guest sees.
+    pub(super) fn receipt(&self) -> Receipt {
+        claim::receipt(&self.accepted.price.asset, &self.accepted.exact, self.id())
+    }
+
+    pub(super) fn id(&self) -> &PaymentId {
+        self.hold.id()
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.accepted.version()
+    }
+}
+
+/// Asks the facilitator whether the payment would settle.
+async fn confirm(
+    payments: &Payments,
+    purchase: &Purchase,
+    accepted: &Accepted,
+    id: &PaymentId,
+) -> Result<PayerKind, Problem> {
+    match accepted.payment_method.facilitator.verify(&accepted.request).await {
+        Verification::Valid { payer, kind } if same_address(&payer, id.payer()) => Ok(kind),
+        Verification::Valid { payer, .. } => {
+            Err(Problem::CannotVerify(format!("the facilitator took {payer} for the payer, who is {}", id.payer())))
+        }
+        Verification::Invalid { reason, message, .. } => {
+            let known = || Reason::ALL.iter().find(|known| known.as_str() == reason);
+            let message = message.or_else(|| known().map(|known| advice(*known).to_owned()));
+            let challenge = challenge::because(payments, purchase, &reason);
+            Err(Problem::Invalid { reason, message, challenge })
+        }
+        Verification::Unavailable(error) => Err(Problem::CannotVerify(error.message)),
+    }
+}
+
+/// Runs the guest and reads its whole answer. Fails with what is not to be paid for.
+async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Result<Answer, Problem> {
+    let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
+    let answer = Answer::read(response).await.map_err(Problem::Plugin)?;
+    match Verdict::of(answer.status) {
+        Verdict::Done => Ok(answer),
+        Verdict::Failed => Err(Problem::Declined(answer)),
+        Verdict::Forbidden => Err(Problem::Misbehaved("the plugin answered 402 itself".to_owned())),
+    }
+}
+
+/// Gives the claim up: nothing was sent, so the same payment may be tried again.
+///
+/// If the ledger fails, the row stays reserved until a restart; the client hears the truth about its attempt all the same.
+pub(super) async fn release(payments: &Payments, id: &PaymentId) {
+    if let Err(error) = payments.ledger.advance(id, Step::Released, payments.now()).await {
+        tracing::error!(payment = %id, %error, "a claim could not be released");
+    }
+}

@@ -1,0 +1,228 @@
+//! A paid answer that the guest is still writing, and its end in the ledger.
+//!
+//! The money moved before the guest ran (the `upfront` flow), so nothing is sealed: frames go to the client as they come,
+//! and a copy of them grows beside, up to the size that is kept of an answer. The end is in the ledger before the client
+//! sees it, whichever it is:
+//!
+//! - the guest has written everything: the answer is kept, or not if it outgrew the copy;
+//! - the guest failed: the answer is owed, and the same payment runs the guest again;
+//! - the client hung up with a part of the body, or the answer met a limit of its plugin when the client had a part: it
+//!   counts as given, or else one payment would buy any number of almost whole answers. The guest is stopped.
+//!
+//! A client that was gone before the first byte does not stop the guest, or else it could have the guest begin again and
+//! again: the guest writes on, for the copy.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+
+use super::Payments;
+use super::answer::stored_headers;
+use super::delivery::delivered;
+use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
+use coinslot_plugin::{Fault, ResponseBody};
+
+const HUNG_UP: &str = "the client hung up before the end of its answer";
+
+/// A paid answer that the guest is still writing.
+pub(super) struct StreamedAnswer {
+    /// None when the body has ended, or a task reads on for the copy.
+    body: Option<ResponseBody>,
+    /// None when the end is being written down.
+    copy: Option<AnswerCopy>,
+    end: Option<EndOfStream>,
+    /// Whether the client had a part of the body.
+    begun: bool,
+}
+
+/// The end of a body, which waits for its row in the ledger.
+struct EndOfStream {
+    written: oneshot::Receiver<()>,
+    fault: Option<Fault>,
+}
+
+/// The copy of an answer that grows while the guest writes, with everything that its row needs.
+pub(super) struct AnswerCopy {
+    payments: Arc<Payments>,
+    id: PaymentId,
+    status: u16,
+    headers: HeaderMap,
+    /// None when the body is larger than what is kept of an answer.
+    body: Option<BytesMut>,
+    since: Instant,
+}
+
+/// The outcome of a streamed answer for its payer.
+enum Outcome {
+    /// The guest wrote everything, and the client had it.
+    Delivered,
+    /// The guest wrote everything for the copy, after the client had gone.
+    Copied,
+    /// The client has a part of the answer, and gets no more, for this reason.
+    Partial(&'static str),
+    /// The client has nothing, or what it has is worth nothing: the answer is owed.
+    Owed(String),
+}
+
+impl StreamedAnswer {
+    pub(super) fn new(body: ResponseBody, copy: AnswerCopy) -> Self {
+        Self { body: Some(body), copy: Some(copy), end: None, begun: false }
+    }
+
+    /// Polls the guest for a frame, copies it, and passes it on. After the last frame it first waits until the end is in
+    /// the ledger: a client that has seen the end can rely on it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let (Some(body), Some(copy)) = (&mut self.body, &mut self.copy) {
+            let frame = match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(frame) => frame,
+            };
+            let (outcome, fault) = match frame {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) {
+                        self.begun = true;
+                        copy.add(data);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(fault)) => (self.interrupted(&fault), Some(fault)),
+                None => (Outcome::Delivered, None),
+            };
+            self.body = None;
+            self.end = self.copy.take().map(|copy| EndOfStream { written: copy.close(outcome), fault });
+        }
+        let Some(end) = &mut self.end else { return Poll::Ready(None) };
+        // A write that failed ends the wait, too; the log says so.
+        if Pin::new(&mut end.written).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.end.take().and_then(|end| end.fault).map(Err))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.body.is_none() && self.end.is_none()
+    }
+
+    /// The outcome of an answer that breaks off with this fault.
+    fn interrupted(&self, fault: &Fault) -> Outcome {
+        if !self.begun {
+            return Outcome::Owed(fault.to_string());
+        }
+        match fault {
+            // A reader that is too slow has hung up, as far as the guest can tell.
+            Fault::Unread => Outcome::Partial(HUNG_UP),
+            // A retry would end at the same limit, with another partial answer each time.
+            Fault::Deadline => Outcome::Partial("the answer took as long as its plugin may"),
+            Fault::ResponseTooLarge => Outcome::Partial("the answer was larger than its plugin may give"),
+            Fault::Trap(_)
+            | Fault::Cpu
+            | Fault::Memory
+            | Fault::NoResponse(_)
+            | Fault::Busy
+            | Fault::SlowRequest
+            | Fault::CircuitOpen { .. } => Outcome::Owed(fault.to_string()),
+        }
+    }
+}
+
+impl Drop for StreamedAnswer {
+    /// The connection is gone before the end of the body.
+    fn drop(&mut self) {
+        let (Some(body), Some(mut copy)) = (self.body.take(), self.copy.take()) else { return };
+        if self.begun {
+            drop(body);
+            copy.close(Outcome::Partial(HUNG_UP));
+            return;
+        }
+        let payments = Arc::clone(&copy.payments);
+        payments.track(async move {
+            let outcome = copy.read_on(body).await;
+            let _ = copy.close(outcome).await;
+        });
+    }
+}
+
+impl AnswerCopy {
+    /// The empty copy of an answer whose guest runs since `since`.
+    pub(super) fn new(
+        payments: &Arc<Payments>,
+        id: &PaymentId,
+        status: u16,
+        headers: HeaderMap,
+        since: Instant,
+    ) -> Self {
+        let (payments, id) = (Arc::clone(payments), id.clone());
+        Self { payments, id, status, headers, body: Some(BytesMut::new()), since }
+    }
+
+    fn add(&mut self, data: &Bytes) {
+        let most = self.payments.config.keep_answer_bytes;
+        match &mut self.body {
+            Some(body) if body.len().saturating_add(data.len()) <= most => body.extend_from_slice(data),
+            body => *body = None,
+        }
+    }
+
+    /// Reads the rest of a body for the copy alone, as long as the copy can be kept.
+    async fn read_on(&mut self, mut body: ResponseBody) -> Outcome {
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.add(data);
+                    }
+                }
+                Err(fault) => return Outcome::Owed(fault.to_string()),
+            }
+            if self.body.is_none() {
+                return Outcome::Owed("the client hung up, and the answer is larger than what is kept".to_owned());
+            }
+        }
+        Outcome::Copied
+    }
+
+    /// Writes the outcome down, in a task that no client can stop. The receiver is notified when that is done.
+    fn close(self, outcome: Outcome) -> oneshot::Receiver<()> {
+        let (done, written) = oneshot::channel();
+        let payments = Arc::clone(&self.payments);
+        payments.track(self.write(outcome, done));
+        written
+    }
+
+    async fn write(self, outcome: Outcome, done: oneshot::Sender<()>) {
+        let Self { payments, id, status, headers, body, since } = self;
+        let whole = |body: Option<BytesMut>| match body {
+            Some(body) => {
+                Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body: body.freeze() })
+            }
+            None => Retained::Nothing { why: "the answer was larger than what is kept".to_owned() },
+        };
+        let (kept, left) = match outcome {
+            Outcome::Delivered => (whole(body), true),
+            Outcome::Copied => (whole(body), false),
+            Outcome::Partial(why) => (Retained::Nothing { why: why.to_owned() }, true),
+            Outcome::Owed(reason) => {
+                payments.owed_retries.failed(&id, Instant::now());
+                return payments.owe(&id, reason).await;
+            }
+        };
+        payments.owed_retries.paid(&id);
+        let keep = matches!(kept, Retained::Answer(_));
+        let step = Step::Answered { kept, run: since.elapsed() };
+        if let Err(error) = payments.ledger.advance(&id, step, payments.now()).await {
+            // The client is served. After a restart the row is owed, and may be fetched once more.
+            tracing::error!(payment = %id, %error, "a paid answer could not be written");
+        }
+        drop(done);
+        if left {
+            delivered(&payments, &id, keep).await;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Answers with what a guest wrote, and for a guest that failed.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::error::{RETRY_SECONDS, error, retry_after};
+use super::headers::{Clean, clean};
+use super::{Reply, with_cors};
+use crate::payment::Charged;
+use coinslot_plugin::{Fault, ResponseBody, Verdict};
+
+/// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
+pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
+    with_cors(match answer {
+        Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
+            misbehaved("the plugin answered 402 itself", Charged::No)
+        }
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            let body = body.map_err(|fault| {
+                tracing::warn!(%fault, "a plugin failed while it answered");
+                fault
+            });
+            guest_answer(head.status.as_u16(), head.headers, body)
+        }
+        Err(fault) => failed(&fault, Charged::No),
+    })
+}
+
+/// A guest's answer without the headers that only the host writes.
+pub(super) fn guest_answer(
+    status: u16,
+    mut headers: HeaderMap,
+    body: impl Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    clean(&mut headers);
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    if bodiless || body.size_hint().exact().is_some() {
+        // hyper counts the bytes of a body whose size is known, and a body that must not be has no length.
+        headers.remove(CONTENT_LENGTH);
+    }
+    let mut reply = Response::new(Clean { body }.boxed_unsync());
+    *reply.status_mut() = status;
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// A plugin's failure, and what it means for the money. The fault's text stays in the log.
+pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
+    let money = consequence(charged);
+    let error = |status, code: &str, what: &str| error(status, code, &format!("{what}; {money}"), charged);
+    match fault {
+        // Logged when the circuit opened, and not for each request meanwhile.
+        Fault::CircuitOpen { .. } => tracing::debug!(%fault, "a plugin was not called"),
+        Fault::Trap(_)
+        | Fault::Memory
+        | Fault::ResponseTooLarge
+        | Fault::Cpu
+        | Fault::Deadline
+        | Fault::SlowRequest
+        | Fault::Unread
+        | Fault::NoResponse(_)
+        | Fault::Busy => tracing::warn!(%fault, "a plugin failed"),
+    }
+    match fault {
+        Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),
+        Fault::Memory => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory")
+        }
+        Fault::ResponseTooLarge => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_answer_too_large", "the endpoint's answer was too large")
+        }
+        Fault::Cpu | Fault::Deadline | Fault::Unread => {
+            error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", "the endpoint took too long")
+        }
+        Fault::SlowRequest => error(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "the request's body did not come in time: send it again",
+        ),
+        Fault::NoResponse(_) => error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer"),
+        Fault::Busy => {
+            let what = "the endpoint is busy: send the same request again";
+            retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "busy", what), RETRY_SECONDS)
+        }
+        Fault::CircuitOpen { retry } => {
+            let what = "the endpoint failed repeatedly and is not called for now: try again later";
+            retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "plugin_unhealthy", what), retry.as_secs() + 1)
+        }
+    }
+}
+
+/// A plugin that broke its contract.
+pub(super) fn misbehaved(what: &str, charged: Charged) -> Reply {
+    tracing::warn!(%what, "a plugin broke its contract");
+    let message = format!("the endpoint misbehaved; {}", consequence(charged));
+    error(StatusCode::BAD_GATEWAY, "plugin_broke_contract", &message, charged)
+}
+
+/// The consequence of a plugin's failure for the payer, and the payer's next step.
+fn consequence(charged: Charged) -> &'static str {
+    match charged {
+        Charged::No => "nothing was charged",
+        Charged::Yes => "it was paid for and is owed: send the same request with the same payment again",
+        Charged::Unknown => "it may have been charged: send the same request with the same payment again",
+    }
+}

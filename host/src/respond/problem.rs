@@ -1,0 +1,156 @@
+//! Answers paid requests that are not served.
+
+use http::StatusCode;
+
+use super::Reply;
+use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, with_payment_id};
+use super::paid::{whole, with_payment, with_settlement};
+use super::plugin::{failed, misbehaved};
+use super::required;
+use crate::payment::{OwedFailure, Problem};
+use coinslot_x402::{Network, Reason, SettlementResponse, Version};
+
+const BODY_BROKEN: ErrorRow =
+    row(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body");
+const IN_FLIGHT: ErrorRow = passing(
+    StatusCode::CONFLICT,
+    "payment_in_flight",
+    "this payment is being worked on: send the same request with the same payment again to fetch its answer",
+);
+const OTHER_REQUEST: ErrorRow = row(
+    StatusCode::CONFLICT,
+    "payment_used_for_another_request",
+    "this payment was used for another request: repeat that request exactly, or sign a new payment",
+);
+const ANSWER_GONE: ErrorRow = row(
+    StatusCode::GONE,
+    "answer_no_longer_kept",
+    "this payment was settled and its answer is no longer kept: sign a new payment to ask again",
+);
+const OWED_LATER: ErrorRow = row(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "answer_owed",
+    "this is paid and its answer is owed, but several tries to give it failed: send the same request with the same payment again after Retry-After, never a new one",
+);
+const TOO_MANY: ErrorRow = row(
+    StatusCode::TOO_MANY_REQUESTS,
+    "too_many_payments",
+    "too many payments in too short a time; nothing was charged: send the same request with the same payment later",
+);
+const CANNOT_SETTLE: ErrorRow = ErrorRow {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "cannot_settle",
+    message: "payments cannot be settled now, so none is taken; nothing was charged: send the same request again later",
+    retry_after: Some(FUNDING_SECONDS),
+};
+const CANNOT_VERIFY: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "cannot_verify",
+    "the payment could not be verified now; nothing was charged: send the same payment again later",
+);
+const LEDGER_UNAVAILABLE: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "ledger_unavailable",
+    "payments cannot be recorded now: do not pay again; send the same request with the same payment later",
+);
+const SETTLEMENT_UNKNOWN: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "settlement_unknown",
+    "the payment was sent and its settlement is not confirmed yet: do not pay again; send the same request with the same payment to fetch the answer",
+);
+const OUTCOME_UNKNOWN: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "outcome_unknown",
+    "the request ended unexpectedly: do not pay again; send the same request with the same payment",
+);
+
+/// The response to each problem. There is no wildcard: a new problem does not compile until its response is decided.
+pub(super) fn explain(problem: Problem) -> Reply {
+    let charged = problem.charged();
+    match problem {
+        Problem::PaymentRequired(challenge) => required::bare(&challenge),
+        Problem::Malformed { error, challenge } => {
+            required::refused(StatusCode::BAD_REQUEST, &challenge, error.reason().as_str(), error.to_string())
+        }
+        Problem::Invalid { reason, message, challenge } => {
+            let message =
+                message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
+            required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message)
+        }
+        Problem::OtherVersion { taken, challenge } => {
+            let reason = Reason::InvalidX402Version.as_str();
+            required::refused(StatusCode::BAD_REQUEST, &challenge, reason, paid_in(taken).to_owned())
+        }
+        Problem::Refused(refusal) => {
+            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+            error(status, &refusal.code, &refusal.message, charged)
+        }
+        Problem::BodyTooLarge { limit } => {
+            let message = format!("the request body is larger than {limit} bytes, the most that this endpoint takes");
+            error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message, charged)
+        }
+        Problem::BodyBroken => BODY_BROKEN.reply(charged),
+        Problem::InFlight { payment_id } => with_payment_id(IN_FLIGHT.reply(charged), &payment_id),
+        Problem::OtherRequest { payment_id } => with_payment_id(OTHER_REQUEST.reply(charged), &payment_id),
+        Problem::AnswerGone { payment_id, settlement, version } => {
+            with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
+        }
+        Problem::Owed { payment, failure } => {
+            let reply = match failure {
+                OwedFailure::Fault(fault) => failed(&fault, charged),
+                OwedFailure::Declined(answer) => whole(answer),
+                OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
+            };
+            with_payment(reply, &payment)
+        }
+        Problem::OwedLater { payment_id, wait } => {
+            with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
+        }
+        Problem::Plugin(fault) => failed(&fault, charged),
+        Problem::Declined(answer) => whole(answer),
+        Problem::Misbehaved(what) => misbehaved(&what, charged),
+        Problem::TooMany { wait } => retry_after(TOO_MANY.reply(charged), wait.as_secs() + 1),
+        Problem::CannotSettle => CANNOT_SETTLE.reply(charged),
+        Problem::CannotVerify(what) => {
+            tracing::error!(%what, "a payment could not be verified");
+            CANNOT_VERIFY.reply(charged)
+        }
+        Problem::Ledger(what) => {
+            tracing::error!(%what, "the ledger is not available");
+            LEDGER_UNAVAILABLE.reply(charged)
+        }
+        Problem::NotSettled { reason, message, transaction, network, payer, version } => {
+            tracing::info!(%reason, ?message, "a settlement was refused");
+            let text = "the payment could not be settled and nothing was charged: sign a new payment";
+            let reply = error(StatusCode::PAYMENT_REQUIRED, &reason, text, charged);
+            with_settlement(reply, &unsettled(reason, transaction, &network, payer), version)
+        }
+        Problem::Unknown { payment_id } => with_payment_id(SETTLEMENT_UNKNOWN.reply(charged), &payment_id),
+        Problem::Lost { payment_id: Some(payment_id) } => with_payment_id(OUTCOME_UNKNOWN.reply(charged), &payment_id),
+        Problem::Lost { payment_id: None } => OUTCOME_UNKNOWN.reply(charged),
+    }
+}
+
+fn paid_in(taken: Version) -> &'static str {
+    match taken {
+        Version::V2 => {
+            "this is paid by x402 version 2 only: send PAYMENT-SIGNATURE for an entry of the PAYMENT-REQUIRED header"
+        }
+        Version::V1 => "this is paid by x402 version 1 only: send X-PAYMENT for an entry of `accepts` of this answer",
+    }
+}
+
+/// The settlement response of a payment that was not settled.
+fn unsettled(reason: String, transaction: String, network: &Network, payer: String) -> SettlementResponse {
+    SettlementResponse {
+        success: false,
+        error_reason: Some(reason),
+        error_message: None,
+        payer: Some(payer),
+        transaction,
+        network: network.to_string(),
+        amount: None,
+        extensions: None,
+        extra: None,
+    }
+}

@@ -1,0 +1,63 @@
+//! Answers requests that no endpoint will see.
+
+use http::header::ALLOW;
+use http::{Method, StatusCode};
+
+use super::error::{ErrorRow, error, passing, row};
+use super::{Reply, allow, with_cors};
+use crate::payment::Charged;
+use crate::route::PathError;
+
+/// The reason why a request reaches no endpoint.
+#[derive(Debug)]
+pub enum Unroutable {
+    /// The path has no meaning here.
+    Path(PathError),
+    /// Nothing is at this path.
+    NotFound,
+    /// The path exists, with other methods.
+    Method(Vec<Method>),
+    /// No `Host`, several, or one that is not a host.
+    Host(&'static str),
+    /// A host that is not ours.
+    Misdirected,
+    /// The host is shutting down.
+    Closing,
+}
+
+const NOT_FOUND: ErrorRow = row(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path");
+const METHOD_NOT_ALLOWED: ErrorRow =
+    row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
+const MISDIRECTED: ErrorRow =
+    row(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this host name is not served here: use the public address");
+const CLOSING: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "closing",
+    "the server is shutting down; nothing was charged: send the request again",
+);
+
+/// The response to a request that no endpoint will see.
+pub fn unroutable(why: &Unroutable) -> Reply {
+    let charged = Charged::No;
+    with_cors(match why {
+        Unroutable::Path(path @ PathError::TooLong) => {
+            error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string(), charged)
+        }
+        Unroutable::Path(
+            path @ (PathError::NotAbsolute
+            | PathError::EmptySegment
+            | PathError::DotSegment
+            | PathError::Forbidden
+            | PathError::BadEncoding),
+        ) => error(StatusCode::BAD_REQUEST, "bad_path", &path.to_string(), charged),
+        Unroutable::NotFound => NOT_FOUND.reply(charged),
+        Unroutable::Method(methods) => {
+            let mut reply = METHOD_NOT_ALLOWED.reply(charged);
+            reply.headers_mut().insert(ALLOW, allow(methods));
+            reply
+        }
+        Unroutable::Host(why) => error(StatusCode::BAD_REQUEST, "bad_host", why, charged),
+        Unroutable::Misdirected => MISDIRECTED.reply(charged),
+        Unroutable::Closing => CLOSING.reply(charged),
+    })
+}
