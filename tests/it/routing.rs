@@ -79,7 +79,7 @@ const SPELLINGS: &[&str] = &[
     "*",
 ];
 
-/// A guest that declares one route, with this price.
+/// A guest that declares one route with its price, or several between semicolons.
 fn declared(builder: &HostBuilder, file: &str, declaration: &str) {
     let mut component = std::fs::read(guest("declared")).expect("a component");
     let at = component.windows(10).position(|bytes| bytes == b"[declared]").expect("its slot") + 10;
@@ -213,6 +213,43 @@ async fn no_method_dodges_the_price() {
     }
     let star = status_line(&host, "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert!(star.contains(" 204"), "{star}");
+}
+
+/// A path of one plugin that has a literal for one method and a template for others.
+#[tokio::test]
+async fn a_literal_path_hides_no_template_of_another_method() {
+    let builder = Host::builder();
+    declared(&builder, "items.wasm", "/items/special free;POST:/items/{id} exact 0.01;DELETE:/items/{x} free");
+    let host = builder.start().await;
+    let ask = async |method: &str, path: &str| {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        host.client().request(method, host.url(path)).send().await.expect("an answer")
+    };
+    for (method, path, expected) in [
+        ("GET", "/items/special", 200),
+        ("HEAD", "/items/special", 200),
+        ("POST", "/items/special", 402),
+        ("DELETE", "/items/special", 200),
+        ("POST", "/items/7", 402),
+        ("DELETE", "/items/7", 200),
+        ("GET", "/items/7", 405),
+        ("HEAD", "/items/7", 405),
+        ("PATCH", "/items/special", 405),
+        ("PATCH", "/items", 404),
+    ] {
+        assert_eq!(ask(method, path).await.status(), expected, "{method} {path}");
+    }
+    for (method, path, expected) in [
+        ("PATCH", "/items/special", ["DELETE", "GET", "HEAD", "OPTIONS", "POST"].as_slice()),
+        ("OPTIONS", "/items/special", &["DELETE", "GET", "HEAD", "OPTIONS", "POST"]),
+        ("GET", "/items/7", &["DELETE", "OPTIONS", "POST"]),
+    ] {
+        let reply = ask(method, path).await;
+        let allowed = reply.headers()["allow"].to_str().expect("ASCII");
+        let mut allowed: Vec<&str> = allowed.split(", ").collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, expected, "{method} {path}");
+    }
 }
 
 #[tokio::test]

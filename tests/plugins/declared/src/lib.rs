@@ -1,8 +1,8 @@
-//! Declares the one route that stands in `DECLARED`. Tests overwrite it in the component's bytes, so that one
+//! Declares the routes that stand in `DECLARED`. Tests overwrite it in the component's bytes, so that one
 //! build declares whatever they want: `[declared]PATH PRICE AMOUNT`, filled up with spaces. A method other than GET
-//! stands before the path, as in `POST:/path`.
+//! stands before the path, as in `POST:/path`. A semicolon separates routes.
 
-use kit::{IncomingRequest, PluginInfo, Price, ResponseOutparam, answer, endpoint};
+use kit::{Endpoint, IncomingRequest, PluginInfo, Price, ResponseOutparam, answer, endpoint};
 
 kit::guest!(Ok(info()), handle);
 
@@ -11,7 +11,16 @@ static DECLARED: [u8; 80] = *b"[declared]/declared exact 0.01                   
 fn info() -> PluginInfo {
     // Without the black box the compiler would read it now.
     let declared = std::str::from_utf8(std::hint::black_box(&DECLARED)).expect("ASCII");
-    let mut words = declared["[declared]".len()..].trim_end().splitn(3, ' ');
+    PluginInfo {
+        name: "declared".into(),
+        version: "1.0.0".into(),
+        endpoints: declared["[declared]".len()..].trim_end().split(';').map(route).collect(),
+        extensions: Vec::new(),
+    }
+}
+
+fn route(declared: &str) -> Endpoint {
+    let mut words = declared.splitn(3, ' ');
     let path = words.next().unwrap_or_default();
     let (method, path) = path.split_once(':').unwrap_or(("GET", path));
     let price = words.next().unwrap_or_default();
@@ -23,12 +32,7 @@ fn info() -> PluginInfo {
         "quoted" => Price::Quoted(amount),
         other => panic!("{other}: no such price"),
     };
-    PluginInfo {
-        name: "declared".into(),
-        version: "1.0.0".into(),
-        endpoints: vec![endpoint(method, path, price)],
-        extensions: Vec::new(),
-    }
+    endpoint(method, path, price)
 }
 
 fn handle(_request: IncomingRequest, out: ResponseOutparam) {
