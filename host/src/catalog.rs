@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::Method;
 
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::route::{Found, Path, RouteError, Routes, alike, overlap};
+use crate::route::{Found, RequestPath, RouteError, Routes, alike, overlap};
 use coinslot_plugin::{DeclaredPrice, Plugin};
 use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use coinslot_x402::{Flow, Versions};
@@ -175,12 +175,12 @@ impl Catalog {
     }
 
     /// Looks a request up. A template that matches a path of the host's does not get it.
-    pub fn find(&self, method: &Method, path: &Path) -> Found<'_, Arc<Endpoint>> {
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Found<'_, Arc<Endpoint>> {
         if is_reserved(path.as_str()) { Found::Nothing } else { self.routes.find(method, path) }
     }
 
     /// The methods of a path.
-    pub fn methods(&self, path: &Path) -> Vec<Method> {
+    pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
         if is_reserved(path.as_str()) { Vec::new() } else { self.routes.methods(path) }
     }
 

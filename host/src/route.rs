@@ -5,12 +5,11 @@
 //! again in one way; what would be ambiguous (`//`, `%2F`, `\`, `.`, `..`, a broken `%`) is refused.
 //! The guest is given the canonical path. An unknown path is not found; nothing is free by omission.
 
-use std::borrow::Cow;
+mod path;
 
 use http::Method;
 
-/// The longest path that is looked at, in bytes.
-pub const MAX_PATH: usize = 4096;
+pub use path::{MAX_PATH, PathError, RequestPath};
 
 /// An immutable table of what is served where.
 #[derive(Debug)]
@@ -37,32 +36,6 @@ pub enum Found<'r, T> {
     Nothing,
 }
 
-/// A path in the one notation that this program uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path {
-    /// Percent-decoded; no segment holds a slash.
-    decoded: String,
-    /// As it is given to a guest and written into URLs. None where nothing needs encoding.
-    encoded: Option<String>,
-}
-
-/// Why a path is not looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathError {
-    #[error("the path is longer than {MAX_PATH} bytes")]
-    TooLong,
-    #[error("the path must start with a slash")]
-    NotAbsolute,
-    #[error("the path holds an empty segment: write single slashes")]
-    EmptySegment,
-    #[error("the path holds `.` or `..`: write the path that is meant")]
-    DotSegment,
-    #[error("the path holds an encoded slash, a backslash or a control character")]
-    Forbidden,
-    #[error("the path holds a `%` that does not start two hex digits of UTF-8")]
-    BadEncoding,
-}
-
 /// Why an endpoint cannot join the table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
@@ -72,79 +45,6 @@ pub enum RouteError {
     Template { path: String, reason: String },
     #[error("the path template `{path}` cannot be told apart from `{other}`")]
     Conflict { path: String, other: String },
-}
-
-impl Path {
-    /// Makes the path of a request target canonical. The query must be cut off before.
-    pub fn parse(raw: &str) -> Result<Self, PathError> {
-        if raw.len() > MAX_PATH {
-            return Err(PathError::TooLong);
-        }
-        let rest = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
-        let mut decoded = String::with_capacity(raw.len());
-        let mut encoded = (!raw.bytes().all(|byte| byte == b'/' || is_pchar(byte))).then(String::new);
-        let count = rest.split('/').count();
-        for (index, segment) in rest.split('/').enumerate() {
-            // Only the last segment may be empty: `/` itself, or a trailing slash, which is a path of its own.
-            if segment.is_empty() && index + 1 != count {
-                return Err(PathError::EmptySegment);
-            }
-            let segment = decode(segment)?;
-            if segment == "." || segment == ".." {
-                return Err(PathError::DotSegment);
-            }
-            if segment.chars().any(|c| c == '/' || c == '\\' || c.is_control()) {
-                return Err(PathError::Forbidden);
-            }
-            decoded.push('/');
-            decoded.push_str(&segment);
-            if let Some(encoded) = &mut encoded {
-                encoded.push('/');
-                encode(&segment, encoded);
-            }
-        }
-        Ok(Self { encoded: encoded.filter(|encoded| *encoded != decoded), decoded })
-    }
-
-    /// The canonical notation, percent-encoded where a URL needs it.
-    pub fn as_str(&self) -> &str {
-        self.encoded.as_deref().unwrap_or(&self.decoded)
-    }
-}
-
-fn decode(segment: &str) -> Result<Cow<'_, str>, PathError> {
-    if !segment.contains('%') {
-        return Ok(Cow::Borrowed(segment));
-    }
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).ok_or(PathError::BadEncoding);
-            let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-            bytes.push(u8::try_from(high * 16 + low).map_err(|_| PathError::BadEncoding)?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| PathError::BadEncoding)
-}
-
-/// What RFC 3986 (section 3.3) lets stand in a segment as it is.
-fn is_pchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
-}
-
-/// Everything but `pchar` is encoded, upper-case hex.
-fn encode(segment: &str, out: &mut String) {
-    for byte in segment.bytes() {
-        if is_pchar(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
 }
 
 impl<T> Routes<T> {
@@ -175,8 +75,8 @@ impl<T> Routes<T> {
     }
 
     /// Looks a request up.
-    pub fn find(&self, method: &Method, path: &Path) -> Found<'_, T> {
-        let Ok(matched) = self.router.at(&path.decoded) else {
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Found<'_, T> {
+        let Ok(matched) = self.router.at(path.decoded()) else {
             return Found::Nothing;
         };
         let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
@@ -187,9 +87,9 @@ impl<T> Routes<T> {
     }
 
     /// The methods of a path, in no order; empty if there is no such path.
-    pub fn methods(&self, path: &Path) -> Vec<Method> {
+    pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
         self.router
-            .at(&path.decoded)
+            .at(path.decoded())
             .map(|matched| matched.value.iter().map(|route| route.method.clone()).collect())
             .unwrap_or_default()
     }
@@ -230,8 +130,8 @@ fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
             if segment.is_empty() && !last {
                 return Err(refused("it holds an empty segment"));
             }
-            let literal = Path::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
-            if segment.contains(['{', '}', '%', '?', '#']) || literal.decoded[1..] != **segment {
+            let literal = RequestPath::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
+            if segment.contains(['{', '}', '%', '?', '#']) || literal.decoded()[1..] != **segment {
                 return Err(refused("a literal segment holds no braces, `%`, `?` or `#`"));
             }
             normal.push_str(segment);

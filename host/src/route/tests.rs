@@ -12,7 +12,7 @@ fn routes() -> Routes<&'static str> {
     routes
 }
 
-fn said(routes: &Routes<&'static str>, method: &Method, path: &Path) -> String {
+fn said(routes: &Routes<&'static str>, method: &Method, path: &RequestPath) -> String {
     match routes.find(method, path) {
         Found::Endpoint { target, params } => {
             params.iter().fold((*target).to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
@@ -25,7 +25,7 @@ fn said(routes: &Routes<&'static str>, method: &Method, path: &Path) -> String {
 #[track_caller]
 fn check(method: Method, path: &str, expected: &str) {
     let routes = routes();
-    let found = match Path::parse(path) {
+    let found = match RequestPath::parse(path) {
         Err(error) => format!("{error:?}"),
         Ok(path) => said(&routes, &method, &path),
     };
@@ -68,8 +68,8 @@ fn an_alias_of_a_path_is_the_path_or_nothing() {
 #[test]
 fn a_canonical_path_is_canonical() {
     for raw in ["/", "/a", "/a/", "/a%20b/%C3%A9", "/a%2bb", "/%7euser"] {
-        let once = Path::parse(raw).expect("a path");
-        let twice = Path::parse(once.as_str()).expect("a canonical path");
+        let once = RequestPath::parse(raw).expect("a path");
+        let twice = RequestPath::parse(once.as_str()).expect("a canonical path");
         assert_eq!(once, twice, "{raw}");
     }
 }
@@ -185,7 +185,7 @@ proptest! {
         let routes = routes();
         let expected = segments(&path).map(|segments| model(method, &segments));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let found = Path::parse(&path).ok().map(|path| said(&routes, &method, &path));
+        let found = RequestPath::parse(&path).ok().map(|path| said(&routes, &method, &path));
         prop_assert_eq!(found, expected);
     }
 
@@ -193,9 +193,9 @@ proptest! {
     fn whatever_the_bytes_are_a_path_has_one_notation(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let raw = String::from_utf8_lossy(&bytes).into_owned();
         for raw in [raw.clone(), format!("/{raw}")] {
-            let Ok(path) = Path::parse(&raw) else { continue };
+            let Ok(path) = RequestPath::parse(&raw) else { continue };
             prop_assert!(path.as_str().starts_with('/') && path.as_str().is_ascii());
-            prop_assert_eq!(Path::parse(path.as_str()), Ok(path));
+            prop_assert_eq!(RequestPath::parse(path.as_str()), Ok(path));
         }
     }
 
@@ -208,17 +208,17 @@ proptest! {
         let mut routes = Routes::new();
         let mut served = Vec::new();
         for (index, template) in templates.iter().enumerate() {
-            let before = Path::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path));
+            let before = RequestPath::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path));
             match routes.insert(Method::GET, template, "route") {
                 Ok(()) => served.push(index),
                 Err(_) => prop_assert_eq!(
-                    Path::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path)),
+                    RequestPath::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path)),
                     before,
                     "refused, and yet the table has changed"
                 ),
             }
         }
-        if let (true, Ok(path)) = (served.is_empty(), Path::parse(&path)) {
+        if let (true, Ok(path)) = (served.is_empty(), RequestPath::parse(&path)) {
             prop_assert_eq!(said(&routes, &Method::GET, &path), "nothing");
         }
     }

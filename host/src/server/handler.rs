@@ -21,7 +21,7 @@ use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
-use crate::route::{Found, Path};
+use crate::route::{Found, RequestPath};
 use coinslot_plugin::{BodyError, Permit, RequestBody};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
@@ -59,7 +59,7 @@ enum Routed<'c> {
 struct Matched<'c> {
     endpoint: &'c Arc<Endpoint>,
     params: Vec<(String, String)>,
-    path: Path,
+    path: RequestPath,
     /// The host that the client means.
     authority: HeaderValue,
 }
@@ -69,7 +69,7 @@ struct Call {
     catalog: Arc<Catalog>,
     endpoint: Arc<Endpoint>,
     params: Vec<(String, String)>,
-    path: Path,
+    path: RequestPath,
     request: Request<RequestBody>,
     client: IpAddr,
     /// Whether the client asks for the head alone. The guest sees a `GET`.
@@ -184,7 +184,7 @@ impl RequestHandler {
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
             return Ok(Routed::Response(respond::options(&[])));
         }
-        let path = Path::parse(request.uri().path()).map_err(Unroutable::Path)?;
+        let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         if *request.method() == Method::OPTIONS {
             let methods = catalog.methods(&path);
             let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods)));
