@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::Method;
 
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::route::{Found, RequestPath, RouteError, Routes, alike, overlap};
+use crate::route::{RequestPath, RouteMatch, RouteTaken, Routes};
 use coinslot_plugin::{DeclaredPrice, Plugin};
 use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
 use coinslot_x402::{Flow, Versions};
@@ -100,10 +100,10 @@ pub enum InstallError {
     Flow { endpoint: String, flow: Flow },
     #[error("{0}: {1}")]
     Challenge(String, coinslot_x402::price::TooLarge),
-    #[error("{route}; {file} serves it")]
-    Route { route: RouteError, file: String },
+    #[error("{endpoint} is already served; {file} serves it")]
+    SameRoute { endpoint: String, file: String },
     #[error("{endpoint}: requests for it could be for `{with}`, which {file} serves: declare a path apart from it")]
-    Shared { endpoint: String, with: String, file: String },
+    Overlap { endpoint: String, with: String, file: String },
     #[error("another file, {0}, is a plugin of the same name")]
     Name(String),
     #[error("{0}: paths under `/.well-known/` belong to the host: declare another path")]
@@ -131,9 +131,12 @@ impl Catalog {
                 return Err(InstallError::Name(other.file.clone()));
             }
             for endpoint in &plugin.endpoints {
-                shared(&installed[..index], endpoint)?;
-                let taken = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
-                taken.map_err(|route| InstallError::Route { route, file: owner(&installed[..index], endpoint) })?;
+                check_apart(&installed[..index], endpoint)?;
+                let inserted = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
+                inserted.map_err(|RouteTaken| InstallError::SameRoute {
+                    endpoint: endpoint.label.clone(),
+                    file: plugin.file.clone(),
+                })?;
             }
         }
         let earlier = self.earlier(&installed);
@@ -174,14 +177,26 @@ impl Catalog {
         offers.map(|earlier| earlier.offer.clone()).collect()
     }
 
-    /// Looks a request up. A template that matches a path of the host's does not get it.
-    pub fn find(&self, method: &Method, path: &RequestPath) -> Found<'_, Arc<Endpoint>> {
-        if is_reserved(path.as_str()) { Found::Nothing } else { self.routes.find(method, path) }
+    /// Looks a request up. No template matches a path of the host.
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<RouteMatch<'_, Arc<Endpoint>>> {
+        if is_reserved(path.as_str()) {
+            return None;
+        }
+        let found = self.routes.find(method, path)?;
+        // Another plugin may serve the path by other methods. Only a fallback has to be tested for that.
+        let is_ceded = found.target.path.is_fallback()
+            && self.routes.targets(path).into_iter().any(|other| cedes(found.target, other));
+        (!is_ceded).then_some(found)
     }
 
-    /// The methods of a path.
+    /// The methods that a path has, in no order; empty if there is no such path.
     pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
-        if is_reserved(path.as_str()) { Vec::new() } else { self.routes.methods(path) }
+        if is_reserved(path.as_str()) {
+            return Vec::new();
+        }
+        let targets = self.routes.targets(path);
+        let served = targets.iter().filter(|endpoint| !targets.iter().any(|other| cedes(endpoint, other)));
+        served.map(|endpoint| endpoint.method.clone()).collect()
     }
 
     /// The plugins in force, by file name.
@@ -209,33 +224,34 @@ fn is_reserved(path: &str) -> bool {
     path.starts_with("/.well-known/")
 }
 
-/// A plugin does not take some of the requests that another one answers, nor hide them behind a path that has other
-/// methods. Templates that are one are the router's to refuse.
-fn shared(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), InstallError> {
-    let of_template = |path: &str| path.contains('{');
-    for other in earlier {
-        let taken = other
-            .endpoints
-            .iter()
-            .filter(|theirs| of_template(&theirs.path) || of_template(&endpoint.path))
-            .find(|theirs| overlap(&theirs.path, &endpoint.path));
-        if let Some(theirs) = taken {
-            return Err(InstallError::Shared {
-                endpoint: endpoint.label.clone(),
-                with: theirs.path.clone(),
-                file: other.file.clone(),
-            });
+/// Whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin serves, so it
+/// does not answer a path that another plugin has, by whatever method.
+fn cedes(endpoint: &Endpoint, other: &Endpoint) -> bool {
+    endpoint.path.is_fallback() && !other.path.is_fallback() && !Arc::ptr_eq(&endpoint.plugin, &other.plugin)
+}
+
+/// Fails if an endpoint would take requests that another plugin answers, or hide such a path behind another method.
+///
+/// Two plugins may serve one path by different methods if their templates are alike. A fallback overlaps with
+/// everything and takes nothing: see [`cedes`].
+fn check_apart(others: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), InstallError> {
+    for other in others {
+        for theirs in &other.endpoints {
+            if theirs.path.is_alike(&endpoint.path) {
+                if theirs.method == endpoint.method {
+                    return Err(InstallError::SameRoute { endpoint: endpoint.label.clone(), file: other.file.clone() });
+                }
+            } else if !theirs.path.is_fallback() && !endpoint.path.is_fallback() && theirs.path.overlaps(&endpoint.path)
+            {
+                return Err(InstallError::Overlap {
+                    endpoint: endpoint.label.clone(),
+                    with: theirs.path.to_string(),
+                    file: other.file.clone(),
+                });
+            }
         }
     }
     Ok(())
-}
-
-/// Who serves an endpoint's route already.
-fn owner(earlier: &[Arc<Installed>], endpoint: &Endpoint) -> String {
-    let same = |other: &&Arc<Installed>| {
-        other.endpoints.iter().any(|e| e.method == endpoint.method && alike(&e.path, &endpoint.path))
-    };
-    earlier.iter().find(same).map_or_else(|| "another plugin".to_owned(), |found| found.file.clone())
 }
 
 impl Installed {
@@ -245,7 +261,7 @@ impl Installed {
         let request_limit = plugin.limits().request_body;
         for declared in &plugin.info().endpoints {
             let label = format!("{} {}", declared.method, declared.path);
-            if is_reserved(&declared.path) {
+            if is_reserved(declared.path.as_str()) {
                 return Err(InstallError::ReservedPath(label));
             }
             let about = if declared.description.is_empty() { &declared.summary } else { &declared.description };
@@ -261,7 +277,7 @@ impl Installed {
                 let challenge = Challenge::new(&offer, &url, &resource, "Payment required")
                     .map_err(|error| InstallError::Challenge(label.clone(), error))?;
                 // A template's challenge names each request's own path, so none is kept; encoding it proves that it fits.
-                let challenge = (!declared.path.contains('{')).then_some(challenge);
+                let challenge = (!declared.path.has_parameters()).then_some(challenge);
                 Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, flow, challenge })))
             };
             let access = match &declared.price {

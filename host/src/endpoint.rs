@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use coinslot_plugin::Plugin;
+use coinslot_plugin::{Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
 
@@ -20,7 +20,7 @@ pub struct Endpoint {
     /// The declared method; `HEAD` finds the endpoint of `GET`.
     pub method: Method,
     /// The path template.
-    pub path: String,
+    pub path: Template,
     /// The method and the path template, as in `GET /api/gitignore`: the endpoint's name in the ledger and in messages.
     pub label: String,
     /// The public URL with the path template and without a query. A challenge with this URL fits into its header, which

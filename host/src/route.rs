@@ -1,97 +1,100 @@
-//! Method and path to endpoint: the only path parser in the program.
+//! Finds the endpoint of a request by its method and path.
 //!
-//! One table decides price and handler, so no spelling of a path can be priced by one rule and
-//! served by another. A path is first made canonical: each segment percent-decoded once and encoded
-//! again in one way; what would be ambiguous (`//`, `%2F`, `\`, `.`, `..`, a broken `%`) is refused.
-//! The guest is given the canonical path. An unknown path is not found; nothing is free by omission.
+//! One table decides price and handler, so no spelling of a path is priced by one rule and served by another. The path
+//! is canonical before it is looked up, and the guest is given the canonical path. An unknown path is not found: nothing
+//! is free by omission.
 
 mod path;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
 
 use http::Method;
 
+use coinslot_plugin::{Segment, Template, split_segment};
+
 pub use path::{MAX_PATH, PathError, RequestPath};
 
-/// An immutable table of what is served where.
+/// A table of routes. A route is found by its method and its path template together.
 #[derive(Debug)]
 pub struct Routes<T> {
-    router: matchit::Router<Vec<Route<T>>>,
-    templates: Vec<String>,
+    root: Node<T>,
+}
+
+/// The target of a request, with the values of its template's parameters, percent-decoded.
+#[derive(Debug)]
+pub struct RouteMatch<'r, T> {
+    pub target: &'r T,
+    pub params: Vec<(String, String)>,
+}
+
+/// A route of the same method already has a template that matches the same paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteTaken;
+
+/// The routes whose templates begin with the same segments.
+#[derive(Debug)]
+struct Node<T> {
+    /// The routes that go on with a literal segment, sorted by it.
+    literals: Vec<(String, Node<T>)>,
+    /// The routes that go on with a parameter.
+    parameter: Option<Box<Node<T>>>,
+    /// The routes that go on with a rest, and so end with it.
+    rests: Vec<Route<T>>,
+    /// The routes that end here.
+    ends: Vec<Route<T>>,
 }
 
 #[derive(Debug)]
 struct Route<T> {
     method: Method,
-    params: Vec<String>,
+    template: Template,
     target: T,
 }
 
-/// What a request's method and path mean.
-#[derive(Debug)]
-pub enum Found<'r, T> {
-    /// This endpoint, with the values of its template's parameters, decoded.
-    Endpoint { target: &'r T, params: Vec<(String, String)> },
-    /// The path exists, with these methods.
-    OtherMethods(Vec<Method>),
-    /// Nothing is here.
-    Nothing,
-}
-
-/// Why an endpoint cannot join the table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    #[error("{method} {path} is already served")]
-    Taken { method: Method, path: String },
-    #[error("the path template `{path}` is not usable: {reason}")]
-    Template { path: String, reason: String },
-    #[error("the path template `{path}` cannot be told apart from `{other}`")]
-    Conflict { path: String, other: String },
-}
-
 impl<T> Routes<T> {
-    /// An empty table: everything is not found.
+    /// An empty table: no path is found.
     pub fn new() -> Self {
-        Self { router: matchit::Router::new(), templates: Vec::new() }
+        Self { root: Node::new() }
     }
 
-    /// Adds an endpoint. On an error the table is as before.
-    pub fn insert(&mut self, method: Method, template: &str, target: T) -> Result<(), RouteError> {
-        let (normal, params) = normalise(template)?;
-        let route = Route { method, params, target };
-        if self.templates.contains(&normal) {
-            let at = self.router.at_mut(&normal).map(|matched| matched.value);
-            let routes = at.map_err(|error| template_error(template, &error))?;
-            if routes.iter().any(|other| other.method == route.method) {
-                return Err(RouteError::Taken { method: route.method, path: template.to_owned() });
-            }
-            routes.push(route);
-            return Ok(());
+    /// Adds a route. On an error the table is as before.
+    pub fn insert(&mut self, method: Method, template: &Template, target: T) -> Result<(), RouteTaken> {
+        let routes = self.root.routes_of(template.segments());
+        if routes.iter().any(|other| other.method == method) {
+            return Err(RouteTaken);
         }
-        self.router.insert(normal.clone(), vec![route]).map_err(|error| match error {
-            matchit::InsertError::Conflict { with } => RouteError::Conflict { path: template.to_owned(), other: with },
-            other => template_error(template, &other),
-        })?;
-        self.templates.push(normal);
+        routes.push(Route { method, template: template.clone(), target });
         Ok(())
     }
 
-    /// Looks a request up.
-    pub fn find(&self, method: &Method, path: &RequestPath) -> Found<'_, T> {
-        let Ok(matched) = self.router.at(path.decoded()) else {
-            return Found::Nothing;
-        };
-        let Some(route) = matched.value.iter().find(|route| route.method == *method) else {
-            return Found::OtherMethods(matched.value.iter().map(|route| route.method.clone()).collect());
-        };
-        let values = matched.params.iter().map(|(_, value)| value.to_owned());
-        Found::Endpoint { target: &route.target, params: route.params.iter().cloned().zip(values).collect() }
+    /// Looks a request up. Where several templates match, a literal segment goes before a parameter and a parameter
+    /// before a rest, from left to right. Templates of other methods do not count.
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<RouteMatch<'_, T>> {
+        let found = self.root.visit(path.decoded().strip_prefix('/'), &mut |routes| {
+            let route = routes.iter().find(|route| route.method == *method);
+            // The tree leads to the template; the template says what its parameters are.
+            match route.and_then(|route| Some((route, route.template.captures(path.decoded())?))) {
+                Some((route, params)) => ControlFlow::Break(RouteMatch { target: &route.target, params }),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        found.break_value()
     }
 
-    /// The methods of a path, in no order; empty if there is no such path.
-    pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
-        self.router
-            .at(path.decoded())
-            .map(|matched| matched.value.iter().map(|route| route.method.clone()).collect())
-            .unwrap_or_default()
+    /// The targets that a path has, one for each of its methods: the one that [`Routes::find`] finds.
+    pub fn targets(&self, path: &RequestPath) -> Vec<&T> {
+        let mut found: Vec<&Route<T>> = Vec::new();
+        let _ = self.root.visit(path.decoded().strip_prefix('/'), &mut |routes| {
+            for route in routes {
+                if found.iter().all(|better| better.method != route.method) {
+                    found.push(route);
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        found.into_iter().map(|route| &route.target).collect()
     }
 }
 
@@ -101,77 +104,52 @@ impl<T> Default for Routes<T> {
     }
 }
 
-fn template_error(template: &str, reason: &dyn std::fmt::Display) -> RouteError {
-    RouteError::Template { path: template.to_owned(), reason: reason.to_string() }
-}
+impl<T> Node<T> {
+    const fn new() -> Self {
+        Self { literals: Vec::new(), parameter: None, rests: Vec::new(), ends: Vec::new() }
+    }
 
-/// The template with its parameters renamed by position, so that `/a/{x}` and `/a/{y}` are one, and
-/// the names in order.
-fn normalise(template: &str) -> Result<(String, Vec<String>), RouteError> {
-    let refused = |reason: &str| template_error(template, &reason);
-    let rest = template.strip_prefix('/').ok_or_else(|| refused("it must start with a slash"))?;
-    let (mut normal, mut params) = (String::new(), Vec::new());
-    let segments: Vec<&str> = rest.split('/').collect();
-    for (index, segment) in segments.iter().enumerate() {
-        let last = index + 1 == segments.len();
-        normal.push('/');
-        if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
-            let (name, star) = name.strip_prefix('*').map_or((name, ""), |name| (name, "*"));
-            if !star.is_empty() && !last {
-                return Err(refused("`{*name}` is allowed in the last segment only"));
+    /// The place of routes with these segments below this node, made if it is not there.
+    fn routes_of(&mut self, segments: &[Segment]) -> &mut Vec<Route<T>> {
+        let Some((first, others)) = segments.split_first() else { return &mut self.ends };
+        match first {
+            Segment::Literal(literal) => {
+                let at = self.literals.binary_search_by(|(known, _)| known.cmp(literal)).unwrap_or_else(|at| {
+                    self.literals.insert(at, (literal.clone(), Self::new()));
+                    at
+                });
+                self.literals[at].1.routes_of(others)
             }
-            let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.is_empty();
-            if !plain || params.iter().any(|other| other == name) {
-                return Err(refused("a parameter is `{name}` of letters, digits and `_`, each name once"));
-            }
-            normal.push_str(&format!("{{{star}p{index}}}"));
-            params.push(name.to_owned());
-        } else {
-            if segment.is_empty() && !last {
-                return Err(refused("it holds an empty segment"));
-            }
-            let literal = RequestPath::parse(&format!("/{segment}")).map_err(|error| refused(&error.to_string()))?;
-            if segment.contains(['{', '}', '%', '?', '#']) || literal.decoded()[1..] != **segment {
-                return Err(refused("a literal segment holds no braces, `%`, `?` or `#`"));
-            }
-            normal.push_str(segment);
+            Segment::Parameter(_) => self.parameter.get_or_insert_with(|| Box::new(Self::new())).routes_of(others),
+            // Nothing follows a rest.
+            Segment::Rest(_) => &mut self.rests,
         }
     }
-    Ok((normal, params))
-}
 
-/// Whether a path could match both templates, which are not one and the same: then the table gives it to one of them,
-/// whatever its method is. A template for every path, such as `/{*all}`, serves what nobody else does, and overlaps
-/// with none.
-pub fn overlap(one: &str, other: &str) -> bool {
-    let is_fallback = |template: &str| template.strip_prefix('/').is_some_and(is_rest);
-    if is_fallback(one) || is_fallback(other) || alike(one, other) {
-        return false;
-    }
-    let (mut one, mut other) = (one.split('/'), other.split('/'));
-    loop {
-        let (a, b) = match (one.next(), other.next()) {
-            (Some(a), Some(b)) => (a, b),
-            (None, None) => return true,
-            _ => return false,
-        };
-        // A parameter has at least one character, and so has a rest.
-        let meet = a == b || (a.starts_with('{') && !b.is_empty()) || (b.starts_with('{') && !a.is_empty());
-        if !meet || is_rest(a) || is_rest(b) {
-            return meet;
+    /// Calls `visit` with the routes of each template that matches, the best template first, until it breaks.
+    /// `remaining` is the path from this node's segments on, without a slash at its start; None behind the last segment.
+    ///
+    /// The search has to turn back: `/{kind}/8` is not found below the literal of `/items/7`, where `/items/8` begins.
+    /// It visits no node twice and allocates nothing, and it is no deeper than the longest template.
+    fn visit<'r, B>(
+        &'r self,
+        remaining: Option<&str>,
+        visit: &mut impl FnMut(&'r [Route<T>]) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let Some(remaining) = remaining else { return visit(&self.ends) };
+        let (segment, after) = split_segment(remaining);
+        if let Ok(at) = self.literals.binary_search_by(|(literal, _)| literal.as_str().cmp(segment)) {
+            self.literals[at].1.visit(after, visit)?;
         }
+        // Neither a parameter nor a rest is empty.
+        if let Some(node) = &self.parameter
+            && !segment.is_empty()
+        {
+            node.visit(after, visit)?;
+        }
+        if !remaining.is_empty() {
+            visit(&self.rests)?;
+        }
+        ControlFlow::Continue(())
     }
 }
-
-/// Whether two templates are one, whatever they call their parameters.
-pub fn alike(one: &str, other: &str) -> bool {
-    let same = |(a, b): (&str, &str)| a == b || (a.starts_with('{') && b.starts_with('{') && is_rest(a) == is_rest(b));
-    one.split('/').count() == other.split('/').count() && one.split('/').zip(other.split('/')).all(same)
-}
-
-fn is_rest(segment: &str) -> bool {
-    segment.starts_with("{*")
-}
-
-#[cfg(test)]
-mod tests;

@@ -118,6 +118,7 @@ async fn no_plugin_takes_requests_of_one_that_is_in_force() {
         ("/quoter/special free", Some("quoter.wasm")),
         ("/quoter/{any} free", None),
         ("POST:/{*all} free", None),
+        ("/{*all} free", None),
     ] {
         declare(&part, declaration);
         let file = names(declaration).1;
@@ -137,6 +138,12 @@ async fn no_plugin_takes_requests_of_one_that_is_in_force() {
         }
         let quoted = host.client().post(host.url("/quoter/special?params")).send().await.expect("an answer");
         assert_eq!(quoted.status(), 422, "{declaration}: not answered by its owner");
+        if declaration == "/{*all} free" {
+            let other = host.client().get(host.url("/quoter/special")).send().await.expect("an answer");
+            assert_eq!((other.status().as_u16(), &other.headers()["allow"]), (405, &"POST, OPTIONS".parse().unwrap()));
+            let unowned = host.client().get(host.url("/elsewhere")).send().await.expect("an answer");
+            assert_eq!(unowned.status(), 200);
+        }
         for (method, status) in [(reqwest::Method::GET, 200), (reqwest::Method::POST, 402)] {
             let reply = host.client().request(method, host.url("/echo")).send().await.expect("an answer");
             assert_eq!(reply.status(), status, "{declaration}");

@@ -183,7 +183,7 @@ pub(super) fn routes(catalog: &Catalog) -> Table {
             let info = installed.plugin.info();
             table.add_row([
                 endpoint.method.to_string(),
-                endpoint.path.clone(),
+                endpoint.path.to_string(),
                 endpoint.access.to_string(),
                 format!("{} {}", info.name, info.version),
                 endpoint.resource.summary.clone(),

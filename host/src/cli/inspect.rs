@@ -162,7 +162,7 @@ fn json(info: &PluginInfo) -> serde_json::Value {
     let endpoints = info.endpoints.iter().map(|endpoint| {
         serde_json::json!({
             "method": endpoint.method.as_str(),
-            "path": endpoint.path,
+            "path": endpoint.path.as_str(),
             "price": price(&endpoint.price),
             "summary": endpoint.summary,
             "description": endpoint.description,

@@ -75,7 +75,7 @@ async fn ask(
 ) -> Result<Purchase, Problem> {
     let question = QuoteRequest {
         method: head.method.clone(),
-        route: purchase.endpoint.path.clone(),
+        route: purchase.endpoint.path.to_string(),
         params: purchase.params.clone(),
         query: head.uri.query().map(ToOwned::to_owned),
         headers: head.headers.clone(),

@@ -2,24 +2,40 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn routes() -> Routes<&'static str> {
-    let mut routes = Routes::new();
-    routes.insert(Method::GET, "/api/gitignore", "get").expect("a route");
-    routes.insert(Method::POST, "/api/gitignore", "post").expect("a route");
-    routes.insert(Method::GET, "/items/{id}", "item").expect("a route");
-    routes.insert(Method::DELETE, "/items/{name}", "delete").expect("a route");
-    routes.insert(Method::GET, "/files/{*rest}", "files").expect("a route");
-    routes
+fn template(text: &str) -> Template {
+    Template::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn said(routes: &Routes<&'static str>, method: &Method, path: &RequestPath) -> String {
-    match routes.find(method, path) {
-        Found::Endpoint { target, params } => {
-            params.iter().fold((*target).to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
-        }
-        Found::OtherMethods(methods) => format!("not {method} but {}", methods.len()),
-        Found::Nothing => "nothing".to_owned(),
+/// A table whose targets are `METHOD`, a space and the template.
+fn table<'t>(routes: impl IntoIterator<Item = (&'t str, &'t str)>) -> Routes<String> {
+    let mut table = Routes::new();
+    for (method, path) in routes {
+        let target = format!("{method} {path}");
+        table.insert(method.parse().expect("a method"), &template(path), target).expect("a route");
     }
+    table
+}
+
+fn routes() -> Routes<String> {
+    table([
+        ("GET", "/api/gitignore"),
+        ("POST", "/api/gitignore"),
+        ("GET", "/items/{id}"),
+        ("DELETE", "/items/{name}"),
+        ("PUT", "/items/special"),
+        ("GET", "/files/{*rest}"),
+    ])
+}
+
+/// What a request finds: a target with its parameters, the other methods of the path, or nothing.
+fn found(routes: &Routes<String>, method: &Method, path: &RequestPath) -> String {
+    if let Some(RouteMatch { target, params }) = routes.find(method, path) {
+        return params.iter().fold(target.clone(), |text, (name, value)| format!("{text} {name}={value}"));
+    }
+    let mut methods: Vec<&str> =
+        routes.targets(path).into_iter().filter_map(|target| target.split(' ').next()).collect();
+    methods.sort_unstable();
+    if methods.is_empty() { "nothing".to_owned() } else { format!("only {}", methods.join(" ")) }
 }
 
 #[track_caller]
@@ -27,25 +43,33 @@ fn check(method: Method, path: &str, expected: &str) {
     let routes = routes();
     let found = match RequestPath::parse(path) {
         Err(error) => format!("{error:?}"),
-        Ok(path) => said(&routes, &method, &path),
+        Ok(path) => found(&routes, &method, &path),
     };
     assert_eq!(found, expected, "{method} {path}");
 }
 
 #[test]
 fn a_path_means_one_endpoint() {
-    check(Method::GET, "/api/gitignore", "get");
-    check(Method::POST, "/api/gitignore", "post");
-    check(Method::PUT, "/api/gitignore", "not PUT but 2");
-    check(Method::GET, "/items/7", "item id=7");
-    check(Method::DELETE, "/items/7", "delete name=7");
-    check(Method::GET, "/items/a%20b", "item id=a b");
-    check(Method::GET, "/files/a/b", "files rest=a/b");
+    check(Method::GET, "/api/gitignore", "GET /api/gitignore");
+    check(Method::POST, "/api/gitignore", "POST /api/gitignore");
+    check(Method::PUT, "/api/gitignore", "only GET POST");
+    check(Method::GET, "/items/7", "GET /items/{id} id=7");
+    check(Method::DELETE, "/items/7", "DELETE /items/{name} name=7");
+    check(Method::GET, "/items/a%20b", "GET /items/{id} id=a b");
+    check(Method::GET, "/files/a/b", "GET /files/{*rest} rest=a/b");
+    check(Method::PUT, "/items/7", "only DELETE GET");
+}
+
+#[test]
+fn a_literal_path_of_one_method_hides_no_template_of_another() {
+    check(Method::PUT, "/items/special", "PUT /items/special");
+    check(Method::GET, "/items/special", "GET /items/{id} id=special");
+    check(Method::POST, "/items/special", "only DELETE GET PUT");
 }
 
 #[test]
 fn an_alias_of_a_path_is_the_path_or_nothing() {
-    check(Method::GET, "/api/git%69gnore", "get");
+    check(Method::GET, "/api/git%69gnore", "GET /api/gitignore");
     check(Method::GET, "/api/gitignore/", "nothing");
     check(Method::GET, "/API/gitignore", "nothing");
     check(Method::GET, "//api/gitignore", "EmptySegment");
@@ -75,59 +99,66 @@ fn a_canonical_path_is_canonical() {
 }
 
 #[test]
-fn a_route_is_served_once() {
+fn two_templates_of_one_shape_are_one_route() {
     let mut routes = routes();
-    let taken = routes.insert(Method::GET, "/items/{other}", "again");
-    assert!(matches!(taken, Err(RouteError::Taken { .. })), "{taken:?}");
-    for bad in ["x", "/a//b", "/{a", "/{a}/{a}", "/{*a}/b", "/a%20", "/a?b", "/..", "/{}"] {
-        let refused = routes.insert(Method::GET, bad, "bad");
-        assert!(matches!(refused, Err(RouteError::Template { .. })), "{bad}: {refused:?}");
-    }
+    let target = || "again".to_owned();
+    assert_eq!(routes.insert(Method::GET, &template("/items/{other}"), target()), Err(RouteTaken));
+    assert_eq!(routes.insert(Method::GET, &template("/files/{*other}"), target()), Err(RouteTaken));
+    assert_eq!(routes.insert(Method::POST, &template("/items/{other}"), target()), Ok(()));
+    assert_eq!(routes.insert(Method::GET, &template("/files/{other}"), target()), Ok(()));
 }
 
 #[test]
-fn templates_overlap_where_a_path_matches_both() {
-    for (one, other, expected) in [
-        ("/items/{id}", "/items/special", true),
-        ("/items/{id}", "/items/{id}/parts", false),
-        ("/items/{id}", "/items/", false),
-        ("/items/{id}", "/items", false),
-        ("/{kind}/7", "/items/{id}", true),
-        ("/{kind}/7", "/items/8", false),
-        ("/files/{*rest}", "/files/a/b", true),
-        ("/files/{*rest}", "/files/{name}", true),
-        ("/files/{*rest}", "/files/", false),
-        ("/files/{*rest}", "/filed/a", false),
-        ("/files/{*rest}", "/{any}/x/{*rest}", true),
-        ("/a/b", "/a/c", false),
-        ("/{*all}", "/items/{id}", false),
-        // One and the same.
-        ("/items/{id}", "/items/{name}", false),
-        ("/items", "/items", false),
-    ] {
-        assert_eq!(overlap(one, other), expected, "{one} {other}");
-        assert_eq!(overlap(other, one), expected, "{other} {one}");
+fn requests_are_routed_as_the_table_of_cases_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/path-templates.txt");
+    let cases = std::fs::read_to_string(file).expect("the table of cases");
+    let (mut routes, mut checked) = (Routes::new(), 0);
+    for line in cases.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["routes", endpoints @ ..] => routes = table(endpoints.chunks(2).map(|pair| (pair[0], pair[1]))),
+            ["request", method, path, expected @ ..] => {
+                let expected = match expected {
+                    ["serve", served @ ..] => format!("{method} {}", served.join(" ")),
+                    ["allow", methods @ ..] => format!("only {}", methods.join(" ")),
+                    _ => "nothing".to_owned(),
+                };
+                let path = RequestPath::parse(path).expect("a path");
+                assert_eq!(found(&routes, &method.parse().expect("a method"), &path), expected, "{line}");
+                checked += 1;
+            }
+            _ => {}
+        }
     }
+    assert!(checked > 15, "{checked} requests");
 }
 
-// === Against a model that knows nothing of the table. ===
+// === Against models that share nothing with the table. ===
 
-/// What the table of these tests serves, said again in another way: decoded segments, one by one.
+/// The routes of these tests as a list of cases: decoded segments, one by one.
 fn model(method: &str, segments: &[String]) -> String {
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     let of_path: &[(&str, String)] = match path.as_slice() {
-        ["api", "gitignore"] => &[("GET", "get".to_owned()), ("POST", "post".to_owned())],
-        ["items", id] if !id.is_empty() => &[("GET", format!("item id={id}")), ("DELETE", format!("delete name={id}"))],
+        ["api", "gitignore"] => &[("GET", "GET /api/gitignore".to_owned()), ("POST", "POST /api/gitignore".to_owned())],
+        ["items", "special"] => &[
+            ("DELETE", "DELETE /items/{name} name=special".to_owned()),
+            ("GET", "GET /items/{id} id=special".to_owned()),
+            ("PUT", "PUT /items/special".to_owned()),
+        ],
+        ["items", id] if !id.is_empty() => {
+            &[("DELETE", format!("DELETE /items/{{name}} name={id}")), ("GET", format!("GET /items/{{id}} id={id}"))]
+        }
         ["files", first, ..] if path.len() > 2 || !first.is_empty() => {
-            &[("GET", format!("files rest={}", path[1..].join("/")))]
+            &[("GET", format!("GET /files/{{*rest}} rest={}", path[1..].join("/")))]
         }
         _ => return "nothing".to_owned(),
     };
     let found = of_path.iter().find(|(known, _)| *known == method);
-    found.map_or_else(|| format!("not {method} but {}", of_path.len()), |(_, target)| target.clone())
+    let methods = || of_path.iter().map(|(method, _)| *method).collect::<Vec<_>>().join(" ");
+    found.map_or_else(|| format!("only {}", methods()), |(_, target)| target.clone())
 }
 
-/// A path's bytes as the model reads them: what is a matter of notation is undone, once, byte by byte.
+/// The segments of a path as the model reads them: byte by byte, percent-decoded once.
 fn segments(raw: &str) -> Option<Vec<String>> {
     let mut segments = vec![Vec::new()];
     let mut bytes = raw.strip_prefix('/')?.bytes();
@@ -158,11 +189,11 @@ fn segments(raw: &str) -> Option<Vec<String>> {
     (!read.iter().enumerate().any(odd)).then_some(read)
 }
 
-/// Pieces that routers have stumbled over, in any order.
+/// Pieces of paths that other routers got wrong, in any order.
 fn any_path() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         5 => Just("/".to_owned()),
-        4 => prop::sample::select(vec!["api", "gitignore", "items", "files", "7"]).prop_map(str::to_owned),
+        4 => prop::sample::select(vec!["api", "gitignore", "items", "special", "files", "7"]).prop_map(str::to_owned),
         3 => prop::sample::select(vec![
             "//", "/./", "/../", ".", "..", "%2e", "%2E%2e", "%2f", "%2F", "\\", "%5c", ";", ";a=b", "%00", "%", "%4",
             "%zz", "%+1", "%252f", "%61pi", "git%69gnore", "API", "{", "{id}", "{*rest}", "*", "?", "#", "+", " ",
@@ -174,23 +205,60 @@ fn any_path() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..10).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
+/// A route of a random table: a method and a template of few different segments.
+fn any_route() -> impl Strategy<Value = (&'static str, String)> {
+    let method = prop::sample::select(vec!["GET", "POST", "PUT"]);
+    let template = prop::string::string_regex("((/(a|b|ab|\\{[xy]\\})){0,3}(/\\{\\*z\\})?)|/").expect("an expression");
+    (method, template).prop_filter("a valid template", |(_, text)| Template::parse(text).is_ok())
+}
+
+/// What a request finds among a list of templates that are tried one by one. Their order is that of their segments:
+/// a literal before a parameter before a rest.
+fn searched(routes: &[(&str, String)], method: &str, path: &RequestPath) -> String {
+    let rank = |template: &Template| -> Vec<u8> {
+        let rank = |segment: &Segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Parameter(_) => 1,
+            Segment::Rest(_) => 2,
+        };
+        template.segments().iter().map(rank).collect()
+    };
+    let matching = routes.iter().filter_map(|(method, text)| {
+        let template = template(text);
+        Some((*method, text, template.captures(path.decoded())?, rank(&template)))
+    });
+    let matching: Vec<_> = matching.collect();
+    if let Some((_, text, params, _)) =
+        matching.iter().filter(|(other, ..)| *other == method).min_by(|one, other| one.3.cmp(&other.3))
+    {
+        return params
+            .iter()
+            .fold(format!("{method} {text}"), |found, (name, value)| format!("{found} {name}={value}"));
+    }
+    let methods: std::collections::BTreeSet<&str> = matching.iter().map(|(method, ..)| *method).collect();
+    if methods.is_empty() {
+        return "nothing".to_owned();
+    }
+    format!("only {}", methods.into_iter().collect::<Vec<_>>().join(" "))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn whatever_the_path_is_the_table_says_what_the_model_says(
+    fn the_table_finds_what_the_list_of_cases_finds(
         path in any_path(),
         method in prop::sample::select(vec!["GET", "POST", "DELETE", "PUT", "HEAD", "get"]),
     ) {
         let routes = routes();
         let expected = segments(&path).map(|segments| model(method, &segments));
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let found = RequestPath::parse(&path).ok().map(|path| said(&routes, &method, &path));
+        let found = RequestPath::parse(&path).ok().map(|path| found(&routes, &method, &path));
         prop_assert_eq!(found, expected);
     }
 
     #[test]
-    fn whatever_the_bytes_are_a_path_has_one_notation(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn every_path_has_one_canonical_notation(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let raw = String::from_utf8_lossy(&bytes).into_owned();
         for raw in [raw.clone(), format!("/{raw}")] {
             let Ok(path) = RequestPath::parse(&raw) else { continue };
@@ -199,27 +267,41 @@ proptest! {
         }
     }
 
-    /// Whatever order plugins come in, a request means the same, and no template takes what another one had.
+    /// The order of insertion decides only which of two templates of one shape is refused.
     #[test]
-    fn whatever_the_templates_are_inserting_answers(
-        templates in prop::collection::vec("(/(a|b|\\{x\\}|\\{y\\}|\\{\\*z\\}|[{}*%.a/]{0,4})){0,3}/?", 0..8),
-        path in "(/(a|b|c)){0,3}/?",
+    fn a_random_table_finds_what_a_search_of_its_templates_finds(
+        routes in prop::collection::vec(any_route(), 0..12),
+        method in prop::sample::select(vec!["GET", "POST", "PUT", "PATCH"]),
+        path in "(/(a|b|ab|c)){1,4}/?|/",
     ) {
-        let mut routes = Routes::new();
-        let mut served = Vec::new();
-        for (index, template) in templates.iter().enumerate() {
-            let before = RequestPath::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path));
-            match routes.insert(Method::GET, template, "route") {
-                Ok(()) => served.push(index),
-                Err(_) => prop_assert_eq!(
-                    RequestPath::parse(&path).ok().map(|path| said(&routes, &Method::GET, &path)),
-                    before,
-                    "refused, and yet the table has changed"
-                ),
+        let mut table = Routes::new();
+        let mut served: Vec<(&str, String)> = Vec::new();
+        for (method, text) in routes {
+            let same = |(other, known): &(&str, String)| *other == method && template(known).is_alike(&template(&text));
+            let taken = served.iter().any(same);
+            let inserted = table.insert(method.parse().expect("a method"), &template(&text), format!("{method} {text}"));
+            prop_assert_eq!(inserted.is_err(), taken, "{}", text);
+            if !taken {
+                served.push((method, text));
             }
         }
-        if let (true, Ok(path)) = (served.is_empty(), RequestPath::parse(&path)) {
-            prop_assert_eq!(said(&routes, &Method::GET, &path), "nothing");
+        let path = RequestPath::parse(&path).expect("a path");
+        let found = found(&table, &method.parse().expect("a method"), &path);
+        prop_assert_eq!(found, searched(&served, method, &path));
+    }
+
+    /// Two templates overlap exactly if some path of a few segments matches both: no longer path is needed.
+    #[test]
+    fn templates_overlap_exactly_where_a_path_matches_both((_, one) in any_route(), (_, other) in any_route()) {
+        let (one, other) = (template(&one), template(&other));
+        let parts = ["a", "b", "ab", "c"];
+        let mut paths = vec!["/".to_owned()];
+        let mut longest = vec![String::new()];
+        for _ in 0..4 {
+            longest = longest.iter().flat_map(|path| parts.map(|part| format!("{path}/{part}"))).collect();
+            paths.extend(longest.iter().cloned());
         }
+        let both = |path: &String| one.captures(path).is_some() && other.captures(path).is_some();
+        prop_assert_eq!(one.overlaps(&other), paths.iter().any(both), "{} {}", one, other);
     }
 }

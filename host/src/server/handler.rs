@@ -21,7 +21,7 @@ use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
-use crate::route::{Found, RequestPath};
+use crate::route::{RequestPath, RouteMatch};
 use coinslot_plugin::{BodyError, Permit, RequestBody};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
@@ -190,13 +190,11 @@ impl RequestHandler {
             let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods)));
             return served.ok_or(Unroutable::NotFound);
         }
-        match catalog.find(guest_method(request.method()), &path) {
-            Found::Endpoint { target: endpoint, params } => {
-                Ok(Routed::Endpoint(Matched { endpoint, params, path, authority }))
-            }
-            Found::OtherMethods(methods) => Err(Unroutable::Method(methods)),
-            Found::Nothing => Err(Unroutable::NotFound),
-        }
+        let Some(RouteMatch { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {
+            let methods = catalog.methods(&path);
+            return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
+        };
+        Ok(Routed::Endpoint(Matched { endpoint, params, path, authority }))
     }
 
     /// The answer of the readiness path: whether a load balancer should send more requests here.

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::template::Template;
+
 /// What a plugin says of itself, checked for sizes and characters but not for prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginInfo {
@@ -14,7 +16,7 @@ pub struct PluginInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointInfo {
     pub method: http::Method,
-    pub path: String,
+    pub path: Template,
     pub price: DeclaredPrice,
     pub summary: String,
     pub description: String,

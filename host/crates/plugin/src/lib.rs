@@ -33,6 +33,7 @@ mod reuse;
 mod run;
 mod status;
 mod store;
+mod template;
 mod visit;
 mod watch;
 
@@ -75,6 +76,7 @@ pub use self::limits::{Limits, PluginPolicies, PluginPolicy};
 pub use self::manifest::is_name;
 pub use self::reuse::Reuse;
 pub use self::status::Verdict;
+pub use self::template::{Segment, Template, TemplateError, split_segment};
 
 /// A request body on its way into a guest.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;

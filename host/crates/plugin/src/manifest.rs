@@ -4,16 +4,13 @@
 //! fixes a list faster than a sequence. Prices are checked for notation only: what an amount means
 //! is known elsewhere.
 
-use std::collections::HashMap;
-
 use super::bindings::{is_amount, manifest};
-use super::{DeclaredPrice, EndpointInfo, PluginInfo};
+use super::{DeclaredPrice, EndpointInfo, PluginInfo, Template};
 
 const MAX_ENDPOINTS: usize = 256;
 const MAX_SCHEMA: usize = 64 << 10;
 const MAX_SUMMARY: usize = 120;
 const MAX_DESCRIPTION: usize = 2_000;
-const MAX_PATH: usize = 512;
 const MAX_MIME: usize = 255;
 const MAX_VERSION: usize = 64;
 /// Of all strings together, in bytes.
@@ -40,29 +37,30 @@ pub(super) fn check(info: manifest::PluginInfo, quotes: bool) -> Result<PluginIn
     if !problems.is_empty() && count > MAX_ENDPOINTS {
         return Err(problems);
     }
-    let mut endpoints = Vec::with_capacity(count);
-    let mut routes: HashMap<(http::Method, String), usize> = HashMap::new();
+    let mut endpoints: Vec<(usize, EndpointInfo)> = Vec::with_capacity(count);
     for (index, endpoint) in info.endpoints.into_iter().enumerate() {
         let label = format!("endpoint {index} ({} {})", shown(&endpoint.method), shown(&endpoint.path));
         let mut found = Vec::new();
         let endpoint = convert(endpoint, quotes, &mut found);
         if let Some(endpoint) = endpoint {
-            if let Some(shape) = shape(&endpoint.path)
-                && let Some(first) = routes.insert((endpoint.method.clone(), shape), index)
-            {
+            let same = endpoints
+                .iter()
+                .find(|(_, earlier)| earlier.method == endpoint.method && earlier.path.is_alike(&endpoint.path));
+            if let Some((first, _)) = same {
                 found.push(format!("matches the same requests as endpoint {first}: keep one of them"));
             }
-            endpoints.push(endpoint);
+            endpoints.push((index, endpoint));
         }
         problems.extend(found.into_iter().map(|problem| format!("{label}: {problem}")));
     }
     if !problems.is_empty() {
         return Err(problems);
     }
+    let endpoints = endpoints.into_iter().map(|(_, endpoint)| endpoint).collect();
     Ok(PluginInfo { name: info.name, version: info.version, endpoints })
 }
 
-/// None only if there is no method to speak of; problems are added either way.
+/// None if the method or the path cannot be used. Every problem is added to `problems`, in either case.
 fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String>) -> Option<EndpointInfo> {
     let method = match endpoint.method.as_str() {
         "GET" => Some(http::Method::GET),
@@ -75,9 +73,7 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
             None
         }
     };
-    if let Err(problem) = check_path(&endpoint.path) {
-        problems.push(format!("path: {problem}"));
-    }
+    let path = Template::parse(&endpoint.path).map_err(|mistake| problems.push(format!("path: {mistake}"))).ok();
     let price = price(endpoint.price, quotes, problems);
     if endpoint.summary.chars().count() > MAX_SUMMARY || endpoint.summary.contains(char::is_control) {
         problems.push(format!("summary: one line of at most {MAX_SUMMARY} characters"));
@@ -94,7 +90,7 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
     let output_schema = schema("output-schema", endpoint.output_schema, problems);
     Some(EndpointInfo {
         method: method?,
-        path: endpoint.path,
+        path: path?,
         price,
         summary: endpoint.summary,
         description: endpoint.description,
@@ -144,74 +140,6 @@ fn schema(what: &str, text: Option<String>, problems: &mut Vec<String>) -> Optio
             None
         }
     }
-}
-
-/// Checks a path template against the grammar in `wit/plugin.wit`.
-fn check_path(path: &str) -> Result<(), String> {
-    if path.len() > MAX_PATH {
-        return Err(format!("at most {MAX_PATH} bytes"));
-    }
-    let Some(inner) = path.strip_prefix('/') else {
-        return Err("start it with a slash".into());
-    };
-    if inner.is_empty() {
-        return Ok(());
-    }
-    let mut names: Vec<&str> = Vec::new();
-    let segments: Vec<&str> = inner.split('/').collect();
-    for (at, segment) in segments.iter().enumerate() {
-        let last = at + 1 == segments.len();
-        if segment.is_empty() && !last {
-            return Err("two slashes in a row: remove one".into());
-        }
-        if *segment == "." || *segment == ".." {
-            return Err("`.` and `..` are not segments: write the path out".into());
-        }
-        let Some(parameter) = segment.strip_prefix('{') else {
-            check_literal(segment)?;
-            continue;
-        };
-        let Some(parameter) = parameter.strip_suffix('}') else {
-            return Err(format!("{segment:?}: a parameter is a whole segment, as in `/{{name}}/`"));
-        };
-        let name = match parameter.strip_prefix('*') {
-            Some(_) if !last => {
-                return Err(format!("{segment:?}: only the last segment can match many"));
-            }
-            Some(name) => name,
-            None => parameter,
-        };
-        let mut bytes = name.bytes();
-        let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(format!("{segment:?}: name a parameter with letters, digits and `_`"));
-        }
-        if names.contains(&name) {
-            return Err(format!("the parameter `{name}` occurs twice: rename one"));
-        }
-        names.push(name);
-    }
-    Ok(())
-}
-
-/// The characters that a client sends as they are (RFC 3986, `pchar` without percent-encoding).
-fn check_literal(segment: &str) -> Result<(), String> {
-    let odd = segment.chars().find(|c| !c.is_ascii_alphanumeric() && !"-._~!$&'()+,;=:@".contains(*c));
-    match odd {
-        None => Ok(()),
-        Some(c) => Err(format!("{segment:?}: {c:?} cannot stand in a literal segment")),
-    }
-}
-
-/// A path with its parameters' names removed: two of the same shape match the same requests.
-fn shape(path: &str) -> Option<String> {
-    check_path(path).ok()?;
-    let segments = path.split('/').map(|segment| match segment.as_bytes() {
-        [b'{', b'*', ..] => "{*}",
-        [b'{', ..] => "{}",
-        _ => segment,
-    });
-    Some(segments.collect::<Vec<_>>().join("/"))
 }
 
 /// Whether a plugin can have this name.

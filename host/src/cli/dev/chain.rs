@@ -166,7 +166,7 @@ pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -
                 Access::Free => "0".to_owned(),
                 Access::Paid(paid) => paid.offer.prices()[0].amount.to_string(),
             };
-            serde_json::json!({ "method": endpoint.method.as_str(), "path": endpoint.path, "amount": amount })
+            serde_json::json!({ "method": endpoint.method.as_str(), "path": endpoint.path.as_str(), "amount": amount })
         })
         .collect();
     let payers: Vec<serde_json::Value> = facts

@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 /// Where dev.json is not where `pay` looks by itself, the line names it.
 pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
     let gets =
-        || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.contains('{'));
+        || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.has_parameters());
     // One with a query shows more than one without.
     let best = gets()
         .filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query)))

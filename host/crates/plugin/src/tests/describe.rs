@@ -12,7 +12,7 @@ async fn a_manifest_is_read_as_it_was_declared() {
         info.endpoints,
         [EndpointInfo {
             method: http::Method::POST,
-            path: "/quoter/{kind}".into(),
+            path: Template::parse("/quoter/{kind}").unwrap(),
             price: DeclaredPrice::Quoted("1".into()),
             summary: "Priced by length".into(),
             description: String::new(),
@@ -90,17 +90,9 @@ fn names_versions_paths_and_types_follow_their_grammar() {
         }
     }
 
-    let long = format!("/{}", "a".repeat(511));
-    for path in ["/", "/a", "/a/", "/a/{b}", "/a/{b}/c", "/a/{*rest}", "/a.b-c_d~!$&'()+,;=:@", &long] {
-        check("a", "1.0.0", path, "text/html", Ok(()));
-    }
-    let longer = format!("{long}a");
-    for path in [
-        "", "a", "//", "/a//b", "/./a", "/a/..", "/{a}/{a}", "/{}", "/{1a}", "/{a}b", "/b{a}", "/{a", "/a}", "/{*a}/b",
-        "/%20", "/a b", "/a?b", "/a#b", "/\u{e9}", "/a\n", "/*", "/{a-b}", &longer,
-    ] {
-        check("a", "1.0.0", path, "text/html", Err("path"));
-    }
+    // The cases of templates are in a table that the tests of `Template` read.
+    check("a", "1.0.0", "/a/{b}", "text/html", Ok(()));
+    check("a", "1.0.0", "/a/{1b}", "text/html", Err("path: "));
     for name in ["", "A", "1a", "-a", "a_b", "a.b", &"a".repeat(65)] {
         check(name, "1.0.0", "/", "text/html", Err("name"));
     }
