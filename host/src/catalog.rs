@@ -17,8 +17,8 @@ use http::Method;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::route::{RequestPath, RouteMatch, RouteTaken, Routes};
 use coinslot_plugin::{DeclaredPrice, Plugin};
-use coinslot_x402::price::{Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource};
-use coinslot_x402::{Flow, Versions};
+use coinslot_x402::Flow;
+use coinslot_x402::price::{Accept, Amount, AmountError, Challenge, Decimal, Offer, Price, Resource};
 
 pub use folder::{Folder, Report};
 pub use history::{Component, Entry, History, HistoryFile};
@@ -66,19 +66,6 @@ pub struct Policy {
     pub public_url: String,
     /// The flows that plugins may choose from; the first is for those that do not choose.
     pub flows: Vec<Flow>,
-}
-
-/// One asset that is taken, and who receives it.
-#[derive(Clone, Debug)]
-pub struct Accept {
-    pub asset: Arc<Asset>,
-    /// Checksummed.
-    pub pay_to: Arc<str>,
-    pub max_timeout_seconds: u64,
-    /// While more than this is claimed and not settled, payments are settled before the guest runs.
-    pub max_unsettled: Amount,
-    /// What its facilitator understands.
-    pub versions: Versions,
 }
 
 /// Why a plugin's declaration cannot be put in force here.

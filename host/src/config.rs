@@ -23,9 +23,9 @@ use url::Url;
 use self::accept::{RawAccept, accept};
 use self::facilitator::{RawFacilitator, facilitator};
 use self::limits::{RawHealth, RawLimits};
-use crate::catalog::Accept;
 use coinslot_plugin::Limits;
 use coinslot_x402::Flow;
+use coinslot_x402::price::Accept;
 
 pub use self::facilitator::{CredentialSource, FacilitatorConfig, KeySource, Settling, parse_units};
 pub use self::plugin::{PluginConfig, SecretSource};

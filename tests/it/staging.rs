@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use coinslot::catalog::{Accept, Catalog, Folder, Policy, watch};
+use coinslot::catalog::{Catalog, Folder, Policy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, guest};
-use coinslot_x402::price::Asset;
+use coinslot_x402::price::{Accept, Asset};
 use coinslot_x402::{Network, Versions};
 use sha2::{Digest, Sha256};
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Accept, Catalog, Folder, History, Policy, Report};
+use crate::catalog::{Catalog, Folder, History, Policy, Report};
 use crate::config::{Config, KeySource, TlsFiles};
 use crate::payment::{PaymentMethod, Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, Tls};
@@ -20,6 +20,7 @@ use coinslot_facilitator::local::Local;
 use coinslot_ledger::{Embedded, Ledger, Retention};
 use coinslot_plugin::{Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
+use coinslot_x402::price::Accept;
 use settlers::Settlers;
 
 /// Whether the embedded chain may stand behind a facilitator: only `coinslot dev` says yes.

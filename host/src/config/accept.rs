@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::facilitator::FacilitatorConfig;
-use crate::catalog::Accept;
-use coinslot_x402::price::{Amount, Asset, Decimal, Eip712, evm_receiver};
+use coinslot_x402::price::{Accept, Amount, Asset, Decimal, Eip712, evm_receiver};
 use coinslot_x402::{Network, Versions};
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 //! `Amount` counts, `Asset` names the token, `Price` says how much of it goes to whom, `Offer` is
 //! the non-empty list of prices that one payment may choose from. No I/O.
 
+mod accept;
 mod amount;
 mod asset;
 mod challenge;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::{Flow, Object, Version, Versions, exact, v1, v2};
 
+pub use accept::Accept;
 pub use amount::{Amount, AmountError, Decimal};
 pub use asset::{Asset, Eip712};
 pub use challenge::{Challenge, Resource, TooLarge, extensions};

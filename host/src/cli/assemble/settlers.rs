@@ -8,7 +8,6 @@ use std::time::Duration;
 use url::Url;
 
 use super::Chains;
-use crate::catalog::Accept;
 use crate::cli::Failure;
 use crate::config::{Config, CredentialSource, FacilitatorConfig, KeySource, Settling};
 use crate::payment::PaymentMethod;
@@ -19,7 +18,7 @@ use coinslot_facilitator::pool::{CircuitSettings, Member, Pool};
 use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
 use coinslot_facilitator::{Facilitator, SettlementProbe};
 use coinslot_x402::exact::Domain;
-use coinslot_x402::price::Asset;
+use coinslot_x402::price::{Accept, Asset};
 use coinslot_x402::{Network, Version, Versions};
 
 /// Whoever settles what is taken.

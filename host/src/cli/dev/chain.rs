@@ -12,7 +12,7 @@ use alloy::primitives::{Address, U256, address};
 use alloy::signers::local::PrivateKeySigner;
 use url::Url;
 
-use crate::catalog::{Accept, Catalog};
+use crate::catalog::Catalog;
 use crate::cli::Failure;
 use crate::config::{
     Config, DEFAULT_CONNECTIONS, DEFAULT_DRAIN, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES,
@@ -22,7 +22,7 @@ use crate::endpoint::Access;
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
 use coinslot_plugin::Limits;
-use coinslot_x402::price::{Amount, Asset};
+use coinslot_x402::price::{Accept, Amount, Asset};
 use coinslot_x402::{Flow, Network, Versions};
 
 /// Payers that start with money.

@@ -12,11 +12,12 @@ use alloy::primitives::Address;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::catalog::{Accept, Order, Policy};
+use crate::catalog::{Order, Policy};
 use crate::cli::Failure;
 use crate::cli::assemble::{Assembled, terms};
 use crate::config::Config;
 use coinslot_facilitator::local::Local;
+use coinslot_x402::price::Accept;
 
 const LOOK: Duration = Duration::from_secs(1);
 
