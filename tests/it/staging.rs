@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use coinslot::catalog::{Catalog, Folder, Policy, watch};
+use coinslot::catalog::{Catalog, Folder, SalesPolicy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, guest};
 use coinslot_x402::price::{Accept, Asset};
@@ -50,7 +50,7 @@ impl Shop {
             versions: Versions::Both,
             max_unsettled: coinslot_x402::price::Amount::default(),
         };
-        let policy = Policy {
+        let policy = SalesPolicy {
             accepts: vec![accept],
             public_url: "http://127.0.0.1".to_owned(),
             flows: vec![coinslot_x402::Flow::Authorization],

@@ -1,92 +1,62 @@
-//! The plugin folder: what is in it is what should be served. The scan is the truth; events only hurry it.
+//! Keeps the catalogue in step with the plugin folder: the files in it are what should be served.
+//!
+//! # Why the scan is the truth
+//!
+//! Nothing but a scan decides. It lists the folder, compares each file with what is known of it, and begins to stage
+//! what is new. File events and ticks only say when to scan, so it does not matter which of them arrive, in which
+//! order, or whether a network file system has any. A file whose stamp or content is still changing leaves the scan
+//! unsettled, and the next scan follows soon.
+//!
+//! # What a crash leaves
+//!
+//! A new build passes four points: its component is kept in the history's directory, the generation with it becomes
+//! active, requests run on it, and the history file names it. The history is written last, because a host that cannot
+//! write it still has to serve. A host that dies
+//! - before the swap leaves a component that the history does not name: a later write of the history removes it;
+//! - between the swap and the history leaves a history that still names the former build as active. The next start
+//!   scans the folder, finds the new build, and records it then, with the former build as the previous one; only the
+//!   time at which it became active is later than it was. Until then a rollback would be to the build before the
+//!   former one.
+//!
+//! Each of these files is replaced in one step, so a reader never sees a part of one.
+
+mod rollback;
+mod swap;
+mod tracked_file;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
-use super::history::{History, HistoryFile};
-use super::staging::Stage;
-use super::{Catalog, InstallError, Installed, Policy};
-use coinslot_plugin::{Circuit, PluginPolicies, Runtime};
+use super::generation::Catalog;
+use super::history::History;
+use super::install::{Installed, SalesPolicy};
+use super::scan_report::ScanReport;
+use super::staging::{Loader, Staging};
+use coinslot_plugin::{PluginPolicies, Runtime};
+use tracked_file::{FileLook, TrackedFile, wasm_files};
 
-/// The largest component that is read, in bytes. Python's are 18 MB.
-const MAX_WASM: u64 = 64 << 20;
+/// The most scans of [`Folder::settle`], and the pause between two of them: a few seconds for files that are changing.
+const SETTLE_SCANS: usize = 20;
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A file that is gone for less than this is being replaced: `mv`, editors, symlink swaps.
-const GRACE: Duration = Duration::from_millis(400);
-
-/// A build that fails again and again after this time is not taken back: it is not the build that has changed.
-const YOUNG: Duration = Duration::from_secs(600);
-
-/// Scans a folder and keeps a catalogue in step with it.
+/// A plugin folder and the catalogue that is kept in step with it.
 #[derive(Debug)]
 pub struct Folder {
     dir: PathBuf,
-    runtime: Arc<Runtime>,
-    terms: Arc<PluginPolicies>,
-    policy: Arc<Policy>,
     live: Arc<ArcSwap<Catalog>>,
-    files: HashMap<String, File>,
-    stage: Stage,
-    /// Staged and not in force, by file: what just arrived, and what something in force stands in the way of.
-    ready: BTreeMap<String, Arc<Installed>>,
-    /// Remembers what was served before.
-    shelf: Option<History>,
-}
-
-/// What is known of one file.
-#[derive(Debug, Default)]
-struct File {
-    stamp: Option<Stamp>,
-    /// Of the bytes that were tried last.
-    tried: Option<String>,
-    installed: Option<Arc<Installed>>,
-    failure: Option<String>,
-    missing_since: Option<Instant>,
-    unreadable_since: Option<Instant>,
-    /// The build that was taken back, so that nothing goes back to it by itself.
-    abandoned: Option<String>,
-}
-
-impl File {
-    /// Said once, when it lasts; a file that is being replaced is unreadable for a moment.
-    fn unreadable(&mut self, error: &std::io::Error) -> Look {
-        if self.unreadable_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
-            return Look::Unsettled;
-        }
-        self.fail(format!("it cannot be read: {error}")).map_or(Look::Same, Look::Failed)
-    }
-
-    /// The reason, if it is not the one that was given before.
-    fn fail(&mut self, reason: String) -> Option<String> {
-        (self.failure.replace(reason.clone()).as_ref() != Some(&reason)).then_some(reason)
-    }
-}
-
-/// Changes whenever a file's content may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    len: u64,
-    modified: SystemTime,
-    inode: u64,
-    changed: (i64, i64),
-}
-
-/// What a scan did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Files put in force, new or changed.
-    pub loaded: Vec<String>,
-    /// Files taken out of force.
-    pub removed: Vec<String>,
-    /// Files that could not be put in force, and why. What served before still does.
-    pub failed: Vec<(String, String)>,
-    /// Something is still changing: scan again soon.
-    pub unsettled: bool,
+    files: HashMap<String, TrackedFile>,
+    loader: Loader,
+    staging: Staging,
+    /// The plugins that were staged and are not active, by file: those that just arrived, and those that conflict with
+    /// an active one.
+    staged: BTreeMap<String, Arc<Installed>>,
+    history: Option<History>,
 }
 
 impl Folder {
@@ -94,18 +64,25 @@ impl Folder {
     pub fn new(
         dir: PathBuf,
         runtime: Arc<Runtime>,
-        terms: PluginPolicies,
-        policy: Policy,
+        policies: PluginPolicies,
+        sales: SalesPolicy,
         live: Arc<ArcSwap<Catalog>>,
     ) -> Self {
-        let (terms, policy) = (Arc::new(terms), Arc::new(policy));
-        let (files, stage, ready) = (HashMap::new(), Stage::default(), BTreeMap::new());
-        Self { dir, runtime, terms, policy, live, files, stage, ready, shelf: None }
+        Self {
+            dir,
+            live,
+            files: HashMap::new(),
+            loader: Loader { runtime, policies: Arc::new(policies), sales: Arc::new(sales), history: None },
+            staging: Staging::default(),
+            staged: BTreeMap::new(),
+            history: None,
+        }
     }
 
-    /// Keeps what is served on this shelf, so that it can be had again.
-    pub fn on(mut self, shelf: History) -> Self {
-        self.shelf = Some(shelf);
+    /// Keeps the builds that are served in this history, so that they can be rolled back to.
+    pub fn with_history(mut self, history: History) -> Self {
+        self.loader.history = Some(history.dir().to_owned());
+        self.history = Some(history);
         self
     }
 
@@ -114,182 +91,169 @@ impl Folder {
         &self.dir
     }
 
-    /// Names of which the operator says something and that no plugin in force has.
-    pub fn strangers(&self) -> Vec<String> {
+    /// The names of plugins that are configured and not active.
+    pub fn unknown_plugins(&self) -> Vec<String> {
         let live = self.live.load();
-        let here = |name: &String| live.installed().iter().any(|installed| installed.plugin.info().name == *name);
-        self.terms.plugins.keys().filter(|name| !here(name)).cloned().collect()
+        let is_active = |name: &String| live.installed().iter().any(|active| active.plugin.info().name == *name);
+        self.loader.policies.plugins.keys().filter(|name| !is_active(name)).cloned().collect()
     }
 
-    /// Puts everything in force under other terms and another policy, in one step. Requests at work keep what they
-    /// began with, and offers that were made are honoured in their time.
+    /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
+    /// with, and offers that were made are honoured in their time.
     ///
-    /// Fails with the first plugin that cannot be served like this, and then nothing has changed.
-    pub fn adopt(&mut self, terms: PluginPolicies, policy: Policy) -> Result<(), String> {
+    /// Fails with the first plugin that cannot be served under them, and then nothing has changed.
+    pub fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<(), String> {
         let mut next: Vec<Arc<Installed>> = Vec::new();
-        for former in self.files.values().filter_map(|file| file.installed.as_ref()) {
+        for former in self.active() {
             let named = |error: String| format!("{}: {error}", former.file);
-            let plugin = former.plugin.under(&terms).map_err(|error| named(error.to_string()))?;
-            let installed = Installed::new(former.file.clone(), Arc::new(plugin), &policy);
+            let plugin = former.plugin.under(&policies).map_err(|error| named(error.to_string()))?;
+            let installed = Installed::new(former.file.clone(), Arc::new(plugin), &sales);
             next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
         }
-        next.sort_by(|a, b| a.file.cmp(&b.file));
         let catalog = self.live.load().next(next.clone()).map_err(|error| error.to_string())?;
         for installed in next {
             if let Some(file) = self.files.get_mut(&installed.file) {
-                file.installed = Some(installed);
+                file.active = Some(installed);
             }
         }
-        (self.terms, self.policy) = (Arc::new(terms), Arc::new(policy));
+        (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
         self.live.store(Arc::new(catalog));
-        // What was staged or refused under the old terms is looked at again.
-        self.ready.clear();
+        // What was staged or refused under the former policies is looked at again.
+        self.staged.clear();
         for (name, file) in &mut self.files {
-            let settled = file.failure.is_none() && !self.stage.has(name);
-            let same = file.tried.as_deref() == file.installed.as_ref().map(|installed| installed.plugin.sha256());
-            if !(settled && same) {
-                self.stage.forget(name);
-                (file.stamp, file.tried) = (None, None);
+            let is_settled = file.failure.is_none() && !self.staging.contains(name);
+            let is_active = file.staged.as_deref() == file.active.as_ref().map(|active| active.plugin.sha256());
+            if !(is_settled && is_active) {
+                self.staging.cancel(name);
+                file.forget_content();
             }
         }
         Ok(())
     }
 
-    /// Compares the folder with what is in force, begins to stage what is new, and puts in force what is
-    /// ready, in one step. Waits for no compilation: [`Folder::staged`] does.
+    /// Compares the folder with what is known of it, begins to stage what is new, and makes what is staged active, in
+    /// one step. Waits for no compilation: [`Folder::staged`] does.
     ///
-    /// An unreadable folder changes nothing. A file that cannot be loaded leaves its former self in
-    /// force, and is not tried again until its bytes change.
-    pub async fn scan(&mut self) -> Result<Report, std::io::Error> {
-        let mut report = Report::default();
-        self.go_back();
-        let waiting = self.look(&mut report).await?;
+    /// A folder that cannot be read changes nothing. A file that cannot be loaded leaves its former build active, and
+    /// is not tried again until its content changes.
+    pub async fn scan(&mut self) -> io::Result<ScanReport> {
+        let mut report = ScanReport::default();
+        self.roll_back_failing();
+        let has_waiting = self.look(&mut report).await?;
         self.collect(&mut report);
-        report.unsettled |= waiting && self.stage.has_room();
+        report.unsettled |= has_waiting && self.staging.has_room();
         self.swap(&mut report);
         self.record(&report);
         Ok(report)
     }
 
-    /// Puts the former build of a plugin back into the folder if the new one fails again and again, and the operator
-    /// wants that.
-    fn go_back(&mut self) {
-        let Some(shelf) = &self.shelf else { return };
-        for (name, file) in &mut self.files {
-            let Some(installed) = &file.installed else { continue };
-            let plugin = &installed.plugin;
-            if !plugin.limits().patience.rollback || plugin.circuit() == Circuit::Closed {
-                continue;
-            }
-            let Some((former, now)) = shelf.way_back(name) else { continue };
-            let young = SystemTime::now() < SystemTime::UNIX_EPOCH + Duration::from_secs(now.since) + YOUNG;
-            let known = [former, now].map(|build| Some(&build.sha256)).contains(&file.abandoned.as_ref());
-            if now.sha256 != plugin.sha256() || known || !young {
-                continue;
-            }
-            // Something else is there already, or on its way: whoever put it there wants that.
-            let path = self.dir.join(name);
-            let there = stamp(&path).is_ok_and(|there| file.stamp == Some(there));
-            if !there || file.tried.as_deref() != Some(plugin.sha256()) || self.stage.has(name) {
-                continue;
-            }
-            file.abandoned = Some(now.sha256.clone());
-            if path.is_symlink() {
-                tracing::warn!(file = %name, "it fails again and again; it is a link, which is not replaced: change what it leads to");
-                continue;
-            }
-            let (from, to) = (&now.sha256, &former.sha256);
-            match HistoryFile::restore(shelf.dir(), former, &path) {
-                Ok(()) => {
-                    tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back")
-                }
-                Err(error) => {
-                    tracing::warn!(file = %name, %error, "it fails again and again, and cannot be taken back")
-                }
-            }
-        }
-    }
-
-    /// Waits until something that was begun may be put in force; for ever if there is nothing.
+    /// Waits until something that is being staged may become active; forever if nothing is being staged. Cancel safe.
     pub async fn staged(&mut self) {
-        self.stage.wait().await;
+        self.staging.wait().await;
     }
 
-    /// Stages all that is there and puts it in force together, so that names decide who serves a route, and
-    /// not who was compiled faster. Waits a few seconds for files that are still changing.
-    pub async fn settle(&mut self) -> Result<Report, std::io::Error> {
-        let mut all = Report::default();
-        for _ in 0..20 {
-            let mut report = Report::default();
+    /// Stages all files that are there and makes them active together, so that their names decide which of them serves
+    /// a route, and not which was compiled faster. Waits a few seconds for files that are still changing.
+    pub async fn settle(&mut self) -> io::Result<ScanReport> {
+        let mut all = ScanReport::default();
+        for _ in 0..SETTLE_SCANS {
+            let mut report = ScanReport::default();
             loop {
                 report.unsettled = false;
-                let waiting = self.look(&mut report).await?;
+                let has_waiting = self.look(&mut report).await?;
                 self.collect(&mut report);
-                if waiting && self.stage.has_room() {
+                if has_waiting && self.staging.has_room() {
                     continue;
                 }
-                if self.stage.is_empty() {
+                if self.staging.is_empty() {
                     break;
                 }
-                self.stage.wait().await;
+                self.staging.wait().await;
             }
             self.swap(&mut report);
             self.record(&report);
-            all.loaded.extend(report.loaded);
-            all.removed.extend(report.removed);
-            all.failed.extend(report.failed);
-            all.unsettled = report.unsettled;
+            all.extend(report);
             if !all.unsettled {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(SETTLE_PAUSE).await;
         }
         Ok(all)
     }
 
-    /// Begins with what is new. Whether something waits for a place on the stage.
-    async fn look(&mut self, report: &mut Report) -> Result<bool, std::io::Error> {
-        let names = self.names()?;
-        let mut waiting = false;
+    /// The active plugins in the order of their files.
+    fn active(&self) -> Vec<Arc<Installed>> {
+        let mut active: Vec<_> = self.files.values().filter_map(|file| file.active.clone()).collect();
+        active.sort_by(|one, other| one.file.cmp(&other.file));
+        active
+    }
+
+    fn roll_back_failing(&mut self) {
+        let Some(history) = &self.history else { return };
+        for (name, file) in &mut self.files {
+            rollback::roll_back_if_failing(history, &self.dir, name, file, self.staging.contains(name));
+        }
+    }
+
+    /// Begins to stage what is new, and forgets files that are gone. Returns whether a new file waits for room in the
+    /// staging.
+    async fn look(&mut self, report: &mut ScanReport) -> io::Result<bool> {
+        let names = wasm_files(&self.dir)?;
+        let mut has_waiting = false;
         for name in &names {
-            match self.begin(name).await {
-                Look::Same => {}
-                Look::Waits => waiting = true,
-                Look::Unsettled => report.unsettled = true,
-                Look::Failed(reason) => report.failed.push((name.clone(), reason)),
+            let known = self.files.entry(name.clone()).or_default();
+            match known.look(&self.dir.join(name), self.staging.has_room_for(name)).await {
+                FileLook::Unchanged => {}
+                FileLook::NoRoom => has_waiting = true,
+                FileLook::Unsettled => report.unsettled = true,
+                FileLook::Failed(reason) => report.failed.push((name.clone(), reason)),
+                FileLook::Changed(wasm) => self.stage(name, wasm),
             }
         }
         let mut gone = Vec::new();
         for (name, file) in &mut self.files {
             if names.contains(name) {
-                file.missing_since = None;
-            } else if file.missing_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                continue;
+            }
+            if file.is_gone() {
                 gone.push(name.clone());
             } else {
                 report.unsettled = true;
             }
         }
         for name in gone {
-            self.stage.forget(&name);
-            self.ready.remove(&name);
-            if self.files.remove(&name).is_some_and(|file| file.installed.is_some()) {
+            self.staging.cancel(&name);
+            self.staged.remove(&name);
+            if self.files.remove(&name).is_some_and(|file| file.active.is_some()) {
                 report.removed.push(name);
             }
         }
-        Ok(waiting)
+        Ok(has_waiting)
     }
 
-    /// Takes what is done from the stage.
-    fn collect(&mut self, report: &mut Report) {
-        while let Some((name, staged)) = self.stage.take() {
-            match staged {
+    /// Begins to stage the new content of a file, unless it is what was staged last: a file that was only touched.
+    fn stage(&mut self, name: &str, wasm: Vec<u8>) {
+        let file = self.files.entry(name.to_owned()).or_default();
+        let sha256 = hex::encode(Sha256::digest(&wasm));
+        if file.staged.as_ref() == Some(&sha256) {
+            return;
+        }
+        (file.staged, file.failure) = (Some(sha256), None);
+        self.staged.remove(name);
+        self.staging.begin(name, self.loader.clone().load(name.to_owned(), wasm));
+    }
+
+    /// Takes what the staging has finished.
+    fn collect(&mut self, report: &mut ScanReport) {
+        while let Some((name, result)) = self.staging.take() {
+            match result {
                 Ok(installed) => {
-                    self.ready.insert(name, installed);
+                    self.staged.insert(name, installed);
                 }
                 Err(reason) => {
                     let file = self.files.entry(name.clone()).or_default();
-                    // The same bytes are tried again when they are copied again: the reason may have been ours.
-                    file.tried = None;
+                    // The same content is tried again when it is copied again: the cause may not have been the content.
+                    file.staged = None;
                     file.failure = Some(reason.clone());
                     report.failed.push((name, reason));
                 }
@@ -297,188 +261,49 @@ impl Folder {
         }
     }
 
-    /// `*.wasm` that do not start with a dot, in order of their names.
-    fn names(&self) -> Result<Vec<String>, std::io::Error> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
-            if name.ends_with(".wasm") && !name.starts_with('.') {
-                names.push(name);
-            }
+    /// Makes the staged plugins that fit active, and takes out those whose files are gone.
+    ///
+    /// The generation is swapped whole: a request sees the former generation or the next one. See [`swap`] for who wins
+    /// a conflict.
+    fn swap(&mut self, report: &mut ScanReport) {
+        let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
+        let fresh: Vec<_> =
+            self.staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();
+        let has_removals = !report.removed.is_empty();
+        let planned = swap::plan(&self.live.load(), self.active(), has_removals, &self.staged, &fresh);
+        if let Some(next) = planned.next {
+            self.live.store(Arc::new(next));
         }
-        names.sort();
-        Ok(names)
-    }
-
-    /// Reads one file, if it is new and has stopped changing, and begins to compile and price it if its bytes are new.
-    async fn begin(&mut self, name: &str) -> Look {
-        let path = self.dir.join(name);
-        let known = self.files.entry(name.to_owned()).or_default();
-        let before = match stamp(&path) {
-            Ok(stamp) if known.stamp == Some(stamp) => return Look::Same,
-            Ok(stamp) => stamp,
-            // Gone again, or a symlink that points nowhere yet.
-            Err(error) => return known.unreadable(&error),
-        };
-        if before.len > MAX_WASM {
-            known.stamp = Some(before);
-            let reason = format!("it has {} bytes; at most {MAX_WASM} are loaded", before.len);
-            return known.fail(reason).map_or(Look::Same, Look::Failed);
+        for installed in planned.admitted {
+            let (name, info) = (installed.file.clone(), installed.plugin.info());
+            let sha256 = installed.plugin.sha256();
+            tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
+            self.staged.remove(&name);
+            let file = self.files.entry(name.clone()).or_default();
+            (file.active, file.failure) = (Some(installed), None);
+            report.loaded.push(name);
         }
-        if !self.stage.takes(name) {
-            return Look::Waits;
-        }
-        let wasm = match tokio::fs::read(&path).await {
-            Ok(wasm) => wasm,
-            Err(error) => return known.unreadable(&error),
-        };
-        known.unreadable_since = None;
-        // Still being written? A file that changed a moment ago is looked at again a moment later.
-        let young = before.modified.elapsed().is_ok_and(|age| age < Duration::from_millis(50));
-        if young || stamp(&path).ok() != Some(before) || wasm.len() as u64 != before.len {
-            return Look::Unsettled;
-        }
-        known.stamp = Some(before);
-        let digest = hex::encode(Sha256::digest(&wasm));
-        if known.tried.as_ref() == Some(&digest) {
-            return Look::Same;
-        }
-        (known.tried, known.failure) = (Some(digest), None);
-        self.ready.remove(name);
-        let (runtime, terms, policy) = (Arc::clone(&self.runtime), Arc::clone(&self.terms), Arc::clone(&self.policy));
-        let file = name.to_owned();
-        let kept = self.shelf.as_ref().map(|shelf| shelf.dir().to_owned());
-        self.stage.begin(name, async move {
-            let plugin = runtime.load(&wasm, &terms).await.map_err(|error| error.to_string())?;
-            let installed = Installed::new(file, Arc::new(plugin), &policy);
-            let installed = installed.map(Arc::new).map_err(|error| error.to_string())?;
-            if let Some(dir) = kept
-                && let Err(error) = History::keep(&dir, installed.plugin.sha256(), &wasm)
-            {
-                tracing::warn!(%error, dir = %dir.display(), "this component cannot be kept: it cannot be rolled back to");
-            }
-            Ok(installed)
-        });
-        Look::Same
-    }
-
-    /// Writes down what a scan did. A shelf that cannot be written changes nothing about what is served.
-    fn record(&mut self, report: &Report) {
-        let Some(shelf) = &mut self.shelf else { return };
-        if report.loaded.is_empty() && report.removed.is_empty() && report.failed.is_empty() {
-            return;
-        }
-        for name in &report.removed {
-            shelf.gone(name);
-        }
-        for name in &report.loaded {
-            if let Some(installed) = self.files.get(name).and_then(|file| file.installed.as_ref()) {
-                shelf.in_force(name, installed.component());
-            }
-        }
-        for (name, reason) in &report.failed {
-            shelf.failed(name, reason);
-        }
-        if let Err(error) = shelf.write() {
-            tracing::warn!(%error, dir = %shelf.dir().display(), "what is served cannot be written down");
-        }
-    }
-
-    /// Remembers that a component is in force now.
-    fn loaded(&mut self, installed: Arc<Installed>, report: &mut Report) {
-        let (name, info) = (installed.file.clone(), installed.plugin.info());
-        let sha256 = installed.plugin.sha256();
-        tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "in force");
-        self.ready.remove(&name);
-        let file = self.files.entry(name.clone()).or_default();
-        (file.installed, file.failure) = (Some(installed), None);
-        report.loaded.push(name);
-    }
-
-    /// Puts what fits in force. The running owner of a route or a name wins; among newcomers the file
-    /// name decides. What does not fit waits: for what is still being staged, and then for a change of
-    /// what stands in its way.
-    fn swap(&mut self, report: &mut Report) {
-        let current = self.live.load_full();
-        let mut standing: Vec<Arc<Installed>> = self.files.values().filter_map(|file| file.installed.clone()).collect();
-        standing.sort_by(|a, b| a.file.cmp(&b.file));
-        let mut next = None;
-        if !report.removed.is_empty() {
-            next = current.next(standing.clone()).ok();
-        }
-        // All newcomers together first, so that a route may move from one plugin to another.
-        let blocked = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
-        let fresh: Vec<Arc<Installed>> =
-            self.ready.iter().filter(|(name, _)| !blocked(name)).map(|(_, installed)| Arc::clone(installed)).collect();
-        if fresh.len() > 1
-            && let Ok((with, catalog)) = with(&current, &standing, &fresh)
-        {
-            (standing, next) = (with, Some(catalog));
-            for installed in fresh {
-                self.loaded(installed, report);
-            }
-        }
-        // Then one by one, until none of them makes room for another.
-        let mut refused = BTreeMap::new();
-        let mut again = true;
-        while std::mem::take(&mut again) {
-            for (name, candidate) in self.ready.clone() {
-                match with(&current, &standing, &[Arc::clone(&candidate)]) {
-                    Ok((with, catalog)) => {
-                        (standing, next, again) = (with, Some(catalog), true);
-                        refused.remove(&name);
-                        self.loaded(candidate, report);
-                    }
-                    Err(error) => {
-                        refused.insert(name, error.to_string());
-                    }
-                }
-            }
-        }
-        if self.stage.is_empty() {
-            for (name, reason) in refused {
-                if let Some(reason) = self.files.entry(name.clone()).or_default().fail(reason) {
+        // A conflict may end when what is still being staged replaces the other plugin, so it is reported after that.
+        if self.staging.is_empty() {
+            for (name, conflict) in planned.refused {
+                let file = self.files.entry(name.clone()).or_default();
+                if let Some(reason) = file.fail(conflict.to_string()) {
                     report.failed.push((name, reason));
                 }
             }
         }
-        if let Some(next) = next {
-            self.live.store(Arc::new(next));
+    }
+
+    /// Writes what a scan changed into the history. A history that cannot be written changes nothing about what is
+    /// served.
+    fn record(&mut self, report: &ScanReport) {
+        let Some(history) = &mut self.history else { return };
+        if !report.has_changes() {
+            return;
+        }
+        history.record(report, |name| self.files.get(name)?.active.as_deref());
+        if let Err(error) = history.write() {
+            tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
         }
     }
-}
-
-/// The generation with these in place of their former selves. They come last, so that a collision is theirs.
-fn with(
-    current: &Catalog,
-    standing: &[Arc<Installed>],
-    newcomers: &[Arc<Installed>],
-) -> Result<(Vec<Arc<Installed>>, Catalog), InstallError> {
-    let replaced = |other: &Arc<Installed>| newcomers.iter().any(|newcomer| newcomer.file == other.file);
-    let mut all: Vec<_> = standing.iter().filter(|other| !replaced(other)).cloned().collect();
-    all.extend(newcomers.iter().cloned());
-    let catalog = current.next(all.clone())?;
-    Ok((all, catalog))
-}
-
-/// What a look at a file found.
-enum Look {
-    /// Nothing to do but what was begun.
-    Same,
-    /// It is new, and there is no place for it yet.
-    Waits,
-    /// It is still changing.
-    Unsettled,
-    Failed(String),
-}
-
-fn stamp(path: &Path) -> Result<Stamp, std::io::Error> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::metadata(path)?;
-    Ok(Stamp {
-        len: meta.len(),
-        modified: meta.modified()?,
-        inode: meta.ino(),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    })
 }

@@ -1,143 +1,151 @@
-//! What was served before, kept on disk: the component in force and the one before it, of each file.
+//! The history of each file of the plugin folder: the active build and the one before it, kept on disk.
 //!
-//! The host writes a book of what is in force and why something is not; `coinslot plugins` reads it beside a
-//! running host. Rolling back is putting the former bytes into the folder again: the folder says what is served,
-//! here as everywhere. Two components are kept for each file, and no more.
+//! The host writes which builds are active and why a file is not; `coinslot plugins` reads that beside a running host.
+//! To roll back is to put the former bytes into the folder again: the folder says what is served, here as everywhere.
+//! Two builds are kept for each file, and no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use coinslot_base::file::{replace, replace_durably};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The directory with the book and the components.
+use super::install::Installed;
+use super::scan_report::ScanReport;
+
+/// Components and the file that names them are the host's alone.
+const MODE: u32 = 0o600;
+
+/// A component that no entry names is removed at this age. Until then it may be one that is about to become active.
+const UNNAMED_SECONDS: u64 = 60;
+
+/// The directory with the history file and the components that it names.
 #[derive(Debug)]
 pub struct History {
     dir: PathBuf,
-    book: HistoryFile,
+    entries: HistoryFile,
 }
 
-/// Files of the plugin folder, by name.
+/// The content of the history file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryFile {
-    pub files: BTreeMap<String, Entry>,
+    /// One entry for each file of the plugin folder, by name.
+    pub files: BTreeMap<String, HistoryEntry>,
 }
 
-/// One file.
+/// The history of one file of the plugin folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// What serves now.
+pub struct HistoryEntry {
+    /// The build that serves.
+    #[serde(rename = "in_force", skip_serializing_if = "Option::is_none", default)]
+    pub active: Option<KeptBuild>,
+    /// The build that served before it, and can serve again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub in_force: Option<Component>,
-    /// What served before it, and can serve again.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub previous: Option<Component>,
-    /// Why what is in the folder now does not serve.
+    pub previous: Option<KeptBuild>,
+    /// The reason why the file's present content is not active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
 }
 
-/// One component.
+/// A build whose component is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Component {
+pub struct KeptBuild {
     pub plugin: String,
     pub version: String,
+    /// In hex.
     pub sha256: String,
-    /// Seconds since 1970 at which it came into force.
+    /// Seconds since 1970 at which the build became active.
     pub since: u64,
-    /// `METHOD /path PRICE`, a line each.
+    /// One line for each endpoint, as in `GET /path 0.01 USDC`.
     pub endpoints: Vec<String>,
 }
 
 impl History {
-    /// Opens the directory, making it if it is not there. A book that cannot be read is begun anew, with a warning:
-    /// what is in the folder serves all the same.
+    /// Opens the directory, or makes it. A history file that cannot be read is begun anew, with a warning: the files of
+    /// the folder serve without it.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir.join("components"))?;
-        let book = match HistoryFile::read(dir) {
-            Ok(book) => book,
-            Err(error) => {
-                tracing::warn!(%error, dir = %dir.display(), "what was served before cannot be read");
-                HistoryFile::default()
-            }
-        };
-        Ok(Self { dir: dir.to_owned(), book })
+        let entries = HistoryFile::read(dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, dir = %dir.display(), "the history of the plugins cannot be read: it begins anew");
+            HistoryFile::default()
+        });
+        Ok(Self { dir: dir.to_owned(), entries })
     }
 
-    /// Keeps the bytes of a component that is about to serve.
+    /// Keeps the bytes of a component that is about to become active.
     pub(super) fn keep(dir: &Path, sha256: &str, wasm: &[u8]) -> io::Result<()> {
         let path = component(dir, sha256);
-        if path.exists() {
-            return Ok(());
-        }
-        let mut draft = tempfile::Builder::new().prefix(".draft-").tempfile_in(dir.join("components"))?;
-        draft.write_all(wasm)?;
-        draft.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    }
-
-    /// What the file can go back to, and what serves now and since when.
-    pub(super) fn way_back(&self, file: &str) -> Option<(&Component, &Component)> {
-        let entry = self.book.files.get(file)?;
-        Some((entry.previous.as_ref()?, entry.in_force.as_ref()?))
+        if path.exists() { Ok(()) } else { replace(&path, MODE, wasm) }
     }
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A component serves now; what this file held before is what can be rolled back to.
-    pub(super) fn in_force(&mut self, file: &str, now: Component) {
-        let entry = self.book.files.entry(file.to_owned()).or_default();
+    /// The entry of a file.
+    pub(super) fn entry(&self, file: &str) -> Option<&HistoryEntry> {
+        self.entries.files.get(file)
+    }
+
+    /// Records what a scan changed. `active` gives the active plugin of a file.
+    pub(super) fn record<'p>(&mut self, report: &ScanReport, active: impl Fn(&str) -> Option<&'p Installed>) {
+        for name in &report.removed {
+            self.removed(name);
+        }
+        for name in &report.loaded {
+            if let Some(installed) = active(name) {
+                self.activated(name, KeptBuild::activated_now(installed));
+            }
+        }
+        for (name, reason) in &report.failed {
+            self.entries.files.entry(name.clone()).or_default().failure = Some(reason.clone());
+        }
+    }
+
+    /// Records that a build is active. Another build that the file had becomes the previous one.
+    fn activated(&mut self, file: &str, build: KeptBuild) {
+        let entry = self.entries.files.entry(file.to_owned()).or_default();
         entry.failure = None;
-        match &mut entry.in_force {
-            Some(same) if same.sha256 == now.sha256 => same.endpoints = now.endpoints,
-            former => {
-                if let Some(former) = former.replace(now) {
+        match &mut entry.active {
+            Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
+            active => {
+                if let Some(former) = active.replace(build) {
                     entry.previous = Some(former);
                 }
             }
         }
     }
 
-    /// The file cannot serve as it is.
-    pub(super) fn failed(&mut self, file: &str, reason: &str) {
-        self.book.files.entry(file.to_owned()).or_default().failure = Some(reason.to_owned());
-    }
-
-    /// The file has gone. It can come back.
-    pub(super) fn gone(&mut self, file: &str) {
-        let Some(entry) = self.book.files.get_mut(file) else { return };
+    /// Records that the file is gone. Its last build can be rolled back to.
+    fn removed(&mut self, file: &str) {
+        let Some(entry) = self.entries.files.get_mut(file) else { return };
         entry.failure = None;
-        if let Some(former) = entry.in_force.take() {
+        if let Some(former) = entry.active.take() {
             entry.previous = Some(former);
         }
         if entry.previous.is_none() {
-            self.book.files.remove(file);
+            self.entries.files.remove(file);
         }
     }
 
-    /// Writes the book in one step, and forgets components that it no longer names.
+    /// Replaces the history file in one step, and then removes components that it does not name.
     pub(super) fn write(&self) -> io::Result<()> {
-        let mut draft = tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.dir)?;
-        draft.write_all(&serde_json::to_vec_pretty(&self.book)?)?;
-        draft.persist(HistoryFile::path(&self.dir)).map_err(|error| error.error)?;
-        let named: BTreeSet<String> = self
-            .book
-            .files
-            .values()
-            .flat_map(|entry| [&entry.in_force, &entry.previous])
+        replace(&HistoryFile::path(&self.dir), MODE, &serde_json::to_vec_pretty(&self.entries)?)?;
+        let entries = self.entries.files.values();
+        let named: BTreeSet<String> = entries
+            .flat_map(|entry| [&entry.active, &entry.previous])
             .flatten()
-            .map(|component| format!("{}.wasm", component.sha256))
+            .map(|build| format!("{}.wasm", build.sha256))
             .collect();
         for found in fs::read_dir(self.dir.join("components"))? {
             let found = found?;
             let name = found.file_name().to_string_lossy().into_owned();
-            // Drafts and what is only about to serve are younger than a minute.
-            let young = found.metadata()?.modified()?.elapsed().is_ok_and(|age| age.as_secs() < 60);
-            if !named.contains(&name) && !young {
+            let is_young = found.metadata()?.modified()?.elapsed().is_ok_and(|age| age.as_secs() < UNNAMED_SECONDS);
+            if !named.contains(&name) && !is_young {
                 fs::remove_file(found.path())?;
             }
         }
@@ -150,7 +158,7 @@ impl HistoryFile {
         dir.join("plugins.json")
     }
 
-    /// What a host last wrote there; nothing if no host has.
+    /// Reads what a host last wrote into this directory. Empty if no host has.
     pub fn read(dir: &Path) -> io::Result<Self> {
         match fs::read(Self::path(dir)) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
@@ -159,38 +167,45 @@ impl HistoryFile {
         }
     }
 
-    /// The file that somebody means: its name, with or without `.wasm`, or the name of its plugin.
-    pub fn find(&self, name: &str) -> Option<(&str, &Entry)> {
-        let with = format!("{name}.wasm");
-        let by_file = self.files.get_key_value(name).or_else(|| self.files.get_key_value(&with));
+    /// Finds a file and its entry by the file's name, with or without `.wasm`, or by the name of its plugin.
+    pub fn find(&self, name: &str) -> Option<(&str, &HistoryEntry)> {
+        let with_suffix = format!("{name}.wasm");
+        let by_file = self.files.get_key_value(name).or_else(|| self.files.get_key_value(&with_suffix));
         let by_plugin = || {
-            self.files.iter().find(|(_, entry)| {
-                entry.in_force.iter().chain(&entry.previous).any(|component| component.plugin == name)
-            })
+            self.files
+                .iter()
+                .find(|(_, entry)| entry.active.iter().chain(&entry.previous).any(|build| build.plugin == name))
         };
         by_file.or_else(by_plugin).map(|(file, entry)| (file.as_str(), entry))
     }
+}
 
-    /// Puts a component into the plugin folder in the place of what is there, in one step. A name that begins with
-    /// a dot is not looked at meanwhile.
-    pub fn restore(dir: &Path, of: &Component, target: &Path) -> io::Result<()> {
-        let bytes = Self::bytes(dir, of)?;
-        let folder = target.parent().unwrap_or(Path::new("."));
-        let put = || {
-            let mut draft = tempfile::Builder::new().prefix(".rollback-").tempfile_in(folder)?;
-            draft.write_all(&bytes)?;
-            draft.as_file().sync_all()?;
-            draft.persist(target).map_err(|error| error.error)
-        };
-        put().map(drop).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", target.display())))
+impl KeptBuild {
+    /// The record of a build that becomes active now. Its component is kept apart, by [`History::keep`].
+    fn activated_now(installed: &Installed) -> Self {
+        let info = installed.plugin.info();
+        let endpoints = installed.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.label, endpoint.access));
+        Self {
+            plugin: info.name.clone(),
+            version: info.version.clone(),
+            sha256: installed.plugin.sha256().to_owned(),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            endpoints: endpoints.collect(),
+        }
     }
 
-    /// The bytes of a component, as they were when it served.
-    fn bytes(dir: &Path, of: &Component) -> io::Result<Vec<u8>> {
-        let path = component(dir, &of.sha256);
-        let bytes =
-            fs::read(&path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        if hex::encode(Sha256::digest(&bytes)) != of.sha256 {
+    /// Puts the component into the plugin folder in one step, in the place of the file `target`. A host that watches
+    /// the folder does not look at the draft, whose name begins with a dot.
+    pub fn restore(&self, dir: &Path, target: &Path) -> io::Result<()> {
+        let bytes = self.bytes(dir)?;
+        replace_durably(target, MODE, &bytes).map_err(|error| at(target, &error))
+    }
+
+    /// The bytes of the component, proven to be those that served.
+    fn bytes(&self, dir: &Path) -> io::Result<Vec<u8>> {
+        let path = component(dir, &self.sha256);
+        let bytes = fs::read(&path).map_err(|error| at(&path, &error))?;
+        if hex::encode(Sha256::digest(&bytes)) != self.sha256 {
             return Err(io::Error::other(format!("{}: it is not what was kept there", path.display())));
         }
         Ok(bytes)
@@ -201,45 +216,50 @@ fn component(dir: &Path, sha256: &str) -> PathBuf {
     dir.join("components").join(format!("{sha256}.wasm"))
 }
 
+/// The error with the path that it is about.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn built(sha256: &str) -> Component {
+    fn build(sha256: &str) -> KeptBuild {
         let (plugin, version) = ("echo".to_owned(), "1.0.0".to_owned());
-        Component { plugin, version, sha256: sha256.to_owned(), since: 1, endpoints: Vec::new() }
+        KeptBuild { plugin, version, sha256: sha256.to_owned(), since: 1, endpoints: Vec::new() }
     }
 
     #[test]
-    fn the_one_before_can_be_had_again_and_none_older() {
+    fn the_build_before_the_active_one_is_kept_and_no_older_one() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut shelf = History::open(dir.path()).expect("a shelf");
+        let mut history = History::open(dir.path()).expect("a history");
         for sha256 in ["a", "b", "b", "c"] {
-            shelf.in_force("echo.wasm", built(sha256));
+            history.activated("echo.wasm", build(sha256));
         }
-        shelf.write().expect("written");
-        let book = HistoryFile::read(dir.path()).expect("read");
-        let (file, entry) = book.find("echo").expect("by its name");
-        let shas = [&entry.in_force, &entry.previous].map(|c| c.as_ref().map(|c| c.sha256.as_str()));
-        assert_eq!((file, shas), ("echo.wasm", [Some("c"), Some("b")]));
+        history.write().expect("written");
+        let file = HistoryFile::read(dir.path()).expect("read");
+        let (name, entry) = file.find("echo").expect("found by the plugin's name");
+        let sha256s = [&entry.active, &entry.previous].map(|build| build.as_ref().map(|build| build.sha256.as_str()));
+        assert_eq!((name, sha256s), ("echo.wasm", [Some("c"), Some("b")]));
         // A restart with the same component changes nothing; a file that has gone can come back.
-        let mut again = History::open(dir.path()).expect("a shelf");
-        again.in_force("echo.wasm", built("c"));
-        assert_eq!(again.book, book);
-        again.gone("echo.wasm");
-        let entry = &again.book.files["echo.wasm"];
-        assert_eq!((entry.in_force.clone(), entry.previous.clone()), (None, Some(built("c"))));
+        let mut again = History::open(dir.path()).expect("a history");
+        again.activated("echo.wasm", build("c"));
+        assert_eq!(again.entries, file);
+        again.removed("echo.wasm");
+        let entry = again.entry("echo.wasm").expect("an entry");
+        assert_eq!((entry.active.clone(), entry.previous.clone()), (None, Some(build("c"))));
     }
 
     #[test]
-    fn a_book_that_is_damaged_is_begun_anew_and_bytes_that_changed_are_not_given() {
+    fn a_damaged_history_file_is_begun_anew_and_changed_bytes_are_not_restored() {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("plugins.json"), "{\"files\":").expect("written");
-        assert_eq!(History::open(dir.path()).expect("a shelf").book, HistoryFile::default());
+        assert_eq!(History::open(dir.path()).expect("a history").entries, HistoryFile::default());
         let sha256 = hex::encode(Sha256::digest(b"component"));
         History::keep(dir.path(), &sha256, b"component").expect("kept");
-        assert_eq!(HistoryFile::bytes(dir.path(), &built(&sha256)).expect("its bytes"), b"component");
+        assert_eq!(build(&sha256).bytes(dir.path()).expect("its bytes"), b"component");
         fs::write(component(dir.path(), &sha256), "other").expect("written");
-        HistoryFile::bytes(dir.path(), &built(&sha256)).expect_err("not what was kept");
+        build(&sha256).bytes(dir.path()).expect_err("not what was kept");
     }
 }

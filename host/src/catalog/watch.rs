@@ -1,93 +1,102 @@
-//! Hurries the scan: file events where there are any, a slow tick in any case.
+//! Scans the plugin folder on file events, and at least once a second without them.
 
+use std::path::Path;
 use std::time::Duration;
 
-use notify_debouncer_full::notify::RecursiveMode;
+use coinslot_plugin::PluginPolicies;
+use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{Debouncer, RecommendedCache};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Folder, Policy, Report};
-use coinslot_plugin::PluginPolicies;
+use super::folder::Folder;
+use super::install::SalesPolicy;
+use super::scan_report::ScanReport;
 
 /// Events within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(25);
-/// How soon something unsettled is looked at again.
+/// The time until the next scan when something is unsettled.
 const SOON: Duration = Duration::from_millis(40);
-/// How often the folder is scanned without any event: network file systems have none, and neither has a folder
-/// whose own name has come to mean another one.
-const SLOWLY: Duration = Duration::from_secs(1);
+/// The time until the next scan without any event. Network file systems have no events, and neither has a folder whose
+/// own name has come to mean another one.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Other terms and another policy, to be put in force for all plugins together.
+/// A request to serve all plugins together under other policies.
 #[derive(Debug)]
-pub struct Order {
-    pub terms: PluginPolicies,
-    pub policy: Policy,
-    /// Hears whether they are in force; if not, nothing has changed.
+pub struct Reconfigure {
+    pub policies: PluginPolicies,
+    pub sales: SalesPolicy,
+    /// Receives whether the policies are active. If not, nothing has changed.
     pub done: oneshot::Sender<Result<(), String>>,
 }
 
-/// Keeps the catalogue in step with the folder for ever, and carries out orders. `told` hears of each scan that
-/// did something.
-pub async fn watch(mut folder: Folder, mut orders: mpsc::Receiver<Order>, mut told: impl FnMut(&Report)) {
-    let (wake, mut woken) = mpsc::channel::<()>(1);
-    let debouncer = notify_debouncer_full::new_debouncer(DEBOUNCE, None, move |_events| {
-        // Full means that a scan is due anyway.
-        let _ = wake.try_send(());
-    });
-    // Kept alive here; without it the tick still scans.
-    let _debouncer = match debouncer {
-        Ok(mut debouncer) => match debouncer.watch(folder.dir(), RecursiveMode::NonRecursive) {
-            Ok(()) => Some(debouncer),
-            Err(error) => {
-                tracing::warn!(%error, "no file events for the plugin folder: it is scanned every {SLOWLY:?}");
-                None
-            }
-        },
-        Err(error) => {
-            tracing::warn!(%error, "no file events: the plugin folder is scanned every {SLOWLY:?}");
-            None
-        }
-    };
-    let mut pause = SLOWLY;
+/// Keeps the catalogue in step with the folder forever, and carries out reconfigurations. `on_change` receives the
+/// report of each scan that changed or refused something.
+pub async fn watch(
+    mut folder: Folder,
+    mut reconfigurations: mpsc::Receiver<Reconfigure>,
+    mut on_change: impl FnMut(&ScanReport),
+) {
+    // The watcher is kept until the end: dropping it ends the events.
+    let (_watcher, mut events) = file_events(folder.dir());
+    let mut pause = INTERVAL;
     loop {
-        let event = async {
-            // A closed channel means that there are no events; the tick goes on alone.
-            if woken.recv().await.is_none() {
-                std::future::pending().await
-            }
-        };
-        let order = async {
-            match orders.recv().await {
-                Some(order) => order,
-                // Nobody gives any more.
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            Order { terms, policy, done } = order => {
-                // Whoever asked may have gone; it is in force all the same.
-                let _ = done.send(folder.adopt(terms, policy));
+            Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
+                // The sender may not wait for the answer. The policies are active all the same.
+                let _ = done.send(folder.reconfigure(policies, sales));
             }
-            () = event => {}
+            () = next(&mut events) => {}
             () = folder.staged() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        pause = SLOWLY;
+        pause = INTERVAL;
         match folder.scan().await {
             Ok(report) => {
                 if report.unsettled {
                     pause = SOON;
                 }
-                for name in &report.removed {
-                    tracing::info!(file = %name, "no longer in force");
-                }
-                for (name, reason) in &report.failed {
-                    tracing::warn!(file = %name, %reason, "not in force; what served before still does");
-                }
-                if !(report.loaded.is_empty() && report.removed.is_empty() && report.failed.is_empty()) {
-                    told(&report);
+                if report.has_changes() {
+                    log(&report);
+                    on_change(&report);
                 }
             }
             Err(error) => tracing::warn!(%error, dir = %folder.dir().display(), "the plugin folder cannot be read"),
         }
+    }
+}
+
+/// The next message of a channel. Waits forever on a channel without senders, so that the other branches of a `select!`
+/// go on.
+async fn next<T>(receiver: &mut mpsc::Receiver<T>) -> T {
+    match receiver.recv().await {
+        Some(message) => message,
+        None => std::future::pending().await,
+    }
+}
+
+/// Watches a folder: the channel receives a message after each event, until the watcher is dropped. Without a watcher
+/// the channel receives none.
+fn file_events(dir: &Path) -> (Option<Debouncer<RecommendedWatcher, RecommendedCache>>, mpsc::Receiver<()>) {
+    let (sender, events) = mpsc::channel::<()>(1);
+    let watcher = notify_debouncer_full::new_debouncer(DEBOUNCE, None, move |_events| {
+        // A full channel means that a scan is due anyway.
+        let _ = sender.try_send(());
+    });
+    let watcher = watcher.and_then(|mut watcher| {
+        watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    let watcher = watcher.inspect_err(|error| {
+        tracing::warn!(%error, "no file events for the plugin folder: it is scanned every {INTERVAL:?}");
+    });
+    (watcher.ok(), events)
+}
+
+fn log(report: &ScanReport) {
+    for name in &report.removed {
+        tracing::info!(file = %name, "removed: not active any more");
+    }
+    for (name, reason) in &report.failed {
+        tracing::warn!(file = %name, %reason, "not active; what served before still does");
     }
 }

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use comfy_table::{Table, presets};
 
 use super::Failure;
-use crate::catalog::{Catalog, Folder, History, Policy, Report};
+use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
 use crate::config::{Config, KeySource, TlsFiles};
 use crate::payment::{PaymentMethod, Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, Tls};
@@ -41,7 +41,7 @@ pub(super) struct Assembled {
     pub(super) accepts: Vec<Accept>,
     /// The facilitators in this process.
     pub(super) locals: Vec<Arc<Local>>,
-    pub(super) report: Report,
+    pub(super) report: ScanReport,
 }
 
 impl Assembled {
@@ -91,7 +91,7 @@ pub(super) async fn assemble(
     chains: Chains,
     keep: Option<&Path>,
 ) -> Result<Assembled, Failure> {
-    let terms = terms::terms(config)?;
+    let policies = terms::terms(config)?;
     let Settlers { payment_methods, accepts, locals } = settlers::connect(config, chains).await?;
     let state = &config.state;
     std::fs::create_dir_all(state).map_err(|error| Failure::new(format!("{}: {error}", state.display())))?;
@@ -102,12 +102,13 @@ pub(super) async fn assemble(
     };
     let runtime =
         Runtime::new(runtime).map_err(|error| Failure::new(format!("the plugin runtime cannot start: {error}")))?;
-    let policy = Policy { accepts: accepts.clone(), public_url: public_url.to_owned(), flows: config.flows.clone() };
+    let sales =
+        SalesPolicy { accepts: accepts.clone(), public_url: public_url.to_owned(), flows: config.flows.clone() };
     let live = Arc::new(ArcSwap::from_pointee(Catalog::empty(public_url)));
-    let mut folder = Folder::new(config.plugins.clone(), runtime, terms, policy, Arc::clone(&live));
+    let mut folder = Folder::new(config.plugins.clone(), runtime, policies, sales, Arc::clone(&live));
     if let Some(shelf) = keep {
         let failed = |error| Failure::new(format!("{}: {error}", shelf.display()));
-        folder = folder.on(History::open(shelf).map_err(failed)?);
+        folder = folder.with_history(History::open(shelf).map_err(failed)?);
     }
     let report = folder.settle().await.map_err(|error| {
         Failure::new(format!("the plugin folder {} cannot be read: {error}", folder.dir().display()))
@@ -116,9 +117,9 @@ pub(super) async fn assemble(
 }
 
 /// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.
-pub(super) fn strangers(folder: &Folder) -> Vec<String> {
+pub(super) fn unknown_plugins(folder: &Folder) -> Vec<String> {
     let line = |name: String| format!("plugin.{name}: no plugin of this name is in force; what it says waits for one");
-    folder.strangers().into_iter().map(line).collect()
+    folder.unknown_plugins().into_iter().map(line).collect()
 }
 
 /// The key that proves quotes, made at the first start: a quote outlives a restart.

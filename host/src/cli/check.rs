@@ -29,7 +29,7 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     if let Some(key) = receipts {
         println!("receipts are signed by {}", key.address());
     }
-    for line in assemble::strangers(&assembled.folder) {
+    for line in assemble::unknown_plugins(&assembled.folder) {
         println!("warning: {line}");
     }
     if assembled.report.failed.is_empty() {

@@ -107,7 +107,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     for (file, reason) in &assembled.report.failed {
         println!("{file} is not served: {reason}");
     }
-    for line in assemble::strangers(&assembled.folder) {
+    for line in assemble::unknown_plugins(&assembled.folder) {
         println!("warning: {line}");
     }
     // The chain begins anew, so the books of the last chain say nothing about it.

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Failure;
-use crate::catalog::{Component, HistoryFile};
+use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::Config;
 use coinslot_x402::UnixTime;
 
@@ -65,16 +65,16 @@ fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "BEFORE IT", "STATE"]);
-    let name = |component: &Component| format!("{} {}", component.plugin, component.version);
+    let name = |build: &KeptBuild| format!("{} {}", build.plugin, build.version);
     for (file, entry) in &book.files {
-        let in_force = entry.in_force.as_ref();
+        let active = entry.active.as_ref();
         table.add_row([
             file.clone(),
-            in_force.map(&name).unwrap_or_default(),
-            in_force.map(|component| component.sha256.chars().take(12).collect()).unwrap_or_default(),
-            in_force.map(|component| super::ledger::time::shown(UnixTime(component.since))).unwrap_or_default(),
+            active.map(&name).unwrap_or_default(),
+            active.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
+            active.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
             entry.previous.as_ref().map(&name).unwrap_or_default(),
-            match (&entry.failure, in_force) {
+            match (&entry.failure, active) {
                 (Some(reason), _) => format!("not loaded: {reason}"),
                 (None, Some(_)) => "in force".to_owned(),
                 (None, None) => "removed".to_owned(),
@@ -93,7 +93,7 @@ async fn rollback(book: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_
     let Some(previous) = &entry.previous else {
         return Err(Failure::new(format!("{file}: nothing served before what serves now")));
     };
-    HistoryFile::restore(dir, previous, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
+    previous.restore(dir, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
     let noticed = noticed(dir, file, previous).await;
     if as_json {
         println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
@@ -106,11 +106,11 @@ async fn rollback(book: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_
 }
 
 /// Whether a host says that it serves this component now.
-async fn noticed(dir: &Path, file: &str, wanted: &Component) -> bool {
+async fn noticed(dir: &Path, file: &str, wanted: &KeptBuild) -> bool {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         let book = HistoryFile::read(dir).unwrap_or_default();
-        let now = book.files.get(file).and_then(|entry| entry.in_force.as_ref());
+        let now = book.files.get(file).and_then(|entry| entry.active.as_ref());
         if now.is_some_and(|now| now.sha256 == wanted.sha256) {
             return true;
         }

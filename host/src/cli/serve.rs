@@ -51,7 +51,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     for (file, reason) in &assembled.report.failed {
         tracing::warn!(%file, %reason, "not in force");
     }
-    for line in assemble::strangers(&assembled.folder) {
+    for line in assemble::unknown_plugins(&assembled.folder) {
         tracing::warn!("{line}");
     }
     let ledger = assemble::ledger(&config.state.join("ledger.db"))?;

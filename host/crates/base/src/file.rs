@@ -3,13 +3,47 @@
 //!
 //! The new bytes go into a draft beside the target, whose name begins with `.draft-`, and the draft is then
 //! renamed. A draft is removed when its write fails; a process that is killed leaves it behind.
+//!
+//! A [`FileStamp`] tells whether a file was replaced or written since.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
+
+/// The length, inode and times of a file: they differ whenever its content may have changed. A file that is written twice
+/// within one tick of the file system's clock may keep its stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    len: u64,
+    inode: u64,
+    modified: SystemTime,
+    /// Seconds and nanoseconds of the last change of the inode, which a program that sets `modified` back cannot set.
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// The stamp of the file that a path leads to, through links.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        let changed = (meta.ctime(), meta.ctime_nsec());
+        Ok(Self { len: meta.len(), inode: meta.ino(), modified: meta.modified()?, changed })
+    }
+
+    /// The file's length, in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "it is the length of the file, not of the stamp")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The time of the last write.
+    pub fn modified(&self) -> SystemTime {
+        self.modified
+    }
+}
 
 /// Replaces a file, or makes it. `mode` is that of open(2), such as `0o600`, from which the umask is taken.
 ///
@@ -107,6 +141,24 @@ mod tests {
         made.write_all(b"bytes").unwrap();
         publish(made, &folder.path().join("made")).unwrap();
         assert_eq!(names(folder.path()), ["made"]);
+    }
+
+    #[test]
+    fn a_stamp_changes_with_a_write_a_replacement_and_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&path, "one").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let first = FileStamp::of(&path).unwrap();
+        assert_eq!((first.len(), FileStamp::of(&link).unwrap()), (3, first));
+        assert_eq!(FileStamp::of(&path).unwrap(), first);
+        replace(&path, 0o600, b"two").unwrap();
+        let second = FileStamp::of(&link).unwrap();
+        assert_ne!(second, first);
+        let written = File::options().append(true).open(&path).unwrap().write_all(b"!");
+        written.unwrap();
+        assert_ne!(FileStamp::of(&path).unwrap(), second);
+        FileStamp::of(&folder.path().join("missing")).unwrap_err();
     }
 
     #[test]

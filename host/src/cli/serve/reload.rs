@@ -3,7 +3,6 @@
 //! The file is looked at every second, and on SIGHUP at once, which reads files of secrets anew as well. Anything
 //! wrong with it changes nothing.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,11 @@ use alloy::primitives::Address;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::catalog::{Order, Policy};
+use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::cli::Failure;
 use crate::cli::assemble::{Assembled, terms};
 use crate::config::Config;
+use coinslot_base::file::FileStamp;
 use coinslot_facilitator::local::Local;
 use coinslot_x402::price::Accept;
 
@@ -30,15 +30,7 @@ pub(super) struct Reload {
     /// What the facilitators are connected for.
     accepts: Vec<Accept>,
     locals: Vec<Arc<Local>>,
-    orders: mpsc::Sender<Order>,
-}
-
-/// Changes whenever the file's content may have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
+    reconfigure: mpsc::Sender<Reconfigure>,
 }
 
 impl Reload {
@@ -47,9 +39,16 @@ impl Reload {
         config: Config,
         public_url: String,
         assembled: &Assembled,
-        orders: mpsc::Sender<Order>,
+        reconfigure: mpsc::Sender<Reconfigure>,
     ) -> Self {
-        Self { file, config, public_url, accepts: assembled.accepts.clone(), locals: assembled.locals.clone(), orders }
+        Self {
+            file,
+            config,
+            public_url,
+            accepts: assembled.accepts.clone(),
+            locals: assembled.locals.clone(),
+            reconfigure,
+        }
     }
 
     /// Follows the file for ever.
@@ -85,26 +84,24 @@ impl Reload {
         }
     }
 
-    fn stamp(&self) -> Option<Stamp> {
-        let meta = std::fs::metadata(&self.file).ok()?;
-        let modified = (meta.mtime(), meta.mtime_nsec());
-        Some(Stamp { inode: meta.ino(), len: meta.len(), modified })
+    fn stamp(&self) -> Option<FileStamp> {
+        FileStamp::of(&self.file).ok()
     }
 
     /// All of it, or nothing.
     async fn apply(&mut self) -> Result<(), Failure> {
         let config = Config::read(&self.file).map_err(|problems| Failure::usage(problems.to_string()))?;
-        let terms = terms::terms(&config)?;
+        let policies = terms::terms(&config)?;
         let accepts = self.taken(&config)?;
         let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
         // Before anybody is offered to pay them. One that is named and not offered costs nothing.
         for local in &self.locals {
             local.also_for(&receivers);
         }
-        let policy = Policy { accepts, public_url: self.public_url.clone(), flows: config.flows.clone() };
+        let sales = SalesPolicy { accepts, public_url: self.public_url.clone(), flows: config.flows.clone() };
         let (done, answer) = oneshot::channel();
         let gone = |_| Failure::new("the plugin folder is not watched any more");
-        self.orders.send(Order { terms, policy, done }).await.map_err(|_| gone(()))?;
+        self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?.map_err(Failure::new)?;
         for key in self.config.fixed(&config) {
             tracing::warn!("{key} has changed: this takes effect at the next start");

@@ -1,0 +1,67 @@
+//! Puts the former build of a file back into the folder when the active one fails again and again.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use coinslot_base::file::FileStamp;
+use coinslot_plugin::Circuit;
+
+use super::tracked_file::TrackedFile;
+use crate::catalog::history::{History, HistoryEntry, KeptBuild};
+
+/// A build that begins to fail at this age is not rolled back: what has changed is not the build.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Rolls a file back if its active build fails again and again and the operator wants that. The scan that follows finds
+/// the former build in the folder as it finds any other change.
+///
+/// `is_staging` is whether other content of the file is being staged.
+pub(super) fn roll_back_if_failing(
+    history: &History,
+    folder: &Path,
+    name: &str,
+    file: &mut TrackedFile,
+    is_staging: bool,
+) {
+    if is_staging || !is_failing(file) {
+        return;
+    }
+    let Some((failing, former)) = history.entry(name).and_then(|entry| way_back(entry, file)) else { return };
+    let path = folder.join(name);
+    // Other content that is already there was put there by somebody who wants it.
+    let is_in_place = FileStamp::of(&path).is_ok_and(|stamp| file.stamp == Some(stamp));
+    if !is_in_place || file.staged.as_deref() != Some(&failing.sha256) {
+        return;
+    }
+    file.abandoned = Some(failing.sha256.clone());
+    if path.is_symlink() {
+        tracing::warn!(
+            file = %name,
+            "it fails again and again; it is a link, which is not replaced: change what it leads to"
+        );
+        return;
+    }
+    let (from, to) = (&failing.sha256, &former.sha256);
+    match former.restore(history.dir(), &path) {
+        Ok(()) => tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back"),
+        Err(error) => tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back"),
+    }
+}
+
+/// Whether the circuit of the active build is open and the operator lets it be rolled back.
+fn is_failing(file: &TrackedFile) -> bool {
+    file.active
+        .as_ref()
+        .is_some_and(|active| active.plugin.limits().patience.rollback && active.plugin.circuit() != Circuit::Closed)
+}
+
+/// The failing build, which is the active one, and the build to go back to. None if the failing build is too old, or if
+/// either of the two was rolled back before: two builds that both fail do not take turns.
+fn way_back<'e>(entry: &'e HistoryEntry, file: &TrackedFile) -> Option<(&'e KeptBuild, &'e KeptBuild)> {
+    let (failing, former) = (entry.active.as_ref()?, entry.previous.as_ref()?);
+    let is_young = SystemTime::now() < UNIX_EPOCH + Duration::from_secs(failing.since) + MAX_AGE;
+    let is_active = file.active.as_ref().is_some_and(|active| active.plugin.sha256() == failing.sha256);
+    let is_abandoned =
+        file.abandoned.as_ref().is_some_and(|abandoned| [&failing.sha256, &former.sha256].contains(&abandoned));
+    (is_young && is_active && !is_abandoned).then_some((failing, former))
+}

@@ -1,0 +1,192 @@
+//! One generation of the catalogue: what is served where, and the former offers that are still honoured.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use coinslot_x402::price::Offer;
+
+use super::install::{Installed, is_reserved};
+use crate::endpoint::{Access, Endpoint};
+use crate::route::{RequestPath, RouteMatch, RouteTaken, Routes};
+
+/// One generation.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Counts up by one with each change.
+    pub generation: u64,
+    installed: Vec<Arc<Installed>>,
+    routes: Routes<Arc<Endpoint>>,
+    /// The offers that earlier generations made and this one does not, by the label of their endpoint, the newest first.
+    former_offers: HashMap<String, Vec<FormerOffer>>,
+    public_url: String,
+}
+
+/// An offer that is honoured for as long as clients were told that it would be.
+#[derive(Clone, Debug)]
+struct FormerOffer {
+    offer: Offer,
+    until: Instant,
+}
+
+/// The most former offers of one endpoint that are honoured. A price that changes more often loses the oldest.
+const MAX_FORMER_OFFERS: usize = 16;
+
+/// A plugin that cannot be active beside another one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConflictError {
+    #[error("{endpoint} is already served; {file} serves it")]
+    SameRoute { endpoint: String, file: String },
+    #[error("{endpoint}: requests for it could be for `{with}`, which {file} serves: declare a path apart from it")]
+    Overlap { endpoint: String, with: String, file: String },
+    #[error("another file, {0}, is a plugin of the same name")]
+    SameName(String),
+}
+
+impl Catalog {
+    /// The generation before the first, which serves nothing.
+    pub fn empty(public_url: &str) -> Self {
+        Self {
+            generation: 0,
+            installed: Vec::new(),
+            routes: Routes::new(),
+            former_offers: HashMap::new(),
+            public_url: public_url.to_owned(),
+        }
+    }
+
+    /// The next generation, of these plugins alone. Fails with the first plugin that conflicts with one before it.
+    pub(super) fn next(&self, installed: Vec<Arc<Installed>>) -> Result<Self, ConflictError> {
+        let mut routes = Routes::new();
+        for (index, plugin) in installed.iter().enumerate() {
+            let others = &installed[..index];
+            let name = &plugin.plugin.info().name;
+            if let Some(other) = others.iter().find(|other| other.plugin.info().name == *name) {
+                return Err(ConflictError::SameName(other.file.clone()));
+            }
+            for endpoint in &plugin.endpoints {
+                check_apart(others, endpoint)?;
+                let inserted = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
+                inserted.map_err(|RouteTaken| ConflictError::SameRoute {
+                    endpoint: endpoint.label.clone(),
+                    file: plugin.file.clone(),
+                })?;
+            }
+        }
+        Ok(Self {
+            generation: self.generation + 1,
+            former_offers: self.former_offers(&installed),
+            installed,
+            routes,
+            public_url: self.public_url.clone(),
+        })
+    }
+
+    /// The offers that this generation and those before it made and the next one, of these plugins, does not.
+    fn former_offers(&self, next: &[Arc<Installed>]) -> HashMap<String, Vec<FormerOffer>> {
+        let now = Instant::now();
+        let mut former = self.former_offers.clone();
+        for endpoint in self.installed.iter().flat_map(|installed| &installed.endpoints) {
+            let Some(offer) = declared_offer(endpoint) else { continue };
+            let goes_on = next
+                .iter()
+                .flat_map(|installed| &installed.endpoints)
+                .any(|other| other.label == endpoint.label && declared_offer(other) == Some(offer));
+            if !goes_on {
+                let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
+                let until = now + Duration::from_secs(longest);
+                let offers = former.entry(endpoint.label.clone()).or_default();
+                offers.retain(|other| other.offer != *offer);
+                offers.insert(0, FormerOffer { offer: offer.clone(), until });
+                offers.truncate(MAX_FORMER_OFFERS);
+            }
+        }
+        former.retain(|_, offers| {
+            offers.retain(|former| former.until > now);
+            !offers.is_empty()
+        });
+        former
+    }
+
+    /// The offers for this endpoint that earlier generations made and that are still in their time, the newest first.
+    pub fn honoured(&self, endpoint: &Endpoint) -> Vec<Offer> {
+        let now = Instant::now();
+        let offers = self.former_offers.get(&endpoint.label).into_iter().flatten();
+        offers.filter(|former| former.until > now).map(|former| former.offer.clone()).collect()
+    }
+
+    /// Looks a request up. No template matches a path of the host.
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<RouteMatch<'_, Arc<Endpoint>>> {
+        if is_reserved(path.as_str()) {
+            return None;
+        }
+        let found = self.routes.find(method, path)?;
+        // Another plugin may serve the path by other methods. Only a fallback has to be tested for that.
+        let is_ceded = found.target.path.is_fallback()
+            && self.routes.targets(path).into_iter().any(|other| cedes(found.target, other));
+        (!is_ceded).then_some(found)
+    }
+
+    /// The methods that a path has, in no order; empty if there is no such path.
+    pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
+        if is_reserved(path.as_str()) {
+            return Vec::new();
+        }
+        let targets = self.routes.targets(path);
+        let served = targets.iter().filter(|endpoint| !targets.iter().any(|other| cedes(endpoint, other)));
+        served.map(|endpoint| endpoint.method.clone()).collect()
+    }
+
+    /// The active plugins.
+    pub fn installed(&self) -> &[Arc<Installed>] {
+        &self.installed
+    }
+
+    /// The public address in challenges, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+}
+
+/// Whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin serves, so it
+/// does not answer a path that another plugin has, by whatever method.
+fn cedes(endpoint: &Endpoint, other: &Endpoint) -> bool {
+    endpoint.path.is_fallback() && !other.path.is_fallback() && !Arc::ptr_eq(&endpoint.plugin, &other.plugin)
+}
+
+/// The offer of an endpoint whose price is the same for every request.
+fn declared_offer(endpoint: &Endpoint) -> Option<&Offer> {
+    match &endpoint.access {
+        Access::Paid(paid) if !paid.quoted => Some(&paid.offer),
+        Access::Paid(_) | Access::Free => None,
+    }
+}
+
+/// Fails if an endpoint would take requests that another plugin answers, or hide such a path behind another method.
+///
+/// Two plugins may serve one path by different methods if their templates are alike. A fallback overlaps with
+/// everything and takes nothing: see [`cedes`].
+fn check_apart(others: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), ConflictError> {
+    for other in others {
+        for theirs in &other.endpoints {
+            if theirs.path.is_alike(&endpoint.path) {
+                if theirs.method == endpoint.method {
+                    return Err(ConflictError::SameRoute {
+                        endpoint: endpoint.label.clone(),
+                        file: other.file.clone(),
+                    });
+                }
+            } else if !theirs.path.is_fallback() && !endpoint.path.is_fallback() && theirs.path.overlaps(&endpoint.path)
+            {
+                return Err(ConflictError::Overlap {
+                    endpoint: endpoint.label.clone(),
+                    with: theirs.path.to_string(),
+                    file: other.file.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}

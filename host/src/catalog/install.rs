@@ -1,0 +1,154 @@
+//! Prices the endpoints that a plugin declares by the operator's sales policy.
+
+use std::sync::Arc;
+
+use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin};
+use coinslot_x402::Flow;
+use coinslot_x402::price::{Accept, Amount, AmountError, Challenge, Decimal, Offer, Price, Resource, TooLarge};
+
+use crate::endpoint::{Access, Endpoint, PaidAccess};
+
+/// A plugin of one file with its priced endpoints: active, or ready to become active.
+#[derive(Debug)]
+pub struct Installed {
+    /// The file's name in the plugin folder.
+    pub file: String,
+    /// The component.
+    pub plugin: Arc<Plugin>,
+    /// One endpoint for each that the plugin declares, in its order.
+    pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+/// The operator's rules for selling: the assets that are taken, their receivers, and the URL that is sold under.
+#[derive(Clone, Debug)]
+pub struct SalesPolicy {
+    /// The assets that are taken. The preferred one is first, because clients pay the first that they support.
+    pub accepts: Vec<Accept>,
+    /// The public address in challenges, as in `https://api.example.com`, without a slash at its end.
+    pub public_url: String,
+    /// The flows that plugins may choose from. A plugin that does not choose gets the first.
+    pub flows: Vec<Flow>,
+}
+
+/// A declaration of a plugin that cannot be sold under the operator's policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    #[error("{endpoint}: {source}")]
+    Price { endpoint: String, source: AmountError },
+    #[error(
+        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table"
+    )]
+    NoAsset { endpoint: String, symbol: String },
+    #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
+    NoQuote { endpoint: String },
+    #[error("{endpoint}: metered prices (`up-to`) are not supported by this version; declare `exact` or `quoted`")]
+    Metered { endpoint: String },
+    #[error("{endpoint}: `payment-flow` is {flow:?}; there are `authorization` and `upfront`")]
+    UnknownFlow { endpoint: String, flow: String },
+    #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
+    Flow { endpoint: String, flow: Flow },
+    #[error("{endpoint}: {source}")]
+    Challenge { endpoint: String, source: TooLarge },
+    #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
+    ReservedPath { endpoint: String },
+}
+
+impl Installed {
+    /// Prices every endpoint of a plugin. Fails with the first that cannot be sold.
+    pub fn new(file: String, plugin: Arc<Plugin>, policy: &SalesPolicy) -> Result<Self, InstallError> {
+        let declared = plugin.info().endpoints.iter();
+        let endpoints = declared.map(|declared| endpoint(&plugin, declared, policy).map(Arc::new));
+        Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, file, plugin })
+    }
+}
+
+/// Whether a path is the host's: a certificate authority asks there who owns the host's name, and other clients what
+/// the host itself says (RFC 8615). Plugins neither declare such a path nor match it.
+pub(super) fn is_reserved(path: &str) -> bool {
+    path.starts_with("/.well-known/")
+}
+
+/// Prices one endpoint, and makes what does not depend on a request.
+fn endpoint(plugin: &Arc<Plugin>, declared: &EndpointInfo, policy: &SalesPolicy) -> Result<Endpoint, InstallError> {
+    let label = format!("{} {}", declared.method, declared.path);
+    if is_reserved(declared.path.as_str()) {
+        return Err(InstallError::ReservedPath { endpoint: label });
+    }
+    let description = if declared.description.is_empty() { &declared.summary } else { &declared.description };
+    let url = format!("{}{}", policy.public_url, declared.path);
+    let resource = Resource {
+        description: description.clone(),
+        summary: declared.summary.clone(),
+        mime_type: declared.mime_type.clone(),
+    };
+    let flow = flow(&label, declared, policy)?;
+    let paid = |amount: &str, quoted: bool| {
+        let offer = offer(&label, amount, flow, policy)?;
+        let challenge = Challenge::new(&offer, &url, &resource, "Payment required")
+            .map_err(|source| InstallError::Challenge { endpoint: label.clone(), source })?;
+        // The challenge of a template names each request's own path, so this one is not kept: that it could be encoded
+        // proves that the endpoint's URL fits.
+        let challenge = (!declared.path.has_parameters()).then_some(challenge);
+        Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, flow, challenge })))
+    };
+    let access = match &declared.price {
+        DeclaredPrice::Free => Access::Free,
+        DeclaredPrice::Exact(amount) => paid(amount, false)?,
+        DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint: label }),
+        DeclaredPrice::Quoted(amount) => paid(amount, true)?,
+        DeclaredPrice::UpTo(_) => return Err(InstallError::Metered { endpoint: label }),
+    };
+    Ok(Endpoint {
+        plugin: Arc::clone(plugin),
+        method: declared.method.clone(),
+        path: declared.path.clone(),
+        label,
+        url,
+        resource,
+        access,
+        request_limit: plugin.limits().request_body,
+    })
+}
+
+/// The flow that an endpoint asks for, if the policy allows it. An endpoint that answers with a stream of events and
+/// asks for nothing is paid upfront, because its answer cannot be held back until it is settled.
+fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result<Flow, InstallError> {
+    let asked = match declared.extensions.iter().find(|(key, _)| key == "payment-flow") {
+        Some((_, name)) => Some(Flow::parse(name).ok_or_else(|| InstallError::UnknownFlow {
+            endpoint: endpoint.to_owned(),
+            flow: name.chars().take(32).collect(),
+        })?),
+        None => declared.mime_type.starts_with("text/event-stream").then_some(Flow::Upfront),
+    };
+    match asked {
+        Some(flow) if !policy.flows.contains(&flow) => Err(InstallError::Flow { endpoint: endpoint.to_owned(), flow }),
+        Some(flow) => Ok(flow),
+        None => Ok(policy.flows.first().copied().unwrap_or_default()),
+    }
+}
+
+/// The declared amount in each of the operator's assets that it can be paid in. An amount without a symbol is in US
+/// dollars, and can be paid in every asset.
+fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &SalesPolicy) -> Result<Offer, InstallError> {
+    let price_error = |source| InstallError::Price { endpoint: endpoint.to_owned(), source };
+    let decimal = Decimal::parse(amount).map_err(price_error)?;
+    let mut prices = Vec::new();
+    for accept in &policy.accepts {
+        if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != accept.asset.symbol) {
+            continue;
+        }
+        prices.push(Price {
+            amount: Amount::of(&decimal, &accept.asset).map_err(price_error)?,
+            asset: Arc::clone(&accept.asset),
+            pay_to: Arc::clone(&accept.pay_to),
+            max_timeout_seconds: accept.max_timeout_seconds,
+            flow,
+            quote: None,
+            versions: accept.versions,
+        });
+    }
+    Offer::new(prices).ok_or_else(|| InstallError::NoAsset {
+        endpoint: endpoint.to_owned(),
+        symbol: decimal.symbol.unwrap_or_else(|| "a US dollar".to_owned()),
+    })
+}

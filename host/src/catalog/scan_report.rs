@@ -1,0 +1,29 @@
+//! The report of a scan of the plugin folder.
+
+/// What a scan changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ScanReport {
+    /// Files that became active, new or changed.
+    pub loaded: Vec<String>,
+    /// Files that were active and are gone.
+    pub removed: Vec<String>,
+    /// Files that could not become active, with the reason. Their former builds stay active.
+    pub failed: Vec<(String, String)>,
+    /// Whether a file is still changing, so that the next scan should follow soon.
+    pub unsettled: bool,
+}
+
+impl ScanReport {
+    /// Whether any file was loaded, removed or refused.
+    pub fn has_changes(&self) -> bool {
+        !(self.loaded.is_empty() && self.removed.is_empty() && self.failed.is_empty())
+    }
+
+    /// Adds the report of the scan that followed. Its files are unsettled or not, whatever they were before.
+    pub(super) fn extend(&mut self, next: Self) {
+        self.loaded.extend(next.loaded);
+        self.removed.extend(next.removed);
+        self.failed.extend(next.failed);
+        self.unsettled = next.unsettled;
+    }
+}
