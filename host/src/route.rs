@@ -19,7 +19,7 @@ pub use path::{MAX_PATH, PathError, RequestPath};
 /// A table of routes. A route is found by its method and its path template together.
 #[derive(Debug)]
 pub struct Routes<T> {
-    root: Node<T>,
+    root: RouteNode<T>,
 }
 
 /// The target of a request, with the values of its template's parameters, percent-decoded.
@@ -35,11 +35,11 @@ pub struct RouteTaken;
 
 /// The routes whose templates begin with the same segments.
 #[derive(Debug)]
-struct Node<T> {
+struct RouteNode<T> {
     /// The routes that go on with a literal segment, sorted by it.
-    literals: Vec<(String, Node<T>)>,
+    literals: Vec<(String, RouteNode<T>)>,
     /// The routes that go on with a parameter.
-    parameter: Option<Box<Node<T>>>,
+    parameter: Option<Box<RouteNode<T>>>,
     /// The routes that go on with a rest, and so end with it.
     rests: Vec<Route<T>>,
     /// The routes that end here.
@@ -56,7 +56,7 @@ struct Route<T> {
 impl<T> Routes<T> {
     /// An empty table: no path is found.
     pub fn new() -> Self {
-        Self { root: Node::new() }
+        Self { root: RouteNode::new() }
     }
 
     /// Adds a route. On an error the table is as before.
@@ -104,7 +104,7 @@ impl<T> Default for Routes<T> {
     }
 }
 
-impl<T> Node<T> {
+impl<T> RouteNode<T> {
     const fn new() -> Self {
         Self { literals: Vec::new(), parameter: None, rests: Vec::new(), ends: Vec::new() }
     }

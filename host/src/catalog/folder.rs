@@ -9,16 +9,12 @@
 //!
 //! # What a crash leaves
 //!
-//! A new build passes four points: its component is kept in the history's directory, the generation with it becomes
-//! active, requests run on it, and the history file names it. The history is written last, because a host that cannot
-//! write it still has to serve. A host that dies
-//! - before the swap leaves a component that the history does not name: a later write of the history removes it;
-//! - between the swap and the history leaves a history that still names the former build as active. The next start
-//!   scans the folder, finds the new build, and records it then, with the former build as the previous one; only the
-//!   time at which it became active is later than it was. Until then a rollback would be to the build before the
-//!   former one.
-//!
-//! Each of these files is replaced in one step, so a reader never sees a part of one.
+//! A new build is kept in the history's directory, then the generation with it becomes active, and then the history
+//! file names it: last, because a host that cannot write its history still has to serve. A host that dies
+//! - before the swap leaves a component that the history does not name; a later write of the history removes it;
+//! - between the swap and the history leaves a history that names the former build as active. The next start finds the
+//!   new build in the folder and records it, with the former build as the previous one; only the time at which it
+//!   became active is wrong. Until then `coinslot plugins rollback` goes back one build too far.
 
 mod rollback;
 mod swap;
@@ -138,7 +134,9 @@ impl Folder {
     /// is not tried again until its content changes.
     pub async fn scan(&mut self) -> io::Result<ScanReport> {
         let mut report = ScanReport::default();
-        self.roll_back_failing();
+        if let Some(history) = &self.history {
+            rollback::roll_back_failing(history, &self.dir, &mut self.files, &self.staging);
+        }
         let has_waiting = self.look(&mut report).await?;
         self.collect(&mut report);
         report.unsettled |= has_waiting && self.staging.has_room();
@@ -186,13 +184,6 @@ impl Folder {
         let mut active: Vec<_> = self.files.values().filter_map(|file| file.active.clone()).collect();
         active.sort_by(|one, other| one.file.cmp(&other.file));
         active
-    }
-
-    fn roll_back_failing(&mut self) {
-        let Some(history) = &self.history else { return };
-        for (name, file) in &mut self.files {
-            rollback::roll_back_if_failing(history, &self.dir, name, file, self.staging.contains(name));
-        }
     }
 
     /// Begins to stage what is new, and forgets files that are gone. Returns whether a new file waits for room in the

@@ -1,5 +1,6 @@
 //! Puts the former build of a file back into the folder when the active one fails again and again.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,32 +9,38 @@ use coinslot_plugin::Circuit;
 
 use super::tracked_file::TrackedFile;
 use crate::catalog::history::{History, HistoryEntry, KeptBuild};
+use crate::catalog::staging::Staging;
 
 /// A build that begins to fail at this age is not rolled back: what has changed is not the build.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Rolls a file back if its active build fails again and again and the operator wants that. The scan that follows finds
+/// Rolls back each file whose active build fails again and again, if the operator wants that. The scan that follows finds
 /// the former build in the folder as it finds any other change.
-///
-/// `is_staging` is whether other content of the file is being staged.
-pub(super) fn roll_back_if_failing(
+pub(super) fn roll_back_failing(
     history: &History,
     folder: &Path,
-    name: &str,
-    file: &mut TrackedFile,
-    is_staging: bool,
+    files: &mut HashMap<String, TrackedFile>,
+    staging: &Staging,
 ) {
-    if is_staging || !is_failing(file) {
-        return;
+    for (name, file) in files {
+        // Content that is being staged replaces the active build anyway.
+        if is_failing(file)
+            && !staging.contains(name)
+            && let Some((failing, former)) = history.entry(name).and_then(|entry| way_back(entry, file))
+        {
+            roll_back(history, &folder.join(name), file, failing, former);
+        }
     }
-    let Some((failing, former)) = history.entry(name).and_then(|entry| way_back(entry, file)) else { return };
-    let path = folder.join(name);
-    // Other content that is already there was put there by somebody who wants it.
-    let is_in_place = FileStamp::of(&path).is_ok_and(|stamp| file.stamp == Some(stamp));
+}
+
+/// Replaces the file by the former build, unless it is a link or its content is not the failing build's any more.
+fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &KeptBuild, former: &KeptBuild) {
+    let is_in_place = FileStamp::of(path).is_ok_and(|stamp| file.stamp == Some(stamp));
     if !is_in_place || file.staged.as_deref() != Some(&failing.sha256) {
         return;
     }
     file.abandoned = Some(failing.sha256.clone());
+    let name = path.file_name().unwrap_or_default().display();
     if path.is_symlink() {
         tracing::warn!(
             file = %name,
@@ -42,7 +49,7 @@ pub(super) fn roll_back_if_failing(
         return;
     }
     let (from, to) = (&failing.sha256, &former.sha256);
-    match former.restore(history.dir(), &path) {
+    match former.restore(history.dir(), path) {
         Ok(()) => tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back"),
         Err(error) => tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back"),
     }
