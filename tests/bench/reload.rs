@@ -152,7 +152,7 @@ async fn replace(shop: &Shop, client: &mut Client, bytes: &[u8], is_there: impl 
         if ask(client, PATH).await.is_some_and(|price| is_there(&price)) {
             return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is not in force:\n{}", shop.log());
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not active:\n{}", shop.log());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -33,7 +33,7 @@ async fn another_receiver_is_paid_from_the_change_on_and_what_was_offered_is_hon
 
     let (old, new) = (SELLER.to_checksum(None), OTHER.to_checksum(None));
     shop.configure(&shop.configuration().replace(&old, &new));
-    shop.says("the configuration is in force", 1).await;
+    shop.says("the configuration is active", 1).await;
     assert_eq!(receiver(&challenge(&shop).await), OTHER);
 
     let sold = shop.sell(market.payer(1), "/echo", Duration::from_secs(10)).await;
@@ -54,16 +54,16 @@ async fn limits_change_and_a_wrong_file_changes_nothing() {
     assert!(takes_four_kibibytes(&shop).await, "{}", shop.log());
 
     shop.configure(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 1\n"));
-    shop.says("the configuration is in force", 1).await;
+    shop.says("the configuration is active", 1).await;
     assert!(!takes_four_kibibytes(&shop).await, "{}", shop.log());
 
     shop.configure(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 0\nteapots = 1\n"));
-    shop.says("not in force; what was configured before is", 1).await;
+    shop.says("not active; what was configured before is", 1).await;
     assert!(shop.log().contains("teapots"), "{}", shop.log());
     assert!(!takes_four_kibibytes(&shop).await);
     // A secret that is not there.
     shop.configure(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));
-    shop.says("not in force; what was configured before is", 2).await;
+    shop.says("not active; what was configured before is", 2).await;
     assert!(shop.log().contains("plugin.echo.secrets[0]: "), "{}", shop.log());
     assert!(!takes_four_kibibytes(&shop).await);
 
@@ -78,7 +78,7 @@ async fn a_plugin_that_the_new_configuration_cannot_serve_keeps_the_old_one_in_f
     let shop = market.shop(&["upfront", "echo"], "").await;
     let first = shop.configuration();
     shop.configure(&format!("flows = [\"authorization\"]\n{first}"));
-    shop.says("not in force; what was configured before is", 1).await;
+    shop.says("not active; what was configured before is", 1).await;
     assert!(shop.log().contains("it asks for the upfront flow"), "{}", shop.log());
     let sold = shop.sell(market.payer(0), "/upfront", Duration::from_secs(10)).await;
     assert_eq!(sold.statuses, [200], "{}", shop.log());

@@ -63,7 +63,7 @@ async fn a_mounted_volume_that_is_swapped_is_served_without_a_gap() {
     assert_eq!(status(&shop, "/unruly").await, 200, "{}", shop.log());
     over.store(true, Relaxed);
     assert_eq!(watching.await.expect("no panic"), 0, "neighbours were served all the time");
-    assert!(!shop.log().contains("no longer in force"), "it was replaced, and never gone:\n{}", shop.log());
+    assert!(!shop.log().contains("no longer active"), "it was replaced, and never gone:\n{}", shop.log());
 }
 
 #[tokio::test]

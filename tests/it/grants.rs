@@ -71,7 +71,7 @@ async fn an_operator_grants_by_name_and_nothing_is_granted_by_default() {
     assert_eq!(*seen.lock().expect("the keys"), [Some("hunter2".to_owned())]);
     assert!(!said.to_string().contains("hunter2"), "the plugin was told: {said}");
     assert!(!host.log().contains("hunter2"), "the log was told");
-    assert!(host.log().contains("plugin.nobody: no plugin of this name is in force"), "{}", host.log());
+    assert!(host.log().contains("plugin.nobody: no plugin of this name is active"), "{}", host.log());
     // Another port of the same machine is another origin.
     assert_eq!(fetch(&host, &format!("GET {}/", host.url(""))).await["error"], "ErrorCode::HttpRequestDenied");
 }
@@ -166,13 +166,13 @@ async fn what_a_plugin_keeps_outlives_its_replacement() {
     // Another build of it: the same component with a section more.
     let mut other = std::fs::read(guest("keeper")).expect("a component");
     other.extend([0, 2, 1, b'x']);
-    let in_force = || host.log().matches("keeper.wasm is in force").count();
-    let before = in_force();
+    let active = || host.log().matches("keeper.wasm is active").count();
+    let before = active();
     std::fs::write(host.path("plugins/new"), other).expect("a component");
     std::fs::rename(host.path("plugins/new"), host.path("plugins/keeper.wasm")).expect("a rename");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while in_force() == before {
-        assert!(Instant::now() < deadline, "the new build is not in force");
+    while active() == before {
+        assert!(Instant::now() < deadline, "the new build is not active");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(steps("get a\nincrement n 1").await, "Ok(Some(\"1\"))\nOk(42)");
@@ -278,7 +278,7 @@ async fn a_secret_that_is_replaced_is_used_from_the_hangup_on() {
         "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"secret\" }}]\n"
     );
     shop.configure(&format!("{}{grants}", shop.configuration()));
-    shop.says("the configuration is in force", 1).await;
+    shop.says("the configuration is active", 1).await;
     let ask = async || {
         let asked = reqwest::Client::new().post(shop.url("/fetch")).body(format!("GET {server}/rates")).send().await;
         assert_eq!(asked.expect("an answer").status(), 200, "{}", shop.log());
@@ -287,7 +287,7 @@ async fn a_secret_that_is_replaced_is_used_from_the_hangup_on() {
     std::fs::write(&secret, "second").expect("a file");
     ask().await;
     shop.signal("HUP");
-    shop.says("the configuration is in force", 2).await;
+    shop.says("the configuration is active", 2).await;
     ask().await;
     assert_eq!(*seen.lock().expect("the keys"), ["first", "first", "second"]);
 }

@@ -117,17 +117,17 @@ async fn a_new_build_that_keeps_failing_is_taken_back_once() {
     let market = Market::open().await;
     let shop = market.shop(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
     shop.rebuild("upfront");
-    shop.says("in force file=upfront.wasm", 2).await;
+    shop.says("active file=upfront.wasm", 2).await;
     let builds = || -> Vec<String> {
         let log = shop.log();
-        let lines = log.lines().filter(|line| line.contains("in force file=upfront.wasm"));
+        let lines = log.lines().filter(|line| line.contains("active file=upfront.wasm"));
         lines.filter_map(|line| Some(line.split_once("sha256=")?.1.to_owned())).collect()
     };
     for _ in 0..2 {
         assert_eq!(free(&shop, "trap").await.status(), 500);
     }
     shop.says("the build before it is put back", 1).await;
-    shop.says("in force file=upfront.wasm", 3).await;
+    shop.says("active file=upfront.wasm", 3).await;
     assert_eq!(builds()[0], builds()[2], "{}", shop.log());
     assert_eq!(free(&shop, "").await.status(), 200);
     // It was not the build: now there is nothing better to go back to.

@@ -123,17 +123,17 @@ async fn no_plugin_takes_requests_of_one_that_is_in_force() {
         declare(&part, declaration);
         let file = names(declaration).1;
         let said = |what: &str| host.log().matches(what).count();
-        let (good, bad) = (said("new.wasm is in force"), said("new.wasm is not in force"));
+        let (good, bad) = (said("new.wasm is active"), said("new.wasm is not active"));
         std::fs::rename(part.join(&file), folder.join("new.wasm")).expect("a rename");
         let start = std::time::Instant::now();
-        while said("new.wasm is in force") == good && said("new.wasm is not in force") == bad {
+        while said("new.wasm is active") == good && said("new.wasm is not active") == bad {
             assert!(start.elapsed() < std::time::Duration::from_secs(30), "{declaration}: {}", host.log());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert_eq!(said("new.wasm is in force") > good, owner.is_none(), "{declaration}: {}", host.log());
+        assert_eq!(said("new.wasm is active") > good, owner.is_none(), "{declaration}: {}", host.log());
         if let Some(owner) = owner {
             let log = host.log();
-            let line = log.lines().rfind(|line| line.contains("new.wasm is not in force")).expect("a reason");
+            let line = log.lines().rfind(|line| line.contains("new.wasm is not active")).expect("a reason");
             assert!(line.contains(owner), "{declaration}: {line}");
         }
         let quoted = host.client().post(host.url("/quoter/special?params")).send().await.expect("an answer");

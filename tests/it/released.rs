@@ -119,7 +119,7 @@ async fn a_component_for_a_newer_contract_is_refused_with_both_versions() {
         let start = Instant::now();
         let line = loop {
             let log = host.log();
-            if let Some(line) = log.lines().find(|line| line.contains(&format!("{file} is not in force"))) {
+            if let Some(line) = log.lines().find(|line| line.contains(&format!("{file} is not active"))) {
                 break line.to_owned();
             }
             assert!(start.elapsed() < Duration::from_secs(20), "{log}");

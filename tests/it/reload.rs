@@ -44,10 +44,10 @@ async fn a_broken_component_leaves_the_old_one_serving_and_says_why() {
     {
         let broken = host.path(file);
         std::fs::write(&broken, bad).expect("a broken file");
-        let known = host.log().matches("not in force").count();
+        let known = host.log().matches("not active").count();
         install(&host, "echo.wasm", &broken);
         let start = Instant::now();
-        while host.log().matches("not in force").count() == known {
+        while host.log().matches("not active").count() == known {
             assert!(start.elapsed() < Duration::from_secs(10), "nothing was said of {file}\n{}", host.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -82,7 +82,7 @@ async fn a_swap_under_load_fails_no_request() {
         std::fs::write(&next, [&good[..], &[0, 3, 1, b'x', build]].concat()).expect("a build");
         std::fs::write(&broken, &good[..good.len() - usize::from(build)]).expect("a broken build");
         let said = |what: &str| host.log().matches(what).count();
-        for (file, what) in [(&next, "echo.wasm is in force"), (&broken, "echo.wasm is not in force")] {
+        for (file, what) in [(&next, "echo.wasm is active"), (&broken, "echo.wasm is not active")] {
             let known = said(what);
             install(&host, "echo.wasm", file);
             let start = Instant::now();
@@ -106,14 +106,14 @@ async fn the_running_owner_of_a_route_wins() {
     let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
     install(&host, "a-copy.wasm", &guest("echo"));
     let start = Instant::now();
-    while !host.log().contains("a-copy.wasm is not in force") {
+    while !host.log().contains("a-copy.wasm is not active") {
         assert!(start.elapsed() < Duration::from_secs(10), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
     std::fs::remove_file(host.path(".coinslot/plugins/echo.wasm")).expect("a file to remove");
     let start = Instant::now();
-    while !host.log().contains("a-copy.wasm is in force") {
+    while !host.log().contains("a-copy.wasm is active") {
         assert!(start.elapsed() < Duration::from_secs(10), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! What is in force and why, what it replaced, and the way back.
+//! What is active and why, what it replaced, and the way back.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ async fn an_operator_goes_back_to_what_served_before() {
 
     let back = run(dir.path(), &["plugins", "rollback", "shop"]);
     let said = String::from_utf8_lossy(&back.stdout).into_owned();
-    assert!(back.status.success() && said.contains("echo 1.0.0") && said.contains("is in force"), "{said}");
+    assert!(back.status.success() && said.contains("echo 1.0.0") && said.contains("is active"), "{said}");
     becomes(&served, "/echo", 200).await;
     becomes(&served, "/status", 404).await;
     // Twice is back again, and a restart forgets nothing.

@@ -69,7 +69,7 @@ impl Shop {
         std::fs::rename(self.path("part"), self.path("plugins").join(file)).unwrap();
     }
 
-    fn in_force(&self) -> Vec<String> {
+    fn active(&self) -> Vec<String> {
         let mut files: Vec<_> = self.live.load().installed().iter().map(|installed| installed.file.clone()).collect();
         files.sort();
         files
@@ -103,11 +103,11 @@ async fn a_slow_compilation_keeps_no_other_plugin_waiting() {
     shop.install("a-slow.wasm", &slow(component("status")));
     until("the slow one is begun", exists(shop.path("begun"))).await;
     shop.install("b-quick.wasm", &component("echo"));
-    until("the quick one is in force", || shop.in_force() == ["b-quick.wasm"]).await;
+    until("the quick one is active", || shop.active() == ["b-quick.wasm"]).await;
     std::fs::remove_file(shop.path("plugins/b-quick.wasm")).unwrap();
-    until("the quick one is gone", || shop.in_force().is_empty()).await;
+    until("the quick one is gone", || shop.active().is_empty()).await;
     std::fs::write(shop.path("go"), "").unwrap();
-    until("the slow one is in force", || shop.in_force() == ["a-slow.wasm"]).await;
+    until("the slow one is active", || shop.active() == ["a-slow.wasm"]).await;
     watching.abort();
 }
 
@@ -125,7 +125,7 @@ async fn at_the_start_names_decide_and_not_who_is_compiled_faster() {
     assert_eq!(report.loaded, ["a-slow.wasm"]);
     let reason = "another file, a-slow.wasm, is a plugin of the same name".to_owned();
     assert_eq!(report.failed, [("b-quick.wasm".to_owned(), reason)]);
-    assert_eq!(shop.in_force(), ["a-slow.wasm"]);
+    assert_eq!(shop.active(), ["a-slow.wasm"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,11 +135,11 @@ async fn who_was_in_the_way_need_only_go() {
     folder.settle().await.unwrap();
     shop.install("b.wasm", &component("echo"));
     assert_eq!(folder.settle().await.unwrap().failed.len(), 1);
-    assert_eq!(shop.in_force(), ["a.wasm"]);
+    assert_eq!(shop.active(), ["a.wasm"]);
     std::fs::remove_file(shop.path("plugins/a.wasm")).unwrap();
     let report = folder.settle().await.unwrap();
     assert_eq!((report.removed, report.loaded), (vec!["a.wasm".to_owned()], vec!["b.wasm".to_owned()]));
-    assert_eq!(shop.in_force(), ["b.wasm"]);
+    assert_eq!(shop.active(), ["b.wasm"]);
 }
 
 /// A file that changes between its check and its use: what serves is always what its digest says.
@@ -156,7 +156,7 @@ async fn a_file_that_is_replaced_while_it_is_compiled_is_never_taken_for_what_wa
     std::fs::write(shop.path("plugins/x.wasm"), &swapped[..swapped.len() / 2]).unwrap();
     shop.install("x.wasm", &swapped);
     std::fs::write(shop.path("go"), "").unwrap();
-    until("the file is in force as it is now", || {
+    until("the file is active as it is now", || {
         let now: Vec<_> = shop.live.load().installed().iter().map(|installed| Arc::clone(&installed.plugin)).collect();
         for plugin in &now {
             let is = (plugin.sha256().to_owned(), plugin.info().name.as_str());

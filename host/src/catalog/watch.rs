@@ -94,7 +94,7 @@ fn file_events(dir: &Path) -> (Option<Debouncer<RecommendedWatcher, RecommendedC
 
 fn log(report: &ScanReport) {
     for name in &report.removed {
-        tracing::info!(file = %name, "removed: not active any more");
+        tracing::info!(file = %name, "no longer active");
     }
     for (name, reason) in &report.failed {
         tracing::warn!(file = %name, %reason, "not active; what served before still does");

@@ -118,7 +118,7 @@ pub(super) async fn assemble(
 
 /// One line for each `[plugin.NAME]` that says something of no plugin: a plugin may arrive later.
 pub(super) fn unknown_plugins(folder: &Folder) -> Vec<String> {
-    let line = |name: String| format!("plugin.{name}: no plugin of this name is in force; what it says waits for one");
+    let line = |name: String| format!("plugin.{name}: no plugin of this name is active; what it says waits for one");
     folder.unknown_plugins().into_iter().map(line).collect()
 }
 

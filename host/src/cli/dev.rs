@@ -123,13 +123,13 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let (_orders, none) = mpsc::channel(1);
     let watch = tokio::spawn(crate::catalog::watch(assembled.folder, none, move |report| {
         for name in &report.loaded {
-            println!("{name} is in force");
+            println!("{name} is active");
         }
         for name in &report.removed {
-            println!("{name} is no longer in force");
+            println!("{name} is no longer active");
         }
         for (name, reason) in &report.failed {
-            println!("{name} is not in force, what served before still does: {reason}");
+            println!("{name} is not active, what served before still does: {reason}");
         }
         let (state, url, facts, live) = &rewrite;
         if let Err(failure) = chain::write(state, url, facts, &live.load()) {

@@ -1,4 +1,4 @@
-//! `coinslot plugins`: what is in force and why something is not, and the way back.
+//! `coinslot plugins`: what is active and why something is not, and the way back.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use coinslot_x402::UnixTime;
 /// How long a rollback waits for a host to notice it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Show which plugins are in force, what they replaced, and why one is not.
+/// Show which plugins are active, what they replaced, and why one is not.
 ///
 /// Reads what the host wrote into its state directory, beside a running host or after it.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct PluginsArgs {
 pub enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
-    /// A running host puts it in force within a second. Doing it twice undoes it.
+    /// A running host makes it active within a second. Doing it twice undoes it.
     Rollback {
         /// The file's name, with or without `.wasm`, or the plugin's name.
         name: String,
@@ -76,7 +76,7 @@ fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {
             entry.previous.as_ref().map(&name).unwrap_or_default(),
             match (&entry.failure, active) {
                 (Some(reason), _) => format!("not loaded: {reason}"),
-                (None, Some(_)) => "in force".to_owned(),
+                (None, Some(_)) => "active".to_owned(),
                 (None, None) => "removed".to_owned(),
             },
         ]);
@@ -99,7 +99,7 @@ async fn rollback(book: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_
         println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
     } else {
         let short: String = previous.sha256.chars().take(12).collect();
-        let end = if noticed { "in force" } else { "in the folder; no running host has taken it yet" };
+        let end = if noticed { "active" } else { "in the folder; no running host has taken it yet" };
         println!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version);
     }
     Ok(())

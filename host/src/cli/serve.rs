@@ -20,7 +20,7 @@ use reload::Reload;
 /// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
 /// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
 ///
-/// A changed configuration is put in force without a restart, as far as that can be; SIGHUP does it at once and
+/// A changed configuration is applied without a restart, as far as that can be; SIGHUP does it at once and
 /// reads files of secrets anew. What is wrong with it is logged, and changes nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -49,7 +49,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         () = interrupt.heard() => return Ok(()),
     };
     for (file, reason) in &assembled.report.failed {
-        tracing::warn!(%file, %reason, "not in force");
+        tracing::warn!(%file, %reason, "not active");
     }
     for line in assemble::unknown_plugins(&assembled.folder) {
         tracing::warn!("{line}");

@@ -1,4 +1,4 @@
-//! A changed configuration, put in force beside a running host: limits, grants, what is taken and for whom.
+//! Applies a changed configuration beside a running host: limits, grants, what is taken and for whom.
 //!
 //! The file is looked at every second, and on SIGHUP at once, which reads files of secrets anew as well. Anything
 //! wrong with it changes nothing.
@@ -75,10 +75,10 @@ impl Reload {
             }
             known = now;
             match self.apply().await {
-                Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is in force"),
+                Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is active"),
                 Err(failure) => {
                     let reason = failure.message;
-                    tracing::warn!(file = %self.file.display(), %reason, "not in force; what was configured before is");
+                    tracing::warn!(file = %self.file.display(), %reason, "not active; what was configured before is");
                 }
             }
         }
