@@ -1,5 +1,5 @@
-//! The peer that shows what wasmtime can do here: the component that is given, a fresh instance for each request, polled
-//! by its connection, from a pool like the host's. Nothing limits a guest, withholds a field from it or watches it.
+//! A peer of the load script that shows wasmtime's own speed: it runs a component with a fresh instance for each
+//! request, polled by its connection, from a pool like the host's. It limits, filters and measures nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,36 +20,36 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-/// As the host's, or the two would differ by more than what is compared.
+/// The allocator of the host, so that the comparison does not measure allocators.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Body = UnsyncBoxBody<Bytes, Error>;
 
-struct State {
+struct GuestState {
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    hooks: NoWayOut,
+    hooks: DenyOutgoing,
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
-struct NoWayOut;
+struct DenyOutgoing;
 
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-impl WasiHttpHooks for NoWayOut {
+impl WasiHttpHooks for DenyOutgoing {
     fn send_request(
         &mut self,
         _: Request<Body>,
@@ -84,12 +84,12 @@ fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-async fn answer(pre: ProxyPre<State>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
-    let state = State {
+async fn answer(pre: ProxyPre<GuestState>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
+    let state = GuestState {
         table: ResourceTable::new(),
         wasi: WasiCtxBuilder::new().build(),
         http: WasiHttpCtx::new(),
-        hooks: NoWayOut,
+        hooks: DenyOutgoing,
     };
     let mut store = Store::new(pre.engine(), state);
     store.set_epoch_deadline(1);
@@ -104,7 +104,7 @@ async fn answer(pre: ProxyPre<State>, request: Request<Incoming>) -> wasmtime::R
         })?;
         proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
     });
-    // What does not end here would need a task of its own; the guests that are compared do.
+    // The compared guests end before their answer is read. Another guest would need a task of its own.
     std::future::poll_fn(|cx| guest.as_mut().poll(cx)).await?;
     let answer = answered.try_recv().context("no answer")?;
     answer.map_err(|code| wasmtime::format_err!("{code:?}"))

@@ -1,5 +1,5 @@
-// The peer that charges in JavaScript: Express with the published @x402/express, one route for a cent, on a free port.
-// Its packages are those of tests/interop.
+// A peer of tests/bench/paid: Express with the published @x402/express sells one route for a cent, on a free port. Its
+// packages are those of tests/interop.
 //
 //   node express.mjs FACILITATOR PAY_TO
 
@@ -18,9 +18,9 @@ if (!payTo) {
   process.exit(64);
 }
 
-const till = new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator })).register(NETWORK, new ExactEvmScheme());
+const resourceServer = new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator })).register(NETWORK, new ExactEvmScheme());
 const accepts = { scheme: 'exact', price: '$0.01', network: NETWORK, payTo };
 const app = express();
-app.use(paymentMiddleware({ 'POST /status': { accepts, description: 'A guest for tests', mimeType: 'text/plain' } }, till));
+app.use(paymentMiddleware({ 'POST /status': { accepts, description: 'A guest for tests', mimeType: 'text/plain' } }, resourceServer));
 app.post('/status', (_request, response) => response.type('text/plain').send('as asked'));
 const server = app.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));

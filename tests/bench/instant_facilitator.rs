@@ -1,8 +1,8 @@
-//! A facilitator that has nothing to do: it believes every payment, moves no money, and answers at once, in both
-//! versions of the protocol. What a server takes for a paid request behind it is the server's own time.
+//! A facilitator without any work: it accepts every payment, moves no money, and answers at once, in both versions of
+//! the protocol. So the time of a paid request is the server's own.
 //!
-//! The nonce of an authorisation serves as the hash of its transaction: distinct for each payment, and the same
-//! however often it is asked.
+//! The nonce of an authorisation serves as the hash of its transaction: it differs between payments and stays the same
+//! when a request is repeated.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// Of a request to `/verify` and `/settle`, what its answer has to repeat.
+/// The fields of a request to `/verify` and `/settle` that the answer repeats.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked<'a> {
@@ -91,7 +91,7 @@ fn supported() -> String {
     .to_string()
 }
 
-/// None for a path that there is not. The strings of a payment that a server passed on have nothing to escape.
+/// The answer, or `None` for an unknown path. A server has parsed the strings of the payment, so they need no escaping.
 fn verdict(path: &str, asked: &Asked<'_>) -> Option<String> {
     let Authorization { from, nonce } = asked.payment_payload.payload.authorization;
     let network = asked.payment_requirements.network;

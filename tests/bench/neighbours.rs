@@ -1,15 +1,15 @@
-//! How long a neighbour waits while a plugin misbehaves: the 99th percentile of a small free route under 32
-//! connections, alone and beside four connections that ask a misbehaving guest without end. The host is held
-//! to processor 0 and everything else to processor 1. Ends with 1 if a ratio is above 3.
+//! Measures how much a misbehaving plugin slows down another: the 99th percentile of a small free route under 32
+//! connections, alone and beside four connections that call a misbehaving guest without a pause.
 //!
-//! Started by `tests/bench/neighbours [SECONDS]`.
+//! The host runs on processor 0 and everything else on processor 1. The program ends with 1 if a ratio is above 3.
+//! `tests/bench/neighbours [SECONDS]` starts it.
 
 use std::convert::Infallible;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::Market;
+use coinslot_tests::TestChain;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request};
@@ -17,10 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// As in the issue: three times what it is alone.
-const MOST: f64 = 3.0;
+/// The highest ratio of the percentile beside a misbehaving plugin to the percentile alone.
+const MAX_RATIO: f64 = 3.0;
 const CONNECTIONS: usize = 32;
-const UNRULY: &[(&str, &str)] = &[
+const MISBEHAVIOURS: &[(&str, &str)] = &[
     ("computes", "/spin"),
     ("computes in short pieces", "/spin?how=waits"),
     ("computes after the head", "/spin?how=head"),
@@ -38,7 +38,7 @@ const UNRULY: &[(&str, &str)] = &[
     ("gives no answer", "/silent"),
     ("loops in its quote", "/quoter/x?loop"),
 ];
-/// Nothing is left alone here, or there would be nothing to measure.
+/// No circuit opens, because a plugin with an open circuit is not called.
 const CONFIG: &str = "[health]\nfailures = 0\n";
 
 type Client = SendRequest<Empty<Bytes>>;
@@ -51,10 +51,10 @@ async fn connect(address: &str) -> Option<Client> {
     Some(sender)
 }
 
-/// One answer, read to its end; none if the connection is of no use any more.
+/// Reads one answer to its end. `None` if the connection cannot be used any more.
 async fn ask(client: &mut Client, path: &str) -> Option<u16> {
     client.ready().await.ok()?;
-    // What quotes a price is asked by POST.
+    // The route with a quoted price is a POST.
     let method = if path.starts_with("/quoter") { Method::POST } else { Method::GET };
     let request = Request::builder().method(method).uri(path).header("host", "h").body(Empty::new()).ok()?;
     let answer = client.send_request(request).await.ok()?;
@@ -66,7 +66,7 @@ async fn ask(client: &mut Client, path: &str) -> Option<u16> {
     Some(status)
 }
 
-/// Asks again and again, until it is dropped.
+/// Calls the guest without a pause until dropped.
 async fn misbehave(address: String, path: &str) -> Infallible {
     loop {
         let Some(mut client) = connect(&address).await else { continue };
@@ -74,7 +74,7 @@ async fn misbehave(address: String, path: &str) -> Infallible {
     }
 }
 
-/// Microseconds of each answer of a neighbour, in order.
+/// The times of all answers of the small route in microseconds, sorted.
 async fn neighbour(address: &str, time: Duration) -> Vec<u128> {
     let mut clients = JoinSet::new();
     let end = Instant::now() + time;
@@ -109,27 +109,27 @@ fn hold(process: u32, processor: &str) {
 async fn main() -> ExitCode {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(5);
     let time = Duration::from_secs(seconds);
-    let market = Market::open().await;
-    let shop = market.shop(&["status", "spin", "grow", "unruly", "flood", "trap", "silent", "quoter"], CONFIG).await;
-    hold(shop.process(), "0");
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["status", "spin", "grow", "unruly", "flood", "trap", "silent", "quoter"], CONFIG).await;
+    hold(host.process(), "0");
     hold(std::process::id(), "1");
-    let address = shop.url("").replace("http://", "");
+    let address = host.url("").replace("http://", "");
     neighbour(&address, Duration::from_secs(1)).await;
     let mut worst: f64 = 0.0;
     println!("{:<32}{:>10}{:>10}{:>10}{:>8}", "a plugin that ..", "req/s", "p99 ms", "alone", "ratio");
-    for (what, path) in UNRULY {
+    for (what, path) in MISBEHAVIOURS {
         let before = p99(&neighbour(&address, time).await);
         let unruly: Vec<_> = (0..4).map(|_| tokio::spawn(misbehave(address.clone(), path))).collect();
         let beside = neighbour(&address, time).await;
         unruly.iter().for_each(tokio::task::JoinHandle::abort);
         let after = p99(&neighbour(&address, time).await);
-        // What disturbs the machine lasts longer than one measurement.
+        // A disturbance of the machine lasts longer than one measurement, so the time alone is taken before and after.
         let alone = (before + after) / 2.0;
         let ratio = p99(&beside) / alone;
         worst = worst.max(ratio);
         let rate = beside.len() as u64 / seconds;
         println!("{what:<32}{rate:>10}{:>10.2}{alone:>10.2}{ratio:>8.2}", p99(&beside));
     }
-    println!("the largest ratio is {worst:.2}; at most {MOST} is allowed");
-    if worst > MOST { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    println!("the largest ratio is {worst:.2}; at most {MAX_RATIO} is allowed");
+    if worst > MAX_RATIO { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,5 +1,5 @@
-//! The peer that has nothing to do: hyper with a constant answer, on the port that is given. Its path
-//! `/same` answers as many bytes as a challenge has, in as many fields.
+//! A peer of the load script without any work: hyper with a constant answer, on the port of the first argument or a
+//! free one. The path `/same` answers as many bytes as a challenge has, in as many fields.
 
 use std::convert::Infallible;
 

@@ -1,10 +1,11 @@
-//! A component is replaced again and again by another build with another price, while clients ask the free route at
-//! four fifths of what the host can do, read challenges, and pay. Counts failures and wrong prices, and measures the
-//! time from the rename to the first answer of the new build, and the host's memory. Then components that have never
-//! been compiled, and a start with many that have. The host is held to processor 0 and everything else to processor 1.
+//! Replaces a component again and again by another build with another price, while clients request the free route at
+//! four fifths of the host's capacity, read challenges, and pay.
 //!
-//! Ends with 1 if a request failed or a price was wrong. Started by
-//! `tests/bench/reload [RELOADS] [PLUGINS] [PAYERS]`.
+//! Counts failures and wrong prices, and measures the time from the rename to the first answer of the new build, and
+//! the host's memory. Then it measures components that were never compiled, and a start with many compiled ones. The
+//! host runs on processor 0 and everything else on processor 1.
+//!
+//! Ends with 1 if a request failed or a price was wrong. `tests/bench/reload [RELOADS] [PLUGINS] [PAYERS]` starts it.
 
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{Market, SELLER, Shop, decode, guest};
+use coinslot_tests::{SELLER, ServeHost, TestChain, decode, guest};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -23,10 +24,10 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 32;
 const FILE: &str = "numbered.wasm";
 const PATH: &str = "/numbered-000";
-/// What the two builds ask, as they write it and in atomic units.
+/// The prices of the two builds, as they declare them and in atomic units.
 const PRICES: [(&str, u64); 2] = [("0.010101", 10101), ("0.020202", 20202)];
 
-/// What the clients saw.
+/// The counts of all clients.
 #[derive(Debug, Default)]
 struct Seen {
     answers: AtomicU64,
@@ -48,7 +49,7 @@ async fn connect(address: &str) -> Client {
     sender
 }
 
-/// The answer of the free route: the price of the build that gave it.
+/// Requests the free route, whose answer is the price of the build that gave it.
 async fn ask(client: &mut Client, path: &str) -> Option<String> {
     client.ready().await.ok()?;
     let request = Request::get(path).header("host", "h").body(Empty::new()).ok()?;
@@ -70,13 +71,13 @@ fn patched(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// Other bytes with the same meaning: a custom section.
+/// The same component with a numbered custom section.
 fn stamped(bytes: &[u8], number: u16) -> Vec<u8> {
     let [high, low] = number.to_be_bytes();
     [bytes, &[0, 4, 1, b'x', high, low]].concat()
 }
 
-/// Answers for a second: how many there are when nobody waits.
+/// The answers per second of the free route under full load.
 async fn capacity(address: &str) -> u64 {
     let mut clients = JoinSet::new();
     let end = Instant::now() + Duration::from_secs(3);
@@ -94,7 +95,7 @@ async fn capacity(address: &str) -> u64 {
     clients.join_all().await.into_iter().sum::<u64>() / 3
 }
 
-/// Asks so often, whenever the answer comes.
+/// Requests the free route at this interval, or as soon as the previous answer has come.
 async fn load(address: String, every: Duration, seen: Arc<Seen>) {
     let mut client = connect(&address).await;
     let mut due = tokio::time::interval(every);
@@ -108,8 +109,8 @@ async fn load(address: String, every: Duration, seen: Arc<Seen>) {
     }
 }
 
-/// Reads a challenge, and pays what it asks.
-async fn buy(market: Arc<Market>, url: String, payer: usize, seen: Arc<Seen>) {
+/// Reads a challenge and pays it, again and again.
+async fn buy(chain: Arc<TestChain>, url: String, payer: usize, seen: Arc<Seen>) {
     let client = reqwest::Client::new();
     while !seen.over.load(Relaxed) {
         let Ok(challenge) = client.post(&url).send().await else {
@@ -126,7 +127,7 @@ async fn buy(market: Arc<Market>, url: String, payer: usize, seen: Arc<Seen>) {
         if !PRICES.iter().any(|(_, known)| *known == amount) {
             seen.wrong.fetch_add(1, Relaxed);
         }
-        let payment = market.payer(payer).pay(&challenge).header();
+        let payment = chain.payer(payer).pay(&challenge).header();
         match client.post(&url).header("PAYMENT-SIGNATURE", payment).send().await {
             Ok(answer) if answer.status() == 200 => {
                 seen.payments.fetch_add(1, Relaxed);
@@ -145,14 +146,14 @@ async fn buy(market: Arc<Market>, url: String, payer: usize, seen: Arc<Seen>) {
     }
 }
 
-/// Puts a build in place, and waits until the first request is answered by it.
-async fn replace(shop: &Shop, client: &mut Client, bytes: &[u8], is_there: impl Fn(&str) -> bool) -> Duration {
-    let begun = shop.install(FILE, bytes);
+/// Installs a build and waits for its first answer. Returns the time since the rename.
+async fn replace(host: &ServeHost, client: &mut Client, bytes: &[u8], is_there: impl Fn(&str) -> bool) -> Duration {
+    let begun = host.install(FILE, bytes);
     loop {
         if ask(client, PATH).await.is_some_and(|price| is_there(&price)) {
             return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is not active:\n{}", shop.log());
+        assert!(begun.elapsed() < Duration::from_secs(60), "the build is not active:\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -166,7 +167,7 @@ fn hold(process: u32, processor: &str) {
     assert!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// What memory grows by for each step, by least squares.
+/// The growth of memory per step, by least squares.
 fn slope(samples: &[(f64, f64)]) -> f64 {
     let count = samples.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
@@ -179,13 +180,13 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
 async fn main() -> ExitCode {
     let number = |at, default| std::env::args().nth(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (reloads, plugins, payers): (usize, usize, usize) = (number(1, 1000), number(2, 200), number(3, 2));
-    let market = Arc::new(Market::open().await);
+    let chain = Arc::new(TestChain::start().await);
     let original = std::fs::read(guest("numbered")).expect("a component");
     let builds = [original.clone(), patched(&original, PRICES[0].0, PRICES[1].0)];
-    let mut shop = market.shop(&["numbered"], "[limits]\ninstances_per_plugin = 256\n").await;
-    hold(shop.process(), "0");
+    let mut host = chain.serve(&["numbered"], "[limits]\ninstances_per_plugin = 256\n").await;
+    hold(host.process(), "0");
     hold(std::process::id(), "1");
-    let address = shop.url("").replace("http://", "");
+    let address = host.url("").replace("http://", "");
 
     let most = capacity(&address).await;
     let rate = most * 8 / 10;
@@ -199,16 +200,16 @@ async fn main() -> ExitCode {
         ));
     }
     for payer in 0..payers.min(4) {
-        clients.spawn(buy(Arc::clone(&market), shop.url(PATH), payer, Arc::clone(&seen)));
+        clients.spawn(buy(Arc::clone(&chain), host.url(PATH), payer, Arc::clone(&seen)));
     }
     let mut client = connect(&address).await;
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     for round in 1..=reloads {
         let build = round % 2;
-        times.push(replace(&shop, &mut client, &builds[build], |price| price == PRICES[build].0).await);
+        times.push(replace(&host, &mut client, &builds[build], |price| price == PRICES[build].0).await);
         if round % 25 == 0 {
-            memory.push((round as f64, shop.memory() as f64 / 1024.0));
+            memory.push((round as f64, host.resident_memory() as f64 / 1024.0));
         }
     }
     let took = begun.elapsed();
@@ -218,8 +219,8 @@ async fn main() -> ExitCode {
     let [answers, failures, challenges, wrong, payments, paid] =
         [&seen.answers, &seen.failures, &seen.challenges, &seen.wrong, &seen.payments, &seen.paid]
             .map(|count| count.load(Relaxed));
-    let received = market.balance(SELLER).await;
-    println!("{reloads} reloads in {:.0} s, at {rate} requests/s of {most} that it can do", took.as_secs_f64());
+    let received = chain.balance(SELLER).await;
+    println!("{reloads} reloads in {:.0} s, at {rate} requests/s of at most {most}", took.as_secs_f64());
     println!(
         "  {answers} answers, {challenges} challenges, {payments} payments; {failures} failures, {wrong} wrong prices"
     );
@@ -233,19 +234,19 @@ async fn main() -> ExitCode {
         slope(warm)
     );
 
-    // Nothing else is asked now, and nothing is held. Each of these bytes is new to the host, and then known.
-    hold(shop.process(), "0,1");
+    // Without load and on both processors. Each of these components is new to the host at first, and then known.
+    hold(host.process(), "0,1");
     let mut compiled = Vec::new();
     let mut known = Vec::new();
     for number in 1..=30_u16 {
         let build = usize::from(number % 2);
         let bytes = stamped(&builds[build], number);
-        compiled.push(replace(&shop, &mut client, &bytes, |price| price == PRICES[build].0).await);
+        compiled.push(replace(&host, &mut client, &bytes, |price| price == PRICES[build].0).await);
     }
     for number in 1..=30_u16 {
         let build = usize::from(number % 2);
         let bytes = stamped(&builds[build], number);
-        known.push(replace(&shop, &mut client, &bytes, |price| price == PRICES[build].0).await);
+        known.push(replace(&host, &mut client, &bytes, |price| price == PRICES[build].0).await);
     }
     compiled.sort_unstable();
     known.sort_unstable();
@@ -258,15 +259,15 @@ async fn main() -> ExitCode {
 
     for number in 1..plugins {
         let bytes = patched(&original, "numbered-000", &format!("numbered-{number:03}"));
-        shop.install(&format!("numbered-{number:03}.wasm"), &bytes);
+        host.install(&format!("numbered-{number:03}.wasm"), &bytes);
     }
     let begun = Instant::now();
-    shop.restart(&[]).await;
+    host.restart(&[]).await;
     let first = begun.elapsed();
     let begun = Instant::now();
-    shop.restart(&[]).await;
+    host.restart(&[]).await;
     let second = begun.elapsed();
-    let mut client = connect(&shop.url("").replace("http://", "")).await;
+    let mut client = connect(&host.url("").replace("http://", "")).await;
     for number in 0..plugins {
         assert!(ask(&mut client, &format!("/numbered-{number:03}")).await.is_some(), "{number} is not served");
     }

@@ -1,4 +1,4 @@
-// The table of tests/bench/paid: its head, one round of it, or what all rounds come to.
+// Prints the table of tests/bench/paid: its head, one round, or the medians and ratios of all rounds.
 
 import { readFileSync } from 'node:fs';
 
@@ -18,7 +18,7 @@ if (what === '--head') {
   servers.forEach(({ failed }, index) => failed && console.log(`  ${SERVERS[index]}: ${failed} payments FAILED`));
 } else {
   const rounds = rest.map(read);
-  // Of each round for itself: what disturbs a machine lasts longer than a round.
+  // A ratio within each round, because a disturbance of the machine lasts longer than a round.
   const each = (one, other, field) => rounds.map((round) => round[one][field] / round[other][field]);
   const shown = (ratios) => `${median([...ratios]).toFixed(2)}  (${ratios.map((ratio) => ratio.toFixed(2)).join(' ')})`;
   line('medians', SERVERS.map((_, index) => {

@@ -1,12 +1,12 @@
-// A chain on anvil that mirrors Base Sepolia, with our USDC stand-in where stock clients look for USDC.
+// Runs anvil as a copy of Base Sepolia, with our USDC stand-in at the address where stock clients expect USDC.
 //
 //   node anvil.mjs --artifact Usdc.json [--out FILE] [--block-time SECONDS] [--payers N] [--multicall Multicall3.json]
 //                  [--gas-limit GAS]
 //
-// A block comes with each transaction unless a block time is given, holds anvil's 30 million gas unless more is asked
-// for, there is one payer unless there shall be more, and nothing at Multicall3's address unless its artifact is named.
-// Prints (or writes) one JSON line {rpc, chainId, network, asset, payTo, payers, gasKey} with fresh keys when the chain
-// is ready, and runs until it is told to stop. The gas key has ether and no USDC, the payers have USDC and no ether.
+// By default each transaction gets a block of its own, a block holds anvil's 30 million gas, there is one payer, and
+// Multicall3 is not deployed. When the chain is ready, the program prints (or writes) one JSON line {rpc, chainId,
+// network, asset, payTo, payers, gasKey} with fresh keys, and runs until a signal ends it. The gas key has ether and no
+// USDC; the payers have USDC and no ether.
 
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const CHAIN_ID = 84532;
 const USDC = '0x036CbD53842c5426634e7929541eC2318f3dCF7e';
 const MULTICALL3 = '0xcA11bde05977b3631167028862bE2a173976CA11';
 const FUNDS = 1_000_000_000n; // 1,000 USDC
-// The storage layout that Usdc.sol documents.
+// The storage layout of Usdc.sol, documented there.
 const BALANCES_SLOT = 0n;
 const TOTAL_SUPPLY_SLOT = 1n;
 
@@ -39,7 +39,7 @@ if (!values.artifact) {
 }
 const { runtime } = JSON.parse(readFileSync(values.artifact, 'utf8'));
 
-// The platform's package carries the binary, so that no install script has to run.
+// The path of the binary in the platform's package, so that no install script has to run.
 function binary() {
   const arch = { x64: 'amd64', arm64: 'arm64' }[process.arch];
   return createRequire(import.meta.url).resolve(`@foundry-rs/anvil-${process.platform}-${arch}/bin/anvil`);
@@ -82,7 +82,7 @@ for (const payer of payers) {
 }
 await client.setStorageAt({ address: USDC, index: word(TOTAL_SUPPLY_SLOT), value: word(FUNDS * BigInt(payers.length)) });
 await client.setBalance({ address: gas.address, value: parseEther('1000') });
-// Until there is a block beside the genesis, calls see a clock that stands at the beginning of time.
+// With the genesis block alone, calls would see the time 0.
 await client.mine({ blocks: 1 });
 
 const ready = JSON.stringify({

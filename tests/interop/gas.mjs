@@ -1,4 +1,4 @@
-// Makes a key that can pay gas on a development chain, and prints it.
+// Creates a key with ether for gas on a development chain, and prints it.
 //
 //   node gas.mjs --rpc URL
 

@@ -3,7 +3,7 @@
 import { ExactEvmScheme } from '@x402/evm';
 import { decodePaymentResponseHeader, wrapFetchWithPaymentFromConfig } from '@x402/fetch';
 import { privateKeyToAccount } from 'viem/accounts';
-import { buyAll } from './market.mjs';
+import { buyAll } from './purchases.mjs';
 
 await buyAll(({ payer }) => ({
   client: '@x402/fetch 2.27.0',

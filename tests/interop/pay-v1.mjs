@@ -4,7 +4,7 @@ import { createWalletClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { baseSepolia } from 'viem/chains';
 import { decodeXPaymentResponse, wrapFetchWithPayment } from 'x402-fetch';
-import { buyAll } from './market.mjs';
+import { buyAll } from './purchases.mjs';
 
 await buyAll(({ payer, rpc }) => ({
   client: 'x402-fetch 1.2.0',

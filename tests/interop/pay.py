@@ -1,8 +1,8 @@
 """Pays every order with the published Python client (x402 over httpx), at its default settings.
 
-    python pay.py --market dev.json [--plugin NAME]... [--payer N]
+    python pay.py --dev-json dev.json [--plugin NAME]... [--payer N]
 
-The same orders and the same checks as market.mjs: 402 and then 200, the receipt, the one Transfer on chain, and both
+The same orders and the same checks as purchases.mjs: 402 and then 200, the receipt, the one Transfer on chain, and both
 balances.
 """
 
@@ -27,13 +27,13 @@ BALANCE_OF = "0x70a08231"
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 
 
-class Broken(Exception):
-    """A check failed; the message says which."""
+class CheckFailed(Exception):
+    """A failed check; the message names it."""
 
 
 def check(condition: bool, message: str) -> None:
     if not condition:
-        raise Broken(message)
+        raise CheckFailed(message)
 
 
 def same(one: str, other: str) -> bool:
@@ -66,9 +66,9 @@ class Chain:
         ]
 
 
-async def buy(market: dict, chain: Chain, http: x402HttpxClient, statuses: list[int], order: dict) -> None:
+async def buy(host: dict, chain: Chain, http: x402HttpxClient, statuses: list[int], order: dict) -> None:
     price = int(order["price"])
-    payer, seller = market["payer"]["address"], market["payTo"]
+    payer, seller = host["payer"]["address"], host["payTo"]
     before = (await chain.balance_of(payer), await chain.balance_of(seller))
 
     body = {}
@@ -78,7 +78,7 @@ async def buy(market: dict, chain: Chain, http: x402HttpxClient, statuses: list[
         body = {"content": order["text"].encode(), "headers": {"content-type": "text/markdown"}}
     statuses.clear()
     started = time.monotonic()
-    response = await http.request(order["method"], market["url"] + order["path"], **body)
+    response = await http.request(order["method"], host["url"] + order["path"], **body)
     ms = round((time.monotonic() - started) * 1000)
 
     answer = response.text
@@ -117,26 +117,26 @@ async def buy(market: dict, chain: Chain, http: x402HttpxClient, statuses: list[
 
 async def main() -> int:
     arguments = argparse.ArgumentParser(description="Pays every order with the published Python client.")
-    arguments.add_argument("--market", default=".coinslot/dev.json")
+    arguments.add_argument("--dev-json", default=".coinslot/dev.json")
     arguments.add_argument("--plugin", action="append", default=[])
     arguments.add_argument("--payer", type=int, default=0)
     given = arguments.parse_args()
-    market = json.loads(Path(given.market).read_text())
-    market["payer"] = market["payers"][given.payer]
+    host = json.loads(Path(given.dev_json).read_text())
+    host["payer"] = host["payers"][given.payer]
     orders = json.loads(Path(__file__).with_name("orders.json").read_text())
     orders = [order for order in orders if not given.plugin or order["plugin"] in given.plugin]
     check(bool(orders), f"orders.json has nothing of {', '.join(given.plugin)}")
 
-    wallet = register_exact_evm_client(x402Client(), EthAccountSigner(Account.from_key(market["payer"]["privateKey"])))
-    chain = Chain(market["rpc"], market["asset"])
+    wallet = register_exact_evm_client(x402Client(), EthAccountSigner(Account.from_key(host["payer"]["privateKey"])))
+    chain = Chain(host["rpc"], host["asset"])
     order = {"method": "", "path": ""}
     statuses: list[int] = []
     try:
         async with x402HttpxClient(wallet) as http:
             watch(http, statuses)
             for order in orders:
-                await buy(market, chain, http, statuses, order)
-    except Broken as broken:
+                await buy(host, chain, http, statuses, order)
+    except CheckFailed as broken:
         print(f"{order['method']} {order['path']}: {broken}", file=sys.stderr)
         return 1
     finally:
@@ -145,7 +145,7 @@ async def main() -> int:
 
 
 def watch(http: x402HttpxClient, statuses: list[int]) -> None:
-    """Notes the statuses below the client: that it was asked for money, and that the second answer was the paid one."""
+    """Records the statuses below the client, which has to see 402 and then 200."""
     below = http._transport._transport  # no public way to see both answers
     send = below.handle_async_request
 

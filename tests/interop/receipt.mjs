@@ -1,7 +1,7 @@
-// Offers and receipts that Coinslot signs, verified by the published @x402/extensions.
+// Verifies offers and receipts that Coinslot signs with the published @x402/extensions.
 //
-//   node receipt.mjs                                      the golden file of the host's own tests
-//   node receipt.mjs --market dev.json --signer ADDRESS   one purchase from a running host, which signs with that key
+//   node receipt.mjs                                        the golden file of the host's own tests
+//   node receipt.mjs --dev-json dev.json --signer ADDRESS   one purchase from a running host, which signs with that key
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,7 @@ import {
 } from '@x402/extensions/offer-receipt';
 import { wrapFetchWithPaymentFromConfig } from '@x402/fetch';
 import { privateKeyToAccount } from 'viem/accounts';
-import { Broken, check } from './market.mjs';
+import { CheckFailed, check } from './purchases.mjs';
 
 const golden = new URL('../../host/crates/x402/src/golden/offer_receipt.json', import.meta.url);
 const same = (one, other) => String(one).toLowerCase() === String(other).toLowerCase();
@@ -23,7 +23,7 @@ async function signedBy(verified, signer, what) {
   return found.payload;
 }
 
-// What another field in the payload makes of the signer: never the server.
+// Checks that a signature over a changed field is not the server's.
 async function altered(verify, signed, field, signer) {
   const changed = { ...signed, payload: { ...signed.payload, [field]: `${signed.payload[field]}0` } };
   const found = await verify(changed);
@@ -43,11 +43,11 @@ async function verifyFile() {
 }
 
 async function verifyHost(file, signer) {
-  const market = JSON.parse(readFileSync(file, 'utf8'));
+  const host = JSON.parse(readFileSync(file, 'utf8'));
   const orders = JSON.parse(readFileSync(new URL('orders.json', import.meta.url), 'utf8'));
   const order = orders.find(({ method }) => method === 'GET');
-  const url = market.url + order.path;
-  const account = privateKeyToAccount(market.payers[0].privateKey);
+  const url = host.url + order.path;
+  const account = privateKeyToAccount(host.payers[0].privateKey);
 
   const challenge = await fetch(url);
   const required = JSON.parse(atob(challenge.headers.get('PAYMENT-REQUIRED') ?? ''));
@@ -72,14 +72,14 @@ async function verifyHost(file, signer) {
 }
 
 try {
-  const { values } = parseArgs({ options: { market: { type: 'string' }, signer: { type: 'string' } } });
+  const { values } = parseArgs({ options: { 'dev-json': { type: 'string' }, signer: { type: 'string' } } });
   await verifyFile();
-  if (values.market) {
-    check(values.signer, '--market needs --signer, the address that signs receipts');
-    await verifyHost(values.market, values.signer);
+  if (values['dev-json']) {
+    check(values.signer, '--dev-json needs --signer, the address that signs receipts');
+    await verifyHost(values['dev-json'], values.signer);
   }
-  console.log(JSON.stringify({ client: '@x402/extensions 2.27.0', verified: values.market ? ['golden', 'host'] : ['golden'] }));
+  console.log(JSON.stringify({ client: '@x402/extensions 2.27.0', verified: values['dev-json'] ? ['golden', 'host'] : ['golden'] }));
 } catch (error) {
-  console.error(error instanceof Broken ? error.message : error.stack);
+  console.error(error instanceof CheckFailed ? error.message : error.stack);
   process.exitCode = 1;
 }

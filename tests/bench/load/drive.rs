@@ -1,4 +1,4 @@
-//! Requests that are ready, sent once each over a number of connections, and what came of them.
+//! Sends prepared requests once each over a number of connections, and counts the results.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -13,17 +13,17 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// What an answer says: a transaction, or why it is none that was wanted.
-pub(crate) trait Sound: Fn(&Response<Bytes>) -> Result<String, String> + Clone + Send + 'static {}
-impl<F: Fn(&Response<Bytes>) -> Result<String, String> + Clone + Send + 'static> Sound for F {}
+/// Checks an answer: returns its transaction, or the reason why it does not count.
+pub(crate) trait CheckAnswer: Fn(&Response<Bytes>) -> Result<String, String> + Clone + Send + 'static {}
+impl<F: Fn(&Response<Bytes>) -> Result<String, String> + Clone + Send + 'static> CheckAnswer for F {}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
-    /// Nothing is sent after it; what was sent is waited for.
+    /// The time after which no request is sent. Requests in progress are finished.
     pub(crate) limit: Duration,
-    /// A process whose CPU time is of interest.
+    /// A process whose CPU time is measured.
     pub(crate) pid: Option<u32>,
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct Tally {
 
 type Queue = Arc<Mutex<std::vec::IntoIter<Request<Full<Bytes>>>>>;
 
-/// Sends until the time is over or nothing is left. The clock starts when every connection stands, and stops with
-/// the last answer.
-pub(crate) async fn drive(load: Load, requests: Vec<Request<Full<Bytes>>>, sound: impl Sound) -> Tally {
+/// Sends requests until the time is over or all are sent. The clock starts when every connection is open, and stops
+/// with the last answer.
+pub(crate) async fn drive(load: Load, requests: Vec<Request<Full<Bytes>>>, check: impl CheckAnswer) -> Tally {
     let queue: Queue = Arc::new(Mutex::new(requests.into_iter()));
     let mut senders = Vec::new();
     for _ in 0..load.connections {
@@ -48,7 +48,7 @@ pub(crate) async fn drive(load: Load, requests: Vec<Request<Full<Bytes>>>, sound
     }
     let spent = load.pid.map(cpu);
     let begun = Instant::now();
-    let worker = |sender| tokio::spawn(send(sender, load, begun, Arc::clone(&queue), sound.clone()));
+    let worker = |sender| tokio::spawn(send(sender, load, begun, Arc::clone(&queue), check.clone()));
     let workers: Vec<_> = senders.into_iter().map(worker).collect();
     let mut all = Tally::default();
     for worker in workers {
@@ -67,7 +67,7 @@ async fn send(
     load: Load,
     begun: Instant,
     queue: Queue,
-    sound: impl Sound,
+    check: impl CheckAnswer,
 ) -> Tally {
     let mut tally = Tally::default();
     while begun.elapsed() < load.limit {
@@ -78,7 +78,7 @@ async fn send(
             sender = connect(load.address).await;
         }
         let sent = Instant::now();
-        match whole(&mut sender, request).await.and_then(|answer| sound(&answer)) {
+        match whole(&mut sender, request).await.and_then(|answer| check(&answer)) {
             Ok(transaction) => {
                 tally.latencies.push(sent.elapsed());
                 tally.transactions.insert(transaction);
@@ -106,18 +106,18 @@ async fn whole(
     Ok(Response::from_parts(head, body))
 }
 
-/// User and system time of a process and its threads. Linux counts it in hundredths of a second.
+/// The user and system time of a process and its threads. Linux counts in hundredths of a second.
 fn cpu(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
-    // The name is in parentheses and may contain anything.
+    // The name is in parentheses and may contain any character.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 
 impl Tally {
-    /// One line of JSON, and the first failures on standard error.
-    pub(crate) fn told(mut self) -> Value {
+    /// One line of JSON. Prints the first failures to stderr.
+    pub(crate) fn report(mut self) -> Value {
         for failure in self.failures.iter().take(3) {
             eprintln!("failed: {failure}");
         }

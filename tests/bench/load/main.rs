@@ -1,5 +1,5 @@
-//! The load of `tests/bench/paid` and `tests/bench/settle`: signs payments ahead of the clock, and then sends each of
-//! them once, as fast as a number of connections allows.
+//! Signs payments ahead of the measurement, and then sends each of them once, as fast as a number of connections
+//! allows. The load of `tests/bench/paid` and `tests/bench/settle`.
 
 mod drive;
 mod sign;
@@ -17,32 +17,32 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use drive::{Load, Sound, drive};
+use drive::{CheckAnswer, Load, drive};
 
 #[derive(Parser)]
 enum Command {
     /// Sign payments, one JSON object in each line.
     Sign(sign::Arguments),
-    /// Buy at a route with them, as a version 2 client does: each payment echoes what the server offers.
+    /// Buy at a route with the payments, as a version 2 client does: each payment echoes the server's offer.
     Buy {
-        /// The whole URL; it is asked by POST.
+        /// The whole URL, requested by POST.
         #[arg(long)]
         url: url::Url,
-        /// What every paid answer has to be.
+        /// The body of every paid answer.
         #[arg(long)]
         expect: String,
-        /// The server's process, whose CPU time is counted.
+        /// The server's process, whose CPU time is measured.
         #[arg(long)]
         pid: Option<u32>,
         #[command(flatten)]
         load: Arguments,
     },
-    /// Have them settled by a facilitator.
+    /// Settle the payments through a facilitator.
     Settle {
-        /// Where `/settle` is.
+        /// The URL of `/settle`.
         #[arg(long)]
         url: url::Url,
-        /// A file with what the payments are for, as an entry of `accepts`.
+        /// A file with the offer that the payments accept, an entry of `accepts`.
         #[arg(long)]
         terms: PathBuf,
         #[command(flatten)]
@@ -52,13 +52,13 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Arguments {
-    /// The file that `sign` has written.
+    /// The file of `sign`.
     #[arg(long)]
     payments: PathBuf,
     /// Connections, each with one request at a time.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// After so long no more payments are sent.
+    /// The time after which no more payments are sent.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
 }
@@ -69,8 +69,8 @@ async fn main() {
         Command::Sign(arguments) => sign::sign(&arguments),
         Command::Buy { url, expect, pid, load } => {
             let requests = purchases(&url, &load.payments).await;
-            let sound = move |answer: &hyper::Response<Bytes>| bought(answer, expect.as_bytes());
-            run(&url, requests, load, pid, sound).await;
+            let check = move |answer: &hyper::Response<Bytes>| bought(answer, expect.as_bytes());
+            run(&url, requests, load, pid, check).await;
         }
         Command::Settle { url, terms, load } => {
             let terms = json(&read(&terms));
@@ -85,15 +85,15 @@ async fn run(
     requests: Vec<Request<Full<Bytes>>>,
     load: Arguments,
     pid: Option<u32>,
-    sound: impl Sound,
+    check: impl CheckAnswer,
 ) {
     let address = url.socket_addrs(|| None).expect("an address")[0];
     let limit = Duration::from_secs(load.seconds);
     let load = Load { address, connections: load.connections, limit, pid };
-    println!("{}", drive(load, requests, sound).await.told());
+    println!("{}", drive(load, requests, check).await.report());
 }
 
-/// A server's offer, and every payment made to it.
+/// Requests the server's offer, and makes a purchase of it with every payment.
 async fn purchases(url: &url::Url, payments: &Path) -> Vec<Request<Full<Bytes>>> {
     let challenge = reqwest::Client::new().post(url.clone()).send().await.expect("an answer");
     assert_eq!(challenge.status(), 402, "{url} asks for no payment");
@@ -130,7 +130,7 @@ fn post(url: &url::Url, body: Bytes) -> Request<Full<Bytes>> {
     request.body(Full::new(body)).expect("a request")
 }
 
-/// What a server and a facilitator say of a settlement.
+/// The fields of a settlement's result that are checked, from a server and from a facilitator.
 #[derive(Deserialize)]
 struct Settlement {
     success: bool,
@@ -138,12 +138,12 @@ struct Settlement {
     transaction: String,
 }
 
-/// Whether the answer is what was paid for, with the word that it is paid.
+/// Accepts an answer with this body and a receipt of success.
 fn bought(answer: &hyper::Response<Bytes>, expect: &[u8]) -> Result<String, String> {
-    let told = answer.headers().get("payment-response");
-    let told = told.and_then(|told| base64::engine::general_purpose::STANDARD.decode(told).ok());
-    match (answer.status().as_u16(), told) {
-        (200, Some(told)) if answer.body() == expect => transaction(&told),
+    let receipt = answer.headers().get("payment-response");
+    let receipt = receipt.and_then(|receipt| base64::engine::general_purpose::STANDARD.decode(receipt).ok());
+    match (answer.status().as_u16(), receipt) {
+        (200, Some(receipt)) if answer.body() == expect => transaction(&receipt),
         (200, Some(_)) => Err(format!("200 with {:?}", answer.body())),
         (status, _) => Err(format!("{status} with {:?}", answer.body())),
     }
@@ -156,10 +156,10 @@ fn settled(answer: &hyper::Response<Bytes>) -> Result<String, String> {
     }
 }
 
-fn transaction(told: &[u8]) -> Result<String, String> {
-    match serde_json::from_slice(told) {
+fn transaction(result: &[u8]) -> Result<String, String> {
+    match serde_json::from_slice(result) {
         Ok(Settlement { success: true, transaction }) if !transaction.is_empty() => Ok(transaction),
-        _ => Err(String::from_utf8_lossy(told).into_owned()),
+        _ => Err(String::from_utf8_lossy(result).into_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signing ahead of the clock.
+//! Signs payments ahead of the measurement.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A file with what is paid for, as an entry of `accepts`.
+    /// A file with the offer that the payments accept, an entry of `accepts`.
     #[arg(long)]
     terms: PathBuf,
-    /// How many payments.
+    /// The number of payments.
     #[arg(long)]
     count: usize,
-    /// By so many payers without money, who take turns.
+    /// The number of payers without money, who sign by turns.
     #[arg(long, default_value_t = 64)]
     payers: usize,
-    /// Instead, by those in the `payers` of this file, which `anvil.mjs` writes.
+    /// A file of anvil.mjs whose `payers` sign instead.
     #[arg(long)]
     keys: Option<PathBuf>,
     #[arg(long)]

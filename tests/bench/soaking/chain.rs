@@ -1,5 +1,5 @@
-//! What the chain shows, read from its logs, receipts and balances alone, and what a payment costs there
-//! that has a transaction of its own.
+//! Reads payments from the chain's logs, receipts and balances, and measures the gas of a payment that has a
+//! transaction of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256, keccak256};
 use alloy::sol;
 use alloy::sol_types::SolCall;
-use coinslot_tests::{Chain, Wallet};
+use coinslot_tests::{ChainClient, Wallet};
 use serde_json::{Value, json};
 
 sol! {
@@ -16,61 +16,61 @@ sol! {
         uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
 }
 
-/// What both the ledger and the chain know a payment by: payer and nonce, in lower case.
+/// The key of a payment in ledger and chain: payer and nonce, in lower case.
 pub(crate) type Spend = (String, String);
 
-/// The chain that anvil.mjs made.
+/// The chain that anvil.mjs started.
 pub(crate) struct Anvil {
-    chain: Chain,
-    facts: Value,
+    chain: ChainClient,
+    chain_json: Value,
     pay_to: Address,
     gas: Address,
 }
 
-/// Where the chain stood.
-pub(crate) struct Moment {
+/// The newest block, and the receiver's balance there.
+pub(crate) struct ChainState {
     block: u64,
     balance: U256,
 }
 
-/// What happened since.
+/// Payments and transactions since a [`ChainState`].
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ChainRecords {
     /// Transfers to the receiver by authorisation: amount and transaction.
     pub(crate) payments: HashMap<Spend, (u128, String)>,
-    /// All transfers to the receiver, however they came.
+    /// All transfers to the receiver, also without an authorisation: their number and their sum.
     pub(crate) transfers: u64,
     pub(crate) transferred: u128,
-    /// What the receiver has more.
+    /// The increase of the receiver's balance.
     pub(crate) received: u128,
-    /// Transactions of the host's key in blocks, those that were in vain among them.
+    /// Transactions of the host's key in blocks; `in_vain` counts those that settled no payment.
     pub(crate) transactions: u64,
     pub(crate) in_vain: u64,
     pub(crate) gas: u64,
-    /// Payments and gas of each transaction that settled any.
+    /// The number of payments and the gas of each transaction that settled payments.
     pub(crate) batches: Vec<(u64, u64)>,
 }
 
 impl Anvil {
-    /// The chain and the funded wallets.
+    /// Reads the file of anvil.mjs: the chain, and the funded wallets.
     pub(crate) fn read(file: &Path) -> (Self, Vec<Wallet>) {
-        let text = std::fs::read_to_string(file).expect("what anvil.mjs wrote");
-        let facts: Value = serde_json::from_str(&text).expect("JSON");
-        let of = |name: &str| facts[name].as_str().expect("a string").to_owned();
-        let chain = Chain::at(&of("rpc"), of("asset").parse().expect("an address"));
-        let keys = facts["payers"].as_array().expect("payers").iter();
+        let text = std::fs::read_to_string(file).expect("the file of anvil.mjs");
+        let chain_json: Value = serde_json::from_str(&text).expect("JSON");
+        let of = |name: &str| chain_json[name].as_str().expect("a string").to_owned();
+        let chain = ChainClient::at(&of("rpc"), of("asset").parse().expect("an address"));
+        let keys = chain_json["payers"].as_array().expect("payers").iter();
         let wallets = keys.map(|payer| Wallet::from_key(payer["privateKey"].as_str().expect("a key"))).collect();
         let pay_to = of("payTo").parse().expect("an address");
         let gas = Wallet::from_key(&of("gasKey")).address();
-        (Self { chain, facts, pay_to, gas }, wallets)
+        (Self { chain, chain_json, pay_to, gas }, wallets)
     }
 
-    pub(crate) async fn now(&self) -> Moment {
-        Moment { block: self.newest().await, balance: self.chain.balance(self.pay_to).await }
+    pub(crate) async fn now(&self) -> ChainState {
+        ChainState { block: self.newest().await, balance: self.chain.balance(self.pay_to).await }
     }
 
-    /// Gas of a transfer that has a transaction of its own, on average: one by each of these wallets,
-    /// to a receiver that is not the host's. The first is not counted, it makes the receiver an account.
+    /// The average gas of a transfer that has a transaction of its own: one by each of these wallets, to a receiver
+    /// that is not the host's. The first is not counted, because it creates the receiver's balance.
     pub(crate) async fn settle_singly(&self, wallets: &[Wallet]) -> u64 {
         let (sender, receiver) = (Wallet::poor().address(), Wallet::poor().address());
         let ether = U256::from(10).pow(U256::from(20));
@@ -79,11 +79,11 @@ impl Anvil {
         let mut sent = Vec::new();
         for wallet in wallets {
             let entry = json!({
-                "network": self.facts["network"], "asset": self.facts["asset"], "payTo": receiver, "amount": "10000",
+                "network": self.chain_json["network"], "asset": self.chain_json["asset"], "payTo": receiver, "amount": "10000",
                 "maxTimeoutSeconds": 300, "extra": { "name": "USDC", "version": "2" },
             });
             let data = transfer(&wallet.pay_entry(&entry).document["payload"]);
-            let transaction = json!({ "from": sender, "to": self.facts["asset"], "data": data, "gas": "0x30d40" });
+            let transaction = json!({ "from": sender, "to": self.chain_json["asset"], "data": data, "gas": "0x30d40" });
             sent.push(self.chain.call("eth_sendTransaction", json!([transaction])).await);
         }
         let mut gas = Vec::new();
@@ -101,14 +101,14 @@ impl Anvil {
         gas[1..].iter().sum::<u64>() / (gas.len() as u64 - 1)
     }
 
-    /// Everything since then.
-    pub(crate) async fn since(&self, before: &Moment) -> Seen {
-        let mut seen = Seen::default();
+    /// Reads payments and transactions since `before`.
+    pub(crate) async fn since(&self, before: &ChainState) -> ChainRecords {
+        let mut seen = ChainRecords::default();
         let (to, newest) = (topic(self.pay_to), self.newest().await);
         let mut holding: HashMap<String, u64> = HashMap::new();
         for block in before.block + 1..=newest {
             let at = format!("{block:#x}");
-            let logs = json!([{ "fromBlock": at, "toBlock": at, "address": self.facts["asset"] }]);
+            let logs = json!([{ "fromBlock": at, "toBlock": at, "address": self.chain_json["asset"] }]);
             let logs = self.chain.call("eth_getLogs", logs).await;
             let logs = logs.as_array().expect("logs");
             for (index, log) in logs.iter().enumerate().filter(|(_, log)| is_transfer(log) && log["topics"][2] == to) {
@@ -146,13 +146,13 @@ impl Anvil {
     }
 }
 
-impl Seen {
+impl ChainRecords {
     pub(crate) fn spends(&self) -> HashSet<&Spend> {
         self.payments.keys().collect()
     }
 }
 
-/// The call that settles this payload.
+/// The call data that settles this payload.
 fn transfer(payload: &Value) -> String {
     let signed = |name: &str| text(&payload["authorization"][name]);
     let signature = hex::decode(&text(&payload["signature"])[2..]).expect("hex");
@@ -174,7 +174,8 @@ fn is_transfer(log: &Value) -> bool {
     log["topics"][0] == event("Transfer(address,address,uint256)")
 }
 
-/// Whether this log is the authorisation of that transfer: right before it, in its transaction, by its payer.
+/// Whether this log is the authorisation of that transfer: of the same transaction and payer. The caller passes the log
+/// right before the transfer.
 fn authorises(by: &Value, transfer: &Value) -> bool {
     by["topics"][0] == event("AuthorizationUsed(address,bytes32)")
         && by["topics"][1] == transfer["topics"][1]
@@ -189,7 +190,7 @@ fn topic(address: Address) -> String {
     address.into_word().to_string()
 }
 
-/// In lower case, as hashes and addresses are compared.
+/// A string in lower case, so that hashes and addresses compare equal.
 fn text(value: &Value) -> String {
     value.as_str().expect("a string").to_lowercase()
 }

@@ -1,9 +1,9 @@
-//! The clients. Each pays, again and again; most wait for their answer, and some hang up: in the middle of
-//! the request, right behind it, while they wait, or in the middle of the answer. Most of those come back
-//! with the same payment, as a client does that has lost its connection, and some never do.
+//! The clients of the soak. Each pays again and again. Most wait for their answer; some hang up in the middle of the
+//! request, right after it, while they wait, or in the middle of the answer. Most of these come back with the same
+//! payment, as a client does that has lost its connection, and some never do.
 //!
-//! A client holds on to its payment until it has a 200 or a refusal that the operators' page calls final.
-//! How it behaves follows from its payment's random nonce, so no other source of chance is needed.
+//! A client repeats its payment until it has a 200 or a refusal that the documentation calls final. Its behaviour
+//! follows from the random nonce of its payment, so that no other source of chance is needed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,24 +15,24 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Of 256 payments so many meet a client that hangs up.
+/// The number of clients that hang up, of 256.
 const HANG_UPS: u8 = 51;
-/// Of four payments one is for the plugin that is paid first.
+/// One of four payments is for a plugin of the upfront flow.
 const ROUTES: [&str; 4] = ["/status", "/status", "/status", "/upfront"];
-/// Longer than a payment can be open: then the host owes an answer and does not give it.
-const PATIENCE: Duration = Duration::from_secs(480);
-/// Between two attempts at a host that is not there.
-const KNOCK: Duration = Duration::from_millis(250);
+/// Longer than a payment can stay open: a host that has not answered by then does not give what it owes.
+const TIME_LIMIT: Duration = Duration::from_secs(480);
+/// The pause between two attempts while the host is down.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// What all clients share.
-pub(crate) struct Market {
+/// The state that all clients share.
+pub(crate) struct SoakLoad {
     url: String,
     wallets: Vec<Wallet>,
-    /// What each route asks for, in the order of [`ROUTES`].
+    /// The offer of each route, in the order of [`ROUTES`].
     entries: Vec<Value>,
     http: reqwest::Client,
     turn: AtomicU64,
-    /// No new payments.
+    /// Set when no new payments are to be signed.
     pub(crate) closed: AtomicBool,
     pub(crate) counts: Counts,
 }
@@ -42,12 +42,12 @@ pub(crate) struct Counts {
     pub(crate) answered: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) hang_ups: AtomicU64,
-    pub(crate) at_it: AtomicU64,
-    /// Why a payment was sent again.
+    pub(crate) in_progress: AtomicU64,
+    /// The reasons for repetitions, with their counts.
     why: Mutex<BTreeMap<String, u64>>,
 }
 
-/// One payment as its client knows it.
+/// One payment as its client recorded it.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) payer: String,
@@ -58,27 +58,27 @@ pub(crate) struct Record {
 
 #[derive(Debug)]
 pub(crate) enum End {
-    /// An answer with its receipt, so long after the first attempt, and after so many.
+    /// An answer with a receipt, and the time and the number of attempts that it took.
     Bought { transaction: String, waited: Duration, attempts: u32 },
-    /// Final, and not charged.
+    /// Refused for good, without a charge.
     Refused(String),
     /// The client hung up and never came back.
     Gone,
-    /// What no host may do.
+    /// An answer that no host may give.
     Wrong(String),
 }
 
-/// Where a connection is dropped.
+/// The moment at which a client drops its connection.
 #[derive(Clone, Copy, Debug)]
 enum HangUp {
     InTheRequest,
-    BehindTheRequest,
+    AfterTheRequest,
     Waiting(Duration),
     InTheAnswer,
 }
 
-/// One attempt.
-enum Told {
+/// The result of one attempt.
+enum Attempt {
     End(End),
     Again { why: String, pause: Duration },
 }
@@ -94,10 +94,10 @@ impl Counts {
     }
 }
 
-impl Market {
-    /// Asks every route for its price.
+impl SoakLoad {
+    /// Requests the offer of every route.
     pub(crate) async fn open(url: &str, wallets: Vec<Wallet>) -> Self {
-        // A client that waits for longer has lost its connection, and asks again.
+        // A client that waits longer has lost its connection and asks again.
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
         let mut entries = Vec::new();
         for route in ROUTES {
@@ -109,11 +109,11 @@ impl Market {
         Self { url: url.to_owned(), wallets, entries, http, turn, closed, counts }
     }
 
-    /// One payment from its signature to its end.
+    /// Makes one payment, from its signature to its end.
     async fn buy(&self) -> Record {
         let turn = usize::try_from(self.turn.fetch_add(1, Ordering::Relaxed)).expect("a number of payments");
         let route = turn % ROUTES.len();
-        // Another wallet at each route in each round.
+        // In each round every route gets another wallet.
         let wallet = &self.wallets[(turn + turn / self.wallets.len()) % self.wallets.len()];
         let payment = wallet.pay_entry(&self.entries[route]);
         let signed = &payment.document["payload"]["authorization"];
@@ -132,7 +132,7 @@ impl Market {
             self.counts.hang_ups.fetch_add(1, Ordering::Relaxed);
             let hang_up = match chance[1] % 4 {
                 0 => HangUp::InTheRequest,
-                1 => HangUp::BehindTheRequest,
+                1 => HangUp::AfterTheRequest,
                 2 => HangUp::Waiting(Duration::from_millis(5 * u64::from(chance[2]))),
                 _ => HangUp::InTheAnswer,
             };
@@ -141,20 +141,20 @@ impl Market {
                 return End::Gone;
             }
             tokio::time::sleep(Duration::from_millis(10 * u64::from(chance[4]))).await;
-            self.counts.again("it hung up".to_owned());
+            self.counts.again("the client hung up".to_owned());
             attempts += 1;
         }
         loop {
             match self.attempt(route, &header, nonce).await {
-                Told::End(End::Bought { transaction, .. }) => {
+                Attempt::End(End::Bought { transaction, .. }) => {
                     self.counts.answered.fetch_add(1, Ordering::Relaxed);
                     return End::Bought { transaction, waited: begun.elapsed(), attempts };
                 }
-                Told::End(end) => return end,
-                Told::Again { why, .. } if begun.elapsed() > PATIENCE => {
+                Attempt::End(end) => return end,
+                Attempt::Again { why, .. } if begun.elapsed() > TIME_LIMIT => {
                     return End::Wrong(format!("no answer after {attempts} attempts, at last: {why}"));
                 }
-                Told::Again { why, pause } => {
+                Attempt::Again { why, pause } => {
                     self.counts.again(why);
                     attempts += 1;
                     tokio::time::sleep(pause).await;
@@ -163,10 +163,10 @@ impl Market {
         }
     }
 
-    async fn attempt(&self, route: &str, header: &str, nonce: &str) -> Told {
+    async fn attempt(&self, route: &str, header: &str, nonce: &str) -> Attempt {
         let request = self.http.post(format!("{}{route}", self.url)).header("payment-signature", header);
         let request = request.header("content-type", "text/plain").body(nonce.to_owned());
-        let lost = |_| Told::Again { why: "no connection, or a lost one".to_owned(), pause: KNOCK };
+        let lost = |_| Attempt::Again { why: "no connection, or a lost one".to_owned(), pause: RETRY_PAUSE };
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => return lost(error),
@@ -181,18 +181,21 @@ impl Market {
         let error: Value = serde_json::from_str(&body).unwrap_or_default();
         let named = error["error"].as_str().unwrap_or("unnamed").to_owned();
         match (status, receipt) {
-            (200, Some(receipt)) => Told::End(bought(route, &body, &receipt)),
-            (402, _) => Told::End(End::Refused(named)),
-            (409, _) if named != "payment_in_flight" => Told::End(End::Wrong(format!("409 {named}"))),
+            (200, Some(receipt)) => Attempt::End(bought(route, &body, &receipt)),
+            (402, _) => Attempt::End(End::Refused(named)),
+            (409, _) if named != "payment_in_flight" => Attempt::End(End::Wrong(format!("409 {named}"))),
             (409 | 429 | 500 | 502..=504, _) => {
                 let pause = field("retry-after").and_then(|seconds| seconds.parse().ok());
-                Told::Again { why: format!("{status} {named}"), pause: pause.map_or(KNOCK, Duration::from_secs) }
+                Attempt::Again {
+                    why: format!("{status} {named}"),
+                    pause: pause.map_or(RETRY_PAUSE, Duration::from_secs),
+                }
             }
-            _ => Told::End(End::Wrong(format!("{status} {body}"))),
+            _ => Attempt::End(End::Wrong(format!("{status} {body}"))),
         }
     }
 
-    /// Sends the request, or half of it, and drops the connection. There may be no host at the moment.
+    /// Sends the request, or half of it, and drops the connection. The host may be down.
     async fn hang_up(&self, route: &str, header: &str, nonce: &str, at: HangUp) {
         let address = self.url.trim_start_matches("http://");
         let request = format!(
@@ -201,7 +204,7 @@ impl Market {
             nonce.len()
         );
         let Ok(mut stream) = TcpStream::connect(address).await else { return };
-        // The head is whole, so the host has seen the payment; the body is not.
+        // The head is complete, so that the host has seen the payment; the body is not.
         let sent = match at {
             HangUp::InTheRequest => request.len() - nonce.len() / 2,
             _ => request.len(),
@@ -210,7 +213,7 @@ impl Market {
             return;
         }
         match at {
-            HangUp::InTheRequest | HangUp::BehindTheRequest => {}
+            HangUp::InTheRequest | HangUp::AfterTheRequest => {}
             HangUp::Waiting(pause) => tokio::time::sleep(pause).await,
             HangUp::InTheAnswer => {
                 let _ = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut [0; 16])).await;
@@ -219,18 +222,18 @@ impl Market {
     }
 }
 
-/// Buys until the market is closed.
-pub(crate) async fn shop(market: std::sync::Arc<Market>) -> Vec<Record> {
+/// Buys until [`SoakLoad::closed`] is set.
+pub(crate) async fn buy_repeatedly(load: std::sync::Arc<SoakLoad>) -> Vec<Record> {
     let mut records = Vec::new();
-    while !market.closed.load(Ordering::Relaxed) {
-        market.counts.at_it.fetch_add(1, Ordering::Relaxed);
-        records.push(market.buy().await);
-        market.counts.at_it.fetch_sub(1, Ordering::Relaxed);
+    while !load.closed.load(Ordering::Relaxed) {
+        load.counts.in_progress.fetch_add(1, Ordering::Relaxed);
+        records.push(load.buy().await);
+        load.counts.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
     records
 }
 
-/// A 200 is an answer only with what was bought and a receipt that names a transaction.
+/// Accepts a 200 only with the right body and a receipt that names a transaction.
 fn bought(route: &str, body: &str, receipt: &Value) -> End {
     let right = match route {
         "/status" => body == "as asked",
@@ -244,7 +247,7 @@ fn bought(route: &str, body: &str, receipt: &Value) -> End {
     }
 }
 
-/// The nonce's first bytes.
+/// The first bytes of a nonce, as a source of chance.
 fn chance(nonce: &str) -> [u8; 5] {
     let mut bytes = [0; 5];
     hex::decode_to_slice(&nonce[2..12], &mut bytes).expect("a nonce in hex");

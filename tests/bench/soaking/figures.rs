@@ -1,4 +1,4 @@
-//! The figures of a soak.
+//! Prints the figures of a soak: rate, gas, times, repetitions, refusals, and the runs of the host.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::chain::Seen;
-use crate::client::{End, Market, Record};
-use crate::host::Life;
+use crate::chain::ChainRecords;
+use crate::client::{End, Record, SoakLoad};
+use crate::host::HostRun;
 
-/// The share of the gas of one-by-one settlement that a payment is to take at most.
+/// The highest gas of a payment as a share of the gas of one with a transaction of its own.
 const GAS_AIM: f64 = 0.65;
 
 pub(crate) struct Figures<'s> {
     pub(crate) records: &'s [Record],
     pub(crate) ledger: &'s [Value],
-    pub(crate) seen: &'s Seen,
-    pub(crate) lives: &'s [Life],
-    /// Gas of a payment that is settled by itself.
+    pub(crate) seen: &'s ChainRecords,
+    pub(crate) runs: &'s [HostRun],
+    /// The gas of a payment that has a transaction of its own.
     pub(crate) single: u64,
-    /// How long new payments were begun, and how many were answered by then.
+    /// The time in which new payments were signed, and the number of answers by its end.
     pub(crate) loaded: Duration,
     pub(crate) paid_under_load: u64,
 }
 
 impl Figures<'_> {
-    pub(crate) fn print(&self, market: &Market) {
+    pub(crate) fn print(&self, load: &SoakLoad) {
         let count = |of: fn(&End) -> bool| self.records.iter().filter(|record| of(&record.end)).count();
         println!();
         println!(
@@ -42,7 +42,7 @@ impl Figures<'_> {
         println!("rate           {rate:.1} payments a second, the restarts included");
         self.print_gas();
         self.print_times();
-        let counts = &market.counts;
+        let counts = &load.counts;
         println!(
             "clients        {} hung up, {} times a payment was sent again",
             counts.hang_ups.load(Ordering::Relaxed),
@@ -60,14 +60,14 @@ impl Figures<'_> {
         for (reason, times) in refused {
             println!("  refused      {times:>6}  {reason}");
         }
-        for life in self.lives {
-            let [first, last] = life.memory.map(|kib| kib / 1024);
+        for run in self.runs {
+            let [first, last] = run.memory.map(|kib| kib / 1024);
             println!(
                 "host           served after {:.1} s with {first} MiB resident, ended with {last} MiB; {} {:.1} s after {}",
-                life.starting.as_secs_f64(),
-                life.status.as_deref().unwrap_or("unseen"),
-                life.ending.as_secs_f64(),
-                if life.signal == Some(Signal::KILL) { "SIGKILL" } else { "SIGTERM" },
+                run.starting.as_secs_f64(),
+                run.status.as_deref().unwrap_or("unseen"),
+                run.ending.as_secs_f64(),
+                if run.signal == Some(Signal::KILL) { "SIGKILL" } else { "SIGTERM" },
             );
         }
     }
@@ -104,22 +104,22 @@ impl Figures<'_> {
         print_percentiles("answer", first.collect());
         let found = |row: &&Value| row["transaction"].is_string() && row["settleMicroseconds"].is_null();
         println!(
-            "recovered      {} payments, sent by a host that did not live to see their end",
+            "recovered      {} payments, sent by a host that was killed before their end",
             self.ledger.iter().filter(found).count()
         );
     }
 }
 
-/// What a payment adds to its transaction, by least squares: the rest is the transaction's own.
+/// The gas that one more payment adds to a transaction, by least squares.
 fn slope(batches: &[(u64, u64)]) -> f64 {
     let mean =
         |of: fn(&(u64, u64)) -> u64| batches.iter().map(|batch| of(batch) as f64).sum::<f64>() / batches.len() as f64;
     let (payments, gas) = (mean(|batch| batch.0), mean(|batch| batch.1));
     let (mut above, mut below) = (0.0, 0.0);
     for batch in batches {
-        let off = batch.0 as f64 - payments;
-        above += off * (batch.1 as f64 - gas);
-        below += off * off;
+        let distance = batch.0 as f64 - payments;
+        above += distance * (batch.1 as f64 - gas);
+        below += distance * distance;
     }
     above / below
 }

@@ -1,5 +1,5 @@
-//! The peer that charges: axum with the published x402-axum, one route for a cent, on a free port. Its facilitator is
-//! the first argument, the receiver of the money the second.
+//! A peer of tests/bench/paid: axum with the published x402-axum sells one route for a cent, on a free port. The first
+//! argument is the facilitator, the second the receiver.
 
 use axum::Router;
 use axum::routing::post;

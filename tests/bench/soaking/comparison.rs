@@ -1,24 +1,24 @@
-//! The comparison: every payment as its client, the ledger and the chain know it.
+//! Compares every payment as recorded by its client, the ledger and the chain.
 
 use std::collections::{HashMap, HashSet};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::chain::{Seen, Spend};
+use crate::chain::{ChainRecords, Spend};
 use crate::client::{End, Record};
-use crate::host::Life;
+use crate::host::HostRun;
 
-/// States whose money is with the receiver.
+/// The ledger's states of payments whose money the receiver has.
 const RECEIVED: [&str; 3] = ["settled", "delivered", "owed"];
 
-/// The one refusal that a good payment may meet: the host was killed while the endpoint was at work.
+/// The only refusal of a valid payment: the host was killed while the endpoint ran.
 const INTERRUPTED: &str = "interrupted";
 
-/// At most so many differences are shown.
+/// The number of differences that are printed.
 const SHOWN: usize = 20;
 
-/// The four sums, and what differs.
+/// The sums of all sources, and the differences.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     lines: Vec<String>,
@@ -44,14 +44,14 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Compares all of it.
+/// Compares the records of clients, ledger and chain, and checks how each run of the host ended.
 pub(crate) fn compare(
     records: &[Record],
     ledger: &[Value],
-    seen: &Seen,
+    seen: &ChainRecords,
     open: &[Value],
     reconciled: &Option<Value>,
-    lives: &[Life],
+    runs: &[HostRun],
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let rows: HashMap<Spend, &Value> = ledger.iter().map(|row| (spend(row), row)).collect();
@@ -64,7 +64,7 @@ pub(crate) fn compare(
         let on_chain = seen.payments.get(spend);
         let row = rows.get(spend).copied();
         let transaction = row.and_then(|row| row["transaction"].as_str()).map(str::to_lowercase);
-        let said = match &record.end {
+        let problem = match &record.end {
             End::Bought { transaction: receipt, .. } => match on_chain {
                 None => "a receipt, and nothing on chain",
                 Some((amount, _)) if *amount != record.amount => "another amount on chain",
@@ -80,7 +80,7 @@ pub(crate) fn compare(
             End::Gone => "",
             End::Wrong(what) => what,
         };
-        verdict.unless(said.is_empty(), || format!("{said}: {spend:?}, {:?}, {row:?}", record.end));
+        verdict.unless(problem.is_empty(), || format!("{problem}: {spend:?}, {:?}, {row:?}", record.end));
         let same = match (on_chain, &transaction) {
             (Some((_, settled)), Some(booked)) => settled == booked,
             (Some(_), None) => false,
@@ -104,12 +104,12 @@ pub(crate) fn compare(
     for row in open {
         verdict.differ(format!("not finished: {row}"));
     }
-    let agrees = reconciled.as_ref().is_some_and(|told| told["agrees"] == true);
+    let agrees = reconciled.as_ref().is_some_and(|report| report["agrees"] == true);
     verdict.unless(agrees, || format!("coinslot ledger reconcile: {reconciled:?}"));
-    for life in lives.iter().filter(|life| life.signal == Some(Signal::TERM)) {
-        let gentle = life.status.as_deref() == Some("exit status: 0");
-        verdict.unless(gentle, || format!("SIGTERM ended the host with {:?}", life.status));
-        verdict.unless(life.left == 0, || format!("SIGTERM left {} payments at work", life.left));
+    for run in runs.iter().filter(|run| run.signal == Some(Signal::TERM)) {
+        let gentle = run.status.as_deref() == Some("exit status: 0");
+        verdict.unless(gentle, || format!("SIGTERM ended the host with {:?}", run.status));
+        verdict.unless(run.left == 0, || format!("SIGTERM left {} payments at work", run.left));
     }
     verdict.sum(records, ledger, seen, &booked, received);
     verdict
@@ -120,7 +120,7 @@ impl Verdict {
         &mut self,
         records: &[Record],
         ledger: &[Value],
-        seen: &Seen,
+        seen: &ChainRecords,
         booked: &HashSet<&Spend>,
         received: impl Fn(&Value) -> bool,
     ) {

@@ -1,27 +1,27 @@
-//! The chain's own word about balances and transfers, by plain JSON-RPC.
+//! Reads balances and transfers of the chain over JSON-RPC.
 
 use alloy_primitives::{Address, B256, Bytes, U256, b256, hex};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::market::{Problem, check};
+use crate::orders::{Problem, check};
 
 const BALANCE_OF: [u8; 4] = hex!("70a08231");
 /// `Transfer(address,address,uint256)`
 const TRANSFER: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
 
-pub struct Chain {
+pub(crate) struct Chain {
     http: reqwest::Client,
     rpc: String,
     asset: Address,
 }
 
 #[derive(Debug, PartialEq)]
-pub struct Transfer {
-    pub from: Address,
-    pub to: Address,
-    pub value: U256,
+pub(crate) struct Transfer {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) value: U256,
 }
 
 #[derive(Deserialize)]
@@ -38,17 +38,17 @@ struct Log {
 }
 
 impl Chain {
-    pub fn new(rpc: &str, asset: Address) -> Self {
+    pub(crate) fn new(rpc: &str, asset: Address) -> Self {
         Self { http: reqwest::Client::new(), rpc: rpc.to_owned(), asset }
     }
 
-    pub async fn balance_of(&self, holder: Address) -> Result<U256, Problem> {
+    pub(crate) async fn balance_of(&self, holder: Address) -> Result<U256, Problem> {
         let data = Bytes::from([&BALANCE_OF[..], holder.into_word().as_slice()].concat());
         self.call("eth_call", json!([{ "to": self.asset, "data": data }, "latest"])).await
     }
 
     /// The asset's transfers in one transaction, which must have succeeded.
-    pub async fn transfers(&self, transaction: B256) -> Result<Vec<Transfer>, Problem> {
+    pub(crate) async fn transfers(&self, transaction: B256) -> Result<Vec<Transfer>, Problem> {
         let receipt: Option<Receipt> = self.call("eth_getTransactionReceipt", json!([transaction])).await?;
         let receipt = receipt.ok_or_else(|| format!("the chain does not know {transaction}"))?;
         check(receipt.status == U256::ONE, || format!("{transaction} has reverted"))?;

@@ -1,5 +1,5 @@
-// What every JavaScript buyer here shares: the contract that `coinslot dev` writes, the balances as the chain
-// tells them, and the checks after a purchase. A buyer brings only its published client.
+// Buys the orders of orders.json with a published JavaScript client, and checks each purchase: statuses, answer,
+// receipt, the one Transfer on chain, and both balances.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -10,30 +10,30 @@ const TOKEN = parseAbi([
   'event Transfer(address indexed from, address indexed to, uint256 value)',
 ]);
 
-export class Broken extends Error {}
+export class CheckFailed extends Error {}
 
 export function check(condition, message) {
-  if (!condition) throw new Broken(message);
+  if (!condition) throw new CheckFailed(message);
 }
 
-// `--market FILE` is the dev.json of a running host; `--plugin NAME` (repeatable) narrows the orders; `--payer N`
-// picks one of its funded payers.
-export function openMarket() {
+// Reads the command line: `--dev-json FILE` of a running host, `--plugin NAME` (repeatable) to select orders, and
+// `--payer N` to choose one of its funded payers.
+export function openHost() {
   const { values } = parseArgs({
     options: {
-      market: { type: 'string', default: '.coinslot/dev.json' },
+      'dev-json': { type: 'string', default: '.coinslot/dev.json' },
       plugin: { type: 'string', multiple: true, default: [] },
       payer: { type: 'string', default: '0' },
       facilitator: { type: 'string' },
     },
   });
-  const market = JSON.parse(readFileSync(values.market, 'utf8'));
-  const payer = market.payers?.[Number(values.payer)];
-  check(payer, `${values.market} has no payer ${values.payer}`);
+  const host = JSON.parse(readFileSync(values['dev-json'], 'utf8'));
+  const payer = host.payers?.[Number(values.payer)];
+  check(payer, `${values['dev-json']} has no payer ${values.payer}`);
   const orders = JSON.parse(readFileSync(new URL('orders.json', import.meta.url), 'utf8'))
     .filter(({ plugin }) => values.plugin.length === 0 || values.plugin.includes(plugin));
-  check(orders.length > 0, `orders.json has nothing of ${values.plugin.join(', ')}`);
-  return { ...market, payer, orders, facilitator: values.facilitator };
+  check(orders.length > 0, `orders.json has no order for ${values.plugin.join(', ')}`);
+  return { ...host, payer, orders, facilitator: values.facilitator };
 }
 
 export function openChain({ rpc, chainId, asset }) {
@@ -68,15 +68,15 @@ function request({ method, body, text }) {
   return text === undefined ? { method } : { method, headers: { 'content-type': 'text/markdown' }, body: text };
 }
 
-// `pay(fetch)` wraps a fetch with the client under test; `receipt(headers)` is the client's own decoding of the
-// receipt header. Throws `Broken` at the first check that fails.
-export async function buy(market, chain, order, { client, pay, receipt }) {
+// Buys one order. `pay(fetch)` wraps a fetch with the client under test; `receipt(headers)` decodes the receipt header
+// with the client's own function. Throws `CheckFailed` at the first check that fails.
+export async function buy(host, chain, order, { client, pay, receipt }) {
   const price = BigInt(order.price);
-  const { payer, payTo } = market;
+  const { payer, payTo } = host;
   const balances = async () => [await chain.balanceOf(payer.address), await chain.balanceOf(payTo)];
   const before = await balances();
 
-  // The statuses below the client: it was asked for money, and the second answer was the paid one.
+  // The statuses below the client, which has to see 402 and then 200.
   const statuses = [];
   const watched = async (...args) => {
     const response = await fetch(...args);
@@ -84,7 +84,7 @@ export async function buy(market, chain, order, { client, pay, receipt }) {
     return response;
   };
   const started = performance.now();
-  const response = await pay(watched)(market.url + order.path, request(order));
+  const response = await pay(watched)(host.url + order.path, request(order));
   const answer = await response.text();
   const ms = Math.round(performance.now() - started);
 
@@ -117,13 +117,13 @@ export async function buy(market, chain, order, { client, pay, receipt }) {
 export async function buyAll(client) {
   let order;
   try {
-    const market = openMarket();
-    const chain = openChain(market);
-    const made = client(market);
-    for (order of market.orders) await buy(market, chain, order, made);
+    const host = openHost();
+    const chain = openChain(host);
+    const made = client(host);
+    for (order of host.orders) await buy(host, chain, order, made);
   } catch (error) {
     const where = order ? `${order.method} ${order.path}: ` : '';
-    console.error(`${where}${error instanceof Broken ? error.message : error.stack}`);
+    console.error(`${where}${error instanceof CheckFailed ? error.message : error.stack}`);
     process.exitCode = 1;
   }
 }

@@ -1,12 +1,15 @@
 //! Pays every order with the published Rust client (`x402-reqwest`), at its default settings.
 //!
-//!     coinslot-interop --market dev.json --orders orders.json [--plugin NAME]... [--payer N]
+//! An example of `coinslot-tests` and not a binary, because cargo builds examples with the tests and their features:
+//! so nothing is compiled twice. `tests/run` runs it.
 //!
-//! The same orders and the same checks as `market.mjs`: 402 and then 200, the receipt, the one Transfer on chain, and
-//! both balances. Prints one JSON line per order, and exits with 1 at the first check that fails.
+//!     pay-x402-reqwest --dev-json dev.json --orders orders.json [--plugin NAME]... [--payer N]
+//!
+//! The same orders and the same checks as `purchases.mjs`: 402 and then 200, the receipt, the one Transfer on chain,
+//! and both balances. Prints one JSON line per order, and exits with 1 at the first check that fails.
 
 mod chain;
-mod market;
+mod orders;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -24,11 +27,11 @@ use x402_reqwest::{ReqwestWithPayments, ReqwestWithPaymentsBuild, X402Client};
 use x402_types::util::Base64Bytes;
 
 use crate::chain::{Chain, Transfer};
-use crate::market::{Market, Order, Problem, check};
+use crate::orders::{Host, Order, Problem, check};
 
 const CLIENT: &str = "x402-reqwest 2.0.2";
 
-/// The receipt, with the fields that every version of the client's own type has.
+/// The fields of the receipt that are checked.
 #[derive(Deserialize)]
 struct Receipt {
     success: bool,
@@ -36,13 +39,13 @@ struct Receipt {
     payer: String,
 }
 
-/// Notes the statuses below the client: that it was asked for money, and that the second answer was the paid one.
+/// Records the statuses below the client, which has to see 402 and then 200.
 #[derive(Clone, Default)]
 struct Statuses(Arc<Mutex<Vec<StatusCode>>>);
 
 impl Statuses {
     fn take(&self) -> Vec<StatusCode> {
-        std::mem::take(&mut self.0.lock().expect("no holder of this lock panics"))
+        std::mem::take(&mut self.0.lock().expect("the lock is not poisoned"))
     }
 }
 
@@ -55,7 +58,7 @@ impl Middleware for Statuses {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         let response = next.run(request, extensions).await?;
-        self.0.lock().expect("no holder of this lock panics").push(response.status());
+        self.0.lock().expect("the lock is not poisoned").push(response.status());
         Ok(response)
     }
 }
@@ -72,17 +75,17 @@ async fn main() -> ExitCode {
 }
 
 async fn buy_all() -> Result<(), Problem> {
-    let market = Market::open(std::env::args().skip(1))?;
-    let chain = Chain::new(&market.rpc, market.asset);
-    let signer: PrivateKeySigner = market.payer.private_key.parse()?;
+    let host = Host::open(std::env::args().skip(1))?;
+    let chain = Chain::new(&host.rpc, host.asset);
+    let signer: PrivateKeySigner = host.payer.private_key.parse()?;
     let statuses = Statuses::default();
     let client = Client::new()
         .with_payments(X402Client::new().register(V2Eip155ExactClient::new(Arc::new(signer))))
         .builder()
         .with(statuses.clone())
         .build();
-    for order in &market.orders {
-        buy(&market, &chain, &client, &statuses, order)
+    for order in &host.orders {
+        buy(&host, &chain, &client, &statuses, order)
             .await
             .map_err(|problem| format!("{} {}: {problem}", order.method, order.path))?;
     }
@@ -90,16 +93,16 @@ async fn buy_all() -> Result<(), Problem> {
 }
 
 async fn buy(
-    market: &Market,
+    host: &Host,
     chain: &Chain,
     client: &ClientWithMiddleware,
     statuses: &Statuses,
     order: &Order,
 ) -> Result<(), Problem> {
-    let (payer, seller) = (market.payer.address, market.pay_to);
+    let (payer, seller) = (host.payer.address, host.pay_to);
     let before = (chain.balance_of(payer).await?, chain.balance_of(seller).await?);
 
-    let mut request = client.request(order.method.parse()?, format!("{}{}", market.url, order.path));
+    let mut request = client.request(order.method.parse()?, format!("{}{}", host.url, order.path));
     if let Some(body) = &order.body {
         request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
     } else if let Some(text) = &order.text {
