@@ -1,10 +1,10 @@
-//! Commands of the host beside `dev`.
+//! Runs commands of the `coinslot` binary, to their end or until the test drops them.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// Runs a command to its end in a directory.
+/// Runs a command to its end in a directory, without input.
 ///
 /// # Panics
 /// If there is no binary.
@@ -12,21 +12,22 @@ pub fn run(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(binary()).current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("the coinslot binary")
 }
 
-/// A command that goes on, such as `serve`; killed when dropped. Its log is printed when a test fails.
+/// A command that keeps running, such as `serve`. Dropping it kills the process; its log is printed when a test fails.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningCommand {
     child: Child,
     url: String,
     log: PathBuf,
-    /// Held open: a command whose reader has gone cannot print.
+    /// The pipe of its standard output. It stays open because a command cannot print into a closed pipe.
     _out: BufReader<ChildStdout>,
 }
 
-impl Running {
-    /// Starts it in a directory and waits for the line that it prints when it is ready.
+impl RunningCommand {
+    /// Starts a command in a directory and waits for the line that names its address. Its log goes to `COMMAND.log`
+    /// in that directory.
     ///
     /// # Panics
-    /// If it ends before that.
+    /// If the command ends before it prints the line.
     pub fn start(dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = dir.join(format!("{}.log", arguments[0]));
         let mut child = Command::new(binary())
@@ -39,31 +40,31 @@ impl Running {
             .spawn()
             .expect("the coinslot binary");
         let mut out = BufReader::new(child.stdout.take().expect("its output"));
-        let mut said = Vec::new();
+        let mut printed = Vec::new();
         let mut line = String::new();
         while out.read_line(&mut line).expect("text") > 0 {
             if let Some(at) = line.find("on http://127.0.0.1:").or_else(|| line.find("on https://127.0.0.1:")) {
                 let url = line[at + 3..].split([' ', ',']).next().expect("an address").trim().to_owned();
                 return Self { child, url, log, _out: out };
             }
-            said.push(std::mem::take(&mut line));
+            printed.push(std::mem::take(&mut line));
         }
         let _ = child.wait();
-        panic!("it ended before it was ready: {said:?}\n{}", std::fs::read_to_string(log).unwrap_or_default());
+        panic!("the command ended early: {printed:?}\n{}", std::fs::read_to_string(log).unwrap_or_default());
     }
 
-    /// Where it listens, `http://127.0.0.1:PORT` or with `https`, and this path.
+    /// The address that it listens on, `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`, followed by this path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
-    /// What it logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCommand {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -73,16 +74,16 @@ impl Drop for Running {
     }
 }
 
-/// The host under test, a binary of this package: cargo builds it before the tests.
+/// The path of the host under test, a binary of this package that cargo builds before the tests.
 ///
 /// # Panics
-/// If it is not there.
+/// If the binary is missing, for example because one test target alone was built.
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
     // A test is in target/PROFILE/deps, a benchmark beside the host.
     let beside = own.parent().expect("target/PROFILE");
     let dir = if beside.ends_with("deps") { beside.parent().expect("target/PROFILE") } else { beside };
     let binary = dir.join("coinslot-under-test");
-    assert!(binary.is_file(), "{} is missing: run the tests with `cargo test --workspace`", binary.display());
+    assert!(binary.is_file(), "{} is missing: run the tests with `cargo test`", binary.display());
     binary
 }

@@ -1,52 +1,68 @@
-//! The components that tests load: built once per run.
+//! Builds the components that tests load, each set once per process and only what has changed.
+//!
+//! The unit tests of `coinslot-plugin`, these tests and `tests/run` build into the same folders with the same flags:
+//! guests of `tests/plugins` into `target/guests`, plugins of the workspace into `target` as `coinslot dev` does. So
+//! the first of them compiles, and for the others cargo finds everything fresh.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// A component: a guest of `tests/plugins`, or `hello` and `aurora` of `plugins`.
+/// The path of a component: a guest of `tests/plugins`, or `hello` or `aurora` of `plugins`.
 ///
 /// # Panics
-/// If it does not build, or there is no such guest.
+/// If the component does not build, or none has this name.
 pub fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let file = format!("{}.wasm", name.replace('-', "_"));
-    if root.join("plugins").join(name).join("Cargo.toml").is_file() {
-        static OURS: OnceLock<PathBuf> = OnceLock::new();
-        let dir = OURS.get_or_init(|| {
+    let component = if root.join("plugins").join(name).join("Cargo.toml").is_file() {
+        static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
+        let dir = PLUGINS.get_or_init(|| {
             let target = target();
-            build(root, &target, &["-p", "hello", "-p", "aurora", "--profile", "plugin"]);
+            // One after the other, as `coinslot dev` builds them: together they could get other features.
+            for plugin in ["hello", "aurora"] {
+                build(root, &target, &["--profile", "plugin", "-p", plugin]);
+            }
             target.join("wasm32-wasip2/plugin")
         });
-        return existing(dir.join(file));
-    }
-    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
-    let dir = GUESTS.get_or_init(|| {
-        let target = target();
-        build(&root.join("tests/plugins"), &target, &["--release"]);
-        target.join("wasm32-wasip2/release")
-    });
-    existing(dir.join(format!("guest_{file}")))
+        dir.join(file)
+    } else {
+        static GUESTS: OnceLock<PathBuf> = OnceLock::new();
+        let dir = GUESTS.get_or_init(|| {
+            let target = target().join("guests");
+            build(&root.join("tests/plugins"), &target, &["--release"]);
+            target.join("wasm32-wasip2/release")
+        });
+        dir.join(format!("guest_{file}"))
+    };
+    assert!(component.is_file(), "there is no component at {}", component.display());
+    component
 }
 
-/// Beside the profile's folder that this test runs from, so that all tests share what they build.
+/// The bytes of a component; see [`guest`].
+///
+/// # Panics
+/// As [`guest`] does.
+pub fn component(name: &str) -> Vec<u8> {
+    std::fs::read(guest(name)).expect("a component")
+}
+
+/// The target folder that this test was built into.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
-    own.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).expect("cargo's target folder").join("guests")
-}
-
-fn existing(path: PathBuf) -> PathBuf {
-    assert!(path.is_file(), "there is no guest at {}", path.display());
-    path
+    own.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).expect("cargo's target folder").to_owned()
 }
 
 fn build(dir: &Path, target: &Path, arguments: &[&str]) {
     let status = Command::new(env!("CARGO"))
         .current_dir(dir)
-        .args(["build", "--quiet", "--target", "wasm32-wasip2", "--target-dir"])
+        .args(["build", "--quiet", "--locked", "--target", "wasm32-wasip2", "--target-dir"])
         .arg(target)
         .args(arguments)
+        // Other flags than those of .cargo/config.toml would make another build of everything.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTFLAGS")
         .status()
         .expect("cargo");
-    assert!(status.success(), "the guests in {} do not build", dir.display());
+    assert!(status.success(), "the components of {} do not build", dir.display());
 }

@@ -1,39 +1,46 @@
-//! A real host for tests: the built `coinslot` binary, its embedded chain, real components, and a wallet
-//! that truly signs. Nothing of the host's own code is used to talk to it. The `hostile` modules put a
-//! facilitator or a node between a host and its money that loses, delays and lies.
+//! Starts real hosts for tests and talks to them as clients do.
+//!
+//! A host under test is the built `coinslot` binary with real components on an embedded chain; a wallet signs real
+//! payments. Requests go out through plain HTTP clients and never through the host's own code, so that a mistake in
+//! the host cannot cancel itself out. [`FaultyNode`] and [`FaultyFacilitator`] stand between a host and its money, and
+//! lose, delay and forge what passes.
 
+mod chain_client;
 mod command;
+mod dev_host;
+mod faulty_facilitator;
+mod faulty_node;
 mod guests;
-mod host;
-mod hostile_chain;
-mod hostile_facilitator;
-mod hostile_http;
-mod hostile_world;
+mod http_server;
+mod serve_host;
+mod test_chain;
 mod wallet;
 mod wire;
 
-pub use command::{Running, binary, run};
-pub use guests::guest;
-pub use host::{Chain, Host, HostBuilder};
-pub use hostile_chain::{Fault, HostileChain};
-pub use hostile_facilitator::{HostileFacilitator, Mode};
-pub use hostile_world::{Market, Purchase, Row, SELLER, Shop};
+pub use chain_client::ChainClient;
+pub use command::{RunningCommand, binary, run};
+pub use dev_host::{DevHost, DevHostBuilder};
+pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
+pub use faulty_node::{FaultyNode, NodeFault};
+pub use guests::{component, guest};
+pub use serve_host::{LedgerRow, PurchaseOutcome, ServeHost};
+pub use test_chain::{SELLER, TestChain};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
 pub use wire::{Http2, open_body, raw};
 
 use base64::Engine as _;
 
-/// Decodes a header that x402 encodes: standard Base64 of JSON.
+/// Decodes the value of an x402 header: standard Base64 with padding, of JSON.
 ///
 /// # Panics
-/// If it is not.
+/// If the value is anything else.
 #[track_caller]
 pub fn decode(value: &str) -> serde_json::Value {
     let bytes = base64::engine::general_purpose::STANDARD.decode(value).expect("padded standard Base64");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-/// Encodes a document as x402 headers do.
+/// Encodes a document as the value of an x402 header.
 pub fn encode(document: &serde_json::Value) -> String {
     base64::engine::general_purpose::STANDARD.encode(document.to_string())
 }

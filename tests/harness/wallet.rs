@@ -1,4 +1,4 @@
-//! A payer: signs EIP-3009 authorisations as a stock client does, and bends them as an attacker would.
+//! A payer that signs EIP-3009 authorisations as a stock client does, and alters them as an attacker would.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,13 +22,13 @@ sol! {
     }
 }
 
-/// A key with money.
+/// A private key and its account.
 #[derive(Clone, Debug)]
 pub struct Wallet {
     signer: PrivateKeySigner,
 }
 
-/// A signed payment, still open to bending.
+/// A signed payment that a test may still alter.
 #[derive(Clone, Debug)]
 pub struct Payment {
     /// The whole `PaymentPayload`.
@@ -36,41 +36,41 @@ pub struct Payment {
 }
 
 impl Wallet {
-    /// From a hex key.
+    /// The account of a private key in hex.
     pub fn from_key(key: &str) -> Self {
         Self { signer: key.parse().expect("a private key") }
     }
 
-    /// A key that has nothing.
+    /// A new account without money.
     pub fn poor() -> Self {
         Self { signer: PrivateKeySigner::random() }
     }
 
-    /// Its address.
+    /// The address of the account.
     pub fn address(&self) -> Address {
         self.signer.address()
     }
 
-    /// Signs for the first entry of a 402, version 2.
+    /// Signs a payment for the first entry of a 402 answer, in protocol version 2.
     pub fn pay(&self, challenge: &reqwest::Response) -> Payment {
         let header = challenge.headers().get("payment-required").expect("a PAYMENT-REQUIRED header");
         let required = decode(header.to_str().expect("ASCII"));
         self.pay_entry(&required["accepts"][0])
     }
 
-    /// Signs for an entry of version 2 as it is.
+    /// Signs a payment for an entry of `accepts`, in protocol version 2.
     pub fn pay_entry(&self, entry: &Value) -> Payment {
         self.pay_with(entry, |_| ())
     }
 
-    /// Signs for an entry of version 2, after the authorisation has been bent.
-    pub fn pay_with(&self, entry: &Value, bend: impl FnOnce(&mut TransferWithAuthorization)) -> Payment {
+    /// Signs a payment for an entry of `accepts` after altering its authorisation, in protocol version 2.
+    pub fn pay_with(&self, entry: &Value, alter: impl FnOnce(&mut TransferWithAuthorization)) -> Payment {
         let chain_id = entry["network"].as_str().and_then(|n| n.strip_prefix("eip155:")).expect("an EVM network");
-        let payload = self.payload(entry, "amount", chain_id.parse().expect("a chain id"), bend);
+        let payload = self.payload(entry, "amount", chain_id.parse().expect("a chain id"), alter);
         Payment { document: json!({ "x402Version": 2, "accepted": entry, "payload": payload }) }
     }
 
-    /// Signs for an entry of a version 1 body.
+    /// Signs a payment for an entry of `accepts` of a body in protocol version 1.
     pub fn pay_v1(&self, entry: &Value) -> Payment {
         let payload = self.payload(entry, "maxAmountRequired", 84532, |_| ());
         Payment {
@@ -83,7 +83,7 @@ impl Wallet {
         entry: &Value,
         amount: &str,
         chain_id: u64,
-        bend: impl FnOnce(&mut TransferWithAuthorization),
+        alter: impl FnOnce(&mut TransferWithAuthorization),
     ) -> Value {
         let text = |value: &Value| value.as_str().expect("a string").to_owned();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
@@ -95,7 +95,7 @@ impl Wallet {
             validBefore: U256::from(now + entry["maxTimeoutSeconds"].as_u64().expect("an integer")),
             nonce: random_word(),
         };
-        bend(&mut authorization);
+        alter(&mut authorization);
         let domain = Eip712Domain::new(
             Some(text(&entry["extra"]["name"]).into()),
             Some(text(&entry["extra"]["version"]).into()),
@@ -119,18 +119,18 @@ impl Wallet {
     }
 }
 
-/// 32 random bytes.
+/// 32 random bytes: a nonce that nothing else uses.
 pub fn random_word() -> B256 {
     PrivateKeySigner::random().to_bytes()
 }
 
 impl Payment {
-    /// The header's value.
+    /// The value of the payment header.
     pub fn header(&self) -> String {
         encode(&self.document)
     }
 
-    /// The same payment with one field replaced, by JSON pointer.
+    /// The same payment with one field replaced, named by JSON pointer.
     #[must_use]
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
         *self.document.pointer_mut(pointer).expect("a field of the payment") = value;

@@ -1,4 +1,4 @@
-//! Talking to a host with nothing between that would refuse, repair or repeat a request.
+//! Sends requests without a client library that would refuse, repair or repeat them.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Sends bytes as they are, and gives everything that comes until the host closes the connection.
+/// Sends these bytes and returns everything that comes until the host closes the connection.
 ///
 /// # Panics
-/// If it keeps the connection open.
+/// If the host keeps the connection open for 20 seconds.
 pub async fn raw(url: &str, request: &[u8]) -> String {
     let mut stream = connect(url).await;
     // A host that has read enough may close before it has read everything.
@@ -30,7 +30,7 @@ pub async fn raw(url: &str, request: &[u8]) -> String {
     answer
 }
 
-/// A connection that speaks HTTP/2 from its first byte, without TLS.
+/// An HTTP/2 connection without TLS and without an upgrade from HTTP/1.
 #[derive(Debug)]
 pub struct Http2 {
     sender: SendRequest<Full<Bytes>>,
@@ -40,7 +40,7 @@ impl Http2 {
     /// Connects to the host and port of this address.
     ///
     /// # Panics
-    /// If nobody there speaks HTTP/2.
+    /// If the host does not speak HTTP/2 there.
     pub async fn connect(url: &str) -> Self {
         let stream = TokioIo::new(connect(url).await);
         let (sender, connection) = handshake(TokioExecutor::new(), stream).await.expect("a connection");
@@ -48,7 +48,7 @@ impl Http2 {
         Self { sender }
     }
 
-    /// One request without a body, whichever host it names, and its whole answer.
+    /// Sends one request without a body, whichever host its URI names, and returns the whole answer.
     ///
     /// # Panics
     /// If there is no answer.
@@ -60,10 +60,10 @@ impl Http2 {
     }
 }
 
-/// Sends a request whose body is made while the answer's is read, and gives that.
+/// Sends a request whose body is produced while the answer is read, and returns the answer's body.
 ///
 /// # Panics
-/// If it is not answered with 200.
+/// If the status is not 200.
 pub async fn open_body<B>(request: Request<B>) -> Incoming
 where
     B: Body<Data = Bytes> + Send + 'static,

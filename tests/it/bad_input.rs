@@ -1,19 +1,19 @@
-//! Bad payments: a stable code, a sentence that says what to do, and nothing moved.
+//! Refuses invalid payments with a stable code and advice, without a run, a claim or a transfer.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Payment, Wallet, decode, encode, guest, random_word};
+use coinslot_tests::{DevHost, Payment, Wallet, decode, encode, guest, random_word};
 use serde_json::{Value, json};
 
-struct Shop {
-    host: Host,
+struct EchoHost {
+    host: DevHost,
     entry: Value,
-    /// The same in version 1.
+    /// The same offer in protocol version 1.
     legacy: Value,
 }
 
-impl Shop {
+impl EchoHost {
     async fn open() -> Self {
-        let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+        let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
         let challenge = host.client().post(host.url("/echo")).send().await.expect("an answer");
         let entry = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"))["accepts"][0].clone();
         let legacy = challenge.json::<Value>().await.expect("JSON")["accepts"][0].clone();
@@ -40,8 +40,8 @@ impl Shop {
         (status, body["error"].clone())
     }
 
-    /// These headers are a 400 with this code, some advice, and one offer in header and body.
-    async fn is_refused(&self, headers: &[(&str, &str)], code: &str) {
+    /// Asserts that these headers are answered with 400, this code, advice, and one offer in header and body.
+    async fn assert_refused(&self, headers: &[(&str, &str)], code: &str) {
         let reply = self.send(headers).await;
         let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:.40}")).collect();
         assert_eq!(reply.status(), 400, "{shown:?}");
@@ -55,8 +55,8 @@ impl Shop {
         assert_eq!(body["accepts"][0]["maxAmountRequired"], required["accepts"][0]["amount"]);
     }
 
-    /// Nothing moved, nothing is claimed, the guest did not run.
-    async fn untouched(&self) {
+    /// Asserts that no money moved, no payment is claimed, and the guest did not run.
+    async fn assert_unused(&self) {
         assert_eq!(self.host.chain().balance(self.host.seller()).await, U256::ZERO);
         assert_eq!(self.host.ledger(), [""; 0]);
         assert!(!self.host.log().contains("echo got"));
@@ -66,12 +66,12 @@ impl Shop {
 #[tokio::test]
 async fn an_unreadable_payment_header_is_400_with_the_challenge() {
     use base64::Engine as _;
-    let shop = Shop::open().await;
+    let echo = EchoHost::open().await;
     let json = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let deep = encode(&(0..200).fold(json!(1), |inner, _| json!([inner])));
     let duplicate = json(r#"{"x402Version":2,"x402Version":2,"accepted":{},"payload":{}}"#);
     let (payload, version) = ("invalid_payload", "invalid_x402_version");
-    // What is sent, and the codes of PAYMENT-SIGNATURE and of X-PAYMENT.
+    // The header's value, and the codes that it gets as PAYMENT-SIGNATURE and as X-PAYMENT.
     for (value, codes) in [
         (String::new(), [payload; 2]),
         ("!!!".to_owned(), [payload; 2]),
@@ -91,17 +91,17 @@ async fn an_unreadable_payment_header_is_400_with_the_challenge() {
         (json(r#"{"x402Version":"2","accepted":{},"payload":{}}"#), [version; 2]),
     ] {
         for (header, code) in ["PAYMENT-SIGNATURE", "X-PAYMENT"].into_iter().zip(codes) {
-            shop.is_refused(&[(header, &value)], code).await;
+            echo.assert_refused(&[(header, &value)], code).await;
         }
     }
-    shop.untouched().await;
+    echo.assert_unused().await;
 }
 
 #[tokio::test]
-async fn more_than_one_credential_is_refused_whichever_they_are() {
-    let shop = Shop::open().await;
-    let new = [0, 1].map(|payer| shop.host.payer(payer).pay_entry(&shop.entry).header());
-    let old = [0, 1].map(|payer| shop.host.payer(payer).pay_v1(&shop.legacy).header());
+async fn two_payment_credentials_in_one_request_are_refused() {
+    let echo = EchoHost::open().await;
+    let new = [0, 1].map(|payer| echo.host.payer(payer).pay_entry(&echo.entry).header());
+    let old = [0, 1].map(|payer| echo.host.payer(payer).pay_v1(&echo.legacy).header());
     let joined = [new.join(","), old.join(", ")];
     let (signature, x_payment) = ("PAYMENT-SIGNATURE", "X-PAYMENT");
     let other = ("Authorization", "Payment eyJjaGFsbGVuZ2UiOiJ4In0");
@@ -117,20 +117,20 @@ async fn more_than_one_credential_is_refused_whichever_they_are() {
         &[(x_payment, &old[0]), other],
         &[(x_payment, &old[0]), ("authorization", "Bearer token, payment eyJ9")],
     ] {
-        shop.is_refused(headers, "invalid_payload").await;
+        echo.assert_refused(headers, "invalid_payload").await;
     }
-    shop.untouched().await;
-    // Each is good where it stands alone, and a credential that is no payment does not disturb it.
+    echo.assert_unused().await;
+    // Each payment is valid alone, also beside a credential that is not a payment.
     let bearer = ("Authorization", "Bearer Payment");
-    assert_eq!(shop.send(&[other]).await.status(), 402);
-    assert_eq!(shop.send(&[(signature, &new[0]), bearer]).await.status(), 200);
-    assert_eq!(shop.send(&[(x_payment, &old[1])]).await.status(), 200);
+    assert_eq!(echo.send(&[other]).await.status(), 402);
+    assert_eq!(echo.send(&[(signature, &new[0]), bearer]).await.status(), 200);
+    assert_eq!(echo.send(&[(x_payment, &old[1])]).await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_payment_for_another_offer_matches_nothing() {
-    let shop = Shop::open().await;
-    let payment = shop.host.payer(0).pay_entry(&shop.entry);
+    let echo = EchoHost::open().await;
+    let payment = echo.host.payer(0).pay_entry(&echo.entry);
     let changes = [
         ("/accepted/scheme", json!("upto")),
         ("/accepted/network", json!("eip155:8453")),
@@ -143,17 +143,17 @@ async fn a_payment_for_another_offer_matches_nothing() {
         ("/accepted/extra", json!({})),
     ];
     for (pointer, value) in changes {
-        let (status, error) = shop.pay(&payment.clone().with(pointer, value.clone())).await;
+        let (status, error) = echo.pay(&payment.clone().with(pointer, value.clone())).await;
         assert_eq!((status, error), (402, json!("No matching payment requirements")), "{pointer} {value}");
     }
-    shop.untouched().await;
+    echo.assert_unused().await;
 }
 
 #[tokio::test]
-async fn what_is_signed_must_be_what_is_asked() {
-    let shop = Shop::open().await;
-    let payer = shop.host.payer(0);
-    let signed = |bend: fn(&mut coinslot_tests::TransferWithAuthorization)| payer.pay_with(&shop.entry, bend);
+async fn a_signed_amount_receiver_or_window_that_differs_from_the_offer_is_refused() {
+    let echo = EchoHost::open().await;
+    let payer = echo.host.payer(0);
+    let signed = |alter: fn(&mut coinslot_tests::TransferWithAuthorization)| payer.pay_with(&echo.entry, alter);
     let cases = [
         (signed(|a| a.value += U256::from(1)), "invalid_exact_evm_payload_authorization_value_mismatch"),
         (signed(|a| a.value -= U256::from(1)), "invalid_exact_evm_payload_authorization_value_mismatch"),
@@ -163,19 +163,19 @@ async fn what_is_signed_must_be_what_is_asked() {
         (signed(|a| a.validAfter = U256::MAX - U256::from(1)), "invalid_exact_evm_payload_authorization_valid_after"),
     ];
     for (payment, reason) in cases {
-        assert_eq!(shop.pay(&payment).await, (402, json!(reason)));
+        assert_eq!(echo.pay(&payment).await, (402, json!(reason)));
     }
-    shop.untouched().await;
+    echo.assert_unused().await;
 }
 
 #[tokio::test]
-async fn a_signature_counts_only_as_the_payers_own() {
-    let shop = Shop::open().await;
-    let (payer, thief) = (shop.host.payer(0), Wallet::poor());
-    let good = payer.pay_entry(&shop.entry);
+async fn only_a_signature_by_the_payer_is_accepted() {
+    let echo = EchoHost::open().await;
+    let (payer, thief) = (echo.host.payer(0), Wallet::poor());
+    let good = payer.pay_entry(&echo.entry);
     let pointer = "/payload/signature";
     let text = good.document.pointer(pointer).and_then(Value::as_str).expect("a signature").to_owned();
-    let stolen = thief.pay_entry(&shop.entry).with("/payload/authorization/from", json!(payer.address()));
+    let stolen = thief.pay_entry(&echo.entry).with("/payload/authorization/from", json!(payer.address()));
     let mut cases = vec![stolen, good.clone().with("/payload/authorization/nonce", json!(random_word()))];
     let mut bytes = hex::decode(&text[2..]).expect("hex");
     bytes[10] ^= 1;
@@ -185,15 +185,15 @@ async fn a_signature_counts_only_as_the_payers_own() {
     cases.push(good.clone().with(pointer, json!(format!("{text}00"))));
     cases.push(good.clone().with(pointer, json!("0x")));
     for payment in cases {
-        assert_eq!(shop.pay(&payment).await, (402, json!("invalid_exact_evm_signature")));
+        assert_eq!(echo.pay(&payment).await, (402, json!("invalid_exact_evm_signature")));
     }
-    shop.untouched().await;
+    echo.assert_unused().await;
 }
 
 #[tokio::test]
-async fn a_malformed_payload_is_an_invalid_payload() {
-    let shop = Shop::open().await;
-    let good = shop.host.payer(0).pay_entry(&shop.entry);
+async fn a_malformed_payload_is_refused_as_invalid_payload() {
+    let echo = EchoHost::open().await;
+    let good = echo.host.payer(0).pay_entry(&echo.entry);
     for (pointer, value) in [
         ("/payload", json!({})),
         ("/payload/authorization", json!([])),
@@ -209,8 +209,8 @@ async fn a_malformed_payload_is_an_invalid_payload() {
         ("/payload/authorization/nonce", json!("0x1")),
         ("/payload/authorization/validBefore", json!(null)),
     ] {
-        let (status, error) = shop.pay(&good.clone().with(pointer, value.clone())).await;
+        let (status, error) = echo.pay(&good.clone().with(pointer, value.clone())).await;
         assert_eq!((status, error), (402, json!("invalid_payload")), "{pointer} {value}");
     }
-    shop.untouched().await;
+    echo.assert_unused().await;
 }

@@ -1,12 +1,12 @@
-//! Requests that no client library sends: each gets one answer, and nothing runs that was not asked for.
+//! Sends HTTP/1 requests that no client library sends: each gets one answer, and no smuggled request runs.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, decode, guest, raw};
+use coinslot_tests::{DevHost, decode, guest, raw};
 
-/// Hidden behind another request; its host shows whether it ran.
+/// A request that is hidden behind another one. The guest's log shows if it ran.
 const SMUGGLED: &str = "GET /echo?smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-/// What the client saw is one answer, with one of these statuses.
+/// Asserts that the client saw exactly one answer, with one of these statuses.
 #[track_caller]
 fn check(answer: &str, statuses: &[&str], request: &str) {
     let answers: Vec<_> = answer.split("HTTP/1.").skip(1).map(|answer| &answer[2..5]).collect();
@@ -14,8 +14,8 @@ fn check(answer: &str, statuses: &[&str], request: &str) {
 }
 
 #[tokio::test]
-async fn no_second_request_hides_behind_a_doubtful_length() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn an_ambiguous_content_length_smuggles_no_second_request() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let long = SMUGGLED.len() + 5;
     let doubts = [
         format!("Content-Length: 0\r\nContent-Length: {long}\r\n\r\n"),
@@ -44,8 +44,8 @@ async fn no_second_request_hides_behind_a_doubtful_length() {
 }
 
 #[tokio::test]
-async fn two_ways_to_say_a_length_end_the_connection() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn content_length_beside_transfer_encoding_closes_the_connection() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let long = SMUGGLED.len() + 5;
     for both in [
         format!("Content-Length: {long}\r\nTransfer-Encoding: chunked\r\n"),
@@ -61,8 +61,8 @@ async fn two_ways_to_say_a_length_end_the_connection() {
 }
 
 #[tokio::test]
-async fn what_follows_a_paid_request_does_not_cost_its_answer() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn bytes_after_a_paid_request_do_not_lose_its_answer() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let challenge = host.client().post(host.url("/echo")).body("hello").send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge).header();
     for behind in ["\r\n", "GET /echo HT", SMUGGLED] {
@@ -79,8 +79,8 @@ async fn what_follows_a_paid_request_does_not_cost_its_answer() {
 }
 
 #[tokio::test]
-async fn an_odd_request_is_priced_or_refused() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn an_unusual_request_line_or_header_is_challenged_or_refused() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let paid = "/api/gitignore?stack=rust";
     for (request, statuses) in [
         (format!("GET http://a{paid} HTTP/1.1\r\nHost: a\r\n"), &["402"][..]),
@@ -112,8 +112,8 @@ async fn an_odd_request_is_priced_or_refused() {
 }
 
 #[tokio::test]
-async fn an_absolute_target_is_priced_by_its_path_and_challenged_by_our_name() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn an_absolute_target_is_priced_by_its_path_and_the_challenge_names_our_host() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let request = b"POST http://evil.example/echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     let answer = raw(&host.url(""), request).await;
     let challenge = answer.lines().find_map(|line| line.strip_prefix("payment-required: ")).expect("a challenge");
@@ -121,7 +121,7 @@ async fn an_absolute_target_is_priced_by_its_path_and_challenged_by_our_name() {
     assert!(!answer.contains("evil"), "{answer}");
 }
 
-/// What comes next on a connection, up to the end of one answer with its length.
+/// Reads one whole answer from a connection, up to the length in its head.
 async fn next_answer(stream: &mut tokio::net::TcpStream) -> String {
     use tokio::io::AsyncReadExt;
     let mut seen = Vec::new();
@@ -143,10 +143,13 @@ async fn next_answer(stream: &mut tokio::net::TcpStream) -> String {
     }
 }
 
+/// This failed as follows: a challenge went out before the request's body had arrived, and hyper then closed the
+/// connection without `Connection: close`. A client that kept the connection sent its payment into a closed socket. The
+/// host now reads a small rest of the body, or announces the end of the connection.
 #[tokio::test]
-async fn a_connection_outlives_a_challenge_whose_body_came_late() {
+async fn a_connection_stays_open_when_the_body_arrives_after_the_challenge() {
     use tokio::io::AsyncWriteExt;
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let mut stream =
         tokio::net::TcpStream::connect(host.url("").trim_start_matches("http://")).await.expect("a connection");
     for _ in 0..3 {
@@ -163,9 +166,9 @@ async fn a_connection_outlives_a_challenge_whose_body_came_late() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_wanted_is_not_waited_for_and_ends_the_connection() {
+async fn a_challenge_does_not_wait_for_a_missing_body_and_closes_the_connection() {
     use tokio::io::AsyncWriteExt;
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let address = host.url("").trim_start_matches("http://").to_owned();
     for rest in ["Content-Length: 900000", "Content-Length: 9\r\nExpect: 100-continue", "Content-Length: 9"] {
         let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");

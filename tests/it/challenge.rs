@@ -1,11 +1,11 @@
-//! What a request without a payment is told.
+//! Checks the 402 answer to a request without a payment: both versions, CORS, sizes, and input that is refused first.
 
-use coinslot_tests::{Host, decode, guest};
+use coinslot_tests::{DevHost, decode, guest};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn one_402_speaks_both_versions() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn one_402_carries_both_protocol_versions() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let reply = host.client().post(host.url("/echo")).send().await.expect("an answer");
     assert_eq!(reply.status(), 402);
     assert_eq!(reply.headers()["cache-control"], "no-store");
@@ -17,8 +17,8 @@ async fn one_402_speaks_both_versions() {
         "scheme": "exact",
         "network": "eip155:84532",
         "amount": "10000",
-        "asset": host.facts()["asset"],
-        "payTo": host.facts()["payTo"],
+        "asset": host.dev_json()["asset"],
+        "payTo": host.dev_json()["payTo"],
         "maxTimeoutSeconds": 300,
         "extra": { "name": "USDC", "version": "2" },
     });
@@ -38,8 +38,8 @@ async fn one_402_speaks_both_versions() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_client_claims_about_hosts_gets_into_the_challenge() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn client_supplied_host_headers_do_not_reach_the_challenge() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let reply = host
         .client()
         .post(host.url("/echo"))
@@ -57,9 +57,9 @@ async fn nothing_that_a_client_claims_about_hosts_gets_into_the_challenge() {
 }
 
 #[tokio::test]
-async fn head_and_options_never_cost_and_never_run() {
+async fn head_and_options_neither_charge_nor_run_the_plugin() {
     let host =
-        Host::builder().plugin("aurora.wasm", &guest("aurora")).plugin("trap.wasm", &guest("trap")).start().await;
+        DevHost::builder().plugin("aurora.wasm", &guest("aurora")).plugin("trap.wasm", &guest("trap")).start().await;
     let head = host.client().head(host.url("/api/gitignore?stack=rust")).send().await.expect("an answer");
     assert_eq!(head.status(), 402);
     assert!(head.headers().contains_key("payment-required"));
@@ -91,13 +91,13 @@ async fn head_and_options_never_cost_and_never_run() {
 
 #[tokio::test]
 async fn a_browser_may_read_the_challenge() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let plain = host.client().post(host.url("/echo")).send().await.expect("an answer");
     assert_eq!(
         (plain.status().as_u16(), &plain.headers()["cache-control"]),
         (402, &"no-store".parse().expect("ASCII"))
     );
-    assert!(!plain.headers().contains_key("access-control-expose-headers"), "nobody asked for a page");
+    assert!(!plain.headers().contains_key("access-control-expose-headers"), "the request came from no page");
     let reply = host
         .client()
         .post(host.url("/echo"))
@@ -113,8 +113,8 @@ async fn a_browser_may_read_the_challenge() {
 }
 
 #[tokio::test]
-async fn an_empty_probe_gets_the_402_and_bad_input_is_refused_before_payment() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn an_empty_request_is_challenged_and_bad_input_is_refused_before_payment() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     for (method, path) in [
         ("GET", "/api/gitignore"),
         ("POST", "/api/code-review"),
@@ -136,7 +136,7 @@ async fn an_empty_probe_gets_the_402_and_bad_input_is_refused_before_payment() {
 
 #[tokio::test]
 async fn a_long_query_still_gets_a_challenge_that_can_be_paid() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let reply =
         host.client().post(host.url(&format!("/echo?q={}", "x".repeat(6_000)))).send().await.expect("an answer");
     assert_eq!(reply.status(), 402);

@@ -1,7 +1,7 @@
-//! The commands as an operator and a payer meet them: what they print, and how they end.
+//! Runs the commands and checks their output and exit codes.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Running, decode, guest, run};
+use coinslot_tests::{DevHost, RunningCommand, decode, guest, run};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -11,8 +11,8 @@ fn text(bytes: &[u8]) -> String {
 const PAY_TO: &str = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42";
 
 #[tokio::test]
-async fn pay_prints_the_answer_and_says_what_it_cost() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn pay_prints_the_answer_and_its_cost() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let url = host.url("/api/gitignore?stack=rust");
     let paid = run(&host.path("."), &["pay", &url]);
     assert!(paid.status.success(), "{}", text(&paid.stderr));
@@ -24,14 +24,14 @@ async fn pay_prints_the_answer_and_says_what_it_cost() {
     let document: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
     assert_eq!(document["status"], 200);
     assert!(document["receipt"]["transaction"].is_string(), "{document}");
-    let dear = run(&host.path("."), &["pay", &url, "--max", "0.001"]);
-    assert_eq!(dear.status.code(), Some(3), "{}", text(&dear.stderr));
-    assert!(text(&dear.stderr).contains("0.01"), "{}", text(&dear.stderr));
-    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "too dear is not paid");
+    let expensive = run(&host.path("."), &["pay", &url, "--max", "0.001"]);
+    assert_eq!(expensive.status.code(), Some(3), "{}", text(&expensive.stderr));
+    assert!(text(&expensive.stderr).contains("0.01"), "{}", text(&expensive.stderr));
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "a price above the maximum is not paid");
 }
 
 #[tokio::test]
-async fn inspect_shows_routes_prices_and_what_a_component_can_use() {
+async fn inspect_shows_routes_prices_and_imports() {
     let dir = tempfile::tempdir().expect("a directory");
     let shown = run(dir.path(), &["inspect", guest("aurora").to_str().expect("a path")]);
     assert!(shown.status.success(), "{}", text(&shown.stderr));
@@ -50,7 +50,7 @@ async fn inspect_shows_routes_prices_and_what_a_component_can_use() {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_refused_with_every_problem() {
+async fn an_invalid_configuration_is_refused_with_all_its_problems() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(
         dir.path().join("coinslot.toml"),
@@ -69,12 +69,12 @@ async fn a_wrong_configuration_is_refused_with_every_problem() {
 
 #[tokio::test]
 async fn serve_refuses_the_embedded_chain() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     let key = dir.path().join("key");
     std::fs::write(&key, host.gas_key()).expect("a key file");
-    let rpc = host.facts()["rpc"].as_str().expect("rpc");
+    let rpc = host.dev_json()["rpc"].as_str().expect("rpc");
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{PAY_TO}\"\n[facilitator.own]\nrpc = \"{rpc}\"\nkey_file = \"key\"\n"
     );
@@ -85,8 +85,8 @@ async fn serve_refuses_the_embedded_chain() {
 }
 
 #[tokio::test]
-async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and_no_other() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn serve_settles_only_through_a_facilitator_that_supports_its_network() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     std::fs::copy(guest("status"), dir.path().join("plugins/status.wasm")).expect("a component");
@@ -104,7 +104,7 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let said = text(&refused.stderr);
     assert!(said.contains("does not support exact on eip155:8453"), "{said}");
     config("base-sepolia");
-    let served = Running::start(dir.path(), &["serve"], &[]);
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     let url = served.url("/status?200");
     let challenge = host.client().post(&url).send().await.expect("an answer");
     assert_eq!(challenge.status(), 402);
@@ -121,12 +121,12 @@ async fn a_server_may_settle_through_a_facilitator_that_supports_its_network_and
     let challenge = host.client().post(&url).send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge);
     let reply = host.client().post(&url).header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
-    assert_eq!(reply.status(), 503, "nobody can verify: not a refusal, and no new challenge");
+    assert_eq!(reply.status(), 503, "without a facilitator it is neither a refusal nor a new challenge");
     assert!(reply.headers().contains_key("retry-after") && !reply.headers().contains_key("payment-required"));
 }
 
 #[tokio::test]
-async fn a_facilitator_is_told_how_to_settle_or_says_what_is_wrong() {
+async fn facilitator_options_out_of_range_are_refused_with_advice() {
     let dir = tempfile::tempdir().expect("a directory");
     for (flag, value, advice) in [
         ("--confirmations", "0", "--confirmations"),

@@ -1,15 +1,10 @@
-//! Components are compiled by a process of their own: our executable's subcommand `compile`.
+//! Compiles components in a child process, the subcommand `compile` of the executable.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use coinslot_plugin::{LoadError, Plugin, PluginPolicies, Runtime, RuntimeConfig};
-use coinslot_tests::{binary, guest};
-
-/// The bytes of a guest.
-fn component(name: &str) -> Vec<u8> {
-    std::fs::read(guest(name)).unwrap()
-}
+use coinslot_tests::{binary, component};
 
 async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadError> {
     let dir = tempfile::tempdir().unwrap();
@@ -29,7 +24,7 @@ async fn a_child_process_compiles_for_both_engines() {
 }
 
 #[tokio::test]
-async fn what_the_child_says_is_the_reason() {
+async fn an_error_of_the_compiling_process_is_reported() {
     let mut wasm = component("echo");
     let middle = wasm.len() / 2;
     wasm[middle..middle + 64].fill(0xff);
@@ -38,18 +33,18 @@ async fn what_the_child_says_is_the_reason() {
 }
 
 #[tokio::test]
-async fn a_child_that_fails_or_is_missing_is_an_error() {
+async fn a_compiler_that_fails_or_is_missing_is_an_error() {
     let wasm = component("echo");
     for compiler in ["/bin/false", "/nonexistent/coinslot"] {
         let LoadError::Invalid(reason) = load(compiler, &wasm).await.unwrap_err() else { panic!() };
         assert!(reason.contains("compil"), "{reason}");
     }
-    // A compiler that writes something else is caught by the artifact's header.
+    // The header of an artifact tells it from any other output of a compiler.
     assert!(load("/bin/echo", &wasm).await.is_err());
 }
 
 #[test]
-fn the_subcommand_refuses_other_arguments() {
+fn compile_refuses_unknown_arguments() {
     for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {
         let status = Command::new(binary()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).status();
         assert!(!status.unwrap().success());

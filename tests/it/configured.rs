@@ -1,15 +1,15 @@
-//! A configuration that changes while the host runs.
+//! Changes the configuration while the host runs.
 
 use std::time::Duration;
 
 use alloy::primitives::{Address, address};
-use coinslot_tests::{Market, SELLER, Shop, decode};
+use coinslot_tests::{SELLER, ServeHost, TestChain, decode};
 
 const OTHER: Address = address!("0x00000000000000000000000000000000000007e5");
 
-async fn challenge(shop: &Shop) -> reqwest::Response {
-    let challenge = reqwest::Client::new().post(shop.url("/echo")).body("mine").send().await.expect("a challenge");
-    assert_eq!(challenge.status(), 402, "{}", shop.log());
+async fn challenge(host: &ServeHost) -> reqwest::Response {
+    let challenge = reqwest::Client::new().post(host.url("/echo")).body("mine").send().await.expect("a challenge");
+    assert_eq!(challenge.status(), 402, "{}", host.log());
     challenge
 }
 
@@ -18,68 +18,68 @@ fn receiver(challenge: &reqwest::Response) -> Address {
     header["accepts"][0]["payTo"].as_str().expect("payTo").parse().expect("an address")
 }
 
-async fn takes_four_kibibytes(shop: &Shop) -> bool {
-    let long = reqwest::Client::new().get(shop.url("/echo")).body("x".repeat(4 << 10)).send().await;
+async fn takes_four_kibibytes(host: &ServeHost) -> bool {
+    let long = reqwest::Client::new().get(host.url("/echo")).body("x".repeat(4 << 10)).send().await;
     long.expect("an answer").text().await.expect("a body").contains("\"bodyEnd\":\"whole\"")
 }
 
 #[tokio::test]
-async fn another_receiver_is_paid_from_the_change_on_and_what_was_offered_is_honoured() {
-    let market = Market::open().await;
-    let shop = market.shop(&["echo"], "").await;
-    let before = challenge(&shop).await;
+async fn a_changed_receiver_applies_to_new_offers_and_earlier_offers_are_honoured() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let before = challenge(&host).await;
     assert_eq!(receiver(&before), SELLER);
-    let offered = market.payer(0).pay(&before).header();
+    let offered = chain.payer(0).pay(&before).header();
 
     let (old, new) = (SELLER.to_checksum(None), OTHER.to_checksum(None));
-    shop.configure(&shop.configuration().replace(&old, &new));
-    shop.says("the configuration is active", 1).await;
-    assert_eq!(receiver(&challenge(&shop).await), OTHER);
+    host.write_configuration(&host.configuration().replace(&old, &new));
+    host.wait_for_log("the configuration is in force", 1).await;
+    assert_eq!(receiver(&challenge(&host).await), OTHER);
 
-    let sold = shop.sell(market.payer(1), "/echo", Duration::from_secs(10)).await;
-    assert_eq!(sold.statuses, [200], "{}", shop.log());
-    assert_eq!((market.balance(SELLER).await, market.balance(OTHER).await), (0, 10_000));
+    let bought = host.buy(chain.payer(1), "/echo", Duration::from_secs(10)).await;
+    assert_eq!(bought.statuses, [200], "{}", host.log());
+    assert_eq!((chain.balance(SELLER).await, chain.balance(OTHER).await), (0, 10_000));
 
     let client = reqwest::Client::new();
-    let late = client.post(shop.url("/echo")).body("mine").header("PAYMENT-SIGNATURE", offered).send().await;
-    assert_eq!(late.expect("an answer").status(), 200, "{}", shop.log());
-    assert_eq!((market.balance(SELLER).await, market.balance(OTHER).await), (10_000, 10_000));
+    let late = client.post(host.url("/echo")).body("mine").header("PAYMENT-SIGNATURE", offered).send().await;
+    assert_eq!(late.expect("an answer").status(), 200, "{}", host.log());
+    assert_eq!((chain.balance(SELLER).await, chain.balance(OTHER).await), (10_000, 10_000));
 }
 
 #[tokio::test]
-async fn limits_change_and_a_wrong_file_changes_nothing() {
-    let market = Market::open().await;
-    let shop = market.shop(&["echo"], "").await;
-    let first = shop.configuration();
-    assert!(takes_four_kibibytes(&shop).await, "{}", shop.log());
+async fn limits_are_reloaded_and_an_invalid_configuration_changes_nothing() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let first = host.configuration();
+    assert!(takes_four_kibibytes(&host).await, "{}", host.log());
 
-    shop.configure(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 1\n"));
-    shop.says("the configuration is active", 1).await;
-    assert!(!takes_four_kibibytes(&shop).await, "{}", shop.log());
+    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 1\n"));
+    host.wait_for_log("the configuration is in force", 1).await;
+    assert!(!takes_four_kibibytes(&host).await, "{}", host.log());
 
-    shop.configure(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 0\nteapots = 1\n"));
-    shop.says("not active; what was configured before is", 1).await;
-    assert!(shop.log().contains("teapots"), "{}", shop.log());
-    assert!(!takes_four_kibibytes(&shop).await);
-    // A secret that is not there.
-    shop.configure(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));
-    shop.says("not active; what was configured before is", 2).await;
-    assert!(shop.log().contains("plugin.echo.secrets[0]: "), "{}", shop.log());
-    assert!(!takes_four_kibibytes(&shop).await);
+    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 0\nteapots = 1\n"));
+    host.wait_for_log("not in force; what was configured before is", 1).await;
+    assert!(host.log().contains("teapots"), "{}", host.log());
+    assert!(!takes_four_kibibytes(&host).await);
+    // A secret whose file is missing.
+    host.write_configuration(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));
+    host.wait_for_log("not in force; what was configured before is", 2).await;
+    assert!(host.log().contains("plugin.echo.secrets[0]: "), "{}", host.log());
+    assert!(!takes_four_kibibytes(&host).await);
 
-    shop.configure(&first.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\""));
-    shop.says("listen has changed: this takes effect at the next start", 1).await;
-    assert!(takes_four_kibibytes(&shop).await, "{}", shop.log());
+    host.write_configuration(&first.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\""));
+    host.wait_for_log("listen has changed: this takes effect at the next start", 1).await;
+    assert!(takes_four_kibibytes(&host).await, "{}", host.log());
 }
 
 #[tokio::test]
-async fn a_plugin_that_the_new_configuration_cannot_serve_keeps_the_old_one_in_force() {
-    let market = Market::open().await;
-    let shop = market.shop(&["upfront", "echo"], "").await;
-    let first = shop.configuration();
-    shop.configure(&format!("flows = [\"authorization\"]\n{first}"));
-    shop.says("not active; what was configured before is", 1).await;
-    assert!(shop.log().contains("it asks for the upfront flow"), "{}", shop.log());
-    let sold = shop.sell(market.payer(0), "/upfront", Duration::from_secs(10)).await;
-    assert_eq!(sold.statuses, [200], "{}", shop.log());
+async fn a_configuration_that_cannot_serve_a_loaded_plugin_is_not_applied() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront", "echo"], "").await;
+    let first = host.configuration();
+    host.write_configuration(&format!("flows = [\"authorization\"]\n{first}"));
+    host.wait_for_log("not in force; what was configured before is", 1).await;
+    assert!(host.log().contains("it asks for the upfront flow"), "{}", host.log());
+    let bought = host.buy(chain.payer(0), "/upfront", Duration::from_secs(10)).await;
+    assert_eq!(bought.statuses, [200], "{}", host.log());
 }

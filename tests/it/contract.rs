@@ -1,5 +1,4 @@
-//! The contract with plugins never breaks one that is out there: each released package is kept under
-//! `wit/released/`, and today's has to take its place.
+//! Checks that the current contract with plugins accepts plugins of every released one, kept in `wit/released/`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +8,11 @@ fn wit() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")
 }
 
-/// Whether a plugin of the old world fits a host of the new one. Both texts are of the same package.
-fn takes_the_place(old: &str, new: &str, world: &str) -> Result<(), String> {
+/// Checks that a host of the new world accepts a plugin of the old one. Both texts are of the same package.
+fn compatible(old: &str, new: &str, world: &str) -> Result<(), String> {
     let mut resolve = Resolve::default();
     let mut package = |text: &str, version: &str| -> WorldId {
-        // Two packages of one name need two versions, which the comparison then ignores.
+        // Two packages of one name need two versions; the comparison ignores them.
         let line = text.lines().find(|line| line.starts_with("package ")).expect("a package");
         let (name, _) = line.split_once('@').expect("a version");
         let text = text.replacen(line, &format!("{name}@{version};"), 1);
@@ -25,7 +24,7 @@ fn takes_the_place(old: &str, new: &str, world: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_released_contract_is_still_kept() {
+fn the_current_contract_is_compatible_with_every_released_one() {
     let today = std::fs::read_to_string(wit().join("plugin.wit")).expect("the contract");
     let mut released: Vec<PathBuf> = std::fs::read_dir(wit().join("released"))
         .expect("the released contracts")
@@ -38,21 +37,21 @@ fn every_released_contract_is_still_kept() {
         let text = std::fs::read_to_string(dir.join("plugin.wit")).expect("a contract");
         assert!(text.contains(&format!("package coinslot:plugin@{version};")), "{version} is in the wrong folder");
         for world in ["narrow", "narrow-quoting"] {
-            takes_the_place(&text, &today, world).unwrap_or_else(|error| panic!("{version}, {world}: {error}"));
+            compatible(&text, &today, world).unwrap_or_else(|error| panic!("{version}, {world}: {error}"));
         }
     }
 }
 
 #[test]
-fn a_record_that_grew_and_a_function_that_went_would_be_noticed() {
+fn a_grown_record_and_a_removed_import_are_detected() {
     let today = std::fs::read_to_string(wit().join("plugin.wit")).expect("the contract");
     let field = "    payer: string,\n";
     assert!(today.contains(field), "the receipt's first field");
     let grown = today.replacen(field, &format!("{field}    nickname: string,\n"), 1);
-    takes_the_place(&today, &grown, "narrow").expect_err("a record never grows");
+    compatible(&today, &grown, "narrow").expect_err("a record never grows");
     let import = "  import usage;\n";
     assert!(today.contains(import), "an import of every plugin");
-    takes_the_place(&today, &today.replacen(import, "", 1), "narrow").expect_err("an import never goes");
+    compatible(&today, &today.replacen(import, "", 1), "narrow").expect_err("an import never goes");
     let more = today.replacen(import, "  import usage;\n  import more;\n", 1) + "\ninterface more { say: func(); }\n";
-    takes_the_place(&today, &more, "narrow").expect("a new interface breaks nobody");
+    compatible(&today, &more, "narrow").expect("a new interface breaks no plugin");
 }

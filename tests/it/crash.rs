@@ -1,91 +1,94 @@
-//! `kill -9` before and after every step of a payment, and then a restart: no payment is executed twice, none
-//! is charged twice, and none that was charged is lost.
+//! Kills the host before and after every step of a payment and restarts it: no payment is executed twice, none is
+//! charged twice, and no charged payment is lost.
+//!
+//! The crash points are those of `coinslot::fault_points`, named in the environment variable `COINSLOT_CRASH_AT`.
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{HostileFacilitator, Market, Mode, Shop, guest};
+use coinslot_tests::{FacilitatorMode, FaultyFacilitator, ServeHost, TestChain, guest};
 use serde_json::Value;
 
-/// Who settles.
+/// The settling side of a host.
 enum Settles {
     /// The host itself.
     Here,
-    /// A facilitator, whose next settlement goes wrong in this way.
-    Facilitator(Mode),
+    /// A facilitator that treats the next settlement in this mode.
+    Facilitator(FacilitatorMode),
 }
 
-/// What the payment that met the crash came to, once the host ran again.
+/// The end of the payment that the crash interrupted, after the restart.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     status: u16,
     error: Option<String>,
-    /// In cents.
+    /// In cents, the price of one answer.
     charged: usize,
     runs: usize,
     ledger: Vec<String>,
 }
 
-/// A payment for this guest, a host that dies at this point, a restart, and the same payment until it has an end.
+/// Pays for this guest on a host that dies at this crash point, restarts the host, and repeats the payment to its end.
+/// `order` tells the guest what to do.
 async fn crash(name: &str, point: &str, settles: Settles, order: &str) -> End {
-    let market = Market::open().await;
-    let node = market.node().await;
-    let facilitator: Option<HostileFacilitator> = match &settles {
+    let chain = TestChain::start().await;
+    let node = chain.node().await;
+    let facilitator: Option<FaultyFacilitator> = match &settles {
         Settles::Here => None,
         Settles::Facilitator(mode) => {
-            let facilitator = market.facilitator(0).await;
+            let facilitator = chain.facilitator(0).await;
             facilitator.next_settle(*mode);
             Some(facilitator)
         }
     };
     let component = guest(name);
-    let mut shop = match &facilitator {
-        None => market.shop_on(&component, &node).await,
-        Some(facilitator) => market.shop_through_and_watching(&component, facilitator, &node).await,
+    let mut host = match &facilitator {
+        None => chain.serve_on(&component, &node).await,
+        Some(facilitator) => chain.serve_watching_node(&component, facilitator, &node).await,
     };
-    shop.restart(&[("COINSLOT_CRASH_AT", point)]).await;
+    host.restart(&[("COINSLOT_CRASH_AT", point)]).await;
     let path = format!("/{name}");
     let client = reqwest::Client::new();
-    let challenge = client.post(shop.url(&path)).body("mine").send().await.expect("a challenge");
-    let payment = market.payer(0).pay(&challenge).header();
-    let request = client.post(shop.url(&path)).body("mine").header("PAYMENT-SIGNATURE", &payment);
-    // It may have the answer by then, or not.
+    let challenge = client.post(host.url(&path)).body("mine").send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let request = client.post(host.url(&path)).body("mine").header("PAYMENT-SIGNATURE", &payment);
+    // The answer may arrive before the host dies.
     let _ = request.header("x-do", order).send().await;
-    shop.died().await;
-    shop.restart(&[]).await;
-    let (status, error) = end(&shop, &path, &payment).await;
-    let charged = market.charges().await;
-    let ledger = shop.ledger().into_iter().map(|row| row.state).collect();
-    End { status, error, charged, runs: shop.runs_of(name), ledger }
+    host.wait_for_exit().await;
+    host.restart(&[]).await;
+    let (status, error) = end(&host, &path, &payment).await;
+    let charged = chain.payments_received().await;
+    let ledger = host.ledger().into_iter().map(|row| row.state).collect();
+    End { status, error, charged, runs: host.runs_of(name), ledger }
 }
 
-/// Sends the payment again for as long as it is told to.
-async fn end(shop: &Shop, path: &str, payment: &str) -> (u16, Option<String>) {
+/// Repeats the payment while the host answers 503 or 409. Returns the last status and its error code.
+async fn end(host: &ServeHost, path: &str, payment: &str) -> (u16, Option<String>) {
     let client = reqwest::Client::new();
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let request = client.post(shop.url(path)).body("mine").header("PAYMENT-SIGNATURE", payment);
+        let request = client.post(host.url(path)).body("mine").header("PAYMENT-SIGNATURE", payment);
         let reply = request.send().await.expect("an answer");
         let status = reply.status().as_u16();
         if !matches!(status, 503 | 409) {
             let receipt = reply.headers().contains_key("payment-response");
-            assert_eq!(receipt, status == 200, "{status}: who is charged is told so, and nobody else");
+            assert_eq!(receipt, status == 200, "{status}: a receipt is sent exactly when the payment was charged");
             let body: Option<Value> = reply.json().await.ok();
             return (status, body.and_then(|body| body["error"].as_str().map(ToOwned::to_owned)));
         }
-        assert!(Instant::now() < deadline, "no end: {status}\n{}", shop.log());
+        assert!(Instant::now() < deadline, "no end: {status}\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
 impl End {
-    /// Served, for one charge.
+    /// Asserts that the payment was served and charged once.
     #[track_caller]
     fn is_served(&self, runs: usize) {
         let settled = self.ledger == ["settled"] || self.ledger == ["delivered"];
         assert!(self.status == 200 && self.charged == 1 && self.runs == runs && settled, "{self:?}");
     }
 
-    /// Over, for nothing: the guest may have run, so it never runs for this payment again.
+    /// Asserts that the payment was refused without a charge: the guest may have run, so it never runs again for it.
     #[track_caller]
     fn is_over(&self, runs: usize) {
         let refused = self.ledger == ["refused"];
@@ -103,7 +106,7 @@ macro_rules! crashes {
     };
 }
 
-// === Run, then settle. ===
+// === The authorization flow: run, then settle. ===
 
 crashes! {
     before_the_claim: "echo" at "before:claimed", Settles::Here, "" => is_served(1);
@@ -120,15 +123,15 @@ crashes! {
     after_settled: "echo" at "after:settled", Settles::Here, "" => is_served(1);
     before_delivered: "echo" at "before:delivered", Settles::Here, "" => is_served(1);
     after_delivered: "echo" at "after:delivered", Settles::Here, "" => is_served(1);
-    before_unknown: "echo" at "before:unknown", Settles::Facilitator(Mode::DropAfter), "" => is_served(1);
-    after_unknown: "echo" at "after:unknown", Settles::Facilitator(Mode::DropAfter), "" => is_served(1);
-    before_unknown_and_unsent: "echo" at "before:unknown", Settles::Facilitator(Mode::DropBefore), "" => is_served(1);
-    before_refused: "echo" at "before:refused", Settles::Facilitator(Mode::Refuse), "" => is_served(1);
+    before_unknown: "echo" at "before:unknown", Settles::Facilitator(FacilitatorMode::DropAfter), "" => is_served(1);
+    after_unknown: "echo" at "after:unknown", Settles::Facilitator(FacilitatorMode::DropAfter), "" => is_served(1);
+    before_unknown_and_unsent: "echo" at "before:unknown", Settles::Facilitator(FacilitatorMode::DropBefore), "" => is_served(1);
+    before_refused: "echo" at "before:refused", Settles::Facilitator(FacilitatorMode::Refuse), "" => is_served(1);
 }
 
 #[tokio::test]
 async fn after_refused() {
-    let end = crash("echo", "after:refused", Settles::Facilitator(Mode::Refuse), "").await;
+    let end = crash("echo", "after:refused", Settles::Facilitator(FacilitatorMode::Refuse), "").await;
     assert_eq!((end.status, end.charged, end.runs), (402, 0, 1), "{end:?}");
     assert_eq!(end.ledger, ["refused"]);
 }
@@ -146,7 +149,7 @@ async fn after_released() {
     assert_eq!(end.ledger, [""; 0]);
 }
 
-// === Settle, then run: a debt may be executed again, for one charge. ===
+// === The upfront flow: settle, then run. An owed answer may run again, for one charge. ===
 
 crashes! {
     upfront_after_the_claim: "upfront" at "after:claimed", Settles::Here, "" => is_served(1);
@@ -161,6 +164,6 @@ crashes! {
     upfront_before_delivered: "upfront" at "before:delivered", Settles::Here, "" => is_served(1);
     upfront_before_owed: "upfront" at "before:owed", Settles::Here, "trap" => is_served(2);
     upfront_after_owed: "upfront" at "after:owed", Settles::Here, "trap" => is_served(2);
-    upfront_after_unknown: "upfront" at "after:unknown", Settles::Facilitator(Mode::DropAfter), "" => is_served(1);
-    upfront_before_refused: "upfront" at "before:refused", Settles::Facilitator(Mode::Refuse), "" => is_served(1);
+    upfront_after_unknown: "upfront" at "after:unknown", Settles::Facilitator(FacilitatorMode::DropAfter), "" => is_served(1);
+    upfront_before_refused: "upfront" at "before:refused", Settles::Facilitator(FacilitatorMode::Refuse), "" => is_served(1);
 }

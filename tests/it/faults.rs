@@ -1,11 +1,11 @@
-//! A failed plugin costs nothing, and says nothing of itself.
+//! Checks that a failed plugin is not charged for and that the answer shows no detail of the failure.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, guest};
+use coinslot_tests::{DevHost, guest};
 use serde_json::Value;
 
-/// Pays for a request to a guest that will fail.
-async fn pay(host: &Host, path: &str) -> reqwest::Response {
+/// Pays for a request to a guest and returns the answer.
+async fn pay(host: &DevHost, path: &str) -> reqwest::Response {
     let challenge = host.client().post(host.url(path)).send().await.expect("an answer");
     assert_eq!(challenge.status(), 402, "{path}");
     let payment = host.payer(0).pay(&challenge).header();
@@ -16,7 +16,7 @@ async fn pay(host: &Host, path: &str) -> reqwest::Response {
 #[tokio::test]
 async fn a_failed_plugin_is_not_charged() {
     let names = ["trap", "spin", "grow", "flood", "silent"];
-    let mut builder = Host::builder();
+    let mut builder = DevHost::builder();
     for name in names {
         builder = builder.plugin(&format!("{name}.wasm"), &guest(name));
     }
@@ -31,12 +31,12 @@ async fn a_failed_plugin_is_not_charged() {
         assert!(!body.to_string().contains("wasm"), "{name} leaks: {body}");
     }
     assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
-    assert_eq!(host.ledger(), [""; 0], "every claim is given up");
+    assert_eq!(host.ledger(), [""; 0], "every claim is released");
 }
 
 #[tokio::test]
-async fn a_guest_of_wasi_0_3_that_fails_after_its_head_is_not_charged() {
-    let host = Host::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
+async fn a_wasi_0_3_guest_that_fails_after_its_response_head_is_not_charged() {
+    let host = DevHost::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
     for (how, expected) in [("trap", 500), ("spin", 504)] {
         let reply = pay(&host, &format!("/echo3?{how}")).await;
         assert_eq!(reply.status(), expected, "{how}");
@@ -47,8 +47,8 @@ async fn a_guest_of_wasi_0_3_that_fails_after_its_head_is_not_charged() {
 }
 
 #[tokio::test]
-async fn what_is_charged_follows_the_status() {
-    let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
+async fn a_status_below_400_is_charged_and_any_other_is_not() {
+    let host = DevHost::builder().plugin("status.wasm", &guest("status")).start().await;
     let mut paid = 0_u64;
     for (status, seen, charged) in [
         (200, 200, true),
@@ -74,7 +74,7 @@ async fn what_is_charged_follows_the_status() {
 
 #[tokio::test]
 async fn the_same_payment_may_be_tried_again_after_a_failure() {
-    let host = Host::builder().plugin("trap.wasm", &guest("trap")).start().await;
+    let host = DevHost::builder().plugin("trap.wasm", &guest("trap")).start().await;
     let challenge = host.client().post(host.url("/trap")).send().await.expect("an answer");
     let payment = host.payer(0).pay(&challenge).header();
     for _ in 0..2 {

@@ -1,16 +1,16 @@
-//! What a plugin writes that is not for it to say: payments, the connection, the whole site. None of it leaves.
+//! Checks that headers which belong to the host (payments, connection, the whole site) never leave a plugin.
 
 use alloy::primitives::{Address, U256};
-use coinslot_tests::{Host, decode, encode, guest, raw};
+use coinslot_tests::{DevHost, decode, encode, guest, raw};
 use http_body_util::BodyExt as _;
 use reqwest::{Client, Method, RequestBuilder, Response, Version};
 use serde_json::{Value, json};
 
-/// Whom the guest `emit` would have paid.
-const ROBBER: &str = "0x00000000000000000000000000000000deadbeef";
+/// The receiver that the guest `emit` names.
+const FORGED_RECEIVER: &str = "0x00000000000000000000000000000000deadbeef";
 
-/// Only the host says these.
-const HOSTS: &[&str] = &[
+/// The headers that only the host may write.
+const RESERVED: &[&str] = &[
     "payment-required",
     "payment-response",
     "payment-signature",
@@ -39,13 +39,13 @@ const HOSTS: &[&str] = &[
     "service-worker-allowed",
 ];
 
-/// Asks for every way of it: free, paid after, paid before.
-const WAYS: [Method; 3] = [Method::GET, Method::POST, Method::PUT];
+/// The methods of the guest's routes: free, authorization flow, upfront flow.
+const METHODS: [Method; 3] = [Method::GET, Method::POST, Method::PUT];
 
-/// A request, paid where it has to be.
+/// Sends a request, with a payment unless it is free.
 async fn bought(
     client: &Client,
-    host: &Host,
+    host: &DevHost,
     method: &Method,
     path: &str,
     ask: impl Fn(RequestBuilder) -> RequestBuilder,
@@ -60,7 +60,7 @@ async fn bought(
     request().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer")
 }
 
-/// Nothing in the head is what the plugin wrote.
+/// Asserts that no header has a forged value.
 #[track_caller]
 fn check_head(reply: &Response, what: &str) {
     for (name, value) in reply.headers() {
@@ -72,19 +72,23 @@ fn check_head(reply: &Response, what: &str) {
     assert!(!headers.contains_key("access-control-allow-credentials"), "{what}");
 }
 
+/// This failed as follows: five names of payment headers were removed from a plugin's answer. Others in that namespace,
+/// and Set-Cookie, Clear-Site-Data, Strict-Transport-Security, Alt-Svc and Service-Worker-Allowed, went through,
+/// although they apply to every other plugin under the same name.
 #[tokio::test]
-async fn nothing_that_is_for_the_host_to_say_leaves_a_plugin() {
-    let host = Host::builder().plugin("emit.wasm", &guest("emit")).plugin("echo3.wasm", &guest("echo3")).start().await;
+async fn headers_reserved_for_the_host_never_leave_a_plugin() {
+    let host =
+        DevHost::builder().plugin("emit.wasm", &guest("emit")).plugin("echo3.wasm", &guest("echo3")).start().await;
     let forge = |field: &'static str| {
         move |request: RequestBuilder| {
             let request = request.header(field, "x-mine: kept").header(field, "cache-control: public, max-age=3600");
-            HOSTS.iter().fold(request, |request, name| request.header(field, format!("{name}: forged")))
+            RESERVED.iter().fold(request, |request, name| request.header(field, format!("{name}: forged")))
         }
     };
-    // Only HTTP/2 carries trailers that were not announced.
+    // Only HTTP/2 carries trailers without an announcement.
     let second = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     for client in [host.client(), &second] {
-        for method in WAYS {
+        for method in METHODS {
             let paid = method != Method::GET;
             let reply = bought(client, &host, &method, "/emit", forge("x-emit")).await;
             let what = format!("{method} by {:?}", reply.version());
@@ -101,7 +105,7 @@ async fn nothing_that_is_for_the_host_to_say_leaves_a_plugin() {
             let reply = bought(client, &host, &method, "/emit", forge("x-emit-trailer")).await;
             assert_eq!(reply.status(), 200, "{what}");
             check_head(&reply, &what);
-            // An answer that was held until it was paid for has none.
+            // An answer that is held until its settlement loses its trailers.
             let expected: &[&str] =
                 if reply.version() == Version::HTTP_2 && !paid { &["x-mine", "cache-control"] } else { &[] };
             let trailers = reqwest::Body::from(reply).collect().await.expect("a body").trailers().cloned();
@@ -116,7 +120,7 @@ async fn nothing_that_is_for_the_host_to_say_leaves_a_plugin() {
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(90_000), "nine times a cent");
 }
 
-/// Takes one answer off the beginning: its head and its body. None if it breaks off.
+/// Splits off the first answer: head, body and rest. `None` if the answer is cut off.
 fn answer(text: &str) -> Option<(&str, String, &str)> {
     let (head, mut rest) = text.split_once("\r\n\r\n")?;
     let field = |name: &str| {
@@ -143,15 +147,15 @@ fn answer(text: &str) -> Option<(&str, String, &str)> {
                 }
             }
         }
-        // For a client of HTTP/1.0 the end of the connection is the end of what streams.
+        // For HTTP/1.0 the end of the connection ends a streamed body.
         (None, None) => Some((head, rest.to_owned(), "")),
         both => panic!("two lengths, {both:?}: {head}"),
     }
 }
 
 #[tokio::test]
-async fn no_length_and_no_line_break_of_a_plugin_splits_an_answer() {
-    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
+async fn no_length_or_line_break_from_a_plugin_splits_a_response() {
+    let host = DevHost::builder().plugin("emit.wasm", &guest("emit")).start().await;
     for emit in [
         &["content-length: 3"][..],
         &["content-length: 99999"],
@@ -177,17 +181,17 @@ async fn no_length_and_no_line_break_of_a_plugin_splits_an_answer() {
             let said = raw(&host.url(""), request.as_bytes()).await;
             let count = said.matches("HTTP/1.").count();
             let Some((head, body, rest)) = answer(&said) else {
-                // It had begun when the length turned out to be wrong: nothing comes after it.
+                // A wrong length shows only after the head has left: the connection then ends.
                 let broken = emit.contains("content-length") && count <= 1 && !said.contains("forged");
                 assert!(broken, "no whole answer: {request}{said}");
                 continue;
             };
-            // Names that were refused stand in the body alone.
+            // The guest lists refused names in its body.
             assert!(!head.contains("forged"), "{request}{said}");
             if head.contains(" 502 ") {
                 assert!(body.contains("\"plugin_no_answer\""), "{request}{said}");
             } else {
-                // One that streams is held to the length that it gave itself, and never goes beyond it.
+                // A streamed body is cut at the length that the plugin declared.
                 let whole = body.starts_with("{\"refused\"") && body.ends_with("deadbeef\"}");
                 let short = emit.contains("content-length") && body == "{\"r";
                 assert!(head.contains(" 200 ") && (whole || short), "{request}{said}");
@@ -202,9 +206,9 @@ async fn no_length_and_no_line_break_of_a_plugin_splits_an_answer() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_asks_for_money_itself_is_a_502_and_sells_nothing() {
-    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
-    let accepts = json!([{ "scheme": "exact", "network": "eip155:1", "amount": "1", "payTo": ROBBER }]);
+async fn a_plugin_that_answers_402_itself_is_a_502_without_a_settlement() {
+    let host = DevHost::builder().plugin("emit.wasm", &guest("emit")).start().await;
+    let accepts = json!([{ "scheme": "exact", "network": "eip155:1", "amount": "1", "payTo": FORGED_RECEIVER }]);
     let forged = encode(&json!({ "x402Version": 2, "accepts": accepts }));
     let ask = |request: RequestBuilder| {
         request.header("x-status", "402").header("x-emit", format!("payment-required: {forged}"))
@@ -219,12 +223,12 @@ async fn a_plugin_that_asks_for_money_itself_is_a_502_and_sells_nothing() {
         assert!(!text.to_ascii_lowercase().contains("deadbeef"), "{method}: {text}");
         assert_eq!(host.chain().balance(host.seller()).await, U256::from(dollars), "{method}");
     }
-    host.ledger_becomes(&["owed"]).await;
+    host.wait_for_ledger(&["owed"]).await;
 }
 
 #[tokio::test]
-async fn a_plugin_does_not_choose_who_is_paid_nor_in_what() {
-    let host = Host::builder().plugin("emit.wasm", &guest("emit")).start().await;
+async fn a_plugin_cannot_choose_receiver_token_or_network() {
+    let host = DevHost::builder().plugin("emit.wasm", &guest("emit")).start().await;
     for method in [Method::POST, Method::PUT] {
         let challenge = host.client().request(method.clone(), host.url("/emit")).send().await.expect("an answer");
         let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
@@ -234,7 +238,7 @@ async fn a_plugin_does_not_choose_who_is_paid_nor_in_what() {
             let [entry] = accepts.as_array().expect("offers").as_slice() else { panic!("{method}: {accepts}") };
             let paid_to: Address = entry["payTo"].as_str().expect("text").parse().expect("an address");
             assert_eq!(paid_to, host.seller(), "{method}: {entry}");
-            assert_eq!(entry["asset"], host.facts()["asset"], "{method}: {entry}");
+            assert_eq!(entry["asset"], host.dev_json()["asset"], "{method}: {entry}");
             assert!(matches!(entry["network"].as_str(), Some("eip155:84532" | "base-sepolia")), "{method}: {entry}");
             let amount = entry.get("amount").or_else(|| entry.get("maxAmountRequired")).expect("an amount");
             assert_eq!(amount, "10000", "{method}: {entry}");
@@ -245,5 +249,5 @@ async fn a_plugin_does_not_choose_who_is_paid_nor_in_what() {
         assert_eq!(reply.status(), 200, "{method}");
     }
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000));
-    assert_eq!(host.chain().balance(ROBBER.parse().expect("an address")).await, U256::ZERO);
+    assert_eq!(host.chain().balance(FORGED_RECEIVER.parse().expect("an address")).await, U256::ZERO);
 }

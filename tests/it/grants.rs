@@ -1,11 +1,11 @@
-//! What an operator grants a plugin by name, and what follows from it.
+//! Checks what plugins may do that the operator grants: outgoing HTTP, secrets, key-value store, configuration.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{Host, Market, guest, run};
+use coinslot_tests::{DevHost, TestChain, guest, run};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// A server that answers by this function, for as long as the test runs.
+/// Starts a server that answers with this function while the test runs. Returns its URL.
 async fn serve<F, R>(answer: F) -> String
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -35,15 +35,15 @@ where
     format!("http://{address}")
 }
 
-/// What the plugin `fetch` says of one request.
-async fn fetch(host: &Host, line: &str) -> Value {
+/// Lets the guest `fetch` send one request and returns its report.
+async fn fetch(host: &DevHost, line: &str) -> Value {
     let answer = host.client().post(host.url("/fetch")).body(line.to_owned()).send().await.expect("an answer");
     let said: Value = answer.json().await.expect("JSON");
     said[0].clone()
 }
 
 #[tokio::test]
-async fn an_operator_grants_by_name_and_nothing_is_granted_by_default() {
+async fn outgoing_http_and_secrets_are_granted_by_name_and_denied_by_default() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keys = Arc::clone(&seen);
     let server = serve(move |request| {
@@ -54,14 +54,14 @@ async fn an_operator_grants_by_name_and_nothing_is_granted_by_default() {
     .await;
     let line = format!("GET {server}/rates");
 
-    let denied = Host::builder().plugin("fetch.wasm", &guest("fetch")).start().await;
+    let denied = DevHost::builder().plugin("fetch.wasm", &guest("fetch")).start().await;
     assert_eq!(fetch(&denied, &line).await["error"], "ErrorCode::HttpRequestDenied");
     assert!(seen.lock().expect("the keys").is_empty());
 
-    let builder = Host::builder().plugin("fetch.wasm", &guest("fetch"));
+    let builder = DevHost::builder().plugin("fetch.wasm", &guest("fetch"));
     let config = builder.path("coinslot.toml");
     let text = format!(
-        "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"key\" }}]\n[plugin.nobody]\nkeyvalue = true\n"
+        "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"key\" }}]\n[plugin.missing]\nkeyvalue = true\n"
     );
     std::fs::write(&config, text).expect("a file");
     std::fs::write(builder.path("key"), "hunter2\n").expect("a file");
@@ -69,14 +69,14 @@ async fn an_operator_grants_by_name_and_nothing_is_granted_by_default() {
     let said = fetch(&host, &line).await;
     assert_eq!((said["status"].as_u64(), said["body"].as_str()), (Some(200), Some("served")), "{said}");
     assert_eq!(*seen.lock().expect("the keys"), [Some("hunter2".to_owned())]);
-    assert!(!said.to_string().contains("hunter2"), "the plugin was told: {said}");
-    assert!(!host.log().contains("hunter2"), "the log was told");
-    assert!(host.log().contains("plugin.nobody: no plugin of this name is active"), "{}", host.log());
-    // Another port of the same machine is another origin.
+    assert!(!said.to_string().contains("hunter2"), "the plugin saw the secret: {said}");
+    assert!(!host.log().contains("hunter2"), "the log has the secret");
+    assert!(host.log().contains("plugin.missing: no plugin of this name is in force"), "{}", host.log());
+    // Another port is another origin.
     assert_eq!(fetch(&host, &format!("GET {}/", host.url(""))).await["error"], "ErrorCode::HttpRequestDenied");
 }
 
-/// A server behind TLS, known as `localhost`, and the certificate of it that clients may trust.
+/// Starts a TLS server with a certificate for `localhost`. Returns its address and the certificate.
 async fn serve_tls(answer: &'static str) -> (std::net::SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
@@ -102,11 +102,12 @@ async fn serve_tls(answer: &'static str) -> (std::net::SocketAddr, String) {
 }
 
 #[tokio::test]
-async fn a_server_behind_tls_is_believed_if_its_certificate_is_trusted_and_its_own() {
+async fn an_outgoing_tls_certificate_must_be_trusted_and_match_the_name() {
     let (address, certificate) = serve_tls("served").await;
     let (named, bare) = (format!("https://localhost:{}", address.port()), format!("https://{address}"));
     let start = async |trusted: bool| {
-        let builder = Host::builder().plugin("fetch.wasm", &guest("fetch")).arguments(&["--config", "coinslot.toml"]);
+        let builder =
+            DevHost::builder().plugin("fetch.wasm", &guest("fetch")).arguments(&["--config", "coinslot.toml"]);
         let config = format!("[plugin.fetch]\nhttp = [\"{named}\", \"{bare}\"]\n");
         std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
         let file = builder.path("trusted.pem");
@@ -124,8 +125,8 @@ async fn a_server_behind_tls_is_believed_if_its_certificate_is_trusted_and_its_o
 }
 
 #[tokio::test]
-async fn plugins_that_call_each_other_in_a_circle_end() {
-    // The way back to the host: what a public address would be.
+async fn plugins_that_call_each_other_in_a_loop_are_stopped() {
+    // A proxy in front of the host, as under a public address.
     let target = Arc::new(Mutex::new(String::new()));
     let (client, behind) = (reqwest::Client::new(), Arc::clone(&target));
     let front = serve(move |request| {
@@ -140,7 +141,7 @@ async fn plugins_that_call_each_other_in_a_circle_end() {
         }
     })
     .await;
-    let builder = Host::builder().plugin("fetch.wasm", &guest("fetch"));
+    let builder = DevHost::builder().plugin("fetch.wasm", &guest("fetch"));
     std::fs::write(builder.path("coinslot.toml"), format!("[plugin.fetch]\nhttp = [\"{front}\"]\n")).expect("a file");
     let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
     *target.lock().expect("the address") = host.url("");
@@ -150,8 +151,8 @@ async fn plugins_that_call_each_other_in_a_circle_end() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_keeps_outlives_its_replacement() {
-    let builder = Host::builder().plugin("keeper.wasm", &guest("keeper"));
+async fn stored_keys_survive_a_new_build_of_the_plugin() {
+    let builder = DevHost::builder().plugin("keeper.wasm", &guest("keeper"));
     let config = "[plugin.keeper]\nkeyvalue = { keys = 2 }\n[plugin.keeper.config]\ngreeting = \"hello\"\n";
     std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
     let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
@@ -163,7 +164,7 @@ async fn what_a_plugin_keeps_outlives_its_replacement() {
     let (first, last) = said.rsplit_once('\n').expect("four lines");
     assert_eq!(first, "Ok(Some(\"hello\"))\nOk(())\nOk(41)");
     assert!(last.contains("may keep 2 keys"), "{said}");
-    // Another build of it: the same component with a section more.
+    // Another build of the plugin: the same component with one more section.
     let mut other = std::fs::read(guest("keeper")).expect("a component");
     other.extend([0, 2, 1, b'x']);
     let active = || host.log().matches("keeper.wasm is active").count();
@@ -179,12 +180,12 @@ async fn what_a_plugin_keeps_outlives_its_replacement() {
 }
 
 #[tokio::test]
-async fn inspect_shows_what_is_asked_and_what_is_granted() {
+async fn inspect_shows_imported_and_granted_capabilities() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = r#"
 [plugin.keeper]
 http = ["https://api.example.com", { origin = "http://billing.internal", private = true }]
-secrets = [{ origin = "https://api.example.com", header = "Authorization", value_env = "NOBODY_SET_THIS" }]
+secrets = [{ origin = "https://api.example.com", header = "Authorization", value_env = "UNSET_VARIABLE" }]
 [plugin.keeper.config]
 greeting = "private words"
 "#;
@@ -197,7 +198,7 @@ greeting = "private words"
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     let http = line("outgoing HTTP");
     for part in
-        ["; granted: https://api.example.com", "http://billing.internal (private)", "authorization", "NOBODY_SET_THIS"]
+        ["; granted: https://api.example.com", "http://billing.internal (private)", "authorization", "UNSET_VARIABLE"]
     {
         assert!(http.contains(part), "{part}: {text}");
     }
@@ -212,8 +213,8 @@ greeting = "private words"
 }
 
 #[tokio::test]
-async fn check_warns_of_a_name_without_a_plugin_and_refuses_a_secret_that_is_not_there() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn check_warns_about_an_unknown_plugin_and_refuses_a_missing_secret() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let facilitator = host.facilitator();
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
@@ -233,16 +234,16 @@ async fn check_warns_of_a_name_without_a_plugin_and_refuses_a_secret_that_is_not
     assert!(said.contains("warning: plugin.fetcher: no plugin of this name"), "{said}");
     assert!(!said.contains("plugin.fetch:"), "{said}");
     let (code, said) = check(
-        "[plugin.fetch]\nhttp = [\"https://api.example.com\"]\nsecrets = [{ origin = \"https://api.example.com\", header = \"x-key\", value_env = \"NOBODY_SET_THIS\" }]\n",
+        "[plugin.fetch]\nhttp = [\"https://api.example.com\"]\nsecrets = [{ origin = \"https://api.example.com\", header = \"x-key\", value_env = \"UNSET_VARIABLE\" }]\n",
     );
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("plugin.fetch.secrets[0]: the variable NOBODY_SET_THIS is not set"), "{said}");
+    assert!(said.contains("plugin.fetch.secrets[0]: the variable UNSET_VARIABLE is not set"), "{said}");
 }
 
 #[tokio::test]
-async fn an_author_keeps_things_and_reads_the_configuration_with_the_sdk() {
+async fn an_sdk_plugin_uses_its_key_value_store_and_its_configuration() {
     let visit = async |config: &str| {
-        let builder = Host::builder().plugin("visits.wasm", &guest("visits"));
+        let builder = DevHost::builder().plugin("visits.wasm", &guest("visits"));
         std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
         let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
         let mut answers = Vec::new();
@@ -261,7 +262,7 @@ async fn an_author_keeps_things_and_reads_the_configuration_with_the_sdk() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_replaced_is_used_from_the_hangup_on() {
+async fn a_replaced_secret_is_used_after_sighup() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keys = Arc::clone(&seen);
     let server = serve(move |request| {
@@ -270,24 +271,24 @@ async fn a_secret_that_is_replaced_is_used_from_the_hangup_on() {
         async { Response::new(Full::from("served")) }
     })
     .await;
-    let market = Market::open().await;
-    let shop = market.shop(&["fetch"], "").await;
-    let secret = shop.folder().with_file_name("secret");
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["fetch"], "").await;
+    let secret = host.plugin_dir().with_file_name("secret");
     std::fs::write(&secret, "first").expect("a file");
     let grants = format!(
         "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"secret\" }}]\n"
     );
-    shop.configure(&format!("{}{grants}", shop.configuration()));
-    shop.says("the configuration is active", 1).await;
+    host.write_configuration(&format!("{}{grants}", host.configuration()));
+    host.wait_for_log("the configuration is in force", 1).await;
     let ask = async || {
-        let asked = reqwest::Client::new().post(shop.url("/fetch")).body(format!("GET {server}/rates")).send().await;
-        assert_eq!(asked.expect("an answer").status(), 200, "{}", shop.log());
+        let asked = reqwest::Client::new().post(host.url("/fetch")).body(format!("GET {server}/rates")).send().await;
+        assert_eq!(asked.expect("an answer").status(), 200, "{}", host.log());
     };
     ask().await;
     std::fs::write(&secret, "second").expect("a file");
     ask().await;
-    shop.signal("HUP");
-    shop.says("the configuration is active", 2).await;
+    host.signal("HUP");
+    host.wait_for_log("the configuration is in force", 2).await;
     ask().await;
     assert_eq!(*seen.lock().expect("the keys"), ["first", "first", "second"]);
 }

@@ -1,22 +1,22 @@
-//! A plugin that fails again and again is left alone: nobody waits for it, and nobody pays for a 503.
+//! Checks the circuit breaker of a plugin: while it is open, the plugin neither runs nor sells.
 
 use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
-use coinslot_tests::{Market, SELLER, Shop};
+use coinslot_tests::{SELLER, ServeHost, TestChain};
 use serde_json::Value;
 
-/// Left alone after two failures, for longer than a test takes.
-const PATIENT: &str = "[plugin.upfront.health]\nfailures = 2\npause_ms = 3000000\nlongest_pause_ms = 3000000\n";
+/// Opens the circuit after two failures, for longer than a test takes.
+const LONG_PAUSE: &str = "[plugin.upfront.health]\nfailures = 2\npause_ms = 3000000\nlongest_pause_ms = 3000000\n";
 
-async fn free(shop: &Shop, order: &str) -> reqwest::Response {
-    let request = reqwest::Client::new().get(shop.url("/upfront"));
+async fn call_free_route(host: &ServeHost, order: &str) -> reqwest::Response {
+    let request = reqwest::Client::new().get(host.url("/upfront"));
     let request = if order.is_empty() { request } else { request.header("x-do", order) };
     request.send().await.expect("an answer")
 }
 
-/// A refusal that says that nothing was charged and when to come back, and asks for no money.
-async fn is_left_alone(reply: reqwest::Response) {
+/// Asserts a refusal with `Retry-After` that says that nothing was charged, without a challenge.
+async fn assert_circuit_open(reply: reqwest::Response) {
     assert_eq!(reply.status(), 503);
     let wait: u64 = reply.headers()["retry-after"].to_str().expect("ASCII").parse().expect("seconds");
     assert!(wait > 1000, "{wait}");
@@ -27,114 +27,114 @@ async fn is_left_alone(reply: reqwest::Response) {
 }
 
 #[tokio::test]
-async fn a_plugin_that_keeps_failing_is_left_alone_and_sells_nothing() {
-    let market = Market::open().await;
-    let shop = market.shop(&["upfront", "echo"], PATIENT).await;
+async fn a_plugin_with_an_open_circuit_neither_runs_nor_sells() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront", "echo"], LONG_PAUSE).await;
     let client = reqwest::Client::new();
-    let challenge = client.post(shop.url("/upfront")).send().await.expect("a challenge");
-    let payment = market.payer(0).pay(&challenge).header();
+    let challenge = client.post(host.url("/upfront")).send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
     for _ in 0..2 {
-        assert_eq!(free(&shop, "trap").await.status(), 500);
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
-    is_left_alone(free(&shop, "").await).await;
-    is_left_alone(client.post(shop.url("/upfront")).send().await.expect("an answer")).await;
-    is_left_alone(client.post(shop.url("/upfront?query")).send().await.expect("an answer")).await;
-    let paid = client.post(shop.url("/upfront")).header("PAYMENT-SIGNATURE", &payment);
-    is_left_alone(paid.send().await.expect("an answer")).await;
-    assert_eq!(shop.runs_of("upfront"), 2, "nothing ran any more");
-    assert_eq!((market.balance(SELLER).await, shop.ledger().len()), (0, 0));
-    assert_eq!(shop.log().matches("is left alone").count(), 1, "the log says it once:\n{}", shop.log());
-    let neighbour = reqwest::get(shop.url("/echo")).await.expect("an answer");
+    assert_circuit_open(call_free_route(&host, "").await).await;
+    assert_circuit_open(client.post(host.url("/upfront")).send().await.expect("an answer")).await;
+    assert_circuit_open(client.post(host.url("/upfront?query")).send().await.expect("an answer")).await;
+    let paid = client.post(host.url("/upfront")).header("PAYMENT-SIGNATURE", &payment);
+    assert_circuit_open(paid.send().await.expect("an answer")).await;
+    assert_eq!(host.runs_of("upfront"), 2, "nothing runs while the circuit is open");
+    assert_eq!((chain.balance(SELLER).await, host.ledger().len()), (0, 0));
+    assert_eq!(host.log().matches("is left alone").count(), 1, "the log says it once:\n{}", host.log());
+    let neighbour = reqwest::get(host.url("/echo")).await.expect("an answer");
     assert_eq!(neighbour.status(), 200);
 }
 
 #[tokio::test]
-async fn what_was_bought_before_is_given_out_while_the_plugin_is_left_alone() {
-    let market = Market::open().await;
-    let shop = market.shop(&["upfront"], PATIENT).await;
+async fn answers_bought_earlier_are_served_while_the_circuit_is_open() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront"], LONG_PAUSE).await;
     let client = reqwest::Client::new();
-    let ask = || client.post(shop.url("/upfront"));
-    let sign = async |payer| market.payer(payer).pay(&ask().send().await.expect("a challenge")).header();
+    let ask = || client.post(host.url("/upfront"));
+    let sign = async |payer| chain.payer(payer).pay(&ask().send().await.expect("a challenge")).header();
     let (bought, owed) = (sign(0).await, sign(1).await);
     let first = ask().header("PAYMENT-SIGNATURE", &bought).send().await.expect("an answer");
     assert_eq!(first.status(), 200);
     let failed = ask().header("PAYMENT-SIGNATURE", &owed).header("x-do", "trap").send().await.expect("an answer");
     assert_eq!(failed.status(), 500);
-    assert_eq!(free(&shop, "trap").await.status(), 500);
+    assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     let again = ask().header("PAYMENT-SIGNATURE", &bought).send().await.expect("an answer");
     assert_eq!(again.status(), 200);
     assert_eq!(again.text().await.expect("a body"), first.text().await.expect("a body"));
-    // A debt stays one.
+    // The owed answer stays owed.
     let still = ask().header("PAYMENT-SIGNATURE", &owed).send().await.expect("an answer");
     assert_eq!(still.status(), 503);
     assert!(still.headers().contains_key("retry-after") && still.headers().contains_key("payment-response"));
     let body: Value = still.json().await.expect("JSON");
     assert_eq!((&body["error"], &body["charged"]), (&"plugin_unhealthy".into(), &"yes".into()));
-    assert_eq!(shop.count("owed"), 1);
-    assert_eq!(market.balance(SELLER).await, U256::from(20_000).to::<u64>());
+    assert_eq!(host.count("owed"), 1);
+    assert_eq!(chain.balance(SELLER).await, U256::from(20_000).to::<u64>());
 }
 
 #[tokio::test]
-async fn one_success_after_the_pause_is_enough() {
-    let market = Market::open().await;
+async fn one_success_after_the_pause_closes_the_circuit() {
+    let chain = TestChain::start().await;
     let health = "[plugin.upfront.health]\nfailures = 2\npause_ms = 200\nlongest_pause_ms = 400\n";
-    let shop = market.shop(&["upfront"], health).await;
+    let host = chain.serve(&["upfront"], health).await;
     for _ in 0..2 {
-        assert_eq!(free(&shop, "trap").await.status(), 500);
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
     let deadline = Instant::now() + Duration::from_secs(30);
-    // It is tried, fails again, is left alone again, and is tried again.
+    // The trial request fails and opens the circuit again; the next trial succeeds.
     for (order, end) in [("trap", 500), ("", 200)] {
-        while free(&shop, order).await.status() != end {
-            assert!(Instant::now() < deadline, "it is not tried:\n{}", shop.log());
+        while call_free_route(&host, order).await.status() != end {
+            assert!(Instant::now() < deadline, "there is no trial request:\n{}", host.log());
         }
     }
     for expected in ["is left alone again", "the plugin answers again"] {
-        assert!(shop.log().contains(expected), "{expected}:\n{}", shop.log());
+        assert!(host.log().contains(expected), "{expected}:\n{}", host.log());
     }
-    let challenge = reqwest::Client::new().post(shop.url("/upfront")).send().await.expect("an answer");
-    assert_eq!(challenge.status(), 402, "it sells again");
+    let challenge = reqwest::Client::new().post(host.url("/upfront")).send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402, "the plugin sells again");
 }
 
 #[tokio::test]
-async fn a_new_build_begins_well() {
-    let market = Market::open().await;
-    let shop = market.shop(&["upfront"], PATIENT).await;
+async fn a_new_build_starts_with_a_closed_circuit() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront"], LONG_PAUSE).await;
     for _ in 0..2 {
-        assert_eq!(free(&shop, "trap").await.status(), 500);
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
-    assert_eq!(free(&shop, "").await.status(), 503);
-    shop.rebuild("upfront");
+    assert_eq!(call_free_route(&host, "").await.status(), 503);
+    host.install_another_build("upfront");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while free(&shop, "").await.status() != 200 {
-        assert!(Instant::now() < deadline, "the new build is not asked:\n{}", shop.log());
+    while call_free_route(&host, "").await.status() != 200 {
+        assert!(Instant::now() < deadline, "the new build is not called:\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test]
-async fn a_new_build_that_keeps_failing_is_taken_back_once() {
-    let market = Market::open().await;
-    let shop = market.shop(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
-    shop.rebuild("upfront");
-    shop.says("active file=upfront.wasm", 2).await;
+async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
+    host.install_another_build("upfront");
+    host.wait_for_log("in force file=upfront.wasm", 2).await;
     let builds = || -> Vec<String> {
-        let log = shop.log();
-        let lines = log.lines().filter(|line| line.contains("active file=upfront.wasm"));
+        let log = host.log();
+        let lines = log.lines().filter(|line| line.contains("in force file=upfront.wasm"));
         lines.filter_map(|line| Some(line.split_once("sha256=")?.1.to_owned())).collect()
     };
     for _ in 0..2 {
-        assert_eq!(free(&shop, "trap").await.status(), 500);
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
-    shop.says("the build before it is put back", 1).await;
-    shop.says("active file=upfront.wasm", 3).await;
-    assert_eq!(builds()[0], builds()[2], "{}", shop.log());
-    assert_eq!(free(&shop, "").await.status(), 200);
-    // It was not the build: now there is nothing better to go back to.
+    host.wait_for_log("the build before it is put back", 1).await;
+    host.wait_for_log("in force file=upfront.wasm", 3).await;
+    assert_eq!(builds()[0], builds()[2], "{}", host.log());
+    assert_eq!(call_free_route(&host, "").await.status(), 200);
+    // The build was not the reason: no other build is left to roll back to.
     for _ in 0..2 {
-        assert_eq!(free(&shop, "trap").await.status(), 500);
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
-    assert_eq!(free(&shop, "").await.status(), 503);
+    assert_eq!(call_free_route(&host, "").await.status(), 503);
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!((builds().len(), shop.log().matches("is put back").count()), (3, 1), "{}", shop.log());
+    assert_eq!((builds().len(), host.log().matches("is put back").count()), (3, 1), "{}", host.log());
 }

@@ -1,36 +1,36 @@
-//! A host with a public name is served under that name, and no other name gets into what it says.
+//! Checks that a host with a public name answers to its configured names only, and names no other in a challenge.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Http2, Running, decode, guest, raw};
+use coinslot_tests::{DevHost, Http2, RunningCommand, decode, guest, raw};
 use hyper::Request;
 
-/// `coinslot serve`, known to clients as shop.example.com; its payments are settled on another host's chain.
-struct Shop {
-    bank: Host,
-    served: Running,
-    _facilitator: Running,
+/// A `coinslot serve` with the public name shop.example.com that settles on the chain of a `coinslot dev`.
+struct NamedHost {
+    chain_host: DevHost,
+    served: RunningCommand,
+    _facilitator: RunningCommand,
     _dir: tempfile::TempDir,
 }
 
-impl Shop {
+impl NamedHost {
     async fn open() -> Self {
-        let bank = Host::builder().start().await;
-        let facilitator = bank.facilitator();
+        let chain_host = DevHost::builder().start().await;
+        let facilitator = chain_host.facilitator();
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
         std::fs::copy(guest("echo"), dir.path().join("plugins/echo.wasm")).expect("a component");
         let config = format!(
             "listen = \"127.0.0.1:0\"\npublic_url = \"https://shop.example.com\"\nhosts = [\"health.example\"]\n\
              [[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{}\"\n[facilitator.far]\nurl = \"{}\"\n",
-            bank.seller(),
+            chain_host.seller(),
             facilitator.url(""),
         );
         std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
-        let served = Running::start(dir.path(), &["serve"], &[]);
-        Self { bank, served, _facilitator: facilitator, _dir: dir }
+        let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+        Self { chain_host, served, _facilitator: facilitator, _dir: dir }
     }
 
-    /// The whole answer to a request for this target that names this host.
+    /// The whole answer to a request for this target with this `Host` header.
     async fn ask(&self, method: &str, target: &str, host: &str) -> String {
         let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         raw(&self.served.url(""), request.as_bytes()).await
@@ -38,9 +38,9 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn a_foreign_name_is_misdirected_and_gets_no_challenge() {
-    let shop = Shop::open().await;
-    let listening = shop.served.url("").replace("http://", "");
+async fn a_foreign_host_name_gets_421_and_no_challenge() {
+    let named = NamedHost::open().await;
+    let listening = named.served.url("").replace("http://", "");
     for name in [
         "evil.example",
         "evil.example:443",
@@ -53,22 +53,22 @@ async fn a_foreign_name_is_misdirected_and_gets_no_challenge() {
     ] {
         for method in ["GET", "POST"] {
             for target in ["/echo".to_owned(), format!("http://{name}/echo"), format!("https://{name}/echo")] {
-                let answer = shop.ask(method, &target, name).await;
+                let answer = named.ask(method, &target, name).await;
                 assert!(answer.starts_with("HTTP/1.1 421 "), "{method} {target}, Host: {name}: {answer}");
                 assert!(!answer.contains("payment-required") && !answer.contains(name), "{target}: {answer}");
             }
         }
     }
-    let mut http2 = Http2::connect(&shop.served.url("")).await;
+    let mut http2 = Http2::connect(&named.served.url("")).await;
     let reply = http2.send(Request::post("http://evil.example/echo")).await;
     assert_eq!(reply.status(), 421);
     assert!(!reply.headers().contains_key("payment-required"));
-    assert!(!shop.served.log().contains("echo got"));
+    assert!(!named.served.log().contains("echo got"));
 }
 
 #[tokio::test]
 async fn a_request_that_names_two_hosts_is_refused() {
-    let shop = Shop::open().await;
+    let named = NamedHost::open().await;
     for (target, host) in [
         ("http://evil.example/echo", "shop.example.com"),
         ("http://shop.example.com/echo", "evil.example"),
@@ -82,36 +82,36 @@ async fn a_request_that_names_two_hosts_is_refused() {
         ("/echo", "shop.example.com, evil.example"),
     ] {
         for method in ["GET", "POST"] {
-            let answer = shop.ask(method, target, host).await;
+            let answer = named.ask(method, target, host).await;
             assert!(answer.starts_with("HTTP/1.1 400 "), "{method} {target}, Host: {host}: {answer}");
             assert!(!answer.contains("payment-required") && !answer.contains("evil"), "{target}: {answer}");
         }
     }
-    let mut http2 = Http2::connect(&shop.served.url("")).await;
+    let mut http2 = Http2::connect(&named.served.url("")).await;
     let reply = http2.send(Request::post("http://shop.example.com/echo").header("host", "evil.example")).await;
     assert_eq!(reply.status(), 400);
-    assert!(!shop.served.log().contains("echo got"));
+    assert!(!named.served.log().contains("echo got"));
 }
 
 #[tokio::test]
-async fn under_its_own_names_it_serves_and_challenges_name_the_public_one() {
-    let shop = Shop::open().await;
-    let url = shop.served.url("/echo");
+async fn configured_names_are_served_and_challenges_carry_the_public_name() {
+    let named = NamedHost::open().await;
+    let url = named.served.url("/echo");
     for name in ["shop.example.com", "SHOP.Example.com", "shop.example.com:443", "health.example"] {
-        let free = shop.ask("GET", "/echo", name).await;
+        let free = named.ask("GET", "/echo", name).await;
         assert!(free.starts_with("HTTP/1.1 200 "), "{name}: {free}");
-        let absolute = shop.ask("POST", &format!("http://{name}/echo"), name).await;
+        let absolute = named.ask("POST", &format!("http://{name}/echo"), name).await;
         assert!(absolute.starts_with("HTTP/1.1 402 "), "{name}: {absolute}");
-        let challenge = shop.bank.client().post(&url).header("host", name).send().await.expect("an answer");
+        let challenge = named.chain_host.client().post(&url).header("host", name).send().await.expect("an answer");
         assert_eq!(challenge.status(), 402, "{name}");
         let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
         assert_eq!(required["resource"]["url"], "https://shop.example.com/echo", "{name}");
     }
     let mut http2 = Http2::connect(&url).await;
     let challenge = http2.send(Request::post("http://shop.example.com/echo")).await;
-    let payment = shop.bank.payer(0).pay(&challenge).header();
+    let payment = named.chain_host.payer(0).pay(&challenge).header();
     let reply = http2.send(Request::post("http://shop.example.com/echo").header("payment-signature", payment)).await;
     assert_eq!(reply.status(), 200);
-    assert!(shop.served.log().contains("echo got"));
-    assert_eq!(shop.bank.chain().balance(shop.bank.seller()).await, U256::from(10_000));
+    assert!(named.served.log().contains("echo got"));
+    assert_eq!(named.chain_host.chain().balance(named.chain_host.seller()).await, U256::from(10_000));
 }

@@ -1,13 +1,13 @@
-//! HTTP/2 without TLS, as a proxy in front speaks it: the same prices, the same answers.
+//! Checks HTTP/2 without TLS, as proxies speak it to a backend: the same prices and answers as HTTP/1.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Http2, decode, guest};
+use coinslot_tests::{DevHost, Http2, decode, guest};
 use hyper::{Request, Version};
 use serde_json::Value;
 
 #[tokio::test]
-async fn a_connection_that_begins_with_http_2_gets_free_and_paid_answers() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn http_2_with_prior_knowledge_gets_free_and_paid_answers() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let mut http2 = Http2::connect(&host.url("")).await;
     let free = http2.send(Request::get(host.url("/echo"))).await;
     assert_eq!((free.version(), free.status().as_u16()), (Version::HTTP_2, 200));
@@ -23,12 +23,12 @@ async fn a_connection_that_begins_with_http_2_gets_free_and_paid_answers() {
     assert_eq!(seen["receipt"]["payer"], host.payer(0).address().to_checksum(None));
     assert_eq!(host.log().matches("echo got paid").count(), 1);
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
-    host.ledger_becomes(&["delivered"]).await;
+    host.wait_for_ledger(&["delivered"]).await;
 }
 
 #[tokio::test]
-async fn no_method_of_http_2_dodges_the_price() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn no_http_2_method_avoids_the_price() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let mut http2 = Http2::connect(&host.url("")).await;
     for (method, expected) in
         [("POST", 402), ("OPTIONS", 204), ("PUT", 405), ("post", 405), ("PoSt", 405), ("BREW", 405), ("TRACE", 405)]

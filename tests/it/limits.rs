@@ -1,11 +1,11 @@
-//! Whatever a plugin takes too much of, it is stopped, and its neighbours are served meanwhile.
+//! Checks that a plugin is stopped at each limit and that other plugins are served meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coinslot_tests::{Market, Shop};
+use coinslot_tests::{ServeHost, TestChain};
 
-/// Small enough that every guest meets its limit soon.
+/// Limits that every guest reaches soon.
 const LIMITS: &str = "
 [limits]
 cpu_ms = 300
@@ -19,8 +19,8 @@ instances_per_plugin = 4
 failures = 0
 ";
 
-/// Every way to misbehave, and how it looks to the client: a status, or 0 for an answer that breaks off.
-const UNRULY: &[(&str, &str, u16)] = &[
+/// The limit, a request that exceeds it, and the status, or 0 for an answer that is cut off.
+const EXCESSES: &[(&str, &str, u16)] = &[
     ("CPU time", "/spin", 504),
     ("CPU time in short pieces", "/spin?how=waits", 504),
     ("CPU time after the head", "/spin?how=head", 0),
@@ -39,49 +39,49 @@ const UNRULY: &[(&str, &str, u16)] = &[
     ("half an answer", "/unruly?unfinished", 502),
 ];
 
-async fn ask(shop: &Shop, path: &str) -> u16 {
-    // Too much at once breaks off before its head has left.
-    let Ok(reply) = reqwest::get(shop.url(path)).await else { return 0 };
+async fn ask(host: &ServeHost, path: &str) -> u16 {
+    // An answer that exceeds its limit at once is cut off before its head.
+    let Ok(reply) = reqwest::get(host.url(path)).await else { return 0 };
     let status = reply.status().as_u16();
     if reply.bytes().await.is_ok() { status } else { 0 }
 }
 
 #[tokio::test]
 async fn neighbours_are_served_while_a_plugin_misbehaves() {
-    let market = Market::open().await;
+    let chain = TestChain::start().await;
     let guests = ["spin", "grow", "unruly", "flood", "trap", "silent", "echo", "quoter"];
-    let shop = market.shop(&guests, LIMITS).await;
+    let host = chain.serve(&guests, LIMITS).await;
     let mut ends = BTreeMap::new();
-    for (what, path, _) in UNRULY {
-        let unruly = async { tokio::join!(ask(&shop, path), ask(&shop, path), ask(&shop, path)) };
+    for (what, path, _) in EXCESSES {
+        let excess = async { tokio::join!(ask(&host, path), ask(&host, path), ask(&host, path)) };
         let neighbours = async {
             for _ in 0..5 {
-                assert_eq!(ask(&shop, "/echo").await, 200, "a neighbour of {what}");
+                assert_eq!(ask(&host, "/echo").await, 200, "a neighbour of {what}");
             }
         };
-        let ((end, ..), ()) = tokio::join!(unruly, neighbours);
+        let ((end, ..), ()) = tokio::join!(excess, neighbours);
         ends.insert(*what, end);
-        assert_eq!(ask(&shop, "/unruly").await, 200, "after {what}");
+        assert_eq!(ask(&host, "/unruly").await, 200, "after {what}");
     }
-    let expected: BTreeMap<&str, u16> = UNRULY.iter().map(|(what, _, end)| (*what, *end)).collect();
+    let expected: BTreeMap<&str, u16> = EXCESSES.iter().map(|(what, _, end)| (*what, *end)).collect();
     assert_eq!(ends, expected);
-    // A quote that loops is stopped before anybody is asked to pay.
-    let quoter = reqwest::Client::new().post(shop.url("/quoter/x?loop")).body("text");
-    let (quoted, neighbour) = tokio::join!(quoter.send(), ask(&shop, "/echo"));
+    // A quote that loops is stopped before the challenge.
+    let quoter = reqwest::Client::new().post(host.url("/quoter/x?loop")).body("text");
+    let (quoted, neighbour) = tokio::join!(quoter.send(), ask(&host, "/echo"));
     let quoted = quoted.expect("an answer");
     assert_eq!((quoted.status().as_u16(), neighbour), (504, 200));
     assert!(!quoted.headers().contains_key("payment-required"));
 }
 
 #[tokio::test]
-async fn who_takes_every_place_of_a_plugin_takes_none_of_another() {
-    let market = Market::open().await;
-    let shop = market.shop(&["spin", "echo"], LIMITS).await;
-    // Each place is given back after 700 ms; who waits for one waits a second.
-    let all: Vec<_> = (0..24).map(|_| reqwest::get(shop.url("/spin?how=sleep"))).collect();
+async fn requests_that_fill_one_plugin_do_not_block_another() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["spin", "echo"], LIMITS).await;
+    // Each run ends after 700 ms; a request waits a second for its turn.
+    let all: Vec<_> = (0..24).map(|_| reqwest::get(host.url("/spin?how=sleep"))).collect();
     let neighbours = async {
         for _ in 0..10 {
-            assert_eq!(ask(&shop, "/echo").await, 200);
+            assert_eq!(ask(&host, "/echo").await, 200);
         }
     };
     let sleepers = async {
@@ -97,39 +97,39 @@ async fn who_takes_every_place_of_a_plugin_takes_none_of_another() {
     let (ends, ()) = tokio::join!(sleepers, neighbours);
     let (late, busy) = (ends.get(&504).copied().unwrap_or(0), ends.get(&503).copied().unwrap_or(0));
     assert!(late + busy == 24 && (4..=16).contains(&late), "{ends:?}");
-    assert_eq!(ask(&shop, "/echo").await, 200);
+    assert_eq!(ask(&host, "/echo").await, 200);
 }
 
 #[tokio::test]
-async fn what_a_guest_prints_is_bounded_for_each_request() {
-    // An instance that is used again keeps its streams, and not what was printed to them.
+async fn the_output_of_a_guest_is_bounded_per_request() {
+    // A reused instance keeps its output streams, but the bound counts anew.
     for more in ["", "[plugin.unruly]\nreuse = { total = 9 }\n"] {
         bounded_prints(&format!("{LIMITS}{more}")).await;
     }
 }
 
 async fn bounded_prints(limits: &str) {
-    let market = Market::open().await;
-    let shop = market.shop(&["unruly"], limits).await;
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["unruly"], limits).await;
     for round in 1..=2 {
-        assert_eq!(ask(&shop, "/unruly?chatter").await, 200);
-        shop.says("printed more than 4096 bytes", round).await;
+        assert_eq!(ask(&host, "/unruly?chatter").await, 200);
+        host.wait_for_log("printed more than 4096 bytes", round).await;
         // Four lines of a thousand bytes and the beginning of a fifth.
-        shop.says("chatter ", round * 5).await;
-        assert_eq!(shop.log().matches("chatter ").count(), round * 5);
+        host.wait_for_log("chatter ", round * 5).await;
+        assert_eq!(host.log().matches("chatter ").count(), round * 5);
     }
 }
 
 #[tokio::test]
-async fn what_is_said_of_one_plugin_holds_for_it_alone() {
-    let market = Market::open().await;
+async fn limits_of_one_plugin_apply_to_no_other() {
+    let chain = TestChain::start().await;
     let own = "[plugin.grow.limits]\nmemory_mib = 2\n[plugin.flood.limits]\nresponse_body_kib = 1\n";
-    let shop = market.shop(&["grow", "flood", "echo"], own).await;
-    assert_eq!(ask(&shop, "/grow").await, 500);
-    assert_eq!(ask(&shop, "/flood").await, 0);
+    let host = chain.serve(&["grow", "flood", "echo"], own).await;
+    assert_eq!(ask(&host, "/grow").await, 500);
+    assert_eq!(ask(&host, "/flood").await, 0);
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
-    let large = client.get(shop.url("/echo")).body("x".repeat(64 << 10)).send().await.expect("an answer");
+    let large = client.get(host.url("/echo")).body("x".repeat(64 << 10)).send().await.expect("an answer");
     assert!(large.bytes().await.is_ok_and(|body| body.len() > 64 << 10), "others answer more than a kibibyte");
-    let too_much = client.get(shop.url("/echo")).body("x".repeat(11 << 20)).send().await.expect("an answer");
+    let too_much = client.get(host.url("/echo")).body("x".repeat(11 << 20)).send().await.expect("an answer");
     assert!(!too_much.text().await.expect("a body").contains("\"bodyEnd\":\"whole\""), "10 MiB as for all");
 }

@@ -1,4 +1,4 @@
-//! Stories: a host, an act, what the client, the ledger and the chain saw.
+//! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
 mod bad_input;
 mod bytes;
@@ -8,7 +8,6 @@ mod compile;
 mod configured;
 mod contract;
 mod crash;
-mod crowd;
 mod documented;
 mod faults;
 mod flows;
@@ -18,7 +17,6 @@ mod forwarded;
 mod fuzz;
 mod grants;
 mod health;
-mod hostile;
 mod hosts;
 mod http2;
 mod limits;
@@ -32,6 +30,8 @@ mod replay;
 mod rollback;
 mod routing;
 mod security;
+mod settlement_faults;
+mod shared_instances;
 mod staging;
 mod streaming;
 mod supply;

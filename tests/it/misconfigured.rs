@@ -1,11 +1,11 @@
-//! What is declared or configured wrong is refused by name. Nothing becomes free by mistake.
+//! Refuses invalid declarations and configurations by name, so that no route becomes free by mistake.
 
 use std::path::Path;
 
-use coinslot_tests::{Host, guest, run};
+use coinslot_tests::{DevHost, guest, run};
 
-/// What a plugin declares, and what its author is told to do.
-const WRONG: &[(&str, &str)] = &[
+/// An invalid declaration, and the advice to the plugin's author.
+const INVALID: &[(&str, &str)] = &[
     ("/empty exact", "write a decimal amount such as 0.01"),
     ("/negative exact -1", "write a decimal amount such as 0.01"),
     ("/exponent exact 1e2", "write a decimal amount such as 0.01"),
@@ -20,13 +20,13 @@ const WRONG: &[(&str, &str)] = &[
     ("/.well-known/{*rest} free", "belong to the host: declare another path"),
 ];
 
-/// The path that a plugin of the table declares, and the name of its file.
+/// The path of a declaration, and the file name of a plugin that makes it.
 fn names(declaration: &str) -> (&str, String) {
     let path = declaration.split(' ').next().expect("a path");
     (path, format!("{}.wasm", path.trim_matches('/').replace(|c: char| !c.is_ascii_alphanumeric(), "-")))
 }
 
-/// Installs the guest that declares what is written into its bytes.
+/// Installs the guest `declared` with this declaration written into its bytes.
 fn declare(folder: &Path, declaration: &str) {
     const SLOT: &[u8] = b"[declared]";
     let mut component = std::fs::read(guest("declared")).expect("a component");
@@ -35,10 +35,10 @@ fn declare(folder: &Path, declaration: &str) {
     std::fs::write(folder.join(names(declaration).1), component).expect("a component");
 }
 
-/// The operator reads one line for each of them: which file, which route, what to do.
+/// Asserts one line for each invalid declaration, with file, route and advice.
 #[track_caller]
 fn check_said(text: &str) {
-    for (declaration, advice) in WRONG {
+    for (declaration, advice) in INVALID {
         let (path, file) = names(declaration);
         let said: Vec<_> = text.lines().filter(|line| line.contains(&file)).collect();
         let clear = |line: &str| line.contains(&format!("GET {path}")) && line.contains(advice);
@@ -47,16 +47,16 @@ fn check_said(text: &str) {
 }
 
 #[tokio::test]
-async fn a_plugin_that_declares_a_wrong_price_or_path_is_refused_by_name_and_never_served() {
-    let builder = Host::builder();
+async fn a_plugin_with_an_invalid_price_or_path_is_refused_by_name_and_never_served() {
+    let builder = DevHost::builder();
     let folder = builder.path("plugins");
     declare(&folder, "/sound exact 0.01");
-    for (declaration, _) in WRONG {
+    for (declaration, _) in INVALID {
         declare(&folder, declaration);
     }
     let host = builder.start().await;
     check_said(&host.log());
-    for (declaration, _) in WRONG {
+    for (declaration, _) in INVALID {
         let path = names(declaration).0.replace("{*rest}", "x402");
         for method in ["GET", "HEAD", "POST"] {
             let request = host.client().request(method.parse().expect("a method"), host.url(&path));
@@ -84,9 +84,12 @@ async fn a_plugin_that_declares_a_wrong_price_or_path_is_refused_by_name_and_nev
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
 }
 
+/// This failed as follows: no plugin could declare a path below /.well-known/, but one that declared `/{*path}` was
+/// called for /.well-known/acme-challenge/TOKEN, where certificate authorities look for proof that the name is yours.
+/// Such a path is now never routed to a plugin.
 #[tokio::test]
-async fn a_plugin_that_takes_every_path_does_not_speak_for_the_host() {
-    let builder = Host::builder();
+async fn a_catch_all_plugin_does_not_get_the_hosts_own_paths() {
+    let builder = DevHost::builder();
     declare(&builder.path("plugins"), "/{*all} free");
     let host = builder.start().await;
     assert_eq!(host.client().get(host.url("/any/path")).send().await.expect("an answer").status(), 200);
@@ -98,9 +101,12 @@ async fn a_plugin_that_takes_every_path_does_not_speak_for_the_host() {
     }
 }
 
+/// This failed as follows: only equal templates of one method were a conflict. A new plugin could declare
+/// /quoter/special beside another plugin's /quoter/{kind} and got its requests and its money; with another method it
+/// made the owner's requests a 405, because the more special template answers for a path whatever its methods are.
 #[tokio::test]
-async fn no_plugin_takes_requests_of_one_that_is_in_force() {
-    let builder = Host::builder().plugin("echo.wasm", &guest("echo")).plugin("quoter.wasm", &guest("quoter"));
+async fn no_plugin_takes_over_routes_of_an_active_one() {
+    let builder = DevHost::builder().plugin("echo.wasm", &guest("echo")).plugin("quoter.wasm", &guest("quoter"));
     let host = builder.start().await;
     let (part, folder) = (host.path("part"), host.path(".coinslot/plugins"));
     std::fs::create_dir(&part).expect("a folder");
@@ -114,7 +120,7 @@ async fn no_plugin_takes_requests_of_one_that_is_in_force() {
         ("POST:/{first}/{*rest} free", Some("quoter.wasm")),
         ("POST:/quoter free", None),
         ("POST:/quoter/special/more free", None),
-        // By another method, and still in the way of the owner's.
+        // Another method, but the more special path would answer 405 to the owner's requests.
         ("/quoter/special free", Some("quoter.wasm")),
         ("/quoter/{any} free", None),
         ("POST:/{*all} free", None),
@@ -149,13 +155,13 @@ async fn no_plugin_takes_requests_of_one_that_is_in_force() {
             assert_eq!(reply.status(), status, "{declaration}");
             assert_ne!(reply.text().await.expect("text"), "\"served\"", "{declaration}");
         }
-        // So that each comes to a place that is free.
+        // Each declaration starts without the previous one.
         std::fs::remove_file(folder.join("new.wasm")).expect("a file to remove");
     }
 }
 
 #[test]
-fn a_configuration_that_could_take_no_money_is_refused_with_its_key() {
+fn a_configuration_that_cannot_take_payments_is_refused_with_its_key() {
     const PAY_TO: &str = "pay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"";
     let accept = |lines: &str| format!("[[accept]]\nnetwork = \"base\"\n{lines}");
     let dir = tempfile::tempdir().expect("a directory");

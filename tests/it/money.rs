@@ -1,47 +1,48 @@
-//! Payers who change their minds, prices that change, and names for purchases: who pays, pays once, the price
-//! that was offered.
+//! Checks that a payer pays once and the price that was offered: failed settlements, contract wallets, changed prices,
+//! payment identifiers, a locked ledger, and many copies at once.
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
 use coinslot_devnet::wallet1271_runtime_code;
-use coinslot_tests::{Host, Payment, decode, guest};
+use coinslot_tests::{DevHost, Payment, decode, guest};
 use serde_json::{Value, json};
 
-/// Where the stand-in keeps `balances[holder]`.
+/// The storage slot of `balances[holder]` in the USDC stand-in.
 fn balance_slot(holder: Address) -> B256 {
     keccak256((holder, U256::ZERO).abi_encode())
 }
 
-async fn set_dollars(host: &Host, holder: Address, atomic: u64) {
+async fn set_dollars(host: &DevHost, holder: Address, atomic: u64) {
     let before = host.chain().balance(holder).await;
     let word = B256::from(U256::from(atomic));
-    host.chain().call("anvil_setStorageAt", json!([host.facts()["asset"], balance_slot(holder), word])).await;
+    host.chain().call("anvil_setStorageAt", json!([host.dev_json()["asset"], balance_slot(holder), word])).await;
     assert_ne!(before, U256::from(atomic));
     assert_eq!(host.chain().balance(holder).await, U256::from(atomic), "the slot is that of the balance");
 }
 
-/// The flows of all payments, oldest first.
-fn flows(host: &Host) -> Vec<String> {
+/// The flows of all payments in the ledger, oldest first.
+fn flows(host: &DevHost) -> Vec<String> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let books = rusqlite::Connection::open_with_flags(host.path(".coinslot/dev-ledger.db"), flags).expect("the ledger");
-    let mut rows = books.prepare("SELECT flow FROM payment ORDER BY created_at").expect("the payments");
+    let ledger =
+        rusqlite::Connection::open_with_flags(host.path(".coinslot/dev-ledger.db"), flags).expect("the ledger");
+    let mut rows = ledger.prepare("SELECT flow FROM payment ORDER BY created_at").expect("the payments");
     let flows = rows.query_map([], |row| row.get(0)).expect("their flows");
     flows.collect::<Result<_, _>>().expect("their flows")
 }
 
-async fn challenge(host: &Host, path: &str) -> reqwest::Response {
+async fn challenge(host: &DevHost, path: &str) -> reqwest::Response {
     let reply = host.client().post(host.url(path)).body("mine").send().await.expect("an answer");
     assert_eq!(reply.status(), 402);
     reply
 }
 
-fn send(host: &Host, path: &str, payment: &Payment) -> reqwest::RequestBuilder {
+fn send(host: &DevHost, path: &str, payment: &Payment) -> reqwest::RequestBuilder {
     host.client().post(host.url(path)).body("mine").header("PAYMENT-SIGNATURE", payment.header())
 }
 
 #[tokio::test]
-async fn a_payer_who_cannot_pay_for_all_that_was_verified_pays_first_from_then_on() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "3"]).start().await;
+async fn a_payer_with_a_failed_settlement_pays_upfront_afterwards() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "3"]).start().await;
     let payer = host.payer(0);
     set_dollars(&host, payer.address(), 10_000).await;
     let asked = challenge(&host, "/echo").await;
@@ -52,21 +53,25 @@ async fn a_payer_who_cannot_pay_for_all_that_was_verified_pays_first_from_then_o
     let [paid, unpaid] = replies;
     assert_eq!((paid.status().as_u16(), unpaid.status().as_u16()), (200, 402));
     let refused = unpaid.text().await.expect("a body");
-    assert!(!refused.contains("bodyEnd"), "nothing of the answer leaves: {refused}");
+    assert!(!refused.contains("bodyEnd"), "no part of the answer leaves: {refused}");
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
 
     set_dollars(&host, payer.address(), 10_000).await;
     let again = payer.pay(&challenge(&host, "/echo").await);
     assert_eq!(send(&host, "/echo", &again).send().await.expect("an answer").status(), 200);
-    assert_eq!(flows(&host).last().map(String::as_str), Some("upfront"), "whoever failed once is settled first");
-    let stranger = host.payer(1).pay(&challenge(&host, "/echo").await);
-    assert_eq!(send(&host, "/echo", &stranger).send().await.expect("an answer").status(), 200);
-    assert_eq!(flows(&host).iter().filter(|flow| *flow == "upfront").count(), 1, "nobody else is");
+    assert_eq!(
+        flows(&host).last().map(String::as_str),
+        Some("upfront"),
+        "a payer with a failed settlement pays upfront"
+    );
+    let other = host.payer(1).pay(&challenge(&host, "/echo").await);
+    assert_eq!(send(&host, "/echo", &other).send().await.expect("an answer").status(), 200);
+    assert_eq!(flows(&host).iter().filter(|flow| *flow == "upfront").count(), 1, "other payers do not");
 }
 
 #[tokio::test]
-async fn a_contract_wallet_is_settled_first() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn a_contract_wallet_pays_upfront() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let payer = host.payer(0);
     host.chain().call("anvil_setCode", json!([payer.address(), wallet1271_runtime_code()])).await;
     let owner = B256::left_padding_from(payer.address().as_slice());
@@ -74,12 +79,12 @@ async fn a_contract_wallet_is_settled_first() {
     let payment = payer.pay(&challenge(&host, "/echo").await);
     let reply = send(&host, "/echo", &payment).send().await.expect("an answer");
     assert_eq!(reply.status(), 200, "{}", reply.text().await.unwrap_or_default());
-    assert_eq!(flows(&host), ["upfront"], "it may change its mind about its signature");
+    assert_eq!(flows(&host), ["upfront"], "a contract may revoke its signature before the settlement");
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
 }
 
-/// Puts the guest that declares this price into force, and waits until it is asked for.
-async fn declare(host: &Host, price: &str, atomic: &str) -> reqwest::Response {
+/// Installs the guest `declared` with this price and waits until a challenge asks for it.
+async fn declare(host: &DevHost, price: &str, atomic: &str) -> reqwest::Response {
     const SLOT: &[u8] = b"[declared]";
     let mut component = std::fs::read(guest("declared")).expect("a component");
     let at = component.windows(SLOT.len()).position(|bytes| bytes == SLOT).expect("its slot") + SLOT.len();
@@ -101,7 +106,7 @@ async fn declare(host: &Host, price: &str, atomic: &str) -> reqwest::Response {
 
 #[tokio::test]
 async fn an_offer_is_honoured_at_its_own_price_after_a_reload() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let old = declare(&host, "0.01", "10000").await;
     let (first, second) = (host.payer(0).pay(&old), host.payer(1).pay(&old));
     let body: Value = old.json().await.expect("JSON");
@@ -114,7 +119,7 @@ async fn an_offer_is_honoured_at_its_own_price_after_a_reload() {
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(20_000), "twice the old price");
     assert_eq!(get("PAYMENT-SIGNATURE", &host.payer(0).pay(&new)).await.expect("an answer").status(), 200);
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(40_000), "and once the new one");
-    // A price between the two was never offered.
+    // A price that was never offered, between the two.
     let third = second.with("/accepted/amount", json!("15000"));
     let refused = get("PAYMENT-SIGNATURE", &third).await.expect("an answer");
     assert_eq!(refused.status(), 402);
@@ -125,7 +130,7 @@ async fn an_offer_is_honoured_at_its_own_price_after_a_reload() {
 
 #[tokio::test]
 async fn a_second_payment_with_the_same_identifier_buys_nothing_more() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let asked = challenge(&host, "/echo").await;
     let required = decode(asked.headers()["payment-required"].to_str().expect("ASCII"));
     let extension = &required["extensions"]["payment-identifier"];
@@ -142,7 +147,7 @@ async fn a_second_payment_with_the_same_identifier_buys_nothing_more() {
     let answer = first.text().await.expect("a body");
     let second = send(&host, "/echo", &named("order-0123456789")).send().await.expect("an answer");
     assert_eq!(second.status(), 200);
-    assert_eq!(second.text().await.expect("a body"), answer, "the first one's answer");
+    assert_eq!(second.text().await.expect("a body"), answer, "the answer of the first payment");
     let other = send(&host, "/echo?other", &named("order-0123456789")).send().await.expect("an answer");
     assert_eq!(other.status(), 409);
     let bad = send(&host, "/echo", &named("too short")).send().await.expect("an answer");
@@ -155,8 +160,8 @@ async fn a_second_payment_with_the_same_identifier_buys_nothing_more() {
 }
 
 #[tokio::test]
-async fn nothing_is_sold_while_the_ledger_cannot_be_written() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn nothing_is_sold_while_the_ledger_is_locked() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let payment = host.payer(0).pay(&challenge(&host, "/echo").await);
     let other = rusqlite::Connection::open(host.path(".coinslot/dev-ledger.db")).expect("the ledger");
     other.execute_batch("BEGIN IMMEDIATE").expect("its lock");
@@ -164,8 +169,12 @@ async fn nothing_is_sold_while_the_ledger_cannot_be_written() {
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after") && !refused.headers().contains_key("payment-required"));
     let unasked = host.client().post(host.url("/echo")).body("mine").send().await.expect("an answer");
-    assert_eq!(unasked.status(), 503, "nobody is asked for money that cannot be recorded");
-    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200, "free is free");
+    assert_eq!(unasked.status(), 503, "no challenge for a payment that cannot be recorded");
+    assert_eq!(
+        host.client().get(host.url("/echo")).send().await.expect("an answer").status(),
+        200,
+        "free routes are served"
+    );
     other.execute_batch("ROLLBACK").expect("no lock");
     for _ in 0..600 {
         let reply = send(&host, "/echo", &payment).send().await.expect("an answer");
@@ -177,19 +186,19 @@ async fn nothing_is_sold_while_the_ledger_cannot_be_written() {
         assert_eq!(reply.status(), 503);
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("it never sells again\n{}", host.log());
+    panic!("the host does not sell again\n{}", host.log());
 }
 
 #[tokio::test]
 async fn two_hundred_copies_at_a_barrier_run_once_and_settle_once() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "0.5"]).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).arguments(&["--block-time", "0.5"]).start().await;
     let payment = host.payer(0).pay(&challenge(&host, "/echo").await);
-    let line = std::sync::Arc::new(tokio::sync::Barrier::new(200));
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(200));
     let mut copies = tokio::task::JoinSet::new();
     for _ in 0..200 {
-        let (line, request) = (line.clone(), send(&host, "/echo", &payment));
+        let (barrier, request) = (barrier.clone(), send(&host, "/echo", &payment));
         copies.spawn(async move {
-            line.wait().await;
+            barrier.wait().await;
             request.send().await.expect("an answer").status().as_u16()
         });
     }
@@ -198,5 +207,5 @@ async fn two_hundred_copies_at_a_barrier_run_once_and_settle_once() {
     assert!(statuses.iter().all(|status| matches!(status, 200 | 409 | 503)), "{statuses:?}");
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
     assert_eq!(host.log().matches("echo got").count(), 1, "the guest ran once");
-    host.ledger_becomes(&["delivered"]).await;
+    host.wait_for_ledger(&["delivered"]).await;
 }

@@ -1,11 +1,11 @@
-//! Running a host: what it does when its surroundings fail it, and how it ends.
+//! Checks a host in operation: unreliable facilitators, an empty gas wallet, signals, logs and readiness.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{Host, Market, Wallet, binary, decode, guest};
+use coinslot_tests::{DevHost, TestChain, Wallet, binary, decode, guest};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// A command in a directory of its own, with a `plugins` folder. Killed when dropped.
-struct Running {
+/// A command in a directory of its own with a plugin folder. Dropping it kills the process.
+struct HostProcess {
     child: Child,
     dir: tempfile::TempDir,
 }
 
-impl Running {
+impl HostProcess {
     fn start(dir: tempfile::TempDir, arguments: &[&str]) -> Self {
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         let child = Command::new(binary())
@@ -34,21 +34,21 @@ impl Running {
         Self { child, dir }
     }
 
-    fn said(&self) -> String {
+    fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until it has said this, and gives what came after it in its line.
-    async fn says(&mut self, text: &str) -> String {
+    /// Waits until the log contains this text, and returns the rest of that line.
+    async fn wait_for_log(&mut self, text: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let said = self.said();
-            // A line that has no end yet may have more to come.
+            let said = self.log();
+            // A line without its end may still grow.
             if let Some((rest, _)) = said.split_once(text).and_then(|(_, rest)| rest.split_once('\n')) {
                 return rest.trim().to_owned();
             }
             let ended = self.child.try_wait().expect("a child").is_some();
-            assert!(!ended && Instant::now() < deadline, "it does not say {text:?}:\n{said}");
+            assert!(!ended && Instant::now() < deadline, "the log does not have {text:?}:\n{said}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -59,7 +59,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for HostProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -75,7 +75,7 @@ fn folder(plugins: &[(&str, &Path)]) -> tempfile::TempDir {
     dir
 }
 
-/// A facilitator that only says what it supports.
+/// Starts a facilitator that answers every request with this document of supported kinds. Returns its URL.
 async fn facilitator(supported: Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -95,7 +95,7 @@ async fn facilitator(supported: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_version_that_the_facilitator_does_not_settle_is_neither_offered_nor_taken() {
+async fn a_protocol_version_that_the_facilitator_lacks_is_neither_offered_nor_accepted() {
     let kind = |version: u64, network: &str| json!({ "kinds": [{ "x402Version": version, "scheme": "exact", "network": network }] });
     let serve = async |supported: Value| {
         let dir = folder(&[("echo.wasm", &guest("echo"))]);
@@ -104,8 +104,8 @@ async fn a_version_that_the_facilitator_does_not_settle_is_neither_offered_nor_t
             facilitator(supported).await
         );
         std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
-        let mut served = Running::start(dir, &["serve"]);
-        let url = served.says("serving on ").await;
+        let mut served = HostProcess::start(dir, &["serve"]);
+        let url = served.wait_for_log("serving on ").await;
         let url = url.split(',').next().expect("an address").to_owned();
         (served, format!("{url}/echo"))
     };
@@ -117,7 +117,7 @@ async fn a_version_that_the_facilitator_does_not_settle_is_neither_offered_nor_t
     let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
     let body: Value = challenge.json().await.expect("JSON");
     assert!(body.get("accepts").is_none() && body.get("x402Version").is_none(), "{body}");
-    // One who pays by version 1 all the same hears what is taken.
+    // A payment in version 1 is refused with the supported version.
     let mut entry = required["accepts"][0].clone();
     entry["maxAmountRequired"] = entry["amount"].clone();
     entry["network"] = "base-sepolia".into();
@@ -143,9 +143,9 @@ async fn a_version_that_the_facilitator_does_not_settle_is_neither_offered_nor_t
     assert_eq!(body["accepts"][0]["network"], "base-sepolia");
 }
 
-/// What is not known to be settled is not asked for: no guess about what a facilitator may support.
+/// A host must not guess what its facilitator supports, because it could then ask for payments that nothing settles.
 #[tokio::test]
-async fn a_host_whose_facilitator_does_not_say_what_it_supports_does_not_start() {
+async fn a_host_does_not_start_when_its_facilitator_reports_no_supported_kind() {
     let whole = json!({ "kinds": [{ "x402Version": 2, "scheme": "exact", "network": "eip155:84532" }] }).to_string();
     let http = |status: &str, body: &str| {
         format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
@@ -164,7 +164,7 @@ async fn a_host_whose_facilitator_does_not_say_what_it_supports_does_not_start()
         http("200 OK", &whole.replace("84532", "8453")),
         http("200 OK", &whole.replace(":2", ":3")),
         http("200 OK", &whole[..whole.len() - 2]),
-        // Cut off, and nothing at all.
+        // A truncated answer, and a connection that is closed without one.
         http("200 OK", &whole).replace("content-length: ", "content-length: 9"),
         String::new(),
     ];
@@ -184,16 +184,20 @@ async fn a_host_whose_facilitator_does_not_say_what_it_supports_does_not_start()
             "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"http://{address}\"\n"
         );
         std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
-        let mut refused = Running::start(dir, &["serve"]);
+        let mut refused = HostProcess::start(dir, &["serve"]);
         let start = Instant::now();
         let status = loop {
             if let Some(status) = refused.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(start.elapsed() < Duration::from_secs(40), "{answer:?}: it goes on:\n{}", refused.said());
+            assert!(
+                start.elapsed() < Duration::from_secs(40),
+                "{answer:?}: the host keeps running:\n{}",
+                refused.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        let said = refused.said();
+        let said = refused.log();
         assert_eq!(status.code(), Some(1), "{answer:?}: {said}");
         let named = said.contains(&format!("facilitator http://{address}"));
         assert!(named && !said.contains("serving on"), "{answer:?}: {said}");
@@ -203,7 +207,7 @@ async fn a_host_whose_facilitator_does_not_say_what_it_supports_does_not_start()
 
 #[tokio::test]
 async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let (chain, payer) = (host.chain(), host.payer(0));
     let pay = async |payment: Option<&str>| {
         let mut request = host.client().post(host.url("/echo"));
@@ -225,7 +229,7 @@ async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     assert_eq!(bought.status(), 200);
     let receipt = decode(bought.headers()["payment-response"].to_str().expect("ASCII"));
     let transaction = chain.receipt(receipt["transaction"].as_str().expect("a transaction")).await;
-    let wallet = transaction["from"].as_str().expect("who paid the gas").to_owned();
+    let wallet = transaction["from"].as_str().expect("the gas wallet").to_owned();
     let full = chain.call("eth_getBalance", json!([wallet, "latest"])).await;
 
     chain.call("anvil_setBalance", json!([wallet, "0x0"])).await;
@@ -239,8 +243,8 @@ async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     }
     assert_eq!(host.client().head(host.url("/echo")).send().await.expect("an answer").status(), 200, "GET is free");
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
-    assert_eq!(pay(Some(&first)).await.status(), 200, "what is paid for is delivered");
-    host.ledger_becomes(&["delivered"]).await;
+    assert_eq!(pay(Some(&first)).await.status(), 200, "a settled payment is delivered");
+    host.wait_for_ledger(&["delivered"]).await;
     let asked = host.log();
     let line = asked.lines().find(|line| line.contains("the gas wallet is empty")).expect("the log asks for money");
     assert!(line.to_ascii_lowercase().contains(&wallet.to_ascii_lowercase()), "{line}");
@@ -248,42 +252,47 @@ async fn an_empty_gas_wallet_closes_paid_routes_until_it_is_funded() {
     chain.call("anvil_setBalance", json!([wallet, full])).await;
     becomes(402).await;
     assert_eq!(pay(Some(&second)).await.status(), 200);
-    host.ledger_becomes(&["delivered", "delivered"]).await;
+    host.wait_for_ledger(&["delivered", "delivered"]).await;
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_a_host_that_drains() {
-    let mut host = Running::start(folder(&[("quoter.wasm", &guest("quoter"))]), &["dev", "--listen", "127.0.0.1:0"]);
-    let url = host.says("serving on ").await;
+    let mut host =
+        HostProcess::start(folder(&[("quoter.wasm", &guest("quoter"))]), &["dev", "--listen", "127.0.0.1:0"]);
+    let url = host.wait_for_log("serving on ").await;
     let nothing = reqwest::get(format!("{url}/nothing")).await.expect("it serves");
     assert_eq!(nothing.status(), 404);
-    // A request whose body does not come is at work until its time is over.
+    // A request without its body stays in progress until its time is over.
     let mut slow = TcpStream::connect(url.trim_start_matches("http://")).await.expect("connected");
     let head = b"POST /quoter/x HTTP/1.1\r\nhost: a.example\r\ncontent-length: 10\r\n\r\nhalf";
     slow.write_all(head).await.expect("sent");
     tokio::time::sleep(Duration::from_millis(300)).await;
     host.signal(Signal::TERM);
-    host.says("a second signal").await;
+    host.wait_for_log("a second signal").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(host.child.try_wait().expect("a child").is_none(), "the first signal waits for it:\n{}", host.said());
+    assert!(
+        host.child.try_wait().expect("a child").is_none(),
+        "the first signal lets the request finish:\n{}",
+        host.log()
+    );
     let asked = Instant::now();
     host.signal(Signal::INT);
     let status = loop {
         if let Some(status) = host.child.try_wait().expect("a child") {
             break status;
         }
-        assert!(asked.elapsed() < Duration::from_secs(10), "it goes on draining:\n{}", host.said());
+        assert!(asked.elapsed() < Duration::from_secs(10), "the host keeps draining:\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(status.code(), Some(130));
-    assert!(host.said().contains("ended at once by a second signal"), "{}", host.said());
+    assert!(host.log().contains("ended at once by a second signal"), "{}", host.log());
 }
 
 #[tokio::test]
-async fn the_line_that_dev_prints_pays_wherever_dev_keeps_its_state() {
+async fn the_pay_command_that_dev_prints_works_with_any_state_directory() {
     let dir = folder(&[("aurora.wasm", &guest("aurora"))]);
-    let mut host = Running::start(dir, &["dev", "--listen", "127.0.0.1:0", "--state", "my state"]);
-    let line = host.says("now pay for one:\n\n").await;
+    let mut host = HostProcess::start(dir, &["dev", "--listen", "127.0.0.1:0", "--state", "my state"]);
+    let line = host.wait_for_log("now pay for one:\n\n").await;
     assert!(line.contains("--dev-json 'my state/dev.json'"), "{line}");
     let paid = Command::new("sh")
         .args(["-c", &line])
@@ -301,35 +310,37 @@ async fn the_line_that_dev_prints_pays_wherever_dev_keeps_its_state() {
     assert!(!elsewhere.status.success());
 }
 
+/// This failed as follows: every line of a log file contained escape codes of a terminal, so that `grep` and log
+/// collectors did not find the words. Colours are now used only when stderr is a terminal, and NO_COLOR is honoured.
 #[tokio::test]
-async fn a_log_that_goes_into_a_file_is_plain_text() {
-    let host = Host::builder().plugin("status.wasm", &guest("status")).start().await;
+async fn a_log_written_to_a_file_has_no_colour_codes() {
+    let host = DevHost::builder().plugin("status.wasm", &guest("status")).start().await;
     let log = host.log();
     assert!(log.contains("INFO") && !log.contains('\x1b'), "{log:?}");
 }
 
 #[tokio::test]
-async fn a_host_that_is_to_end_says_so_first_and_serves_on() {
-    let market = Market::open().await;
-    let shop = market.shop(&["echo"], "[server]\nlinger_seconds = 2\n").await;
+async fn a_host_that_shuts_down_reports_not_ready_first_and_keeps_serving() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "[server]\nlinger_seconds = 2\n").await;
     let ready = async |method: reqwest::Method| {
-        let asked = reqwest::Client::new().request(method, shop.url("/.well-known/coinslot/ready"));
+        let asked = reqwest::Client::new().request(method, host.url("/.well-known/coinslot/ready"));
         let reply = asked.header("host", "10.0.0.7:8402").send().await.expect("an answer");
         (reply.status().as_u16(), reply.text().await.expect("a body"))
     };
     assert_eq!(ready(reqwest::Method::GET).await, (200, r#"{"ready":true,"obstacles":[]}"#.to_owned()));
     assert_eq!(ready(reqwest::Method::HEAD).await, (200, String::new()));
     assert_eq!(ready(reqwest::Method::POST).await.0, 404);
-    shop.signal("TERM");
+    host.signal("TERM");
     let asked = Instant::now();
     while ready(reqwest::Method::GET).await
         != (503, r#"{"ready":false,"obstacles":["this host is shutting down"]}"#.to_owned())
     {
-        assert!(asked.elapsed() < Duration::from_secs(1), "{}", shop.log());
+        assert!(asked.elapsed() < Duration::from_secs(1), "{}", host.log());
     }
-    let sold = shop.sell(market.payer(0), "/echo", Duration::from_secs(1)).await;
-    assert_eq!(sold.statuses, [200], "{}", shop.log());
-    let mut shop = shop;
-    shop.died().await;
+    let sold = host.buy(chain.payer(0), "/echo", Duration::from_secs(1)).await;
+    assert_eq!(sold.statuses, [200], "{}", host.log());
+    let mut host = host;
+    host.wait_for_exit().await;
     assert!(asked.elapsed() >= Duration::from_secs(2));
 }

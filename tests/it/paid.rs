@@ -1,13 +1,13 @@
-//! Paying: the answer, the receipt, the balances.
+//! Pays for answers and checks the answer, the receipt, the balances, and what the guest sees.
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Wallet, decode, encode, guest};
+use coinslot_tests::{DevHost, Wallet, decode, encode, guest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_payment_moves_exactly_the_price_and_buys_the_answer() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn a_payment_transfers_exactly_the_price_and_buys_the_answer() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let (payer, chain) = (host.payer(0), host.chain());
     let before = (chain.balance(payer.address()).await, chain.balance(host.seller()).await);
     let url = host.url("/api/gitignore?stack=rust");
@@ -27,12 +27,12 @@ async fn a_payment_moves_exactly_the_price_and_buys_the_answer() {
     let price = U256::from(10_000);
     assert_eq!(chain.balance(payer.address()).await, before.0 - price);
     assert_eq!(chain.balance(host.seller()).await, before.1 + price);
-    host.ledger_becomes(&["delivered"]).await;
+    host.wait_for_ledger(&["delivered"]).await;
 }
 
 #[tokio::test]
-async fn a_version_1_client_pays_the_body_and_reads_its_own_header() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn a_version_1_client_pays_from_the_body_and_gets_its_own_receipt_header() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let url = host.url("/api/gitignore?stack=python");
     let challenge: Value = host.client().get(&url).send().await.expect("an answer").json().await.expect("JSON");
     let payment = host.payer(0).pay_v1(&challenge["accepts"][0]);
@@ -47,7 +47,7 @@ async fn a_version_1_client_pays_the_body_and_reads_its_own_header() {
 
 #[tokio::test]
 async fn the_guest_sees_the_receipt_and_no_credential() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let payer = host.payer(1);
     let challenge = host.client().post(host.url("/echo")).body("hello").send().await.expect("an answer");
     let payment = payer.pay(&challenge);
@@ -70,9 +70,12 @@ async fn the_guest_sees_the_receipt_and_no_credential() {
     assert!(headers.contains("x-mine") && !headers.contains("payment"), "{headers}");
 }
 
+/// This failed as follows: a client could send PAYMENT-RESPONSE, X-Coinslot-Payment-Id or another name of payments, and
+/// the plugin saw it as if the host had written it. A plugin that reads headers rather than its receipt could be told
+/// that it was paid. Only the two headers with a payment were removed.
 #[tokio::test]
-async fn what_a_client_says_about_its_payment_is_not_a_receipt() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn receipt_headers_from_a_client_do_not_reach_the_guest() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let forged =
         encode(&json!({ "success": true, "payer": host.seller(), "transaction": "0x00", "amount": "1000000" }));
     let claims = [
@@ -104,15 +107,15 @@ async fn what_a_client_says_about_its_payment_is_not_a_receipt() {
 }
 
 #[tokio::test]
-async fn a_guest_of_wasi_0_3_is_paid_and_runs_once() {
-    let host = Host::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
+async fn a_wasi_0_3_guest_is_paid_and_runs_once() {
+    let host = DevHost::builder().plugin("echo3.wasm", &guest("echo3")).start().await;
     let payer = host.payer(0);
     let ask = || host.client().post(host.url("/echo3?x=1")).body("hello");
     let challenge = ask().send().await.expect("an answer");
     assert_eq!(challenge.status(), 402);
     assert!(!host.log().contains("echo3 got"));
     let payment = payer.pay(&challenge).header();
-    // The second time is a client whose answer was lost.
+    // The second time stands for a client whose answer was lost.
     for _ in 0..2 {
         let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
         assert_eq!(reply.status(), 200);
@@ -124,12 +127,12 @@ async fn a_guest_of_wasi_0_3_is_paid_and_runs_once() {
     }
     assert_eq!(host.log().matches("echo3 got").count(), 1, "the guest ran once");
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
-    host.ledger_becomes(&["delivered"]).await;
+    host.wait_for_ledger(&["delivered"]).await;
 }
 
 #[tokio::test]
 async fn a_free_route_is_free_and_has_no_receipt() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let reply = host.client().get(host.url("/echo")).send().await.expect("an answer");
     assert_eq!(reply.status(), 200);
     assert!(!reply.headers().contains_key("payment-response"));
@@ -138,15 +141,15 @@ async fn a_free_route_is_free_and_has_no_receipt() {
 }
 
 #[tokio::test]
-async fn a_quoted_price_is_that_of_this_very_request() {
-    let host = Host::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+async fn a_quoted_price_is_bound_to_its_request() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
     let ask = || host.client().post(host.url("/quoter/x")).body("12345");
     let challenge = ask().send().await.expect("an answer");
     assert_eq!(challenge.status(), 402);
     let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
     assert_eq!(required["accepts"][0]["amount"], "5000");
     let payment = host.payer(0).pay(&challenge);
-    // Quoted for five bytes, sent with nine: not that price.
+    // The quote was for five bytes and does not cover nine.
     let other = host.client().post(host.url("/quoter/x")).body("123456789");
     let other = other.header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
     assert_eq!(other.status(), 402);
@@ -159,8 +162,8 @@ async fn a_quoted_price_is_that_of_this_very_request() {
 }
 
 #[tokio::test]
-async fn who_has_no_money_is_refused_before_the_guest_runs() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn a_payer_without_funds_is_refused_before_the_guest_runs() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let challenge = host.client().post(host.url("/echo")).send().await.expect("an answer");
     let payment = Wallet::poor().pay(&challenge);
     let reply = host.client().post(host.url("/echo"));
@@ -168,12 +171,12 @@ async fn who_has_no_money_is_refused_before_the_guest_runs() {
     assert_eq!(reply.status(), 402);
     let required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
     assert_eq!(required["error"], "invalid_exact_evm_insufficient_balance");
-    assert_eq!(host.ledger(), [""; 0], "the claim is given up");
+    assert_eq!(host.ledger(), [""; 0], "the claim is released");
 }
 
 #[tokio::test]
 async fn aurora_sells_all_four_endpoints_at_their_prices() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     let calls = [
         ("GET", "/api/agent-insights?limit=3", Value::Null, 10_000_u64),
         (
@@ -201,7 +204,7 @@ async fn aurora_sells_all_four_endpoints_at_their_prices() {
     }
 }
 
-/// A picture, a compressed file, every byte there is, and what looks like text in three encodings.
+/// A picture, a compressed file, all byte values, invalid UTF-8 with line breaks, and an empty body.
 fn binaries() -> Vec<Vec<u8>> {
     let every: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     vec![
@@ -214,14 +217,15 @@ fn binaries() -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn bytes_come_back_as_they_were_sent() {
-    let host = Host::builder().plugin("echo.wasm", &guest("echo")).plugin("echo3.wasm", &guest("echo3")).start().await;
+    let host =
+        DevHost::builder().plugin("echo.wasm", &guest("echo")).plugin("echo3.wasm", &guest("echo3")).start().await;
     for binary in binaries() {
         for path in ["/echo?stream", "/echo3?stream"] {
             let ask = || host.client().post(host.url(path)).header("content-type", "image/png").body(binary.clone());
             let challenge = ask().send().await.expect("an answer");
             let payment = host.payer(0).pay(&challenge).header();
-            // The second time it comes from the ledger.
-            for time in ["fresh", "kept"] {
+            // The second answer comes from the ledger.
+            for time in ["fresh", "stored"] {
                 let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
                 assert_eq!(reply.status(), 200, "{path}, {time}");
                 assert!(reply.bytes().await.expect("a body") == binary, "{path}, {time}: {:?}..", binary.get(..4));

@@ -1,14 +1,15 @@
-//! Components that are out there: each release of the contract has some, as they were built then (`tests/fixtures`).
-//! Those of JavaScript and Python are too large to be kept; `tests/run` builds and pays them.
+//! Loads and pays components that were built for each released contract, kept in `tests/fixtures`.
+//!
+//! Components of JavaScript and Python are too large to be kept; `tests/run` builds and pays current ones.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, decode, run};
+use coinslot_tests::{DevHost, decode, run};
 use serde_json::Value;
 
-/// What one release left behind, by their names.
+/// The files of each release.
 const KEPT: [&str; 5] =
     ["rust-config-keyvalue.wasm", "rust-quote.wasm", "rust-sdk.wasm", "rust-wasi-0.2.wasm", "rust-wasi-0.3.wasm"];
 
@@ -24,7 +25,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The components of each version.
+/// The folders of all releases.
 fn fixtures() -> Vec<PathBuf> {
     entries(&root().join("tests/fixtures"))
 }
@@ -44,8 +45,8 @@ fn every_released_contract_has_components_that_were_built_for_it() {
     }
 }
 
-/// Pays for one request, and gives its answer.
-async fn buy(host: &Host, method: &str, path: &str, body: &'static str, atomic: &str) -> reqwest::Response {
+/// Pays for one request of this price and returns the answer.
+async fn buy(host: &DevHost, method: &str, path: &str, body: &'static str, atomic: &str) -> reqwest::Response {
     let ask = || host.client().request(method.parse().expect("a method"), host.url(path)).body(body);
     let challenge = ask().send().await.expect("an answer");
     assert_eq!(challenge.status(), 402, "{path}");
@@ -60,9 +61,9 @@ async fn buy(host: &Host, method: &str, path: &str, body: &'static str, atomic: 
 }
 
 #[tokio::test]
-async fn components_that_are_out_there_are_loaded_paid_and_answer() {
+async fn components_of_every_release_load_and_sell() {
     for dir in fixtures() {
-        let mut builder = Host::builder();
+        let mut builder = DevHost::builder();
         for file in KEPT {
             builder = builder.plugin(file, &dir.join(file));
         }
@@ -87,8 +88,8 @@ async fn components_that_are_out_there_are_loaded_paid_and_answer() {
     }
 }
 
-/// The same component, as it would be if its contract were the one after next.
-fn newer(component: &Path) -> Vec<u8> {
+/// The component with a later version of the contract in its imports and exports.
+fn for_a_later_contract(component: &Path) -> Vec<u8> {
     let (ours, theirs) = (b"coinslot:plugin/manifest@0.1.0", b"coinslot:plugin/manifest@0.2.0");
     let mut wasm = std::fs::read(component).expect("a component");
     let mut found = 0;
@@ -106,12 +107,12 @@ fn newer(component: &Path) -> Vec<u8> {
 async fn a_component_for_a_newer_contract_is_refused_with_both_versions() {
     const SENTENCE: &str = "it was built for coinslot:plugin@0.2.0, and this host speaks coinslot:plugin@0.1.0";
     let kept = root().join("tests/fixtures/0.1.0");
-    let host = Host::builder().plugin("echo.wasm", &kept.join("rust-wasi-0.2.wasm")).start().await;
-    // Over the one that is served, and beside it, for both generations of WASI.
+    let host = DevHost::builder().plugin("echo.wasm", &kept.join("rust-wasi-0.2.wasm")).start().await;
+    // Once over the active file and then beside it, for both versions of WASI.
     for (file, of) in
         [("echo.wasm", "rust-wasi-0.2.wasm"), ("echo3.wasm", "rust-wasi-0.3.wasm"), ("hello.wasm", "rust-sdk.wasm")]
     {
-        std::fs::write(host.path("newer"), newer(&kept.join(of))).expect("a file");
+        std::fs::write(host.path("newer"), for_a_later_contract(&kept.join(of))).expect("a file");
         let inspected = run(&host.path("."), &["inspect", "newer"]);
         let said = [inspected.stdout, inspected.stderr].concat();
         assert!(String::from_utf8_lossy(&said).contains(SENTENCE), "{of}: {}", String::from_utf8_lossy(&said));
@@ -127,7 +128,11 @@ async fn a_component_for_a_newer_contract_is_refused_with_both_versions() {
         };
         assert!(line.contains(SENTENCE) && line.contains("or upgrade the host"), "{line}");
     }
-    assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200, "what served does");
+    assert_eq!(
+        host.client().get(host.url("/echo")).send().await.expect("an answer").status(),
+        200,
+        "the active build is served"
+    );
     for path in ["/echo3", "/hello"] {
         assert_eq!(host.client().post(host.url(path)).send().await.expect("an answer").status(), 404, "{path}");
     }

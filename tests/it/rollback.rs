@@ -1,9 +1,9 @@
-//! What is active and why, what it replaced, and the way back.
+//! Lists active and previous builds with `coinslot plugins`, and rolls back.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{Host, Running, guest, run};
+use coinslot_tests::{DevHost, RunningCommand, guest, run};
 use serde_json::{Value, json};
 
 /// A directory with a configuration and one plugin file, `shop.wasm`.
@@ -24,13 +24,13 @@ fn install(dir: &Path, bytes: &[u8]) {
     std::fs::rename(part, dir.join("plugins/shop.wasm")).expect("a rename");
 }
 
-fn book(dir: &Path) -> Value {
+fn plugins(dir: &Path) -> Value {
     let shown = run(dir, &["plugins", "--json"]);
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     serde_json::from_slice(&shown.stdout).expect("JSON")
 }
 
-async fn becomes(served: &Running, path: &str, status: u16) {
+async fn becomes(served: &RunningCommand, path: &str, status: u16) {
     let start = Instant::now();
     while reqwest::get(served.url(path)).await.expect("an answer").status() != status {
         assert!(start.elapsed() < Duration::from_secs(90), "{path} is not {status}\n{}", served.log());
@@ -39,13 +39,13 @@ async fn becomes(served: &Running, path: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn an_operator_goes_back_to_what_served_before() {
-    let chain = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn rollback_activates_the_previous_build() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let facilitator = chain.facilitator();
     let dir = folder(&facilitator.url(""));
-    let served = Running::start(dir.path(), &["serve"], &[]);
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
-    let first = book(dir.path())["files"]["shop.wasm"].clone();
+    let first = plugins(dir.path())["files"]["shop.wasm"].clone();
     assert_eq!((&first["in_force"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
     let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
     assert_eq!(nothing.status.code(), Some(1));
@@ -54,10 +54,10 @@ async fn an_operator_goes_back_to_what_served_before() {
     install(dir.path(), &std::fs::read(guest("status")).expect("a component"));
     becomes(&served, "/status", 200).await;
     becomes(&served, "/echo", 404).await;
-    // A third one is broken: it neither serves nor takes the place of what can be gone back to.
+    // A broken third build neither serves nor replaces the previous one.
     install(dir.path(), b"not a component");
     let start = Instant::now();
-    while book(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+    while plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
         assert!(start.elapsed() < Duration::from_secs(90), "{}", served.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -73,17 +73,17 @@ async fn an_operator_goes_back_to_what_served_before() {
     assert!(back.status.success() && said.contains("echo 1.0.0") && said.contains("is active"), "{said}");
     becomes(&served, "/echo", 200).await;
     becomes(&served, "/status", 404).await;
-    // Twice is back again, and a restart forgets nothing.
+    // A second rollback returns to the first build, and the history survives a restart.
     let forth = run(dir.path(), &["plugins", "rollback", "echo"]);
     assert!(forth.status.success(), "{}", String::from_utf8_lossy(&forth.stderr));
     becomes(&served, "/status", 200).await;
     drop(served);
     let stopped = run(dir.path(), &["plugins", "rollback", "shop.wasm", "--json"]);
     let said: Value = serde_json::from_slice(&stopped.stdout).expect("JSON");
-    assert_eq!(said["inForce"], false, "nobody serves");
-    let served = Running::start(dir.path(), &["serve"], &[]);
+    assert_eq!(said["inForce"], false, "no host is running");
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
-    assert_eq!(book(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
+    assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
 
     let unknown = run(dir.path(), &["plugins", "rollback", "shoe"]);
     assert_eq!(unknown.status.code(), Some(2));

@@ -1,14 +1,14 @@
-//! Whatever way a path or a method is written, a paid endpoint is never served unpaid.
+//! Checks that no spelling of a path or a method reaches a paid endpoint without a payment.
 
-use coinslot_tests::{Host, HostBuilder, guest, raw};
+use coinslot_tests::{DevHost, DevHostBuilder, guest, raw};
 
-/// Sends bytes as they are and gives the status line.
-async fn status_line(host: &Host, request: &str) -> String {
+/// Sends these bytes and returns the status line.
+async fn status_line(host: &DevHost, request: &str) -> String {
     let answer = raw(&host.url(""), request.as_bytes()).await;
     answer.lines().next().unwrap_or("closed").to_owned()
 }
 
-/// Other ways to write `/api/gitignore`, its parents and its children: sixty and more.
+/// More than sixty spellings of `/api/gitignore`, its parents and its children.
 const SPELLINGS: &[&str] = &[
     "/api/gitignore",
     "//api/gitignore",
@@ -79,16 +79,16 @@ const SPELLINGS: &[&str] = &[
     "*",
 ];
 
-/// A guest that declares one route with its price, or several between semicolons.
-fn declared(builder: &HostBuilder, file: &str, declaration: &str) {
+/// Installs the guest `declared` with this route and price.
+fn declared(builder: &DevHostBuilder, file: &str, declaration: &str) {
     let mut component = std::fs::read(guest("declared")).expect("a component");
     let at = component.windows(10).position(|bytes| bytes == b"[declared]").expect("its slot") + 10;
     component[at..at + 70].copy_from_slice(format!("{declaration:<70}").as_bytes());
     std::fs::write(builder.path("plugins").join(file), component).expect("a component");
 }
 
-/// How a target is answered, with each of these methods.
-async fn answers(host: &Host, target: &str) -> Vec<String> {
+/// Method and status of the answers to a target, for several methods and versions of HTTP.
+async fn answers(host: &DevHost, target: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for method in ["GET", "HEAD", "POST", "OPTIONS"] {
         for version in ["1.1", "1.0"] {
@@ -101,9 +101,9 @@ async fn answers(host: &Host, target: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_path_dodges_the_price() {
+async fn no_spelling_of_a_path_avoids_the_price() {
     assert!(SPELLINGS.len() >= 60);
-    let builder = Host::builder();
+    let builder = DevHost::builder();
     declared(&builder, "paid.wasm", "/api/gitignore exact 0.01");
     let host = builder.start().await;
     for spelling in SPELLINGS {
@@ -116,12 +116,12 @@ async fn no_spelling_of_a_path_dodges_the_price() {
     assert!(!host.log().contains("ERROR"), "{}", host.log());
 }
 
-/// The same of a free route beside a paid one: it is that route or nothing, and never the other's.
+/// With a free route beside a paid one, a spelling reaches the free route or nothing.
 #[tokio::test]
-async fn no_spelling_of_a_free_path_reaches_anything_else() {
-    let builder = Host::builder();
+async fn no_spelling_of_a_free_path_reaches_another_route() {
+    let builder = DevHost::builder();
     declared(&builder, "free.wasm", "/api/gitignore free");
-    // What an odd spelling of the free path could be mistaken for.
+    // Another route that an odd spelling could reach.
     let beside = builder.plugin("echo.wasm", &guest("echo"));
     let host = beside.start().await;
     let mut served = 0;
@@ -133,16 +133,16 @@ async fn no_spelling_of_a_free_path_reaches_anything_else() {
             served += usize::from(status == "200");
         }
     }
-    // The path itself, with and without a query or a fragment, and with letters encoded: by GET and HEAD.
+    // The path with and without query or fragment, and with encoded letters; GET and HEAD, HTTP/1.0 and 1.1.
     assert_eq!(served, 7 * 4);
     let same = status_line(&host, "GET /api/%67itignore HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(same.await.contains(" 200"));
 }
 
-/// Ways to write a target, and what comes before it.
+/// Spellings of a request target.
 const FORMS: &[&str] = &["/echo", "http://a/echo", "HTTP://A/echo", "/%65cho", "/echo?"];
 
-/// Ways to say how long the body is: its fields, and its bytes.
+/// Header fields that give the length of a body, and the body.
 const LENGTHS: &[(&str, &str)] = &[
     ("", ""),
     ("Content-Length: 0\r\n", ""),
@@ -154,7 +154,7 @@ const LENGTHS: &[(&str, &str)] = &[
     ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "0\r\n\r\n"),
 ];
 
-/// Headers by which other servers take one method for another.
+/// Headers that make other servers treat one method as another.
 const OVERRIDES: &[&str] = &[
     "",
     "X-HTTP-Method-Override: GET\r\n",
@@ -162,10 +162,10 @@ const OVERRIDES: &[&str] = &[
     "X-Original-URL: /free\r\nX-Rewrite-URL: /free\r\n",
 ];
 
-/// GET of the path is free, POST is paid: a method that is taken for another would show.
+/// GET of the path is free and POST is paid, so that a confused method would show.
 #[tokio::test]
-async fn no_method_dodges_the_price() {
-    let builder = Host::builder();
+async fn no_method_avoids_the_price() {
+    let builder = DevHost::builder();
     declared(&builder, "free.wasm", "/free free");
     let host = builder.plugin("echo.wasm", &guest("echo")).start().await;
     let methods = [
@@ -193,7 +193,7 @@ async fn no_method_dodges_the_price() {
                         format!("{method} {form} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}{length}\r\n{body}");
                     let answer = raw(&host.url(""), request.as_bytes()).await;
                     let statuses: Vec<_> = answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
-                    // A length that is said twice may be refused whatever the method is.
+                    // A repeated length may be refused for every method.
                     let doubtful = length.matches(": ").count() > 1 || length.contains(',');
                     let fine = statuses == [expected] || (doubtful && statuses == ["400"]);
                     assert!(fine, "{request:?}: {answer}");
@@ -202,7 +202,7 @@ async fn no_method_dodges_the_price() {
             }
         }
     }
-    assert_eq!(host.log().matches("echo got").count(), runs, "nothing ran that was not answered");
+    assert_eq!(host.log().matches("echo got").count(), runs, "every run was answered");
     for target in ["/echo", "a:80", "a", "http://a/echo", "*"] {
         let request = format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let status = status_line(&host, &request).await;
@@ -253,8 +253,8 @@ async fn a_literal_path_hides_no_template_of_another_method() {
 }
 
 #[tokio::test]
-async fn an_odd_host_is_refused() {
-    let host = Host::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
+async fn a_missing_duplicate_or_conflicting_host_is_refused() {
+    let host = DevHost::builder().plugin("aurora.wasm", &guest("aurora")).start().await;
     for request in [
         "GET /api/gitignore HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /api/gitignore HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",

@@ -1,4 +1,4 @@
-//! Plugins are staged beside each other: how long one takes decides nothing for the others.
+//! Loads plugins concurrently: the compilation time of one neither delays nor decides another.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,25 +7,20 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use coinslot::catalog::{Catalog, Folder, SalesPolicy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
-use coinslot_tests::{binary, guest};
-use coinslot_x402::price::{Accept, Asset};
+use coinslot_tests::{binary, component};
+use coinslot_x402::price::Asset;
 use coinslot_x402::{Network, Versions};
 use sha2::{Digest, Sha256};
 
-/// The bytes of a guest.
-fn component(name: &str) -> Vec<u8> {
-    std::fs::read(guest(name)).unwrap()
-}
-
-/// A component with this in it is compiled when the file `go` is there.
+/// Marks a component that the compiler holds back until the file `go` exists.
 const SLOW: &[u8] = b"slow to compile";
 
-struct Shop {
+struct StagedFolder {
     dir: tempfile::TempDir,
     live: Arc<ArcSwap<Catalog>>,
 }
 
-impl Shop {
+impl StagedFolder {
     fn new() -> (Self, Folder) {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
@@ -76,7 +71,7 @@ impl Shop {
     }
 }
 
-/// The component with a custom section at its end.
+/// The component with a custom section named [`SLOW`] at its end.
 fn slow(mut wasm: Vec<u8>) -> Vec<u8> {
     let name = u8::try_from(SLOW.len()).unwrap();
     wasm.extend([0, name + 1, name]);
@@ -97,26 +92,26 @@ fn exists(path: PathBuf) -> impl Fn() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_compilation_keeps_no_other_plugin_waiting() {
-    let (shop, folder) = Shop::new();
+async fn a_slow_compilation_does_not_delay_other_plugins() {
+    let (staged, folder) = StagedFolder::new();
     let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
-    shop.install("a-slow.wasm", &slow(component("status")));
-    until("the slow one is begun", exists(shop.path("begun"))).await;
-    shop.install("b-quick.wasm", &component("echo"));
-    until("the quick one is active", || shop.active() == ["b-quick.wasm"]).await;
-    std::fs::remove_file(shop.path("plugins/b-quick.wasm")).unwrap();
-    until("the quick one is gone", || shop.active().is_empty()).await;
-    std::fs::write(shop.path("go"), "").unwrap();
-    until("the slow one is active", || shop.active() == ["a-slow.wasm"]).await;
+    staged.install("a-slow.wasm", &slow(component("status")));
+    until("the slow compilation has begun", exists(staged.path("begun"))).await;
+    staged.install("b-quick.wasm", &component("echo"));
+    until("the quick plugin is active", || staged.active() == ["b-quick.wasm"]).await;
+    std::fs::remove_file(staged.path("plugins/b-quick.wasm")).unwrap();
+    until("the quick plugin is removed", || staged.active().is_empty()).await;
+    std::fs::write(staged.path("go"), "").unwrap();
+    until("the slow plugin is active", || staged.active() == ["a-slow.wasm"]).await;
     watching.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_start_names_decide_and_not_who_is_compiled_faster() {
-    let (shop, mut folder) = Shop::new();
-    shop.install("a-slow.wasm", &slow(component("echo")));
-    shop.install("b-quick.wasm", &component("echo"));
-    let go = shop.path("go");
+async fn file_names_decide_conflicts_at_startup_whatever_compiles_first() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("a-slow.wasm", &slow(component("echo")));
+    staged.install("b-quick.wasm", &component("echo"));
+    let go = staged.path("go");
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(2)).await;
         std::fs::write(go, "").unwrap();
@@ -125,39 +120,40 @@ async fn at_the_start_names_decide_and_not_who_is_compiled_faster() {
     assert_eq!(report.loaded, ["a-slow.wasm"]);
     let reason = "another file, a-slow.wasm, is a plugin of the same name".to_owned();
     assert_eq!(report.failed, [("b-quick.wasm".to_owned(), reason)]);
-    assert_eq!(shop.active(), ["a-slow.wasm"]);
+    assert_eq!(staged.active(), ["a-slow.wasm"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_in_the_way_need_only_go() {
-    let (shop, mut folder) = Shop::new();
-    shop.install("a.wasm", &component("echo"));
+async fn removing_a_conflicting_file_loads_the_other() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("a.wasm", &component("echo"));
     folder.settle().await.unwrap();
-    shop.install("b.wasm", &component("echo"));
+    staged.install("b.wasm", &component("echo"));
     assert_eq!(folder.settle().await.unwrap().failed.len(), 1);
-    assert_eq!(shop.active(), ["a.wasm"]);
-    std::fs::remove_file(shop.path("plugins/a.wasm")).unwrap();
+    assert_eq!(staged.active(), ["a.wasm"]);
+    std::fs::remove_file(staged.path("plugins/a.wasm")).unwrap();
     let report = folder.settle().await.unwrap();
     assert_eq!((report.removed, report.loaded), (vec!["a.wasm".to_owned()], vec!["b.wasm".to_owned()]));
-    assert_eq!(shop.active(), ["b.wasm"]);
+    assert_eq!(staged.active(), ["b.wasm"]);
 }
 
-/// A file that changes between its check and its use: what serves is always what its digest says.
+/// The active build is always the one whose digest it has, although the file changes between check and use.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_replaced_while_it_is_compiled_is_never_taken_for_what_was_checked() {
-    let (shop, folder) = Shop::new();
+async fn a_file_replaced_during_compilation_is_never_served_under_the_checked_digest() {
+    let (staged, folder) = StagedFolder::new();
     let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
     let (checked, swapped) = (slow(component("status")), component("echo"));
     let digest = |wasm: &[u8]| hex::encode(Sha256::digest(wasm));
     let honest = [(digest(&checked), "status"), (digest(&swapped), "echo")];
-    shop.install("x.wasm", &checked);
-    until("it is being compiled", exists(shop.path("begun"))).await;
-    // Once in its place, and once into the very file.
-    std::fs::write(shop.path("plugins/x.wasm"), &swapped[..swapped.len() / 2]).unwrap();
-    shop.install("x.wasm", &swapped);
-    std::fs::write(shop.path("go"), "").unwrap();
-    until("the file is active as it is now", || {
-        let now: Vec<_> = shop.live.load().installed().iter().map(|installed| Arc::clone(&installed.plugin)).collect();
+    staged.install("x.wasm", &checked);
+    until("the compilation has begun", exists(staged.path("begun"))).await;
+    // Overwritten in place, and then replaced.
+    std::fs::write(staged.path("plugins/x.wasm"), &swapped[..swapped.len() / 2]).unwrap();
+    staged.install("x.wasm", &swapped);
+    std::fs::write(staged.path("go"), "").unwrap();
+    until("the current file is active", || {
+        let now: Vec<_> =
+            staged.live.load().installed().iter().map(|installed| Arc::clone(&installed.plugin)).collect();
         for plugin in &now {
             let is = (plugin.sha256().to_owned(), plugin.info().name.as_str());
             assert!(honest.contains(&is), "{is:?} is none of {honest:?}");

@@ -1,5 +1,5 @@
-//! Answers that are read while they are written: nothing is held back, and every end of a paid one is in the
-//! ledger, be it the guest's or the client's.
+//! Streams answers while guests write them, and checks that the ledger records how each paid stream ended: by the
+//! guest, by the client, or by a limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
 use bytes::Bytes;
-use coinslot_tests::{Host, Market, decode, guest, open_body};
+use coinslot_tests::{DevHost, TestChain, decode, guest, open_body};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::{Method, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A host that sells events, and a signed payment for one answer.
-struct Shop {
-    host: Host,
+/// A host with the guest `ticker`, which streams events, and a signed payment for one answer.
+struct TickerHost {
+    host: DevHost,
     payment: String,
 }
 
-impl Shop {
+impl TickerHost {
     async fn open(arguments: &[&str]) -> Self {
-        let host = Host::builder().plugin("ticker.wasm", &guest("ticker")).arguments(arguments).start().await;
+        let host = DevHost::builder().plugin("ticker.wasm", &guest("ticker")).arguments(arguments).start().await;
         let challenge = host.client().post(host.url("/ticker")).send().await.expect("an answer");
         let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
         assert_eq!(required["accepts"][0]["extra"]["paymentFlow"], "upfront", "events are paid first");
@@ -46,7 +46,7 @@ impl Shop {
     }
 }
 
-/// Reads until this has come.
+/// Reads until the body contains this text.
 async fn read_until(reply: &mut reqwest::Response, text: &str) {
     let mut seen = String::new();
     while !seen.contains(text) {
@@ -56,123 +56,123 @@ async fn read_until(reply: &mut reqwest::Response, text: &str) {
 }
 
 #[tokio::test]
-async fn events_of_a_paid_route_arrive_before_the_guest_can_have_ended() {
-    let shop = Shop::open(&[]).await;
-    let mut reply = shop.send("event sleep event").await;
+async fn paid_events_arrive_while_the_guest_still_runs() {
+    let ticker = TickerHost::open(&[]).await;
+    let mut reply = ticker.send("event sleep event").await;
     assert_eq!(reply.status(), 200);
     let receipt = decode(reply.headers()["payment-response"].to_str().expect("ASCII"));
     assert_eq!(receipt["success"], true, "it is settled before its first byte");
     assert_eq!(reply.headers()["content-type"], "text/event-stream");
     assert!(reply.headers()["cache-control"].to_str().expect("ASCII").contains("private"));
     read_until(&mut reply, "data: 1\n\n").await;
-    assert_eq!(shop.host.ledger(), ["executing"], "the guest sleeps for an hour");
-    assert_eq!(shop.paid_cents().await, U256::from(1));
+    assert_eq!(ticker.host.ledger(), ["executing"], "the guest sleeps for an hour");
+    assert_eq!(ticker.paid_cents().await, U256::from(1));
 }
 
 #[tokio::test]
-async fn a_streamed_answer_that_fits_is_kept_for_another_fetch() {
-    let shop = Shop::open(&[]).await;
-    let first = shop.send("event wait event").await.text().await.expect("a whole answer");
+async fn a_streamed_answer_within_the_limit_is_stored() {
+    let ticker = TickerHost::open(&[]).await;
+    let first = ticker.send("event wait event").await.text().await.expect("a whole answer");
     assert_eq!(first, "data: 1\n\ndata: 2\n\n");
-    // The end of the answer is in the ledger before the client sees it.
-    let again = shop.send("event wait event").await;
+    // The ledger records the end of the answer before the client sees it.
+    let again = ticker.send("event wait event").await;
     assert_eq!(again.status(), 200);
     assert_eq!(again.headers()["content-type"], "text/event-stream");
     assert_eq!(again.text().await.expect("a whole answer"), first);
-    shop.host.ledger_becomes(&["delivered"]).await;
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1));
+    ticker.host.wait_for_ledger(&["delivered"]).await;
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1));
 }
 
 #[tokio::test]
-async fn a_streamed_answer_that_is_too_large_to_keep_is_given_once() {
-    let shop = Shop::open(&[]).await;
-    let first = shop.send("event big wait big event").await.text().await.expect("a whole answer");
+async fn a_streamed_answer_beyond_the_storage_limit_is_delivered_once() {
+    let ticker = TickerHost::open(&[]).await;
+    let first = ticker.send("event big wait big event").await.text().await.expect("a whole answer");
     assert!(first.len() > 1_400_000 && first.ends_with("data: 2\n\n"), "{}", first.len());
-    shop.host.ledger_becomes(&["delivered"]).await;
-    let again = shop.send("event").await;
+    ticker.host.wait_for_ledger(&["delivered"]).await;
+    let again = ticker.send("event").await;
     assert_eq!(again.status(), 410);
-    assert!(again.headers().contains_key("payment-response"), "it was paid, and says so");
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1));
+    assert!(again.headers().contains_key("payment-response"), "the receipt says that it was paid");
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1));
 }
 
 #[tokio::test]
-async fn a_stream_that_its_guest_breaks_off_is_owed_to_the_same_payment() {
-    let shop = Shop::open(&[]).await;
-    let mut broken = shop.send("event wait trap").await;
+async fn a_stream_that_the_guest_aborts_is_owed_to_the_same_payment() {
+    let ticker = TickerHost::open(&[]).await;
+    let mut broken = ticker.send("event wait trap").await;
     assert_eq!(broken.status(), 200);
     read_until(&mut broken, "data: 1\n\n").await;
     assert!(broken.chunk().await.is_err(), "the client can tell that it is not whole");
-    assert_eq!(shop.host.ledger(), ["owed"]);
-    let whole = shop.send("event wait event").await.text().await.expect("a whole answer");
+    assert_eq!(ticker.host.ledger(), ["owed"]);
+    let whole = ticker.send("event wait event").await.text().await.expect("a whole answer");
     assert_eq!(whole, "data: 1\n\ndata: 2\n\n");
-    shop.host.ledger_becomes(&["delivered"]).await;
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 2), "one charge");
+    ticker.host.wait_for_ledger(&["delivered"]).await;
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 2), "one charge");
 }
 
 #[tokio::test]
-async fn who_hangs_up_on_a_stream_has_had_it() {
-    let shop = Shop::open(&[]).await;
-    let mut reply = shop.send("event sleep").await;
+async fn a_client_that_hangs_up_during_a_stream_gets_no_second_run() {
+    let ticker = TickerHost::open(&[]).await;
+    let mut reply = ticker.send("event sleep").await;
     read_until(&mut reply, "data: 1\n\n").await;
     drop(reply);
-    shop.host.ledger_becomes(&["delivered"]).await;
-    // Or else one payment would buy any number of answers that lack their last byte.
-    let again = shop.send("event").await;
+    ticker.host.wait_for_ledger(&["delivered"]).await;
+    // Otherwise one payment would buy any number of answers without their last byte.
+    let again = ticker.send("event").await;
     assert_eq!(again.status(), 410);
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1));
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1));
 }
 
 #[tokio::test]
-async fn who_hangs_up_before_the_first_byte_finds_the_answer_later() {
-    let shop = Shop::open(&[]).await;
+async fn a_client_that_hangs_up_before_the_first_byte_can_fetch_the_answer() {
+    let ticker = TickerHost::open(&[]).await;
     let order = format!("{} event", ["wait"; 30].join(" "));
-    let reply = shop.send(&order).await;
+    let reply = ticker.send(&order).await;
     assert_eq!(reply.status(), 200);
     drop(reply);
-    // The guest goes on for nobody: who hangs up does not have it begin again.
-    shop.host.ledger_becomes(&["settled"]).await;
-    let served = shop.send(&order).await;
+    // The guest finishes without a reader, so that a repetition does not run it again.
+    ticker.host.wait_for_ledger(&["settled"]).await;
+    let served = ticker.send(&order).await;
     assert_eq!(served.text().await.expect("a whole answer"), "data: 1\n\n");
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1));
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1));
 }
 
 #[tokio::test]
-async fn a_stream_that_meets_a_limit_is_given_as_far_as_it_came() {
-    let market = Market::open().await;
-    let shop = market.shop(&["ticker"], "[limits]\nfirst_byte_ms = 1000\ntotal_ms = 1000\n").await;
-    let ask = || reqwest::Client::new().post(shop.url("/ticker")).header("x-do", "event sleep");
+async fn a_stream_that_exceeds_its_time_is_cut_off_and_not_repeated() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["ticker"], "[limits]\nfirst_byte_ms = 1000\ntotal_ms = 1000\n").await;
+    let ask = || reqwest::Client::new().post(host.url("/ticker")).header("x-do", "event sleep");
     let challenge = ask().send().await.expect("a challenge");
-    let payment = market.payer(0).pay(&challenge).header();
+    let payment = chain.payer(0).pay(&challenge).header();
     let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
-    assert_eq!(reply.status(), 200, "{}", shop.log());
+    assert_eq!(reply.status(), 200, "{}", host.log());
     reply.text().await.expect_err("it breaks off");
     let again = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
-    assert_eq!(again.status(), 410, "the same payment is no subscription:\n{}", shop.log());
-    assert_eq!(shop.log().matches("ticker ran").count(), 1);
+    assert_eq!(again.status(), 410, "the same payment is no subscription:\n{}", host.log());
+    assert_eq!(host.log().matches("ticker ran").count(), 1);
 }
 
 #[tokio::test]
-async fn who_is_gone_before_a_stream_begins_finds_it_later() {
-    // Settling takes as long as a block does.
-    let shop = Shop::open(&["--block-time", "2"]).await;
-    shop.host.chain().next_block().await;
-    let impatient = shop.ask("event wait event").timeout(Duration::from_millis(150));
+async fn a_client_that_hangs_up_before_settlement_can_fetch_the_stream() {
+    // A settlement takes up to a block time.
+    let ticker = TickerHost::open(&["--block-time", "2"]).await;
+    ticker.host.chain().next_block().await;
+    let impatient = ticker.ask("event wait event").timeout(Duration::from_millis(150));
     assert!(impatient.send().await.is_err(), "it hangs up before the block");
     let deadline = Instant::now() + Duration::from_secs(20);
     let served = loop {
-        let reply = shop.send("event wait event").await;
+        let reply = ticker.send("event wait event").await;
         if reply.status() == 200 {
             break reply.text().await.expect("a whole answer");
         }
         assert!(matches!(reply.status().as_u16(), 409 | 503), "{}", reply.status());
-        assert!(Instant::now() < deadline, "{}", shop.host.log());
+        assert!(Instant::now() < deadline, "{}", ticker.host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(served, "data: 1\n\ndata: 2\n\n");
-    assert_eq!((shop.paid_cents().await, shop.runs()), (U256::from(1), 1), "the guest ran once, for nobody");
+    assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1), "the guest ran once, without a reader");
 }
 
-/// Asks until the only instance is free again.
+/// Waits until the only instance is free again.
 async fn until_served(url: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -181,76 +181,76 @@ async fn until_served(url: &str) {
             return;
         }
         assert_eq!(reply.status(), 503);
-        assert!(Instant::now() < deadline, "it stays busy");
+        assert!(Instant::now() < deadline, "the instance stays busy");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_hangs_up_frees_the_instance_at_once() {
-    let market = Market::open().await;
-    let shop = market.shop(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
     let client = reqwest::Client::new();
-    let free = client.get(shop.url("/ticker")).header("x-do", "event sleep");
-    let challenge = client.post(shop.url("/ticker")).send().await.expect("a challenge");
-    let payment = market.payer(0).pay(&challenge).header();
-    let paid = client.post(shop.url("/ticker")).header("x-do", "event sleep").header("PAYMENT-SIGNATURE", payment);
+    let free = client.get(host.url("/ticker")).header("x-do", "event sleep");
+    let challenge = client.post(host.url("/ticker")).send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let paid = client.post(host.url("/ticker")).header("x-do", "event sleep").header("PAYMENT-SIGNATURE", payment);
     for request in [free, paid] {
         let mut reply = request.send().await.expect("an answer");
         assert_eq!(reply.status(), 200);
         read_until(&mut reply, "data: 1\n\n").await;
-        let busy = reqwest::get(shop.url("/ticker")).await.expect("an answer");
+        let busy = reqwest::get(host.url("/ticker")).await.expect("an answer");
         assert_eq!(busy.status(), 503, "the guest sleeps for an hour in the only instance");
         drop(reply);
-        until_served(&shop.url("/ticker")).await;
+        until_served(&host.url("/ticker")).await;
     }
 }
 
 #[tokio::test]
-async fn nobody_pays_first_for_a_place_that_is_taken() {
-    let market = Market::open().await;
-    let shop = market.shop(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
+async fn an_upfront_payment_is_not_taken_while_the_plugin_is_busy() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
     let client = reqwest::Client::new();
-    let challenge = client.post(shop.url("/ticker")).send().await.expect("a challenge");
-    let payment = market.payer(0).pay(&challenge).header();
-    let ask = || client.post(shop.url("/ticker")).header("PAYMENT-SIGNATURE", &payment);
-    let mut other = client.get(shop.url("/ticker")).header("x-do", "event sleep").send().await.expect("an answer");
+    let challenge = client.post(host.url("/ticker")).send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let ask = || client.post(host.url("/ticker")).header("PAYMENT-SIGNATURE", &payment);
+    let mut other = client.get(host.url("/ticker")).header("x-do", "event sleep").send().await.expect("an answer");
     read_until(&mut other, "data: 1\n\n").await;
     let busy = ask().send().await.expect("an answer");
     assert_eq!(busy.status(), 503);
     assert!(busy.headers().contains_key("retry-after") && !busy.headers().contains_key("payment-response"));
-    assert_eq!((market.charges().await, shop.ledger().len()), (0, 0), "nothing moved, and nothing is owed");
+    assert_eq!((chain.payments_received().await, host.ledger().len()), (0, 0), "no money moved, and no answer is owed");
     drop(other);
-    until_served(&shop.url("/ticker")).await;
+    until_served(&host.url("/ticker")).await;
     let served = ask().send().await.expect("an answer");
-    assert_eq!((served.status().as_u16(), market.charges().await), (200, 1), "the same payment buys it");
+    assert_eq!((served.status().as_u16(), chain.payments_received().await), (200, 1), "the same payment buys it");
 }
 
 #[tokio::test]
-async fn who_does_not_read_does_not_hold_an_instance() {
-    let market = Market::open().await;
+async fn a_client_that_stops_reading_does_not_hold_an_instance() {
+    let chain = TestChain::start().await;
     let limits = "[plugin.flood.limits]\ninstances = 1\ntotal_ms = 1500\nresponse_body_kib = 1048576\ncpu_ms = 60000\n";
-    let shop = market.shop(&["flood"], limits).await;
-    let address = shop.url("/flood").replace("http://", "").replace("/flood", "");
+    let host = chain.serve(&["flood"], limits).await;
+    let address = host.url("/flood").replace("http://", "").replace("/flood", "");
     let mut idle = tokio::net::TcpStream::connect(&address).await.expect("a connection");
     idle.write_all(b"GET /flood HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("sent");
     idle.read_u8().await.expect("the answer begins");
-    // It goes on holding the connection and takes no more of the answer.
+    // The client keeps the connection and reads no more.
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let reply = reqwest::get(shop.url("/flood")).await.expect("an answer");
+        let reply = reqwest::get(host.url("/flood")).await.expect("an answer");
         if reply.status() == 200 {
             break;
         }
         assert_eq!(reply.status(), 503);
-        assert!(Instant::now() < deadline, "it stays busy");
+        assert!(Instant::now() < deadline, "the instance stays busy");
     }
     drop(idle);
 }
 
-/// A request body of so many bytes, made while it is sent.
-struct Much(u64);
+/// A request body of so many bytes, generated while it is sent.
+struct GeneratedBody(u64);
 
-impl Body for Much {
+impl Body for GeneratedBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -262,30 +262,30 @@ impl Body for Much {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Without a length, a client does not send the body of a GET.
+        // A client sends the body of a GET only with a length.
         SizeHint::with_exact(self.0)
     }
 }
 
 #[tokio::test]
-async fn a_hundred_mebibytes_pass_through_a_guest_in_little_memory() {
+async fn a_hundred_mebibytes_stream_through_a_guest_in_bounded_memory() {
     const SIZE: u64 = 100 << 20;
-    let market = Market::open().await;
+    let chain = TestChain::start().await;
     let limits = "[plugin.echo.limits]\nrequest_body_kib = 204800\nresponse_body_kib = 204800\ncpu_ms = 120000\n";
-    let shop = market.shop(&["echo"], limits).await;
+    let host = chain.serve(&["echo"], limits).await;
     let send = |size| {
-        let request = Request::builder().method(Method::GET).uri(shop.url("/echo?stream"));
-        open_body(request.body(Much(size)).expect("a request"))
+        let request = Request::builder().method(Method::GET).uri(host.url("/echo?stream"));
+        open_body(request.body(GeneratedBody(size)).expect("a request"))
     };
-    // What a first request brings with it is not of the size of its body.
+    // The first request allocates memory that does not depend on the size of its body.
     assert_eq!(drain(send(1 << 20).await).await, 1 << 20);
-    let before = shop.memory();
+    let before = host.resident_memory();
     assert_eq!(drain(send(SIZE).await).await, SIZE);
-    let most = shop.most_memory();
+    let most = host.peak_memory();
     assert!(most < before + (32 << 20), "{before} bytes resident before, {most} at most");
 }
 
-/// The length of a body, read to its end.
+/// Reads a body to its end and returns its length.
 async fn drain(mut body: hyper::body::Incoming) -> u64 {
     use http_body_util::BodyExt;
     let mut size = 0;
@@ -296,18 +296,18 @@ async fn drain(mut body: hyper::body::Incoming) -> u64 {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_paid_for_is_not_taken_in() {
+async fn an_unpaid_request_body_is_not_read() {
     const SENT: usize = 1 << 20;
-    let market = Market::open().await;
-    let shop = market.shop(&["echo"], "").await;
-    let address = shop.url("").replace("http://", "");
-    let before = shop.memory();
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let address = host.url("").replace("http://", "");
+    let before = host.resident_memory();
     let mut held = Vec::new();
     for _ in 0..200 {
         let mut stream = tokio::net::TcpStream::connect(&address).await.expect("a connection");
         let head = "POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 10000000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.expect("sent");
-        // As much as is taken from it: the rest waits in the kernel.
+        // As much as the kernel accepts; the rest waits there.
         let body = vec![b'x'; SENT];
         let _ = tokio::time::timeout(Duration::from_millis(20), stream.write_all(&body)).await;
         let mut status = [0; 12];
@@ -315,24 +315,28 @@ async fn a_body_that_nobody_paid_for_is_not_taken_in() {
         assert_eq!(&status, b"HTTP/1.1 402");
         held.push(stream);
     }
-    let most = shop.most_memory();
+    let most = host.peak_memory();
     assert!(most < before + (48 << 20), "{before} bytes resident before, {most} at most, for 200 MiB sent");
 }
 
+/// This failed as follows: hyper stops polling a body once `Content-Length` bytes have gone out, so that the host did
+/// not see the end of a paid stream with a length. The ledger recorded a client that had hung up, and a repetition got
+/// 410 instead of the answer.
 #[tokio::test]
-async fn an_answer_that_says_how_long_it_is_is_taken_to_its_end() {
-    let shop = Shop::open(&[]).await;
+async fn a_streamed_answer_with_a_content_length_is_delivered_whole() {
+    let ticker = TickerHost::open(&[]).await;
     let whole = "data: 1\n\ndata: 2\n\n";
     for _ in 0..2 {
-        // The second time it is fetched again.
-        let reply = shop.send("sized event wait event").await;
-        assert_eq!(reply.status(), 200, "{}", shop.host.log());
+        // The second answer comes from the ledger.
+        let reply = ticker.send("sized event wait event").await;
+        assert_eq!(reply.status(), 200, "{}", ticker.host.log());
         assert_eq!(reply.text().await.expect("the whole body"), whole);
-        shop.host.ledger_becomes(&["delivered"]).await;
+        ticker.host.wait_for_ledger(&["delivered"]).await;
     }
-    assert_eq!((shop.runs(), shop.paid_cents().await), (1, U256::from(1)));
-    // And on a free route the length stays.
-    let free = shop.host.client().get(shop.host.url("/ticker")).header("x-do", "sized event wait event").send().await;
+    assert_eq!((ticker.runs(), ticker.paid_cents().await), (1, U256::from(1)));
+    // On a free route the declared length stays.
+    let free =
+        ticker.host.client().get(ticker.host.url("/ticker")).header("x-do", "sized event wait event").send().await;
     let free = free.expect("an answer");
     assert_eq!(free.headers()["content-length"], "18");
     assert_eq!(free.text().await.expect("the whole body"), whole);

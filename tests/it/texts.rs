@@ -1,14 +1,14 @@
-//! What strangers write, in paths, headers and bodies, is never anything but text: in answers and in the log.
+//! Checks that hostile text in paths, headers and bodies stays inert in answers and in the log.
 
-use coinslot_tests::{Host, decode, guest, raw};
+use coinslot_tests::{DevHost, decode, guest, raw};
 use serde_json::Value;
 
-/// An attribute and a script, and a line of a log, as a URL carries them.
+/// An HTML attribute, a script, a forged log line and a forged header, percent-encoded.
 const HOSTILE: &str = "%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E%0d%0aERROR%20forged%20line%0d%0aset-cookie:%20a=b";
 
 #[tokio::test]
-async fn a_hostile_path_comes_back_as_json_alone_and_forges_no_line() {
-    let host = Host::builder()
+async fn a_hostile_path_is_echoed_only_as_json_and_forges_no_log_line() {
+    let host = DevHost::builder()
         .plugin("quoter.wasm", &guest("quoter"))
         .plugin("echo.wasm", &guest("echo"))
         .arguments(&["--log", "debug"])
@@ -36,9 +36,9 @@ async fn a_hostile_path_comes_back_as_json_alone_and_forges_no_line() {
 }
 
 #[tokio::test]
-async fn a_challenge_names_a_hostile_path_without_its_sting() {
-    let host = Host::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
-    // A line break would be refused: it has no meaning in a path.
+async fn a_challenge_carries_a_hostile_path_escaped() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    // A path with a line break is refused.
     let path = format!("/quoter/{}", HOSTILE.replace("%2F", "").replace("%0d%0a", ""));
     let reply = host.client().post(host.url(&path)).body("text").send().await.expect("an answer");
     assert_eq!(reply.status(), 402);
@@ -50,8 +50,8 @@ async fn a_challenge_names_a_hostile_path_without_its_sting() {
 }
 
 #[tokio::test]
-async fn what_a_guest_says_when_it_dies_is_for_the_log_alone() {
-    let host = Host::builder().plugin("trap.wasm", &guest("trap")).start().await;
+async fn output_of_a_failing_guest_goes_only_to_the_log() {
+    let host = DevHost::builder().plugin("trap.wasm", &guest("trap")).start().await;
     for path in ["/trap", "/trap?when=exit", "/trap?when=head"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = raw(&host.url(""), request.as_bytes()).await;

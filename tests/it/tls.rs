@@ -1,17 +1,17 @@
-//! Encrypted connections: a certificate that the operator renews while payments come in.
+//! Serves over TLS with a certificate that the operator renews while payments come in.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
-use coinslot_tests::{Host, Running, decode, guest, run};
+use coinslot_tests::{DevHost, RunningCommand, decode, guest, run};
 use reqwest::{Certificate, Client, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PAY_TO: &str = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42";
 
-/// A certificate for this machine with its key, both PEM.
+/// A self-signed certificate for this machine and its key, both PEM.
 struct Issued {
     certificate: String,
     key: String,
@@ -29,7 +29,7 @@ impl Issued {
         std::fs::write(dir.join("key.pem"), &self.key).expect("a file");
     }
 
-    /// A client that trusts this certificate and no other, with connections of its own.
+    /// A client with connections of its own that trusts only this certificate.
     fn client(&self) -> Client {
         let certificate = Certificate::from_pem(self.certificate.as_bytes()).expect("PEM");
         Client::builder().tls_certs_only([certificate]).build().expect("a client")
@@ -48,13 +48,13 @@ fn folder(facilitator: &str) -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_payment_travels_encrypted_and_a_renewed_certificate_needs_no_restart() {
-    let chain = Host::builder().plugin("echo.wasm", &guest("echo")).start().await;
+async fn a_payment_over_tls_works_and_a_renewed_certificate_is_picked_up() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     let facilitator = chain.facilitator();
     let dir = folder(&facilitator.url(""));
     let first = Issued::new();
     first.write(dir.path());
-    let served = Running::start(dir.path(), &["serve"], &[]);
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     let (url, client) = (served.url("/echo"), first.client());
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
 
@@ -70,14 +70,14 @@ async fn a_payment_travels_encrypted_and_a_renewed_certificate_needs_no_restart(
     let old = old.http1_only().build().expect("a client");
     assert_eq!(old.get(&url).send().await.expect("an answer").version(), Version::HTTP_11);
 
-    // One who does not speak TLS is turned away and disturbs nobody.
+    // A client without TLS is refused and disturbs no other.
     let mut plain = TcpStream::connect(url.split('/').nth(2).expect("an authority")).await.expect("connected");
     plain.write_all(b"GET /echo HTTP/1.1\r\nhost: a.example\r\n\r\n").await.expect("sent");
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
 
-    // Renewed in two steps: between them the files do not fit together, and the former is shown.
+    // Renewed in two steps: between them certificate and key do not match, and the old certificate is used.
     let second = Issued::new();
     std::fs::write(dir.path().join("cert.pem"), &second.certificate).expect("a file");
     let start = Instant::now();
@@ -85,19 +85,19 @@ async fn a_payment_travels_encrypted_and_a_renewed_certificate_needs_no_restart(
         assert!(start.elapsed() < Duration::from_secs(30), "{}", served.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(first.client().get(&url).send().await.expect("the former certificate").status(), 200);
+    assert_eq!(first.client().get(&url).send().await.expect("the old certificate").status(), 200);
     second.write(dir.path());
     let start = Instant::now();
     while second.client().get(&url).send().await.is_err() {
         assert!(start.elapsed() < Duration::from_secs(30), "{}", served.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    first.client().get(&url).send().await.expect_err("the former is no longer shown");
-    assert_eq!(client.get(&url).send().await.expect("an open connection goes on").status(), 200);
+    first.client().get(&url).send().await.expect_err("the old certificate is not used any more");
+    assert_eq!(client.get(&url).send().await.expect("an open connection stays").status(), 200);
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_refused_by_name() {
+async fn an_unusable_certificate_is_refused_by_file_name() {
     let dir = folder("http://127.0.0.1:1");
     let (one, other) = (Issued::new(), Issued::new());
     let said = || {

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server for the hostile ones, which may also hang up without a word.
+//! A small HTTP/1.1 server for the faulty proxies, which can also close a connection without an answer.
 
 use std::net::SocketAddr;
 
@@ -13,39 +13,39 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// An answer; none closes the connection.
+/// An answer. `None` closes the connection without one.
 pub(crate) type Reply = Option<Response<Full<Bytes>>>;
 
-/// A running server; gone when dropped, with every connection.
+/// A running server. Dropping it closes every connection.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    open: watch::Sender<Door>,
+    listening: watch::Sender<Listening>,
     task: JoinHandle<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
-    Open,
-    Closing,
-    Closed,
+enum Listening {
+    Yes,
+    Stopping,
+    Stopped,
 }
 
-/// Shuts a server's door from within an answer.
+/// Stops a server from accepting connections, also from within one of its answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Closer(watch::Sender<Door>);
+pub(crate) struct Closer(watch::Sender<Listening>);
 
 impl Closer {
-    /// From when this returns on, nobody can connect. What is connected stays.
+    /// Closes the listening port, which is done when this returns. Open connections stay.
     pub(crate) async fn close(&self) {
         let mut seen = self.0.subscribe();
-        self.0.send_replace(Door::Closing);
-        let _ = seen.wait_for(|door| *door == Door::Closed).await;
+        self.0.send_replace(Listening::Stopping);
+        let _ = seen.wait_for(|state| *state == Listening::Stopped).await;
     }
 }
 
 impl Server {
-    /// Binds a free port. `answer` gets path, headers and whole body of each request.
+    /// Binds a free port and serves. `answer` gets the path and the whole body of each request.
     pub(crate) async fn start<F, R>(answer: impl FnOnce(Closer) -> F) -> Self
     where
         F: Fn(String, Bytes) -> R + Clone + Send + Sync + 'static,
@@ -53,15 +53,15 @@ impl Server {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let open = watch::Sender::new(Door::Open);
-        let answer = answer(Closer(open.clone()));
-        let task = tokio::spawn(accept(listener, open.clone(), answer));
-        Self { address, open, task }
+        let listening = watch::Sender::new(Listening::Yes);
+        let answer = answer(Closer(listening.clone()));
+        let task = tokio::spawn(accept(listener, listening.clone(), answer));
+        Self { address, listening, task }
     }
 
-    /// From when this returns on, nobody can connect.
+    /// Closes the listening port, which is done when this returns. Open connections stay.
     pub(crate) async fn close(&self) {
-        Closer(self.open.clone()).close().await;
+        Closer(self.listening.clone()).close().await;
     }
 }
 
@@ -71,17 +71,17 @@ impl Drop for Server {
     }
 }
 
-async fn accept<F, R>(listener: TcpListener, open: watch::Sender<Door>, answer: F)
+async fn accept<F, R>(listener: TcpListener, listening: watch::Sender<Listening>, answer: F)
 where
     F: Fn(String, Bytes) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Reply> + Send + 'static,
 {
     let mut connections = JoinSet::new();
-    let mut door = open.subscribe();
+    let mut state = listening.subscribe();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted.expect("a connection").0,
-            _ = door.wait_for(|door| *door == Door::Closing) => break,
+            _ = state.wait_for(|state| *state == Listening::Stopping) => break,
         };
         let answer = answer.clone();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -89,7 +89,7 @@ where
             async move {
                 let path = request.uri().path().to_owned();
                 let body = request.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-                answer(path, body).await.ok_or_else(|| "it hangs up".to_owned())
+                answer(path, body).await.ok_or_else(|| "closed without an answer".to_owned())
             }
         });
         connections.spawn(async move {
@@ -97,11 +97,11 @@ where
         });
     }
     drop(listener);
-    open.send_replace(Door::Closed);
+    listening.send_replace(Listening::Stopped);
     while connections.join_next().await.is_some() {}
 }
 
-/// An answer in JSON, or what is called so.
+/// An answer of this status whose content type says JSON.
 pub(crate) fn reply(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");

@@ -1,4 +1,4 @@
-//! A JSON-RPC node that stands before the embedded chain, and loses, delays, forges and reorders.
+//! A JSON-RPC proxy in front of a chain that loses, delays, forges and reorders calls on demand.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,77 +11,78 @@ use alloy::signers::local::PrivateKeySigner;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::hostile_http::{Reply, Server, reply};
+use crate::http_server::{Reply, Server, reply};
 
 const SEND: &str = "eth_sendRawTransaction";
 const CHAIN_ID: u64 = 84532;
 
-/// What becomes of a call.
+/// What the proxy does with a call, instead of passing it on and returning the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Answered after a while.
+pub enum NodeFault {
+    /// The call is passed on after this time.
     Slow(Duration),
-    /// Never answered, and not done.
+    /// The call is not passed on and never answered.
     Hang,
-    /// Done; the connection is closed instead of an answer.
+    /// The call is passed on; the connection is closed instead of an answer.
     LoseReply,
-    /// Not done; answered with this error.
+    /// The call is not passed on; the answer is a JSON-RPC error with this message.
     Refuse(&'static str),
-    /// Done; answered with this error all the same.
+    /// The call is passed on; the answer is a JSON-RPC error with this message all the same.
     RefuseAfter(&'static str),
-    /// Not done; this HTTP status.
+    /// The call is not passed on; the answer has this HTTP status.
     Status(u16),
-    /// Not done; something that is no JSON.
+    /// The call is not passed on; the answer is not JSON.
     Garbage,
-    /// Not done; the result is `null`: a receipt or a transaction that this node does not show.
+    /// The call is not passed on; the result is `null`, as for a receipt or a transaction that a node does not have.
     Null,
 }
 
-/// See the module. Stops when dropped.
+/// A running proxy that a test can tell to fail. Dropping it closes every connection.
 #[derive(Debug)]
-pub struct HostileChain {
+pub struct FaultyNode {
     server: Server,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    behind: String,
+    upstream: String,
     client: reqwest::Client,
-    state: Mutex<State>,
-    /// Sent transactions are handled one after the other.
+    state: Mutex<NodeState>,
+    /// Held while a transaction is handled: one at a time, so that a snapshot of the chain contains no other.
     sending: tokio::sync::Mutex<()>,
-    rival: PrivateKeySigner,
+    front_runner: PrivateKeySigner,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// The first that fits decides; a count of how often it still does.
-    faults: Vec<(&'static str, Fault, usize)>,
-    sends: Sends,
-    /// Accepted and kept from the chain.
-    kept: Vec<(TxEnvelope, Data)>,
+struct NodeState {
+    /// Method, fault, and how many calls it is still for. The first that matches decides.
+    faults: Vec<(&'static str, NodeFault, usize)>,
+    transactions: OnTransaction,
+    /// Transactions that were accepted and are withheld from the chain.
+    withheld: Vec<(TxEnvelope, Data)>,
     calls: Vec<String>,
 }
 
+/// What the proxy does with `eth_sendRawTransaction`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Sends {
+enum OnTransaction {
     #[default]
     Pass,
-    Keep,
+    Withhold,
     FrontRun,
     Reorg,
 }
 
-impl HostileChain {
-    /// In front of the chain at this URL. The rival, who needs ether, is whoever front-runs.
-    pub(crate) async fn start(behind: String, rival: PrivateKeySigner) -> Self {
+impl FaultyNode {
+    /// Starts a proxy in front of the chain at this URL. The front-runner's account needs ether.
+    pub(crate) async fn start(upstream: String, front_runner: PrivateKeySigner) -> Self {
         let shared = Arc::new(Shared {
-            behind,
+            upstream,
             client: reqwest::Client::new(),
             state: Mutex::default(),
             sending: tokio::sync::Mutex::default(),
-            rival,
+            front_runner,
         });
         let answering = Arc::clone(&shared);
         let server = Server::start(|_| {
@@ -94,72 +95,71 @@ impl HostileChain {
         Self { server, shared }
     }
 
-    /// Where it is.
+    /// The URL of the proxy.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    /// Every call of this method, or of all for `*`, until [`Self::heal`].
-    pub fn always(&self, method: &'static str, fault: Fault) {
+    /// Applies a fault to every call of this method, `*` for all methods, until [`Self::heal`].
+    pub fn always(&self, method: &'static str, fault: NodeFault) {
         self.next(method, fault, usize::MAX);
     }
 
-    /// The next so many calls of this method, or of all for `*`.
-    pub fn next(&self, method: &'static str, fault: Fault, times: usize) {
+    /// Applies a fault to the next so many calls of this method, `*` for all methods.
+    pub fn next(&self, method: &'static str, fault: NodeFault, times: usize) {
         self.shared.state().faults.push((method, fault, times));
     }
 
-    /// No fault any more. What is kept stays kept.
+    /// Removes all faults and passes transactions on again. Withheld transactions stay withheld.
     pub fn heal(&self) {
         let mut state = self.shared.state();
         state.faults.clear();
-        state.sends = Sends::Pass;
+        state.transactions = OnTransaction::Pass;
     }
 
-    /// From now on transactions are accepted and shown as waiting, and none gets into a block.
-    pub fn keep(&self) {
-        self.shared.state().sends = Sends::Keep;
+    /// Accepts transactions and shows them as pending, but withholds them from the chain.
+    pub fn withhold(&self) {
+        self.shared.state().transactions = OnTransaction::Withhold;
     }
 
-    /// Passes on what was kept, and whatever comes.
+    /// Passes on the withheld transactions, and those that follow.
     pub async fn release(&self) {
         let _one = self.shared.sending.lock().await;
-        let kept = {
+        let withheld = {
             let mut state = self.shared.state();
-            state.sends = Sends::Pass;
-            std::mem::take(&mut state.kept)
+            state.transactions = OnTransaction::Pass;
+            std::mem::take(&mut state.withheld)
         };
-        for (_, raw) in kept {
+        for (_, raw) in withheld {
             self.shared.pass(SEND, json!([raw])).await;
         }
     }
 
-    /// Forgets what was kept, as a node does that is started again, and passes on whatever comes.
+    /// Drops the withheld transactions, as a restarted node does, and passes on those that follow.
     pub fn forget(&self) {
         let mut state = self.shared.state();
-        state.sends = Sends::Pass;
-        state.kept.clear();
+        state.transactions = OnTransaction::Pass;
+        state.withheld.clear();
     }
 
-    /// From now on somebody else submits the authorisation in each transaction first.
+    /// Submits the authorisation of each transaction from another account before passing the transaction on.
     pub fn front_run(&self) {
-        self.shared.state().sends = Sends::FrontRun;
+        self.shared.state().transactions = OnTransaction::FrontRun;
     }
 
-    /// From now on the block of each transaction is replaced by another without it, and the transaction
-    /// is in the one after that.
+    /// Replaces the block of each transaction by one without it, and sends the transaction again 700 ms later.
     pub fn reorg(&self) {
-        self.shared.state().sends = Sends::Reorg;
+        self.shared.state().transactions = OnTransaction::Reorg;
     }
 
-    /// How often this method was called.
+    /// The number of calls of this method.
     pub fn calls(&self, method: &str) -> usize {
         self.shared.state().calls.iter().filter(|called| *called == method).count()
     }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NodeState> {
         self.state.lock().expect("not poisoned")
     }
 
@@ -177,34 +177,35 @@ impl Shared {
         };
         let refused = |text: &str| json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": text}});
         match fault {
-            Some(Fault::Slow(long)) => tokio::time::sleep(long).await,
-            Some(Fault::Hang) => return std::future::pending().await,
-            Some(Fault::Refuse(text)) => return Some(reply(200, refused(text).to_string())),
-            Some(Fault::Status(status)) => return Some(reply(status, "busy")),
-            Some(Fault::Garbage) => return Some(reply(200, "{\"jsonrpc\": <!doctype html>")),
-            Some(Fault::Null) => {
+            Some(NodeFault::Slow(long)) => tokio::time::sleep(long).await,
+            Some(NodeFault::Hang) => return std::future::pending().await,
+            Some(NodeFault::Refuse(text)) => return Some(reply(200, refused(text).to_string())),
+            Some(NodeFault::Status(status)) => return Some(reply(status, "busy")),
+            Some(NodeFault::Garbage) => return Some(reply(200, "{\"jsonrpc\": <!doctype html>")),
+            Some(NodeFault::Null) => {
                 return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string()));
             }
-            Some(Fault::LoseReply | Fault::RefuseAfter(_)) | None => {}
+            Some(NodeFault::LoseReply | NodeFault::RefuseAfter(_)) | None => {}
         }
-        let mut answer = self.really(&method, call["params"].clone()).await;
+        let mut answer = self.upstream_answer(&method, call["params"].clone()).await;
         match fault {
-            Some(Fault::LoseReply) => return None,
-            Some(Fault::RefuseAfter(text)) => answer = refused(text),
+            Some(NodeFault::LoseReply) => return None,
+            Some(NodeFault::RefuseAfter(text)) => answer = refused(text),
             _ => {}
         }
         answer["id"] = id;
         Some(reply(200, answer.to_string()))
     }
 
-    async fn really(&self, method: &str, params: Value) -> Value {
+    /// The answer of the chain, corrected for withheld transactions.
+    async fn upstream_answer(&self, method: &str, params: Value) -> Value {
         match method {
-            // An embedded chain may not stand behind a host that takes money; what it is told here is its business.
+            // A host that takes money refuses the embedded chain, which it knows by this answer.
             "web3_clientVersion" => result(json!("hostile-node/1")),
             SEND => self.send(params).await,
             "eth_getTransactionByHash" => {
-                let kept = self.state().kept.iter().any(|(tx, _)| params[0] == json!(tx.tx_hash()));
-                if kept {
+                let withheld = self.state().withheld.iter().any(|(tx, _)| params[0] == json!(tx.tx_hash()));
+                if withheld {
                     return result(json!({"hash": params[0], "blockHash": null, "blockNumber": null}));
                 }
                 self.pass(method, params).await
@@ -213,8 +214,8 @@ impl Shared {
                 let mut answer = self.pass(method, params.clone()).await;
                 let sender: Address = serde_json::from_value(params[0].clone()).expect("an address");
                 let next: U256 = serde_json::from_value(answer["result"].clone()).expect("a number");
-                let kept = self.state().kept.iter().filter(|(tx, _)| of(tx) == sender).count();
-                answer["result"] = json!(format!("{:#x}", next + U256::from(kept)));
+                let withheld = self.state().withheld.iter().filter(|(tx, _)| sender_of(tx) == sender).count();
+                answer["result"] = json!(format!("{:#x}", next + U256::from(withheld)));
                 answer
             }
             _ => self.pass(method, params).await,
@@ -225,40 +226,40 @@ impl Shared {
         let _one = self.sending.lock().await;
         let raw: Data = serde_json::from_value(params[0].clone()).expect("bytes");
         let tx = TxEnvelope::decode_2718(&mut raw.as_ref()).expect("a signed transaction");
-        let sends = self.state().sends;
-        match sends {
-            Sends::Pass => self.pass(SEND, params).await,
-            Sends::Keep => {
+        let transactions = self.state().transactions;
+        match transactions {
+            OnTransaction::Pass => self.pass(SEND, params).await,
+            OnTransaction::Withhold => {
                 let hash = *tx.tx_hash();
                 let mut state = self.state();
-                if state.kept.iter().all(|(known, _)| *known.tx_hash() != hash) {
-                    state.kept.push((tx, raw));
+                if state.withheld.iter().all(|(known, _)| *known.tx_hash() != hash) {
+                    state.withheld.push((tx, raw));
                 }
                 result(json!(hash))
             }
-            Sends::FrontRun => {
-                self.overtake(&tx).await;
+            OnTransaction::FrontRun => {
+                self.front_run(&tx).await;
                 self.pass(SEND, params).await
             }
-            Sends::Reorg => {
+            OnTransaction::Reorg => {
                 let before = self.pass("evm_snapshot", json!([])).await["result"].clone();
                 let answer = self.pass(SEND, params.clone()).await;
-                let went = self.pass("evm_revert", json!([before])).await;
-                assert_eq!(went["result"], true, "the chain goes back");
+                let reverted = self.pass("evm_revert", json!([before])).await;
+                assert_eq!(reverted["result"], true, "the chain goes back to the snapshot");
                 self.pass("evm_mine", json!([])).await;
-                let (client, behind) = (self.client.clone(), self.behind.clone());
+                let (client, upstream) = (self.client.clone(), self.upstream.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(700)).await;
-                    pass(&client, &behind, SEND, params).await;
+                    pass(&client, &upstream, SEND, params).await;
                 });
                 answer
             }
         }
     }
 
-    /// Submits the call of a transaction as one's own, and waits until it is in a block.
-    async fn overtake(&self, tx: &TxEnvelope) {
-        let from = self.rival.address();
+    /// Submits the call of a transaction from the front-runner's account, which puts it into a block at once.
+    async fn front_run(&self, tx: &TxEnvelope) {
+        let from = self.front_runner.address();
         let nonce: U256 = serde_json::from_value(
             self.pass("eth_getTransactionCount", json!([from, "latest"])).await["result"].clone(),
         )
@@ -274,19 +275,19 @@ impl Shared {
             access_list: Default::default(),
             input: tx.input().clone(),
         };
-        let signature = self.rival.sign_hash_sync(&copy.signature_hash()).expect("a signature");
+        let signature = self.front_runner.sign_hash_sync(&copy.signature_hash()).expect("a signature");
         let signed = TxEnvelope::from(copy.into_signed(signature));
         let hash: B256 = *signed.tx_hash();
         let sent = self.pass(SEND, json!([Data::from(signed.encoded_2718())])).await;
-        assert_eq!(sent["result"], json!(hash), "the rival is heard");
+        assert_eq!(sent["result"], json!(hash), "the front-runner's transaction is accepted");
     }
 
     async fn pass(&self, method: &str, params: Value) -> Value {
-        pass(&self.client, &self.behind, method, params).await
+        pass(&self.client, &self.upstream, method, params).await
     }
 }
 
-fn of(tx: &TxEnvelope) -> Address {
+fn sender_of(tx: &TxEnvelope) -> Address {
     tx.signature().recover_address_from_prehash(&tx.signature_hash()).expect("a sender")
 }
 
@@ -294,8 +295,8 @@ fn result(result: Value) -> Value {
     json!({"jsonrpc": "2.0", "result": result})
 }
 
-async fn pass(client: &reqwest::Client, behind: &str, method: &str, params: Value) -> Value {
+async fn pass(client: &reqwest::Client, upstream: &str, method: &str, params: Value) -> Value {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let asked = client.post(behind).json(&call).send().await.expect("the chain");
+    let asked = client.post(upstream).json(&call).send().await.expect("the chain");
     asked.json().await.expect("JSON")
 }
