@@ -107,13 +107,21 @@ async fn a_file_that_is_missing_for_a_moment_stays_loaded() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["echo"], "").await;
     let (file, aside) = (host.plugin_dir().join("echo.wasm"), host.plugin_dir().join("echo.old"));
-    for _ in 0..3 {
+    let mut rounds = 0;
+    while rounds < 3 {
+        let missing = Instant::now();
         std::fs::rename(&file, &aside).expect("a rename");
         tokio::time::sleep(Duration::from_millis(150)).await;
-        assert_eq!(status(&host, "/echo").await, 200, "{}", host.log());
+        let answered = status(&host, "/echo").await;
+        let missing = missing.elapsed();
         std::fs::rename(&aside, &file).expect("a rename");
+        // On a busy machine the file was missing for longer than the host waits, and the round shows nothing.
+        if missing < Duration::from_millis(350) {
+            assert_eq!(answered, 200, "{}", host.log());
+            rounds += 1;
+        }
+        becomes(&host, "/echo", 200).await;
         tokio::time::sleep(Duration::from_millis(150)).await;
-        assert_eq!(status(&host, "/echo").await, 200, "{}", host.log());
     }
     std::fs::remove_file(&file).expect("removed");
     becomes(&host, "/echo", 404).await;
