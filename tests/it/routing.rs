@@ -218,7 +218,7 @@ async fn no_method_avoids_the_price() {
 /// A path of one plugin that has a literal for one method and a template for others.
 #[tokio::test]
 async fn a_literal_path_hides_no_template_of_another_method() {
-    let builder = Host::builder();
+    let builder = DevHost::builder();
     declared(&builder, "items.wasm", "/items/special free;POST:/items/{id} exact 0.01;DELETE:/items/{x} free");
     let host = builder.start().await;
     let ask = async |method: &str, path: &str| {

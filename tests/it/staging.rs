@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use coinslot::catalog::{Catalog, Folder, SalesPolicy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, component};
-use coinslot_x402::price::Asset;
+use coinslot_x402::price::{Accept, Asset};
 use coinslot_x402::{Network, Versions};
 use sha2::{Digest, Sha256};
 
