@@ -5,7 +5,7 @@
 
 mod accept;
 mod facilitator;
-mod fixed;
+mod restart;
 mod hosts;
 mod limits;
 mod plugin;

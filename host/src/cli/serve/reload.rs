@@ -103,7 +103,7 @@ impl Reload {
         let gone = |_| Failure::new("the plugin folder is not watched any more");
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?.map_err(Failure::new)?;
-        for key in self.config.fixed(&config) {
+        for key in self.config.needs_restart(&config) {
             tracing::warn!("{key} has changed: this takes effect at the next start");
         }
         Ok(())

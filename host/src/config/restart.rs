@@ -4,7 +4,7 @@ use super::Config;
 
 impl Config {
     /// The keys whose values differ in `next` and that take effect at a start only.
-    pub fn fixed(&self, next: &Self) -> Vec<&'static str> {
+    pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
         let assets = |config: &Self| -> Vec<_> {
             let mut assets: Vec<_> = config
                 .accepts
