@@ -1,4 +1,4 @@
-//! The commands, one file each. What they share: how they fail, and how a host is put together.
+//! The commands, one file each: arguments, a call of the library, and what is printed.
 
 pub mod check;
 
@@ -19,11 +19,18 @@ pub mod plugins;
 
 pub mod serve;
 
-mod assemble;
+mod routes;
 mod signals;
 
-/// How a command ends when it does not succeed: exit code and one message for stderr. 1 is a
-/// failure, 2 wrong usage; a command documents any other code of its own.
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use crate::config::Problems;
+use crate::host::HostError;
+
+/// A command that did not succeed: its exit code and one message for stderr. Code 1 is a failure, 2 wrong usage; a
+/// command documents any other code of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -41,4 +48,31 @@ impl Failure {
     pub fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::usage(problems.to_string())
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Config(_) => Self::usage(error.to_string()),
+            HostError::Facilitator(_)
+            | HostError::Runtime(_)
+            | HostError::PluginFolder { .. }
+            | HostError::File { .. }
+            | HostError::Ledger(_) => Self::new(error.to_string()),
+        }
+    }
+}
+
+/// Binds a port, and gives the address that it has. `advice` ends the message if that fails.
+async fn listen(address: SocketAddr, advice: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("cannot listen on {address}: {error}{advice}"));
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }

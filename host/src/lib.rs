@@ -19,11 +19,14 @@
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
-/// `coinslot.toml`: typed, every problem at once.
+/// What an operator decides: types, defaults, and `coinslot.toml`.
 pub mod config;
 
 /// The commands.
 pub mod cli;
+
+/// A host in this process: built, served, and shut down.
+pub mod host;
 
 /// Sockets and limits.
 pub mod server;

@@ -1,4 +1,4 @@
-//! Arguments, logging, one command, an exit code.
+//! CliArguments, logging, one command, an exit code.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
 
-/// A fresh instance for each request allocates much and frees it soon.
+/// Several times faster than the C library's allocator for fresh instances, which allocate much and free it soon.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -16,10 +16,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// USDC on Base and other chains, paid by any x402 client.
 #[derive(Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
-struct Arguments {
+struct CliArguments {
     #[command(subcommand)]
-    command: Command,
-    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`.
+    command: CliCommand,
+    /// Log this to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`.
     #[arg(long, global = true, env = "COINSLOT_LOG", default_value = "coinslot=info,warn", value_name = "FILTER")]
     log: String,
     /// Log as JSON, a line per event.
@@ -28,7 +28,7 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
     Serve(cli::serve::ServeArgs),
@@ -43,8 +43,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Command::Compile(args) = arguments.command {
+    let arguments = CliArguments::parse();
+    if let CliCommand::Compile(args) = arguments.command {
         return cli::compile::run(&args);
     }
     if let Err(failure) = logging(&arguments) {
@@ -57,15 +57,15 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             #[cfg(feature = "dev")]
-            Command::Dev(args) => cli::dev::run(args).await,
-            Command::Serve(args) => cli::serve::run(args).await,
-            Command::Check(args) => cli::check::run(args).await,
-            Command::Inspect(args) => cli::inspect::run(args).await,
-            Command::Plugins(args) => cli::plugins::run(args).await,
-            Command::Pay(args) => cli::pay::run(args).await,
-            Command::Ledger(args) => cli::ledger::run(args).await,
-            Command::Facilitator(args) => cli::facilitator::run(args).await,
-            Command::Compile(_) => Ok(()),
+            CliCommand::Dev(args) => cli::dev::run(args).await,
+            CliCommand::Serve(args) => cli::serve::run(args).await,
+            CliCommand::Check(args) => cli::check::run(args).await,
+            CliCommand::Inspect(args) => cli::inspect::run(args).await,
+            CliCommand::Plugins(args) => cli::plugins::run(args).await,
+            CliCommand::Pay(args) => cli::pay::run(args).await,
+            CliCommand::Ledger(args) => cli::ledger::run(args).await,
+            CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
+            CliCommand::Compile(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -80,10 +80,10 @@ fn end(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
-fn logging(arguments: &Arguments) -> Result<(), Failure> {
+fn logging(arguments: &CliArguments) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
         .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
-    // Whoever reads a file or a journal reads its escapes as well. As https://no-color.org asks, too.
+    // Colours are escapes, which a reader of a file or a journal would see. NO_COLOR is https://no-color.org.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !plain;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

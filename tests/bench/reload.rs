@@ -183,7 +183,7 @@ async fn main() -> ExitCode {
     let chain = Arc::new(TestChain::start().await);
     let original = std::fs::read(guest("numbered")).expect("a component");
     let builds = [original.clone(), patched(&original, PRICES[0].0, PRICES[1].0)];
-    let mut host = chain.serve(&["numbered"], "[limits]\ninstances_per_plugin = 256\n").await;
+    let mut host = chain.serve(&["numbered"], "[limits]\nmax_instances_per_plugin = 256\n").await;
     hold(host.process(), "0");
     hold(std::process::id(), "1");
     let address = host.url("").replace("http://", "");

@@ -71,7 +71,9 @@ impl DevHostBuilder {
         loop {
             if let Ok(text) = std::fs::read_to_string(host.path(".coinslot/dev.json")) {
                 host.dev_json = serde_json::from_str(&text).expect("dev.json is JSON");
-                return host;
+                if host.dev_json["complete"] == true {
+                    return host;
+                }
             }
             if let Ok(Some(status)) = host.child.try_wait() {
                 panic!("coinslot ended with {status}:\n{}", host.log());

@@ -77,7 +77,7 @@ impl TestChain {
         let mut config = accept(&format!("[{}]", names.join(", ")));
         for (index, facilitator) in facilitators.iter().enumerate() {
             config.push_str(&format!(
-                "[facilitator.f{index}]\nurl = \"{}\"\nverify_timeout_ms = 1000\nsettle_timeout_ms = 1500\n",
+                "[facilitator.f{index}]\nurl = \"{}\"\nverify_timeout = \"1000ms\"\nsettle_timeout = \"1500ms\"\n",
                 facilitator.url()
             ));
         }
@@ -92,7 +92,7 @@ impl TestChain {
         node: &FaultyNode,
     ) -> ServeHost {
         let config = format!(
-            "{}[facilitator.f0]\nurl = \"{}\"\nrpc = \"{}\"\nverify_timeout_ms = 1000\nsettle_timeout_ms = 1500\n",
+            "{}[facilitator.f0]\nurl = \"{}\"\nrpc = \"{}\"\nverify_timeout = \"1000ms\"\nsettle_timeout = \"1500ms\"\n",
             accept("\"f0\""),
             facilitator.url(),
             node.url()
@@ -134,7 +134,7 @@ fn hex_key(key: &PrivateKeySigner) -> String {
 
 fn settles_itself(node: &FaultyNode) -> String {
     let accept = accept("\"own\"");
-    format!("{accept}[facilitator.own]\nrpc = \"{}\"\nkey_file = \"key\"\npoll_ms = 50\n", node.url())
+    format!("{accept}[facilitator.own]\nrpc = \"{}\"\nkey_file = \"key\"\npoll_interval = \"50ms\"\n", node.url())
 }
 
 fn accept(facilitator: &str) -> String {

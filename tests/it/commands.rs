@@ -131,7 +131,8 @@ async fn facilitator_options_out_of_range_are_refused_with_advice() {
     for (flag, value, advice) in [
         ("--confirmations", "0", "--confirmations"),
         ("--batch-payments", "201", "1..=200"),
-        ("--batch-delay-ms", "5001", "5000"),
+        ("--batch-delay", "5001ms", "at most 5s"),
+        ("--batch-delay", "40", "write a number and its unit"),
         ("--max-gas-price", "0", "gwei above 0"),
         ("--gas-budget-per-day", "1e18", "decimal number of ether"),
         ("--low-balance", "-1", "decimal number of ether"),

@@ -53,11 +53,11 @@ async fn limits_are_reloaded_and_an_invalid_configuration_changes_nothing() {
     let first = host.configuration();
     assert!(takes_four_kibibytes(&host).await, "{}", host.log());
 
-    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 1\n"));
+    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body = \"1KiB\"\n"));
     host.wait_for_log("the configuration is in force", 1).await;
     assert!(!takes_four_kibibytes(&host).await, "{}", host.log());
 
-    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body_kib = 0\nteapots = 1\n"));
+    host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body = \"0KiB\"\nteapots = 1\n"));
     host.wait_for_log("not in force; what was configured before is", 1).await;
     assert!(host.log().contains("teapots"), "{}", host.log());
     assert!(!takes_four_kibibytes(&host).await);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const CONFIG: &str = "
 [server]
 trusted_proxies = [\"127.0.0.1\"]
-[protect]
+[rate_limits]
 failures_per_second = 0.1
 ";
 

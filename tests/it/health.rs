@@ -7,7 +7,8 @@ use coinslot_tests::{SELLER, ServeHost, TestChain};
 use serde_json::Value;
 
 /// Opens the circuit after two failures, for longer than a test takes.
-const LONG_PAUSE: &str = "[plugin.upfront.health]\nfailures = 2\npause_ms = 3000000\nlongest_pause_ms = 3000000\n";
+const LONG_PAUSE: &str =
+    "[plugin.upfront.health]\nfailures = 2\npause = \"3000000ms\"\nlongest_pause = \"3000000ms\"\n";
 
 async fn call_free_route(host: &ServeHost, order: &str) -> reqwest::Response {
     let request = reqwest::Client::new().get(host.url("/upfront"));
@@ -77,7 +78,7 @@ async fn answers_bought_earlier_are_served_while_the_circuit_is_open() {
 #[tokio::test]
 async fn one_success_after_the_pause_closes_the_circuit() {
     let chain = TestChain::start().await;
-    let health = "[plugin.upfront.health]\nfailures = 2\npause_ms = 200\nlongest_pause_ms = 400\n";
+    let health = "[plugin.upfront.health]\nfailures = 2\npause = \"200ms\"\nlongest_pause = \"400ms\"\n";
     let host = chain.serve(&["upfront"], health).await;
     for _ in 0..2 {
         assert_eq!(call_free_route(&host, "trap").await.status(), 500);

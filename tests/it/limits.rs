@@ -8,13 +8,13 @@ use coinslot_tests::{ServeHost, TestChain};
 /// Limits that every guest reaches soon.
 const LIMITS: &str = "
 [limits]
-cpu_ms = 300
-first_byte_ms = 700
-total_ms = 1500
-memory_mib = 32
-response_body_kib = 512
-log_kib = 4
-instances_per_plugin = 4
+cpu_time = \"300ms\"
+first_byte_timeout = \"700ms\"
+total_timeout = \"1500ms\"
+memory = \"32MiB\"
+response_body = \"512KiB\"
+log = \"4KiB\"
+max_instances_per_plugin = 4
 [health]
 failures = 0
 ";
@@ -123,7 +123,7 @@ async fn bounded_prints(limits: &str) {
 #[tokio::test]
 async fn limits_of_one_plugin_apply_to_no_other() {
     let chain = TestChain::start().await;
-    let own = "[plugin.grow.limits]\nmemory_mib = 2\n[plugin.flood.limits]\nresponse_body_kib = 1\n";
+    let own = "[plugin.grow.limits]\nmemory = \"2MiB\"\n[plugin.flood.limits]\nresponse_body = \"1KiB\"\n";
     let host = chain.serve(&["grow", "flood", "echo"], own).await;
     assert_eq!(ask(&host, "/grow").await, 500);
     assert_eq!(ask(&host, "/flood").await, 0);

@@ -168,8 +168,8 @@ fn a_configuration_that_cannot_take_payments_is_refused_with_its_key() {
     for (config, key) in [
         (String::new(), "accept: name at least one asset"),
         ("accept = []".to_owned(), "accept: name at least one asset"),
-        ("[[accept]]".to_owned(), "missing field `network`"),
-        (accept(""), "missing field `pay_to`"),
+        ("[[accept]]".to_owned(), "accept[0].network: is missing"),
+        (accept(""), "accept[0].pay_to: is missing"),
         (accept("pay_to = \"\""), "accept[0].pay_to: `` is not an address"),
         (accept("pay_to = \"0x0000000000000000000000000000000000000000\""), "accept[0].pay_to: the zero address"),
         (accept("pay_to = \"0xc0140eEa19bD90a7cA75882d5218eFaF20426e42\""), "accept[0].pay_to: "),
@@ -179,7 +179,7 @@ fn a_configuration_that_cannot_take_payments_is_refused_with_its_key() {
         (accept(&format!("{PAY_TO}\nasset = \"0x12\"")), "accept[0].asset: `0x12` is not an address"),
         (accept(&format!("{PAY_TO}\nasset = \"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913\"")), "accept[0].asset: "),
         (accept(&format!("{PAY_TO}\nfacilitator = \"other\"")), "accept[0].facilitator: "),
-        (accept(&format!("{PAY_TO}\nprice = \"0\"")), "unknown field `price`"),
+        (accept(&format!("{PAY_TO}\nprice = \"0\"")), "accept[0].price: there is no such key"),
         (format!("hosts = [\"shop.example.com\"]\n{}", accept(PAY_TO)), "hosts: "),
     ] {
         let file = format!("{config}\n[facilitator.far]\nurl = \"https://facilitator.example.com\"\n");

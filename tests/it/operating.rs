@@ -322,7 +322,7 @@ async fn a_log_written_to_a_file_has_no_colour_codes() {
 #[tokio::test]
 async fn a_host_that_shuts_down_reports_not_ready_first_and_keeps_serving() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["echo"], "[server]\nlinger_seconds = 6\n").await;
+    let host = chain.serve(&["echo"], "[server]\nshutdown_delay = \"6s\"\n").await;
     let ready = async |method: reqwest::Method| {
         let asked = reqwest::Client::new().request(method, host.url("/.well-known/coinslot/ready"));
         let reply = asked.header("host", "10.0.0.7:8402").send().await.expect("an answer");

@@ -10,8 +10,8 @@ const CONFIG: &str = "
 [plugin.crowd]
 reuse = { total = 100, concurrent = 8 }
 [plugin.crowd.limits]
-instances = 1
-first_byte_ms = 4000
+max_instances_per_plugin = 1
+first_byte_timeout = \"4s\"
 ";
 
 struct CrowdHost(DevHost);

@@ -139,7 +139,8 @@ async fn a_client_that_hangs_up_before_the_first_byte_can_fetch_the_answer() {
 #[tokio::test]
 async fn a_stream_that_exceeds_its_time_is_cut_off_and_not_repeated() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["ticker"], "[limits]\nfirst_byte_ms = 1000\ntotal_ms = 1000\n").await;
+    let host =
+        chain.serve(&["ticker"], "[limits]\nfirst_byte_timeout = \"1000ms\"\ntotal_timeout = \"1000ms\"\n").await;
     let ask = || reqwest::Client::new().post(host.url("/ticker")).header("x-do", "event sleep");
     let challenge = ask().send().await.expect("a challenge");
     let payment = chain.payer(0).pay(&challenge).header();
@@ -188,7 +189,7 @@ async fn until_served(url: &str) {
 #[tokio::test]
 async fn a_client_that_hangs_up_frees_the_instance_at_once() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
+    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\nmax_instances_per_plugin = 1\n").await;
     let client = reqwest::Client::new();
     let free = client.get(host.url("/ticker")).header("x-do", "event sleep");
     let challenge = client.post(host.url("/ticker")).send().await.expect("a challenge");
@@ -208,7 +209,7 @@ async fn a_client_that_hangs_up_frees_the_instance_at_once() {
 #[tokio::test]
 async fn an_upfront_payment_is_not_taken_while_the_plugin_is_busy() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\ninstances = 1\n").await;
+    let host = chain.serve(&["ticker"], "[plugin.ticker.limits]\nmax_instances_per_plugin = 1\n").await;
     let client = reqwest::Client::new();
     let challenge = client.post(host.url("/ticker")).send().await.expect("a challenge");
     let payment = chain.payer(0).pay(&challenge).header();
@@ -228,7 +229,7 @@ async fn an_upfront_payment_is_not_taken_while_the_plugin_is_busy() {
 #[tokio::test]
 async fn a_client_that_stops_reading_does_not_hold_an_instance() {
     let chain = TestChain::start().await;
-    let limits = "[plugin.flood.limits]\ninstances = 1\ntotal_ms = 1500\nresponse_body_kib = 1048576\ncpu_ms = 60000\n";
+    let limits = "[plugin.flood.limits]\nmax_instances_per_plugin = 1\ntotal_timeout = \"1500ms\"\nresponse_body = \"1048576KiB\"\ncpu_time = \"60000ms\"\n";
     let host = chain.serve(&["flood"], limits).await;
     let address = host.url("/flood").replace("http://", "").replace("/flood", "");
     let mut idle = tokio::net::TcpStream::connect(&address).await.expect("a connection");
@@ -271,7 +272,8 @@ impl Body for GeneratedBody {
 async fn a_hundred_mebibytes_stream_through_a_guest_in_bounded_memory() {
     const SIZE: u64 = 100 << 20;
     let chain = TestChain::start().await;
-    let limits = "[plugin.echo.limits]\nrequest_body_kib = 204800\nresponse_body_kib = 204800\ncpu_ms = 120000\n";
+    let limits =
+        "[plugin.echo.limits]\nrequest_body = \"204800KiB\"\nresponse_body = \"204800KiB\"\ncpu_time = \"120000ms\"\n";
     let host = chain.serve(&["echo"], limits).await;
     let send = |size| {
         let request = Request::builder().method(Method::GET).uri(host.url("/echo?stream"));

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::assemble::{self, Chains};
+use super::routes::{routes, unknown_plugin};
 use crate::config::Config;
+use crate::host::{Host, HostOptions};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -20,22 +21,20 @@ pub struct CheckArgs {
 
 /// Prints the routes, or what is wrong.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
-    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let public_url = config.origin(config.listen);
-    assemble::tls(&config)?;
-    let receipts = assemble::receipts_key(&config)?;
-    let assembled = assemble::assemble(&config, &public_url, Chains::Real, None).await?;
-    println!("{}", assemble::routes(&assembled.live.load()));
-    if let Some(key) = receipts {
-        println!("receipts are signed by {}", key.address());
+    let config = Config::read(&args.config)?;
+    let options = HostOptions { compiler: std::env::current_exe().ok(), ..HostOptions::default() };
+    let check = Host::check(&config, &options).await?;
+    println!("{}", routes(&check.catalog));
+    if let Some(address) = check.receipts {
+        println!("receipts are signed by {address}");
     }
-    for line in assemble::unknown_plugins(&assembled.folder) {
-        println!("warning: {line}");
+    for name in &check.unknown_plugins {
+        println!("warning: {}", unknown_plugin(name));
     }
-    if assembled.report.failed.is_empty() {
+    if check.failed.is_empty() {
         println!("{} is good", args.config.display());
         return Ok(());
     }
-    let lines = assembled.report.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
+    let lines = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
     Err(Failure::new(lines.collect::<Vec<_>>().join("\n")))
 }

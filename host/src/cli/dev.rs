@@ -1,212 +1,128 @@
-//! `coinslot dev`: the whole story on one machine. Builds the plugins, starts the embedded chain with
-//! funded accounts, serves, and rebuilds what is edited.
+//! `coinslot dev`: a host on one machine, for development. Builds the plugins in the background, starts the embedded
+//! chain with funded accounts, serves from the first plugin on, and rebuilds what is edited.
 
+mod announce;
 mod build;
 mod chain;
+mod compile;
+mod rebuild;
 mod sample;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify_debouncer_full::DebounceEventResult;
-use notify_debouncer_full::notify::RecursiveMode;
+use coinslot_ledger::Embedded;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::Failure;
-use super::assemble::{self, Assembled, Chains};
-use super::signals::Interrupt;
-use crate::config::Config;
-use crate::endpoint::Access;
-use crate::server::ServerSettings;
-use build::{Outcome, Workshop};
-use coinslot_ledger::{Embedded, Ledger};
+use self::announce::Announcer;
+use self::build::PluginBuilder;
+use self::rebuild::DevEvent;
+use super::signals::Shutdown;
+use super::{Failure, listen};
+use crate::catalog::ScanReport;
+use crate::config::{Config, PluginsConfig};
+use crate::host::{Chains, Host, HostOptions};
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
 ///
-/// Needs rustup and a C compiler; plugins in other languages are skipped by name when their toolchain
-/// is missing. Nothing paid here is money. For scripts, .coinslot/dev.json says where everything is.
+/// Serves as soon as the first plugin is built; the others follow. Needs rustup and a C compiler; plugins in other
+/// languages are skipped by name when their toolchain is missing. Nothing paid here is money. For scripts,
+/// .coinslot/dev.json says where everything is.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DevArgs {
-    /// Where to serve; port 0 is any free one.
+    /// Serve on this address; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
     pub listen: SocketAddr,
     /// Sources of plugins, a folder each (with a Cargo.toml, or a build.sh), and finished .wasm files.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
-    /// A coinslot.toml whose [limits] and [plugin.NAME] hold here too; the rest of it is not read.
+    /// A coinslot.toml whose [limits], [health] and [plugin.NAME] hold here too; the rest of it is not read.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Seconds between blocks of the chain; without it each transaction has its block at once.
     #[arg(long, value_name = "SECONDS")]
     pub block_time: Option<f64>,
-    /// Where the chain's JSON-RPC listens; port 0 is any free one.
+    /// Serve the chain's JSON-RPC on this address; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub rpc_listen: SocketAddr,
-    /// Where the ledger, compiled plugins and dev.json are kept.
+    /// Keep the ledger, compiled plugins and dev.json here.
     #[arg(long, default_value = ".coinslot", value_name = "DIR")]
     pub state: PathBuf,
 }
 
 /// Serves until interrupted.
 pub async fn run(args: DevArgs) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()?;
-    let block_time = match args.block_time {
-        None => None,
-        Some(seconds) => Some(
-            Duration::try_from_secs_f64(seconds)
-                .ok()
-                .filter(|time| !time.is_zero())
-                .ok_or_else(|| Failure::usage("--block-time is a number of seconds above zero"))?,
-        ),
+    let mut shutdown = Shutdown::listen()?;
+    let block_time = block_time(&args)?;
+    let policies = args.config.as_deref().map(Config::read_plugins).transpose()?;
+    let (listener, address) = listen_on_loopback(args.listen).await?;
+    // The file of an earlier run that was killed would send scripts to a host that is gone.
+    let _ = std::fs::remove_file(args.state.join("dev.json"));
+    let builder = PluginBuilder::open(&args.plugins, &args.state.join("plugins"))?;
+    let chain = Arc::new(chain::start(args.rpc_listen, block_time).await?);
+
+    let mut config = chain.config(address, &args.state, builder.output());
+    if let Some(PluginsConfig { limits, by_name, .. }) = policies {
+        (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
+    }
+    let (events, received) = mpsc::unbounded_channel();
+    let mut announcer =
+        Announcer::new(config.origin(address), args.state.clone(), Arc::clone(&chain), builder.progress(), received);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(rebuild::follow(builder, events.clone()));
+    let host = tokio::select! {
+        host = first_host(config, &mut announcer, events) => host?,
+        () = shutdown.wait() => return Ok(()),
     };
-    if !args.listen.ip().is_loopback() {
+    announcer.host_is_up(&host).await?;
+    tasks.spawn(announcer.follow());
+    let ended = shutdown.run(|stop| host.serve(listener, stop)).await;
+    tasks.shutdown().await;
+    let _ = std::fs::remove_file(args.state.join("dev.json"));
+    if let Ok(chain) = Arc::try_unwrap(chain) {
+        chain.stop().await;
+    }
+    ended
+}
+
+/// Waits for a plugin, or for the end of the first builds, and builds the host.
+async fn first_host(
+    config: Config,
+    announcer: &mut Announcer,
+    events: mpsc::UnboundedSender<DevEvent>,
+) -> Result<Host, Failure> {
+    announcer.first_plugin().await?;
+    // The chain begins anew, so the ledger of the last chain says nothing about it.
+    let file = config.state.folder.join("dev-ledger.db");
+    let ledger = Embedded::create(&file).map_err(|error| Failure::new(error.to_string()))?;
+    let options = HostOptions {
+        chains: Chains::Devnet,
+        compiler: std::env::current_exe().ok(),
+        ledger: Some(Arc::new(ledger)),
+        on_change: Some(Box::new(move |report| {
+            let (loaded, removed, failed) = (report.loaded.clone(), report.removed.clone(), report.failed.clone());
+            let _ = events.send(DevEvent::Changed(ScanReport { loaded, removed, failed, unsettled: report.unsettled }));
+        })),
+        ..HostOptions::default()
+    };
+    Ok(Host::build(config, options).await?)
+}
+
+fn block_time(args: &DevArgs) -> Result<Option<Duration>, Failure> {
+    let Some(seconds) = args.block_time else { return Ok(None) };
+    let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
+    time.map(Some).ok_or_else(|| Failure::usage("--block-time is a number of seconds above zero"))
+}
+
+async fn listen_on_loopback(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    if !address.ip().is_loopback() {
         return Err(Failure::usage(
             "coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others",
         ));
     }
-    let terms = args.config.as_deref().map(Config::read_terms).transpose();
-    let terms = terms.map_err(|problems| Failure::usage(problems.to_string()))?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        Failure::new(format!("cannot listen on {}: {error}; choose another with --listen", args.listen))
-    })?;
-    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let url = format!("http://{address}");
-    // That of an earlier run that was killed would send scripts to a host that is gone.
-    let _ = std::fs::remove_file(args.state.join("dev.json"));
-
-    let workshop = Workshop::open(&args.plugins, &args.state.join("plugins"))?;
-    let first = tokio::task::spawn_blocking({
-        let workshop = workshop.clone();
-        move || workshop.build_all()
-    });
-    let outcomes = tokio::select! {
-        outcomes = first => outcomes.map_err(|error| Failure::new(error.to_string()))??,
-        () = interrupt.heard() => return Ok(()),
-    };
-    for (name, outcome) in &outcomes {
-        match outcome {
-            Outcome::Fresh | Outcome::Built => {}
-            Outcome::Skipped(why) => println!("skipped {name}: {why}"),
-            Outcome::Failed(why) => println!("{name} does not build:\n{why}"),
-        }
-    }
-
-    let chain = chain::start(args.rpc_listen, block_time).await?;
-    let mut config = chain.config(args.listen, &args.state, workshop.output());
-    if let Some((limits, plugin)) = terms {
-        (config.limits, config.plugin) = (limits, plugin);
-    }
-    let shelf = super::plugins::shelf(&config.state);
-    let assembled = tokio::select! {
-        assembled = assemble::assemble(&config, &url, Chains::Devnet, Some(&shelf)) => assembled?,
-        () = interrupt.heard() => return Ok(()),
-    };
-    for (file, reason) in &assembled.report.failed {
-        println!("{file} is not served: {reason}");
-    }
-    for line in assemble::unknown_plugins(&assembled.folder) {
-        println!("warning: {line}");
-    }
-    // The chain begins anew, so the books of the last chain say nothing about it.
-    let ledger =
-        Embedded::create(&args.state.join("dev-ledger.db")).map_err(|error| Failure::new(error.to_string()))?;
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-    let (payments, handler) = assembled.open(&config, ledger)?;
-    write_json(&args.state, &url, &chain, &assembled)?;
-    announce(&url, &args.state, &chain, &assembled).await;
-
-    let recovery = tokio::spawn(crate::payment::recover(payments));
-    let rewrite = (args.state.clone(), url.clone(), chain.facts(), assembled.live.clone());
-    let (_orders, none) = mpsc::channel(1);
-    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, none, move |report| {
-        for name in &report.loaded {
-            println!("{name} is active");
-        }
-        for name in &report.removed {
-            println!("{name} is no longer active");
-        }
-        for (name, reason) in &report.failed {
-            println!("{name} is not active, what served before still does: {reason}");
-        }
-        let (state, url, facts, live) = &rewrite;
-        if let Err(failure) = chain::write(state, url, facts, &live.load()) {
-            tracing::warn!(error = %failure, "dev.json could not be written");
-        }
-    }));
-    let rebuild = tokio::spawn(rebuild(workshop));
-    let ended = interrupt.govern(|stop| crate::server::run(listener, handler, ServerSettings::default(), stop)).await;
-    rebuild.abort();
-    watch.abort();
-    recovery.abort();
-    let _ = std::fs::remove_file(args.state.join("dev.json"));
-    ended?;
-    chain.stop().await;
-    Ok(())
-}
-
-fn write_json(state: &Path, url: &str, chain: &chain::DevChain, assembled: &Assembled) -> Result<(), Failure> {
-    chain::write(state, url, &chain.facts(), &assembled.live.load())
-}
-
-async fn announce(url: &str, state: &Path, chain: &chain::DevChain, assembled: &Assembled) {
-    let catalog = assembled.live.load();
-    println!("\n{}\n", assemble::routes(&catalog));
-    println!("serving on  {url}");
-    println!("chain       {} (a stand-in for Base Sepolia; nothing on it is money)", chain.rpc());
-    for (role, address, balance) in chain.balances().await {
-        println!("{role:<11} {address}  {balance}");
-    }
-    let routes = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
-    let paid: Vec<_> = routes.filter(|endpoint| !matches!(endpoint.access, Access::Free)).collect();
-    if let Some(line) = sample::pay_line(url, &state.join("dev.json"), &paid) {
-        println!("\nnow pay for one:\n\n  {} {line}\n", sample::program());
-    } else if let Some(endpoint) = paid.first() {
-        // What it takes is the plugin's to say.
-        println!("\nnow pay for one:\n\n  {} pay -X {} {url}{}\n", sample::program(), endpoint.method, endpoint.path);
-    } else {
-        println!("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
-    }
-}
-
-/// Rebuilds a plugin whenever its source is saved. The folder's watch does the rest.
-async fn rebuild(workshop: Workshop) {
-    let (wake, mut woken) = mpsc::channel::<()>(1);
-    let roots = workshop.sources();
-    let debouncer =
-        notify_debouncer_full::new_debouncer(Duration::from_millis(150), None, move |events: DebounceEventResult| {
-            // What a build writes beside the sources must not start the next build.
-            let edited = events.is_ok_and(|events| {
-                events.iter().any(|event| {
-                    let inside = |path: &PathBuf| {
-                        let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok());
-                        relative.is_some_and(|relative| !build::is_made(relative))
-                    };
-                    !event.kind.is_access() && event.paths.iter().any(inside)
-                })
-            });
-            if edited {
-                let _ = wake.try_send(());
-            }
-        });
-    let Ok(mut debouncer) = debouncer else {
-        tracing::warn!("no file events: edited plugins are not rebuilt; restart to build them");
-        return;
-    };
-    for dir in workshop.sources() {
-        if let Err(error) = debouncer.watch(&dir, RecursiveMode::Recursive) {
-            tracing::warn!(%error, dir = %dir.display(), "not watched: edits here are not rebuilt");
-        }
-    }
-    while woken.recv().await.is_some() {
-        let workshop = workshop.clone();
-        let Ok(Ok(outcomes)) = tokio::task::spawn_blocking(move || workshop.build_all()).await else { continue };
-        for (name, outcome) in outcomes {
-            if let Outcome::Failed(why) = outcome {
-                println!("{name} does not build, what served before still does:\n{why}");
-            }
-        }
-    }
+    listen(address, "; choose another with --listen").await
 }

@@ -1,4 +1,4 @@
-//! `coinslot facilitator`: verifies and settles payments for other servers over HTTP.
+//! `coinslot facilitator`: verifies and settles payments of other servers over HTTP.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use clap::Args;
-use tokio::net::TcpListener;
 use url::Url;
 
-use super::Failure;
-use super::assemble::settlers::apply;
-use super::signals::Interrupt;
-use crate::config::{Settling, parse_units};
+use super::signals::Shutdown;
+use super::{Failure, listen};
+use crate::config::{SettlementConfig, parse_duration, parse_ether, parse_gas_price};
+use crate::host::configure_settlement;
 use coinslot_evm::Key;
 use coinslot_facilitator::http::{Service, serve};
 use coinslot_facilitator::local::{Local, LocalConfig};
@@ -39,7 +38,7 @@ pub struct FacilitatorArgs {
     /// A file with that key, instead.
     #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
     pub key_file: Option<PathBuf>,
-    /// Where to listen; port 0 is any free one.
+    /// Listen on this address; port 0 is any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8403")]
     pub listen: SocketAddr,
     /// The symbol of a known token; repeatable. The network's default token if none.
@@ -51,9 +50,9 @@ pub struct FacilitatorArgs {
     /// The environment variable with a token that callers must send as `Authorization: Bearer`.
     #[arg(long, value_name = "NAME")]
     pub bearer_env: Option<String>,
-    /// How often the chain is asked for receipts, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
-    pub poll_ms: u64,
+    /// The time between two questions for a receipt, at least 20ms.
+    #[arg(long, value_name = "DURATION", default_value = "150ms", value_parser = poll_interval)]
+    pub poll_interval: Duration,
     #[command(flatten)]
     pub settling: SettlingArgs,
 }
@@ -66,30 +65,30 @@ pub struct SettlingArgs {
     #[arg(long, value_name = "BLOCKS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub confirmations: u64,
     /// Payments that come so soon after a transaction wait for the end of this time, and go together.
-    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(..=5_000))]
-    pub batch_delay_ms: u64,
+    #[arg(long, value_name = "DURATION", default_value = "40ms", value_parser = batch_delay)]
+    pub batch_delay: Duration,
     /// Payments in one transaction, at most.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=200))]
     pub batch_payments: u64,
     /// The most for a unit of gas, in gwei. While the chain asks for more, nothing is sent.
-    #[arg(long, value_name = "GWEI", default_value = "50", value_parser = gwei)]
+    #[arg(long, value_name = "GWEI", default_value = "50", value_parser = parse_gas_price)]
     pub max_gas_price: u128,
     /// Ether for gas in a day (UTC); beyond it nothing is sent.
-    #[arg(long, value_name = "ETHER", value_parser = ether)]
+    #[arg(long, value_name = "ETHER", value_parser = parse_ether)]
     pub gas_budget_per_day: Option<U256>,
     /// The file that remembers over a restart what gas has cost today.
     #[arg(long, value_name = "FILE", requires = "gas_budget_per_day")]
     pub gas_journal: Option<PathBuf>,
     /// Ether below which a gas wallet counts as empty. What some hundred settlements cost at the time if none.
-    #[arg(long, value_name = "ETHER", value_parser = ether)]
+    #[arg(long, value_name = "ETHER", value_parser = parse_ether)]
     pub low_balance: Option<U256>,
 }
 
 impl SettlingArgs {
-    fn settling(&self) -> Settling {
-        Settling {
+    fn config(&self) -> SettlementConfig {
+        SettlementConfig {
             confirmations: Some(self.confirmations),
-            batch_delay: Some(Duration::from_millis(self.batch_delay_ms)),
+            batch_delay: Some(self.batch_delay),
             batch_payments: usize::try_from(self.batch_payments).ok(),
             max_gas_price: Some(self.max_gas_price),
             gas_budget_per_day: self.gas_budget_per_day,
@@ -98,22 +97,19 @@ impl SettlingArgs {
     }
 }
 
-fn gwei(text: &str) -> Result<u128, String> {
-    parse_units(text, 9)
-        .and_then(|wei| u64::try_from(wei).ok())
-        .filter(|wei| *wei > 0)
-        .map(u128::from)
-        .ok_or_else(|| "not a decimal number of gwei above 0 with at most 9 digits after the point".to_owned())
+fn poll_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(20) { Err("at least 20ms".to_owned()) } else { Ok(interval) }
 }
 
-fn ether(text: &str) -> Result<U256, String> {
-    parse_units(text, 18)
-        .ok_or_else(|| "not a decimal number of ether with at most 18 digits after the point".to_owned())
+fn batch_delay(text: &str) -> Result<Duration, String> {
+    let delay = parse_duration(text)?;
+    if delay > Duration::from_secs(5) { Err("at most 5s".to_owned()) } else { Ok(delay) }
 }
 
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
-    let interrupt = Interrupt::listen()?;
+    let shutdown = Shutdown::listen()?;
     let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
@@ -131,17 +127,14 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         },
     };
     let mut config = LocalConfig::new(args.rpc, network, assets, vec![key]);
-    config.chain.poll_interval = Duration::from_millis(args.poll_ms);
-    apply(&args.settling.settling(), &mut config);
+    config.chain.poll_interval = args.poll_interval;
+    configure_settlement(&args.settling.config(), &mut config);
     config.gas.journal = args.settling.gas_journal;
     config.receivers = (!args.pay_to.is_empty()).then_some(args.pay_to);
     let open = config.receivers.is_none() && bearer.is_none();
     let local = Local::connect(config).await.map_err(|error| Failure::new(error.to_string()))?;
 
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", args.listen)))?;
-    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let (listener, address) = listen(args.listen, "").await?;
     if open && !address.ip().is_loopback() {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
@@ -154,7 +147,7 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     if let Some(token) = bearer {
         service = service.with_bearer(&token);
     }
-    interrupt.govern(|stop| serve(listener, service, stop)).await
+    shutdown.run(|stop| serve(listener, service, stop)).await
 }
 
 fn assets(network: &Network, symbols: &[String]) -> Result<Vec<Asset>, Failure> {

@@ -33,7 +33,7 @@ pub struct InspectArgs {
 pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
     let plugins = match &args.config {
-        Some(file) => Config::read_terms(file).map_err(|problems| Failure::usage(problems.to_string()))?.1,
+        Some(file) => Config::read_plugins(file).map_err(|problems| Failure::usage(problems.to_string()))?.by_name,
         None => BTreeMap::new(),
     };
     let wasm = std::fs::read(&args.file).map_err(|error| named(&error))?;

@@ -164,7 +164,7 @@ impl Source {
             )));
         }
         let config = Config::read(&self.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-        Ok((config.state.join("ledger.db"), Some(config)))
+        Ok((config.state.ledger(), Some(config)))
     }
 
     fn open(&self) -> Result<(Books, Units), Failure> {
@@ -189,7 +189,8 @@ struct Units {
 
 impl Units {
     fn of(config: Option<&Config>) -> Self {
-        let own = config.into_iter().flat_map(|config| &config.accepts).map(|(accept, _)| (*accept.asset).clone());
+        let own =
+            config.into_iter().flat_map(|config| &config.payment.accepts).map(|entry| (*entry.accept.asset).clone());
         Self { own: own.collect() }
     }
 

@@ -44,17 +44,12 @@ pub enum PluginsCommand {
 /// Prints, or rolls back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let dir = shelf(&config.state);
+    let dir = config.state.history();
     let book = HistoryFile::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
     match &args.command {
         None => show(&book, args.json),
-        Some(PluginsCommand::Rollback { name }) => rollback(&book, &dir, &config.plugins, name, args.json).await,
+        Some(PluginsCommand::Rollback { name }) => rollback(&book, &dir, &config.plugins.folder, name, args.json).await,
     }
-}
-
-/// Where a host keeps what served before.
-pub(super) fn shelf(state: &Path) -> PathBuf {
-    state.join("served")
 }
 
 fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {

@@ -1,18 +1,13 @@
-//! `coinslot serve`: the host.
+//! `coinslot serve`: reads the configuration, builds a host, and serves until a signal.
 
-mod reload;
-
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-
-use super::Failure;
-use super::assemble::{self, Chains};
-use super::signals::Interrupt;
+use super::routes::{routes, unknown_plugin};
+use super::signals::Shutdown;
+use super::{Failure, listen};
 use crate::config::Config;
-use crate::server::ServerSettings;
-use reload::Reload;
+use crate::host::{Host, HostOptions};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -20,69 +15,48 @@ use reload::Reload;
 /// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
 /// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
 ///
-/// A changed configuration is applied without a restart, as far as that can be; SIGHUP does it at once and
-/// reads files of secrets anew. What is wrong with it is logged, and changes nothing.
+/// A changed configuration takes effect without a restart, as far as that can be; SIGHUP reads it at once, and
+/// files of secrets as well. What is wrong with it is logged, and changes nothing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// The configuration; see host/docs/operators.md.
+    /// The configuration; see host/docs/configuration.md.
     #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE")]
     pub config: PathBuf,
     /// Listen here instead of where the configuration says.
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<std::net::SocketAddr>,
+    pub listen: Option<SocketAddr>,
 }
 
 /// Serves until interrupted.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()?;
+    let mut shutdown = Shutdown::listen()?;
     raise_open_files();
-    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let listen = args.listen.unwrap_or(config.listen);
-    let listener =
-        TcpListener::bind(listen).await.map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
-    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let tls = assemble::tls(&config)?;
-    let public_url = config.origin(address);
-    let shelf = super::plugins::shelf(&config.state);
-    let assembled = tokio::select! {
-        assembled = assemble::assemble(&config, &public_url, Chains::Real, Some(&shelf)) => assembled?,
-        () = interrupt.heard() => return Ok(()),
+    let config = Config::read(&args.config)?;
+    let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
+    let (scheme, origin) = (config.server.scheme(), config.origin(address));
+    let options = HostOptions {
+        config_file: Some(args.config),
+        compiler: std::env::current_exe().ok(),
+        address: Some(address),
+        ..HostOptions::default()
     };
-    for (file, reason) in &assembled.report.failed {
+    let host = tokio::select! {
+        host = Host::build(config, options) => host?,
+        () = shutdown.wait() => return Ok(()),
+    };
+    for (file, reason) in &host.report().failed {
         tracing::warn!(%file, %reason, "not active");
     }
-    for line in assemble::unknown_plugins(&assembled.folder) {
-        tracing::warn!("{line}");
+    for name in host.unknown_plugins() {
+        tracing::warn!("{}", unknown_plugin(&name));
     }
-    let ledger = assemble::ledger(&config.state.join("ledger.db"))?;
-    let (payments, handler) = assembled.open(&config, ledger)?;
-    payments.load().await.map_err(|error| Failure::new(error.to_string()))?;
-    println!("{}", assemble::routes(&assembled.live.load()));
-    println!("serving on {}://{address}, known to clients as {public_url}", config.scheme());
-    let recovery = tokio::spawn(crate::payment::recover(payments));
-    let (orders, given) = mpsc::channel(1);
-    let reload = Reload::new(args.config, config.clone(), public_url, &assembled, orders);
-    let reload = tokio::spawn(reload.follow());
-    let watch = tokio::spawn(crate::catalog::watch(assembled.folder, given, |_| ()));
-    let certificate = tls.clone().map(|tls| tokio::spawn(tls.watch()));
-    let settings = ServerSettings {
-        max_connections: config.max_connections,
-        shutdown_delay: config.linger,
-        drain_timeout: config.drain,
-        tls,
-        ..ServerSettings::default()
-    };
-    let ended = interrupt.govern(|stop| crate::server::run(listener, handler, settings, stop)).await;
-    reload.abort();
-    watch.abort();
-    recovery.abort();
-    if let Some(certificate) = certificate {
-        certificate.abort();
-    }
-    ended
+    println!("{}", routes(&host.catalog().load()));
+    println!("serving on {scheme}://{address}, known to clients as {origin}");
+    shutdown.run(|stop| host.serve(listener, stop)).await
 }
 
-/// Each connection is an open file, and the usual limit of 1024 is meant for programs that use select(2).
+/// Raises the limit of open files to the most that is allowed. Each connection is one, and the usual limit of 1024 is
+/// meant for programs that use select(2).
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);

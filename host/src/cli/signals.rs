@@ -1,40 +1,42 @@
-//! How people and service managers end a program.
+//! Ends a server at Ctrl-C or SIGTERM: gracefully at the first signal, at once at the second.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Failure;
 
-/// Ctrl-C and SIGTERM, heard from the moment of listening: one that comes early is not lost.
+/// The signals that ask a program to end. They are received from the call of [`Shutdown::listen`] on, so that one that
+/// comes while a host is still being built is not lost.
 #[derive(Debug)]
-pub(super) struct Interrupt {
+pub(super) struct Shutdown {
     interrupt: Signal,
     terminate: Signal,
 }
 
-/// Which of them came.
+/// The signal that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
+enum EndSignal {
     Interrupt,
     Terminate,
 }
 
-impl Interrupt {
+impl Shutdown {
     /// Starts to listen; the signals no longer end the program by themselves.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let heard = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be heard: {error}")));
-        Ok(Self { interrupt: heard(SignalKind::interrupt())?, terminate: heard(SignalKind::terminate())? })
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be received: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// Ends at the first of them.
-    pub(super) async fn heard(&mut self) {
+    /// Waits for the first signal.
+    pub(super) async fn wait(&mut self) {
         self.next().await;
     }
 
-    /// Runs a server that finishes what is at work when its argument ends, which is at the first signal.
-    /// A second one does not wait for that: the server is dropped, and the exit code is the shell's
-    /// for a program that a signal ended, 130 or 143.
-    pub(super) async fn govern<S>(
+    /// Runs a server that begins to shut down when its argument completes, which is at the first signal.
+    ///
+    /// A second signal drops the server before it has finished. The exit code is then the shell's for a program that
+    /// was ended by a signal: 130 or 143.
+    pub(super) async fn run<S>(
         mut self,
         server: impl FnOnce(WaitForCancellationFutureOwned) -> S,
     ) -> Result<(), Failure>
@@ -51,18 +53,18 @@ impl Interrupt {
         stop.cancel();
         let code = tokio::select! {
             () = &mut server => return Ok(()),
-            heard = self.next() => match heard {
-                Heard::Interrupt => 130,
-                Heard::Terminate => 143,
+            signal = self.next() => match signal {
+                EndSignal::Interrupt => 130,
+                EndSignal::Terminate => 143,
             },
         };
         Err(Failure { code, message: "ended at once by a second signal: what was at work is not finished".to_owned() })
     }
 
-    async fn next(&mut self) -> Heard {
+    async fn next(&mut self) -> EndSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => Heard::Interrupt,
-            _ = self.terminate.recv() => Heard::Terminate,
+            _ = self.interrupt.recv() => EndSignal::Interrupt,
+            _ = self.terminate.recv() => EndSignal::Terminate,
         }
     }
 }

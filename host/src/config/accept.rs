@@ -1,143 +1,168 @@
-//! `[[accept]]`: what is taken, for whom, and who settles it.
+//! Reads `[[accept]]`: an asset that is taken, its receiver, and the facilitators that settle it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::facilitator::FacilitatorConfig;
 use coinslot_x402::price::{Accept, Amount, Asset, Decimal, Eip712, evm_receiver};
 use coinslot_x402::{Network, Versions};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawAccept {
-    network: String,
-    #[serde(default = "usdc")]
-    asset: String,
-    decimals: Option<u8>,
-    eip712_name: Option<String>,
-    eip712_version: Option<String>,
-    pay_to: String,
-    #[serde(default = "max_timeout")]
-    max_timeout_seconds: u64,
-    #[serde(default = "max_unsettled")]
-    max_unsettled: String,
-    facilitator: Option<Names>,
-}
+use super::reader::Section;
+use super::settlement::AcceptConfig;
+use super::values::{AmountText, OneOrMore};
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "the name of a facilitator, or a list of names with the preferred first")]
-enum Names {
-    One(String),
-    Several(Vec<String>),
-}
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time that a payment has for its settlement after the slowest plugin has answered.
+const SETTLEMENT: Duration = Duration::from_secs(30);
 
-fn usdc() -> String {
-    "USDC".to_owned()
-}
-fn max_timeout() -> u64 {
-    300
-}
-
-fn max_unsettled() -> String {
-    "100".to_owned()
-}
-
-/// One entry with the facilitators that it names, or every problem with it.
-pub(super) fn accept(
-    raw: RawAccept,
-    facilitators: &BTreeMap<String, FacilitatorConfig>,
-) -> Result<(Accept, Vec<String>), Vec<String>> {
-    let mut problems = Vec::new();
-    let network = Network::parse_v1(&raw.network).map_err(|error| problems.push(format!(".network: {error}"))).ok();
-    if let Some(network) = &network
-        && network.chain_id().is_none()
-    {
-        problems.push(format!(".network: {network} is not an EVM network; this version settles on eip155 networks"));
-    }
-    let pay_to = evm_receiver(&raw.pay_to).map_err(|error| problems.push(format!(".pay_to: {error}"))).ok();
-    let asset =
-        network.as_ref().and_then(|network| asset(network, &raw).map_err(|problem| problems.push(problem)).ok());
-    if !(60..=86_400).contains(&raw.max_timeout_seconds) {
-        problems.push(".max_timeout_seconds: from 60 to 86400".to_owned());
-    }
-    let by = match (&raw.facilitator, facilitators.len()) {
-        (Some(Names::One(name)), _) => vec![name.clone()],
-        (Some(Names::Several(names)), _) => names.clone(),
-        (None, 1) => facilitators.keys().cloned().collect(),
-        (None, 0) => {
-            problems.push(": there is no [facilitator.NAME] to settle it".to_owned());
-            Vec::new()
-        }
-        (None, _) => {
-            problems.push(".facilitator: there are several: name one, or a list with the preferred first".to_owned());
-            Vec::new()
-        }
+/// Reads one entry. None if something is wrong with it, which is reported.
+///
+/// `slowest` is the longest time that a plugin may take to begin its answer: a payment has to outlive it.
+pub(super) fn read(
+    mut section: Section<'_, '_>,
+    facilitators: &BTreeSet<String>,
+    slowest: Duration,
+) -> Option<AcceptConfig> {
+    let network = network(&mut section);
+    let asset = asset(&mut section, network.as_ref());
+    let pay_to = receiver(&mut section, asset.as_ref());
+    let max_unsettled = max_unsettled(&mut section, asset.as_ref());
+    let max_timeout_seconds = max_timeout(&mut section, slowest);
+    let facilitators = names(&mut section, facilitators);
+    let accept = Accept {
+        asset: Arc::new(asset?),
+        pay_to: pay_to?.into(),
+        max_timeout_seconds,
+        max_unsettled: max_unsettled?,
+        versions: Versions::Both,
     };
-    if let (Some(asset), Some(pay_to)) = (&asset, &pay_to)
-        && asset.address.eq_ignore_ascii_case(pay_to)
-    {
-        problems.push(
-            ".pay_to: this is the contract of the asset, and nobody could take out what is paid to it".to_owned(),
-        );
-    }
-    let max_unsettled = asset.as_ref().and_then(|asset| {
-        let amount = Decimal::parse(&raw.max_unsettled).and_then(|decimal| Amount::of(&decimal, asset));
-        amount.map_err(|error| problems.push(format!(".max_unsettled: {error}"))).ok()
-    });
-    if raw.facilitator.is_some() && by.is_empty() {
-        problems.push(".facilitator: the list is empty".to_owned());
-    }
-    for (index, name) in by.iter().enumerate() {
-        if !facilitators.contains_key(name) {
-            problems.push(format!(".facilitator: there is no [facilitator.{name}]"));
+    Some(AcceptConfig { accept, facilitators })
+}
+
+fn network(section: &mut Section<'_, '_>) -> Option<Network> {
+    let text: String = section.required("network", "name the chain, such as \"base\" or \"eip155:8453\"")?;
+    match Network::parse_v1(&text) {
+        Ok(network) if network.chain_id().is_some() => Some(network),
+        Ok(network) => {
+            section.key_problem(
+                "network",
+                format!("{network} is not an EVM network; this version settles on eip155 networks"),
+            );
+            None
         }
-        if by[..index].contains(name) {
-            problems.push(format!(".facilitator: {name} is named twice"));
+        Err(error) => {
+            section.key_problem("network", error);
+            None
         }
-    }
-    match (asset, pay_to, max_unsettled) {
-        (Some(asset), Some(pay_to), Some(max_unsettled)) if problems.is_empty() => Ok((
-            Accept {
-                asset: Arc::new(asset),
-                pay_to: pay_to.into(),
-                max_timeout_seconds: raw.max_timeout_seconds,
-                max_unsettled,
-                versions: Versions::Both,
-            },
-            by,
-        )),
-        _ => Err(problems),
     }
 }
 
 /// A symbol of the table, or a contract with everything that the table would say of it.
-fn asset(network: &Network, raw: &RawAccept) -> Result<Asset, String> {
-    if !raw.asset.starts_with("0x") {
-        if raw.decimals.is_some() || raw.eip712_name.is_some() || raw.eip712_version.is_some() {
-            return Err(
-                ": decimals, eip712_name and eip712_version describe an asset that is named by its contract".to_owned()
+fn asset(section: &mut Section<'_, '_>, network: Option<&Network>) -> Option<Asset> {
+    let name = section.read::<String>("asset").unwrap_or_else(|| "USDC".to_owned());
+    let described = (
+        section.read::<u64>("decimals"),
+        section.read::<String>("eip712_name"),
+        section.read::<String>("eip712_version"),
+    );
+    let network = network?;
+    if !name.starts_with("0x") {
+        if described != (None, None, None) {
+            section.problem("decimals, eip712_name and eip712_version describe an asset that is named by its contract");
+            return None;
+        }
+        let known = Asset::known(network, Some(&name));
+        if known.is_none() {
+            section.key_problem(
+                "asset",
+                format!(
+                    "no `{name}` is known on {network}: name the contract, with decimals, eip712_name and eip712_version"
+                ),
             );
         }
-        return Asset::known(network, Some(&raw.asset)).ok_or_else(|| {
-            format!(
-                ".asset: no `{}` is known on {network}: name the contract, with decimals, eip712_name and eip712_version",
-                raw.asset
-            )
-        });
+        return known;
     }
-    let address = evm_receiver(&raw.asset).map_err(|error| format!(".asset: {error}"))?;
-    match (raw.decimals, &raw.eip712_name, &raw.eip712_version) {
-        (Some(decimals), Some(name), Some(version)) if decimals <= 36 => Ok(Asset {
+    let address = evm_receiver(&name).map_err(|error| section.key_problem("asset", error)).ok()?;
+    let (decimals, name, version) = described;
+    match (decimals.and_then(|decimals| u8::try_from(decimals).ok()), name, version) {
+        (Some(decimals @ 0..=36), Some(name), Some(version)) => Some(Asset {
             network: network.clone(),
             address,
             symbol: name.to_ascii_uppercase(),
             decimals,
-            eip712: Some(Eip712 { name: name.clone(), version: version.clone() }),
+            eip712: Some(Eip712 { name, version }),
             testnet: Asset::known(network, None).is_none_or(|known| known.testnet),
         }),
-        _ => Err(".asset: an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version"
-            .to_owned()),
+        _ => {
+            section.key_problem(
+                "asset",
+                "an asset named by its contract needs decimals (at most 36), eip712_name and eip712_version",
+            );
+            None
+        }
     }
+}
+
+fn receiver(section: &mut Section<'_, '_>, asset: Option<&Asset>) -> Option<String> {
+    let text: String = section.required("pay_to", "name the address that receives the money")?;
+    let pay_to = evm_receiver(&text).map_err(|error| section.key_problem("pay_to", error)).ok()?;
+    if asset.is_some_and(|asset| asset.address.eq_ignore_ascii_case(&pay_to)) {
+        section
+            .key_problem("pay_to", "this is the contract of the asset, and nobody could take out what is paid to it");
+    }
+    Some(pay_to)
+}
+
+fn max_unsettled(section: &mut Section<'_, '_>, asset: Option<&Asset>) -> Option<Amount> {
+    let AmountText(text) = match section.field("max_unsettled") {
+        Some(field) => field.read()?,
+        None => AmountText("100".to_owned()),
+    };
+    let asset = asset?;
+    let amount = Decimal::parse(&text).and_then(|decimal| Amount::of(&decimal, asset));
+    amount.map_err(|error| section.key_problem("max_unsettled", error)).ok()
+}
+
+/// In whole seconds, because the protocol counts them.
+fn max_timeout(section: &mut Section<'_, '_>, slowest: Duration) -> u64 {
+    let timeout = section.within("max_timeout", MINUTE..=DAY, 5 * MINUTE);
+    if timeout.subsec_nanos() != 0 {
+        section.key_problem("max_timeout", "write whole seconds: x402 counts in them");
+    }
+    if timeout < slowest + SETTLEMENT {
+        section.key_problem("max_timeout", "at least every plugin's first_byte_timeout and 30 seconds");
+    }
+    timeout.as_secs()
+}
+
+/// The facilitators that settle it; the only one if none is named.
+fn names(section: &mut Section<'_, '_>, facilitators: &BTreeSet<String>) -> Vec<String> {
+    let named = match section.field("facilitator") {
+        Some(field) => field.read().map(|OneOrMore(names)| names),
+        None => match facilitators.len() {
+            1 => Some(facilitators.iter().cloned().collect()),
+            0 => {
+                section.problem("there is no [facilitator.NAME] to settle it");
+                None
+            }
+            _ => {
+                section.key_problem("facilitator", "there are several: name one, or a list with the preferred first");
+                None
+            }
+        },
+    };
+    let Some(names) = named else { return Vec::new() };
+    if names.is_empty() {
+        section.key_problem("facilitator", "the list is empty");
+    }
+    for (index, name) in names.iter().enumerate() {
+        if !facilitators.contains(name) {
+            section.key_problem("facilitator", format!("there is no [facilitator.{name}]"));
+        }
+        if names[..index].contains(name) {
+            section.key_problem("facilitator", format!("{name} is named twice"));
+        }
+    }
+    names
 }

@@ -1,122 +1,55 @@
-//! `[limits]` and `[health]`, and the same tables of one plugin: what is not said there is as for all.
+//! Reads `[limits]` and `[health]`, and the same tables of one plugin, which inherit what they leave out.
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use coinslot_plugin::{BreakerSettings, Limits};
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawLimits {
-    memory_mib: Option<u64>,
-    cpu_ms: Option<u64>,
-    first_byte_ms: Option<u64>,
-    total_ms: Option<u64>,
-    request_body_kib: Option<u64>,
-    response_body_kib: Option<u64>,
-    outgoing_requests: Option<u64>,
-    log_kib: Option<u64>,
-    /// Only in `[limits]`.
-    pub(super) instances_per_plugin: Option<usize>,
-    /// Of all plugins together, or of the one that the table is about.
-    pub(super) instances: Option<usize>,
-}
+use super::reader::Section;
+use super::values::ByteSize;
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawHealth {
-    failures: Option<u32>,
-    pause_ms: Option<u64>,
-    longest_pause_ms: Option<u64>,
-    rollback: Option<bool>,
-}
+const MILLISECOND: Duration = Duration::from_millis(1);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+const HOUR: Duration = Duration::from_secs(3_600);
+const KIB: ByteSize = ByteSize(1 << 10);
+const GIB: ByteSize = ByteSize(1 << 30);
 
-/// What bounds every plugin that has no bounds of its own.
-pub(super) fn all(raw: &RawLimits, raw_health: &RawHealth, problems: &mut Vec<String>) -> Limits {
-    let default = Limits::default();
-    let mut limits = read("limits", raw, &default, problems);
-    limits.instances = instances("limits.instances_per_plugin", raw.instances_per_plugin, default.instances, problems);
-    limits.patience = health("health", raw_health, default.patience, problems);
-    limits
-}
-
-/// Everything but instances, which mean something else in each place.
-pub(super) fn read(table: &str, raw: &RawLimits, default: &Limits, problems: &mut Vec<String>) -> Limits {
-    let mut number = |key: &str, value: Option<u64>, least: u64, most: u64, default: u64| {
-        within(&format!("{table}.{key}"), value, least, most, default, problems)
-    };
-    let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let time = Duration::from_millis;
+/// Reads the limits of plugins; a key that is left out has the value of `default`.
+pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits {
+    let memory = ByteSize(2 << 20)..=ByteSize(256 << 20);
+    let outgoing_requests = section.within("outgoing_requests", 0..=10_000, default.outgoing_requests.into());
     Limits {
-        memory: size(number("memory_mib", raw.memory_mib, 2, 256, bytes(default.memory) >> 20) << 20),
-        cpu: time(number("cpu_ms", raw.cpu_ms, 1, 600_000, millis(default.cpu))),
-        first_byte: time(number("first_byte_ms", raw.first_byte_ms, 1, 600_000, millis(default.first_byte))),
-        total: time(number("total_ms", raw.total_ms, 1, 3_600_000, millis(default.total))),
-        request_body: number("request_body_kib", raw.request_body_kib, 1, 1 << 20, default.request_body >> 10) << 10,
-        response_body: number("response_body_kib", raw.response_body_kib, 1, 1 << 20, default.response_body >> 10)
-            << 10,
-        instances: default.instances,
-        outgoing_requests: u32::try_from(number(
-            "outgoing_requests",
-            raw.outgoing_requests,
-            0,
-            10_000,
-            default.outgoing_requests.into(),
-        ))
-        .unwrap_or(default.outgoing_requests),
-        log: size(number("log_kib", raw.log_kib, 0, 1 << 20, bytes(default.log) >> 10) << 10),
+        memory: section.within("memory", memory, ByteSize::of(default.memory)).bytes(),
+        cpu: section.within("cpu_time", MILLISECOND..=TEN_MINUTES, default.cpu),
+        first_byte: section.within("first_byte_timeout", MILLISECOND..=TEN_MINUTES, default.first_byte),
+        total: section.within("total_timeout", MILLISECOND..=HOUR, default.total),
+        request_body: section.within("request_body", KIB..=GIB, ByteSize(default.request_body)).0,
+        response_body: section.within("response_body", KIB..=GIB, ByteSize(default.response_body)).0,
+        instances: count(section, "max_instances_per_plugin", default.instances),
+        outgoing_requests: u32::try_from(outgoing_requests).unwrap_or(default.outgoing_requests),
+        log: section.within("log", ByteSize(0)..=GIB, ByteSize::of(default.log)).bytes(),
         patience: default.patience,
         reuse: default.reuse,
     }
 }
 
-pub(super) fn instances(key: &str, value: Option<usize>, default: usize, problems: &mut Vec<String>) -> usize {
-    match value {
-        Some(0) => {
-            problems.push(format!("{key}: at least 1"));
-            default
-        }
-        Some(value) => value,
-        None => default,
-    }
+/// Reads a number of things that is at least one.
+pub(super) fn count(section: &mut Section<'_, '_>, key: &'static str, default: usize) -> usize {
+    let fallback = u64::try_from(default).unwrap_or(u64::MAX);
+    usize::try_from(section.at_least(key, 1, fallback)).unwrap_or(usize::MAX)
 }
 
-pub(super) fn health(
-    table: &str,
-    raw: &RawHealth,
-    default: BreakerSettings,
-    problems: &mut Vec<String>,
-) -> BreakerSettings {
-    let mut time = |key: &str, value: Option<u64>, least: u64, default: Duration| {
-        let key = format!("{table}.{key}");
-        Duration::from_millis(within(&key, value, least, 3_600_000, millis(default), problems))
-    };
-    let pause = time("pause_ms", raw.pause_ms, 1, default.pause);
-    let longest = time("longest_pause_ms", raw.longest_pause_ms, 1, default.longest.max(pause));
+/// Reads the settings of the circuit breaker; a key that is left out has the value of `default`.
+pub(super) fn health(section: &mut Section<'_, '_>, default: BreakerSettings) -> BreakerSettings {
+    let failures = section.within("failures", 0..=u32::MAX.into(), default.failures.into());
+    let pause = section.within("pause", MILLISECOND..=HOUR, default.pause);
+    let longest = section.within("longest_pause", MILLISECOND..=HOUR, default.longest.max(pause));
     if longest < pause {
-        problems.push(format!("{table}.longest_pause_ms: at least pause_ms"));
+        section.key_problem("longest_pause", "at least `pause`");
     }
     BreakerSettings {
-        failures: raw.failures.unwrap_or(default.failures),
+        failures: u32::try_from(failures).unwrap_or(default.failures),
         pause,
         longest,
-        rollback: raw.rollback.unwrap_or(default.rollback),
+        rollback: section.read("rollback").unwrap_or(default.rollback),
     }
-}
-
-fn within(key: &str, value: Option<u64>, least: u64, most: u64, default: u64, problems: &mut Vec<String>) -> u64 {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            problems.push(format!("{key}: from {least} to {most}"));
-            default
-        }
-        Some(value) => value,
-        None => default,
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

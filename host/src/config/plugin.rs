@@ -1,276 +1,142 @@
-//! `[plugin.NAME]`: what is said of one plugin, by the name in its manifest.
+//! Reads `[plugin.NAME]`: what one plugin is granted and bounded by, by the name in its manifest.
 //!
-//! Nothing here reads a secret: it is named, and looked up when a host is put together.
+//! Secrets are named here, and looked up when a host is built.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use http::HeaderName;
-use serde::Deserialize;
-
-use super::KeySource;
-use super::limits::{self, RawHealth, RawLimits};
 use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret};
+use http::HeaderName;
 
-/// What the operator says of one plugin.
-#[derive(Clone, Debug, Default)]
-pub struct PluginConfig {
-    /// Where its requests may go.
-    pub http: Vec<Allowed>,
-    /// What is added to some of them.
-    pub secrets: Vec<SecretSource>,
-    /// What `wasi:config` tells it.
-    pub config: Vec<(String, String)>,
-    /// How much `wasi:keyvalue` keeps for it, if anything.
-    pub keyvalue: Option<Quota>,
-    /// Its own bounds, if anything is said of them.
-    pub limits: Option<Limits>,
-}
+use super::limits;
+use super::reader::{Field, Section};
+use super::settlement::KeySource;
+use super::types::{PluginConfig, SecretSource};
+use super::values::{ByteSize, Scalar};
 
-/// A header field that is added to requests to one origin, and where its value comes from.
-#[derive(Clone, Debug)]
-pub struct SecretSource {
-    pub origin: Origin,
-    pub header: HeaderName,
-    /// Stands before the value, for example `Bearer `.
-    pub prefix: String,
-    pub value: KeySource,
-}
-
-/// Keys and values of `wasi:config` together, in bytes.
+/// The most that keys and values of `wasi:config` may have together, in bytes.
 const MAX_CONFIG: usize = 64 << 10;
 
 /// Requests at once in one instance: they share one processor, and fail together.
-const MAX_CONCURRENT: u32 = 1_000;
+const MAX_CONCURRENT: u64 = 1_000;
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawPlugin {
-    #[serde(default)]
-    http: Vec<RawAllowed>,
-    #[serde(default)]
-    secrets: Vec<RawSecret>,
-    #[serde(default)]
-    config: BTreeMap<String, Scalar>,
-    keyvalue: Option<RawKeyValue>,
-    limits: Option<RawLimits>,
-    health: Option<RawHealth>,
-    reuse: Option<RawReuse>,
-}
+const KIB: ByteSize = ByteSize(1 << 10);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReuse {
-    total: u32,
-    #[serde(default = "one")]
-    concurrent: u32,
-}
-
-fn one() -> u32 {
-    1
-}
-
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "an origin such as \"https://api.example.com\", or { origin = \"http://billing.internal\", private = true }"
-)]
-enum RawAllowed {
-    Origin(String),
-    Table(RawOrigin),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawOrigin {
-    origin: String,
-    #[serde(default)]
-    private: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSecret {
-    origin: String,
-    header: String,
-    #[serde(default)]
-    prefix: String,
-    value_env: Option<String>,
-    value_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a text, a whole number, or true or false")]
-enum Scalar {
-    Text(String),
-    Number(i64),
-    Flag(bool),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "true, or a table with any of total_kib, keys and value_kib")]
-enum RawKeyValue {
-    Flag(bool),
-    Table(RawQuota),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawQuota {
-    total_kib: Option<u64>,
-    keys: Option<u64>,
-    value_kib: Option<u64>,
-}
-
-/// Reads all tables, each problem with its key. What is not said of a plugin's bounds is as for `all`.
-pub(super) fn read(
-    raw: BTreeMap<String, RawPlugin>,
-    base: &Path,
-    all: &Limits,
-    problems: &mut Vec<String>,
-) -> BTreeMap<String, PluginConfig> {
-    let mut plugins = BTreeMap::new();
-    for (name, table) in raw {
-        let mut found = Vec::new();
-        if !coinslot_plugin::is_name(&name) {
-            found.push(": not a plugin's name: lower-case letters, digits and hyphens, at most 64".to_owned());
-        }
-        plugins.insert(name.clone(), plugin(table, base, all, &mut found));
-        problems.extend(found.into_iter().map(|problem| format!("plugin.{name}{problem}")));
+/// Reads one table. What it leaves out of its limits is as in `all`.
+pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &Limits) -> PluginConfig {
+    if !coinslot_plugin::is_name(name) {
+        section.problem("not a plugin's name: lower-case letters, digits and hyphens, at most 64");
     }
-    plugins
+    let http = http(&mut section);
+    let secrets = section.sections("secrets").into_iter().filter_map(|entry| secret(entry, &http, base)).collect();
+    let (config, keyvalue) = (config(&mut section), keyvalue(&mut section));
+    let mut own = limits::limits(&mut section.section("limits"), all);
+    own.patience = limits::health(&mut section.section("health"), all.patience);
+    own.reuse = section.field("reuse").and_then(reuse);
+    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own) }
 }
 
-fn plugin(raw: RawPlugin, base: &Path, all: &Limits, problems: &mut Vec<String>) -> PluginConfig {
-    let limits = bounds(&raw, all, problems);
-    let mut http: Vec<Allowed> = Vec::new();
-    for (index, entry) in raw.http.into_iter().enumerate() {
-        let (text, private) = match entry {
-            RawAllowed::Origin(text) => (text, false),
-            RawAllowed::Table(table) => (table.origin, table.private),
+/// Origins, each a text, or a table that allows private addresses too.
+fn http(section: &mut Section<'_, '_>) -> Vec<Allowed> {
+    let mut allowed: Vec<Allowed> = Vec::new();
+    let entries = section.field("http").map(Field::list).unwrap_or_default();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let (text, private) = if entry.is_table() {
+            let Some(mut table) = entry.section() else { continue };
+            let origin = table.required("origin", "write { origin = \"http://billing.internal\", private = true }");
+            (origin, table.read("private").unwrap_or(false))
+        } else {
+            (entry.read::<String>(), false)
         };
+        let Some(text) = text else { continue };
+        let key = format!("http[{index}]");
         match Origin::parse(&text) {
-            Ok(origin) if http.iter().any(|other| other.origin == origin) => {
-                problems.push(format!(".http[{index}]: {origin} is named twice"));
+            Ok(origin) if allowed.iter().any(|other| other.origin == origin) => {
+                section.key_problem(&key, format!("{origin} is named twice"));
             }
-            Ok(origin) => http.push(Allowed { origin, private }),
-            Err(problem) => problems.push(format!(".http[{index}]: {problem}")),
+            Ok(origin) => allowed.push(Allowed { origin, private }),
+            Err(problem) => section.key_problem(&key, problem),
         }
     }
-    let mut secrets = Vec::new();
-    for (index, entry) in raw.secrets.into_iter().enumerate() {
-        match secret(entry, &http, base) {
-            Ok(secret) => secrets.push(secret),
-            Err(list) => problems.extend(list.into_iter().map(|problem| format!(".secrets[{index}]{problem}"))),
-        }
-    }
-    let config: Vec<(String, String)> = raw
-        .config
-        .into_iter()
-        .map(|(key, value)| match value {
-            Scalar::Text(text) => (key, text),
-            Scalar::Number(number) => (key, number.to_string()),
-            Scalar::Flag(flag) => (key, flag.to_string()),
-        })
-        .collect();
-    if config.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_CONFIG {
-        problems.push(format!(".config: more than {MAX_CONFIG} bytes"));
-    }
-    let keyvalue = match raw.keyvalue {
-        None | Some(RawKeyValue::Flag(false)) => None,
-        Some(RawKeyValue::Flag(true)) => Some(Quota::default()),
-        Some(RawKeyValue::Table(raw)) => Some(quota(&raw, problems)),
-    };
-    PluginConfig { http, secrets, config, keyvalue, limits }
+    allowed
 }
 
-fn secret(raw: RawSecret, http: &[Allowed], base: &Path) -> Result<SecretSource, Vec<String>> {
-    let mut problems = Vec::new();
-    let origin = Origin::parse(&raw.origin).map_err(|problem| problems.push(format!(".origin: {problem}"))).ok();
-    if let Some(origin) = &origin {
-        match http.iter().find(|entry| entry.origin.covers(origin)) {
-            _ if !origin.is_exact() => {
-                problems.push(".origin: a secret belongs to one origin: write it without `*`".to_owned());
-            }
-            None => problems.push(format!(".origin: the plugin's `http` does not allow {origin}")),
-            // What another plugin's neighbour on the way could read is no secret.
-            Some(entry) if origin.is_plain() && !entry.is_inside() => {
-                problems.push(".origin: a secret is not sent over http:// to the Internet: use https://".to_owned());
-            }
-            Some(_) => {}
-        }
-    }
-    let header = match HeaderName::try_from(&raw.header) {
-        Ok(header) => match Secret::check_header(&header) {
-            Ok(()) => Some(header),
-            Err(error) => {
-                problems.push(format!(".header: {error}"));
-                None
-            }
-        },
-        Err(_) => {
-            problems.push(format!(".header: `{}` is not the name of a header field", raw.header));
-            None
-        }
-    };
-    let value = match (raw.value_env, raw.value_file) {
+fn secret(mut section: Section<'_, '_>, http: &[Allowed], base: &Path) -> Option<SecretSource> {
+    let origin = secret_origin(&mut section, http);
+    let header = secret_header(&mut section);
+    let prefix = section.read("prefix").unwrap_or_default();
+    let value = match (section.read("value_env"), section.read::<String>("value_file")) {
         (Some(name), None) => Some(KeySource::Env(name)),
         (None, Some(file)) => Some(KeySource::File(base.join(file))),
         (None, None) | (Some(_), Some(_)) => {
-            problems.push(": name the secret's variable in value_env, or its file in value_file".to_owned());
+            section.problem("name the secret's variable in value_env, or its file in value_file");
             None
         }
     };
-    match (origin, header, value) {
-        (Some(origin), Some(header), Some(value)) if problems.is_empty() => {
-            Ok(SecretSource { origin, header, prefix: raw.prefix, value })
-        }
-        _ => Err(problems),
-    }
+    Some(SecretSource { origin: origin?, header: header?, prefix, value: value? })
 }
 
-fn quota(raw: &RawQuota, problems: &mut Vec<String>) -> Quota {
-    let default = Quota::default();
-    let mut number = |key: &str, value: Option<u64>, most: u64, default: u64| match value {
-        Some(value) if !(1..=most).contains(&value) => {
-            problems.push(format!(".keyvalue.{key}: from 1 to {most}"));
-            default
+/// One of the origins of `http`, exactly, and not one where the secret would be readable on its way.
+fn secret_origin(section: &mut Section<'_, '_>, http: &[Allowed]) -> Option<Origin> {
+    let text: String = section.required("origin", "name the origin that the secret is sent to")?;
+    let origin = Origin::parse(&text).map_err(|problem| section.key_problem("origin", problem)).ok()?;
+    let problem = match http.iter().find(|entry| entry.origin.covers(&origin)) {
+        _ if !origin.is_exact() => "a secret belongs to one origin: write it without `*`".to_owned(),
+        None => format!("the plugin's `http` does not allow {origin}"),
+        Some(entry) if origin.is_plain() && !entry.is_inside() => {
+            "a secret is not sent over http:// to the Internet: use https://".to_owned()
         }
-        Some(value) => value,
-        None => default,
+        Some(_) => return Some(origin),
     };
-    let bytes = number("total_kib", raw.total_kib, 16 << 20, default.bytes >> 10) << 10;
-    let keys = number("keys", raw.keys, 100_000_000, default.keys);
-    // What a guest hands over in one call is at most 8 MiB.
-    let value = number("value_kib", raw.value_kib, 4 << 10, (default.value >> 10) as u64) << 10;
-    Quota { bytes, keys, value: usize::try_from(value).unwrap_or(default.value) }
+    section.key_problem("origin", problem);
+    None
 }
 
-/// Its own limits, if the table has any.
-fn bounds(table: &RawPlugin, all: &Limits, problems: &mut Vec<String>) -> Option<Limits> {
-    let mut own = all.clone();
-    if let Some(raw) = &table.limits {
-        own = limits::read(".limits", raw, all, problems);
-        own.instances = limits::instances(".limits.instances", raw.instances, all.instances, problems);
-        if raw.instances_per_plugin.is_some() {
-            problems.push(".limits.instances_per_plugin: here it is `instances`".to_owned());
-        }
+fn secret_header(section: &mut Section<'_, '_>) -> Option<HeaderName> {
+    let text: String = section.required("header", "name the header field that carries the secret")?;
+    let Ok(header) = HeaderName::try_from(&text) else {
+        section.key_problem("header", format!("`{text}` is not the name of a header field"));
+        return None;
+    };
+    Secret::check_header(&header).map_err(|error| section.key_problem("header", error)).ok()?;
+    Some(header)
+}
+
+/// The pairs of `wasi:config`, sorted by key.
+fn config(section: &mut Section<'_, '_>) -> Vec<(String, String)> {
+    let fields = section.field("config").map(|field| field.named("KEY")).unwrap_or_default();
+    let pairs = fields.into_iter().filter_map(|(key, field)| Some((key, field.read::<Scalar>()?.0)));
+    let config: Vec<(String, String)> = pairs.collect();
+    if config.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_CONFIG {
+        section.key_problem("config", format!("more than {MAX_CONFIG} bytes"));
     }
-    if let Some(raw) = &table.health {
-        own.patience = limits::health(".health", raw, all.patience, problems);
+    config
+}
+
+/// `true`, or a table with any of its bounds.
+fn keyvalue(section: &mut Section<'_, '_>) -> Option<Quota> {
+    let default = Quota::default();
+    let field = section.field("keyvalue")?;
+    if !field.is_table() {
+        return field.read::<bool>()?.then_some(default);
     }
-    if let Some(raw) = &table.reuse {
-        if !(2..=1_000_000).contains(&raw.total) {
-            problems.push(
-                ".reuse.total: from 2 to 1000000; leave `reuse` out for a fresh instance for each request".to_owned(),
-            );
-        }
-        if !(1..=MAX_CONCURRENT).contains(&raw.concurrent) {
-            problems.push(format!(".reuse.concurrent: from 1 to {MAX_CONCURRENT}"));
-        } else if raw.concurrent > raw.total {
-            problems.push(".reuse.concurrent: more than total, which is all that an instance ever answers".to_owned());
-        }
-        own.reuse = Some(Reuse { total: raw.total, concurrent: raw.concurrent });
+    let mut table = field.section()?;
+    let most = ByteSize(16 << 30);
+    let bytes = table.within("total_size", KIB..=most, ByteSize(default.bytes)).0;
+    let keys = table.within("keys", 1..=100_000_000, default.keys);
+    // A guest hands over at most 8 MiB in one call.
+    let value = table.within("value_size", KIB..=ByteSize(4 << 20), ByteSize::of(default.value)).bytes();
+    Some(Quota { bytes, keys, value })
+}
+
+fn reuse(field: Field<'_, '_>) -> Option<Reuse> {
+    let mut section = field.section()?;
+    let total: Option<u64> = section.required("total", "how many requests an instance answers in its life");
+    if total.is_some_and(|total| !(2..=1_000_000).contains(&total)) {
+        section.key_problem("total", "from 2 to 1000000; leave `reuse` out for a fresh instance for each request");
     }
-    (own != *all).then_some(own)
+    let concurrent = section.within("concurrent", 1..=MAX_CONCURRENT, 1);
+    if total.is_some_and(|total| concurrent > total) {
+        section.key_problem("concurrent", "more than total, which is all that an instance ever answers");
+    }
+    Some(Reuse { total: u32::try_from(total?).ok()?, concurrent: u32::try_from(concurrent).ok()? })
 }

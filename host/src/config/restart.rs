@@ -1,47 +1,79 @@
-//! Which settings a running host does not change.
+//! Finds the settings that a running host cannot change.
+//!
+//! Every struct is destructured without `..`: a new setting does not compile until it is listed here, as one that
+//! needs a restart, or bound to `_` as one that a reload puts in force.
 
-use super::Config;
+use coinslot_x402::price::{Accept, Amount};
 
-impl Config {
-    /// The keys whose values differ in `next` and that take effect at a start only.
-    pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
-        let assets = |config: &Self| -> Vec<_> {
-            let mut assets: Vec<_> = config
-                .accepts
-                .iter()
-                .map(|(accept, by)| {
-                    let asset = &accept.asset;
-                    (asset.network.to_string(), asset.address.to_ascii_lowercase(), accept.max_unsettled, by.clone())
-                })
-                .collect();
-            assets.sort();
-            assets
-        };
-        // An asset that is no longer named is no longer taken; its facilitator may go on.
-        let known = assets(self);
-        let fresh = assets(next).iter().any(|asset| !known.contains(asset));
-        [
-            ("listen", self.listen != next.listen),
-            ("public_url", self.public_url != next.public_url),
-            ("hosts", self.hosts != next.hosts),
-            ("plugins", self.plugins != next.plugins),
-            ("state", self.state != next.state),
-            ("[[accept]]: an asset, its facilitator or max_unsettled", fresh),
-            ("[facilitator]", self.facilitators != next.facilitators),
-            ("limits.instances", self.instances != next.instances),
-            (
-                "[server]",
-                (self.max_connections, self.drain, self.linger, &self.trusted_proxies)
-                    != (next.max_connections, next.drain, next.linger, &next.trusted_proxies),
-            ),
-            ("[tls]", self.tls != next.tls),
-            ("[answers]", (self.keep_answers, self.keep_answer_bytes) != (next.keep_answers, next.keep_answer_bytes)),
-            ("[ledger]", self.keep_payments != next.keep_payments),
-            ("[protect]", self.protect != next.protect),
-            ("[receipts]", self.receipts != next.receipts),
-        ]
-        .into_iter()
-        .filter_map(|(key, differs)| differs.then_some(key))
-        .collect()
-    }
+use super::settlement::AcceptConfig;
+use super::types::{Config, PaymentConfig, PluginsConfig, ServerConfig, StateConfig};
+
+/// A key, and whether its value has changed.
+type Change = (&'static str, bool);
+
+/// The keys whose values differ and that take effect at a start only.
+pub fn needs_restart(now: &Config, next: &Config) -> Vec<&'static str> {
+    let Config { server, plugins, payment, state } = now;
+    let changes = server_changes(server, &next.server).into_iter().chain(plugin_changes(plugins, &next.plugins));
+    let changes = changes.chain(payment_changes(payment, &next.payment)).chain(state_changes(state, &next.state));
+    changes.filter_map(|(key, differs)| differs.then_some(key)).collect()
+}
+
+fn server_changes(now: &ServerConfig, next: &ServerConfig) -> Vec<Change> {
+    let ServerConfig {
+        listen,
+        public_url,
+        hosts,
+        tls,
+        max_connections,
+        drain_timeout,
+        shutdown_delay,
+        trusted_proxies,
+    } = now;
+    vec![
+        ("listen", *listen != next.listen),
+        ("public_url", *public_url != next.public_url),
+        ("hosts", *hosts != next.hosts),
+        ("[tls]", *tls != next.tls),
+        ("server.max_connections", *max_connections != next.max_connections),
+        ("server.drain_timeout", *drain_timeout != next.drain_timeout),
+        ("server.shutdown_delay", *shutdown_delay != next.shutdown_delay),
+        ("server.trusted_proxies", *trusted_proxies != next.trusted_proxies),
+    ]
+}
+
+fn plugin_changes(now: &PluginsConfig, next: &PluginsConfig) -> Vec<Change> {
+    let PluginsConfig { folder, max_instances, limits: _, by_name: _ } = now;
+    vec![("plugins", *folder != next.folder), ("limits.max_instances", *max_instances != next.max_instances)]
+}
+
+fn payment_changes(now: &PaymentConfig, next: &PaymentConfig) -> Vec<Change> {
+    let PaymentConfig { accepts, facilitators, flows: _, rate_limits, receipts } = now;
+    // An asset that is no longer named is no longer taken, which a reload does; its facilitator may go on.
+    let known: Vec<_> = accepts.iter().map(connected).collect();
+    let is_new = next.accepts.iter().any(|accept| !known.contains(&connected(accept)));
+    vec![
+        ("[[accept]]: an asset, its facilitator or max_unsettled", is_new),
+        ("[facilitator]", *facilitators != next.facilitators),
+        ("[rate_limits]", *rate_limits != next.rate_limits),
+        ("[receipts]", *receipts != next.receipts),
+    ]
+}
+
+fn state_changes(now: &StateConfig, next: &StateConfig) -> Vec<Change> {
+    let StateConfig { folder, keep_answers_for, max_kept_answer, keep_payments_for } = now;
+    vec![
+        ("state", *folder != next.folder),
+        ("answers.keep_for", *keep_answers_for != next.keep_answers_for),
+        ("answers.max_size", *max_kept_answer != next.max_kept_answer),
+        ("ledger.keep_for", *keep_payments_for != next.keep_payments_for),
+    ]
+}
+
+/// The part of an entry that facilitators are connected for and payments are set up with. A reload changes the
+/// receiver, the timeout and the versions.
+fn connected(accept: &AcceptConfig) -> (String, String, Amount, &[String]) {
+    let AcceptConfig { accept, facilitators } = accept;
+    let Accept { asset, max_unsettled, pay_to: _, max_timeout_seconds: _, versions: _ } = accept;
+    (asset.network.to_string(), asset.address.to_ascii_lowercase(), *max_unsettled, facilitators)
 }

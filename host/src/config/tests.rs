@@ -1,6 +1,13 @@
+use std::time::Duration;
+
 use alloy::primitives::U256;
+use coinslot_plugin::{Limits, Quota};
 
 use super::*;
+
+fn read_text(text: &str, base: &str) -> Result<Config, Vec<String>> {
+    parse(text, Path::new(base), document::config)
+}
 
 const GOOD: &str = r#"
 listen = "127.0.0.1:0"
@@ -14,13 +21,13 @@ url = "https://facilitator.example.com"
 
 #[test]
 fn a_small_file_is_enough() {
-    let config = Config::parse(GOOD, Path::new("/srv")).expect("a good file");
-    assert_eq!(config.public_url.as_deref(), Some("https://api.example.com"));
-    assert_eq!(config.plugins, Path::new("/srv/plugins"));
-    let (accept, by) = &config.accepts[0];
+    let config = read_text(GOOD, "/srv").expect("a good file");
+    assert_eq!(config.server.public_url.as_deref(), Some("https://api.example.com"));
+    assert_eq!(config.plugins.folder, Path::new("/srv/plugins"));
+    let AcceptConfig { accept, facilitators } = &config.payment.accepts[0];
     assert_eq!(accept.asset.address, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913");
     assert_eq!(accept.asset.eip712.as_ref().map(|d| d.name.as_str()), Some("USD Coin"));
-    assert_eq!(by, &["main"]);
+    assert_eq!(facilitators, &["main"]);
 }
 
 #[test]
@@ -32,29 +39,29 @@ hosts = ["health.internal:8402", "https://api.example.com"]
 [[accept]]
 network = "nowhere"
 pay_to = "0x123"
-max_timeout_seconds = 1
+max_timeout = "1s"
 facilitator = "other"
 [facilitator.main]
 bearer_env = "TOKEN"
 [facilitator.fast]
 rpc = "https://rpc.example.com"
-poll_ms = 19
+poll_interval = "19ms"
 [limits]
-cpu_ms = 0
+cpu_time = "0s"
 [server]
 max_connections = 0
-drain_seconds = 3601
+drain_timeout = "61m"
 trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
 [health]
-pause_ms = 5000
-longest_pause_ms = 10
+pause = "5s"
+longest_pause = "10ms"
 [plugin.Loud]
 [plugin.quiet.limits]
-log_kib = 9999999
-instances = 0
-instances_per_plugin = 3
+log = "2GiB"
+max_instances = 3
+max_instances_per_plugin = 0
 [plugin.quiet.health]
-pause_ms = 0
+pause = "0s"
 [plugin.warm]
 reuse = { total = 1, concurrent = 1001 }
 [plugin.crowded]
@@ -62,27 +69,27 @@ reuse = { total = 4, concurrent = 5 }
 [plugin.empty]
 reuse = { total = 4, concurrent = 0 }
 "#;
-    let problems = Config::parse(bad, Path::new("")).expect_err("a bad file").join("\n");
+    let problems = read_text(bad, "").expect_err("a bad file").join("\n");
     for key in [
         "listen:",
         "public_url:",
         "accept[0].network:",
         "accept[0].pay_to:",
-        "accept[0].max_timeout_seconds:",
+        "accept[0].max_timeout: from 1m to 1d",
         "accept[0].facilitator:",
         "facilitator.main:",
-        "facilitator.fast.poll_ms: at least 20",
+        "facilitator.fast.poll_interval: at least 20ms",
         "hosts[1]:",
-        "limits.cpu_ms:",
+        "limits.cpu_time: from 1ms to 10m",
         "server.max_connections:",
-        "server.drain_seconds:",
+        "server.drain_timeout: from 0s to 1h",
         "server.trusted_proxies[2]:",
         "plugin.Loud: not a plugin's name",
-        "health.longest_pause_ms: at least pause_ms",
-        "plugin.quiet.limits.log_kib: from 0 to",
-        "plugin.quiet.limits.instances: at least 1",
-        "plugin.quiet.limits.instances_per_plugin: here it is `instances`",
-        "plugin.quiet.health.pause_ms: from 1 to",
+        "health.longest_pause: at least `pause`",
+        "plugin.quiet.limits.log: from 0B to 1GiB",
+        "plugin.quiet.limits.max_instances_per_plugin: at least 1",
+        "plugin.quiet.limits.max_instances: it is for all plugins together",
+        "plugin.quiet.health.pause: from 1ms to 1h",
         "plugin.warm.reuse.total: from 2 to",
         "plugin.warm.reuse.concurrent: from 1 to 1000",
         "plugin.crowded.reuse.concurrent: more than total",
@@ -96,36 +103,41 @@ reuse = { total = 4, concurrent = 0 }
 fn a_certificate_is_found_beside_the_file_and_makes_every_address_https() {
     let tls = format!("{GOOD}[tls]\ncert = \"tls/cert.pem\"\nkey = \"/etc/key.pem\"\n");
     let tls = tls.lines().filter(|line| !line.starts_with("public_url")).collect::<Vec<_>>().join("\n");
-    let config = Config::parse(&tls, Path::new("/srv")).expect("a good file");
+    let config = read_text(&tls, "/srv").expect("a good file");
     let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into() };
-    assert_eq!((config.tls.clone(), config.scheme()), (Some(files), "https"));
-    assert!(config.origin(config.listen).starts_with("https://"));
-    let plain = Config::parse(&format!("public_url = \"http://api.example.com\"\n{tls}"), Path::new(""));
+    assert_eq!((config.server.tls.clone(), config.server.scheme()), (Some(files), "https"));
+    assert!(config.origin(config.server.listen).starts_with("https://"));
+    let plain = read_text(&format!("public_url = \"http://api.example.com\"\n{tls}"), "");
     assert!(plain.expect_err("an address without TLS").join("\n").contains("public_url:"));
 }
 
 #[test]
 fn money_is_not_sent_to_the_contract_of_its_own_asset() {
     let lost = GOOD.replace("network =", "asset = \"USDC\"\nnetwork =");
-    let config = Config::parse(&lost, Path::new("")).expect("a good file");
-    let (asset, pay_to) = (config.accepts[0].0.asset.address.clone(), config.accepts[0].0.pay_to.to_string());
-    let problems = Config::parse(&lost.replace(&pay_to, &asset), Path::new("")).expect_err("nobody could take it out");
+    let config = read_text(&lost, "").expect("a good file");
+    let accept = &config.payment.accepts[0].accept;
+    let (asset, pay_to) = (accept.asset.address.clone(), accept.pay_to.to_string());
+    let problems = read_text(&lost.replace(&pay_to, &asset), "").expect_err("nobody could take it out");
     assert!(problems.join("\n").contains("accept[0].pay_to: this is the contract"), "{problems:?}");
 }
 
 #[test]
 fn hosts_are_kept_as_they_are_compared() {
-    let config = Config::parse(&format!("hosts = [\"Health.Internal:8402\"]\n{GOOD}"), Path::new(""));
-    assert_eq!(config.expect("a good file").hosts, ["health.internal:8402"]);
-    let slowest =
-        GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"\npoll_ms = 20");
-    Config::parse(&slowest, Path::new("")).expect("the least that is allowed");
+    let config = read_text(&format!("hosts = [\"Health.Internal:8402\"]\n{GOOD}"), "");
+    assert_eq!(config.expect("a good file").server.hosts, ["health.internal:8402"]);
+    let slowest = GOOD.replace(
+        "url = \"https://facilitator.example.com\"",
+        "rpc = \"https://rpc.example.com\"\npoll_interval = \"20ms\"",
+    );
+    read_text(&slowest, "").expect("the least that is allowed");
 }
 
 #[test]
 fn unknown_keys_are_refused() {
-    let problems = Config::parse(&format!("lisen = \"x\"\n{GOOD}"), Path::new("")).expect_err("a misspelt key");
-    assert!(problems[0].contains("lisen"), "{problems:?}");
+    let problems = read_text(&format!("lisen = \"x\"\n{GOOD}[server]\ntimeout = 1\n"), "").expect_err("misspelt keys");
+    assert!(problems.iter().any(|problem| problem.starts_with("lisen: there is no such key; there are listen, ")));
+    let of_server = "server.timeout: there is no such key; there are max_connections, ";
+    assert!(problems.iter().any(|problem| problem.starts_with(of_server)), "{problems:?}");
 }
 
 #[test]
@@ -136,9 +148,11 @@ fn an_asset_may_have_several_facilitators_the_preferred_first() {
             "{text}[facilitator.cdp]\nurl = \"https://api.cdp.coinbase.com/platform/v2/x402\"\ncdp_key_id_env = \"ID\"\ncdp_key_secret_env = \"SECRET\"\n"
         )
     };
-    let config = Config::parse(&with("facilitator = [\"cdp\", \"main\"]"), Path::new("")).expect("a good file");
-    assert_eq!(config.accepts[0].1, ["cdp", "main"]);
-    let FacilitatorConfig::Remote { credential, strip_query, .. } = &config.facilitators["cdp"] else {
+    let config = read_text(&with("facilitator = [\"cdp\", \"main\"]"), "").expect("a good file");
+    assert_eq!(config.payment.accepts[0].facilitators, ["cdp", "main"]);
+    let FacilitatorConfig::Remote(RemoteFacilitator { credential, strip_query, .. }) =
+        &config.payment.facilitators["cdp"]
+    else {
         panic!("not remote");
     };
     let expected = CredentialSource::Cdp { id_env: "ID".to_owned(), secret_env: "SECRET".to_owned() };
@@ -149,9 +163,9 @@ fn an_asset_may_have_several_facilitators_the_preferred_first() {
         ("facilitator = []", "empty"),
         ("facilitator = [\"main\", \"main\"]", "main is named twice"),
         ("facilitator = [\"main\", \"other\"]", "no [facilitator.other]"),
-        ("facilitator = 1", "the name of a facilitator, or a list"),
+        ("facilitator = 1", "accept[0].facilitator: `1` is neither a text nor a list of texts"),
     ] {
-        let problems = Config::parse(&with(line), Path::new("")).expect_err(line).join("\n");
+        let problems = read_text(&with(line), "").expect_err(line).join("\n");
         assert!(problems.contains(problem), "{line}: {problems}");
     }
 }
@@ -162,26 +176,26 @@ fn a_credential_is_whole_and_belongs_to_a_facilitator_over_http() {
         ("cdp_key_id_env = \"A\"", "belong together"),
         ("cdp_key_secret_env = \"A\"", "belong together"),
         ("bearer_env = \"A\"\ncdp_key_id_env = \"B\"\ncdp_key_secret_env = \"C\"", "not all"),
-        ("settle_timeout_ms = 5", "settle_timeout_ms: from 100"),
+        ("settle_timeout = \"5ms\"", "settle_timeout: from 100ms to 5m"),
     ] {
-        let problems = Config::parse(&format!("{GOOD}{lines}\n"), Path::new("")).expect_err(lines).join("\n");
+        let problems = read_text(&format!("{GOOD}{lines}\n"), "").expect_err(lines).join("\n");
         assert!(problems.contains("facilitator.main") && problems.contains(problem), "{lines}: {problems}");
     }
     let local = GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"");
-    for line in ["bearer_env = \"A\"", "cdp_key_id_env = \"A\"", "strip_query = false", "verify_timeout_ms = 1000"] {
-        let problems = Config::parse(&format!("{local}{line}\n"), Path::new("")).expect_err(line).join("\n");
+    for line in ["bearer_env = \"A\"", "cdp_key_id_env = \"A\"", "strip_query = false", "verify_timeout = \"1s\""] {
+        let problems = read_text(&format!("{local}{line}\n"), "").expect_err(line).join("\n");
         assert!(problems.contains("belongs to a remote facilitator"), "{line}: {problems}");
     }
 }
 
 #[test]
 fn receipts_are_signed_by_one_named_key_or_not_at_all() {
-    let config = |receipts: &str| Config::parse(&format!("{GOOD}{receipts}"), Path::new("/srv"));
-    assert_eq!(config("").expect("a good file").receipts, None);
+    let config = |receipts: &str| read_text(&format!("{GOOD}{receipts}"), "/srv");
+    assert_eq!(config("").expect("a good file").payment.receipts, None);
     let named = config("[receipts]\nkey_env = \"RECEIPT_KEY\"").expect("a good file");
-    assert_eq!(named.receipts, Some(KeySource::Env("RECEIPT_KEY".to_owned())));
+    assert_eq!(named.payment.receipts, Some(KeySource::Env("RECEIPT_KEY".to_owned())));
     let filed = config("[receipts]\nkey_file = \"receipt.key\"").expect("a good file");
-    assert_eq!(filed.receipts, Some(KeySource::File("/srv/receipt.key".into())));
+    assert_eq!(filed.payment.receipts, Some(KeySource::File("/srv/receipt.key".into())));
     for bad in ["[receipts]", "[receipts]\nkey_env = \"A\"\nkey_file = \"b\""] {
         assert!(config(bad).expect_err("no key, or two").join("\n").contains("receipts:"));
     }
@@ -189,29 +203,33 @@ fn receipts_are_signed_by_one_named_key_or_not_at_all() {
 
 fn local(lines: &str) -> Result<FacilitatorConfig, Vec<String>> {
     let file = GOOD.replace("url = \"https://facilitator.example.com\"", "rpc = \"https://rpc.example.com\"");
-    let config = Config::parse(&format!("{file}{lines}"), Path::new("/srv"))?;
-    Ok(config.facilitators["main"].clone())
+    let config = read_text(&format!("{file}{lines}"), "/srv")?;
+    Ok(config.payment.facilitators["main"].clone())
 }
 
 #[test]
 fn settling_here_has_its_own_settings() {
-    let Ok(FacilitatorConfig::Local { keys, settling, .. }) = local("") else { panic!("a good file") };
+    let Ok(FacilitatorConfig::Local(LocalFacilitator { keys, settlement, .. })) = local("") else {
+        panic!("a good file")
+    };
     assert_eq!(keys, [KeySource::Env("COINSLOT_GAS_KEY".to_owned())]);
-    assert_eq!(settling, Settling::default());
+    assert_eq!(settlement, SettlementConfig::default());
 
     let lines = r#"
 key_file = ["one.key", "/two.key"]
 confirmations = 3
-batch_delay_ms = 5
+batch_delay = "5ms"
 batch_payments = 50
-max_gas_price_gwei = "0.1"
-gas_budget_per_day = "0.05"
-low_balance = "1"
+max_gas_price = 0.1
+gas_budget_per_day = 0.05
+low_balance = "1 ether"
 "#;
-    let Ok(FacilitatorConfig::Local { keys, settling, .. }) = local(lines) else { panic!("a good file") };
+    let Ok(FacilitatorConfig::Local(LocalFacilitator { keys, settlement, .. })) = local(lines) else {
+        panic!("a good file")
+    };
     assert_eq!(keys, [KeySource::File("/srv/one.key".into()), KeySource::File("/two.key".into())]);
     let ether = U256::from(10).pow(U256::from(18));
-    let expected = Settling {
+    let expected = SettlementConfig {
         confirmations: Some(3),
         batch_delay: Some(Duration::from_millis(5)),
         batch_payments: Some(50),
@@ -219,7 +237,7 @@ low_balance = "1"
         gas_budget_per_day: Some(ether / U256::from(20)),
         low_balance: Some(ether),
     };
-    assert_eq!(settling, expected);
+    assert_eq!(settlement, expected);
 }
 
 #[test]
@@ -231,13 +249,16 @@ fn a_wrong_setting_of_settling_is_named() {
         ("gas_budget_per_day = \"1e18\"", "gas_budget_per_day"),
         ("low_balance = \"-1\"", "low_balance"),
         ("low_balance = \"0.0000000000000000001\"", "low_balance"),
-        ("max_gas_price_gwei = \"0\"", "max_gas_price_gwei"),
+        ("max_gas_price = 0", "max_gas_price"),
+        ("gas_budget_per_day = 5e-2", "gas_budget_per_day"),
+        ("batch_delay = \"6s\"", "batch_delay: from 0s to 5s"),
+        ("batch_delay = 40", "batch_delay: 40 has no unit"),
     ];
     for (line, key) in wrong {
         let problems = local(line).expect_err(line).join("\n");
         assert!(problems.contains(key), "{line}: {problems}");
     }
-    let remote = Config::parse(&format!("{GOOD}confirmations = 2\n"), Path::new("")).expect_err("a remote one");
+    let remote = read_text(&format!("{GOOD}confirmations = 2\n"), "").expect_err("a remote one");
     assert!(remote.join("\n").contains("facilitator.main.confirmations"), "{remote:?}");
 }
 
@@ -248,7 +269,7 @@ secrets = [
   { origin = "https://api.example.com", header = "Authorization", value_env = "API_KEY", prefix = "Bearer " },
   { origin = "http://billing.internal:8080", header = "x-key", value_file = "key" },
 ]
-keyvalue = { total_kib = 10, keys = 7 }
+keyvalue = { total_size = "10KiB", keys = 7 }
 [plugin.rates.config]
 greeting = "hello"
 retries = 3
@@ -259,8 +280,8 @@ keyvalue = true
 
 #[test]
 fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
-    let config = Config::parse(&format!("{GOOD}{GRANTS}"), Path::new("/srv")).expect("a good file");
-    let rates = &config.plugin["rates"];
+    let config = read_text(&format!("{GOOD}{GRANTS}"), "/srv").expect("a good file");
+    let rates = &config.plugins.by_name["rates"];
     let shown: Vec<String> = rates.http.iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["https://api.example.com", "http://127.0.0.1:9000", "http://billing.internal:8080 (private)"]);
     assert_eq!(rates.secrets[0].value, KeySource::Env("API_KEY".to_owned()));
@@ -269,7 +290,7 @@ fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
     assert_eq!(rates.config, [pair("greeting", "hello"), pair("loud", "true"), pair("retries", "3")]);
     let quota = rates.keyvalue.expect("granted");
     assert_eq!((quota.bytes, quota.keys), (10 << 10, 7));
-    let notes = &config.plugin["notes"];
+    let notes = &config.plugins.by_name["notes"];
     assert!(notes.http.is_empty() && notes.secrets.is_empty() && notes.config.is_empty());
     assert_eq!(notes.keyvalue, Some(coinslot_plugin::Quota::default()));
 }
@@ -279,7 +300,7 @@ fn a_grant_that_would_not_do_what_it_says_is_refused() {
     let bad = r#"
 [plugin.rates]
 http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com"]
-keyvalue = { total_kib = 0 }
+keyvalue = { total_size = "0B" }
 secrets = [
   { origin = "https://elsewhere.example", header = "authorization", value_env = "A" },
   { origin = "https://*.example.com", header = "authorization", value_env = "A" },
@@ -289,11 +310,11 @@ secrets = [
   { origin = "https://a.example.com", header = "x-key" },
 ]
 "#;
-    let problems = Config::parse(&format!("{GOOD}{bad}"), Path::new("")).expect_err("a bad file").join("\n");
+    let problems = read_text(&format!("{GOOD}{bad}"), "").expect_err("a bad file").join("\n");
     for problem in [
         "plugin.rates.http[0]: `api.example.com` is not a URL",
         "plugin.rates.http[2]: https://*.example.com is named twice",
-        "plugin.rates.keyvalue.total_kib: from 1",
+        "plugin.rates.keyvalue.total_size: from 1KiB to 16GiB",
         "plugin.rates.secrets[0].origin: the plugin's `http` does not allow",
         "plugin.rates.secrets[1].origin: a secret belongs to one origin",
         "plugin.rates.secrets[2].origin: a secret is not sent over http://",
@@ -304,34 +325,197 @@ secrets = [
         assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
     }
     let unknown = format!("{GOOD}[plugin.rates]\nhttps = []\n");
-    assert!(Config::parse(&unknown, Path::new("")).is_err_and(|list| list[0].contains("https")), "unknown keys");
+    assert!(read_text(&unknown, "").is_err_and(|list| list[0].contains("plugin.rates.https")), "unknown keys");
 }
 
 #[test]
 fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     let text = format!(
-        "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[plugin.shared]\nreuse = {{ total = 64, concurrent = 8 }}\n[limits]\nmemory_mib = 64\ncpu_ms = 50\ninstances_per_plugin = 7\n[health]\nfailures = 2\n\
-         [plugin.big.limits]\nmemory_mib = 200\ninstances = 2\nlog_kib = 0\n[plugin.big.health]\nfailures = 0\n\
+        "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[plugin.shared]\nreuse = {{ total = 64, concurrent = 8 }}\n[limits]\nmemory = \"64MiB\"\ncpu_time = \"50ms\"\nmax_instances_per_plugin = 7\n[health]\nfailures = 2\n\
+         [plugin.big.limits]\nmemory = \"200MiB\"\nmax_instances_per_plugin = 2\nlog = \"0B\"\n[plugin.big.health]\nfailures = 0\n\
          [plugin.small.limits]\n"
     );
-    let config = Config::parse(&text, Path::new("")).expect("a good file");
-    assert_eq!((config.limits.memory >> 20, config.limits.instances), (64, 7));
-    assert_eq!(config.limits.patience.failures, 2);
-    let big = config.plugin["big"].limits.clone().expect("its own");
-    let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.limits.clone() };
+    let config = read_text(&text, "").expect("a good file");
+    assert_eq!((config.plugins.limits.memory >> 20, config.plugins.limits.instances), (64, 7));
+    assert_eq!(config.plugins.limits.patience.failures, 2);
+    let big = config.plugins.by_name["big"].limits.clone().expect("its own");
+    let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.plugins.limits.clone() };
     let expected =
         Limits { patience: coinslot_plugin::BreakerSettings { failures: 0, ..expected.patience }, ..expected };
     assert_eq!(big, expected);
-    assert_eq!(config.plugin["small"].limits, None, "as for all");
-    let warm = config.plugin["warm"].limits.clone().expect("its own");
+    assert_eq!(config.plugins.by_name["small"].limits, None, "as for all");
+    let warm = config.plugins.by_name["warm"].limits.clone().expect("its own");
     assert_eq!((warm.reuse, big.reuse), (Some(coinslot_plugin::Reuse { total: 64, concurrent: 1 }), None));
-    let shared = config.plugin["shared"].limits.clone().expect("its own");
+    let shared = config.plugins.by_name["shared"].limits.clone().expect("its own");
     assert_eq!(shared.reuse, Some(coinslot_plugin::Reuse { total: 64, concurrent: 8 }));
 }
 
 #[test]
 fn a_payment_outlives_the_slowest_plugin() {
-    let text = format!("{GOOD}\n[plugin.slow.limits]\nfirst_byte_ms = 290000\n");
-    let problems = Config::parse(&text, Path::new("")).expect_err("300 seconds are too short").join("\n");
-    assert!(problems.contains("accept[0].max_timeout_seconds"), "{problems}");
+    let text = format!("{GOOD}\n[plugin.slow.limits]\nfirst_byte_timeout = \"290s\"\n");
+    let problems = read_text(&text, "").expect_err("300 seconds are too short").join("\n");
+    assert!(problems.contains("accept[0].max_timeout: at least every plugin's first_byte_timeout"), "{problems}");
+}
+
+/// Every key of version 0.1 whose name has changed, and the line that its refusal tells to write.
+const OLD_KEYS: &str = r#"
+listen = "127.0.0.1:0"
+[server]
+linger_seconds = 5
+drain_seconds = 90
+[[accept]]
+network = "base"
+pay_to = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42"
+max_timeout_seconds = 600
+[facilitator.main]
+rpc = "https://rpc.example.com"
+poll_ms = 150
+batch_delay_ms = 40
+max_gas_price_gwei = "0.1"
+[limits]
+memory_mib = 64
+cpu_ms = 1500
+instances = 9
+instances_per_plugin = 3
+[health]
+longest_pause_ms = 60000
+[plugin.one.limits]
+instances = 2
+request_body_kib = 10240
+[plugin.one]
+keyvalue = { total_kib = 100 }
+[protect]
+payments_per_second = 1
+[answers]
+keep_seconds = 86400
+keep_kib = "much"
+[ledger]
+keep_days = 400
+"#;
+
+#[test]
+fn an_old_key_is_refused_with_the_line_to_write_instead() {
+    let problems = read_text(OLD_KEYS, "").expect_err("an old file");
+    for expected in [
+        "server.linger_seconds: it is called `shutdown_delay` now, write shutdown_delay = \"5s\"",
+        "server.drain_seconds: it is called `drain_timeout` now, write drain_timeout = \"90s\"",
+        "accept[0].max_timeout_seconds: it is called `max_timeout` now, write max_timeout = \"10m\"",
+        "facilitator.main.poll_ms: it is called `poll_interval` now, write poll_interval = \"150ms\"",
+        "facilitator.main.batch_delay_ms: it is called `batch_delay` now, write batch_delay = \"40ms\"",
+        "facilitator.main.max_gas_price_gwei: it is called `max_gas_price` now, write max_gas_price = \"0.1\"",
+        "limits.memory_mib: it is called `memory` now, write memory = \"64MiB\"",
+        "limits.cpu_ms: it is called `cpu_time` now, write cpu_time = \"1500ms\"",
+        "limits.instances: it is called `max_instances` now, write max_instances = 9",
+        "limits.instances_per_plugin: it is called `max_instances_per_plugin` now, write max_instances_per_plugin = 3",
+        "health.longest_pause_ms: it is called `longest_pause` now, write longest_pause = \"1m\"",
+        "plugin.one.limits.instances: it is called `max_instances_per_plugin` now, write max_instances_per_plugin = 2",
+        "plugin.one.limits.request_body_kib: it is called `request_body` now, write request_body = \"10MiB\"",
+        "plugin.one.keyvalue.total_kib: it is called `total_size` now, write total_size = \"100KiB\"",
+        "protect: it is called `rate_limits` now, write [rate_limits]",
+        "answers.keep_seconds: it is called `keep_for` now, write keep_for = \"1d\"",
+        "answers.keep_kib: it is called `max_size` now",
+        "ledger.keep_days: it is called `keep_for` now, write keep_for = \"400d\"",
+    ] {
+        assert!(problems.iter().any(|problem| problem == expected), "{expected} is not in {problems:#?}");
+    }
+    assert_eq!(problems.len(), 18, "nothing else is wrong: {problems:#?}");
+}
+
+#[test]
+fn an_amount_is_a_number_or_a_text_and_read_digit_by_digit() {
+    let with = |line: &str| read_text(&GOOD.replace("network =", &format!("{line}\nnetwork =")), "");
+    for (line, atomic) in [
+        ("max_unsettled = 100", 100_000_000_u64),
+        ("max_unsettled = \"100\"", 100_000_000),
+        ("max_unsettled = 0.000001", 1),
+        ("max_unsettled = 9007199254.740993", 9_007_199_254_740_993),
+        ("max_unsettled = \"2.5 USDC\"", 2_500_000),
+        ("max_unsettled = 1_000.5", 1_000_500_000),
+    ] {
+        let config = with(line).expect(line);
+        assert_eq!(config.payment.accepts[0].accept.max_unsettled.0, U256::from(atomic), "{line}");
+    }
+    for line in ["max_unsettled = 1e2", "max_unsettled = 0.0000001", "max_unsettled = -1", "max_unsettled = true"] {
+        let problems = with(line).expect_err(line).join("\n");
+        assert!(problems.contains("accept[0].max_unsettled: "), "{line}: {problems}");
+    }
+}
+
+/// The example with every commented key and table in force: `#key = 1` is one, `# text` is not. With
+/// `with_alternatives`, each line above an `# instead: ` is replaced by what follows there.
+fn uncommented_example(with_alternatives: bool) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in include_str!("../../coinslot.example.toml").lines() {
+        match line.strip_prefix("# instead: ") {
+            Some(alternative) if with_alternatives => *lines.last_mut().expect("a line above") = alternative,
+            _ => lines.push(line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)),
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn the_example_parses_and_has_the_defaults() {
+    let config = read_text(include_str!("../../coinslot.example.toml"), "").expect("the example as it is");
+    let debug = |value: &dyn fmt::Debug| format!("{value:?}");
+    let default = Config::default();
+    assert_eq!(debug(&config.server), debug(&default.server));
+    let config = read_text(&uncommented_example(false), "").expect("the example with every key");
+    assert_eq!(debug(&config.state), debug(&default.state));
+    assert_eq!(config.plugins.limits, default.plugins.limits);
+    assert_eq!(config.plugins.max_instances, default.plugins.max_instances);
+    assert_eq!(config.plugins.by_name["rates"].keyvalue, Some(Quota::default()));
+    assert_eq!(config.payment.rate_limits, default.payment.rate_limits);
+    assert_eq!(config.payment.flows, default.payment.flows);
+    let FacilitatorConfig::Local(local) = &config.payment.facilitators["own"] else { panic!("not local") };
+    let LocalFacilitator { keys, poll_interval, .. } = LocalFacilitator::new(local.rpc.clone());
+    assert_eq!((&local.keys, local.poll_interval), (&keys, poll_interval));
+    assert!(config.payment.receipts.is_some() && config.server.tls.is_some());
+}
+
+#[test]
+fn the_example_and_the_page_have_every_key_that_the_parser_knows() {
+    let mut known = std::collections::BTreeSet::new();
+    let mut keys = std::collections::BTreeSet::new();
+    for with_alternatives in [false, true] {
+        let text = uncommented_example(with_alternatives);
+        let reader = Reader::default();
+        document::config(&mut reader.document(&text).expect("TOML"), Path::new(""));
+        known.extend(reader.known());
+        keys.extend(document_keys(&text));
+        assert_eq!(reader.into_problems(), Vec::<String>::new());
+    }
+    assert!(known.contains("plugin.NAME.limits.memory") && known.contains("accept[].network"), "{known:#?}");
+    let of_plugins =
+        |path: &&String| !path.starts_with("plugin.NAME.limits.") && !path.starts_with("plugin.NAME.health.");
+    let missing: Vec<_> = known.difference(&keys).filter(of_plugins).collect();
+    assert!(missing.is_empty(), "coinslot.example.toml does not name {missing:#?}");
+    let page = include_str!("../../docs/configuration.md");
+    let described = |path: &String| {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        page.contains(&format!("`{key}`")) || page.contains(&format!("[{key}")) || page.contains(&format!(".{key}]"))
+    };
+    let missing: Vec<_> = known.iter().filter(|path| !described(path)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md does not describe {missing:#?}");
+}
+
+/// The keys that a document sets, in the notation of [`Reader::known`].
+fn document_keys(text: &str) -> std::collections::BTreeSet<String> {
+    fn walk(kind: &str, value: &toml::Value, keys: &mut std::collections::BTreeSet<String>) {
+        match value {
+            toml::Value::Table(table) => {
+                for (key, value) in table {
+                    let key = if matches!(kind, "plugin" | "facilitator") { "NAME" } else { key };
+                    let path = if kind.is_empty() { key.to_owned() } else { format!("{kind}.{key}") };
+                    walk(&path, value, keys);
+                    keys.insert(path);
+                }
+            }
+            toml::Value::Array(array) => array.iter().for_each(|entry| walk(&format!("{kind}[]"), entry, keys)),
+            _ => {}
+        }
+    }
+    let mut keys = std::collections::BTreeSet::new();
+    walk("", &toml::Value::Table(text.parse().expect("TOML")), &mut keys);
+    keys
 }

@@ -1,9 +1,8 @@
-//! The embedded chain of `coinslot dev`: fresh keys, funded accounts, and dev.json.
+//! The embedded chain of `coinslot dev`: fresh keys, funded accounts, the configuration for it, and dev.json.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +14,23 @@ use url::Url;
 use crate::catalog::Catalog;
 use crate::cli::Failure;
 use crate::config::{
-    Config, DEFAULT_CONNECTIONS, DEFAULT_DRAIN, DEFAULT_INSTANCES, DEFAULT_KEEP, DEFAULT_KEEP_BYTES,
-    DEFAULT_KEEP_PAYMENTS, DEFAULT_PROTECT, FacilitatorConfig, KeySource, Settling,
+    AcceptConfig, Config, FacilitatorConfig, KeySource, LocalFacilitator, PaymentConfig, PluginsConfig, ServerConfig,
+    StateConfig,
 };
 use crate::endpoint::Access;
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
-use coinslot_plugin::Limits;
 use coinslot_x402::price::{Accept, Amount, Asset};
-use coinslot_x402::{Flow, Network, Versions};
+use coinslot_x402::{Network, Versions};
 
-/// Payers that start with money.
+/// The number of payers that start with money.
 const PAYERS: usize = 4;
-/// Each of them has so many dollars.
+/// The dollars that each of them starts with.
 const DOLLARS: u64 = 1_000;
 /// USDC's contract on Base Sepolia, which stock clients know.
 const USDC: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
 
-/// A running chain and who is on it.
+/// A running chain and its accounts.
 pub(super) struct DevChain {
     devnet: Devnet,
     payers: Vec<PrivateKeySigner>,
@@ -41,15 +39,16 @@ pub(super) struct DevChain {
     asset: Arc<Asset>,
 }
 
-/// What dev.json says of the chain.
+/// The chain as dev.json describes it.
 #[derive(Clone)]
-pub(super) struct Facts {
+pub(super) struct ChainFacts {
     rpc: String,
     asset: String,
     pay_to: Address,
     payers: Vec<(Address, String)>,
 }
 
+/// Starts a chain with funded payers and a funded gas key.
 pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> Result<DevChain, Failure> {
     let asset = Asset::known(&Network::eip155(CHAIN_ID), None)
         .ok_or_else(|| Failure::new("Base Sepolia's USDC is not in the table of assets"))?;
@@ -63,7 +62,7 @@ pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> R
     let devnet = Devnet::start(DevnetConfig { listen, block_time, funded })
         .await
         .map_err(|error| Failure::new(format!("the embedded chain cannot start on {listen}: {error}")))?;
-    // The key goes the way an operator's does: through a file that only we can read.
+    // The key takes the way of an operator's: through a file that only this user can read.
     let key = tempfile::NamedTempFile::new().and_then(|mut file| {
         file.write_all(hex_key(&gas).as_bytes())?;
         Ok(file)
@@ -85,8 +84,8 @@ impl DevChain {
         self.devnet.shutdown().await;
     }
 
-    pub(super) fn facts(&self) -> Facts {
-        Facts {
+    pub(super) fn facts(&self) -> ChainFacts {
+        ChainFacts {
             rpc: self.rpc(),
             asset: self.asset.address.clone(),
             pay_to: self.seller,
@@ -94,7 +93,7 @@ impl DevChain {
         }
     }
 
-    /// The configuration that an operator would have written for this chain.
+    /// The configuration that an operator would write for this chain; everything else has its default.
     pub(super) fn config(&self, listen: SocketAddr, state: &Path, plugins: &Path) -> Config {
         let accept = Accept {
             asset: Arc::clone(&self.asset),
@@ -104,34 +103,20 @@ impl DevChain {
             versions: Versions::Both,
         };
         let rpc = Url::parse(&self.rpc()).expect("the chain's own address is a URL");
-        let local = FacilitatorConfig::Local {
-            rpc,
+        let local = LocalFacilitator {
             keys: vec![KeySource::File(self.gas_key.path().to_owned())],
-            settling: Settling::default(),
-            poll: Duration::from_millis(50),
+            poll_interval: Duration::from_millis(50),
+            ..LocalFacilitator::new(rpc)
         };
         Config {
-            listen,
-            public_url: None,
-            hosts: Vec::new(),
-            plugins: plugins.to_owned(),
-            state: state.to_owned(),
-            accepts: vec![(accept, vec!["dev".to_owned()])],
-            facilitators: BTreeMap::from([("dev".to_owned(), local)]),
-            limits: Limits::default(),
-            plugin: BTreeMap::new(),
-            max_connections: DEFAULT_CONNECTIONS,
-            drain: Duration::from_secs(DEFAULT_DRAIN),
-            linger: Duration::ZERO,
-            trusted_proxies: Vec::new(),
-            tls: None,
-            instances: DEFAULT_INSTANCES,
-            keep_payments: DEFAULT_KEEP_PAYMENTS,
-            flows: vec![Flow::Authorization, Flow::Upfront],
-            protect: DEFAULT_PROTECT,
-            keep_answers: DEFAULT_KEEP,
-            keep_answer_bytes: DEFAULT_KEEP_BYTES,
-            receipts: None,
+            server: ServerConfig { listen, ..ServerConfig::default() },
+            plugins: PluginsConfig { folder: plugins.to_owned(), ..PluginsConfig::default() },
+            payment: PaymentConfig {
+                accepts: vec![AcceptConfig { accept, facilitators: vec!["dev".to_owned()] }],
+                facilitators: BTreeMap::from([("dev".to_owned(), FacilitatorConfig::Local(local))]),
+                ..PaymentConfig::default()
+            },
+            state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
         }
     }
 
@@ -157,8 +142,15 @@ impl DevChain {
     }
 }
 
-/// Writes dev.json in one step, readable by us alone: it holds the payers' keys.
-pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -> Result<(), Failure> {
+/// Writes dev.json in one step, readable by this user alone: it holds the payers' keys. `complete` tells scripts that
+/// every plugin was built, or could not be.
+pub(super) fn write(
+    state: &Path,
+    url: &str,
+    facts: &ChainFacts,
+    catalog: &Catalog,
+    complete: bool,
+) -> Result<(), Failure> {
     let endpoints = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
     let routes: Vec<serde_json::Value> = endpoints
         .map(|endpoint| {
@@ -183,13 +175,8 @@ pub(super) fn write(state: &Path, url: &str, facts: &Facts, catalog: &Catalog) -
         "payTo": facts.pay_to.to_checksum(None),
         "payers": payers,
         "routes": routes,
+        "complete": complete,
     });
-    let written = (|| {
-        let temporary = state.join("dev.json.part");
-        let _ = std::fs::remove_file(&temporary);
-        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        writeln!(file, "{document:#}")?;
-        std::fs::rename(&temporary, state.join("dev.json"))
-    })();
-    written.map_err(|error: std::io::Error| Failure::new(format!("{}/dev.json: {error}", state.display())))
+    let written = coinslot_base::file::replace(&state.join("dev.json"), 0o600, format!("{document:#}\n").as_bytes());
+    written.map_err(|error| Failure::new(format!("{}/dev.json: {error}", state.display())))
 }

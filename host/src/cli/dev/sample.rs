@@ -1,4 +1,4 @@
-//! The line that makes a first paid call, from what the endpoints declare.
+//! Writes the line that makes a first paid call, from what the endpoints declare.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ fn query(endpoint: &Endpoint) -> Option<String> {
     Some(pairs.finish())
 }
 
-/// How this program is called from here: its name if the shell would find it, else its path.
+/// The command that calls this program from here: its name if the shell would find it, else its path.
 pub(super) fn program() -> String {
     let Ok(own) = std::env::current_exe() else { return "coinslot".to_owned() };
     let found = std::env::var_os("PATH").is_some_and(|path| {

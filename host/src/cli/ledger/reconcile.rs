@@ -20,7 +20,7 @@ use url::Url;
 use super::show::{self, Format, Lines, Out};
 use super::{Source, Units, books, failed, now, place, time};
 use crate::cli::Failure;
-use crate::config::{Config, FacilitatorConfig};
+use crate::config::{AcceptConfig, Config};
 use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 use coinslot_evm::{CallError, Chain, ChainSettings};
 use coinslot_ledger::books::reconcile::{Comparison, Fate, Finding, LOOK_BACK, Question, Seen, Sides, Tally, When};
@@ -132,7 +132,7 @@ fn scopes(
         scope.testnet |= testnet;
         Ok(())
     };
-    for (accept, _) in config.iter().flat_map(|config| &config.accepts) {
+    for AcceptConfig { accept, .. } in config.iter().flat_map(|config| &config.payment.accepts) {
         add(&accept.asset.network, &accept.asset.address, &accept.pay_to, accept.asset.testnet)?;
     }
     let mut selection = books.select(&Filter::default()).map_err(failed)?;
@@ -189,13 +189,7 @@ fn pruned(totals: &[&Pruned], since: UnixTime) -> Result<PrunedTotals, Failure> 
 /// The network's chain: by a URL that was given, or the one of the facilitator that settles on it.
 async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> Result<Asked, Failure> {
     let chain_id = network.chain_id().ok_or_else(|| failed(format!("{network} is no EVM network")))?;
-    let configured = config.and_then(|config| {
-        let of_network = config.accepts.iter().filter(|(accept, _)| accept.asset.network == *network);
-        of_network.flat_map(|(_, by)| by).find_map(|by| match config.facilitators.get(by)? {
-            FacilitatorConfig::Local { rpc, .. } => Some(rpc),
-            FacilitatorConfig::Remote { rpc, .. } => rpc.as_ref(),
-        })
-    });
+    let configured = config.and_then(|config| config.payment.rpc_of(network));
     let settings = ChainSettings { request_timeout: Duration::from_secs(30), ..ChainSettings::default() };
     let mut problem = None;
     for url in given.iter().chain(configured) {

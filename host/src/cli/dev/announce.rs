@@ -1,0 +1,218 @@
+//! Prints what `coinslot dev` serves, from the first plugin on, and keeps dev.json in step with it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use indicatif::MultiProgress;
+use tokio::sync::mpsc;
+
+use super::build::BuildResult;
+use super::chain::{self, DevChain};
+use super::rebuild::DevEvent;
+use super::sample;
+use crate::catalog::{Catalog, ScanReport};
+use crate::cli::Failure;
+use crate::cli::routes::{routes, unknown_plugin};
+use crate::endpoint::{Access, Endpoint};
+use crate::host::Host;
+
+/// Follows the events of `coinslot dev`.
+pub(super) struct Announcer {
+    url: String,
+    state: PathBuf,
+    chain: Arc<DevChain>,
+    /// The spinner of a build stands below what is printed.
+    progress: MultiProgress,
+    events: mpsc::UnboundedReceiver<DevEvent>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Names of the configuration that no active plugin had when the host was built.
+    unknown_plugins: Vec<String>,
+    /// The first round of builds is over.
+    finished: bool,
+    /// Files of the first round that are built, and neither active nor refused yet.
+    pending: BTreeSet<String>,
+    /// Files that could not be loaded.
+    refused: BTreeSet<String>,
+    announced: bool,
+    /// The line that pays for an endpoint was printed.
+    has_pay_line: bool,
+    /// The first round is over, and everything that it built is active or refused.
+    complete: bool,
+}
+
+impl Announcer {
+    pub(super) fn new(
+        url: String,
+        state: PathBuf,
+        chain: Arc<DevChain>,
+        progress: MultiProgress,
+        events: mpsc::UnboundedReceiver<DevEvent>,
+    ) -> Self {
+        Self {
+            catalog: Arc::new(ArcSwap::from_pointee(Catalog::empty(&url))),
+            url,
+            state,
+            chain,
+            progress,
+            events,
+            unknown_plugins: Vec::new(),
+            finished: false,
+            pending: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            announced: false,
+            has_pay_line: false,
+            complete: false,
+        }
+    }
+
+    fn print(&self, line: &str) {
+        self.progress.suspend(|| println!("{line}"));
+    }
+
+    /// Waits until a plugin can be served, and all that need no building are in their place; or until every build of
+    /// the first round is over.
+    pub(super) async fn first_plugin(&mut self) -> Result<(), Failure> {
+        let mut placed = false;
+        while !self.finished && !(placed && !self.pending.is_empty()) {
+            match self.events.recv().await {
+                Some(DevEvent::Unreadable(failure)) => return Err(failure),
+                Some(DevEvent::Placed) => placed = true,
+                Some(event) => self.take(event),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what the host serves from the start.
+    pub(super) async fn host_is_up(&mut self, host: &Host) -> Result<(), Failure> {
+        self.catalog = Arc::clone(host.catalog());
+        self.unknown_plugins = host.unknown_plugins();
+        for (file, reason) in &host.report().failed {
+            self.print(&format!("{file} is not served: {reason}"));
+            self.pending.remove(file);
+        }
+        for installed in self.catalog.load().installed() {
+            self.pending.remove(&installed.file);
+        }
+        self.announce_if_due().await
+    }
+
+    /// Follows the events until the task is aborted.
+    pub(super) async fn follow(mut self) {
+        while let Some(event) = self.events.recv().await {
+            let rewrite = self.announced && matches!(event, DevEvent::Changed(_));
+            self.take(event);
+            let written = if rewrite { self.write() } else { Ok(()) };
+            if let Err(failure) = match written {
+                Ok(()) => self.announce_if_due().await,
+                failed => failed,
+            } {
+                tracing::warn!(error = %failure, "dev.json could not be written");
+            }
+        }
+    }
+
+    fn take(&mut self, event: DevEvent) {
+        match event {
+            DevEvent::Built(name, result) => self.built(name, result),
+            DevEvent::Placed => {}
+            DevEvent::Finished => self.finished = true,
+            DevEvent::Unreadable(failure) => self.print(&failure.message),
+            DevEvent::Changed(report) => self.changed(&report),
+        }
+    }
+
+    fn built(&mut self, name: String, result: BuildResult) {
+        let file = format!("{name}.wasm");
+        let serves = self.catalog.load().installed().iter().any(|installed| installed.file == file);
+        match result {
+            BuildResult::Skipped(why) if self.finished => tracing::debug!(plugin = %name, %why, "not built"),
+            BuildResult::Skipped(why) => self.print(&format!("skipped {name}: {why}")),
+            BuildResult::Failed(why) if serves => {
+                self.print(&format!("{name} does not build, the build before it stays active:\n{why}"));
+            }
+            BuildResult::Failed(why) => self.print(&format!("{name} does not build:\n{why}")),
+            BuildResult::Fresh | BuildResult::Built if self.finished || serves || self.refused.contains(&file) => {}
+            BuildResult::Fresh | BuildResult::Built => {
+                self.pending.insert(file);
+            }
+        }
+    }
+
+    fn changed(&mut self, report: &ScanReport) {
+        for name in &report.loaded {
+            self.print(&format!("{name} is active"));
+            self.pending.remove(name);
+        }
+        for name in &report.removed {
+            self.print(&format!("{name} is no longer active"));
+        }
+        for (name, reason) in &report.failed {
+            self.print(&format!("{name} is not active, the build before it stays so: {reason}"));
+            self.pending.remove(name);
+            self.refused.insert(name.clone());
+        }
+    }
+
+    /// Announces the host with its first paid endpoint, or at the end of the first builds if none of them has one.
+    async fn announce_if_due(&mut self) -> Result<(), Failure> {
+        let completes = !self.complete && self.finished && self.pending.is_empty();
+        self.complete |= completes;
+        if completes {
+            let catalog = self.catalog.load();
+            let is_active = |name: &&String| catalog.installed().iter().any(|one| one.plugin.info().name == **name);
+            for name in self.unknown_plugins.iter().filter(|name| !is_active(name)) {
+                self.print(&format!("warning: {}", unknown_plugin(name)));
+            }
+        }
+        let paid = paid(&self.catalog.load());
+        if !self.announced && (self.complete || !paid.is_empty()) {
+            self.announced = true;
+            self.write()?;
+            self.announce().await;
+        } else if self.announced && completes {
+            self.write()?;
+        }
+        if self.announced && !self.has_pay_line && !paid.is_empty() {
+            self.has_pay_line = true;
+            self.print(&format!("\nnow pay for one:\n\n  {} {}\n", sample::program(), self.pay_line(&paid)));
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        chain::write(&self.state, &self.url, &self.chain.facts(), &self.catalog.load(), self.complete)
+    }
+
+    async fn announce(&self) {
+        let catalog = self.catalog.load_full();
+        self.print(&format!("\n{}\n", routes(&catalog)));
+        self.print(&format!("serving on  {}", self.url));
+        self.print(&format!("chain       {} (a stand-in for Base Sepolia; nothing on it is money)", self.chain.rpc()));
+        for (role, address, balance) in self.chain.balances().await {
+            self.print(&format!("{role:<11} {address}  {balance}"));
+        }
+        if !self.complete {
+            self.print("the other plugins follow as they are built");
+        } else if paid(&catalog).is_empty() {
+            self.print("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
+        }
+    }
+
+    /// The arguments that pay for an endpoint: for one with examples, or else for the first.
+    fn pay_line(&self, paid: &[Arc<Endpoint>]) -> String {
+        let endpoints: Vec<_> = paid.iter().collect();
+        let line = sample::pay_line(&self.url, &self.state.join("dev.json"), &endpoints);
+        // What the endpoint takes is the plugin's to say.
+        let first = || paid.first().map(|endpoint| format!("pay -X {} {}{}", endpoint.method, self.url, endpoint.path));
+        line.or_else(first).unwrap_or_default()
+    }
+}
+
+fn paid(catalog: &Catalog) -> Vec<Arc<Endpoint>> {
+    let endpoints = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    endpoints.filter(|endpoint| matches!(endpoint.access, Access::Paid(_))).cloned().collect()
+}

@@ -1,0 +1,108 @@
+//! Compiles one plugin with the tools of its language, and places its component into the output folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use super::build::BuildResult;
+use crate::cli::Failure;
+
+/// The compilation target of Rust plugins.
+const TARGET: &str = "wasm32-wasip2";
+/// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
+const NO_TOOLCHAIN: i32 = 69;
+
+/// Adds the compilation target of Rust plugins if it is missing.
+pub(super) fn ensure_target() -> Result<(), Failure> {
+    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let installed = rustc.is_ok_and(|output| {
+        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    });
+    if installed {
+        return Ok(());
+    }
+    println!("adding the Rust target {TARGET}");
+    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::new(format!(
+            "the Rust target {TARGET} cannot be added: install rustup (https://rustup.rs) and run `rustup target add {TARGET}`"
+        ))),
+    }
+}
+
+/// Builds a Rust plugin with cargo and places its component.
+pub(super) fn cargo(source: &Path, out: &Path) -> BuildResult {
+    let command = Command::new("cargo")
+        .arg("build")
+        .arg("--manifest-path")
+        .arg(source.join("Cargo.toml"))
+        // This workspace defines the profile; elsewhere it is the release profile under this name.
+        .args(["--profile", "plugin", "--config", "profile.plugin.inherits=\"release\""])
+        .args(["--target", TARGET, "--message-format", "json-render-diagnostics", "--quiet"])
+        .stdin(Stdio::null())
+        .output();
+    let output = match command {
+        Ok(output) => output,
+        Err(error) => {
+            return BuildResult::Skipped(format!("cargo cannot be run ({error}): install Rust from https://rustup.rs"));
+        }
+    };
+    if !output.status.success() {
+        return BuildResult::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    let manifest = source.join("Cargo.toml");
+    let made = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter(|message| message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
+        .filter_map(|message| {
+            let files = message["filenames"].as_array()?;
+            files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+        })
+        .next_back();
+    match made {
+        Some(file) => place(&file, out),
+        None => BuildResult::Failed(
+            "it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml".to_owned(),
+        ),
+    }
+}
+
+/// Runs the `build.sh` of a plugin with the path of its component as argument.
+pub(super) fn script(source: &Path, out: &Path) -> BuildResult {
+    let part = out.with_extension("part");
+    let command = Command::new("sh").arg(source.join("build.sh")).arg(&part).stdin(Stdio::null()).output();
+    let output = match command {
+        Ok(output) => output,
+        Err(error) => return BuildResult::Skipped(format!("sh cannot be run: {error}")),
+    };
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.code() == Some(NO_TOOLCHAIN) {
+        return BuildResult::Skipped(message);
+    }
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stdout);
+        return BuildResult::Failed(format!("{}\n{message}", text.trim()).trim().to_owned());
+    }
+    let placed = place(&part, out);
+    let _ = std::fs::remove_file(part);
+    placed
+}
+
+/// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes are only
+/// touched: their new time says that they are newer than the sources.
+pub(super) fn place(made: &Path, out: &Path) -> BuildResult {
+    let placed = (|| {
+        let bytes = std::fs::read(made)?;
+        if std::fs::read(out).is_ok_and(|old| old == bytes) {
+            return std::fs::File::options().append(true).open(out)?.set_modified(SystemTime::now());
+        }
+        coinslot_base::file::replace(out, 0o644, &bytes)
+    })();
+    match placed {
+        Ok(()) => BuildResult::Built,
+        Err(error) => BuildResult::Failed(format!("{}: {error}", out.display())),
+    }
+}

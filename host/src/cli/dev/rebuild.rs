@@ -1,0 +1,92 @@
+//! Builds the plugins once, and again whenever a source is saved, in the background. The host's watch of the output
+//! folder loads what is built.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+use tokio::sync::mpsc;
+
+use super::build::{BuildResult, PluginBuilder, is_generated};
+use crate::catalog::ScanReport;
+use crate::cli::Failure;
+
+/// Edits within this time are one.
+const DEBOUNCE: Duration = Duration::from_millis(150);
+
+/// An event of the builder or of the host that `coinslot dev` prints.
+#[derive(Debug)]
+pub(super) enum DevEvent {
+    /// A plugin was built, or could not be.
+    Built(String, BuildResult),
+    /// Every plugin is in the output folder that needs no building.
+    Placed,
+    /// Every plugin was built, or could not be.
+    Finished,
+    /// The folder of the sources cannot be read.
+    Unreadable(Failure),
+    /// The host took other plugins.
+    Changed(ScanReport),
+}
+
+/// Builds for ever. An edit that is made while a build runs starts the next one.
+pub(super) async fn follow(builder: PluginBuilder, events: mpsc::UnboundedSender<DevEvent>) {
+    let (wake, mut woken) = mpsc::channel::<()>(1);
+    // Watched before the first build, so that an edit meanwhile is not lost.
+    let _debouncer = watch(&builder, wake);
+    loop {
+        let (builder, sender) = (builder.clone(), events.clone());
+        let round = tokio::task::spawn_blocking(move || build_all(&builder, &sender)).await;
+        if let Ok(Err(failure)) = round {
+            let _ = events.send(DevEvent::Unreadable(failure));
+        }
+        if woken.recv().await.is_none() {
+            return;
+        }
+    }
+}
+
+/// One round: first what needs no building, then one plugin after another.
+fn build_all(builder: &PluginBuilder, events: &mpsc::UnboundedSender<DevEvent>) -> Result<(), Failure> {
+    let (placed, stale) = builder.place()?;
+    for (name, result) in placed {
+        let _ = events.send(DevEvent::Built(name, result));
+    }
+    let _ = events.send(DevEvent::Placed);
+    for source in stale {
+        let result = builder.build(&source);
+        let _ = events.send(DevEvent::Built(source.name, result));
+    }
+    let _ = events.send(DevEvent::Finished);
+    Ok(())
+}
+
+/// Wakes the builder when a source is saved. Without file events nothing is rebuilt, and the log says so.
+fn watch(builder: &PluginBuilder, wake: mpsc::Sender<()>) -> Option<Debouncer<RecommendedWatcher, RecommendedCache>> {
+    let roots = builder.sources();
+    let watched = roots.clone();
+    let debouncer = new_debouncer(DEBOUNCE, None, move |events: DebounceEventResult| {
+        // What a build writes beside the sources must not start the next build.
+        let is_source = |path: &PathBuf| {
+            let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok());
+            relative.is_some_and(|relative| !is_generated(relative))
+        };
+        let edited = events.is_ok_and(|events| {
+            events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(is_source))
+        });
+        if edited {
+            let _ = wake.try_send(());
+        }
+    });
+    let Ok(mut debouncer) = debouncer else {
+        tracing::warn!("no file events: edited plugins are not rebuilt; restart to build them");
+        return None;
+    };
+    for dir in watched {
+        if let Err(error) = debouncer.watch(&dir, RecursiveMode::Recursive) {
+            tracing::warn!(%error, dir = %dir.display(), "not watched: edits here are not rebuilt");
+        }
+    }
+    Some(debouncer)
+}

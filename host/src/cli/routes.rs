@@ -1,0 +1,29 @@
+//! The table of routes that `serve`, `check` and `dev` print.
+
+use comfy_table::{Table, presets};
+
+use crate::catalog::Catalog;
+
+/// The routes of the active plugins, with their prices.
+pub(super) fn routes(catalog: &Catalog) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["METHOD", "PATH", "PRICE", "PLUGIN", "WHAT IT DOES"]);
+    for installed in catalog.installed() {
+        for endpoint in &installed.endpoints {
+            let info = installed.plugin.info();
+            table.add_row([
+                endpoint.method.to_string(),
+                endpoint.path.to_string(),
+                endpoint.access.to_string(),
+                format!("{} {}", info.name, info.version),
+                endpoint.resource.summary.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+/// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.
+pub(super) fn unknown_plugin(name: &str) -> String {
+    format!("plugin.{name}: no plugin of this name is active; the table waits for one")
+}

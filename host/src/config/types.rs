@@ -1,0 +1,207 @@
+//! The configuration as types, with the default of every setting.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coinslot_plugin::{Allowed, Limits, Origin, Quota};
+use coinslot_x402::{Flow, Network};
+use http::HeaderName;
+use ipnet::IpNet;
+use url::Url;
+
+use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
+
+/// Everything that an operator decides about a host.
+///
+/// The default is complete but for [`PaymentConfig`]: a host that sells something names an asset and a facilitator.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub plugins: PluginsConfig,
+    pub payment: PaymentConfig,
+    pub state: StateConfig,
+}
+
+/// The address and the connections of the host: `listen`, `public_url`, `hosts`, `[server]` and `[tls]`.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    /// An origin without a slash at the end; none stands for the address that is listened on.
+    pub public_url: Option<String>,
+    /// Hosts that are served beside the public one, lower case.
+    pub hosts: Vec<String>,
+    /// None: connections are not encrypted.
+    pub tls: Option<TlsFiles>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// The longest wait of a shutdown for connections and payments at work.
+    pub drain_timeout: Duration,
+    /// The time that the host serves on after the signal, and says that it is not ready.
+    pub shutdown_delay: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The plugin folder and the bounds of what runs from it: `plugins`, `[limits]`, `[health]` and `[plugin.NAME]`.
+#[derive(Clone, Debug)]
+pub struct PluginsConfig {
+    pub folder: PathBuf,
+    /// Instances at once, of all plugins together.
+    pub max_instances: usize,
+    /// Bounds of each plugin that has none of its own.
+    pub limits: Limits,
+    /// Single plugins, by the names in their manifests.
+    pub by_name: BTreeMap<String, PluginConfig>,
+}
+
+/// The assets that are taken, and their facilitators: `[[accept]]`, `[facilitator.NAME]`, `flows`, `[rate_limits]` and `[receipts]`.
+#[derive(Clone, Debug)]
+pub struct PaymentConfig {
+    /// The preferred first: clients take the first that they support.
+    pub accepts: Vec<AcceptConfig>,
+    pub facilitators: BTreeMap<String, FacilitatorConfig>,
+    /// The payment flows that plugins may choose from; the first is for plugins that do not choose.
+    pub flows: Vec<Flow>,
+    pub rate_limits: RateLimitConfig,
+    /// The key that signs offers and receipts; none are signed without it.
+    pub receipts: Option<KeySource>,
+}
+
+/// The state folder, and the time for which its records stay: `state`, `[answers]` and `[ledger]`.
+#[derive(Clone, Debug)]
+pub struct StateConfig {
+    /// The folder of the ledger, of compiled plugins and of the builds that served before.
+    pub folder: PathBuf,
+    /// The time for which a paid answer can be fetched again.
+    pub keep_answers_for: Duration,
+    /// The largest answer that is kept, in bytes.
+    pub max_kept_answer: usize,
+    /// The time for which finished payments stay in the ledger; their sums stay for ever.
+    pub keep_payments_for: Duration,
+}
+
+/// A certificate with its chain, and its private key. Both files are PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Rates per second. Zero disables a limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimitConfig {
+    /// Payments of one payer.
+    pub payments_per_second: f64,
+    /// Bad payments from one address.
+    pub failures_per_second: f64,
+}
+
+/// The grants and bounds of one plugin.
+#[derive(Clone, Debug, Default)]
+pub struct PluginConfig {
+    /// Origins that its requests may go to.
+    pub http: Vec<Allowed>,
+    /// Header fields that the host adds to some of them.
+    pub secrets: Vec<SecretSource>,
+    /// Keys and values that `wasi:config` gives to it.
+    pub config: Vec<(String, String)>,
+    /// The quota of `wasi:keyvalue`; without one nothing is kept.
+    pub keyvalue: Option<Quota>,
+    /// Its own bounds, if they differ from those of all.
+    pub limits: Option<Limits>,
+}
+
+/// A header field that is added to requests to one origin, and the place of its value.
+#[derive(Clone, Debug)]
+pub struct SecretSource {
+    pub origin: Origin,
+    pub header: HeaderName,
+    /// Text before the value, for example `Bearer `.
+    pub prefix: String,
+    pub value: KeySource,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8402)),
+            public_url: None,
+            hosts: Vec::new(),
+            tls: None,
+            max_connections: 10_000,
+            drain_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { folder: "plugins".into(), max_instances: 256, limits: Limits::default(), by_name: BTreeMap::new() }
+    }
+}
+
+impl Default for PaymentConfig {
+    fn default() -> Self {
+        Self {
+            accepts: Vec::new(),
+            facilitators: BTreeMap::new(),
+            flows: vec![Flow::Authorization, Flow::Upfront],
+            // Addresses are not limited: behind a proxy that is not trusted they are all the same.
+            rate_limits: RateLimitConfig { payments_per_second: 100.0, failures_per_second: 0.0 },
+            receipts: None,
+        }
+    }
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            folder: ".coinslot".into(),
+            keep_answers_for: DAY,
+            max_kept_answer: 1 << 20,
+            keep_payments_for: 400 * DAY,
+        }
+    }
+}
+
+impl Config {
+    /// The origin by which clients reach a host that listens on this address.
+    pub fn origin(&self, address: SocketAddr) -> String {
+        self.server.public_url.clone().unwrap_or_else(|| format!("{}://{address}", self.server.scheme()))
+    }
+}
+
+impl ServerConfig {
+    /// `https`, if connections are encrypted here.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+impl PaymentConfig {
+    /// A node of this network that a facilitator settles through, or reads.
+    pub fn rpc_of(&self, network: &Network) -> Option<&Url> {
+        let of_network = self.accepts.iter().filter(|entry| entry.accept.asset.network == *network);
+        of_network.flat_map(|entry| &entry.facilitators).find_map(|name| match self.facilitators.get(name)? {
+            FacilitatorConfig::Local(local) => Some(&local.rpc),
+            FacilitatorConfig::Remote(remote) => remote.rpc.as_ref(),
+        })
+    }
+}
+
+impl StateConfig {
+    /// The file of the ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger.db")
+    }
+
+    /// The folder of the builds that serve, and of those that served before.
+    pub fn history(&self) -> PathBuf {
+        self.folder.join("served")
+    }
+}

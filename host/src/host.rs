@@ -1,0 +1,257 @@
+//! A host in this process: built from a [`Config`], and served on a listener until a shutdown.
+//!
+//! [`Host::build`] does all that can fail: it reads keys and certificates, asks chains and facilitators, loads the
+//! plugins and opens the ledger. It binds no port and starts no task of its own. [`Host::serve`] runs the tasks of the
+//! host, and ends them before it returns.
+
+mod error;
+mod facilitators;
+mod keys;
+mod policies;
+mod reload;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use alloy::primitives::Address;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use coinslot_ledger::{Embedded, Ledger, Retention};
+use coinslot_plugin::{Runtime, RuntimeConfig};
+use coinslot_x402::UnixTime;
+
+use self::reload::Reload;
+use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
+use crate::config::{Config, ServerConfig, TlsFiles};
+use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
+use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
+
+pub use self::error::HostError;
+pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+
+/// Called after each scan of the plugin folder that changed something.
+pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
+
+/// Everything beside its configuration that a host is built with.
+#[derive(Default)]
+pub struct HostOptions {
+    /// The file of the configuration. It is read again when it changes, and on SIGHUP. None: the configuration stays.
+    pub config_file: Option<PathBuf>,
+    /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
+    /// components are compiled on threads of this process.
+    pub compiler: Option<PathBuf>,
+    /// The address of the listener, if it is not `listen`: a port 0 has a number only when it is bound.
+    pub address: Option<SocketAddr>,
+    /// The chains that a facilitator in this process may settle on.
+    pub chains: Chains,
+    /// None: the file `ledger.db` in the state folder.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    pub on_change: Option<OnChange>,
+}
+
+impl fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostOptions").field("config_file", &self.config_file).finish_non_exhaustive()
+    }
+}
+
+/// A host that is ready to serve.
+#[derive(Debug)]
+pub struct Host {
+    config: Config,
+    options: HostOptions,
+    loaded: Loaded,
+    payments: Arc<Payments>,
+    handler: RequestHandler,
+    tls: Option<Arc<Tls>>,
+}
+
+/// The plugins that a folder holds, and the facilitators of what they earn.
+#[derive(Debug)]
+struct Loaded {
+    facilitators: Facilitators,
+    catalog: Arc<ArcSwap<Catalog>>,
+    folder: Folder,
+    report: ScanReport,
+}
+
+/// The findings of [`Host::check`].
+#[derive(Debug)]
+pub struct HostCheck {
+    pub catalog: Arc<Catalog>,
+    /// Files that could not be loaded, and why.
+    pub failed: Vec<(String, String)>,
+    /// Names that the configuration speaks of, and that no active plugin has.
+    pub unknown_plugins: Vec<String>,
+    /// The address whose key signs receipts, if one does.
+    pub receipts: Option<Address>,
+}
+
+impl Host {
+    /// Builds a host. Challenges name [`Config::origin`], so bind the listener first if `listen` has port 0.
+    pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
+        let tls = tls(&config.server)?;
+        let receipts = keys::receipts(&config.payment)?;
+        let mut loaded = load(&config, &options).await?;
+        let history = config.state.history();
+        let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
+        loaded.folder = loaded.folder.with_history(opened);
+        loaded.report = loaded.settle().await?;
+        let ledger = match options.ledger.take() {
+            Some(ledger) => ledger,
+            None => Arc::new(Embedded::open(&config.state.ledger()).map_err(HostError::ledger)?),
+        };
+        let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
+            Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
+        };
+        let payments = Payments::new(
+            loaded.facilitators.payment_methods.clone(),
+            with_fault_points(ledger),
+            PaymentsConfig {
+                keep_answer_bytes: config.state.max_kept_answer,
+                retention: Retention {
+                    answers: config.state.keep_answers_for,
+                    payments: config.state.keep_payments_for,
+                },
+                receipts: receipts.map(sign),
+                rate_limits: RateLimits {
+                    payments_per_second: config.payment.rate_limits.payments_per_second,
+                    failures_per_second: config.payment.rate_limits.failures_per_second,
+                },
+                quote_key: keys::quotes(&config.state.folder.join("quote.key"))?,
+                clock: || UnixTime::from(SystemTime::now()),
+            },
+        );
+        payments.load().await.map_err(HostError::ledger)?;
+        let proxies = config.server.trusted_proxies.clone();
+        let handler =
+            RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies);
+        Ok(Self { config, options, loaded, payments, handler, tls })
+    }
+
+    /// Does what [`Host::build`] does, but for the ledger and the history of builds: a running host has them open.
+    /// Of the options only the compiler, the chains and the address count.
+    pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
+        tls(&config.server)?;
+        let receipts = keys::receipts(&config.payment)?;
+        let mut loaded = load(config, options).await?;
+        let report = loaded.settle().await?;
+        Ok(HostCheck {
+            catalog: loaded.catalog.load_full(),
+            failed: report.failed,
+            unknown_plugins: loaded.folder.unknown_plugins(),
+            receipts: receipts.map(|key| key.address()),
+        })
+    }
+
+    /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
+    pub fn catalog(&self) -> &Arc<ArcSwap<Catalog>> {
+        &self.loaded.catalog
+    }
+
+    /// The first scan of the plugin folder.
+    pub fn report(&self) -> &ScanReport {
+        &self.loaded.report
+    }
+
+    /// Names that the configuration speaks of, and that no active plugin has: a slip, or a plugin that is yet to come.
+    pub fn unknown_plugins(&self) -> Vec<String> {
+        self.loaded.folder.unknown_plugins()
+    }
+
+    /// Serves until `shutdown`, and then until everything at work is finished or the drain timeout is over.
+    ///
+    /// Beside the server run: recovery of unfinished settlements, the watch of the plugin folder, the watch of the
+    /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
+    /// returns, and also if it is dropped.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let Self { config, options, loaded, payments, handler, tls } = self;
+        let server = &config.server;
+        let settings = ServerSettings {
+            max_connections: server.max_connections,
+            shutdown_delay: server.shutdown_delay,
+            drain_timeout: server.drain_timeout,
+            tls: tls.clone(),
+            ..ServerSettings::default()
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(crate::payment::recover(payments));
+        let (reconfigure, received) = mpsc::channel(1);
+        if let Some(file) = options.config_file {
+            let origin = loaded.catalog.load().public_url().to_owned();
+            tasks.spawn(Reload::new(file, config, origin, loaded.facilitators, reconfigure).follow());
+        }
+        let mut on_change = options.on_change;
+        tasks.spawn(crate::catalog::watch(loaded.folder, received, move |report| {
+            if let Some(on_change) = &mut on_change {
+                on_change(report);
+            }
+        }));
+        if let Some(tls) = tls {
+            tasks.spawn(tls.watch());
+        }
+        crate::server::run(listener, Arc::new(handler), settings, shutdown).await;
+        tasks.shutdown().await;
+    }
+}
+
+impl Loaded {
+    /// Loads what the folder holds now.
+    async fn settle(&mut self) -> Result<ScanReport, HostError> {
+        let settled = self.folder.settle().await;
+        settled.map_err(|source| HostError::PluginFolder { dir: self.folder.dir().to_owned(), source })
+    }
+}
+
+/// Connects the facilitators and prepares the plugin folder, which is not scanned yet.
+async fn load(config: &Config, options: &HostOptions) -> Result<Loaded, HostError> {
+    let policies = policies::read(&config.plugins)?;
+    let facilitators = facilitators::connect(config, options.chains).await?;
+    let state = &config.state.folder;
+    std::fs::create_dir_all(state).map_err(|source| HostError::File { path: state.clone(), source })?;
+    let runtime = RuntimeConfig {
+        instances: config.plugins.max_instances,
+        compiler: options.compiler.clone(),
+        ..RuntimeConfig::new(state.join("artifacts"))
+    };
+    let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;
+    let origin = config.origin(options.address.unwrap_or(config.server.listen));
+    let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty(&origin)));
+    let sales =
+        SalesPolicy { accepts: facilitators.accepts.clone(), public_url: origin, flows: config.payment.flows.clone() };
+    let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
+    Ok(Loaded { facilitators, catalog, folder, report: ScanReport::default() })
+}
+
+/// Reads the certificate, if one is configured.
+fn tls(config: &ServerConfig) -> Result<Option<Arc<Tls>>, HostError> {
+    let Some(TlsFiles { certificates, key }) = config.tls.clone() else { return Ok(None) };
+    let tls = Tls::new(Identity { certificates, key }).map_err(|error| HostError::Config(format!("tls: {error}")))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// The host names that are served. Without a public address every name is; with one, others are refused. Some clients
+/// write the port even where it is the scheme's own.
+fn hosts(config: &ServerConfig) -> Hosts {
+    let Some((scheme, name)) = config.public_url.as_deref().and_then(|url| url.split_once("://")) else {
+        return Hosts::Any;
+    };
+    let port = if scheme == "https" { 443 } else { 80 };
+    let own = [name.to_ascii_lowercase(), format!("{}:{port}", name.to_ascii_lowercase())];
+    Hosts::Only(own.into_iter().chain(config.hosts.iter().cloned()).collect())
+}
+
+/// Wraps the ledger in crash points when they are armed, which only tests do.
+fn with_fault_points(ledger: Arc<dyn Ledger>) -> Arc<dyn Ledger> {
+    #[cfg(feature = "fault-points")]
+    if crate::fault_points::is_armed() {
+        return Arc::new(crate::fault_points::ledger::CrashingLedger(ledger));
+    }
+    ledger
+}

@@ -1,0 +1,132 @@
+//! Puts a changed configuration in force beside a running host: limits, grants, the assets that are taken and their
+//! receivers.
+//!
+//! The file is looked at once a second. SIGHUP has it read at once, together with the files of secrets. Anything wrong
+//! with it changes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use coinslot_base::file::FileStamp;
+use coinslot_x402::price::Accept;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::HostError;
+use super::facilitators::Facilitators;
+use super::policies;
+use crate::catalog::{Reconfigure, SalesPolicy};
+use crate::config::{AcceptConfig, Config, needs_restart};
+
+/// The time between two looks at the file.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time that a changed file must stay as it is before it is read: a program that writes it in place may not be done.
+const WRITE_GRACE: Duration = Duration::from_millis(100);
+
+/// Follows the file of the configuration.
+pub(super) struct Reload {
+    file: PathBuf,
+    /// As the host runs it.
+    config: Config,
+    /// The origin that challenges name.
+    origin: String,
+    facilitators: Facilitators,
+    reconfigure: mpsc::Sender<Reconfigure>,
+}
+
+impl Reload {
+    pub(super) fn new(
+        file: PathBuf,
+        config: Config,
+        origin: String,
+        facilitators: Facilitators,
+        reconfigure: mpsc::Sender<Reconfigure>,
+    ) -> Self {
+        Self { file, config, origin, facilitators, reconfigure }
+    }
+
+    /// Follows the file for ever.
+    pub(super) async fn follow(mut self) {
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received: only changes of the file reload the configuration"))
+            .ok();
+        let mut known = self.stamp();
+        loop {
+            let asked = tokio::select! {
+                Some(()) = async { hangup.as_mut()?.recv().await } => true,
+                () = tokio::time::sleep(LOOK_INTERVAL) => false,
+            };
+            let now = self.stamp();
+            if !asked && now == known {
+                continue;
+            }
+            if !asked {
+                tokio::time::sleep(WRITE_GRACE).await;
+                if self.stamp() != now {
+                    continue;
+                }
+            }
+            known = now;
+            match self.apply().await {
+                Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is active"),
+                Err(reason) => {
+                    tracing::warn!(file = %self.file.display(), %reason, "not active; what was configured before is");
+                }
+            }
+        }
+    }
+
+    fn stamp(&self) -> Option<FileStamp> {
+        FileStamp::of(&self.file).ok()
+    }
+
+    /// Puts all of the file in force, or nothing of it.
+    async fn apply(&mut self) -> Result<(), HostError> {
+        let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.to_string()))?;
+        let policies = policies::read(&config.plugins)?;
+        let accepts = self.accepts(&config)?;
+        let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
+        // Before the first challenge that names a receiver. One that is known and never named costs nothing.
+        for local in &self.facilitators.locals {
+            local.also_for(&receivers);
+        }
+        let sales = SalesPolicy { accepts, public_url: self.origin.clone(), flows: config.payment.flows.clone() };
+        let (done, answer) = oneshot::channel();
+        let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
+        self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        for key in needs_restart(&self.config, &config) {
+            tracing::warn!("{key} has changed: this takes effect at the next start");
+        }
+        Ok(())
+    }
+
+    /// The assets that are taken from now on: those that a facilitator is connected for, in their new order and for
+    /// their new receivers.
+    fn accepts(&self, config: &Config) -> Result<Vec<Accept>, HostError> {
+        let mut accepts = Vec::new();
+        for AcceptConfig { accept, .. } in &config.payment.accepts {
+            match self.facilitators.accepts.iter().find(|former| former.asset == accept.asset) {
+                Some(former) => accepts.push(Accept {
+                    asset: Arc::clone(&former.asset),
+                    versions: former.versions,
+                    max_unsettled: former.max_unsettled,
+                    ..accept.clone()
+                }),
+                None => tracing::warn!(
+                    "{} on {} is not taken yet: a new asset is taken from the next start on",
+                    accept.asset.symbol,
+                    accept.asset.network
+                ),
+            }
+        }
+        if accepts.is_empty() {
+            let problem = "none of its assets was taken at the start: restart to take others";
+            return Err(HostError::Config(problem.to_owned()));
+        }
+        Ok(accepts)
+    }
+}
