@@ -47,6 +47,19 @@ pub fn component(name: &str) -> Vec<u8> {
     std::fs::read(guest(name)).expect("a component")
 }
 
+/// The bytes of the guest `declared` with this declaration, for example `POST:/path exact 0.01`, or several between
+/// semicolons. At most 70 bytes: the guest has a slot of that size.
+///
+/// # Panics
+/// If the declaration is longer, and as [`guest`] does.
+pub fn declaring(declaration: &str) -> Vec<u8> {
+    const SLOT: &[u8] = b"[declared]";
+    let mut bytes = component("declared");
+    let at = bytes.windows(SLOT.len()).position(|found| found == SLOT).expect("its slot") + SLOT.len();
+    bytes[at..at + 70].copy_from_slice(format!("{declaration:<70}").as_bytes());
+    bytes
+}
+
 /// The target folder that this test was built into.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");

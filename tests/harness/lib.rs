@@ -22,7 +22,7 @@ pub use command::{RunningCommand, binary, run};
 pub use dev_host::{DevHost, DevHostBuilder};
 pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};
-pub use guests::{component, guest};
+pub use guests::{component, declaring, guest};
 pub use serve_host::{LedgerRow, PurchaseOutcome, ServeHost};
 pub use test_chain::{SELLER, TestChain};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};

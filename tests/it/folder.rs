@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{ServeHost, TestChain, guest};
+use coinslot_tests::{ServeHost, TestChain, component, guest};
 
 async fn status(host: &ServeHost, path: &str) -> u16 {
     reqwest::get(host.url(path)).await.map_or(0, |reply| reply.status().as_u16())
@@ -63,7 +63,7 @@ async fn a_swapped_kubernetes_volume_is_reloaded_without_a_gap() {
     assert_eq!(status(&host, "/unruly").await, 200, "{}", host.log());
     over.store(true, Relaxed);
     assert_eq!(watching.await.expect("no panic"), 0, "the other plugin was served all the time");
-    assert!(!host.log().contains("no longer in force"), "it was replaced and never removed:\n{}", host.log());
+    assert!(!host.log().contains("no longer active"), "it was replaced and never removed:\n{}", host.log());
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_plugin_folder_replaced_by_a_link_is_followed() {
 async fn a_file_that_is_written_slowly_is_loaded_once_it_is_whole() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["echo", "status"], "").await;
-    let whole = std::fs::read(guest("unruly")).expect("a component");
+    let whole = component("unruly");
     // Written in place, as `cp` does.
     let mut file = std::fs::File::create(host.plugin_dir().join("status.wasm")).expect("a file");
     for piece in whole.chunks(whole.len() / 8) {
@@ -139,7 +139,7 @@ async fn a_streaming_answer_finishes_on_the_build_that_started_it() {
     let first = streaming.chunk().await.expect("an open stream").expect("an event");
     assert_eq!(&first[..], b"data: 1\n\n");
     // Another plugin replaces the file, and the old route goes.
-    host.install("ticker.wasm", &std::fs::read(guest("status")).expect("a component"));
+    host.install("ticker.wasm", &component("status"));
     becomes(&host, "/status", 200).await;
     assert_eq!(status(&host, "/ticker").await, 404);
     let rest = streaming.bytes().await.expect("the rest");

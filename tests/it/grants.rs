@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{DevHost, TestChain, guest, run};
+use coinslot_tests::{DevHost, TestChain, component, guest, run};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -71,7 +71,7 @@ async fn outgoing_http_and_secrets_are_granted_by_name_and_denied_by_default() {
     assert_eq!(*seen.lock().expect("the keys"), [Some("hunter2".to_owned())]);
     assert!(!said.to_string().contains("hunter2"), "the plugin saw the secret: {said}");
     assert!(!host.log().contains("hunter2"), "the log has the secret");
-    assert!(host.log().contains("plugin.missing: no plugin of this name is in force"), "{}", host.log());
+    assert!(host.log().contains("plugin.missing: no plugin of this name is active"), "{}", host.log());
     // Another port is another origin.
     assert_eq!(fetch(&host, &format!("GET {}/", host.url(""))).await["error"], "ErrorCode::HttpRequestDenied");
 }
@@ -165,7 +165,7 @@ async fn stored_keys_survive_a_new_build_of_the_plugin() {
     assert_eq!(first, "Ok(Some(\"hello\"))\nOk(())\nOk(41)");
     assert!(last.contains("may keep 2 keys"), "{said}");
     // Another build of the plugin: the same component with one more section.
-    let mut other = std::fs::read(guest("keeper")).expect("a component");
+    let mut other = component("keeper");
     other.extend([0, 2, 1, b'x']);
     let active = || host.log().matches("keeper.wasm is active").count();
     let before = active();
@@ -279,7 +279,7 @@ async fn a_replaced_secret_is_used_after_sighup() {
         "[plugin.fetch]\nhttp = [\"{server}\"]\nsecrets = [{{ origin = \"{server}\", header = \"x-api-key\", value_file = \"secret\" }}]\n"
     );
     host.write_configuration(&format!("{}{grants}", host.configuration()));
-    host.wait_for_log("the configuration is in force", 1).await;
+    host.wait_for_log("the configuration is active", 1).await;
     let ask = async || {
         let asked = reqwest::Client::new().post(host.url("/fetch")).body(format!("GET {server}/rates")).send().await;
         assert_eq!(asked.expect("an answer").status(), 200, "{}", host.log());
@@ -288,7 +288,7 @@ async fn a_replaced_secret_is_used_after_sighup() {
     std::fs::write(&secret, "second").expect("a file");
     ask().await;
     host.signal("HUP");
-    host.wait_for_log("the configuration is in force", 2).await;
+    host.wait_for_log("the configuration is active", 2).await;
     ask().await;
     assert_eq!(*seen.lock().expect("the keys"), ["first", "first", "second"]);
 }

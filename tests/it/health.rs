@@ -118,17 +118,17 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
     host.install_another_build("upfront");
-    host.wait_for_log("in force file=upfront.wasm", 2).await;
+    host.wait_for_log("active file=upfront.wasm", 2).await;
     let builds = || -> Vec<String> {
         let log = host.log();
-        let lines = log.lines().filter(|line| line.contains("in force file=upfront.wasm"));
+        let lines = log.lines().filter(|line| line.contains("active file=upfront.wasm"));
         lines.filter_map(|line| Some(line.split_once("sha256=")?.1.to_owned())).collect()
     };
     for _ in 0..2 {
         assert_eq!(call_free_route(&host, "trap").await.status(), 500);
     }
     host.wait_for_log("the build before it is put back", 1).await;
-    host.wait_for_log("in force file=upfront.wasm", 3).await;
+    host.wait_for_log("active file=upfront.wasm", 3).await;
     assert_eq!(builds()[0], builds()[2], "{}", host.log());
     assert_eq!(call_free_route(&host, "").await.status(), 200);
     // The build was not the reason: no other build is left to roll back to.

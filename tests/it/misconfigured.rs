@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coinslot_tests::{DevHost, guest, run};
+use coinslot_tests::{DevHost, declaring, guest, run};
 
 /// An invalid declaration, and the advice to the plugin's author.
 const INVALID: &[(&str, &str)] = &[
@@ -26,13 +26,9 @@ fn names(declaration: &str) -> (&str, String) {
     (path, format!("{}.wasm", path.trim_matches('/').replace(|c: char| !c.is_ascii_alphanumeric(), "-")))
 }
 
-/// Installs the guest `declared` with this declaration written into its bytes.
+/// Installs the guest `declared` with this declaration.
 fn declare(folder: &Path, declaration: &str) {
-    const SLOT: &[u8] = b"[declared]";
-    let mut component = std::fs::read(guest("declared")).expect("a component");
-    let at = component.windows(SLOT.len()).position(|bytes| bytes == SLOT).expect("its slot") + SLOT.len();
-    component[at..at + 70].copy_from_slice(format!("{declaration:<70}").as_bytes());
-    std::fs::write(folder.join(names(declaration).1), component).expect("a component");
+    std::fs::write(folder.join(names(declaration).1), declaring(declaration)).expect("a component");
 }
 
 /// Asserts one line for each invalid declaration, with file, route and advice.

@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::sol_types::SolValue;
 use coinslot_devnet::wallet1271_runtime_code;
-use coinslot_tests::{DevHost, Payment, decode, guest};
+use coinslot_tests::{DevHost, Payment, declaring, decode, guest};
 use serde_json::{Value, json};
 
 /// The storage slot of `balances[holder]` in the USDC stand-in.
@@ -85,12 +85,8 @@ async fn a_contract_wallet_pays_upfront() {
 
 /// Installs the guest `declared` with this price and waits until a challenge asks for it.
 async fn declare(host: &DevHost, price: &str, atomic: &str) -> reqwest::Response {
-    const SLOT: &[u8] = b"[declared]";
-    let mut component = std::fs::read(guest("declared")).expect("a component");
-    let at = component.windows(SLOT.len()).position(|bytes| bytes == SLOT).expect("its slot") + SLOT.len();
-    component[at..at + 70].copy_from_slice(format!("{:<70}", format!("/declared exact {price}")).as_bytes());
     let part = host.path(".coinslot/plugins/declared.part");
-    std::fs::write(&part, component).expect("a component");
+    std::fs::write(&part, declaring(&format!("/declared exact {price}"))).expect("a component");
     std::fs::rename(part, host.path(".coinslot/plugins/declared.wasm")).expect("a rename");
     for _ in 0..1_000 {
         let reply = host.client().get(host.url("/declared")).send().await.expect("an answer");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{DevHost, guest};
+use coinslot_tests::{DevHost, component, guest};
 
 /// Waits until a path answers with this status. Returns the time that it took.
 async fn becomes(host: &DevHost, path: &str, status: u16) -> Duration {
@@ -38,7 +38,7 @@ async fn an_added_component_is_served_and_a_removed_one_is_not() {
 #[tokio::test]
 async fn a_broken_component_leaves_the_old_build_serving_and_logs_the_reason() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
-    let good = std::fs::read(guest("echo")).expect("a component");
+    let good = component("echo");
     for (bad, file) in
         [(&good[..good.len() / 2], "cut"), (b"not wasm at all".as_slice(), "text"), (b"".as_slice(), "empty")]
     {
@@ -47,7 +47,7 @@ async fn a_broken_component_leaves_the_old_build_serving_and_logs_the_reason() {
         let known = host.log().matches("not active").count();
         install(&host, "echo.wasm", &broken);
         let start = Instant::now();
-        while host.log().matches("not in force").count() == known {
+        while host.log().matches("not active").count() == known {
             assert!(start.elapsed() < Duration::from_secs(60), "the log does not mention {file}\n{}", host.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -59,7 +59,7 @@ async fn a_broken_component_leaves_the_old_build_serving_and_logs_the_reason() {
 #[tokio::test]
 async fn a_swap_under_load_fails_no_request() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
-    let good = std::fs::read(guest("echo")).expect("a component");
+    let good = component("echo");
     let asking = (0..2).map(|number| {
         let (client, url) = (host.client().clone(), host.url("/echo"));
         tokio::spawn(async move {
@@ -106,14 +106,14 @@ async fn an_active_plugin_keeps_its_route() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     install(&host, "a-copy.wasm", &guest("echo"));
     let start = Instant::now();
-    while !host.log().contains("a-copy.wasm is not in force") {
+    while !host.log().contains("a-copy.wasm is not active") {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
     std::fs::remove_file(host.path(".coinslot/plugins/echo.wasm")).expect("a file to remove");
     let start = Instant::now();
-    while !host.log().contains("a-copy.wasm is in force") {
+    while !host.log().contains("a-copy.wasm is active") {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{DevHost, RunningCommand, guest, run};
+use coinslot_tests::{DevHost, RunningCommand, component, guest, run};
 use serde_json::{Value, json};
 
 /// A directory with a configuration and one plugin file, `shop.wasm`.
 fn folder(facilitator: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
-    install(dir.path(), &std::fs::read(guest("echo")).expect("a component"));
+    install(dir.path(), &component("echo"));
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"{facilitator}\"\n"
     );
@@ -51,7 +51,7 @@ async fn rollback_activates_the_previous_build() {
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing served before"));
 
-    install(dir.path(), &std::fs::read(guest("status")).expect("a component"));
+    install(dir.path(), &component("status"));
     becomes(&served, "/status", 200).await;
     becomes(&served, "/echo", 404).await;
     // A broken third build neither serves nor replaces the previous one.

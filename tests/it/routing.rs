@@ -1,6 +1,6 @@
 //! Checks that no spelling of a path or a method reaches a paid endpoint without a payment.
 
-use coinslot_tests::{DevHost, DevHostBuilder, guest, raw};
+use coinslot_tests::{DevHost, DevHostBuilder, declaring, guest, raw};
 
 /// Sends these bytes and returns the status line.
 async fn status_line(host: &DevHost, request: &str) -> String {
@@ -79,12 +79,9 @@ const SPELLINGS: &[&str] = &[
     "*",
 ];
 
-/// Installs the guest `declared` with this route and price.
+/// Installs the guest `declared` with this route and price, or several between semicolons.
 fn declared(builder: &DevHostBuilder, file: &str, declaration: &str) {
-    let mut component = std::fs::read(guest("declared")).expect("a component");
-    let at = component.windows(10).position(|bytes| bytes == b"[declared]").expect("its slot") + 10;
-    component[at..at + 70].copy_from_slice(format!("{declaration:<70}").as_bytes());
-    std::fs::write(builder.path("plugins").join(file), component).expect("a component");
+    std::fs::write(builder.path("plugins").join(file), declaring(declaration)).expect("a component");
 }
 
 /// Method and status of the answers to a target, for several methods and versions of HTTP.
