@@ -19,17 +19,15 @@ fn module(name: &str) -> String {
     files.filter(|file| file.is_file()).map(|file| std::fs::read_to_string(file).expect("a source")).collect()
 }
 
-/// The codes that `respond` writes: the first text after a status, or the first argument of `unavailable`.
+/// The codes that `respond` writes: each stands right behind its status, as an argument or as the field `code`.
 fn codes() -> BTreeSet<String> {
     let code: String = module("host/src/respond").split_whitespace().collect();
-    let mut codes = BTreeSet::new();
-    for (before, skip) in [("error(StatusCode::", ",\""), ("unavailable(\"", "")] {
-        for rest in code.split(before).skip(1) {
-            let rest = if skip.is_empty() { rest } else { rest.split_once(skip).map_or("", |(_, rest)| rest) };
-            let word = rest.split('"').next().unwrap_or_default();
-            codes.insert(word.to_owned());
-        }
-    }
+    let behind_status = code.split("StatusCode::").skip(1).filter_map(|rest| {
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == '_');
+        let rest = rest.strip_prefix(",\"").or_else(|| rest.strip_prefix(",code:\""))?;
+        rest.split_once('"').map(|(word, _)| word.to_owned())
+    });
+    let mut codes: BTreeSet<String> = behind_status.collect();
     codes.retain(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
     codes
 }
