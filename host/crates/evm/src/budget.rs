@@ -7,10 +7,10 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::U256;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Budget {
     }
 
     fn today(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
         if state.day != day {
             state.day = day;
@@ -119,9 +119,7 @@ fn read(path: &Path) -> io::Result<State> {
 /// In one step, so that a crash leaves the old entry or the new one.
 fn write(path: &Path, state: State) -> io::Result<()> {
     let entry = Entry { day: state.day, spent: state.spent.saturating_add(state.reserved).to_string() };
-    let draft = path.with_extension("part");
-    fs::write(&draft, serde_json::to_vec(&entry)?)?;
-    fs::rename(&draft, path)
+    coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
 }
 
 fn check(limit: Option<U256>, state: State, wei: U256) -> Result<(), Exhausted> {

@@ -22,13 +22,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
+
+use coinslot_base::accept::{NewConnection, accept};
+use coinslot_base::text::first_chars;
 
 use super::local::Local;
 use super::{Facilitator, Readiness, Settlement, Unavailable, Verification};
@@ -90,56 +92,10 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accepted = async {
-            let permit = connections.clone().acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let (accepted, permit) = tokio::select! {
-            accepted = accepted => accepted,
-            () = &mut shutdown => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, most likely: others have to close first.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let service = service.clone();
-        let asked = Arc::new(Notify::new());
-        let heard = Arc::clone(&asked);
-        let connection = builder
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn(move |request| {
-                    heard.notify_one();
-                    let service = service.clone();
-                    async move { Ok::<_, Infallible>(answer(&service, request).await) }
-                }),
-            )
-            .into_owned();
-        let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            let mut watched = std::pin::pin!(watched);
-            // hyper's own clock starts only when it knows the protocol's version.
-            let ended = tokio::select! {
-                ended = &mut watched => ended,
-                () = asked.notified() => watched.await,
-                () = tokio::time::sleep(READ_TIMEOUT) => Ok(()),
-            };
-            if let Err(error) = ended {
-                tracing::debug!(error, "a connection ended badly");
-            }
-            drop(permit);
-        });
-    }
-    drop(listener);
+    let graceful = accept(listener, MAX_CONNECTIONS, shutdown, |connection| {
+        tokio::spawn(converse(service.clone(), builder.clone(), connection));
+    })
+    .await;
     service.settlements.close();
     let finished = async {
         graceful.shutdown().await;
@@ -148,6 +104,31 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
         tracing::warn!("stopped with settlements under way; the chain knows how they end");
     }
+}
+
+async fn converse(service: Service, builder: auto::Builder<TokioExecutor>, connection: NewConnection) {
+    let NewConnection { stream, peer: _, watcher, permit } = connection;
+    let asked = Arc::new(Notify::new());
+    let heard = Arc::clone(&asked);
+    let served = builder.serve_connection(
+        TokioIo::new(stream),
+        service_fn(move |request| {
+            heard.notify_one();
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(answer(&service, request).await) }
+        }),
+    );
+    let mut served = std::pin::pin!(watcher.watch(served));
+    // hyper's own clock starts only when it knows the protocol's version.
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = asked.notified() => served.await,
+        () = tokio::time::sleep(READ_TIMEOUT) => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection ended badly");
+    }
+    drop(permit);
 }
 
 async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
@@ -287,7 +268,7 @@ fn named_payer(payment: &PaymentRequest) -> Option<String> {
         PaymentRequest::V2 { payload, .. } => &payload.payload,
     };
     let from = payload.get("authorization")?.get("from")?;
-    from.as_str().map(|text| text.chars().take(64).collect())
+    from.as_str().map(|text| first_chars(text, 64).to_owned())
 }
 
 fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {

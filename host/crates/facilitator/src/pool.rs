@@ -2,11 +2,10 @@
 //!
 //! A verification writes nothing, so it may go to another member at any time. A settlement moves
 //! money, so it goes to another member only if it is certain that the first never had it: there was
-//! no connection, or it is paused (`circuit`). Once a settlement may have arrived somewhere it stays
+//! no connection, or its circuit is open. Once a settlement may have arrived somewhere it stays
 //! there (`memory`), however it ends and however often it is asked for: two facilitators with the same
 //! authorisation would pay gas for one transfer, and the loser would call it refused.
 
-mod circuit;
 mod memory;
 #[cfg(test)]
 mod tests;
@@ -17,15 +16,17 @@ use std::time::Duration;
 use super::local::Local;
 use super::remote::{Attempt, Remote};
 use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
-use circuit::{Circuit, Pass};
+use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 pub(super) use memory::fingerprint;
 use memory::{Memory, Place};
 
-pub use circuit::CircuitSettings;
-
 /// How long a payment is remembered beyond the time that it may take to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
+
+/// The breaker of each member: three failures in a row; a second, and at most half a minute.
+pub const MEMBER_BREAKER: BreakerSettings =
+    BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
 
 /// A facilitator and its state of health, which all pools share that it is a member of.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Member(Arc<Inner>);
 struct Inner {
     name: String,
     via: Via,
-    circuit: Circuit,
+    breaker: Arc<Breaker>,
 }
 
 #[derive(Debug)]
@@ -47,16 +48,16 @@ enum Via {
 impl Member {
     /// The facilitator in this process.
     pub fn local(name: &str, local: Arc<Local>) -> Self {
-        Self::new(name, Via::Local(local), CircuitSettings::default())
+        Self::new(name, Via::Local(local), MEMBER_BREAKER)
     }
 
     /// One over HTTP.
-    pub fn remote(name: &str, remote: Arc<Remote>, settings: CircuitSettings) -> Self {
+    pub fn remote(name: &str, remote: Arc<Remote>, settings: BreakerSettings) -> Self {
         Self::new(name, Via::Remote(remote), settings)
     }
 
-    fn new(name: &str, via: Via, settings: CircuitSettings) -> Self {
-        Self(Arc::new(Inner { name: name.to_owned(), via, circuit: Circuit::new(name, settings) }))
+    fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
+        Self(Arc::new(Inner { name: name.to_owned(), via, breaker: Breaker::new(name.into(), settings) }))
     }
 
     fn facilitator(&self) -> &dyn Facilitator {
@@ -67,10 +68,10 @@ impl Member {
     }
 
     /// One try to settle, with what it says of the member's health. An error says why nothing was sent.
-    async fn settle(&self, pass: Pass<'_>, request: &PaymentRequest) -> Result<Settlement, String> {
+    async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
         match self.attempt(request).await {
             Attempt::NotSent(message) => {
-                pass.failed(&message);
+                self.failed(permit, &message);
                 Err(format!("{}: {message}", self.0.name))
             }
             Attempt::Unclear(settlement) => {
@@ -78,13 +79,25 @@ impl Member {
                     Settlement::Unknown { message, .. } => message.as_str(),
                     Settlement::Settled(_) | Settlement::Refused { .. } => "",
                 };
-                pass.failed(message);
+                self.failed(permit, message);
                 Ok(settlement)
             }
             Attempt::Answered(settlement) => {
-                pass.succeeded();
+                self.succeeded(permit);
                 Ok(settlement)
             }
+        }
+    }
+
+    fn succeeded(&self, permit: BreakerPermit) {
+        if permit.succeeded() == Some(BreakerChange::Closed) {
+            tracing::info!(facilitator = self.0.name, "the facilitator answers again");
+        }
+    }
+
+    fn failed(&self, permit: BreakerPermit, why: &str) {
+        if let Some(BreakerChange::Opened { .. }) = permit.failed() {
+            tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
         }
     }
 
@@ -118,17 +131,17 @@ impl Pool {
                 why.push(format!("{}: cannot settle now", member.0.name));
                 continue;
             }
-            let Some(pass) = member.0.circuit.enter() else {
+            let Ok(permit) = member.0.breaker.admit() else {
                 why.push(paused(member));
                 continue;
             };
             match member.facilitator().verify(request).await {
                 Verification::Unavailable(error) => {
-                    pass.failed(&error.message);
+                    member.failed(permit, &error.message);
                     why.push(format!("{}: {}", member.0.name, error.message));
                 }
                 verdict => {
-                    pass.succeeded();
+                    member.succeeded(permit);
                     if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
                         self.memory.verified(fingerprint(request), index, kept(request));
                     }
@@ -146,14 +159,14 @@ impl Pool {
 
     /// Where there is nobody else, only a settlement that will be asked for again is remembered.
     async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
-        let pass = match only.0.circuit.enter() {
-            Some(pass) => pass,
-            None if matches!(self.memory.place(&fingerprint(request)), Place::Bound(_)) => {
+        let permit = match only.0.breaker.admit() {
+            Ok(permit) => permit,
+            Err(_) if matches!(self.memory.place(&fingerprint(request)), Place::Bound(_)) => {
                 return Settlement::Unknown { transaction: None, message: paused(only) };
             }
-            None => only.0.circuit.insist(),
+            Err(_) => only.0.breaker.admit_anyway(),
         };
-        match only.settle(pass, request).await {
+        match only.settle(permit, request).await {
             Ok(settlement) => {
                 if let Settlement::Unknown { .. } = settlement {
                     let payment = fingerprint(request);
@@ -182,14 +195,14 @@ impl Pool {
         };
         // The answer is made already: where everybody is paused, to try is better than not to.
         let insist =
-            !matches!(place, Place::Bound(_)) && self.members.iter().all(|member| member.0.circuit.is_paused());
+            !matches!(place, Place::Bound(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
         let mut why = Vec::new();
         for index in order {
             let member = &self.members[index];
-            let pass = match member.0.circuit.enter() {
-                Some(pass) => pass,
-                None if insist => member.0.circuit.insist(),
-                None => {
+            let permit = match member.0.breaker.admit() {
+                Ok(permit) => permit,
+                Err(_) if insist => member.0.breaker.admit_anyway(),
+                Err(_) => {
                     why.push(paused(member));
                     continue;
                 }
@@ -198,7 +211,7 @@ impl Pool {
                 why.push("it is being settled elsewhere".to_owned());
                 break;
             }
-            match member.settle(pass, request).await {
+            match member.settle(permit, request).await {
                 Ok(settlement) => {
                     self.memory.sent(&payment);
                     return settlement;

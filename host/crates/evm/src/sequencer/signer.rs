@@ -1,12 +1,13 @@
 //! One key: its money, its transactions, and what signs them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, TxKind, U256};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 
 use super::super::fees::{Bid, Fees};
@@ -92,11 +93,11 @@ impl Signer {
 
     /// Never held across an await, and never taken while the balance is held.
     pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flights.lock()
     }
 
     pub(super) fn balance(&self) -> MutexGuard<'_, Option<U256>> {
-        self.balance.lock().unwrap_or_else(PoisonError::into_inner)
+        self.balance.lock()
     }
 
     /// What the wallet has and what it should have, when it has less.

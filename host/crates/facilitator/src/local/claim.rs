@@ -8,6 +8,7 @@ use alloy::sol_types::SolCall;
 
 use super::{Local, Token};
 use crate::{PayerKind, Settlement, Verification};
+use coinslot_base::text::first_chars;
 use coinslot_evm::abi::{ERC6492_SUFFIX, IEip3009};
 use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::{self, Authorization, ExactPayload, ExpectedTerms};
@@ -220,7 +221,7 @@ impl Claim<'_> {
     }
 
     pub(crate) fn rejected_because(&self, reason: Reason, message: &str) -> Rejection {
-        Rejection { message: Some(message.chars().take(300).collect()), ..self.rejected(reason) }
+        Rejection { message: Some(first_chars(message, 300).to_owned()), ..self.rejected(reason) }
     }
 
     /// The reason behind a revert of the transfer, told by FiatToken's texts.

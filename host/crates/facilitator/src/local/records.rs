@@ -5,9 +5,10 @@
 //! authorisation could be used, and a while longer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use alloy::primitives::B256;
+use parking_lot::Mutex;
 
 use super::claim::SpendId;
 use coinslot_evm::Ticket;
@@ -56,7 +57,7 @@ struct Inner {
 impl Records {
     /// The slot of a spend, which stays the same as long as somebody holds it or it has a record.
     pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> Slot {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.slots.len() >= inner.sweep_at {
             inner.slots.retain(|_, (slot, expiry)| Arc::strong_count(slot) > 1 || expiry.plus(AFTERLIFE) > now);
             inner.sweep_at = (inner.slots.len() * 2).max(1_024);
@@ -67,7 +68,7 @@ impl Records {
 
     /// Forgets a spend for which nothing was done, unless somebody else is at it.
     pub(super) fn release(&self, id: SpendId, slot: Slot) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let empty = slot.try_lock().is_ok_and(|record| record.is_none());
         // The map's and ours.
         if empty && Arc::strong_count(&slot) == 2 {
@@ -77,7 +78,7 @@ impl Records {
 
     /// Remembers that the spend was unused when it was verified.
     pub(super) fn verified(&self, id: SpendId, expiry: UnixTime, now: UnixTime) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.verified.len() >= MAX_VERIFIED {
             inner.verified.retain(|_, expiry| *expiry > now);
         }
@@ -88,10 +89,6 @@ impl Records {
 
     /// Whether it was, in this process.
     pub(super) fn was_verified(&self, id: &SpendId) -> bool {
-        self.lock().verified.contains_key(id)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().verified.contains_key(id)
     }
 }

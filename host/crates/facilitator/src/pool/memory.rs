@@ -5,9 +5,9 @@
 //! payment can be settled anywhere, which costs gas at worst: a chain takes an authorisation once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -69,12 +69,8 @@ pub(super) enum Place {
 }
 
 impl Memory {
-    fn entries(&self) -> MutexGuard<'_, HashMap<[u8; 32], Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn place(&self, payment: &[u8; 32]) -> Place {
-        match self.entries().get(payment) {
+        match self.entries.lock().get(payment) {
             Some(Entry { member, stage: Stage::Settling { .. }, .. }) => Place::Bound(*member),
             Some(Entry { member, stage: Stage::Verified, expires }) if *expires > Instant::now() => {
                 Place::Verified(*member)
@@ -85,7 +81,7 @@ impl Memory {
 
     /// A member called the payment valid. Changes nothing for one that is being settled.
     pub(super) fn verified(&self, payment: [u8; 32], member: usize, keep: Duration) {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         if !matches!(entries.get(&payment), Some(Entry { stage: Stage::Settling { .. }, .. })) {
             make_room(&mut entries);
             entries.insert(payment, Entry { member, stage: Stage::Verified, expires: Instant::now() + keep });
@@ -95,7 +91,7 @@ impl Memory {
     /// A settlement is about to be sent to this member. False if it may have arrived at another.
     #[must_use]
     pub(super) fn begin(&self, payment: [u8; 32], member: usize, keep: Duration) -> bool {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         let stage = match entries.get(&payment) {
             Some(entry) => match entry.stage {
                 Stage::Settling { .. } if entry.member != member => return false,
@@ -113,7 +109,7 @@ impl Memory {
 
     /// A settlement that was begun may have arrived.
     pub(super) fn sent(&self, payment: &[u8; 32]) {
-        if let Some(Entry { stage: Stage::Settling { at_work, arrived }, .. }) = self.entries().get_mut(payment) {
+        if let Some(Entry { stage: Stage::Settling { at_work, arrived }, .. }) = self.entries.lock().get_mut(payment) {
             *at_work = at_work.saturating_sub(1);
             *arrived = Arrived::Perhaps;
         }
@@ -122,7 +118,7 @@ impl Memory {
     /// A settlement that was begun has not arrived. Gives whether none has: then others may be asked.
     #[must_use]
     pub(super) fn not_sent(&self, payment: &[u8; 32]) -> bool {
-        let mut entries = self.entries();
+        let mut entries = self.entries.lock();
         let Some(Entry { stage: Stage::Settling { at_work, arrived }, .. }) = entries.get_mut(payment) else {
             // Forgotten, because too many came after it: nobody knows.
             return false;
@@ -204,7 +200,7 @@ mod tests {
             payment[..8].copy_from_slice(&number.to_be_bytes());
             memory.verified(payment, 0, KEEP);
         }
-        assert!(memory.entries().len() <= MOST);
+        assert!(memory.entries.lock().len() <= MOST);
         assert_eq!(memory.place(&ONE), Place::Bound(1));
     }
 }

@@ -111,8 +111,8 @@ fn member(name: &str, address: SocketAddr) -> Member {
     let mut config = RemoteConfig::new(parse(&format!("http://{address}")));
     config.verify_timeout = Duration::from_millis(400);
     config.settle_timeout = Duration::from_millis(400);
-    let settings =
-        CircuitSettings { failures: 3, pause: Duration::from_millis(200), longest: Duration::from_millis(200) };
+    let pause = Duration::from_millis(200);
+    let settings = BreakerSettings { pause, longest: pause, ..MEMBER_BREAKER };
     Member::remote(name, Arc::new(Remote::new(config).expect("usable")), settings)
 }
 

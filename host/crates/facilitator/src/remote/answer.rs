@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Attempt, Exchange, Trouble};
 use crate::{PayerKind, Settlement, Unavailable, Verification};
+use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
 use coinslot_x402::{Network, Object, Reason, SettlementResponse};
 
@@ -79,13 +80,6 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
-fn short(mut text: String, most: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
-    }
-    text
-}
-
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
 pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
     let unavailable =
@@ -119,8 +113,8 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         }
         VerifyResponse { invalid_reason: Some(reason), invalid_message, payer, .. } if !reason.is_empty() => {
             Verification::Invalid {
-                reason: short(reason, MAX_REASON),
-                message: invalid_message.map(|text| short(text, MAX_MESSAGE)),
+                reason: first_chars(&reason, MAX_REASON).to_owned(),
+                message: invalid_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
                 payer,
             }
         }
@@ -133,7 +127,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
     let expected = Expected::of(request);
     let unknown = |transaction: Option<String>, message: String| Settlement::Unknown {
         transaction: transaction.filter(|named| expected.is_transaction(named)),
-        message: format!("/settle: {}", short(message, MAX_MESSAGE)),
+        message: format!("/settle: {}", first_chars(&message, MAX_MESSAGE)),
     };
     let unclear = |transaction, message| Attempt::Unclear(unknown(transaction, message));
     let (status, body) = match exchange {
@@ -169,8 +163,8 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
         return Attempt::Answered(unknown(transaction, reason));
     }
     Attempt::Answered(Settlement::Refused {
-        reason: short(reason, MAX_REASON),
-        message: answer.error_message.map(|text| short(text, MAX_MESSAGE)),
+        reason: first_chars(&reason, MAX_REASON).to_owned(),
+        message: answer.error_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
         transaction: transaction.filter(|named| expected.is_transaction(named)).unwrap_or_default(),
     })
 }

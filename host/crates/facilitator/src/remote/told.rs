@@ -1,7 +1,8 @@
 //! Which transaction was told for which payment, so that one is not told for two.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::pool::fingerprint;
 use coinslot_x402::facilitator::PaymentRequest;
@@ -27,7 +28,7 @@ impl Told {
     pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
         let transaction = transaction.to_ascii_lowercase();
         let payment = fingerprint(payment);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if let Some(known) = seen.payments.get(&transaction) {
             return *known == payment;
         }
