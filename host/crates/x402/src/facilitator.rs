@@ -4,6 +4,7 @@
 mod tests;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{Network, Object, Version, null_as_default, v1, v2};
 
@@ -24,6 +25,115 @@ impl PaymentRequest {
             Self::V1 { .. } => Version::V1,
             Self::V2 { .. } => Version::V2,
         }
+    }
+
+    /// The scheme's part of the payment: for `exact` on EVM networks, the authorisation and its signature.
+    pub fn payload(&self) -> &Object {
+        match self {
+            Self::V1 { payload, .. } => &payload.payload,
+            Self::V2 { payload, .. } => &payload.payload,
+        }
+    }
+
+    /// The payer's address as the payload names it. It is not verified, and may be any text.
+    pub fn named_payer(&self) -> Option<&str> {
+        let payload = self.payload();
+        // EIP-3009, and Permit2.
+        let authorization = payload.get("authorization").or_else(|| payload.get("permit2Authorization"));
+        authorization?.get("from")?.as_str()
+    }
+
+    /// The scheme that the payer names.
+    pub fn payment_scheme(&self) -> Option<&str> {
+        match self {
+            Self::V1 { payload, .. } => Some(&payload.scheme),
+            Self::V2 { payload, .. } => payload.accepted.get("scheme")?.as_str(),
+        }
+    }
+
+    /// The network that the payer names, if it is one.
+    pub fn payment_network(&self) -> Option<Network> {
+        match self {
+            Self::V1 { payload, .. } => Network::parse_v1(&payload.network).ok(),
+            Self::V2 { payload, .. } => Network::parse(payload.accepted.get("network")?.as_str()?).ok(),
+        }
+    }
+
+    /// The scheme that the seller asks for.
+    pub fn scheme(&self) -> &str {
+        match self {
+            Self::V1 { requirements, .. } => &requirements.scheme,
+            Self::V2 { requirements, .. } => &requirements.scheme,
+        }
+    }
+
+    /// The network that the seller asks for, if it is one.
+    pub fn network(&self) -> Option<Network> {
+        match self {
+            Self::V1 { requirements, .. } => Network::parse_v1(&requirements.network).ok(),
+            Self::V2 { requirements, .. } => Some(requirements.network.clone()),
+        }
+    }
+
+    /// The network as the seller writes it: CAIP-2, or a name in version 1.
+    pub fn network_name(&self) -> &str {
+        match self {
+            Self::V1 { requirements, .. } => &requirements.network,
+            Self::V2 { requirements, .. } => requirements.network.as_str(),
+        }
+    }
+
+    /// The token that the seller asks for.
+    pub fn asset(&self) -> &str {
+        match self {
+            Self::V1 { requirements, .. } => &requirements.asset,
+            Self::V2 { requirements, .. } => &requirements.asset,
+        }
+    }
+
+    /// The address that the seller wants to be paid at.
+    pub fn pay_to(&self) -> &str {
+        match self {
+            Self::V1 { requirements, .. } => &requirements.pay_to,
+            Self::V2 { requirements, .. } => &requirements.pay_to,
+        }
+    }
+
+    /// The amount that the seller asks for, in atomic units of the token, as text.
+    pub fn amount(&self) -> &str {
+        match self {
+            Self::V1 { requirements, .. } => &requirements.max_amount_required,
+            Self::V2 { requirements, .. } => &requirements.amount,
+        }
+    }
+
+    /// The time that the seller gives a payment from its offer to its settlement.
+    pub fn max_timeout_seconds(&self) -> u64 {
+        match self {
+            Self::V1 { requirements, .. } => requirements.max_timeout_seconds,
+            Self::V2 { requirements, .. } => requirements.max_timeout_seconds,
+        }
+    }
+
+    /// A text of the seller's `extra`, such as the `name` of the token's EIP-712 domain.
+    pub fn extra(&self, key: &str) -> Option<&str> {
+        let extra = match self {
+            Self::V1 { requirements, .. } => requirements.extra.as_ref()?,
+            Self::V2 { requirements, .. } => &requirements.extra,
+        };
+        extra.get(key)?.as_str()
+    }
+
+    /// SHA-256 of what the payer signed and the network: the same for one payment however its requirements are
+    /// written.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let network = self.network_name();
+        let mut hash = Sha256::new();
+        hash.update((network.len() as u64).to_be_bytes());
+        hash.update(network);
+        // A JSON object has no way to fail here; should it, such payments count as one, which is safe.
+        hash.update(serde_json::to_vec(self.payload()).unwrap_or_default());
+        hash.finalize().into()
     }
 }
 

@@ -112,3 +112,39 @@ fn a_kind_is_a_version_a_scheme_and_a_network() {
     assert!(!supported.has(Version::V1, "exact", &base));
     assert!(!supported.has(Version::V1, "upto", &base));
 }
+
+#[test]
+fn both_versions_give_the_same_facts_of_a_payment() {
+    let requests = [1, 2].map(|version| {
+        let mut request = request(json!(version), version);
+        request["paymentPayload"]["accepted"] = json!({ "scheme": "exact", "network": "eip155:84532" });
+        request["paymentPayload"]["payload"] = json!({ "authorization": { "from": "0xab" } });
+        request["paymentRequirements"]["extra"] = json!({ "name": "USDC" });
+        serde_json::from_value::<PaymentRequest>(request).expect("well-formed")
+    });
+    let network = Network::parse("eip155:84532").expect("CAIP-2");
+    for request in &requests {
+        assert_eq!(request.named_payer(), Some("0xab"));
+        assert_eq!((request.payment_scheme(), request.scheme()), (Some("exact"), "exact"));
+        assert_eq!(request.payment_network().as_ref(), Some(&network));
+        assert_eq!(request.network().as_ref(), Some(&network));
+        assert_eq!((request.amount(), request.max_timeout_seconds()), ("1", 60));
+        assert_eq!(request.asset(), "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+        assert_eq!(request.pay_to(), "0x209693Bc6afc0C5328bA36FaF03C514EF312287C");
+        assert_eq!((request.extra("name"), request.extra("version")), (Some("USDC"), None));
+    }
+    assert_eq!(requests.each_ref().map(PaymentRequest::network_name), ["base-sepolia", "eip155:84532"]);
+}
+
+#[test]
+fn the_fingerprint_is_of_what_is_signed_and_of_the_network() {
+    let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut request = request(json!(2), 2);
+        change(&mut request);
+        serde_json::from_value::<PaymentRequest>(request).expect("well-formed").fingerprint()
+    };
+    let same = changed(&|_| {});
+    assert_eq!(changed(&|request| request["paymentRequirements"]["amount"] = json!("2")), same);
+    assert_ne!(changed(&|request| request["paymentRequirements"]["network"] = json!("eip155:8453")), same);
+    assert_ne!(changed(&|request| request["paymentPayload"]["payload"]["nonce"] = json!("0x1")), same);
+}
