@@ -8,6 +8,7 @@
 
 pub mod abi;
 mod budget;
+pub mod eip3009;
 mod fees;
 mod key;
 mod multicall;

@@ -211,10 +211,7 @@ async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
 async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
     let facilitator = service.facilitator.clone();
     let payer = named_payer(&payment);
-    let network = match &payment {
-        PaymentRequest::V1 { requirements, .. } => requirements.network.clone(),
-        PaymentRequest::V2 { requirements, .. } => requirements.network.to_string(),
-    };
+    let network = payment.network_name().to_owned();
     // A task of its own: the client may hang up, the money must not get lost.
     let task = service.settlements.spawn(async move { facilitator.settle_once(&payment).await });
     let failed = |reason: String, message, transaction| SettlementResponse {
@@ -262,13 +259,9 @@ async fn health(service: &Service) -> Reply {
     }
 }
 
+/// The payer that the client names: strict clients want one even where none can be read.
 fn named_payer(payment: &PaymentRequest) -> Option<String> {
-    let payload = match payment {
-        PaymentRequest::V1 { payload, .. } => &payload.payload,
-        PaymentRequest::V2 { payload, .. } => &payload.payload,
-    };
-    let from = payload.get("authorization")?.get("from")?;
-    from.as_str().map(|text| first_chars(text, 64).to_owned())
+    payment.named_payer().map(|text| first_chars(text, 64).to_owned())
 }
 
 fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {

@@ -18,7 +18,6 @@ use super::remote::{Attempt, Remote};
 use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
-pub(super) use memory::fingerprint;
 use memory::{Memory, Place};
 
 /// How long a payment is remembered beyond the time that it may take to be settled.
@@ -143,7 +142,7 @@ impl Pool {
                 verdict => {
                     member.succeeded(permit);
                     if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
-                        self.memory.verified(fingerprint(request), index, kept(request));
+                        self.memory.verified(request.fingerprint(), index, kept(request));
                     }
                     return verdict;
                 }
@@ -161,7 +160,7 @@ impl Pool {
     async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         let permit = match only.0.breaker.admit() {
             Ok(permit) => permit,
-            Err(_) if matches!(self.memory.place(&fingerprint(request)), Place::Bound(_)) => {
+            Err(_) if matches!(self.memory.place(&request.fingerprint()), Place::Bound(_)) => {
                 return Settlement::Unknown { transaction: None, message: paused(only) };
             }
             Err(_) => only.0.breaker.admit_anyway(),
@@ -169,7 +168,7 @@ impl Pool {
         match only.settle(permit, request).await {
             Ok(settlement) => {
                 if let Settlement::Unknown { .. } = settlement {
-                    let payment = fingerprint(request);
+                    let payment = request.fingerprint();
                     if self.memory.begin(payment, 0, kept(request)) {
                         self.memory.sent(&payment);
                     }
@@ -184,7 +183,7 @@ impl Pool {
         if let [only] = &self.members[..] {
             return self.settle_at(only, request).await;
         }
-        let payment = fingerprint(request);
+        let payment = request.fingerprint();
         let place = self.memory.place(&payment);
         let order: Vec<usize> = match place {
             Place::Bound(index) => vec![index],
@@ -257,12 +256,8 @@ fn paused(member: &Member) -> String {
 
 /// How long the payment is remembered: until no chain takes it any more.
 fn kept(request: &PaymentRequest) -> Duration {
-    let seconds = match request {
-        PaymentRequest::V1 { requirements, .. } => requirements.max_timeout_seconds,
-        PaymentRequest::V2 { requirements, .. } => requirements.max_timeout_seconds,
-    };
     // The requirements are ours, and ask for a day at most.
-    Duration::from_secs(seconds.min(7 * 24 * 60 * 60)) + AFTERWARDS
+    Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + AFTERWARDS
 }
 
 impl Facilitator for Pool {

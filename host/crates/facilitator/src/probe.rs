@@ -5,13 +5,11 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256, U256};
-use alloy::rpc::types::{Filter, Log};
-use alloy::sol_types::SolEvent;
+use alloy::primitives::B256;
 
-use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer, authorizationStateCall};
+use coinslot_evm::eip3009::Eip3009Payment;
 use coinslot_evm::{CallError, Chain};
-use coinslot_x402::exact::{Authorization, ExactPayload};
+use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{SettlementResponse, UnixTime};
@@ -42,98 +40,36 @@ pub struct SettlementProbe {
     confirmations: u64,
 }
 
-/// A payment as a chain shows it.
-#[derive(Debug)]
-pub(super) struct Transferred {
-    pub(super) token: Address,
-    pub(super) pay_to: Address,
-    pub(super) amount: U256,
-    pub(super) authorization: Authorization,
-}
-
-impl Transferred {
-    /// Whether the authorisation is used or cancelled.
-    pub(super) async fn is_used(&self, chain: &Chain) -> Result<bool, CallError> {
-        let call = authorizationStateCall { authorizer: self.authorization.from, nonce: self.authorization.nonce };
-        chain.call(self.token, &call, None).await
-    }
-
-    pub(super) fn is_use(&self, log: &Log) -> bool {
-        let topics = [AuthorizationUsed::SIGNATURE_HASH, self.authorization.from.into_word(), self.authorization.nonce];
-        log.address() == self.token && log.topics() == topics
-    }
-
-    pub(super) fn is_transfer(&self, log: &Log) -> bool {
-        let topics = [Transfer::SIGNATURE_HASH, self.authorization.from.into_word(), self.pay_to.into_word()];
-        log.address() == self.token
-            && log.topics() == topics
-            && U256::try_from_be_slice(&log.data().data) == Some(self.amount)
-    }
-
-    /// The transaction of these blocks that used the authorisation for this payment, and its block.
-    ///
-    /// A transaction may do many things, so a transfer in it is not enough: it must be the log right
-    /// after the authorisation's own, as FiatToken writes them.
-    pub(super) async fn within(
-        &self,
-        chain: &Chain,
-        oldest: u64,
-        newest: u64,
-    ) -> Result<Option<(B256, u64)>, CallError> {
-        let filter = Filter::new()
-            .address(self.token)
-            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
-            .topic1(self.authorization.from.into_word())
-            .topic2(self.authorization.nonce)
-            .from_block(oldest)
-            .to_block(newest);
-        for used in chain.logs(&filter).await? {
-            let (Some(hash), Some(index)) = (used.transaction_hash, used.log_index) else { continue };
-            let Some(receipt) = chain.receipt(hash).await? else { continue };
-            let mut logs = receipt.logs.iter();
-            if receipt.succeeded() && logs.any(|log| log.log_index == Some(index + 1) && self.is_transfer(log)) {
-                return Ok(Some((hash, receipt.block_number.to())));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// What is looked for.
-struct Sought {
-    payment: Transferred,
+/// A payment that is looked for.
+struct SoughtPayment {
+    payment: Eip3009Payment,
+    /// The end of the authorisation, in Unix seconds.
+    valid_before: u64,
     max_timeout_seconds: u64,
+    /// The network as the seller writes it.
     network: String,
 }
 
-impl Sought {
+impl SoughtPayment {
     fn of(request: &PaymentRequest) -> Option<Self> {
-        let (payload, asset, pay_to, amount, max_timeout_seconds, network) = match request {
-            PaymentRequest::V1 { payload, requirements: r } => (
-                &payload.payload,
-                &r.asset,
-                &r.pay_to,
-                &r.max_amount_required,
-                r.max_timeout_seconds,
-                r.network.clone(),
-            ),
-            PaymentRequest::V2 { payload, requirements: r } => {
-                (&payload.payload, &r.asset, &r.pay_to, &r.amount, r.max_timeout_seconds, r.network.to_string())
-            }
-        };
-        let payment = Transferred {
-            token: asset.parse().ok()?,
-            pay_to: pay_to.parse().ok()?,
-            amount: Amount::parse_atomic(amount).ok()?.0,
-            authorization: ExactPayload::parse(payload).ok()?.authorization,
-        };
-        Some(Self { payment, max_timeout_seconds, network })
+        let authorization = ExactPayload::parse(request.payload()).ok()?.authorization;
+        Some(Self {
+            payment: Eip3009Payment {
+                token: request.asset().parse().ok()?,
+                payer: authorization.from,
+                nonce: authorization.nonce,
+                pay_to: request.pay_to().parse().ok()?,
+                amount: Amount::parse_atomic(request.amount()).ok()?.0,
+            },
+            valid_before: authorization.valid_before.saturating_to(),
+            max_timeout_seconds: request.max_timeout_seconds(),
+            network: request.network_name().to_owned(),
+        })
     }
 
     /// No block before this time can hold the payment: it was offered at most so long before its end.
     fn earliest(&self) -> u64 {
-        let valid_before = u64::try_from(self.payment.authorization.valid_before).unwrap_or(u64::MAX);
-        valid_before.saturating_sub(self.max_timeout_seconds).saturating_sub(600)
+        self.valid_before.saturating_sub(self.max_timeout_seconds).saturating_sub(600)
     }
 
     fn paid(&self, transaction: B256) -> SettlementResponse {
@@ -143,7 +79,7 @@ impl Sought {
             error_message: None,
             transaction: transaction.to_string(),
             network: self.network.clone(),
-            payer: Some(self.payment.authorization.from.to_checksum(None)),
+            payer: Some(self.payment.payer.to_checksum(None)),
             amount: None,
             extensions: None,
             extra: None,
@@ -159,18 +95,19 @@ impl SettlementProbe {
 
     /// What became of the payment. Costs a few reads; many only for a payment that was used long ago.
     pub async fn look_up(&self, request: &PaymentRequest) -> OnChain {
-        let Some(sought) = Sought::of(request) else {
+        let Some(sought) = SoughtPayment::of(request) else {
             return OnChain::Nobody("the payment cannot be read".to_owned());
         };
         self.seek(&sought).await.unwrap_or_else(|error| OnChain::Nobody(error.to_string()))
     }
 
-    async fn seek(&self, sought: &Sought) -> Result<OnChain, CallError> {
+    async fn seek(&self, sought: &SoughtPayment) -> Result<OnChain, CallError> {
         let head = self.chain.block_number().await?;
         let deep = head.saturating_sub(self.confirmations - 1);
         // Time first: whatever is used after this question is younger than the answer.
         let at = self.chain.block_time(deep).await?;
-        if !sought.payment.is_used(&self.chain).await? {
+        let Eip3009Payment { token, payer, nonce, .. } = sought.payment;
+        if !self.chain.is_authorization_used(token, payer, nonce).await? {
             return Ok(match at {
                 Some(at) => OnChain::Unused { at: UnixTime(at) },
                 None => OnChain::Nobody("the node does not have its own newest block".to_owned()),
@@ -179,7 +116,7 @@ impl SettlementProbe {
         let mut newest = self.chain.block_number().await?;
         loop {
             let oldest = newest.saturating_sub(SPAN - 1);
-            match sought.payment.within(&self.chain, oldest, newest).await? {
+            match self.chain.find_payment(&sought.payment, oldest, newest).await? {
                 Some((_, block)) if block > deep => return Ok(OnChain::Shallow),
                 Some((hash, _)) => return Ok(OnChain::Paid(sought.paid(hash))),
                 None if oldest == 0 => return Ok(OnChain::Spent),

@@ -296,16 +296,23 @@ pub struct Proxy {
     faults: Arc<Mutex<Vec<(&'static str, Fault)>>>,
     /// How often each method was asked for, and the first parameter of the last time.
     calls: Arc<Mutex<HashMap<String, (usize, Value)>>>,
+    rewrite: Arc<Mutex<Option<Rewrite>>>,
 }
+
+/// Changes the answer to a method.
+pub type Rewrite = fn(&str, &mut Value);
 
 impl Proxy {
     pub async fn start(upstream: &str) -> Self {
         let faults = Arc::new(Mutex::new(Vec::new()));
         let calls = Arc::new(Mutex::new(HashMap::new()));
+        let rewrite = Arc::new(Mutex::new(None));
         let (rules, counts, upstream) = (faults.clone(), calls.clone(), upstream.to_owned());
+        let rewriting = rewrite.clone();
         let client = reqwest::Client::new();
         let address = serve(move |request: Request<Incoming>| {
             let (rules, counts, upstream, client) = (rules.clone(), counts.clone(), upstream.clone(), client.clone());
+            let rewriting: Arc<Mutex<Option<Rewrite>>> = rewriting.clone();
             async move {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
@@ -317,7 +324,7 @@ impl Proxy {
                 {
                     let mut counts: std::sync::MutexGuard<'_, HashMap<String, (usize, Value)>> =
                         counts.lock().expect("not poisoned");
-                    let count = counts.entry(method).or_default();
+                    let count = counts.entry(method.clone()).or_default();
                     *count = (count.0 + 1, call["params"][0].clone());
                 }
                 if fault == Some(Fault::Request) {
@@ -332,11 +339,15 @@ impl Proxy {
                 if fault == Some(Fault::Reply) {
                     return bad_gateway();
                 }
-                Response::new(Full::new(answer))
+                let rewrite = *rewriting.lock().expect("not poisoned");
+                let Some(rewrite) = rewrite else { return Response::new(Full::new(answer)) };
+                let mut answer: Value = serde_json::from_slice(&answer).expect("JSON");
+                rewrite(&method, &mut answer["result"]);
+                Response::new(Full::new(answer.to_string().into()))
             }
         })
         .await;
-        Self { url: format!("http://{address}"), faults, calls }
+        Self { url: format!("http://{address}"), faults, calls, rewrite }
     }
 
     /// How often a method was asked for since the proxy started; all of them by `*`.
@@ -349,6 +360,11 @@ impl Proxy {
     pub fn last(&self, method: &str) -> Value {
         let calls = self.calls.lock().expect("not poisoned");
         calls.get(method).map(|call| call.1.clone()).unwrap_or_default()
+    }
+
+    /// Changes every answer of the node from now on.
+    pub fn rewrite(&self, rewrite: Rewrite) {
+        *self.rewrite.lock().expect("not poisoned") = Some(rewrite);
     }
 
     pub fn set(&self, faults: &[(&'static str, Fault)]) {

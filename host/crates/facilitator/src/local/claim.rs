@@ -10,11 +10,12 @@ use super::{Local, Token};
 use crate::{PayerKind, Settlement, Verification};
 use coinslot_base::text::first_chars;
 use coinslot_evm::abi::{ERC6492_SUFFIX, IEip3009};
+use coinslot_evm::eip3009::Eip3009Payment;
 use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::{self, Authorization, ExactPayload, ExpectedTerms};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Network, Object, Reason, SettlementResponse, UnixTime, Version};
+use coinslot_x402::{Reason, SettlementResponse, UnixTime, Version};
 
 /// A payment that is worth asking the chain about.
 #[derive(Debug)]
@@ -59,60 +60,9 @@ impl Rejection {
     }
 }
 
-/// Both versions' fields under one name.
-struct Fields<'r> {
-    version: Version,
-    schemes: [Option<&'r str>; 2],
-    /// Of the payment and of the seller.
-    networks: [Option<Network>; 2],
-    network: &'r str,
-    asset: &'r str,
-    pay_to: &'r str,
-    amount: &'r str,
-    max_timeout_seconds: u64,
-    extra: Option<&'r Object>,
-    payload: &'r Object,
-}
-
-fn fields(request: &PaymentRequest) -> Fields<'_> {
-    match request {
-        PaymentRequest::V1 { payload, requirements } => Fields {
-            version: Version::V1,
-            schemes: [Some(&payload.scheme), Some(&requirements.scheme)],
-            networks: [Network::parse_v1(&payload.network).ok(), Network::parse_v1(&requirements.network).ok()],
-            network: &requirements.network,
-            asset: &requirements.asset,
-            pay_to: &requirements.pay_to,
-            amount: &requirements.max_amount_required,
-            max_timeout_seconds: requirements.max_timeout_seconds,
-            extra: requirements.extra.as_ref(),
-            payload: &payload.payload,
-        },
-        PaymentRequest::V2 { payload, requirements } => {
-            let accepted = |key: &str| payload.accepted.get(key).and_then(|v| v.as_str());
-            Fields {
-                version: Version::V2,
-                schemes: [accepted("scheme"), Some(&requirements.scheme)],
-                networks: [
-                    accepted("network").and_then(|text| Network::parse(text).ok()),
-                    Some(requirements.network.clone()),
-                ],
-                network: requirements.network.as_str(),
-                asset: &requirements.asset,
-                pay_to: &requirements.pay_to,
-                amount: &requirements.amount,
-                max_timeout_seconds: requirements.max_timeout_seconds,
-                extra: Some(&requirements.extra),
-                payload: &payload.payload,
-            }
-        }
-    }
-}
-
 /// Reads a request as far as it can be judged without signature, clock and chain.
 pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Claim<'t>, Rejection> {
-    let fields = fields(request);
-    let parsed = ExactPayload::parse(fields.payload);
+    let parsed = ExactPayload::parse(request.payload());
     let payer = parsed.as_ref().ok().map(|payload| payload.authorization.from.to_string());
     let reject = |reason, message: Option<String>| Rejection { reason, message, payer: payer.clone() };
     let unusable = |message: &str| {
@@ -120,39 +70,38 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
         reject(Reason::InvalidPaymentRequirements, message)
     };
 
-    if fields.schemes != [Some("exact"); 2] {
+    if request.payment_scheme() != Some("exact") || request.scheme() != "exact" {
         return Err(reject(Reason::InvalidScheme, None));
     }
-    let extra = |key| fields.extra.and_then(|extra| extra.get(key)?.as_str());
-    let (Some(name), Some(version)) = (extra("name"), extra("version")) else {
+    let (Some(name), Some(version)) = (request.extra("name"), request.extra("version")) else {
         return Err(reject(Reason::MissingEip712Domain, None));
     };
-    let [of_payment, of_seller] = &fields.networks;
-    if of_payment != of_seller {
+    let network = request.network();
+    if request.payment_network() != network {
         return Err(reject(Reason::NetworkMismatch, None));
     }
-    if of_seller.as_ref() != Some(&local.network) {
+    if network.as_ref() != Some(&local.network) {
         let message = format!("only {} is settled here", local.network);
         return Err(reject(Reason::InvalidNetwork, Some(message)));
     }
-    let asset: Option<Address> = fields.asset.parse().ok();
+    let asset: Option<Address> = request.asset().parse().ok();
     let token = local
         .tokens
         .iter()
         .find(|token| Some(token.address) == asset)
         .ok_or_else(|| unusable("the asset is not settled here"))?;
-    let pay_to: Address = fields.pay_to.parse().map_err(|_| unusable("payTo is not an EVM address"))?;
+    let pay_to: Address = request.pay_to().parse().map_err(|_| unusable("payTo is not an EVM address"))?;
     if let Some(receivers) = &*local.receivers.load()
         && !receivers.contains(&pay_to)
     {
         return Err(unusable("payments to this payTo are not settled here"));
     }
-    let amount = Amount::parse_atomic(fields.amount)
+    let amount = Amount::parse_atomic(request.amount())
         .map_err(|_| unusable("the amount is not a decimal number of atomic units"))?;
     if amount.0.is_zero() {
         return Err(unusable("the amount is zero"));
     }
-    if extra("assetTransferMethod").is_some_and(|method| method != "eip3009") {
+    if request.extra("assetTransferMethod").is_some_and(|method| method != "eip3009") {
         return Err(reject(Reason::UnsupportedPayloadType, None));
     }
     let payload = match &parsed {
@@ -178,11 +127,11 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
         terms: ExpectedTerms {
             pay_to,
             amount: amount.0,
-            max_timeout_seconds: fields.max_timeout_seconds,
+            max_timeout_seconds: request.max_timeout_seconds(),
             skew_seconds: local.skew_seconds,
         },
-        network: fields.network.to_owned(),
-        version: fields.version,
+        network: request.network_name().to_owned(),
+        version: request.version(),
     })
 }
 
@@ -194,6 +143,17 @@ impl Claim<'_> {
     pub(crate) fn id(&self) -> SpendId {
         let authorization = self.authorization();
         (self.token.address, authorization.from, authorization.nonce)
+    }
+
+    /// The payment as the chain will show it.
+    pub(crate) fn payment(&self) -> Eip3009Payment {
+        Eip3009Payment {
+            token: self.token.address,
+            payer: self.authorization().from,
+            nonce: self.authorization().nonce,
+            pay_to: self.terms.pay_to,
+            amount: self.terms.amount,
+        }
     }
 
     /// When the authorisation ends, in seconds; the end of time if it is beyond it.

@@ -3,35 +3,24 @@
 //! same).
 
 use alloy::primitives::B256;
-use alloy::rpc::types::Log;
-use alloy::sol_types::SolEvent;
 
 use super::Local;
 use super::claim::Claim;
-use crate::probe::Transferred;
-use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
+use coinslot_evm::eip3009::{self, AuthorizationUse, Eip3009Payment};
 use coinslot_evm::{CallError, Landing};
 
 impl Local {
     /// Whether the authorisation is used or cancelled.
     pub(super) async fn is_used(&self, claim: &Claim<'_>) -> Result<bool, CallError> {
-        transferred(claim).is_used(&self.chain).await
+        let Eip3009Payment { token, payer, nonce, .. } = claim.payment();
+        self.chain.is_authorization_used(token, payer, nonce).await
     }
 
     /// The transaction that used this authorisation for this payment, among recent blocks.
     pub(super) async fn find(&self, claim: &Claim<'_>) -> Result<Option<B256>, CallError> {
         let newest = self.chain.block_number().await?;
         let oldest = newest.saturating_sub(self.lookback_blocks);
-        Ok(transferred(claim).within(&self.chain, oldest, newest).await?.map(|(hash, _)| hash))
-    }
-}
-
-fn transferred(claim: &Claim<'_>) -> Transferred {
-    Transferred {
-        token: claim.token.address,
-        pay_to: claim.terms.pay_to,
-        amount: claim.terms.amount,
-        authorization: claim.authorization().clone(),
+        Ok(self.chain.find_payment(&claim.payment(), oldest, newest).await?.map(|(hash, _)| hash))
     }
 }
 
@@ -48,29 +37,19 @@ pub(super) enum Shown {
 /// Success is not enough: there are tokens that do not revert on a used nonce, and tokens that keep a
 /// fee. And of many calls in one transaction each fails for itself.
 pub(super) fn shown(claim: &Claim<'_>, landing: &Landing) -> Shown {
-    let (payment, receipt) = (transferred(claim), &landing.receipt);
+    let (payment, receipt) = (claim.payment(), &landing.receipt);
     if !receipt.succeeded() {
         return Shown::Unused;
     }
     if !landing.shared {
-        let paid = receipt.logs.iter().any(|log| payment.is_transfer(log));
+        // The transaction is one call of this payment, so an exact transfer is its own.
+        let paid = eip3009::is_transferred_in(&receipt.logs, &payment);
         return if paid { Shown::Paid } else { Shown::SomethingElse };
     }
-    // The same payer may pay the same price many times in one transaction, so a transfer belongs to
-    // the authorisation beside it. FiatToken writes it after; if the first log is a transfer, the
-    // token writes it before.
-    let kinds = [AuthorizationUsed::SIGNATURE_HASH, Transfer::SIGNATURE_HASH];
-    let of_token =
-        |log: &&Log| log.address() == claim.token.address && log.topic0().is_some_and(|kind| kinds.contains(kind));
-    let logs: Vec<&Log> = receipt.logs.iter().filter(of_token).collect();
-    let Some(at) = logs.iter().position(|log| payment.is_use(log)) else {
-        return Shown::Unused;
-    };
-    let used_first = logs.first().is_some_and(|log| log.topic0() == Some(&AuthorizationUsed::SIGNATURE_HASH));
-    let beside = if used_first { at.checked_add(1) } else { at.checked_sub(1) };
-    match beside.and_then(|beside| logs.get(beside)) {
-        Some(log) if payment.is_transfer(log) => Shown::Paid,
-        _ => Shown::SomethingElse,
+    match eip3009::use_in(&receipt.logs, payment.token, payment.payer, payment.nonce) {
+        AuthorizationUse::Unused => Shown::Unused,
+        AuthorizationUse::Payment(found) if found == payment => Shown::Paid,
+        AuthorizationUse::Payment(_) | AuthorizationUse::NoTransfer => Shown::SomethingElse,
     }
 }
 
@@ -79,6 +58,7 @@ mod tests {
     use std::sync::Arc;
 
     use alloy::primitives::U256;
+    use alloy::rpc::types::Log;
 
     use super::*;
     use crate::testing::World;
@@ -94,7 +74,8 @@ mod tests {
         let hash = settled.transaction.parse().expect("a hash");
         let receipt = local.chain.receipt(hash).await.expect("an answer").expect("a receipt");
         let claim = local.read(&request).expect("a claim");
-        let transfer = receipt.logs.iter().position(|log| transferred(&claim).is_transfer(log)).expect("its transfer");
+        let moves = |log: &Log| eip3009::is_transferred_in(std::slice::from_ref(log), &claim.payment());
+        let transfer = receipt.logs.iter().position(moves).expect("its transfer");
         for shared in [false, true] {
             let says = |logs: Vec<Log>| {
                 let receipt = Arc::new(Receipt { logs, ..receipt.clone() });

@@ -1,5 +1,6 @@
 //! Verification against the embedded chain.
 
+mod order;
 mod settle;
 mod together;
 mod trouble;

@@ -8,27 +8,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-
-use coinslot_x402::facilitator::PaymentRequest;
 
 /// Payments remembered at most.
 const MOST: usize = 65_536;
-
-/// What the payer signed, and on which network: one payment, however its requirements are written.
-pub(crate) fn fingerprint(payment: &PaymentRequest) -> [u8; 32] {
-    let (payload, network) = match payment {
-        PaymentRequest::V1 { payload, requirements } => (&payload.payload, requirements.network.as_str()),
-        PaymentRequest::V2 { payload, requirements } => (&payload.payload, requirements.network.as_str()),
-    };
-    let mut hash = Sha256::new();
-    hash.update((network.len() as u64).to_be_bytes());
-    hash.update(network);
-    // A JSON object has no way to fail here; should it, such payments count as one, which is safe.
-    hash.update(serde_json::to_vec(payload).unwrap_or_default());
-    hash.finalize().into()
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {

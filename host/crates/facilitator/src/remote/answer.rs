@@ -13,7 +13,7 @@ use super::{Attempt, Exchange, Trouble};
 use crate::{PayerKind, Settlement, Unavailable, Verification};
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
-use coinslot_x402::{Network, Object, Reason, SettlementResponse};
+use coinslot_x402::{Network, Reason, SettlementResponse};
 
 /// The longest reason, and the longest text for people, in characters. The protocol's own reasons
 /// have at most 60.
@@ -34,23 +34,11 @@ struct Expected<'r> {
 
 impl<'r> Expected<'r> {
     fn of(request: &'r PaymentRequest) -> Self {
-        let from = |payload: &'r Object| {
-            let authorization = payload.get("authorization").or_else(|| payload.get("permit2Authorization"));
-            authorization?.get("from")?.as_str()
-        };
-        match request {
-            PaymentRequest::V1 { payload, requirements } => Self {
-                payer: from(&payload.payload),
-                network: Network::parse_v1(&requirements.network).ok(),
-                amount: &requirements.max_amount_required,
-                scheme: &requirements.scheme,
-            },
-            PaymentRequest::V2 { payload, requirements } => Self {
-                payer: from(&payload.payload),
-                network: Some(requirements.network.clone()),
-                amount: &requirements.amount,
-                scheme: &requirements.scheme,
-            },
+        Self {
+            payer: request.named_payer(),
+            network: request.network(),
+            amount: request.amount(),
+            scheme: request.scheme(),
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
 
-use crate::pool::fingerprint;
 use coinslot_x402::facilitator::PaymentRequest;
 
 /// How many transactions are remembered: hours of a busy host. A transaction that is older is checked by
@@ -27,7 +26,7 @@ impl Told {
     /// Whether the transaction was not told for another payment before. Remembers it.
     pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
         let transaction = transaction.to_ascii_lowercase();
-        let payment = fingerprint(payment);
+        let payment = payment.fingerprint();
         let mut seen = self.seen.lock();
         if let Some(known) = seen.payments.get(&transaction) {
             return *known == payment;
