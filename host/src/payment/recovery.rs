@@ -141,7 +141,7 @@ async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
     };
     let on_chain = match &method.probe {
         Some(probe) => probe.look_up(&request).await,
-        None => OnChain::Nobody("no chain to ask".to_owned()),
+        None => OnChain::Unavailable("no chain to ask".to_owned()),
     };
     match on_chain {
         OnChain::Paid(settlement) => settled(payments, &entry, settlement).await,
@@ -157,7 +157,7 @@ async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
         // Its answer is gone: the payment would buy nothing.
         _ if entry.flow == Flow::Authorization && !entry.answer_kept => Ok(()),
         OnChain::Unused { .. } => resubmit(payments, method, &entry, &request).await,
-        OnChain::Nobody(why) => {
+        OnChain::Unavailable(why) => {
             tracing::debug!(payment = %entry.id, %why, "the chain cannot be asked");
             resubmit_unseen(payments, method, &entry, &request).await
         }

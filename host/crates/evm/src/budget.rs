@@ -14,15 +14,15 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct GasBudget {
     limit: Option<U256>,
     journal: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<DaySpending>,
 }
 
 /// What the journal says, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct JournalEntry {
     /// Days since 1970.
     day: u64,
     /// Wei, in decimal.
@@ -30,7 +30,7 @@ struct Entry {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct DaySpending {
     /// Days since 1970.
     day: u64,
     spent: U256,
@@ -40,32 +40,32 @@ struct State {
 /// The budget of the day does not allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the gas budget of the day is used up: {spent} of {limit} wei")]
-pub(super) struct Exhausted {
+pub(super) struct BudgetExhausted {
     pub(super) spent: U256,
     pub(super) limit: U256,
 }
 
-impl Budget {
+impl GasBudget {
     /// A journal that cannot be read or written is told about and does without: gas is the operator's own
     /// money, and no payment should wait for a file.
     pub(super) fn new(limit: Option<U256>, journal: Option<PathBuf>) -> Self {
         let journal = journal.filter(|_| limit.is_some());
-        let state = journal.as_deref().map_or_else(State::default, |path| {
+        let state = journal.as_deref().map_or_else(DaySpending::default, |path| {
             read(path).unwrap_or_else(|error| {
                 tracing::warn!(journal = %path.display(), %error, "what gas cost today cannot be read: counted from now on");
-                State::default()
+                DaySpending::default()
             })
         });
         Self { limit, journal, state: Mutex::new(state) }
     }
 
     /// Whether so much may still be spent.
-    pub(super) fn allows(&self, wei: U256) -> Result<(), Exhausted> {
+    pub(super) fn allows(&self, wei: U256) -> Result<(), BudgetExhausted> {
         check(self.limit, *self.today(), wei)
     }
 
     /// Takes it out of the budget. `instead` is what was reserved for the same transaction before.
-    pub(super) fn reserve(&self, wei: U256, instead: U256) -> Result<(), Exhausted> {
+    pub(super) fn reserve(&self, wei: U256, instead: U256) -> Result<(), BudgetExhausted> {
         let mut state = self.today();
         let before = *state;
         state.reserved = state.reserved.saturating_sub(instead);
@@ -86,7 +86,7 @@ impl Budget {
         self.note(*state);
     }
 
-    fn note(&self, state: State) {
+    fn note(&self, state: DaySpending) {
         if let Some(path) = &self.journal
             && let Err(error) = write(path, state)
         {
@@ -94,7 +94,7 @@ impl Budget {
         }
     }
 
-    fn today(&self) -> MutexGuard<'_, State> {
+    fn today(&self) -> MutexGuard<'_, DaySpending> {
         let mut state = self.state.lock();
         let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
         if state.day != day {
@@ -105,27 +105,27 @@ impl Budget {
     }
 }
 
-fn read(path: &Path) -> io::Result<State> {
+fn read(path: &Path) -> io::Result<DaySpending> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(DaySpending::default()),
         Err(error) => return Err(error),
     };
-    let entry: Entry = serde_json::from_str(&text)?;
+    let entry: JournalEntry = serde_json::from_str(&text)?;
     let spent = U256::from_str_radix(&entry.spent, 10).map_err(io::Error::other)?;
-    Ok(State { day: entry.day, spent, reserved: U256::ZERO })
+    Ok(DaySpending { day: entry.day, spent, reserved: U256::ZERO })
 }
 
 /// In one step, so that a crash leaves the old entry or the new one.
-fn write(path: &Path, state: State) -> io::Result<()> {
-    let entry = Entry { day: state.day, spent: state.spent.saturating_add(state.reserved).to_string() };
+fn write(path: &Path, state: DaySpending) -> io::Result<()> {
+    let entry = JournalEntry { day: state.day, spent: state.spent.saturating_add(state.reserved).to_string() };
     coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
 }
 
-fn check(limit: Option<U256>, state: State, wei: U256) -> Result<(), Exhausted> {
+fn check(limit: Option<U256>, state: DaySpending, wei: U256) -> Result<(), BudgetExhausted> {
     let Some(limit) = limit else { return Ok(()) };
     let spent = state.spent.saturating_add(state.reserved);
-    if spent.saturating_add(wei) > limit { Err(Exhausted { spent, limit }) } else { Ok(()) }
+    if spent.saturating_add(wei) > limit { Err(BudgetExhausted { spent, limit }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -135,15 +135,15 @@ mod tests {
     #[test]
     fn what_is_reserved_and_spent_never_exceeds_the_budget() {
         let wei = |n: u64| U256::from(n);
-        let budget = Budget::new(Some(wei(100)), None);
+        let budget = GasBudget::new(Some(wei(100)), None);
         budget.reserve(wei(60), wei(0)).expect("within it");
         let exhausted = budget.reserve(wei(41), wei(0)).expect_err("beyond it");
-        assert_eq!(exhausted, Exhausted { spent: wei(60), limit: wei(100) });
+        assert_eq!(exhausted, BudgetExhausted { spent: wei(60), limit: wei(100) });
         budget.reserve(wei(80), wei(60)).expect("the same transaction, dearer");
         budget.settle(wei(80), wei(30));
         budget.reserve(wei(70), wei(0)).expect("what it did not cost is free again");
         assert!(budget.allows(wei(1)).is_err());
-        assert!(Budget::new(None, None).allows(U256::MAX).is_ok());
+        assert!(GasBudget::new(None, None).allows(U256::MAX).is_ok());
     }
 
     #[test]
@@ -151,19 +151,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = || Some(folder.path().join("gas.json"));
         let limit = Some(U256::from(100));
-        let budget = Budget::new(limit, journal());
+        let budget = GasBudget::new(limit, journal());
         budget.reserve(U256::from(60), U256::ZERO).expect("within it");
         budget.settle(U256::from(60), U256::from(40));
         budget.reserve(U256::from(50), U256::ZERO).expect("within it");
         // It ends here, with a transaction on its way that nobody accounts for any more.
-        let again = Budget::new(limit, journal());
+        let again = GasBudget::new(limit, journal());
         assert_eq!(again.allows(U256::from(11)).expect_err("beyond it").spent, U256::from(90));
         again.allows(U256::from(10)).expect("within it");
         // Yesterday's spending is no longer counted, and neither is a journal that says nothing sensible.
-        write(&folder.path().join("gas.json"), State { day: 1, spent: U256::from(100), reserved: U256::ZERO })
+        write(&folder.path().join("gas.json"), DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO })
             .expect("it can be written");
-        Budget::new(limit, journal()).allows(U256::from(100)).expect("a new day");
+        GasBudget::new(limit, journal()).allows(U256::from(100)).expect("a new day");
         fs::write(folder.path().join("gas.json"), "{\"day\":").expect("it can be written");
-        Budget::new(limit, journal()).allows(U256::from(100)).expect("counted from now on");
+        GasBudget::new(limit, journal()).allows(U256::from(100)).expect("counted from now on");
     }
 }

@@ -187,7 +187,7 @@ impl Chain {
     }
 }
 
-impl crate::Receipt {
+impl crate::TxReceipt {
     /// Whether the logs show this very payment.
     fn shows(&self, payment: &Eip3009Payment) -> bool {
         use_in(&self.logs, payment.token, payment.payer, payment.nonce) == AuthorizationUse::Payment(*payment)

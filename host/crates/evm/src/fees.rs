@@ -52,7 +52,7 @@ impl Default for GasLimits {
 
 /// Wei for each unit of gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fees {
+pub(super) struct BlockFees {
     /// Of the next block.
     pub(super) base: u128,
     pub(super) tip: u128,
@@ -60,23 +60,23 @@ pub(super) struct Fees {
 
 /// The two prices that a transaction names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bid {
+pub(super) struct TxFees {
     pub(super) max_fee: u128,
     pub(super) tip: u128,
 }
 
-impl Fees {
+impl BlockFees {
     /// Room for six full blocks in a row, within the limit.
-    pub(super) fn bid(self, limit: u128) -> Bid {
+    pub(super) fn bid(self, limit: u128) -> TxFees {
         let max_fee = self.base.saturating_mul(2).saturating_add(self.tip).min(limit);
-        Bid { max_fee, tip: self.tip.min(max_fee) }
+        TxFees { max_fee, tip: self.tip.min(max_fee) }
     }
 }
 
-impl Bid {
+impl TxFees {
     /// A bid that every node takes in the place of this one: both prices an eighth higher, or what
     /// the market asks if it is more. None when the limit leaves no room for it.
-    pub(super) fn raised(self, market: Bid, limit: u128) -> Option<Self> {
+    pub(super) fn raised(self, market: TxFees, limit: u128) -> Option<Self> {
         let eighth = |price: u128| price.saturating_add(price.div_ceil(8)).max(price.saturating_add(1));
         let max_fee = eighth(self.max_fee).max(market.max_fee);
         let tip = eighth(self.tip).max(market.tip).min(max_fee);
@@ -88,7 +88,7 @@ impl Bid {
 #[derive(Debug)]
 pub(super) struct FeeOracle {
     chain: Arc<Chain>,
-    known: Mutex<Option<(Instant, Fees)>>,
+    known: Mutex<Option<(Instant, BlockFees)>>,
     /// The last base fee and tip, for who cannot wait; 0 when never read.
     base: AtomicU64,
     tip: AtomicU64,
@@ -100,13 +100,13 @@ impl FeeOracle {
     }
 
     /// What was read last, if anything was.
-    pub(super) fn last(&self) -> Option<Fees> {
+    pub(super) fn last(&self) -> Option<BlockFees> {
         let (base, tip) = (self.base.load(Ordering::Relaxed), self.tip.load(Ordering::Relaxed));
-        (tip > 0).then(|| Fees { base: base.into(), tip: tip.into() })
+        (tip > 0).then(|| BlockFees { base: base.into(), tip: tip.into() })
     }
 
     /// The base fee of the next block, and the tip that half of the recent transactions paid.
-    pub(super) async fn now(&self) -> Result<Fees, CallError> {
+    pub(super) async fn now(&self) -> Result<BlockFees, CallError> {
         let mut known = self.known.lock().await;
         if let Some((read, fees)) = *known
             && read.elapsed() < FRESH
@@ -118,7 +118,7 @@ impl FeeOracle {
         let mut tips: Vec<u128> =
             paid.iter().filter_map(|block| block.first().copied()).filter(|tip| *tip > 0).collect();
         tips.sort_unstable();
-        let fees = Fees {
+        let fees = BlockFees {
             base: history.base_fee_per_gas.last().copied().unwrap_or(0),
             tip: tips.get(tips.len() / 2).copied().unwrap_or(LEAST_TIP),
         };

@@ -30,12 +30,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use refusal::Refusal;
+use refusal::NodeRefusal;
 
 pub use fees::GasLimits;
 pub use key::{Key, KeyError};
-pub use reads::{Question, Reads};
-pub use sequencer::{Landing, Order, SendError, Sequencer, SequencerSettings, Standing, Ticket, Unready, Waited};
+pub use reads::{PaymentQuestion, PaymentReader};
+pub use sequencer::{
+    Inclusion, SendError, Sequencer, SequencerSettings, Standing, TxCall, TxHandle, TxStatus, Unready,
+};
 
 /// A chain, reached through one node. Cheap to share behind an `Arc`.
 pub struct Chain {
@@ -94,7 +96,7 @@ pub enum ChainError {
 /// What became of a transaction in a block.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Receipt {
+pub struct TxReceipt {
     pub transaction_hash: B256,
     pub block_hash: B256,
     pub block_number: U64,
@@ -110,7 +112,7 @@ pub struct Receipt {
     pub logs: Vec<Log>,
 }
 
-impl Receipt {
+impl TxReceipt {
     /// Whether the transaction was not reverted.
     pub fn succeeded(&self) -> bool {
         self.status == U64::from(1)
@@ -186,7 +188,7 @@ impl Chain {
         let told: Result<B256, _> = self.request("eth_sendRawTransaction", (raw,)).await;
         match told {
             Ok(_) => Ok(()),
-            Err(CallError::Refused(text)) if Refusal::of(&text) == Refusal::Known => Ok(()),
+            Err(CallError::Refused(text)) if NodeRefusal::of(&text) == NodeRefusal::Known => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -218,7 +220,7 @@ impl Chain {
     }
 
     /// The receipt of a transaction that is in a block.
-    pub async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, CallError> {
+    pub async fn receipt(&self, hash: B256) -> Result<Option<TxReceipt>, CallError> {
         self.request("eth_getTransactionReceipt", (hash,)).await
     }
 

@@ -10,7 +10,7 @@ use super::{CallError, Chain};
 
 /// How one call of many ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum CallOutcome {
     Well,
     /// With the contract's words.
     Reverted(String),
@@ -25,7 +25,12 @@ pub(super) fn data<'c>(calls: impl Iterator<Item = (Address, &'c Bytes)>) -> Byt
 }
 
 /// Runs what would be sent, with this much gas. An error is about all of them.
-pub(super) async fn simulate(chain: &Chain, from: Address, data: Bytes, gas: u64) -> Result<Vec<Ended>, CallError> {
+pub(super) async fn simulate(
+    chain: &Chain,
+    from: Address,
+    data: Bytes,
+    gas: u64,
+) -> Result<Vec<CallOutcome>, CallError> {
     let mut request = TransactionRequest::default().from(from).to(MULTICALL3).input(data.into());
     request.gas = Some(gas);
     let answer = chain.run(request).await?;
@@ -34,15 +39,15 @@ pub(super) async fn simulate(chain: &Chain, from: Address, data: Bytes, gas: u64
     Ok(results.into_iter().map(|result| ended(result.success, &result.returnData)).collect())
 }
 
-fn ended(success: bool, answer: &[u8]) -> Ended {
+fn ended(success: bool, answer: &[u8]) -> CallOutcome {
     if success {
-        return Ended::Well;
+        return CallOutcome::Well;
     }
     if answer.is_empty() {
-        return Ended::Silently;
+        return CallOutcome::Silently;
     }
     // The words that a node puts before the reason of a single call.
-    Ended::Reverted(match (Revert::abi_decode(answer), Panic::abi_decode(answer)) {
+    CallOutcome::Reverted(match (Revert::abi_decode(answer), Panic::abi_decode(answer)) {
         (Ok(revert), _) => format!("execution reverted: {}", revert.reason),
         (_, Ok(panic)) => format!("execution reverted: {panic}"),
         _ => "execution reverted".to_owned(),

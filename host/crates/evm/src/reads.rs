@@ -34,7 +34,7 @@ const GAS: u64 = 16_000_000;
 
 /// About one payment.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct PaymentQuestion {
     pub token: Address,
     pub payer: Address,
     pub nonce: B256,
@@ -44,7 +44,7 @@ pub struct Question {
 
 /// What the chain says.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct PaymentFinding {
     /// Whether the payer is a contract, or an account that acts through one.
     pub code: bool,
     /// Whether the authorisation is used or cancelled.
@@ -54,15 +54,15 @@ pub struct Finding {
     pub transfer: Option<Result<(), CallError>>,
 }
 
-type Reply = oneshot::Sender<Result<Finding, CallError>>;
+type FindingSender = oneshot::Sender<Result<PaymentFinding, CallError>>;
 
 /// Asks, together with others when there are some. Stops when dropped.
 #[derive(Clone, Debug)]
-pub struct Reads {
-    queue: mpsc::UnboundedSender<(Question, Reply)>,
+pub struct PaymentReader {
+    queue: mpsc::UnboundedSender<(PaymentQuestion, FindingSender)>,
 }
 
-impl Reads {
+impl PaymentReader {
     pub fn start(chain: Arc<Chain>) -> Self {
         let (queue, questions) = mpsc::unbounded_channel();
         tokio::spawn(run(chain, questions));
@@ -70,7 +70,7 @@ impl Reads {
     }
 
     /// An error means that nothing is known.
-    pub async fn ask(&self, question: Question) -> Result<Finding, CallError> {
+    pub async fn ask(&self, question: PaymentQuestion) -> Result<PaymentFinding, CallError> {
         let (reply, answer) = oneshot::channel();
         let gone = || CallError::Unreachable("the reader has stopped".to_owned());
         self.queue.send((question, reply)).map_err(|_| gone())?;
@@ -78,8 +78,8 @@ impl Reads {
     }
 }
 
-async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(Question, Reply)>) {
-    let mut waiting: Vec<(Question, Reply)> = Vec::new();
+async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQuestion, FindingSender)>) {
+    let mut waiting: Vec<(PaymentQuestion, FindingSender)> = Vec::new();
     let mut since = Instant::now();
     let mut under_way = JoinSet::new();
     loop {
@@ -122,7 +122,7 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(Question
     }
 }
 
-async fn answer(chain: Arc<Chain>, mut batch: Vec<(Question, Reply)>) {
+async fn answer(chain: Arc<Chain>, mut batch: Vec<(PaymentQuestion, FindingSender)>) {
     batch.retain(|(_, reply)| !reply.is_closed());
     if batch.len() > 1 {
         match together(&chain, batch.iter().map(|(question, _)| question)).await {
@@ -154,8 +154,8 @@ async fn answer(chain: Arc<Chain>, mut batch: Vec<(Question, Reply)>) {
     while each.join_next().await.is_some() {}
 }
 
-async fn alone(chain: &Chain, question: Question) -> Result<Finding, CallError> {
-    let Question { token, payer, nonce, transfer } = question;
+async fn alone(chain: &Chain, question: PaymentQuestion) -> Result<PaymentFinding, CallError> {
+    let PaymentQuestion { token, payer, nonce, transfer } = question;
     let code = !chain.code(payer).await?.is_empty();
     let state = authorizationStateCall { authorizer: payer, nonce };
     let balance = balanceOfCall { account: payer };
@@ -165,14 +165,14 @@ async fn alone(chain: &Chain, question: Question) -> Result<Finding, CallError> 
             let request = TransactionRequest::default().to(token).input(data.into());
             Some(chain.run(request).await.map(drop))
         });
-    Ok(Finding { code, used, balance, transfer })
+    Ok(PaymentFinding { code, used, balance, transfer })
 }
 
 /// None where the question has to be asked alone to know the answer.
 async fn together(
     chain: &Chain,
-    questions: impl Iterator<Item = &Question> + Clone,
-) -> Result<Vec<Option<Finding>>, CallError> {
+    questions: impl Iterator<Item = &PaymentQuestion> + Clone,
+) -> Result<Vec<Option<PaymentFinding>>, CallError> {
     /// As in `Probe.sol`.
     const HAS_CODE: u8 = 1;
     const STATE_READ: u8 = 2;
@@ -190,12 +190,12 @@ async fn together(
         return Err(CallError::Refused("the call did not return what it should".to_owned()));
     }
     let (findings, _) = words.as_chunks::<2>();
-    let read = |(question, [flags, balance]): (&Question, &[[u8; 32]; 2])| {
+    let read = |(question, [flags, balance]): (&PaymentQuestion, &[[u8; 32]; 2])| {
         let has = |flag: u8| flags[31] & flag != 0;
         let tried = question.transfer.is_some() && !has(HAS_CODE);
         let known = has(STATE_READ) && has(BALANCE_READ);
         // A used authorisation cannot be transferred, and says so better.
-        (known && (!tried || has(TRANSFERS) || has(USED))).then(|| Finding {
+        (known && (!tried || has(TRANSFERS) || has(USED))).then(|| PaymentFinding {
             code: has(HAS_CODE),
             used: Ok(has(USED)),
             balance: Ok(U256::from_be_bytes(*balance)),
@@ -205,19 +205,19 @@ async fn together(
     Ok(questions.zip(findings).map(read).collect())
 }
 
-impl From<&Question> for ProbeQuestion {
-    fn from(question: &Question) -> Self {
-        let Question { token, payer, nonce, transfer } = question.clone();
+impl From<&PaymentQuestion> for ProbeQuestion {
+    fn from(question: &PaymentQuestion) -> Self {
+        let PaymentQuestion { token, payer, nonce, transfer } = question.clone();
         Self { token, payer, nonce, transfer: transfer.unwrap_or_default() }
     }
 }
 
 static CREATION: LazyLock<Bytes> = LazyLock::new(|| {
     #[derive(Deserialize)]
-    struct Artifact {
+    struct ProbeArtifact {
         creation: Bytes,
     }
-    let artifact: Artifact = serde_json::from_str(include_str!("../contracts/Probe.json"))
+    let artifact: ProbeArtifact = serde_json::from_str(include_str!("../contracts/Probe.json"))
         .expect("the checked-in artifact is what build.mjs writes");
     artifact.creation
 });

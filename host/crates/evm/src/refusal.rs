@@ -2,7 +2,7 @@
 
 /// What a node's refusal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum NodeRefusal {
     /// The node has this very transaction already.
     Known,
     /// Another transaction has the nonce.
@@ -13,7 +13,7 @@ pub(super) enum Refusal {
     Other,
 }
 
-impl Refusal {
+impl NodeRefusal {
     /// From the texts of geth, reth, Nethermind, Erigon and anvil.
     pub(super) fn of(text: &str) -> Self {
         let text = text.to_lowercase();

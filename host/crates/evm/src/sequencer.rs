@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::abi::MULTICALL3;
-use super::budget::Budget;
+use super::budget::GasBudget;
 use super::fees::FeeOracle;
-use super::{CallError, Chain, ChainError, GasLimits, Key, Receipt};
-use flight::{Job, Progress};
-use signer::Signer;
+use super::{CallError, Chain, ChainError, GasLimits, Key, TxReceipt};
+use flight::{CallProgress, QueuedCall};
+use signer::Lane;
 
 /// How transactions are sent and followed.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl Default for SequencerSettings {
 
 /// A call that changes the chain.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct TxCall {
     pub to: Address,
     pub data: Bytes,
     /// In a transaction of its own: it may take more gas than it says, at the cost of its neighbours.
@@ -78,8 +78,8 @@ pub struct Order {
 
 /// The transaction of a call, in a block.
 #[derive(Clone, Debug)]
-pub struct Landing {
-    pub receipt: Arc<Receipt>,
+pub struct Inclusion {
+    pub receipt: Arc<TxReceipt>,
     /// With other calls. That it succeeded then says nothing about this one.
     pub shared: bool,
 }
@@ -100,35 +100,35 @@ pub enum SendError {
 
 /// What is known of a call after some time.
 #[derive(Clone, Debug)]
-pub enum Waited {
-    Landed(Landing),
-    Unsent(SendError),
+pub enum TxStatus {
+    Included(Inclusion),
+    NotSent(SendError),
     /// Not yet known: the newest transaction, once there is one. It may be waited for again.
-    Open(Option<B256>),
+    Pending(Option<B256>),
     /// As far as it was known when the sequencer stopped. Nobody follows it any more.
     Abandoned(Option<B256>),
 }
 
 /// Stands for a call that was handed in.
 #[derive(Clone, Debug)]
-pub struct Ticket {
-    progress: watch::Receiver<Progress>,
+pub struct TxHandle {
+    progress: watch::Receiver<CallProgress>,
 }
 
-impl Ticket {
+impl TxHandle {
     /// Waits for the end, so long.
-    pub async fn wait(&self, at_most: Duration) -> Waited {
+    pub async fn wait(&self, at_most: Duration) -> TxStatus {
         let mut progress = self.progress.clone();
-        let ended = tokio::time::timeout(at_most, progress.wait_for(Progress::is_end)).await;
+        let ended = tokio::time::timeout(at_most, progress.wait_for(CallProgress::is_end)).await;
         let abandoned = matches!(ended, Ok(Err(_)));
         drop(ended);
         match (progress.borrow().clone(), abandoned) {
-            (Progress::Landed(landing), _) => Waited::Landed(landing),
-            (Progress::Unsent(error), _) => Waited::Unsent(error),
-            (Progress::Queued, false) => Waited::Open(None),
-            (Progress::Sent(hash), false) => Waited::Open(Some(hash)),
-            (Progress::Queued, true) => Waited::Abandoned(None),
-            (Progress::Sent(hash), true) => Waited::Abandoned(Some(hash)),
+            (CallProgress::Included(landing), _) => TxStatus::Included(landing),
+            (CallProgress::NotSent(error), _) => TxStatus::NotSent(error),
+            (CallProgress::Queued, false) => TxStatus::Pending(None),
+            (CallProgress::Sent(hash), false) => TxStatus::Pending(Some(hash)),
+            (CallProgress::Queued, true) => TxStatus::Abandoned(None),
+            (CallProgress::Sent(hash), true) => TxStatus::Abandoned(Some(hash)),
         }
     }
 }
@@ -158,12 +158,12 @@ pub enum Unready {
 
 /// What the keys of one chain share.
 #[derive(Debug)]
-struct Common {
+struct Shared {
     chain: Arc<Chain>,
     limits: GasLimits,
     settings: SequencerSettings,
     fees: FeeOracle,
-    budget: Budget,
+    budget: GasBudget,
     /// Whether many calls fit one transaction on this chain.
     multicall: bool,
     /// Gas of one call among many, as it is given to it.
@@ -175,8 +175,8 @@ struct Common {
 /// after what was sent has landed.
 #[derive(Debug)]
 pub struct Sequencer {
-    signers: Vec<Arc<Signer>>,
-    common: Arc<Common>,
+    signers: Vec<Arc<Lane>>,
+    common: Arc<Shared>,
 }
 
 impl Sequencer {
@@ -192,8 +192,8 @@ impl Sequencer {
         if code.is_empty() {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
-        let common = Arc::new(Common {
-            budget: Budget::new(limits.budget_per_day, limits.journal.clone()),
+        let common = Arc::new(Shared {
+            budget: GasBudget::new(limits.budget_per_day, limits.journal.clone()),
             limits,
             settings,
             fees: FeeOracle::new(chain.clone()),
@@ -202,13 +202,13 @@ impl Sequencer {
             stop: CancellationToken::new(),
             chain,
         });
-        let mut signers: Vec<Arc<Signer>> = Vec::new();
+        let mut signers: Vec<Arc<Lane>> = Vec::new();
         for key in keys {
             if signers.iter().any(|signer| signer.address() == key.address()) {
                 continue;
             }
             let (queue, jobs) = mpsc::unbounded_channel();
-            let signer = Arc::new(Signer::new(common.clone(), key, queue));
+            let signer = Arc::new(Lane::new(common.clone(), key, queue));
             // Unread for now is not empty: the first reading comes soon.
             drop(signer.weigh().await);
             tokio::spawn(dispatch::run(signer.clone(), jobs));
@@ -220,15 +220,15 @@ impl Sequencer {
     }
 
     /// Takes a call. The least busy key that has money sends it.
-    pub fn submit(&self, order: Order) -> Ticket {
-        let (progress, seen) = watch::channel(Progress::Queued);
+    pub fn submit(&self, order: TxCall) -> TxHandle {
+        let (progress, seen) = watch::channel(CallProgress::Queued);
         let chosen = self.signers.iter().min_by_key(|signer| (signer.low().is_some(), signer.open()));
         if let Some(signer) = chosen {
-            signer.take(Job::new(order, progress, signer.load.clone()));
+            signer.take(QueuedCall::new(order, progress, signer.load.clone()));
         } else {
-            progress.send_replace(Progress::Unsent(SendError::Refused("there is no key".to_owned())));
+            progress.send_replace(CallProgress::NotSent(SendError::Refused("there is no key".to_owned())));
         }
-        Ticket { progress: seen }
+        TxHandle { progress: seen }
     }
 
     /// Whether a payment that is taken now could be settled, as far as it is known. Asks nobody.
@@ -272,4 +272,4 @@ impl Drop for Sequencer {
 }
 
 /// The number of calls that one key has taken and not ended.
-type Load = Arc<AtomicUsize>;
+type OpenCalls = Arc<AtomicUsize>;

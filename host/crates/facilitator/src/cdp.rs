@@ -22,10 +22,10 @@ const LIFETIME: u64 = 120;
 #[derive(Clone)]
 pub struct CdpKey {
     id: Arc<str>,
-    signer: Arc<Signer>,
+    signer: Arc<CdpSigner>,
 }
 
-enum Signer {
+enum CdpSigner {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
 }
@@ -56,7 +56,7 @@ impl CdpKey {
             let pem = secret.replace("\\n", "\n");
             let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| CdpKeyError::Unreadable)?;
             let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_der());
-            Signer::P256(key.map_err(|_| CdpKeyError::NotP256)?)
+            CdpSigner::P256(key.map_err(|_| CdpKeyError::NotP256)?)
         } else {
             let bytes = BASE64_STANDARD.decode(secret).map_err(|_| CdpKeyError::Unreadable)?;
             let key = match bytes.len() {
@@ -65,7 +65,7 @@ impl CdpKey {
                 32 => Ed25519KeyPair::from_seed_unchecked(&bytes).map_err(|_| CdpKeyError::Unreadable)?,
                 _ => return Err(CdpKeyError::Unreadable),
             };
-            Signer::Ed25519(key)
+            CdpSigner::Ed25519(key)
         };
         Ok(Self { id: id.into(), signer: Arc::new(signer) })
     }
@@ -87,7 +87,7 @@ impl CdpKey {
     }
 }
 
-impl Signer {
+impl CdpSigner {
     fn algorithm(&self) -> &'static str {
         match self {
             Self::Ed25519(_) => "EdDSA",

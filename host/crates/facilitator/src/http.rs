@@ -85,7 +85,7 @@ impl std::fmt::Debug for Service {
     }
 }
 
-type Reply = Response<Full<Bytes>>;
+type JsonResponse = Response<Full<Bytes>>;
 
 /// Serves until `shutdown` ends, then lets open requests and settlements finish.
 pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()>) {
@@ -131,7 +131,7 @@ async fn converse(service: Service, builder: auto::Builder<TokioExecutor>, conne
     drop(permit);
 }
 
-async fn answer(service: &Service, request: Request<Incoming>) -> Reply {
+async fn answer(service: &Service, request: Request<Incoming>) -> JsonResponse {
     let method = request.method().clone();
     match (request.uri().path(), &method) {
         ("/supported", &Method::GET) => match service.facilitator.supported().await {
@@ -168,7 +168,7 @@ fn authorized(service: &Service, request: &Request<Incoming>) -> bool {
         .is_some_and(|sent| <[u8; 32]>::from(Sha256::digest(sent.as_bytes())) == *expected)
 }
 
-async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> {
+async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<JsonResponse>> {
     let refuse = |status, text: &str| Err(Box::new(failure(status, text)));
     let body = Limited::new(request.into_body(), MAX_BODY).collect();
     let body = match tokio::time::timeout(READ_TIMEOUT, body).await {
@@ -188,7 +188,7 @@ async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<Reply>> 
     }
 }
 
-async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
+async fn verification(service: &Service, payment: &PaymentRequest) -> JsonResponse {
     if service.facilitator.readiness() == Readiness::NoGas {
         return failure_for_now("this facilitator cannot settle now: try again later with the same payment");
     }
@@ -208,7 +208,7 @@ async fn verification(service: &Service, payment: &PaymentRequest) -> Reply {
     reply(StatusCode::OK, &answer)
 }
 
-async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
+async fn settlement(service: &Service, payment: PaymentRequest) -> JsonResponse {
     let facilitator = service.facilitator.clone();
     let payer = named_payer(&payment);
     let network = payment.network_name().to_owned();
@@ -242,7 +242,7 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> Reply {
     }
 }
 
-async fn health(service: &Service) -> Reply {
+async fn health(service: &Service) -> JsonResponse {
     match service.facilitator.gas().await {
         Ok(gas) => {
             let ready = gas.balance >= service.min_gas;
@@ -264,7 +264,7 @@ fn named_payer(payment: &PaymentRequest) -> Option<String> {
     payment.named_payer().map(|text| first_chars(text, 64).to_owned())
 }
 
-fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
+fn reply<T: Serialize>(status: StatusCode, body: &T) -> JsonResponse {
     let body = serde_json::to_vec(body).expect("our answers have string keys and no failing serializers");
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
@@ -274,23 +274,23 @@ fn reply<T: Serialize>(status: StatusCode, body: &T) -> Reply {
     reply
 }
 
-fn failure(status: StatusCode, error: &str) -> Reply {
+fn failure(status: StatusCode, error: &str) -> JsonResponse {
     reply::<Value>(status, &json!({ "error": error }))
 }
 
-fn not_allowed(allowed: &'static str) -> Reply {
+fn not_allowed(allowed: &'static str) -> JsonResponse {
     let mut reply = failure(StatusCode::METHOD_NOT_ALLOWED, &format!("this path answers {allowed}"));
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }
 
 /// Nobody knows. The details are the operator's.
-fn unavailable(error: &Unavailable) -> Reply {
+fn unavailable(error: &Unavailable) -> JsonResponse {
     tracing::warn!(%error, "the chain cannot be asked");
     failure_for_now("the chain cannot be asked at the moment: try again with the same payment")
 }
 
-fn failure_for_now(error: &str) -> Reply {
+fn failure_for_now(error: &str) -> JsonResponse {
     let mut reply = failure(StatusCode::SERVICE_UNAVAILABLE, error);
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     reply

@@ -8,8 +8,8 @@
 //! authorisation that somebody else submitted is looked for on the chain (`evidence`). Payments that
 //! come together are read together and settled in one transaction.
 
-mod claim;
 mod evidence;
+mod parsed;
 mod records;
 mod settle;
 #[cfg(test)]
@@ -23,16 +23,16 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 use super::{Answer, Facilitator, PayerKind, Readiness, Settlement, Unavailable, Verification};
-use claim::{Claim, Rejection};
 use coinslot_evm::abi::{ERC1271_MAGIC, IEip3009, IErc1271};
 use coinslot_evm::{
-    CallError, Chain, ChainError, ChainSettings, GasLimits, Key, Question, Reads, Sequencer, SequencerSettings,
-    Standing, Unready,
+    CallError, Chain, ChainError, ChainSettings, GasLimits, Key, PaymentQuestion, PaymentReader, Sequencer,
+    SequencerSettings, Standing, Unready,
 };
 use coinslot_x402::exact::{self, Domain, SignedBy};
 use coinslot_x402::facilitator::{PaymentRequest, Supported, SupportedKind};
 use coinslot_x402::price::Asset;
 use coinslot_x402::{Network, Object, Reason, UnixTime};
+use parsed::{ParsedPayment, Rejection};
 use records::Records;
 
 /// Gas that a contract wallet may burn to say whether a signature is its own.
@@ -109,7 +109,7 @@ pub(crate) struct Token {
 #[derive(Debug)]
 pub struct Local {
     chain: Arc<Chain>,
-    reads: Reads,
+    reads: PaymentReader,
     sequencer: Sequencer,
     network: Network,
     tokens: Vec<Token>,
@@ -176,7 +176,7 @@ impl Local {
         }
         Ok(Self {
             sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, config.sequencer).await?,
-            reads: Reads::start(chain.clone()),
+            reads: PaymentReader::start(chain.clone()),
             chain,
             network: config.network,
             tokens,
@@ -232,86 +232,86 @@ impl Local {
         &self.network
     }
 
-    fn read(&self, request: &PaymentRequest) -> Result<Claim<'_>, Rejection> {
-        claim::read(self, request)
+    fn read(&self, request: &PaymentRequest) -> Result<ParsedPayment<'_>, Rejection> {
+        parsed::read(self, request)
     }
 
     /// Everything that decides whether the payment would settle, in the order of the reference. The
     /// simulation is left out where another one follows.
-    async fn judge(&self, claim: &Claim<'_>, now: UnixTime, simulate: bool) -> Result<PayerKind, Judgement> {
-        let local = claim.check(now);
-        let signed = self.signed(claim);
+    async fn judge(&self, payment: &ParsedPayment<'_>, now: UnixTime, simulate: bool) -> Result<PayerKind, Judgement> {
+        let local = payment.check(now);
+        let signed = self.signed(payment);
         if let (SignedBy::Payer, Err(reason)) = (signed, local) {
-            return Err(claim.rejected(reason).into());
+            return Err(payment.rejected(reason).into());
         }
-        let token = claim.token.address;
-        let finding = self.reads.ask(Question {
+        let token = payment.token.address;
+        let finding = self.reads.ask(PaymentQuestion {
             token,
-            payer: claim.authorization().from,
-            nonce: claim.authorization().nonce,
-            transfer: (simulate && signed == SignedBy::Payer).then(|| claim.transfer(PayerKind::Account).data()),
+            payer: payment.authorization().from,
+            nonce: payment.authorization().nonce,
+            transfer: (simulate && signed == SignedBy::Payer).then(|| payment.transfer(PayerKind::Account).data()),
         });
         let finding = finding.await?;
-        let kind = self.kind(claim, signed, local, finding.code).await?;
+        let kind = self.kind(payment, signed, local, finding.code).await?;
         match finding.used {
             Err(CallError::Reverted(text)) => {
-                return Err(claim.rejected_because(Reason::Eip3009NotSupported, &text).into());
+                return Err(payment.rejected_because(Reason::Eip3009NotSupported, &text).into());
             }
             Err(error) => return Err(error.into()),
-            Ok(true) => return Err(claim.rejected(Reason::NonceAlreadyUsed).into()),
+            Ok(true) => return Err(payment.rejected(Reason::NonceAlreadyUsed).into()),
             Ok(false) => {}
         }
-        if finding.balance? < claim.terms.amount {
-            return Err(claim.rejected(Reason::InsufficientBalance).into());
+        if finding.balance? < payment.terms.amount {
+            return Err(payment.rejected(Reason::InsufficientBalance).into());
         }
         let simulated = match finding.transfer {
             Some(simulated) => simulated,
-            None if simulate => claim.transfer(kind).simulate(&self.chain, token).await,
+            None if simulate => payment.transfer(kind).simulate(&self.chain, token).await,
             None => Ok(()),
         };
         match simulated {
             Ok(()) => Ok(kind),
-            Err(CallError::Reverted(text)) => Err(claim.reverts(&text).into()),
+            Err(CallError::Reverted(text)) => Err(payment.reverts(&text).into()),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Signature, then recipient, window and value, whose outcome is `local`.
-    async fn signer(&self, claim: &Claim<'_>, local: Result<(), Reason>) -> Result<PayerKind, Judgement> {
-        let signed = self.signed(claim);
+    async fn signer(&self, payment: &ParsedPayment<'_>, local: Result<(), Reason>) -> Result<PayerKind, Judgement> {
+        let signed = self.signed(payment);
         if let (SignedBy::Payer, Err(reason)) = (signed, local) {
-            return Err(claim.rejected(reason).into());
+            return Err(payment.rejected(reason).into());
         }
-        let code = !self.chain.code(claim.authorization().from).await?.is_empty();
-        self.kind(claim, signed, local, code).await
+        let code = !self.chain.code(payment.authorization().from).await?.is_empty();
+        self.kind(payment, signed, local, code).await
     }
 
-    fn signed(&self, claim: &Claim<'_>) -> SignedBy {
-        exact::signed_by(claim.token.domain.digest(claim.authorization()), &claim.payload)
+    fn signed(&self, payment: &ParsedPayment<'_>) -> SignedBy {
+        exact::signed_by(payment.token.domain.digest(payment.authorization()), &payment.payload)
     }
 
     /// Code decides how a signature is judged: without it by ECDSA alone, with it by the contract alone.
     async fn kind(
         &self,
-        claim: &Claim<'_>,
+        payment: &ParsedPayment<'_>,
         signed: SignedBy,
         local: Result<(), Reason>,
         code: bool,
     ) -> Result<PayerKind, Judgement> {
         if !code {
             return match (signed, local) {
-                (SignedBy::PerhapsContract, _) => Err(claim.rejected(Reason::InvalidSignature).into()),
-                (SignedBy::Payer, Err(reason)) => Err(claim.rejected(reason).into()),
+                (SignedBy::PerhapsContract, _) => Err(payment.rejected(Reason::InvalidSignature).into()),
+                (SignedBy::Payer, Err(reason)) => Err(payment.rejected(reason).into()),
                 (SignedBy::Payer, Ok(())) => Ok(PayerKind::Account),
             };
         }
-        local.map_err(|reason| claim.rejected(reason))?;
-        let hash = claim.token.domain.digest(claim.authorization());
-        let asked = IErc1271::isValidSignatureCall { hash, signature: claim.payload.signature.clone() };
-        match self.chain.call(claim.authorization().from, &asked, Some(ERC1271_GAS)).await {
+        local.map_err(|reason| payment.rejected(reason))?;
+        let hash = payment.token.domain.digest(payment.authorization());
+        let asked = IErc1271::isValidSignatureCall { hash, signature: payment.payload.signature.clone() };
+        match self.chain.call(payment.authorization().from, &asked, Some(ERC1271_GAS)).await {
             Ok(magic) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
-            Ok(_) => Err(claim.rejected(Reason::InvalidSignature).into()),
-            Err(CallError::Reverted(text)) => Err(claim.rejected_because(Reason::InvalidSignature, &text).into()),
+            Ok(_) => Err(payment.rejected(Reason::InvalidSignature).into()),
+            Err(CallError::Reverted(text)) => Err(payment.rejected_because(Reason::InvalidSignature, &text).into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -371,14 +371,14 @@ fn differs(
 impl Facilitator for Local {
     fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
         Box::pin(async move {
-            let claim = match self.read(request) {
-                Ok(claim) => claim,
+            let payment = match self.read(request) {
+                Ok(payment) => payment,
                 Err(rejection) => return rejection.into(),
             };
-            match self.judge(&claim, Self::now(), true).await {
+            match self.judge(&payment, Self::now(), true).await {
                 Ok(kind) => {
-                    self.records.verified(claim.id(), claim.expiry(), Self::now());
-                    Verification::Valid { payer: claim.payer(), kind }
+                    self.records.verified(payment.id(), payment.expiry(), Self::now());
+                    Verification::Valid { payer: payment.payer(), kind }
                 }
                 Err(Judgement::Rejected(rejection)) => rejection.into(),
                 Err(Judgement::Unavailable(unavailable)) => Verification::Unavailable(unavailable),

@@ -3,10 +3,10 @@
 //! A verification writes nothing, so it may go to another member at any time. A settlement moves
 //! money, so it goes to another member only if it is certain that the first never had it: there was
 //! no connection, or its circuit is open. Once a settlement may have arrived somewhere it stays
-//! there (`memory`), however it ends and however often it is asked for: two facilitators with the same
+//! there (`affinities`), however it ends and however often it is asked for: two facilitators with the same
 //! authorisation would pay gas for one transfer, and the loser would call it refused.
 
-mod memory;
+mod affinity;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +16,9 @@ use std::time::Duration;
 use super::local::Local;
 use super::remote::{Attempt, Remote};
 use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
+use affinity::{Affinities, SettleAt};
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
-use memory::{Memory, Place};
 
 /// How long a payment is remembered beyond the time that it may take to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
@@ -29,10 +29,10 @@ pub const MEMBER_BREAKER: BreakerSettings =
 
 /// A facilitator and its state of health, which all pools share that it is a member of.
 #[derive(Clone, Debug)]
-pub struct Member(Arc<Inner>);
+pub struct Member(Arc<MemberState>);
 
 #[derive(Debug)]
-struct Inner {
+struct MemberState {
     name: String,
     via: Via,
     breaker: Arc<Breaker>,
@@ -56,7 +56,7 @@ impl Member {
     }
 
     fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
-        Self(Arc::new(Inner { name: name.to_owned(), via, breaker: Breaker::new(name.into(), settings) }))
+        Self(Arc::new(MemberState { name: name.to_owned(), via, breaker: Breaker::new(name.into(), settings) }))
     }
 
     fn facilitator(&self) -> &dyn Facilitator {
@@ -112,15 +112,15 @@ impl Member {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Pool {
+pub struct FacilitatorPool {
     members: Vec<Member>,
-    memory: Memory,
+    affinities: Affinities,
 }
 
-impl Pool {
+impl FacilitatorPool {
     /// A pool of these, the preferred first.
     pub fn new(members: Vec<Member>) -> Self {
-        Self { members, memory: Memory::default() }
+        Self { members, affinities: Affinities::default() }
     }
 
     async fn verify_somewhere(&self, request: &PaymentRequest) -> Verification {
@@ -142,7 +142,7 @@ impl Pool {
                 verdict => {
                     member.succeeded(permit);
                     if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
-                        self.memory.verified(request.fingerprint(), index, kept(request));
+                        self.affinities.verified(request.fingerprint(), index, kept(request));
                     }
                     return verdict;
                 }
@@ -160,7 +160,7 @@ impl Pool {
     async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         let permit = match only.0.breaker.admit() {
             Ok(permit) => permit,
-            Err(_) if matches!(self.memory.place(&request.fingerprint()), Place::Bound(_)) => {
+            Err(_) if matches!(self.affinities.place(&request.fingerprint()), SettleAt::Bound(_)) => {
                 return Settlement::Unknown { transaction: None, message: paused(only) };
             }
             Err(_) => only.0.breaker.admit_anyway(),
@@ -169,8 +169,8 @@ impl Pool {
             Ok(settlement) => {
                 if let Settlement::Unknown { .. } = settlement {
                     let payment = request.fingerprint();
-                    if self.memory.begin(payment, 0, kept(request)) {
-                        self.memory.sent(&payment);
+                    if self.affinities.begin(payment, 0, kept(request)) {
+                        self.affinities.sent(&payment);
                     }
                 }
                 settlement
@@ -184,17 +184,17 @@ impl Pool {
             return self.settle_at(only, request).await;
         }
         let payment = request.fingerprint();
-        let place = self.memory.place(&payment);
+        let place = self.affinities.place(&payment);
         let order: Vec<usize> = match place {
-            Place::Bound(index) => vec![index],
-            Place::Verified(index) => {
+            SettleAt::Bound(index) => vec![index],
+            SettleAt::Verified(index) => {
                 std::iter::once(index).chain((0..self.members.len()).filter(|other| *other != index)).collect()
             }
-            Place::Free => (0..self.members.len()).collect(),
+            SettleAt::Free => (0..self.members.len()).collect(),
         };
         // The answer is made already: where everybody is paused, to try is better than not to.
         let insist =
-            !matches!(place, Place::Bound(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
+            !matches!(place, SettleAt::Bound(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
         let mut why = Vec::new();
         for index in order {
             let member = &self.members[index];
@@ -206,18 +206,18 @@ impl Pool {
                     continue;
                 }
             };
-            if !self.memory.begin(payment, index, kept(request)) {
+            if !self.affinities.begin(payment, index, kept(request)) {
                 why.push("it is being settled elsewhere".to_owned());
                 break;
             }
             match member.settle(permit, request).await {
                 Ok(settlement) => {
-                    self.memory.sent(&payment);
+                    self.affinities.sent(&payment);
                     return settlement;
                 }
                 Err(not_sent) => {
                     why.push(not_sent);
-                    if !self.memory.not_sent(&payment) {
+                    if !self.affinities.not_sent(&payment) {
                         break;
                     }
                 }
@@ -260,7 +260,7 @@ fn kept(request: &PaymentRequest) -> Duration {
     Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + AFTERWARDS
 }
 
-impl Facilitator for Pool {
+impl Facilitator for FacilitatorPool {
     fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
         Box::pin(self.verify_somewhere(request))
     }

@@ -28,8 +28,8 @@ pub enum OnChain {
     Spent,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
     Unused { at: UnixTime },
-    /// Nobody can tell now, and why.
-    Nobody(String),
+    /// Unavailable can tell now, and why.
+    Unavailable(String),
 }
 
 /// Reads one chain.
@@ -96,9 +96,9 @@ impl SettlementProbe {
     /// What became of the payment. Costs a few reads; many only for a payment that was used long ago.
     pub async fn look_up(&self, request: &PaymentRequest) -> OnChain {
         let Some(sought) = SoughtPayment::of(request) else {
-            return OnChain::Nobody("the payment cannot be read".to_owned());
+            return OnChain::Unavailable("the payment cannot be read".to_owned());
         };
-        self.seek(&sought).await.unwrap_or_else(|error| OnChain::Nobody(error.to_string()))
+        self.seek(&sought).await.unwrap_or_else(|error| OnChain::Unavailable(error.to_string()))
     }
 
     async fn seek(&self, sought: &SoughtPayment) -> Result<OnChain, CallError> {
@@ -110,7 +110,7 @@ impl SettlementProbe {
         if !self.chain.is_authorization_used(token, payer, nonce).await? {
             return Ok(match at {
                 Some(at) => OnChain::Unused { at: UnixTime(at) },
-                None => OnChain::Nobody("the node does not have its own newest block".to_owned()),
+                None => OnChain::Unavailable("the node does not have its own newest block".to_owned()),
             });
         }
         let mut newest = self.chain.block_number().await?;

@@ -1,16 +1,16 @@
 //! A facilitator over HTTP. Source: x402 specification v2, section 7.
 //!
 //! It is believed only as far as its answers are complete and speak of the payment we asked about.
-//! What it says is read in `answer`, what it is told is written in `outgoing`; here are the
+//! What it says is read in `answer`, what it is seen is written in `request`; here are the
 //! connection, the limits and the time-outs. After a settlement request may have reached it, anything
 //! but a clear answer is [`Settlement::Unknown`]. Redirects are not followed: a payment goes to the
 //! host that was configured or nowhere. A payment is sent in the same bytes however often it is sent.
 
 mod answer;
-mod outgoing;
+mod request;
+mod seen;
 #[cfg(test)]
 mod tests;
-mod told;
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ use super::cdp::CdpKey;
 use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Network, Versions};
-use told::Told;
+use seen::SeenTransactions;
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
 /// has some ten thousand.
@@ -41,7 +41,7 @@ pub struct RemoteConfig {
     /// With or without a trailing slash; paths are appended.
     pub base: Url,
     pub credential: Credential,
-    /// Whether it is told the paths that are paid for without their queries, which are the payer's
+    /// Whether it is seen the paths that are paid for without their queries, which are the payer's
     /// words and none of its business.
     pub strip_query: bool,
     pub connect_timeout: Duration,
@@ -123,33 +123,33 @@ pub struct Remote {
     verify: Url,
     settle: Url,
     supported: Url,
-    access: Access,
+    access: AuthorizationSource,
     strip_query: bool,
     verify_timeout: Duration,
     settle_timeout: Duration,
-    told: Told,
+    seen: SeenTransactions,
 }
 
 /// [`Credential`], ready for a header.
-enum Access {
+enum AuthorizationSource {
     Open,
     Bearer(HeaderValue),
     Cdp(CdpKey),
 }
 
 /// An answer's status and body, or why there is none.
-type Exchange = Result<(StatusCode, Vec<u8>), Trouble>;
+type Exchange = Result<(StatusCode, Vec<u8>), RequestFailure>;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Trouble {
+enum RequestFailure {
     /// There was no connection: not a byte of the request has left.
     NotSent(String),
     /// The request may have arrived, all of it or a part.
     Lost(String),
 }
 
-impl Trouble {
+impl RequestFailure {
     fn into_message(self) -> String {
         match self {
             Self::NotSent(message) | Self::Lost(message) => message,
@@ -187,11 +187,11 @@ impl Remote {
             return Err(RemoteError::Decorated(shown));
         }
         let access = match config.credential {
-            Credential::None => Access::Open,
+            Credential::None => AuthorizationSource::Open,
             Credential::Bearer(token) => {
-                Access::Bearer(bearer(&token).ok_or_else(|| RemoteError::Bearer(base.clone()))?)
+                AuthorizationSource::Bearer(bearer(&token).ok_or_else(|| RemoteError::Bearer(base.clone()))?)
             }
-            Credential::Cdp(key) => Access::Cdp(key),
+            Credential::Cdp(key) => AuthorizationSource::Cdp(key),
         };
         let client = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
@@ -213,7 +213,7 @@ impl Remote {
             strip_query: config.strip_query,
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
-            told: Told::default(),
+            seen: SeenTransactions::default(),
         })
     }
 
@@ -244,7 +244,7 @@ impl Remote {
         url: &Url,
         body: Option<Vec<u8>>,
         at_most: Duration,
-    ) -> Result<reqwest::Response, Trouble> {
+    ) -> Result<reqwest::Response, RequestFailure> {
         let authorization = self.authorization(&method, url.as_str())?;
         let mut request = self.client.request(method, url.clone()).timeout(at_most);
         if let Some(authorization) = authorization {
@@ -256,21 +256,22 @@ impl Remote {
         request.send().await.map_err(|error| trouble(&error))
     }
 
-    fn authorization(&self, method: &Method, url: &str) -> Result<Option<HeaderValue>, Trouble> {
+    fn authorization(&self, method: &Method, url: &str) -> Result<Option<HeaderValue>, RequestFailure> {
         match &self.access {
-            Access::Open => Ok(None),
-            Access::Bearer(value) => Ok(Some(value.clone())),
-            Access::Cdp(key) => {
+            AuthorizationSource::Open => Ok(None),
+            AuthorizationSource::Bearer(value) => Ok(Some(value.clone())),
+            AuthorizationSource::Cdp(key) => {
                 let target = url.split_once("://").map_or(url, |(_, rest)| rest);
                 let token = key.token(method.as_str(), target, SystemTime::now().into());
                 let value = token.as_deref().and_then(bearer);
-                value.map(Some).ok_or_else(|| Trouble::NotSent("the token cannot be signed".to_owned()))
+                value.map(Some).ok_or_else(|| RequestFailure::NotSent("the token cannot be signed".to_owned()))
             }
         }
     }
 
     async fn post(&self, url: &Url, payment: &PaymentRequest, at_most: Duration) -> Exchange {
-        let body = outgoing::body(payment, self.strip_query).map_err(|error| Trouble::NotSent(error.to_string()))?;
+        let body =
+            request::body(payment, self.strip_query).map_err(|error| RequestFailure::NotSent(error.to_string()))?;
         let response = self.exchange(Method::POST, url, Some(body), at_most).await?;
         Ok((response.status(), read(response, MAX_VERDICT).await?))
     }
@@ -280,7 +281,7 @@ impl Remote {
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
         match answer::settlement(payment, exchange) {
             // Two payments are two transfers. Whoever names one transaction for both has to be checked.
-            Attempt::Answered(Settlement::Settled(settled)) if !self.told.is_new(&settled.transaction, payment) => {
+            Attempt::Answered(Settlement::Settled(settled)) if !self.seen.is_new(&settled.transaction, payment) => {
                 Attempt::Unclear(Settlement::Unknown {
                     transaction: Some(settled.transaction),
                     message: "/settle: success with the transaction of another payment".to_owned(),
@@ -350,11 +351,11 @@ fn bearer(token: &str) -> Option<HeaderValue> {
 }
 
 /// Reads a body as far as it is allowed to go.
-async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, Trouble> {
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, RequestFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Trouble::Lost(describe(&error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| RequestFailure::Lost(describe(&error)))? {
         if body.len() + chunk.len() > limit {
-            return Err(Trouble::Lost(format!("the answer has more than {limit} bytes")));
+            return Err(RequestFailure::Lost(format!("the answer has more than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -362,11 +363,11 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, 
 }
 
 /// What a failed request means: only an error of connecting proves that nothing was sent.
-fn trouble(error: &reqwest::Error) -> Trouble {
+fn trouble(error: &reqwest::Error) -> RequestFailure {
     if error.is_connect() || error.is_builder() {
-        Trouble::NotSent(describe(error))
+        RequestFailure::NotSent(describe(error))
     } else {
-        Trouble::Lost(describe(error))
+        RequestFailure::Lost(describe(error))
     }
 }
 

@@ -22,7 +22,7 @@ use url::Url;
 use super::local::{Local, LocalConfig};
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig, wallet1271_runtime_code};
 use coinslot_evm::abi::IEip3009;
-use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, Order, Sequencer, SequencerSettings, Waited};
+use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, Sequencer, SequencerSettings, TxCall, TxStatus};
 use coinslot_x402::exact::{Authorization, Domain};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::{Amount, Asset, Price};
@@ -212,10 +212,10 @@ impl World {
         let keys = vec![other];
         let settings = SequencerSettings::default();
         let sequencer = Sequencer::start(self.chain.clone(), keys, GasLimits::default(), settings).await;
-        let order = Order { to: self.token(), data: call.abi_encode().into(), alone: false };
+        let order = TxCall { to: self.token(), data: call.abi_encode().into(), alone: false };
         let ticket = sequencer.expect("started").submit(order);
         match ticket.wait(Duration::from_secs(5)).await {
-            Waited::Landed(landing) if landing.receipt.succeeded() => landing.receipt.transaction_hash,
+            TxStatus::Included(landing) if landing.receipt.succeeded() => landing.receipt.transaction_hash,
             other => panic!("not submitted: {other:?}"),
         }
     }

@@ -11,12 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::CallError;
 use super::super::abi::MULTICALL3;
-use super::super::fees::Bid;
-use super::super::multicall::{self, Ended};
-use super::super::refusal::Refusal;
+use super::super::fees::TxFees;
+use super::super::multicall::{self, CallOutcome};
+use super::super::refusal::NodeRefusal;
 use super::SendError;
-use super::flight::{Flight, Job, Plan, Progress, State};
-use super::signer::{GAS_BASE, MOST_EACH, Signer};
+use super::flight::{CallProgress, PendingTx, QueuedCall, TxPlan, TxState};
+use super::signer::{GAS_BASE, Lane, MOST_EACH};
 
 /// Transactions larger than 128 KiB are taken by no node; a call takes half a KiB.
 const MOST_CALLS: usize = 200;
@@ -32,7 +32,7 @@ const MOST_PATIENCE: u32 = 3;
 const ATTEMPTS: u32 = 4;
 
 /// Until the sequencer is dropped, and the queue is empty.
-pub(super) async fn run(signer: Arc<Signer>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+pub(super) async fn run(signer: Arc<Lane>, mut jobs: mpsc::UnboundedReceiver<QueuedCall>) {
     let settings = signer.common.settings;
     let by_gas = usize::try_from(signer.common.limits.max_batch_gas / MOST_EACH).unwrap_or(MOST_CALLS);
     let most = settings.max_batch.min(by_gas).clamp(1, MOST_CALLS);
@@ -48,7 +48,7 @@ pub(super) async fn run(signer: Arc<Signer>, mut jobs: mpsc::UnboundedReceiver<J
                 () = signer.common.stop.cancelled() => return,
             }
         }
-        let alone = |queue: &VecDeque<Job>| !together || queue.front().is_some_and(|job| job.order.alone);
+        let alone = |queue: &VecDeque<QueuedCall>| !together || queue.front().is_some_and(|job| job.order.alone);
         if let Some(last) = last
             && !alone(&queue)
         {
@@ -71,7 +71,7 @@ pub(super) async fn run(signer: Arc<Signer>, mut jobs: mpsc::UnboundedReceiver<J
 }
 
 /// The first that may go together, at most so many.
-fn first(queue: &mut VecDeque<Job>, most: usize) -> Vec<Job> {
+fn first(queue: &mut VecDeque<QueuedCall>, most: usize) -> Vec<QueuedCall> {
     let mut batch = Vec::new();
     let mut rest = VecDeque::with_capacity(queue.len());
     for job in queue.drain(..) {
@@ -81,13 +81,13 @@ fn first(queue: &mut VecDeque<Job>, most: usize) -> Vec<Job> {
     batch
 }
 
-fn end_all(jobs: Vec<Job>, error: &SendError) {
+fn end_all(jobs: Vec<QueuedCall>, error: &SendError) {
     for job in jobs {
-        job.end(Progress::Unsent(error.clone()));
+        job.end(CallProgress::NotSent(error.clone()));
     }
 }
 
-impl Signer {
+impl Lane {
     /// Waits until fewer than so many transactions wait for a block.
     async fn room(&self, most: usize) {
         while self.flights().waiting() >= most.max(1) {
@@ -95,7 +95,7 @@ impl Signer {
         }
     }
 
-    async fn send(&self, mut jobs: Vec<Job>, next: &mut Option<u64>) {
+    async fn send(&self, mut jobs: Vec<QueuedCall>, next: &mut Option<u64>) {
         if jobs.len() > 1 {
             let (ended, gas) = match self.try_together(&jobs).await {
                 Ok(tried) => tried,
@@ -105,16 +105,16 @@ impl Signer {
                 // Not together, then.
                 Err(error) => {
                     tracing::debug!(%error, calls = jobs.len(), "calls are sent one by one");
-                    (vec![Ended::Silently; jobs.len()], 0)
+                    (vec![CallOutcome::Silently; jobs.len()], 0)
                 }
             };
             let mut good = Vec::new();
             let mut alone = Vec::new();
             for (job, ended) in jobs.into_iter().zip(ended) {
                 match ended {
-                    Ended::Well => good.push(job),
-                    Ended::Reverted(text) => job.end(Progress::Unsent(SendError::Reverts(text))),
-                    Ended::Silently => alone.push(job),
+                    CallOutcome::Well => good.push(job),
+                    CallOutcome::Reverted(text) => job.end(CallProgress::NotSent(SendError::Reverts(text))),
+                    CallOutcome::Silently => alone.push(job),
                 }
             }
             if good.len() > 1 {
@@ -132,7 +132,7 @@ impl Signer {
 
     /// How each would end after the others, and the gas for all. Calls share what they are given, so
     /// one that ends without a word is tried with more.
-    async fn try_together(&self, jobs: &[Job]) -> Result<(Vec<Ended>, u64), CallError> {
+    async fn try_together(&self, jobs: &[QueuedCall]) -> Result<(Vec<CallOutcome>, u64), CallError> {
         let common = &self.common;
         let data = multicall::data(jobs.iter().map(|job| (job.order.to, &job.order.data)));
         let count = jobs.len() as u64;
@@ -142,7 +142,7 @@ impl Signer {
         let tight = gas_for(common.gas_each.load(Ordering::Relaxed));
         let tried = multicall::simulate(&common.chain, self.address(), data.clone(), tight).await;
         match tried {
-            Ok(ended) if ended.len() == jobs.len() && !ended.contains(&Ended::Silently) => {
+            Ok(ended) if ended.len() == jobs.len() && !ended.contains(&CallOutcome::Silently) => {
                 return Ok((ended, sent_with(tight)));
             }
             Err(error @ CallError::Unreachable(_)) => return Err(error),
@@ -158,7 +158,7 @@ impl Signer {
     }
 
     /// The estimate is the last simulation.
-    async fn send_alone(&self, job: Job, next: &mut Option<u64>) {
+    async fn send_alone(&self, job: QueuedCall, next: &mut Option<u64>) {
         let most = self.common.limits.max_gas;
         let (to, data) = (job.order.to, job.order.data.clone());
         let request = TransactionRequest::default().from(self.address()).to(to).input(data.clone().into());
@@ -172,10 +172,10 @@ impl Signer {
             Err(CallError::Refused(text)) => SendError::Refused(text),
             Err(error @ CallError::Unreachable(_)) => SendError::Unreachable(error),
         };
-        job.end(Progress::Unsent(error));
+        job.end(CallProgress::NotSent(error));
     }
 
-    async fn bid(&self) -> Result<Bid, SendError> {
+    async fn bid(&self) -> Result<TxFees, SendError> {
         let fees = self.common.fees.now().await.map_err(SendError::Unreachable)?;
         let limit = self.common.limits.max_fee_per_gas;
         if fees.base > limit {
@@ -202,7 +202,7 @@ impl Signer {
 
     /// Signs and hands over. The hash is told before the first byte leaves, so that no transaction
     /// exists that nobody remembers.
-    async fn launch(&self, jobs: Vec<Job>, to: Address, data: Bytes, gas: u64, next: &mut Option<u64>) {
+    async fn launch(&self, jobs: Vec<QueuedCall>, to: Address, data: Bytes, gas: u64, next: &mut Option<u64>) {
         let bid = match self.bid().await {
             Ok(bid) => bid,
             Err(error) => return end_all(jobs, &error),
@@ -225,14 +225,14 @@ impl Signer {
     #[expect(clippy::too_many_arguments, reason = "what one transaction is made of")]
     async fn hand_over_under_some_nonce(
         &self,
-        mut jobs: Vec<Job>,
+        mut jobs: Vec<QueuedCall>,
         to: Address,
         data: Bytes,
         gas: u64,
-        bid: Bid,
+        bid: TxFees,
         cost: U256,
         next: &mut Option<u64>,
-    ) -> Result<(), (Vec<Job>, SendError)> {
+    ) -> Result<(), (Vec<QueuedCall>, SendError)> {
         let mut refusal = String::new();
         for _ in 0..ATTEMPTS {
             let nonce = match next.take() {
@@ -242,7 +242,7 @@ impl Signer {
                     Err(error) => return Err((jobs, SendError::Unreachable(error))),
                 },
             };
-            let plan = Plan { nonce, to, data: data.clone(), gas };
+            let plan = TxPlan { nonce, to, data: data.clone(), gas };
             let sent = match self.sign(&plan, bid) {
                 Ok(sent) => sent,
                 Err(error) => {
@@ -251,16 +251,16 @@ impl Signer {
                 }
             };
             for job in &jobs {
-                job.is(Progress::Sent(sent.hash));
+                job.is(CallProgress::Sent(sent.hash));
             }
             let now = Instant::now();
-            let flight = Flight {
+            let flight = PendingTx {
                 plan,
                 bid,
                 sent: vec![sent.clone()],
                 jobs,
                 reserved: Some(cost),
-                state: State::Handing,
+                state: TxState::Handing,
                 handed: now,
                 priced: now,
                 priced_at: None,
@@ -268,21 +268,21 @@ impl Signer {
             self.flights().of.insert(nonce, flight);
             let answer = self.common.chain.hand_over(&sent.raw).await;
             let state = match &answer {
-                Ok(()) => State::Pooled,
+                Ok(()) => TxState::Pooled,
                 Err(CallError::Unreachable(error)) => {
                     tracing::warn!(transaction = %sent.hash, error, "no reply to a transaction; it is sent again");
-                    State::Unheard
+                    TxState::Unheard
                 }
                 Err(CallError::Refused(text) | CallError::Reverted(text)) => {
                     let taken_back = self.flights().of.remove(&nonce);
                     jobs = taken_back.map(|flight| flight.jobs).unwrap_or_default();
-                    match Refusal::of(text) {
-                        Refusal::NonceTaken => {
+                    match NodeRefusal::of(text) {
+                        NodeRefusal::NonceTaken => {
                             refusal.clone_from(text);
                             continue;
                         }
-                        Refusal::Funds => *self.balance() = Some(U256::ZERO),
-                        Refusal::Known | Refusal::Other => {}
+                        NodeRefusal::Funds => *self.balance() = Some(U256::ZERO),
+                        NodeRefusal::Known | NodeRefusal::Other => {}
                     }
                     *next = Some(nonce);
                     return Err((jobs, SendError::Refused(text.clone())));

@@ -8,54 +8,54 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::Receipt;
-use super::super::fees::Bid;
-use super::{Landing, Load, Order, SendError};
+use super::super::TxReceipt;
+use super::super::fees::TxFees;
+use super::{Inclusion, OpenCalls, SendError, TxCall};
 
 /// Transactions that have landed and could have to be sent again after a reorganisation.
 const REMEMBERED: usize = 64;
 
 #[derive(Clone, Debug)]
-pub(super) enum Progress {
+pub(super) enum CallProgress {
     Queued,
     /// Perhaps in the node's pool, by its newest hash.
     Sent(B256),
-    Landed(Landing),
-    Unsent(SendError),
+    Included(Inclusion),
+    NotSent(SendError),
 }
 
-impl Progress {
+impl CallProgress {
     pub(super) fn is_end(&self) -> bool {
-        matches!(self, Self::Landed(_) | Self::Unsent(_))
+        matches!(self, Self::Included(_) | Self::NotSent(_))
     }
 }
 
 /// A call that was handed in.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) order: Order,
+pub(super) struct QueuedCall {
+    pub(super) order: TxCall,
     /// Times that it lost its nonce to somebody else's transaction.
     pub(super) displaced: u32,
-    progress: watch::Sender<Progress>,
-    load: Load,
+    progress: watch::Sender<CallProgress>,
+    load: OpenCalls,
 }
 
-impl Job {
-    pub(super) fn new(order: Order, progress: watch::Sender<Progress>, load: Load) -> Self {
+impl QueuedCall {
+    pub(super) fn new(order: TxCall, progress: watch::Sender<CallProgress>, load: OpenCalls) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         Self { order, displaced: 0, progress, load }
     }
 
-    pub(super) fn is(&self, progress: Progress) {
+    pub(super) fn is(&self, progress: CallProgress) {
         self.progress.send_replace(progress);
     }
 
-    pub(super) fn end(self, progress: Progress) {
+    pub(super) fn end(self, progress: CallProgress) {
         self.is(progress);
     }
 }
 
-impl Drop for Job {
+impl Drop for QueuedCall {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
     }
@@ -63,14 +63,14 @@ impl Drop for Job {
 
 /// A signed transaction. Handing it over again is harmless.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sent {
+pub(super) struct SignedTx {
     pub(super) hash: B256,
     pub(super) raw: Bytes,
 }
 
 /// What a transaction says but for its price.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct TxPlan {
     pub(super) nonce: u64,
     pub(super) to: Address,
     pub(super) data: Bytes,
@@ -79,16 +79,16 @@ pub(super) struct Plan {
 
 /// A transaction that has a nonce.
 #[derive(Debug)]
-pub(super) struct Flight {
-    pub(super) plan: Plan,
-    pub(super) bid: Bid,
+pub(super) struct PendingTx {
+    pub(super) plan: TxPlan,
+    pub(super) bid: TxFees,
     /// All that were signed for the nonce, the newest last. Any of them counts.
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: Vec<SignedTx>,
     /// None for a transaction that only fills a gap.
-    pub(super) jobs: Vec<Job>,
+    pub(super) jobs: Vec<QueuedCall>,
     /// Of the day's budget, until it is known what it cost.
     pub(super) reserved: Option<U256>,
-    pub(super) state: State,
+    pub(super) state: TxState,
     pub(super) handed: Instant,
     pub(super) priced: Instant,
     /// The newest block when it was priced.
@@ -96,7 +96,7 @@ pub(super) struct Flight {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(super) enum TxState {
     /// On its way to the node for the first time: it may yet lose its nonce again.
     Handing,
     /// The node did not say that it has it.
@@ -106,41 +106,41 @@ pub(super) enum State {
     /// Its nonce is used, and the node shows no transaction of ours.
     Missing(Instant),
     /// In this block.
-    Landed { number: u64, hash: B256, receipt: Arc<Receipt> },
+    Included { number: u64, hash: B256, receipt: Arc<TxReceipt> },
 }
 
-impl Flight {
-    pub(super) fn newest(&self) -> Option<&Sent> {
+impl PendingTx {
+    pub(super) fn newest(&self) -> Option<&SignedTx> {
         self.sent.last()
     }
 
     pub(super) fn is_landed(&self) -> bool {
-        matches!(self.state, State::Landed { .. })
+        matches!(self.state, TxState::Included { .. })
     }
 
     pub(super) fn is_handing(&self) -> bool {
-        matches!(self.state, State::Handing)
+        matches!(self.state, TxState::Handing)
     }
 }
 
 /// The transactions of one key, by nonce.
 #[derive(Debug, Default)]
-pub(super) struct Flights {
-    pub(super) of: BTreeMap<u64, Flight>,
+pub(super) struct PendingTxs {
+    pub(super) of: BTreeMap<u64, PendingTx>,
     /// What landed last and is no longer followed.
-    pub(super) past: VecDeque<(u64, Sent)>,
+    pub(super) past: VecDeque<(u64, SignedTx)>,
     /// Since when a nonce is missing before the first of them.
     pub(super) gap: Option<Instant>,
 }
 
-impl Flights {
+impl PendingTxs {
     /// Those that wait for a block.
     pub(super) fn waiting(&self) -> usize {
         self.of.values().filter(|flight| !flight.is_landed()).count()
     }
 
     /// Takes one out that is done.
-    pub(super) fn finish(&mut self, nonce: u64) -> Option<Flight> {
+    pub(super) fn finish(&mut self, nonce: u64) -> Option<PendingTx> {
         let flight = self.of.remove(&nonce)?;
         if let Some(sent) = flight.newest() {
             self.past.push_back((nonce, sent.clone()));

@@ -11,12 +11,12 @@ use alloy::primitives::{B256, Bytes, U256};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::super::fees::Bid;
-use super::super::refusal::Refusal;
-use super::super::{CallError, Chain, Receipt};
-use super::flight::{Flight, Plan, Progress, Sent, State};
-use super::signer::{LEAST_EACH, MOST_EACH, Signer};
-use super::{Landing, SendError};
+use super::super::fees::TxFees;
+use super::super::refusal::NodeRefusal;
+use super::super::{CallError, Chain, TxReceipt};
+use super::flight::{CallProgress, PendingTx, SignedTx, TxPlan, TxState};
+use super::signer::{LEAST_EACH, Lane, MOST_EACH};
+use super::{Inclusion, SendError};
 
 /// A node behind a balancer may tell the block before it has the receipts.
 const RECHECK: Duration = Duration::from_secs(2);
@@ -35,16 +35,16 @@ const NOTHING: u64 = 21_000;
 
 /// What the last look at the chain saw.
 #[derive(Debug, Default)]
-struct Seen {
+struct LastLook {
     head: Option<u64>,
     looked: Option<Instant>,
     weighed: Option<Instant>,
 }
 
 /// Until the sequencer is dropped, and everything has landed.
-pub(super) async fn run(signer: Arc<Signer>) {
+pub(super) async fn run(signer: Arc<Lane>) {
     let common = signer.common.clone();
-    let mut seen = Seen { weighed: Some(Instant::now()), ..Seen::default() };
+    let mut seen = LastLook { weighed: Some(Instant::now()), ..LastLook::default() };
     let mut stopped: Option<Instant> = None;
     loop {
         let flying = !signer.flights().of.is_empty();
@@ -77,11 +77,11 @@ pub(super) async fn run(signer: Arc<Signer>) {
 }
 
 /// A nonce to be sent once more: as a plan at a new price, or as the bytes that went before.
-type Again = (u64, Option<(Plan, Bid)>, Option<Bytes>);
+type Resend = (u64, Option<(TxPlan, TxFees)>, Option<Bytes>);
 
-impl Signer {
+impl Lane {
     /// One look at the chain, and what follows from it.
-    async fn look(&self, seen: &mut Seen) {
+    async fn look(&self, seen: &mut LastLook) {
         if self.flights().of.is_empty() {
             return;
         }
@@ -108,9 +108,9 @@ impl Signer {
     async fn land(&self, count: u64) {
         let mut asked = JoinSet::new();
         for (nonce, flight) in &mut self.flights().of {
-            if *nonce >= count && matches!(flight.state, State::Landed { .. } | State::Missing(_)) {
+            if *nonce >= count && matches!(flight.state, TxState::Included { .. } | TxState::Missing(_)) {
                 tracing::warn!(nonce, "a settlement is in no block any more; it is sent again");
-                flight.state = State::Unheard;
+                flight.state = TxState::Unheard;
             }
             if *nonce < count && !flight.is_landed() && !flight.is_handing() {
                 let (nonce, chain) = (*nonce, self.common.chain.clone());
@@ -128,7 +128,7 @@ impl Signer {
         }
     }
 
-    fn landed_in(&self, nonce: u64, receipt: Receipt) {
+    fn landed_in(&self, nonce: u64, receipt: TxReceipt) {
         let (number, hash, receipt) = (receipt.block_number.to(), receipt.block_hash, Arc::new(receipt));
         let done = {
             let mut flights = self.flights();
@@ -142,7 +142,7 @@ impl Signer {
                 }
                 self.learn(flight, &receipt);
             }
-            flight.state = State::Landed { number, hash, receipt: receipt.clone() };
+            flight.state = TxState::Included { number, hash, receipt: receipt.clone() };
             if self.common.settings.confirmations <= 1 { flights.finish(nonce) } else { None }
         };
         self.landed.notify_one();
@@ -152,7 +152,7 @@ impl Signer {
     }
 
     /// What a call among many takes.
-    fn learn(&self, flight: &Flight, receipt: &Receipt) {
+    fn learn(&self, flight: &PendingTx, receipt: &TxReceipt) {
         let count = flight.jobs.len() as u64;
         if count < 2 || !receipt.succeeded() {
             return;
@@ -170,10 +170,10 @@ impl Signer {
             let mut flights = self.flights();
             let Some(flight) = flights.of.get_mut(&nonce) else { return };
             match flight.state {
-                State::Missing(since) if since.elapsed() >= self.common.settings.displaced_after => {}
-                State::Missing(_) => return,
+                TxState::Missing(since) if since.elapsed() >= self.common.settings.displaced_after => {}
+                TxState::Missing(_) => return,
                 _ => {
-                    flight.state = State::Missing(Instant::now());
+                    flight.state = TxState::Missing(Instant::now());
                     return;
                 }
             }
@@ -187,9 +187,9 @@ impl Signer {
             job.displaced += 1;
             if job.displaced > MOST_DISPLACED {
                 let error = SendError::Refused("the transaction lost its nonce again and again".to_owned());
-                job.end(Progress::Unsent(error));
+                job.end(CallProgress::NotSent(error));
             } else {
-                job.is(Progress::Queued);
+                job.is(CallProgress::Queued);
                 self.take(job);
             }
         }
@@ -203,7 +203,7 @@ impl Signer {
             .of
             .iter()
             .filter_map(|(nonce, flight)| match &flight.state {
-                State::Landed { number, hash, receipt }
+                TxState::Included { number, hash, receipt }
                     if head.saturating_add(1).saturating_sub(*number) >= confirmations =>
                 {
                     Some((*nonce, *hash, receipt.transaction_hash))
@@ -227,7 +227,7 @@ impl Signer {
                         flights.finish(nonce).map(|flight| (flight, Arc::new(receipt)))
                     }
                     Some(receipt) => {
-                        flight.state = State::Landed {
+                        flight.state = TxState::Included {
                             number: receipt.block_number.to(),
                             hash: receipt.block_hash,
                             receipt: Arc::new(receipt),
@@ -235,7 +235,7 @@ impl Signer {
                         None
                     }
                     None => {
-                        flight.state = State::Unheard;
+                        flight.state = TxState::Unheard;
                         None
                     }
                 }
@@ -279,7 +279,7 @@ impl Signer {
         let limit = self.common.limits.max_fee_per_gas;
         let bid = fees.bid(limit);
         let bid = bid.raised(bid, limit).unwrap_or(bid);
-        let plan = Plan { nonce, to: self.address(), data: Bytes::new(), gas: NOTHING };
+        let plan = TxPlan { nonce, to: self.address(), data: Bytes::new(), gas: NOTHING };
         let cost = U256::from(NOTHING).saturating_mul(U256::from(bid.max_fee));
         let Ok(sent) = self.sign(&plan, bid) else { return };
         if self.common.budget.reserve(cost, U256::ZERO).is_err() {
@@ -287,13 +287,13 @@ impl Signer {
         }
         tracing::warn!(nonce, transaction = %sent.hash, "no transaction has a nonce before ours; it is filled");
         let now = Instant::now();
-        let flight = Flight {
+        let flight = PendingTx {
             plan,
             bid,
             sent: vec![sent],
             jobs: Vec::new(),
             reserved: Some(cost),
-            state: State::Unheard,
+            state: TxState::Unheard,
             handed: now,
             priced: now,
             priced_at: None,
@@ -306,12 +306,12 @@ impl Signer {
     /// Sends again what the node did not hear of or may have forgotten, and outbids what is stuck.
     async fn urge(&self, head: Option<u64>) {
         let settings = &self.common.settings;
-        let mut again: Vec<Again> = Vec::new();
+        let mut again: Vec<Resend> = Vec::new();
         for (nonce, flight) in &mut self.flights().of {
             let patience = match flight.state {
-                State::Handing | State::Landed { .. } | State::Missing(_) => continue,
-                State::Unheard => UNHEARD,
-                State::Pooled => settings.resend_after,
+                TxState::Handing | TxState::Included { .. } | TxState::Missing(_) => continue,
+                TxState::Unheard => UNHEARD,
+                TxState::Pooled => settings.resend_after,
             };
             flight.priced_at = flight.priced_at.or(head);
             let moved = head.zip(flight.priced_at).is_some_and(|(head, then)| head > then);
@@ -333,13 +333,13 @@ impl Signer {
             match self.common.chain.hand_over(&raw).await {
                 Ok(()) => {
                     if let Some(flight) = self.flights().of.get_mut(&nonce)
-                        && matches!(flight.state, State::Unheard)
+                        && matches!(flight.state, TxState::Unheard)
                     {
-                        flight.state = State::Pooled;
+                        flight.state = TxState::Pooled;
                     }
                 }
                 Err(CallError::Refused(text)) => {
-                    if Refusal::of(&text) == Refusal::Funds {
+                    if NodeRefusal::of(&text) == NodeRefusal::Funds {
                         *self.balance() = Some(U256::ZERO);
                     }
                     tracing::debug!(nonce, text, "the node does not take a transaction again");
@@ -355,14 +355,14 @@ impl Signer {
 
     /// The same transaction for a higher price, remembered beside the older ones; none when our limits
     /// are reached.
-    async fn outbid(&self, plan: &Plan, bid: Bid) -> Option<Bytes> {
+    async fn outbid(&self, plan: &TxPlan, bid: TxFees) -> Option<Bytes> {
         let limit = self.common.limits.max_fee_per_gas;
         let market = self.common.fees.now().await.map_or(bid, |fees| fees.bid(limit));
         let Some(raised) = bid.raised(market, limit) else {
             tracing::warn!(nonce = plan.nonce, limit, "a transaction is stuck, and the fee limit leaves no room");
             return None;
         };
-        let sent: Sent = self.sign(plan, raised).ok()?;
+        let sent: SignedTx = self.sign(plan, raised).ok()?;
         let cost = U256::from(plan.gas).saturating_mul(U256::from(raised.max_fee));
         let mut flights = self.flights();
         let flight = flights.of.get_mut(&plan.nonce).filter(|flight| !flight.is_landed())?;
@@ -372,7 +372,7 @@ impl Signer {
         }
         tracing::info!(nonce = plan.nonce, transaction = %sent.hash, "a stuck transaction is replaced");
         for job in &flight.jobs {
-            job.is(Progress::Sent(sent.hash));
+            job.is(CallProgress::Sent(sent.hash));
         }
         let raw = sent.raw.clone();
         flight.reserved = Some(cost);
@@ -383,14 +383,14 @@ impl Signer {
     }
 }
 
-fn tell(flight: Flight, receipt: &Arc<Receipt>) {
+fn tell(flight: PendingTx, receipt: &Arc<TxReceipt>) {
     let shared = flight.jobs.len() > 1;
     for job in flight.jobs {
-        job.end(Progress::Landed(Landing { receipt: receipt.clone(), shared }));
+        job.end(CallProgress::Included(Inclusion { receipt: receipt.clone(), shared }));
     }
 }
 
-async fn any_receipt(chain: &Chain, hashes: &[B256]) -> Result<Option<Receipt>, CallError> {
+async fn any_receipt(chain: &Chain, hashes: &[B256]) -> Result<Option<TxReceipt>, CallError> {
     for hash in hashes {
         if let Some(receipt) = chain.receipt(*hash).await? {
             return Ok(Some(receipt));

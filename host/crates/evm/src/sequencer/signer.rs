@@ -10,10 +10,10 @@ use alloy::primitives::{Address, TxKind, U256};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 
-use super::super::fees::{Bid, Fees};
+use super::super::fees::{BlockFees, TxFees};
 use super::super::{CallError, Key};
-use super::flight::{Flights, Job, Plan, Progress, Sent};
-use super::{Common, Load, SendError, Standing};
+use super::flight::{CallProgress, PendingTxs, QueuedCall, SignedTx, TxPlan};
+use super::{OpenCalls, SendError, Shared, Standing};
 
 /// Gas of one call among many, until transactions have shown what it takes.
 pub(super) const GAS_EACH: u64 = 90_000;
@@ -35,32 +35,32 @@ const ENOUGH: u64 = 200;
 const EMPTY_INTERVAL: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
-pub(super) struct Signer {
-    pub(super) common: Arc<Common>,
-    pub(super) load: Load,
+pub(super) struct Lane {
+    pub(super) common: Arc<Shared>,
+    pub(super) load: OpenCalls,
     /// A transaction is on its way, where there was none.
     pub(super) launched: Notify,
     /// There is one fewer.
     pub(super) landed: Notify,
     key: Key,
-    queue: mpsc::UnboundedSender<Job>,
-    flights: Mutex<Flights>,
+    queue: mpsc::UnboundedSender<QueuedCall>,
+    flights: Mutex<PendingTxs>,
     /// In wei, as of the last reading, less what was spent since.
     balance: Mutex<Option<U256>>,
 }
 
-impl Common {
+impl Shared {
     /// What so much gas costs at these fees, at most.
-    pub(super) fn price_of(&self, fees: Fees, gas: u64) -> U256 {
+    pub(super) fn price_of(&self, fees: BlockFees, gas: u64) -> U256 {
         U256::from(fees.bid(self.limits.max_fee_per_gas).max_fee).saturating_mul(U256::from(gas))
     }
 }
 
-impl Signer {
-    pub(super) fn new(common: Arc<Common>, key: Key, queue: mpsc::UnboundedSender<Job>) -> Self {
+impl Lane {
+    pub(super) fn new(common: Arc<Shared>, key: Key, queue: mpsc::UnboundedSender<QueuedCall>) -> Self {
         Self {
             common,
-            load: Load::default(),
+            load: OpenCalls::default(),
             launched: Notify::new(),
             landed: Notify::new(),
             key,
@@ -85,14 +85,14 @@ impl Signer {
     }
 
     /// Queues a call.
-    pub(super) fn take(&self, job: Job) {
+    pub(super) fn take(&self, job: QueuedCall) {
         if let Err(mpsc::error::SendError(job)) = self.queue.send(job) {
-            job.end(Progress::Unsent(SendError::Refused("the sequencer has stopped".to_owned())));
+            job.end(CallProgress::NotSent(SendError::Refused("the sequencer has stopped".to_owned())));
         }
     }
 
     /// Never held across an await, and never taken while the balance is held.
-    pub(super) fn flights(&self) -> MutexGuard<'_, Flights> {
+    pub(super) fn flights(&self) -> MutexGuard<'_, PendingTxs> {
         self.flights.lock()
     }
 
@@ -134,7 +134,7 @@ impl Signer {
         Ok(found)
     }
 
-    pub(super) fn sign(&self, plan: &Plan, bid: Bid) -> Result<Sent, SendError> {
+    pub(super) fn sign(&self, plan: &TxPlan, bid: TxFees) -> Result<SignedTx, SendError> {
         let transaction = TxEip1559 {
             chain_id: self.common.chain.chain_id(),
             nonce: plan.nonce,
@@ -149,6 +149,6 @@ impl Signer {
         let signature =
             self.key.sign(transaction.signature_hash()).map_err(|error| SendError::Refused(error.to_string()))?;
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
-        Ok(Sent { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
+        Ok(SignedTx { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
     }
 }

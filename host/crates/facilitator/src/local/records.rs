@@ -10,8 +10,8 @@ use std::sync::Arc;
 use alloy::primitives::B256;
 use parking_lot::Mutex;
 
-use super::claim::SpendId;
-use coinslot_evm::Ticket;
+use super::parsed::SpendId;
+use coinslot_evm::TxHandle;
 use coinslot_x402::UnixTime;
 use coinslot_x402::exact::ExactPayload;
 
@@ -22,33 +22,33 @@ const AFTERLIFE: u64 = 3_600;
 const MAX_VERIFIED: usize = 65_536;
 
 /// One spend. Empty until its transfer is ordered.
-pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Record>>>;
+pub(super) type RecordSlot = Arc<tokio::sync::Mutex<Option<SpendRecord>>>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct SpendRecord {
     /// Exactly this payload; another one for the same spend is judged from the start.
     pub(super) payload: ExactPayload,
-    pub(super) stage: Stage,
+    pub(super) stage: SpendStage,
     /// Whether somebody who is told once has been told of the success.
     pub(super) told: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Stage {
+pub(super) enum SpendStage {
     /// In the hands of the sequencer.
-    Ordered(Ticket),
+    Ordered(TxHandle),
     /// In a block, with the right log.
     Settled(B256),
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    inner: Mutex<Inner>,
+    inner: Mutex<RecordMaps>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    slots: HashMap<SpendId, (Slot, UnixTime)>,
+struct RecordMaps {
+    slots: HashMap<SpendId, (RecordSlot, UnixTime)>,
     verified: HashMap<SpendId, UnixTime>,
     /// At this many slots the dead ones are removed.
     sweep_at: usize,
@@ -56,18 +56,18 @@ struct Inner {
 
 impl Records {
     /// The slot of a spend, which stays the same as long as somebody holds it or it has a record.
-    pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> Slot {
+    pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> RecordSlot {
         let mut inner = self.inner.lock();
         if inner.slots.len() >= inner.sweep_at {
             inner.slots.retain(|_, (slot, expiry)| Arc::strong_count(slot) > 1 || expiry.plus(AFTERLIFE) > now);
             inner.sweep_at = (inner.slots.len() * 2).max(1_024);
         }
         let entry = inner.slots.entry(id);
-        entry.or_insert_with(|| (Slot::default(), expiry)).0.clone()
+        entry.or_insert_with(|| (RecordSlot::default(), expiry)).0.clone()
     }
 
     /// Forgets a spend for which nothing was done, unless somebody else is at it.
-    pub(super) fn release(&self, id: SpendId, slot: Slot) {
+    pub(super) fn release(&self, id: SpendId, slot: RecordSlot) {
         let mut inner = self.inner.lock();
         let empty = slot.try_lock().is_ok_and(|record| record.is_none());
         // The map's and ours.

@@ -5,19 +5,19 @@
 
 use alloy::primitives::B256;
 
-use super::claim::{Claim, Rejection};
-use super::evidence::{Shown, shown};
-use super::records::{Record, Stage};
+use super::evidence::{ReceiptEvidence, shown};
+use super::parsed::{ParsedPayment, Rejection};
+use super::records::{SpendRecord, SpendStage};
 use super::{Judgement, Local};
 use crate::PayerKind;
 use crate::Settlement;
-use coinslot_evm::{Order, SendError, Ticket, Waited};
+use coinslot_evm::{SendError, TxCall, TxHandle, TxStatus};
 use coinslot_x402::Reason;
 use coinslot_x402::facilitator::PaymentRequest;
 
 /// How a round at a payment ended.
-enum Round {
-    Settled(B256, Origin),
+enum SettleOutcome {
+    Settled(B256, SubmittedBy),
     Refused(Rejection, Option<B256>),
     Unknown(Option<B256>, String),
     /// It failed beside others, perhaps because of them: again, in a transaction of its own.
@@ -26,13 +26,13 @@ enum Round {
 
 /// Whether a payment may share a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Company {
+enum Batching {
     Welcome,
     Avoided,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum SubmittedBy {
     /// Sent by this process, or while it was at it.
     Ours,
     /// On the chain before this process did anything.
@@ -51,150 +51,170 @@ impl Local {
     }
 
     pub(super) async fn settle_payment(&self, request: &PaymentRequest, once: bool) -> Settlement {
-        let claim = match self.read(request) {
-            Ok(claim) => claim,
+        let payment = match self.read(request) {
+            Ok(payment) => payment,
             Err(rejection) => return rejection.settlement(None),
         };
-        let slot = self.records.slot(claim.id(), claim.expiry(), Self::now());
+        let slot = self.records.slot(payment.id(), payment.expiry(), Self::now());
         let mut record = slot.lock().await;
-        let mut round = self.round(&claim, &mut record, Company::Welcome).await;
-        if matches!(round, Round::Again) {
-            round = self.round(&claim, &mut record, Company::Avoided).await;
+        let mut round = self.round(&payment, &mut record, Batching::Welcome).await;
+        if matches!(round, SettleOutcome::Again) {
+            round = self.round(&payment, &mut record, Batching::Avoided).await;
         }
         let settlement = match round {
-            Round::Settled(hash, origin) => {
+            SettleOutcome::Settled(hash, origin) => {
                 let told = record.as_ref().is_some_and(|record| record.told);
-                let proven = origin == Origin::Ours || self.records.was_verified(&claim.id());
-                *record =
-                    Some(Record { payload: claim.payload.clone(), stage: Stage::Settled(hash), told: told || once });
+                let proven = origin == SubmittedBy::Ours || self.records.was_verified(&payment.id());
+                *record = Some(SpendRecord {
+                    payload: payment.payload.clone(),
+                    stage: SpendStage::Settled(hash),
+                    told: told || once,
+                });
                 if once && (told || !proven) {
-                    let rejection = claim.rejected(Reason::DuplicateSettlement);
+                    let rejection = payment.rejected(Reason::DuplicateSettlement);
                     rejection.settlement(Some(hash))
                 } else {
-                    Settlement::Settled(claim.settled(hash))
+                    Settlement::Settled(payment.settled(hash))
                 }
             }
-            Round::Refused(rejection, hash) => rejection.settlement(hash),
-            Round::Unknown(hash, message) => {
+            SettleOutcome::Refused(rejection, hash) => rejection.settlement(hash),
+            SettleOutcome::Unknown(hash, message) => {
                 Settlement::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
             }
-            Round::Again => {
+            SettleOutcome::Again => {
                 Settlement::Unknown { transaction: None, message: "the transaction failed beside others".to_owned() }
             }
         };
         drop(record);
-        self.records.release(claim.id(), slot);
+        self.records.release(payment.id(), slot);
         settlement
     }
 
-    async fn round(&self, claim: &Claim<'_>, record: &mut Option<Record>, company: Company) -> Round {
+    async fn round(
+        &self,
+        payment: &ParsedPayment<'_>,
+        record: &mut Option<SpendRecord>,
+        company: Batching,
+    ) -> SettleOutcome {
         let Some(known) = record.as_ref() else {
-            return self.begin(claim, record, company).await;
+            return self.begin(payment, record, company).await;
         };
-        if known.payload != claim.payload || !claim.pays_the_terms() {
+        if known.payload != payment.payload || !payment.pays_the_terms() {
             // Another signature, or other terms, for a spend that is under way or done: judged on
             // its own.
-            return match self.judge(claim, Self::now(), true).await {
-                Ok(_) => Round::Refused(claim.rejected(Reason::DuplicateSettlement), None),
-                Err(judgement) => self.refuse(claim, judgement).await,
+            return match self.judge(payment, Self::now(), true).await {
+                Ok(_) => SettleOutcome::Refused(payment.rejected(Reason::DuplicateSettlement), None),
+                Err(judgement) => self.refuse(payment, judgement).await,
             };
         }
         match known.stage.clone() {
-            Stage::Settled(hash) => Round::Settled(hash, Origin::Ours),
-            Stage::Ordered(ticket) => self.conclude(claim, record, &ticket).await,
+            SpendStage::Settled(hash) => SettleOutcome::Settled(hash, SubmittedBy::Ours),
+            SpendStage::Ordered(ticket) => self.conclude(payment, record, &ticket).await,
         }
     }
 
     /// Verifies, orders the transfer, and waits. The sequencer simulates it once more.
-    async fn begin(&self, claim: &Claim<'_>, record: &mut Option<Record>, company: Company) -> Round {
-        let kind = match self.judge(claim, Self::now(), false).await {
+    async fn begin(
+        &self,
+        payment: &ParsedPayment<'_>,
+        record: &mut Option<SpendRecord>,
+        company: Batching,
+    ) -> SettleOutcome {
+        let kind = match self.judge(payment, Self::now(), false).await {
             Ok(kind) => kind,
-            Err(judgement) => return self.refuse(claim, judgement).await,
+            Err(judgement) => return self.refuse(payment, judgement).await,
         };
-        let ticket = self.sequencer.submit(Order {
-            to: claim.token.address,
-            data: claim.transfer(kind).data(),
+        let ticket = self.sequencer.submit(TxCall {
+            to: payment.token.address,
+            data: payment.transfer(kind).data(),
             // A wallet's code runs in the transaction, and may burn what gas there is.
-            alone: kind != PayerKind::Account || company == Company::Avoided,
+            alone: kind != PayerKind::Account || company == Batching::Avoided,
         });
-        let stage = Stage::Ordered(ticket.clone());
-        *record = Some(Record { payload: claim.payload.clone(), stage, told: false });
-        self.conclude(claim, record, &ticket).await
+        let stage = SpendStage::Ordered(ticket.clone());
+        *record = Some(SpendRecord { payload: payment.payload.clone(), stage, told: false });
+        self.conclude(payment, record, &ticket).await
     }
 
     /// Waits for the receipt, and believes nothing but the log.
-    async fn conclude(&self, claim: &Claim<'_>, record: &mut Option<Record>, ticket: &Ticket) -> Round {
+    async fn conclude(
+        &self,
+        payment: &ParsedPayment<'_>,
+        record: &mut Option<SpendRecord>,
+        ticket: &TxHandle,
+    ) -> SettleOutcome {
         let landing = match ticket.wait(self.receipt_timeout).await {
-            Waited::Landed(landing) => landing,
-            Waited::Open(hash) => return Round::Unknown(hash, "no receipt in time".to_owned()),
-            Waited::Abandoned(hash) => {
+            TxStatus::Included(landing) => landing,
+            TxStatus::Pending(hash) => return SettleOutcome::Unknown(hash, "no receipt in time".to_owned()),
+            TxStatus::Abandoned(hash) => {
                 *record = None;
-                return Round::Unknown(hash, "nobody follows the transaction any more".to_owned());
+                return SettleOutcome::Unknown(hash, "nobody follows the transaction any more".to_owned());
             }
-            Waited::Unsent(error) => {
+            TxStatus::NotSent(error) => {
                 *record = None;
                 return match error {
-                    SendError::Reverts(text) => self.refuse(claim, claim.reverts(&text).into()).await,
-                    SendError::Refused(_) | SendError::Unreachable(_) => Round::Unknown(None, error.to_string()),
+                    SendError::Reverts(text) => self.refuse(payment, payment.reverts(&text).into()).await,
+                    SendError::Refused(_) | SendError::Unreachable(_) => {
+                        SettleOutcome::Unknown(None, error.to_string())
+                    }
                 };
             }
         };
         let hash = landing.receipt.transaction_hash;
-        match shown(claim, &landing) {
-            Shown::Paid => return Round::Settled(hash, Origin::Ours),
-            Shown::SomethingElse => {
+        match shown(payment, &landing) {
+            ReceiptEvidence::Paid => return SettleOutcome::Settled(hash, SubmittedBy::Ours),
+            ReceiptEvidence::SomethingElse => {
                 *record = None;
-                return Round::Refused(claim.rejected(Reason::TransferEventMismatch), Some(hash));
+                return SettleOutcome::Refused(payment.rejected(Reason::TransferEventMismatch), Some(hash));
             }
-            Shown::Unused => {}
+            ReceiptEvidence::Unused => {}
         }
         // If the authorisation is used all the same, somebody was faster.
-        let used = self.is_used(claim).await;
+        let used = self.is_used(payment).await;
         let found = match &used {
-            Ok(true) => self.find(claim).await,
+            Ok(true) => self.find(payment).await,
             Ok(false) => Ok(None),
             Err(error) => Err(error.clone()),
         };
         match found {
-            Ok(Some(other)) => Round::Settled(other, Origin::Ours),
+            Ok(Some(other)) => SettleOutcome::Settled(other, SubmittedBy::Ours),
             Ok(None) => {
                 *record = None;
                 if landing.shared && used == Ok(false) {
-                    return Round::Again;
+                    return SettleOutcome::Again;
                 }
-                Round::Refused(claim.rejected(Reason::TransactionFailed), Some(hash))
+                SettleOutcome::Refused(payment.rejected(Reason::TransactionFailed), Some(hash))
             }
-            Err(error) => Round::Unknown(Some(hash), error.to_string()),
+            Err(error) => SettleOutcome::Unknown(Some(hash), error.to_string()),
         }
     }
 
     /// A refusal, unless the chain shows that this very payment was made.
-    async fn refuse(&self, claim: &Claim<'_>, judgement: Judgement) -> Round {
+    async fn refuse(&self, payment: &ParsedPayment<'_>, judgement: Judgement) -> SettleOutcome {
         let rejection = match judgement {
             Judgement::Rejected(rejection) => rejection,
-            Judgement::Unavailable(error) => return Round::Unknown(None, error.message),
+            Judgement::Unavailable(error) => return SettleOutcome::Unknown(None, error.message),
         };
         // Used, or late: it may have been in time for somebody. Only what is signed by its payer and
         // pays these terms is worth the question.
         let signed = match rejection.reason {
-            _ if !claim.pays_the_terms() => false,
+            _ if !payment.pays_the_terms() => false,
             Reason::NonceAlreadyUsed => true,
-            Reason::ValidBefore => match self.signer(claim, Ok(())).await {
+            Reason::ValidBefore => match self.signer(payment, Ok(())).await {
                 Ok(_) => true,
                 Err(Judgement::Rejected(_)) => false,
                 Err(Judgement::Unavailable(error)) => {
-                    return Round::Unknown(None, error.message);
+                    return SettleOutcome::Unknown(None, error.message);
                 }
             },
             _ => false,
         };
         if !signed {
-            return Round::Refused(rejection, None);
+            return SettleOutcome::Refused(rejection, None);
         }
-        match self.find(claim).await {
-            Ok(Some(hash)) => Round::Settled(hash, Origin::Foreign),
-            Ok(None) => Round::Refused(rejection, None),
-            Err(error) => Round::Unknown(None, error.to_string()),
+        match self.find(payment).await {
+            Ok(Some(hash)) => SettleOutcome::Settled(hash, SubmittedBy::Foreign),
+            Ok(None) => SettleOutcome::Refused(rejection, None),
+            Err(error) => SettleOutcome::Unknown(None, error.to_string()),
         }
     }
 }

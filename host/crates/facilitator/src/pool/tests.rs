@@ -122,9 +122,9 @@ async fn nobody() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
-async fn pair() -> (Scripted, Scripted, Pool) {
+async fn pair() -> (Scripted, Scripted, FacilitatorPool) {
     let (a, b) = (Scripted::honest(0xa0).await, Scripted::honest(0xb0).await);
-    let pool = Pool::new(vec![a.member("a"), b.member("b")]);
+    let pool = FacilitatorPool::new(vec![a.member("a"), b.member("b")]);
     (a, b, pool)
 }
 
@@ -165,7 +165,7 @@ async fn a_verification_goes_to_the_next_and_its_settlement_with_it() {
 #[tokio::test]
 async fn a_settlement_that_was_never_sent_goes_to_the_next() {
     let b = Scripted::honest(0xb0).await;
-    let pool = Pool::new(vec![member("a", nobody().await), b.member("b")]);
+    let pool = FacilitatorPool::new(vec![member("a", nobody().await), b.member("b")]);
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
     // From then on it is there, even if the first is well again.
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
@@ -236,7 +236,7 @@ async fn what_is_bound_to_a_paused_member_waits_for_it() {
 #[tokio::test]
 async fn where_everybody_is_paused_a_settlement_is_tried_all_the_same() {
     let a = Scripted::honest(0xa0).await;
-    let pool = Pool::new(vec![a.member("a")]);
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
     assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
     a.on_verify(DOWN);
     for nonce in 2..6 {
@@ -250,8 +250,8 @@ async fn where_everybody_is_paused_a_settlement_is_tried_all_the_same() {
 async fn pools_share_the_health_of_a_member() {
     let (a, b) = (Scripted::honest(0xa0).await, Scripted::honest(0xb0).await);
     let (first, second) = (a.member("a"), b.member("b"));
-    let one = Pool::new(vec![first.clone(), second.clone()]);
-    let other = Pool::new(vec![first, second]);
+    let one = FacilitatorPool::new(vec![first.clone(), second.clone()]);
+    let other = FacilitatorPool::new(vec![first, second]);
     a.on_verify(DOWN);
     for nonce in 0..3 {
         assert!(matches!(one.verify(&payment(nonce)).await, Verification::Valid { .. }));

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
-use super::{Attempt, Exchange, Trouble};
+use super::{Attempt, Exchange, RequestFailure};
 use crate::{PayerKind, Settlement, Unavailable, Verification};
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
@@ -120,8 +120,8 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
     let unclear = |transaction, message| Attempt::Unclear(unknown(transaction, message));
     let (status, body) = match exchange {
         Ok(exchange) => exchange,
-        Err(Trouble::NotSent(message)) => return Attempt::NotSent(message),
-        Err(Trouble::Lost(message)) => return unclear(None, message),
+        Err(RequestFailure::NotSent(message)) => return Attempt::NotSent(message),
+        Err(RequestFailure::Lost(message)) => return unclear(None, message),
     };
     let answer: SettlementResponse = match object(&body) {
         Ok(answer) => answer,

@@ -19,7 +19,7 @@ use coinslot_x402::{Reason, SettlementResponse, UnixTime, Version};
 
 /// A payment that is worth asking the chain about.
 #[derive(Debug)]
-pub(crate) struct Claim<'t> {
+pub(crate) struct ParsedPayment<'t> {
     pub(crate) token: &'t Token,
     pub(crate) payload: ExactPayload,
     pub(crate) terms: ExpectedTerms,
@@ -61,7 +61,7 @@ impl Rejection {
 }
 
 /// Reads a request as far as it can be judged without signature, clock and chain.
-pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Claim<'t>, Rejection> {
+pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<ParsedPayment<'t>, Rejection> {
     let parsed = ExactPayload::parse(request.payload());
     let payer = parsed.as_ref().ok().map(|payload| payload.authorization.from.to_string());
     let reject = |reason, message: Option<String>| Rejection { reason, message, payer: payer.clone() };
@@ -121,7 +121,7 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
         let message = "no factory may deploy a wallet here: deploy it first, then pay";
         return Err(reject(Reason::FactoryNotAllowed, Some(message.to_owned())));
     }
-    Ok(Claim {
+    Ok(ParsedPayment {
         token,
         payload,
         terms: ExpectedTerms {
@@ -135,7 +135,7 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Cla
     })
 }
 
-impl Claim<'_> {
+impl ParsedPayment<'_> {
     pub(crate) fn authorization(&self) -> &Authorization {
         &self.payload.authorization
     }
@@ -220,12 +220,12 @@ impl Claim<'_> {
 
     /// The contract call. A plain account's signature goes as `v`, `r` and `s`, which every EIP-3009
     /// token takes; a contract's goes as it came.
-    pub(crate) fn transfer(&self, kind: PayerKind) -> Transfer {
+    pub(crate) fn transfer(&self, kind: PayerKind) -> TransferCall {
         let signature = &self.payload.signature;
         let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization().clone();
         match exact::split_signature(signature) {
             Some((v, r, s)) if kind == PayerKind::Account => {
-                Transfer::Split(IEip3009::transferWithAuthorization_0Call {
+                TransferCall::Split(IEip3009::transferWithAuthorization_0Call {
                     from,
                     to,
                     value,
@@ -237,7 +237,7 @@ impl Claim<'_> {
                     s,
                 })
             }
-            _ => Transfer::Whole(IEip3009::transferWithAuthorization_1Call {
+            _ => TransferCall::Whole(IEip3009::transferWithAuthorization_1Call {
                 from,
                 to,
                 value,
@@ -252,12 +252,12 @@ impl Claim<'_> {
 
 /// One of the two overloads.
 #[derive(Debug)]
-pub(crate) enum Transfer {
+pub(crate) enum TransferCall {
     Split(IEip3009::transferWithAuthorization_0Call),
     Whole(IEip3009::transferWithAuthorization_1Call),
 }
 
-impl Transfer {
+impl TransferCall {
     pub(crate) async fn simulate(&self, chain: &Chain, token: Address) -> Result<(), CallError> {
         match self {
             Self::Split(call) => chain.call(token, call, None).await.map(drop),

@@ -1,4 +1,4 @@
-//! Which transaction was told for which payment, so that one is not told for two.
+//! Which transaction was seen for which payment, so that one is not seen for two.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,18 +12,18 @@ const REMEMBERED: usize = 16_384;
 
 /// The newest transactions of one facilitator.
 #[derive(Default)]
-pub(super) struct Told {
-    seen: Mutex<Seen>,
+pub(super) struct SeenTransactions {
+    seen: Mutex<SeenMaps>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenMaps {
     payments: HashMap<String, [u8; 32]>,
     order: VecDeque<String>,
 }
 
-impl Told {
-    /// Whether the transaction was not told for another payment before. Remembers it.
+impl SeenTransactions {
+    /// Whether the transaction was not seen for another payment before. Remembers it.
     pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
         let transaction = transaction.to_ascii_lowercase();
         let payment = payment.fingerprint();

@@ -1,6 +1,6 @@
 //! Where a payment was verified, and where its settlement may have arrived.
 //!
-//! Invariant: while a settlement may have arrived at one member, [`Memory::begin`] refuses all others.
+//! Invariant: while a settlement may have arrived at one member, [`Affinities::begin`] refuses all others.
 //! Bounded: when it is full the oldest entries go, those first that were only verified. A forgotten
 //! payment can be settled anywhere, which costs gas at worst: a chain takes an authorisation once.
 
@@ -14,36 +14,36 @@ use tokio::time::Instant;
 const MOST: usize = 65_536;
 
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    entries: Mutex<HashMap<[u8; 32], Entry>>,
+pub(super) struct Affinities {
+    entries: Mutex<HashMap<[u8; 32], Affinity>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Affinity {
     member: usize,
-    stage: Stage,
+    stage: AffinityStage,
     expires: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum AffinityStage {
     Verified,
     /// Calls on their way, and whether one before them may have arrived.
     Settling {
         at_work: u32,
-        arrived: Arrived,
+        arrived: Arrival,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arrived {
+enum Arrival {
     No,
     Perhaps,
 }
 
 /// Who may settle a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SettleAt {
     Free,
     /// Anybody; this one knows it.
     Verified(usize),
@@ -51,23 +51,24 @@ pub(super) enum Place {
     Bound(usize),
 }
 
-impl Memory {
-    pub(super) fn place(&self, payment: &[u8; 32]) -> Place {
+impl Affinities {
+    pub(super) fn place(&self, payment: &[u8; 32]) -> SettleAt {
         match self.entries.lock().get(payment) {
-            Some(Entry { member, stage: Stage::Settling { .. }, .. }) => Place::Bound(*member),
-            Some(Entry { member, stage: Stage::Verified, expires }) if *expires > Instant::now() => {
-                Place::Verified(*member)
+            Some(Affinity { member, stage: AffinityStage::Settling { .. }, .. }) => SettleAt::Bound(*member),
+            Some(Affinity { member, stage: AffinityStage::Verified, expires }) if *expires > Instant::now() => {
+                SettleAt::Verified(*member)
             }
-            _ => Place::Free,
+            _ => SettleAt::Free,
         }
     }
 
     /// A member called the payment valid. Changes nothing for one that is being settled.
     pub(super) fn verified(&self, payment: [u8; 32], member: usize, keep: Duration) {
         let mut entries = self.entries.lock();
-        if !matches!(entries.get(&payment), Some(Entry { stage: Stage::Settling { .. }, .. })) {
+        if !matches!(entries.get(&payment), Some(Affinity { stage: AffinityStage::Settling { .. }, .. })) {
             make_room(&mut entries);
-            entries.insert(payment, Entry { member, stage: Stage::Verified, expires: Instant::now() + keep });
+            entries
+                .insert(payment, Affinity { member, stage: AffinityStage::Verified, expires: Instant::now() + keep });
         }
     }
 
@@ -77,24 +78,28 @@ impl Memory {
         let mut entries = self.entries.lock();
         let stage = match entries.get(&payment) {
             Some(entry) => match entry.stage {
-                Stage::Settling { .. } if entry.member != member => return false,
-                Stage::Settling { at_work, arrived } => Stage::Settling { at_work: at_work + 1, arrived },
-                Stage::Verified => Stage::Settling { at_work: 1, arrived: Arrived::No },
+                AffinityStage::Settling { .. } if entry.member != member => return false,
+                AffinityStage::Settling { at_work, arrived } => {
+                    AffinityStage::Settling { at_work: at_work + 1, arrived }
+                }
+                AffinityStage::Verified => AffinityStage::Settling { at_work: 1, arrived: Arrival::No },
             },
             None => {
                 make_room(&mut entries);
-                Stage::Settling { at_work: 1, arrived: Arrived::No }
+                AffinityStage::Settling { at_work: 1, arrived: Arrival::No }
             }
         };
-        entries.insert(payment, Entry { member, stage, expires: Instant::now() + keep });
+        entries.insert(payment, Affinity { member, stage, expires: Instant::now() + keep });
         true
     }
 
     /// A settlement that was begun may have arrived.
     pub(super) fn sent(&self, payment: &[u8; 32]) {
-        if let Some(Entry { stage: Stage::Settling { at_work, arrived }, .. }) = self.entries.lock().get_mut(payment) {
+        if let Some(Affinity { stage: AffinityStage::Settling { at_work, arrived }, .. }) =
+            self.entries.lock().get_mut(payment)
+        {
             *at_work = at_work.saturating_sub(1);
-            *arrived = Arrived::Perhaps;
+            *arrived = Arrival::Perhaps;
         }
     }
 
@@ -102,12 +107,13 @@ impl Memory {
     #[must_use]
     pub(super) fn not_sent(&self, payment: &[u8; 32]) -> bool {
         let mut entries = self.entries.lock();
-        let Some(Entry { stage: Stage::Settling { at_work, arrived }, .. }) = entries.get_mut(payment) else {
+        let Some(Affinity { stage: AffinityStage::Settling { at_work, arrived }, .. }) = entries.get_mut(payment)
+        else {
             // Forgotten, because too many came after it: nobody knows.
             return false;
         };
         *at_work = at_work.saturating_sub(1);
-        let free = *at_work == 0 && *arrived == Arrived::No;
+        let free = *at_work == 0 && *arrived == Arrival::No;
         if free {
             entries.remove(payment);
         }
@@ -115,7 +121,7 @@ impl Memory {
     }
 }
 
-fn make_room(entries: &mut HashMap<[u8; 32], Entry>) {
+fn make_room(entries: &mut HashMap<[u8; 32], Affinity>) {
     if entries.len() < MOST {
         return;
     }
@@ -129,7 +135,7 @@ fn make_room(entries: &mut HashMap<[u8; 32], Entry>) {
         }
         let mut oldest: Vec<([u8; 32], Instant)> = entries
             .iter()
-            .filter(|(_, entry)| least || matches!(entry.stage, Stage::Verified))
+            .filter(|(_, entry)| least || matches!(entry.stage, AffinityStage::Verified))
             .map(|(payment, entry)| (*payment, entry.expires))
             .collect();
         oldest.sort_unstable_by_key(|(_, expires)| *expires);
@@ -148,42 +154,42 @@ mod tests {
 
     #[test]
     fn a_settlement_that_may_have_arrived_stays_where_it_is() {
-        let memory = Memory::default();
-        assert_eq!(memory.place(&ONE), Place::Free);
-        memory.verified(ONE, 1, KEEP);
-        assert_eq!(memory.place(&ONE), Place::Verified(1));
-        assert!(memory.begin(ONE, 0, KEEP), "a verification binds nobody");
-        assert_eq!(memory.place(&ONE), Place::Bound(0));
-        memory.sent(&ONE);
-        memory.verified(ONE, 1, KEEP);
-        assert_eq!(memory.place(&ONE), Place::Bound(0));
-        assert!(!memory.begin(ONE, 1, KEEP));
-        assert!(memory.begin(ONE, 0, KEEP), "the same member may be asked again");
-        assert!(!memory.not_sent(&ONE), "an earlier call may have arrived");
-        assert_eq!(memory.place(&ONE), Place::Bound(0));
+        let affinities = Affinities::default();
+        assert_eq!(affinities.place(&ONE), SettleAt::Free);
+        affinities.verified(ONE, 1, KEEP);
+        assert_eq!(affinities.place(&ONE), SettleAt::Verified(1));
+        assert!(affinities.begin(ONE, 0, KEEP), "a verification binds nobody");
+        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
+        affinities.sent(&ONE);
+        affinities.verified(ONE, 1, KEEP);
+        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
+        assert!(!affinities.begin(ONE, 1, KEEP));
+        assert!(affinities.begin(ONE, 0, KEEP), "the same member may be asked again");
+        assert!(!affinities.not_sent(&ONE), "an earlier call may have arrived");
+        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
     }
 
     #[test]
     fn what_was_never_sent_is_free_unless_another_call_is_on_its_way() {
-        let memory = Memory::default();
-        assert!(memory.begin(ONE, 0, KEEP) && memory.begin(ONE, 0, KEEP));
-        assert!(!memory.not_sent(&ONE));
-        assert!(!memory.begin(ONE, 1, KEEP));
-        assert!(memory.not_sent(&ONE));
-        assert!(memory.begin(ONE, 1, KEEP));
+        let affinities = Affinities::default();
+        assert!(affinities.begin(ONE, 0, KEEP) && affinities.begin(ONE, 0, KEEP));
+        assert!(!affinities.not_sent(&ONE));
+        assert!(!affinities.begin(ONE, 1, KEEP));
+        assert!(affinities.not_sent(&ONE));
+        assert!(affinities.begin(ONE, 1, KEEP));
     }
 
     #[test]
     fn a_flood_of_verifications_displaces_no_settlement() {
-        let memory = Memory::default();
-        assert!(memory.begin(ONE, 1, KEEP));
-        memory.sent(&ONE);
+        let affinities = Affinities::default();
+        assert!(affinities.begin(ONE, 1, KEEP));
+        affinities.sent(&ONE);
         for number in 0..2 * MOST as u64 {
             let mut payment = [0; 32];
             payment[..8].copy_from_slice(&number.to_be_bytes());
-            memory.verified(payment, 0, KEEP);
+            affinities.verified(payment, 0, KEEP);
         }
-        assert!(memory.entries.lock().len() <= MOST);
-        assert_eq!(memory.place(&ONE), Place::Bound(1));
+        assert!(affinities.entries.lock().len() <= MOST);
+        assert_eq!(affinities.place(&ONE), SettleAt::Bound(1));
     }
 }
