@@ -1,4 +1,4 @@
-//! The contracts we talk to, as far as we talk to them. Sources: EIP-3009, ERC-20, ERC-1271 and
+//! Declares the contracts that are called, as far as they are called. Sources: EIP-3009, ERC-20, ERC-1271, and
 //! FiatToken 2.2 for the overload that takes the signature as bytes.
 
 use alloy::primitives::{Address, address};
@@ -26,7 +26,7 @@ alloy::sol! {
         function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
     }
 
-    /// Many calls in one.
+    /// A contract that makes many calls in one.
     #[derive(Debug)]
     interface IMulticall3 {
         struct Call3 {
@@ -41,7 +41,7 @@ alloy::sol! {
         function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData);
     }
 
-    /// What `Probe.sol` is asked of one payment.
+    /// A question to `Probe.sol` about one payment.
     #[derive(Debug)]
     struct ProbeQuestion {
         address token;
@@ -51,10 +51,10 @@ alloy::sol! {
     }
 }
 
-/// Where Multicall3 is, on every chain that has it.
+/// The address of Multicall3 on every chain that has it.
 pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
-/// What `isValidSignature` answers when it is.
+/// The answer of `isValidSignature` to a valid signature.
 pub const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 
 /// The last 32 bytes of a signature that wants its wallet deployed first (ERC-6492).

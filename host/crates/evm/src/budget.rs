@@ -1,8 +1,8 @@
-//! How much gas money a day may cost.
+//! Keeps the day's spending on gas within a budget.
 //!
-//! What a transaction may cost at most is reserved before it is signed, and given back but for what it
-//! did cost when it is in a block: what leaves never adds up to more than the budget. A journal keeps it
-//! over a restart; what was reserved when the process ended counts as spent.
+//! The most that a transaction can cost is reserved before it is signed; when it is in a block, the reservation is
+//! replaced by its cost. So spending and reservations together never exceed the budget. A journal keeps the sum over a
+//! restart: what was reserved when the process ended counts as spent.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -20,7 +20,7 @@ pub(super) struct GasBudget {
     state: Mutex<DaySpending>,
 }
 
-/// What the journal says, as JSON.
+/// The content of the journal, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct JournalEntry {
     /// Days since 1970.
@@ -37,7 +37,7 @@ struct DaySpending {
     reserved: U256,
 }
 
-/// The budget of the day does not allow it.
+/// The refusal of a cost that the day's budget does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the gas budget of the day is used up: {spent} of {limit} wei")]
 pub(super) struct BudgetExhausted {
@@ -46,7 +46,7 @@ pub(super) struct BudgetExhausted {
 }
 
 impl GasBudget {
-    /// A journal that cannot be read or written is told about and does without: gas is the operator's own
+    /// A journal that cannot be read or written is logged, and the count goes on in memory: gas is the operator's own
     /// money, and no payment should wait for a file.
     pub(super) fn new(limit: Option<U256>, journal: Option<PathBuf>) -> Self {
         let journal = journal.filter(|_| limit.is_some());
@@ -59,12 +59,13 @@ impl GasBudget {
         Self { limit, journal, state: Mutex::new(state) }
     }
 
-    /// Whether so much may still be spent.
+    /// Fails if the budget does not allow this cost on top.
     pub(super) fn allows(&self, wei: U256) -> Result<(), BudgetExhausted> {
         check(self.limit, *self.today(), wei)
     }
 
-    /// Takes it out of the budget. `instead` is what was reserved for the same transaction before.
+    /// Reserves a cost. `instead` is the reservation that the same transaction has and gives up. On an error nothing
+    /// changes.
     pub(super) fn reserve(&self, wei: U256, instead: U256) -> Result<(), BudgetExhausted> {
         let mut state = self.today();
         let before = *state;
@@ -74,19 +75,19 @@ impl GasBudget {
             return Err(exhausted);
         }
         state.reserved = state.reserved.saturating_add(wei);
-        self.note(*state);
+        self.write_journal(*state);
         Ok(())
     }
 
-    /// Puts back what was reserved, but for what it cost.
+    /// Replaces a reservation by the cost.
     pub(super) fn settle(&self, reserved: U256, cost: U256) {
         let mut state = self.today();
         state.reserved = state.reserved.saturating_sub(reserved);
         state.spent = state.spent.saturating_add(cost);
-        self.note(*state);
+        self.write_journal(*state);
     }
 
-    fn note(&self, state: DaySpending) {
+    fn write_journal(&self, state: DaySpending) {
         if let Some(path) = &self.journal
             && let Err(error) = write(path, state)
         {
@@ -116,7 +117,7 @@ fn read(path: &Path) -> io::Result<DaySpending> {
     Ok(DaySpending { day: entry.day, spent, reserved: U256::ZERO })
 }
 
-/// In one step, so that a crash leaves the old entry or the new one.
+/// Replaces the journal in one step, so that a crash leaves the old entry or the new one.
 fn write(path: &Path, state: DaySpending) -> io::Result<()> {
     let entry = JournalEntry { day: state.day, spent: state.spent.saturating_add(state.reserved).to_string() };
     coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
@@ -155,7 +156,7 @@ mod tests {
         budget.reserve(U256::from(60), U256::ZERO).expect("within it");
         budget.settle(U256::from(60), U256::from(40));
         budget.reserve(U256::from(50), U256::ZERO).expect("within it");
-        // It ends here, with a transaction on its way that nobody accounts for any more.
+        // The process ends here, with a reservation that is never settled.
         let again = GasBudget::new(limit, journal());
         assert_eq!(again.allows(U256::from(11)).expect_err("beyond it").spent, U256::from(90));
         again.allows(U256::from(10)).expect("within it");

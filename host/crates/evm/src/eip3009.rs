@@ -18,7 +18,8 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, Transfer, authorizationStateCall};
-use crate::{CallError, Chain};
+use crate::chain::{CallError, Chain};
+use crate::receipt::TxReceipt;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ pub struct Eip3009Payment {
     pub amount: U256,
 }
 
-/// What the logs of a transaction show of one authorisation.
+/// The evidence of one authorisation in the logs of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorizationUse {
     /// It was not used there.
@@ -75,7 +76,7 @@ pub fn payments_in(logs: &[Log]) -> Vec<Eip3009Payment> {
     tokens.into_iter().flat_map(|token| payments_of(token, &token_logs(token, logs))).collect()
 }
 
-/// What the logs of one transaction show of an authorisation. They are what [`payments_in`] takes.
+/// Looks up one authorisation in the logs of one transaction. They are what [`payments_in`] takes.
 pub fn use_in(logs: &[Log], token: Address, payer: Address, nonce: B256) -> AuthorizationUse {
     let logs = token_logs(token, logs);
     let is_use =
@@ -90,7 +91,7 @@ pub fn use_in(logs: &[Log], token: Address, payer: Address, nonce: B256) -> Auth
     }
 }
 
-/// Whether the logs have a transfer of exactly this payment, wherever it stands. That proves the payment if the
+/// Looks for a transfer of exactly this payment, wherever it stands. That proves the payment if the
 /// transaction made nothing else.
 pub fn is_transferred_in(logs: &[Log], payment: &Eip3009Payment) -> bool {
     token_logs(payment.token, logs).iter().any(|log| match log {
@@ -156,7 +157,7 @@ fn beside(token: Address, logs: &[TokenLog], at: usize, side: Side) -> Option<Ei
 }
 
 impl Chain {
-    /// Whether an authorisation is used or cancelled.
+    /// Asks whether an authorisation is used or cancelled.
     pub async fn is_authorization_used(&self, token: Address, payer: Address, nonce: B256) -> Result<bool, CallError> {
         self.call(token, &authorizationStateCall { authorizer: payer, nonce }, None).await
     }
@@ -187,8 +188,8 @@ impl Chain {
     }
 }
 
-impl crate::TxReceipt {
-    /// Whether the logs show this very payment.
+impl TxReceipt {
+    /// The logs show this very payment.
     fn shows(&self, payment: &Eip3009Payment) -> bool {
         use_in(&self.logs, payment.token, payment.payer, payment.nonce) == AuthorizationUse::Payment(*payment)
     }

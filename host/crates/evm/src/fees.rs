@@ -1,4 +1,4 @@
-//! What gas costs now, and the most that we pay for it.
+//! Reads the price of gas, and keeps what we pay within our limits.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use alloy::rpc::types::FeeHistory;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{CallError, Chain};
+use crate::chain::{CallError, Chain};
 
-/// How old a reading of the fees may be.
+/// The age up to which a reading of the fees is used again.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The tip when nobody pays one, in wei: a thousandth of a gwei.
+/// The tip where the recent transactions paid none, in wei: a thousandth of a gwei.
 const LEAST_TIP: u128 = 1_000_000;
 
 /// The most that we pay for gas.
@@ -29,10 +29,10 @@ pub struct GasLimits {
     pub max_batch_gas: u64,
     /// Wei in a day (UTC); beyond it nothing new is sent. None means no limit.
     pub budget_per_day: Option<U256>,
-    /// The file that remembers over a restart what the day has cost. Of one process. None: counted from its start.
+    /// The file that keeps the day's cost over a restart. It belongs to one process. None: the count begins at the
+    /// process's start.
     pub journal: Option<PathBuf>,
-    /// A wallet with fewer wei counts as empty before it is. None means what some hundred settlements
-    /// cost at the time.
+    /// A wallet with fewer wei counts as empty. None means the cost of some hundred settlements at the time.
     pub low_balance: Option<U256>,
 }
 
@@ -50,15 +50,15 @@ impl Default for GasLimits {
     }
 }
 
-/// Wei for each unit of gas.
+/// The chain's fees, in wei per unit of gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockFees {
-    /// Of the next block.
+    /// The base fee of the next block.
     pub(super) base: u128,
     pub(super) tip: u128,
 }
 
-/// The two prices that a transaction names.
+/// The two fees that a transaction names (EIP-1559), in wei per unit of gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TxFees {
     pub(super) max_fee: u128,
@@ -66,16 +66,22 @@ pub(super) struct TxFees {
 }
 
 impl BlockFees {
-    /// Room for six full blocks in a row, within the limit.
-    pub(super) fn bid(self, limit: u128) -> TxFees {
+    /// The fees of a transaction that is sent now. Twice the base fee is room for six full blocks in a row, each of
+    /// which raises it by an eighth.
+    pub(super) fn tx_fees(self, limit: u128) -> TxFees {
         let max_fee = self.base.saturating_mul(2).saturating_add(self.tip).min(limit);
         TxFees { max_fee, tip: self.tip.min(max_fee) }
     }
 }
 
 impl TxFees {
-    /// A bid that every node takes in the place of this one: both prices an eighth higher, or what
-    /// the market asks if it is more. None when the limit leaves no room for it.
+    /// The most that so much gas costs, in wei.
+    pub(super) fn max_cost(self, gas: u64) -> U256 {
+        U256::from(gas).saturating_mul(U256::from(self.max_fee))
+    }
+
+    /// Fees that every node takes for a replacement of a transaction with these: both an eighth higher, or the
+    /// market's if they are higher. None when the limit leaves no room.
     pub(super) fn raised(self, market: TxFees, limit: u128) -> Option<Self> {
         let eighth = |price: u128| price.saturating_add(price.div_ceil(8)).max(price.saturating_add(1));
         let max_fee = eighth(self.max_fee).max(market.max_fee);
@@ -84,12 +90,12 @@ impl TxFees {
     }
 }
 
-/// The chain's fees, read at most every two seconds however many ask.
+/// Reads the chain's fees, at most every two seconds however many tasks ask.
 #[derive(Debug)]
 pub(super) struct FeeOracle {
     chain: Arc<Chain>,
     known: Mutex<Option<(Instant, BlockFees)>>,
-    /// The last base fee and tip, for who cannot wait; 0 when never read.
+    /// The last base fee and tip, for callers that cannot wait; 0 before the first reading.
     base: AtomicU64,
     tip: AtomicU64,
 }
@@ -99,7 +105,7 @@ impl FeeOracle {
         Self { chain, known: Mutex::new(None), base: AtomicU64::new(0), tip: AtomicU64::new(0) }
     }
 
-    /// What was read last, if anything was.
+    /// The last reading, if there was one.
     pub(super) fn last(&self) -> Option<BlockFees> {
         let (base, tip) = (self.base.load(Ordering::Relaxed), self.tip.load(Ordering::Relaxed));
         (tip > 0).then(|| BlockFees { base: base.into(), tip: tip.into() })

@@ -1,4 +1,4 @@
-//! A private key in memory. It signs, and says its address; nothing prints it.
+//! Keeps a private key in memory. It signs and tells its address; nothing prints it.
 
 use alloy::primitives::{Address, B256, Signature};
 use alloy::signers::SignerSync;
@@ -8,7 +8,7 @@ use alloy::signers::local::PrivateKeySigner;
 #[derive(Clone)]
 pub struct Key(PrivateKeySigner);
 
-/// Why there is no key. Never shows what was read.
+/// The reason for which there is no key. The text never shows what was read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("the environment variable {0} is not set: it should hold a private key, 0x and 64 hex digits")]
@@ -45,7 +45,7 @@ impl Key {
         Self::parse(&text, &shown)
     }
 
-    /// Whose key it is.
+    /// The address of the key's account.
     pub fn address(&self) -> Address {
         self.0.address()
     }

@@ -1,30 +1,30 @@
-//! Many calls in one transaction, each failing for itself (Multicall3's `aggregate3`).
+//! Makes many calls in one transaction, each of which fails for itself (Multicall3's `aggregate3`).
 
 use alloy::primitives::{Address, Bytes};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::{Panic, Revert, SolCall, SolError};
 
-use super::abi::IMulticall3::{Call3, aggregate3Call};
-use super::abi::MULTICALL3;
-use super::{CallError, Chain};
+use crate::abi::IMulticall3::{Call3, aggregate3Call};
+use crate::abi::MULTICALL3;
+use crate::chain::{CallError, Chain};
 
-/// How one call of many ended.
+/// The end of one call among many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CallOutcome {
-    Well,
-    /// With the contract's words.
+    Success,
+    /// It reverted, with this reason.
     Reverted(String),
-    /// Without a word: perhaps the gas did not suffice.
-    Silently,
+    /// It failed without a reason: perhaps the gas did not suffice.
+    NoReason,
 }
 
-/// What goes to Multicall3.
+/// Encodes the call of Multicall3. A call that fails does not make the others fail.
 pub(super) fn data<'c>(calls: impl Iterator<Item = (Address, &'c Bytes)>) -> Bytes {
     let calls = calls.map(|(target, data)| Call3 { target, allowFailure: true, callData: data.clone() }).collect();
     aggregate3Call { calls }.abi_encode().into()
 }
 
-/// Runs what would be sent, with this much gas. An error is about all of them.
+/// Runs the transaction that would be sent, with this much gas. An error is about all calls.
 pub(super) async fn simulate(
     chain: &Chain,
     from: Address,
@@ -36,17 +36,17 @@ pub(super) async fn simulate(
     let answer = chain.run(request).await?;
     let results = aggregate3Call::abi_decode_returns(&answer)
         .map_err(|error| CallError::Reverted(format!("{}: {error}", aggregate3Call::SIGNATURE)))?;
-    Ok(results.into_iter().map(|result| ended(result.success, &result.returnData)).collect())
+    Ok(results.into_iter().map(|result| outcome(result.success, &result.returnData)).collect())
 }
 
-fn ended(success: bool, answer: &[u8]) -> CallOutcome {
+fn outcome(success: bool, answer: &[u8]) -> CallOutcome {
     if success {
-        return CallOutcome::Well;
+        return CallOutcome::Success;
     }
     if answer.is_empty() {
-        return CallOutcome::Silently;
+        return CallOutcome::NoReason;
     }
-    // The words that a node puts before the reason of a single call.
+    // In the words in which nodes report the revert of a single call.
     CallOutcome::Reverted(match (Revert::abi_decode(answer), Panic::abi_decode(answer)) {
         (Ok(revert), _) => format!("execution reverted: {}", revert.reason),
         (_, Ok(panic)) => format!("execution reverted: {panic}"),

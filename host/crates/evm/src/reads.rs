@@ -1,9 +1,9 @@
-//! What has to be read of the chain for each payment, for many payments in one call.
+//! Reads the state of the chain that decides about a payment, for many payments in one call.
 //!
-//! Alone, a question is asked by plain calls at once. What comes while another is being answered
-//! waits for it, and is then asked together, in one `eth_call` of `Probe.sol`. Tries of transfers in
-//! one call see each other, so one that fails there is tried again by itself: being asked together
-//! changes no answer.
+//! A question that comes alone is asked at once, by plain calls. Questions that come while another one is being
+//! answered wait for its answer, and are then asked together, in one `eth_call` of `Probe.sol`. Transfers that are
+//! tried in one call see each other, so one that fails there is tried again by itself: asking together changes no
+//! answer.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -16,47 +16,48 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::abi::IEip3009::{authorizationStateCall, balanceOfCall};
-use super::abi::ProbeQuestion;
-use super::{CallError, Chain};
+use crate::abi::IEip3009::{authorizationStateCall, balanceOfCall};
+use crate::abi::ProbeQuestion;
+use crate::chain::{CallError, Chain};
 
-/// Questions in one call: their bytes have to fit EIP-3860's limit, their gas the cap of a node.
-const MOST: usize = 64;
+/// Questions in one call. Their bytes have to fit EIP-3860's limit of creation code, and their gas the cap of a
+/// node.
+const MAX_QUESTIONS: usize = 64;
 
-/// Calls under way at most.
-const MOST_AT_ONCE: usize = 8;
+/// Calls under way, at most.
+const MAX_CALLS_AT_ONCE: usize = 8;
 
 /// How long a question waits for the answer to earlier ones, which may never come.
-const PATIENCE: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_millis(100);
 
 /// Gas of one call with many questions.
 const GAS: u64 = 16_000_000;
 
-/// About one payment.
+/// A question about one payment.
 #[derive(Clone, Debug)]
 pub struct PaymentQuestion {
     pub token: Address,
     pub payer: Address,
     pub nonce: B256,
-    /// The call that settles, if it is to be tried. It is not for a payer with code.
+    /// The data of the call that settles, to simulate it. It is not simulated for a payer with code.
     pub transfer: Option<Bytes>,
 }
 
-/// What the chain says.
+/// The answer of the chain.
 #[derive(Clone, Debug)]
 pub struct PaymentFinding {
-    /// Whether the payer is a contract, or an account that acts through one.
+    /// The payer is a contract, or an account that acts through one (EIP-7702).
     pub code: bool,
-    /// Whether the authorisation is used or cancelled.
+    /// The authorisation is used or cancelled.
     pub used: Result<bool, CallError>,
     pub balance: Result<U256, CallError>,
-    /// None when it was not tried.
+    /// The end of the simulation. None if there was none.
     pub transfer: Option<Result<(), CallError>>,
 }
 
 type FindingSender = oneshot::Sender<Result<PaymentFinding, CallError>>;
 
-/// Asks, together with others when there are some. Stops when dropped.
+/// Asks the questions of many tasks together. It stops when its last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct PaymentReader {
     queue: mpsc::UnboundedSender<(PaymentQuestion, FindingSender)>,
@@ -69,7 +70,7 @@ impl PaymentReader {
         Self { queue }
     }
 
-    /// An error means that nothing is known.
+    /// Asks one question. An error means that nothing is known.
     pub async fn ask(&self, question: PaymentQuestion) -> Result<PaymentFinding, CallError> {
         let (reply, answer) = oneshot::channel();
         let gone = || CallError::Unreachable("the reader has stopped".to_owned());
@@ -84,11 +85,11 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQ
     let mut under_way = JoinSet::new();
     loop {
         while under_way.try_join_next().is_some() {}
-        let late = since + PATIENCE;
+        let late = since + MAX_WAIT;
         let go = under_way.is_empty()
-            || (under_way.len() < MOST_AT_ONCE && (waiting.len() >= MOST || Instant::now() >= late));
+            || (under_way.len() < MAX_CALLS_AT_ONCE && (waiting.len() >= MAX_QUESTIONS || Instant::now() >= late));
         if go && !waiting.is_empty() {
-            let rest = waiting.split_off(waiting.len().min(MOST));
+            let rest = waiting.split_off(waiting.len().min(MAX_QUESTIONS));
             let batch = std::mem::replace(&mut waiting, rest);
             since = Instant::now();
             under_way.spawn(answer(chain.clone(), batch));
@@ -107,7 +108,7 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQ
                         waiting.push(question);
                     }
                 }
-                // Nobody asks any more; what is asked is answered.
+                // Every sender is gone; the questions under way are still answered.
                 None if idle => {
                     while under_way.join_next().await.is_some() {}
                     return;
@@ -117,7 +118,7 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQ
                 }
             },
             Some(_) = under_way.join_next() => {}
-            () = tokio::time::sleep_until(late), if !idle && under_way.len() < MOST_AT_ONCE => {}
+            () = tokio::time::sleep_until(late), if !idle && under_way.len() < MAX_CALLS_AT_ONCE => {}
         }
     }
 }
@@ -142,7 +143,7 @@ async fn answer(chain: Arc<Chain>, mut batch: Vec<(PaymentQuestion, FindingSende
                 }
                 return;
             }
-            // A node that does not do it this way.
+            // The node does not run `Probe.sol` as we ask it to.
             Err(error) => tracing::debug!(%error, "payments are read one by one"),
         }
     }
@@ -168,12 +169,12 @@ async fn alone(chain: &Chain, question: PaymentQuestion) -> Result<PaymentFindin
     Ok(PaymentFinding { code, used, balance, transfer })
 }
 
-/// None where the question has to be asked alone to know the answer.
+/// Asks many questions in one call. None where only a question by itself gives the answer.
 async fn together(
     chain: &Chain,
     questions: impl Iterator<Item = &PaymentQuestion> + Clone,
 ) -> Result<Vec<Option<PaymentFinding>>, CallError> {
-    /// As in `Probe.sol`.
+    // The flags of `Probe.sol`.
     const HAS_CODE: u8 = 1;
     const STATE_READ: u8 = 2;
     const USED: u8 = 4;
@@ -194,7 +195,7 @@ async fn together(
         let has = |flag: u8| flags[31] & flag != 0;
         let tried = question.transfer.is_some() && !has(HAS_CODE);
         let known = has(STATE_READ) && has(BALANCE_READ);
-        // A used authorisation cannot be transferred, and says so better.
+        // The transfer of a used authorisation fails, but not for a reason of its own: no second try.
         (known && (!tried || has(TRANSFERS) || has(USED))).then(|| PaymentFinding {
             code: has(HAS_CODE),
             used: Ok(has(USED)),

@@ -1,6 +1,6 @@
-//! What a node's refusal of a transaction means.
+//! Classifies a node's refusal of a transaction by its text: JSON-RPC has no codes for it.
 
-/// What a node's refusal says.
+/// The meaning of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NodeRefusal {
     /// The node has this very transaction already.
@@ -14,7 +14,7 @@ pub(super) enum NodeRefusal {
 }
 
 impl NodeRefusal {
-    /// From the texts of geth, reth, Nethermind, Erigon and anvil.
+    /// Reads the texts of geth, reth, Nethermind, Erigon and anvil.
     pub(super) fn of(text: &str) -> Self {
         let text = text.to_lowercase();
         let says = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));

@@ -26,7 +26,7 @@ use super::{Answer, Facilitator, PayerKind, Readiness, Settlement, Unavailable, 
 use coinslot_evm::abi::{ERC1271_MAGIC, IEip3009, IErc1271};
 use coinslot_evm::{
     CallError, Chain, ChainError, ChainSettings, GasLimits, Key, PaymentQuestion, PaymentReader, Sequencer,
-    SequencerSettings, Standing, Unready,
+    SequencerSettings, Unready,
 };
 use coinslot_x402::exact::{self, Domain, SignedBy};
 use coinslot_x402::facilitator::{PaymentRequest, Supported, SupportedKind};
@@ -220,11 +220,6 @@ impl Local {
     /// price of gas, as of the last reading. Asks nobody.
     pub fn ready(&self) -> Result<(), Unready> {
         self.sequencer.ready()
-    }
-
-    /// Every wallet that pays for gas, and what it is doing.
-    pub fn wallets(&self) -> Vec<Standing> {
-        self.sequencer.standings()
     }
 
     /// The network that is settled.

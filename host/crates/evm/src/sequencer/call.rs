@@ -1,0 +1,136 @@
+//! Contract calls on their way through the sequencer, and what their callers learn of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes};
+use tokio::sync::watch;
+
+use crate::chain::CallError;
+use crate::receipt::TxReceipt;
+
+/// A contract call that changes the chain.
+#[derive(Clone, Debug)]
+pub struct TxCall {
+    pub to: Address,
+    pub data: Bytes,
+    /// Gives the call a transaction of its own. It is for calls that may take more gas than they need when they are
+    /// simulated, at the cost of their neighbours.
+    pub alone: bool,
+}
+
+/// The transaction of a call, in a block.
+#[derive(Clone, Debug)]
+pub struct Inclusion {
+    pub receipt: Arc<TxReceipt>,
+    /// The transaction made several calls. Its success then says nothing about this one.
+    pub shared: bool,
+}
+
+/// The reason for which a call was not sent, and will not be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The contract would revert.
+    #[error("the transaction would revert: {0}")]
+    Reverts(String),
+    /// Our account, our limits or the node do not allow it.
+    #[error("the transaction cannot be sent: {0}")]
+    Refused(String),
+    /// The node did not answer before anything was sent.
+    #[error("{0}")]
+    Unreachable(CallError),
+}
+
+/// What is known of a call after some time.
+#[derive(Clone, Debug)]
+pub enum TxStatus {
+    Included(Inclusion),
+    NotSent(SendError),
+    /// The end is not known yet: the hash of the newest transaction, once there is one. The call may be waited for
+    /// again.
+    Pending(Option<B256>),
+    /// The sequencer has stopped, and nothing follows the call any more: the hash as it was last known.
+    Abandoned(Option<B256>),
+}
+
+/// A handle on a call that was submitted. Dropping it does not stop the call.
+#[derive(Clone, Debug)]
+pub struct TxHandle {
+    progress: watch::Receiver<CallProgress>,
+}
+
+impl TxHandle {
+    /// Waits for the end of the call for this long.
+    pub async fn wait(&self, at_most: Duration) -> TxStatus {
+        let mut progress = self.progress.clone();
+        let ended = tokio::time::timeout(at_most, progress.wait_for(CallProgress::is_end)).await;
+        let abandoned = matches!(ended, Ok(Err(_)));
+        drop(ended);
+        match (progress.borrow().clone(), abandoned) {
+            (CallProgress::Included(inclusion), _) => TxStatus::Included(inclusion),
+            (CallProgress::NotSent(error), _) => TxStatus::NotSent(error),
+            (CallProgress::Queued, false) => TxStatus::Pending(None),
+            (CallProgress::Sent(hash), false) => TxStatus::Pending(Some(hash)),
+            (CallProgress::Queued, true) => TxStatus::Abandoned(None),
+            (CallProgress::Sent(hash), true) => TxStatus::Abandoned(Some(hash)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum CallProgress {
+    Queued,
+    /// The node may have the transaction with this hash, the newest of the call.
+    Sent(B256),
+    Included(Inclusion),
+    NotSent(SendError),
+}
+
+impl CallProgress {
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Included(_) | Self::NotSent(_))
+    }
+}
+
+/// The number of calls that one lane has taken and not ended.
+pub(super) type OpenCalls = Arc<AtomicUsize>;
+
+/// A call that was submitted. It counts as open until it is dropped.
+#[derive(Debug)]
+pub(super) struct QueuedCall {
+    pub(super) call: TxCall,
+    /// How often the transaction of the call lost its nonce to a foreign one.
+    pub(super) nonces_lost: u32,
+    progress: watch::Sender<CallProgress>,
+    open: OpenCalls,
+}
+
+impl QueuedCall {
+    pub(super) fn new(call: TxCall, open: OpenCalls) -> (Self, TxHandle) {
+        open.fetch_add(1, Ordering::Relaxed);
+        let (sender, progress) = watch::channel(CallProgress::Queued);
+        (Self { call, nonces_lost: 0, progress: sender, open }, TxHandle { progress })
+    }
+
+    pub(super) fn report(&self, progress: CallProgress) {
+        self.progress.send_replace(progress);
+    }
+
+    pub(super) fn end(self, progress: CallProgress) {
+        self.report(progress);
+    }
+}
+
+impl Drop for QueuedCall {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ends every call with this error.
+pub(super) fn end_all(calls: Vec<QueuedCall>, error: &SendError) {
+    for call in calls {
+        call.end(CallProgress::NotSent(error.clone()));
+    }
+}

@@ -1,0 +1,146 @@
+//! One key: its money, its transactions, and their signatures.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy::eips::eip2718::Encodable2718;
+use alloy::primitives::{Address, TxKind, U256};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, mpsc};
+
+use super::call::{CallProgress, OpenCalls, QueuedCall, SendError};
+use super::pending::{PendingTxs, SignedTx, Transaction};
+use super::shared::{Shared, USUAL_GAS};
+use crate::chain::CallError;
+use crate::key::Key;
+
+/// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
+const ENOUGH_SETTLEMENTS: u64 = 200;
+
+/// How often the balance of an empty wallet is read: it is about to be funded.
+const EMPTY_INTERVAL: Duration = Duration::from_secs(3);
+
+/// One key, whose transactions are sent in the order of their nonces.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) shared: Arc<Shared>,
+    pub(super) open_calls: OpenCalls,
+    /// Notified when a transaction was sent, for a follower that sleeps.
+    pub(super) sent: Notify,
+    /// Notified when one transaction fewer waits for a block.
+    pub(super) included: Notify,
+    key: Key,
+    queue: mpsc::UnboundedSender<QueuedCall>,
+    pending: Mutex<PendingTxs>,
+    /// In wei, as of the last reading, less what was spent since.
+    balance: Mutex<Option<U256>>,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, key: Key, queue: mpsc::UnboundedSender<QueuedCall>) -> Self {
+        Self {
+            shared,
+            open_calls: OpenCalls::default(),
+            sent: Notify::new(),
+            included: Notify::new(),
+            key,
+            queue,
+            pending: Mutex::default(),
+            balance: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    pub(super) fn open_calls(&self) -> usize {
+        self.open_calls.load(Ordering::Relaxed)
+    }
+
+    /// Queues a call for the dispatcher.
+    pub(super) fn enqueue(&self, call: QueuedCall) {
+        if let Err(mpsc::error::SendError(call)) = self.queue.send(call) {
+            call.end(CallProgress::NotSent(SendError::Refused("the sequencer has stopped".to_owned())));
+        }
+    }
+
+    /// Locks the transactions. Never held across an await, and never taken while the balance is held.
+    pub(super) fn pending(&self) -> MutexGuard<'_, PendingTxs> {
+        self.pending.lock()
+    }
+
+    pub(super) fn balance(&self) -> MutexGuard<'_, Option<U256>> {
+        self.balance.lock()
+    }
+
+    /// The wallet's balance and the balance that it should have, while it has less. A balance that was never read
+    /// counts as enough.
+    pub(super) fn low_balance(&self) -> Option<(U256, U256)> {
+        let balance = (*self.balance())?;
+        let needed = self.shared.limits.low_balance.unwrap_or_else(|| {
+            let fees = self.shared.fees.last();
+            fees.map_or(U256::ONE, |fees| self.shared.max_cost_of(fees, ENOUGH_SETTLEMENTS * USUAL_GAS))
+        });
+        (balance < needed.max(U256::ONE)).then_some((balance, needed))
+    }
+
+    pub(super) fn balance_interval(&self) -> Duration {
+        let usual = self.shared.settings.balance_interval;
+        if self.low_balance().is_some() { usual.min(EMPTY_INTERVAL) } else { usual }
+    }
+
+    /// Reads the balance, and logs when that makes the wallet low or funded.
+    pub(super) async fn refresh_balance(&self) -> Result<U256, CallError> {
+        let was_low = self.low_balance().is_some();
+        let found = self.shared.chain.balance(self.address()).await?;
+        *self.balance() = Some(found);
+        match self.low_balance() {
+            Some((balance, needed)) if !was_low => tracing::error!(
+                wallet = %self.address(), %balance, %needed,
+                "the gas wallet is empty, or soon will be: fund it; until then no payment is taken"
+            ),
+            None if was_low => {
+                tracing::info!(wallet = %self.address(), balance = %found, "the gas wallet is funded: payments are taken again");
+            }
+            Some(_) | None => {}
+        }
+        Ok(found)
+    }
+
+    /// Refuses what the wallet cannot pay. Reads the balance again before it says no.
+    pub(super) async fn check_balance(&self, cost: U256) -> Result<(), SendError> {
+        let known = *self.balance();
+        if known.is_none_or(|balance| balance >= cost) {
+            return Ok(());
+        }
+        let balance = self.refresh_balance().await.map_err(SendError::Unreachable)?;
+        if balance >= cost {
+            return Ok(());
+        }
+        Err(SendError::Refused(format!(
+            "the gas wallet {} has {balance} wei, and the transaction may cost {cost}",
+            self.address()
+        )))
+    }
+
+    pub(super) fn sign(&self, nonce: u64, tx: &Transaction) -> Result<SignedTx, SendError> {
+        let unsigned = TxEip1559 {
+            chain_id: self.shared.chain.chain_id(),
+            nonce,
+            gas_limit: tx.gas,
+            max_fee_per_gas: tx.fees.max_fee,
+            max_priority_fee_per_gas: tx.fees.tip,
+            to: TxKind::Call(tx.to),
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input: tx.data.clone(),
+        };
+        let signature =
+            self.key.sign(unsigned.signature_hash()).map_err(|error| SendError::Refused(error.to_string()))?;
+        let envelope = TxEnvelope::from(unsigned.into_signed(signature));
+        Ok(SignedTx { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
+    }
+}
