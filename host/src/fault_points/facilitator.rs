@@ -2,38 +2,37 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::point;
-use coinslot_facilitator::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
+use coinslot_facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 /// Wraps a facilitator with the fault points `verification` and `settlement`.
 #[derive(Debug)]
 pub(crate) struct CrashingFacilitator(pub(crate) Arc<dyn Facilitator>);
 
+#[async_trait]
 impl Facilitator for CrashingFacilitator {
-    fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
-        Box::pin(async move {
-            point("before", "verification");
-            let verification = self.0.verify(request).await;
-            point("after", "verification");
-            verification
-        })
+    async fn verify(&self, request: &PaymentRequest) -> Verification {
+        point("before", "verification");
+        let verification = self.0.verify(request).await;
+        point("after", "verification");
+        verification
     }
 
-    fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
-        Box::pin(async move {
-            point("before", "settlement");
-            let settlement = self.0.settle(request).await;
-            point("after", "settlement");
-            settlement
-        })
+    async fn settle(&self, request: &PaymentRequest) -> Settlement {
+        point("before", "settlement");
+        let settlement = self.0.settle(request).await;
+        point("after", "settlement");
+        settlement
     }
 
     fn readiness(&self) -> Readiness {
         self.0.readiness()
     }
 
-    fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {
-        self.0.supported()
+    async fn supported(&self) -> Result<Supported, Unavailable> {
+        self.0.supported().await
     }
 }

@@ -9,7 +9,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long accepting rests after an error. The process is then most likely out of file descriptors (EMFILE,
+/// The pause of the loop after an error. The process is then most likely out of file descriptors (EMFILE,
 /// ENFILE), of which it gets more when other connections end.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
 

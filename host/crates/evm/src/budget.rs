@@ -160,7 +160,7 @@ mod tests {
         let again = GasBudget::new(limit, journal());
         assert_eq!(again.allows(U256::from(11)).expect_err("beyond it").spent, U256::from(90));
         again.allows(U256::from(10)).expect("within it");
-        // Yesterday's spending is no longer counted, and neither is a journal that says nothing sensible.
+        // Yesterday's spending is no longer counted, and neither is a journal that cannot be parsed.
         write(&folder.path().join("gas.json"), DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO })
             .expect("it can be written");
         GasBudget::new(limit, journal()).allows(U256::from(100)).expect("a new day");

@@ -1,7 +1,7 @@
 //! Reads an EVM chain through a JSON-RPC, and sends transactions of our own keys to it.
 //!
 //! [`Chain`] asks one node, [`PaymentReader`] asks about many payments at once, [`eip3009`] finds payments in logs, and
-//! [`Sequencer`] sends transactions. Every failure is told apart by its meaning: the contract reverted, the node
+//! [`Sequencer`] sends transactions. Failures differ by their meaning: the contract reverted, the node
 //! refused, or the node did not answer. Only the first says anything about a payment.
 
 pub mod abi;

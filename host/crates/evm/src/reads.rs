@@ -27,7 +27,7 @@ const MAX_QUESTIONS: usize = 64;
 /// Calls under way, at most.
 const MAX_CALLS_AT_ONCE: usize = 8;
 
-/// How long a question waits for the answer to earlier ones, which may never come.
+/// The longest wait of a question for the answer to earlier ones, which may never come.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
 /// Gas of one call with many questions.

@@ -24,7 +24,7 @@ pub struct TxReceipt {
 }
 
 impl TxReceipt {
-    /// Whether the transaction was not reverted.
+    /// The transaction was not reverted.
     pub fn succeeded(&self) -> bool {
         self.status == U64::from(1)
     }

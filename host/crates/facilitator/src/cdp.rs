@@ -1,7 +1,7 @@
-//! Keys of Coinbase's developer platform (CDP), whose facilitator wants a token signed anew for each
-//! method and path. Source: the platform's documentation of API key authentication.
+//! Signs tokens for Coinbase's developer platform (CDP), whose facilitator wants a new one for each request. Source:
+//! the platform's documentation of API key authentication.
 //!
-//! A token says one method and path and is over after two minutes; the key itself never leaves.
+//! A token names one method and path and expires after two minutes; the key itself is never sent.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use coinslot_x402::UnixTime;
 
-/// How long a token is valid, in seconds.
+/// The lifetime of a token, in seconds.
 const LIFETIME: u64 = 120;
 
 /// A key of the platform.
@@ -30,7 +30,7 @@ enum CdpSigner {
     P256(EcdsaKeyPair),
 }
 
-/// Why a key cannot be used. Never says a part of it.
+/// The reason for which a key cannot be used. The text never shows a part of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdpKeyError {
     #[error("the key's id is empty")]
@@ -104,7 +104,7 @@ impl CdpSigner {
 }
 
 impl std::fmt::Debug for CdpKey {
-    /// Without the secret.
+    /// Prints no secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CdpKey").field("id", &self.id).field("algorithm", &self.signer.algorithm()).finish()
     }

@@ -1,10 +1,9 @@
-//! Serving the local facilitator to other servers: `GET /supported`, `POST /verify`, `POST /settle`
+//! Serves the local facilitator to other servers: `GET /supported`, `POST /verify`, `POST /settle`
 //! and `GET /health`. Source: x402 specification v2, section 7.
 //!
-//! A refused payment is an answer (200) with the payer and a reason; 400 is for what is no request
-//! at all, and 503 for what nobody knows. A settlement under way goes on when its client hangs up.
-//! Callers keep no record of payments, or we cannot know that they do: a success is told once
-//! ([`Local::settle_once`]).
+//! A refused payment is an answer (200) with the payer and a reason; 400 is for a body that is no payment request,
+//! and 503 for an end that is not known. A settlement under way goes on when its client hangs up. We cannot know that
+//! callers keep a record of payments, so a success is reported once ([`Local::settle_once`]).
 
 #[cfg(test)]
 mod tests;
@@ -40,28 +39,28 @@ use coinslot_x402::{Reason, SettlementResponse};
 /// The largest request that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How long a client may take to send its headers, and then its body.
+/// The time that a client has to send its headers, and then its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections at once; more wait in the kernel.
+/// Connections at once; more wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
 
-/// How long open connections and settlements may take after the end was asked for.
+/// The time that open connections and settlements have after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is served, and to whom.
+/// The service: the facilitator, and the clients that may use it.
 #[derive(Clone)]
 pub struct Service {
     facilitator: Arc<Local>,
     /// SHA-256 of the expected `Authorization` header.
     authorization: Option<[u8; 32]>,
-    /// In wei: with less, `/health` says no.
+    /// In wei: with less, `/health` answers 503.
     min_gas: U256,
     settlements: TaskTracker,
 }
 
 impl Service {
-    /// Serves everybody who can connect.
+    /// Serves every client that can connect.
     pub fn new(facilitator: Arc<Local>) -> Self {
         Self {
             facilitator,
@@ -72,7 +71,7 @@ impl Service {
         }
     }
 
-    /// Serves `/verify` and `/settle` only to those who send `Authorization: Bearer` with the token.
+    /// Serves `/verify` and `/settle` only to clients that send `Authorization: Bearer` with the token.
     pub fn with_bearer(mut self, token: &str) -> Self {
         self.authorization = Some(Sha256::digest(format!("Bearer {token}")).into());
         self
@@ -87,7 +86,7 @@ impl std::fmt::Debug for Service {
 
 type JsonResponse = Response<Full<Bytes>>;
 
-/// Serves until `shutdown` ends, then lets open requests and settlements finish.
+/// Serves until `shutdown` ends, then waits for open requests and settlements, up to [`SHUTDOWN_TIMEOUT`].
 pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT);
@@ -106,23 +105,24 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     }
 }
 
+/// Serves one connection.
 async fn converse(service: Service, builder: auto::Builder<TokioExecutor>, connection: NewConnection) {
     let NewConnection { stream, peer: _, watcher, permit } = connection;
-    let asked = Arc::new(Notify::new());
-    let heard = Arc::clone(&asked);
+    let first_request = Arc::new(Notify::new());
+    let notify = Arc::clone(&first_request);
     let served = builder.serve_connection(
         TokioIo::new(stream),
         service_fn(move |request| {
-            heard.notify_one();
+            notify.notify_one();
             let service = service.clone();
             async move { Ok::<_, Infallible>(answer(&service, request).await) }
         }),
     );
     let mut served = std::pin::pin!(watcher.watch(served));
-    // hyper's own clock starts only when it knows the protocol's version.
+    // A client that sends nothing: hyper's own clock starts only when it knows the protocol's version.
     let ended = tokio::select! {
         ended = &mut served => ended,
-        () = asked.notified() => served.await,
+        () = first_request.notified() => served.await,
         () = tokio::time::sleep(READ_TIMEOUT) => Ok(()),
     };
     if let Err(error) = ended {
@@ -161,7 +161,7 @@ fn authorized(service: &Service, request: &Request<Incoming>) -> bool {
     let Some(expected) = &service.authorization else {
         return true;
     };
-    // Compared as hashes: how far a guess is right does not show in the time.
+    // Hashes are compared, so that the time does not show how much of a guess is right.
     request
         .headers()
         .get(AUTHORIZATION)
@@ -200,7 +200,6 @@ async fn verification(service: &Service, payment: &PaymentRequest) -> JsonRespon
             is_valid: false,
             invalid_reason: Some(reason),
             invalid_message: message,
-            // Strict clients want one even where none can be read.
             payer: Some(payer.or_else(|| named_payer(payment)).unwrap_or_default()),
         },
         Verification::Unavailable(error) => return unavailable(&error),
@@ -236,7 +235,7 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> JsonResponse 
             let message = "the transaction has no receipt yet: ask again with the same payment";
             reply(StatusCode::OK, &failed(reason, Some(message.to_owned()), hash))
         }
-        // Without a hash the protocol has no word for it, and `success` would be a lie either way.
+        // Without a hash the protocol has no answer for it: `success` would be wrong either way.
         Ok(Settlement::Unknown { transaction: None, message }) => unavailable(&Unavailable { message }),
         Err(error) => unavailable(&Unavailable { message: error.to_string() }),
     }
@@ -284,7 +283,7 @@ fn not_allowed(allowed: &'static str) -> JsonResponse {
     reply
 }
 
-/// Nobody knows. The details are the operator's.
+/// The chain does not tell. The details are for the operator's log.
 fn unavailable(error: &Unavailable) -> JsonResponse {
     tracing::warn!(%error, "the chain cannot be asked");
     failure_for_now("the chain cannot be asked at the moment: try again with the same payment")

@@ -1,9 +1,10 @@
-//! Several facilitators as one: the first that is well is asked, and the next when it cannot be.
+//! Combines several facilitators into one: the first whose circuit is closed is called, and the next when it cannot
+//! be.
 //!
 //! A verification writes nothing, so it may go to another member at any time. A settlement moves
 //! money, so it goes to another member only if it is certain that the first never had it: there was
-//! no connection, or its circuit is open. Once a settlement may have arrived somewhere it stays
-//! there (`affinities`), however it ends and however often it is asked for: two facilitators with the same
+//! no connection, or its circuit is open. Once a settlement may have arrived at a member it stays
+//! there (`affinity`), however it ends and however often it is asked for: two facilitators with the same
 //! authorisation would pay gas for one transfer, and the loser would call it refused.
 
 mod affinity;
@@ -13,21 +14,23 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::local::Local;
-use super::remote::{Attempt, Remote};
-use super::{Answer, Facilitator, Readiness, Settlement, Unavailable, Verification};
+use async_trait::async_trait;
+
+use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use crate::local::Local;
+use crate::remote::{Attempt, Remote};
 use affinity::{Affinities, SettleAt};
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
-/// How long a payment is remembered beyond the time that it may take to be settled.
+/// The time for which a payment is remembered beyond its time to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
 
-/// The breaker of each member: three failures in a row; a second, and at most half a minute.
+/// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
 pub const MEMBER_BREAKER: BreakerSettings =
     BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
 
-/// A facilitator and its state of health, which all pools share that it is a member of.
+/// A facilitator and its circuit breaker, which all pools share that it is a member of.
 #[derive(Clone, Debug)]
 pub struct Member(Arc<MemberState>);
 
@@ -45,12 +48,12 @@ enum Via {
 }
 
 impl Member {
-    /// The facilitator in this process.
+    /// A facilitator in this process.
     pub fn local(name: &str, local: Arc<Local>) -> Self {
         Self::new(name, Via::Local(local), MEMBER_BREAKER)
     }
 
-    /// One over HTTP.
+    /// A facilitator over HTTP.
     pub fn remote(name: &str, remote: Arc<Remote>, settings: BreakerSettings) -> Self {
         Self::new(name, Via::Remote(remote), settings)
     }
@@ -66,7 +69,7 @@ impl Member {
         }
     }
 
-    /// One try to settle, with what it says of the member's health. An error says why nothing was sent.
+    /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
     async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
         match self.attempt(request).await {
             Attempt::NotSent(message) => {
@@ -102,15 +105,15 @@ impl Member {
 
     async fn attempt(&self, request: &PaymentRequest) -> Attempt {
         match &self.0.via {
-            // It may have sent its transaction whatever it says afterwards; a chain that does not
-            // answer shows in its verifications.
+            // The local one may have sent its transaction whatever it says afterwards. A chain that does not
+            // answer shows in its verifications, and opens the circuit there.
             Via::Local(local) => Attempt::Answered(local.settle(request).await),
             Via::Remote(remote) => remote.attempt(request).await,
         }
     }
 }
 
-/// See the module.
+/// Several facilitators, in the order of preference.
 #[derive(Debug)]
 pub struct FacilitatorPool {
     members: Vec<Member>,
@@ -118,12 +121,12 @@ pub struct FacilitatorPool {
 }
 
 impl FacilitatorPool {
-    /// A pool of these, the preferred first.
+    /// A pool of these members, the preferred one first.
     pub fn new(members: Vec<Member>) -> Self {
         Self { members, affinities: Affinities::default() }
     }
 
-    async fn verify_somewhere(&self, request: &PaymentRequest) -> Verification {
+    async fn verify_with_any(&self, request: &PaymentRequest) -> Verification {
         let mut why = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             if member.facilitator().readiness() != Readiness::Ready {
@@ -131,7 +134,7 @@ impl FacilitatorPool {
                 continue;
             }
             let Ok(permit) = member.0.breaker.admit() else {
-                why.push(paused(member));
+                why.push(circuit_open(member));
                 continue;
             };
             match member.facilitator().verify(request).await {
@@ -142,7 +145,7 @@ impl FacilitatorPool {
                 verdict => {
                     member.succeeded(permit);
                     if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
-                        self.affinities.verified(request.fingerprint(), index, kept(request));
+                        self.affinities.verified(request.fingerprint(), index, remember_for(request));
                     }
                     return verdict;
                 }
@@ -151,17 +154,17 @@ impl FacilitatorPool {
         Verification::Unavailable(Unavailable { message: why.join("; ") })
     }
 
-    /// Without one, it need not be remembered where a payment was verified.
+    /// A pool of one member need not remember where a payment was verified.
     fn has_choice(&self) -> bool {
         self.members.len() > 1
     }
 
-    /// Where there is nobody else, only a settlement that will be asked for again is remembered.
-    async fn settle_at(&self, only: &Member, request: &PaymentRequest) -> Settlement {
+    /// Settles with the only member. A settlement is remembered only if it will be asked for again.
+    async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         let permit = match only.0.breaker.admit() {
             Ok(permit) => permit,
-            Err(_) if matches!(self.affinities.place(&request.fingerprint()), SettleAt::Bound(_)) => {
-                return Settlement::Unknown { transaction: None, message: paused(only) };
+            Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
+                return Settlement::Unknown { transaction: None, message: circuit_open(only) };
             }
             Err(_) => only.0.breaker.admit_anyway(),
         };
@@ -169,7 +172,7 @@ impl FacilitatorPool {
             Ok(settlement) => {
                 if let Settlement::Unknown { .. } = settlement {
                     let payment = request.fingerprint();
-                    if self.affinities.begin(payment, 0, kept(request)) {
+                    if self.affinities.begin(payment, 0, remember_for(request)) {
                         self.affinities.sent(&payment);
                     }
                 }
@@ -179,22 +182,19 @@ impl FacilitatorPool {
         }
     }
 
-    async fn settle_somewhere(&self, request: &PaymentRequest) -> Settlement {
-        if let [only] = &self.members[..] {
-            return self.settle_at(only, request).await;
-        }
+    async fn settle_with_any(&self, request: &PaymentRequest) -> Settlement {
         let payment = request.fingerprint();
-        let place = self.affinities.place(&payment);
+        let place = self.affinities.members_for(&payment);
         let order: Vec<usize> = match place {
-            SettleAt::Bound(index) => vec![index],
-            SettleAt::Verified(index) => {
+            SettleAt::Only(index) => vec![index],
+            SettleAt::Preferably(index) => {
                 std::iter::once(index).chain((0..self.members.len()).filter(|other| *other != index)).collect()
             }
-            SettleAt::Free => (0..self.members.len()).collect(),
+            SettleAt::Any => (0..self.members.len()).collect(),
         };
-        // The answer is made already: where everybody is paused, to try is better than not to.
+        // The answer is made already: when every circuit is open, to try is better than not to.
         let insist =
-            !matches!(place, SettleAt::Bound(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
+            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
         let mut why = Vec::new();
         for index in order {
             let member = &self.members[index];
@@ -202,11 +202,11 @@ impl FacilitatorPool {
                 Ok(permit) => permit,
                 Err(_) if insist => member.0.breaker.admit_anyway(),
                 Err(_) => {
-                    why.push(paused(member));
+                    why.push(circuit_open(member));
                     continue;
                 }
             };
-            if !self.affinities.begin(payment, index, kept(request)) {
+            if !self.affinities.begin(payment, index, remember_for(request)) {
                 why.push("it is being settled elsewhere".to_owned());
                 break;
             }
@@ -226,7 +226,7 @@ impl FacilitatorPool {
         Settlement::Unknown { transaction: None, message: why.join("; ") }
     }
 
-    async fn supported_anywhere(&self) -> Result<Supported, Unavailable> {
+    async fn supported_by_any(&self) -> Result<Supported, Unavailable> {
         let mut all: Option<Supported> = None;
         let mut why = Vec::new();
         for member in &self.members {
@@ -250,23 +250,27 @@ impl FacilitatorPool {
     }
 }
 
-fn paused(member: &Member) -> String {
-    format!("{}: paused after failures", member.0.name)
+fn circuit_open(member: &Member) -> String {
+    format!("{}: its circuit is open after failures", member.0.name)
 }
 
-/// How long the payment is remembered: until no chain takes it any more.
-fn kept(request: &PaymentRequest) -> Duration {
+/// The time for which a payment is remembered: until no chain takes it any more.
+fn remember_for(request: &PaymentRequest) -> Duration {
     // The requirements are ours, and ask for a day at most.
     Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + AFTERWARDS
 }
 
+#[async_trait]
 impl Facilitator for FacilitatorPool {
-    fn verify<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Verification> {
-        Box::pin(self.verify_somewhere(request))
+    async fn verify(&self, request: &PaymentRequest) -> Verification {
+        self.verify_with_any(request).await
     }
 
-    fn settle<'a>(&'a self, request: &'a PaymentRequest) -> Answer<'a, Settlement> {
-        Box::pin(self.settle_somewhere(request))
+    async fn settle(&self, request: &PaymentRequest) -> Settlement {
+        match &self.members[..] {
+            [only] => self.settle_with_only(only, request).await,
+            _ => self.settle_with_any(request).await,
+        }
     }
 
     /// As ready as its readiest member.
@@ -275,7 +279,7 @@ impl Facilitator for FacilitatorPool {
         if ready { Readiness::Ready } else { Readiness::NoGas }
     }
 
-    fn supported(&self) -> Answer<'_, Result<Supported, Unavailable>> {
-        Box::pin(self.supported_anywhere())
+    async fn supported(&self) -> Result<Supported, Unavailable> {
+        self.supported_by_any().await
     }
 }

@@ -1,7 +1,7 @@
-//! What the chain itself says about a payment, however its settlement was answered. Reads only.
+//! Asks the chain itself about a payment, however its settlement was answered. It only reads.
 //!
-//! Whoever sees a signature can submit it, and the money goes to `payTo` all the same: a transfer by
-//! somebody else's transaction pays as well as one of ours.
+//! Anyone who sees a signature can submit it, and the money goes to `payTo` all the same: a transfer by
+//! another account's transaction pays as well as one of ours.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use coinslot_x402::{SettlementResponse, UnixTime};
 /// The most blocks that one question for logs spans. Nodes limit it.
 const SPAN: u64 = 2_000;
 
-/// What was seen of a payment.
+/// The state of a payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnChain {
     /// The money moved, deep enough in the chain.
     Paid(SettlementResponse),
     /// The money moved in a block that is not deep enough yet.
     Shallow,
-    /// The authorisation is used or cancelled, and not for this payment: it will never pay it.
+    /// The authorisation is used or cancelled, and not for this payment: it will never pay for it.
     Spent,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
     Unused { at: UnixTime },
-    /// Unavailable can tell now, and why.
+    /// It cannot be told now, for this reason.
     Unavailable(String),
 }
 
-/// Reads one chain.
+/// Looks up payments on one chain.
 #[derive(Debug)]
 pub struct SettlementProbe {
     chain: Arc<Chain>,
@@ -93,7 +93,7 @@ impl SettlementProbe {
         Self { chain, confirmations: confirmations.max(1) }
     }
 
-    /// What became of the payment. Costs a few reads; many only for a payment that was used long ago.
+    /// Looks up a payment. It costs a few reads; many only for an authorisation that was used long ago.
     pub async fn look_up(&self, request: &PaymentRequest) -> OnChain {
         let Some(sought) = SoughtPayment::of(request) else {
             return OnChain::Unavailable("the payment cannot be read".to_owned());
@@ -104,7 +104,7 @@ impl SettlementProbe {
     async fn seek(&self, sought: &SoughtPayment) -> Result<OnChain, CallError> {
         let head = self.chain.block_number().await?;
         let deep = head.saturating_sub(self.confirmations - 1);
-        // Time first: whatever is used after this question is younger than the answer.
+        // The time is read first: an authorisation that is used after the next question is younger than it.
         let at = self.chain.block_time(deep).await?;
         let Eip3009Payment { token, payer, nonce, .. } = sought.payment;
         if !self.chain.is_authorization_used(token, payer, nonce).await? {

@@ -1,5 +1,5 @@
-//! What tests of this room share: a chain with funded accounts, payments for it, and a proxy before
-//! its node that loses what it is told to lose.
+//! A chain with funded accounts for tests, payments for it, and a proxy before its node that loses requests and
+//! answers on purpose.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// Through the proxy, with short waits.
+    /// A configuration that goes through the proxy, with short waits.
     pub fn config(&self) -> LocalConfig {
         let mut config = LocalConfig::new(
             parse(&self.proxy.url),
@@ -83,8 +83,8 @@ impl World {
         config
     }
 
-    /// With waits for many payments at once on a busy machine.
-    pub fn patient(&self) -> LocalConfig {
+    /// A configuration with waits for many payments at once on a busy machine.
+    pub fn config_for_many(&self) -> LocalConfig {
         let mut config = self.config();
         config.chain.request_timeout = Duration::from_secs(30);
         config.receipt_timeout = Duration::from_secs(60);
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    /// Somebody else submits an authorisation.
+    /// Submits an authorisation from another account.
     pub async fn submit(&self, authorization: &Authorization) -> B256 {
         let other = Key::random();
         let ether = "0xde0b6b3a7640000";
@@ -278,14 +278,14 @@ pub fn payload(authorization: &Authorization, signature: &Bytes) -> Object {
     }
 }
 
-/// What happens to a request for a method.
+/// The fault of a request for a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It does not arrive.
+pub enum ProxyFault {
+    /// The request does not arrive.
     Request,
-    /// It arrives, its reply does not.
+    /// The request arrives, its reply does not.
     Reply,
-    /// It does not arrive, and is answered with a hash all the same: the node takes it and loses it.
+    /// The request does not arrive, and is answered with a hash all the same, as by a node that loses a transaction.
     Swallow,
 }
 
@@ -293,8 +293,8 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct Proxy {
     pub url: String,
-    faults: Arc<Mutex<Vec<(&'static str, Fault)>>>,
-    /// How often each method was asked for, and the first parameter of the last time.
+    faults: Arc<Mutex<Vec<(&'static str, ProxyFault)>>>,
+    /// The number of calls of each method, and the first parameter of the last one.
     calls: Arc<Mutex<HashMap<String, (usize, Value)>>>,
     rewrite: Arc<Mutex<Option<Rewrite>>>,
 }
@@ -318,7 +318,7 @@ impl Proxy {
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
                 let method = call["method"].as_str().unwrap_or_default().to_owned();
                 let fault = {
-                    let rules: std::sync::MutexGuard<'_, Vec<(&str, Fault)>> = rules.lock().expect("not poisoned");
+                    let rules: std::sync::MutexGuard<'_, Vec<(&str, ProxyFault)>> = rules.lock().expect("not poisoned");
                     rules.iter().find(|(name, _)| *name == method || *name == "*").map(|(_, fault)| *fault)
                 };
                 {
@@ -327,16 +327,16 @@ impl Proxy {
                     let count = counts.entry(method.clone()).or_default();
                     *count = (count.0 + 1, call["params"][0].clone());
                 }
-                if fault == Some(Fault::Request) {
+                if fault == Some(ProxyFault::Request) {
                     return bad_gateway();
                 }
-                if fault == Some(Fault::Swallow) {
+                if fault == Some(ProxyFault::Swallow) {
                     let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": B256::repeat_byte(1)});
                     return Response::new(Full::new(answer.to_string().into()));
                 }
                 let sent = client.post(&upstream).header("content-type", "application/json").body(body).send().await;
                 let answer = sent.expect("forwarded").bytes().await.expect("an answer");
-                if fault == Some(Fault::Reply) {
+                if fault == Some(ProxyFault::Reply) {
                     return bad_gateway();
                 }
                 let rewrite = *rewriting.lock().expect("not poisoned");
@@ -350,13 +350,13 @@ impl Proxy {
         Self { url: format!("http://{address}"), faults, calls, rewrite }
     }
 
-    /// How often a method was asked for since the proxy started; all of them by `*`.
+    /// The number of calls of a method since the proxy started; of all methods for `*`.
     pub fn calls(&self, method: &str) -> usize {
         let calls = self.calls.lock().expect("not poisoned");
         if method == "*" { calls.values().map(|call| call.0).sum() } else { calls.get(method).map_or(0, |call| call.0) }
     }
 
-    /// The first parameter of a method when it was asked for last.
+    /// The first parameter of the last call of a method.
     pub fn last(&self, method: &str) -> Value {
         let calls = self.calls.lock().expect("not poisoned");
         calls.get(method).map(|call| call.1.clone()).unwrap_or_default()
@@ -367,7 +367,8 @@ impl Proxy {
         *self.rewrite.lock().expect("not poisoned") = Some(rewrite);
     }
 
-    pub fn set(&self, faults: &[(&'static str, Fault)]) {
+    /// Applies these faults from now on. `*` is every method.
+    pub fn set(&self, faults: &[(&'static str, ProxyFault)]) {
         *self.faults.lock().expect("not poisoned") = faults.to_vec();
     }
 }

@@ -68,7 +68,7 @@ fn a_transfer_belongs_to_the_authorisation_beside_it() {
         ("the same, transfers first", "t5a u1a t9b t6a u2a", "1a5 2a6"),
         ("plain transfers alone", "t5a t5a", ""),
         ("an authorisation alone", "u1a", ""),
-        ("a transfer of somebody else", "u1a t5b", ""),
+        ("a transfer of another account", "u1a t5b", ""),
         ("a token that does nothing for a used nonce", "u1a u2b t6b", "2b6"),
         ("logs of other contracts in between", "U1a u1a T9a U2b t5a T9b u2b t6b", "1a9 2b9 1a5 2b6"),
         ("other logs of the token in between", "x u1a x t5a x", "1a5"),

@@ -42,7 +42,7 @@ pub enum SendError {
     Unreachable(CallError),
 }
 
-/// What is known of a call after some time.
+/// The knowledge of a call after some time.
 #[derive(Clone, Debug)]
 pub enum TxStatus {
     Included(Inclusion),
@@ -100,7 +100,7 @@ pub(super) type OpenCalls = Arc<AtomicUsize>;
 #[derive(Debug)]
 pub(super) struct QueuedCall {
     pub(super) call: TxCall,
-    /// How often the transaction of the call lost its nonce to a foreign one.
+    /// Times that the transaction of the call lost its nonce to a foreign one.
     pub(super) nonces_lost: u32,
     progress: watch::Sender<CallProgress>,
     open: OpenCalls,

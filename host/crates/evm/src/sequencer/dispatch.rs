@@ -27,7 +27,7 @@ use crate::multicall::{self, CallOutcome};
 /// takes half a KiB.
 const MAX_CALLS: usize = 200;
 
-/// How many times more transactions may wait for a block on a chain without Multicall3, where each call needs one.
+/// The factor by which more transactions may wait for a block on a chain without Multicall3, where each call needs one.
 const MORE_IN_FLIGHT: usize = 4;
 
 /// Each transaction that waits for a block adds one `batch_delay` to the wait for the next one, up to so many.

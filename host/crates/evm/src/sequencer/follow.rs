@@ -22,14 +22,14 @@ use super::resend::{close_gap, resend_or_bump};
 use crate::chain::{CallError, Chain};
 use crate::receipt::TxReceipt;
 
-/// How often receipts are asked for without a new block: a node behind a balancer may show the block before it has
+/// The interval at which receipts are asked for without a new block: a node behind a balancer may show the block before it has
 /// the receipts.
 const RECHECK: Duration = Duration::from_secs(2);
 
-/// How long transactions are followed after the sequencer was dropped.
+/// The time for which transactions are followed after the sequencer was dropped.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(600);
 
-/// How often the transaction of a call may lose its nonce.
+/// Times that the transaction of a call may lose its nonce.
 const MAX_NONCES_LOST: u32 = 3;
 
 /// Follows the transactions of one lane.

@@ -19,7 +19,7 @@ use crate::key::Key;
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
 const ENOUGH_SETTLEMENTS: u64 = 200;
 
-/// How often the balance of an empty wallet is read: it is about to be funded.
+/// The interval at which the balance of an empty wallet is read: it is about to be funded.
 const EMPTY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// One key, whose transactions are sent in the order of their nonces.

@@ -109,7 +109,7 @@ impl PendingTx {
 #[derive(Debug, Default)]
 pub(super) struct PendingTxs {
     pub(super) by_nonce: BTreeMap<u64, PendingTx>,
-    /// The last that were finished, and are no longer followed.
+    /// The last transactions that were finished. They are not followed.
     pub(super) finished: VecDeque<(u64, SignedTx)>,
     /// The time since which a nonce is missing before the first transaction that waits.
     pub(super) gap_since: Option<Instant>,

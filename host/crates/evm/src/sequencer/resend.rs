@@ -17,10 +17,10 @@ use super::shared::EMPTY_TX_GAS;
 use crate::chain::CallError;
 use crate::refusal::NodeRefusal;
 
-/// How soon a transaction is sent again that the node did not answer for.
+/// The interval at which a transaction is sent again that the node did not answer for.
 const UNANSWERED_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What is done for one transaction.
+/// The measure for one transaction.
 enum Remedy {
     /// It is signed again with higher fees.
     Bump(Transaction),

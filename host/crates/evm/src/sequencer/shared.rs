@@ -49,7 +49,7 @@ pub struct SequencerSettings {
     pub displaced_after: Duration,
     /// Blocks that a transaction must be in or under: 1 is the block itself.
     pub confirmations: u64,
-    /// How often the balances of the wallets are read.
+    /// The interval at which the balances of the wallets are read.
     pub balance_interval: Duration,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Service, serve};
 use crate::remote::{Credential, Remote, RemoteConfig};
-use crate::testing::{Fault, PRICE, SELLER, World, parse};
+use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
 use crate::{Facilitator, Settlement, Verification};
 use coinslot_x402::{Network, Reason, Versions};
 
@@ -126,7 +126,7 @@ async fn a_chain_that_cannot_be_asked_is_a_503_and_health_tells() {
         answer.expect("answered").status()
     };
     assert_eq!(health().await, StatusCode::OK);
-    world.proxy.set(&[("*", Fault::Request)]);
+    world.proxy.set(&[("*", ProxyFault::Request)]);
     assert_eq!(health().await, StatusCode::SERVICE_UNAVAILABLE);
     let body = serde_json::to_string(&world.payment()).expect("JSON");
     for path in ["verify", "settle"] {

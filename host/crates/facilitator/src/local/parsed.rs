@@ -1,125 +1,56 @@
-//! What a payment claims, and what it has to be: the part of verification that needs no chain.
+//! Reads payments, and checks what needs no chain.
 //!
-//! Requirements are the seller's; `accepted`, the client's echo of them, only has to name the same
+//! The requirements are the seller's; `accepted`, the client's echo of them, only has to name the same
 //! scheme and network.
 
-use alloy::primitives::{Address, B256, Bytes};
-use alloy::sol_types::SolCall;
+use alloy::primitives::{Address, B256};
 
-use super::{Local, Token};
-use crate::{PayerKind, Settlement, Verification};
+use super::rejection::Rejection;
+use super::state::LocalState;
+use super::token::Token;
+use super::transfer::TransferCall;
+use crate::facilitator::PayerKind;
 use coinslot_base::text::first_chars;
-use coinslot_evm::abi::{ERC6492_SUFFIX, IEip3009};
+use coinslot_evm::abi::ERC6492_SUFFIX;
 use coinslot_evm::eip3009::Eip3009Payment;
-use coinslot_evm::{CallError, Chain};
-use coinslot_x402::exact::{self, Authorization, ExactPayload, ExpectedTerms};
+use coinslot_x402::exact::{Authorization, ExactPayload, ExpectedTerms};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Reason, SettlementResponse, UnixTime, Version};
 
 /// A payment that is worth asking the chain about.
 #[derive(Debug)]
-pub(crate) struct ParsedPayment<'t> {
-    pub(crate) token: &'t Token,
-    pub(crate) payload: ExactPayload,
-    pub(crate) terms: ExpectedTerms,
-    /// As the seller wrote it: CAIP-2, or a name in version 1.
+pub(super) struct ParsedPayment<'t> {
+    pub(super) token: &'t Token,
+    pub(super) payload: ExactPayload,
+    pub(super) terms: ExpectedTerms,
+    /// The network as the seller writes it: CAIP-2, or a name in version 1.
     network: String,
     version: Version,
 }
 
 /// The identity of one spend on this chain: token, payer and nonce.
-pub(crate) type SpendId = (Address, Address, B256);
-
-/// A refusal in the protocol's words.
-#[derive(Clone, Debug)]
-pub(crate) struct Rejection {
-    pub(crate) reason: Reason,
-    pub(crate) message: Option<String>,
-    pub(crate) payer: Option<String>,
-}
-
-impl From<Rejection> for Verification {
-    fn from(rejection: Rejection) -> Self {
-        Self::Invalid {
-            reason: rejection.reason.as_str().to_owned(),
-            message: rejection.message,
-            payer: rejection.payer,
-        }
-    }
-}
-
-impl Rejection {
-    /// As the end of a settlement that sent this transaction, or none.
-    pub(crate) fn settlement(self, transaction: Option<B256>) -> Settlement {
-        Settlement::Refused {
-            reason: self.reason.as_str().to_owned(),
-            message: self.message,
-            transaction: transaction.map(|hash| hash.to_string()).unwrap_or_default(),
-        }
-    }
-}
+pub(super) type SpendId = (Address, Address, B256);
 
 /// Reads a request as far as it can be judged without signature, clock and chain.
-pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<ParsedPayment<'t>, Rejection> {
+///
+/// The checks stand in the order of the shipped facilitators: of two defects they report the same one.
+pub(super) fn parse<'t>(local: &'t LocalState, request: &PaymentRequest) -> Result<ParsedPayment<'t>, Rejection> {
     let parsed = ExactPayload::parse(request.payload());
     let payer = parsed.as_ref().ok().map(|payload| payload.authorization.from.to_string());
-    let reject = |reason, message: Option<String>| Rejection { reason, message, payer: payer.clone() };
-    let unusable = |message: &str| {
-        let message = Some(message.to_owned());
-        reject(Reason::InvalidPaymentRequirements, message)
-    };
+    let reject = |(reason, message): (Reason, Option<String>)| Rejection { reason, message, payer: payer.clone() };
 
-    if request.payment_scheme() != Some("exact") || request.scheme() != "exact" {
-        return Err(reject(Reason::InvalidScheme, None));
-    }
-    let (Some(name), Some(version)) = (request.extra("name"), request.extra("version")) else {
-        return Err(reject(Reason::MissingEip712Domain, None));
-    };
-    let network = request.network();
-    if request.payment_network() != network {
-        return Err(reject(Reason::NetworkMismatch, None));
-    }
-    if network.as_ref() != Some(&local.network) {
-        let message = format!("only {} is settled here", local.network);
-        return Err(reject(Reason::InvalidNetwork, Some(message)));
-    }
-    let asset: Option<Address> = request.asset().parse().ok();
-    let token = local
-        .tokens
-        .iter()
-        .find(|token| Some(token.address) == asset)
-        .ok_or_else(|| unusable("the asset is not settled here"))?;
-    let pay_to: Address = request.pay_to().parse().map_err(|_| unusable("payTo is not an EVM address"))?;
-    if let Some(receivers) = &*local.receivers.load()
-        && !receivers.contains(&pay_to)
-    {
-        return Err(unusable("payments to this payTo are not settled here"));
-    }
-    let amount = Amount::parse_atomic(request.amount())
-        .map_err(|_| unusable("the amount is not a decimal number of atomic units"))?;
-    if amount.0.is_zero() {
-        return Err(unusable("the amount is zero"));
-    }
+    check_domain_and_network(local, request).map_err(reject)?;
+    let (token, pay_to, amount) = requirements(local, request)
+        .map_err(|problem| reject((Reason::InvalidPaymentRequirements, Some(problem.to_owned()))))?;
     if request.extra("assetTransferMethod").is_some_and(|method| method != "eip3009") {
-        return Err(reject(Reason::UnsupportedPayloadType, None));
+        return Err(reject((Reason::UnsupportedPayloadType, None)));
     }
-    let payload = match &parsed {
-        Ok(payload) => payload.clone(),
-        Err(reason) => return Err(reject(*reason, None)),
-    };
-    if name != token.name {
-        let message = format!("extra.name is `{name}`, the token's is `{}`", token.name);
-        return Err(reject(Reason::TokenNameMismatch, Some(message)));
-    }
-    if version != token.version {
-        let ours = &token.version;
-        let message = format!("extra.version is `{version}`, the token's is `{ours}`");
-        return Err(reject(Reason::TokenVersionMismatch, Some(message)));
-    }
+    let payload = parsed.clone().map_err(|reason| reject((reason, None)))?;
+    check_token(token, request).map_err(reject)?;
     if payload.signature.ends_with(&ERC6492_SUFFIX) {
         let message = "no factory may deploy a wallet here: deploy it first, then pay";
-        return Err(reject(Reason::FactoryNotAllowed, Some(message.to_owned())));
+        return Err(reject((Reason::FactoryNotAllowed, Some(message.to_owned()))));
     }
     Ok(ParsedPayment {
         token,
@@ -135,18 +66,70 @@ pub(super) fn read<'t>(local: &'t Local, request: &PaymentRequest) -> Result<Par
     })
 }
 
+fn check_domain_and_network(local: &LocalState, request: &PaymentRequest) -> Result<(), (Reason, Option<String>)> {
+    if request.payment_scheme() != Some("exact") || request.scheme() != "exact" {
+        return Err((Reason::InvalidScheme, None));
+    }
+    if request.extra("name").is_none() || request.extra("version").is_none() {
+        return Err((Reason::MissingEip712Domain, None));
+    }
+    let network = request.network();
+    if request.payment_network() != network {
+        return Err((Reason::NetworkMismatch, None));
+    }
+    if network.as_ref() != Some(&local.network) {
+        return Err((Reason::InvalidNetwork, Some(format!("only {} is settled here", local.network))));
+    }
+    Ok(())
+}
+
+/// The token, the receiver and the amount, if they can be settled here.
+fn requirements<'t>(
+    local: &'t LocalState,
+    request: &PaymentRequest,
+) -> Result<(&'t Token, Address, Amount), &'static str> {
+    let asset: Option<Address> = request.asset().parse().ok();
+    let token = local.tokens.iter().find(|token| Some(token.address) == asset);
+    let token = token.ok_or("the asset is not settled here")?;
+    let pay_to: Address = request.pay_to().parse().map_err(|_| "payTo is not an EVM address")?;
+    if let Some(receivers) = &*local.receivers.load()
+        && !receivers.contains(&pay_to)
+    {
+        return Err("payments to this payTo are not settled here");
+    }
+    let amount =
+        Amount::parse_atomic(request.amount()).map_err(|_| "the amount is not a decimal number of atomic units")?;
+    if amount.0.is_zero() {
+        return Err("the amount is zero");
+    }
+    Ok((token, pay_to, amount))
+}
+
+fn check_token(token: &Token, request: &PaymentRequest) -> Result<(), (Reason, Option<String>)> {
+    let (name, version) = (request.extra("name").unwrap_or_default(), request.extra("version").unwrap_or_default());
+    if name != token.name {
+        let message = format!("extra.name is `{name}`, the token's is `{}`", token.name);
+        return Err((Reason::TokenNameMismatch, Some(message)));
+    }
+    if version != token.version {
+        let message = format!("extra.version is `{version}`, the token's is `{}`", token.version);
+        return Err((Reason::TokenVersionMismatch, Some(message)));
+    }
+    Ok(())
+}
+
 impl ParsedPayment<'_> {
-    pub(crate) fn authorization(&self) -> &Authorization {
+    pub(super) fn authorization(&self) -> &Authorization {
         &self.payload.authorization
     }
 
-    pub(crate) fn id(&self) -> SpendId {
+    pub(super) fn id(&self) -> SpendId {
         let authorization = self.authorization();
         (self.token.address, authorization.from, authorization.nonce)
     }
 
     /// The payment as the chain will show it.
-    pub(crate) fn payment(&self) -> Eip3009Payment {
+    pub(super) fn on_chain(&self) -> Eip3009Payment {
         Eip3009Payment {
             token: self.token.address,
             payer: self.authorization().from,
@@ -156,36 +139,36 @@ impl ParsedPayment<'_> {
         }
     }
 
-    /// When the authorisation ends, in seconds; the end of time if it is beyond it.
-    pub(crate) fn expiry(&self) -> UnixTime {
+    /// The end of the authorisation. An end beyond 64 bits of seconds is the end of time.
+    pub(super) fn expiry(&self) -> UnixTime {
         UnixTime(self.authorization().valid_before.saturating_to())
     }
 
-    pub(crate) fn payer(&self) -> String {
+    pub(super) fn payer(&self) -> String {
         self.authorization().from.to_string()
     }
 
-    /// Recipient, window and value.
-    pub(crate) fn check(&self, now: UnixTime) -> Result<(), Reason> {
+    /// Checks recipient, time window and value.
+    pub(super) fn check(&self, now: UnixTime) -> Result<(), Reason> {
         let checked = self.authorization().check(&self.terms, now);
         checked.map_err(|reason| reason.in_version(self.version))
     }
 
-    /// Whether it pays what is asked to whom it is asked for, whatever the time.
-    pub(crate) fn pays_the_terms(&self) -> bool {
+    /// It pays the asked amount to the asked receiver, whatever the time.
+    pub(super) fn pays_the_terms(&self) -> bool {
         self.authorization().to == self.terms.pay_to && self.authorization().value == self.terms.amount
     }
 
-    pub(crate) fn rejected(&self, reason: Reason) -> Rejection {
+    pub(super) fn rejected(&self, reason: Reason) -> Rejection {
         Rejection { reason, message: None, payer: Some(self.payer()) }
     }
 
-    pub(crate) fn rejected_because(&self, reason: Reason, message: &str) -> Rejection {
+    pub(super) fn rejected_because(&self, reason: Reason, message: &str) -> Rejection {
         Rejection { message: Some(first_chars(message, 300).to_owned()), ..self.rejected(reason) }
     }
 
-    /// The reason behind a revert of the transfer, told by FiatToken's texts.
-    pub(crate) fn reverts(&self, text: &str) -> Rejection {
+    /// The refusal for a revert of the transfer. FiatToken's texts tell the reason.
+    pub(super) fn reverts(&self, text: &str) -> Rejection {
         let lower = text.to_lowercase();
         let reason = if lower.contains("authorization is expired") {
             Reason::ValidBefore
@@ -204,7 +187,7 @@ impl ParsedPayment<'_> {
     }
 
     /// The settlement of this payment by a transaction.
-    pub(crate) fn settled(&self, hash: B256) -> SettlementResponse {
+    pub(super) fn settled(&self, hash: B256) -> SettlementResponse {
         SettlementResponse {
             success: true,
             error_reason: None,
@@ -218,57 +201,8 @@ impl ParsedPayment<'_> {
         }
     }
 
-    /// The contract call. A plain account's signature goes as `v`, `r` and `s`, which every EIP-3009
-    /// token takes; a contract's goes as it came.
-    pub(crate) fn transfer(&self, kind: PayerKind) -> TransferCall {
-        let signature = &self.payload.signature;
-        let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization().clone();
-        match exact::split_signature(signature) {
-            Some((v, r, s)) if kind == PayerKind::Account => {
-                TransferCall::Split(IEip3009::transferWithAuthorization_0Call {
-                    from,
-                    to,
-                    value,
-                    validAfter: valid_after,
-                    validBefore: valid_before,
-                    nonce,
-                    v,
-                    r,
-                    s,
-                })
-            }
-            _ => TransferCall::Whole(IEip3009::transferWithAuthorization_1Call {
-                from,
-                to,
-                value,
-                validAfter: valid_after,
-                validBefore: valid_before,
-                nonce,
-                signature: signature.clone(),
-            }),
-        }
-    }
-}
-
-/// One of the two overloads.
-#[derive(Debug)]
-pub(crate) enum TransferCall {
-    Split(IEip3009::transferWithAuthorization_0Call),
-    Whole(IEip3009::transferWithAuthorization_1Call),
-}
-
-impl TransferCall {
-    pub(crate) async fn simulate(&self, chain: &Chain, token: Address) -> Result<(), CallError> {
-        match self {
-            Self::Split(call) => chain.call(token, call, None).await.map(drop),
-            Self::Whole(call) => chain.call(token, call, None).await.map(drop),
-        }
-    }
-
-    pub(crate) fn data(&self) -> Bytes {
-        match self {
-            Self::Split(call) => call.abi_encode().into(),
-            Self::Whole(call) => call.abi_encode().into(),
-        }
+    /// The call that settles it.
+    pub(super) fn transfer(&self, kind: PayerKind) -> TransferCall {
+        TransferCall::new(&self.payload, kind)
     }
 }

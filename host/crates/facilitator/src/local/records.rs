@@ -1,8 +1,8 @@
-//! What this process remembers of the payments it settles: one record per spend, behind one lock, so
+//! Remembers the payments that this process settles: one record per spend, behind one lock, so
 //! that calls for the same spend queue up and find what the first one did.
 //!
-//! Memory only: after a restart the chain itself is asked (`evidence`). A record lives as long as its
-//! authorisation could be used, and a while longer.
+//! The records are in memory only: after a restart the chain itself is asked (`evidence`). A record lives as long as
+//! its authorisation could be used, and a while longer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use coinslot_evm::TxHandle;
 use coinslot_x402::UnixTime;
 use coinslot_x402::exact::ExactPayload;
 
-/// How long a finished record outlives its authorisation, in seconds.
+/// The time by which a finished record outlives its authorisation, in seconds.
 const AFTERLIFE: u64 = 3_600;
 
 /// Spends whose verification is remembered, at most. What is beyond it is not remembered.
 const MAX_VERIFIED: usize = 65_536;
 
-/// One spend. Empty until its transfer is ordered.
+/// The record of one spend. Empty until its transfer is submitted.
 pub(super) type RecordSlot = Arc<tokio::sync::Mutex<Option<SpendRecord>>>;
 
 #[derive(Clone, Debug)]
 pub(super) struct SpendRecord {
-    /// Exactly this payload; another one for the same spend is judged from the start.
+    /// The record counts for exactly this payload; another one for the same spend is judged from the start.
     pub(super) payload: ExactPayload,
     pub(super) stage: SpendStage,
-    /// Whether somebody who is told once has been told of the success.
-    pub(super) told: bool,
+    /// The success was reported to a caller of `settle_once`.
+    pub(super) reported: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum SpendStage {
-    /// In the hands of the sequencer.
-    Ordered(TxHandle),
-    /// In a block, with the right log.
+    /// The sequencer has the call.
+    Submitted(TxHandle),
+    /// The transaction is in a block, and its logs prove the payment.
     Settled(B256),
 }
 
@@ -50,12 +50,12 @@ pub(super) struct Records {
 struct RecordMaps {
     slots: HashMap<SpendId, (RecordSlot, UnixTime)>,
     verified: HashMap<SpendId, UnixTime>,
-    /// At this many slots the dead ones are removed.
+    /// At this many slots the expired ones are removed.
     sweep_at: usize,
 }
 
 impl Records {
-    /// The slot of a spend, which stays the same as long as somebody holds it or it has a record.
+    /// The slot of a spend. It stays the same as long as a call holds it or it has a record.
     pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> RecordSlot {
         let mut inner = self.inner.lock();
         if inner.slots.len() >= inner.sweep_at {
@@ -66,11 +66,11 @@ impl Records {
         entry.or_insert_with(|| (RecordSlot::default(), expiry)).0.clone()
     }
 
-    /// Forgets a spend for which nothing was done, unless somebody else is at it.
+    /// Forgets a spend without a record, unless another call holds its slot.
     pub(super) fn release(&self, id: SpendId, slot: RecordSlot) {
         let mut inner = self.inner.lock();
         let empty = slot.try_lock().is_ok_and(|record| record.is_none());
-        // The map's and ours.
+        // Two owners: the map, and this call.
         if empty && Arc::strong_count(&slot) == 2 {
             inner.slots.remove(&id);
         }
@@ -87,7 +87,7 @@ impl Records {
         }
     }
 
-    /// Whether it was, in this process.
+    /// The spend was unused when this process verified it.
     pub(super) fn was_verified(&self, id: &SpendId) -> bool {
         self.inner.lock().verified.contains_key(id)
     }

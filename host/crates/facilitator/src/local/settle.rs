@@ -1,220 +1,256 @@
-//! The settlement of one payment: found, resumed, or sent and waited for.
+//! The settlement of one payment: finds it, resumes it, or sends it and waits for it.
 //!
-//! Re-verifies everything and trusts nothing that was said before. The record is written when the
-//! transfer is ordered, so a call that is dropped half way is resumed by the next one.
+//! Everything is verified again, whatever was said before. The record is written when the
+//! transfer is submitted, so a call that is dropped half way is resumed by the next one. A receipt proves nothing but
+//! by its logs; and when they do not prove the payment, or the chain refuses it, the chain is searched for the same
+//! payment by another account's transaction before the payment is called refused.
 
 use alloy::primitives::B256;
+use tokio::sync::OwnedMutexGuard;
 
-use super::evidence::{ReceiptEvidence, shown};
-use super::parsed::{ParsedPayment, Rejection};
-use super::records::{SpendRecord, SpendStage};
-use super::{Judgement, Local};
-use crate::PayerKind;
-use crate::Settlement;
-use coinslot_evm::{SendError, TxCall, TxHandle, TxStatus};
+use super::evidence::{ReceiptEvidence, evidence_in, find, is_used};
+use super::parsed::{ParsedPayment, parse};
+use super::records::{RecordSlot, SpendRecord, SpendStage};
+use super::rejection::{Judgement, Rejection};
+use super::state::{LocalState, now};
+use super::verify::{check_signature, judge, judge_without_simulation};
+use crate::facilitator::{PayerKind, Settlement};
+use coinslot_evm::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
 use coinslot_x402::Reason;
 use coinslot_x402::facilitator::PaymentRequest;
 
-/// How a round at a payment ended.
-enum SettleOutcome {
-    Settled(B256, SubmittedBy),
+/// The transaction that made a payment.
+type PayingTx = (B256, SubmittedBy);
+
+/// The end of an attempt that does not show the payment.
+enum NotSettled {
     Refused(Rejection, Option<B256>),
     Unknown(Option<B256>, String),
-    /// It failed beside others, perhaps because of them: again, in a transaction of its own.
-    Again,
+    /// It failed in a batch, perhaps because of the other calls: it is tried again in a transaction of its own.
+    TryAlone,
 }
 
-/// Whether a payment may share a transaction.
+/// The choice of a transaction for a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batching {
-    Welcome,
+    Allowed,
     Avoided,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SubmittedBy {
-    /// Sent by this process, or while it was at it.
-    Ours,
-    /// On the chain before this process did anything.
-    Foreign,
+    /// This process, or another account while this process was settling it.
+    Us,
+    /// Another account, before this process did anything.
+    Others,
 }
 
-impl Local {
-    /// Settles for a server that keeps no record of its own: a success is told once. Everyone else
-    /// who presents the same payment hears `duplicate_settlement`, with the transaction.
-    ///
-    /// A payment that is on the chain already when it is first presented counts only if this process
-    /// verified it while it was unused; otherwise every payment of the past could be presented again
-    /// to a server that settles without verifying.
-    pub async fn settle_once(&self, request: &PaymentRequest) -> Settlement {
-        self.settle_payment(request, true).await
-    }
-
-    pub(super) async fn settle_payment(&self, request: &PaymentRequest, once: bool) -> Settlement {
-        let payment = match self.read(request) {
-            Ok(payment) => payment,
-            Err(rejection) => return rejection.settlement(None),
-        };
-        let slot = self.records.slot(payment.id(), payment.expiry(), Self::now());
-        let mut record = slot.lock().await;
-        let mut round = self.round(&payment, &mut record, Batching::Welcome).await;
-        if matches!(round, SettleOutcome::Again) {
-            round = self.round(&payment, &mut record, Batching::Avoided).await;
+/// Settles a payment. The same payment may be settled again, and has the same end.
+pub(super) async fn settle(local: &LocalState, request: &PaymentRequest) -> Settlement {
+    let payment = match parse(local, request) {
+        Ok(payment) => payment,
+        Err(rejection) => return rejection.settlement(None),
+    };
+    let mut spend = SpendLock::lock(local, &payment).await;
+    let settlement = match spend.settle().await {
+        Ok((hash, _)) => {
+            spend.remember(hash, spend.was_reported());
+            Settlement::Settled(payment.settled(hash))
         }
-        let settlement = match round {
-            SettleOutcome::Settled(hash, origin) => {
-                let told = record.as_ref().is_some_and(|record| record.told);
-                let proven = origin == SubmittedBy::Ours || self.records.was_verified(&payment.id());
-                *record = Some(SpendRecord {
-                    payload: payment.payload.clone(),
-                    stage: SpendStage::Settled(hash),
-                    told: told || once,
-                });
-                if once && (told || !proven) {
-                    let rejection = payment.rejected(Reason::DuplicateSettlement);
-                    rejection.settlement(Some(hash))
-                } else {
-                    Settlement::Settled(payment.settled(hash))
-                }
+        Err(not_settled) => not_settled.into(),
+    };
+    spend.release();
+    settlement
+}
+
+/// Settles a payment, and reports its success once. See `Local::settle_once`.
+pub(super) async fn settle_once(local: &LocalState, request: &PaymentRequest) -> Settlement {
+    let payment = match parse(local, request) {
+        Ok(payment) => payment,
+        Err(rejection) => return rejection.settlement(None),
+    };
+    let mut spend = SpendLock::lock(local, &payment).await;
+    let settlement = match spend.settle().await {
+        Ok((hash, by)) => {
+            let was_reported = spend.was_reported();
+            let is_ours = by == SubmittedBy::Us || local.records.was_verified(&payment.id());
+            spend.remember(hash, true);
+            if was_reported || !is_ours {
+                payment.rejected(Reason::DuplicateSettlement).settlement(Some(hash))
+            } else {
+                Settlement::Settled(payment.settled(hash))
             }
-            SettleOutcome::Refused(rejection, hash) => rejection.settlement(hash),
-            SettleOutcome::Unknown(hash, message) => {
-                Settlement::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
+        }
+        Err(not_settled) => not_settled.into(),
+    };
+    spend.release();
+    settlement
+}
+
+impl From<NotSettled> for Settlement {
+    fn from(not_settled: NotSettled) -> Self {
+        match not_settled {
+            NotSettled::Refused(rejection, hash) => rejection.settlement(hash),
+            NotSettled::Unknown(hash, message) => {
+                Self::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
             }
-            SettleOutcome::Again => {
-                Settlement::Unknown { transaction: None, message: "the transaction failed beside others".to_owned() }
+            NotSettled::TryAlone => {
+                Self::Unknown { transaction: None, message: "the transaction failed beside others".to_owned() }
             }
-        };
-        drop(record);
-        self.records.release(payment.id(), slot);
-        settlement
+        }
+    }
+}
+
+/// One spend while it is settled. It holds the lock of the spend's record, so that another call for the same spend
+/// waits, and then finds the record.
+struct SpendLock<'s> {
+    local: &'s LocalState,
+    payment: &'s ParsedPayment<'s>,
+    record: OwnedMutexGuard<Option<SpendRecord>>,
+}
+
+impl<'s> SpendLock<'s> {
+    async fn lock(local: &'s LocalState, payment: &'s ParsedPayment<'s>) -> Self {
+        let slot = local.records.slot(payment.id(), payment.expiry(), now());
+        Self { local, payment, record: slot.lock_owned().await }
     }
 
-    async fn round(
-        &self,
-        payment: &ParsedPayment<'_>,
-        record: &mut Option<SpendRecord>,
-        company: Batching,
-    ) -> SettleOutcome {
-        let Some(known) = record.as_ref() else {
-            return self.begin(payment, record, company).await;
+    /// Unlocks the record, and forgets it if it is empty.
+    fn release(self) {
+        let slot: RecordSlot = OwnedMutexGuard::mutex(&self.record).clone();
+        drop(self.record);
+        self.local.records.release(self.payment.id(), slot);
+    }
+
+    fn was_reported(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.reported)
+    }
+
+    fn remember(&mut self, hash: B256, reported: bool) {
+        let stage = SpendStage::Settled(hash);
+        *self.record = Some(SpendRecord { payload: self.payment.payload.clone(), stage, reported });
+    }
+
+    async fn settle(&mut self) -> Result<PayingTx, NotSettled> {
+        match self.attempt(Batching::Allowed).await {
+            Err(NotSettled::TryAlone) => self.attempt(Batching::Avoided).await,
+            ended => ended,
+        }
+    }
+
+    async fn attempt(&mut self, batching: Batching) -> Result<PayingTx, NotSettled> {
+        let Some(known) = self.record.as_ref() else {
+            return self.begin(batching).await;
         };
-        if known.payload != payment.payload || !payment.pays_the_terms() {
-            // Another signature, or other terms, for a spend that is under way or done: judged on
-            // its own.
-            return match self.judge(payment, Self::now(), true).await {
-                Ok(_) => SettleOutcome::Refused(payment.rejected(Reason::DuplicateSettlement), None),
-                Err(judgement) => self.refuse(payment, judgement).await,
+        if known.payload != self.payment.payload || !self.payment.pays_the_terms() {
+            // Another signature, or other terms, for a spend that is under way or done: it is judged on its own.
+            return match judge(self.local, self.payment, now()).await {
+                Ok(_) => Err(NotSettled::Refused(self.payment.rejected(Reason::DuplicateSettlement), None)),
+                Err(judgement) => self.refuse(judgement).await,
             };
         }
         match known.stage.clone() {
-            SpendStage::Settled(hash) => SettleOutcome::Settled(hash, SubmittedBy::Ours),
-            SpendStage::Ordered(ticket) => self.conclude(payment, record, &ticket).await,
+            SpendStage::Settled(hash) => Ok((hash, SubmittedBy::Us)),
+            SpendStage::Submitted(handle) => self.conclude(&handle).await,
         }
     }
 
-    /// Verifies, orders the transfer, and waits. The sequencer simulates it once more.
-    async fn begin(
-        &self,
-        payment: &ParsedPayment<'_>,
-        record: &mut Option<SpendRecord>,
-        company: Batching,
-    ) -> SettleOutcome {
-        let kind = match self.judge(payment, Self::now(), false).await {
+    /// Verifies, submits the transfer, and waits. The sequencer simulates it, so that the verification does not.
+    async fn begin(&mut self, batching: Batching) -> Result<PayingTx, NotSettled> {
+        let kind = match judge_without_simulation(self.local, self.payment, now()).await {
             Ok(kind) => kind,
-            Err(judgement) => return self.refuse(payment, judgement).await,
+            Err(judgement) => return self.refuse(judgement).await,
         };
-        let ticket = self.sequencer.submit(TxCall {
-            to: payment.token.address,
-            data: payment.transfer(kind).data(),
-            // A wallet's code runs in the transaction, and may burn what gas there is.
-            alone: kind != PayerKind::Account || company == Batching::Avoided,
+        let handle = self.local.sequencer.submit(TxCall {
+            to: self.payment.token.address,
+            data: self.payment.transfer(kind).data(),
+            // A contract wallet's code runs in the transaction, and may burn what gas there is.
+            alone: kind != PayerKind::Account || batching == Batching::Avoided,
         });
-        let stage = SpendStage::Ordered(ticket.clone());
-        *record = Some(SpendRecord { payload: payment.payload.clone(), stage, told: false });
-        self.conclude(payment, record, &ticket).await
+        let stage = SpendStage::Submitted(handle.clone());
+        *self.record = Some(SpendRecord { payload: self.payment.payload.clone(), stage, reported: false });
+        self.conclude(&handle).await
     }
 
-    /// Waits for the receipt, and believes nothing but the log.
-    async fn conclude(
-        &self,
-        payment: &ParsedPayment<'_>,
-        record: &mut Option<SpendRecord>,
-        ticket: &TxHandle,
-    ) -> SettleOutcome {
-        let landing = match ticket.wait(self.receipt_timeout).await {
-            TxStatus::Included(landing) => landing,
-            TxStatus::Pending(hash) => return SettleOutcome::Unknown(hash, "no receipt in time".to_owned()),
+    /// Waits for the receipt, and believes nothing but its logs. The record is dropped where the next call has to
+    /// begin anew.
+    async fn conclude(&mut self, handle: &TxHandle) -> Result<PayingTx, NotSettled> {
+        let inclusion = match handle.wait(self.local.receipt_timeout).await {
+            TxStatus::Included(inclusion) => inclusion,
+            TxStatus::Pending(hash) => return Err(NotSettled::Unknown(hash, "no receipt in time".to_owned())),
             TxStatus::Abandoned(hash) => {
-                *record = None;
-                return SettleOutcome::Unknown(hash, "nobody follows the transaction any more".to_owned());
+                *self.record = None;
+                let message = "the sequencer stopped before the transaction was in a block".to_owned();
+                return Err(NotSettled::Unknown(hash, message));
             }
             TxStatus::NotSent(error) => {
-                *record = None;
+                *self.record = None;
                 return match error {
-                    SendError::Reverts(text) => self.refuse(payment, payment.reverts(&text).into()).await,
+                    SendError::Reverts(text) => self.refuse(self.payment.reverts(&text).into()).await,
                     SendError::Refused(_) | SendError::Unreachable(_) => {
-                        SettleOutcome::Unknown(None, error.to_string())
+                        Err(NotSettled::Unknown(None, error.to_string()))
                     }
                 };
             }
         };
-        let hash = landing.receipt.transaction_hash;
-        match shown(payment, &landing) {
-            ReceiptEvidence::Paid => return SettleOutcome::Settled(hash, SubmittedBy::Ours),
-            ReceiptEvidence::SomethingElse => {
-                *record = None;
-                return SettleOutcome::Refused(payment.rejected(Reason::TransferEventMismatch), Some(hash));
+        let hash = inclusion.receipt.transaction_hash;
+        match evidence_in(&inclusion, &self.payment.on_chain()) {
+            ReceiptEvidence::Paid => Ok((hash, SubmittedBy::Us)),
+            ReceiptEvidence::OtherTransfer => {
+                *self.record = None;
+                Err(NotSettled::Refused(self.payment.rejected(Reason::TransferEventMismatch), Some(hash)))
             }
-            ReceiptEvidence::Unused => {}
+            ReceiptEvidence::Unused => self.conclude_elsewhere(&inclusion).await,
         }
-        // If the authorisation is used all the same, somebody was faster.
-        let used = self.is_used(payment).await;
+    }
+
+    /// The transaction did not use the authorisation. If it is used all the same, another account was faster.
+    async fn conclude_elsewhere(&mut self, inclusion: &Inclusion) -> Result<PayingTx, NotSettled> {
+        let hash = inclusion.receipt.transaction_hash;
+        let used = is_used(self.local, self.payment).await;
         let found = match &used {
-            Ok(true) => self.find(payment).await,
+            Ok(true) => find(self.local, self.payment).await,
             Ok(false) => Ok(None),
             Err(error) => Err(error.clone()),
         };
         match found {
-            Ok(Some(other)) => SettleOutcome::Settled(other, SubmittedBy::Ours),
+            Ok(Some(other)) => Ok((other, SubmittedBy::Us)),
             Ok(None) => {
-                *record = None;
-                if landing.shared && used == Ok(false) {
-                    return SettleOutcome::Again;
+                *self.record = None;
+                if inclusion.shared && used == Ok(false) {
+                    return Err(NotSettled::TryAlone);
                 }
-                SettleOutcome::Refused(payment.rejected(Reason::TransactionFailed), Some(hash))
+                Err(NotSettled::Refused(self.payment.rejected(Reason::TransactionFailed), Some(hash)))
             }
-            Err(error) => SettleOutcome::Unknown(Some(hash), error.to_string()),
+            Err(error) => Err(NotSettled::Unknown(Some(hash), error.to_string())),
         }
     }
 
-    /// A refusal, unless the chain shows that this very payment was made.
-    async fn refuse(&self, payment: &ParsedPayment<'_>, judgement: Judgement) -> SettleOutcome {
+    /// Refuses the payment, unless the chain shows that it was made.
+    async fn refuse(&self, judgement: Judgement) -> Result<PayingTx, NotSettled> {
         let rejection = match judgement {
             Judgement::Rejected(rejection) => rejection,
-            Judgement::Unavailable(error) => return SettleOutcome::Unknown(None, error.message),
+            Judgement::Unavailable(error) => return Err(NotSettled::Unknown(None, error.message)),
         };
-        // Used, or late: it may have been in time for somebody. Only what is signed by its payer and
-        // pays these terms is worth the question.
-        let signed = match rejection.reason {
-            _ if !payment.pays_the_terms() => false,
+        // Used, or late: another account may have submitted it in time. The search costs several reads, so only what
+        // is signed by its payer and pays these terms is searched for.
+        let is_signed = match rejection.reason {
+            _ if !self.payment.pays_the_terms() => false,
             Reason::NonceAlreadyUsed => true,
-            Reason::ValidBefore => match self.signer(payment, Ok(())).await {
+            Reason::ValidBefore => match check_signature(self.local, self.payment).await {
                 Ok(_) => true,
                 Err(Judgement::Rejected(_)) => false,
-                Err(Judgement::Unavailable(error)) => {
-                    return SettleOutcome::Unknown(None, error.message);
-                }
+                Err(Judgement::Unavailable(error)) => return Err(NotSettled::Unknown(None, error.message)),
             },
             _ => false,
         };
-        if !signed {
-            return SettleOutcome::Refused(rejection, None);
+        if !is_signed {
+            return Err(NotSettled::Refused(rejection, None));
         }
-        match self.find(payment).await {
-            Ok(Some(hash)) => SettleOutcome::Settled(hash, SubmittedBy::Foreign),
-            Ok(None) => SettleOutcome::Refused(rejection, None),
-            Err(error) => SettleOutcome::Unknown(None, error.to_string()),
+        match find(self.local, self.payment).await {
+            Ok(Some(hash)) => Ok((hash, SubmittedBy::Others)),
+            Ok(None) => Err(NotSettled::Refused(rejection, None)),
+            Err(error) => Err(NotSettled::Unknown(None, error.to_string())),
         }
     }
 }

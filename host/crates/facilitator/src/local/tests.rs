@@ -9,7 +9,7 @@ use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
 
 use super::{Local, SetupError};
-use crate::testing::{Fault, PRICE, SELLER, World};
+use crate::testing::{PRICE, ProxyFault, SELLER, World};
 use crate::{Facilitator, PayerKind, Settlement, Verification};
 use coinslot_evm::abi::ERC6492_SUFFIX;
 use coinslot_evm::{ChainError, Key};
@@ -130,7 +130,7 @@ async fn a_used_nonce_does_not_verify() {
 async fn code_at_the_payer_decides_alone_whether_its_signature_counts() {
     let world = World::start().await;
     let local = world.local().await;
-    // The payer's own address becomes a wallet that somebody else owns: the ECDSA signature of the
+    // The payer's own address becomes a wallet that another key owns: the ECDSA signature of the
     // address is worth nothing from then on, the owner's is.
     let owner = Key::random();
     let authorization = world.authorization();
@@ -165,7 +165,7 @@ async fn a_node_that_does_not_answer_is_never_the_payers_fault() {
     let local = world.local().await;
     let calls = ["eth_getCode", "eth_call", "*"];
     for call in calls {
-        for fault in [Fault::Request, Fault::Reply] {
+        for fault in [ProxyFault::Request, ProxyFault::Reply] {
             world.proxy.set(&[(call, fault)]);
             let verified = local.verify(&world.payment()).await;
             assert!(matches!(verified, Verification::Unavailable(_)), "{call} {fault:?}: {verified:?}");

@@ -1,8 +1,9 @@
-//! Where a payment was verified, and where its settlement may have arrived.
+//! Remembers at which member a payment was verified, and at which its settlement may have arrived.
 //!
 //! Invariant: while a settlement may have arrived at one member, [`Affinities::begin`] refuses all others.
-//! Bounded: when it is full the oldest entries go, those first that were only verified. A forgotten
-//! payment can be settled anywhere, which costs gas at worst: a chain takes an authorisation once.
+//! The number of entries is bounded: when it is reached the oldest entries go, and those of payments that were only
+//! verified go first. A forgotten payment can be settled at any member, which costs gas at worst: a chain takes an
+//! authorisation once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Payments remembered at most.
-const MOST: usize = 65_536;
+const MAX_ENTRIES: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Affinities {
@@ -28,7 +29,7 @@ struct Affinity {
 #[derive(Clone, Copy, Debug)]
 enum AffinityStage {
     Verified,
-    /// Calls on their way, and whether one before them may have arrived.
+    /// Calls are under way, or one before them may have arrived.
     Settling {
         at_work: u32,
         arrived: Arrival,
@@ -41,28 +42,28 @@ enum Arrival {
     Perhaps,
 }
 
-/// Who may settle a payment.
+/// The members that may settle a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettleAt {
-    Free,
-    /// Anybody; this one knows it.
-    Verified(usize),
-    /// This one alone.
-    Bound(usize),
+    Any,
+    /// Any member, this one first: it has verified the payment.
+    Preferably(usize),
+    /// This member alone.
+    Only(usize),
 }
 
 impl Affinities {
-    pub(super) fn place(&self, payment: &[u8; 32]) -> SettleAt {
+    pub(super) fn members_for(&self, payment: &[u8; 32]) -> SettleAt {
         match self.entries.lock().get(payment) {
-            Some(Affinity { member, stage: AffinityStage::Settling { .. }, .. }) => SettleAt::Bound(*member),
+            Some(Affinity { member, stage: AffinityStage::Settling { .. }, .. }) => SettleAt::Only(*member),
             Some(Affinity { member, stage: AffinityStage::Verified, expires }) if *expires > Instant::now() => {
-                SettleAt::Verified(*member)
+                SettleAt::Preferably(*member)
             }
-            _ => SettleAt::Free,
+            _ => SettleAt::Any,
         }
     }
 
-    /// A member called the payment valid. Changes nothing for one that is being settled.
+    /// Remembers the member that called a payment valid. It changes nothing for a payment that is being settled.
     pub(super) fn verified(&self, payment: [u8; 32], member: usize, keep: Duration) {
         let mut entries = self.entries.lock();
         if !matches!(entries.get(&payment), Some(Affinity { stage: AffinityStage::Settling { .. }, .. })) {
@@ -72,7 +73,7 @@ impl Affinities {
         }
     }
 
-    /// A settlement is about to be sent to this member. False if it may have arrived at another.
+    /// Remembers that a settlement is about to be sent to this member. False if one may have arrived at another.
     #[must_use]
     pub(super) fn begin(&self, payment: [u8; 32], member: usize, keep: Duration) -> bool {
         let mut entries = self.entries.lock();
@@ -93,7 +94,7 @@ impl Affinities {
         true
     }
 
-    /// A settlement that was begun may have arrived.
+    /// Remembers that a settlement that was begun may have arrived.
     pub(super) fn sent(&self, payment: &[u8; 32]) {
         if let Some(Affinity { stage: AffinityStage::Settling { at_work, arrived }, .. }) =
             self.entries.lock().get_mut(payment)
@@ -103,13 +104,13 @@ impl Affinities {
         }
     }
 
-    /// A settlement that was begun has not arrived. Gives whether none has: then others may be asked.
+    /// Remembers that a settlement that was begun has not arrived. True if none has: other members may be called.
     #[must_use]
     pub(super) fn not_sent(&self, payment: &[u8; 32]) -> bool {
         let mut entries = self.entries.lock();
         let Some(Affinity { stage: AffinityStage::Settling { at_work, arrived }, .. }) = entries.get_mut(payment)
         else {
-            // Forgotten, because too many came after it: nobody knows.
+            // Forgotten, because too many came after it: another call may have arrived.
             return false;
         };
         *at_work = at_work.saturating_sub(1);
@@ -121,21 +122,23 @@ impl Affinities {
     }
 }
 
+/// Removes entries when there are too many: the expired ones, then the oldest of payments that were only verified, then
+/// the oldest.
 fn make_room(entries: &mut HashMap<[u8; 32], Affinity>) {
-    if entries.len() < MOST {
+    if entries.len() < MAX_ENTRIES {
         return;
     }
     let now = Instant::now();
     entries.retain(|_, entry| entry.expires > now);
-    for least in [false, true] {
+    for settling_too in [false, true] {
         // An eighth at once, so that this is not done for every payment of a flood.
-        let most = MOST - MOST / 8;
+        let most = MAX_ENTRIES - MAX_ENTRIES / 8;
         if entries.len() <= most {
             return;
         }
         let mut oldest: Vec<([u8; 32], Instant)> = entries
             .iter()
-            .filter(|(_, entry)| least || matches!(entry.stage, AffinityStage::Verified))
+            .filter(|(_, entry)| settling_too || matches!(entry.stage, AffinityStage::Verified))
             .map(|(payment, entry)| (*payment, entry.expires))
             .collect();
         oldest.sort_unstable_by_key(|(_, expires)| *expires);
@@ -155,18 +158,18 @@ mod tests {
     #[test]
     fn a_settlement_that_may_have_arrived_stays_where_it_is() {
         let affinities = Affinities::default();
-        assert_eq!(affinities.place(&ONE), SettleAt::Free);
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Any);
         affinities.verified(ONE, 1, KEEP);
-        assert_eq!(affinities.place(&ONE), SettleAt::Verified(1));
-        assert!(affinities.begin(ONE, 0, KEEP), "a verification binds nobody");
-        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Preferably(1));
+        assert!(affinities.begin(ONE, 0, KEEP), "a verification binds no payment");
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Only(0));
         affinities.sent(&ONE);
         affinities.verified(ONE, 1, KEEP);
-        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Only(0));
         assert!(!affinities.begin(ONE, 1, KEEP));
         assert!(affinities.begin(ONE, 0, KEEP), "the same member may be asked again");
         assert!(!affinities.not_sent(&ONE), "an earlier call may have arrived");
-        assert_eq!(affinities.place(&ONE), SettleAt::Bound(0));
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Only(0));
     }
 
     #[test]
@@ -184,12 +187,12 @@ mod tests {
         let affinities = Affinities::default();
         assert!(affinities.begin(ONE, 1, KEEP));
         affinities.sent(&ONE);
-        for number in 0..2 * MOST as u64 {
+        for number in 0..2 * MAX_ENTRIES as u64 {
             let mut payment = [0; 32];
             payment[..8].copy_from_slice(&number.to_be_bytes());
             affinities.verified(payment, 0, KEEP);
         }
-        assert!(affinities.entries.lock().len() <= MOST);
-        assert_eq!(affinities.place(&ONE), SettleAt::Bound(1));
+        assert!(affinities.entries.lock().len() <= MAX_ENTRIES);
+        assert_eq!(affinities.members_for(&ONE), SettleAt::Only(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Pools of facilitators over real sockets, which say what they are told to say.
+//! Pools of facilitators over real sockets, whose answers are scripted.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,7 @@ fn payment(nonce: u8) -> PaymentRequest {
     }
 }
 
-/// A facilitator that says what it is told to say; without a word it hangs.
+/// A facilitator with scripted answers; without one it hangs.
 #[derive(Clone)]
 struct Scripted {
     address: SocketAddr,
@@ -116,8 +116,8 @@ fn member(name: &str, address: SocketAddr) -> Member {
     Member::remote(name, Arc::new(Remote::new(config).expect("usable")), settings)
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> SocketAddr {
+/// An address at which no server listens.
+async fn closed_address() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     listener.local_addr().expect("an address")
 }
@@ -137,7 +137,7 @@ fn assert_settled_by(settlement: &Settlement, byte: u8) {
 }
 
 #[tokio::test]
-async fn the_preferred_is_asked_and_nobody_else() {
+async fn only_the_preferred_member_is_called() {
     let (a, b, pool) = pair().await;
     assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
     assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
@@ -146,7 +146,7 @@ async fn the_preferred_is_asked_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_verification_goes_to_the_next_and_its_settlement_with_it() {
+async fn a_verification_goes_to_the_next_member_and_its_settlement_with_it() {
     let (a, b, pool) = pair().await;
     a.on_verify(DOWN);
     assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
@@ -158,14 +158,14 @@ async fn a_verification_goes_to_the_next_and_its_settlement_with_it() {
     assert_eq!(b.heard("/verify").len(), 1);
     a.on_verify(DOWN);
     b.on_verify(DOWN);
-    let Verification::Unavailable(error) = pool.verify(&payment(3)).await else { panic!("nobody answers") };
+    let Verification::Unavailable(error) = pool.verify(&payment(3)).await else { panic!("no member answers") };
     assert!(error.message.contains("a: ") && error.message.contains("b: "), "{error}");
 }
 
 #[tokio::test]
-async fn a_settlement_that_was_never_sent_goes_to_the_next() {
+async fn a_settlement_that_was_never_sent_goes_to_the_next_member() {
     let b = Scripted::honest(0xb0).await;
-    let pool = FacilitatorPool::new(vec![member("a", nobody().await), b.member("b")]);
+    let pool = FacilitatorPool::new(vec![member("a", closed_address().await), b.member("b")]);
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
     // From then on it is there, even if the first is well again.
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
@@ -201,7 +201,7 @@ async fn a_settlement_that_may_have_arrived_never_goes_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_member_that_fails_is_paused_and_tried_again() {
+async fn failures_open_a_members_circuit_and_a_trial_closes_it() {
     let (a, b, pool) = pair().await;
     a.on_verify(DOWN);
     for nonce in 0..6 {
@@ -217,7 +217,7 @@ async fn a_member_that_fails_is_paused_and_tried_again() {
 }
 
 #[tokio::test]
-async fn what_is_bound_to_a_paused_member_waits_for_it() {
+async fn a_payment_waits_for_the_member_that_may_have_it_while_its_circuit_is_open() {
     let (a, b, pool) = pair().await;
     a.on_settle(None);
     assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
@@ -227,14 +227,14 @@ async fn what_is_bound_to_a_paused_member_waits_for_it() {
     }
     let settlement = pool.settle(&payment(1)).await;
     let Settlement::Unknown { message, .. } = settlement else { panic!("{settlement:?}") };
-    assert!(message.contains("a: paused"), "{message}");
+    assert!(message.contains("a: its circuit is open"), "{message}");
     assert_eq!(a.heard("/settle").len(), 1);
     assert_settled_by(&pool.settle(&payment(5)).await, 0xb0);
     assert_eq!(b.heard("/settle").len(), 1, "another payment does not wait");
 }
 
 #[tokio::test]
-async fn where_everybody_is_paused_a_settlement_is_tried_all_the_same() {
+async fn a_settlement_is_tried_even_if_every_circuit_is_open() {
     let a = Scripted::honest(0xa0).await;
     let pool = FacilitatorPool::new(vec![a.member("a")]);
     assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
@@ -247,7 +247,7 @@ async fn where_everybody_is_paused_a_settlement_is_tried_all_the_same() {
 }
 
 #[tokio::test]
-async fn pools_share_the_health_of_a_member() {
+async fn pools_share_the_circuit_of_a_member() {
     let (a, b) = (Scripted::honest(0xa0).await, Scripted::honest(0xb0).await);
     let (first, second) = (a.member("a"), b.member("b"));
     let one = FacilitatorPool::new(vec![first.clone(), second.clone()]);

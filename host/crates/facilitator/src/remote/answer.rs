@@ -1,4 +1,4 @@
-//! Reading a facilitator's answers. It may be sloppy, or lie: nothing here counts as success unless
+//! Reads a facilitator's answers. It may be sloppy, or lie: nothing counts as a success unless
 //! it is complete and speaks of this payment, on this network, by this payer.
 //!
 //! For `/verify` everything unclear is [`Unavailable`]; for `/settle` it is
@@ -9,8 +9,8 @@ use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
-use super::{Attempt, Exchange, RequestFailure};
-use crate::{PayerKind, Settlement, Unavailable, Verification};
+use super::connection::{Exchange, RequestFailure};
+use crate::facilitator::{PayerKind, Settlement, Unavailable, Verification};
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
 use coinslot_x402::{Network, Reason, SettlementResponse};
@@ -23,9 +23,20 @@ const MAX_MESSAGE: usize = 512;
 /// The longest name of a transaction on any network.
 const MAX_TRANSACTION: usize = 128;
 
-/// What an answer has to agree with.
+/// The end of one try to settle: its meaning for the money, and for trying another facilitator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// A sound answer, of whatever content.
+    Answered(Settlement),
+    /// No sound answer, after the request may have arrived. The settlement is unknown.
+    Unclear(Settlement),
+    /// The request cannot have arrived: another facilitator may be called.
+    NotSent(String),
+}
+
+/// The facts that an answer has to agree with.
 struct Expected<'r> {
-    /// Of payloads with an EIP-3009 or Permit2 authorisation.
+    /// Known of payloads with an EIP-3009 or Permit2 authorisation.
     payer: Option<&'r str>,
     network: Option<Network>,
     amount: &'r str,
@@ -46,7 +57,7 @@ impl<'r> Expected<'r> {
         self.payer.is_none_or(|payer| payer.eq_ignore_ascii_case(named))
     }
 
-    /// Whether it can be a transaction's name on this network.
+    /// The text can be a transaction's name on this network.
     fn is_transaction(&self, named: &str) -> bool {
         let evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
         match named.strip_prefix("0x") {
@@ -74,7 +85,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
     let (status, body) = match exchange {
         Ok(exchange) => exchange,
-        Err(trouble) => return unavailable(trouble.into_message()),
+        Err(failure) => return unavailable(failure.into_message()),
     };
     if status != StatusCode::OK && !status.is_client_error() {
         return unavailable(format!("it answered {status}"));
@@ -95,7 +106,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         VerifyResponse { is_valid: true, .. } => {
             unavailable(format!("it answered {status}, valid, without the payer of this payment"))
         }
-        // Its own trouble says nothing about the payment.
+        // A failure of its own says nothing about the payment.
         VerifyResponse { invalid_reason: Some(reason), .. } if reason == Reason::UnexpectedVerifyError.as_str() => {
             unavailable(reason)
         }
@@ -137,7 +148,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
         return unclear(transaction, format!("it answered {status}"));
     }
     if answer.success {
-        return match settled(&expected, status, &answer) {
+        return match check_success(&expected, status, &answer) {
             Ok(()) => Attempt::Answered(Settlement::Settled(answer)),
             Err(problem) => unclear(transaction, problem.to_owned()),
         };
@@ -157,8 +168,8 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
     })
 }
 
-/// Whether a success is about this payment.
-fn settled(expected: &Expected<'_>, status: StatusCode, answer: &SettlementResponse) -> Result<(), &'static str> {
+/// Checks that a success is about this payment.
+fn check_success(expected: &Expected<'_>, status: StatusCode, answer: &SettlementResponse) -> Result<(), &'static str> {
     if status != StatusCode::OK {
         return Err("success, and a status that says otherwise");
     }

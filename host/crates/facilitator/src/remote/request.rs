@@ -1,5 +1,5 @@
-//! What a facilitator is told: the payment and what we ask for, and of the request that is paid for no
-//! more than it needs.
+//! Writes the bodies of requests to a facilitator: the payment and the requirements, and of the request that is paid
+//! for no more than the facilitator needs.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use coinslot_x402::facilitator::PaymentRequest;
 /// The body of `/verify` and `/settle`. The same payment has the same bytes each time: keys stand in the
 /// order in which they came, and nothing depends on the clock.
 pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8>, serde_json::Error> {
-    if !strip_query || !tells_more(payment) {
+    if !strip_query || !has_query(payment) {
         return serde_json::to_vec(payment);
     }
     let mut payment = payment.clone();
@@ -20,7 +20,7 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
                     strip(url);
                 }
             }
-            // The client's echo, and no resource as the protocol knows it.
+            // The client's echo, which is no resource as the protocol knows it.
             Some(_) => payload.resource = None,
             None => {}
         },
@@ -28,8 +28,8 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
     serde_json::to_vec(&payment)
 }
 
-/// Whether there is anything that a facilitator does not need.
-fn tells_more(payment: &PaymentRequest) -> bool {
+/// The payment carries something that a facilitator does not need.
+fn has_query(payment: &PaymentRequest) -> bool {
     match payment {
         PaymentRequest::V1 { requirements, .. } => end(&requirements.resource).is_some(),
         PaymentRequest::V2 { payload, .. } => match &payload.resource {
@@ -49,7 +49,7 @@ fn strip(url: &mut String) {
     }
 }
 
-/// Where query or fragment begin.
+/// The index at which query or fragment begin.
 fn end(url: &str) -> Option<usize> {
     url.find(['?', '#'])
 }

@@ -1,4 +1,4 @@
-//! Which transaction was seen for which payment, so that one is not seen for two.
+//! Remembers the transaction that a facilitator named for each payment, so that one does not settle two.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,9 +6,8 @@ use parking_lot::Mutex;
 
 use coinslot_x402::facilitator::PaymentRequest;
 
-/// How many transactions are remembered: hours of a busy host. A transaction that is older is checked by
-/// whoever keeps the books.
-const REMEMBERED: usize = 16_384;
+/// Transactions that are remembered: hours of a busy host. `coinslot ledger reconcile` finds an older one.
+const MAX_TRANSACTIONS: usize = 16_384;
 
 /// The newest transactions of one facilitator.
 #[derive(Default)]
@@ -23,7 +22,7 @@ struct SeenMaps {
 }
 
 impl SeenTransactions {
-    /// Whether the transaction was not seen for another payment before. Remembers it.
+    /// Remembers the transaction. False if it was named for another payment before.
     pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
         let transaction = transaction.to_ascii_lowercase();
         let payment = payment.fingerprint();
@@ -31,7 +30,7 @@ impl SeenTransactions {
         if let Some(known) = seen.payments.get(&transaction) {
             return *known == payment;
         }
-        if seen.order.len() == REMEMBERED
+        if seen.order.len() == MAX_TRANSACTIONS
             && let Some(oldest) = seen.order.pop_front()
         {
             seen.payments.remove(&oldest);

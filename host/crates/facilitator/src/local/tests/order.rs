@@ -49,7 +49,7 @@ async fn a_payment_is_proven_alike_by_receipt_search_and_probe_in_either_order_o
         if let Some(rewrite) = rewrite {
             world.proxy.rewrite(rewrite);
         }
-        let local = Arc::new(Local::connect(world.patient()).await.expect("connected"));
+        let local = Arc::new(Local::connect(world.config_for_many()).await.expect("connected"));
         // One payer, one price: some alone in their transaction, most together.
         let payments: Vec<_> = (0..12).map(|_| world.payment()).collect();
         let settlements = all_at_once(&local, payments.clone()).await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::changed;
 use crate::local::Local;
-use crate::testing::{Fault, PRICE, SELLER, World, parse};
+use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
 use crate::{Facilitator, Settlement, Verification};
 use coinslot_x402::Reason;
 use coinslot_x402::facilitator::PaymentRequest;
@@ -119,7 +119,7 @@ async fn a_repeat_with_other_terms_or_another_signature_is_judged_on_its_own() {
 #[tokio::test]
 async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     let world = World::start().await;
-    let local = Arc::new(Local::connect(world.patient()).await.expect("connected"));
+    let local = Arc::new(Local::connect(world.config_for_many()).await.expect("connected"));
     let mut payments: Vec<_> = (0..64).map(|_| world.payment()).collect();
     // Beyond the payer's balance: passes every check here and reverts in the estimate.
     for _ in 0..16 {
@@ -149,7 +149,7 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     }
     assert!(!hashes.is_empty());
     assert_eq!(world.usdc(SELLER).await, moved);
-    // No gap: nothing waits for a nonce that nobody has, and the next one goes through at once.
+    // No gap: nothing waits for a nonce that no transaction has, and the next one goes through at once.
     let wallet = world.gas.address();
     let pending = world.rpc("eth_getTransactionCount", json!([wallet, "pending"])).await;
     let latest = world.rpc("eth_getTransactionCount", json!([wallet, "latest"])).await;
@@ -162,7 +162,7 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
 #[tokio::test]
 async fn sixty_four_at_once_all_settle() {
     let world = World::start().await;
-    let local = Arc::new(Local::connect(world.patient()).await.expect("connected"));
+    let local = Arc::new(Local::connect(world.config_for_many()).await.expect("connected"));
     let payments = (0..64).map(|_| world.payment()).collect();
     let hashes: HashSet<_> = all_at_once(&local, payments).await.into_iter().map(transaction).collect();
     assert_eq!(world.usdc(SELLER).await, 64 * PRICE);
@@ -172,7 +172,7 @@ async fn sixty_four_at_once_all_settle() {
 #[tokio::test]
 async fn one_payment_fifty_times_at_once_is_one_transaction() {
     let world = World::start().await;
-    let local = Arc::new(Local::connect(world.patient()).await.expect("connected"));
+    let local = Arc::new(Local::connect(world.config_for_many()).await.expect("connected"));
     let payments = vec![world.payment(); 50];
     let hashes: HashSet<_> = all_at_once(&local, payments).await.into_iter().map(transaction).collect();
     assert_eq!(hashes.len(), 1);
@@ -185,19 +185,19 @@ async fn a_lost_reply_to_the_transaction_loses_no_payment() {
     let world = World::start().await;
     let local = world.local().await;
     // The node has it, as its receipt says.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Reply)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Reply)]);
     transaction(eventually(&local, &world.payment()).await);
     assert_eq!(world.usdc(SELLER).await, PRICE);
 
     // The node has it and cannot be asked: open, until it can.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Reply), ("eth_getTransactionReceipt", Fault::Reply)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Reply), ("eth_getTransactionReceipt", ProxyFault::Reply)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
     world.proxy.set(&[]);
     assert_eq!(transaction(eventually(&local, &payment).await), hash);
 
     // It never arrived: the same transaction is sent again, even after others.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Request)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Request)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
     world.proxy.set(&[]);
@@ -210,10 +210,10 @@ async fn a_lost_reply_to_the_transaction_loses_no_payment() {
 async fn a_transaction_that_lost_its_nonce_to_another_is_made_anew() {
     let world = World::start().await;
     let local = world.local().await;
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
     let payment = world.payment();
     let lost = open(local.settle(&payment).await);
-    // Somebody else uses the key, against the rules.
+    // Another process uses the key, against the rules.
     let mut config = world.config();
     config.rpc = parse(&world.url);
     let other = Local::connect(config).await.expect("connected");
@@ -256,7 +256,7 @@ async fn a_dropped_settlement_is_resumed_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn a_payment_that_somebody_else_submitted_is_settled_by_that_transaction() {
+async fn a_payment_that_another_account_submitted_is_settled_by_its_transaction() {
     let world = World::start().await;
     let local = world.local().await;
     let authorization = world.authorization();
@@ -289,7 +289,7 @@ async fn a_nonce_used_for_something_else_is_refused() {
 }
 
 #[tokio::test]
-async fn an_empty_gas_wallet_is_our_trouble_and_sends_nothing() {
+async fn an_empty_gas_wallet_sends_nothing_and_refuses_no_payer() {
     let world = World::start().await;
     let local = world.local().await;
     let wallet = world.gas.address();
@@ -316,7 +316,7 @@ async fn a_fee_above_the_limit_stops_before_sending() {
 }
 
 #[tokio::test]
-async fn who_keeps_no_record_is_told_of_a_success_once() {
+async fn a_server_without_records_gets_a_success_once() {
     let world = World::start().await;
     let local = world.local().await;
     let payment = world.payment();
@@ -329,7 +329,7 @@ async fn who_keeps_no_record_is_told_of_a_success_once() {
     let restarted = world.local().await;
     assert_eq!(refusal(restarted.settle_once(&payment).await), (duplicate.clone(), hash));
 
-    // Submitted by somebody else between verification and settlement: it counts, once.
+    // Submitted by another account between verification and settlement: it counts, once.
     let authorization = world.authorization();
     let payment = world.payment_of(&authorization);
     let verified = local.verify(&payment).await;

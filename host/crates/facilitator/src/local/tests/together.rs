@@ -9,15 +9,15 @@ use serde_json::json;
 
 use super::settle::{all_at_once, open, refusal, transaction};
 use crate::local::Local;
-use crate::testing::{Fault, PRICE, SELLER, World};
+use crate::testing::{PRICE, ProxyFault, SELLER, World};
 use crate::{Facilitator, PayerKind, Settlement, Verification};
 use coinslot_devnet::MULTICALL3;
 use coinslot_evm::Key;
 use coinslot_x402::Reason;
 use coinslot_x402::facilitator::PaymentRequest;
 
-async fn patient(world: &World) -> Local {
-    Local::connect(world.patient()).await.expect("connected")
+async fn local_for_many(world: &World) -> Local {
+    Local::connect(world.config_for_many()).await.expect("connected")
 }
 
 async fn payments_of_as_many_payers(world: &World, count: usize) -> Vec<PaymentRequest> {
@@ -31,7 +31,7 @@ async fn payments_of_as_many_payers(world: &World, count: usize) -> Vec<PaymentR
 #[tokio::test]
 async fn a_hundred_at_once_share_few_transactions_and_most_of_the_gas() {
     let world = World::start().await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     // The first pays for the seller's new balance; the second is what a payment takes by itself.
     transaction(local.settle(&payments_of_as_many_payers(&world, 1).await[0]).await);
     let alone = transaction(local.settle(&payments_of_as_many_payers(&world, 1).await[0]).await);
@@ -71,9 +71,9 @@ async fn ratio_together(world: &World, local: &Arc<Local>, payments: Vec<Payment
 }
 
 #[tokio::test]
-async fn a_lone_payment_is_a_plain_transfer_that_waits_for_nobody() {
+async fn a_lone_payment_is_a_plain_transfer_and_does_not_wait() {
     let world = World::start().await;
-    let mut config = world.patient();
+    let mut config = world.config_for_many();
     config.sequencer.batch_delay = Duration::from_secs(20);
     let local = Local::connect(config).await.expect("connected");
     let hash = transaction(local.settle(&world.payment()).await);
@@ -84,10 +84,10 @@ async fn a_lone_payment_is_a_plain_transfer_that_waits_for_nobody() {
 #[tokio::test]
 async fn payments_that_trickle_in_between_two_blocks_share_transactions() {
     let world = World::start().await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     let payments = payments_of_as_many_payers(&world, 25).await;
     // No block comes.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
     let sent = world.proxy.calls("eth_sendRawTransaction");
     let mut settling = tokio::task::JoinSet::new();
     for payment in payments {
@@ -103,7 +103,7 @@ async fn payments_that_trickle_in_between_two_blocks_share_transactions() {
 #[tokio::test]
 async fn one_that_reverts_among_many_is_refused_alone_and_never_sent() {
     let world = World::start().await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     // Enough for one of the two, each of which passes every check by itself.
     let poor = world.another_payer(PRICE + 1).await;
     let mut payments = payments_of_as_many_payers(&world, 20).await;
@@ -129,9 +129,9 @@ async fn a_payment_overtaken_inside_a_shared_transaction_counts_and_the_others_d
     config.receipt_timeout = Duration::from_secs(4);
     config.chain.request_timeout = Duration::from_secs(30);
     let local = Arc::new(Local::connect(config).await.expect("connected"));
-    // The node loses what it is given, until somebody else has been faster with two of the payments:
+    // The node loses what it is given, until another account was faster with two of the payments:
     // one as it is, and one whose payer has spent the money elsewhere.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
     let authorization = world.authorization();
     let overtaken = world.payment_of(&authorization);
     let broke = world.another_payer(PRICE).await;
@@ -159,9 +159,9 @@ async fn a_payment_overtaken_inside_a_shared_transaction_counts_and_the_others_d
 }
 
 #[tokio::test]
-async fn a_contract_wallet_has_its_transaction_for_itself() {
+async fn a_contract_wallet_gets_a_transaction_of_its_own() {
     let world = World::start().await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     let owner = Key::random();
     let authorization = world.authorization();
     world.wallet(owner.address(), world.payer.address()).await;
@@ -179,7 +179,7 @@ async fn several_keys_share_the_work() {
     let second = Key::random();
     world.rpc("anvil_setBalance", json!([second.address(), "0xde0b6b3a7640000"])).await;
     let empty = Key::random();
-    let mut config = world.patient();
+    let mut config = world.config_for_many();
     config.keys.extend([second.clone(), empty.clone()]);
     config.sequencer.max_batch = 8;
     let local = Arc::new(Local::connect(config).await.expect("connected"));
@@ -199,7 +199,7 @@ async fn several_keys_share_the_work() {
 async fn without_multicall_each_payment_has_its_own_transaction() {
     let world = World::start().await;
     world.rpc("anvil_setCode", json!([MULTICALL3, "0x"])).await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     let payments = payments_of_as_many_payers(&world, 20).await;
     let hashes: HashSet<_> = all_at_once(&local, payments).await.into_iter().map(transaction).collect();
     assert_eq!(hashes.len(), 20);
@@ -209,7 +209,7 @@ async fn without_multicall_each_payment_has_its_own_transaction() {
 #[tokio::test]
 async fn many_verifications_are_read_together_and_judged_apart() {
     let world = World::start().await;
-    let local = Arc::new(patient(&world).await);
+    let local = Arc::new(local_for_many(&world).await);
     let authorization = world.authorization();
     world.submit(&authorization).await;
     let used = world.payment_of(&authorization);

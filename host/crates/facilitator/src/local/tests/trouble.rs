@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::settle::{all_at_once, eventually, open, transaction};
 use crate::local::Local;
-use crate::testing::{Fault, PRICE, SELLER, World};
+use crate::testing::{PRICE, ProxyFault, SELLER, World};
 use crate::{Facilitator, Settlement};
 use coinslot_evm::{Key, Unready};
 
@@ -32,7 +32,7 @@ async fn a_stuck_transaction_is_replaced_by_one_that_pays_more() {
     let usual = fee_of(&world, &transaction(eventually(&local, &world.payment()).await)).await;
 
     world.rpc("evm_setAutomine", json!([false])).await;
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
     let payment = world.payment();
     let first = open(local.settle(&payment).await);
     mine(&world).await;
@@ -61,7 +61,7 @@ async fn the_older_of_two_transactions_for_a_nonce_counts_too() {
     let first = open(local.settle(&payment).await);
     let raw = world.proxy.last("eth_sendRawTransaction");
     // The chain goes back, the pool is empty, and only the older one comes back.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Swallow)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
     world.rpc("evm_revert", json!([snapshot])).await;
     mine(&world).await;
     let second = open(local.settle(&payment).await);
@@ -97,7 +97,7 @@ async fn what_the_pool_forgot_is_sent_again_and_leaves_no_gap() {
 }
 
 #[tokio::test]
-async fn a_settlement_is_told_when_it_is_deep_enough_and_survives_a_lost_block() {
+async fn a_settlement_ends_when_it_is_deep_enough_and_survives_a_lost_block() {
     let world = World::start().await;
     let mut config = world.config();
     config.sequencer.confirmations = 3;
@@ -181,14 +181,14 @@ async fn a_refused_transaction_among_many_leaves_no_gap() {
     let local = Arc::new(world.local().await);
     let payments: Vec<_> = (0..30).map(|_| world.payment()).collect();
     // Some replies are lost, some transactions never arrive.
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Reply)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Reply)]);
     let (one, two) = payments.split_at(15);
     let first = tokio::spawn({
         let (local, payments) = (local.clone(), one.to_vec());
         async move { all_at_once(&local, payments).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    world.proxy.set(&[("eth_sendRawTransaction", Fault::Request)]);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Request)]);
     let second = tokio::spawn({
         let (local, payments) = (local.clone(), two.to_vec());
         async move { all_at_once(&local, payments).await }

@@ -1,0 +1,144 @@
+//! HTTP to a facilitator: credentials, time-outs, limits of answers, and the meaning of a failure for the money.
+//!
+//! Redirects are not followed: a payment goes to the configured host or nowhere.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::config::Credential;
+use crate::cdp::CdpKey;
+
+/// The status and the body of an answer, or the reason for which there is none.
+pub(super) type Exchange = Result<(StatusCode, Vec<u8>), RequestFailure>;
+
+/// The reason for which there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RequestFailure {
+    /// There was no connection: not a byte of the request has left.
+    NotSent(String),
+    /// The request may have arrived, all of it or a part.
+    Lost(String),
+}
+
+impl RequestFailure {
+    pub(super) fn into_message(self) -> String {
+        match self {
+            Self::NotSent(message) | Self::Lost(message) => message,
+        }
+    }
+
+    /// Reads an error of the client. Only an error of connecting proves that nothing was sent.
+    fn of(error: &reqwest::Error) -> Self {
+        if error.is_connect() || error.is_builder() {
+            Self::NotSent(describe(error))
+        } else {
+            Self::Lost(describe(error))
+        }
+    }
+}
+
+/// [`Credential`], ready for a header.
+enum AuthorizationSource {
+    None,
+    Bearer(HeaderValue),
+    Cdp(CdpKey),
+}
+
+/// A pool of connections.
+pub(super) struct Connection {
+    client: reqwest::Client,
+    authorization: AuthorizationSource,
+}
+
+/// The credential has characters that no header can carry.
+pub(super) struct UnsendableCredential;
+
+impl Connection {
+    /// Takes a credential and a client that follows no redirects.
+    pub(super) fn new(credential: Credential, client: reqwest::Client) -> Result<Self, UnsendableCredential> {
+        let authorization = match credential {
+            Credential::None => AuthorizationSource::None,
+            Credential::Bearer(token) => AuthorizationSource::Bearer(bearer(&token).ok_or(UnsendableCredential)?),
+            Credential::Cdp(key) => AuthorizationSource::Cdp(key),
+        };
+        Ok(Self { client, authorization })
+    }
+
+    pub(super) async fn get(&self, url: &Url, at_most: Duration) -> Result<reqwest::Response, RequestFailure> {
+        self.send(Method::GET, url, |request| request.timeout(at_most)).await
+    }
+
+    /// Sends JSON, and reads an answer of up to `limit` bytes.
+    pub(super) async fn post(&self, url: &Url, json: Vec<u8>, at_most: Duration, limit: usize) -> Exchange {
+        let response = self
+            .send(Method::POST, url, |request| {
+                let json_type = HeaderValue::from_static("application/json");
+                request.timeout(at_most).header(CONTENT_TYPE, json_type).body(json)
+            })
+            .await?;
+        Ok((response.status(), read(response, limit).await?))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        build: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, RequestFailure> {
+        let authorization = self.authorization(&method, url.as_str())?;
+        let mut request = self.client.request(method, url.clone());
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        build(request).send().await.map_err(|error| RequestFailure::of(&error))
+    }
+
+    fn authorization(&self, method: &Method, url: &str) -> Result<Option<HeaderValue>, RequestFailure> {
+        match &self.authorization {
+            AuthorizationSource::None => Ok(None),
+            AuthorizationSource::Bearer(value) => Ok(Some(value.clone())),
+            AuthorizationSource::Cdp(key) => {
+                let target = url.split_once("://").map_or(url, |(_, rest)| rest);
+                let token = key.token(method.as_str(), target, SystemTime::now().into());
+                let value = token.as_deref().and_then(bearer);
+                value.map(Some).ok_or_else(|| RequestFailure::NotSent("the token cannot be signed".to_owned()))
+            }
+        }
+    }
+}
+
+/// The header of a token. None if the token has characters that no header can carry.
+fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Reads a body of up to `limit` bytes.
+pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, RequestFailure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| RequestFailure::Lost(describe(&error)))? {
+        if body.len() + chunk.len() > limit {
+            return Err(RequestFailure::Lost(format!("the answer has more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Describes an error of the connection with its causes, without the URL.
+fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return if error.is_connect() { "no connection in time" } else { "no answer in time" }.to_owned();
+    }
+    let mut text = if error.is_connect() { "no connection".to_owned() } else { "the connection failed".to_owned() };
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
