@@ -1,50 +1,48 @@
 //! Coinslot: drop in a `.wasm`, get a paid endpoint.
 //!
-//! The rooms below stand in the order in which a request meets them; each file's header says what the
-//! room owns. A room never imports what `tests/it/rooms.rs` forbids it.
+//! The package puts a host together: commands, configuration, sockets, the catalogue of plugins, and the states of a
+//! paid request. The protocol, chains, facilitators, the ledger and the sandbox are packages of their own under
+//! `host/crates`. `host/docs/architecture.md` is the map: the road of a request, what each package never depends on,
+//! tasks, cancellation and crashes. `host/docs/design.md` has the reasons, and the numbered rules of money.
 //!
-//! A paid request: `serve` reads it, `route` finds its endpoint in the generation of `catalog` that
-//! is in force, `payment` takes it through its states (with the rules of `x402`, the amounts of
-//! `price`, the memory of `ledger`, the plugin of `plugin`, and the `facilitator` who knows the
-//! `chain`), and `respond` says how the end looks. A free request goes from `route` to `plugin`.
+//! The modules stand in the order in which a paid request meets them: `server` reads it, `route` finds its endpoint in
+//! the active generation of `catalog`, `payment` takes it through its states, and `respond` writes the response. A free
+//! request goes from `route` to the plugin.
 //!
 //! Invariants, and where they are kept:
-//! - one router decides price and handler (`route`, `catalog`); free is a variant, not a zero;
-//! - nothing remote happens before everything local has passed (`payment::serve`);
-//! - a payment buys one answer: the claim is one durable step (`ledger::Ledger::claim`);
-//! - no body without settlement: the answer is private to `payment::Executed` until `Settled`;
-//! - a timeout is not a refusal (`facilitator::Settlement` has three outcomes);
-//! - a plugin's room does not know money exists (`plugin` imports none of it).
+//! - price and handler come from one table (`catalog`, `route`); free is a variant, not a zero;
+//! - nothing remote happens before everything local has passed (`payment`);
+//! - a payment buys one answer: the claim is one durable step (`coinslot_ledger::Ledger::claim`);
+//! - no answer leaves before it is settled: it is private to `payment::Executed` until `payment::Settled`;
+//! - a timeout is not a refusal (`coinslot_facilitator::Settlement` has three values);
+//! - the package that runs plugins does not know that money exists (`coinslot-plugin` depends on none about payments).
 
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
-/// What an operator decides: types, defaults, and `coinslot.toml`.
-pub mod config;
-
-/// The commands.
+/// The commands, and what puts a host together from its configuration.
 pub mod cli;
 
-/// A host in this process: built, served, and shut down.
-pub mod host;
+/// Parses `coinslot.toml` into typed values, and reports every problem at once.
+pub mod config;
 
-/// Sockets and limits.
+/// Accepts connections within limits, and takes each request from its head to its reply.
 pub mod server;
 
-/// Generations of plugins and endpoints.
+/// Finds the endpoint of a method and a path.
+pub mod route;
+
+/// Generations of active plugins and their priced endpoints, swapped whole.
 pub mod catalog;
 
 /// A priced route of a plugin.
 pub mod endpoint;
 
-/// Method and path to endpoint.
-pub mod route;
-
-/// The paid story as typed states.
+/// The states of a paid request, from its payment header to the settled answer.
 pub mod payment;
 
-/// How everything looks to a client.
+/// Writes every response: status, error code, headers.
 pub mod respond;
 
-/// Paying other endpoints.
+/// Signs payments for other endpoints.
 pub mod wallet;
