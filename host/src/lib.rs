@@ -20,8 +20,11 @@
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
-/// The commands, and what puts a host together from its configuration.
+/// Parses arguments and prints: the commands of the binary.
 pub mod cli;
+
+/// Builds a host from its configuration and serves it, in this process.
+pub mod host;
 
 /// Parses `coinslot.toml` into typed values, and reports every problem at once.
 pub mod config;

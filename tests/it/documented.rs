@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The page with the table of error codes.
-const PAGE: &str = "host/docs/operators.md";
+const PAGE: &str = "host/docs/errors.md";
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);

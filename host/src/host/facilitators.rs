@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coinslot_facilitator::local::Local;
-use coinslot_facilitator::pool::{Member, Pool};
+use coinslot_facilitator::pool::{FacilitatorPool, Member};
 use coinslot_facilitator::remote::RemoteError;
 use coinslot_facilitator::{Facilitator, SettlementProbe};
 use coinslot_x402::exact::Domain;
@@ -57,7 +57,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Facilitat
             [only] => Arc::clone(&only.alone),
             // Assets with the same facilitators share a pool, and so what it knows of their circuits.
             _ => {
-                let pool = || Arc::new(Pool::new(members.iter().map(|one| one.member.clone()).collect()));
+                let pool = || Arc::new(FacilitatorPool::new(members.iter().map(|one| one.member.clone()).collect()));
                 Arc::clone(pools.entry(facilitators).or_insert_with(|| pool()))
             }
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coinslot_evm::{Chain, ChainSettings};
 use coinslot_facilitator::SettlementProbe;
 use coinslot_facilitator::cdp::CdpKey;
-use coinslot_facilitator::pool::{Member, Pool};
+use coinslot_facilitator::pool::{FacilitatorPool, MEMBER_BREAKER, Member};
 use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
 use coinslot_x402::price::Accept;
 use coinslot_x402::{Network, Version, Versions};
@@ -42,8 +42,8 @@ pub(super) async fn connect(
         Some(rpc) => Some(Arc::new(probe(name, rpc, &networks).await?)),
         None => None,
     };
-    let member = Member::remote(name, Arc::new(remote), Default::default());
-    let alone = Arc::new(Pool::new(vec![member.clone()]));
+    let member = Member::remote(name, Arc::new(remote), MEMBER_BREAKER);
+    let alone = Arc::new(FacilitatorPool::new(vec![member.clone()]));
     Ok(Connection { member, alone, local: None, probe, versions, silent })
 }
 
