@@ -130,6 +130,11 @@ async fn limits_of_one_plugin_apply_to_no_other() {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
     let large = client.get(host.url("/echo")).body("x".repeat(64 << 10)).send().await.expect("an answer");
     assert!(large.bytes().await.is_ok_and(|body| body.len() > 64 << 10), "others answer more than a kibibyte");
-    let too_much = client.get(host.url("/echo")).body("x".repeat(11 << 20)).send().await.expect("an answer");
-    assert!(!too_much.text().await.expect("a body").contains("\"bodyEnd\":\"whole\""), "10 MiB as for all");
+    let too_much = client.get(host.url("/echo")).body("x".repeat(11 << 20)).send().await;
+    // The host ends the connection while the client still sends, and the client may lose the answer by that.
+    let answer = match too_much {
+        Ok(reply) => reply.text().await.unwrap_or_default(),
+        Err(_) => String::new(),
+    };
+    assert!(!answer.contains("\"bodyEnd\":\"whole\""), "10 MiB as for all");
 }
