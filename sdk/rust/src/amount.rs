@@ -3,23 +3,29 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Decimal digits, optionally a dot and more digits, optionally one space and an asset's symbol:
-/// `"0.01"` is a cent, `"0.01 USDC"` is a cent's worth of that asset.
+/// An amount: decimal digits, optionally a dot and more digits, optionally one space and an asset's symbol. `"0.01"` is
+/// a cent, `"0.01 USDC"` is a cent's worth of that asset.
 ///
-/// Text turns into an amount without a check, so that `quote` may answer a `String`; what is not an
-/// amount is then the plugin's fault, and the caller pays nothing. [`Amount::parse`] checks.
+/// The conversions from text do not check it, so that a `quote` function may return a `String`. Text that is no amount
+/// is then the plugin's fault, and the caller pays nothing. [`Amount::parse`] checks.
+///
+/// ```
+/// # use coinslot_sdk::Amount;
+/// assert_eq!(Amount::micros(2_500_000).as_str(), "2.5");
+/// assert!(Amount::parse("0.01 USDC").is_ok() && Amount::parse("a lot").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount(Cow<'static, str>);
 
-/// The text is not an amount.
+/// The error of [`Amount::parse`]: the text is no amount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAmount;
 
 impl Amount {
-    /// Nothing: what `quote` answers for a free endpoint, and a charge for work not done.
+    /// Zero: the quote of a free endpoint, and the charge for work not done.
     pub const ZERO: Self = Self(Cow::Borrowed("0"));
 
-    /// Millionths of a US dollar: `Amount::micros(10_000)` is a cent.
+    /// An amount in millionths of a US dollar: `Amount::micros(10_000)` is a cent.
     pub fn micros(micros: u64) -> Self {
         let (whole, fraction) = (micros / 1_000_000, micros % 1_000_000);
         match fraction {
@@ -28,7 +34,7 @@ impl Amount {
         }
     }
 
-    /// Reads an amount, zero included.
+    /// Checks text and makes it an amount. Zero is an amount.
     pub fn parse(text: &str) -> Result<Self, BadAmount> {
         let (number, symbol) = text.split_once(' ').unwrap_or((text, "USD"));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
@@ -40,13 +46,13 @@ impl Amount {
         }
     }
 
-    /// An amount that the attribute has checked.
+    /// Makes an amount of text that the attribute has checked.
     #[doc(hidden)]
     pub const fn declared(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 
-    /// As it is written.
+    /// The text of the amount.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -104,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn only_decimal_text_is_an_amount() {
+    fn text_that_is_not_decimal_is_no_amount() {
         for bad in ["", ".5", "5.", "-1", "1e3", "1 ", " 1", "1 $", "one"] {
             assert!(Amount::parse(bad).is_err(), "{bad}");
         }

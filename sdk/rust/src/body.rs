@@ -1,6 +1,6 @@
 //! Bodies of requests and answers, whole or in pieces.
 //!
-//! A streamed body is polled by whoever sends it on, so its writer waits while the reader is slow.
+//! The reader of a streamed body polls the writer, so the writer waits while the reader is slow.
 //! Invariant: a body that ends with an error is never passed on as complete.
 
 use std::cell::RefCell;
@@ -15,40 +15,40 @@ use bytes::Bytes;
 
 type Chunks = Pin<Box<dyn futures_core::Stream<Item = Result<Bytes, BodyError>>>>;
 
-/// A body that can be read once. As an argument it is the request's body as it arrives; as an answer
-/// it is sent as it is read.
+/// A body that can be read once. As an argument it is the request's body while it arrives. As an answer it is sent
+/// while it is read.
 ///
-/// It is a [`futures_core::Stream`] of chunks, and [`Body::next`] reads one without that trait.
-pub struct Body(Inner);
+/// A body is a [`futures_core::Stream`] of chunks, and [`Body::next`] reads one without that trait.
+pub struct Body(BodyState);
 
-enum Inner {
+enum BodyState {
     Whole(Bytes),
     Chunks(Chunks),
 }
 
-/// The body ended before it was complete: the other side closed, or the writer failed.
+/// The error of a body that ended before it was complete: the other side closed, or the writer failed.
 #[derive(Debug)]
 pub struct BodyError(Box<dyn Error + Send + Sync>);
 
 impl Body {
-    /// No bytes.
+    /// A body without bytes.
     pub fn empty() -> Self {
-        Self(Inner::Whole(Bytes::new()))
+        Self(BodyState::Whole(Bytes::new()))
     }
 
     pub(crate) fn chunks(chunks: impl futures_core::Stream<Item = Result<Bytes, BodyError>> + 'static) -> Self {
-        Self(Inner::Chunks(Box::pin(chunks)))
+        Self(BodyState::Chunks(Box::pin(chunks)))
     }
 
-    /// The next chunk, none at the end. After an error there is nothing more.
+    /// Reads the next chunk; none at the end. After an error the body has ended.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The whole body in memory. The host bounds a request's body (10 MiB unless the operator says
-    /// otherwise), but not what another server sends.
+    /// Reads the whole body into memory. The host bounds a request's body (10 MiB unless the operator configures
+    /// another limit), but not the answer of another server.
     pub async fn collect(mut self) -> Result<Bytes, BodyError> {
-        if let Inner::Whole(bytes) = self.0 {
+        if let BodyState::Whole(bytes) = self.0 {
             return Ok(bytes);
         }
         let mut all = Vec::new();
@@ -58,23 +58,23 @@ impl Body {
         Ok(all.into())
     }
 
-    /// The bytes, if they are all here.
-    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "what sends a body is in the component"))]
+    /// The bytes of a body that is not streamed.
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only the component sends bodies"))]
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match &self.0 {
-            Inner::Whole(bytes) => Some(bytes),
-            Inner::Chunks(_) => None,
+            BodyState::Whole(bytes) => Some(bytes),
+            BodyState::Chunks(_) => None,
         }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &mut self.0 {
-            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inner::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Inner::Chunks(chunks) => {
+            BodyState::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            BodyState::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            BodyState::Chunks(chunks) => {
                 let chunk = chunks.as_mut().poll_next(cx);
                 if matches!(chunk, Poll::Ready(None | Some(Err(_)))) {
-                    self.0 = Inner::Whole(Bytes::new());
+                    self.0 = BodyState::Whole(Bytes::new());
                 }
                 chunk
             }
@@ -92,39 +92,48 @@ impl futures_core::Stream for Body {
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        Self(Inner::Whole(bytes.into()))
+        Self(BodyState::Whole(bytes.into()))
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Inner::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
-            Inner::Chunks(_) => f.write_str("Body(streamed)"),
+            BodyState::Whole(bytes) => write!(f, "Body({} bytes)", bytes.len()),
+            BodyState::Chunks(_) => f.write_str("Body(streamed)"),
         }
     }
 }
 
 /// An answer whose body is made while it is sent.
 ///
-/// The head goes out first, so what fails later can only cut the body short. Whether the caller gets
-/// the pieces as they are made depends on how the operator takes the money: an answer that is held
-/// until its payment is settled arrives whole.
+/// The head is sent first, so a later failure can only cut the body short. In the `upfront` flow the caller gets each
+/// piece when it is made. In the `authorization` flow the host holds the answer until its payment is settled, so the
+/// caller gets it whole.
 #[derive(Debug)]
 pub struct Stream(pub(crate) Body);
 
 impl Stream {
-    /// Sends what a stream yields.
+    /// Sends the items of a stream. An error of the stream is logged and cuts the body short.
+    ///
+    /// ```
+    /// # use coinslot_sdk::{Body, Stream, endpoint, testing};
+    /// #[endpoint(post, "/echo", price = "0.001", summary = "Sends the body back while it arrives")]
+    /// async fn echo(body: Body) -> Stream {
+    ///     Stream::new(body)
+    /// }
+    /// # fn main() { assert_eq!(testing::post("/echo").body("hey").send().text(), "hey"); }
+    /// ```
     pub fn new<S, T, E>(stream: S) -> Self
     where
         S: futures_core::Stream<Item = Result<T, E>> + 'static,
         T: Into<Bytes>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        Self(Body::chunks(Mapped(Box::pin(stream))))
+        Self(Body::chunks(StreamedBody(Box::pin(stream))))
     }
 
-    /// Sends what `write` puts into the sink. An error of `write` is logged and cuts the body short.
+    /// Sends the pieces that `write` puts into the sink. An error of `write` is logged and cuts the body short.
     ///
     /// ```
     /// # use coinslot_sdk::{Stream, endpoint};
@@ -144,28 +153,28 @@ impl Stream {
         W: FnOnce(Sink) -> F,
         F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + 'static,
     {
-        let slot = Slot::default();
+        let slot = PieceSlot::default();
         let writing = Box::pin(write(Sink(Rc::clone(&slot))));
-        Self(Body::chunks(Written { writing: Some(writing), slot }))
+        Self(Body::chunks(WrittenBody { writing: Some(writing), slot }))
     }
 }
 
-/// One chunk on its way from the writer to the reader, who run in one task.
-type Slot = Rc<RefCell<Option<Bytes>>>;
+/// One piece on its way from the writer to the reader, which run in one task.
+type PieceSlot = Rc<RefCell<Option<Bytes>>>;
 
-/// Where [`Stream::writer`] puts the pieces of its body.
+/// The writer's end of a body, for [`Stream::writer`].
 #[derive(Debug)]
-pub struct Sink(Slot);
+pub struct Sink(PieceSlot);
 
 impl Sink {
-    /// Sends one piece, and waits until it is taken. An empty piece is not sent.
+    /// Sends one piece, and waits until the reader has taken it. An empty piece is not sent.
     pub async fn send(&mut self, piece: impl Into<Bytes>) {
         let piece = piece.into();
         if piece.is_empty() {
             return;
         }
         *self.0.borrow_mut() = Some(piece);
-        // The reader polls the writer again only after it has emptied the slot.
+        // No waker is needed: the reader, `WrittenBody`, polls the writer again after it has emptied the slot.
         poll_fn(|_| match self.0.borrow().is_none() {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -174,12 +183,17 @@ impl Sink {
     }
 }
 
-struct Written<F> {
+/// The reader's end of a body that [`Stream::writer`] makes.
+///
+/// Writer and reader are one task: polling this stream polls the writer until it has put one piece into the slot, or
+/// has ended. So at most one piece is buffered, and a slow reader slows the writer down.
+struct WrittenBody<F> {
+    /// None after the writer has ended.
     writing: Option<Pin<Box<F>>>,
-    slot: Slot,
+    slot: PieceSlot,
 }
 
-impl<F> futures_core::Stream for Written<F>
+impl<F> futures_core::Stream for WrittenBody<F>
 where
     F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>>,
 {
@@ -192,8 +206,7 @@ where
         let state = writing.as_mut().poll(cx);
         if let Poll::Ready(end) = state {
             self.writing = None;
-            // A sink may outlive its writer's last `send`, but not its future: the slot is empty or
-            // holds a piece whose `send` was dropped, which counts as not sent.
+            // A piece that is still in the slot belongs to a `send` whose future was dropped, which counts as not sent.
             self.slot.borrow_mut().take();
             return Poll::Ready(end.err().map(|error| Err(BodyError(error))));
         }
@@ -205,9 +218,10 @@ where
     }
 }
 
-struct Mapped<S>(Pin<Box<S>>);
+/// A stream with its items as bytes and its errors as [`BodyError`].
+struct StreamedBody<S>(Pin<Box<S>>);
 
-impl<S, T, E> futures_core::Stream for Mapped<S>
+impl<S, T, E> futures_core::Stream for StreamedBody<S>
 where
     S: futures_core::Stream<Item = Result<T, E>>,
     T: Into<Bytes>,
@@ -222,7 +236,7 @@ where
 }
 
 impl BodyError {
-    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "bodies fail to arrive in a component"))]
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only the component receives bodies"))]
     pub(crate) fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }

@@ -1,13 +1,19 @@
-//! What the operator tells this plugin.
+//! The operator's configuration of this plugin.
 //!
-//! It stands in `[plugin.NAME.config]` of the host's configuration, and is no place for secrets: keys for
-//! other servers are added by the host, see [`http`](crate::http). In a test it is what
+//! The values come from `[plugin.NAME.config]` of the host's configuration. It is no place for secrets: the host adds
+//! keys for other servers to outgoing requests, see [`http`](crate::http). In a test the values are those that
 //! [`testing::configure`](crate::testing) has set.
+//!
+//! ```
+//! # use coinslot_sdk::{config, testing};
+//! testing::configure("currency", "EUR");
+//! let currency = config::get("currency").unwrap_or_else(|| "USD".to_owned());
+//! assert_eq!(currency, "EUR");
+//! ```
 
-/// The value of a key; none if the operator says nothing about it.
+use crate::imports;
+
+/// The value of a key; none if the operator has not set it.
 pub fn get(key: &str) -> Option<String> {
-    #[cfg(target_family = "wasm")]
-    return crate::component::configured(key);
-    #[cfg(not(target_family = "wasm"))]
-    return crate::testing::configured(key);
+    imports::configured(key)
 }

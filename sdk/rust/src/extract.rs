@@ -1,4 +1,4 @@
-//! What an endpoint reads.
+//! The arguments of an endpoint, and the request that they are read from.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -11,57 +11,80 @@ use serde::de::DeserializeOwned;
 use crate::answer::Refusal;
 use crate::body::Body;
 use crate::form::{self, Pairs};
+use crate::imports::{self, Receipt};
 use crate::schema::Schemas;
 
-/// One request to an endpoint, as its arguments read it.
+/// One request to an endpoint. Its arguments are read from it.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) method: Method,
-    /// The template of the endpoint that serves it.
+    /// The template of the endpoint that serves the request.
     pub(crate) route: &'static str,
     /// Percent-decoded.
     pub(crate) params: Pairs,
     /// Not decoded.
     pub(crate) query: Option<String>,
     pub(crate) headers: HeaderMap,
+    /// None after it has been taken.
     pub(crate) body: Option<Body>,
     pub(crate) payment: PaymentSource,
 }
 
-/// Where the payment of this request is known.
+/// The source of [`Payment`].
 #[derive(Debug)]
 pub(crate) enum PaymentSource {
-    /// Nowhere: this is a quote, before any payment.
+    /// No payment: this is a quote.
     Nobody,
-    /// The host is asked when an argument wants to know.
-    #[cfg(target_family = "wasm")]
+    /// The host, which is asked when an argument reads the payment.
     Host,
-    /// A test said it.
-    #[cfg(not(target_family = "wasm"))]
-    Test(Option<Receipt>),
 }
 
-/// What an argument of an endpoint is made of.
+/// A type that an endpoint can take as an argument.
 ///
-/// An extractor of your own reads other extractors' parts of the request, or its [`Request::headers`].
-/// It also runs in the host's `quote` call, where it must not wait for the network or the clock.
+/// An extractor of your own reads other extractors' parts of the request, or its [`Request::headers`]. It also runs in
+/// the host's `quote` call, where it must not wait for the network or the clock.
+///
+/// ```
+/// # use coinslot_sdk::{Extract, Refusal, Request, Text, endpoint, testing};
+/// /// The language that the client prefers.
+/// struct Language(String);
+///
+/// impl Extract for Language {
+///     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
+///         match request.headers().get("accept-language").and_then(|value| value.to_str().ok()) {
+///             Some(languages) => Ok(Self(languages.split(',').next().unwrap_or_default().to_owned())),
+///             None => Err(Refusal::bad_request("no_language", "send the header Accept-Language")),
+///         }
+///     }
+/// }
+///
+/// #[endpoint(get, "/language", free, summary = "Says which language you prefer")]
+/// async fn language(Language(language): Language) -> Text {
+///     Text(language)
+/// }
+/// # fn main() {
+/// let answer = testing::get("/language").header("accept-language", "fr, en").send();
+/// assert_eq!(answer.text(), "fr");
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an endpoint cannot take an argument of type `{Self}`",
     label = "not an argument",
-    note = "arguments are Path<T>, Query<T>, Json<T>, Bytes, Body, Headers and Payment; a `T` derives Deserialize and JsonSchema"
+    note = "arguments are Path<T>, Query<T>, Json<T>, Bytes, Body, Headers and Payment; \
+            a `T` derives Deserialize and JsonSchema"
 )]
 pub trait Extract: Sized {
-    /// Reads it, or refuses the request.
+    /// Reads the argument, or refuses the request.
     fn extract(request: &mut Request) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// Adds its schema to the manifest.
+    /// Adds the argument's schema to the manifest. Without it the argument has none.
     fn describe(schemas: &mut Schemas) {
         let _ = schemas;
     }
 }
 
 impl Request {
-    /// One of those that the attribute knows.
+    /// `GET`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub fn method(&self) -> &Method {
         &self.method
     }
@@ -76,17 +99,17 @@ impl Request {
         &self.params
     }
 
-    /// What stands after the question mark, not decoded.
+    /// The part of the URL after the question mark, not decoded; none if there is no question mark.
     pub fn query(&self) -> Option<&str> {
         self.query.as_deref()
     }
 
-    /// Payment headers are not among them: the host keeps those.
+    /// The header fields. The host has removed those about the payment.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// Takes the body. The second call in one request gets an empty one.
+    /// Takes the body. A second call in the same request returns an empty body.
     pub fn take_body(&mut self) -> Body {
         self.body.take().unwrap_or_else(Body::empty)
     }
@@ -98,13 +121,42 @@ impl Request {
     }
 }
 
-/// The path's parameters: a struct by their names, a tuple by their order, or a single value.
-/// What does not fit is refused with `invalid_path`.
+/// The path's parameters: a struct by their names, a tuple by their order, or a single value. Parameters that do not
+/// fit are refused with status 400 and the code `invalid_path`.
+///
+/// ```
+/// # use coinslot_sdk::{Path, Text, endpoint, testing};
+/// #[endpoint(get, "/convert/{from}/{to}", price = "0.001", summary = "Converts a currency")]
+/// async fn convert(Path((from, to)): Path<(String, String)>) -> Text {
+///     Text(format!("{from} to {to}"))
+/// }
+/// # fn main() { assert_eq!(testing::get("/convert/eur/usd").send().text(), "eur to usd"); }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Path<T>(pub T);
 
-/// The query, read into a struct: text, numbers, `true` and `false`, unit enums, options, and lists
-/// (a key that stands several times). What does not fit is refused with `invalid_query`.
+/// The query, read into a struct: text, numbers, `true` and `false`, unit enums, options, and lists (a key that occurs
+/// several times). A query that does not fit is refused with status 400 and the code `invalid_query`.
+///
+/// ```
+/// # use coinslot_sdk::{Deserialize, JsonSchema, Query, Text, endpoint, testing};
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Search {
+///     q: String,
+///     /// At most this many results.
+///     limit: Option<u8>,
+///     #[serde(default)]
+///     tag: Vec<String>,
+/// }
+///
+/// #[endpoint(get, "/search", price = "0.001", summary = "Searches")]
+/// async fn search(Query(search): Query<Search>) -> Text {
+///     Text(format!("{} {} {:?}", search.q, search.limit.unwrap_or(10), search.tag))
+/// }
+/// # fn main() {
+/// assert_eq!(testing::get("/search?q=a+b&tag=x&tag=y").send().text(), r#"a b 10 ["x", "y"]"#);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 
@@ -112,42 +164,20 @@ pub struct Query<T>(pub T);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(pub HeaderMap);
 
-/// The payment behind this request; none on a free route, and none while a price is quoted.
+/// The payment of this request; none on a free route, and none while a price is quoted.
+///
+/// ```
+/// # use coinslot_sdk::{Payment, Receipt, Text, endpoint, testing};
+/// #[endpoint(get, "/thanks", price = "0.01", summary = "Thanks the payer")]
+/// async fn thanks(Payment(receipt): Payment) -> Text {
+///     Text(receipt.map_or_else(String::new, |receipt| format!("Thank you, {}!", receipt.payer)))
+/// }
+/// # fn main() {
+/// assert!(testing::get("/thanks").paid(Receipt::sample()).send().text().starts_with("Thank you, 0x"));
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payment(pub Option<Receipt>);
-
-/// What the caller paid. The host says so; no client can.
-///
-/// It is verified and claimed when the endpoint runs, and settled when the endpoint has answered with
-/// a status below 400.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// The payer's address, in the notation of its network.
-    pub payer: String,
-    /// The authorised amount in decimal units of the asset, for example `0.01`.
-    pub amount: String,
-    /// The asset's address, in the notation of its network.
-    pub asset: String,
-    /// A CAIP-2 identifier, for example `eip155:8453`.
-    pub network: String,
-    /// This payment in the operator's books.
-    pub payment_id: String,
-}
-
-impl Receipt {
-    /// A receipt for a test: a cent on Base Sepolia.
-    #[cfg(not(target_family = "wasm"))]
-    pub fn sample() -> Self {
-        Self {
-            payer: "0x857b06519E91e3A54538791bDbb0E22373e36b66".to_owned(),
-            amount: "0.01".to_owned(),
-            asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".to_owned(),
-            network: "eip155:84532".to_owned(),
-            payment_id: "test".to_owned(),
-        }
-    }
-}
 
 impl<T> Deref for Path<T> {
     type Target = T;
@@ -198,14 +228,14 @@ impl<T: DeserializeOwned + JsonSchema> Extract for Query<T> {
     }
 }
 
-/// The whole body as it is.
+/// The whole body.
 impl Extract for Bytes {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         request.whole_body().await
     }
 }
 
-/// The body as it arrives.
+/// The body while it arrives.
 impl Extract for Body {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         Ok(request.take_body())
@@ -220,12 +250,9 @@ impl Extract for Headers {
 
 impl Extract for Payment {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
-        Ok(Self(match &request.payment {
+        Ok(Self(match request.payment {
             PaymentSource::Nobody => None,
-            #[cfg(target_family = "wasm")]
-            PaymentSource::Host => crate::component::payment(),
-            #[cfg(not(target_family = "wasm"))]
-            PaymentSource::Test(receipt) => receipt.clone(),
+            PaymentSource::Host => imports::payment(),
         }))
     }
 }

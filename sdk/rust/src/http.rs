@@ -1,8 +1,8 @@
 //! Requests to other servers.
 //!
-//! A plugin reaches the servers that the operator allows, and no other; secrets such as API keys are
-//! added by the host, so a plugin need not hold them. Redirects are not followed. Off wasm, where
-//! unit tests run, there is no network: every request fails with [`HttpError::NoNetwork`].
+//! A plugin reaches the servers that the operator allows, and no other. The host adds secrets such as API keys, so a
+//! plugin need not hold them. Redirects are not followed. In a unit test, which is not a component, there is no
+//! network: every request fails with [`HttpError::NoNetwork`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), coinslot_sdk::http::HttpError> {
@@ -21,54 +21,53 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::body::{Body, BodyError};
 
-/// A request that is being put together. Mistakes show when it is sent.
+/// A request that is being built. A mistake in it is returned when it is sent.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct ClientRequest {
-    parts: Result<Parts, HttpError>,
+    built: Result<BuiltRequest, HttpError>,
 }
 
+/// A request without a mistake so far.
 #[derive(Debug)]
-#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component sends requests"))]
-pub(crate) struct Parts {
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    pub(crate) timeout: Option<Duration>,
+struct BuiltRequest {
+    request: ::http::Request<Bytes>,
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component sends requests"))]
+    timeout: Option<Duration>,
 }
 
-/// What the other server answered. Any status is an answer.
+/// The answer of the other server, whatever its status.
 #[derive(Debug)]
 pub struct ClientResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Body,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
 }
 
-/// Why there is no answer.
+/// A request without an answer, or an answer that cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The URL, or a header's name or value, is not one.
+    /// The URL, or a header's name or value, is malformed.
     Malformed { what: &'static str },
     /// The request's JSON could not be written.
     Encode(serde_json::Error),
-    /// The host refused to send it, or the other server did not answer.
+    /// The host refused to send the request, or the other server did not answer.
     Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// The answer ended early.
+    /// The answer's body ended early.
     Body(BodyError),
     /// The answer is not UTF-8 text.
     NotText,
     /// The answer is not the JSON that was expected.
     Decode(serde_json::Error),
-    /// This is not a component.
+    /// The caller is not a component.
     NoNetwork,
 }
 
@@ -85,92 +84,95 @@ pub fn post(url: &str) -> ClientRequest {
 /// A request with any method. The URL starts with `https://` or `http://`.
 pub fn request(method: Method, url: &str) -> ClientRequest {
     let uri = url.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
-    let parts = uri.ok_or(HttpError::Malformed { what: "URL" }).map(|uri| Parts {
-        method,
-        uri,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-        timeout: None,
+    let built = uri.ok_or(HttpError::Malformed { what: "URL" }).map(|uri| {
+        let mut request = ::http::Request::new(Bytes::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        BuiltRequest { request, timeout: None }
     });
-    ClientRequest { parts }
+    ClientRequest { built }
 }
 
 impl ClientRequest {
     /// Adds a header field.
     pub fn header(self, name: &str, value: &str) -> Self {
-        self.and_then(|parts| {
+        self.and_then(|built| {
             let name = HeaderName::try_from(name).map_err(|_| HttpError::Malformed { what: "header name" })?;
             let value = HeaderValue::try_from(value).map_err(|_| HttpError::Malformed { what: "header value" })?;
-            parts.headers.append(name, value);
+            built.request.headers_mut().append(name, value);
             Ok(())
         })
     }
 
     /// Sets the body.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
-        self.and_then(|parts| {
-            parts.body = body.into();
+        self.and_then(|built| {
+            *built.request.body_mut() = body.into();
             Ok(())
         })
     }
 
-    /// Sets the body to the JSON of a value, and the media type with it.
+    /// Sets the body to the JSON of a value, and the media type to `application/json`.
     pub fn json(self, value: &impl Serialize) -> Self {
-        self.and_then(|parts| {
-            parts.body = serde_json::to_vec(value).map_err(HttpError::Encode)?.into();
-            parts.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.and_then(|built| {
+            *built.request.body_mut() = serde_json::to_vec(value).map_err(HttpError::Encode)?.into();
+            built.request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Ok(())
         })
     }
 
-    /// At most this long until the connection stands, until the answer's first byte, and between
-    /// its bytes: each of the three. The host's own limits also hold.
+    /// Limits three waits to this time each: until the connection is established, until the first byte of the answer,
+    /// and between two of its bytes. The host's own limits hold as well.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.and_then(|parts| {
-            parts.timeout = Some(timeout);
+        self.and_then(|built| {
+            built.timeout = Some(timeout);
             Ok(())
         })
     }
 
-    /// Sends it, and waits for the head of the answer.
+    /// Sends the request, and waits for the head of the answer.
     pub async fn send(self) -> Result<ClientResponse, HttpError> {
-        let parts = self.parts?;
+        let built = self.built?;
         #[cfg(target_family = "wasm")]
-        return crate::component::send(parts).await;
+        {
+            let sent = crate::imports::send(built.request, built.timeout).await;
+            let (head, body) = sent.map_err(HttpError::Failed)?.into_parts();
+            Ok(ClientResponse { status: head.status, headers: head.headers, body })
+        }
         #[cfg(not(target_family = "wasm"))]
-        return {
-            drop(parts);
+        {
+            drop(built);
             Err(HttpError::NoNetwork)
-        };
+        }
     }
 
-    fn and_then(mut self, change: impl FnOnce(&mut Parts) -> Result<(), HttpError>) -> Self {
-        if let Ok(parts) = &mut self.parts
-            && let Err(error) = change(parts)
+    fn and_then(mut self, change: impl FnOnce(&mut BuiltRequest) -> Result<(), HttpError>) -> Self {
+        if let Ok(built) = &mut self.built
+            && let Err(error) = change(built)
         {
-            self.parts = Err(error);
+            self.built = Err(error);
         }
         self
     }
 }
 
 impl ClientResponse {
-    /// Of the answer.
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Of the answer.
+    /// The header fields of the answer.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The body as it arrives, for example to answer with it.
+    /// The body while it arrives, for example to answer with it.
     pub fn into_body(self) -> Body {
         self.body
     }
 
-    /// The whole body. Nothing bounds it but the plugin's memory.
+    /// The whole body. Only the plugin's memory bounds it.
     pub async fn bytes(self) -> Result<Bytes, HttpError> {
         self.body.collect().await.map_err(HttpError::Body)
     }

@@ -1,4 +1,4 @@
-//! JSON in and out.
+//! JSON as an argument and as an answer.
 
 use std::ops::Deref;
 
@@ -11,8 +11,29 @@ use crate::body::Body;
 use crate::extract::{Extract, Request};
 use crate::schema::Schemas;
 
-/// As an argument: the body, read as JSON, whatever its media type says. What does not fit is refused
-/// with `invalid_body`. As an answer: JSON.
+/// JSON. As an argument it is the body, read as JSON whatever its media type says; a body that does not fit is refused
+/// with status 400 and the code `invalid_body`. As an answer its media type is `application/json`.
+///
+/// ```
+/// # use coinslot_sdk::{Deserialize, Json, JsonSchema, Serialize, endpoint, testing};
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Numbers {
+///     values: Vec<f64>,
+/// }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Sum {
+///     sum: f64,
+/// }
+///
+/// #[endpoint(post, "/sum", price = "0.001", summary = "Adds numbers")]
+/// async fn sum(Json(numbers): Json<Numbers>) -> Json<Sum> {
+///     Json(Sum { sum: numbers.values.iter().sum() })
+/// }
+/// # fn main() {
+/// assert_eq!(testing::post("/sum").body(r#"{"values": [1, 2.5]}"#).send().text(), r#"{"sum":3.5}"#);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -53,7 +74,7 @@ impl<T: Serialize + JsonSchema> Answer for Json<T> {
     const MIME_TYPE: &'static str = "application/json";
 
     /// # Panics
-    /// If the value has no JSON, for example a map whose keys are not text: the caller pays nothing.
+    /// If the value has no JSON, for example a map whose keys are not text. The caller then pays nothing.
     fn into_response(self) -> Response {
         let bytes = serde_json::to_vec(&self.0).unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
         Response::new(Body::from(bytes))

@@ -1,8 +1,8 @@
-//! Things that outlive a request: keys and values, in buckets of this plugin's own.
+//! A key-value store that outlives requests, in buckets of this plugin's own.
 //!
-//! The operator has to grant it, with a quota, and it survives reloads of the plugin. Nothing here waits
-//! for other requests: two that read a value and write it back may lose one of the writes, and
-//! [`Bucket::increment`] is what does not. In a test, everything is kept in memory for the test's thread.
+//! The operator has to grant the store, with a quota. Its contents survive reloads of the plugin. Operations do not
+//! lock: of two requests that each read a value and write it back, one may overwrite the other's write;
+//! [`Bucket::increment`] is atomic. In a test the store is in memory and belongs to the test's thread.
 //!
 //! ```
 //! use coinslot_sdk::keyvalue;
@@ -17,55 +17,56 @@
 
 use std::fmt;
 
-#[cfg(target_family = "wasm")]
-use crate::component as host;
-#[cfg(not(target_family = "wasm"))]
-use crate::testing::store as host;
+use crate::imports::store;
+
+pub use crate::imports::KeyValueError;
 
 /// An opened bucket.
-pub struct Bucket(host::Bucket);
+pub struct Bucket(store::BucketHandle);
 
-/// Why nothing was read or written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyValueError {
-    /// The operator has not granted a store, or this is not a request being handled.
-    AccessDenied,
-    /// A bucket cannot have this name.
-    NoSuchStore,
-    /// A quota, a key that is too long, a value that is not a number: the sentence is the host's.
-    Other(String),
-}
-
-/// Opens a bucket. The first write makes it; the empty name is the default one.
+/// Opens a bucket. The empty name is the default bucket. A bucket comes into being with its first write.
 pub fn open(name: &str) -> Result<Bucket, KeyValueError> {
-    host::open(name).map(Bucket)
+    store::open(name).map(Bucket)
 }
 
 impl Bucket {
-    /// The value of a key, if it is there.
+    /// The value of a key; none if the key is absent.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
-        host::get(&self.0, key)
+        store::get(&self.0, key)
     }
 
-    /// Writes a value, in place of another one.
+    /// Writes a value, and replaces the one before.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
-        host::set(&self.0, key, value)
+        store::set(&self.0, key, value)
     }
 
-    /// Removes a key, if it is there.
+    /// Removes a key. An absent key is no error.
     pub fn delete(&self, key: &str) -> Result<(), KeyValueError> {
-        host::delete(&self.0, key)
+        store::delete(&self.0, key)
     }
 
-    /// Adds to a number in one step, and gives the sum. A key that is not there counts as zero.
+    /// Adds to a number in one atomic step, and returns the sum. An absent key counts as zero.
     pub fn increment(&self, key: &str, delta: u64) -> Result<u64, KeyValueError> {
-        host::increment(&self.0, key, delta)
+        store::increment(&self.0, key, delta)
     }
 
-    /// A page of the keys, and where the next one begins, if there is one: `None` asks for the first.
+    /// A page of keys, and the cursor of the next page, if there is one. `None` reads the first page.
+    ///
+    /// ```
+    /// # use coinslot_sdk::keyvalue;
+    /// # fn main() -> Result<(), keyvalue::KeyValueError> {
+    /// # let bucket = keyvalue::open("")?;
+    /// let (mut keys, mut cursor) = bucket.keys(None)?;
+    /// while cursor.is_some() {
+    ///     let (more, next) = bucket.keys(cursor)?;
+    ///     keys.extend(more);
+    ///     cursor = next;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keys(&self, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
-        host::keys(&self.0, after)
+        store::keys(&self.0, after)
     }
 }
 
@@ -74,15 +75,3 @@ impl fmt::Debug for Bucket {
         f.debug_struct("Bucket").finish_non_exhaustive()
     }
 }
-
-impl fmt::Display for KeyValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AccessDenied => f.write_str("no key-value store is granted to this plugin"),
-            Self::NoSuchStore => f.write_str("a bucket cannot have this name"),
-            Self::Other(sentence) => f.write_str(sentence),
-        }
-    }
-}
-
-impl std::error::Error for KeyValueError {}

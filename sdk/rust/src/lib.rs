@@ -1,4 +1,4 @@
-//! Write a Coinslot plugin: plain async functions, each with a route and a price.
+//! The SDK for Coinslot plugins in Rust. A plugin is plain async functions, each with a route and a price.
 //!
 //! ```
 //! use coinslot_sdk::{Deserialize, JsonSchema, Query, Refusal, Text, endpoint};
@@ -15,40 +15,40 @@
 //! }
 //!
 //! # fn main() {
-//! // What a unit test sees, on any target:
+//! // A unit test, on any target:
 //! let answer = coinslot_sdk::testing::get("/hello?name=Ada").send();
 //! assert_eq!((answer.status(), answer.text()), (200, "Hello, Ada!\n"));
-//! // A request that cannot be answered is refused before anybody pays for it:
+//! // A request that cannot be answered is refused before it is paid:
 //! let refusal = coinslot_sdk::testing::get("/hello?nome=Ada").quote().unwrap_err();
 //! assert_eq!((refusal.status(), refusal.code()), (400, "invalid_query"));
 //! # }
 //! ```
 //!
 //! The crate is a `cdylib` built for `wasm32-wasip2`; `coinslot-sdk`, `serde` and `schemars` are its
-//! dependencies. There is nothing else to export or to register: name and version are the crate's,
-//! routes and prices are the attributes', and the JSON Schemas of input and output come from the types.
+//! dependencies. There is nothing else to export or to register: the plugin's name and version are the crate's, routes
+//! and prices come from the attributes, and the JSON Schemas of input and output from the types.
 //!
 //! - **[`endpoint`]** is the attribute and lists its options.
-//! - **Arguments** are what [`Extract`] reads: [`Path`], [`Query`], [`Json`], [`Bytes`], [`Body`]
+//! - **Arguments** are types that implement [`Extract`]: [`Path`], [`Query`], [`Json`], [`Bytes`], [`Body`]
 //!   (streamed), [`Headers`], [`Payment`]. Every one of them is also read in the host's `quote` call,
 //!   so that a request with bad input is refused before it is paid.
-//! - **Answers** are what [`Answer`] writes: [`Text`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
+//! - **Answers** are types that implement [`Answer`]: [`Text`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
 //!   [`Media`], `(StatusCode, T)`, [`Response`], and `Result<T, Refusal>`.
-//! - **[`http`]** sends requests to the servers that the operator allows, [`config`] reads what the operator
-//!   says, [`keyvalue`] keeps things between requests, [`log`] writes lines to the operator's log,
-//!   [`usage`] says what a metered request cost.
+//! - **[`http`]** sends requests to the servers that the operator allows, [`config`] reads the operator's
+//!   configuration, [`keyvalue`] stores values between requests, [`log`] writes lines to the operator's log, and
+//!   [`usage`] charges for metered requests.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!
-//! The host does everything about money. A plugin that runs has been paid, or is free; an answer
-//! with a status of 400 or more, or a panic, gives the payment back.
+//! The host does everything about money. When an endpoint runs, its payment is verified and claimed, or the endpoint is
+//! free. The caller does not pay for an answer with a status of 400 or more, or for a panic.
 
 extern crate self as coinslot_sdk;
 
-/// What an endpoint reads: the request, and the trait of arguments.
+/// The arguments of an endpoint.
 mod extract;
-pub use extract::{Extract, Headers, Path, Payment, Query, Receipt, Request};
+pub use extract::{Extract, Headers, Path, Payment, Query, Request};
 
-/// JSON in and out.
+/// JSON as an argument and as an answer.
 mod json;
 pub use json::Json;
 
@@ -56,7 +56,7 @@ pub use json::Json;
 mod body;
 pub use body::{Body, BodyError, Sink, Stream};
 
-/// What an endpoint answers.
+/// The answers of an endpoint, and refusals.
 mod answer;
 pub use answer::{Answer, Html, Media, Refusal, Response, Text};
 
@@ -64,7 +64,7 @@ pub use answer::{Answer, Html, Media, Refusal, Response, Text};
 mod amount;
 pub use amount::{Amount, BadAmount};
 
-/// Path parameters and queries into types.
+/// Reads path parameters and queries into types.
 mod form;
 
 /// JSON Schemas of an endpoint's input and output.
@@ -75,12 +75,22 @@ mod form;
 mod schema;
 pub use schema::Schemas;
 
-/// The registered endpoints: describe, match, serve, quote.
+/// The registered endpoints, and the manifest.
 #[cfg_attr(
     target_family = "wasm",
     allow(unreachable_pub, reason = "public through `testing`, which a component has not")
 )]
 mod registry;
+
+/// Finds the endpoint of a request.
+mod router;
+
+/// Runs endpoints and quotes.
+mod dispatch;
+
+/// Calls the host.
+mod imports;
+pub use imports::Receipt;
 
 pub mod config;
 
@@ -92,13 +102,21 @@ pub mod log;
 
 pub mod usage;
 
-/// Time that passes.
+/// Waiting.
 mod time;
 pub use time::sleep;
 
+/// Bindings generated from the contract.
+#[cfg(target_family = "wasm")]
+mod bindings;
+
+/// Bodies of `wasi:http`.
+#[cfg(target_family = "wasm")]
+mod wasi_body;
+
 /// The exports of the component.
 #[cfg(target_family = "wasm")]
-mod component;
+mod exports;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -129,34 +147,34 @@ pub use serde::{Deserialize, Serialize};
 /// # fn main() {}
 /// ```
 ///
-/// First a method (`get`, `post`, `put`, `patch`, `delete`) and a path, in which `{name}` stands for
-/// one segment and a final `{*name}` for the rest. Then, in any order:
+/// The first word is a method (`get`, `post`, `put`, `patch`, `delete`), the second a path, in which `{name}` stands
+/// for one segment and a final `{*name}` for the rest. Options follow in any order:
 ///
 /// | option | |
 /// |---|---|
 /// | `price = "0.01"` | the same for every request, in US dollars, or with an asset's symbol: `"0.01 USDC"` |
-/// | `free` or `price = free` | nothing |
-/// | `up_to = "0.50"` | metered: at most this, [`usage::charge`] says how much |
-/// | `quoted = "0.50", quote = f` | asked per request, at most this: `fn f(&A, &B) -> Result<impl Into<Amount>, Refusal>` |
+/// | `free` or `price = free` | no price |
+/// | `up_to = "0.50"` | metered: at most this amount; [`usage::charge`] sets it |
+/// | `quoted = "0.50", quote = f` | per request, at most this: `fn f(&A, &B) -> Result<impl Into<Amount>, Refusal>` |
 /// | `summary = ".."` | one line, at most 120 characters; required |
 /// | `description = ".."` | at most 2,000 characters; without it, the function's doc comment |
-/// | `mime_type = ".."` | of a successful answer; without it, the answer type's own |
-/// | `flow = "upfront"` | the payment is settled before the function runs: for side effects and for answers that stream; without it the operator decides, usually after |
-/// | `check = f` | refuses bad input before anybody pays: `fn f(&A, &B) -> Result<(), Refusal>` |
+/// | `mime_type = ".."` | the media type of a successful answer; without it, the answer type's own |
+/// | `flow = "upfront"` | the payment is settled before the function runs: for side effects and for answers that stream; without it the operator decides, and the default is to settle after |
+/// | `check = f` | refuses bad input before payment: `fn f(&A, &B) -> Result<(), Refusal>` |
 ///
-/// Exactly one of the four prices must be there. `check` and `quote` name plain functions that take
-/// a reference to each argument of the endpoint, in order; a reference to what an extractor holds
-/// (`&Page` for `&Json<Page>`) will do. They run before the payment, within 50 ms and without
-/// network, and must depend on nothing but their arguments; a [`Payment`] among those is empty.
+/// Exactly one of the four prices is required. `check` and `quote` name plain functions that take a reference to each
+/// argument of the endpoint, in order; a reference to an extractor's content (`&Page` for `&Json<Page>`) will do. They
+/// run before the payment, within 50 ms and without network, and their result may depend on nothing but their
+/// arguments; a [`Payment`] among these is empty.
 pub use coinslot_sdk_macros::endpoint;
 
-/// What the attribute's code needs. Not for authors: it may change with any version.
+/// Names for the attribute's code. Not for authors: they may change with any version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::registry::{Endpoint, Price, Quoting, Serving};
+    pub use crate::registry::{DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
     pub use inventory;
 
-    /// The amount that an author's `quote` function answered.
+    /// Converts the result of an author's `quote` function.
     pub fn quoted(amount: impl Into<crate::Amount>) -> crate::Amount {
         amount.into()
     }

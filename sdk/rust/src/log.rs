@@ -1,21 +1,26 @@
 //! Lines in the operator's log.
 //!
-//! They go to standard error, which the host collects, names and bounds; `println!` works as well.
-//! Invariant: one call is one line, whatever a stranger's text contains.
+//! The lines go to standard error. The host collects them, puts the plugin's name before them, and bounds their number
+//! and length. `println!` works as well. Invariant: one call is one line, whatever control characters its text
+//! contains.
+//!
+//! ```
+//! coinslot_sdk::log::warn(format_args!("the server answered with status {}", 503));
+//! ```
 
 use std::fmt::Display;
 
-/// Something went on as it should.
+/// Logs an event that is as expected.
 pub fn info(message: impl Display) {
     line("info", &message);
 }
 
-/// Something is odd, and the request goes on.
+/// Logs an oddity that does not keep the request from being served.
 pub fn warn(message: impl Display) {
     line("warn", &message);
 }
 
-/// Something failed.
+/// Logs a failure.
 pub fn error(message: impl Display) {
     line("error", &message);
 }

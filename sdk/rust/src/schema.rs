@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Largest schema that the contract takes, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Collects what an endpoint's arguments and answer say about themselves.
+/// Collects the schemas of an endpoint's arguments and of its answer.
 #[derive(Debug)]
 pub struct Schemas {
     input: SchemaGenerator,
@@ -18,7 +18,7 @@ pub struct Schemas {
     answer: Option<Value>,
 }
 
-/// Why the schemas cannot go into the manifest: a mistake of the plugin's author.
+/// A mistake of the plugin's author that keeps a schema out of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -41,27 +41,27 @@ impl Schemas {
         }
     }
 
-    /// The path's parameters are read as a `T`.
+    /// Adds the schema of the path's parameters, which are read as a `T`.
     pub fn path<T: JsonSchema>(&mut self) {
         self.path = Some(T::json_schema(&mut self.input).to_value());
     }
 
-    /// The query is read as a `T`.
+    /// Adds the schema of the query, which is read as a `T`.
     pub fn query<T: JsonSchema>(&mut self) {
         self.query = Some(T::json_schema(&mut self.input).to_value());
     }
 
-    /// The body is read as the JSON of a `T`.
+    /// Adds the schema of the body, which is read as the JSON of a `T`.
     pub fn body<T: JsonSchema>(&mut self) {
         self.body = Some(T::json_schema(&mut self.input).to_value());
     }
 
-    /// A successful answer's body is the JSON of a `T`.
+    /// Adds the schema of a successful answer's body, which is the JSON of a `T`.
     pub fn output<T: JsonSchema>(&mut self) {
         self.answer = Some(T::json_schema(&mut self.output).to_value());
     }
 
-    /// The input schema of an endpoint whose path has these parameters, and the output schema.
+    /// Makes the input schema of an endpoint whose path has these parameters, and the output schema.
     pub(crate) fn finish(mut self, params: &[&str]) -> Result<(Option<String>, Option<String>), SchemaError> {
         let path = self.path.map(|schema| named(schema, params)).transpose()?;
         let mut properties = Map::new();
@@ -86,7 +86,7 @@ impl Schemas {
     }
 }
 
-/// The schema with its definitions beside it, where its references point.
+/// Writes a schema, with the definitions that its references point to in `$defs`.
 fn text(mut schema: Value, generator: &mut SchemaGenerator) -> Result<String, SchemaError> {
     let definitions = generator.take_definitions(true);
     if let (Value::Object(root), false) = (&mut schema, definitions.is_empty()) {
@@ -99,8 +99,8 @@ fn text(mut schema: Value, generator: &mut SchemaGenerator) -> Result<String, Sc
     }
 }
 
-/// The path's schema as an object with a property for each parameter, also where the endpoint reads
-/// a single value or a tuple.
+/// Makes the path's schema an object with a property for each parameter, also where the endpoint reads a single value
+/// or a tuple.
 fn named(schema: Value, params: &[&str]) -> Result<Value, SchemaError> {
     if let Some(Value::Object(properties)) = schema.get("properties") {
         return match properties.keys().find(|field| !params.contains(&field.as_str())) {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_type_wants_no_parameter_that_the_path_lacks() {
+    fn a_path_type_with_a_field_that_the_path_lacks_is_an_error() {
         assert!(path::<Owner>(&["id", "team"]).is_ok());
         assert!(path::<Owner>(&["id"]).is_ok());
         let unknown = SchemaError::UnknownParameter { field: "id".to_owned() };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_the_contract_does_not_take_is_an_error() {
+    fn a_schema_larger_than_the_contract_takes_is_an_error() {
         #[derive(JsonSchema)]
         #[schemars(description = "x".repeat(70_000))]
         struct Large {}

@@ -1,7 +1,7 @@
 //! Endpoints in a plain `cargo test`, on the developer's own machine.
 //!
-//! Requests meet the same matching, arguments and answers as in the component. Nobody pays here and
-//! there is no network: it shows that a plugin is right, not that a host runs it.
+//! Requests pass the same routing, arguments and answers as in the component. No payment is made and there is no
+//! network: such a test shows that a plugin is right, not that a host can load it.
 //!
 //! ```
 //! # use coinslot_sdk::{Payment, Text, endpoint, testing, Receipt};
@@ -18,8 +18,6 @@
 //! # }
 //! ```
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,24 +28,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::extract::PaymentSource;
-use crate::usage::ChargeError;
-use crate::{Amount, Body, Receipt, Refusal, registry};
+use crate::dispatch::{self, RawRequest};
+use crate::imports::simulated::{self, SimulatedRequest};
+use crate::registry;
+use crate::{Amount, Body, Receipt, Refusal};
 
-pub use crate::registry::{Declared, DescribeError, Manifest, Price};
+pub use crate::registry::{DeclaredEndpoint, DescribeError, Manifest, Price};
 pub use crate::schema::SchemaError;
-
-pub(crate) mod store;
-
-thread_local! {
-    /// What the running request has charged; none outside a request.
-    static CHARGED: RefCell<Option<Charged>> = const { RefCell::new(None) };
-    /// What `config` tells on this thread.
-    static CONFIGURED: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-#[derive(Debug, Default)]
-struct Charged(Option<String>);
 
 /// A request to this plugin.
 #[derive(Debug)]
@@ -61,7 +48,7 @@ pub struct TestRequest {
     receipt: Option<Receipt>,
 }
 
-/// What the endpoint answered.
+/// The answer of an endpoint.
 #[derive(Debug)]
 pub struct TestAnswer {
     status: u16,
@@ -71,16 +58,12 @@ pub struct TestAnswer {
     charged: Option<String>,
 }
 
-/// Sets what [`config::get`](crate::config::get) finds, for this test's thread.
+/// Sets the value that [`config::get`](crate::config::get) returns for a key, on this test's thread.
 pub fn configure(key: &str, value: &str) {
-    CONFIGURED.with_borrow_mut(|configured| configured.insert(key.to_owned(), value.to_owned()));
+    simulated::configure(key, value);
 }
 
-pub(crate) fn configured(key: &str) -> Option<String> {
-    CONFIGURED.with_borrow(|configured| configured.get(key).cloned())
-}
-
-/// What this plugin declares. An error is what the operator would read at load.
+/// The manifest of this plugin. An error is what the operator would read when the plugin is loaded.
 pub fn manifest() -> Result<Manifest, DescribeError> {
     registry::describe()
 }
@@ -90,12 +73,12 @@ pub fn get(path: &str) -> TestRequest {
     request(Method::GET, path)
 }
 
-/// A POST request to a path.
+/// A POST request to a path, with a query or without.
 pub fn post(path: &str) -> TestRequest {
     request(Method::POST, path)
 }
 
-/// A request to a path with any method.
+/// A request to a path, with any method. The path may have a query.
 pub fn request(method: Method, path: &str) -> TestRequest {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
@@ -108,7 +91,7 @@ impl TestRequest {
     /// Adds a header field.
     ///
     /// # Panics
-    /// If it is not one.
+    /// If the name or the value is malformed.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).expect("a test's header has a valid name");
         self.headers.append(name, HeaderValue::try_from(value).expect("a test's header has a valid value"));
@@ -124,12 +107,12 @@ impl TestRequest {
     /// Sets the body to the JSON of a value.
     ///
     /// # Panics
-    /// If the value has no JSON.
+    /// If the value cannot be written as JSON.
     pub fn json(self, value: &impl Serialize) -> Self {
         self.body(serde_json::to_vec(value).expect("a test's body can be JSON"))
     }
 
-    /// Says what was paid.
+    /// Makes the request a paid one, with this receipt.
     pub fn paid(mut self, receipt: Receipt) -> Self {
         self.receipt = Some(receipt);
         self
@@ -138,19 +121,17 @@ impl TestRequest {
     /// Asks what the request costs, as the host does before a payment.
     ///
     /// # Panics
-    /// If the plugin is at fault, as it would be in the host: an answer that is not an amount.
+    /// If the plugin is at fault, as it would be in the host: the quote is no amount.
     pub fn quote(self) -> Result<Amount, Refusal> {
-        registry::quote_path(self.method, &self.path, self.query, self.headers, self.body.into())
+        dispatch::quote_path(self.raw())
     }
 
     /// Runs the endpoint, and reads its answer to the end.
-    pub fn send(self) -> TestAnswer {
-        let before = CHARGED.replace(Some(Charged::default()));
-        let payment = PaymentSource::Test(self.receipt);
+    pub fn send(mut self) -> TestAnswer {
+        let request = SimulatedRequest { receipt: self.receipt.take(), charged: None };
+        let before = simulated::replace(Some(request));
         let answer = block_on(async {
-            let body = Body::from(self.body);
-            let response = registry::serve(self.method, &self.path, self.query, self.headers, body, payment).await;
-            let (head, mut body) = response.into_parts();
+            let (head, mut body) = dispatch::serve(self.raw()).await.into_parts();
             let (mut bytes, mut cut_short) = (Vec::new(), false);
             while let Some(chunk) = body.next().await {
                 match chunk {
@@ -158,26 +139,26 @@ impl TestRequest {
                     Err(_) => cut_short = true,
                 }
             }
-            TestAnswer {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body: bytes.into(),
-                cut_short,
-                charged: None,
-            }
+            let (status, headers) = (head.status.as_u16(), head.headers);
+            TestAnswer { status, headers, body: bytes.into(), cut_short, charged: None }
         });
-        let charged = CHARGED.replace(before).and_then(|charged| charged.0);
+        let charged = simulated::replace(before).and_then(|request| request.charged);
         TestAnswer { charged, ..answer }
+    }
+
+    fn raw(self) -> RawRequest {
+        let Self { method, path, query, headers, body, receipt: _ } = self;
+        RawRequest { method, path, query, headers, body: Body::from(body) }
     }
 }
 
 impl TestAnswer {
-    /// Of the answer.
+    /// The status of the answer.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// A header field of the answer, if it is there and is text.
+    /// A header field of the answer; none if it is absent or no text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -190,7 +171,7 @@ impl TestAnswer {
     /// The body as text.
     ///
     /// # Panics
-    /// If it is not UTF-8.
+    /// If the body is not UTF-8.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the answer is text")
     }
@@ -198,7 +179,7 @@ impl TestAnswer {
     /// The body, read as JSON.
     ///
     /// # Panics
-    /// If it is not the JSON of a `T`.
+    /// If the body is not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).expect("the answer is the expected JSON")
     }
@@ -212,17 +193,6 @@ impl TestAnswer {
     pub fn charged(&self) -> Option<&str> {
         self.charged.as_deref()
     }
-}
-
-pub(crate) fn charge(amount: &str) -> Result<(), ChargeError> {
-    CHARGED.with_borrow_mut(|charged| match (charged, Amount::parse(amount)) {
-        (None, _) => Err(ChargeError("no request is being handled".to_owned())),
-        (_, Err(error)) => Err(ChargeError(error.to_string())),
-        (Some(charged), Ok(_)) => {
-            charged.0 = Some(amount.to_owned());
-            Ok(())
-        }
-    })
 }
 
 /// Runs a future on this thread until it is ready, for example an endpoint called as a function.

@@ -1,4 +1,4 @@
-//! Time that passes. The clock itself is `std::time`.
+//! Waiting. The clock itself is `std::time`.
 
 use std::time::Duration;
 

@@ -1,88 +1,122 @@
-//! The code that an endpoint becomes.
+//! Generates the code of an endpoint.
 //!
-//! The function stays as it was written, so a test can call it. Beside it come three private
-//! functions (serve, quote, describe), the registration that names them, and a macro whose only
-//! use is its name: two endpoints on one route define it twice.
+//! The function stays as it was written, so a test can call it. The generated code adds three private functions (serve,
+//! quote, describe), the registration that names them, and a macro that makes a second endpoint on the same route a
+//! compile error.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type};
 
-use crate::options::{Options, Price};
+use crate::options::{Options, PriceOption};
 
 /// Extractors that take the request's body, of which there is one.
 const BODIES: [&str; 3] = ["Json", "Bytes", "Body"];
 
+/// The arguments and the answer of an endpoint, as the generated functions need them.
+struct Signature {
+    /// The types of the arguments.
+    inputs: Vec<Type>,
+    /// A variable for each argument.
+    names: Vec<syn::Ident>,
+    /// The output type as an `Answer`.
+    answer: TokenStream,
+}
+
+/// Generates everything that stands in place of the attribute and its function.
 pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStream> {
     let inputs = inputs(&options, function)?;
-    let name = &function.sig.ident;
-    let names: Vec<_> = (0..inputs.len()).map(|i| format_ident!("input{i}")).collect();
+    let names = (0..inputs.len()).map(|i| format_ident!("input{i}")).collect();
+    let output: Type = match &function.sig.output {
+        ReturnType::Type(_, ty) => (**ty).clone(),
+        ReturnType::Default => syn::parse_quote_spanned!(function.sig.ident.span()=> ()),
+    };
+    let answer = quote_spanned! { at(&output)=> <#output as ::coinslot_sdk::Answer> };
+    let signature = Signature { inputs, names, answer };
 
-    let extract = names.iter().zip(&inputs).map(|(name, ty)| {
+    let guard = guard(&options);
+    let functions = functions(&options, &signature, &function.sig.ident);
+    let registration = registration(&options, &signature, function);
+    Ok(quote! {
+        #function
+        #guard
+        const _: () = {
+            #functions
+            #registration
+        };
+    })
+}
+
+/// Generates the functions `serve`, `quote` and `describe`.
+fn functions(options: &Options, signature: &Signature, endpoint: &syn::Ident) -> TokenStream {
+    let Signature { inputs, names, answer } = signature;
+    let extract = names.iter().zip(inputs).map(|(name, ty)| {
         quote_spanned! { at(ty)=> let #name = <#ty as ::coinslot_sdk::Extract>::extract(request).await?; }
     });
     let extract: Vec<_> = extract.collect();
     let describe_inputs = inputs.iter().map(|ty| {
         quote_spanned! { at(ty)=> <#ty as ::coinslot_sdk::Extract>::describe(schemas); }
     });
-    let output: Type = match &function.sig.output {
-        ReturnType::Type(_, ty) => (**ty).clone(),
-        ReturnType::Default => syn::parse_quote_spanned!(function.sig.ident.span()=> ()),
-    };
-    let answer = quote_spanned! { at(&output)=> <#output as ::coinslot_sdk::Answer> };
-
     let check = options.check.as_ref().map(|check| quote_spanned! { at(check)=> #check(#(&#names),*)?; });
-    let (price, amount) = match &options.price {
-        Price::Free => (quote!(Free), quote!(::coinslot_sdk::Amount::ZERO)),
-        Price::Exact(text) => (quote!(Exact(#text)), quote!(::coinslot_sdk::Amount::declared(#text))),
-        Price::UpTo(text) => (quote!(UpTo(#text)), quote!(::coinslot_sdk::Amount::declared(#text))),
-        Price::Quoted(text) => {
-            let quoted = options.quote.as_ref().map(|f| quote_spanned! { at(f)=> #f(#(&#names),*)? });
-            (quote!(Quoted(#text)), quote!(::coinslot_sdk::__private::quoted(#quoted)))
+    let amount = match &options.price {
+        PriceOption::Free => quote!(::coinslot_sdk::Amount::ZERO),
+        PriceOption::Exact(text) | PriceOption::UpTo(text) => quote!(::coinslot_sdk::Amount::declared(#text)),
+        PriceOption::Quoted { quote, .. } => {
+            let quoted = quote_spanned! { at(quote)=> #quote(#(&#names),*)? };
+            quote!(::coinslot_sdk::__private::quoted(#quoted))
         }
     };
+    quote! {
+        #[allow(unused_variables, reason = "an endpoint may have no argument")]
+        fn serve(mut request: ::coinslot_sdk::Request) -> ::coinslot_sdk::__private::ServeFuture {
+            ::std::boxed::Box::pin(async move {
+                let request = &mut request;
+                #(#extract)*
+                let answer = #endpoint(#(#names),*).await;
+                ::core::result::Result::Ok(#answer::into_response(answer))
+            })
+        }
+        #[allow(unused_variables, reason = "an endpoint may have no argument")]
+        fn quote(mut request: ::coinslot_sdk::Request) -> ::coinslot_sdk::__private::QuoteFuture {
+            ::std::boxed::Box::pin(async move {
+                let request = &mut request;
+                #(#extract)*
+                #(let _ = &#names;)*
+                #check
+                ::core::result::Result::Ok(#amount)
+            })
+        }
+        fn describe(schemas: &mut ::coinslot_sdk::Schemas) {
+            #(#describe_inputs)*
+            #answer::describe(schemas);
+        }
+    }
+}
 
-    let Options { method, path, summary, .. } = &options;
+/// Generates the registration of the endpoint.
+fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> TokenStream {
+    let Options { method, path, summary, .. } = options;
+    let price = match &options.price {
+        PriceOption::Free => quote!(Free),
+        PriceOption::Exact(text) => quote!(Exact(#text)),
+        PriceOption::UpTo(text) => quote!(UpTo(#text)),
+        PriceOption::Quoted { at_most, .. } => quote!(Quoted(#at_most)),
+    };
     let description = options.description.clone().unwrap_or_else(|| doc_comment(function));
+    let answer = &signature.answer;
     let mime_type = match &options.mime_type {
         Some(text) => quote!(#text),
         None => quote!(#answer::MIME_TYPE),
     };
-    let guard = guard(&options);
     let flow = match &options.flow {
         Some(flow) => quote!(::core::option::Option::Some(#flow)),
         None => quote!(::core::option::Option::None),
     };
-    Ok(quote! {
-        #function
-        #guard
-        const _: () = {
-            #[allow(unused_variables, reason = "an endpoint may have no argument")]
-            fn serve(mut request: ::coinslot_sdk::Request) -> ::coinslot_sdk::__private::Serving {
-                ::std::boxed::Box::pin(async move {
-                    let request = &mut request;
-                    #(#extract)*
-                    let answer = #name(#(#names),*).await;
-                    ::core::result::Result::Ok(#answer::into_response(answer))
-                })
-            }
-            #[allow(unused_variables, reason = "an endpoint may have no argument")]
-            fn quote(mut request: ::coinslot_sdk::Request) -> ::coinslot_sdk::__private::Quoting {
-                ::std::boxed::Box::pin(async move {
-                    let request = &mut request;
-                    #(#extract)*
-                    #(let _ = &#names;)*
-                    #check
-                    ::core::result::Result::Ok(#amount)
-                })
-            }
-            fn describe(schemas: &mut ::coinslot_sdk::Schemas) {
-                #(#describe_inputs)*
-                #answer::describe(schemas);
-            }
-            ::coinslot_sdk::__private::inventory::submit! {
-                ::coinslot_sdk::__private::Endpoint {
+    quote! {
+        ::coinslot_sdk::__private::inventory::submit! {
+            ::coinslot_sdk::__private::Registration {
+                declared: ::coinslot_sdk::__private::DeclaredEndpoint {
                     method: #method,
                     path: #path,
                     price: ::coinslot_sdk::__private::Price::#price,
@@ -90,18 +124,20 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
                     description: #description,
                     mime_type: #mime_type,
                     flow: #flow,
-                    package: ::core::env!("CARGO_PKG_NAME"),
-                    version: ::core::env!("CARGO_PKG_VERSION"),
-                    serve,
-                    quote,
-                    describe,
-                }
+                    input_schema: ::core::option::Option::None,
+                    output_schema: ::core::option::Option::None,
+                },
+                package: ::core::env!("CARGO_PKG_NAME"),
+                version: ::core::env!("CARGO_PKG_VERSION"),
+                serve,
+                quote,
+                describe,
             }
-        };
-    })
+        }
+    }
 }
 
-/// The types of the function's arguments, after everything that can be said about the signature.
+/// Checks the function's signature, and returns the types of its arguments.
 fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
     let signature = &function.sig;
     if signature.asyncness.is_none() {
@@ -125,37 +161,46 @@ fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
             }
         }
     }
-    let has_path = types.iter().any(|ty| last_word(ty).is_some_and(|word| word == "Path"));
-    if let (Some(first), false) = (options.template.params.first(), has_path) {
-        return Err(Error::new(
+    check_path(options, &types)?;
+    check_body(options, &types)?;
+    Ok(types)
+}
+
+/// Checks that an argument reads the path's parameters exactly if there are any.
+fn check_path(options: &Options, types: &[Type]) -> Result<()> {
+    let reads_path = types.iter().find(|ty| last_word(ty).is_some_and(|word| word == "Path"));
+    match (options.template.params.first(), reads_path) {
+        (Some(first), None) => Err(Error::new(
             options.path.span(),
             format!("nothing reads {{{first}}}: add an argument `Path({first}): Path<String>`"),
-        ));
+        )),
+        (None, Some(ty)) => {
+            Err(Error::new_spanned(ty, "the path of this endpoint has no parameter, as `{name}` would be"))
+        }
+        (Some(_), Some(_)) | (None, None) => Ok(()),
     }
-    let mut body = None;
-    for ty in &types {
-        let Some(word) = last_word(ty) else { continue };
-        if word == "Path" && options.template.params.is_empty() {
-            return Err(Error::new_spanned(ty, "the path of this endpoint has no parameter, as `{name}` would be"));
-        }
-        if !BODIES.contains(&word.as_str()) {
-            continue;
-        }
+}
+
+/// Checks that at most one argument reads the body, and none for GET.
+fn check_body(options: &Options, types: &[Type]) -> Result<()> {
+    let mut body: Option<String> = None;
+    for ty in types {
+        let Some(word) = last_word(ty).filter(|word| BODIES.contains(&word.as_str())) else { continue };
         if options.method.value() == "GET" {
             return Err(Error::new_spanned(
                 ty,
                 "a GET request has no body: use `post`, or read the query with `Query`",
             ));
         }
-        if let Some(first) = body.replace(word.clone()) {
+        if let Some(first) = body.replace(word) {
             return Err(Error::new_spanned(ty, format!("a request has one body, and `{first}` takes it")));
         }
     }
-    Ok(types)
+    Ok(())
 }
 
-/// Where an error about this piece of code points. Names in generated code resolve as if the author
-/// had written them beside the function.
+/// The span for an error about this piece of code. Names in code with this span resolve as if the author had written
+/// them beside the function.
 fn at(piece: &impl Spanned) -> Span {
     piece.span().resolved_at(Span::call_site())
 }
@@ -168,8 +213,10 @@ fn last_word(ty: &Type) -> Option<String> {
     }
 }
 
-/// An exported macro lives at the crate's root wherever it is written, so a second definition is
-/// an error even if the two endpoints stand in different modules. It is spanned at the path.
+/// Generates a macro whose name is the route: a second endpoint on the route defines it twice, which is an error.
+///
+/// An exported macro lives at the crate's root wherever it is written, so the two endpoints may stand in different
+/// modules. The macro is spanned at the path, where the error then points.
 fn guard(options: &Options) -> TokenStream {
     let span = at(&options.path);
     let route = format!("one_endpoint_serves_{}{}", options.method.value(), options.template.key);
@@ -182,7 +229,7 @@ fn guard(options: &Options) -> TokenStream {
     }
 }
 
-/// The function's doc comment, for want of a `description`: plain text, cut at the limit of the contract.
+/// The function's doc comment as the endpoint's description: plain text, cut at the contract's limit.
 fn doc_comment(function: &ItemFn) -> LitStr {
     let mut lines = Vec::new();
     for attribute in &function.attrs {

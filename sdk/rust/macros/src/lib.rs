@@ -1,28 +1,27 @@
 //! The attribute of `coinslot-sdk`.
 //!
-//! Owns what an author may write in `#[endpoint(..)]` and the code that comes of it. It knows
-//! nothing of requests and answers: it names the traits of `coinslot-sdk` and leaves types to the
-//! compiler. Invariant: whatever the host would refuse at load because of the attribute's own
-//! words is a compile error here, at those words.
+//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint. The crate knows nothing of requests
+//! and answers: the generated code names the traits of `coinslot-sdk` and leaves types to the compiler. Invariant:
+//! options that the loader of a host would refuse are a compile error that points at them.
 
 use proc_macro::TokenStream;
 
-/// The options: a method, a path and `name = value` pairs.
+/// Parses the options: a method, a path and `name = value` pairs.
 mod options;
 
-/// Path templates.
+/// Checks path templates.
 mod path;
 
-/// Prices.
+/// Checks prices.
 mod price;
 
-/// The generated code.
+/// Generates the code.
 mod expand;
 
 /// Makes an async function an endpoint of this plugin.
 ///
 /// `#[endpoint(METHOD, "PATH", PRICE, summary = "..", ..)]`. The documentation of
-/// `coinslot_sdk::endpoint` lists what may stand there.
+/// `coinslot_sdk::endpoint` lists the options.
 #[proc_macro_attribute]
 pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let function = syn::parse_macro_input!(item as syn::ItemFn);

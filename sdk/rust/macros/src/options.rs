@@ -1,4 +1,4 @@
-//! What may stand between the brackets of `#[endpoint(..)]`.
+//! Parses the options in `#[endpoint(..)]`.
 
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
@@ -6,34 +6,57 @@ use syn::{Error, Ident, LitStr, Result, Token};
 
 use crate::{path, price};
 
-/// Longest summary and description, in characters, and longest media type, in bytes: the first two
-/// are the contract's limits, the last is far above any registered type.
+/// Longest summary and description, in characters, and longest media type, in bytes. The first two are the contract's
+/// limits; the last is far above any registered type.
 const MAX_SUMMARY: usize = 120;
 const MAX_DESCRIPTION: usize = 2_000;
 const MAX_MIME_TYPE: usize = 128;
 
-/// A price, as `coinslot:plugin/manifest.price` has it.
-pub(crate) enum Price {
+/// A price, as in `coinslot:plugin/manifest.price`.
+pub(crate) enum PriceOption {
     Free,
     Exact(LitStr),
     UpTo(LitStr),
-    Quoted(LitStr),
+    /// The function says how much.
+    Quoted {
+        at_most: LitStr,
+        quote: syn::Path,
+    },
 }
 
 /// A parsed and checked attribute.
 pub(crate) struct Options {
-    /// In upper case, at the author's word.
+    /// In upper case, with the span of the author's word.
     pub(crate) method: LitStr,
     pub(crate) path: LitStr,
     pub(crate) template: path::CheckedPath,
-    pub(crate) price: Price,
+    pub(crate) price: PriceOption,
     pub(crate) summary: LitStr,
     pub(crate) description: Option<LitStr>,
     pub(crate) mime_type: Option<LitStr>,
     pub(crate) check: Option<syn::Path>,
-    pub(crate) quote: Option<syn::Path>,
     /// `authorization` or `upfront`.
     pub(crate) flow: Option<LitStr>,
+}
+
+/// The options that have been read so far, each checked by itself.
+#[derive(Default)]
+struct PartialOptions {
+    price: Option<PriceWord>,
+    summary: Option<LitStr>,
+    description: Option<LitStr>,
+    mime_type: Option<LitStr>,
+    check: Option<syn::Path>,
+    quote: Option<syn::Path>,
+    flow: Option<LitStr>,
+}
+
+/// A price as it is written, before `quote` is known.
+enum PriceWord {
+    Free,
+    Exact(LitStr),
+    UpTo(LitStr),
+    Quoted(LitStr),
 }
 
 impl Parse for Options {
@@ -42,69 +65,77 @@ impl Parse for Options {
         comma(input, "a path")?;
         let path: LitStr = string(input, "a path in quotes, as in \"/api/hello\"")?;
         let template = path::parse(&path.value()).map_err(|mistake| Error::new(path.span(), mistake))?;
-
-        let mut price: Option<Price> = None;
-        let (mut summary, mut description, mut mime_type) = (None, None, None);
-        let (mut check, mut quote, mut flow) = (None, None, None);
+        let mut options = PartialOptions::default();
         while !input.is_empty() {
             comma(input, "an option")?;
-            if input.is_empty() {
-                break;
-            }
-            let name: Ident = input.parse()?;
-            let key = name.to_string();
-            match key.as_str() {
-                "free" | "price" | "up_to" | "quoted" => {
-                    if price.is_some() {
-                        return Err(Error::new(name.span(), "an endpoint has one price; this is the second"));
-                    }
-                    price = Some(parse_price(&key, input)?);
-                }
-                "summary" => once(&mut summary, &name, option_text(&name, input, MAX_SUMMARY)?)?,
-                "description" => once(&mut description, &name, option_text(&name, input, MAX_DESCRIPTION)?)?,
-                "mime_type" => once(&mut mime_type, &name, media_type(&name, input)?)?,
-                "check" => once(&mut check, &name, function(&name, input)?)?,
-                "quote" => once(&mut quote, &name, function(&name, input)?)?,
-                "flow" => once(&mut flow, &name, payment_flow(&name, input)?)?,
-                _ => {
-                    return Err(Error::new(
-                        name.span(),
-                        format!(
-                            "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, `description`, `mime_type`, `check`, `quote` and `flow`"
-                        ),
-                    ));
-                }
+            if !input.is_empty() {
+                options.parse_one(input)?;
             }
         }
-        let Some(price) = price else {
-            return Err(Error::new(
-                path.span(),
-                "what does this endpoint cost? Write `price = \"0.01\"` (US dollars), `up_to = \"0.50\"`, `quoted = \"0.50\"`, or `free`",
-            ));
-        };
-        match (&price, &quote) {
-            (Price::Quoted(amount), None) => {
-                return Err(Error::new(
-                    amount.span(),
-                    "a quoted price needs a function that says how much: `quote = my_function`",
-                ));
-            }
-            (Price::Quoted(_), Some(_)) | (_, None) => {}
-            (_, Some(function)) => {
-                return Err(Error::new_spanned(
-                    function,
-                    "`quote` goes with `quoted = \"..\"`; to refuse bad input before a payment write `check = ..`",
-                ));
-            }
-        }
-        let Some(summary) = summary else {
+        let price = price_option(options.price, options.quote, path.span())?;
+        let Some(summary) = options.summary else {
             return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
         };
-        Ok(Self { method, path, template, price, summary, description, mime_type, check, quote, flow })
+        let PartialOptions { description, mime_type, check, flow, .. } = options;
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, flow })
     }
 }
 
-/// When the money moves.
+impl PartialOptions {
+    /// Parses one option and its value.
+    fn parse_one(&mut self, input: ParseStream<'_>) -> Result<()> {
+        let name: Ident = input.parse()?;
+        let key = name.to_string();
+        match key.as_str() {
+            "free" | "price" | "up_to" | "quoted" => {
+                if self.price.is_some() {
+                    return Err(Error::new(name.span(), "an endpoint has one price; this is the second"));
+                }
+                self.price = Some(parse_price(&key, input)?);
+                Ok(())
+            }
+            "summary" => once(&mut self.summary, &name, option_text(&name, input, MAX_SUMMARY)?),
+            "description" => once(&mut self.description, &name, option_text(&name, input, MAX_DESCRIPTION)?),
+            "mime_type" => once(&mut self.mime_type, &name, media_type(input)?),
+            "check" => once(&mut self.check, &name, function(&name, input)?),
+            "quote" => once(&mut self.quote, &name, function(&name, input)?),
+            "flow" => once(&mut self.flow, &name, payment_flow(&name, input)?),
+            _ => Err(Error::new(
+                name.span(),
+                format!(
+                    "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, \
+                     `description`, `mime_type`, `check`, `quote` and `flow`"
+                ),
+            )),
+        }
+    }
+}
+
+/// Joins the price and the `quote` function: a quoted price needs one, and no other price takes one.
+fn price_option(price: Option<PriceWord>, quote: Option<syn::Path>, path: Span) -> Result<PriceOption> {
+    let Some(price) = price else {
+        return Err(Error::new(
+            path,
+            "what does this endpoint cost? Write `price = \"0.01\"` (US dollars), \
+             `up_to = \"0.50\"`, `quoted = \"0.50\"`, or `free`",
+        ));
+    };
+    match (price, quote) {
+        (PriceWord::Quoted(amount), None) => {
+            Err(Error::new(amount.span(), "a quoted price needs a function that says how much: `quote = my_function`"))
+        }
+        (PriceWord::Quoted(at_most), Some(quote)) => Ok(PriceOption::Quoted { at_most, quote }),
+        (_, Some(function)) => Err(Error::new_spanned(
+            function,
+            "`quote` goes with `quoted = \"..\"`; to refuse bad input before a payment write `check = ..`",
+        )),
+        (PriceWord::Free, None) => Ok(PriceOption::Free),
+        (PriceWord::Exact(amount), None) => Ok(PriceOption::Exact(amount)),
+        (PriceWord::UpTo(amount), None) => Ok(PriceOption::UpTo(amount)),
+    }
+}
+
+/// Parses when the payment is settled.
 fn payment_flow(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     let text = option_text(name, input, 16)?;
     match text.value().as_str() {
@@ -120,7 +151,8 @@ fn method(input: ParseStream<'_>) -> Result<LitStr> {
     if input.is_empty() {
         return Err(Error::new(
             Span::call_site(),
-            "write a method, a path, a price and a summary: `#[endpoint(get, \"/hello\", price = \"0.01\", summary = \"..\")]`",
+            "write a method, a path, a price and a summary: \
+             `#[endpoint(get, \"/hello\", price = \"0.01\", summary = \"..\")]`",
         ));
     }
     let word: Ident = input
@@ -139,24 +171,24 @@ fn method(input: ParseStream<'_>) -> Result<LitStr> {
     }
 }
 
-fn parse_price(key: &str, input: ParseStream<'_>) -> Result<Price> {
+fn parse_price(key: &str, input: ParseStream<'_>) -> Result<PriceWord> {
     if key == "free" {
-        return Ok(Price::Free);
+        return Ok(PriceWord::Free);
     }
     input.parse::<Token![=]>()?;
     if key == "price" && input.peek(Ident) {
         let word: Ident = input.parse()?;
         return match word == "free" {
-            true => Ok(Price::Free),
+            true => Ok(PriceWord::Free),
             false => Err(Error::new(word.span(), "a price is an amount in quotes, as in \"0.01\", or the word `free`")),
         };
     }
     let amount = string(input, "an amount in quotes, as in \"0.01\"")?;
     price::check(&amount.value()).map_err(|message| Error::new(amount.span(), message))?;
     Ok(match key {
-        "up_to" => Price::UpTo(amount),
-        "quoted" => Price::Quoted(amount),
-        _ => Price::Exact(amount),
+        "up_to" => PriceWord::UpTo(amount),
+        "quoted" => PriceWord::Quoted(amount),
+        _ => PriceWord::Exact(amount),
     })
 }
 
@@ -177,10 +209,9 @@ fn option_text(name: &Ident, input: ParseStream<'_>, limit: usize) -> Result<Lit
     Ok(text)
 }
 
-/// A media type as in RFC 9110 section 8.3.1: two tokens, then parameters, which stay unchecked
-/// but for their characters.
-fn media_type(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
-    let _ = name;
+/// Parses a media type (RFC 9110, section 8.3.1): two tokens, then parameters, of which only the characters are
+/// checked.
+fn media_type(input: ParseStream<'_>) -> Result<LitStr> {
     input.parse::<Token![=]>()?;
     let text = string(input, "a media type in quotes, as in \"image/png\"")?;
     let value = text.value();

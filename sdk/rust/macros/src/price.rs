@@ -1,7 +1,7 @@
-//! Prices, by the rules of `coinslot:plugin/manifest.amount`.
+//! Checks prices by the rules of `coinslot:plugin/manifest.amount`.
 
-/// Most digits of an amount, both sides of the dot together: far more than any asset can hold,
-/// few enough that a slip of the keyboard is noticed here.
+/// Most digits of an amount, on both sides of the dot together. It is far more than any asset can represent, and few
+/// enough to catch a typing error at compile time.
 const MAX_DIGITS: usize = 60;
 /// Longest symbol of an asset.
 const MAX_SYMBOL: usize = 16;

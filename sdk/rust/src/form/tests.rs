@@ -48,7 +48,7 @@ fn a_query_becomes_the_type_it_fits() {
 }
 
 #[test]
-fn what_does_not_fit_names_the_key() {
+fn a_value_that_does_not_fit_is_an_error_that_names_the_key() {
     for (text, part) in [
         ("", "missing field `q`"),
         ("q=1&q=2", "`q`: it stands more than once"),
@@ -67,7 +67,7 @@ fn what_does_not_fit_names_the_key() {
 }
 
 #[test]
-fn path_parameters_come_by_name_by_order_or_alone() {
+fn path_parameters_are_read_by_name_by_order_or_alone() {
     #[derive(Debug, Deserialize, PartialEq)]
     struct Named {
         id: u32,
@@ -83,7 +83,7 @@ fn path_parameters_come_by_name_by_order_or_alone() {
 }
 
 #[test]
-fn a_plus_is_a_space_in_queries_alone() {
+fn a_plus_is_a_space_in_queries_only() {
     assert_eq!(decode("a+b", true).unwrap(), "a b");
     assert_eq!(decode("a+b", false).unwrap(), "a+b");
 }

@@ -71,6 +71,11 @@ async fn new_item() -> Html {
     Html("<b>new</b>".to_owned())
 }
 
+#[endpoint(post, "/items/{id}", free, summary = "Changes an item")]
+async fn change_item(Path(id): Path<String>) -> Text {
+    Text(format!("changed {id}"))
+}
+
 #[endpoint(GET, "/files/{area}/{*rest}", price = "2 USDC", summary = "A file")]
 async fn file(Path((area, rest)): Path<(String, String)>) -> Media<Bytes> {
     Media(HeaderValue::from_static("image/png"), Bytes::from(format!("{area}:{rest}")))
@@ -158,9 +163,28 @@ fn a_literal_segment_wins_over_a_parameter() {
 }
 
 #[test]
-fn a_route_that_is_not_declared_is_not_found() {
-    for path in ["/", "/items", "/items/", "/items/7/", "//items/7", "/files/a", "/files/a/", "/List?limit=1", "/find"]
+fn a_literal_path_of_one_method_hides_no_template_of_another() {
+    assert_eq!(testing::post("/items/new").send().text(), "changed new");
+    assert_eq!(testing::post("/items/7").send().text(), "changed 7");
+    assert_eq!(testing::post("/items/new").quote().unwrap(), Amount::ZERO);
+}
+
+#[test]
+fn a_path_with_other_methods_answers_405_and_lists_all_of_them() {
+    for (method, path, allow) in
+        [("DELETE", "/items/new", "GET, POST"), ("DELETE", "/items/7", "GET, POST"), ("GET", "/find", "POST")]
     {
+        let request = || testing::request(method.parse().unwrap(), path);
+        let answer = request().send();
+        assert_eq!((answer.status(), answer.header("allow")), (405, Some(allow)), "{method} {path}");
+        assert_eq!(answer.json::<Value>()["error"], "method_not_allowed");
+        assert_eq!(request().quote().unwrap_err().status(), 405);
+    }
+}
+
+#[test]
+fn a_route_that_is_not_declared_is_not_found() {
+    for path in ["/", "/items", "/items/", "/items/7/", "//items/7", "/files/a", "/files/a/", "/List?limit=1"] {
         let answer = testing::get(path).send();
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(answer.json::<Value>()["error"], "not_found");
@@ -252,7 +276,7 @@ fn the_manifest_says_what_the_attributes_say_in_a_fixed_order() {
     let manifest = testing::manifest().unwrap();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("coinslot-sdk", env!("CARGO_PKG_VERSION")));
     let mut routes: Vec<_> = manifest.endpoints.iter().map(|e| (e.path, e.method)).collect();
-    assert_eq!(routes.len(), 11);
+    assert_eq!(routes.len(), 12);
     routes.sort();
     assert_eq!(routes, manifest.endpoints.iter().map(|e| (e.path, e.method)).collect::<Vec<_>>());
     assert_eq!(manifest, testing::manifest().unwrap());

@@ -1,0 +1,131 @@
+//! The exports of the component: `manifest`, `quote` and the `wasi:http` handler.
+
+use http::HeaderMap;
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+
+use crate::bindings::exports::coinslot::plugin::{manifest, quote};
+use crate::body::Body;
+use crate::dispatch::{self, RawRequest};
+use crate::registry::{self, DeclaredEndpoint, Price};
+use crate::wasi_body::{IncomingBody, send_body};
+use crate::{HeaderName, HeaderValue, Method, Refusal, Response, log};
+
+/// Implements the exported interfaces.
+struct Component;
+
+#[allow(unsafe_code, reason = "generated: exported functions take what the canonical ABI passes")]
+mod export {
+    use super::Component;
+    use crate::bindings;
+
+    bindings::export!(Component with_types_in bindings);
+    wasip2::http::proxy::export!(Component with_types_in wasip2);
+}
+
+impl manifest::Guest for Component {
+    fn describe() -> Result<manifest::PluginInfo, String> {
+        let manifest = registry::describe().map_err(|error| error.to_string())?;
+        Ok(manifest::PluginInfo {
+            name: manifest.name,
+            version: manifest.version,
+            endpoints: manifest.endpoints.into_iter().map(endpoint).collect(),
+            extensions: Vec::new(),
+        })
+    }
+}
+
+fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
+    manifest::Endpoint {
+        method: declared.method.to_owned(),
+        path: declared.path.to_owned(),
+        price: match declared.price {
+            Price::Free => manifest::Price::Free,
+            Price::Exact(amount) => manifest::Price::Exact(amount.to_owned()),
+            Price::UpTo(amount) => manifest::Price::UpTo(amount.to_owned()),
+            Price::Quoted(amount) => manifest::Price::Quoted(amount.to_owned()),
+        },
+        summary: declared.summary.to_owned(),
+        description: declared.description.to_owned(),
+        mime_type: declared.mime_type.to_owned(),
+        input_schema: declared.input_schema,
+        output_schema: declared.output_schema,
+        extensions: declared.flow.map(|flow| ("payment-flow".to_owned(), flow.to_owned())).into_iter().collect(),
+    }
+}
+
+impl quote::Guest for Component {
+    fn quote(request: quote::Request) -> Result<String, quote::Refusal> {
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| refused(Refusal::bad_request("invalid_method", "the request's method is not one")))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in request.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.append(name, value);
+            }
+        }
+        let body = Body::from(request.body);
+        let raw = RawRequest { method, path: request.route, query: request.query, headers, body };
+        dispatch::quote(raw, request.params).map(|amount| amount.to_string()).map_err(refused)
+    }
+}
+
+/// The refusal in the contract's type. The contract takes 2,000 characters of a message.
+fn refused(refusal: Refusal) -> quote::Refusal {
+    quote::Refusal {
+        status: refusal.status(),
+        code: refusal.code().to_owned(),
+        message: refusal.message().chars().take(2_000).collect(),
+    }
+}
+
+impl wasip2::exports::http::incoming_handler::Guest for Component {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        wstd::runtime::block_on(async move {
+            let response = match wstd::http::request::try_from_incoming(request) {
+                Ok(request) => {
+                    let (head, body) = request.into_parts();
+                    dispatch::serve(RawRequest {
+                        method: head.method,
+                        path: head.uri.path().to_owned(),
+                        query: head.uri.query().map(str::to_owned),
+                        headers: head.headers,
+                        body: Body::chunks(IncomingBody::new(body)),
+                    })
+                    .await
+                }
+                Err(error) => {
+                    log::warn(format_args!("a request that is not HTTP: {error:#}"));
+                    Refusal::bad_request("invalid_request", "the request is not valid HTTP").response()
+                }
+            };
+            send_response(response, out).await;
+        });
+    }
+}
+
+async fn send_response(response: Response, out: ResponseOutparam) {
+    let (head, body) = response.into_parts();
+    let fields = Fields::new();
+    let mut has_length = false;
+    for (name, value) in &head.headers {
+        has_length |= name == http::header::CONTENT_LENGTH;
+        if let Err(error) = fields.append(name.as_str(), value.as_bytes()) {
+            log::warn(format_args!("the header {name} is not for a plugin to set: {error}"));
+        }
+    }
+    // A response with one of these statuses and without a body has no length either (RFC 9110, section 8.6).
+    if let (Some(whole), false) = (body.whole(), has_length)
+        && (!whole.is_empty() || !matches!(head.status.as_u16(), 204 | 304))
+        && let Err(error) = fields.append("content-length", whole.len().to_string().as_bytes())
+    {
+        log::warn(format_args!("the answer has no content-length: {error}"));
+    }
+    let outgoing = OutgoingResponse::new(fields);
+    outgoing.set_status_code(head.status.as_u16()).expect("a StatusCode is in range");
+    let outgoing_body = outgoing.body().expect("its body is taken once");
+    ResponseOutparam::set(out, Ok(outgoing));
+    if let Err(error) = send_body(body, outgoing_body).await {
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        log::error(format_args!("an answer was cut short: {source}"));
+    }
+}

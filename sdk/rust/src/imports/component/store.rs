@@ -1,0 +1,38 @@
+//! The key-value store of `wasi:keyvalue`.
+
+use crate::bindings::wasi::keyvalue::{atomics, store};
+use crate::imports::KeyValueError;
+
+pub(crate) use store::Bucket as BucketHandle;
+
+pub(crate) fn open(name: &str) -> Result<BucketHandle, KeyValueError> {
+    store::open(name).map_err(key_value_error)
+}
+
+pub(crate) fn get(bucket: &BucketHandle, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+    bucket.get(key).map_err(key_value_error)
+}
+
+pub(crate) fn set(bucket: &BucketHandle, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+    bucket.set(key, value).map_err(key_value_error)
+}
+
+pub(crate) fn delete(bucket: &BucketHandle, key: &str) -> Result<(), KeyValueError> {
+    bucket.delete(key).map_err(key_value_error)
+}
+
+pub(crate) fn increment(bucket: &BucketHandle, key: &str, delta: u64) -> Result<u64, KeyValueError> {
+    atomics::increment(bucket, key, delta).map_err(key_value_error)
+}
+
+pub(crate) fn keys(bucket: &BucketHandle, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
+    bucket.list_keys(after).map(|page| (page.keys, page.cursor)).map_err(key_value_error)
+}
+
+fn key_value_error(error: store::Error) -> KeyValueError {
+    match error {
+        store::Error::AccessDenied => KeyValueError::AccessDenied,
+        store::Error::NoSuchStore => KeyValueError::NoSuchStore,
+        store::Error::Other(sentence) => KeyValueError::Other(sentence),
+    }
+}

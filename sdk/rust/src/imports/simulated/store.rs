@@ -1,0 +1,110 @@
+//! A key-value store in memory, for the thread of one test. It has no quota.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::imports::KeyValueError;
+
+/// The name of an opened bucket; the default bucket's is empty.
+pub(crate) struct BucketHandle(String);
+
+/// Bucket and key, with the number of the key in the order of insertion and its value.
+type StoredEntries = BTreeMap<(String, String), (u64, Vec<u8>)>;
+
+thread_local! {
+    static ENTRIES: RefCell<StoredEntries> = const { RefCell::new(BTreeMap::new()) };
+}
+
+pub(crate) fn open(name: &str) -> Result<BucketHandle, KeyValueError> {
+    if name.len() > 64 {
+        return Err(KeyValueError::NoSuchStore);
+    }
+    Ok(BucketHandle(if name == "default" { String::new() } else { name.to_owned() }))
+}
+
+pub(crate) fn get(bucket: &BucketHandle, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+    let at = entry_key(bucket, key)?;
+    Ok(ENTRIES.with_borrow(|entries| entries.get(&at).map(|(_, value)| value.clone())))
+}
+
+pub(crate) fn set(bucket: &BucketHandle, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+    let at = entry_key(bucket, key)?;
+    ENTRIES.with_borrow_mut(|entries| {
+        let next = entries.values().map(|(id, _)| *id).max().unwrap_or(0) + 1;
+        entries.entry(at).or_insert((next, Vec::new())).1 = value.to_vec();
+    });
+    Ok(())
+}
+
+pub(crate) fn delete(bucket: &BucketHandle, key: &str) -> Result<(), KeyValueError> {
+    let at = entry_key(bucket, key)?;
+    ENTRIES.with_borrow_mut(|entries| entries.remove(&at));
+    Ok(())
+}
+
+pub(crate) fn increment(bucket: &BucketHandle, key: &str, delta: u64) -> Result<u64, KeyValueError> {
+    let not_a_number =
+        || KeyValueError::Other("the value is not a whole number, or would be larger than any".to_owned());
+    let current = match get(bucket, key)? {
+        None => 0,
+        Some(value) => String::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(not_a_number)?,
+    };
+    let next = delta.checked_add(current).ok_or_else(not_a_number)?;
+    set(bucket, key, next.to_string().as_bytes())?;
+    Ok(next)
+}
+
+pub(crate) fn keys(bucket: &BucketHandle, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
+    const PAGE: usize = 1_000;
+    let mut found: Vec<(u64, String)> = ENTRIES.with_borrow(|entries| {
+        let own = entries.iter().filter(|((name, _), (id, _))| *name == bucket.0 && *id > after.unwrap_or(0));
+        own.map(|((_, key), (id, _))| (*id, key.clone())).collect()
+    });
+    found.sort();
+    let more = found.len() > PAGE;
+    found.truncate(PAGE);
+    let last = found.last().map(|(id, _)| *id).filter(|_| more);
+    Ok((found.into_iter().map(|(_, key)| key).collect(), last))
+}
+
+/// Checks a key's length: from 1 to 1,024 bytes, as in the host.
+fn entry_key(bucket: &BucketHandle, key: &str) -> Result<(String, String), KeyValueError> {
+    match key.len() {
+        1..=1_024 => Ok((bucket.0.clone(), key.to_owned())),
+        length => Err(KeyValueError::Other(format!("a key has from 1 to 1024 bytes, and this one {length}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::keyvalue::{KeyValueError, open};
+
+    #[test]
+    fn the_simulated_store_behaves_like_the_host() -> Result<(), KeyValueError> {
+        let (bucket, same, other) = (open("")?, open("default")?, open("other")?);
+        bucket.set("b", b"1")?;
+        same.set("a", b"x")?;
+        bucket.set("b", b"2")?;
+        assert_eq!(same.keys(None)?, (vec!["b".to_owned(), "a".to_owned()], None), "in the order of insertion");
+        assert_eq!((bucket.increment("b", 40)?, other.get("b")?), (42, None));
+        assert!(
+            bucket.increment("a", 1).is_err() && bucket.get("").is_err() && bucket.get(&"k".repeat(1_025)).is_err()
+        );
+        bucket.delete("a")?;
+        assert_eq!(bucket.get("a")?, None);
+        for n in 0..1_000 {
+            bucket.set(&format!("k{n}"), b"")?;
+        }
+        let (page, next) = bucket.keys(None)?;
+        assert_eq!((page.len(), bucket.keys(next)?.0.len()), (1_000, 1));
+        assert!(open(&"n".repeat(65)).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_test_sets_the_configuration() {
+        assert_eq!(crate::config::get("currency"), None);
+        crate::testing::configure("currency", "EUR");
+        assert_eq!(crate::config::get("currency").as_deref(), Some("EUR"));
+    }
+}
