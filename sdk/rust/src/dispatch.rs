@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::extract::{PaymentSource, Request};
 use crate::form::{self, Pairs};
 use crate::registry::{Registration, registrations};
-use crate::router::{self, Candidate, RouteMatch};
+use crate::router::{self, EndpointCandidate, RouteMatch};
 use crate::{Amount, log};
 
 /// A request before it is routed.
@@ -90,7 +90,7 @@ fn quote_at(raw: RawRequest, registration: &'static Registration, params: Pairs)
 
 /// Finds the endpoint, and decodes the parameters of the path.
 fn route(raw: &RawRequest) -> Result<(&'static Registration, Pairs), NotServed> {
-    let candidates = registrations().map(|endpoint| Candidate {
+    let candidates = registrations().map(|endpoint| EndpointCandidate {
         method: endpoint.declared.method,
         template: endpoint.declared.path,
         endpoint,

@@ -11,18 +11,18 @@ use crate::wasi_body::{IncomingBody, send_body};
 use crate::{HeaderName, HeaderValue, Method, Refusal, Response, log};
 
 /// Implements the exported interfaces.
-struct Component;
+struct PluginExports;
 
 #[allow(unsafe_code, reason = "generated: exported functions take what the canonical ABI passes")]
 mod export {
-    use super::Component;
+    use super::PluginExports;
     use crate::bindings;
 
-    bindings::export!(Component with_types_in bindings);
-    wasip2::http::proxy::export!(Component with_types_in wasip2);
+    bindings::export!(PluginExports with_types_in bindings);
+    wasip2::http::proxy::export!(PluginExports with_types_in wasip2);
 }
 
-impl manifest::Guest for Component {
+impl manifest::Guest for PluginExports {
     fn describe() -> Result<manifest::PluginInfo, String> {
         let manifest = registry::describe().map_err(|error| error.to_string())?;
         Ok(manifest::PluginInfo {
@@ -53,7 +53,7 @@ fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
     }
 }
 
-impl quote::Guest for Component {
+impl quote::Guest for PluginExports {
     fn quote(request: quote::Request) -> Result<String, quote::Refusal> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| refused(Refusal::bad_request("invalid_method", "the request's method is not one")))?;
@@ -78,7 +78,7 @@ fn refused(refusal: Refusal) -> quote::Refusal {
     }
 }
 
-impl wasip2::exports::http::incoming_handler::Guest for Component {
+impl wasip2::exports::http::incoming_handler::Guest for PluginExports {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         wstd::runtime::block_on(async move {
             let response = match wstd::http::request::try_from_incoming(request) {

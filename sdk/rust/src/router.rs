@@ -5,7 +5,7 @@
 //! `tests/fixtures/path-templates.txt`.
 
 /// An endpoint that may serve the request.
-pub(crate) struct Candidate<'t, E> {
+pub(crate) struct EndpointCandidate<'t, E> {
     pub(crate) method: &'t str,
     /// A path template that the attribute has checked.
     pub(crate) template: &'t str,
@@ -29,7 +29,7 @@ pub(crate) enum RouteMatch<'t, 'p, E> {
 /// templates of the same method, literal segments win over parameters, and parameters over the rest, from left to
 /// right.
 pub(crate) fn find<'t, 'p, E>(
-    candidates: impl Iterator<Item = Candidate<'t, E>>,
+    candidates: impl Iterator<Item = EndpointCandidate<'t, E>>,
     method: &str,
     path: &'p str,
 ) -> RouteMatch<'t, 'p, E> {
@@ -102,7 +102,7 @@ fn parameter(segment: &str) -> Option<(&str, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, RouteMatch, find};
+    use super::{EndpointCandidate, RouteMatch, find};
     use crate::form;
 
     const TABLE: &str = include_str!("../../../tests/fixtures/path-templates.txt");
@@ -110,7 +110,7 @@ mod tests {
     /// The decision in the words of the table's `request` lines.
     fn decision(routes: &[&str], method: &str, path: &str) -> String {
         let candidates =
-            routes.chunks(2).map(|pair| Candidate { method: pair[0], template: pair[1], endpoint: pair[1] });
+            routes.chunks(2).map(|pair| EndpointCandidate { method: pair[0], template: pair[1], endpoint: pair[1] });
         match find(candidates, method, path) {
             RouteMatch::Endpoint { endpoint, params } => {
                 let mut words = vec!["serve".to_owned(), endpoint.to_owned()];
