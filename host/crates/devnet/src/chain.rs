@@ -20,26 +20,26 @@ use revm::context::result::ExecutionResult;
 use revm::state::EvmState;
 
 use super::clock::Clock;
-use super::execute::{self, BLOCK_GAS_LIMIT, FEE_RECIPIENT, Run, Setting};
+use super::execute::{self, BLOCK_GAS_LIMIT, BlockContext, BlockExecutor, FEE_RECIPIENT};
 use super::fees;
-use super::pool::Pool;
-use super::refusal::Refusal;
-use super::state::{State, View};
+use super::pool::TxPool;
+use super::rejection::TxRejection;
+use super::state::{ChainState, StateView};
 use super::{CLIENT_VERSION_PREFIX, KEPT_BLOCKS};
 
 /// Snapshots kept; the oldest is forgotten for a new one.
-const MOST_SNAPSHOTS: usize = 256;
+const MAX_SNAPSHOTS: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct Chain {
-    pub(super) state: State,
+pub(super) struct DevnetChain {
+    pub(super) state: ChainState,
     pub(super) clock: Clock,
-    pub(super) pool: Pool,
+    pub(super) pool: TxPool,
     blocks: VecDeque<Block>,
     numbers: HashMap<B256, u64>,
     hashes: HashMap<u64, B256>,
     places: HashMap<B256, (u64, usize)>,
-    snapshots: BTreeMap<u64, Snapshot>,
+    snapshots: BTreeMap<u64, ChainSnapshot>,
     next_snapshot: u64,
 }
 
@@ -58,27 +58,27 @@ pub(super) struct Block {
 
 /// A block that is not part of the chain (yet), and what appending it changes.
 #[derive(Debug)]
-pub(super) struct Assembled {
+pub(super) struct AssembledBlock {
     pub(super) block: Block,
     changes: Vec<EvmState>,
-    invalid: Vec<(B256, Refusal)>,
+    invalid: Vec<(B256, TxRejection)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Snapshot {
+struct ChainSnapshot {
     block: u64,
     version: u64,
     clock: Clock,
 }
 
-impl Chain {
+impl DevnetChain {
     /// A chain of one block, whose state is `state`.
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: ChainState) -> Self {
         let clock = Clock::default();
         let version = state.version();
         let header = header(Header {
             timestamp: clock.timestamp(0),
-            base_fee_per_gas: Some(fees::LEAST_BASE_FEE),
+            base_fee_per_gas: Some(fees::MIN_BASE_FEE),
             transactions_root: proofs::calculate_transaction_root::<TxEnvelope>(&[]),
             receipts_root: proofs::calculate_receipt_root::<ReceiptEnvelope>(&[]),
             ..Header::default()
@@ -86,7 +86,7 @@ impl Chain {
         let mut chain = Self {
             state,
             clock,
-            pool: Pool::default(),
+            pool: TxPool::default(),
             blocks: VecDeque::new(),
             numbers: HashMap::new(),
             hashes: HashMap::new(),
@@ -124,12 +124,12 @@ impl Chain {
     }
 
     /// The newest state, dev methods' edits included.
-    pub(super) fn newest(&self) -> View<'_> {
+    pub(super) fn newest(&self) -> StateView<'_> {
         self.state.view(self.state.version(), &self.hashes)
     }
 
     /// The state after `block`; for the head, the newest.
-    pub(super) fn state_after(&self, block: &Block) -> View<'_> {
+    pub(super) fn state_after(&self, block: &Block) -> StateView<'_> {
         if block.hash == self.head().hash {
             return self.newest();
         }
@@ -137,10 +137,10 @@ impl Chain {
     }
 
     /// What a transaction would see if it were mined now.
-    pub(super) fn next_setting(&self) -> Setting {
+    pub(super) fn next_context(&self) -> BlockContext {
         let head = self.head();
         let number = head.header.number + 1;
-        Setting {
+        BlockContext {
             number,
             timestamp: self.clock.timestamp(head.header.timestamp),
             base_fee: fees::next_base_fee(head.header.gas_used, head.base_fee()),
@@ -150,11 +150,11 @@ impl Chain {
 
     /// What a call sees as of `block`: for the head the next block, because the head may be an hour old
     /// when blocks come on demand; for an older one that block itself.
-    pub(super) fn setting_for(&self, block: &Block) -> Setting {
+    pub(super) fn context_for(&self, block: &Block) -> BlockContext {
         if block.hash == self.head().hash {
-            return self.next_setting();
+            return self.next_context();
         }
-        Setting {
+        BlockContext {
             number: block.header.number,
             timestamp: block.header.timestamp,
             base_fee: block.base_fee(),
@@ -163,29 +163,29 @@ impl Chain {
     }
 
     /// Takes a transaction into the pool. On error the pool is as before.
-    pub(super) fn admit(&mut self, tx: Recovered<TxEnvelope>) -> Result<B256, Refusal> {
+    pub(super) fn admit(&mut self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
         let hash = *tx.tx_hash();
         if self.places.contains_key(&hash) {
-            return Err(Refusal::AlreadyKnown);
+            return Err(TxRejection::AlreadyKnown);
         }
         let next = self.newest().nonce(tx.signer());
         if tx.nonce() < next {
-            return Err(Refusal::NonceTooLow { next, tx: tx.nonce() });
+            return Err(TxRejection::NonceTooLow { next, tx: tx.nonce() });
         }
-        execute::check(self.newest(), self.next_setting(), &tx)?;
+        execute::check(self.newest(), self.next_context(), &tx)?;
         self.pool.add(tx, next)?;
         Ok(hash)
     }
 
     /// A block of what waits, at most `most` transactions, in the order of arrival.
-    pub(super) fn assemble(&self, most: usize) -> Assembled {
-        let setting = self.next_setting();
-        let mut run = Run::new(self.newest(), setting);
+    pub(super) fn assemble(&self, most: usize) -> AssembledBlock {
+        let context = self.next_context();
+        let mut run = BlockExecutor::new(self.newest(), context);
         let (mut done, mut changes, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
         let mut passed = HashSet::new();
         let mut gas_used = 0;
         while done.len() < most {
-            let Some(tx) = self.pool.first(|sender| run.nonce(sender), setting.base_fee, &passed) else { break };
+            let Some(tx) = self.pool.first(|sender| run.nonce(sender), context.base_fee, &passed) else { break };
             if tx.gas_limit() > BLOCK_GAS_LIMIT - gas_used {
                 passed.insert(*tx.tx_hash());
                 continue;
@@ -205,20 +205,20 @@ impl Chain {
         let head = self.head();
         let header = header(Header {
             parent_hash: head.hash,
-            number: setting.number,
-            timestamp: setting.timestamp,
-            base_fee_per_gas: Some(setting.base_fee),
-            mix_hash: setting.randomness,
+            number: context.number,
+            timestamp: context.timestamp,
+            base_fee_per_gas: Some(context.base_fee),
+            mix_hash: context.randomness,
             ..Header::default()
         });
         let (transactions, results): (Vec<_>, Vec<_>) = done.into_iter().unzip();
         let block = Block::new(header, transactions, &results, self.state.version() + 1);
-        Assembled { block, changes, invalid }
+        AssembledBlock { block, changes, invalid }
     }
 
     /// Mines one block of what waits, at most `most` transactions; returns how many it has.
     pub(super) fn mine(&mut self, most: usize) -> usize {
-        let Assembled { block, changes, invalid } = self.assemble(most);
+        let AssembledBlock { block, changes, invalid } = self.assemble(most);
         self.state.commit(changes);
         self.clock.block_was_mined();
         for tx in &block.transactions {
@@ -237,7 +237,7 @@ impl Chain {
 
     /// A block per transaction, until none can be mined.
     pub(super) fn mine_each(&mut self) {
-        let base_fee = |chain: &Self| chain.next_setting().base_fee;
+        let base_fee = |chain: &Self| chain.next_context().base_fee;
         while self.pool.first(|sender| self.newest().nonce(sender), base_fee(self), &HashSet::new()).is_some() {
             self.mine(1);
         }
@@ -245,21 +245,21 @@ impl Chain {
 
     /// Remembers now; the number takes the chain back to it, once.
     pub(super) fn snapshot(&mut self) -> u64 {
-        if self.snapshots.len() >= MOST_SNAPSHOTS {
+        if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.snapshots.pop_first();
         }
         let id = self.next_snapshot;
         self.next_snapshot += 1;
-        let now = Snapshot { block: self.head().header.number, version: self.state.version(), clock: self.clock };
+        let now = ChainSnapshot { block: self.head().header.number, version: self.state.version(), clock: self.clock };
         self.snapshots.insert(id, now);
         id
     }
 
     /// Goes back, and forgets this snapshot, the later ones, and the pool. False, and nothing changed, when
     /// it is unknown or too old.
-    pub(super) fn go_back_to(&mut self, id: u64) -> bool {
+    pub(super) fn revert_to(&mut self, id: u64) -> bool {
         let Some(then) = self.snapshots.get(&id).copied() else { return false };
-        if then.block < self.oldest() || !self.state.go_back_to(then.version) {
+        if then.block < self.oldest() || !self.state.revert_to(then.version) {
             return false;
         }
         self.snapshots.split_off(&id);
@@ -298,7 +298,7 @@ impl Chain {
 
 impl Block {
     pub(super) fn base_fee(&self) -> u64 {
-        self.header.base_fee_per_gas.unwrap_or(fees::LEAST_BASE_FEE)
+        self.header.base_fee_per_gas.unwrap_or(fees::MIN_BASE_FEE)
     }
 
     /// Completes `header` from what the transactions did, in their order.

@@ -13,14 +13,14 @@ use revm::context::result::ExecutionResult;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::chain::{Block, Chain};
+use super::chain::{Block, DevnetChain};
 use super::node::Node;
 use super::params::{self, Params};
-use super::rpc::Fault;
+use super::rpc::RpcError;
 use super::{CHAIN_ID, CLIENT_VERSION_PREFIX, execute, fees, logs, pool};
 
 /// None when the method is not one of these.
-pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<Value>, Fault> {
+pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<Value>, RpcError> {
     let result = match method {
         "web3_clientVersion" => encode(format!("{CLIENT_VERSION_PREFIX}{}", env!("CARGO_PKG_VERSION"))),
         "web3_sha3" => encode(keccak256(params.required::<Bytes>(0)?)),
@@ -31,7 +31,7 @@ pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<
         "eth_syncing" | "eth_mining" => encode(false),
         "eth_accounts" => encode(<[Address; 0]>::default()),
         "eth_blockNumber" => encode(U64::from(node.read().head().header.number)),
-        "eth_gasPrice" => encode(U256::from(node.read().next_setting().base_fee + fees::SUGGESTED_TIP)),
+        "eth_gasPrice" => encode(U256::from(node.read().next_context().base_fee + fees::SUGGESTED_TIP)),
         "eth_maxPriorityFeePerGas" => encode(U256::from(fees::SUGGESTED_TIP)),
         "eth_blobBaseFee" => encode(U256::ONE),
         "eth_feeHistory" => fee_history(&node.read(), params),
@@ -53,7 +53,7 @@ pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<
         "eth_getTransactionCount" => transaction_count(&node.read(), params),
         "eth_getTransactionByHash" => encode(transaction_by_hash(&node.read(), params.required(0)?)),
         "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
-            let (chain, index) = (node.read(), params.number(1)?.ok_or(Fault::MissingParam(1))?);
+            let (chain, index) = (node.read(), params.number(1)?.ok_or(RpcError::MissingParam(1))?);
             let block = params::block(&chain, params.required(0)?);
             encode(block.and_then(|block| mined(block, usize::try_from(index).ok()?)))
         }
@@ -80,49 +80,49 @@ pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<
     result.map(Some)
 }
 
-fn encode(result: impl Serialize) -> Result<Value, Fault> {
+fn encode(result: impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result).map_err(|error| {
         tracing::error!(%error, "the embedded chain could not encode a result");
-        Fault::Internal
+        RpcError::Internal
     })
 }
 
-fn simulate(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+fn simulate(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     let (call, block) = (params.call(0)?, params.block(chain, 1)?);
     params.absent(2, "state overrides")?;
     params.absent(3, "block overrides")?;
-    match execute::call(chain.state_after(block), chain.setting_for(block), &call)? {
+    match execute::call(chain.state_after(block), chain.context_for(block), &call)? {
         ExecutionResult::Success { output, .. } => encode(output.data()),
-        failed => Err(Fault::of(failed)),
+        failed => Err(RpcError::of(failed)),
     }
 }
 
-fn estimate(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+fn estimate(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     let (call, block) = (params.call(0)?, params.block(chain, 1)?);
     params.absent(2, "state overrides")?;
-    let gas = execute::estimate(chain.state_after(block), chain.setting_for(block), &call)?.map_err(Fault::of)?;
+    let gas = execute::estimate(chain.state_after(block), chain.context_for(block), &call)?.map_err(RpcError::of)?;
     encode(U64::from(gas))
 }
 
-fn transaction_count(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+fn transaction_count(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     let address = params.required(0)?;
     let nonce = chain.state_after(params.block(chain, 1)?).nonce(address);
     let pending = params.optional::<BlockId>(1)?.is_some_and(|id| id.is_pending());
     encode(U64::from(if pending { chain.pool.nonce_after(address, nonce) } else { nonce }))
 }
 
-fn fee_history(chain: &Chain, params: &Params) -> Result<Value, Fault> {
-    let count = params.number(0)?.ok_or(Fault::MissingParam(0))?;
+fn fee_history(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
+    let count = params.number(0)?.ok_or(RpcError::MissingParam(0))?;
     let percentiles: Vec<f64> = params.optional(2)?.unwrap_or_default();
     let rising = percentiles.is_sorted() && percentiles.iter().all(|percentile| (0.0..=100.0).contains(percentile));
     if !rising || percentiles.len() > 100 {
         let reason = "at most 100 percentiles, rising, from 0 to 100".into();
-        return Err(Fault::Param { index: 2, reason });
+        return Err(RpcError::Param { index: 2, reason });
     }
     encode(fees::history(chain, count, params.block(chain, 1)?, &percentiles))
 }
 
-fn block(chain: &Chain, params: &Params) -> Result<Value, Fault> {
+fn block(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     let id: BlockId = params.required(0)?;
     let full = params.optional(1)?.unwrap_or(false);
     if id == BlockId::Number(BlockNumberOrTag::Pending) {
@@ -151,7 +151,7 @@ fn served(block: &Block, full: bool) -> types::Block {
 }
 
 /// Mined or waiting.
-fn transaction_by_hash(chain: &Chain, hash: B256) -> Option<Transaction> {
+fn transaction_by_hash(chain: &DevnetChain, hash: B256) -> Option<Transaction> {
     if let Some((block, index)) = chain.place_of(hash) {
         return mined(block, index);
     }

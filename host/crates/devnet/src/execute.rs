@@ -19,8 +19,8 @@ use revm::state::EvmState;
 use revm::{Context, Database, DatabaseCommit as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm};
 
 use super::CHAIN_ID;
-use super::refusal::Refusal;
-use super::state::View;
+use super::rejection::TxRejection;
+use super::state::StateView;
 
 /// Gas of a block, and the most that a call or an estimate may use: a fraction of a second of work.
 pub(super) const BLOCK_GAS_LIMIT: u64 = 60_000_000;
@@ -39,7 +39,7 @@ const ESTIMATE_ERROR: f64 = 0.015;
 
 /// The block that a transaction runs in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
+pub(super) struct BlockContext {
     pub(super) number: u64,
     pub(super) timestamp: u64,
     pub(super) base_fee: u64,
@@ -48,7 +48,7 @@ pub(super) struct Setting {
 
 /// What `eth_call` and `eth_estimateGas` are asked to run.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct SimulatedCall {
     pub(super) from: Address,
     pub(super) to: TxKind,
     pub(super) value: U256,
@@ -62,14 +62,14 @@ pub(super) struct Call {
 }
 
 /// Executes transactions one after another, each on what the earlier ones left.
-pub(super) struct Run<'a> {
-    database: CacheDB<View<'a>>,
-    setting: Setting,
+pub(super) struct BlockExecutor<'a> {
+    database: CacheDB<StateView<'a>>,
+    context: BlockContext,
 }
 
-impl<'a> Run<'a> {
-    pub(super) fn new(view: View<'a>, setting: Setting) -> Self {
-        Self { database: CacheDB::new(view), setting }
+impl<'a> BlockExecutor<'a> {
+    pub(super) fn new(view: StateView<'a>, context: BlockContext) -> Self {
+        Self { database: CacheDB::new(view), context }
     }
 
     pub(super) fn nonce(&mut self, address: Address) -> u64 {
@@ -78,50 +78,61 @@ impl<'a> Run<'a> {
     }
 
     /// On error nothing was executed: the transaction does not fit the state or the block.
-    pub(super) fn transaction(&mut self, tx: &Recovered<TxEnvelope>) -> Result<(ExecutionResult, EvmState), Refusal> {
+    pub(super) fn transaction(
+        &mut self,
+        tx: &Recovered<TxEnvelope>,
+    ) -> Result<(ExecutionResult, EvmState), TxRejection> {
         let fee_cap = tx.max_fee_per_gas();
-        let done = evm(&mut self.database, self.setting, config())
+        let done = evm(&mut self.database, self.context, config())
             .transact(environment(tx))
-            .map_err(|error| refusal(error, fee_cap, self.setting.base_fee))?;
+            .map_err(|error| refusal(error, fee_cap, self.context.base_fee))?;
         self.database.commit(done.state.clone());
         Ok((done.result, done.state))
     }
 }
 
-impl std::fmt::Debug for Run<'_> {
+impl std::fmt::Debug for BlockExecutor<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("setting", &self.setting).finish_non_exhaustive()
+        f.debug_struct("BlockExecutor").field("context", &self.context).finish_non_exhaustive()
     }
 }
 
 /// Checks all that can be checked without executing, a nonce in the future excepted.
-pub(super) fn check(view: View<'_>, setting: Setting, tx: &Recovered<TxEnvelope>) -> Result<(), Refusal> {
+pub(super) fn check(view: StateView<'_>, context: BlockContext, tx: &Recovered<TxEnvelope>) -> Result<(), TxRejection> {
     let mut database = CacheDB::new(view);
     let mut config = config();
     config.disable_nonce_check = true;
-    let mut evm = evm(&mut database, setting, config);
+    let mut evm = evm(&mut database, context, config);
     evm.ctx.tx = environment(tx);
     MainnetHandler::<_, EVMError<Infallible>, EthFrame>::default()
         .validate(&mut evm)
-        .map_err(|error| refusal(error, tx.max_fee_per_gas(), setting.base_fee))?;
+        .map_err(|error| refusal(error, tx.max_fee_per_gas(), context.base_fee))?;
     Ok(())
 }
 
-pub(super) fn call(view: View<'_>, setting: Setting, call: &Call) -> Result<ExecutionResult, Refusal> {
-    call_with_gas(view, setting, call, gas_to_offer(view, call)?)
+pub(super) fn call(
+    view: StateView<'_>,
+    context: BlockContext,
+    call: &SimulatedCall,
+) -> Result<ExecutionResult, TxRejection> {
+    call_with_gas(view, context, call, gas_to_offer(view, call)?)
 }
 
 /// The least gas, or at most 1.5 % more, that makes the call succeed. `Ok(Err(..))` is how it ends when it
 /// fails with all the gas there is.
-pub(super) fn estimate(view: View<'_>, setting: Setting, call: &Call) -> Result<Result<u64, ExecutionResult>, Refusal> {
+pub(super) fn estimate(
+    view: StateView<'_>,
+    context: BlockContext,
+    call: &SimulatedCall,
+) -> Result<Result<u64, ExecutionResult>, TxRejection> {
     let mut enough = gas_to_offer(view, call)?;
     if is_plain_transfer(view, call)
         && enough >= PLAIN_TRANSFER
-        && call_with_gas(view, setting, call, PLAIN_TRANSFER)?.is_success()
+        && call_with_gas(view, context, call, PLAIN_TRANSFER)?.is_success()
     {
         return Ok(Ok(PLAIN_TRANSFER));
     }
-    let first = call_with_gas(view, setting, call, enough)?;
+    let first = call_with_gas(view, context, call, enough)?;
     if !first.is_success() {
         return Ok(Err(first));
     }
@@ -131,9 +142,9 @@ pub(super) fn estimate(view: View<'_>, setting: Setting, call: &Call) -> Result<
     let mut attempt = optimistic;
     while too_little + 1 < enough {
         if attempt > too_little && attempt < enough {
-            match call_with_gas(view, setting, call, attempt) {
+            match call_with_gas(view, context, call, attempt) {
                 Ok(result) if result.is_success() => enough = attempt,
-                Ok(_) | Err(Refusal::IntrinsicGasTooLow { .. } | Refusal::FloorDataGasTooLow { .. }) => {
+                Ok(_) | Err(TxRejection::IntrinsicGasTooLow { .. } | TxRejection::FloorDataGasTooLow { .. }) => {
                     too_little = attempt;
                 }
                 Err(other) => return Err(other),
@@ -150,28 +161,34 @@ pub(super) fn estimate(view: View<'_>, setting: Setting, call: &Call) -> Result<
 }
 
 /// Value to an account that runs nothing; a precompile has no code, but it may not succeed with so little.
-fn is_plain_transfer(view: View<'_>, call: &Call) -> bool {
+fn is_plain_transfer(view: StateView<'_>, call: &SimulatedCall) -> bool {
     call.data.is_empty()
         && call.access_list.is_empty()
         && matches!(call.to, TxKind::Call(to) if view.code(to).is_empty())
 }
 
 /// What the request says, bounded by the block and, when gas costs something, by the sender's balance.
-fn gas_to_offer(view: View<'_>, call: &Call) -> Result<u64, Refusal> {
+fn gas_to_offer(view: StateView<'_>, call: &SimulatedCall) -> Result<u64, TxRejection> {
     let asked = call.gas.unwrap_or(BLOCK_GAS_LIMIT).min(BLOCK_GAS_LIMIT);
     if call.fee_cap == 0 {
         return Ok(asked);
     }
     let balance = view.balance(call.from);
-    let spendable = balance.checked_sub(call.value).ok_or(Refusal::InsufficientFunds { balance, cost: call.value })?;
+    let spendable =
+        balance.checked_sub(call.value).ok_or(TxRejection::InsufficientFunds { balance, cost: call.value })?;
     Ok(asked.min((spendable / U256::from(call.fee_cap)).saturating_to()))
 }
 
-fn call_with_gas(view: View<'_>, setting: Setting, call: &Call, gas: u64) -> Result<ExecutionResult, Refusal> {
+fn call_with_gas(
+    view: StateView<'_>,
+    context: BlockContext,
+    call: &SimulatedCall,
+    gas: u64,
+) -> Result<ExecutionResult, TxRejection> {
     let mut config = config();
     config.disable_nonce_check = true;
     config.disable_eip3607 = true;
-    let base_fee = if call.fee_cap == 0 { 0 } else { setting.base_fee };
+    let base_fee = if call.fee_cap == 0 { 0 } else { context.base_fee };
     let mut tx = TxEnv {
         caller: call.from,
         gas_limit: gas,
@@ -187,25 +204,25 @@ fn call_with_gas(view: View<'_>, setting: Setting, call: &Call, gas: u64) -> Res
     };
     tx.tx_type = if call.tip.is_some() { 2 } else { u8::from(!call.access_list.is_empty()) };
     let mut database = CacheDB::new(view);
-    let done = evm(&mut database, Setting { base_fee, ..setting }, config)
+    let done = evm(&mut database, BlockContext { base_fee, ..context }, config)
         .transact(tx)
         .map_err(|error| refusal(error, call.fee_cap, base_fee))?;
     Ok(done.result)
 }
 
 fn evm<'d, 'a>(
-    database: &'d mut CacheDB<View<'a>>,
-    setting: Setting,
+    database: &'d mut CacheDB<StateView<'a>>,
+    context: BlockContext,
     config: CfgEnv,
-) -> MainnetEvm<MainnetContext<&'d mut CacheDB<View<'a>>>> {
+) -> MainnetEvm<MainnetContext<&'d mut CacheDB<StateView<'a>>>> {
     let mut block = BlockEnv {
-        number: U256::from(setting.number),
+        number: U256::from(context.number),
         beneficiary: FEE_RECIPIENT,
-        timestamp: U256::from(setting.timestamp),
+        timestamp: U256::from(context.timestamp),
         gas_limit: BLOCK_GAS_LIMIT,
-        basefee: setting.base_fee,
+        basefee: context.base_fee,
         difficulty: U256::ZERO,
-        prevrandao: Some(setting.randomness),
+        prevrandao: Some(context.randomness),
         ..BlockEnv::default()
     };
     block.set_blob_excess_gas_and_price(0, config.blob_base_fee_update_fraction());
@@ -239,12 +256,12 @@ fn environment(tx: &Recovered<TxEnvelope>) -> TxEnv {
     }
 }
 
-fn refusal(error: EVMError<Infallible>, fee_cap: u128, base_fee: u64) -> Refusal {
+fn refusal(error: EVMError<Infallible>, fee_cap: u128, base_fee: u64) -> TxRejection {
     match error {
-        EVMError::Transaction(invalid) => Refusal::of(invalid, fee_cap, base_fee),
+        EVMError::Transaction(invalid) => TxRejection::of(invalid, fee_cap, base_fee),
         EVMError::Database(never) => match never {},
-        EVMError::Header(error) => Refusal::Inexecutable(error.to_string()),
-        EVMError::Custom(error) => Refusal::Inexecutable(error),
-        EVMError::CustomAny(error) => Refusal::Inexecutable(error.to_string()),
+        EVMError::Header(error) => TxRejection::Inexecutable(error.to_string()),
+        EVMError::Custom(error) => TxRejection::Inexecutable(error),
+        EVMError::CustomAny(error) => TxRejection::Inexecutable(error.to_string()),
     }
 }

@@ -5,28 +5,28 @@ use alloy::consensus::Transaction as _;
 use alloy::eips::eip1559::{BaseFeeParams, calc_next_block_base_fee};
 use alloy::rpc::types::FeeHistory;
 
-use super::chain::{Block, Chain};
+use super::chain::{Block, DevnetChain};
 use super::execute::BLOCK_GAS_LIMIT;
 
 /// Wei per gas at genesis and at least: the order of Base's own.
-pub(super) const LEAST_BASE_FEE: u64 = 5_000_000;
+pub(super) const MIN_BASE_FEE: u64 = 5_000_000;
 
 /// The tip we suggest, in wei per gas.
 pub(super) const SUGGESTED_TIP: u64 = 1_000_000;
 
 /// Blocks that one `eth_feeHistory` may ask for, go-ethereum's limit.
-const MOST_BLOCKS: u64 = 1_024;
+const MAX_BLOCKS: u64 = 1_024;
 
 /// The base fee of the block after one that had `base_fee` and used `gas_used`.
 pub(super) fn next_base_fee(gas_used: u64, base_fee: u64) -> u64 {
     calc_next_block_base_fee(gas_used, BLOCK_GAS_LIMIT, base_fee, BaseFeeParams::base_sepolia_canyon())
-        .max(LEAST_BASE_FEE)
+        .max(MIN_BASE_FEE)
 }
 
 /// Fees of the `count` blocks up to `newest`, fewer when not so many are kept; the percentiles are in
 /// rising order, from 0 to 100.
-pub(super) fn history(chain: &Chain, count: u64, newest: &Block, percentiles: &[f64]) -> FeeHistory {
-    let count = count.clamp(1, MOST_BLOCKS);
+pub(super) fn history(chain: &DevnetChain, count: u64, newest: &Block, percentiles: &[f64]) -> FeeHistory {
+    let count = count.clamp(1, MAX_BLOCKS);
     let oldest = newest.header.number.saturating_sub(count - 1).max(chain.oldest());
     let mut answer = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
     let mut rewards = Vec::new();

@@ -10,7 +10,7 @@ use alloy::sol_types::SolValue;
 use revm::state::Bytecode;
 use serde::Deserialize;
 
-use super::state::State;
+use super::state::ChainState;
 use super::{MULTICALL3, USDC};
 
 /// Slot of `mapping(address => uint256) balances` in `Usdc.sol`.
@@ -19,13 +19,13 @@ const BALANCES_SLOT: U256 = U256::ZERO;
 const TOTAL_SUPPLY_SLOT: U256 = U256::ONE;
 
 #[derive(Deserialize)]
-struct Artifact {
+struct ContractArtifact {
     creation: Bytes,
     runtime: Bytes,
 }
 
 /// None when the balances of one account, or the total supply, overflow.
-pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<State> {
+pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<ChainState> {
     let mut accounts = BTreeMap::<Address, (U256, U256)>::new();
     let mut supply = U256::ZERO;
     for (address, wei, usdc) in funded {
@@ -34,7 +34,7 @@ pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<State> {
         account.1 = account.1.checked_add(*usdc)?;
         supply = supply.checked_add(*usdc)?;
     }
-    let mut state = State::default();
+    let mut state = ChainState::default();
     state.set_code(USDC, Bytecode::new_legacy(usdc().runtime));
     state.set_code(MULTICALL3, Bytecode::new_legacy(multicall3_runtime_code()));
     state.set_storage(USDC, TOTAL_SUPPLY_SLOT, supply);
@@ -58,7 +58,7 @@ pub fn wallet1271_runtime_code() -> Bytes {
 /// The code of `contracts/Multicall3.sol`, which has no constructor. Chains that have nothing at its address can
 /// be given it.
 pub fn multicall3_runtime_code() -> Bytes {
-    let artifact: Artifact = serde_json::from_str(include_str!("../contracts/Multicall3.json"))
+    let artifact: ContractArtifact = serde_json::from_str(include_str!("../contracts/Multicall3.json"))
         .expect("the checked-in artifact is what build.mjs writes");
     artifact.runtime
 }
@@ -68,12 +68,12 @@ fn balance_slot(holder: Address) -> U256 {
     keccak256((holder, BALANCES_SLOT).abi_encode()).into()
 }
 
-fn usdc() -> Artifact {
+fn usdc() -> ContractArtifact {
     serde_json::from_str(include_str!("../contracts/Usdc.json"))
         .expect("the checked-in artifact is what build.mjs writes")
 }
 
-fn wallet1271() -> Artifact {
+fn wallet1271() -> ContractArtifact {
     serde_json::from_str(include_str!("../contracts/Wallet1271.json"))
         .expect("the checked-in artifact is what build.mjs writes")
 }

@@ -20,8 +20,8 @@ use alloy::primitives::{Address, U256, address};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::chain::Chain;
-use self::node::{Mining, Node};
+use self::chain::DevnetChain;
+use self::node::{MiningMode, Node};
 
 mod server;
 
@@ -45,7 +45,7 @@ mod fees;
 
 mod pool;
 
-mod refusal;
+mod rejection;
 
 mod execute;
 
@@ -114,8 +114,8 @@ impl Devnet {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the funded balances overflow 256 bits"))?;
         let listener = tokio::net::TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let mining = config.block_time.map_or(Mining::OnDemand, Mining::Every);
-        let node = Arc::new(Node::new(Chain::new(state), mining));
+        let mining = config.block_time.map_or(MiningMode::OnDemand, MiningMode::Every);
+        let node = Arc::new(Node::new(DevnetChain::new(state), mining));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(node::mine_at_intervals(Arc::clone(&node), stop.clone()));
         tasks.spawn(server::serve(listener, node, stop.clone(), tasks.clone()));

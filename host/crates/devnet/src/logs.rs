@@ -3,18 +3,18 @@
 
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 
-use super::chain::{Block, Chain};
+use super::chain::{Block, DevnetChain};
 use super::params;
-use super::rpc::Fault;
+use super::rpc::RpcError;
 
 /// Logs of one answer; who wants more asks for fewer blocks.
-const MOST_LOGS: usize = 20_000;
+const MAX_LOGS: usize = 20_000;
 
-pub(super) fn matching(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, Fault> {
+pub(super) fn matching(chain: &DevnetChain, filter: &Filter) -> Result<Vec<Log>, RpcError> {
     let mut found = Vec::new();
     let (from, to) = match filter.block_option {
         FilterBlockOption::AtBlockHash(hash) => {
-            let number = chain.block_by_hash(hash).ok_or(Fault::UnknownBlock)?.header.number;
+            let number = chain.block_by_hash(hash).ok_or(RpcError::UnknownBlock)?.header.number;
             (number, number)
         }
         FilterBlockOption::Range { from_block, to_block } => {
@@ -22,10 +22,10 @@ pub(super) fn matching(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, Fault
             let from = from_block.map_or(head, |tag| params::number(chain, tag));
             let to = to_block.map_or(head, |tag| params::number(chain, tag));
             if from > to {
-                return Err(Fault::BlockRange { from, to });
+                return Err(RpcError::BlockRange { from, to });
             }
             if from < chain.oldest() {
-                return Err(Fault::HistoryGone { oldest: chain.oldest() });
+                return Err(RpcError::HistoryGone { oldest: chain.oldest() });
             }
             (from, to.min(head))
         }
@@ -35,8 +35,8 @@ pub(super) fn matching(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, Fault
             continue;
         }
         found.extend(of(block).filter(|log| matches(filter, log)).cloned());
-        if found.len() > MOST_LOGS {
-            return Err(Fault::TooManyLogs { limit: MOST_LOGS });
+        if found.len() > MAX_LOGS {
+            return Err(RpcError::TooManyLogs { limit: MAX_LOGS });
         }
     }
     Ok(found)

@@ -12,12 +12,12 @@ use alloy::primitives::B256;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::chain::Chain;
-use super::refusal::Refusal;
+use super::chain::DevnetChain;
+use super::rejection::TxRejection;
 
 /// When blocks come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mining {
+pub(super) enum MiningMode {
     /// A block per transaction, at once.
     OnDemand,
     /// A block of all that waits per interval, also when nothing waits.
@@ -28,41 +28,41 @@ pub(super) enum Mining {
 
 #[derive(Debug)]
 pub(super) struct Node {
-    chain: RwLock<Chain>,
-    mining: watch::Sender<Mining>,
+    chain: RwLock<DevnetChain>,
+    mining: watch::Sender<MiningMode>,
 }
 
 impl Node {
-    pub(super) fn new(chain: Chain, mining: Mining) -> Self {
+    pub(super) fn new(chain: DevnetChain, mining: MiningMode) -> Self {
         Self { chain: RwLock::new(chain), mining: watch::Sender::new(mining) }
     }
 
     /// A panic while the chain was held is a bug of ours in one request; the others go on.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Chain> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, DevnetChain> {
         self.chain.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Chain> {
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, DevnetChain> {
         self.chain.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn mining(&self) -> Mining {
+    pub(super) fn mining(&self) -> MiningMode {
         *self.mining.borrow()
     }
 
     /// Changes when blocks come. Going on demand mines what already waits.
-    pub(super) fn set_mining(&self, mining: Mining) {
+    pub(super) fn set_mining(&self, mining: MiningMode) {
         self.mining.send_replace(mining);
-        if mining == Mining::OnDemand {
+        if mining == MiningMode::OnDemand {
             self.write().mine_each();
         }
     }
 
     /// Takes a transaction; on demand it is mined, with those that waited for its nonce, before this returns.
-    pub(super) fn submit(&self, tx: Recovered<TxEnvelope>) -> Result<B256, Refusal> {
+    pub(super) fn submit(&self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
         let mut chain = self.write();
         let hash = chain.admit(tx)?;
-        if self.mining() == Mining::OnDemand {
+        if self.mining() == MiningMode::OnDemand {
             chain.mine_each();
         }
         Ok(hash)
@@ -76,8 +76,8 @@ pub(super) async fn mine_at_intervals(node: Arc<Node>, stop: CancellationToken) 
         let now = *mining.borrow_and_update();
         let tick = async {
             match now {
-                Mining::Every(interval) => tokio::time::sleep(interval).await,
-                Mining::OnDemand | Mining::Manual => std::future::pending().await,
+                MiningMode::Every(interval) => tokio::time::sleep(interval).await,
+                MiningMode::OnDemand | MiningMode::Manual => std::future::pending().await,
             }
         };
         tokio::select! {

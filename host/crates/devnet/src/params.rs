@@ -6,9 +6,9 @@ use alloy::rpc::types::TransactionRequest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::chain::{Block, Chain};
-use super::execute::Call;
-use super::rpc::Fault;
+use super::chain::{Block, DevnetChain};
+use super::execute::SimulatedCall;
+use super::rpc::RpcError;
 
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<Value>);
@@ -18,34 +18,34 @@ impl Params {
         Self(values)
     }
 
-    pub(super) fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T, Fault> {
-        self.optional(index)?.ok_or(Fault::MissingParam(index))
+    pub(super) fn required<T: DeserializeOwned>(&self, index: usize) -> Result<T, RpcError> {
+        self.optional(index)?.ok_or(RpcError::MissingParam(index))
     }
 
     /// None when it is absent or null.
-    pub(super) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, Fault> {
+    pub(super) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, RpcError> {
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
-                T::deserialize(value).map(Some).map_err(|error| Fault::Param { index, reason: error.to_string() })
+                T::deserialize(value).map(Some).map_err(|error| RpcError::Param { index, reason: error.to_string() })
             }
         }
     }
 
     /// A number, in hexadecimal or decimal digits: tools differ.
-    pub(super) fn number(&self, index: usize) -> Result<Option<u64>, Fault> {
+    pub(super) fn number(&self, index: usize) -> Result<Option<u64>, RpcError> {
         Ok(self.optional::<U64>(index)?.map(|number| number.to()))
     }
 
     /// The block that the parameter names; the head when it names none.
-    pub(super) fn block<'a>(&self, chain: &'a Chain, index: usize) -> Result<&'a Block, Fault> {
-        block(chain, self.optional(index)?.unwrap_or_default()).ok_or(Fault::UnknownBlock)
+    pub(super) fn block<'a>(&self, chain: &'a DevnetChain, index: usize) -> Result<&'a Block, RpcError> {
+        block(chain, self.optional(index)?.unwrap_or_default()).ok_or(RpcError::UnknownBlock)
     }
 
     /// The transaction request of `eth_call` and its like.
-    pub(super) fn call(&self, index: usize) -> Result<Call, Fault> {
+    pub(super) fn call(&self, index: usize) -> Result<SimulatedCall, RpcError> {
         let request: TransactionRequest = self.required(index)?;
-        let wrong = |reason: &str| Fault::Param { index, reason: reason.into() };
+        let wrong = |reason: &str| RpcError::Param { index, reason: reason.into() };
         if request.gas_price.is_some()
             && (request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some())
         {
@@ -62,7 +62,7 @@ impl Params {
             (None, None) => Bytes::new(),
         };
         let fee_cap = request.gas_price.or(request.max_fee_per_gas).unwrap_or(0);
-        Ok(Call {
+        Ok(SimulatedCall {
             from: request.from.unwrap_or_default(),
             to: request.to.unwrap_or(TxKind::Create),
             value: request.value.unwrap_or_default(),
@@ -75,17 +75,17 @@ impl Params {
     }
 
     /// Refuses a parameter that we would otherwise silently ignore.
-    pub(super) fn absent(&self, index: usize, what: &str) -> Result<(), Fault> {
+    pub(super) fn absent(&self, index: usize, what: &str) -> Result<(), RpcError> {
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(()),
             Some(Value::Object(empty)) if empty.is_empty() => Ok(()),
-            Some(_) => Err(Fault::Param { index, reason: format!("{what} are not supported by this chain") }),
+            Some(_) => Err(RpcError::Param { index, reason: format!("{what} are not supported by this chain") }),
         }
     }
 }
 
 /// The number that a tag stands for. Blocks of this chain are final at once.
-pub(super) fn number(chain: &Chain, tag: BlockNumberOrTag) -> u64 {
+pub(super) fn number(chain: &DevnetChain, tag: BlockNumberOrTag) -> u64 {
     match tag {
         BlockNumberOrTag::Number(number) => number,
         BlockNumberOrTag::Earliest => 0,
@@ -95,7 +95,7 @@ pub(super) fn number(chain: &Chain, tag: BlockNumberOrTag) -> u64 {
     }
 }
 
-pub(super) fn block(chain: &Chain, id: BlockId) -> Option<&Block> {
+pub(super) fn block(chain: &DevnetChain, id: BlockId) -> Option<&Block> {
     match id {
         BlockId::Hash(hash) => chain.block_by_hash(hash.block_hash),
         BlockId::Number(tag) => chain.block(number(chain, tag)),

@@ -12,50 +12,50 @@ use alloy::eips::eip2718::Decodable2718 as _;
 use alloy::primitives::{Address, B256};
 
 use super::CHAIN_ID;
-use super::refusal::Refusal;
+use super::rejection::TxRejection;
 
 /// Transactions waiting at most.
-const MOST: usize = 4_096;
+const MAX_POOLED: usize = 4_096;
 /// How far a nonce may be ahead of the account's.
-const MOST_AHEAD: u64 = 1_024;
+const MAX_NONCE_GAP: u64 = 1_024;
 /// Bytes of one transaction, go-ethereum's limit.
-const LARGEST: usize = 128 * 1024;
+const MAX_TX_BYTES: usize = 128 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Pool {
-    waiting: HashMap<Address, BTreeMap<u64, Waiting>>,
+pub(super) struct TxPool {
+    waiting: HashMap<Address, BTreeMap<u64, PooledTx>>,
     places: HashMap<B256, (Address, u64)>,
     arrivals: u64,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PooledTx {
     tx: Recovered<TxEnvelope>,
     arrival: u64,
 }
 
-impl Pool {
+impl TxPool {
     /// `next` is the sender's nonce in the newest state. The transaction has been checked otherwise.
-    pub(super) fn add(&mut self, tx: Recovered<TxEnvelope>, next: u64) -> Result<(), Refusal> {
+    pub(super) fn add(&mut self, tx: Recovered<TxEnvelope>, next: u64) -> Result<(), TxRejection> {
         let (hash, sender, nonce) = (*tx.tx_hash(), tx.signer(), tx.nonce());
         if self.places.contains_key(&hash) {
-            return Err(Refusal::AlreadyKnown);
+            return Err(TxRejection::AlreadyKnown);
         }
         if nonce < next {
-            return Err(Refusal::NonceTooLow { next, tx: nonce });
+            return Err(TxRejection::NonceTooLow { next, tx: nonce });
         }
-        if nonce - next > MOST_AHEAD {
-            return Err(Refusal::NonceTooFar { next, tx: nonce, limit: MOST_AHEAD });
+        if nonce - next > MAX_NONCE_GAP {
+            return Err(TxRejection::NonceTooFar { next, tx: nonce, limit: MAX_NONCE_GAP });
         }
         let arrival = match self.waiting.get(&sender).and_then(|of| of.get(&nonce)) {
             Some(old) if outbids(&tx, &old.tx) => old.arrival,
-            Some(_) => return Err(Refusal::ReplacementUnderpriced),
-            None if self.places.len() >= MOST => return Err(Refusal::PoolFull),
+            Some(_) => return Err(TxRejection::ReplacementUnderpriced),
+            None if self.places.len() >= MAX_POOLED => return Err(TxRejection::PoolFull),
             None => self.arrivals,
         };
         self.arrivals += 1;
         self.places.insert(hash, (sender, nonce));
-        if let Some(old) = self.waiting.entry(sender).or_default().insert(nonce, Waiting { tx, arrival }) {
+        if let Some(old) = self.waiting.entry(sender).or_default().insert(nonce, PooledTx { tx, arrival }) {
             self.places.remove(old.tx.tx_hash());
         }
         Ok(())
@@ -121,29 +121,29 @@ impl Pool {
 /// Reads a signed transaction and finds its sender: everything that needs no state.
 ///
 /// Blob transactions are not taken, as on Base.
-pub(super) fn decode(raw: &[u8]) -> Result<Recovered<TxEnvelope>, Refusal> {
-    if raw.len() > LARGEST {
-        return Err(Refusal::Oversized { size: raw.len(), limit: LARGEST });
+pub(super) fn decode(raw: &[u8]) -> Result<Recovered<TxEnvelope>, TxRejection> {
+    if raw.len() > MAX_TX_BYTES {
+        return Err(TxRejection::Oversized { size: raw.len(), limit: MAX_TX_BYTES });
     }
     let mut rest = raw;
-    let tx = TxEnvelope::decode_2718(&mut rest).map_err(Refusal::Undecodable)?;
+    let tx = TxEnvelope::decode_2718(&mut rest).map_err(TxRejection::Undecodable)?;
     if !rest.is_empty() {
-        return Err(Refusal::TrailingBytes(rest.len()));
+        return Err(TxRejection::TrailingBytes(rest.len()));
     }
     if matches!(tx, TxEnvelope::Eip4844(_)) {
-        return Err(Refusal::TypeNotSupported);
+        return Err(TxRejection::TypeNotSupported);
     }
     match tx.chain_id() {
         Some(CHAIN_ID) => {}
-        Some(have) => return Err(Refusal::WrongChain { have }),
-        None => return Err(Refusal::NotReplayProtected),
+        Some(have) => return Err(TxRejection::WrongChain { have }),
+        None => return Err(TxRejection::NotReplayProtected),
     }
     // EIP-2: the malleable twin of a signature is no signature.
     if tx.signature().normalize_s().is_some() {
-        return Err(Refusal::InvalidSender);
+        return Err(TxRejection::InvalidSender);
     }
     let sender =
-        tx.signature().recover_address_from_prehash(&tx.signature_hash()).map_err(|_| Refusal::InvalidSender)?;
+        tx.signature().recover_address_from_prehash(&tx.signature_hash()).map_err(|_| TxRejection::InvalidSender)?;
     Ok(Recovered::new_unchecked(tx, sender))
 }
 

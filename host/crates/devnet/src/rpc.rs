@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 
 use super::node::Node;
 use super::params::Params;
-use super::refusal::Refusal;
+use super::rejection::TxRejection;
 use super::{dev, eth};
 
 /// Calls in one batch, go-ethereum's limit.
-const MOST_CALLS: usize = 1_000;
+const MAX_CALLS: usize = 1_000;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum RpcError {
     #[error("parse error: {0}")]
     Parse(serde_json::Error),
     #[error("invalid request: {0}")]
@@ -30,7 +30,7 @@ pub(super) enum Fault {
     MissingParam(usize),
     #[error("invalid argument {index}: {reason}")]
     Param { index: usize, reason: String },
-    #[error("batch too large: {0} calls, at most {MOST_CALLS}")]
+    #[error("batch too large: {0} calls, at most {MAX_CALLS}")]
     BatchTooLarge(usize),
     #[error("header not found")]
     UnknownBlock,
@@ -45,7 +45,7 @@ pub(super) enum Fault {
     #[error("{}", halt(.0))]
     Halted(HaltReason),
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] TxRejection),
     #[error("timestamp {asked} is before the newest block's, {newest}")]
     TimestampTooLow { asked: u64, newest: u64 },
     #[error("internal error")]
@@ -55,10 +55,12 @@ pub(super) enum Fault {
 /// The answer's bytes; none when nothing is to be answered (notifications only).
 pub(super) fn answer(node: &Node, body: &[u8]) -> Option<Vec<u8>> {
     let answer = match serde_json::from_slice(body) {
-        Err(error) => Some(failure(&Value::Null, &Fault::Parse(error))),
-        Ok(Value::Array(calls)) if calls.is_empty() => Some(failure(&Value::Null, &Fault::Request("an empty batch"))),
-        Ok(Value::Array(calls)) if calls.len() > MOST_CALLS => {
-            Some(failure(&Value::Null, &Fault::BatchTooLarge(calls.len())))
+        Err(error) => Some(failure(&Value::Null, &RpcError::Parse(error))),
+        Ok(Value::Array(calls)) if calls.is_empty() => {
+            Some(failure(&Value::Null, &RpcError::Request("an empty batch")))
+        }
+        Ok(Value::Array(calls)) if calls.len() > MAX_CALLS => {
+            Some(failure(&Value::Null, &RpcError::BatchTooLarge(calls.len())))
         }
         Ok(Value::Array(calls)) => {
             let answers: Vec<Value> = calls.into_iter().filter_map(|call| one(node, call)).collect();
@@ -71,22 +73,22 @@ pub(super) fn answer(node: &Node, body: &[u8]) -> Option<Vec<u8>> {
 
 /// The answer when something of ours broke: it fits a single call and a batch.
 pub(super) fn broken() -> Vec<u8> {
-    failure(&Value::Null, &Fault::Internal).to_string().into_bytes()
+    failure(&Value::Null, &RpcError::Internal).to_string().into_bytes()
 }
 
 fn one(node: &Node, call: Value) -> Option<Value> {
     let Value::Object(mut call) = call else {
-        return Some(failure(&Value::Null, &Fault::Request("a call is an object")));
+        return Some(failure(&Value::Null, &RpcError::Request("a call is an object")));
     };
     let id = call.remove("id");
     if !matches!(id, None | Some(Value::Null | Value::Number(_) | Value::String(_))) {
-        return Some(failure(&Value::Null, &Fault::Request("id is a string, a number or null")));
+        return Some(failure(&Value::Null, &RpcError::Request("id is a string, a number or null")));
     }
     let result = checked(node, call);
     // Only a well-formed call without an id is a notification.
     let id = match (id, &result) {
         (Some(id), _) => id,
-        (None, Err(Fault::Request(_))) => Value::Null,
+        (None, Err(RpcError::Request(_))) => Value::Null,
         (None, _) => return None,
     };
     Some(match result {
@@ -95,33 +97,33 @@ fn one(node: &Node, call: Value) -> Option<Value> {
     })
 }
 
-fn checked(node: &Node, mut call: serde_json::Map<String, Value>) -> Result<Value, Fault> {
+fn checked(node: &Node, mut call: serde_json::Map<String, Value>) -> Result<Value, RpcError> {
     if call.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err(Fault::Request("jsonrpc is not \"2.0\""));
+        return Err(RpcError::Request("jsonrpc is not \"2.0\""));
     }
     let Some(Value::String(method)) = call.remove("method") else {
-        return Err(Fault::Request("method is not a string"));
+        return Err(RpcError::Request("method is not a string"));
     };
     let params = match call.remove("params") {
         None | Some(Value::Null) => Params::default(),
         Some(Value::Array(params)) => Params::new(params),
-        Some(_) => return Err(Fault::Request("params is not an array")),
+        Some(_) => return Err(RpcError::Request("params is not an array")),
     };
     match eth::call(node, &method, &params)? {
         Some(result) => Ok(result),
-        None => dev::call(node, &method, &params)?.ok_or(Fault::Method(method)),
+        None => dev::call(node, &method, &params)?.ok_or(RpcError::Method(method)),
     }
 }
 
-fn failure(id: &Value, fault: &Fault) -> Value {
+fn failure(id: &Value, fault: &RpcError) -> Value {
     let mut error = json!({ "code": fault.code(), "message": fault.to_string() });
-    if let Fault::Reverted(output) = fault {
+    if let RpcError::Reverted(output) = fault {
         error["data"] = json!(output);
     }
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }
 
-impl Fault {
+impl RpcError {
     /// How a failed execution is told to the caller.
     pub(super) fn of(result: ExecutionResult) -> Self {
         match result {

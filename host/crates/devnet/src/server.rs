@@ -20,10 +20,10 @@ use super::node::Node;
 use super::rpc;
 
 /// Bytes of one request: a batch of transactions, the largest of which is 128 KiB in hexadecimal.
-const LARGEST_BODY: usize = 4 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Connections at a time; more wait.
-const MOST_CONNECTIONS: usize = 1_024;
+const MAX_CONNECTIONS: usize = 1_024;
 
 /// How long a client may take to send its headers, or its body.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Accepts until stopped. Connections are tasks of `tasks`.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken, tasks: TaskTracker) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -93,7 +93,7 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
         return Ok(refused);
     }
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect();
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     let body = match tokio::time::timeout(PATIENCE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {

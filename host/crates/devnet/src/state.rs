@@ -1,7 +1,7 @@
 //! Accounts, storage and code, with their history: each value is kept with the version that wrote it,
 //! so that a read as of an older block, and going back to a snapshot, cost a search instead of a copy.
 //!
-//! Invariant: versions only grow; a [`View`] of one version is unchanged by later writes. History older
+//! Invariant: versions only grow; a [`StateView`] of one version is unchanged by later writes. History older
 //! than the floor is forgotten, the newest value at or below it excepted.
 
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use revm::state::{AccountInfo, Bytecode, EvmState};
 
 /// Every account, slot and code, now and as far back as the floor.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    accounts: HashMap<Address, Versions<Option<Account>>>,
-    storage: HashMap<(Address, U256), Versions<U256>>,
+pub(super) struct ChainState {
+    accounts: HashMap<Address, VersionedValues<Option<StoredAccount>>>,
+    storage: HashMap<(Address, U256), VersionedValues<U256>>,
     codes: HashMap<B256, Bytecode>,
     version: u64,
     floor: u64,
@@ -23,14 +23,14 @@ pub(super) struct State {
 
 /// The state as of one version, and the hashes of the blocks before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
-    state: &'a State,
+pub(super) struct StateView<'a> {
+    state: &'a ChainState,
     version: u64,
     hash_of: &'a HashMap<u64, B256>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
+struct StoredAccount {
     nonce: u64,
     balance: U256,
     code_hash: B256,
@@ -38,15 +38,15 @@ struct Account {
 
 /// Values in the order of the versions that wrote them.
 #[derive(Debug)]
-struct Versions<T>(Vec<(u64, T)>);
+struct VersionedValues<T>(Vec<(u64, T)>);
 
-impl State {
+impl ChainState {
     pub(super) fn version(&self) -> u64 {
         self.version
     }
 
-    pub(super) fn view<'a>(&'a self, version: u64, hash_of: &'a HashMap<u64, B256>) -> View<'a> {
-        View { state: self, version, hash_of }
+    pub(super) fn view<'a>(&'a self, version: u64, hash_of: &'a HashMap<u64, B256>) -> StateView<'a> {
+        StateView { state: self, version, hash_of }
     }
 
     /// Writes what transactions changed, as one new version.
@@ -66,7 +66,7 @@ impl State {
             if let Some(code) = code.filter(|code| !code.is_empty()) {
                 self.codes.entry(code_hash).or_insert(code);
             }
-            self.put_account(address, Some(Account { nonce, balance, code_hash }));
+            self.put_account(address, Some(StoredAccount { nonce, balance, code_hash }));
             for (slot, value) in account.storage {
                 if value.is_changed() {
                     self.put_storage(address, slot, value.present_value);
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// Forgets everything written after `version`. False, and nothing changed, when that history is gone.
-    pub(super) fn go_back_to(&mut self, version: u64) -> bool {
+    pub(super) fn revert_to(&mut self, version: u64) -> bool {
         if version < self.floor || version > self.version {
             return false;
         }
@@ -110,27 +110,27 @@ impl State {
         self.floor = version;
     }
 
-    fn edit(&mut self, address: Address, change: impl FnOnce(&mut Account)) {
-        let mut account = self.account(address, self.version).unwrap_or(Account::NONE);
+    fn edit(&mut self, address: Address, change: impl FnOnce(&mut StoredAccount)) {
+        let mut account = self.account(address, self.version).unwrap_or(StoredAccount::NONE);
         change(&mut account);
         self.version += 1;
-        self.put_account(address, (account != Account::NONE).then_some(account));
+        self.put_account(address, (account != StoredAccount::NONE).then_some(account));
     }
 
-    fn account(&self, address: Address, version: u64) -> Option<Account> {
+    fn account(&self, address: Address, version: u64) -> Option<StoredAccount> {
         self.accounts.get(&address)?.at(version).copied().flatten()
     }
 
-    fn put_account(&mut self, address: Address, account: Option<Account>) {
-        self.accounts.entry(address).or_insert(Versions(Vec::new())).put(self.version, account, self.floor);
+    fn put_account(&mut self, address: Address, account: Option<StoredAccount>) {
+        self.accounts.entry(address).or_insert(VersionedValues(Vec::new())).put(self.version, account, self.floor);
     }
 
     fn put_storage(&mut self, address: Address, slot: U256, value: U256) {
-        self.storage.entry((address, slot)).or_insert(Versions(Vec::new())).put(self.version, value, self.floor);
+        self.storage.entry((address, slot)).or_insert(VersionedValues(Vec::new())).put(self.version, value, self.floor);
     }
 }
 
-impl View<'_> {
+impl StateView<'_> {
     pub(super) fn nonce(&self, address: Address) -> u64 {
         self.state.account(address, self.version).map_or(0, |account| account.nonce)
     }
@@ -149,7 +149,7 @@ impl View<'_> {
     }
 }
 
-impl DatabaseRef for View<'_> {
+impl DatabaseRef for StateView<'_> {
     type Error = Infallible;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
@@ -175,11 +175,11 @@ impl DatabaseRef for View<'_> {
     }
 }
 
-impl Account {
+impl StoredAccount {
     const NONE: Self = Self { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY };
 }
 
-impl<T> Versions<T> {
+impl<T> VersionedValues<T> {
     fn at(&self, version: u64) -> Option<&T> {
         let after = self.0.partition_point(|(written, _)| *written <= version);
         self.0[..after].last().map(|(_, value)| value)

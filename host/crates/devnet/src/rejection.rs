@@ -7,7 +7,7 @@ use revm::context::result::InvalidTransaction;
 use super::CHAIN_ID;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum TxRejection {
     #[error("failed to decode signed transaction: {0}")]
     Undecodable(Eip2718Error),
     #[error("failed to decode signed transaction: {0} bytes after its end")]
@@ -54,7 +54,7 @@ pub(super) enum Refusal {
     Inexecutable(String),
 }
 
-impl Refusal {
+impl TxRejection {
     /// `cap` is the transaction's fee cap, and `base_fee` the block's: revm's error does not name them.
     pub(super) fn of(invalid: InvalidTransaction, cap: u128, base_fee: u64) -> Self {
         match invalid {
