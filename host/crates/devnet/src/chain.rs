@@ -1,69 +1,55 @@
-//! The chain itself: blocks, the pool, and mining. Synchronous; whoever holds it decides when.
+//! The chain: its blocks, the pool of transactions, and mining. It is synchronous; `node` adds the lock and the miner.
 //!
-//! A block is first assembled on a view of the state, which changes nothing, and then appended: the
-//! pending block is an assembled one that nobody appended.
-//! Its header is complete but for the state root, which is zero: no proofs are served from this chain.
+//! A block is first assembled on a view of the state, which changes nothing, and then appended. The pending block is an
+//! assembled block that is not appended.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use alloy::consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy::consensus::transaction::Recovered;
-use alloy::consensus::{
-    BlockBody, Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction as _, TxEnvelope, proofs,
-};
-use alloy::eips::eip4895::Withdrawals;
-use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy::primitives::{Address, B256, Bloom, Bytes, TxKind, U256, keccak256};
-use alloy::rpc::types::{Log, TransactionReceipt};
+use alloy::consensus::{Header, ReceiptEnvelope, Transaction as _, TxEnvelope, proofs};
+use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::SolValue as _;
-use revm::context::result::ExecutionResult;
 use revm::state::EvmState;
 
+use super::block::{Block, header};
 use super::clock::Clock;
-use super::execute::{self, BLOCK_GAS_LIMIT, BlockContext, BlockExecutor, FEE_RECIPIENT};
+use super::execute::{self, BLOCK_GAS_LIMIT, BlockContext, BlockExecutor};
 use super::fees;
 use super::pool::TxPool;
 use super::rejection::TxRejection;
+use super::spec::KEPT_BLOCKS;
 use super::state::{ChainState, StateView};
-use super::{CLIENT_VERSION_PREFIX, KEPT_BLOCKS};
 
-/// Snapshots kept; the oldest is forgotten for a new one.
+/// Most snapshots that are kept. A new one then replaces the oldest.
 const MAX_SNAPSHOTS: usize = 256;
 
+/// The whole chain.
 #[derive(Debug)]
 pub(super) struct DevnetChain {
     pub(super) state: ChainState,
     pub(super) clock: Clock,
     pub(super) pool: TxPool,
+    /// The newest blocks, oldest first; never empty.
     blocks: VecDeque<Block>,
+    /// Block numbers by hash, and hashes by number, of the kept blocks.
     numbers: HashMap<B256, u64>,
     hashes: HashMap<u64, B256>,
+    /// Block number and index of each mined transaction in a kept block.
     places: HashMap<B256, (u64, usize)>,
     snapshots: BTreeMap<u64, ChainSnapshot>,
     next_snapshot: u64,
 }
 
-/// A block with everything that is asked about it.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) header: Header,
-    pub(super) hash: B256,
-    /// Bytes of the block's RLP.
-    pub(super) size: usize,
-    pub(super) transactions: Vec<Recovered<TxEnvelope>>,
-    pub(super) receipts: Vec<TransactionReceipt>,
-    /// The state after it.
-    pub(super) version: u64,
-}
-
-/// A block that is not part of the chain (yet), and what appending it changes.
+/// A block that is not part of the chain, and the changes that appending it makes.
 #[derive(Debug)]
 pub(super) struct AssembledBlock {
     pub(super) block: Block,
     changes: Vec<EvmState>,
+    /// Pooled transactions that can no longer be mined.
     invalid: Vec<(B256, TxRejection)>,
 }
 
+/// A point to which the chain can be reverted.
 #[derive(Clone, Copy, Debug)]
 struct ChainSnapshot {
     block: u64,
@@ -72,7 +58,7 @@ struct ChainSnapshot {
 }
 
 impl DevnetChain {
-    /// A chain of one block, whose state is `state`.
+    /// Makes a chain of one block, whose state is `state`.
     pub(super) fn new(state: ChainState) -> Self {
         let clock = Clock::default();
         let version = state.version();
@@ -99,10 +85,10 @@ impl DevnetChain {
     }
 
     pub(super) fn head(&self) -> &Block {
-        self.blocks.back().expect("the chain starts with a block, and going back keeps one")
+        self.blocks.back().expect("the chain starts with a block, and reverting keeps one")
     }
 
-    /// None for a block that is not yet, or no longer, there.
+    /// The block with this number; none if it is not mined yet or no longer kept.
     pub(super) fn block(&self, number: u64) -> Option<&Block> {
         let index = number.checked_sub(self.oldest())?;
         self.blocks.get(usize::try_from(index).ok()?)
@@ -112,23 +98,23 @@ impl DevnetChain {
         self.block(*self.numbers.get(&hash)?)
     }
 
-    /// A mined transaction's block, and its index in it.
+    /// The block of a mined transaction, and the transaction's index in it.
     pub(super) fn place_of(&self, transaction: B256) -> Option<(&Block, usize)> {
         let (number, index) = *self.places.get(&transaction)?;
         Some((self.block(number)?, index))
     }
 
-    /// The number of the oldest block still kept.
+    /// The number of the oldest kept block.
     pub(super) fn oldest(&self) -> u64 {
         self.blocks.front().map_or(0, |block| block.header.number)
     }
 
-    /// The newest state, dev methods' edits included.
+    /// The newest state, including edits by dev methods.
     pub(super) fn newest(&self) -> StateView<'_> {
         self.state.view(self.state.version(), &self.hashes)
     }
 
-    /// The state after `block`; for the head, the newest.
+    /// The state after `block`; for the head, the newest state.
     pub(super) fn state_after(&self, block: &Block) -> StateView<'_> {
         if block.hash == self.head().hash {
             return self.newest();
@@ -136,7 +122,7 @@ impl DevnetChain {
         self.state.view(block.version, &self.hashes)
     }
 
-    /// What a transaction would see if it were mined now.
+    /// The context of a transaction that would be mined now.
     pub(super) fn next_context(&self) -> BlockContext {
         let head = self.head();
         let number = head.header.number + 1;
@@ -148,8 +134,8 @@ impl DevnetChain {
         }
     }
 
-    /// What a call sees as of `block`: for the head the next block, because the head may be an hour old
-    /// when blocks come on demand; for an older one that block itself.
+    /// The context of a call as of `block`. For the head it is the next block, because the head may be an hour old when
+    /// blocks are mined on demand; for an older block it is that block itself.
     pub(super) fn context_for(&self, block: &Block) -> BlockContext {
         if block.hash == self.head().hash {
             return self.next_context();
@@ -162,7 +148,7 @@ impl DevnetChain {
         }
     }
 
-    /// Takes a transaction into the pool. On error the pool is as before.
+    /// Adds a transaction to the pool. On an error the pool is unchanged.
     pub(super) fn admit(&mut self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
         let hash = *tx.tx_hash();
         if self.places.contains_key(&hash) {
@@ -177,28 +163,29 @@ impl DevnetChain {
         Ok(hash)
     }
 
-    /// A block of what waits, at most `most` transactions, in the order of arrival.
-    pub(super) fn assemble(&self, most: usize) -> AssembledBlock {
+    /// Assembles a block of at most `max_transactions` pooled transactions, in the order of their arrival.
+    pub(super) fn assemble(&self, max_transactions: usize) -> AssembledBlock {
         let context = self.next_context();
-        let mut run = BlockExecutor::new(self.newest(), context);
+        let mut executor = BlockExecutor::new(self.newest(), context);
         let (mut done, mut changes, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
-        let mut passed = HashSet::new();
+        let mut skipped = HashSet::new();
         let mut gas_used = 0;
-        while done.len() < most {
-            let Some(tx) = self.pool.first(|sender| run.nonce(sender), context.base_fee, &passed) else { break };
+        while done.len() < max_transactions {
+            let Some(tx) = self.pool.first(|sender| executor.nonce(sender), context.base_fee, &skipped) else { break };
+            // It may fit the next block, so it stays in the pool.
             if tx.gas_limit() > BLOCK_GAS_LIMIT - gas_used {
-                passed.insert(*tx.tx_hash());
+                skipped.insert(*tx.tx_hash());
                 continue;
             }
-            match run.transaction(tx) {
+            match executor.execute(tx) {
                 Ok((result, change)) => {
                     gas_used += result.tx_gas_used();
                     changes.push(change);
                     done.push((tx.clone(), result));
                 }
-                Err(refusal) => {
-                    passed.insert(*tx.tx_hash());
-                    invalid.push((*tx.tx_hash(), refusal));
+                Err(rejection) => {
+                    skipped.insert(*tx.tx_hash());
+                    invalid.push((*tx.tx_hash(), rejection));
                 }
             }
         }
@@ -216,16 +203,16 @@ impl DevnetChain {
         AssembledBlock { block, changes, invalid }
     }
 
-    /// Mines one block of what waits, at most `most` transactions; returns how many it has.
-    pub(super) fn mine(&mut self, most: usize) -> usize {
-        let AssembledBlock { block, changes, invalid } = self.assemble(most);
+    /// Mines one block of at most `max_transactions` pooled transactions, and returns their number.
+    pub(super) fn mine(&mut self, max_transactions: usize) -> usize {
+        let AssembledBlock { block, changes, invalid } = self.assemble(max_transactions);
         self.state.commit(changes);
         self.clock.block_was_mined();
         for tx in &block.transactions {
             self.pool.remove(*tx.tx_hash());
         }
-        for (hash, refusal) in invalid {
-            tracing::debug!(%hash, %refusal, "dropped a transaction that can no longer be mined");
+        for (hash, rejection) in invalid {
+            tracing::debug!(%hash, %rejection, "dropped a transaction that can no longer be mined");
             self.pool.remove(hash);
         }
         let mined = block.transactions.len();
@@ -235,7 +222,7 @@ impl DevnetChain {
         mined
     }
 
-    /// A block per transaction, until none can be mined.
+    /// Mines a block per transaction, until no pooled transaction can be mined.
     pub(super) fn mine_each(&mut self) {
         let base_fee = |chain: &Self| chain.next_context().base_fee;
         while self.pool.first(|sender| self.newest().nonce(sender), base_fee(self), &HashSet::new()).is_some() {
@@ -243,7 +230,7 @@ impl DevnetChain {
         }
     }
 
-    /// Remembers now; the number takes the chain back to it, once.
+    /// Takes a snapshot. Its number reverts the chain to it, once.
     pub(super) fn snapshot(&mut self) -> u64 {
         if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.snapshots.pop_first();
@@ -255,8 +242,8 @@ impl DevnetChain {
         id
     }
 
-    /// Goes back, and forgets this snapshot, the later ones, and the pool. False, and nothing changed, when
-    /// it is unknown or too old.
+    /// Reverts to a snapshot, and forgets it, the later ones, and the pool. Returns false, and changes nothing, if the
+    /// snapshot is unknown or older than the kept history.
     pub(super) fn revert_to(&mut self, id: u64) -> bool {
         let Some(then) = self.snapshots.get(&id).copied() else { return false };
         if then.block < self.oldest() || !self.state.revert_to(then.version) {
@@ -273,6 +260,7 @@ impl DevnetChain {
         true
     }
 
+    /// Appends a block, and forgets the oldest one above the limit.
     fn push(&mut self, block: Block) {
         let number = block.header.number;
         self.numbers.insert(block.hash, number);
@@ -287,6 +275,7 @@ impl DevnetChain {
         }
     }
 
+    /// Removes a block from the indexes.
     fn forget(&mut self, gone: &Block) {
         self.numbers.remove(&gone.hash);
         self.hashes.remove(&gone.header.number);
@@ -294,105 +283,4 @@ impl DevnetChain {
             self.places.remove(tx.tx_hash());
         }
     }
-}
-
-impl Block {
-    pub(super) fn base_fee(&self) -> u64 {
-        self.header.base_fee_per_gas.unwrap_or(fees::MIN_BASE_FEE)
-    }
-
-    /// Completes `header` from what the transactions did, in their order.
-    fn new(
-        mut header: Header,
-        transactions: Vec<Recovered<TxEnvelope>>,
-        results: &[ExecutionResult],
-        version: u64,
-    ) -> Self {
-        let bare: Vec<TxEnvelope> = transactions.iter().map(|tx| tx.inner().clone()).collect();
-        let receipts = consensus_receipts(&bare, results);
-        header.gas_used = results.iter().map(ExecutionResult::tx_gas_used).sum();
-        header.logs_bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
-        header.transactions_root = proofs::calculate_transaction_root(&bare);
-        header.receipts_root = proofs::calculate_receipt_root(&receipts);
-        let hash = header.hash_slow();
-        let body = BlockBody { transactions: bare, ommers: Vec::new(), withdrawals: Some(Withdrawals::default()) };
-        let size = alloy::consensus::Block::<TxEnvelope>::rlp_length_for(&header, &body);
-        let receipts = served_receipts(&header, hash, &transactions, receipts, results);
-        Self { header, hash, size, transactions, receipts, version }
-    }
-}
-
-/// The fields that are the same in every block.
-fn header(varying: Header) -> Header {
-    Header {
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        beneficiary: FEE_RECIPIENT,
-        gas_limit: BLOCK_GAS_LIMIT,
-        extra_data: Bytes::from_static(CLIENT_VERSION_PREFIX.as_bytes()),
-        withdrawals_root: Some(EMPTY_WITHDRAWALS),
-        blob_gas_used: Some(0),
-        excess_blob_gas: Some(0),
-        parent_beacon_block_root: Some(B256::ZERO),
-        requests_hash: Some(EMPTY_REQUESTS_HASH),
-        ..varying
-    }
-}
-
-fn consensus_receipts(transactions: &[TxEnvelope], results: &[ExecutionResult]) -> Vec<ReceiptEnvelope> {
-    let mut cumulative_gas_used = 0;
-    let receipt = |(tx, result): (&TxEnvelope, &ExecutionResult)| {
-        cumulative_gas_used += result.tx_gas_used();
-        // What a failed transaction logged has not happened.
-        let logs = if result.is_success() { result.logs().to_vec() } else { Vec::new() };
-        let status = Eip658Value::Eip658(result.is_success());
-        let receipt = Receipt { status, cumulative_gas_used, logs };
-        ReceiptEnvelope::from_typed(tx.tx_type(), receipt.with_bloom())
-    };
-    transactions.iter().zip(results).map(receipt).collect()
-}
-
-fn served_receipts(
-    header: &Header,
-    hash: B256,
-    transactions: &[Recovered<TxEnvelope>],
-    receipts: Vec<ReceiptEnvelope>,
-    results: &[ExecutionResult],
-) -> Vec<TransactionReceipt> {
-    let mut log_index = 0;
-    let mut served = Vec::with_capacity(receipts.len());
-    for (index, ((tx, receipt), result)) in (0..).zip(transactions.iter().zip(receipts).zip(results)) {
-        let inner = receipt.map_logs(|log| {
-            log_index += 1;
-            Log {
-                inner: log,
-                block_hash: Some(hash),
-                block_number: Some(header.number),
-                block_timestamp: Some(header.timestamp),
-                transaction_hash: Some(*tx.tx_hash()),
-                transaction_index: Some(index),
-                log_index: Some(log_index - 1),
-                removed: false,
-            }
-        });
-        served.push(TransactionReceipt {
-            inner,
-            transaction_hash: *tx.tx_hash(),
-            transaction_index: Some(index),
-            block_hash: Some(hash),
-            block_number: Some(header.number),
-            gas_used: result.tx_gas_used(),
-            effective_gas_price: tx.effective_gas_price(header.base_fee_per_gas),
-            blob_gas_used: None,
-            blob_gas_price: None,
-            from: tx.signer(),
-            to: tx.to(),
-            contract_address: created(tx),
-        });
-    }
-    served
-}
-
-/// Where the transaction puts a contract; clients show it for a failed creation too.
-fn created(tx: &Recovered<TxEnvelope>) -> Option<Address> {
-    matches!(tx.kind(), TxKind::Create).then(|| tx.signer().create(tx.nonce()))
 }

@@ -1,25 +1,30 @@
 //! The methods that every Ethereum client expects: `web3_`, `net_` and `eth_`.
 //!
-//! `eth_call`, `eth_estimateGas` and the reads of state take any kept block; "pending" is the newest state
-//! but for the transaction count, which counts what waits in the pool.
+//! `eth_call`, `eth_estimateGas` and the reads of state take any kept block. "pending" is the newest state, except for
+//! the transaction count, which includes the sender's pooled transactions.
 
 use alloy::consensus::transaction::{Recovered, TransactionInfo};
-use alloy::consensus::{Header, TxEnvelope};
+use alloy::consensus::{Header, Transaction as _, TxEnvelope};
 use alloy::eips::eip4895::Withdrawals;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256, Bytes, U64, U256, keccak256};
-use alloy::rpc::types::{self, BlockTransactions, Filter, Transaction};
+use alloy::rpc::types::{self, BlockTransactions, FeeHistory, Filter, Transaction};
 use revm::context::result::ExecutionResult;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::chain::{Block, DevnetChain};
+use super::block::Block;
+use super::chain::DevnetChain;
+use super::error::RpcError;
 use super::node::Node;
 use super::params::{self, Params};
-use super::rpc::RpcError;
-use super::{CHAIN_ID, CLIENT_VERSION_PREFIX, execute, fees, logs, pool};
+use super::spec::{CHAIN_ID, CLIENT_VERSION_PREFIX};
+use super::{execute, fees, logs, pool};
 
-/// None when the method is not one of these.
+/// Most blocks of one `eth_feeHistory`: go-ethereum's limit.
+const MAX_FEE_HISTORY: u64 = 1_024;
+
+/// Runs one of these methods; none if the method is not among them.
 pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<Value>, RpcError> {
     let result = match method {
         "web3_clientVersion" => encode(format!("{CLIENT_VERSION_PREFIX}{}", env!("CARGO_PKG_VERSION"))),
@@ -53,7 +58,7 @@ pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<
         "eth_getTransactionCount" => transaction_count(&node.read(), params),
         "eth_getTransactionByHash" => encode(transaction_by_hash(&node.read(), params.required(0)?)),
         "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
-            let (chain, index) = (node.read(), params.number(1)?.ok_or(RpcError::MissingParam(1))?);
+            let (chain, index) = (node.read(), params.required_number(1)?);
             let block = params::block(&chain, params.required(0)?);
             encode(block.and_then(|block| mined(block, usize::try_from(index).ok()?)))
         }
@@ -112,14 +117,62 @@ fn transaction_count(chain: &DevnetChain, params: &Params) -> Result<Value, RpcE
 }
 
 fn fee_history(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
-    let count = params.number(0)?.ok_or(RpcError::MissingParam(0))?;
+    let count = params.required_number(0)?;
     let percentiles: Vec<f64> = params.optional(2)?.unwrap_or_default();
     let rising = percentiles.is_sorted() && percentiles.iter().all(|percentile| (0.0..=100.0).contains(percentile));
     if !rising || percentiles.len() > 100 {
         let reason = "at most 100 percentiles, rising, from 0 to 100".into();
         return Err(RpcError::Param { index: 2, reason });
     }
-    encode(fees::history(chain, count, params.block(chain, 1)?, &percentiles))
+    encode(fees_of(chain, count, params.block(chain, 1)?, &percentiles))
+}
+
+/// The fees of the `count` blocks up to `newest`, or of fewer if not so many are kept. The percentiles rise, from 0 to
+/// 100.
+fn fees_of(chain: &DevnetChain, count: u64, newest: &Block, percentiles: &[f64]) -> FeeHistory {
+    let count = count.clamp(1, MAX_FEE_HISTORY);
+    let oldest = newest.header.number.saturating_sub(count - 1).max(chain.oldest());
+    let mut answer = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
+    let mut rewards = Vec::new();
+    for block in (oldest..=newest.header.number).filter_map(|number| chain.block(number)) {
+        answer.base_fee_per_gas.push(block.base_fee().into());
+        answer.base_fee_per_blob_gas.push(1);
+        answer.blob_gas_used_ratio.push(0.0);
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
+        answer.gas_used_ratio.push(block.header.gas_used as f64 / execute::BLOCK_GAS_LIMIT as f64);
+        rewards.push(tips(block, percentiles));
+    }
+    answer.base_fee_per_gas.push(fees::next_base_fee(newest.header.gas_used, newest.base_fee()).into());
+    answer.base_fee_per_blob_gas.push(1);
+    answer.reward = (!percentiles.is_empty()).then_some(rewards);
+    answer
+}
+
+/// The tip at each percentile of the block's gas; zero for each in an empty block.
+fn tips(block: &Block, percentiles: &[f64]) -> Vec<u128> {
+    let mut paid: Vec<(u128, u64)> = block
+        .transactions
+        .iter()
+        .zip(&block.receipts)
+        .map(|(tx, receipt)| (tx.effective_tip_per_gas(block.base_fee()).unwrap_or(0), receipt.gas_used))
+        .collect();
+    paid.sort_unstable();
+    let at = |percentile: &f64| {
+        #[expect(clippy::cast_precision_loss, reason = "gas is far below 2^52")]
+        let threshold = block.header.gas_used as f64 * percentile / 100.0;
+        let mut sum = 0.0;
+        for (tip, gas) in &paid {
+            #[expect(clippy::cast_precision_loss, reason = "gas is far below 2^52")]
+            {
+                sum += *gas as f64;
+            }
+            if sum >= threshold {
+                return *tip;
+            }
+        }
+        paid.last().map_or(0, |(tip, _)| *tip)
+    };
+    percentiles.iter().map(at).collect()
 }
 
 fn block(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
@@ -127,7 +180,7 @@ fn block(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     let full = params.optional(1)?.unwrap_or(false);
     if id == BlockId::Number(BlockNumberOrTag::Pending) {
         let mut pending = encode(served(&chain.assemble(usize::MAX).block, full))?;
-        // A pending block has neither; clients tell it by that.
+        // A pending block has neither. Clients recognise it by that.
         pending["hash"] = Value::Null;
         pending["nonce"] = Value::Null;
         return Ok(pending);
@@ -135,6 +188,7 @@ fn block(chain: &DevnetChain, params: &Params) -> Result<Value, RpcError> {
     params::block(chain, id).map_or(Ok(json!(null)), |block| encode(served(block, full)))
 }
 
+/// The block as JSON-RPC returns it, with whole transactions if `full`, else with their hashes.
 fn served(block: &Block, full: bool) -> types::Block {
     let transactions = if full {
         BlockTransactions::Full((0..block.transactions.len()).filter_map(|index| mined(block, index)).collect())
@@ -150,15 +204,16 @@ fn served(block: &Block, full: bool) -> types::Block {
     types::Block { header, uncles: Vec::new(), transactions, withdrawals: Some(Withdrawals::default()) }
 }
 
-/// Mined or waiting.
+/// A mined or pooled transaction.
 fn transaction_by_hash(chain: &DevnetChain, hash: B256) -> Option<Transaction> {
     if let Some((block, index)) = chain.place_of(hash) {
         return mined(block, index);
     }
-    let waiting: Recovered<TxEnvelope> = chain.pool.get(hash)?.clone();
-    Some(Transaction::from_transaction(waiting, TransactionInfo { hash: Some(hash), ..TransactionInfo::default() }))
+    let pooled: Recovered<TxEnvelope> = chain.pool.get(hash)?.clone();
+    Some(Transaction::from_transaction(pooled, TransactionInfo { hash: Some(hash), ..TransactionInfo::default() }))
 }
 
+/// The transaction at this index of a block.
 fn mined(block: &Block, index: usize) -> Option<Transaction> {
     let tx = block.transactions.get(index)?;
     let info = TransactionInfo {

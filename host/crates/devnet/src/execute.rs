@@ -1,8 +1,8 @@
-//! revm: checking, executing and estimating transactions on a view of the state. Changes nothing.
+//! Checks, executes and estimates transactions with revm, on a view of the state. Nothing here changes the state.
 //!
-//! The rules are Prague's, as on Base at the time of writing. Calls run as the next block would run
-//! them, with two freedoms go-ethereum gives too: a contract may be the sender, and without a gas
-//! price the base fee is zero, so that the sender needs funds only for the value.
+//! The rules are those of the Prague hard fork, as on Base. Calls run as in the next block, with two exceptions that
+//! go-ethereum makes too: a contract may be the sender, and without a gas price the base fee is zero, so that the
+//! sender needs funds for the value only.
 
 use std::convert::Infallible;
 
@@ -18,23 +18,23 @@ use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
 use revm::{Context, Database, DatabaseCommit as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm};
 
-use super::CHAIN_ID;
 use super::rejection::TxRejection;
+use super::spec::CHAIN_ID;
 use super::state::StateView;
 
-/// Gas of a block, and the most that a call or an estimate may use: a fraction of a second of work.
+/// Gas limit of a block, and of a call or an estimate: a fraction of a second of work.
 pub(super) const BLOCK_GAS_LIMIT: u64 = 60_000_000;
 
-/// Who gets the tips: the vault address of Base's sequencer fees.
+/// The receiver of the tips: the vault of Base's sequencer fees.
 pub(super) const FEE_RECIPIENT: Address = alloy::primitives::address!("0x4200000000000000000000000000000000000011");
 
-/// Gas that a callee gets for free with a value; an optimistic estimate leaves room for it.
+/// Gas that a callee gets for free with a value. An optimistic estimate leaves room for it.
 const CALL_STIPEND: u64 = 2_300;
 
 /// Gas of a transaction that only moves value.
 const PLAIN_TRANSFER: u64 = 21_000;
 
-/// An estimate is good when it is at most this far above what is needed (as go-ethereum's).
+/// The search for an estimate stops when it is at most this much above the need, as a ratio: go-ethereum's tolerance.
 const ESTIMATE_ERROR: f64 = 0.015;
 
 /// The block that a transaction runs in.
@@ -46,22 +46,22 @@ pub(super) struct BlockContext {
     pub(super) randomness: B256,
 }
 
-/// What `eth_call` and `eth_estimateGas` are asked to run.
+/// The call that `eth_call` or `eth_estimateGas` simulates.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedCall {
     pub(super) from: Address,
     pub(super) to: TxKind,
     pub(super) value: U256,
     pub(super) data: Bytes,
-    /// None means as much as is allowed.
+    /// The gas limit; none means the largest allowed one.
     pub(super) gas: Option<u64>,
-    /// Zero means: for free.
+    /// Most wei per gas; zero means that gas costs nothing.
     pub(super) fee_cap: u128,
     pub(super) tip: Option<u128>,
     pub(super) access_list: alloy::eips::eip2930::AccessList,
 }
 
-/// Executes transactions one after another, each on what the earlier ones left.
+/// Executes the transactions of a block in order, each on the state that the earlier ones left.
 pub(super) struct BlockExecutor<'a> {
     database: CacheDB<StateView<'a>>,
     context: BlockContext,
@@ -77,15 +77,13 @@ impl<'a> BlockExecutor<'a> {
         account.map_or(0, |account| account.nonce)
     }
 
-    /// On error nothing was executed: the transaction does not fit the state or the block.
-    pub(super) fn transaction(
-        &mut self,
-        tx: &Recovered<TxEnvelope>,
-    ) -> Result<(ExecutionResult, EvmState), TxRejection> {
+    /// Executes the next transaction. On an error nothing was executed: the transaction does not fit the state or the
+    /// block.
+    pub(super) fn execute(&mut self, tx: &Recovered<TxEnvelope>) -> Result<(ExecutionResult, EvmState), TxRejection> {
         let fee_cap = tx.max_fee_per_gas();
         let done = evm(&mut self.database, self.context, config())
             .transact(environment(tx))
-            .map_err(|error| refusal(error, fee_cap, self.context.base_fee))?;
+            .map_err(|error| rejection(error, fee_cap, self.context.base_fee))?;
         self.database.commit(done.state.clone());
         Ok((done.result, done.state))
     }
@@ -97,7 +95,7 @@ impl std::fmt::Debug for BlockExecutor<'_> {
     }
 }
 
-/// Checks all that can be checked without executing, a nonce in the future excepted.
+/// Checks everything that can be checked without executing, except for a nonce in the future.
 pub(super) fn check(view: StateView<'_>, context: BlockContext, tx: &Recovered<TxEnvelope>) -> Result<(), TxRejection> {
     let mut database = CacheDB::new(view);
     let mut config = config();
@@ -106,10 +104,11 @@ pub(super) fn check(view: StateView<'_>, context: BlockContext, tx: &Recovered<T
     evm.ctx.tx = environment(tx);
     MainnetHandler::<_, EVMError<Infallible>, EthFrame>::default()
         .validate(&mut evm)
-        .map_err(|error| refusal(error, tx.max_fee_per_gas(), context.base_fee))?;
+        .map_err(|error| rejection(error, tx.max_fee_per_gas(), context.base_fee))?;
     Ok(())
 }
 
+/// Simulates a call.
 pub(super) fn call(
     view: StateView<'_>,
     context: BlockContext,
@@ -118,8 +117,11 @@ pub(super) fn call(
     call_with_gas(view, context, call, gas_to_offer(view, call)?)
 }
 
-/// The least gas, or at most 1.5 % more, that makes the call succeed. `Ok(Err(..))` is how it ends when it
-/// fails with all the gas there is.
+/// Finds the least gas, or at most 1.5 % more, that makes the call succeed. `Ok(Err(..))` is the result of a call that
+/// fails even with all the gas that it may have.
+///
+/// The search is go-ethereum's: a guess from the gas that the call spends, then a bisection that leans to the lower
+/// end.
 pub(super) fn estimate(
     view: StateView<'_>,
     context: BlockContext,
@@ -137,7 +139,7 @@ pub(super) fn estimate(
         return Ok(Err(first));
     }
     let mut too_little = first.tx_gas_used().saturating_sub(1);
-    // What it spent before refunds, the 63/64 rule, and a stipend: right for nearly every call.
+    // The gas spent before refunds, a stipend, and the 63/64 rule (EIP-150): right for nearly every call.
     let optimistic = (first.gas().total_gas_spent() + CALL_STIPEND).saturating_mul(64) / 63;
     let mut attempt = optimistic;
     while too_little + 1 < enough {
@@ -154,20 +156,22 @@ pub(super) fn estimate(
         if ((enough - too_little) as f64) / (enough as f64) < ESTIMATE_ERROR {
             break;
         }
-        // Most transactions need little more than they use: lean to the lower end.
+        // Most transactions need little more than they use, so the search leans to the lower end.
         attempt = (too_little + (enough - too_little) / 2).min(too_little.saturating_mul(2));
     }
     Ok(Ok(enough))
 }
 
-/// Value to an account that runs nothing; a precompile has no code, but it may not succeed with so little.
+/// Recognises a call that only moves value to an account without code. The caller still runs it: a precompile has no code,
+/// and may need more gas.
 fn is_plain_transfer(view: StateView<'_>, call: &SimulatedCall) -> bool {
     call.data.is_empty()
         && call.access_list.is_empty()
         && matches!(call.to, TxKind::Call(to) if view.code(to).is_empty())
 }
 
-/// What the request says, bounded by the block and, when gas costs something, by the sender's balance.
+/// The gas to simulate the call with: the request's, at most a block's, and if gas costs something, at most what the
+/// sender's balance pays for.
 fn gas_to_offer(view: StateView<'_>, call: &SimulatedCall) -> Result<u64, TxRejection> {
     let asked = call.gas.unwrap_or(BLOCK_GAS_LIMIT).min(BLOCK_GAS_LIMIT);
     if call.fee_cap == 0 {
@@ -206,7 +210,7 @@ fn call_with_gas(
     let mut database = CacheDB::new(view);
     let done = evm(&mut database, BlockContext { base_fee, ..context }, config)
         .transact(tx)
-        .map_err(|error| refusal(error, call.fee_cap, base_fee))?;
+        .map_err(|error| rejection(error, call.fee_cap, base_fee))?;
     Ok(done.result)
 }
 
@@ -256,7 +260,7 @@ fn environment(tx: &Recovered<TxEnvelope>) -> TxEnv {
     }
 }
 
-fn refusal(error: EVMError<Infallible>, fee_cap: u128, base_fee: u64) -> TxRejection {
+fn rejection(error: EVMError<Infallible>, fee_cap: u128, base_fee: u64) -> TxRejection {
     match error {
         EVMError::Transaction(invalid) => TxRejection::of(invalid, fee_cap, base_fee),
         EVMError::Database(never) => match never {},

@@ -1,7 +1,7 @@
-//! What the chain starts with: our contracts' code, the funded accounts, and the stand-in's storage.
+//! The genesis state: the code of our contracts, the funded accounts, and the storage of the USDC stand-in.
 //!
-//! The stand-in has no constructor and no minter: its balances are written straight into the storage
-//! layout that `contracts/Usdc.sol` documents, and its total supply is their sum.
+//! The stand-in has no constructor and no minter. Its balances are written straight into the storage layout that
+//! `contracts/Usdc.sol` documents, and its total supply is their sum.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,22 @@ use alloy::sol_types::SolValue;
 use revm::state::Bytecode;
 use serde::Deserialize;
 
+use super::spec::{MULTICALL3, USDC};
 use super::state::ChainState;
-use super::{MULTICALL3, USDC};
 
 /// Slot of `mapping(address => uint256) balances` in `Usdc.sol`.
 const BALANCES_SLOT: U256 = U256::ZERO;
 /// Slot of `totalSupply` in `Usdc.sol`.
 const TOTAL_SUPPLY_SLOT: U256 = U256::ONE;
 
+/// A compiled contract, as `contracts/build.mjs` writes it.
 #[derive(Deserialize)]
 struct ContractArtifact {
     creation: Bytes,
     runtime: Bytes,
 }
 
-/// None when the balances of one account, or the total supply, overflow.
+/// Makes the genesis state; none if the balances of one account, or the total supply, overflow 256 bits.
 pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<ChainState> {
     let mut accounts = BTreeMap::<Address, (U256, U256)>::new();
     let mut supply = U256::ZERO;
@@ -45,25 +46,25 @@ pub(super) fn state(funded: &[(Address, U256, U256)]) -> Option<ChainState> {
     Some(state)
 }
 
-/// Code that deploys `contracts/Wallet1271.sol`, an ERC-1271 wallet of `owner`.
+/// The creation code of `contracts/Wallet1271.sol`, an ERC-1271 wallet of `owner`.
 pub fn wallet1271_creation_code(owner: Address) -> Bytes {
     [&wallet1271().creation[..], &owner.abi_encode()].concat().into()
 }
 
-/// The wallet's code without its constructor; the owner belongs into storage slot 0.
+/// The wallet's runtime code. Its owner belongs into storage slot 0, where the constructor would write it.
 pub fn wallet1271_runtime_code() -> Bytes {
     wallet1271().runtime
 }
 
-/// The code of `contracts/Multicall3.sol`, which has no constructor. Chains that have nothing at its address can
-/// be given it.
+/// The runtime code of `contracts/Multicall3.sol`, which has no constructor, for chains without a contract at
+/// [`MULTICALL3`].
 pub fn multicall3_runtime_code() -> Bytes {
     let artifact: ContractArtifact = serde_json::from_str(include_str!("../contracts/Multicall3.json"))
         .expect("the checked-in artifact is what build.mjs writes");
     artifact.runtime
 }
 
-/// Solidity's place of `balances[holder]`.
+/// The storage slot of `balances[holder]`, by Solidity's layout of mappings.
 fn balance_slot(holder: Address) -> U256 {
     keccak256((holder, BALANCES_SLOT).abi_encode()).into()
 }

@@ -1,15 +1,17 @@
-//! `eth_getLogs`: the logs that a filter matches. A range that reaches back beyond the kept blocks is an
-//! error, not a shorter answer.
+//! `eth_getLogs`: the logs that a filter matches. A range that reaches back beyond the kept blocks is an error, not a
+//! shorter answer.
 
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 
-use super::chain::{Block, DevnetChain};
+use super::block::Block;
+use super::chain::DevnetChain;
+use super::error::RpcError;
 use super::params;
-use super::rpc::RpcError;
 
-/// Logs of one answer; who wants more asks for fewer blocks.
+/// Most logs of one answer. A client that needs more asks for fewer blocks at a time.
 const MAX_LOGS: usize = 20_000;
 
+/// The logs of the kept blocks that match the filter, oldest first.
 pub(super) fn matching(chain: &DevnetChain, filter: &Filter) -> Result<Vec<Log>, RpcError> {
     let mut found = Vec::new();
     let (from, to) = match filter.block_option {

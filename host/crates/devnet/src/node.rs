@@ -1,31 +1,33 @@
-//! The chain with its locks and its miner: who may read it, who may change it, and when blocks come.
+//! The chain behind a lock, and the miner.
 //!
-//! Everything here blocks for as long as an execution takes (at most a block's gas), so the server
-//! runs it off the async threads.
+//! Reading and changing the chain block for as long as an execution takes (at most a block's gas), so the server does
+//! both off the async threads.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::consensus::TxEnvelope;
 use alloy::consensus::transaction::Recovered;
 use alloy::primitives::B256;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::DevnetChain;
 use super::rejection::TxRejection;
 
-/// When blocks come.
+/// The rule by which blocks are mined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MiningMode {
-    /// A block per transaction, at once.
+    /// One block per transaction, at once.
     OnDemand,
-    /// A block of all that waits per interval, also when nothing waits.
+    /// One block of all pooled transactions per interval, even if there are none.
     Every(Duration),
-    /// Only when a dev method says so.
+    /// Blocks only when a dev method asks for them.
     Manual,
 }
 
+/// The chain, shared by the requests and the miner.
 #[derive(Debug)]
 pub(super) struct Node {
     chain: RwLock<DevnetChain>,
@@ -37,20 +39,19 @@ impl Node {
         Self { chain: RwLock::new(chain), mining: watch::Sender::new(mining) }
     }
 
-    /// A panic while the chain was held is a bug of ours in one request; the others go on.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, DevnetChain> {
-        self.chain.read().unwrap_or_else(PoisonError::into_inner)
+        self.chain.read()
     }
 
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, DevnetChain> {
-        self.chain.write().unwrap_or_else(PoisonError::into_inner)
+        self.chain.write()
     }
 
     pub(super) fn mining(&self) -> MiningMode {
         *self.mining.borrow()
     }
 
-    /// Changes when blocks come. Going on demand mines what already waits.
+    /// Changes the mining mode. Changing to [`MiningMode::OnDemand`] mines the pooled transactions.
     pub(super) fn set_mining(&self, mining: MiningMode) {
         self.mining.send_replace(mining);
         if mining == MiningMode::OnDemand {
@@ -58,7 +59,8 @@ impl Node {
         }
     }
 
-    /// Takes a transaction; on demand it is mined, with those that waited for its nonce, before this returns.
+    /// Adds a transaction to the pool. In [`MiningMode::OnDemand`] it is mined before this returns, and so are the
+    /// transactions that waited for its nonce.
     pub(super) fn submit(&self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
         let mut chain = self.write();
         let hash = chain.admit(tx)?;
@@ -69,7 +71,7 @@ impl Node {
     }
 }
 
-/// Mines at the interval in force, until stopped.
+/// Mines at the current interval, and follows changes of the mining mode, until stopped.
 pub(super) async fn mine_at_intervals(node: Arc<Node>, stop: CancellationToken) {
     let mut mining = node.mining.subscribe();
     loop {
@@ -82,7 +84,7 @@ pub(super) async fn mine_at_intervals(node: Arc<Node>, stop: CancellationToken) 
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            // The node is held here, so its sender is never gone.
+            // An error would mean that the sender is dropped; this task holds the node, which holds the sender.
             _ = mining.changed() => {}
             () = tick => {
                 let node = Arc::clone(&node);

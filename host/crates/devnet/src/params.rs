@@ -1,4 +1,4 @@
-//! Reading a call's parameters, by position.
+//! Reads the parameters of a call, by position.
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Bytes, TxKind, U64};
@@ -6,10 +6,12 @@ use alloy::rpc::types::TransactionRequest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::chain::{Block, DevnetChain};
+use super::block::Block;
+use super::chain::DevnetChain;
+use super::error::RpcError;
 use super::execute::SimulatedCall;
-use super::rpc::RpcError;
 
+/// The parameters of one call.
 #[derive(Debug, Default)]
 pub(super) struct Params(Vec<Value>);
 
@@ -22,7 +24,7 @@ impl Params {
         self.optional(index)?.ok_or(RpcError::MissingParam(index))
     }
 
-    /// None when it is absent or null.
+    /// The parameter; none if it is absent or null.
     pub(super) fn optional<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>, RpcError> {
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(None),
@@ -32,17 +34,22 @@ impl Params {
         }
     }
 
-    /// A number, in hexadecimal or decimal digits: tools differ.
+    /// A number, in hexadecimal or decimal digits, since tools differ; none if it is absent or null.
     pub(super) fn number(&self, index: usize) -> Result<Option<u64>, RpcError> {
         Ok(self.optional::<U64>(index)?.map(|number| number.to()))
     }
 
-    /// The block that the parameter names; the head when it names none.
+    /// As [`Self::number`], for a parameter that must be there.
+    pub(super) fn required_number(&self, index: usize) -> Result<u64, RpcError> {
+        self.number(index)?.ok_or(RpcError::MissingParam(index))
+    }
+
+    /// The block that the parameter names; the head if it is absent.
     pub(super) fn block<'a>(&self, chain: &'a DevnetChain, index: usize) -> Result<&'a Block, RpcError> {
         block(chain, self.optional(index)?.unwrap_or_default()).ok_or(RpcError::UnknownBlock)
     }
 
-    /// The transaction request of `eth_call` and its like.
+    /// The transaction request of `eth_call` and `eth_estimateGas`.
     pub(super) fn call(&self, index: usize) -> Result<SimulatedCall, RpcError> {
         let request: TransactionRequest = self.required(index)?;
         let wrong = |reason: &str| RpcError::Param { index, reason: reason.into() };
@@ -74,17 +81,17 @@ impl Params {
         })
     }
 
-    /// Refuses a parameter that we would otherwise silently ignore.
-    pub(super) fn absent(&self, index: usize, what: &str) -> Result<(), RpcError> {
+    /// Refuses a parameter that would otherwise be ignored in silence. `name` is its plural, for the error.
+    pub(super) fn absent(&self, index: usize, name: &str) -> Result<(), RpcError> {
         match self.0.get(index) {
             None | Some(Value::Null) => Ok(()),
             Some(Value::Object(empty)) if empty.is_empty() => Ok(()),
-            Some(_) => Err(RpcError::Param { index, reason: format!("{what} are not supported by this chain") }),
+            Some(_) => Err(RpcError::Param { index, reason: format!("{name} are not supported by this chain") }),
         }
     }
 }
 
-/// The number that a tag stands for. Blocks of this chain are final at once.
+/// The number of the block that a tag names. Blocks of this chain are final at once.
 pub(super) fn number(chain: &DevnetChain, tag: BlockNumberOrTag) -> u64 {
     match tag {
         BlockNumberOrTag::Number(number) => number,
@@ -95,6 +102,7 @@ pub(super) fn number(chain: &DevnetChain, tag: BlockNumberOrTag) -> u64 {
     }
 }
 
+/// The block that an identifier names; none if it is not mined yet or no longer kept.
 pub(super) fn block(chain: &DevnetChain, id: BlockId) -> Option<&Block> {
     match id {
         BlockId::Hash(hash) => chain.block_by_hash(hash.block_hash),

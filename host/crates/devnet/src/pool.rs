@@ -1,7 +1,7 @@
-//! Transactions that wait for a block: because of a gap before their nonce, or because blocks come at
-//! an interval. At most one per sender and nonce; a replacement must pay a tenth more.
+//! The pool of transactions that wait for a block: because there is a gap before their nonce, or because blocks are
+//! mined at an interval. It has at most one transaction per sender and nonce; a replacement must pay a tenth more.
 //!
-//! First come, first mined: tips do not reorder, so a test can foretell the order.
+//! Transactions are mined in the order of their arrival. Tips do not change the order, so a test can predict it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,16 +11,17 @@ use alloy::consensus::transaction::Recovered;
 use alloy::eips::eip2718::Decodable2718 as _;
 use alloy::primitives::{Address, B256};
 
-use super::CHAIN_ID;
 use super::rejection::TxRejection;
+use super::spec::CHAIN_ID;
 
-/// Transactions waiting at most.
+/// Most pooled transactions.
 const MAX_POOLED: usize = 4_096;
-/// How far a nonce may be ahead of the account's.
+/// Most that a nonce may be ahead of the account's.
 const MAX_NONCE_GAP: u64 = 1_024;
-/// Bytes of one transaction, go-ethereum's limit.
+/// Largest transaction, in bytes: go-ethereum's limit.
 const MAX_TX_BYTES: usize = 128 * 1024;
 
+/// The pooled transactions.
 #[derive(Debug, Default)]
 pub(super) struct TxPool {
     waiting: HashMap<Address, BTreeMap<u64, PooledTx>>,
@@ -28,6 +29,7 @@ pub(super) struct TxPool {
     arrivals: u64,
 }
 
+/// A pooled transaction with its number in the order of arrival.
 #[derive(Debug)]
 struct PooledTx {
     tx: Recovered<TxEnvelope>,
@@ -35,7 +37,8 @@ struct PooledTx {
 }
 
 impl TxPool {
-    /// `next` is the sender's nonce in the newest state. The transaction has been checked otherwise.
+    /// Adds a transaction that `execute::check` has passed. `next` is the sender's nonce in the newest state. A
+    /// replacement keeps the place of the transaction that it replaces.
     pub(super) fn add(&mut self, tx: Recovered<TxEnvelope>, next: u64) -> Result<(), TxRejection> {
         let (hash, sender, nonce) = (*tx.tx_hash(), tx.signer(), tx.nonce());
         if self.places.contains_key(&hash) {
@@ -47,7 +50,7 @@ impl TxPool {
         if nonce - next > MAX_NONCE_GAP {
             return Err(TxRejection::NonceTooFar { next, tx: nonce, limit: MAX_NONCE_GAP });
         }
-        let arrival = match self.waiting.get(&sender).and_then(|of| of.get(&nonce)) {
+        let arrival = match self.waiting.get(&sender).and_then(|by_nonce| by_nonce.get(&nonce)) {
             Some(old) if outbids(&tx, &old.tx) => old.arrival,
             Some(_) => return Err(TxRejection::ReplacementUnderpriced),
             None if self.places.len() >= MAX_POOLED => return Err(TxRejection::PoolFull),
@@ -66,49 +69,49 @@ impl TxPool {
         Some(&self.waiting.get(sender)?.get(nonce)?.tx)
     }
 
-    /// The sender's next nonce after those that wait without a gap from `next` on.
+    /// The sender's next nonce after the pooled transactions that follow `next` without a gap.
     pub(super) fn nonce_after(&self, sender: Address, mut next: u64) -> u64 {
         let waiting = self.waiting.get(&sender);
-        while waiting.is_some_and(|of| of.contains_key(&next)) {
+        while waiting.is_some_and(|by_nonce| by_nonce.contains_key(&next)) {
             next += 1;
         }
         next
     }
 
-    /// The longest waiting transaction that has its sender's next nonce, pays `base_fee`, and is not in `passed`.
+    /// The oldest transaction that has its sender's next nonce, pays `base_fee`, and is not in `skipped`.
     pub(super) fn first(
         &self,
         mut next: impl FnMut(Address) -> u64,
         base_fee: u64,
-        passed: &HashSet<B256>,
+        skipped: &HashSet<B256>,
     ) -> Option<&Recovered<TxEnvelope>> {
         self.waiting
             .iter()
-            .filter_map(|(sender, of)| of.get(&next(*sender)))
-            .filter(|one| one.tx.max_fee_per_gas() >= u128::from(base_fee) && !passed.contains(one.tx.tx_hash()))
+            .filter_map(|(sender, by_nonce)| by_nonce.get(&next(*sender)))
+            .filter(|one| one.tx.max_fee_per_gas() >= u128::from(base_fee) && !skipped.contains(one.tx.tx_hash()))
             .min_by_key(|one| one.arrival)
             .map(|one| &one.tx)
     }
 
     pub(super) fn remove(&mut self, hash: B256) {
         let Some((sender, nonce)) = self.places.remove(&hash) else { return };
-        if let Some(of) = self.waiting.get_mut(&sender) {
-            of.remove(&nonce);
-            if of.is_empty() {
+        if let Some(by_nonce) = self.waiting.get_mut(&sender) {
+            by_nonce.remove(&nonce);
+            if by_nonce.is_empty() {
                 self.waiting.remove(&sender);
             }
         }
     }
 
-    /// Drops what can never be mined because its nonce has been used.
+    /// Removes the transactions whose nonce has been used, which can never be mined.
     pub(super) fn remove_stale(&mut self, mut next: impl FnMut(Address) -> u64) {
         let places = &mut self.places;
-        self.waiting.retain(|sender, of| {
-            let stays = of.split_off(&next(*sender));
-            for stale in std::mem::replace(of, stays).values() {
+        self.waiting.retain(|sender, by_nonce| {
+            let stays = by_nonce.split_off(&next(*sender));
+            for stale in std::mem::replace(by_nonce, stays).values() {
                 places.remove(stale.tx.tx_hash());
             }
-            !of.is_empty()
+            !by_nonce.is_empty()
         });
     }
 
@@ -118,9 +121,9 @@ impl TxPool {
     }
 }
 
-/// Reads a signed transaction and finds its sender: everything that needs no state.
+/// Decodes a signed transaction and recovers its sender: all checks that need no state.
 ///
-/// Blob transactions are not taken, as on Base.
+/// Blob transactions are rejected, as on Base.
 pub(super) fn decode(raw: &[u8]) -> Result<Recovered<TxEnvelope>, TxRejection> {
     if raw.len() > MAX_TX_BYTES {
         return Err(TxRejection::Oversized { size: raw.len(), limit: MAX_TX_BYTES });
@@ -138,7 +141,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Recovered<TxEnvelope>, TxRejection> {
         Some(have) => return Err(TxRejection::WrongChain { have }),
         None => return Err(TxRejection::NotReplayProtected),
     }
-    // EIP-2: the malleable twin of a signature is no signature.
+    // A signature with a high `s` is invalid (EIP-2): it is the malleable twin of another signature.
     if tx.signature().normalize_s().is_some() {
         return Err(TxRejection::InvalidSender);
     }
@@ -147,7 +150,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Recovered<TxEnvelope>, TxRejection> {
     Ok(Recovered::new_unchecked(tx, sender))
 }
 
-/// Both prices must rise by a tenth (go-ethereum's rule).
+/// Decides whether a replacement pays enough: both its prices are a tenth higher (go-ethereum's rule).
 fn outbids(new: &TxEnvelope, old: &TxEnvelope) -> bool {
     let risen = |new: u128, old: u128| new >= old.saturating_add(old.div_ceil(10)) && new > old;
     let tip = |tx: &TxEnvelope| tx.max_priority_fee_per_gas().unwrap_or(tx.max_fee_per_gas());

@@ -1,11 +1,12 @@
-//! Why a transaction is not taken, in go-ethereum's words: clients recognise these sentences.
+//! Rejections of transactions, in the words of go-ethereum, which clients recognise.
 
 use alloy::eips::eip2718::Eip2718Error;
 use alloy::primitives::U256;
 use revm::context::result::InvalidTransaction;
 
-use super::CHAIN_ID;
+use super::spec::CHAIN_ID;
 
+/// The reason for which a transaction is not taken into the pool, or not simulated.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TxRejection {
     #[error("failed to decode signed transaction: {0}")]
@@ -55,7 +56,8 @@ pub(super) enum TxRejection {
 }
 
 impl TxRejection {
-    /// `cap` is the transaction's fee cap, and `base_fee` the block's: revm's error does not name them.
+    /// Translates revm's error. `cap` is the transaction's fee cap and `base_fee` the block's, which revm's error
+    /// lacks.
     pub(super) fn of(invalid: InvalidTransaction, cap: u128, base_fee: u64) -> Self {
         match invalid {
             InvalidTransaction::PriorityFeeGreaterThanMaxFee => Self::TipAboveFeeCap,

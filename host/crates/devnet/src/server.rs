@@ -1,85 +1,65 @@
-//! HTTP/1.1 around the JSON-RPC: one POST, one answer; preflight answers for browser wallets; limits.
+//! HTTP/1.1 for the JSON-RPC: one POST is one request or batch; preflight answers for browser wallets; limits.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coinslot_base::accept::{NewConnection, accept};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::node::Node;
 use super::rpc;
 
-/// Bytes of one request: a batch of transactions, the largest of which is 128 KiB in hexadecimal.
+/// Largest body of a request, in bytes. A transaction has up to 128 KiB, twice that in hexadecimal, and a batch has
+/// several.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// Connections at a time; more wait.
+/// Most connections at a time; more wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
 
-/// How long a client may take to send its headers, or its body.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest time for the headers of a request, and again for its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a shutdown waits for the requests under way.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Longest time that a shutdown waits for the requests in progress.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Accepts until stopped. Connections are tasks of `tasks`.
+/// Serves until stopped, and then until the requests in progress have ended or the timeout has passed. Connections are
+/// tasks of `tasks`.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, stop: CancellationToken, tasks: TaskTracker) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = async {
-                let place = Arc::clone(&room).acquire_owned().await;
-                (place, listener.accept().await)
-            } => accepted,
-        };
-        match accepted {
-            (Ok(place), Ok((stream, _))) => {
-                let connection = connection(stream, Arc::clone(&node), stop.clone());
-                tasks.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            (_, Err(error)) => {
-                // Out of file descriptors, most likely: they come back.
-                tracing::warn!(%error, "the embedded chain could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            (Err(_), Ok(_)) => return,
-        }
+    let abort = CancellationToken::new();
+    let open = accept(listener, MAX_CONNECTIONS, stop.cancelled(), |new| {
+        tasks.spawn(connection(new, Arc::clone(&node), abort.clone()));
+    })
+    .await;
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, open.shutdown()).await.is_err() {
+        tracing::debug!("requests to the embedded chain were still in progress when it stopped");
     }
+    abort.cancel();
 }
 
-async fn connection(stream: TcpStream, node: Arc<Node>, stop: CancellationToken) {
-    // Small answers at once: a paid request waits for several of them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
-    }
+async fn connection(new: NewConnection, node: Arc<Node>, abort: CancellationToken) {
+    let NewConnection { stream, watcher, permit, peer: _ } = new;
     let service = service_fn(move |request| respond(Arc::clone(&node), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(READ_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
-        }
+        served = watcher.watch(connection) => served,
+        () = abort.cancelled() => Ok(()),
     };
+    drop(permit);
     if let Err(error) = served {
-        tracing::trace!(%error, "a connection to the embedded chain ended badly");
+        tracing::trace!(%error, "a connection to the embedded chain ended with an error");
     }
 }
 
@@ -94,7 +74,7 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
         return Ok(refused);
     }
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-    let body = match tokio::time::timeout(PATIENCE, body).await {
+    let body = match tokio::time::timeout(READ_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             return Ok(answer(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
@@ -104,13 +84,14 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
     };
     let answered = tokio::task::spawn_blocking(move || rpc::answer(&node, &body)).await;
     let body = answered.unwrap_or_else(|error| {
-        tracing::error!(%error, "a call to the embedded chain broke");
-        Some(rpc::broken())
+        tracing::error!(%error, "a request to the embedded chain panicked");
+        Some(rpc::internal_error())
     });
     Ok(answer(StatusCode::OK, body.unwrap_or_default().into()))
 }
 
-/// Any page may ask: a browser wallet calls from wherever it is used, and there is nothing to steal.
+/// Makes a response that every web page may read: a browser wallet calls from the page that uses it, and the chain
+/// holds nothing of value.
 fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;

@@ -1,5 +1,5 @@
-//! Accounts, storage and code, with their history: each value is kept with the version that wrote it,
-//! so that a read as of an older block, and going back to a snapshot, cost a search instead of a copy.
+//! Accounts, storage and code, with their history: each value is kept with the version that wrote it, so that reading
+//! as of an older block, and reverting to a snapshot, cost a search instead of a copy.
 //!
 //! Invariant: versions only grow; a [`StateView`] of one version is unchanged by later writes. History older
 //! than the floor is forgotten, the newest value at or below it excepted.
@@ -11,13 +11,14 @@ use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::DatabaseRef;
 use revm::state::{AccountInfo, Bytecode, EvmState};
 
-/// Every account, slot and code, now and as far back as the floor.
+/// Every account, storage slot and code, from the newest version back to the floor.
 #[derive(Debug, Default)]
 pub(super) struct ChainState {
     accounts: HashMap<Address, VersionedValues<Option<StoredAccount>>>,
     storage: HashMap<(Address, U256), VersionedValues<U256>>,
     codes: HashMap<B256, Bytecode>,
     version: u64,
+    /// The oldest version that can be read.
     floor: u64,
 }
 
@@ -49,7 +50,7 @@ impl ChainState {
         StateView { state: self, version, hash_of }
     }
 
-    /// Writes what transactions changed, as one new version.
+    /// Writes the changes of transactions, as one new version.
     pub(super) fn commit(&mut self, changes: impl IntoIterator<Item = EvmState>) {
         self.version += 1;
         for (address, account) in changes.into_iter().flatten() {
@@ -94,7 +95,8 @@ impl ChainState {
         self.put_storage(address, slot, value);
     }
 
-    /// Forgets everything written after `version`. False, and nothing changed, when that history is gone.
+    /// Forgets everything written after `version`. Returns false, and changes nothing, if that version is below the
+    /// floor or in the future.
     pub(super) fn revert_to(&mut self, version: u64) -> bool {
         if version < self.floor || version > self.version {
             return false;
@@ -105,7 +107,7 @@ impl ChainState {
         true
     }
 
-    /// Lets go of what only reads older than `version` need. Each value is pruned when it is next written.
+    /// Raises the floor to `version`. Older values are pruned one by one, when their account or slot is next written.
     pub(super) fn forget_before(&mut self, version: u64) {
         self.floor = version;
     }
@@ -180,11 +182,13 @@ impl StoredAccount {
 }
 
 impl<T> VersionedValues<T> {
+    /// The value as of a version.
     fn at(&self, version: u64) -> Option<&T> {
         let after = self.0.partition_point(|(written, _)| *written <= version);
         self.0[..after].last().map(|(_, value)| value)
     }
 
+    /// Writes a value, and prunes those that no read from the floor on needs.
     fn put(&mut self, version: u64, value: T, floor: u64) {
         match self.0.last_mut() {
             Some(last) if last.0 == version => last.1 = value,
@@ -194,7 +198,7 @@ impl<T> VersionedValues<T> {
         self.0.drain(..readable.saturating_sub(1));
     }
 
-    /// Forgets what was written after `version`; says whether anything is left.
+    /// Forgets the values written after `version`, and returns whether any are left.
     fn cut(&mut self, version: u64) -> bool {
         self.0.retain(|(written, _)| *written <= version);
         !self.0.is_empty()

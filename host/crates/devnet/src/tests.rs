@@ -76,7 +76,7 @@ alloy::sol! {
     struct Permit { address owner; address spender; uint256 value; uint256 nonce; uint256 deadline; }
 }
 
-/// A chain with a payer who has 10 USDC and no ether, and a relayer who has ether and no USDC.
+/// A chain with a payer that has 10 USDC and no ether, and a relayer that has ether and no USDC.
 struct World {
     devnet: Devnet,
     payer: PrivateKeySigner,
@@ -145,7 +145,7 @@ impl World {
             .unwrap()
     }
 
-    /// Why the bytes overload would revert now, by `eth_call`; empty when it would not.
+    /// The revert reason of the bytes overload, by `eth_call`; empty if it would not revert.
     async fn refusal(&self, of: &TransferWithAuthorization, signature: Bytes) -> String {
         let call = self.token();
         let call = call.transferWithAuthorization_0(
@@ -194,7 +194,7 @@ impl World {
     }
 }
 
-/// Never the same twice.
+/// A fresh nonce at each call.
 fn nonce() -> B256 {
     PrivateKeySigner::random().to_bytes()
 }
@@ -223,7 +223,7 @@ fn revert_reason(result: alloy::contract::Result<()>) -> String {
 }
 
 #[tokio::test]
-async fn it_is_base_sepolia_and_says_that_it_is_not() {
+async fn the_chain_id_and_the_tokens_domain_are_base_sepolias() {
     let world = World::start().await;
     assert_eq!(world.rpc.get_chain_id().await.unwrap(), 84532);
     let separator = b256!("0x71f17a3b2ff373b803d70a5a07c046c1a2bc8e89c09ef722fcb047abe94c9818");
@@ -232,7 +232,7 @@ async fn it_is_base_sepolia_and_says_that_it_is_not() {
 }
 
 #[tokio::test]
-async fn it_serves_this_machine_only() {
+async fn an_address_that_is_not_loopback_is_refused() {
     let listen = "0.0.0.0:0".parse().unwrap();
     let error = Devnet::start(DevnetConfig { listen, block_time: None, funded: vec![] }).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
@@ -250,7 +250,7 @@ async fn balances_that_overflow_are_refused() {
 async fn shutdown_frees_the_port_and_drop_stops_listening() {
     let world = World::start().await;
     let listen = world.devnet.rpc_url().trim_start_matches("http://").parse().unwrap();
-    // A kept-alive connection must not hold it up.
+    // A kept-alive connection must not delay the shutdown.
     world.ask("eth_chainId", json!([])).await;
     tokio::time::timeout(Duration::from_secs(3), world.devnet.shutdown()).await.unwrap();
     let again = Devnet::start(DevnetConfig { listen, block_time: None, funded: vec![] }).await.unwrap();

@@ -53,7 +53,7 @@ async fn logs_are_found_by_address_topic_range_and_block() {
     assert!(values(transfers().from_block(0).topic2(USDC.into_word())).await.is_empty());
     assert!(values(Filter::new().from_block(0).address(world.seller)).await.is_empty());
     assert_eq!(world.rpc.get_logs(&Filter::new().from_block(0)).await.unwrap().len(), 6);
-    // What a receipt says of its logs is what the filter finds.
+    // A receipt has the same logs as the filter finds.
     let found = world.rpc.get_logs(&transfers().at_block_hash(receipts[1].block_hash.unwrap())).await.unwrap();
     assert_eq!(found[0], receipts[1].logs()[1]);
     assert_eq!(found[0].log_index, Some(1));
@@ -143,7 +143,7 @@ async fn blocks_beyond_the_kept_ones_are_forgotten_with_their_state() {
     let logs = world.raw("eth_getLogs", json!([{ "fromBlock": "0x0" }])).await;
     assert_eq!(logs["error"]["code"], 4444);
     assert_eq!(world.ask("eth_getLogs", json!([{ "fromBlock": "0x10" }])).await, json!([]));
-    // What is true now stays true.
+    // The newest state is complete although old blocks are forgotten.
     assert_eq!(world.usdc(world.seller).await, U256::from(5));
     assert!(world.token().authorizationState(payment.from, payment.nonce).call().await.unwrap());
 }

@@ -53,13 +53,13 @@ async fn a_call_needs_no_ether_and_may_come_from_a_contract() {
     assert_eq!(answer["error"]["code"], -32000, "{answer}");
     // Creation code is run too: this one returns 32 zero bytes.
     assert_eq!(world.ask("eth_call", json!([{ "data": "0x60206000f3" }])).await, json!(B256::ZERO));
-    // And what never ends is ended.
+    // A call that would never end runs out of gas.
     let answer = world.raw("eth_call", json!([{ "data": "0x5b600056" }])).await;
     assert_eq!(answer["error"]["message"], "out of gas");
 }
 
 #[tokio::test]
-async fn fees_are_what_clients_expect_to_compute_with() {
+async fn fees_are_as_clients_compute_with_them() {
     let world = World::start().await;
     let payment = world.authorization(5).await;
     world.submit(&payment, sign(&payment, &world.payer)).await;

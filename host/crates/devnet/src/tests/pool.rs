@@ -1,4 +1,4 @@
-//! Which transactions are taken, with which words they are not, and when they are mined.
+//! Transactions that are pooled, rejected and mined.
 
 use super::*;
 use alloy::eips::eip2930::AccessList;
@@ -70,7 +70,7 @@ async fn a_future_nonce_waits_until_the_gap_is_filled() {
 }
 
 #[tokio::test]
-async fn what_is_not_taken_is_refused_in_words_that_clients_know() {
+async fn a_rejected_transaction_is_refused_in_the_words_of_go_ethereum() {
     let world = World::start().await;
     let mined = world.raw_transfer(0, |request| request).await;
     world.send_ok(mined.clone()).await;
@@ -119,7 +119,7 @@ async fn a_replacement_pays_a_tenth_more() {
 }
 
 #[tokio::test]
-async fn garbage_is_refused_and_the_chain_goes_on() {
+async fn malformed_transactions_are_refused_and_the_chain_still_mines() {
     let world = World::start().await;
     let good = world.raw_transfer(0, |request| request).await;
     for raw in ["", "00", "80", "c0", "f8", "ff", "02", "02c0", "03c0", "04c0", "7fdeadbeef", "02f8ffffffffffffffff"] {
@@ -152,7 +152,7 @@ async fn garbage_is_refused_and_the_chain_goes_on() {
 }
 
 #[tokio::test]
-async fn at_an_interval_a_block_takes_all_that_waits() {
+async fn at_an_interval_a_block_takes_all_pooled_transactions() {
     let world = World::start_with(Some(Duration::from_millis(400))).await;
     world.ask("evm_mine", json!([])).await;
     let sent = [
@@ -171,7 +171,7 @@ async fn at_an_interval_a_block_takes_all_that_waits() {
     let second = tokio::time::timeout(Duration::from_secs(10), mined).await.unwrap();
     let first = world.rpc.get_transaction_receipt(sent[0]).await.unwrap().unwrap();
     assert!(first.block_number <= second.block_number);
-    // Blocks come also when nothing waits, and time goes on between them.
+    // Blocks are mined even if the pool is empty, and time passes between them.
     let (number, before) = (second.block_number.unwrap(), world.now().await);
     let later = async {
         while world.rpc.get_block_number().await.unwrap() < number + 3 {
@@ -183,7 +183,7 @@ async fn at_an_interval_a_block_takes_all_that_waits() {
 }
 
 #[tokio::test]
-async fn with_automine_off_the_pending_block_is_what_would_be_mined() {
+async fn with_automine_off_the_pending_block_has_the_pooled_transactions() {
     let world = World::start().await;
     world.ask("evm_setAutomine", json!([false])).await;
     let first = world.send_ok(world.raw_transfer(0, |request| request).await).await;
@@ -201,7 +201,7 @@ async fn with_automine_off_the_pending_block_is_what_would_be_mined() {
     assert_eq!(block.header.gas_used, 42_000);
     let last = &world.rpc.get_block_receipts(1.into()).await.unwrap().unwrap()[1];
     assert_eq!((last.transaction_index, last.inner.cumulative_gas_used()), (Some(1), 42_000));
-    // Back on demand, what waits without a gap is mined.
+    // With automine on again, the transactions without a gap are mined.
     world.ask("evm_setAutomine", json!([true])).await;
     world.send_ok(world.raw_transfer(2, |request| request).await).await;
     assert_eq!(world.count("latest").await, "0x4");

@@ -161,7 +161,7 @@ async fn only_the_payee_receives_with_authorization() {
 }
 
 #[tokio::test]
-async fn a_smart_wallet_pays_by_its_own_judgement() {
+async fn a_smart_wallet_decides_which_signatures_are_valid() {
     let world = World::start().await;
     let owner = PrivateKeySigner::random();
     let deployment = TransactionRequest::default().with_deploy_code(wallet1271_creation_code(owner.address()));

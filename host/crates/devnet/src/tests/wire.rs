@@ -98,7 +98,7 @@ async fn a_body_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn what_wallets_ask_first_is_answered() {
+async fn the_first_questions_of_wallets_are_answered() {
     let world = World::start().await;
     for (method, params, result) in [
         ("eth_accounts", json!([]), json!([])),
