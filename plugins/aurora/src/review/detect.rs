@@ -1,8 +1,8 @@
-//! Which language a file is in: by its name, or by words that only that language puts together.
+//! Detects the language of a file, by its name or by its text.
 
-use super::Language;
+use super::types::Language;
 
-/// By the file name's ending.
+/// Detects the language by the file name's ending.
 pub(super) fn by_name(name: &str) -> Option<Language> {
     let (_, ending) = name.rsplit_once('.')?;
     match ending.to_ascii_lowercase().as_str() {
@@ -15,7 +15,7 @@ pub(super) fn by_name(name: &str) -> Option<Language> {
     }
 }
 
-/// Lines that begin or end so, with what they are worth.
+/// For each language, the starts and the ends of lines that are typical of it. The order is that of `scores` below.
 const SIGNS: &[(Language, &[&str], &[&str])] = &[
     (
         Language::Rust,
@@ -82,7 +82,7 @@ const SIGNS: &[(Language, &[&str], &[&str])] = &[
     ),
 ];
 
-/// None if nothing speaks for a language, or two speak alike.
+/// Detects the language by its typical lines; none if no language has any, or if two have the same number.
 pub(super) fn by_text(code: &str) -> Option<Language> {
     if let Some(first) = code.lines().next().filter(|line| line.starts_with("#!")) {
         if first.contains("python") {
@@ -99,7 +99,7 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
             scores[at].0 += usize::from(fits && plausible(*language, line));
         }
     }
-    // TypeScript is JavaScript and more: its few signs count on top of the other's.
+    // TypeScript is a superset of JavaScript, so its own signs add to the score of JavaScript.
     let script = scores[4].0;
     let typed = scores[3].0
         + code.matches(": string").count()
@@ -113,7 +113,8 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
     (best.0 > second.0).then_some(best.1)
 }
 
-/// Words that several languages begin lines with count only with their own punctuation.
+/// Whether a line counts for a language. A first word that several languages have counts with the punctuation of this one
+/// only.
 fn plausible(language: Language, line: &str) -> bool {
     let ends_colon = line.ends_with(':');
     match language {

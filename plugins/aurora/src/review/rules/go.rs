@@ -1,18 +1,19 @@
 //! Rules for Go.
 
-use super::super::Severity::{Error, Info, Warning};
-use super::super::code::Code;
-use super::super::lex::Kind;
-use super::{Rule, is_secret_name, is_sql};
+use super::rule::Rule;
+use super::text::{is_secret_name, is_sql};
+use crate::review::code::Code;
+use crate::review::lex::Kind;
+use crate::review::types::Severity::{Error, Info, Warning};
 
-pub(in super::super) const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "go/ignored-error",
         severity: Warning,
         message: "The last result, usually the error, is assigned to `_`.",
         suggestion: "Handle the error, or say in a comment why it cannot matter.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.text(i) == "_"
                     && c.is(i + 1, &["=", ":="])
                     && calls(c, i + 2)
@@ -26,28 +27,22 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "The error of `{}` is not looked at.",
         suggestion: "Write `if err := ..; err != nil { return .. }`.",
-        find: |c, h| {
-            for i in 0..c.len() {
-                if let Some(name) = unchecked(c, i) {
-                    h.at(c, name);
-                }
-            }
-        },
+        find: |s| s.places(unchecked),
     },
     Rule {
         id: "go/defer-in-loop",
         severity: Warning,
         message: "`defer` in a loop runs only when the function ends.",
         suggestion: "Move the turn's work into a function of its own.",
-        find: |c, h| h.each(c, |c, i| c.text(i) == "defer" && c.in_loop(i)),
+        find: |s| s.tokens(|c, i| c.text(i) == "defer" && c.in_loop(i)),
     },
     Rule {
         id: "go/panic",
         severity: Warning,
         message: "`panic` ends the program from within a library.",
         suggestion: "Return an error.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["panic", "("])
                     && c.before(i) != "."
                     && !c.in_test(i)
@@ -64,8 +59,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "SQL is built from strings: an injection when any part comes from outside.",
         suggestion: "Pass values as parameters (`$1`, `?`).",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let formatted = c.is(i.wrapping_sub(2), &["Sprintf"]);
                 c.string(i)
                     .is_some_and(|text| is_sql(text) && (c.text(i + 1) == "+" || (formatted && text.contains('%'))))
@@ -77,8 +72,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A shell interprets the command line: an injection when any part comes from outside.",
         suggestion: "Start the program itself: `exec.Command(program, args...)`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.is(i, &["Command", "CommandContext"])
                     && c.text(i + 1) == "("
                     && c.inside(i + 1).any(|at| {
@@ -93,8 +88,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "Certificates are not verified, so anyone between can read and change the traffic.",
         suggestion: "Put the authority into `RootCAs`.",
-        find: |c, h| {
-            h.each(c, |c, i| c.text(i) == "InsecureSkipVerify" && c.is(i + 1, &[":", "="]) && c.text(i + 2) == "true")
+        find: |s| {
+            s.tokens(|c, i| c.text(i) == "InsecureSkipVerify" && c.is(i + 1, &[":", "="]) && c.text(i + 2) == "true")
         },
     },
     Rule {
@@ -102,8 +97,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "This client or server waits for ever.",
         suggestion: "Use `&http.Client{Timeout: ..}` and an `http.Server` with ReadHeaderTimeout.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let call = c.reads(i, &["http", "."])
                     && c.is(i + 2, &["Get", "Post", "PostForm", "Head", "ListenAndServe", "ListenAndServeTLS"])
                     && c.text(i + 3) == "(";
@@ -117,8 +112,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "An error is told by its text, which may change.",
         suggestion: "Use `errors.Is` or `errors.As`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let text = c.reads(i, &[".", "Error", "(", ")"]);
                 text && (c.is(i + 4, &["==", "!="]) || (i >= 4 && c.reads(i - 4, &[".", "Contains", "("])))
             })
@@ -129,16 +124,14 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "A wrapped error does not equal `{}`.",
         suggestion: "Use `errors.Is(err, ..)`.",
-        find: |c, h| {
-            for i in 0..c.len() {
-                if c.text(i) == "err"
+        find: |s| {
+            s.places(|c, i| {
+                (c.text(i) == "err"
                     && c.is(i + 1, &["==", "!="])
                     && c.reads(i + 2, &["_", ".", "_"])
-                    && (c.text(i + 4).starts_with("Err") || c.text(i + 4) == "EOF")
-                {
-                    h.at(c, i + 4);
-                }
-            }
+                    && (c.text(i + 4).starts_with("Err") || c.text(i + 4) == "EOF"))
+                    .then_some(i + 4)
+            })
         },
     },
     Rule {
@@ -146,8 +139,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "The cause is formatted into text and lost for `errors.Is`.",
         suggestion: "Use `%w`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["Errorf", "(", "\""])
                     && c.string(i + 2).is_some_and(|text| !text.contains("%w"))
                     && c.inside(i + 1).any(|at| c.text(at) == "err" && c.before(at) == "," && c.is(at + 1, &[")", ","]))
@@ -159,8 +152,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "`Add` inside the goroutine races with `Wait`.",
         suggestion: "Call `wg.Add(1)` before `go`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let group = c.tokens.get(i).is_some_and(|token| {
                     token.text.to_ascii_lowercase().ends_with("wg")
                         || token.text.to_ascii_lowercase().contains("waitgroup")
@@ -179,9 +172,9 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`math/rand` is predictable, and this looks like a secret.",
         suggestion: "Use `crypto/rand`.",
-        find: |c, h| {
-            let crypto = (0..c.len()).any(|at| c.string(at) == Some("\"crypto/rand\""));
-            h.each(c, |c, i| {
+        find: |s| {
+            let crypto = (0..s.code.len()).any(|at| s.code.string(at) == Some("\"crypto/rand\""));
+            s.tokens(|c, i| {
                 let named = || {
                     let line = c.tokens[i].line;
                     c.tokens[..i]
@@ -200,8 +193,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`{}` is broken as a security hash.",
         suggestion: "Use sha256; for passwords bcrypt or argon2.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.is(i, &["md5", "sha1"])
                     && c.text(i + 1) == "."
                     && (c.text(i + 2) == "New" || c.text(i + 2).starts_with("Sum"))
@@ -214,8 +207,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A new context is made where one was given, so cancelling stops here.",
         suggestion: "Pass the parameter on.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["context", "."])
                     && c.is(i + 2, &["Background", "TODO"])
                     && c.function_at(i)
@@ -228,8 +221,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A timer of this kind piles up: `Tick` cannot be stopped, and `After` in a loop makes one each turn.",
         suggestion: "Use `time.NewTicker` or `NewTimer` and stop it.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["time", ".", "Tick", "("]) || (c.reads(i, &["time", ".", "After", "("]) && c.in_loop(i))
             })
         },
@@ -239,17 +232,13 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "A lock is passed by value: the copy guards nothing.",
         suggestion: "Pass a pointer.",
-        find: |c, h| {
-            for function in &c.functions {
-                for i in function.parameters.clone() {
-                    if c.reads(i, &["sync", "."])
-                        && c.is(i + 2, &["Mutex", "RWMutex", "WaitGroup", "Once"])
-                        && c.kind(i.wrapping_sub(1)) == Some(Kind::Word)
-                    {
-                        h.at(c, i);
-                    }
-                }
-            }
+        find: |s| {
+            s.parameters(|c, i| {
+                (c.reads(i, &["sync", "."])
+                    && c.is(i + 2, &["Mutex", "RWMutex", "WaitGroup", "Once"])
+                    && c.kind(i.wrapping_sub(1)) == Some(Kind::Word))
+                .then_some(i)
+            })
         },
     },
     Rule {
@@ -257,21 +246,19 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "The error is tested and thrown away.",
         suggestion: "Return or log it.",
-        find: |c, h| h.each(c, |c, i| c.reads(i, &["err", "!=", "nil", "{", "}"])),
+        find: |s| s.tokens(|c, i| c.reads(i, &["err", "!=", "nil", "{", "}"])),
     },
     Rule {
         id: "go/nil-for-error",
         severity: Warning,
         message: "An error happened, and nil is returned for it.",
         suggestion: "Return `err`, or wrap it.",
-        find: |c, h| {
-            for i in 0..c.len() {
-                if c.reads(i, &["err", "!=", "nil", "{", "return", "nil"])
-                    && (c.reads(i + 6, &["}"]) || c.reads(i + 6, &[",", "nil", "}"]))
-                {
-                    h.at(c, i + 4);
-                }
-            }
+        find: |s| {
+            s.places(|c, i| {
+                (c.reads(i, &["err", "!=", "nil", "{", "return", "nil"])
+                    && (c.reads(i + 6, &["}"]) || c.reads(i + 6, &[",", "nil", "}"])))
+                .then_some(i + 4)
+            })
         },
     },
     Rule {
@@ -279,17 +266,15 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`{}` ends the process without running the deferred calls above.",
         suggestion: "Return an error from a function that `main` calls.",
-        find: |c, h| {
-            for i in 0..c.len() {
+        find: |s| {
+            s.places(|c, i| {
                 let exits = c.reads(i, &["os", ".", "Exit", "("])
                     || (c.reads(i, &["log", "."]) && c.text(i + 2).starts_with("Fatal"));
                 let deferred = || {
                     c.function_at(i).is_some_and(|function| (function.body.start..i).any(|at| c.text(at) == "defer"))
                 };
-                if exits && deferred() {
-                    h.at(c, i + 2);
-                }
-            }
+                (exits && deferred()).then_some(i + 2)
+            })
         },
     },
     Rule {
@@ -297,8 +282,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "The body of the answer in `{}` is never closed, so its connection leaks.",
         suggestion: "After the error check: `defer resp.Body.Close()`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let answer = c.reads(i, &["_", ",", "err"])
                     && c.is(i + 3, &[":=", "="])
                     && c.reads(i + 4, &["_", "."])

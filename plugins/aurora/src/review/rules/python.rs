@@ -1,26 +1,23 @@
 //! Rules for Python.
 
-use super::super::Severity::{Error, Info, Warning};
-use super::super::code::Code;
-use super::super::lex::Kind;
-use super::{Rule, is_secret_name, is_sql};
+use super::rule::Rule;
+use super::text::{is_secret_name, is_sql};
+use crate::review::code::Code;
+use crate::review::lex::Kind;
+use crate::review::measure;
+use crate::review::types::Severity::{Error, Info, Warning};
 
-pub(in super::super) const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "python/mutable-default",
         severity: Warning,
         message: "A mutable default is made once and shared by all calls.",
         suggestion: "Use `None` as default and create the object inside.",
-        find: |c, h| {
-            for function in &c.functions {
-                for i in function.parameters.clone() {
-                    let made =
-                        c.is(i + 1, &["[", "{"]) || (c.is(i + 1, &["list", "dict", "set"]) && c.text(i + 2) == "(");
-                    if c.text(i) == "=" && made {
-                        h.at(c, i + 1);
-                    }
-                }
-            }
+        find: |s| {
+            s.parameters(|c, i| {
+                let made = c.is(i + 1, &["[", "{"]) || (c.is(i + 1, &["list", "dict", "set"]) && c.text(i + 2) == "(");
+                (c.text(i) == "=" && made).then_some(i + 1)
+            })
         },
     },
     Rule {
@@ -28,15 +25,15 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A bare `except` also catches KeyboardInterrupt and SystemExit.",
         suggestion: "Name the exceptions that you expect; at most `except Exception`.",
-        find: |c, h| h.each(c, |c, i| c.reads(i, &["except", ":"])),
+        find: |s| s.tokens(|c, i| c.reads(i, &["except", ":"])),
     },
     Rule {
         id: "python/swallowed-exception",
         severity: Warning,
         message: "An exception is caught and thrown away.",
         suggestion: "Handle or log it; `contextlib.suppress` says that silence is meant.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let colon = if c.text(i) == "except" { c.next_outside(i + 1, &[":"]) } else { None };
                 colon.is_some_and(|colon| {
                     let body = c.indented(i, colon);
@@ -50,8 +47,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "`{}` runs text as code.",
         suggestion: "Parse what you expect: `ast.literal_eval`, `json.loads`, or a table of functions.",
-        find: |c, h| {
-            h.each(c, |c, i| c.is(i, &["eval", "exec"]) && c.text(i + 1) == "(" && !matches!(c.before(i), "." | "def"))
+        find: |s| {
+            s.tokens(|c, i| c.is(i, &["eval", "exec"]) && c.text(i + 1) == "(" && !matches!(c.before(i), "." | "def"))
         },
     },
     Rule {
@@ -59,22 +56,22 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`None` is compared with `{}`, which a class may redefine.",
         suggestion: "Write `is None` or `is not None`.",
-        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && (c.text(i + 1) == "None" || c.before(i) == "None")),
+        find: |s| s.tokens(|c, i| c.is(i, &["==", "!="]) && (c.text(i + 1) == "None" || c.before(i) == "None")),
     },
     Rule {
         id: "python/bool-comparison",
         severity: Info,
         message: "A comparison with a boolean literal.",
         suggestion: "Use the condition itself, or `not condition`; `is True` if only the object itself is meant.",
-        find: |c, h| h.each(c, |c, i| c.is(i, &["==", "!="]) && c.is(i + 1, &["True", "False"])),
+        find: |s| s.tokens(|c, i| c.is(i, &["==", "!="]) && c.is(i + 1, &["True", "False"])),
     },
     Rule {
         id: "python/is-literal",
         severity: Error,
         message: "`is` compares identity; with a literal the result is chance.",
         suggestion: "Use `==` or `!=`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let right = i + 1 + usize::from(c.text(i + 1) == "not");
                 c.text(i) == "is" && matches!(c.kind(right), Some(Kind::Text | Kind::Number))
             })
@@ -85,8 +82,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "SQL is built from strings: an injection when any part comes from outside.",
         suggestion: "Pass values as parameters: `execute(\".. WHERE id = %s\", (id,))`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let Some(text) = c.string(i).filter(|text| is_sql(text)) else {
                     return false;
                 };
@@ -104,8 +101,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "A shell interprets the command line: an injection when any part comes from outside.",
         suggestion: "Pass a list of arguments to `subprocess.run` without `shell=True`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["shell", "=", "True"])
                     || (c.reads(i, &["os", ".", "_", "("]) && c.is(i + 2, &["system", "popen"]))
             })
@@ -116,8 +113,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "Loading this format from untrusted bytes runs code.",
         suggestion: "Use JSON, or `yaml.safe_load`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let pickle = c.is(i, &["pickle", "marshal", "dill", "shelve"])
                     && c.text(i + 1) == "."
                     && c.is(i + 2, &["load", "loads", "open"])
@@ -133,8 +130,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`requests` waits for ever without a `timeout`.",
         suggestion: "Add `timeout=(connect, read)` in seconds.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["requests", ".", "_", "("])
                     && c.is(i + 2, &["get", "post", "put", "patch", "delete", "head", "request"])
                     && !c.inside(i + 3).any(|at| c.is(at, &["timeout", "**"]))
@@ -146,31 +143,27 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "Certificates are not verified, so anyone between can read and change the traffic.",
         suggestion: "Point `verify` to the authority's file instead.",
-        find: |c, h| {
-            h.each(c, |c, i| c.reads(i, &["verify", "=", "False"]) || c.text(i) == "_create_unverified_context")
-        },
+        find: |s| s.tokens(|c, i| c.reads(i, &["verify", "=", "False"]) || c.text(i) == "_create_unverified_context"),
     },
     Rule {
         id: "python/star-import",
         severity: Warning,
         message: "A star import hides where names come from and may replace your own.",
         suggestion: "Import the names that you use.",
-        find: |c, h| h.each(c, |c, i| c.reads(i, &["import", "*"])),
+        find: |s| s.tokens(|c, i| c.reads(i, &["import", "*"])),
     },
     Rule {
         id: "python/weak-hash",
         severity: Warning,
         message: "`{}` is broken as a security hash.",
         suggestion: "Use `sha256`; for passwords `hashlib.scrypt` or argon2. For checksums say `usedforsecurity=False`.",
-        find: |c, h| {
-            for i in 0..c.len() {
-                if c.reads(i, &["hashlib", "."])
+        find: |s| {
+            s.places(|c, i| {
+                (c.reads(i, &["hashlib", "."])
                     && c.is(i + 2, &["md5", "sha1"])
-                    && !c.holds(c.inside(i + 3), &["usedforsecurity"])
-                {
-                    h.at(c, i + 2);
-                }
-            }
+                    && !c.holds(c.inside(i + 3), &["usedforsecurity"]))
+                .then_some(i + 2)
+            })
         },
     },
     Rule {
@@ -178,8 +171,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "A debugger's stop was left in.",
         suggestion: "Remove it.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 (c.reads(i, &["breakpoint", "("]) && !matches!(c.before(i), "." | "def"))
                     || c.reads(i, &["pdb", ".", "set_trace"])
             })
@@ -190,8 +183,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "A blocking call in a coroutine stops the whole event loop.",
         suggestion: "Use `asyncio.sleep`, an async client, or `asyncio.to_thread`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 let blocking = c.reads(i, &["time", ".", "sleep", "("])
                     || (c.reads(i, &["requests", ".", "_", "("]))
                     || (c.reads(i, &["subprocess", ".", "run", "("]));
@@ -204,10 +197,10 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Error,
         message: "An assert on a tuple is always true.",
         suggestion: "Drop the brackets: `assert condition, \"message\"`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["assert", "("])
-                    && super::parts(c, c.inside(i + 1)) > 1
+                    && measure::parts(c, c.inside(i + 1)) > 1
                     && c.close(i + 1).is_some_and(|close| c.tokens.get(close + 1).is_none_or(|token| token.first))
             })
         },
@@ -217,8 +210,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A file is opened without `with`, so an exception leaves it open.",
         suggestion: "Write `with open(..) as f:`, or use `Path.read_text`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["=", "open", "("])
                     || (c.reads(i, &["open", "("])
                         && !matches!(c.before(i), "." | "def")
@@ -233,8 +226,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "`random` is predictable, and this looks like a secret.",
         suggestion: "Use the `secrets` module.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["random", ".", "_", "("])
                     && c.tokens[..i]
                         .iter()
@@ -250,14 +243,10 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "A `return` in `finally` swallows the exception in flight.",
         suggestion: "Return after the `try` statement.",
-        find: |c, h| {
-            for i in 0..c.len() {
-                if c.reads(i, &["finally", ":"]) {
-                    for at in c.indented(i, i + 1) {
-                        if c.text(at) == "return" {
-                            h.at(c, at);
-                        }
-                    }
+        find: |s| {
+            for i in (0..s.code.len()).filter(|i| s.code.reads(*i, &["finally", ":"])) {
+                for at in s.code.indented(i, i + 1).filter(|at| s.code.text(*at) == "return") {
+                    s.report(at);
                 }
             }
         },
@@ -267,8 +256,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "Types are compared for equality, so subclasses fail.",
         suggestion: "Use `isinstance`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["type", "("])
                     && c.before(i) != "."
                     && c.close(i + 1).is_some_and(|close| c.is(close + 1, &["==", "!="]))
@@ -280,8 +269,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Warning,
         message: "The server runs in debug mode, which lets visitors run code.",
         suggestion: "Take it from the environment, off by default.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["debug", "=", "True"])
                     && (i.saturating_sub(20)..i).any(|at| c.reads(at, &[".", "run", "("]))
             })
@@ -292,8 +281,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "`{}` gives a time without a zone.",
         suggestion: "Use `datetime.now(timezone.utc)`.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 c.reads(i, &["utcnow", "("])
                     || (c.reads(i, &["now", "(", ")"]) && c.before(i) == "." && i >= 2 && c.text(i - 2) == "datetime")
             })
@@ -304,8 +293,8 @@ pub(in super::super) const RULES: &[Rule] = &[
         severity: Info,
         message: "The name `{}` hides a built-in.",
         suggestion: "Choose another name, for example with a trailing underscore.",
-        find: |c, h| {
-            h.each(c, |c, i| {
+        find: |s| {
+            s.tokens(|c, i| {
                 assigned_first(c, i)
                     && c.is(
                         i,
