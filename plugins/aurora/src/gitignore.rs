@@ -1,8 +1,8 @@
-//! A `.gitignore` for any union of known stacks.
+//! Makes a `.gitignore` for any union of known stacks.
 //!
 //! The data is `gitignore/stacks.txt`: a line `== id | Title | kind | aliases` opens a stack, and the
-//! lines below it are its patterns. Nothing is parsed but headings and the stacks that were asked for.
-//! Invariant: in the answer no pattern stands twice, and every `!pattern` still has the last word.
+//! lines below it are its patterns. Only the headings and the wanted stacks are parsed.
+//! Invariant: the file has no pattern twice, and every `!pattern` is still effective in it.
 
 mod glob;
 
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 const DATA: &str = include_str!("gitignore/stacks.txt");
 
-/// More than this in one request is a mistake or a scrape.
+/// Most stacks of one request.
 pub const MOST_STACKS: usize = 24;
 
 /// One stack of the data file.
@@ -24,7 +24,7 @@ pub struct Stack {
     body: &'static str,
 }
 
-/// Why a list of stacks cannot be served.
+/// A reason for which a list of stacks is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// No name was given.
@@ -84,7 +84,7 @@ pub fn stacks() -> impl Iterator<Item = Stack> {
 }
 
 impl Stack {
-    /// Other names that mean this stack.
+    /// Other names of this stack.
     pub fn aliases(&self) -> impl Iterator<Item = &'static str> {
         self.aliases.split_whitespace()
     }
@@ -102,7 +102,7 @@ impl Stack {
 /// Reads `rust,node+macos` into stacks, each once, in the order asked.
 ///
 /// Names are separated by commas, plus signs or spaces (a form decoder turns `+` into a space), in any
-/// letter case. `c++` is understood where its signs reach us.
+/// letter case. `c++` is understood, unless the form decoder has replaced its signs.
 pub fn parse(list: &str) -> Result<Vec<Stack>, Problem> {
     // Bounded before any work: the list comes from outside.
     let list: String = list.chars().take(1024).collect::<String>().to_ascii_lowercase().replace("c++", "cpp");
@@ -127,7 +127,7 @@ pub fn parse(list: &str) -> Result<Vec<Stack>, Problem> {
     Ok(wanted)
 }
 
-/// The file: one headed section per stack, no pattern twice, negations effective.
+/// Writes the file: one section with a heading per stack, no pattern twice, negations effective.
 pub fn render(wanted: &[Stack]) -> String {
     let titles: Vec<_> = wanted.iter().map(|stack| stack.title).collect();
     let mut out = format!("# .gitignore for {}\n", titles.join(", "));
@@ -155,7 +155,7 @@ pub fn render(wanted: &[Stack]) -> String {
     out
 }
 
-/// The negations that a pattern further down takes back.
+/// The negations that a later pattern undoes.
 fn undone<'a>(written: &[&'a str]) -> Vec<&'a str> {
     let mut undone = Vec::new();
     for (at, line) in written.iter().enumerate() {
@@ -180,7 +180,7 @@ fn example(pattern: &str) -> (String, bool) {
     (path, is_dir)
 }
 
-/// Up to four ids whose names are near `name`, nearest first.
+/// The ids of up to four stacks with a name or alias near `name`, nearest first.
 fn nearest(name: &str) -> Vec<&'static str> {
     let mut scored: Vec<(usize, &'static str)> = stacks()
         .filter_map(|stack| {
@@ -193,7 +193,7 @@ fn nearest(name: &str) -> Vec<&'static str> {
     scored.into_iter().take(4).map(|(_, id)| id).collect()
 }
 
-/// Edit distance, where one name starting with the other (three letters or more) counts as one edit.
+/// The edit distance. It is one if one of the names, with three letters or more, is the start of the other.
 fn distance(a: &str, b: &str) -> usize {
     let short = a.len().min(b.len());
     if short >= 3 && a != b && (a.starts_with(b) || b.starts_with(a)) {

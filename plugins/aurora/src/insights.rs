@@ -1,14 +1,14 @@
-//! Practices for running agents by themselves: short insights, each with one thing to do.
+//! Selects practices for running autonomous agents: short insights, each with one thing to do.
 //!
-//! The data is `insights/insights.txt`: `# topic` opens a topic, `@ Title` an insight, the next line says
-//! it, and the line with `>` says what to do.
+//! The data is `insights/insights.txt`: `# topic` opens a topic and `@ Title` an insight. The next line is its text,
+//! and the line with `>` the thing to do.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const DATA: &str = include_str!("insights/insights.txt");
 
-/// What a caller asks for.
+/// The wanted insights.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -21,17 +21,17 @@ pub struct Filter {
     pub limit: Option<u32>,
 }
 
-/// What is sold.
+/// The selected insights.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Insights {
-    /// How many fit the filter before `limit`.
+    /// The number of insights that fit the filter, before `limit`.
     pub total: usize,
-    /// Every topic there is, with how many insights it has.
+    /// Every topic, with the number of its insights.
     pub topics: std::collections::BTreeMap<String, usize>,
     pub insights: Vec<Insight>,
 }
 
-/// One lesson.
+/// One practice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Insight {
     pub topic: &'static str,
@@ -42,7 +42,7 @@ pub struct Insight {
     pub action: &'static str,
 }
 
-/// Why a filter is refused.
+/// A reason for which a filter is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     UnknownTopic(String),
@@ -85,7 +85,7 @@ pub fn topics() -> Vec<&'static str> {
     DATA.lines().filter_map(|line| line.strip_prefix("# ")).collect()
 }
 
-/// Chooses by topic and limit.
+/// Selects by topic and limit.
 pub fn select(filter: &Filter) -> Result<Insights, Problem> {
     let wanted = wanted(filter.topic.as_deref().unwrap_or(""))?;
     let limit = match filter.limit {

@@ -1,24 +1,24 @@
 //! Four endpoints for software agents: insights, code review, `.gitignore` files and help with errors.
 //!
-//! The modules are pure libraries and know nothing of requests or money; this file only names routes,
-//! prices and refusals. Everything that cannot be answered is refused by `check`, before anyone pays:
-//! an unknown stack, topic, language or error costs nothing.
+//! The modules are pure libraries and know nothing of requests or money; this file only has routes, prices and
+//! refusals. `check` refuses every request that cannot be answered, before it is paid: an unknown stack, topic,
+//! language or error costs nothing.
 
-/// A `.gitignore` for any union of stacks.
+/// Makes `.gitignore` files.
 pub mod gitignore;
 
-/// Known errors with causes and steps.
+/// Explains known errors.
 pub mod errors;
 
 /// Practices for operating agents.
 pub mod insights;
 
-/// Static rules over one source file.
+/// Reviews one source file by static rules.
 pub mod review;
 
 use coinslot_sdk::{Deserialize, Json, JsonSchema, Query, Refusal, Text, endpoint};
 
-/// Which stacks.
+/// The wanted stacks.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Stacks {
     /// One or more stacks, separated by commas or `+`, for example `rust,node,macos`. Aliases such as `js`,
@@ -45,9 +45,9 @@ fn bad_stacks(problem: gitignore::Problem) -> Refusal {
 }
 
 /// One file of Rust, Python, JavaScript, TypeScript or Go, at most 128 KiB. More than twenty rules for each
-/// language and nine for all, on a real tokenizer: what stands in strings and comments is never reported.
+/// language and nine for all, on a real tokenizer: strings and comments are never mistaken for code.
 /// Findings carry rule, line, column, severity, message and suggestion; the answer adds counts, metrics and
-/// a summary. Nothing is executed and nothing is kept.
+/// a summary. Nothing is executed and nothing is stored.
 #[endpoint(post, "/api/code-review", price = "0.05", summary = "Reviews a source file by static rules, with line numbers", check = check_code)]
 async fn code_review(Json(submission): Json<review::Submission>) -> Result<Json<review::Review>, Refusal> {
     review::review(&submission).map(Json).map_err(bad_code)
@@ -63,8 +63,8 @@ fn bad_code(problem: review::Problem) -> Refusal {
 
 /// Over 250 well-known errors of Rust, Python, Node, TypeScript, Go, Java, C, Docker, Git, databases, HTTP,
 /// TLS, Linux, Kubernetes, and EVM and x402 payments: causes, steps in order, and a command that checks.
-/// Names, ports and paths from your message stand in the steps. An error that is not known is refused with
-/// 422, before payment.
+/// The steps name the ports, paths and names of your message. An unknown error is refused with 422, before
+/// payment.
 #[endpoint(post, "/api/debug-error", price = "0.02", summary = "Causes and steps for a known error message", check = check_error)]
 async fn debug_error(Json(question): Json<errors::Question>) -> Result<Json<errors::Diagnosis>, Refusal> {
     errors::diagnose(&question).map(Json).map_err(bad_error)

@@ -1,4 +1,4 @@
-//! The patterns of the knowledge base: literal text with `{name}` captures, found anywhere in a message.
+//! Finds the patterns of the knowledge base in a message. A pattern is literal text with captures, as in `{name}`.
 //!
 //! Letters match in any case, one space matches any run of blanks on the line or across lines, and a
 //! capture never leaves its line. A pattern that begins or ends with a letter or digit matches only at a
@@ -8,9 +8,10 @@
 /// Captured values by name, in the order of the pattern.
 pub(crate) type Captures = Vec<(&'static str, String)>;
 
-/// Longer captures are noise, not names.
+/// Longest capture, in bytes. A longer one is no name.
 const LONGEST_CAPTURE: usize = 160;
 
+/// A part of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Literal(&'static str),
@@ -52,12 +53,12 @@ pub(crate) fn names(pattern: &'static str) -> Vec<&'static str> {
         .collect()
 }
 
-/// How many characters of the pattern are literal: what a match is worth.
+/// The number of literal bytes of a pattern, which measures how specific a match is.
 pub(crate) fn weight(pattern: &'static str) -> usize {
     parts(pattern).iter().map(|part| if let Part::Literal(text) = part { text.trim().len() } else { 0 }).sum()
 }
 
-/// A message made ready for many patterns.
+/// A message, prepared for many patterns.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     text: &'a str,
@@ -82,10 +83,11 @@ impl<'a> Message<'a> {
         &self.lower
     }
 
+    /// Whether the message may have the literal. It has not if this is false.
     fn may_hold(&self, literal: &str) -> bool {
         literal.as_bytes().windows(2).all(|pair| {
             let bit = usize::from(pair[0].to_ascii_lowercase()) << 8 | usize::from(pair[1].to_ascii_lowercase());
-            // A blank stands for any run of blanks, so pairs with one prove nothing.
+            // A space matches any run of blanks, so a pair with a space rules nothing out.
             pair.contains(&b' ') || self.pairs[bit / 64] & (1 << (bit % 64)) != 0
         })
     }
@@ -119,7 +121,7 @@ pub(crate) fn find(pattern: &'static str, message: &Message<'_>) -> Option<Captu
     None
 }
 
-/// The whole pattern, given that its first literal stands at `start..end`.
+/// Matches the whole pattern, given that its first literal is at `start..end`.
 fn at(parts: &[Part], first: usize, text: &str, lower: &str, start: usize, end: usize) -> Option<Captures> {
     let mut captures = Captures::new();
     if first == 1 {
@@ -156,13 +158,13 @@ fn at(parts: &[Part], first: usize, text: &str, lower: &str, start: usize, end: 
     Some(captures)
 }
 
-/// `needle` at or after `from`, beginning before `limit`.
+/// Finds `needle` at or after `from`, and at most at `limit`.
 fn literal_in(needle: &str, lower: &str, from: usize, limit: usize, edges: Edges) -> Option<(usize, usize)> {
     let from = (from..=limit).find(|at| lower.is_char_boundary(*at))?;
     literal(needle, lower, from, edges).filter(|(start, _)| *start <= limit)
 }
 
-/// Whether the literal begins, and ends, the whole pattern: a capture beside it may be part of its word.
+/// Whether the literal begins the pattern, and whether it ends it. Beside a capture, a literal may be a part of a word.
 type Edges = (bool, bool);
 
 fn literal(needle: &str, lower: &str, mut from: usize, edges: Edges) -> Option<(usize, usize)> {

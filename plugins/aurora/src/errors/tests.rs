@@ -23,7 +23,7 @@ fn at_least_two_hundred_errors_are_known_each_with_causes_and_steps() {
         }
     }
     assert!(ids.len() >= 200, "{}", ids.len());
-    assert_eq!(entries().map(|entry| entry.field).collect::<BTreeSet<_>>().len(), DATA.len());
+    assert_eq!(entries().map(|entry| entry.field).collect::<BTreeSet<_>>().len(), knowledge::DATA.len());
 }
 
 /// A text may use a name only if every pattern captures it, or with words to fall back on.

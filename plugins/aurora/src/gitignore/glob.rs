@@ -1,7 +1,7 @@
-//! Whether a gitignore pattern matches a path, by the rules of gitignore(5).
+//! Matches gitignore patterns with paths, by the rules of gitignore(5).
 //!
-//! Needed to keep negations true in a union of sections: the last matching pattern wins there, so a
-//! later section can undo an earlier `!keep`. Works on bytes; paths are relative, with `/`.
+//! In a union of sections the last matching pattern wins, so a later section can undo an earlier `!keep`; matching
+//! finds these cases. Patterns and paths are bytes; paths are relative, with `/`.
 
 /// Whether `pattern` (no leading `!`) matches `path` itself, not one of its parents.
 pub(crate) fn matches(pattern: &str, path: &str, is_dir: bool) -> bool {
@@ -51,7 +51,8 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// `pattern` stands after the `[`. An unclosed class matches nothing, as in git.
+/// Matches a class and the rest of the pattern, given the pattern behind the `[`. An unclosed class matches nothing, as
+/// in git.
 fn class(pattern: &[u8], text: &[u8]) -> bool {
     let Some((byte, tail)) = text.split_first() else {
         return false;
@@ -60,7 +61,7 @@ fn class(pattern: &[u8], text: &[u8]) -> bool {
         [b'!' | b'^', rest @ ..] => (true, rest),
         _ => (false, pattern),
     };
-    // A `]` standing first is a member, not the end.
+    // A `]` that comes first is a member, not the end.
     let Some(end) = body.iter().skip(1).position(|byte| *byte == b']').map(|at| at + 1) else {
         return false;
     };

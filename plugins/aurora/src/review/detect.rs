@@ -113,8 +113,8 @@ pub(super) fn by_text(code: &str) -> Option<Language> {
     (best.0 > second.0).then_some(best.1)
 }
 
-/// Whether a line counts for a language. A first word that several languages have counts with the punctuation of this one
-/// only.
+/// Whether a line counts for a language. A first word that several languages have counts with the punctuation of this
+/// one only.
 fn plausible(language: Language, line: &str) -> bool {
     let ends_colon = line.ends_with(':');
     match language {

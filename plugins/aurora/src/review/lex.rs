@@ -1,7 +1,7 @@
 //! A tokenizer for the five languages, so that rules can tell code from strings and comments.
 //!
-//! It is total: any input gives tokens, in order, none overlapping. An unterminated string or comment ends at the end of
-//! its line or of the file. It is one linear pass. Columns count characters, from 1.
+//! It is total: any input gives tokens, in order, none overlapping. An unterminated string or comment ends at the end
+//! of its line or of the file. It is one linear pass. Columns count characters, from 1.
 
 use super::types::Language;
 use literals::{is_word, number_length, python_string, quoted, raw_end, regex_length, rust_string, word_length};

@@ -82,8 +82,8 @@ impl<'a> Syntax<'a> {
         range.into_iter().any(|at| self.reads(at, wanted))
     }
 
-    /// The end of the block that encloses `at`: the index of its closing brace, or of the end of the file if the brace is
-    /// more than 4,000 tokens away.
+    /// The end of the block that encloses `at`: the index of its closing brace, or of the end of the file if the brace
+    /// is more than 4,000 tokens away.
     pub(crate) fn block_end(&self, at: usize) -> usize {
         let mut index = at;
         while index < self.len().min(at + 4000) {
@@ -97,8 +97,8 @@ impl<'a> Syntax<'a> {
         self.len()
     }
 
-    /// Whether a statement can begin at `at`: after `;`, after a brace, or as the first token of a line after a finished
-    /// statement.
+    /// Whether a statement can begin at `at`: after `;`, after a brace, or as the first token of a line after a
+    /// finished statement.
     pub(crate) fn begins_statement(&self, at: usize) -> bool {
         let Some(token) = self.tokens.get(at) else {
             return false;
