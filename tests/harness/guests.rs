@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of a component: a guest of `tests/plugins`, or `hello` or `aurora` of `plugins`.
+/// The path of a component: a guest of `tests/plugins`, or a Rust plugin of `plugins`.
 ///
 /// # Panics
 /// If the component does not build, or none has this name.
@@ -20,7 +20,7 @@ pub fn guest(name: &str) -> PathBuf {
         let dir = PLUGINS.get_or_init(|| {
             let target = target();
             // One after the other, as `coinslot dev` builds them: together they could get other features.
-            for plugin in ["hello", "aurora"] {
+            for plugin in ["aurora", "hello", "primes", "rates", "redact"] {
                 build(root, &target, &["--profile", "plugin", "-p", plugin]);
             }
             target.join("wasm32-wasip2/plugin")

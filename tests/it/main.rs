@@ -11,6 +11,7 @@ mod crash;
 mod developing;
 mod documented;
 mod embedded;
+mod examples;
 mod faults;
 mod flows;
 mod folder;
