@@ -1,5 +1,5 @@
-"""The plugin: what it serves (Manifest), what it refuses before anyone pays (Quote), and the answers
-(IncomingHandler). The host knows about money, this file does not."""
+"""The plugin: its route and price (Manifest), refusals before payment (Quote), and answers (IncomingHandler).
+The host does everything about money."""
 
 import json
 from math import isfinite

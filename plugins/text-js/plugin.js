@@ -1,5 +1,5 @@
-// The plugin: what it serves (`manifest`), what it refuses before anyone pays (`quote`), and the answers
-// (the `fetch` event). The host knows about money, this file does not.
+// The plugin: its routes and prices (`manifest`), refusals before payment (`quote`), and answers (the `fetch` event).
+// The host does everything about money.
 
 import { toHtml } from './markdown.js';
 import { languages, slugify } from './slug.js';

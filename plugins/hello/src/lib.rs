@@ -1,4 +1,4 @@
-//! Says hello, for a tenth of a cent.
+//! Says hello for a tenth of a cent.
 
 use coinslot_sdk::{Deserialize, JsonSchema, Query, Text, endpoint};
 

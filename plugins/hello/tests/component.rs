@@ -6,9 +6,9 @@ use std::process::Command;
 
 use wit_component::DecodedWasm;
 
-/// Bytes: what a newcomer is promised.
+/// Largest component, in bytes.
 const MAX_SIZE: usize = 400_000;
-/// Lines: the same.
+/// Longest source, in lines.
 const MAX_LINES: usize = 15;
 
 #[test]
@@ -39,7 +39,7 @@ fn hello_is_a_small_component_with_the_exports_of_the_contract() {
         exports,
         ["coinslot:plugin/manifest@0.1.0", "coinslot:plugin/quote@0.1.0", "wasi:http/incoming-handler@0.2.12"]
     );
-    // It asks for no payment, so it does not import one; and nothing beyond WASI.
+    // It reads no receipt, so it imports nothing of the contract and nothing beyond WASI.
     for key in world.imports.keys() {
         let name = resolve.name_world_key(key);
         assert!(name.starts_with("wasi:"), "{name}");

@@ -1,5 +1,5 @@
-//! Streams prime numbers. The payment is settled before the first number is sent, so each line leaves the host as soon as
-//! it is made.
+//! Streams prime numbers. The payment is settled before the first number is sent, so each line leaves the host as soon
+//! as it is made.
 
 use coinslot_sdk::{Deserialize, JsonSchema, Query, Refusal, Stream, endpoint};
 

@@ -1,8 +1,10 @@
-//! A handler of WASI 0.3 that has several requests at once, does what its query says, step by step (`a&b=c`), and
-//! says for whom it worked. `meet=KEY:COUNT` waits until so many requests have come to the same place, `wait` or
-//! `wait=MILLISECONDS` for a while, `sleep` for an hour, `block` so that nothing else runs. `charge=AMOUNT`;
-//! `fetch=URL` by WASI 0.3, `fetch2=URL` by 0.2; `trap`, `spin`, `fail`; `grow=MIB` keeps memory; `after=STEP` does
-//! that after the answer's last byte.
+//! A handler of WASI 0.3 that serves several requests at once. It runs the steps of the query in order (`a&b=c`), and
+//! answers with the receipt of the request.
+//!
+//! `meet=KEY:COUNT` waits until so many requests have reached the same step; `wait` or `wait=MILLISECONDS` waits a
+//! while, `sleep` an hour; `block` waits so that nothing else runs. `charge=AMOUNT` charges. `fetch=URL` sends a
+//! request by WASI 0.3, `fetch2=URL` by 0.2. `trap`, `spin` and `fail` misbehave; `grow=MIB` allocates memory and keeps
+//! it; `after=STEP` runs a step after the answer's last byte.
 
 wit_bindgen::generate!({
     inline: "
@@ -63,7 +65,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
     }
 }
 
-/// In the instance for as long as it lives.
+/// State of the instance, shared by its requests.
 struct Inside;
 
 impl Inside {

@@ -1,6 +1,6 @@
-//! Declares the routes that stand in `DECLARED`. Tests overwrite it in the component's bytes, so that one
-//! build declares whatever they want: `[declared]PATH PRICE AMOUNT`, filled up with spaces. A method other than GET
-//! stands before the path, as in `POST:/path`. A semicolon separates routes.
+//! Declares the routes in `DECLARED`. Tests overwrite that text in the component's bytes, so that one build can declare
+//! any routes: `[declared]PATH PRICE AMOUNT`, padded with spaces. A method other than GET precedes the path, as in
+//! `POST:/path`. A semicolon separates routes.
 
 use kit::{Endpoint, IncomingRequest, PluginInfo, Price, ResponseOutparam, answer, endpoint};
 

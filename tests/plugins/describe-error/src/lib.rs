@@ -1,4 +1,4 @@
-//! Refuses to be loaded, and says why.
+//! Returns an error from `describe`.
 
 use kit::{IncomingRequest, ResponseOutparam};
 

@@ -1,4 +1,4 @@
-//! Declares many things wrong at once.
+//! Makes many mistakes in one manifest.
 
 use kit::{Endpoint, IncomingRequest, PluginInfo, Price, ResponseOutparam, endpoint};
 

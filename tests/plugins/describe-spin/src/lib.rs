@@ -1,4 +1,4 @@
-//! Never finishes describing itself.
+//! Never returns from `describe`.
 
 use kit::{IncomingRequest, PluginInfo, ResponseOutparam};
 

@@ -1,6 +1,5 @@
-//! Says what it was given: method, path, headers, receipt, body, and how often this instance has
-//! been used. With `?stream` it sends the body back as it comes, with a trailer; with
-//! `?charge=AMOUNT` it meters.
+//! Answers with the request: method, path, headers, receipt, body, and the number of requests of this instance. With
+//! `?stream` it sends the body back while it arrives, with a trailer; with `?charge=AMOUNT` it charges.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

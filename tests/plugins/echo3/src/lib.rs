@@ -1,6 +1,6 @@
-//! A handler of WASI 0.3 beside the narrow world: sends back the body as it comes, and says in
-//! headers what it was given, and those that `x-emit: NAME: VALUE` asks for. `?trap`, `?spin` and `?sleep`
-//! misbehave after the head.
+//! A handler of WASI 0.3 with the narrow world. It sends the body back while it arrives, and describes the request in
+//! header fields, with those that `x-emit: NAME: VALUE` asks for. `?trap`, `?spin` and `?sleep` misbehave after the
+//! head.
 
 wit_bindgen::generate!({
     path: "../../../wit",

@@ -1,6 +1,6 @@
 //! Answers with the header fields and trailers that its request asks for, `x-emit: NAME: VALUE` and
-//! `x-emit-trailer: NAME: VALUE` with `\r` and `\n` spelled out, and the status of `x-status`. The body says which
-//! names the host did not take. What it declares names a receiver, an asset and a network of its own.
+//! `x-emit-trailer: NAME: VALUE` with `\r` and `\n` spelled out, and the status of `x-status`. The body lists the
+//! names that the host refused. Its manifest has extensions with a receiver, an asset and a network of its own.
 
 use kit::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, Price, ResponseOutparam, endpoint, plugin, quoted, write,
@@ -25,7 +25,7 @@ fn info() -> kit::PluginInfo {
     info
 }
 
-/// Those of the fields that the request asks for which the host takes, and the names of the others.
+/// The requested fields that the host takes, and the names of the others.
 fn asked(request: &IncomingRequest, by: &str) -> (Fields, Vec<String>) {
     let (fields, mut refused) = (Fields::new(), Vec::new());
     for line in request.headers().get(by) {

@@ -1,7 +1,7 @@
-//! Asks other servers, and says what they answered.
+//! Sends requests to other servers, and answers with their answers.
 //!
-//! The body of a POST is a plan: a line for each request, `METHOD URL [name:value]... [=body]`. A GET
-//! with `?again` asks itself by the address it was asked at, and so on for as long as it is let.
+//! The body of a POST is a plan: a line for each request, `METHOD URL [name:value]... [=body]`. A GET with `?again`
+//! sends the same request to its own address, until the host refuses.
 
 use kit::{
     Fields, IncomingRequest, Method, OutgoingBody, PluginInfo, Price, ResponseOutparam, StreamError, answer, endpoint,

@@ -1,4 +1,4 @@
-//! A handler of WASI 0.3 that asks another server for what its query names, and passes the answer on.
+//! A handler of WASI 0.3 that requests the URL in its query, and passes the answer on.
 
 wit_bindgen::generate!({
     path: "../../../wit",

@@ -1,4 +1,4 @@
-//! Takes memory until it is refused and dies of it, or with `?modest` lives with the refusal.
+//! Allocates memory until the host refuses, and traps; with `?modest` it answers instead.
 
 use kit::{IncomingRequest, ResponseOutparam, answer, plugin, query};
 

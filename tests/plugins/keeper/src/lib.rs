@@ -1,5 +1,5 @@
-//! Uses what it is granted: configuration and a key-value store, as the lines of its body say. What
-//! it can reach while it describes itself and while it quotes a price, it says in the same words.
+//! Uses the configuration and the key-value store, as the lines of its body say. Its manifest and its refusals say, in
+//! the same words, what it can reach in `describe` and in `quote`.
 
 wit_bindgen::generate!({
     inline: "
@@ -28,7 +28,7 @@ use wasi::keyvalue::{atomics, batch};
 struct Guest;
 export!(Guest);
 
-/// Every capability, tried once.
+/// Tries every capability once.
 fn reach() -> String {
     let told = config::get("greeting").map(|value| value.unwrap_or_default());
     let kept = store::open("").and_then(|bucket| bucket.set("reached", b"1"));
@@ -104,7 +104,7 @@ impl exports::wasi::http::incoming_handler::Guest for Guest {
     }
 }
 
-/// One line of a plan, and what came of it.
+/// Runs one line of a plan, and returns its result.
 fn step(line: &str, bucket: &mut Result<Bucket, store::Error>) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     if let ["config", key] = words[..] {

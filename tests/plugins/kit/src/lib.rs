@@ -1,5 +1,5 @@
-//! What the test guests of WASI 0.2 share: bindings of the world `endpoint`, and the shortest ways to
-//! declare a route, read a request and write an answer.
+//! Helpers of the test guests of WASI 0.2: bindings of the world `endpoint`, and short functions to declare a route,
+//! read a request and write an answer.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -33,7 +33,7 @@ pub fn endpoint(method: &str, path: &str, price: Price) -> Endpoint {
     }
 }
 
-/// One free route on any path below the plugin's name.
+/// A manifest with a free GET and a paid POST route at the plugin's name.
 pub fn plugin(name: &str) -> PluginInfo {
     PluginInfo {
         name: name.into(),
@@ -46,13 +46,13 @@ pub fn plugin(name: &str) -> PluginInfo {
     }
 }
 
-/// What stands after the question mark.
+/// The query.
 pub fn query(request: &IncomingRequest) -> String {
     let target = request.path_with_query().unwrap_or_default();
     target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default()
 }
 
-/// Sends the head and gives the body to write.
+/// Sends the head, and returns the body to write.
 pub fn head(out: ResponseOutparam, status: u16, fields: &[(&str, &str)]) -> OutgoingBody {
     let headers = Fields::new();
     for (name, value) in fields {
@@ -65,7 +65,7 @@ pub fn head(out: ResponseOutparam, status: u16, fields: &[(&str, &str)]) -> Outg
     body
 }
 
-/// Writes everything, waiting for the reader.
+/// Writes all bytes, and waits while the reader is slow.
 pub fn write(body: &OutgoingBody, mut bytes: &[u8]) -> Result<(), StreamError> {
     let stream = body.write().expect("the stream, asked for once");
     while !bytes.is_empty() {
@@ -82,7 +82,7 @@ pub fn answer(out: ResponseOutparam, status: u16, text: &str) {
     OutgoingBody::finish(body, None).expect("the whole body");
 }
 
-/// A JSON string.
+/// Writes a JSON string.
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -96,7 +96,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// The shape of every guest here: a name and a handler.
+/// Implements the exports of a guest, given its manifest and its handler.
 #[macro_export]
 macro_rules! guest {
     ($info:expr, $handle:expr) => {

@@ -1,5 +1,5 @@
-//! A guest that benchmarks patch: another name of the same length makes another plugin of it, another price
-//! another build.
+//! A guest that benchmarks patch: another name of the same length makes it another plugin, and another price another
+//! build.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Tries every way out, and says how far it got.
+//! Tries every way out of the sandbox, and answers with the results.
 
 use kit::{Fields, IncomingRequest, ResponseOutparam, answer, http, outgoing_handler, plugin, quoted};
 

@@ -1,4 +1,4 @@
-//! Quotes as its query asks: a price by the body's length, refusals good and bad, or for ever.
+//! Quotes as its query says: a price by the body's length, a valid or an invalid refusal, or without end.
 
 wit_bindgen::generate!({
     path: "../../../wit",

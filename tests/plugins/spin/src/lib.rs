@@ -1,6 +1,6 @@
-//! Never answers: computes for ever, or with `?how=sleep` waits for ever, or with `?how=head` computes
-//! after the head, or with `?how=late` waits after it, or with `?how=waits` computes in short pieces between short
-//! waits.
+//! Never finishes its answer: it computes without end, with `?how=sleep` it waits without end, with `?how=head` it
+//! computes after the head, with `?how=late` it waits after the head, and with `?how=waits` it computes in short pieces
+//! between short waits.
 
 use kit::{IncomingRequest, ResponseOutparam, head, monotonic_clock, plugin, query};
 

@@ -1,6 +1,6 @@
-//! Server-sent events, free and paid. The header `x-do`, which is no part of what makes two requests the same,
-//! says what happens one after the other: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of
-//! 700 KiB), `trap`; `sized` at the beginning tells how long events are together.
+//! Sends server-sent events, free and paid. The header `x-do`, which does not count when two requests are compared, has
+//! the steps in order: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of 700 KiB), `trap`. With
+//! `sized` as the first step the answer has a `content-length`.
 
 use kit::{
     IncomingRequest, OutgoingBody, OutputStream, Price, ResponseOutparam, StreamError, endpoint, head, monotonic_clock,

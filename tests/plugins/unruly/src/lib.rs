@@ -1,4 +1,4 @@
-//! Takes what it should not, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
+//! Exhausts a resource, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
 //! `trailers` without end, `chatter` into the log, `forget` to answer, leave an answer `unfinished`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -60,7 +60,7 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
     }
 }
 
-/// Takes the host's stack and none of its own, which would end sooner.
+/// Recurses on the host's stack, not on the guest's own, which would end sooner.
 fn recurse(depth: u64) -> u64 {
     static END: AtomicU64 = AtomicU64::new(u64::MAX);
     if depth == END.load(Relaxed) {

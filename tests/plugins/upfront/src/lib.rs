@@ -1,5 +1,5 @@
-//! Is paid first. Fails as the header `x-do` says, which is no part of what makes two requests the same:
-//! `trap`, `500`, or `402`.
+//! Is paid first. It fails as the header `x-do` says (`trap`, `500` or `402`), which does not count when two requests
+//! are compared.
 
 use kit::{IncomingRequest, ResponseOutparam, answer, payment, plugin, quoted};
 

@@ -1,4 +1,4 @@
-//! What an author writes with the SDK: counts visits in the key-value store, and greets as configured.
+//! A plugin written with the SDK: it counts visits in the key-value store, and greets with a configured word.
 
 use coinslot_sdk::{Path, Refusal, Text, config, endpoint, keyvalue};
 
