@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::U256;
 use bytes::Bytes;
-use coinslot_tests::{Host, decode, guest};
+use coinslot_tests::{DevHost, decode, guest};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn redact_costs_what_its_quote_says() {
-    let host = Host::builder().plugin("redact.wasm", &guest("redact")).start().await;
+    let host = DevHost::builder().plugin("redact.wasm", &guest("redact")).start().await;
     let text = format!("{} ada@example.com", "x".repeat(1_500));
     let ask = || host.client().post(host.url("/api/redact")).json(&json!({ "text": text }));
     let challenge = ask().send().await.expect("an answer");
@@ -34,7 +34,7 @@ async fn redact_costs_what_its_quote_says() {
 
 #[tokio::test]
 async fn primes_are_paid_first_and_streamed() {
-    let host = Host::builder().plugin("primes.wasm", &guest("primes")).start().await;
+    let host = DevHost::builder().plugin("primes.wasm", &guest("primes")).start().await;
     let ask = || host.client().get(host.url("/api/primes?from=100&count=3"));
     let challenge = ask().send().await.expect("an answer");
     let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
@@ -43,7 +43,7 @@ async fn primes_are_paid_first_and_streamed() {
     let answer = ask().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.text().await.expect("a body"), "101\n103\n107\n");
-    host.ledger_becomes(&["delivered"]).await;
+    host.wait_for_ledger(&["delivered"]).await;
 }
 
 /// A source of rates that counts its requests and wants a key.
@@ -69,7 +69,7 @@ async fn source(requests: Arc<AtomicUsize>) -> String {
 async fn rates_come_from_the_source_once_and_then_from_the_cache() {
     let requests = Arc::new(AtomicUsize::new(0));
     let source = source(Arc::clone(&requests)).await;
-    let builder = Host::builder().plugin("rates.wasm", &guest("rates")).arguments(&["--config", "coinslot.toml"]);
+    let builder = DevHost::builder().plugin("rates.wasm", &guest("rates")).arguments(&["--config", "coinslot.toml"]);
     let grants = format!(
         "[plugin.rates]\nhttp = [\"{source}\"]\nkeyvalue = true\n\
          secrets = [{{ origin = \"{source}\", header = \"Authorization\", prefix = \"Token \", value_file = \"key\" }}]\n\
