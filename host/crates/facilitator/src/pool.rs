@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::local::Local;
-use crate::remote::{Attempt, Remote};
+use crate::remote::{Remote, RemoteAttempt};
 use affinity::{Affinities, SettleAt};
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
@@ -72,11 +72,11 @@ impl Member {
     /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
     async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
         match self.attempt(request).await {
-            Attempt::NotSent(message) => {
+            RemoteAttempt::NotSent(message) => {
                 self.failed(permit, &message);
                 Err(format!("{}: {message}", self.0.name))
             }
-            Attempt::Unclear(settlement) => {
+            RemoteAttempt::Unclear(settlement) => {
                 let message = match &settlement {
                     Settlement::Unknown { message, .. } => message.as_str(),
                     Settlement::Settled(_) | Settlement::Refused { .. } => "",
@@ -84,7 +84,7 @@ impl Member {
                 self.failed(permit, message);
                 Ok(settlement)
             }
-            Attempt::Answered(settlement) => {
+            RemoteAttempt::Answered(settlement) => {
                 self.succeeded(permit);
                 Ok(settlement)
             }
@@ -103,11 +103,11 @@ impl Member {
         }
     }
 
-    async fn attempt(&self, request: &PaymentRequest) -> Attempt {
+    async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
         match &self.0.via {
             // The local one may have sent its transaction whatever it says afterwards. A chain that does not
             // answer shows in its verifications, and opens the circuit there.
-            Via::Local(local) => Attempt::Answered(local.settle(request).await),
+            Via::Local(local) => RemoteAttempt::Answered(local.settle(request).await),
             Via::Remote(remote) => remote.attempt(request).await,
         }
     }

@@ -23,10 +23,10 @@ use url::{Host, Url};
 use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Network, Versions};
-use connection::{Connection, Exchange, RequestFailure, UnsendableCredential, read};
+use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, read};
 use seen::SeenTransactions;
 
-pub(crate) use answer::Attempt;
+pub(crate) use answer::RemoteAttempt;
 pub use config::{Credential, RemoteConfig, RemoteError};
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
@@ -42,7 +42,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// A facilitator over HTTP. Connections are pooled; it is cheap to share behind an `Arc`.
 pub struct Remote {
-    connection: Connection,
+    connection: HttpConnection,
     base: String,
     verify: Url,
     settle: Url,
@@ -76,7 +76,7 @@ impl Remote {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| RemoteError::Client(base.clone(), error.to_string()))?;
-        let connection = Connection::new(config.credential, client)
+        let connection = HttpConnection::new(config.credential, client)
             .map_err(|UnsendableCredential| RemoteError::Bearer(base.clone()))?;
         let below = |path: &str| {
             let mut url = base.clone();
@@ -124,12 +124,14 @@ impl Remote {
     }
 
     /// Tries to settle once.
-    pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> Attempt {
+    pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
         match answer::settlement(payment, exchange) {
             // Two payments are two transfers, so one transaction for both is not believed: the chain has to tell.
-            Attempt::Answered(Settlement::Settled(settled)) if !self.seen.is_new(&settled.transaction, payment) => {
-                Attempt::Unclear(Settlement::Unknown {
+            RemoteAttempt::Answered(Settlement::Settled(settled))
+                if !self.seen.is_new(&settled.transaction, payment) =>
+            {
+                RemoteAttempt::Unclear(Settlement::Unknown {
                     transaction: Some(settled.transaction),
                     message: "/settle: success with the transaction of another payment".to_owned(),
                 })
@@ -197,8 +199,8 @@ impl Facilitator for Remote {
 
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
         match self.attempt(request).await {
-            Attempt::Answered(settlement) | Attempt::Unclear(settlement) => settlement,
-            Attempt::NotSent(message) => {
+            RemoteAttempt::Answered(settlement) | RemoteAttempt::Unclear(settlement) => settlement,
+            RemoteAttempt::NotSent(message) => {
                 Settlement::Unknown { transaction: None, message: format!("/settle: {message}") }
             }
         }

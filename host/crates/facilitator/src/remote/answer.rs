@@ -25,7 +25,7 @@ const MAX_TRANSACTION: usize = 128;
 
 /// The end of one try to settle: its meaning for the money, and for trying another facilitator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
+pub(crate) enum RemoteAttempt {
     /// A sound answer, of whatever content.
     Answered(Settlement),
     /// No sound answer, after the request may have arrived. The settlement is unknown.
@@ -122,16 +122,16 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
 }
 
 /// Reads the answer of `/settle`. A refusal may come with a 4xx; a success only with 200.
-pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attempt {
+pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> RemoteAttempt {
     let expected = Expected::of(request);
     let unknown = |transaction: Option<String>, message: String| Settlement::Unknown {
         transaction: transaction.filter(|named| expected.is_transaction(named)),
         message: format!("/settle: {}", first_chars(&message, MAX_MESSAGE)),
     };
-    let unclear = |transaction, message| Attempt::Unclear(unknown(transaction, message));
+    let unclear = |transaction, message| RemoteAttempt::Unclear(unknown(transaction, message));
     let (status, body) = match exchange {
         Ok(exchange) => exchange,
-        Err(RequestFailure::NotSent(message)) => return Attempt::NotSent(message),
+        Err(RequestFailure::NotSent(message)) => return RemoteAttempt::NotSent(message),
         Err(RequestFailure::Lost(message)) => return unclear(None, message),
     };
     let answer: SettlementResponse = match object(&body) {
@@ -149,7 +149,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
     }
     if answer.success {
         return match check_success(&expected, status, &answer) {
-            Ok(()) => Attempt::Answered(Settlement::Settled(answer)),
+            Ok(()) => RemoteAttempt::Answered(Settlement::Settled(answer)),
             Err(problem) => unclear(transaction, problem.to_owned()),
         };
     }
@@ -159,9 +159,9 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Attemp
     // Under way, done before, or lost on its side: in none of these is it certain that no money moved.
     let open = [Reason::SettlementPending, Reason::DuplicateSettlement, Reason::UnexpectedSettleError];
     if open.iter().any(|open| open.as_str() == reason) {
-        return Attempt::Answered(unknown(transaction, reason));
+        return RemoteAttempt::Answered(unknown(transaction, reason));
     }
-    Attempt::Answered(Settlement::Refused {
+    RemoteAttempt::Answered(Settlement::Refused {
         reason: first_chars(&reason, MAX_REASON).to_owned(),
         message: answer.error_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
         transaction: transaction.filter(|named| expected.is_transaction(named)).unwrap_or_default(),

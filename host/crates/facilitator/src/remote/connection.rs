@@ -48,7 +48,7 @@ enum AuthorizationSource {
 }
 
 /// A pool of connections.
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     client: reqwest::Client,
     authorization: AuthorizationSource,
 }
@@ -56,7 +56,7 @@ pub(super) struct Connection {
 /// The credential has characters that no header can carry.
 pub(super) struct UnsendableCredential;
 
-impl Connection {
+impl HttpConnection {
     /// Takes a credential and a client that follows no redirects.
     pub(super) fn new(credential: Credential, client: reqwest::Client) -> Result<Self, UnsendableCredential> {
         let authorization = match credential {
