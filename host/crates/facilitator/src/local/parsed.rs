@@ -5,6 +5,7 @@
 
 use alloy::primitives::{Address, B256};
 
+use super::records::SpendId;
 use super::rejection::Rejection;
 use super::state::LocalState;
 use super::token::Token;
@@ -28,9 +29,6 @@ pub(super) struct ParsedPayment<'t> {
     network: String,
     version: Version,
 }
-
-/// The identity of one spend on this chain: token, payer and nonce.
-pub(super) type SpendId = (Address, Address, B256);
 
 /// Reads a request as far as it can be judged without signature, clock and chain.
 ///

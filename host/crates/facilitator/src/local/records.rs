@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use parking_lot::Mutex;
 
-use super::parsed::SpendId;
 use coinslot_evm::TxHandle;
 use coinslot_x402::UnixTime;
 use coinslot_x402::exact::ExactPayload;
@@ -20,6 +19,9 @@ const AFTERLIFE: u64 = 3_600;
 
 /// Spends whose verification is remembered, at most. What is beyond it is not remembered.
 const MAX_VERIFIED: usize = 65_536;
+
+/// The identity of one spend on this chain: token, payer and nonce.
+pub(super) type SpendId = (Address, Address, B256);
 
 /// The record of one spend. Empty until its transfer is submitted.
 pub(super) type RecordSlot = Arc<tokio::sync::Mutex<Option<SpendRecord>>>;
