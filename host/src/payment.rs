@@ -87,12 +87,12 @@ use std::sync::Arc;
 
 use http::Request;
 
-use claim::Claim;
+use claim::ClaimOutcome;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::PaymentPayload;
 
 pub use accepted::Accepted;
-pub use answer::Answer;
+pub use answer::GuestAnswer;
 pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use paid::Paid;
@@ -149,15 +149,15 @@ async fn redeem(
                 Err(refused) => claim::bought_before(&payments, &purchase, &request, refused).await?,
             };
             let settled = match claim {
-                Claim::Run(reserved) => {
+                ClaimOutcome::Run(reserved) => {
                     reserved.execute(&payments, &purchase, request).await?.settle(&payments).await?
                 }
-                Claim::SettleFirst(reserved) => {
+                ClaimOutcome::SettleFirst(reserved) => {
                     let paid = reserved.settle_first(&payments, &purchase).await?;
                     paid.execute(&payments, &purchase, request).await?
                 }
-                Claim::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
-                Claim::Settled(settled) => settled,
+                ClaimOutcome::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
+                ClaimOutcome::Settled(settled) => settled,
             };
             Ok(settled.with_receipt(&payments, &purchase.url))
         })

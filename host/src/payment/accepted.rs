@@ -71,7 +71,7 @@ impl RefusalReason {
 }
 
 /// The price that a payment was found to be for.
-struct Matched<'o> {
+struct MatchedPrice<'o> {
     payment_method: &'o PaymentMethod,
     price: &'o Price,
     exact: ExactPayload,
@@ -101,7 +101,7 @@ impl Accepted {
                 Err(reason) => return refused(PaymentPayload::V1(payload), reason),
             },
         };
-        let Matched { payment_method, price, exact, identifier } = matched;
+        let MatchedPrice { payment_method, price, exact, identifier } = matched;
         Ok(Self { payment_method: payment_method.clone(), price: price.clone(), exact, identifier, request })
     }
 
@@ -158,7 +158,7 @@ fn match_v2<'o>(
     payments: &'o Payments,
     purchase: &'o Purchase,
     payload: &v2::PaymentPayload,
-) -> Result<(Matched<'o>, v2::PaymentRequirements), RefusalReason> {
+) -> Result<(MatchedPrice<'o>, v2::PaymentRequirements), RefusalReason> {
     let identifier = payment_identifier(payload)?;
     if !purchase.offer.takes(Version::V2) {
         return Err(RefusalReason::OtherVersion { taken: Version::V1 });
@@ -177,7 +177,7 @@ fn match_v1<'o>(
     payments: &'o Payments,
     purchase: &'o Purchase,
     payload: &v1::PaymentPayload,
-) -> Result<(Matched<'o>, v1::PaymentRequirements), RefusalReason> {
+) -> Result<(MatchedPrice<'o>, v1::PaymentRequirements), RefusalReason> {
     if !purchase.offer.takes(Version::V1) {
         return Err(RefusalReason::OtherVersion { taken: Version::V2 });
     }
@@ -201,12 +201,12 @@ fn matched<'o>(
     price: &'o Price,
     payload: &Object,
     identifier: Option<String>,
-) -> Result<Matched<'o>, RefusalReason> {
+) -> Result<MatchedPrice<'o>, RefusalReason> {
     let payment_method = payments.payment_method(price).ok_or_else(RefusalReason::no_match)?;
     let exact = ExactPayload::parse(payload).map_err(|reason| {
         RefusalReason::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
     })?;
-    Ok(Matched { payment_method, price, exact, identifier })
+    Ok(MatchedPrice { payment_method, price, exact, identifier })
 }
 
 /// The client's own name for the purchase. Extensions that a challenge advertises must come back unchanged.

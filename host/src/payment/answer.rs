@@ -9,7 +9,7 @@ use coinslot_plugin::{Fault, Permit, Plugin, ResponseBody};
 
 /// A guest's whole answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct GuestAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -25,7 +25,7 @@ pub(super) async fn begin(
     plugin.invoke(permit, request).await
 }
 
-impl Answer {
+impl GuestAnswer {
     /// Reads the whole body, as large as the plugin's limit allows.
     pub(super) async fn read(response: Response<ResponseBody>) -> Result<Self, Fault> {
         let (head, body) = response.into_parts();

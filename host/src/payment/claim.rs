@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Uri};
 use sha2::{Digest, Sha256};
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::answer::Answer;
+use super::answer::GuestAnswer;
 use super::hold::Hold;
 use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
 use crate::endpoint::Endpoint;
@@ -24,7 +24,7 @@ use coinslot_x402::{Flow, Network, UnixTime, Version};
 
 /// The end of an attempt to claim a payment.
 #[derive(Debug)]
-pub(super) enum Claim {
+pub(super) enum ClaimOutcome {
     /// Claimed: run, and then settle.
     Run(Reserved),
     /// Claimed: settle, and then run.
@@ -44,7 +44,7 @@ pub(super) async fn bought_before(
     purchase: &Purchase,
     request: &Request<Bytes>,
     refused: RefusedPayment,
-) -> Result<Claim, Problem> {
+) -> Result<ClaimOutcome, Problem> {
     let RefusedPayment { payment, problem } = refused;
     let Some((payment_method, exact, version)) = named_method(payments, &payment) else { return Err(problem) };
     let id = payment_id(&payment_method.asset, &exact);
@@ -91,7 +91,7 @@ pub(super) fn of_earlier(
     id: PaymentId,
     version: Version,
     receipt: Receipt,
-) -> Result<Claim, Problem> {
+) -> Result<ClaimOutcome, Problem> {
     let payment_id = id.short();
     match earlier {
         Claimed::InFlight => Err(Problem::InFlight { payment_id }),
@@ -99,13 +99,13 @@ pub(super) fn of_earlier(
         Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
         Claimed::Owed { settlement } => {
             let hold = Hold::new(payments, id);
-            Ok(Claim::Owed(Paid { hold, settlement, version, receipt, breaker: None }))
+            Ok(ClaimOutcome::Owed(Paid { hold, settlement, version, receipt, breaker: None }))
         }
         Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
         Claimed::Settled { settlement, answer: Some(stored) } => {
-            let answer = Answer::of_stored(stored)
+            let answer = GuestAnswer::of_stored(stored)
                 .ok_or_else(|| Problem::Ledger("a stored answer cannot be read".to_owned()))?;
-            Ok(Claim::Settled(Settled::whole(payments, SettledPayment { id, settlement, version }, answer)))
+            Ok(ClaimOutcome::Settled(Settled::whole(payments, SettledPayment { id, settlement, version }, answer)))
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::accepted::Accepted;
-use super::answer::Answer;
+use super::answer::GuestAnswer;
 use super::exposure::Exposure;
 use super::hold::Hold;
-use super::settle::{Attempt, Recorded};
+use super::settle::{Recorded, SettlementAttempt};
 use super::{Payments, Problem, Settled, SettledPayment};
 use coinslot_ledger::Step;
 
@@ -19,7 +19,7 @@ pub struct Executed {
     pub(super) hold: Hold,
     pub(super) verify: Duration,
     pub(super) run: Duration,
-    pub(super) answer: Answer,
+    pub(super) answer: GuestAnswer,
     pub(super) _exposure: Option<Exposure>,
 }
 
@@ -31,7 +31,7 @@ impl Executed {
     pub async fn settle(self, payments: &Arc<Payments>) -> Result<Settled, Problem> {
         let Self { accepted, hold, verify, run, answer, _exposure } = self;
         let version = accepted.version();
-        let attempt = Attempt { accepted: &accepted, id: hold.id(), verify, run: Some(run) };
+        let attempt = SettlementAttempt { accepted: &accepted, id: hold.id(), verify, run: Some(run) };
         attempt.begin(payments, |request| Step::Settling { request, answer: answer.stored() }).await?;
         // Recorded or not, the answer goes out: the chain said yes, and recovery repairs the row.
         let (settlement, Recorded::Durably | Recorded::Not) = attempt.settle(payments).await?;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as _;
 
-use super::answer::{self, Answer};
+use super::answer::{self, GuestAnswer};
 use super::hold::Hold;
 use super::problem::OwedFailure;
 use super::reserved::{Reserved, release};
-use super::settle::{Attempt, Recorded};
+use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
 use coinslot_ledger::{Retained, Step};
@@ -39,7 +39,7 @@ impl Reserved {
             return Err(Problem::Plugin(busy));
         }
         let (version, receipt) = (self.version(), self.receipt());
-        let attempt = Attempt { accepted: &self.accepted, id: self.id(), verify: self.verify, run: None };
+        let attempt = SettlementAttempt { accepted: &self.accepted, id: self.id(), verify: self.verify, run: None };
         attempt.begin(payments, |request| Step::SettlingUpfront { request }).await?;
         let (settlement, recorded) = attempt.settle(payments).await?;
         match recorded {
@@ -97,7 +97,7 @@ impl Paid {
 /// The answer of a guest to a payment that is settled.
 enum Given {
     /// The guest has ended, and this is all of its answer.
-    Whole(Answer),
+    Whole(GuestAnswer),
     /// The guest is still writing its answer.
     Stream(Response<ResponseBody>),
 }
@@ -107,8 +107,10 @@ async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
         Verdict::Done if !ended => Ok(Given::Stream(response)),
-        Verdict::Done => Answer::read(response).await.map(Given::Whole).map_err(OwedFailure::Fault),
-        Verdict::Failed => Err(Answer::read(response).await.map_or_else(OwedFailure::Fault, OwedFailure::Declined)),
+        Verdict::Done => GuestAnswer::read(response).await.map(Given::Whole).map_err(OwedFailure::Fault),
+        Verdict::Failed => {
+            Err(GuestAnswer::read(response).await.map_or_else(OwedFailure::Fault, OwedFailure::Declined))
+        }
         Verdict::Forbidden => Err(OwedFailure::Misbehaved("the plugin answered 402 itself".to_owned())),
     }
 }

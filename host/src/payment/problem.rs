@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, SettledPayment};
+use super::{GuestAnswer, SettledPayment};
 use coinslot_plugin::{Circuit, Fault, Refusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
@@ -34,7 +34,7 @@ pub enum Problem {
     /// The plugin failed; nothing was charged and the claim is released.
     Plugin(Fault),
     /// The plugin answered with a status of 400 or above, which costs nothing and is passed on; the claim is released.
-    Declined(Answer),
+    Declined(GuestAnswer),
     /// The plugin asked for money itself, or quoted a price outside its declaration.
     Misbehaved(String),
     /// No payment for this would be settled now, so none is asked for and none is taken.
@@ -70,7 +70,7 @@ pub enum OwedFailure {
     /// The guest failed.
     Fault(Fault),
     /// The guest answered with a status of 400 or above, which is passed on.
-    Declined(Answer),
+    Declined(GuestAnswer),
     /// The guest broke its contract.
     Misbehaved(String),
 }

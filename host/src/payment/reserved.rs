@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::accepted::{Accepted, advice};
-use super::answer::{self, Answer};
+use super::answer::{self, GuestAnswer};
 use super::claim::{self, same_address};
 use super::exposure::Exposure;
 use super::hold::Hold;
@@ -116,9 +116,9 @@ async fn confirm(
 }
 
 /// Runs the guest and reads its whole answer. Fails with what is not to be paid for.
-async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Result<Answer, Problem> {
+async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Result<GuestAnswer, Problem> {
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
-    let answer = Answer::read(response).await.map_err(Problem::Plugin)?;
+    let answer = GuestAnswer::read(response).await.map_err(Problem::Plugin)?;
     match Verdict::of(answer.status) {
         Verdict::Done => Ok(answer),
         Verdict::Failed => Err(Problem::Declined(answer)),

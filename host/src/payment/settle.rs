@@ -11,7 +11,7 @@ use coinslot_ledger::{LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{Reason, SettlementResponse};
 
 /// The settlement of one claimed payment, which no other request can settle.
-pub(super) struct Attempt<'a> {
+pub(super) struct SettlementAttempt<'a> {
     pub(super) accepted: &'a Accepted,
     pub(super) id: &'a PaymentId,
     /// The time that the checks took.
@@ -28,7 +28,7 @@ pub(super) enum Recorded {
     Not,
 }
 
-impl Attempt<'_> {
+impl SettlementAttempt<'_> {
     /// Writes down, durably, that the settlement of this request is about to be sent. On an error nothing was sent.
     pub(super) async fn begin(&self, payments: &Payments, step: impl FnOnce(String) -> Step) -> Result<(), Problem> {
         let request = match serde_json::to_string(&self.accepted.request) {

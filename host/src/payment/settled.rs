@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::Payments;
-use super::answer::Answer;
+use super::answer::GuestAnswer;
 use super::delivery::PaidBody;
 use super::streamed::StreamedAnswer;
 use coinslot_ledger::PaymentId;
@@ -33,8 +33,8 @@ pub struct SettledPayment {
 
 impl Settled {
     /// A whole answer, which is in the ledger.
-    pub(super) fn whole(payments: &Arc<Payments>, payment: SettledPayment, answer: Answer) -> Self {
-        let Answer { status, headers, body } = answer;
+    pub(super) fn whole(payments: &Arc<Payments>, payment: SettledPayment, answer: GuestAnswer) -> Self {
+        let GuestAnswer { status, headers, body } = answer;
         Self { status, headers, body: PaidBody::whole(payments, &payment.id, body), payment }
     }
 

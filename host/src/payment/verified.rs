@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, Claim};
+use super::claim::{self, ClaimOutcome};
 use super::hold::Hold;
 use super::problem::check_circuit;
 use super::{Payments, Problem, Purchase, Reserved, challenge};
@@ -58,7 +58,7 @@ impl Verified {
         payments: &Arc<Payments>,
         purchase: &Purchase,
         request: &Request<Bytes>,
-    ) -> Result<Claim, Problem> {
+    ) -> Result<ClaimOutcome, Problem> {
         let begun = Instant::now();
         let Self { accepted, signed, id } = self;
         let (flow, exposure) = match signed {
@@ -84,8 +84,8 @@ impl Verified {
         let (reserved, payer) = Reserved::confirm(payments, purchase, accepted, hold, exposure, begun).await?;
         // A contract may call its own signature false between the run and the settlement.
         Ok(match (flow, payer) {
-            (Flow::Upfront, _) | (_, PayerKind::Contract) => Claim::SettleFirst(reserved),
-            (Flow::Authorization, PayerKind::Account | PayerKind::Unknown) => Claim::Run(reserved),
+            (Flow::Upfront, _) | (_, PayerKind::Contract) => ClaimOutcome::SettleFirst(reserved),
+            (Flow::Authorization, PayerKind::Account | PayerKind::Unknown) => ClaimOutcome::Run(reserved),
         })
     }
 }

@@ -6,7 +6,7 @@ use super::error::with_payment_id;
 use super::headers::private;
 use super::plugin::guest_answer;
 use super::{Reply, full, problem, with_cors};
-use crate::payment::{Answer, Problem, Settled, SettledPayment};
+use crate::payment::{GuestAnswer, Problem, Settled, SettledPayment};
 use coinslot_x402::{Network, SettlementResponse, Version, header};
 
 /// The end of a paid request.
@@ -33,8 +33,8 @@ fn sold(settled: Settled) -> Reply {
 }
 
 /// A guest's answer that was read to its end.
-pub(super) fn whole(answer: Answer) -> Reply {
-    let Answer { status, headers, body } = answer;
+pub(super) fn whole(answer: GuestAnswer) -> Reply {
+    let GuestAnswer { status, headers, body } = answer;
     guest_answer(status, headers, full(body))
 }
 

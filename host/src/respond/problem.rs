@@ -7,7 +7,7 @@ use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, 
 use super::paid::{whole, with_payment, with_settlement};
 use super::plugin::{failed, misbehaved};
 use super::required;
-use crate::payment::{OwedFailure, Problem};
+use crate::payment::{Charged, OwedFailure, Problem};
 use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 
 const BODY_BROKEN: ErrorRow =
@@ -64,6 +64,8 @@ const OUTCOME_UNKNOWN: ErrorRow = passing(
     "the request ended unexpectedly: do not pay again; send the same request with the same payment",
 );
 
+const SIGN_ANEW: &str = "the payment was refused: sign a new one for this offer";
+
 /// The response to each problem. There is no wildcard: a new problem does not compile until its response is decided.
 pub(super) fn explain(problem: Problem) -> Reply {
     let charged = problem.charged();
@@ -73,8 +75,7 @@ pub(super) fn explain(problem: Problem) -> Reply {
             required::refused(StatusCode::BAD_REQUEST, &challenge, error.reason().as_str(), error.to_string())
         }
         Problem::Invalid { reason, message, challenge } => {
-            let message =
-                message.unwrap_or_else(|| "the payment was refused: sign a new one for this offer".to_owned());
+            let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
             required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message)
         }
         Problem::OtherVersion { taken, challenge } => {
@@ -95,14 +96,7 @@ pub(super) fn explain(problem: Problem) -> Reply {
         Problem::AnswerGone { payment_id, settlement, version } => {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
-        Problem::Owed { payment, failure } => {
-            let reply = match failure {
-                OwedFailure::Fault(fault) => failed(&fault, charged),
-                OwedFailure::Declined(answer) => whole(answer),
-                OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
-            };
-            with_payment(reply, &payment)
-        }
+        Problem::Owed { payment, failure } => with_payment(owed(failure, charged), &payment),
         Problem::OwedLater { payment_id, wait } => {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }
@@ -128,6 +122,15 @@ pub(super) fn explain(problem: Problem) -> Reply {
         Problem::Unknown { payment_id } => with_payment_id(SETTLEMENT_UNKNOWN.reply(charged), &payment_id),
         Problem::Lost { payment_id: Some(payment_id) } => with_payment_id(OUTCOME_UNKNOWN.reply(charged), &payment_id),
         Problem::Lost { payment_id: None } => OUTCOME_UNKNOWN.reply(charged),
+    }
+}
+
+/// The failure of a guest to give an answer that is paid for.
+fn owed(failure: OwedFailure, charged: Charged) -> Reply {
+    match failure {
+        OwedFailure::Fault(fault) => failed(&fault, charged),
+        OwedFailure::Declined(answer) => whole(answer),
+        OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
     }
 }
 

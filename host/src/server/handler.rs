@@ -51,12 +51,12 @@ pub(super) type ArrivedBody = Either<BorrowedBody, Incoming>;
 
 /// The result of routing: most responses of the host itself need no endpoint.
 enum Routed<'c> {
-    Endpoint(Matched<'c>),
+    Endpoint(MatchedEndpoint<'c>),
     Response(Reply),
 }
 
 /// An endpoint of a generation that a request matched.
-struct Matched<'c> {
+struct MatchedEndpoint<'c> {
     endpoint: &'c Arc<Endpoint>,
     params: Vec<(String, String)>,
     path: RequestPath,
@@ -65,7 +65,7 @@ struct Matched<'c> {
 }
 
 /// A request that has to run or be paid first, in the generation of its arrival, as its guest will see it.
-struct Call {
+struct EndpointCall {
     catalog: Arc<Catalog>,
     endpoint: Arc<Endpoint>,
     params: Vec<(String, String)>,
@@ -80,7 +80,7 @@ struct Call {
 #[allow(clippy::large_enum_variant, reason = "matched at once by the only caller, and a box would cost what it saves")]
 enum Handled {
     Ready(Reply),
-    Call(Call),
+    Call(EndpointCall),
 }
 
 impl RequestHandler {
@@ -155,7 +155,7 @@ impl RequestHandler {
     }
 
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
-    async fn run(self: Arc<Self>, call: Call) -> Reply {
+    async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
             Access::Free => respond::free(call.endpoint.plugin.invoke(Permit::grant(None), call.request).await),
@@ -194,7 +194,7 @@ impl RequestHandler {
             let methods = catalog.methods(&path);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
-        Ok(Routed::Endpoint(Matched { endpoint, params, path, authority }))
+        Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))
     }
 
     /// The answer of the readiness path: whether a load balancer should send more requests here.
@@ -214,7 +214,7 @@ fn guest_method(method: &Method) -> &Method {
     if *method == Method::HEAD { &Method::GET } else { method }
 }
 
-impl Matched<'_> {
+impl MatchedEndpoint<'_> {
     /// The call of this endpoint, with the request as its guest sees it: canonical path, the connection's scheme, the host
     /// that it was sent to, and no claims of peers that are not named proxies.
     fn call(
@@ -223,7 +223,7 @@ impl Matched<'_> {
         mut request: Request<ArrivedBody>,
         peer: Peer,
         proxies: &[IpNet],
-    ) -> Result<Call, Unroutable> {
+    ) -> Result<EndpointCall, Unroutable> {
         let Self { endpoint, params, path, authority } = self;
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());
         let head_only = *request.method() == Method::HEAD;
@@ -242,11 +242,11 @@ impl Matched<'_> {
         head.version = Version::HTTP_11;
         let request = Request::from_parts(head, body.map_err(BodyError::from).boxed_unsync());
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
-        Ok(Call { catalog, endpoint, params, path, request, client, head_only })
+        Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only })
     }
 }
 
-impl Call {
+impl EndpointCall {
     /// The purchase that the call of a paid endpoint asks for.
     fn purchase(&self, access: &Arc<PaidAccess>) -> Purchase {
         let mut url = format!("{}{}", self.catalog.public_url(), self.path.as_str());
