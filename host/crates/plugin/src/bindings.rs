@@ -7,9 +7,9 @@
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf};
 
-use super::callers::caller;
-use super::store::State;
-use super::visit::Visit;
+use crate::instance::context::Visit;
+use crate::instance::guest_task::caller;
+use crate::instance::store::State;
 
 #[allow(
     unreachable_pub,
@@ -30,8 +30,8 @@ mod generated {
     });
 }
 
-pub(super) use generated::NarrowQuoting;
-pub(super) use generated::exports::coinslot::plugin::{manifest, quote};
+pub(crate) use generated::NarrowQuoting;
+pub(crate) use generated::exports::coinslot::plugin::{manifest, quote};
 
 use generated::coinslot::plugin::{payment, usage};
 
@@ -77,7 +77,7 @@ fn visit<'a, T: 'static>(store: &'a mut Access<'_, T, HasSelf<State>>) -> Option
 }
 
 /// The notation of `manifest.amount` in `wit/plugin.wit`, at most 80 bytes.
-pub(super) fn is_amount(text: &str) -> bool {
+pub(crate) fn is_amount(text: &str) -> bool {
     let (number, symbol) = match text.split_once(' ') {
         Some((number, symbol)) => (number, Some(symbol)),
         None => (text, None),

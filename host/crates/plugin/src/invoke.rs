@@ -6,6 +6,11 @@
 //! the guest. (An instance with several requests at once is the exception: it is driven by a task, and the future
 //! waits for that. See `bench`.)
 
+pub(crate) mod body;
+pub(crate) mod quote;
+mod request;
+mod streaming;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,38 +27,38 @@ use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
-use super::bench::{Benches, Order};
-use super::body::{GuestBody, Read};
-use super::egress::Trail;
-use super::health::BreakerPermit;
-use super::leash::Leash;
-use super::link::Handler;
-use super::prepare::prepare;
-use super::reuse::{Live, Warm};
-use super::run::Guarded;
-use super::store::{Grant, Serving, State, renew, store};
-use super::watch::{Watch, bounded};
-use super::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
+use crate::breaker::BreakerPermit;
+use crate::capabilities::egress::Trail;
+use crate::instance::meter::{Watch, bounded};
+use crate::instance::pool::{Live, Warm};
+use crate::instance::shared::{Benches, Order};
+use crate::instance::store::{Grant, Serving, State, renew, store};
+use crate::instance::timed::Guarded;
+use crate::invoke::body::{GuestBody, Read};
+use crate::invoke::request::prepare;
+use crate::invoke::streaming::Leash;
+use crate::load::link::Handler;
+use crate::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
 
 /// A guest that was interrupted between the head of its answer and its end gets so many more turns to end, so that a
 /// short answer is whole at once however busy the machine is.
 const TURNS: u32 = 4;
 
 /// The head of an answer and its body, or why the guest says that there is none.
-pub(super) type Answer = Result<Response<WasiBody>, String>;
+pub(crate) type Answer = Result<Response<WasiBody>, String>;
 /// What answers a request.
 enum Instance {
     Fresh(Store<State>),
     Used(Warm),
 }
 /// Tells the guest how the transfer of its request's body ended.
-pub(super) type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub(crate) type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 type Driver = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
 
 /// The places a running guest takes, given back when it is dropped.
-pub(super) type Slots = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub(crate) type Slots = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-pub(super) async fn invoke(
+pub(crate) async fn invoke(
     plugin: &Arc<Inner>,
     permit: Permit,
     request: Request<RequestBody>,

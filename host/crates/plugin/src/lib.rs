@@ -4,38 +4,17 @@
 //! guest; it reads what a guest declares and returns the words as they are. A guest runs only with
 //! a [`Permit`], which is granted in exactly two places: for a free route, and for a reserved payment.
 
-mod artifact;
-mod aside;
-mod bench;
 mod bindings;
-mod body;
-mod callers;
-mod compile;
+mod breaker;
+mod capabilities;
 mod contract;
-mod egress;
-mod engine;
 mod fault;
-mod grants;
-mod health;
-mod inspect;
+mod instance;
 mod invoke;
-mod keyvalue;
-mod leash;
 mod limits;
-mod link;
 mod load;
-mod log;
-mod manifest;
-mod outline;
-mod prepare;
-mod quote;
-mod reuse;
-mod run;
 mod status;
-mod store;
 mod template;
-mod visit;
-mod watch;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -53,28 +32,28 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use self::artifact::Artifacts;
-use self::bench::Benches;
-use self::egress::{Resolve, System};
-use self::engine::Wasi;
-use self::grants::Capabilities;
-use self::health::Health;
-use self::keyvalue::Shelves;
-use self::link::Linked;
-use self::reuse::Spares;
-use self::store::State;
-use self::watch::Watch;
+use self::breaker::Health;
+use self::capabilities::config::Capabilities;
+use self::capabilities::egress::{Resolve, System};
+use self::capabilities::keyvalue::Shelves;
+use self::instance::engine::Wasi;
+use self::instance::meter::Watch;
+use self::instance::pool::Spares;
+use self::instance::store::State;
+use self::instance::{engine, shared::Benches};
+use self::load::artifact::Artifacts;
+use self::load::link::{self, Linked};
 
-pub use self::compile::compile_main;
+pub use self::breaker::{BreakerPermit, BreakerSettings};
+pub use self::capabilities::config::{Grants, Quota, Secret, SecretError};
+pub use self::capabilities::egress::{Allowed, Origin};
 pub use self::contract::{DeclaredPrice, EndpointInfo, PluginInfo, QuoteRequest, Receipt, Refusal};
-pub use self::egress::{Allowed, Origin};
 pub use self::fault::{Circuit, Fault, LoadError};
-pub use self::grants::{Grants, Quota, Secret, SecretError};
-pub use self::health::{BreakerPermit, BreakerSettings};
-pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
+pub use self::instance::pool::Reuse;
 pub use self::limits::{Limits, PluginPolicies, PluginPolicy};
-pub use self::manifest::is_name;
-pub use self::reuse::Reuse;
+pub use self::load::compile::compile_main;
+pub use self::load::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
+pub use self::load::manifest::is_name;
 pub use self::status::Verdict;
 pub use self::template::{Segment, Template, TemplateError, split_segment};
 
@@ -238,7 +217,7 @@ impl Runtime {
             p3,
             artifacts,
             compiler: config.compiler,
-            compilers: Semaphore::new(compile::at_once()),
+            compilers: Semaphore::new(load::compile::at_once()),
             places: Arc::new(Semaphore::new(config.instances)),
             spares: Arc::new(Semaphore::new(spares)),
             turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
@@ -390,7 +369,7 @@ impl Plugin {
 
     /// Asks the price of one request, within 50 ms of CPU time.
     pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, Refusal>, Fault> {
-        quote::ask(&self.inner, request).await
+        invoke::quote::ask(&self.inner, request).await
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::grants::Grants;
-use super::health::BreakerSettings;
-use super::reuse::Reuse;
+use crate::breaker::BreakerSettings;
+use crate::capabilities::config::Grants;
+use crate::instance::pool::Reuse;
 
 /// What bounds a plugin. Every limit has an operator's override.
 #[derive(Clone, Debug, PartialEq, Eq)]

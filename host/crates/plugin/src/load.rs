@@ -4,6 +4,13 @@
 //! runs once, in a store with less memory and time than a request gets. Any failure leaves no trace
 //! but a reusable artifact.
 
+pub(crate) mod artifact;
+pub(crate) mod compile;
+pub(crate) mod component;
+pub(crate) mod inspect;
+pub(crate) mod link;
+pub(crate) mod manifest;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +18,14 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::engine::{MAX_MEMORY, Wasi, fingerprint};
-use super::grants::Capabilities;
-use super::link::{self, Handler, Linked};
-use super::outline::Outline;
-use super::run::limited;
-use super::store::{Grant, State, store};
-use super::{Fault, Limits, LoadError, Plugin, PluginInfo, PluginPolicies, Reuse, Runtime, compile, manifest, watch};
+use crate::capabilities::config::Capabilities;
+use crate::instance::engine::{MAX_MEMORY, Wasi, fingerprint};
+use crate::instance::meter;
+use crate::instance::store::{Grant, State, store};
+use crate::instance::timed::limited;
+use crate::load::component::Outline;
+use crate::load::link::{Handler, Linked};
+use crate::{Fault, Limits, LoadError, Plugin, PluginInfo, PluginPolicies, Reuse, Runtime};
 
 /// What `describe` may use, whatever the plugin's own limits are.
 const DESCRIBE_MEMORY: usize = 64 << 20;
@@ -33,7 +41,7 @@ struct Candidate {
     wasi: Wasi,
 }
 
-pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPolicies) -> Result<Plugin, LoadError> {
+pub(crate) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPolicies) -> Result<Plugin, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
     let candidate = blocking(move || {
         let outline = Outline::read(&wasm)?;
@@ -52,7 +60,7 @@ pub(super) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPoli
 }
 
 /// What bounds the plugin of this name, and what it is granted.
-pub(super) fn own(
+pub(crate) fn own(
     runtime: &Runtime,
     name: &str,
     linked: &Linked,
@@ -181,7 +189,7 @@ async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<Plug
         }
         Err(reason) => Err(LoadError::Describe(format!(
             "it refuses to be loaded: {}",
-            super::log::printable(&watch::bounded(reason, 2_000))
+            crate::capabilities::log::printable(&meter::bounded(reason, 2_000))
         ))),
     }
 }

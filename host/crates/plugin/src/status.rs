@@ -1,6 +1,6 @@
 //! What a guest says by a status code. What follows from it is decided elsewhere.
 
-use super::Fault;
+use crate::Fault;
 
 /// What the status of an answer says about the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Verdict {
 }
 
 /// The status of a refusal: the asker's fault, from 400 to 499.
-pub(super) fn refusal(status: u16) -> Result<u16, Fault> {
+pub(crate) fn refusal(status: u16) -> Result<u16, Fault> {
     match (Verdict::of(status), status) {
         (Verdict::Failed, ..=499) => Ok(status),
         _ => Err(Fault::NoResponse(format!("it refused with status {status}: use one from 400 to 499, but not 402"))),

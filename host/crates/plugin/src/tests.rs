@@ -1,13 +1,13 @@
 //! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
 
-mod bench;
 mod describe;
 mod egress;
 mod invoke;
 mod keyvalue;
 mod load;
+mod pool;
 mod quote;
-mod reuse;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -80,7 +80,7 @@ fn names_versions_paths_and_types_follow_their_grammar() {
             }],
             extensions: Vec::new(),
         };
-        match (crate::manifest::check(info, false), expected) {
+        match (crate::load::manifest::check(info, false), expected) {
             (Ok(_), Ok(())) => {}
             (Err(problems), Err(word)) => {
                 assert_eq!(problems.len(), 1, "{problems:?}");

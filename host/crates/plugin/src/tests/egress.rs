@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::egress::{Addresses, Resolve};
+use crate::capabilities::egress::{Addresses, Resolve};
 
 /// A server that answers every request with what it got, or with a redirect to itself.
 struct Server {

@@ -348,7 +348,7 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
     const ALONE: &str = "COINSLOT_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let alone = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "plugin::tests::invoke::printed_lines_reach_the_log_and_are_bounded"])
+            .args(["--exact", "tests::invoke::printed_lines_reach_the_log_and_are_bounded"])
             .env(ALONE, "1")
             .output()
             .unwrap();

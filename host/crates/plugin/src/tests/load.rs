@@ -8,8 +8,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::inspect::inspect;
-use crate::outline::Outline;
+use crate::load::component::Outline;
+use crate::load::inspect::inspect;
 
 fn fresh(dir: &Path) -> Arc<Runtime> {
     let mut config = RuntimeConfig::new(dir);

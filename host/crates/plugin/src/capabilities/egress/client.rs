@@ -1,0 +1,202 @@
+//! The client behind one plugin's outgoing requests: pooled connections to allowed origins, secrets
+//! added on the way out, limits on the way in.
+//!
+//! Nothing here follows a redirect, and nothing that a guest or its log can see names a secret.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::connect::{ConnectError, Connector, Resolve};
+use super::is_withheld;
+use super::origin::{Allowed, Origin};
+use super::response::Answer;
+use crate::capabilities::config::Secret;
+
+/// Until the connection stands, until the head of the answer, and between its bytes; a guest can ask
+/// for less.
+const CONNECT: Duration = Duration::from_secs(10);
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+const BETWEEN_BYTES: Duration = Duration::from_secs(60);
+/// A body in either direction, in bytes.
+const BODY: usize = 64 << 20;
+/// The head of an answer, in bytes.
+const HEAD: usize = 64 << 10;
+/// Connections to one origin that wait for the next request, and for how long.
+const IDLE: usize = 32;
+const IDLE_FOR: Duration = Duration::from_secs(60);
+
+/// One plugin's way out.
+pub(crate) struct Outgoing {
+    allowed: Arc<[Allowed]>,
+    secrets: Vec<Secret>,
+    client: Client<HttpsConnector<Connector>, WasiBody>,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("allowed", &self.allowed)
+            .field("secrets", &self.secrets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn new(allowed: Vec<Allowed>, secrets: Vec<Secret>, resolver: Arc<dyn Resolve>) -> Self {
+        let allowed: Arc<[Allowed]> = allowed.into();
+        let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
+        let inside = plain.cloned().collect();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls())
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(Connector { allowed: Arc::clone(&allowed), inside, resolver });
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(IDLE)
+            .http1_max_buf_size(HEAD)
+            .http2_max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .build(connector);
+        Self { allowed, secrets, client }
+    }
+
+    /// Sends a request, and gives the head of its answer. What it is not allowed to do is refused
+    /// before anything is looked up.
+    pub(crate) async fn send(
+        &self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        trail: HeaderValue,
+    ) -> Result<Response<WasiBody>, Error> {
+        let asked = Origin::asked(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+        if !self.allowed.iter().any(|entry| entry.origin.covers(&asked)) {
+            return Err(Error::HttpRequestDenied);
+        }
+        // One answers with the request itself, secrets included; the other makes a tunnel.
+        if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        let (mut parts, body) = request.into_parts();
+        parts.uri = canonical(&asked, &parts.uri)?;
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        clean(&mut parts.headers);
+        parts.headers.insert(super::CDN_LOOP, trail);
+        for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
+            parts.headers.insert(secret.header.clone(), secret.value.clone());
+        }
+        let limit = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
+        let options = options.unwrap_or_default();
+        let head = limit(options.connect_timeout, CONNECT) + limit(options.first_byte_timeout, FIRST_BYTE);
+        let body = Limited::new(body, BODY).map_err(body_error).boxed_unsync();
+        let sent = self.client.request(Request::from_parts(parts, body));
+        let answer = tokio::time::timeout(head, sent).await;
+        let answer = answer.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| reason(&error))?;
+        let (mut parts, body) = answer.into_parts();
+        clean(&mut parts.headers);
+        parts.extensions.clear();
+        let body = Answer::new(body, BODY as u64, limit(options.between_bytes_timeout, BETWEEN_BYTES));
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
+    }
+}
+
+/// The same target, written in the one way that the connector and the pool know.
+fn canonical(asked: &Origin, uri: &Uri) -> Result<Uri, Error> {
+    let text = asked.to_string();
+    let (scheme, authority) = text.split_once("://").ok_or(Error::HttpRequestUriInvalid)?;
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Scheme::try_from(scheme).ok();
+    parts.authority = Authority::try_from(authority).ok();
+    parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)
+}
+
+/// Leaves out what belongs to a connection or to a payment.
+pub(crate) fn clean(headers: &mut HeaderMap) {
+    let withheld: Vec<HeaderName> = headers.keys().filter(|name| is_withheld(name)).cloned().collect();
+    for name in withheld {
+        headers.remove(name);
+    }
+}
+
+fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(error) if error.is::<LengthLimitError>() => Error::HttpRequestBodySize(Some(BODY as u64)),
+        Err(_) => Error::InternalError(None),
+    }
+}
+
+/// What a guest is told: the kind of failure, and nothing of what was sent or of the network inside.
+fn reason(error: &ClientError) -> Error {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<ConnectError>() {
+            return match error {
+                ConnectError::Denied => Error::HttpRequestDenied,
+                ConnectError::Prohibited => Error::DestinationIpProhibited,
+                ConnectError::Unknown => Error::DnsError { rcode: None, info_code: None },
+                ConnectError::LookupTimeout => Error::DnsTimeout,
+                ConnectError::Refused => Error::ConnectionRefused,
+                ConnectError::Timeout => Error::ConnectionTimeout,
+            };
+        }
+        if let Some(Error::HttpRequestBodySize(size)) = error.downcast_ref::<Error>() {
+            return Error::HttpRequestBodySize(*size);
+        }
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return match error {
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                    Error::TlsCertificateError
+                }
+                _ => Error::TlsProtocolError,
+            };
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if error.is_parse_too_large() {
+                return Error::HttpResponseHeaderSectionSize(u32::try_from(HEAD).ok());
+            }
+            if error.is_parse() {
+                return Error::HttpProtocolError;
+            }
+        }
+        // The error inside an input error is not its source.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    Error::ConnectionTerminated
+}
+
+/// One for the whole process: reading the machine's certificates takes milliseconds.
+fn tls() -> ClientConfig {
+    static TLS: OnceLock<ClientConfig> = OnceLock::new();
+    TLS.get_or_init(|| {
+        let builder = || {
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("the provider's own suites fit the versions")
+        };
+        match builder().with_platform_verifier() {
+            Ok(config) => config.with_no_client_auth(),
+            Err(error) => {
+                tracing::warn!(%error, "the machine has no certificates to trust: plugins reach no https origin");
+                builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+            }
+        }
+    })
+    .clone()
+}

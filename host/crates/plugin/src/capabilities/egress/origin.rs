@@ -1,0 +1,261 @@
+//! Where a plugin's requests may go: scheme, host and port, as an operator writes them and as a guest asks.
+//!
+//! Both are read by the same parser of URLs, so that every spelling of an address (`0x7f.1`,
+//! `2130706433`, `[::ffff:127.0.0.1]`) is that address before anything is compared.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+use url::{Host, Url};
+
+use super::address;
+
+/// A place in the allow-list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    https: bool,
+    place: Place,
+    port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Name(String),
+    /// Every name that ends with this, which starts with a dot.
+    Below(String),
+    Address(IpAddr),
+}
+
+/// An entry of the allow-list: an origin, and which addresses its name may stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    pub origin: Origin,
+    /// Whether its name may stand for addresses of private networks and of this machine.
+    pub private: bool,
+}
+
+impl Origin {
+    /// Reads `https://api.example.com`, `http://127.0.0.1:9000` or `https://*.example.com`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("`{text}` {what}");
+        let url = Url::parse(text).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || has_credentials(&url) {
+            return Err(wrong("must be an origin such as `https://api.example.com`, without a path"));
+        }
+        let origin = Self::of(&url).ok_or_else(|| wrong("is not an origin such as `https://api.example.com`"))?;
+        match origin.place {
+            Place::Name(name) if name.contains('*') => match name.strip_prefix('*') {
+                Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
+                    Ok(Self { place: Place::Below(rest.to_owned()), ..origin })
+                }
+                _ => Err(wrong("has a `*` that is not the whole first part of a name such as `*.example.com`")),
+            },
+            Place::Name(name) if name.ends_with('.') => Err(wrong("ends with a dot: leave it out")),
+            place => Ok(Self { place, ..origin }),
+        }
+    }
+
+    /// Where a guest's request would go. None if it has no proper scheme and authority.
+    pub(crate) fn asked(uri: &Uri) -> Option<Self> {
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+        let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
+        // An authority that the two parsers understand differently is nobody's.
+        if url.path() != "/" || has_credentials(&url) || authority.contains(['@', '\\', '*']) {
+            return None;
+        }
+        Self::of(&url)
+    }
+
+    fn of(url: &Url) -> Option<Self> {
+        let https = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let place = match url.host()? {
+            Host::Domain(name) => Place::Name(name.to_owned()),
+            Host::Ipv4(address) => Place::Address(address.into()),
+            Host::Ipv6(address) => Place::Address(IpAddr::from(address).to_canonical()),
+        };
+        Some(Self { https, place, port: url.port_or_known_default()? })
+    }
+
+    /// Whether it is exactly one place.
+    pub fn is_exact(&self) -> bool {
+        !matches!(self.place, Place::Below(_))
+    }
+
+    /// Whether what is sent there can be read on the way.
+    pub fn is_plain(&self) -> bool {
+        !self.https
+    }
+
+    /// Whether a request for `asked` is for this.
+    pub fn covers(&self, asked: &Self) -> bool {
+        self.https == asked.https
+            && self.port == asked.port
+            && match (&self.place, &asked.place) {
+                (Place::Below(end), Place::Name(name)) => name.len() > end.len() && name.ends_with(end.as_str()),
+                (own, asked) => own == asked,
+            }
+    }
+
+    /// The name or address to look up, without brackets, and the port.
+    pub(crate) fn endpoint(&self) -> (String, u16) {
+        let host = match &self.place {
+            Place::Name(name) | Place::Below(name) => name.clone(),
+            Place::Address(address) => address.to_string(),
+        };
+        (host, self.port)
+    }
+
+    /// The address that it is, if it is one.
+    pub(crate) fn literal(&self) -> Option<IpAddr> {
+        match self.place {
+            Place::Address(address) => Some(address),
+            Place::Name(_) | Place::Below(_) => None,
+        }
+    }
+}
+
+impl Allowed {
+    /// Whether a connection for a request that this entry allows may go to this address.
+    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+        match &self.origin.place {
+            Place::Address(own) => *own == address.to_canonical(),
+            // The name itself says where it leads.
+            Place::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
+            Place::Name(_) | Place::Below(_) => {
+                address::is_public(address) || self.private && address::is_private(address)
+            }
+        }
+    }
+
+    /// Whether the operator has said that it leads to a private network or to this machine.
+    pub fn is_inside(&self) -> bool {
+        match &self.origin.place {
+            Place::Address(address) => address::is_private(*address),
+            Place::Name(name) if name == "localhost" => true,
+            Place::Name(_) | Place::Below(_) => self.private,
+        }
+    }
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        match &self.place {
+            Place::Name(name) => write!(f, "{scheme}://{name}")?,
+            Place::Below(end) => write!(f, "{scheme}://*{end}")?,
+            Place::Address(IpAddr::V4(address)) => write!(f, "{scheme}://{address}")?,
+            Place::Address(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]")?,
+        }
+        if self.port == if self.https { 443 } else { 80 } { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, if self.private { " (private)" } else { "" })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn covers(entry: &str, asked: &str) -> bool {
+        let uri: Uri = asked.parse().unwrap();
+        Origin::asked(&uri).is_some_and(|asked| Origin::parse(entry).unwrap().covers(&asked))
+    }
+
+    #[test]
+    fn an_entry_covers_its_own_scheme_host_and_port_only() {
+        let entry = "https://api.example.com";
+        for same in ["https://api.example.com/", "https://API.example.com:443/x?y", "https://api.example.com/../z"] {
+            assert!(covers(entry, same), "{same}");
+        }
+        for other in [
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+            "https://example.com/",
+            "https://x.api.example.com/",
+            "https://api.example.com./",
+            "https://api.example.com.evil.example/",
+            "https://evil.example/api.example.com",
+            "https://api.example.com@evil.example/",
+            "https://evil.example%2fapi.example.com/",
+        ] {
+            // What is not even a URI never comes so far.
+            assert!(other.parse::<Uri>().is_err() || !covers(entry, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_covers_what_is_below_it_and_not_itself() {
+        let entry = "https://*.example.com";
+        assert!(covers(entry, "https://a.example.com/") && covers(entry, "https://a.b.example.com/"));
+        for other in ["https://example.com/", "https://.example.com/", "https://badexample.com/", "https://1.2.3.4/"] {
+            assert!(!covers(entry, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_that_address() {
+        for spelling in [
+            "http://127.0.0.1:9000/",
+            "http://2130706433:9000/",
+            "http://0x7f.1:9000/",
+            "http://0177.0.0.1:9000/",
+            "http://127.1:9000/",
+            "http://[::ffff:127.0.0.1]:9000/",
+            "http://[0:0:0:0:0:ffff:7f00:1]:9000/",
+        ] {
+            let asked = Origin::asked(&spelling.parse().unwrap()).unwrap();
+            assert_eq!(asked.to_string(), "http://127.0.0.1:9000", "{spelling}");
+            assert!(!covers("http://127.0.0.2:9000", spelling) && covers("http://127.0.0.1:9000", spelling));
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_origin_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("api.example.com", "not a URL"),
+            ("ftp://example.com", "not an origin"),
+            ("https://example.com/v1", "without a path"),
+            ("https://me:pw@example.com", "without a path"),
+            ("https://*", "`*`"),
+            ("https://*.com", "`*`"),
+            ("https://a.*.com", "`*`"),
+            ("https://example.com.", "dot"),
+        ] {
+            let said = Origin::parse(text).unwrap_err();
+            assert!(said.contains(reason), "{text}: {said}");
+        }
+        for text in ["https://api.example.com", "http://127.0.0.1:9000", "https://*.example.com", "http://[::1]:81"] {
+            assert_eq!(Origin::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_name_leads_inside_only_if_the_operator_says_so() {
+        let entry = |origin: &str, private| Allowed { origin: Origin::parse(origin).unwrap(), private };
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let named = entry("https://api.example.com", false);
+        assert!(named.admits(ip("93.184.216.34")) && !named.admits(ip("10.0.0.1")) && !named.admits(ip("127.0.0.1")));
+        let inside = entry("https://billing.internal", true);
+        assert!(inside.admits(ip("10.0.0.1")) && inside.admits(ip("93.184.216.34")));
+        assert!(!inside.admits(ip("169.254.169.254")), "not even a private name is the metadata service");
+        let here = entry("http://localhost:1", false);
+        assert!(here.admits(ip("127.0.0.1")) && here.admits(ip("::1")) && !here.admits(ip("10.0.0.1")));
+        let metadata = entry("http://169.254.169.254", false);
+        assert!(metadata.admits(ip("169.254.169.254")) && !metadata.admits(ip("169.254.169.253")));
+    }
+}

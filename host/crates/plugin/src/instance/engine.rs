@@ -1,0 +1,178 @@
+//! The two engines, their pools and the clock that interrupts guests.
+//!
+//! Both engines are configured by the same function, in the server and in the compiling process,
+//! because a compiled component only loads into an engine of the same configuration. Guests of WASI
+//! 0.2 run in an engine without concurrency support (2.3 times faster per request); such an engine
+//! cannot run WASI 0.3, so there is a second one with it.
+
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::{
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
+
+/// How often guests are interrupted. A guest that computes yields to its neighbours this often, so this is what
+/// a neighbour waits for it at most; interrupting oftener wakes the machine for little.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Linear memory that a pool slot can hold; no plugin's limit can be above it.
+pub(crate) const MAX_MEMORY: usize = 256 << 20;
+
+/// The generation of WASI that a plugin's handler speaks: it selects the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wasi {
+    /// `wasi:http/incoming-handler@0.2`.
+    P2,
+    /// `wasi:http/handler@0.3`.
+    P3,
+}
+
+impl Wasi {
+    /// As the compiling process is told on its command line.
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::P2 => "0.2",
+            Self::P3 => "0.3",
+        }
+    }
+
+    pub(crate) fn from_version(version: &str) -> Option<Self> {
+        [Self::P2, Self::P3].into_iter().find(|wasi| wasi.version() == version)
+    }
+}
+
+/// What decides whether compiled code fits: the same wherever code is compiled or run.
+fn config(wasi: Wasi) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model_async(wasi == Wasi::P3)
+        .concurrency_support(wasi == Wasi::P3)
+        .shared_memory(false)
+        .wasm_memory64(false)
+        .relaxed_simd_deterministic(true)
+        // Backtraces in the operator's log name functions, never source lines of the author's machine.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+/// What is compiled on all processors, in bytes: a small component waits for nobody, a large one leaves room.
+const SMALL: usize = 1 << 20;
+
+/// An engine that only compiles so many bytes: dropped with what the compiler retains.
+pub(crate) fn compiler(wasi: Wasi, bytes: usize) -> wasmtime::Result<Engine> {
+    let mut config = config(wasi);
+    config.parallel_compilation(bytes <= SMALL);
+    Engine::new(&config)
+}
+
+/// An engine that runs up to `slots` instances at once.
+///
+/// Where the pool's address space cannot be reserved (a container with a small `ulimit -v`, a
+/// 39-bit address space) instances are allocated on demand, which is slower, and says so once.
+pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<Engine> {
+    let mut pooled = config(wasi);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    match Engine::new(&pooled) {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            let engine = Engine::new(&config(wasi))?;
+            tracing::warn!(
+                wasi = wasi.version(),
+                error = %format_args!("{error:#}"),
+                "the instance pool cannot be reserved: plugins run slower; allow more virtual memory"
+            );
+            Ok(engine)
+        }
+    }
+}
+
+/// Sizes that fit Rust, JavaScript and Python guests. A Python component has 14 core modules and
+/// 5,768 table elements, a JavaScript one 7,786: hence the multiples and the element count.
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(4))
+        .total_memories(slots.saturating_mul(2))
+        .total_tables(slots.saturating_mul(2))
+        .total_stacks(slots.saturating_mul(2))
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        .max_core_instances_per_component(50)
+        .max_memories_per_component(4)
+        .max_tables_per_component(20)
+        .table_elements(100_000)
+        .max_memory_size(MAX_MEMORY)
+        // Resetting this much by copying is cheaper than giving it back to the kernel and faulting
+        // it in again; each warm slot keeps as much resident.
+        .linear_memory_keep_resident(2 << 20)
+        .table_keep_resident(64 << 10)
+        // Linux 6.7 tells which pages were written, and only those are reset. A page that was written and then swapped
+        // out is not told (bytecodealliance/wasmtime#14357): the next guest of the slot would read it.
+        .pagemap_scan(if swaps() { Enabled::No } else { Enabled::Auto })
+        .max_unused_warm_slots(64);
+    pool
+}
+
+/// Whether memory may be written to a swap device, as far as the kernel says.
+fn swaps() -> bool {
+    std::fs::read_to_string("/proc/swaps").map_or(true, |swaps| names_a_device(&swaps))
+}
+
+/// The first line has the names of the columns.
+fn names_a_device(swaps: &str) -> bool {
+    swaps.lines().skip(1).any(|line| !line.trim().is_empty())
+}
+
+/// Increments the epoch of every engine each [`TICK`], from a thread of its own: a task could be
+/// starved by the very guest that it should interrupt. The thread ends with the last engine.
+pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
+    let engines: Vec<EngineWeak> = engines.iter().map(|engine| engine.weak()).collect();
+    std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
+        loop {
+            std::thread::sleep(TICK);
+            let mut alive = false;
+            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                engine.increment_epoch();
+                alive = true;
+            }
+            if !alive {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Names the configuration of an engine in a file name. A clash is harmless: wasmtime checks the
+/// artifact's own header.
+pub(crate) fn fingerprint(engine: &Engine) -> String {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut sha = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sha);
+    hex::encode(&sha.0.finalize()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swap_device_is_one_line_below_the_head() {
+        let head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        assert!(!names_a_device(head));
+        assert!(!names_a_device(""));
+        assert!(names_a_device(&format!("{head}/dev/dm-1 partition\t2097148\t0\t-2\n")));
+    }
+}

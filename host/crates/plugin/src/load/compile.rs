@@ -1,0 +1,161 @@
+//! Compiling a component, in a process of its own.
+//!
+//! The compiler meets hostile input, takes seconds for a JavaScript component, and keeps its
+//! working memory as long as its engine lives. So the server starts its own executable with the
+//! subcommand `compile`: component on stdin, artifact on stdout, reason of a failure on stderr, at
+//! the lowest priority and under limits of memory and CPU time. Nothing of the plugin runs there.
+//! Without such an executable (in tests and embedders) a thread does it.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::LoadError;
+use crate::capabilities::log::printable;
+use crate::instance::engine::{self, Wasi};
+use crate::instance::meter::bounded;
+use crate::load::component::{self, MAX_WASM};
+
+/// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
+const ADDRESS_SPACE: u64 = 4 << 30;
+/// CPU time of the compiling process, in seconds. The largest JavaScript component takes 24.
+const CPU_SECONDS: u64 = 180;
+/// Wall time that the server waits for it.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How much of its explanation is read, in bytes.
+const EXPLANATION: u64 = 4 << 10;
+
+/// How many components are compiled at once. Each may need gigabytes; and a slow one must not keep all
+/// others waiting, on the smallest machine either.
+pub(crate) fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, |threads| threads.get().clamp(2, 4))
+}
+
+/// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
+/// `--wasi 0.2` or `--wasi 0.3`. Exit status 0 means that stdout is a whole artifact.
+pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // The parent reads this; if it is gone there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let wasi = match arguments.as_slice() {
+        [flag, version] if flag == "--wasi" => version.to_str().and_then(Wasi::from_version),
+        _ => None,
+    };
+    let wasi = wasi.ok_or("usage: compile --wasi 0.2|0.3 < component > artifact")?;
+    confine();
+    let mut wasm = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MAX_WASM as u64 + 1)
+        .read_to_end(&mut wasm)
+        .map_err(|error| format!("cannot read the component: {error}"))?;
+    let artifact = compile(&wasm, wasi)?;
+    io::stdout().lock().write_all(&artifact).map_err(|error| format!("cannot write the artifact: {error}"))
+}
+
+/// Best effort: a system without one of these still compiles, under fewer limits.
+fn confine() {
+    let _ = nice(19);
+    for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Core, 0)] {
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
+    }
+}
+
+fn compile(wasm: &[u8], wasi: Wasi) -> Result<Vec<u8>, String> {
+    component::validate(wasm).map_err(|error| error.to_string())?;
+    engine::compiler(wasi, wasm.len())
+        .and_then(|engine| engine.precompile_component(wasm))
+        .map_err(|error| format!("it does not compile: {error:#}"))
+}
+
+/// Compiles in a child process of `executable`, into `draft`.
+pub(crate) async fn in_process_of(
+    executable: &Path,
+    wasm: &[u8],
+    wasi: Wasi,
+    draft: &NamedTempFile,
+) -> Result<(), LoadError> {
+    let failed =
+        |error: io::Error| LoadError::Invalid(format!("cannot run the compiler {}: {error}", executable.display()));
+    let mut child = tokio::process::Command::new(executable)
+        .args(["compile", "--wasi", wasi.version()])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::from(draft.as_file().try_clone().map_err(failed)?))
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let feed = async {
+        if let Some(stdin) = &mut stdin {
+            // A child that gave up early closes the pipe; its exit status tells.
+            let _ = stdin.write_all(wasm).await;
+        }
+        drop(stdin.take());
+    };
+    let listen = async {
+        let mut text = Vec::new();
+        if let Some(stderr) = stderr {
+            let _ = stderr.take(EXPLANATION).read_to_end(&mut text).await;
+        }
+        text
+    };
+    let finished = async { tokio::join!(feed, listen, child.wait()) };
+    let Ok(((), text, status)) = tokio::time::timeout(PATIENCE, finished).await else {
+        return Err(LoadError::Invalid(format!(
+            "it did not compile within {} seconds: make it smaller",
+            PATIENCE.as_secs()
+        )));
+    };
+    let status = status.map_err(failed)?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = printable(String::from_utf8_lossy(&text).trim());
+    Err(LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
+        text
+    } else {
+        format!(
+            "its compilation was stopped ({status}), most likely at its limit of memory or CPU time: make it smaller"
+        )
+    }))
+}
+
+/// Compiles on a thread of low priority, into `draft`.
+pub(crate) async fn on_thread(wasm: Arc<[u8]>, wasi: Wasi, draft: NamedTempFile) -> Result<NamedTempFile, LoadError> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("coinslot-compile".into())
+        .spawn(move || {
+            // On Linux this is the priority of the calling thread alone.
+            let _ = nice(19);
+            let written = compile(&wasm, wasi).and_then(|artifact| {
+                (&mut draft.as_file())
+                    .write_all(&artifact)
+                    .map_err(|error| format!("cannot write the artifact: {error}"))
+            });
+            let _ = done.send(written.map(|()| draft));
+        })
+        .map_err(|error| LoadError::Invalid(format!("cannot start the compiler: {error}")))?;
+    match result.await {
+        Ok(compiled) => compiled.map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10))),
+        Err(_) => Err(LoadError::Invalid("the compiler failed on it: report this component".into())),
+    }
+}

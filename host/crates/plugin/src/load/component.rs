@@ -1,0 +1,273 @@
+//! What a file's own bytes say, before anything is compiled or run: whether it is a component, what
+//! it imports and exports, and therefore which engine it needs or why it cannot be loaded.
+//!
+//! Every refusal is a sentence that says what to do about it.
+
+use wasmparser::{Encoding, Parser, Payload, Validator};
+
+use crate::LoadError;
+use crate::instance::engine::Wasi;
+
+/// The largest component that is read, in bytes.
+pub(crate) const MAX_WASM: usize = 64 << 20;
+
+/// The package of our own interfaces, and the version that this host speaks.
+const PACKAGE: &str = "coinslot:plugin";
+const VERSION: &str = "0.1.0";
+
+/// Interfaces that the host links, by package and version. Versions that share the first two
+/// numbers are compatible. Used only to explain what is missing: the linker decides.
+const OFFERED: [(&str, &str, &[&str]); 16] = [
+    ("coinslot:plugin", VERSION, &["payment", "usage"]),
+    ("wasi:config", "0.2.0-rc.1", &["store"]),
+    ("wasi:keyvalue", "0.2.0-draft", &["store", "atomics", "batch"]),
+    ("wasi:io", "0.2.12", &["error", "poll", "streams"]),
+    ("wasi:clocks", "0.2.12", &["monotonic-clock", "wall-clock"]),
+    ("wasi:random", "0.2.12", &["random", "insecure", "insecure-seed"]),
+    (
+        "wasi:cli",
+        "0.2.12",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:filesystem", "0.2.12", &["types", "preopens"]),
+    (
+        "wasi:sockets",
+        "0.2.12",
+        &["network", "instance-network", "tcp", "tcp-create-socket", "udp", "udp-create-socket", "ip-name-lookup"],
+    ),
+    ("wasi:http", "0.2.12", &["types", "outgoing-handler"]),
+    ("wasi:clocks", "0.3.0", &["types", "monotonic-clock", "system-clock"]),
+    ("wasi:random", "0.3.0", &["random", "insecure", "insecure-seed"]),
+    (
+        "wasi:cli",
+        "0.3.0",
+        &[
+            "types",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:filesystem", "0.3.0", &["types", "preopens"]),
+    ("wasi:sockets", "0.3.0", &["types", "ip-name-lookup"]),
+    ("wasi:http", "0.3.0", &["types", "client"]),
+];
+
+/// The outside of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// Names as written, for example `wasi:http/types@0.2.3`.
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+    /// Core modules inside, at any depth.
+    pub(crate) modules: usize,
+    /// Whether code runs in components inside: several components that call each other.
+    pub(crate) composed: bool,
+}
+
+/// An interface's name, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name<'a> {
+    pub(crate) package: &'a str,
+    pub(crate) interface: &'a str,
+    pub(crate) version: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// None for a name without package and version, such as a plain function's.
+    pub(crate) fn parse(name: &'a str) -> Option<Self> {
+        let (package, rest) = name.split_once('/')?;
+        let (interface, version) = rest.split_once('@')?;
+        Some(Self { package, interface, version })
+    }
+
+    /// Whether the linker would take one version for the other.
+    pub(crate) fn is_compatible(&self, version: &str) -> bool {
+        fn track(version: &str) -> Option<(&str, &str)> {
+            if version.contains('-') {
+                return None;
+            }
+            let mut parts = version.split('.');
+            let (major, minor) = (parts.next()?, parts.next()?);
+            if major == "0" && minor == "0" {
+                return None;
+            }
+            Some((major, if major == "0" { minor } else { "" }))
+        }
+        self.version == version || track(self.version).is_some_and(|own| track(version) == Some(own))
+    }
+
+    fn is(&self, package: &str, interface: &str, version: &str) -> bool {
+        self.package == package && self.interface == interface && self.is_compatible(version)
+    }
+}
+
+fn invalid(sentence: impl Into<String>) -> LoadError {
+    LoadError::Invalid(sentence.into())
+}
+
+impl Outline {
+    /// Reads the outer layer. Nothing is compiled and code is not validated.
+    pub(crate) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
+        check_header(wasm)?;
+        let mut outline = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false };
+        // Sections of nested modules and components follow their own header, up to their end.
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload.map_err(damaged)? {
+                Payload::ModuleSection { .. } => {
+                    depth += 1;
+                    outline.modules += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::InstanceSection(_) => outline.composed |= depth > 0,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        outline.imports.push(import.map_err(damaged)?.name.full_name().into_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        outline.exports.push(export.map_err(damaged)?.name.full_name().into_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(outline)
+    }
+
+    /// Which engine runs it. Refuses a component that is no plugin, or one of another contract.
+    pub(crate) fn wasi(&self) -> Result<Wasi, LoadError> {
+        self.check_contract()?;
+        let p3 = self.exports("wasi:http", "handler", "0.3.0");
+        if !p3 && !self.exports("wasi:http", "incoming-handler", "0.2.12") {
+            return Err(invalid(
+                "it exports no HTTP handler, so it cannot answer requests: export \
+                 `wasi:http/incoming-handler@0.2` (or `wasi:http/handler@0.3`), for example by building \
+                 it for one of the worlds in coinslot's `wit` folder",
+            ));
+        }
+        if !self.exports(PACKAGE, "manifest", VERSION) {
+            return Err(invalid(format!(
+                "it does not say what it serves: export `{PACKAGE}/manifest@{VERSION}`, for example by \
+                 building it with coinslot-sdk",
+            )));
+        }
+        let imports_p3 = self
+            .imports
+            .iter()
+            .filter_map(|name| Name::parse(name))
+            .any(|name| name.package.starts_with("wasi:") && name.is_compatible("0.3.0"));
+        Ok(if p3 || imports_p3 { Wasi::P3 } else { Wasi::P2 })
+    }
+
+    /// Whether it exports an interface, in any compatible version.
+    pub(crate) fn exports(&self, package: &str, interface: &str, version: &str) -> bool {
+        self.exports.iter().filter_map(|name| Name::parse(name)).any(|name| name.is(package, interface, version))
+    }
+
+    /// Refuses another version of our own package, which would otherwise look like a missing export.
+    fn check_contract(&self) -> Result<(), LoadError> {
+        let other = self
+            .imports
+            .iter()
+            .chain(&self.exports)
+            .filter_map(|name| Name::parse(name))
+            .find(|name| name.package == PACKAGE && !name.is_compatible(VERSION));
+        match other {
+            None => Ok(()),
+            Some(name) => Err(invalid(format!(
+                "it was built for {PACKAGE}@{}, and this host speaks {PACKAGE}@{VERSION}: build it \
+                 against the `wit` folder of this host's version, or upgrade the host",
+                name.version
+            ))),
+        }
+    }
+
+    /// Names each import that the host does not have, with the versions it has; none if it has all.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let lines: Vec<String> = self.imports.iter().filter_map(|import| missing(import)).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+}
+
+fn missing(import: &str) -> Option<String> {
+    let Some(name) = Name::parse(import) else {
+        return Some(format!("it imports `{import}`, which is not an interface of this host"));
+    };
+    if OFFERED.iter().any(|(package, version, interfaces)| {
+        name.package == *package && name.is_compatible(version) && interfaces.contains(&name.interface)
+    }) {
+        return None;
+    }
+    let versions: Vec<&str> = OFFERED
+        .iter()
+        .filter(|(package, _, interfaces)| name.package == *package && interfaces.contains(&name.interface))
+        .map(|(_, version, _)| *version)
+        .collect();
+    Some(if versions.is_empty() {
+        format!("it imports `{import}`, which this host does not have: build it without")
+    } else {
+        format!("it imports `{import}`; this host has version {}", versions.join(" and "))
+    })
+}
+
+/// Checks the whole file, code included. Costs time in proportion to its size.
+pub(crate) fn validate(wasm: &[u8]) -> Result<(), LoadError> {
+    Validator::new().validate_all(wasm).map(drop).map_err(damaged)
+}
+
+fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
+    if wasm.len() > MAX_WASM {
+        return Err(invalid(format!(
+            "it has {} bytes; a plugin may have at most {MAX_WASM}: build it in release mode and strip it",
+            wasm.len()
+        )));
+    }
+    if wasm.is_empty() {
+        return Err(invalid("the file is empty: copy it again"));
+    }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(invalid(
+            "it is not WebAssembly: build a component, for example with `cargo build --target wasm32-wasip2`",
+        ));
+    }
+    match Parser::new(0).parse_all(wasm).next() {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => Err(invalid(
+            "it is a core module, not a component: build it for the target wasm32-wasip2, or wrap it \
+             with `wasm-tools component new`",
+        )),
+        Some(Err(error)) => Err(damaged(error)),
+        _ => Err(invalid("it has no WebAssembly header: copy it again")),
+    }
+}
+
+fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
+    invalid(format!(
+        "it is truncated or damaged, or uses WebAssembly features that this host does not have (byte {}: \
+         {}): copy it again, or build it again",
+        error.offset(),
+        error.message()
+    ))
+}

@@ -1,0 +1,183 @@
+//! What can be told of a component without running it: the library behind `coinslot inspect`.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use wasm_metadata::Producers;
+use wasmparser::{Parser, Payload};
+
+use crate::LoadError;
+use crate::capabilities::log::printable;
+use crate::load::component::{Name, Outline};
+
+/// A component from the outside. All of it is read from its bytes; nothing has run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspection {
+    /// Bytes of the file.
+    pub size: usize,
+    /// Of the file, in hex.
+    pub sha256: String,
+    /// Core modules inside: one to three for Rust, fourteen for Python.
+    pub modules: usize,
+    /// Why this host cannot load it, as far as its imports and exports tell; none if it can.
+    pub refusal: Option<String>,
+    /// Languages and tools that made it, as they signed it.
+    pub toolchain: Vec<Tool>,
+    /// The generation of `wasi:http` its handler speaks, as it is written.
+    pub handlers: Vec<String>,
+    /// Whether it prices or validates each request.
+    pub quotes: bool,
+    /// Imports that mean something to an operator, and that every plugin may use.
+    pub uses: Vec<Import>,
+    /// Imports that do nothing until the operator grants what they ask for.
+    pub asks: Vec<Ask>,
+    /// Imports that toolchains add, and that the host denies or answers with nothing.
+    pub inert: Vec<String>,
+    /// Imports that this host does not have.
+    pub unknown: Vec<String>,
+    /// Every export, as written.
+    pub exports: Vec<String>,
+}
+
+/// What a plugin can be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Capability {
+    OutgoingHttp,
+    Configuration,
+    KeyValue,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OutgoingHttp, Self::Configuration, Self::KeyValue];
+
+    /// For an operator.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutgoingHttp => "outgoing HTTP",
+            Self::Configuration => "configuration",
+            Self::KeyValue => "key-value store",
+        }
+    }
+}
+
+/// An import that asks for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ask {
+    pub capability: Capability,
+    /// As written.
+    pub name: String,
+}
+
+/// An import that means something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// For an operator, for example `random numbers`.
+    pub meaning: &'static str,
+    /// As written.
+    pub name: String,
+}
+
+/// One entry of the `producers` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tool {
+    /// `language`, `processed-by` or `sdk`.
+    pub role: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// Reads a component. Fails only for what is not one, with a sentence that says what to do.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
+    let outline = Outline::read(wasm)?;
+    let refusal = match outline.wasi() {
+        Ok(_) => outline.missing(),
+        Err(error) => Some(error.to_string()),
+    };
+    let (mut uses, mut asks, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for name in &outline.imports {
+        match meaning(name) {
+            Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
+            Meaning::Asks(capability) => asks.push(Ask { capability, name: name.clone() }),
+            Meaning::Inert => inert.push(name.clone()),
+            Meaning::Unknown => unknown.push(name.clone()),
+        }
+    }
+    let handlers = outline
+        .exports
+        .iter()
+        .filter(|export| {
+            Name::parse(export).is_some_and(|name| {
+                name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
+            })
+        })
+        .cloned()
+        .collect();
+    Ok(Inspection {
+        size: wasm.len(),
+        sha256: hex::encode(Sha256::digest(wasm)),
+        modules: outline.modules,
+        refusal,
+        toolchain: toolchain(wasm),
+        handlers,
+        quotes: outline.exports("coinslot:plugin", "quote", "0.1.0"),
+        uses,
+        asks,
+        inert,
+        unknown,
+        exports: outline.exports,
+    })
+}
+
+enum Meaning {
+    Uses(&'static str),
+    Asks(Capability),
+    Inert,
+    Unknown,
+}
+
+fn meaning(import: &str) -> Meaning {
+    let Some(name) = Name::parse(import) else {
+        return Meaning::Unknown;
+    };
+    match (name.package, name.interface) {
+        ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
+        ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
+        ("coinslot:plugin", "manifest") => Meaning::Inert,
+        ("wasi:http", "outgoing-handler" | "client") => Meaning::Asks(Capability::OutgoingHttp),
+        ("wasi:config", "store") => Meaning::Asks(Capability::Configuration),
+        ("wasi:keyvalue", "store" | "atomics" | "batch") => Meaning::Asks(Capability::KeyValue),
+        ("wasi:clocks", _) => Meaning::Uses("clocks"),
+        ("wasi:random", _) => Meaning::Uses("random numbers"),
+        ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),
+        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
+        _ => Meaning::Unknown,
+    }
+}
+
+/// The signatures of every module inside, each once. Unchecked and optional: a broken one, or a
+/// version that says nothing, is left out.
+fn toolchain(wasm: &[u8]) -> Vec<Tool> {
+    let mut tools = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+        let Payload::CustomSection(section) = payload else {
+            continue;
+        };
+        if section.name() != "producers" {
+            continue;
+        }
+        let Ok(producers) = Producers::from_bytes(section.data(), section.data_offset()) else {
+            continue;
+        };
+        for (role, entries) in producers.iter() {
+            for (name, version) in entries.iter() {
+                tools.push(Tool { role: printable(role), name: printable(name), version: printable(version) });
+            }
+        }
+    }
+    tools.sort_by(|a, b| (&a.role, &a.name, &a.version).cmp(&(&b.role, &b.name, &b.version)));
+    tools.dedup();
+    tools
+}

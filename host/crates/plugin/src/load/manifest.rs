@@ -1,0 +1,217 @@
+//! What `describe` answered, held to the limits that `wit/plugin.wit` states.
+//!
+//! Everything that is wrong is reported at once, each with its endpoint's index, because an author
+//! fixes a list faster than a sequence. Prices are checked for notation only: what an amount means
+//! is known elsewhere.
+
+use crate::bindings::{is_amount, manifest};
+use crate::{DeclaredPrice, EndpointInfo, PluginInfo, Template};
+
+const MAX_ENDPOINTS: usize = 256;
+const MAX_SCHEMA: usize = 64 << 10;
+const MAX_SUMMARY: usize = 120;
+const MAX_DESCRIPTION: usize = 2_000;
+const MAX_MIME: usize = 255;
+const MAX_VERSION: usize = 64;
+/// Of all strings together, in bytes.
+const MAX_TOTAL: usize = 1 << 20;
+
+pub(crate) fn check(info: manifest::PluginInfo, quotes: bool) -> Result<PluginInfo, Vec<String>> {
+    let mut problems = Vec::new();
+    if !is_name(&info.name) {
+        problems.push(format!(
+            "name {:?}: use lower-case letters, digits and hyphens, at most 64, starting with a letter",
+            shown(&info.name)
+        ));
+    }
+    if !is_semver(&info.version) {
+        problems.push(format!("version {:?}: use a semantic version such as 1.4.0", shown(&info.version)));
+    }
+    let count = info.endpoints.len();
+    if count == 0 || count > MAX_ENDPOINTS {
+        problems.push(format!("{count} endpoints: declare at least one and at most {MAX_ENDPOINTS}"));
+    }
+    if total(&info) > MAX_TOTAL {
+        problems.push(format!("the manifest is larger than {MAX_TOTAL} bytes: shorten it"));
+    }
+    if !problems.is_empty() && count > MAX_ENDPOINTS {
+        return Err(problems);
+    }
+    let mut endpoints: Vec<(usize, EndpointInfo)> = Vec::with_capacity(count);
+    for (index, endpoint) in info.endpoints.into_iter().enumerate() {
+        let label = format!("endpoint {index} ({} {})", shown(&endpoint.method), shown(&endpoint.path));
+        let mut found = Vec::new();
+        let endpoint = convert(endpoint, quotes, &mut found);
+        if let Some(endpoint) = endpoint {
+            let same = endpoints
+                .iter()
+                .find(|(_, earlier)| earlier.method == endpoint.method && earlier.path.is_alike(&endpoint.path));
+            if let Some((first, _)) = same {
+                found.push(format!("matches the same requests as endpoint {first}: keep one of them"));
+            }
+            endpoints.push((index, endpoint));
+        }
+        problems.extend(found.into_iter().map(|problem| format!("{label}: {problem}")));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let endpoints = endpoints.into_iter().map(|(_, endpoint)| endpoint).collect();
+    Ok(PluginInfo { name: info.name, version: info.version, endpoints })
+}
+
+/// None if the method or the path cannot be used. Every problem is added to `problems`, in either case.
+fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String>) -> Option<EndpointInfo> {
+    let method = match endpoint.method.as_str() {
+        "GET" => Some(http::Method::GET),
+        "POST" => Some(http::Method::POST),
+        "PUT" => Some(http::Method::PUT),
+        "PATCH" => Some(http::Method::PATCH),
+        "DELETE" => Some(http::Method::DELETE),
+        _ => {
+            problems.push("method: use GET, POST, PUT, PATCH or DELETE, in upper case".into());
+            None
+        }
+    };
+    let path = Template::parse(&endpoint.path).map_err(|mistake| problems.push(format!("path: {mistake}"))).ok();
+    let price = price(endpoint.price, quotes, problems);
+    if endpoint.summary.chars().count() > MAX_SUMMARY || endpoint.summary.contains(char::is_control) {
+        problems.push(format!("summary: one line of at most {MAX_SUMMARY} characters"));
+    }
+    if endpoint.description.chars().count() > MAX_DESCRIPTION
+        || endpoint.description.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
+    {
+        problems.push(format!("description: plain text of at most {MAX_DESCRIPTION} characters"));
+    }
+    if !is_mime(&endpoint.mime_type) {
+        problems.push(format!("mime-type {:?}: use a media type such as application/json", shown(&endpoint.mime_type)));
+    }
+    let input_schema = schema("input-schema", endpoint.input_schema, problems);
+    let output_schema = schema("output-schema", endpoint.output_schema, problems);
+    Some(EndpointInfo {
+        method: method?,
+        path: path?,
+        price,
+        summary: endpoint.summary,
+        description: endpoint.description,
+        mime_type: endpoint.mime_type,
+        input_schema,
+        output_schema,
+        extensions: endpoint.extensions,
+    })
+}
+
+fn price(price: manifest::Price, quotes: bool, problems: &mut Vec<String>) -> DeclaredPrice {
+    let price = match price {
+        manifest::Price::Free => return DeclaredPrice::Free,
+        manifest::Price::Exact(amount) => DeclaredPrice::Exact(amount),
+        manifest::Price::UpTo(amount) => DeclaredPrice::UpTo(amount),
+        manifest::Price::Quoted(amount) => {
+            if !quotes {
+                problems.push(
+                    "price: it is quoted, but the plugin does not export `quote`: export it, or use `exact`".into(),
+                );
+            }
+            DeclaredPrice::Quoted(amount)
+        }
+    };
+    if let DeclaredPrice::Exact(amount) | DeclaredPrice::UpTo(amount) | DeclaredPrice::Quoted(amount) = &price
+        && !is_amount(amount)
+    {
+        problems.push(format!("price {:?}: write a decimal amount such as 0.01 or `0.01 USDC`", shown(amount)));
+    }
+    price
+}
+
+fn schema(what: &str, text: Option<String>, problems: &mut Vec<String>) -> Option<serde_json::Value> {
+    let text = text?;
+    if text.len() > MAX_SCHEMA {
+        problems.push(format!("{what}: it has {} bytes; at most {MAX_SCHEMA}", text.len()));
+        return None;
+    }
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(value) if value.is_object() => Some(value),
+        Ok(_) => {
+            problems.push(format!("{what}: a JSON Schema is a JSON object"));
+            None
+        }
+        Err(error) => {
+            problems.push(format!("{what}: it is not JSON: {error}"));
+            None
+        }
+    }
+}
+
+/// Whether a plugin can have this name.
+pub fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Semantic Versioning 2.0.0, section 9 and 10 by their grammar.
+fn is_semver(version: &str) -> bool {
+    let number = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
+    };
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let (rest, build) = match version.split_once('+') {
+        Some((rest, build)) => (rest, Some(build)),
+        None => (version, None),
+    };
+    let (core, pre) = match rest.split_once('-') {
+        Some((core, pre)) => (core, Some(pre)),
+        None => (rest, None),
+    };
+    let core: Vec<&str> = core.split('.').collect();
+    version.len() <= MAX_VERSION
+        && core.len() == 3
+        && core.into_iter().all(number)
+        && build.is_none_or(|build| build.split('.').all(word))
+        && pre.is_none_or(|pre| {
+            pre.split('.').all(|part| word(part) && (number(part) || part.bytes().any(|b| !b.is_ascii_digit())))
+        })
+}
+
+/// `type/subtype` of RFC 9110 tokens, with parameters of printable ASCII.
+fn is_mime(mime: &str) -> bool {
+    let token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    let (essence, parameters) = match mime.split_once(';') {
+        Some((essence, parameters)) => (essence.trim_end(), parameters),
+        None => (mime, ""),
+    };
+    mime.len() <= MAX_MIME
+        && essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+        && parameters.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}
+
+fn total(info: &manifest::PluginInfo) -> usize {
+    let pairs =
+        |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(key, value)| key.len() + value.len()).sum() };
+    let endpoints: usize = info
+        .endpoints
+        .iter()
+        .map(|e| {
+            e.method.len()
+                + e.path.len()
+                + e.summary.len()
+                + e.description.len()
+                + e.mime_type.len()
+                + e.input_schema.as_ref().map_or(0, String::len)
+                + e.output_schema.as_ref().map_or(0, String::len)
+                + pairs(&e.extensions)
+        })
+        .sum();
+    endpoints + info.name.len() + info.version.len() + pairs(&info.extensions)
+}
+
+/// As much of a guest's string as belongs in a message.
+fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(80).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    crate::capabilities::log::printable(&short)
+}
