@@ -16,7 +16,7 @@ use super::hold::Hold;
 use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
 use crate::endpoint::Endpoint;
 use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Presented};
-use coinslot_plugin::Receipt;
+use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Asset};
@@ -90,7 +90,7 @@ pub(super) fn of_earlier(
     earlier: Claimed,
     id: PaymentId,
     version: Version,
-    receipt: Receipt,
+    receipt: PaymentReceipt,
 ) -> Result<ClaimOutcome, Problem> {
     let payment_id = id.short();
     match earlier {
@@ -156,8 +156,8 @@ pub(super) fn payment_id(asset: &Asset, exact: &ExactPayload) -> PaymentId {
 }
 
 /// The receipt that the guest sees: who paid for this run, and how much.
-pub(super) fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> Receipt {
-    Receipt {
+pub(super) fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> PaymentReceipt {
+    PaymentReceipt {
         payer: exact.authorization.from.to_checksum(None),
         amount: Amount(exact.authorization.value).decimal(asset.decimals),
         asset: asset.address.clone(),

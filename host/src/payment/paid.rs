@@ -15,7 +15,7 @@ use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
 use coinslot_ledger::{Retained, Step};
-use coinslot_plugin::{BreakerPermit, Permit, Plugin, Receipt, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, Permit, Plugin, PaymentReceipt, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 
 /// The money moved, and the guest has not answered yet.
@@ -26,7 +26,7 @@ pub struct Paid {
     pub(super) settlement: SettlementResponse,
     pub(super) version: Version,
     /// The receipt that the guest sees.
-    pub(super) receipt: Receipt,
+    pub(super) receipt: PaymentReceipt,
     /// The permit to run the plugin. An owed answer of an earlier request has none: its run asks for one.
     pub(super) breaker: Option<BreakerPermit>,
 }
@@ -66,7 +66,7 @@ impl Paid {
         let Self { hold, settlement, version, receipt, breaker } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
-        let permit = Permit::grant(Some(receipt)).admitted(breaker).patient();
+        let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
         match run(&purchase.endpoint.plugin, permit, request).await {
             Ok(Given::Whole(answer)) => {
                 payments.owed_retries.paid(&payment.id);

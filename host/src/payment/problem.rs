@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GuestAnswer, SettledPayment};
-use coinslot_plugin::{Circuit, Fault, Refusal};
+use coinslot_plugin::{Circuit, Fault, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
@@ -20,7 +20,7 @@ pub enum Problem {
     /// The payment can be read, and nothing here is paid in its version.
     OtherVersion { taken: Version, challenge: Challenge },
     /// The plugin refused the request before payment.
-    Refused(Refusal),
+    Refused(QuoteRefusal),
     /// The body is larger than the endpoint takes.
     BodyTooLarge { limit: u64 },
     /// The client stopped sending the body.

@@ -13,7 +13,7 @@ use super::hold::Hold;
 use super::{Executed, Payments, Problem, Purchase, challenge};
 use coinslot_facilitator::{PayerKind, Verification};
 use coinslot_ledger::{PaymentId, Step};
-use coinslot_plugin::{BreakerPermit, Permit, Receipt, Verdict};
+use coinslot_plugin::{BreakerPermit, Permit, PaymentReceipt, Verdict};
 use coinslot_x402::{Reason, Version};
 
 /// A payment that is claimed for one request: no other request can use it until it is released.
@@ -68,7 +68,7 @@ impl Reserved {
         let begun = Instant::now();
         let receipt = self.receipt();
         let Self { accepted, hold, verify, breaker, _exposure } = self;
-        let permit = Permit::grant(Some(receipt)).admitted(Some(breaker));
+        let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
         let answer = match run(purchase, permit, request).await {
             Ok(answer) => answer,
             Err(problem) => {
@@ -80,7 +80,7 @@ impl Reserved {
     }
 
     /// The receipt that the guest sees.
-    pub(super) fn receipt(&self) -> Receipt {
+    pub(super) fn receipt(&self) -> PaymentReceipt {
         claim::receipt(&self.accepted.price.asset, &self.accepted.exact, self.id())
     }
 

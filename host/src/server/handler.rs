@@ -22,7 +22,7 @@ use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{RequestPath, RouteMatch};
-use coinslot_plugin::{BodyError, Permit, RequestBody};
+use coinslot_plugin::{RequestBodyError, Permit, RequestBody};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
@@ -240,7 +240,7 @@ impl MatchedEndpoint<'_> {
             .map_err(|_| Unroutable::Path(crate::route::PathError::Forbidden))?;
         head.method = guest_method(&head.method).clone();
         head.version = Version::HTTP_11;
-        let request = Request::from_parts(head, body.map_err(BodyError::from).boxed_unsync());
+        let request = Request::from_parts(head, body.map_err(RequestBodyError::from).boxed_unsync());
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
         Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only })
     }

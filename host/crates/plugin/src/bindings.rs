@@ -7,9 +7,9 @@
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf};
 
-use crate::instance::context::Visit;
+use crate::instance::context::RequestContext;
 use crate::instance::guest_task::caller;
-use crate::instance::store::State;
+use crate::instance::store::GuestState;
 
 #[allow(
     unreachable_pub,
@@ -35,9 +35,9 @@ pub(crate) use generated::exports::coinslot::plugin::{manifest, quote};
 
 use generated::coinslot::plugin::{payment, usage};
 
-impl payment::Host for State {}
+impl payment::Host for GuestState {}
 
-impl<T: 'static> payment::HostWithStore<T> for HasSelf<State> {
+impl<T: 'static> payment::HostWithStore<T> for HasSelf<GuestState> {
     fn current(mut store: Access<'_, T, Self>) -> Option<payment::Receipt> {
         let receipt = visit(&mut store)?.receipt.as_ref();
         receipt.map(|receipt| payment::Receipt {
@@ -51,9 +51,9 @@ impl<T: 'static> payment::HostWithStore<T> for HasSelf<State> {
     }
 }
 
-impl usage::Host for State {}
+impl usage::Host for GuestState {}
 
-impl<T: 'static> usage::HostWithStore<T> for HasSelf<State> {
+impl<T: 'static> usage::HostWithStore<T> for HasSelf<GuestState> {
     /// Checks the notation only. Whether the amount may be charged is decided where money is
     /// understood, when the answer is settled.
     fn charge(mut store: Access<'_, T, Self>, amount: String) -> Result<(), String> {
@@ -65,13 +65,13 @@ impl<T: 'static> usage::HostWithStore<T> for HasSelf<State> {
                  one space and the asset's symbol, as in `0.01 USDC`"
                 .into());
         }
-        visit.watch.charge(amount);
+        visit.meter.charge(amount);
         Ok(())
     }
 }
 
 /// The request for which the guest calls. An engine without tasks has one at a time, and cannot be asked.
-fn visit<'a, T: 'static>(store: &'a mut Access<'_, T, HasSelf<State>>) -> Option<&'a mut Visit> {
+fn visit<'a, T: 'static>(store: &'a mut Access<'_, T, HasSelf<GuestState>>) -> Option<&'a mut RequestContext> {
     let caller = if store.get().visits.are_by_task() { caller(store.as_context_mut()) } else { None };
     store.get().visits.of(caller)
 }

@@ -40,7 +40,7 @@ pub enum DeclaredPrice {
 
 /// What `coinslot:plugin/payment.current` answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct PaymentReceipt {
     pub payer: String,
     pub amount: String,
     pub asset: String,
@@ -61,7 +61,7 @@ pub struct QuoteRequest {
 
 /// What it answers instead of an amount. The status is from 400 to 499 and not 402.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct QuoteRefusal {
     pub status: u16,
     pub code: String,
     pub message: String,

@@ -28,35 +28,35 @@ use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 
 use crate::breaker::BreakerPermit;
-use crate::capabilities::egress::Trail;
-use crate::instance::meter::{Watch, bounded};
-use crate::instance::pool::{Live, Warm};
-use crate::instance::shared::{Benches, Order};
-use crate::instance::store::{Grant, Serving, State, renew, store};
-use crate::instance::timed::Guarded;
-use crate::invoke::body::{GuestBody, Read};
+use crate::capabilities::egress::LoopGuard;
+use crate::instance::meter::{GuestMeter, bounded};
+use crate::instance::pool::{GuestHandler, PooledInstance};
+use crate::instance::shared::{GuestRequest, SharedInstances};
+use crate::instance::store::{GuestState, RequestGrant, StoreConfig, renew, store};
+use crate::instance::timed::TimedGuest;
+use crate::invoke::body::{BodyRead, GuestBody};
 use crate::invoke::request::prepare;
-use crate::invoke::streaming::Leash;
+use crate::invoke::streaming::StreamingGuest;
 use crate::load::link::Handler;
-use crate::{Charged, Fault, Inner, Permit, Receipt, RequestBody, ResponseBody};
+use crate::{Fault, Inner, MeteredAmount, PaymentReceipt, Permit, RequestBody, ResponseBody};
 
 /// A guest that was interrupted between the head of its answer and its end gets so many more turns to end, so that a
 /// short answer is whole at once however busy the machine is.
 const TURNS: u32 = 4;
 
 /// The head of an answer and its body, or why the guest says that there is none.
-pub(crate) type Answer = Result<Response<WasiBody>, String>;
+pub(crate) type GuestResponse = Result<Response<WasiBody>, String>;
 /// What answers a request.
 enum Instance {
-    Fresh(Store<State>),
-    Used(Warm),
+    Fresh(Store<GuestState>),
+    Used(PooledInstance),
 }
 /// Tells the guest how the transfer of its request's body ended.
-pub(crate) type Transfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+pub(crate) type BodyTransfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 type Driver = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
 
 /// The places a running guest takes, given back when it is dropped.
-pub(crate) type Slots = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub(crate) type InstancePermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 pub(crate) async fn invoke(
     plugin: &Arc<Inner>,
@@ -89,87 +89,87 @@ pub(crate) async fn invoke(
 async fn alone(
     plugin: &Arc<Inner>,
     wait: Duration,
-    receipt: Option<Receipt>,
-    trail: Trail,
+    receipt: Option<PaymentReceipt>,
+    trail: LoopGuard,
     request: Request<WasiBody>,
-    answer: oneshot::Sender<Answer>,
-    body_read: Arc<Read>,
-) -> Result<(Driver, Arc<Watch>, Slots), Fault> {
+    answer: oneshot::Sender<GuestResponse>,
+    body_read: Arc<BodyRead>,
+) -> Result<(Driver, Arc<GuestMeter>, InstancePermits), Fault> {
     let slots = plugin.place(wait).await?;
     let limits = &plugin.limits;
-    let grant = Grant {
+    let grant = StoreConfig {
         plugin: plugin.name.clone(),
         memory: limits.memory,
         cpu: limits.cpu,
         receipt,
         turns: plugin.runtime.turns.clone(),
         log: limits.log,
-        serving: Some(Serving { granted: plugin.granted.clone(), outgoing: limits.outgoing_requests, trail }),
+        serving: Some(RequestGrant { granted: plugin.granted.clone(), outgoing: limits.outgoing_requests, trail }),
     };
     let spare = plugin.spares.as_ref().and_then(|spares| spares.take());
-    let (instance, watch) = match spare {
+    let (instance, meter) = match spare {
         Some(mut warm) => {
-            let watch = renew(&mut warm.store, grant);
-            (Instance::Used(warm), watch)
+            let meter = renew(&mut warm.store, grant);
+            (Instance::Used(warm), meter)
         }
         None => {
-            let (store, watch) = store(plugin.engine(), grant);
-            (Instance::Fresh(store), watch)
+            let (store, meter) = store(plugin.engine(), grant);
+            (Instance::Fresh(store), meter)
         }
     };
     let driver: Driver = match &plugin.linked.handler {
         Handler::P2(_) => Box::pin(drive_p2(plugin.clone(), instance, request, answer)),
         Handler::P3(_) => Box::pin(drive_p3(plugin.clone(), instance, request, answer, body_read)),
     };
-    Ok((driver, watch, slots))
+    Ok((driver, meter, slots))
 }
 
 /// Begins a request beside others in an instance that runs by itself: the driver only waits for it.
 async fn beside_others(
     plugin: &Arc<Inner>,
-    benches: &Arc<Benches>,
+    benches: &Arc<SharedInstances>,
     wait: Duration,
-    order: impl FnOnce(Arc<Watch>) -> Order,
+    order: impl FnOnce(Arc<GuestMeter>) -> GuestRequest,
     admission: &mut BreakerPermit,
-) -> Result<(Driver, Arc<Watch>), Fault> {
+) -> Result<(Driver, Arc<GuestMeter>), Fault> {
     let seat = benches.find(plugin, wait).await?;
-    let watch = Watch::of_one(plugin.name.clone(), plugin.runtime.turns.clone());
+    let meter = GuestMeter::of_one(plugin.name.clone(), plugin.runtime.turns.clone());
     let excused = Arc::new(AtomicBool::new(false));
     admission.unless(excused.clone());
-    let answered = seat.answer(plugin.clone(), Box::new(order(watch.clone())), excused);
+    let answered = seat.answer(plugin.clone(), Box::new(order(meter.clone())), excused);
     let driver = async move { answered.await.map_err(wasmtime::Error::new) };
-    Ok((Box::pin(driver), watch))
+    Ok((Box::pin(driver), meter))
 }
 
 /// Runs the guest until the head of its answer, and to its end if that comes at once.
 async fn run(
     plugin: &Arc<Inner>,
     wait: Duration,
-    receipt: Option<Receipt>,
+    receipt: Option<PaymentReceipt>,
     request: Request<RequestBody>,
     admission: &mut BreakerPermit,
-) -> Result<(Parts, GuestBody, Option<Leash>), Fault> {
+) -> Result<(Parts, GuestBody, Option<StreamingGuest>), Fault> {
     let limits = &plugin.limits;
-    let trail = Trail::of(request.headers());
+    let trail = LoopGuard::of(request.headers());
     let arriving = Arc::new(AtomicBool::new(false));
     let request = prepare(request, limits.request_body, &arriving)?;
     let (answer, answered) = oneshot::channel();
-    let body_read = Arc::<Read>::default();
-    let (driver, watch, slots) = match &plugin.benches {
+    let body_read = Arc::<BodyRead>::default();
+    let (driver, meter, slots) = match &plugin.benches {
         Some(benches) => {
             let read = body_read.clone();
-            let order = |watch| Order { request, receipt, trail, watch, answer, read };
-            let (driver, watch) = beside_others(plugin, benches, wait, order, admission).await?;
-            (driver, watch, None)
+            let order = |meter| GuestRequest { request, receipt, trail, meter, answer, read };
+            let (driver, meter) = beside_others(plugin, benches, wait, order, admission).await?;
+            (driver, meter, None)
         }
         None => {
-            let (driver, watch, slots) =
+            let (driver, meter, slots) =
                 alone(plugin, wait, receipt, trail, request, answer, body_read.clone()).await?;
-            (driver, watch, Some(slots))
+            (driver, meter, Some(slots))
         }
     };
     let started = Instant::now();
-    let mut guest = Guarded::new(driver, watch, started + limits.first_byte, arriving);
+    let mut guest = TimedGuest::new(driver, meter, started + limits.first_byte, arriving);
 
     let (elsewhere, mut answered) = (slots.is_none(), Some(answered));
     let mut ended = false;
@@ -197,7 +197,7 @@ async fn run(
                 Some(Poll::Pending) | None => ended.then(|| Err(none())),
             };
         }
-        if head.is_some() && !ended && guest.watch().is_computing() && waited < TURNS {
+        if head.is_some() && !ended && guest.meter().is_computing() && waited < TURNS {
             waited += 1;
             return Poll::Pending;
         }
@@ -210,28 +210,28 @@ async fn run(
     if parts.status.is_informational() {
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
-    parts.extensions.insert(Charged(guest.watch().clone()));
+    parts.extensions.insert(MeteredAmount(guest.meter().clone()));
     guest.set_deadline(started + limits.total);
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = GuestBody::new(body, limits.response_body, declared, body_read);
     if ended {
         return Ok((parts, body.buffered()?, None));
     }
-    Ok((parts, body, Some(Leash::new(guest, slots, limits.total))))
+    Ok((parts, body, Some(StreamingGuest::new(guest, slots, limits.total))))
 }
 
 impl Instance {
     /// One that can be called.
-    async fn live(self, handler: &Handler) -> wasmtime::Result<Warm> {
+    async fn live(self, handler: &Handler) -> wasmtime::Result<PooledInstance> {
         let mut store = match self {
             Self::Used(warm) => return Ok(warm),
             Self::Fresh(store) => store,
         };
         let live = match handler {
-            Handler::P2(pre) => Live::P2(pre.instantiate_async(&mut store).await?),
-            Handler::P3(pre) => Live::P3(pre.instantiate_async(&mut store).await?),
+            Handler::P2(pre) => GuestHandler::P2(pre.instantiate_async(&mut store).await?),
+            Handler::P3(pre) => GuestHandler::P3(pre.instantiate_async(&mut store).await?),
         };
-        Ok(Warm::new(store, live))
+        Ok(PooledInstance::new(store, live))
     }
 }
 
@@ -239,10 +239,10 @@ async fn drive_p2(
     plugin: Arc<Inner>,
     instance: Instance,
     request: Request<WasiBody>,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<GuestResponse>,
 ) -> wasmtime::Result<()> {
     let mut warm = instance.live(&plugin.linked.handler).await?;
-    let (store, Live::P2(proxy)) = (&mut warm.store, &warm.live) else {
+    let (store, GuestHandler::P2(proxy)) = (&mut warm.store, &warm.live) else {
         wasmtime::bail!("not a handler of WASI 0.2");
     };
     let scheme = match request.uri().scheme_str() {
@@ -266,15 +266,15 @@ async fn drive_p3(
     plugin: Arc<Inner>,
     instance: Instance,
     request: Request<WasiBody>,
-    answer: oneshot::Sender<Answer>,
-    body_read: Arc<Read>,
+    answer: oneshot::Sender<GuestResponse>,
+    body_read: Arc<BodyRead>,
 ) -> wasmtime::Result<()> {
     let mut warm = instance.live(&plugin.linked.handler).await?;
-    let (store, Live::P3(service)) = (&mut warm.store, &warm.live) else {
+    let (store, GuestHandler::P3(service)) = (&mut warm.store, &warm.live) else {
         wasmtime::bail!("not a handler of WASI 0.3");
     };
     let (request, transfer) = p3::Request::from_http(store.data_mut().http().hooks, request);
-    let transfer: Transfer = Box::pin(transfer);
+    let transfer: BodyTransfer = Box::pin(transfer);
     let request = store.data_mut().table().push(request)?;
     let handle = service.wasi_http_handler().func_handle();
     let call = handle.start_call_concurrent(&mut *store, (request,))?;

@@ -34,20 +34,20 @@ use wasmtime::component::Linker;
 
 use self::breaker::Health;
 use self::capabilities::config::Capabilities;
-use self::capabilities::egress::{Resolve, System};
-use self::capabilities::keyvalue::Shelves;
+use self::capabilities::egress::{Resolve, SystemResolver};
+use self::capabilities::keyvalue::KvStores;
 use self::instance::engine::Wasi;
-use self::instance::meter::Watch;
-use self::instance::pool::Spares;
-use self::instance::store::State;
-use self::instance::{engine, shared::Benches};
+use self::instance::meter::GuestMeter;
+use self::instance::pool::InstancePool;
+use self::instance::store::GuestState;
+use self::instance::{engine, shared::SharedInstances};
 use self::load::artifact::Artifacts;
-use self::load::link::{self, Linked};
+use self::load::link::{self, LinkedComponent};
 
 pub use self::breaker::{BreakerPermit, BreakerSettings};
 pub use self::capabilities::config::{Grants, Quota, Secret, SecretError};
 pub use self::capabilities::egress::{Allowed, Origin};
-pub use self::contract::{DeclaredPrice, EndpointInfo, PluginInfo, QuoteRequest, Receipt, Refusal};
+pub use self::contract::{DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest};
 pub use self::fault::{Circuit, Fault, LoadError};
 pub use self::instance::pool::Reuse;
 pub use self::limits::{Limits, PluginPolicies, PluginPolicy};
@@ -58,34 +58,34 @@ pub use self::status::Verdict;
 pub use self::template::{Segment, Template, TemplateError, split_segment};
 
 /// A request body on its way into a guest.
-pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+pub type RequestBody = UnsyncBoxBody<Bytes, RequestBodyError>;
 /// A response body on its way out of a guest: polling it drives the guest.
 pub type ResponseBody = UnsyncBoxBody<Bytes, Fault>;
 /// Why a request body ended early.
-pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+pub type RequestBodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Leave to run a guest once. Not `Clone`: one grant, one run.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
-    receipt: Option<Receipt>,
+    receipt: Option<PaymentReceipt>,
     admission: Option<BreakerPermit>,
     patient: bool,
 }
 
 impl Permit {
     /// Grants leave. Call sites are counted by a test: one for free routes, one for reserved payments.
-    pub fn grant(receipt: Option<Receipt>) -> Self {
+    pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
         Self { receipt, admission: None, patient: false }
     }
 
     /// With an admission that was granted before. Without one the plugin's health is looked at when it runs.
-    pub fn admitted(self, admission: Option<BreakerPermit>) -> Self {
+    pub fn with_breaker_permit(self, admission: Option<BreakerPermit>) -> Self {
         Self { admission, ..self }
     }
 
     /// Waits for a place for as long as an answer may take to begin: it cannot come again another time.
-    pub fn patient(self) -> Self {
+    pub fn wait_for_instance(self) -> Self {
         Self { patient: true, ..self }
     }
 }
@@ -94,9 +94,9 @@ impl Permit {
 ///
 /// The last word counts, and a guest may speak until its body has ended, so ask then.
 #[derive(Clone, Debug)]
-pub struct Charged(Arc<Watch>);
+pub struct MeteredAmount(Arc<GuestMeter>);
 
-impl Charged {
+impl MeteredAmount {
     /// The amount as written, in the notation of `manifest.amount`; none if nothing was charged.
     pub fn amount(&self) -> Option<String> {
         self.0.charged()
@@ -132,8 +132,8 @@ impl RuntimeConfig {
 
 /// Engines, linkers and the pool: one per process.
 pub struct Runtime {
-    p2: (Engine, Linker<State>),
-    p3: (Engine, Linker<State>),
+    p2: (Engine, Linker<GuestState>),
+    p3: (Engine, Linker<GuestState>),
     artifacts: Artifacts,
     compiler: Option<PathBuf>,
     /// A place is held while a component is compiled.
@@ -145,7 +145,7 @@ pub struct Runtime {
     turns: Arc<Semaphore>,
     wait: Duration,
     resolver: Arc<dyn Resolve>,
-    shelves: Shelves,
+    shelves: KvStores,
 }
 
 impl fmt::Debug for Runtime {
@@ -176,7 +176,7 @@ impl fmt::Debug for Plugin {
 struct Inner {
     runtime: Arc<Runtime>,
     wasi: Wasi,
-    linked: Arc<Linked>,
+    linked: Arc<LinkedComponent>,
     info: PluginInfo,
     name: Arc<str>,
     digest: String,
@@ -185,9 +185,9 @@ struct Inner {
     places: Arc<Semaphore>,
     health: Arc<Health>,
     /// None: no instance waits for a request.
-    spares: Option<Arc<Spares>>,
+    spares: Option<Arc<InstancePool>>,
     /// None: no instance has several requests at once.
-    benches: Option<Arc<Benches>>,
+    benches: Option<Arc<SharedInstances>>,
 }
 
 impl Runtime {
@@ -195,7 +195,7 @@ impl Runtime {
     ///
     /// Fails if the artifacts' directory cannot be made or is writable by others.
     pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, io::Error> {
-        Self::with_resolver(config, Arc::new(System))
+        Self::with_resolver(config, Arc::new(SystemResolver))
     }
 
     fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
@@ -223,7 +223,7 @@ impl Runtime {
             turns: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             wait: config.wait,
             resolver,
-            shelves: Shelves::new(config.keyvalue),
+            shelves: KvStores::new(config.keyvalue),
         }))
     }
 
@@ -234,14 +234,14 @@ impl Runtime {
         load::load(self, wasm, terms).await
     }
 
-    fn spares(&self, limits: &Limits) -> Option<Arc<Spares>> {
+    fn spares(&self, limits: &Limits) -> Option<Arc<InstancePool>> {
         let reuse = limits.reuse.filter(|reuse| reuse.concurrent == 1)?;
-        Some(Spares::new(reuse, limits.memory, Arc::clone(&self.spares)))
+        Some(InstancePool::new(reuse, limits.memory, Arc::clone(&self.spares)))
     }
 
-    fn benches(&self, limits: &Limits) -> Option<Arc<Benches>> {
+    fn benches(&self, limits: &Limits) -> Option<Arc<SharedInstances>> {
         let reuse = limits.reuse.filter(|reuse| reuse.concurrent > 1)?;
-        Some(Benches::new(reuse, Arc::clone(&self.spares)))
+        Some(SharedInstances::new(reuse, Arc::clone(&self.spares)))
     }
 
     fn engine(&self, wasi: Wasi) -> &Engine {
@@ -251,7 +251,7 @@ impl Runtime {
         }
     }
 
-    fn linker(&self, wasi: Wasi) -> &Linker<State> {
+    fn linker(&self, wasi: Wasi) -> &Linker<GuestState> {
         match wasi {
             Wasi::P2 => &self.p2.1,
             Wasi::P3 => &self.p3.1,
@@ -263,7 +263,7 @@ impl Plugin {
     fn new(
         runtime: Arc<Runtime>,
         wasi: Wasi,
-        linked: Linked,
+        linked: LinkedComponent,
         info: PluginInfo,
         digest: String,
         limits: Limits,
@@ -282,7 +282,7 @@ impl Plugin {
     /// The same component under other terms: nothing is compiled, and `describe` is not asked again. Requests
     /// that run keep the terms of their beginning. What is not changed by the terms goes on: its places and its
     /// health.
-    pub fn under(&self, terms: &PluginPolicies) -> Result<Self, LoadError> {
+    pub fn with_policies(&self, terms: &PluginPolicies) -> Result<Self, LoadError> {
         let old = &*self.inner;
         let (limits, granted) = load::own(&old.runtime, &old.info.name, &old.linked, terms)?;
         let places = if limits.instances == old.limits.instances {
@@ -358,7 +358,7 @@ impl Plugin {
     /// this request, and the instance when the others in it have ended; and the body's end means that the guest has
     /// come to rest without a fault.
     ///
-    /// The response carries [`Charged`] as an extension.
+    /// The response carries [`MeteredAmount`] as an extension.
     pub async fn invoke(
         &self,
         permit: Permit,
@@ -368,7 +368,7 @@ impl Plugin {
     }
 
     /// Asks the price of one request, within 50 ms of CPU time.
-    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, Refusal>, Fault> {
+    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, QuoteRefusal>, Fault> {
         invoke::quote::ask(&self.inner, request).await
     }
 }
@@ -379,7 +379,7 @@ impl Inner {
     }
 
     /// Takes a place of the plugin's and one of all, waiting for at most so long.
-    async fn place(&self, wait: Duration) -> Result<invoke::Slots, Fault> {
+    async fn place(&self, wait: Duration) -> Result<invoke::InstancePermits, Fault> {
         if let Some(slots) = self.free_place() {
             return Ok(slots);
         }
@@ -387,14 +387,14 @@ impl Inner {
     }
 
     /// One that is free now.
-    fn free_place(&self) -> Option<invoke::Slots> {
+    fn free_place(&self) -> Option<invoke::InstancePermits> {
         let own = self.places.clone().try_acquire_owned().ok()?;
         let shared = self.runtime.places.clone().try_acquire_owned().ok()?;
         Some((own, shared))
     }
 
     /// The next that will be free.
-    async fn next_place(&self) -> Option<invoke::Slots> {
+    async fn next_place(&self) -> Option<invoke::InstancePermits> {
         let own = self.places.clone().acquire_owned().await.ok()?;
         let shared = self.runtime.places.clone().acquire_owned().await.ok()?;
         Some((own, shared))

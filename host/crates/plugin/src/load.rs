@@ -21,10 +21,10 @@ use wasmtime::component::Component;
 use crate::capabilities::config::Capabilities;
 use crate::instance::engine::{MAX_MEMORY, Wasi, fingerprint};
 use crate::instance::meter;
-use crate::instance::store::{Grant, State, store};
+use crate::instance::store::{GuestState, StoreConfig, store};
 use crate::instance::timed::limited;
-use crate::load::component::Outline;
-use crate::load::link::{Handler, Linked};
+use crate::load::component::ComponentInfo;
+use crate::load::link::{Handler, LinkedComponent};
 use crate::{Fault, Limits, LoadError, Plugin, PluginInfo, PluginPolicies, Reuse, Runtime};
 
 /// What `describe` may use, whatever the plugin's own limits are.
@@ -37,14 +37,14 @@ const DESCRIBE_LOG: usize = 64 << 10;
 struct Candidate {
     wasm: Arc<[u8]>,
     digest: String,
-    outline: Outline,
+    outline: ComponentInfo,
     wasi: Wasi,
 }
 
 pub(crate) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPolicies) -> Result<Plugin, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
     let candidate = blocking(move || {
-        let outline = Outline::read(&wasm)?;
+        let outline = ComponentInfo::read(&wasm)?;
         let wasi = outline.wasi()?;
         if let Some(missing) = outline.missing() {
             return Err(LoadError::Invalid(missing));
@@ -63,7 +63,7 @@ pub(crate) async fn load(runtime: &Arc<Runtime>, wasm: &[u8], terms: &PluginPoli
 pub(crate) fn own(
     runtime: &Runtime,
     name: &str,
-    linked: &Linked,
+    linked: &LinkedComponent,
     terms: &PluginPolicies,
 ) -> Result<(Limits, Arc<Capabilities>), LoadError> {
     let settings = terms.plugins.get(name);
@@ -155,8 +155,8 @@ async fn map(engine: &wasmtime::Engine, path: PathBuf) -> Result<Component, Load
     .await
 }
 
-async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<PluginInfo, LoadError> {
-    let grant = Grant {
+async fn describe(runtime: &Runtime, wasi: Wasi, linked: &LinkedComponent) -> Result<PluginInfo, LoadError> {
+    let grant = StoreConfig {
         plugin: "(loading)".into(),
         memory: DESCRIBE_MEMORY,
         cpu: DESCRIBE_CPU,
@@ -165,13 +165,13 @@ async fn describe(runtime: &Runtime, wasi: Wasi, linked: &Linked) -> Result<Plug
         receipt: None,
         serving: None,
     };
-    let (mut store, watch) = store(runtime.engine(wasi), grant);
+    let (mut store, meter) = store(runtime.engine(wasi), grant);
     let (pre, indices) = (&linked.pre, &linked.manifest);
     let call = async move {
         let instance = pre.instantiate_async(&mut store).await?;
-        indices.load(&mut store, &instance)?.call_describe::<&mut wasmtime::Store<State>>(&mut store).await
+        indices.load(&mut store, &instance)?.call_describe::<&mut wasmtime::Store<GuestState>>(&mut store).await
     };
-    let answer = limited(&watch, DESCRIBE_WALL, call).await.map_err(|fault| {
+    let answer = limited(&meter, DESCRIBE_WALL, call).await.map_err(|fault| {
         LoadError::Describe(match fault {
             Fault::Cpu => {
                 format!("`describe` used more than {} ms of CPU time: compute nothing in it", DESCRIBE_CPU.as_millis())

@@ -81,7 +81,7 @@ fn get(uri: &str) -> Request<RequestBody> {
 
 /// For a guest that is told of this payer.
 fn paid_by(payer: &str) -> Permit {
-    Permit::grant(Some(Receipt {
+    Permit::grant(Some(PaymentReceipt {
         payer: payer.into(),
         amount: "0.01".into(),
         asset: "0xdef".into(),

@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue};
 use wasmtime_wasi_config::WasiConfigVariables;
 
 use crate::Runtime;
-use crate::capabilities::egress::{Allowed, Origin, Outgoing, is_withheld};
-use crate::capabilities::keyvalue::Granted;
+use crate::capabilities::egress::{Allowed, EgressClient, Origin, is_withheld};
+use crate::capabilities::keyvalue::KvGrant;
 
 /// What a plugin may do with the world. By default, nothing.
 #[derive(Clone, Debug, Default)]
@@ -88,9 +88,9 @@ impl fmt::Debug for Secret {
 /// What one plugin's guests use.
 #[derive(Default)]
 pub(crate) struct Capabilities {
-    pub(crate) outgoing: Option<Arc<Outgoing>>,
+    pub(crate) outgoing: Option<Arc<EgressClient>>,
     pub(crate) config: WasiConfigVariables,
-    pub(crate) keyvalue: Option<Granted>,
+    pub(crate) keyvalue: Option<KvGrant>,
 }
 
 impl fmt::Debug for Capabilities {
@@ -113,10 +113,10 @@ impl Capabilities {
     /// What is granted to the plugin of this name.
     pub(crate) fn new(runtime: &Runtime, name: &str, grants: &Grants) -> Arc<Self> {
         let outgoing = (!grants.http.is_empty()).then(|| {
-            Arc::new(Outgoing::new(grants.http.clone(), grants.secrets.clone(), Arc::clone(&runtime.resolver)))
+            Arc::new(EgressClient::new(grants.http.clone(), grants.secrets.clone(), Arc::clone(&runtime.resolver)))
         });
         let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let keyvalue = grants.keyvalue.map(|quota| Granted { shelf: runtime.shelves.of(name), quota });
+        let keyvalue = grants.keyvalue.map(|quota| KvGrant { shelf: runtime.shelves.of(name), quota });
         Arc::new(Self { outgoing, config, keyvalue })
     }
 }

@@ -18,11 +18,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 pub use self::origin::{Allowed, Origin};
 
-pub(crate) use self::client::Outgoing;
+pub(crate) use self::client::EgressClient;
 #[cfg(test)]
 pub(crate) use self::connect::Addresses;
-pub(crate) use self::connect::{Resolve, System};
-pub(crate) use self::loop_guard::Trail;
+pub(crate) use self::connect::{Resolve, SystemResolver};
+pub(crate) use self::loop_guard::LoopGuard;
 
 /// Bytes of one write to a body, and how many of them are buffered before the guest waits. Together
 /// they let a small answer be written without suspending the guest.
@@ -35,21 +35,21 @@ const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 /// What one request's guest may reach.
 #[derive(Debug)]
 pub(crate) struct Egress {
-    way: Option<Arc<Outgoing>>,
+    way: Option<Arc<EgressClient>>,
     plugin: Arc<str>,
     /// Requests that it may still send.
     left: u32,
-    trail: Trail,
+    trail: LoopGuard,
 }
 
 impl Egress {
     /// Nothing.
     pub(crate) fn denied(plugin: Arc<str>) -> Self {
-        Self { way: None, plugin, left: 0, trail: Trail::default() }
+        Self { way: None, plugin, left: 0, trail: LoopGuard::default() }
     }
 
     /// So many requests by this way, on behalf of a request that came by this trail.
-    pub(crate) fn by(way: Option<Arc<Outgoing>>, plugin: Arc<str>, most: u32, trail: Trail) -> Self {
+    pub(crate) fn by(way: Option<Arc<EgressClient>>, plugin: Arc<str>, most: u32, trail: LoopGuard) -> Self {
         Self { way, plugin, left: most, trail }
     }
 
@@ -58,7 +58,7 @@ impl Egress {
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
         let authority = request.uri().authority().map(ToString::to_string);
         let refused = match &self.way {
             None => Some(Error::HttpRequestDenied),
@@ -112,4 +112,4 @@ pub(crate) fn is_withheld(name: &HeaderName) -> bool {
 }
 
 /// What a server answered, and how the transfer of what was sent ended.
-pub(crate) type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;
+pub(crate) type OutgoingResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-use self::disk::{PAGE, ShelfError};
+use self::disk::{KvError, PAGE};
 use self::generated::wasi::keyvalue::{atomics, batch, store};
 use crate::capabilities::config::Quota;
-use crate::instance::store::State;
+use crate::instance::store::GuestState;
 
-pub(crate) use self::disk::{Shelf, Shelves};
+pub(crate) use self::disk::{KvStore, KvStores};
 pub(crate) use self::generated::Imports;
 
 /// The longest key and the longest name of a bucket, in bytes.
@@ -34,40 +34,40 @@ mod generated {
         path: "../../../wit",
         world: "wasi:keyvalue/imports@0.2.0-draft",
         imports: { default: async | trappable },
-        with: { "wasi:keyvalue/store.bucket": super::Bucket },
+        with: { "wasi:keyvalue/store.bucket": super::KvBucket },
     });
 }
 
 /// What one plugin may keep, and where.
 #[derive(Clone, Debug)]
-pub(crate) struct Granted {
-    pub(crate) shelf: Arc<Shelf>,
+pub(crate) struct KvGrant {
+    pub(crate) shelf: Arc<KvStore>,
     pub(crate) quota: Quota,
 }
 
 /// A part of a plugin's store that a guest has opened.
 #[derive(Clone, Debug)]
 #[allow(unreachable_pub, reason = "the generated code names it in public")]
-pub struct Bucket {
+pub struct KvBucket {
     name: Arc<str>,
-    granted: Granted,
+    granted: KvGrant,
 }
 
 /// The outer failure is a trap, the inner one an answer.
-type Answer<T> = wasmtime::Result<Result<T, store::Error>>;
+type KvResult<T> = wasmtime::Result<Result<T, store::Error>>;
 
-impl State {
+impl GuestState {
     /// Does something with a bucket where it may block.
     async fn shelved<T: Send + 'static>(
         &mut self,
-        bucket: &Resource<Bucket>,
-        work: impl FnOnce(&Bucket) -> Result<T, ShelfError> + Send + 'static,
-    ) -> Answer<T> {
+        bucket: &Resource<KvBucket>,
+        work: impl FnOnce(&KvBucket) -> Result<T, KvError> + Send + 'static,
+    ) -> KvResult<T> {
         let bucket = self.table().get(bucket)?.clone();
-        let plugin = self.watch.log().plugin().to_owned();
+        let plugin = self.meter.log().plugin().to_owned();
         let done = tokio::task::spawn_blocking(move || work(&bucket)).await?;
         Ok(done.map_err(|error| {
-            if let ShelfError::Disk(_) | ShelfError::Folder(_) = &error {
+            if let KvError::Disk(_) | KvError::Folder(_) = &error {
                 tracing::error!(plugin, cause = ?error, "the key-value store failed");
             }
             store::Error::Other(error.to_string())
@@ -75,55 +75,55 @@ impl State {
     }
 }
 
-impl store::Host for State {
+impl store::Host for GuestState {
     /// The empty name and `default` are the same bucket: some hosts know only the one, some the other.
-    async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+    async fn open(&mut self, identifier: String) -> KvResult<Resource<KvBucket>> {
         let Some(granted) = self.granted.keyvalue.clone() else { return Ok(Err(store::Error::AccessDenied)) };
         if identifier.len() > NAME {
             return Ok(Err(store::Error::NoSuchStore));
         }
         let name = if identifier == "default" { "".into() } else { identifier.into() };
-        Ok(Ok(self.table().push(Bucket { name, granted })?))
+        Ok(Ok(self.table().push(KvBucket { name, granted })?))
     }
 }
 
-impl store::HostBucket for State {
-    async fn get(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
+impl store::HostBucket for GuestState {
+    async fn get(&mut self, bucket: Resource<KvBucket>, key: String) -> KvResult<Option<Vec<u8>>> {
         if let Err(error) = check([&key]) {
             return Ok(Err(error));
         }
         self.shelved(&bucket, move |bucket| bucket.granted.shelf.get(&bucket.name, &key)).await
     }
 
-    async fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
+    async fn set(&mut self, bucket: Resource<KvBucket>, key: String, value: Vec<u8>) -> KvResult<()> {
         batch::Host::set_many(self, bucket, vec![(key, value)]).await
     }
 
-    async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<()> {
+    async fn delete(&mut self, bucket: Resource<KvBucket>, key: String) -> KvResult<()> {
         batch::Host::delete_many(self, bucket, vec![key]).await
     }
 
-    async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<bool> {
+    async fn exists(&mut self, bucket: Resource<KvBucket>, key: String) -> KvResult<bool> {
         if let Err(error) = check([&key]) {
             return Ok(Err(error));
         }
         self.shelved(&bucket, move |bucket| bucket.granted.shelf.exists(&bucket.name, &key)).await
     }
 
-    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<store::KeyResponse> {
+    async fn list_keys(&mut self, bucket: Resource<KvBucket>, cursor: Option<u64>) -> KvResult<store::KeyResponse> {
         let after = cursor.unwrap_or(0);
         let listed = self.shelved(&bucket, move |bucket| bucket.granted.shelf.list(&bucket.name, after)).await?;
         Ok(listed.map(|(keys, cursor)| store::KeyResponse { keys, cursor }))
     }
 
-    async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, bucket: Resource<KvBucket>) -> wasmtime::Result<()> {
         self.table().delete(bucket)?;
         Ok(())
     }
 }
 
-impl atomics::Host for State {
-    async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
+impl atomics::Host for GuestState {
+    async fn increment(&mut self, bucket: Resource<KvBucket>, key: String, delta: u64) -> KvResult<u64> {
         if let Err(error) = check([&key]) {
             return Ok(Err(error));
         }
@@ -134,12 +134,12 @@ impl atomics::Host for State {
     }
 }
 
-impl batch::Host for State {
+impl batch::Host for GuestState {
     async fn get_many(
         &mut self,
-        bucket: Resource<Bucket>,
+        bucket: Resource<KvBucket>,
         keys: Vec<String>,
-    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+    ) -> KvResult<Vec<Option<(String, Vec<u8>)>>> {
         if let Err(error) = check(&keys) {
             return Ok(Err(error));
         }
@@ -150,7 +150,7 @@ impl batch::Host for State {
         .await
     }
 
-    async fn set_many(&mut self, bucket: Resource<Bucket>, entries: Vec<(String, Vec<u8>)>) -> Answer<()> {
+    async fn set_many(&mut self, bucket: Resource<KvBucket>, entries: Vec<(String, Vec<u8>)>) -> KvResult<()> {
         if let Err(error) = check(entries.iter().map(|(key, _)| key)) {
             return Ok(Err(error));
         }
@@ -158,7 +158,7 @@ impl batch::Host for State {
             .await
     }
 
-    async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
+    async fn delete_many(&mut self, bucket: Resource<KvBucket>, keys: Vec<String>) -> KvResult<()> {
         if let Err(error) = check(&keys) {
             return Ok(Err(error));
         }

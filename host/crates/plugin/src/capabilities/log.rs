@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::instance::meter::Watch;
+use crate::instance::meter::GuestMeter;
 
 /// The longest line, in bytes; a longer one is broken.
 const LINE: usize = 8 << 10;
@@ -23,14 +23,14 @@ const PIECE: usize = 64 << 10;
 
 /// Which stream a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum LogStream {
     Stdout,
     Stderr,
 }
 
 /// Unfinished lines of one guest, and how much it may still print.
 #[derive(Debug)]
-pub(crate) struct Log {
+pub(crate) struct GuestLog {
     plugin: Arc<str>,
     /// What one request may print, in bytes, both streams together.
     limit: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Log {
     stderr: Vec<u8>,
 }
 
-impl Log {
+impl GuestLog {
     pub(crate) fn new(plugin: Arc<str>, limit: usize) -> Self {
         Self { plugin, limit, left: limit, full: false, stdout: Vec::new(), stderr: Vec::new() }
     }
@@ -55,7 +55,7 @@ impl Log {
         &self.plugin
     }
 
-    pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, stream: LogStream, bytes: &[u8]) {
         let kept = &bytes[..bytes.len().min(self.left)];
         self.left -= kept.len();
         for piece in kept.split_inclusive(|&byte| byte == b'\n') {
@@ -84,28 +84,28 @@ impl Log {
         }
     }
 
-    fn line(&mut self, stream: Stream) -> &mut Vec<u8> {
+    fn line(&mut self, stream: LogStream) -> &mut Vec<u8> {
         match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
         }
     }
 
-    fn emit(&mut self, stream: Stream) {
+    fn emit(&mut self, stream: LogStream) {
         let line = std::mem::take(self.line(stream));
         let line = printable(&String::from_utf8_lossy(&line));
         let plugin = &*self.plugin;
         match stream {
-            Stream::Stdout => tracing::info!(target: "coinslot::guest", plugin, "{line}"),
-            Stream::Stderr => tracing::warn!(target: "coinslot::guest", plugin, "{line}"),
+            LogStream::Stdout => tracing::info!(target: "coinslot::guest", plugin, "{line}"),
+            LogStream::Stderr => tracing::warn!(target: "coinslot::guest", plugin, "{line}"),
         }
     }
 }
 
-impl Log {
+impl GuestLog {
     /// The last line often lacks its newline, above all when the guest trapped.
     pub(crate) fn finish(&mut self) {
-        for stream in [Stream::Stdout, Stream::Stderr] {
+        for stream in [LogStream::Stdout, LogStream::Stderr] {
             if !self.line(stream).is_empty() {
                 self.emit(stream);
             }
@@ -113,7 +113,7 @@ impl Log {
     }
 }
 
-impl Drop for Log {
+impl Drop for GuestLog {
     fn drop(&mut self) {
         self.finish();
     }
@@ -126,19 +126,19 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// A guest's stdout or stderr.
 #[derive(Clone, Debug)]
-pub(crate) struct Pipe {
-    pub(crate) stream: Stream,
+pub(crate) struct OutputPipe {
+    pub(crate) stream: LogStream,
     /// Of the request that is being answered now: a guest may keep its stream for the next one.
-    pub(crate) watch: Arc<ArcSwap<Watch>>,
+    pub(crate) meter: Arc<ArcSwap<GuestMeter>>,
 }
 
-impl IsTerminal for Pipe {
+impl IsTerminal for OutputPipe {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Pipe {
+impl StdoutStream for OutputPipe {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -148,9 +148,9 @@ impl StdoutStream for Pipe {
     }
 }
 
-impl OutputStream for Pipe {
+impl OutputStream for OutputPipe {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.watch.load().log().write(self.stream, &bytes);
+        self.meter.load().log().write(self.stream, &bytes);
         Ok(())
     }
 
@@ -164,13 +164,13 @@ impl OutputStream for Pipe {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Pipe {
+impl Pollable for OutputPipe {
     async fn ready(&mut self) {}
 }
 
-impl AsyncWrite for Pipe {
+impl AsyncWrite for OutputPipe {
     fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.watch.load().log().write(self.stream, bytes);
+        self.meter.load().log().write(self.stream, bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

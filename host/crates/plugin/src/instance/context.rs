@@ -10,67 +10,67 @@ use std::sync::Arc;
 use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::Receipt;
-use crate::capabilities::egress::{self, Egress, Sent};
-use crate::instance::guest_task::Caller;
-use crate::instance::meter::Watch;
+use crate::PaymentReceipt;
+use crate::capabilities::egress::{self, Egress, OutgoingResult};
+use crate::instance::guest_task::GuestTask;
+use crate::instance::meter::GuestMeter;
 
 /// One request, as the host's side of its guest knows it.
-pub(crate) struct Visit {
-    pub(crate) receipt: Option<Receipt>,
+pub(crate) struct RequestContext {
+    pub(crate) receipt: Option<PaymentReceipt>,
     /// A request is being handled, as opposed to a question asked.
     pub(crate) serving: bool,
     /// Hears what is charged for it.
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) meter: Arc<GuestMeter>,
     pub(crate) egress: Egress,
 }
 
 /// Those for whom one instance works.
-pub(crate) struct Visits {
-    who: Who,
+pub(crate) struct RequestContexts {
+    who: ActiveRequests,
     /// Who sends the request that is handed to [`WasiHttpHooks::send_request`] next, which is not told.
-    sends: Option<Caller>,
+    sends: Option<GuestTask>,
 }
 
-enum Who {
+enum ActiveRequests {
     /// The only one, and the task that answers it, in an engine that has tasks. Other tasks were left behind by
     /// an earlier one.
-    Sole(Visit, Option<GuestTaskId>),
+    Sole(RequestContext, Option<GuestTaskId>),
     /// Any number at once. A number that a task had is given to another when it has ended, so an entry does not
     /// outlive its request.
-    Many(HashMap<GuestTaskId, Visit>),
+    Many(HashMap<GuestTaskId, RequestContext>),
 }
 
-impl Visits {
+impl RequestContexts {
     /// One at a time.
-    pub(crate) fn sole(visit: Visit) -> Self {
-        Self { who: Who::Sole(visit, None), sends: None }
+    pub(crate) fn sole(visit: RequestContext) -> Self {
+        Self { who: ActiveRequests::Sole(visit, None), sends: None }
     }
 
     /// Several at once, and none yet.
     pub(crate) fn many() -> Self {
-        Self { who: Who::Many(HashMap::new()), sends: None }
+        Self { who: ActiveRequests::Many(HashMap::new()), sends: None }
     }
 
     /// This task answers the only one.
     pub(crate) fn answered_by(&mut self, answering: GuestTaskId) {
-        if let Who::Sole(_, task) = &mut self.who {
+        if let ActiveRequests::Sole(_, task) = &mut self.who {
             *task = Some(answering);
         }
     }
 
     /// One more, answered by this task. How many there are then.
-    pub(crate) fn enter(&mut self, task: GuestTaskId, visit: Visit) -> usize {
-        let Who::Many(visits) = &mut self.who else { return 1 };
+    pub(crate) fn enter(&mut self, task: GuestTaskId, visit: RequestContext) -> usize {
+        let ActiveRequests::Many(visits) = &mut self.who else { return 1 };
         visits.insert(task, visit);
         visits.len()
     }
 
-    /// The request that this watch is of has ended. How many are left.
-    pub(crate) fn leave(&mut self, task: GuestTaskId, watch: &Arc<Watch>) -> usize {
-        let Who::Many(visits) = &mut self.who else { return 0 };
+    /// The request that this meter is of has ended. How many are left.
+    pub(crate) fn leave(&mut self, task: GuestTaskId, meter: &Arc<GuestMeter>) -> usize {
+        let ActiveRequests::Many(visits) = &mut self.who else { return 0 };
         // Another request may be answered under the same number by now.
-        if visits.get(&task).is_some_and(|visit| Arc::ptr_eq(&visit.watch, watch)) {
+        if visits.get(&task).is_some_and(|visit| Arc::ptr_eq(&visit.meter, meter)) {
             visits.remove(&task);
         }
         visits.len()
@@ -78,26 +78,28 @@ impl Visits {
 
     /// Whether it must be known who calls.
     pub(crate) fn are_by_task(&self) -> bool {
-        !matches!(self.who, Who::Sole(_, None))
+        !matches!(self.who, ActiveRequests::Sole(_, None))
     }
 
     /// The request for which somebody calls.
-    pub(crate) fn of(&mut self, caller: Option<Caller>) -> Option<&mut Visit> {
+    pub(crate) fn of(&mut self, caller: Option<GuestTask>) -> Option<&mut RequestContext> {
         match &mut self.who {
-            Who::Sole(visit, None) => Some(visit),
-            Who::Sole(visit, Some(task)) => caller.filter(|caller| caller.root == *task).map(|_| visit),
+            ActiveRequests::Sole(visit, None) => Some(visit),
+            ActiveRequests::Sole(visit, Some(task)) => caller.filter(|caller| caller.root == *task).map(|_| visit),
             // A task that was called by another may outlive it. Its caller's number may then be another payer's.
-            Who::Many(visits) => caller.filter(|caller| !caller.nested).and_then(|caller| visits.get_mut(&caller.root)),
+            ActiveRequests::Many(visits) => {
+                caller.filter(|caller| !caller.nested).and_then(|caller| visits.get_mut(&caller.root))
+            }
         }
     }
 
     /// What is sent next is sent by this one.
-    pub(crate) fn sends(&mut self, caller: Option<Caller>) {
+    pub(crate) fn sends(&mut self, caller: Option<GuestTask>) {
         self.sends = caller;
     }
 }
 
-impl WasiHttpHooks for Visits {
+impl WasiHttpHooks for RequestContexts {
     fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
         egress::is_withheld(name)
     }
@@ -116,7 +118,7 @@ impl WasiHttpHooks for Visits {
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
         let caller = self.sends.take();
         match self.of(caller) {
             Some(visit) => visit.egress.send(request, options),

@@ -9,7 +9,7 @@ use wasmtime_wasi_http::p3::bindings::http::client;
 use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView};
 
-use crate::instance::store::State;
+use crate::instance::store::GuestState;
 
 /// The version by which `wasmtime-wasi-http` defines WASI 0.2. If it moves on, guests of WASI 0.3 that send by
 /// it are denied: a test says so.
@@ -17,7 +17,7 @@ const OUTGOING_HANDLER: &str = "wasi:http/outgoing-handler@0.2.12";
 
 /// Who calls the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caller {
+pub(crate) struct GuestTask {
     /// The task that the host itself called.
     pub(crate) root: GuestTaskId,
     /// Whether it is not that task which calls, but one that it called in another component.
@@ -25,21 +25,21 @@ pub(crate) struct Caller {
 }
 
 /// None in an engine without tasks.
-pub(crate) fn caller<T>(mut store: StoreContextMut<'_, T>) -> Option<Caller> {
+pub(crate) fn caller<T>(mut store: StoreContextMut<'_, T>) -> Option<GuestTask> {
     let mut tasks = store.async_call_stack().ok()?;
     let first = tasks.next()?;
     let last = tasks.last();
-    Some(Caller { root: last.unwrap_or(first), nested: last.is_some() })
+    Some(GuestTask { root: last.unwrap_or(first), nested: last.is_some() })
 }
 
 /// Defines `wasi:http` for an engine that has tasks: the stock one, except that the hooks are told who sends.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p3::bindings::http::types::add_to_linker::<_, WasiHttp>(linker, State::http)?;
-    client::add_to_linker::<_, Client>(linker, State::http)?;
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p3::bindings::http::types::add_to_linker::<_, WasiHttp>(linker, GuestState::http)?;
+    client::add_to_linker::<_, Client>(linker, GuestState::http)?;
     linker.allow_shadowing(true);
     linker.instance(OUTGOING_HANDLER)?.func_wrap(
         "handle",
-        |mut store: StoreContextMut<'_, State>, (request, options)| {
+        |mut store: StoreContextMut<'_, GuestState>, (request, options)| {
             let caller = caller(store.as_context_mut());
             let state = store.data_mut();
             state.visits.sends(caller);
@@ -59,9 +59,9 @@ impl HasData for Client {
     type Data<'a> = WasiHttpCtxView<'a>;
 }
 
-impl client::HostWithStore<State> for Client {
+impl client::HostWithStore<GuestState> for Client {
     async fn send(
-        store: &Accessor<State, Self>,
+        store: &Accessor<GuestState, Self>,
         request: Resource<p3::Request>,
     ) -> Result<Resource<p3::Response>, TrappableError<p3::ErrorCode>> {
         // Before anything is waited for, the stock client hands the request to the hooks.
@@ -69,6 +69,7 @@ impl client::HostWithStore<State> for Client {
             let caller = caller(store.as_context_mut());
             store.data_mut().visits.sends(caller);
         });
-        <WasiHttp as client::HostWithStore<State>>::send(&store.with_getter::<WasiHttp>(State::http), request).await
+        <WasiHttp as client::HostWithStore<GuestState>>::send(&store.with_getter::<WasiHttp>(GuestState::http), request)
+            .await
     }
 }

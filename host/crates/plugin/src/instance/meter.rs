@@ -13,7 +13,7 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiterAsync};
 use wasmtime_wasi::I32Exit;
 
 use crate::Fault;
-use crate::capabilities::log::Log;
+use crate::capabilities::log::GuestLog;
 use crate::instance::engine::TICK;
 
 /// At most this much of a trap's text is kept, in bytes.
@@ -29,7 +29,7 @@ const BORN: usize = 32 << 20;
 
 /// What is known about one guest. All times are nanoseconds.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct GuestMeter {
     /// CPU time that it may have used by now, and what each request brings along.
     budget: AtomicU64,
     each: u64,
@@ -52,11 +52,11 @@ pub(crate) struct Watch {
     /// This guest's, while it computes for longer than a tick.
     turn: Mutex<Option<OwnedSemaphorePermit>>,
     charged: Mutex<Option<String>>,
-    log: Mutex<Log>,
+    log: Mutex<GuestLog>,
 }
 
-impl Watch {
-    pub(crate) fn new(cpu: Duration, turns: Arc<Semaphore>, log: Log) -> Arc<Self> {
+impl GuestMeter {
+    pub(crate) fn new(cpu: Duration, turns: Arc<Semaphore>, log: GuestLog) -> Arc<Self> {
         Arc::new(Self {
             budget: AtomicU64::new(nanos(cpu)),
             each: nanos(cpu),
@@ -78,7 +78,7 @@ impl Watch {
 
     /// Of one among several requests in an instance, whose CPU time is watched for all of them together.
     pub(crate) fn of_one(plugin: Arc<str>, turns: Arc<Semaphore>) -> Arc<Self> {
-        Self::new(Duration::MAX, turns, Log::new(plugin, 0))
+        Self::new(Duration::MAX, turns, GuestLog::new(plugin, 0))
     }
 
     /// Another request begins in the instance, which has so many now. Nothing is kept of what others before it
@@ -210,7 +210,7 @@ impl Watch {
         lock(&self.charged).clone()
     }
 
-    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+    pub(crate) fn log(&self) -> MutexGuard<'_, GuestLog> {
         lock(&self.log)
     }
 
@@ -233,7 +233,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for GuestMeter {
     /// The last that is known of a guest, when nobody can ask about it any more.
     fn drop(&mut self) {
         if self.each == u64::MAX {
@@ -246,17 +246,17 @@ impl Drop for Watch {
 
 /// Bounds the linear memory and tables of one store, and remembers that it refused.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(crate) struct MemoryLimiter {
     pub(crate) memory: usize,
     /// Across all memories of the instance.
     pub(crate) used: usize,
     /// Beyond what it usually begins with.
     pub(crate) taken: usize,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) meter: Arc<GuestMeter>,
 }
 
 #[async_trait::async_trait]
-impl ResourceLimiterAsync for Limiter {
+impl ResourceLimiterAsync for MemoryLimiter {
     async fn memory_growing(
         &mut self,
         current: usize,
@@ -265,16 +265,16 @@ impl ResourceLimiterAsync for Limiter {
     ) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
         if used > self.memory {
-            self.watch.refuse_memory();
+            self.meter.refuse_memory();
             return Ok(false);
         }
         self.used = used;
         if current > 0 || desired > BORN {
             self.taken = self.taken.saturating_add(desired.saturating_sub(current));
         }
-        if self.watch.weigh(self.taken) {
+        if self.meter.weigh(self.taken) {
             // Before it touches any of it: from the next poll on it runs aside.
-            self.watch.give_way().await;
+            self.meter.give_way().await;
         }
         Ok(true)
     }
@@ -314,20 +314,21 @@ mod tests {
 
     #[test]
     fn each_request_brings_its_time_along_and_takes_what_is_left_of_it() {
-        let watch = Watch::new(Duration::from_nanos(100), Arc::new(Semaphore::new(1)), Log::new("p".into(), 10));
-        let budget = || watch.budget.load(Relaxed);
-        watch.used.store(30, Relaxed);
-        watch.enter_one(1);
+        let meter =
+            GuestMeter::new(Duration::from_nanos(100), Arc::new(Semaphore::new(1)), GuestLog::new("p".into(), 10));
+        let budget = || meter.budget.load(Relaxed);
+        meter.used.store(30, Relaxed);
+        meter.enter_one(1);
         assert_eq!(budget(), 130, "nothing is kept of the time before");
-        watch.enter_one(2);
+        meter.enter_one(2);
         assert_eq!(budget(), 230);
-        watch.used.store(200, Relaxed);
-        watch.leave_one(1);
+        meter.used.store(200, Relaxed);
+        meter.leave_one(1);
         assert_eq!(budget(), 230, "the other one has 30 left");
-        watch.enter_one(2);
+        meter.enter_one(2);
         assert_eq!(budget(), 330);
-        watch.leave_one(1);
-        watch.leave_one(0);
+        meter.leave_one(1);
+        meter.leave_one(0);
         assert_eq!(budget(), 300, "and between two requests no more than one of them had");
     }
 }

@@ -28,31 +28,31 @@ thread_local! {
 }
 
 /// Half of the processors are for what is not aside.
-static GATE: LazyLock<Gate> = LazyLock::new(|| {
+static GATE: LazyLock<OffloadLimit> = LazyLock::new(|| {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Gate { free: Mutex::new((processors / 2).max(1)), left: Condvar::new() }
+    OffloadLimit { free: Mutex::new((processors / 2).max(1)), left: Condvar::new() }
 });
 
 /// Lets so many threads through at once.
-struct Gate {
+struct OffloadLimit {
     free: Mutex<usize>,
     left: Condvar,
 }
 
 /// One that is through; it leaves when this is dropped.
-struct Through<'g>(&'g Gate);
+struct OffloadPermit<'g>(&'g OffloadLimit);
 
-impl Gate {
-    fn enter(&self) -> Through<'_> {
+impl OffloadLimit {
+    fn enter(&self) -> OffloadPermit<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self.left.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         ASIDE.set(true);
-        Through(self)
+        OffloadPermit(self)
     }
 }
 
-impl Drop for Through<'_> {
+impl Drop for OffloadPermit<'_> {
     fn drop(&mut self) {
         ASIDE.set(false);
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;

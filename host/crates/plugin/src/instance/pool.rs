@@ -16,7 +16,7 @@ use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
 use crate::instance::offload::aside;
-use crate::instance::store::State;
+use crate::instance::store::GuestState;
 
 /// For how many requests an instance is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,43 +33,43 @@ pub(crate) const IDLE: Duration = Duration::from_secs(30);
 pub(crate) const HANDLES: usize = 64;
 
 /// An instance between two requests, or in one.
-pub(crate) struct Warm {
-    pub(crate) store: Store<State>,
-    pub(crate) live: Live,
+pub(crate) struct PooledInstance {
+    pub(crate) store: Store<GuestState>,
+    pub(crate) live: GuestHandler,
     /// Requests that it has answered.
     used: u32,
 }
 
 /// The handler that an instance exports.
-pub(crate) enum Live {
+pub(crate) enum GuestHandler {
     P2(Proxy),
     P3(Service),
 }
 
 /// Instances of one build that wait for a request.
-pub(crate) struct Spares {
+pub(crate) struct InstancePool {
     total: u32,
     /// Linear memory above which an instance is given up, in bytes.
     memory: usize,
     /// Shared by all plugins: a spare instance takes a slot of the pool.
     places: Arc<Semaphore>,
     /// The one that waits longest is the first.
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<IdleInstance>>,
     /// Whether a task gives up those that wait for too long.
     tidied: AtomicBool,
 }
 
 /// Since when it waits, and its slot.
-type Waiting = (Warm, Instant, OwnedSemaphorePermit);
+type IdleInstance = (PooledInstance, Instant, OwnedSemaphorePermit);
 
-impl Warm {
+impl PooledInstance {
     /// A new one.
-    pub(crate) fn new(store: Store<State>, live: Live) -> Self {
+    pub(crate) fn new(store: Store<GuestState>, live: GuestHandler) -> Self {
         Self { store, live, used: 0 }
     }
 }
 
-impl Drop for Spares {
+impl Drop for InstancePool {
     /// With what they hold, which may be much.
     fn drop(&mut self) {
         let waiting = std::mem::take(&mut *self.waiting());
@@ -79,18 +79,18 @@ impl Drop for Spares {
     }
 }
 
-impl Spares {
+impl InstancePool {
     pub(crate) fn new(reuse: Reuse, memory: usize, places: Arc<Semaphore>) -> Arc<Self> {
         let (waiting, tidied) = (Mutex::default(), AtomicBool::new(false));
         Arc::new(Self { total: reuse.total, memory: memory / 2, places, waiting, tidied })
     }
 
     /// The one that was used last: what it needs is still in the processor's caches.
-    pub(crate) fn take(&self) -> Option<Warm> {
+    pub(crate) fn take(&self) -> Option<PooledInstance> {
         self.waiting().pop().map(|(warm, ..)| warm)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<IdleInstance>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,10 +117,10 @@ impl Spares {
     }
 
     /// Takes back one whose guest has ended well, unless its time is over.
-    pub(crate) fn put(self: &Arc<Self>, mut warm: Warm) {
+    pub(crate) fn put(self: &Arc<Self>, mut warm: PooledInstance) {
         warm.used += 1;
         let state = warm.store.data_mut();
-        state.watch.log().finish();
+        state.meter.log().finish();
         // It could still answer the request that it was said to have answered.
         if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
             return;

@@ -18,21 +18,21 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SetOnce, mpsc};
 
-use self::slot::Job;
-use crate::instance::meter::Watch;
+use self::slot::QueuedRequest;
+use crate::instance::meter::GuestMeter;
 use crate::instance::pool::{IDLE, Reuse};
-use crate::invoke::Slots;
+use crate::invoke::InstancePermits;
 use crate::{Fault, Inner};
 
-pub(crate) use self::slot::{Order, Seat};
+pub(crate) use self::slot::{GuestRequest, RequestSlot};
 
 /// The benches of one build of a plugin.
-pub(crate) struct Benches {
+pub(crate) struct SharedInstances {
     reuse: Reuse,
     /// Shared by all plugins: a bench on which nobody sits takes a slot of the pool.
     spares: Arc<Semaphore>,
     /// The one that was made last is the last.
-    benches: Mutex<Vec<Bench>>,
+    benches: Mutex<Vec<SharedInstance>>,
     number: AtomicU64,
     /// Somebody stood up.
     free: Notify,
@@ -41,9 +41,9 @@ pub(crate) struct Benches {
 }
 
 /// One instance, as those see it who look for a seat.
-struct Bench {
+struct SharedInstance {
     number: u64,
-    way: Way,
+    way: Mailbox,
     seated: u32,
     /// All that ever sat there.
     used: u32,
@@ -51,28 +51,28 @@ struct Bench {
     closed: bool,
     /// Since when nobody sits there.
     since: Instant,
-    place: Place,
-    fate: Arc<Fate>,
+    place: InstancePermit,
+    fate: Arc<InstanceState>,
 }
 
 /// What the pool has given for an instance. The worker keeps it until its store is gone.
-type Place = Arc<Mutex<Held>>;
+type InstancePermit = Arc<Mutex<PermitKind>>;
 
-enum Held {
-    Working { _slots: Slots },
+enum PermitKind {
+    Working { _slots: InstancePermits },
     Waiting { _spare: OwnedSemaphorePermit },
 }
 
 /// The way to a worker. When the last one is dropped, so is the instance.
 #[derive(Clone)]
-struct Way {
-    orders: mpsc::UnboundedSender<Job>,
+struct Mailbox {
+    orders: mpsc::UnboundedSender<QueuedRequest>,
     _held: mpsc::Sender<()>,
 }
 
 /// What those on one bench have in common.
-struct Fate {
-    watch: Arc<Watch>,
+struct InstanceState {
+    meter: Arc<GuestMeter>,
     /// Why the guest ended. Those who had not begun are told before; the store goes after.
     fault: SetOnce<Fault>,
     /// Whether somebody answers for that.
@@ -81,7 +81,7 @@ struct Fate {
     worn: AtomicBool,
 }
 
-impl Benches {
+impl SharedInstances {
     /// None unless an instance answers several requests at once.
     pub(crate) fn new(reuse: Reuse, spares: Arc<Semaphore>) -> Arc<Self> {
         Arc::new(Self {
@@ -95,7 +95,7 @@ impl Benches {
     }
 
     /// A seat beside others, or else one on a bench that nobody uses, waiting for at most so long.
-    pub(crate) async fn find(self: &Arc<Self>, plugin: &Inner, wait: Duration) -> Result<Seat, Fault> {
+    pub(crate) async fn find(self: &Arc<Self>, plugin: &Inner, wait: Duration) -> Result<RequestSlot, Fault> {
         // Nobody else makes a bench meanwhile, so that those who come at once sit together.
         let now = {
             let mut benches = self.benches();
@@ -126,7 +126,7 @@ impl Benches {
         plugin: &Inner,
         most: Duration,
         seat: impl Fn() -> Option<T>,
-        place: impl FnOnce(Slots) -> T,
+        place: impl FnOnce(InstancePermits) -> T,
     ) -> Result<T, Fault> {
         let found = async {
             let mut slots = pin!(plugin.next_place());
@@ -148,26 +148,31 @@ impl Benches {
 
     /// Where somebody sits already. One whose guest computes for long is left to those who are there, unless there
     /// is no other.
-    fn beside_others(self: &Arc<Self>, benches: &mut [Bench], any: bool) -> Option<Seat> {
-        let open = |bench: &&mut Bench| bench.seated > 0 && bench.is_open(self.reuse);
-        let bench = benches.iter_mut().rev().filter(open).find(|bench| any || !bench.fate.watch.is_busy())?;
+    fn beside_others(self: &Arc<Self>, benches: &mut [SharedInstance], any: bool) -> Option<RequestSlot> {
+        let open = |bench: &&mut SharedInstance| bench.seated > 0 && bench.is_open(self.reuse);
+        let bench = benches.iter_mut().rev().filter(open).find(|bench| any || !bench.fate.meter.is_busy())?;
         Some(self.sit(bench))
     }
 
     /// The first seat of a bench that nobody uses, or of a new one.
-    fn alone(self: &Arc<Self>, benches: &mut Vec<Bench>, plugin: &Inner, slots: Slots) -> Seat {
-        let unused = |bench: &&mut Bench| bench.seated == 0 && bench.is_open(self.reuse);
+    fn alone(
+        self: &Arc<Self>,
+        benches: &mut Vec<SharedInstance>,
+        plugin: &Inner,
+        slots: InstancePermits,
+    ) -> RequestSlot {
+        let unused = |bench: &&mut SharedInstance| bench.seated == 0 && bench.is_open(self.reuse);
         let seat = match benches.iter_mut().rev().find(unused) {
             Some(bench) => {
-                *lock(&bench.place) = Held::Working { _slots: slots };
+                *lock(&bench.place) = PermitKind::Working { _slots: slots };
                 self.sit(bench)
             }
             None => {
                 let number = self.number.fetch_add(1, Relaxed);
-                let place = Arc::new(Mutex::new(Held::Working { _slots: slots }));
+                let place = Arc::new(Mutex::new(PermitKind::Working { _slots: slots }));
                 let (way, fate) = worker::start(plugin, self, number, Arc::clone(&place));
                 let since = Instant::now();
-                let mut bench = Bench { number, way, seated: 0, used: 0, closed: false, since, place, fate };
+                let mut bench = SharedInstance { number, way, seated: 0, used: 0, closed: false, since, place, fate };
                 let seat = self.sit(&mut bench);
                 benches.push(bench);
                 seat
@@ -178,11 +183,11 @@ impl Benches {
         seat
     }
 
-    fn sit(self: &Arc<Self>, bench: &mut Bench) -> Seat {
+    fn sit(self: &Arc<Self>, bench: &mut SharedInstance) -> RequestSlot {
         bench.seated += 1;
         bench.used += 1;
         let (number, way, fate) = (bench.number, bench.way.clone(), Arc::clone(&bench.fate));
-        Seat { benches: Arc::clone(self), number, way, fate, well: false, read: None }
+        RequestSlot { benches: Arc::clone(self), number, way, fate, well: false, read: None }
     }
 
     /// Nobody else sits down there.
@@ -205,7 +210,7 @@ impl Benches {
         if bench.seated == 0 {
             match Arc::clone(&self.spares).try_acquire_owned() {
                 Ok(spare) if !bench.closed => {
-                    *lock(&bench.place) = Held::Waiting { _spare: spare };
+                    *lock(&bench.place) = PermitKind::Waiting { _spare: spare };
                     bench.since = Instant::now();
                     // A seat may be given up while the runtime ends, and its benches end with it.
                     if let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -227,7 +232,7 @@ impl Benches {
         loop {
             tokio::time::sleep(IDLE / 2).await;
             let Some(this) = benches.upgrade() else { return };
-            let stale = |bench: &mut Bench| bench.seated == 0 && bench.since.elapsed() > IDLE;
+            let stale = |bench: &mut SharedInstance| bench.seated == 0 && bench.since.elapsed() > IDLE;
             let mut all = this.benches();
             let gone: Vec<_> = all.extract_if(.., stale).collect();
             let none = all.iter().all(|bench| bench.seated > 0);
@@ -242,12 +247,12 @@ impl Benches {
         }
     }
 
-    fn benches(&self) -> MutexGuard<'_, Vec<Bench>> {
+    fn benches(&self) -> MutexGuard<'_, Vec<SharedInstance>> {
         lock(&self.benches)
     }
 }
 
-impl Bench {
+impl SharedInstance {
     fn is_open(&self, reuse: Reuse) -> bool {
         !self.closed && self.seated < reuse.concurrent && self.used < reuse.total
     }

@@ -15,12 +15,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::Receipt;
+use crate::PaymentReceipt;
 use crate::capabilities::config::Capabilities;
-use crate::capabilities::egress::{Egress, Trail};
-use crate::capabilities::log::{Log, Pipe, Stream};
-use crate::instance::context::{Visit, Visits};
-use crate::instance::meter::{Limiter, Watch};
+use crate::capabilities::egress::{Egress, LoopGuard};
+use crate::capabilities::log::{GuestLog, LogStream, OutputPipe};
+use crate::instance::context::{RequestContext, RequestContexts};
+use crate::instance::meter::{GuestMeter, MemoryLimiter};
 
 /// Live handles a guest may hold, and entries of its resource table.
 const HANDLES: usize = 1_000;
@@ -33,7 +33,7 @@ const RANDOM: u64 = 1 << 20;
 
 /// What is granted to one guest.
 #[derive(Debug)]
-pub(crate) struct Grant {
+pub(crate) struct StoreConfig {
     pub(crate) plugin: Arc<str>,
     /// Linear memory, in bytes.
     pub(crate) memory: usize,
@@ -43,51 +43,51 @@ pub(crate) struct Grant {
     pub(crate) turns: Arc<Semaphore>,
     /// What it may print, in bytes.
     pub(crate) log: usize,
-    pub(crate) receipt: Option<Receipt>,
+    pub(crate) receipt: Option<PaymentReceipt>,
     /// What it may do while it handles a request; none while it answers a question.
-    pub(crate) serving: Option<Serving>,
+    pub(crate) serving: Option<RequestGrant>,
 }
 
 /// A request being handled, as opposed to a question asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Serving {
+pub(crate) struct RequestGrant {
     pub(crate) granted: Arc<Capabilities>,
     /// Outgoing requests, at most.
     pub(crate) outgoing: u32,
     /// How the request came here.
-    pub(crate) trail: Trail,
+    pub(crate) trail: LoopGuard,
 }
 
-pub(crate) struct State {
+pub(crate) struct GuestState {
     /// For whom it works.
-    pub(crate) visits: Visits,
+    pub(crate) visits: RequestContexts,
     /// Of the instance.
-    pub(crate) watch: Arc<Watch>,
-    /// Where its standard streams find the watch.
-    printing: Arc<ArcSwap<Watch>>,
+    pub(crate) meter: Arc<GuestMeter>,
+    /// Where its standard streams find the meter.
+    printing: Arc<ArcSwap<GuestMeter>>,
     pub(crate) granted: Arc<Capabilities>,
-    limiter: Limiter,
+    limiter: MemoryLimiter,
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
 }
 
 /// Builds an empty store with every limit armed.
-pub(crate) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>) {
-    let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
-    let printing = Arc::new(ArcSwap::from(watch.clone()));
-    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, watch.clone());
+pub(crate) fn store(engine: &Engine, grant: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
+    let meter = GuestMeter::new(grant.cpu, grant.turns, GuestLog::new(grant.plugin.clone(), grant.log));
+    let printing = Arc::new(ArcSwap::from(meter.clone()));
+    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, meter.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(HANDLES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(FIELDS);
-    let state = State {
-        visits: Visits::sole(visit),
-        watch: watch.clone(),
+    let state = GuestState {
+        visits: RequestContexts::sole(visit),
+        meter: meter.clone(),
         wasi: denied(&printing),
         printing,
         granted,
-        limiter: Limiter { memory: grant.memory, used: 0, taken: 0, watch: watch.clone() },
+        limiter: MemoryLimiter { memory: grant.memory, used: 0, taken: 0, meter: meter.clone() },
         table,
         http,
     };
@@ -96,62 +96,64 @@ pub(crate) fn store(engine: &Engine, grant: Grant) -> (Store<State>, Arc<Watch>)
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|context| {
-        let watch = &context.data().watch;
-        if watch.tick() {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(watch.clone().next_turn())))
+        let meter = &context.data().meter;
+        if meter.tick() {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().next_turn())))
         } else {
             Ok(UpdateDeadline::Interrupt)
         }
     });
     // With 0 every guest would be interrupted once at its first instruction.
     store.set_epoch_deadline(1);
-    (store, watch)
+    (store, meter)
 }
 
 /// Makes a store ready for another request: nothing that the host counts or tells is left of the one before.
-pub(crate) fn renew(store: &mut Store<State>, grant: Grant) -> Arc<Watch> {
-    let watch = Watch::new(grant.cpu, grant.turns, Log::new(grant.plugin.clone(), grant.log));
-    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, watch.clone());
+pub(crate) fn renew(store: &mut Store<GuestState>, grant: StoreConfig) -> Arc<GuestMeter> {
+    let meter = GuestMeter::new(grant.cpu, grant.turns, GuestLog::new(grant.plugin.clone(), grant.log));
+    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, meter.clone());
     let state = store.data_mut();
-    (state.granted, state.visits) = (granted, Visits::sole(visit));
-    watch.weigh(state.limiter.taken);
-    state.limiter.watch = watch.clone();
-    state.printing.store(watch.clone());
-    state.watch = watch.clone();
+    (state.granted, state.visits) = (granted, RequestContexts::sole(visit));
+    meter.weigh(state.limiter.taken);
+    state.limiter.meter = meter.clone();
+    state.printing.store(meter.clone());
+    state.meter = meter.clone();
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_epoch_deadline(1);
-    watch
+    meter
 }
 
 /// What an instance is granted for one request or question, and what that one is told.
 pub(crate) fn visit(
-    receipt: Option<Receipt>,
-    serving: Option<Serving>,
+    receipt: Option<PaymentReceipt>,
+    serving: Option<RequestGrant>,
     plugin: Arc<str>,
-    watch: Arc<Watch>,
-) -> (Arc<Capabilities>, Visit) {
+    meter: Arc<GuestMeter>,
+) -> (Arc<Capabilities>, RequestContext) {
     match serving {
-        Some(Serving { granted, outgoing, trail }) => {
+        Some(RequestGrant { granted, outgoing, trail }) => {
             let egress = Egress::by(granted.outgoing.clone(), plugin, outgoing, trail);
-            (granted, Visit { receipt, serving: true, watch, egress })
+            (granted, RequestContext { receipt, serving: true, meter, egress })
         }
-        None => (Capabilities::none(), Visit { receipt, serving: false, watch, egress: Egress::denied(plugin) }),
+        None => {
+            (Capabilities::none(), RequestContext { receipt, serving: false, meter, egress: Egress::denied(plugin) })
+        }
     }
 }
 
 /// Lets several requests into a store at once, and none yet: each brings its own part of what is bounded.
-pub(crate) fn share(store: &mut Store<State>, at_once: usize) {
+pub(crate) fn share(store: &mut Store<GuestState>, at_once: usize) {
     let handles = HANDLES.saturating_mul(at_once);
     store.set_max_component_handles(handles);
     let state = store.data_mut();
     state.table.set_max_capacity(handles);
-    state.visits = Visits::many();
+    state.visits = RequestContexts::many();
 }
 
-fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
+fn denied(meter: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
     WasiCtxBuilder::new()
-        .stdout(Pipe { stream: Stream::Stdout, watch: watch.clone() })
-        .stderr(Pipe { stream: Stream::Stderr, watch: watch.clone() })
+        .stdout(OutputPipe { stream: LogStream::Stdout, meter: meter.clone() })
+        .stderr(OutputPipe { stream: LogStream::Stderr, meter: meter.clone() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -159,7 +161,7 @@ fn denied(watch: &Arc<ArcSwap<Watch>>) -> WasiCtx {
         .build()
 }
 
-impl State {
+impl GuestState {
     /// Linear memory, in bytes.
     pub(crate) fn used_memory(&self) -> usize {
         self.limiter.used
@@ -179,13 +181,13 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.visits, table: &mut self.table, ctx: &mut self.http }
     }

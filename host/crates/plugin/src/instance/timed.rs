@@ -13,13 +13,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::Fault;
-use crate::instance::meter::Watch;
+use crate::instance::meter::GuestMeter;
 use crate::instance::offload::aside;
 
-/// A guest's future with its watch and its deadline.
-pub(crate) struct Guarded {
+/// A guest's future with its meter and its deadline.
+pub(crate) struct TimedGuest {
     guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
-    watch: Arc<Watch>,
+    meter: Arc<GuestMeter>,
     deadline: Instant,
     /// Whether it waits for the body of its request, which its client has not sent.
     arriving: Arc<AtomicBool>,
@@ -27,14 +27,14 @@ pub(crate) struct Guarded {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Guarded {
+impl TimedGuest {
     pub(crate) fn new(
         guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
-        watch: Arc<Watch>,
+        meter: Arc<GuestMeter>,
         deadline: Instant,
         arriving: Arc<AtomicBool>,
     ) -> Self {
-        Self { guest, watch, deadline, arriving, timer: None }
+        Self { guest, meter, deadline, arriving, timer: None }
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
@@ -49,13 +49,13 @@ impl Guarded {
         self.set_deadline(self.deadline + by);
     }
 
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    pub(crate) fn meter(&self) -> &Arc<GuestMeter> {
+        &self.meter
     }
 
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        match advance(self.guest.as_mut(), &self.watch, cx) {
+        match advance(self.guest.as_mut(), &self.meter, cx) {
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
         }
@@ -68,23 +68,23 @@ impl Guarded {
 /// Lets a guest run until it waits or ends, and counts its CPU time.
 pub(crate) fn advance<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
-    watch: &Watch,
+    meter: &GuestMeter,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
-    watch.enter();
-    let polled = if watch.is_heavy() { aside(|| guest.poll(cx)) } else { guest.poll(cx) };
-    let within = watch.leave();
+    meter.enter();
+    let polled = if meter.is_heavy() { aside(|| guest.poll(cx)) } else { guest.poll(cx) };
+    let within = meter.leave();
     match polled {
         Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(watch.fault(&error))),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(meter.fault(&error))),
         Poll::Pending if within => Poll::Pending,
         Poll::Pending => Poll::Ready(Err(Fault::Cpu)),
     }
 }
 
-impl Drop for Guarded {
+impl Drop for TimedGuest {
     fn drop(&mut self) {
-        if self.watch.is_heavy() {
+        if self.meter.is_heavy() {
             aside(|| self.guest = Box::pin(std::future::pending()));
         }
     }
@@ -92,29 +92,29 @@ impl Drop for Guarded {
 
 /// Runs a short call to its end.
 pub(crate) async fn limited<T>(
-    watch: &Watch,
+    meter: &GuestMeter,
     wall: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
-    let mut call = Call { call: Some(Box::pin(call)), watch };
+    let mut call = LimitedCall { call: Some(Box::pin(call)), meter };
     let guarded = std::future::poll_fn(|cx| match &mut call.call {
-        Some(call) => advance(call.as_mut(), watch, cx),
+        Some(call) => advance(call.as_mut(), meter, cx),
         None => Poll::Pending,
     });
     tokio::time::timeout(wall, guarded).await.unwrap_or(Err(Fault::Deadline))
 }
 
 /// A call with its store.
-struct Call<'w, F> {
+struct LimitedCall<'w, F> {
     /// None once it is gone.
     call: Option<Pin<Box<F>>>,
-    watch: &'w Watch,
+    meter: &'w GuestMeter,
 }
 
-impl<F> Drop for Call<'_, F> {
+impl<F> Drop for LimitedCall<'_, F> {
     fn drop(&mut self) {
         let call = self.call.take();
-        if self.watch.is_heavy() {
+        if self.meter.is_heavy() {
             aside(|| drop(call));
         }
     }

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::WasiBody;
 use crate::Fault;
 use crate::breaker::BreakerPermit;
 use crate::capabilities::egress::is_withheld;
-use crate::invoke::streaming::Leash;
+use crate::invoke::streaming::StreamingGuest;
 
 /// What is handed out before others have their turn, in bytes. A connection of HTTP/1 has two of them in each of its
 /// turns, if its client reads as fast: hyper asks once more when it has sent the first.
@@ -32,7 +32,7 @@ pub(crate) struct GuestBody {
     /// Frames that were complete before the head was sent.
     ready: VecDeque<Frame<Bytes>>,
     /// The guest with its places, until it ends.
-    guest: Option<Leash>,
+    guest: Option<StreamingGuest>,
     /// To be told how the guest ended.
     admission: Option<BreakerPermit>,
     /// Bytes that may still come.
@@ -42,17 +42,17 @@ pub(crate) struct GuestBody {
     /// Bytes that were handed out since others had their turn.
     turn: usize,
     /// Tells a guest of WASI 0.3 that its body has been read.
-    read: Arc<Read>,
+    read: Arc<BodyRead>,
 }
 
 /// Whether an answer's body has been read to its end.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+pub(crate) struct BodyRead {
     ended: AtomicBool,
     told: Notify,
 }
 
-impl Read {
+impl BodyRead {
     pub(crate) fn tell(&self) {
         self.ended.store(true, Relaxed);
         self.told.notify_one();
@@ -71,13 +71,13 @@ impl Read {
 }
 
 impl GuestBody {
-    pub(crate) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<Read>) -> Self {
+    pub(crate) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<BodyRead>) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
         Self { inner, ready, guest: None, admission: None, left: limit, declared, turn: 0, read }
     }
 
     /// Of a guest that is still writing.
-    pub(crate) fn of(mut self, guest: Leash, admission: BreakerPermit) -> Self {
+    pub(crate) fn of(mut self, guest: StreamingGuest, admission: BreakerPermit) -> Self {
         (self.guest, self.admission) = (Some(guest), Some(admission));
         self
     }

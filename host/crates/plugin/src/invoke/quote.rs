@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::bindings::{is_amount, quote};
 use crate::capabilities::log::printable;
-use crate::instance::store::{Grant, State, store};
+use crate::instance::store::{GuestState, StoreConfig, store};
 use crate::instance::timed::limited;
 use crate::invoke::request::is_kept_back;
-use crate::{Fault, Inner, QuoteRequest, Refusal, status};
+use crate::{Fault, Inner, QuoteRefusal, QuoteRequest, status};
 
 /// CPU time of a quote, from `wit/plugin.wit`.
 const CPU: Duration = Duration::from_millis(50);
@@ -19,12 +19,12 @@ const WALL: Duration = Duration::from_millis(250);
 const MESSAGE: usize = 2_000;
 const CODE: usize = 64;
 
-pub(crate) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Result<String, Refusal>, Fault> {
+pub(crate) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Result<String, QuoteRefusal>, Fault> {
     let Some(indices) = &plugin.linked.quote else {
         return Err(Fault::NoResponse("it does not export `quote`".into()));
     };
     let _slots = plugin.place(plugin.runtime.wait).await?;
-    let grant = Grant {
+    let grant = StoreConfig {
         plugin: plugin.name.clone(),
         memory: plugin.limits.memory,
         cpu: CPU,
@@ -33,7 +33,7 @@ pub(crate) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
         receipt: None,
         serving: None,
     };
-    let (mut store, watch) = store(plugin.engine(), grant);
+    let (mut store, meter) = store(plugin.engine(), grant);
     let request = quote::Request {
         method: request.method.as_str().to_owned(),
         route: request.route,
@@ -50,16 +50,16 @@ pub(crate) async fn ask(plugin: &Arc<Inner>, request: QuoteRequest) -> Result<Re
     let call = async move {
         let instance = plugin.linked.pre.instantiate_async(&mut store).await?;
         let guest = indices.load(&mut store, &instance)?;
-        guest.call_quote::<&mut wasmtime::Store<State>>(&mut store, &request).await
+        guest.call_quote::<&mut wasmtime::Store<GuestState>>(&mut store, &request).await
     };
-    match limited(&watch, WALL, call).await? {
+    match limited(&meter, WALL, call).await? {
         Ok(amount) if is_amount(&amount) => Ok(Ok(amount)),
         Ok(_) => Err(Fault::NoResponse("its quote is not an amount".into())),
         Err(refusal) => check(refusal).map(Err),
     }
 }
 
-fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
+fn check(refusal: quote::Refusal) -> Result<QuoteRefusal, Fault> {
     let status = status::refusal(refusal.status)?;
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if refusal.code.is_empty() || refusal.code.len() > CODE || !refusal.code.bytes().all(word) {
@@ -68,5 +68,5 @@ fn check(refusal: quote::Refusal) -> Result<Refusal, Fault> {
         ));
     }
     let message: String = refusal.message.chars().take(MESSAGE).collect();
-    Ok(Refusal { status, code: refusal.code, message: printable(&message) })
+    Ok(QuoteRefusal { status, code: refusal.code, message: printable(&message) })
 }

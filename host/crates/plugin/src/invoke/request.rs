@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::capabilities::egress::is_withheld;
-use crate::{BodyError, Fault, RequestBody};
+use crate::{Fault, RequestBody, RequestBodyError};
 
 /// Makes a request fit for a guest: an absolute URI, no field of the connection or about a payment,
 /// and a body that ends at its limit.
@@ -77,9 +77,12 @@ struct Arriving {
 
 impl Body for Arriving {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.waited_for.store(polled.is_pending(), Relaxed);
         polled
@@ -108,7 +111,7 @@ fn is_a_claim(name: &HeaderName) -> bool {
         || matches!(name, "x-coinslot-payment-id" | "settlement-overrides" | "extension-responses")
 }
 
-fn body_error(error: BodyError) -> Error {
+fn body_error(error: RequestBodyError) -> Error {
     if error.is::<LengthLimitError>() {
         Error::HttpRequestBodySize(None)
     } else {

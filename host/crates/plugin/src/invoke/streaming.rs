@@ -12,30 +12,30 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::Fault;
-use crate::instance::timed::Guarded;
-use crate::invoke::Slots;
+use crate::instance::timed::TimedGuest;
+use crate::invoke::InstancePermits;
 
 /// Held by the body; dropped, it stops the guest at once.
-pub(crate) struct Leash {
-    held: Arc<Mutex<Held>>,
-    watchman: AbortHandle,
+pub(crate) struct StreamingGuest {
+    held: Arc<Mutex<StreamState>>,
+    reader_timeout: AbortHandle,
 }
 
-struct Held {
+struct StreamState {
     /// The guest, and its places if it has some of its own. None once it has ended, or nobody read it for too long.
-    guest: Option<(Guarded, Option<Slots>)>,
-    turns: Turns,
+    guest: Option<(TimedGuest, Option<InstancePermits>)>,
+    turns: ReadClock,
 }
 
 /// Whose time it is: the guest's, or the reader's.
-struct Turns {
+struct ReadClock {
     /// Since when nobody has asked for more.
     unread: Option<Instant>,
     /// How much longer that may be the case, all pauses together.
     patience: Duration,
 }
 
-impl Turns {
+impl ReadClock {
     /// It is the guest's turn; how long it was the reader's.
     fn asked(&mut self, now: Instant) -> Duration {
         let waited = self.unread.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
@@ -49,13 +49,13 @@ impl Turns {
     }
 }
 
-impl Leash {
-    pub(crate) fn new(guest: Guarded, slots: Option<Slots>, patience: Duration) -> Self {
-        let turns = Turns { unread: Some(Instant::now()), patience };
-        let held = Held { guest: Some((guest, slots)), turns };
+impl StreamingGuest {
+    pub(crate) fn new(guest: TimedGuest, slots: Option<InstancePermits>, patience: Duration) -> Self {
+        let turns = ReadClock { unread: Some(Instant::now()), patience };
+        let held = StreamState { guest: Some((guest, slots)), turns };
         let held = Arc::new(Mutex::new(held));
-        let watchman = tokio::spawn(watch(Arc::downgrade(&held), patience)).abort_handle();
-        Self { held, watchman }
+        let reader_timeout = tokio::spawn(stop_if_unread(Arc::downgrade(&held), patience)).abort_handle();
+        Self { held, reader_timeout }
     }
 
     /// Somebody asks for more.
@@ -84,10 +84,10 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for StreamingGuest {
     fn drop(&mut self) {
-        self.watchman.abort();
-        // The watchman may be holding the rest at this moment.
+        self.reader_timeout.abort();
+        // The reader_timeout may be holding the rest at this moment.
         let guest = lock(&self.held).guest.take();
         drop(guest);
     }
@@ -95,7 +95,7 @@ impl Drop for Leash {
 
 /// Stops the guest when it has not been read for too long. A body that nobody reads is not polled, so this
 /// is a task of its own.
-async fn watch(held: Weak<Mutex<Held>>, patience: Duration) {
+async fn stop_if_unread(held: Weak<Mutex<StreamState>>, patience: Duration) {
     let mut wake = Instant::now() + patience;
     loop {
         tokio::time::sleep_until(wake).await;
@@ -116,7 +116,7 @@ async fn watch(held: Weak<Mutex<Held>>, patience: Duration) {
     }
 }
 
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+fn lock(held: &Mutex<StreamState>) -> MutexGuard<'_, StreamState> {
     // After a panic within the guest's future it is not polled again: its body ends with the connection.
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -129,7 +129,7 @@ mod tests {
     fn pauses_of_a_reader_add_up_and_are_given_back_to_the_guest() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut turns = Turns { unread: Some(start), patience: Duration::from_secs(10) };
+        let mut turns = ReadClock { unread: Some(start), patience: Duration::from_secs(10) };
         assert_eq!(turns.over(at(0)), at(10));
         assert_eq!(turns.asked(at(4)), Duration::from_secs(4));
         assert_eq!(turns.asked(at(100)), Duration::ZERO, "it was the guest's turn all the time");

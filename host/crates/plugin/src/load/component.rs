@@ -73,7 +73,7 @@ const OFFERED: [(&str, &str, &[&str]); 16] = [
 
 /// The outside of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outline {
+pub(crate) struct ComponentInfo {
     /// Names as written, for example `wasi:http/types@0.2.3`.
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
@@ -85,13 +85,13 @@ pub(crate) struct Outline {
 
 /// An interface's name, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Name<'a> {
+pub(crate) struct InterfaceName<'a> {
     pub(crate) package: &'a str,
     pub(crate) interface: &'a str,
     pub(crate) version: &'a str,
 }
 
-impl<'a> Name<'a> {
+impl<'a> InterfaceName<'a> {
     /// None for a name without package and version, such as a plain function's.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let (package, rest) = name.split_once('/')?;
@@ -124,7 +124,7 @@ fn invalid(sentence: impl Into<String>) -> LoadError {
     LoadError::Invalid(sentence.into())
 }
 
-impl Outline {
+impl ComponentInfo {
     /// Reads the outer layer. Nothing is compiled and code is not validated.
     pub(crate) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
         check_header(wasm)?;
@@ -176,14 +176,17 @@ impl Outline {
         let imports_p3 = self
             .imports
             .iter()
-            .filter_map(|name| Name::parse(name))
+            .filter_map(|name| InterfaceName::parse(name))
             .any(|name| name.package.starts_with("wasi:") && name.is_compatible("0.3.0"));
         Ok(if p3 || imports_p3 { Wasi::P3 } else { Wasi::P2 })
     }
 
     /// Whether it exports an interface, in any compatible version.
     pub(crate) fn exports(&self, package: &str, interface: &str, version: &str) -> bool {
-        self.exports.iter().filter_map(|name| Name::parse(name)).any(|name| name.is(package, interface, version))
+        self.exports
+            .iter()
+            .filter_map(|name| InterfaceName::parse(name))
+            .any(|name| name.is(package, interface, version))
     }
 
     /// Refuses another version of our own package, which would otherwise look like a missing export.
@@ -192,7 +195,7 @@ impl Outline {
             .imports
             .iter()
             .chain(&self.exports)
-            .filter_map(|name| Name::parse(name))
+            .filter_map(|name| InterfaceName::parse(name))
             .find(|name| name.package == PACKAGE && !name.is_compatible(VERSION));
         match other {
             None => Ok(()),
@@ -212,7 +215,7 @@ impl Outline {
 }
 
 fn missing(import: &str) -> Option<String> {
-    let Some(name) = Name::parse(import) else {
+    let Some(name) = InterfaceName::parse(import) else {
         return Some(format!("it imports `{import}`, which is not an interface of this host"));
     };
     if OFFERED.iter().any(|(package, version, interfaces)| {

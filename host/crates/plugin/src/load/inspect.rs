@@ -8,7 +8,7 @@ use wasmparser::{Parser, Payload};
 
 use crate::LoadError;
 use crate::capabilities::log::printable;
-use crate::load::component::{Name, Outline};
+use crate::load::component::{ComponentInfo, InterfaceName};
 
 /// A component from the outside. All of it is read from its bytes; nothing has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +91,7 @@ pub struct Tool {
 
 /// Reads a component. Fails only for what is not one, with a sentence that says what to do.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
-    let outline = Outline::read(wasm)?;
+    let outline = ComponentInfo::read(wasm)?;
     let refusal = match outline.wasi() {
         Ok(_) => outline.missing(),
         Err(error) => Some(error.to_string()),
@@ -109,7 +109,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         .exports
         .iter()
         .filter(|export| {
-            Name::parse(export).is_some_and(|name| {
+            InterfaceName::parse(export).is_some_and(|name| {
                 name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
             })
         })
@@ -139,7 +139,7 @@ enum Meaning {
 }
 
 fn meaning(import: &str) -> Meaning {
-    let Some(name) = Name::parse(import) else {
+    let Some(name) = InterfaceName::parse(import) else {
         return Meaning::Unknown;
     };
     match (name.package, name.interface) {

@@ -13,11 +13,11 @@ use crate::bindings::{NarrowQuoting, manifest, quote};
 use crate::capabilities::keyvalue;
 use crate::instance::engine::Wasi;
 use crate::instance::guest_task;
-use crate::instance::store::State;
-use crate::load::component::Outline;
+use crate::instance::store::GuestState;
+use crate::load::component::ComponentInfo;
 
 /// All imports of one engine's guests.
-pub(crate) fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<State>> {
+pub(crate) fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
@@ -25,15 +25,15 @@ pub(crate) fn linker(engine: &Engine, wasi: Wasi) -> wasmtime::Result<Linker<Sta
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         guest_task::add_to_linker(&mut linker)?;
     }
-    NarrowQuoting::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut State| (&state.granted.config).into())?;
-    keyvalue::Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    NarrowQuoting::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
+    wasmtime_wasi_config::add_to_linker(&mut linker, |state: &mut GuestState| (&state.granted.config).into())?;
+    keyvalue::Imports::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 
 /// A component with its imports resolved and its exports found.
-pub(crate) struct Linked {
-    pub(crate) pre: InstancePre<State>,
+pub(crate) struct LinkedComponent {
+    pub(crate) pre: InstancePre<GuestState>,
     pub(crate) handler: Handler,
     pub(crate) manifest: manifest::GuestIndices,
     pub(crate) quote: Option<quote::GuestIndices>,
@@ -43,11 +43,15 @@ pub(crate) struct Linked {
 
 /// The exported HTTP handler.
 pub(crate) enum Handler {
-    P2(ProxyPre<State>),
-    P3(ServicePre<State>),
+    P2(ProxyPre<GuestState>),
+    P3(ServicePre<GuestState>),
 }
 
-pub(crate) fn link(linker: &Linker<State>, component: &Component, outline: &Outline) -> Result<Linked, LoadError> {
+pub(crate) fn link(
+    linker: &Linker<GuestState>,
+    component: &Component,
+    outline: &ComponentInfo,
+) -> Result<LinkedComponent, LoadError> {
     let pre = linker.instantiate_pre(component).map_err(|error| {
         LoadError::Invalid(outline.missing().unwrap_or_else(|| {
             format!("its imports do not fit this host: {error:#}; build it against WASI 0.2.12 or older")
@@ -70,5 +74,5 @@ pub(crate) fn link(linker: &Linker<State>, component: &Component, outline: &Outl
     } else {
         None
     };
-    Ok(Linked { pre, handler, manifest, quote, composed: outline.composed })
+    Ok(LinkedComponent { pre, handler, manifest, quote, composed: outline.composed })
 }

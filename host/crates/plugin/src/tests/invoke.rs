@@ -45,7 +45,7 @@ async fn a_guest_sees_the_request_and_not_the_payment_or_the_connection() {
 #[tokio::test]
 async fn a_guest_is_told_who_paid() {
     let plugin = load("echo").await;
-    let receipt = Receipt {
+    let receipt = PaymentReceipt {
         payer: "0xabc".into(),
         amount: "0.01".into(),
         asset: "0xdef".into(),
@@ -91,9 +91,12 @@ struct Pieces(u64, usize);
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         self.1 += 1;
         if self.1.is_multiple_of(3) {
             cx.waker().wake_by_ref();
@@ -120,7 +123,7 @@ async fn large_bodies_stream_both_ways_and_trailers_arrive() {
 #[tokio::test]
 async fn a_handler_of_wasi_0_3_gets_receipt_and_clean_headers() {
     let plugin = load("echo3").await;
-    let receipt = Receipt {
+    let receipt = PaymentReceipt {
         payer: "0xabc".into(),
         amount: "1".into(),
         asset: String::new(),
@@ -175,7 +178,7 @@ async fn what_a_guest_charges_comes_with_its_answer() {
         [("0.005", true), ("12%20USDC", false), ("-1", false), ("1e3", false), ("", false), (".5", false)]
     {
         let response = plugin.invoke(free(), get(&format!("/?charge={word}"))).await.unwrap();
-        let charged = response.extensions().get::<Charged>().expect("always there").clone();
+        let charged = response.extensions().get::<MeteredAmount>().expect("always there").clone();
         response.into_body().collect().await.unwrap();
         assert_eq!(charged.amount(), accepted.then(|| word.to_owned()), "{word}");
     }
@@ -411,9 +414,9 @@ struct Never;
 
 impl Body for Never {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         Poll::Pending
     }
 }

@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::load::component::Outline;
+use crate::load::component::ComponentInfo;
 use crate::load::inspect::inspect;
 
 fn fresh(dir: &Path) -> Arc<Runtime> {
@@ -284,6 +284,6 @@ fn several_components_in_one_are_told_from_one_that_was_wrapped() {
     let instance = section(2, &[1, 0, 0, 0]);
     let wrapped = component(&[module.clone(), instance.clone(), section(4, &component(&[]))]);
     let composed = component(&[section(4, &component(&[module, instance]))]);
-    let is_composed = |wasm: &[u8]| Outline::read(wasm).unwrap().composed;
+    let is_composed = |wasm: &[u8]| ComponentInfo::read(wasm).unwrap().composed;
     assert!(is_composed(&composed) && !is_composed(&wrapped) && !is_composed(&guest("echo3")));
 }

@@ -142,9 +142,9 @@ struct Gate(Arc<AtomicBool>);
 
 impl Body for Gate {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         if self.0.load(Relaxed) {
             return Poll::Ready(None);
         }

@@ -19,12 +19,12 @@ fn request(query: Option<&str>) -> QuoteRequest {
     }
 }
 
-async fn ask(query: Option<&str>) -> Result<Result<String, Refusal>, Fault> {
+async fn ask(query: Option<&str>) -> Result<Result<String, QuoteRefusal>, Fault> {
     load("quoter").await.quote(request(query)).await
 }
 
-fn refusal(status: u16, code: &str, message: &str) -> Refusal {
-    Refusal { status, code: code.into(), message: message.into() }
+fn refusal(status: u16, code: &str, message: &str) -> QuoteRefusal {
+    QuoteRefusal { status, code: code.into(), message: message.into() }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn ask(plugin: &Plugin, payer: &str, steps: &str) -> Result<(Value, Option
     let permit = if payer.is_empty() { free() } else { paid_by(payer) };
     let (parts, body) = plugin.invoke(permit, get(&format!("/crowd?{steps}"))).await?.into_parts();
     let body = body.collect().await?.to_bytes();
-    let charged = parts.extensions.get::<Charged>().expect("a bill").amount();
+    let charged = parts.extensions.get::<MeteredAmount>().expect("a bill").amount();
     Ok((serde_json::from_slice(&body).expect("JSON"), charged))
 }
 
@@ -179,7 +179,7 @@ async fn a_plugin_that_goes_takes_along_the_instances_that_nobody_uses() {
     // Other terms, other instances; who is there is answered by the old one.
     let old = begin(&plugin, "0xb", "meet=a:2&wait=100");
     ask(&plugin, "0xc", "meet=a:2").await.expect("an answer");
-    let new = plugin.under(&shared(9, 2).into()).expect("other terms");
+    let new = plugin.with_policies(&shared(9, 2).into()).expect("other terms");
     drop(plugin);
     assert_eq!(ask(&new, "0xd", "").await.expect("an answer").0["calls"], 1);
     assert_ne!(old.await.expect("no panic").expect("an answer").0["calls"], 1);
@@ -194,8 +194,8 @@ async fn more_than_one_at_once_takes_a_handler_of_wasi_0_3() {
     let error = runtime().load(&guest("echo"), &terms).await.expect_err("0.2").to_string();
     assert!(error.contains("WASI 0.2, which takes one request at a time"), "{error}");
     let loaded = load("echo").await;
-    assert!(loaded.under(&terms).is_err(), "and not by a change of terms");
-    load("echo3").await.under(&terms).expect("0.3");
+    assert!(loaded.with_policies(&terms).is_err(), "and not by a change of terms");
+    load("echo3").await.with_policies(&terms).expect("0.3");
 }
 
 async fn settles(done: impl Fn() -> bool) {

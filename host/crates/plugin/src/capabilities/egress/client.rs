@@ -21,7 +21,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::connect::{ConnectError, Connector, Resolve};
 use super::is_withheld;
 use super::origin::{Allowed, Origin};
-use super::response::Answer;
+use super::response::BoundedResponse;
 use crate::capabilities::config::Secret;
 
 /// Until the connection stands, until the head of the answer, and between its bytes; a guest can ask
@@ -38,13 +38,13 @@ const IDLE: usize = 32;
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// One plugin's way out.
-pub(crate) struct Outgoing {
+pub(crate) struct EgressClient {
     allowed: Arc<[Allowed]>,
     secrets: Vec<Secret>,
     client: Client<HttpsConnector<Connector>, WasiBody>,
 }
 
-impl fmt::Debug for Outgoing {
+impl fmt::Debug for EgressClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outgoing")
             .field("allowed", &self.allowed)
@@ -53,7 +53,7 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-impl Outgoing {
+impl EgressClient {
     pub(crate) fn new(allowed: Vec<Allowed>, secrets: Vec<Secret>, resolver: Arc<dyn Resolve>) -> Self {
         let allowed: Arc<[Allowed]> = allowed.into();
         let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
@@ -109,7 +109,7 @@ impl Outgoing {
         let (mut parts, body) = answer.into_parts();
         clean(&mut parts.headers);
         parts.extensions.clear();
-        let body = Answer::new(body, BODY as u64, limit(options.between_bytes_timeout, BETWEEN_BYTES));
+        let body = BoundedResponse::new(body, BODY as u64, limit(options.between_bytes_timeout, BETWEEN_BYTES));
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 }

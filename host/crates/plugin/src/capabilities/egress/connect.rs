@@ -32,9 +32,9 @@ pub(crate) trait Resolve: Send + Sync {
 
 /// The system's resolver.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct System;
+pub(crate) struct SystemResolver;
 
-impl Resolve for System {
+impl Resolve for SystemResolver {
     fn addresses(&self, name: String) -> Addresses {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await?;

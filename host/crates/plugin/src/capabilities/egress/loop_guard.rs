@@ -13,13 +13,13 @@ const OTHERS: usize = 1 << 10;
 
 /// Of one incoming request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trail {
+pub(crate) struct LoopGuard {
     hops: usize,
     /// What stood in the header, if anything.
     before: String,
 }
 
-impl Trail {
+impl LoopGuard {
     /// Reads the header of an incoming request.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let lines: Vec<&str> = headers.get_all(CDN_LOOP).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -50,7 +50,7 @@ mod tests {
         for line in lines {
             headers.append(CDN_LOOP, HeaderValue::try_from(*line).unwrap());
         }
-        Trail::of(&headers).next().map(|value| value.to_str().unwrap().to_owned())
+        LoopGuard::of(&headers).next().map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]

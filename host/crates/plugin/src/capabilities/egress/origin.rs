@@ -15,12 +15,12 @@ use super::address;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     https: bool,
-    place: Place,
+    place: OriginHost,
     port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum OriginHost {
     Name(String),
     /// Every name that ends with this, which starts with a dot.
     Below(String),
@@ -45,13 +45,13 @@ impl Origin {
         }
         let origin = Self::of(&url).ok_or_else(|| wrong("is not an origin such as `https://api.example.com`"))?;
         match origin.place {
-            Place::Name(name) if name.contains('*') => match name.strip_prefix('*') {
+            OriginHost::Name(name) if name.contains('*') => match name.strip_prefix('*') {
                 Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
-                    Ok(Self { place: Place::Below(rest.to_owned()), ..origin })
+                    Ok(Self { place: OriginHost::Below(rest.to_owned()), ..origin })
                 }
                 _ => Err(wrong("has a `*` that is not the whole first part of a name such as `*.example.com`")),
             },
-            Place::Name(name) if name.ends_with('.') => Err(wrong("ends with a dot: leave it out")),
+            OriginHost::Name(name) if name.ends_with('.') => Err(wrong("ends with a dot: leave it out")),
             place => Ok(Self { place, ..origin }),
         }
     }
@@ -74,16 +74,16 @@ impl Origin {
             _ => return None,
         };
         let place = match url.host()? {
-            Host::Domain(name) => Place::Name(name.to_owned()),
-            Host::Ipv4(address) => Place::Address(address.into()),
-            Host::Ipv6(address) => Place::Address(IpAddr::from(address).to_canonical()),
+            Host::Domain(name) => OriginHost::Name(name.to_owned()),
+            Host::Ipv4(address) => OriginHost::Address(address.into()),
+            Host::Ipv6(address) => OriginHost::Address(IpAddr::from(address).to_canonical()),
         };
         Some(Self { https, place, port: url.port_or_known_default()? })
     }
 
     /// Whether it is exactly one place.
     pub fn is_exact(&self) -> bool {
-        !matches!(self.place, Place::Below(_))
+        !matches!(self.place, OriginHost::Below(_))
     }
 
     /// Whether what is sent there can be read on the way.
@@ -96,7 +96,9 @@ impl Origin {
         self.https == asked.https
             && self.port == asked.port
             && match (&self.place, &asked.place) {
-                (Place::Below(end), Place::Name(name)) => name.len() > end.len() && name.ends_with(end.as_str()),
+                (OriginHost::Below(end), OriginHost::Name(name)) => {
+                    name.len() > end.len() && name.ends_with(end.as_str())
+                }
                 (own, asked) => own == asked,
             }
     }
@@ -104,8 +106,8 @@ impl Origin {
     /// The name or address to look up, without brackets, and the port.
     pub(crate) fn endpoint(&self) -> (String, u16) {
         let host = match &self.place {
-            Place::Name(name) | Place::Below(name) => name.clone(),
-            Place::Address(address) => address.to_string(),
+            OriginHost::Name(name) | OriginHost::Below(name) => name.clone(),
+            OriginHost::Address(address) => address.to_string(),
         };
         (host, self.port)
     }
@@ -113,8 +115,8 @@ impl Origin {
     /// The address that it is, if it is one.
     pub(crate) fn literal(&self) -> Option<IpAddr> {
         match self.place {
-            Place::Address(address) => Some(address),
-            Place::Name(_) | Place::Below(_) => None,
+            OriginHost::Address(address) => Some(address),
+            OriginHost::Name(_) | OriginHost::Below(_) => None,
         }
     }
 }
@@ -123,10 +125,10 @@ impl Allowed {
     /// Whether a connection for a request that this entry allows may go to this address.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
         match &self.origin.place {
-            Place::Address(own) => *own == address.to_canonical(),
+            OriginHost::Address(own) => *own == address.to_canonical(),
             // The name itself says where it leads.
-            Place::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
-            Place::Name(_) | Place::Below(_) => {
+            OriginHost::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
+            OriginHost::Name(_) | OriginHost::Below(_) => {
                 address::is_public(address) || self.private && address::is_private(address)
             }
         }
@@ -135,9 +137,9 @@ impl Allowed {
     /// Whether the operator has said that it leads to a private network or to this machine.
     pub fn is_inside(&self) -> bool {
         match &self.origin.place {
-            Place::Address(address) => address::is_private(*address),
-            Place::Name(name) if name == "localhost" => true,
-            Place::Name(_) | Place::Below(_) => self.private,
+            OriginHost::Address(address) => address::is_private(*address),
+            OriginHost::Name(name) if name == "localhost" => true,
+            OriginHost::Name(_) | OriginHost::Below(_) => self.private,
         }
     }
 }
@@ -150,10 +152,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
         match &self.place {
-            Place::Name(name) => write!(f, "{scheme}://{name}")?,
-            Place::Below(end) => write!(f, "{scheme}://*{end}")?,
-            Place::Address(IpAddr::V4(address)) => write!(f, "{scheme}://{address}")?,
-            Place::Address(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]")?,
+            OriginHost::Name(name) => write!(f, "{scheme}://{name}")?,
+            OriginHost::Below(end) => write!(f, "{scheme}://*{end}")?,
+            OriginHost::Address(IpAddr::V4(address)) => write!(f, "{scheme}://{address}")?,
+            OriginHost::Address(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]")?,
         }
         if self.port == if self.https { 443 } else { 80 } { Ok(()) } else { write!(f, ":{}", self.port) }
     }

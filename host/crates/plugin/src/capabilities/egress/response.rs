@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-pub(crate) struct Answer<B> {
+pub(crate) struct BoundedResponse<B> {
     inner: B,
     /// Bytes that may still come, of so many.
     left: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Answer<B> {
     failed: bool,
 }
 
-impl<B> Answer<B> {
+impl<B> BoundedResponse<B> {
     pub(crate) fn new(inner: B, most: u64, between: Duration) -> Self {
         Self { inner, left: most, most, between, timer: None, failed: false }
     }
@@ -31,7 +31,7 @@ impl<B> Answer<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for BoundedResponse<B> {
     type Data = Bytes;
     type Error = Error;
 
@@ -98,7 +98,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_ends_at_its_limit() {
-        let answer = |most| Answer::new(Full::new(Bytes::from_static(b"twelve bytes")), most, Duration::from_secs(60));
+        let answer =
+            |most| BoundedResponse::new(Full::new(Bytes::from_static(b"twelve bytes")), most, Duration::from_secs(60));
         assert_eq!(answer(12).collect().await.unwrap().to_bytes(), "twelve bytes");
         let error = answer(11).collect().await.unwrap_err();
         assert!(matches!(error, Error::HttpResponseBodySize(Some(11))), "{error:?}");
@@ -106,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_stops_is_given_up() {
-        let answer = Answer::new(Silent, 10, Duration::from_millis(1));
+        let answer = BoundedResponse::new(Silent, 10, Duration::from_millis(1));
         let error = answer.collect().await.unwrap_err();
         assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
     }

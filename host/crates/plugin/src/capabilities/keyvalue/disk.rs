@@ -38,7 +38,7 @@ const SCHEMA: &str = "
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ShelfError {
+pub(crate) enum KvError {
     #[error("the plugin may keep {0} bytes of keys and values: delete some, or ask the operator for more")]
     Bytes(u64),
     #[error("the plugin may keep {0} keys: delete some, or ask the operator for more")]
@@ -57,61 +57,61 @@ pub(crate) enum ShelfError {
 
 /// All plugins' files.
 #[derive(Debug)]
-pub(crate) struct Shelves {
+pub(crate) struct KvStores {
     dir: PathBuf,
-    open: Mutex<HashMap<String, Weak<Shelf>>>,
+    open: Mutex<HashMap<String, Weak<KvStore>>>,
 }
 
 /// One plugin's file, opened when it is first used.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct KvStore {
     file: PathBuf,
     connection: Mutex<Option<Connection>>,
 }
 
-impl Shelves {
+impl KvStores {
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir, open: Mutex::new(HashMap::new()) }
     }
 
     /// The same for all generations of a plugin. Its name is checked: it can be a file's.
-    pub(crate) fn of(&self, plugin: &str) -> Arc<Shelf> {
+    pub(crate) fn of(&self, plugin: &str) -> Arc<KvStore> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, shelf| shelf.strong_count() > 0);
         if let Some(shelf) = open.get(plugin).and_then(Weak::upgrade) {
             return shelf;
         }
         let file = self.dir.join(format!("{plugin}.db"));
-        let shelf = Arc::new(Shelf { file, connection: Mutex::new(None) });
+        let shelf = Arc::new(KvStore { file, connection: Mutex::new(None) });
         open.insert(plugin.to_owned(), Arc::downgrade(&shelf));
         shelf
     }
 }
 
-impl Shelf {
-    pub(crate) fn get(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, ShelfError> {
+impl KvStore {
+    pub(crate) fn get(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.with(|connection| value(connection, bucket, key))
     }
 
     /// In the order of the keys. Too much for one call is an error before it is all read.
-    pub(crate) fn get_many(&self, bucket: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, ShelfError> {
+    pub(crate) fn get_many(&self, bucket: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, KvError> {
         self.with(|connection| {
             let mut left = CALL;
             let mut read = |key: &String| {
                 let value = value(connection, bucket, key)?;
-                left = left.checked_sub(value.as_ref().map_or(0, Vec::len)).ok_or(ShelfError::TooMuch)?;
+                left = left.checked_sub(value.as_ref().map_or(0, Vec::len)).ok_or(KvError::TooMuch)?;
                 Ok(value)
             };
             keys.iter().map(&mut read).collect()
         })
     }
 
-    pub(crate) fn exists(&self, bucket: &str, key: &str) -> Result<bool, ShelfError> {
+    pub(crate) fn exists(&self, bucket: &str, key: &str) -> Result<bool, KvError> {
         self.with(|connection| Ok(size(connection, bucket, key)?.is_some()))
     }
 
     /// Keys in the order in which they came, after the one where the last page ended.
-    pub(crate) fn list(&self, bucket: &str, after: u64) -> Result<(Vec<String>, Option<u64>), ShelfError> {
+    pub(crate) fn list(&self, bucket: &str, after: u64) -> Result<(Vec<String>, Option<u64>), KvError> {
         let Ok(after) = i64::try_from(after) else { return Ok((Vec::new(), None)) };
         self.with(|connection| {
             let mut rows = connection
@@ -127,12 +127,12 @@ impl Shelf {
     }
 
     /// All of them, or none.
-    pub(crate) fn set(&self, bucket: &str, entries: &[(String, Vec<u8>)], quota: Quota) -> Result<(), ShelfError> {
+    pub(crate) fn set(&self, bucket: &str, entries: &[(String, Vec<u8>)], quota: Quota) -> Result<(), KvError> {
         self.change(|change| entries.iter().try_for_each(|(key, value)| put(change, bucket, key, value, quota)))
     }
 
     /// All of them, or none.
-    pub(crate) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), ShelfError> {
+    pub(crate) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), KvError> {
         self.change(|change| {
             for key in keys {
                 let Some(old) = size(change, bucket, key)? else { continue };
@@ -144,21 +144,21 @@ impl Shelf {
     }
 
     /// A number in decimal digits, as other hosts keep it.
-    pub(crate) fn increment(&self, bucket: &str, key: &str, delta: u64, quota: Quota) -> Result<u64, ShelfError> {
+    pub(crate) fn increment(&self, bucket: &str, key: &str, delta: u64, quota: Quota) -> Result<u64, KvError> {
         self.change(|change| {
             let now = match value(change, bucket, key)? {
                 None => 0,
                 Some(bytes) => {
-                    std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or(ShelfError::NotANumber)?
+                    std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or(KvError::NotANumber)?
                 }
             };
-            let next: u64 = delta.checked_add(now).ok_or(ShelfError::NotANumber)?;
+            let next: u64 = delta.checked_add(now).ok_or(KvError::NotANumber)?;
             put(change, bucket, key, next.to_string().as_bytes(), quota)?;
             Ok(next)
         })
     }
 
-    fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, ShelfError>) -> Result<T, ShelfError> {
+    fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, KvError>) -> Result<T, KvError> {
         self.with(|connection| {
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&change)?;
@@ -167,7 +167,7 @@ impl Shelf {
         })
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, ShelfError>) -> Result<T, ShelfError> {
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, KvError>) -> Result<T, KvError> {
         // A panic in between has rolled back what it was doing.
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let open = match &mut *connection {
@@ -178,7 +178,7 @@ impl Shelf {
     }
 }
 
-fn open(file: &Path) -> Result<Connection, ShelfError> {
+fn open(file: &Path) -> Result<Connection, KvError> {
     if let Some(dir) = file.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
@@ -191,22 +191,22 @@ fn open(file: &Path) -> Result<Connection, ShelfError> {
     Ok(connection)
 }
 
-fn value(connection: &Connection, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, ShelfError> {
+fn value(connection: &Connection, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, KvError> {
     let mut row = connection.prepare_cached("SELECT value FROM entry WHERE bucket = ? AND key = ?")?;
     Ok(row.query_row([bucket, key], |row| row.get(0)).optional()?)
 }
 
 /// Of a key and its value, if it is there.
-fn size(connection: &Connection, bucket: &str, key: &str) -> Result<Option<i64>, ShelfError> {
+fn size(connection: &Connection, bucket: &str, key: &str) -> Result<Option<i64>, KvError> {
     let mut row = connection.prepare_cached("SELECT length(value) FROM entry WHERE bucket = ? AND key = ?")?;
     let value: Option<i64> = row.query_row([bucket, key], |row| row.get(0)).optional()?;
     Ok(value.map(|value| value + as_i64(key.len())))
 }
 
 /// Within the quota; what makes it smaller is always within.
-fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Quota) -> Result<(), ShelfError> {
+fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Quota) -> Result<(), KvError> {
     if value.len() > quota.value {
-        return Err(ShelfError::Value(quota.value));
+        return Err(KvError::Value(quota.value));
     }
     let old = size(change, bucket, key)?;
     let (new_keys, new_bytes) = (i64::from(old.is_none()), as_i64(key.len() + value.len()) - old.unwrap_or(0));
@@ -218,16 +218,16 @@ fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Q
         .execute(params![bucket, key, value])?;
     let (keys, bytes) = count(change, new_keys, new_bytes)?;
     if new_keys > 0 && keys > quota.keys {
-        return Err(ShelfError::Keys(quota.keys));
+        return Err(KvError::Keys(quota.keys));
     }
     if new_bytes > 0 && bytes > quota.bytes {
-        return Err(ShelfError::Bytes(quota.bytes));
+        return Err(KvError::Bytes(quota.bytes));
     }
     Ok(())
 }
 
 /// Adds to what is kept, and gives it.
-fn count(change: &Transaction<'_>, keys: i64, bytes: i64) -> Result<(u64, u64), ShelfError> {
+fn count(change: &Transaction<'_>, keys: i64, bytes: i64) -> Result<(u64, u64), KvError> {
     let mut row = change.prepare_cached("UPDATE kept SET keys = keys + ?, bytes = bytes + ? RETURNING keys, bytes")?;
     let (keys, bytes): (i64, i64) = row.query_row([keys, bytes], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok((u64::try_from(keys).unwrap_or(0), u64::try_from(bytes).unwrap_or(0)))

@@ -16,20 +16,20 @@ use wasmtime::component::{Accessor, AccessorTask};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
-use super::slot::{End, Job, Order};
-use super::{Benches, Fate, Place, Way, lock};
+use super::slot::{GuestRequest, QueuedRequest, RequestEnd};
+use super::{InstancePermit, InstanceState, Mailbox, SharedInstances, lock};
 use crate::capabilities::config::Capabilities;
-use crate::capabilities::egress::Trail;
+use crate::capabilities::egress::LoopGuard;
 use crate::instance::offload::aside;
 use crate::instance::pool::HANDLES;
-use crate::instance::store::{self, Grant, Serving, State};
+use crate::instance::store::{self, GuestState, RequestGrant, StoreConfig};
 use crate::instance::timed::advance;
-use crate::invoke::Transfer;
-use crate::load::link::{Handler, Linked};
+use crate::invoke::BodyTransfer;
+use crate::load::link::{Handler, LinkedComponent};
 use crate::{Fault, Inner};
 
 /// Requests of one bench whose answers have been read: they end when the guest has come to rest.
-type Resting = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
+type Drained = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
 
 /// What an instance grants to each that sits down.
 struct InstanceGrant {
@@ -41,10 +41,15 @@ struct InstanceGrant {
 }
 
 /// Makes an instance, and the way to it.
-pub(crate) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: Place) -> (Way, Arc<Fate>) {
+pub(crate) fn start(
+    plugin: &Inner,
+    benches: &Arc<SharedInstances>,
+    number: u64,
+    place: InstancePermit,
+) -> (Mailbox, Arc<InstanceState>) {
     let limits = &plugin.limits;
-    let serving = Serving { granted: plugin.granted.clone(), outgoing: 0, trail: Trail::default() };
-    let grant = Grant {
+    let serving = RequestGrant { granted: plugin.granted.clone(), outgoing: 0, trail: LoopGuard::default() };
+    let grant = StoreConfig {
         plugin: plugin.name.clone(),
         memory: limits.memory,
         cpu: limits.cpu,
@@ -53,9 +58,9 @@ pub(crate) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
         receipt: None,
         serving: Some(serving),
     };
-    let (mut store, watch) = store::store(plugin.engine(), grant);
+    let (mut store, meter) = store::store(plugin.engine(), grant);
     store::share(&mut store, usize::try_from(benches.reuse.concurrent).unwrap_or(usize::MAX));
-    let fate = Arc::new(Fate { watch, fault: SetOnce::new(), blamed: false.into(), worn: false.into() });
+    let fate = Arc::new(InstanceState { meter, fault: SetOnce::new(), blamed: false.into(), worn: false.into() });
     let (orders, jobs) = mpsc::unbounded_channel();
     let (held, mut holders) = mpsc::channel(1);
     let terms = InstanceGrant {
@@ -73,27 +78,27 @@ pub(crate) fn start(plugin: &Inner, benches: &Arc<Benches>, number: u64, place: 
             () = &mut work => {}
         }
         // The end of the guest; only then is its place another's.
-        if in_fate.watch.is_heavy() {
+        if in_fate.meter.is_heavy() {
             aside(|| drop(work));
         } else {
             drop(work);
         }
         drop(place);
     });
-    (Way { orders, _held: held }, fate)
+    (Mailbox { orders, _held: held }, fate)
 }
 
 /// Answers until the guest fails, and then says why.
 async fn work(
-    mut store: Store<State>,
-    linked: Arc<Linked>,
+    mut store: Store<GuestState>,
+    linked: Arc<LinkedComponent>,
     terms: InstanceGrant,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    fate: Arc<Fate>,
-    benches: Weak<Benches>,
+    mut jobs: mpsc::UnboundedReceiver<QueuedRequest>,
+    fate: Arc<InstanceState>,
+    benches: Weak<SharedInstances>,
     number: u64,
 ) {
-    let told = Told(Arc::clone(&fate));
+    let told = FailOnDrop(Arc::clone(&fate));
     let (fault, begun) = match serve(&mut store, linked, terms, &mut jobs, &fate).await {
         Ok(fault) => (fault, true),
         Err(fault) => (fault, false),
@@ -103,23 +108,23 @@ async fn work(
         benches.close(number);
     }
     jobs.close();
-    while let Ok(Job { order, end }) = jobs.try_recv() {
+    while let Ok(QueuedRequest { order, end }) = jobs.try_recv() {
         // Where the guest does not even begin, it would not for them elsewhere.
         if begun {
-            let _ = end.send(End::NotBegun(order));
+            let _ = end.send(RequestEnd::NotBegun(order));
         }
     }
     let _ = fate.fault.set(fault);
     drop(told);
-    if fate.watch.is_heavy() {
+    if fate.meter.is_heavy() {
         aside(|| drop(store));
     }
 }
 
 /// Nobody waits for an instance that is gone without a word, as by a panic.
-struct Told(Arc<Fate>);
+struct FailOnDrop(Arc<InstanceState>);
 
-impl Drop for Told {
+impl Drop for FailOnDrop {
     fn drop(&mut self) {
         let _ = self.0.fault.set(Fault::Trap("its instance is gone".into()));
     }
@@ -127,28 +132,28 @@ impl Drop for Told {
 
 /// How an instance failed: once it was there, or before.
 async fn serve(
-    store: &mut Store<State>,
-    linked: Arc<Linked>,
+    store: &mut Store<GuestState>,
+    linked: Arc<LinkedComponent>,
     terms: InstanceGrant,
-    jobs: &mut mpsc::UnboundedReceiver<Job>,
-    fate: &Arc<Fate>,
+    jobs: &mut mpsc::UnboundedReceiver<QueuedRequest>,
+    fate: &Arc<InstanceState>,
 ) -> Result<Fault, Fault> {
-    let watch = &fate.watch;
+    let meter = &fate.meter;
     let service = {
         let Handler::P3(pre) = &linked.handler else {
             return Err(Fault::NoResponse("it is no handler of WASI 0.3".into()));
         };
         let mut instance = pin!(pre.instantiate_async(&mut *store));
-        std::future::poll_fn(|cx| advance(instance.as_mut(), watch, cx)).await?
+        std::future::poll_fn(|cx| advance(instance.as_mut(), meter, cx)).await?
     };
     drop(linked);
-    let (service, terms, resting) = (Arc::new(service), Arc::new(terms), Resting::default());
+    let (service, terms, resting) = (Arc::new(service), Arc::new(terms), Drained::default());
     let (in_fate, in_resting) = (Arc::clone(fate), Arc::clone(&resting));
     let guest = store.run_concurrent(async move |accessor| {
-        while let Some(Job { order, end }) = jobs.recv().await {
+        while let Some(QueuedRequest { order, end }) = jobs.recv().await {
             let (service, terms) = (Arc::clone(&service), Arc::clone(&terms));
             let (fate, resting) = (Arc::clone(&in_fate), Arc::clone(&in_resting));
-            accessor.spawn(Sitting { job: Job { order, end }, service, terms, fate, resting })?;
+            accessor.spawn(RequestTask { job: QueuedRequest { order, end }, service, terms, fate, resting })?;
         }
         // Whoever sits here is answered; the task ends when they have left.
         std::future::pending::<wasmtime::Result<Infallible>>().await
@@ -156,10 +161,10 @@ async fn serve(
     let mut guest = pin!(async { guest.await? });
     let failed = std::future::poll_fn(|cx| {
         loop {
-            match advance(guest.as_mut(), watch, cx) {
+            match advance(guest.as_mut(), meter, cx) {
                 Poll::Ready(Ok(never)) => match never {},
                 Poll::Ready(Err(fault)) => return Poll::Ready(fault),
-                Poll::Pending if watch.is_computing() => return Poll::Pending,
+                Poll::Pending if meter.is_computing() => return Poll::Pending,
                 Poll::Pending => {}
             }
             let ended = std::mem::take(&mut *lock(&resting));
@@ -175,32 +180,32 @@ async fn serve(
 }
 
 /// A request in the instance.
-struct Sitting {
-    job: Job,
+struct RequestTask {
+    job: QueuedRequest,
     service: Arc<Service>,
     terms: Arc<InstanceGrant>,
-    fate: Arc<Fate>,
-    resting: Resting,
+    fate: Arc<InstanceState>,
+    resting: Drained,
 }
 
-impl AccessorTask<State> for Sitting {
-    async fn run(self, accessor: &Accessor<State>) -> wasmtime::Result<()> {
-        let Self { job: Job { order, mut end }, service, terms, fate, resting } = self;
+impl AccessorTask<GuestState> for RequestTask {
+    async fn run(self, accessor: &Accessor<GuestState>) -> wasmtime::Result<()> {
+        let Self { job: QueuedRequest { order, mut end }, service, terms, fate, resting } = self;
         if end.is_closed() {
             return Ok(());
         }
-        let Order { request, receipt, trail, watch, answer, read } = *order;
+        let GuestRequest { request, receipt, trail, meter, answer, read } = *order;
         let handle = service.wasi_http_handler().func_handle();
         let (call, transfer) = accessor.with(|mut store| {
             let (request, transfer) = p3::Request::from_http(store.get().http().hooks, request);
             let request = store.get().table().push(request)?;
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             // From the first instruction on it is known for whom it works.
-            let serving = Serving { granted: terms.granted.clone(), outgoing: terms.outgoing, trail };
-            let (_, visit) = store::visit(receipt, Some(serving), terms.plugin.clone(), watch.clone());
+            let serving = RequestGrant { granted: terms.granted.clone(), outgoing: terms.outgoing, trail };
+            let (_, visit) = store::visit(receipt, Some(serving), terms.plugin.clone(), meter.clone());
             let inside = store.get().visits.enter(call.task(), visit);
-            fate.watch.enter_one(inside);
-            let transfer: Transfer = Box::pin(transfer);
+            fate.meter.enter_one(inside);
+            let transfer: BodyTransfer = Box::pin(transfer);
             wasmtime::Result::<_>::Ok((call, transfer))
         })?;
         let task = call.task();
@@ -242,14 +247,14 @@ impl AccessorTask<State> for Sitting {
         }
         accessor.with(|mut store| {
             let state = store.get();
-            let inside = state.visits.leave(task, &watch);
-            fate.watch.leave_one(inside);
+            let inside = state.visits.leave(task, &meter);
+            fate.meter.leave_one(inside);
             let handles = state.table().iter_mut().count();
             if state.used_memory() > terms.memory || handles > HANDLES.saturating_mul(inside + 1) {
                 fate.worn.store(true, Relaxed);
             }
         });
-        let _ = end.send(End::Well);
+        let _ = end.send(RequestEnd::Well);
         Ok(())
     }
 }

@@ -6,20 +6,20 @@ use super::*;
 
 const QUOTA: Quota = Quota { bytes: 1_000, keys: 10, value: 200 };
 
-fn shelf() -> (tempfile::TempDir, Arc<Shelf>) {
+fn shelf() -> (tempfile::TempDir, Arc<KvStore>) {
     let dir = tempfile::tempdir().unwrap();
-    let shelf = Shelves::new(dir.path().join("keyvalue")).of("notes");
+    let shelf = KvStores::new(dir.path().join("keyvalue")).of("notes");
     (dir, shelf)
 }
 
-fn set(shelf: &Shelf, key: &str, value: &[u8]) -> Result<(), ShelfError> {
+fn set(shelf: &KvStore, key: &str, value: &[u8]) -> Result<(), KvError> {
     shelf.set("", &[(key.to_owned(), value.to_vec())], QUOTA)
 }
 
 #[test]
 fn a_shelf_keeps_what_is_put_on_it_and_shares_nothing_between_plugins_and_buckets() {
     let dir = tempfile::tempdir().unwrap();
-    let shelves = Shelves::new(dir.path().join("keyvalue"));
+    let shelves = KvStores::new(dir.path().join("keyvalue"));
     let notes = shelves.of("notes");
     set(&notes, "a", b"1").unwrap();
     set(&notes, "a", b"22").unwrap();
@@ -28,7 +28,7 @@ fn a_shelf_keeps_what_is_put_on_it_and_shares_nothing_between_plugins_and_bucket
     assert_eq!(shelves.of("thief").get("", "a").unwrap(), None);
     drop(notes);
     // Another process, later.
-    let again = Shelves::new(dir.path().join("keyvalue")).of("notes");
+    let again = KvStores::new(dir.path().join("keyvalue")).of("notes");
     assert_eq!(again.get("", "a").unwrap().unwrap(), b"22");
     again.delete("", &["a".to_owned(), "never".to_owned()]).unwrap();
     assert_eq!(again.get("", "a").unwrap(), None);
@@ -37,22 +37,22 @@ fn a_shelf_keeps_what_is_put_on_it_and_shares_nothing_between_plugins_and_bucket
 #[test]
 fn a_quota_is_never_exceeded_and_what_shrinks_is_taken() {
     let (_dir, shelf) = shelf();
-    assert!(matches!(set(&shelf, "a", &[0; 201]), Err(ShelfError::Value(200))));
+    assert!(matches!(set(&shelf, "a", &[0; 201]), Err(KvError::Value(200))));
     for index in 0..4 {
         set(&shelf, &format!("{index}"), &[0; 200]).unwrap();
     }
-    assert!(matches!(set(&shelf, "4", &[0; 200]), Err(ShelfError::Bytes(1_000))));
+    assert!(matches!(set(&shelf, "4", &[0; 200]), Err(KvError::Bytes(1_000))));
     assert_eq!(shelf.get("", "4").unwrap(), None, "nothing of what is refused is kept");
     set(&shelf, "0", &[0; 10]).unwrap();
     set(&shelf, "4", &[0; 180]).unwrap();
     for index in 5..10 {
         set(&shelf, &format!("{index}"), b"").unwrap();
     }
-    assert!(matches!(set(&shelf, "one more", b""), Err(ShelfError::Keys(10))));
+    assert!(matches!(set(&shelf, "one more", b""), Err(KvError::Keys(10))));
     // An operator who now grants less loses nothing, and the plugin can make room.
     let less = Quota { bytes: 100, keys: 1, value: 50 };
     shelf.set("", &[("1".to_owned(), vec![0; 40])], less).unwrap();
-    assert!(matches!(shelf.set("", &[("1".to_owned(), vec![0; 41])], less), Err(ShelfError::Bytes(100))));
+    assert!(matches!(shelf.set("", &[("1".to_owned(), vec![0; 41])], less), Err(KvError::Bytes(100))));
     shelf.delete("", &["2".to_owned()]).unwrap();
 }
 
@@ -60,7 +60,7 @@ fn a_quota_is_never_exceeded_and_what_shrinks_is_taken() {
 fn several_are_set_together_or_not_at_all() {
     let (_dir, shelf) = shelf();
     let entries: Vec<_> = (0..11).map(|index| (index.to_string(), vec![])).collect();
-    assert!(matches!(shelf.set("", &entries, QUOTA), Err(ShelfError::Keys(10))));
+    assert!(matches!(shelf.set("", &entries, QUOTA), Err(KvError::Keys(10))));
     assert_eq!(shelf.list("", 0).unwrap(), (vec![], None));
 }
 
@@ -70,9 +70,9 @@ fn a_counter_counts_and_refuses_what_is_no_number() {
     assert_eq!(shelf.increment("", "n", 5, QUOTA).unwrap(), 5);
     assert_eq!(shelf.increment("", "n", 37, QUOTA).unwrap(), 42);
     assert_eq!(shelf.get("", "n").unwrap().unwrap(), b"42");
-    assert!(matches!(shelf.increment("", "n", u64::MAX, QUOTA), Err(ShelfError::NotANumber)));
+    assert!(matches!(shelf.increment("", "n", u64::MAX, QUOTA), Err(KvError::NotANumber)));
     set(&shelf, "n", b"four").unwrap();
-    assert!(matches!(shelf.increment("", "n", 1, QUOTA), Err(ShelfError::NotANumber)));
+    assert!(matches!(shelf.increment("", "n", 1, QUOTA), Err(KvError::NotANumber)));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn one_call_reads_a_bounded_amount() {
     let quota = Quota { keys: 10, bytes: 1 << 30, value: CALL };
     shelf.set("", &[("a".to_owned(), vec![0; CALL / 2 + 1])], quota).unwrap();
     let twice = ["a".to_owned(), "a".to_owned()];
-    assert!(matches!(shelf.get_many("", &twice), Err(ShelfError::TooMuch)));
+    assert!(matches!(shelf.get_many("", &twice), Err(KvError::TooMuch)));
     let (one, none) = (twice[0].clone(), "b".to_owned());
     let read = shelf.get_many("", &[none, one]).unwrap();
     assert!(read[0].is_none() && read[1].as_ref().is_some_and(|value| value.len() == CALL / 2 + 1));
