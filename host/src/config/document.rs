@@ -28,8 +28,8 @@ pub(super) fn plugins(root: &mut Section<'_, '_>, base: &Path) -> PluginsConfig 
     let folder = root.read::<String>("plugins").map_or(default.folder, Into::into);
     let mut section = root.section("limits");
     let max_instances = limits::count(&mut section, "max_instances", default.max_instances);
-    let mut all = limits::limits(&mut section, &default.limits);
-    all.patience = limits::health(&mut root.section("health"), default.limits.patience);
+    let all = limits::limits(&mut section, &default.limits);
+    let all = limits::health(&mut root.section("health"), all);
     let tables = root.named_sections("plugin").into_iter();
     let by_name = tables.map(|(name, section)| (name.clone(), plugin::read(&name, section, base, &all))).collect();
     PluginsConfig { folder: base.join(folder), max_instances, limits: all, by_name }

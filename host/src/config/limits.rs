@@ -27,7 +27,8 @@ pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits 
         instances: count(section, "max_instances_per_plugin", default.instances),
         outgoing_requests: u32::try_from(outgoing_requests).unwrap_or(default.outgoing_requests),
         log: section.within("log", ByteSize(0)..=GIB, ByteSize::of(default.log)).bytes(),
-        patience: default.patience,
+        breaker: default.breaker,
+        rollback: default.rollback,
         reuse: default.reuse,
     }
 }
@@ -38,18 +39,19 @@ pub(super) fn count(section: &mut Section<'_, '_>, key: &'static str, default: u
     usize::try_from(section.at_least(key, 1, fallback)).unwrap_or(usize::MAX)
 }
 
-/// Reads the settings of the circuit breaker; a key that is left out has the value of `default`.
-pub(super) fn health(section: &mut Section<'_, '_>, default: BreakerSettings) -> BreakerSettings {
+/// Reads the settings of the circuit breaker into limits; a key that is left out has the value of `default`.
+pub(super) fn health(section: &mut Section<'_, '_>, limits: Limits) -> Limits {
+    let default = limits.breaker;
     let failures = section.within("failures", 0..=u32::MAX.into(), default.failures.into());
     let pause = section.within("pause", MILLISECOND..=HOUR, default.pause);
     let longest = section.within("longest_pause", MILLISECOND..=HOUR, default.longest.max(pause));
     if longest < pause {
         section.key_problem("longest_pause", "at least `pause`");
     }
-    BreakerSettings {
-        failures: u32::try_from(failures).unwrap_or(default.failures),
-        pause,
-        longest,
-        rollback: section.read("rollback").unwrap_or(default.rollback),
+    let failures = u32::try_from(failures).unwrap_or(default.failures);
+    Limits {
+        breaker: BreakerSettings { failures, pause, longest, ..default },
+        rollback: section.read("rollback").unwrap_or(limits.rollback),
+        ..limits
     }
 }

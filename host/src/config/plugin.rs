@@ -29,8 +29,8 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let http = http(&mut section);
     let secrets = section.sections("secrets").into_iter().filter_map(|entry| secret(entry, &http, base)).collect();
     let (config, keyvalue) = (config(&mut section), keyvalue(&mut section));
-    let mut own = limits::limits(&mut section.section("limits"), all);
-    own.patience = limits::health(&mut section.section("health"), all.patience);
+    let own = limits::limits(&mut section.section("limits"), all);
+    let mut own = limits::health(&mut section.section("health"), own);
     own.reuse = section.field("reuse").and_then(reuse);
     PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own) }
 }

@@ -337,11 +337,11 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     );
     let config = read_text(&text, "").expect("a good file");
     assert_eq!((config.plugins.limits.memory >> 20, config.plugins.limits.instances), (64, 7));
-    assert_eq!(config.plugins.limits.patience.failures, 2);
+    assert_eq!(config.plugins.limits.breaker.failures, 2);
     let big = config.plugins.by_name["big"].limits.clone().expect("its own");
     let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.plugins.limits.clone() };
     let expected =
-        Limits { patience: coinslot_plugin::BreakerSettings { failures: 0, ..expected.patience }, ..expected };
+        Limits { breaker: coinslot_plugin::BreakerSettings { failures: 0, ..expected.breaker }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugins.by_name["small"].limits, None, "as for all");
     let warm = config.plugins.by_name["warm"].limits.clone().expect("its own");

@@ -1,10 +1,19 @@
-//! What a guest says and is told, as the rest of the host reads it: the words of the WIT contract in Rust.
+//! The types of the WIT contract in Rust, and the bodies of requests and responses.
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::fault::Fault;
 use crate::template::Template;
 
-/// What a plugin says of itself, checked for sizes and characters but not for prices.
+/// A request body on its way into a guest.
+pub type RequestBody = UnsyncBoxBody<Bytes, RequestBodyError>;
+/// A response body on its way out of a guest: polling it drives the guest.
+pub type ResponseBody = UnsyncBoxBody<Bytes, Fault>;
+/// The reason why a request body ended early.
+pub type RequestBodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A plugin's own description, checked for sizes and characters but not for prices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginInfo {
     pub name: String,
@@ -21,15 +30,15 @@ pub struct EndpointInfo {
     pub summary: String,
     pub description: String,
     pub mime_type: String,
-    /// JSON, parsed.
+    /// A JSON object.
     pub input_schema: Option<serde_json::Value>,
-    /// JSON, parsed.
+    /// A JSON object.
     pub output_schema: Option<serde_json::Value>,
     /// Keys and values that the contract has no field for.
     pub extensions: Vec<(String, String)>,
 }
 
-/// The variant of the WIT contract, amounts as written.
+/// The variant `price` of the WIT contract, amounts as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeclaredPrice {
     Free,
@@ -38,7 +47,7 @@ pub enum DeclaredPrice {
     Quoted(String),
 }
 
-/// What `coinslot:plugin/payment.current` answers.
+/// The result of `coinslot:plugin/payment.current`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentReceipt {
     pub payer: String,
@@ -48,7 +57,7 @@ pub struct PaymentReceipt {
     pub payment_id: String,
 }
 
-/// What `coinslot:plugin/quote.quote` is asked.
+/// The argument of `coinslot:plugin/quote.quote`.
 #[derive(Clone, Debug)]
 pub struct QuoteRequest {
     pub method: http::Method,
@@ -59,7 +68,7 @@ pub struct QuoteRequest {
     pub body: Bytes,
 }
 
-/// What it answers instead of an amount. The status is from 400 to 499 and not 402.
+/// The error of `coinslot:plugin/quote.quote`. The status is from 400 to 499 and not 402.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuoteRefusal {
     pub status: u16,

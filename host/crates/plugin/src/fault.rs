@@ -1,58 +1,58 @@
-//! Why there is no guest, or no answer from it.
+//! Failures of guests and of components.
 
 use std::time::Duration;
 
-/// Why a guest gave no usable answer. Nothing it said reaches a client.
+/// The reason why a guest gave no usable response. No text of a guest's reaches a client through it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It trapped or exited; the text is for the operator's log.
+    /// The guest trapped or exited; the text is for the operator's log.
     #[error("the plugin trapped: {0}")]
     Trap(String),
-    /// It used up its CPU time.
+    /// The guest used up its CPU time.
     #[error("the plugin used more CPU time than its limit")]
     Cpu,
-    /// It took too long.
+    /// The guest took too long.
     #[error("the plugin took longer than its limit")]
     Deadline,
-    /// It wanted more memory than its limit.
+    /// The guest asked for more memory than its limit.
     #[error("the plugin wanted more memory than its limit")]
     Memory,
-    /// Its answer was larger than its limit.
+    /// The response is larger than its limit.
     #[error("the plugin's answer is larger than its limit")]
     ResponseTooLarge,
-    /// It returned without an answer, or with one that HTTP forbids.
+    /// The guest returned without a response, or with one that HTTP forbids.
     #[error("the plugin gave no valid response: {0}")]
     NoResponse(String),
     /// As many instances as allowed are running.
     #[error("the plugin is at its limit of instances")]
     Busy,
-    /// It waited for a request's body that did not come in time: no fault of the guest's.
+    /// The guest waited for a request body that did not come in time. The guest is not at fault.
     #[error("the request's body did not come in time")]
     SlowRequest,
-    /// Its answer was not read for too long: no fault of the guest's.
+    /// The response was not read for too long. The guest is not at fault.
     #[error("the client did not take the answer in time")]
     Unread,
-    /// It failed again and again, and is left alone for so long.
-    #[error("the plugin failed again and again and is left alone")]
+    /// The plugin failed repeatedly, and its circuit is open for this long.
+    #[error("the plugin failed repeatedly and its circuit is open")]
     CircuitOpen { retry: Duration },
 }
 
-/// Whether a plugin is asked.
+/// The state of a plugin's circuit breaker, for callers that send no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
-    /// It is, as far as is known.
+    /// Requests are answered.
     Closed,
-    /// It failed again and again: it is left alone for so long, or another request is trying it.
+    /// Requests are refused for this long, or until the trial request that runs has ended.
     Open { retry: Duration },
 }
 
-/// Why a component cannot be loaded. The sentence says what to do; it is for operators and authors.
+/// The reason why a component cannot be loaded. The sentence says what to do; it is for operators and authors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// Not a component, or not one that this host can run.
     #[error("{0}")]
     Invalid(String),
-    /// `describe` failed, refused, or said something that breaks the contract.
+    /// `describe` failed, refused, or broke the contract.
     #[error("{0}")]
     Describe(String),
 }

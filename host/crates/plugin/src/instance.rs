@@ -1,11 +1,23 @@
-//! Instances of a component: engines, stores, limits, and how instances are reused.
+//! Instances of components: engines, stores, limits, and how instances are reused.
 
 pub(crate) mod context;
 pub(crate) mod engine;
+pub(crate) mod exchange;
 pub(crate) mod guest_task;
+pub(crate) mod imports;
+mod instances;
+mod limiter;
+pub(crate) mod linked;
 pub(crate) mod meter;
 pub(crate) mod offload;
+mod output;
+pub(crate) mod permits;
 pub(crate) mod pool;
+pub(crate) mod resources;
 pub(crate) mod shared;
+pub(crate) mod spec;
 pub(crate) mod store;
 pub(crate) mod timed;
+
+pub(crate) use self::instances::{InstanceReuse, Instances};
+pub use self::meter::MeteredAmount;

@@ -1,13 +1,13 @@
-//! What the operator allows: bounds, and grants.
+//! The operator's policy: limits and grants, for all plugins and for single ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::breaker::BreakerSettings;
-use crate::capabilities::config::Grants;
-use crate::instance::pool::Reuse;
+use coinslot_base::breaker::BreakerSettings;
 
-/// What bounds a plugin. Every limit has an operator's override.
+use crate::capabilities::Grants;
+
+/// The limits of a plugin. An operator can override every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Linear memory of one instance, in bytes.
@@ -16,23 +16,34 @@ pub struct Limits {
     pub cpu: Duration,
     /// Wall time of one request until the response's head.
     pub first_byte: Duration,
-    /// Wall time of one request in total. While nobody reads its answer the guest's time stands still, and
-    /// it waits for its reader for as long again.
+    /// Wall time of one request in total. It stands still while the client does not read the response; the guest
+    /// waits for its reader for as long again.
     pub total: Duration,
     /// Request body, in bytes.
     pub request_body: u64,
     /// Response body, in bytes.
     pub response_body: u64,
-    /// Instances at once. Unless `reuse` says otherwise, each has one request.
+    /// Instances at once. Each has one request, unless `reuse` says otherwise.
     pub instances: usize,
     /// Outgoing HTTP requests of one request.
     pub outgoing_requests: u32,
-    /// What one request may print, in bytes.
+    /// Bytes that one request may print.
     pub log: usize,
-    /// When a plugin that keeps failing is left alone.
-    pub patience: BreakerSettings,
-    /// Whether an instance answers more than one request. None: each gets a fresh one.
+    /// The circuit breaker: the rule by which a plugin that keeps failing gets no requests for a while.
+    pub breaker: BreakerSettings,
+    /// Whether the previous build comes back when the circuit opens soon after a build was deployed.
+    pub rollback: bool,
+    /// Lets an instance answer more than one request. None: each request gets a fresh one.
     pub reuse: Option<Reuse>,
+}
+
+/// The number of requests that an instance answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reuse {
+    /// In its life.
+    pub total: u32,
+    /// At once. More than one needs a handler of WASI 0.3.
+    pub concurrent: u32,
 }
 
 impl Default for Limits {
@@ -47,18 +58,24 @@ impl Default for Limits {
             instances: 64,
             outgoing_requests: 16,
             log: 64 << 10,
-            patience: BreakerSettings::default(),
+            breaker: BreakerSettings {
+                failures: 5,
+                pause: Duration::from_secs(5),
+                longest: Duration::from_secs(60),
+                jitter: false,
+            },
+            rollback: false,
             reuse: None,
         }
     }
 }
 
-/// What the operator grants: bounds for every plugin, and what is said of single ones.
+/// The policy for every plugin, and for single ones.
 #[derive(Clone, Debug, Default)]
 pub struct PluginPolicies {
-    /// Of plugins of which nothing else is said.
+    /// Limits of plugins that have none of their own.
     pub limits: Limits,
-    /// By the names in their manifests.
+    /// Policies of single plugins, by the names in their manifests.
     pub plugins: BTreeMap<String, PluginPolicy>,
 }
 
@@ -68,11 +85,11 @@ impl From<Limits> for PluginPolicies {
     }
 }
 
-/// What the operator says of one plugin.
+/// The policy for one plugin.
 #[derive(Clone, Debug, Default)]
 pub struct PluginPolicy {
-    /// Its own bounds, if they are not those of all.
+    /// Its own limits. None: those of all plugins.
     pub limits: Option<Limits>,
-    /// What it may do with the world.
+    /// The capabilities that it is granted.
     pub grants: Grants,
 }

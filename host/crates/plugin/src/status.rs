@@ -1,20 +1,20 @@
-//! What a guest says by a status code. What follows from it is decided elsewhere.
+//! The meaning of a guest's status code. What follows from it is decided outside of this package.
 
-use crate::Fault;
+use crate::fault::Fault;
 
-/// What the status of an answer says about the work.
+/// A guest's own judgement of its work, by the status of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Below 400: it is done.
+    /// Below 400: the work is done.
     Done,
-    /// 400 and above: it is not done.
+    /// 400 and above: the work is not done.
     Failed,
-    /// 402, which is the host's word: the guest breaks its contract.
+    /// 402, which only the host may send: the guest breaks its contract.
     Forbidden,
 }
 
 impl Verdict {
-    /// Reads an answer's status.
+    /// Reads the status of a response.
     pub fn of(status: u16) -> Self {
         match status {
             402 => Self::Forbidden,
@@ -24,7 +24,7 @@ impl Verdict {
     }
 }
 
-/// The status of a refusal: the asker's fault, from 400 to 499.
+/// Checks the status of a quote's refusal: a fault of the client's, from 400 to 499.
 pub(crate) fn refusal(status: u16) -> Result<u16, Fault> {
     match (Verdict::of(status), status) {
         (Verdict::Failed, ..=499) => Ok(status),

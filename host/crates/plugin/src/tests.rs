@@ -1,4 +1,7 @@
-//! Real guests from `tests/plugins`, in real engines: what each limit does, and what a guest can see.
+//! Tests with real guests from `tests/plugins` in real engines: each limit, and everything that a guest can see.
+//!
+//! The guests are built by cargo from within these tests, into `target/guests`, which the integration tests in `tests/it`
+//! use, too. So these tests need the target `wasm32-wasip2`.
 
 mod describe;
 mod egress;
@@ -12,6 +15,7 @@ mod shared;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -41,13 +45,13 @@ fn guest(name: &str) -> Vec<u8> {
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// The directory that this test's own executable was built into.
+/// The target directory that this test's own executable was built into.
 fn target() -> PathBuf {
     let exe = std::env::current_exe().expect("the test's own path");
     exe.ancestors().nth(3).expect("target/debug/deps/test").to_owned()
 }
 
-/// One runtime for all tests that need nothing special of it.
+/// The runtime of all tests that need no special one.
 fn runtime() -> Arc<Runtime> {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
@@ -79,7 +83,7 @@ fn get(uri: &str) -> Request<RequestBody> {
     Request::get(uri).header("host", "shop.example").body(body("")).expect("a request")
 }
 
-/// For a guest that is told of this payer.
+/// A permit with a receipt of this payer.
 fn paid_by(payer: &str) -> Permit {
     Permit::grant(Some(PaymentReceipt {
         payer: payer.into(),
@@ -90,11 +94,12 @@ fn paid_by(payer: &str) -> Permit {
     }))
 }
 
+/// A permit without a receipt.
 fn free() -> Permit {
     Permit::grant(None)
 }
 
-/// The head, and the body with its trailers.
+/// The head, the body and the trailers of a response.
 async fn call(plugin: &Plugin, request: Request<RequestBody>) -> Result<(Response<()>, Bytes, HeaderMap), Fault> {
     let (parts, body) = plugin.invoke(free(), request).await?.into_parts();
     let collected = body.collect().await?;
@@ -102,8 +107,19 @@ async fn call(plugin: &Plugin, request: Request<RequestBody>) -> Result<(Respons
     Ok((Response::from_parts(parts, ()), collected.to_bytes(), trailers))
 }
 
+/// The body of a response, as JSON.
 async fn json(plugin: &Plugin, permit: Permit, request: Request<RequestBody>) -> serde_json::Value {
     let response = plugin.invoke(permit, request).await.expect("an answer");
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// Instances that the plugin may still start.
+fn free_instances(plugin: &Plugin) -> usize {
+    plugin.loaded.instances.spec.permits.own.available_permits()
+}
+
+/// A circuit breaker that opens after this many failures; 0 is never.
+fn opens_after(failures: u32) -> BreakerSettings {
+    BreakerSettings { failures, ..Limits::default().breaker }
 }

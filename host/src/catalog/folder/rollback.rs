@@ -59,7 +59,7 @@ fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &K
 fn is_failing(file: &TrackedFile) -> bool {
     file.active
         .as_ref()
-        .is_some_and(|active| active.plugin.limits().patience.rollback && active.plugin.circuit() != Circuit::Closed)
+        .is_some_and(|active| active.plugin.limits().rollback && active.plugin.circuit() != Circuit::Closed)
 }
 
 /// The failing build, which is the active one, and the build to go back to. None if the failing build is too old, or if

@@ -1,28 +1,22 @@
-//! What an operator grants one plugin, and the same made ready for its guests.
-//!
-//! Granted is what is named here and nothing else. A guest that describes itself or quotes a price has
-//! [`Capabilities::none`], whatever its plugin is granted.
+//! The grants of one plugin, as an operator configures them.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
 
 use http::{HeaderName, HeaderValue};
-use wasmtime_wasi_config::WasiConfigVariables;
 
-use crate::Runtime;
-use crate::capabilities::egress::{Allowed, EgressClient, Origin, is_withheld};
-use crate::capabilities::keyvalue::KvGrant;
+use crate::capabilities::egress::{Allowed, Origin};
+use crate::headers::is_withheld;
 
-/// What a plugin may do with the world. By default, nothing.
+/// The capabilities of a plugin. Nothing is granted but what is named here; the default grants nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// Where its requests may go.
+    /// Allowed targets of its outgoing requests.
     pub http: Vec<Allowed>,
-    /// What is added to some of them.
+    /// Header fields that are added to some of its outgoing requests.
     pub secrets: Vec<Secret>,
-    /// What `wasi:config` tells it.
+    /// The keys and values of `wasi:config`.
     pub config: Vec<(String, String)>,
-    /// How much `wasi:keyvalue` keeps for it; none is nothing.
+    /// Its store of `wasi:keyvalue`. None: it has no store.
     pub keyvalue: Option<Quota>,
 }
 
@@ -34,7 +28,7 @@ pub struct Secret {
     pub(crate) value: HeaderValue,
 }
 
-/// Why a secret cannot be one. Never shows its value.
+/// The reason why a secret is refused. It never shows the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     #[error("the value is not one that a header field can have: it is empty, or has line breaks or control characters")]
@@ -43,13 +37,13 @@ pub enum SecretError {
     Header,
 }
 
-/// How much is kept for a plugin.
+/// The size of a plugin's key-value store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Of all keys and values together.
+    /// Bytes of all keys and values together.
     pub bytes: u64,
     pub keys: u64,
-    /// Of one value.
+    /// Bytes of one value.
     pub value: usize,
 }
 
@@ -60,19 +54,19 @@ impl Default for Quota {
 }
 
 impl Secret {
-    /// The value that follows a prefix such as `Bearer `.
+    /// A field whose value is the prefix, such as `Bearer `, and then the secret.
     pub fn new(origin: Origin, header: HeaderName, prefix: &str, value: &str) -> Result<Self, SecretError> {
         Self::check_header(&header)?;
         if value.is_empty() {
             return Err(SecretError::Value);
         }
         let mut value = HeaderValue::try_from(format!("{prefix}{value}")).map_err(|_| SecretError::Value)?;
-        // Not shown by debug output, and not kept in HTTP/2's tables.
+        // Debug output does not show a sensitive value, and HTTP/2 does not keep it in its tables.
         value.set_sensitive(true);
         Ok(Self { origin, header, value })
     }
 
-    /// Whether a secret may be in this field.
+    /// Checks that this field may hold a secret.
     pub fn check_header(header: &HeaderName) -> Result<(), SecretError> {
         let of_message = [http::header::CONTENT_LENGTH, http::header::TRAILER, http::header::EXPECT];
         if is_withheld(header) || of_message.contains(header) { Err(SecretError::Header) } else { Ok(()) }
@@ -85,49 +79,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What one plugin's guests use.
-#[derive(Default)]
-pub(crate) struct Capabilities {
-    pub(crate) outgoing: Option<Arc<EgressClient>>,
-    pub(crate) config: WasiConfigVariables,
-    pub(crate) keyvalue: Option<KvGrant>,
-}
-
-impl fmt::Debug for Capabilities {
-    /// Without what is configured, which may be nobody else's business.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Capabilities")
-            .field("outgoing", &self.outgoing)
-            .field("keyvalue", &self.keyvalue)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Capabilities {
-    /// Nothing at all.
-    pub(crate) fn none() -> Arc<Self> {
-        static NONE: LazyLock<Arc<Capabilities>> = LazyLock::new(Arc::default);
-        Arc::clone(&NONE)
-    }
-
-    /// What is granted to the plugin of this name.
-    pub(crate) fn new(runtime: &Runtime, name: &str, grants: &Grants) -> Arc<Self> {
-        let outgoing = (!grants.http.is_empty()).then(|| {
-            Arc::new(EgressClient::new(grants.http.clone(), grants.secrets.clone(), Arc::clone(&runtime.resolver)))
-        });
-        let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let keyvalue = grants.keyvalue.map(|quota| KvGrant { shelf: runtime.shelves.of(name), quota });
-        Arc::new(Self { outgoing, config, keyvalue })
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_shows_its_value_to_nobody() {
+    fn a_secret_never_shows_its_value() {
         let origin = Origin::parse("https://api.example.com").unwrap();
         let secret = Secret::new(origin.clone(), http::header::AUTHORIZATION, "Bearer ", "hunter2").unwrap();
         let shown = format!("{secret:?} {:?}", secret.value);

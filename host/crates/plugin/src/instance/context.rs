@@ -1,8 +1,11 @@
-//! For whom an instance works: what each request is told, and what it may still do.
+//! Holds what an instance knows of each request in it, found by guest task: receipt, meter and outgoing requests.
 //!
-//! Everything that belongs to one payer is found here by the task that calls the host: the receipt, the bill,
-//! and the requests that may still be sent. A call whose task is not known is nobody's: it is told of no payment,
-//! charges nobody and reaches nothing.
+//! An instance may have several requests at once, each of another payer. wasmtime runs each in a guest task of its
+//! own, and a host call names the task that it comes from ([`GuestTask`]). A call of an unknown task belongs to no
+//! request: it sees no receipt, charges no request and sends nothing. Unknown are
+//! - tasks that an earlier request left behind in an instance that is reused,
+//! - tasks in a shared instance that were called by a task of another component: they may outlive their caller, whose
+//!   number wasmtime may then give to another payer's task.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,105 +13,106 @@ use std::sync::Arc;
 use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::PaymentReceipt;
-use crate::capabilities::egress::{self, Egress, OutgoingResult};
+use crate::capabilities::egress::{CHUNK, CHUNKS, Egress, OutgoingResult};
+use crate::contract::PaymentReceipt;
+use crate::headers::is_withheld;
 use crate::instance::guest_task::GuestTask;
 use crate::instance::meter::GuestMeter;
 
-/// One request, as the host's side of its guest knows it.
+/// One request, as the host knows it while a guest works on it.
 pub(crate) struct RequestContext {
     pub(crate) receipt: Option<PaymentReceipt>,
-    /// A request is being handled, as opposed to a question asked.
-    pub(crate) serving: bool,
-    /// Hears what is charged for it.
+    /// False for `describe` and `quote`, which cannot charge.
+    pub(crate) handles_request: bool,
+    /// Takes what is charged for the request.
     pub(crate) meter: Arc<GuestMeter>,
     pub(crate) egress: Egress,
 }
 
-/// Those for whom one instance works.
+/// The contexts of the requests that one instance has at the moment.
 pub(crate) struct RequestContexts {
-    who: ActiveRequests,
-    /// Who sends the request that is handed to [`WasiHttpHooks::send_request`] next, which is not told.
-    sends: Option<GuestTask>,
+    active: ActiveRequests,
+    /// The sender of the request that is handed to [`WasiHttpHooks::send_request`] next, because the hook is not told.
+    sender: Option<GuestTask>,
 }
 
 enum ActiveRequests {
-    /// The only one, and the task that answers it, in an engine that has tasks. Other tasks were left behind by
-    /// an earlier one.
-    Sole(RequestContext, Option<GuestTaskId>),
-    /// Any number at once. A number that a task had is given to another when it has ended, so an entry does not
+    /// The only request, and the task that answers it if the engine has tasks.
+    One(RequestContext, Option<GuestTaskId>),
+    /// Any number of requests at once. wasmtime reuses the number of a task that has ended, so an entry must not
     /// outlive its request.
     Many(HashMap<GuestTaskId, RequestContext>),
 }
 
 impl RequestContexts {
-    /// One at a time.
-    pub(crate) fn sole(visit: RequestContext) -> Self {
-        Self { who: ActiveRequests::Sole(visit, None), sends: None }
+    /// For an instance that has one request at a time.
+    pub(crate) fn one(context: RequestContext) -> Self {
+        Self { active: ActiveRequests::One(context, None), sender: None }
     }
 
-    /// Several at once, and none yet.
+    /// For an instance that has several requests at once, and none yet.
     pub(crate) fn many() -> Self {
-        Self { who: ActiveRequests::Many(HashMap::new()), sends: None }
+        Self { active: ActiveRequests::Many(HashMap::new()), sender: None }
     }
 
-    /// This task answers the only one.
-    pub(crate) fn answered_by(&mut self, answering: GuestTaskId) {
-        if let ActiveRequests::Sole(_, task) = &mut self.who {
+    /// Names the task that answers the only request.
+    pub(crate) fn set_task(&mut self, answering: GuestTaskId) {
+        if let ActiveRequests::One(_, task) = &mut self.active {
             *task = Some(answering);
         }
     }
 
-    /// One more, answered by this task. How many there are then.
-    pub(crate) fn enter(&mut self, task: GuestTaskId, visit: RequestContext) -> usize {
-        let ActiveRequests::Many(visits) = &mut self.who else { return 1 };
-        visits.insert(task, visit);
-        visits.len()
+    /// Adds a request, and returns how many there are then.
+    pub(crate) fn insert(&mut self, task: GuestTaskId, context: RequestContext) -> usize {
+        let ActiveRequests::Many(contexts) = &mut self.active else { return 1 };
+        contexts.insert(task, context);
+        contexts.len()
     }
 
-    /// The request that this meter is of has ended. How many are left.
-    pub(crate) fn leave(&mut self, task: GuestTaskId, meter: &Arc<GuestMeter>) -> usize {
-        let ActiveRequests::Many(visits) = &mut self.who else { return 0 };
-        // Another request may be answered under the same number by now.
-        if visits.get(&task).is_some_and(|visit| Arc::ptr_eq(&visit.meter, meter)) {
-            visits.remove(&task);
+    /// Removes the request that has this meter, and returns how many are left.
+    pub(crate) fn remove(&mut self, task: GuestTaskId, meter: &Arc<GuestMeter>) -> usize {
+        let ActiveRequests::Many(contexts) = &mut self.active else { return 0 };
+        // The number of the task may belong to another request already.
+        if contexts.get(&task).is_some_and(|context| Arc::ptr_eq(&context.meter, meter)) {
+            contexts.remove(&task);
         }
-        visits.len()
+        contexts.len()
     }
 
-    /// Whether it must be known who calls.
+    /// Whether [`RequestContexts::of`] needs the task.
     pub(crate) fn are_by_task(&self) -> bool {
-        !matches!(self.who, ActiveRequests::Sole(_, None))
+        !matches!(self.active, ActiveRequests::One(_, None))
     }
 
-    /// The request for which somebody calls.
-    pub(crate) fn of(&mut self, caller: Option<GuestTask>) -> Option<&mut RequestContext> {
-        match &mut self.who {
-            ActiveRequests::Sole(visit, None) => Some(visit),
-            ActiveRequests::Sole(visit, Some(task)) => caller.filter(|caller| caller.root == *task).map(|_| visit),
-            // A task that was called by another may outlive it. Its caller's number may then be another payer's.
-            ActiveRequests::Many(visits) => {
-                caller.filter(|caller| !caller.nested).and_then(|caller| visits.get_mut(&caller.root))
+    /// The context of the request for which this task calls.
+    pub(crate) fn of(&mut self, task: Option<GuestTask>) -> Option<&mut RequestContext> {
+        match &mut self.active {
+            ActiveRequests::One(context, None) => Some(context),
+            ActiveRequests::One(context, Some(answering)) => {
+                task.filter(|task| task.root == *answering).map(|_| context)
+            }
+            ActiveRequests::Many(contexts) => {
+                task.filter(|task| !task.nested).and_then(|task| contexts.get_mut(&task.root))
             }
         }
     }
 
-    /// What is sent next is sent by this one.
-    pub(crate) fn sends(&mut self, caller: Option<GuestTask>) {
-        self.sends = caller;
+    /// Names the sender of the request that is sent next.
+    pub(crate) fn set_sender(&mut self, task: Option<GuestTask>) {
+        self.sender = task;
     }
 }
 
 impl WasiHttpHooks for RequestContexts {
     fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
-        egress::is_withheld(name)
+        is_withheld(name)
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(egress::is_withheld)
+        Arc::new(is_withheld)
     }
 
-    /// The client writes it from the checked target.
+    /// False: the client writes `Host` from the target that it has checked.
     fn set_host_header(&mut self) -> bool {
         false
     }
@@ -119,22 +123,22 @@ impl WasiHttpHooks for RequestContexts {
         options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
-        let caller = self.sends.take();
-        match self.of(caller) {
-            Some(visit) => visit.egress.send(request, options),
+        let sender = self.sender.take();
+        match self.of(sender) {
+            Some(context) => context.egress.send(request, options),
             None => Box::new(std::future::ready(Err(Error::HttpRequestDenied))),
         }
     }
 
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        egress::CHUNKS
+        CHUNKS
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        egress::CHUNK
+        CHUNK
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        egress::CHUNK
+        CHUNK
     }
 }

@@ -1,9 +1,9 @@
-//! The two engines, their pools and the clock that interrupts guests.
+//! The two engines, their pools, and the clock that interrupts guests.
 //!
-//! Both engines are configured by the same function, in the server and in the compiling process,
-//! because a compiled component only loads into an engine of the same configuration. Guests of WASI
-//! 0.2 run in an engine without concurrency support (2.3 times faster per request); such an engine
-//! cannot run WASI 0.3, so there is a second one with it.
+//! Both engines are configured by the same function, in the server and in the compiling process, because a compiled
+//! component loads only into an engine of the same configuration. Guests of WASI 0.2 run in an engine without
+//! concurrency support (2.3 times faster per request); such an engine cannot run WASI 0.3, so there is a second engine
+//! with it.
 
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -14,14 +14,17 @@ use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-/// How often guests are interrupted. A guest that computes yields to its neighbours this often, so this is what
-/// a neighbour waits for it at most; interrupting oftener wakes the machine for little.
+/// The interval between interruptions of guests. A guest that computes yields to its neighbours this often, so this is
+/// the most that a neighbour waits for it. A shorter interval wakes the machine for little.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// Linear memory that a pool slot can hold; no plugin's limit can be above it.
+/// Linear memory that a slot of the pool can hold, in bytes. No plugin's limit can be above it.
 pub(crate) const MAX_MEMORY: usize = 256 << 20;
 
-/// The generation of WASI that a plugin's handler speaks: it selects the engine.
+/// The most elements of one table. A Python component has 5,768 and a JavaScript one 7,786.
+pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+
+/// The generation of WASI that a plugin's handler speaks. It selects the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wasi {
     /// `wasi:http/incoming-handler@0.2`.
@@ -31,7 +34,7 @@ pub(crate) enum Wasi {
 }
 
 impl Wasi {
-    /// As the compiling process is told on its command line.
+    /// The version as the command line of the compiling process states it.
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::P2 => "0.2",
@@ -44,7 +47,7 @@ impl Wasi {
     }
 }
 
-/// What decides whether compiled code fits: the same wherever code is compiled or run.
+/// The part of the configuration that compiled code depends on, equal wherever code is compiled or run.
 fn config(wasi: Wasi) -> Config {
     let mut config = Config::new();
     config
@@ -59,10 +62,11 @@ fn config(wasi: Wasi) -> Config {
     config
 }
 
-/// What is compiled on all processors, in bytes: a small component waits for nobody, a large one leaves room.
+/// The largest component that is compiled on all processors, in bytes. It is done at once; a larger one leaves
+/// processors to the server.
 const SMALL: usize = 1 << 20;
 
-/// An engine that only compiles so many bytes: dropped with what the compiler retains.
+/// An engine that only compiles a component of this many bytes. Dropping it frees what the compiler retains.
 pub(crate) fn compiler(wasi: Wasi, bytes: usize) -> wasmtime::Result<Engine> {
     let mut config = config(wasi);
     config.parallel_compilation(bytes <= SMALL);
@@ -71,8 +75,8 @@ pub(crate) fn compiler(wasi: Wasi, bytes: usize) -> wasmtime::Result<Engine> {
 
 /// An engine that runs up to `slots` instances at once.
 ///
-/// Where the pool's address space cannot be reserved (a container with a small `ulimit -v`, a
-/// 39-bit address space) instances are allocated on demand, which is slower, and says so once.
+/// Where the pool's address space cannot be reserved (a container with a small `ulimit -v`, a 39-bit address space)
+/// instances are allocated on demand, which is slower, and a warning says so.
 pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<Engine> {
     let mut pooled = config(wasi);
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
@@ -90,8 +94,8 @@ pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<Engine> {
     }
 }
 
-/// Sizes that fit Rust, JavaScript and Python guests. A Python component has 14 core modules and
-/// 5,768 table elements, a JavaScript one 7,786: hence the multiples and the element count.
+/// A pool whose sizes fit Rust, JavaScript and Python guests. A Python component has 14 core modules, hence the
+/// multiples; for tables see [`TABLE_ELEMENTS`].
 fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -104,31 +108,31 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(50)
         .max_memories_per_component(4)
         .max_tables_per_component(20)
-        .table_elements(100_000)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MAX_MEMORY)
-        // Resetting this much by copying is cheaper than giving it back to the kernel and faulting
-        // it in again; each warm slot keeps as much resident.
+        // Resetting this much by copying is cheaper than giving it back to the kernel and faulting it in again. Each
+        // warm slot keeps as much resident.
         .linear_memory_keep_resident(2 << 20)
         .table_keep_resident(64 << 10)
-        // Linux 6.7 tells which pages were written, and only those are reset. A page that was written and then swapped
-        // out is not told (bytecodealliance/wasmtime#14357): the next guest of the slot would read it.
+        // Linux 6.7 reports which pages were written, and only those are reset. It does not report a page that was
+        // written and then swapped out (bytecodealliance/wasmtime#14357): the next guest of the slot would read it.
         .pagemap_scan(if swaps() { Enabled::No } else { Enabled::Auto })
         .max_unused_warm_slots(64);
     pool
 }
 
-/// Whether memory may be written to a swap device, as far as the kernel says.
+/// Whether the kernel may write memory to a swap device. True if it does not say.
 fn swaps() -> bool {
     std::fs::read_to_string("/proc/swaps").map_or(true, |swaps| names_a_device(&swaps))
 }
 
-/// The first line has the names of the columns.
+/// Whether `/proc/swaps` lists a device. Its first line has the names of the columns.
 fn names_a_device(swaps: &str) -> bool {
     swaps.lines().skip(1).any(|line| !line.trim().is_empty())
 }
 
-/// Increments the epoch of every engine each [`TICK`], from a thread of its own: a task could be
-/// starved by the very guest that it should interrupt. The thread ends with the last engine.
+/// Increments the epoch of every engine each [`TICK`], from a thread of its own: a task could be starved by the very
+/// guest that it should interrupt. The thread ends with the last engine.
 pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
     let engines: Vec<EngineWeak> = engines.iter().map(|engine| engine.weak()).collect();
     std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
@@ -147,8 +151,8 @@ pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
     Ok(())
 }
 
-/// Names the configuration of an engine in a file name. A clash is harmless: wasmtime checks the
-/// artifact's own header.
+/// Names the configuration of an engine in a file name. A clash is harmless: wasmtime checks the artifact's own
+/// header.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
     struct Sha(Sha256);
     impl Hasher for Sha {

@@ -1,21 +1,26 @@
-//! What may take long where only the kernel can interrupt it.
+//! Runs work that cannot be pre-empted off the async worker threads, a bounded amount at once.
 //!
-//! A guest with much memory runs and ends here: filling a hundred megabytes is one instruction, giving them back is one
-//! system call, and neither can be interrupted. The runtime gives the other connections of the thread to another thread
-//! meanwhile, and the kernel shares the processor between them. Few are aside at once, or they would take it all.
+//! Two things that a guest with much memory does cannot be interrupted by an epoch: one instruction of it may fill a
+//! hundred megabytes, and at its end one system call gives them back. On a worker thread either would hold up every
+//! connection of that thread. `block_in_place` makes tokio hand those connections to another thread, and the kernel
+//! shares the processors between the threads.
+//!
+//! The number of threads that work so at once is bounded by half of the processors, because they would take all of
+//! them otherwise. Work that is offloaded within offloaded work (a guest that is dropped while it is polled) runs
+//! inline: if it waited for another permit while it holds one, threads could wait for each other for ever.
 
 use std::cell::Cell;
 use std::num::NonZero;
-use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Does this where the other connections do not wait for it.
-pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+/// Runs work where no other connection waits for it. Outside of a multi-threaded runtime it runs inline.
+pub(crate) fn offload<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        // What ends within such work ends with it.
-        Ok(RuntimeFlavor::MultiThread) if !ASIDE.get() => tokio::task::block_in_place(|| {
-            let _through = GATE.enter();
+        Ok(RuntimeFlavor::MultiThread) if !OFFLOADED.get() => tokio::task::block_in_place(|| {
+            let _permit = LIMIT.acquire();
             work()
         }),
         _ => work(),
@@ -23,40 +28,42 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 thread_local! {
-    /// Whether this thread is through the gate.
-    static ASIDE: Cell<bool> = const { Cell::new(false) };
+    /// Set while this thread holds a permit.
+    static OFFLOADED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Half of the processors are for what is not aside.
-static GATE: LazyLock<OffloadLimit> = LazyLock::new(|| {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    OffloadLimit { free: Mutex::new((processors / 2).max(1)), left: Condvar::new() }
-});
+static LIMIT: LazyLock<OffloadLimit> =
+    LazyLock::new(|| OffloadLimit { free: Mutex::new(most()), freed: Condvar::new() });
 
-/// Lets so many threads through at once.
+/// Half of the processors, and at least one.
+fn most() -> usize {
+    (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1)
+}
+
+/// A semaphore for threads.
 struct OffloadLimit {
     free: Mutex<usize>,
-    left: Condvar,
+    freed: Condvar,
 }
 
-/// One that is through; it leaves when this is dropped.
-struct OffloadPermit<'g>(&'g OffloadLimit);
+/// A permit of this thread, returned when it is dropped.
+struct OffloadPermit<'l>(&'l OffloadLimit);
 
 impl OffloadLimit {
-    fn enter(&self) -> OffloadPermit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.left.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+    fn acquire(&self) -> OffloadPermit<'_> {
+        let mut free = self.free.lock();
+        self.freed.wait_while(&mut free, |free| *free == 0);
         *free -= 1;
-        ASIDE.set(true);
+        OFFLOADED.set(true);
         OffloadPermit(self)
     }
 }
 
 impl Drop for OffloadPermit<'_> {
     fn drop(&mut self) {
-        ASIDE.set(false);
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.left.notify_one();
+        OFFLOADED.set(false);
+        *self.0.free.lock() += 1;
+        self.0.freed.notify_one();
     }
 }
 
@@ -68,25 +75,27 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn few_are_aside_at_once_and_what_ends_there_does_not_wait_for_itself() {
-        let (now, most) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+    async fn offloaded_work_is_bounded_and_nested_work_does_not_wait_for_a_permit() {
+        let (running, peak) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..32 {
-            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            let (running, peak) = (Arc::clone(&running), Arc::clone(&peak));
             all.spawn(async move {
-                aside(|| {
-                    *now.lock().expect("unpoisoned") += 1;
-                    let at_once = *now.lock().expect("unpoisoned");
-                    let mut most = most.lock().expect("unpoisoned");
-                    *most = at_once.max(*most);
-                    drop(most);
+                offload(|| {
+                    let at_once = {
+                        let mut running = running.lock();
+                        *running += 1;
+                        *running
+                    };
+                    let mut peak = peak.lock();
+                    *peak = at_once.max(*peak);
+                    drop(peak);
                     std::thread::sleep(Duration::from_millis(2));
-                    aside(|| *now.lock().expect("unpoisoned") -= 1);
+                    offload(|| *running.lock() -= 1);
                 });
             });
         }
         all.join_all().await;
-        let few = (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1);
-        assert!(*most.lock().expect("unpoisoned") <= few, "{most:?} of {few}");
+        assert!(*peak.lock() <= most(), "{peak:?} of {}", most());
     }
 }

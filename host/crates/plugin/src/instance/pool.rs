@@ -1,13 +1,18 @@
-//! Instances that answer one request after another, where the operator allows it for a plugin.
+//! Pools instances that answer one request after another, where the operator allows it for a plugin.
 //!
-//! What a guest keeps in its memory it then keeps for the next caller: that is the point, and the danger. The
-//! host keeps nothing over: limits, log, grants and the receipt begin anew with each request, and a task that
-//! an earlier request left behind is told of no payment.
+//! What a guest keeps in its memory it keeps for the next client: that is the purpose, and the danger. The host keeps
+//! nothing: limits, log, grants and the receipt begin anew with each request, and a task that an earlier request left
+//! behind belongs to no request ([`RequestContexts`](crate::instance::context::RequestContexts)).
+//!
+//! An instance is reused only after its guest has ended without a fault, with its response complete. An idle instance
+//! takes no permit of a running one, but one of the permits for idle instances, and it is evicted after a while.
+//! Instances are always dropped outside of the lock and off the async threads: each may free much memory.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -15,29 +20,21 @@ use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
-use crate::instance::offload::aside;
+use crate::instance::offload::offload;
 use crate::instance::store::GuestState;
 
-/// For how many requests an instance is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reuse {
-    /// In its life.
-    pub total: u32,
-    /// At once. More than one takes a handler of WASI 0.3.
-    pub concurrent: u32,
-}
-
-/// An instance that nobody asked for so long is given up.
+/// An instance that has had no request for this long is evicted.
 pub(crate) const IDLE: Duration = Duration::from_secs(30);
-/// Handles that an instance may hold between two requests: its streams and what it caches. One that leaks has more.
-pub(crate) const HANDLES: usize = 64;
+/// Handles that an instance may hold between two requests: its standard streams and what it caches. A guest that leaks
+/// handles has more.
+pub(crate) const IDLE_HANDLES: usize = 64;
 
-/// An instance between two requests, or in one.
+/// An instance that can answer a request.
 pub(crate) struct PooledInstance {
     pub(crate) store: Store<GuestState>,
-    pub(crate) live: GuestHandler,
+    pub(crate) handler: GuestHandler,
     /// Requests that it has answered.
-    used: u32,
+    answered: u32,
 }
 
 /// The handler that an instance exports.
@@ -46,95 +43,98 @@ pub(crate) enum GuestHandler {
     P3(Service),
 }
 
-/// Instances of one build that wait for a request.
+/// The idle instances of one build.
 pub(crate) struct InstancePool {
+    /// Requests of an instance in its life.
     total: u32,
-    /// Linear memory above which an instance is given up, in bytes.
+    /// Linear memory above which an instance is dropped, in bytes.
     memory: usize,
-    /// Shared by all plugins: a spare instance takes a slot of the pool.
-    places: Arc<Semaphore>,
-    /// The one that waits longest is the first.
-    waiting: Mutex<Vec<IdleInstance>>,
-    /// Whether a task gives up those that wait for too long.
-    tidied: AtomicBool,
+    /// Shared by all plugins: an idle instance takes a slot of wasmtime's pool.
+    permits: Arc<Semaphore>,
+    /// The one that has been idle for longest is the first.
+    idle: Mutex<Vec<IdleInstance>>,
+    /// Whether the task that evicts instances runs.
+    evicting: AtomicBool,
 }
 
-/// Since when it waits, and its slot.
-type IdleInstance = (PooledInstance, Instant, OwnedSemaphorePermit);
+struct IdleInstance {
+    instance: PooledInstance,
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl PooledInstance {
-    /// A new one.
-    pub(crate) fn new(store: Store<GuestState>, live: GuestHandler) -> Self {
-        Self { store, live, used: 0 }
+    /// An instance that has answered no request.
+    pub(crate) fn new(store: Store<GuestState>, handler: GuestHandler) -> Self {
+        Self { store, handler, answered: 0 }
     }
 }
 
 impl Drop for InstancePool {
-    /// With what they hold, which may be much.
     fn drop(&mut self) {
-        let waiting = std::mem::take(&mut *self.waiting());
-        if !waiting.is_empty() {
-            aside(|| drop(waiting));
+        let idle = std::mem::take(self.idle.get_mut());
+        if !idle.is_empty() {
+            offload(|| drop(idle));
         }
     }
 }
 
 impl InstancePool {
-    pub(crate) fn new(reuse: Reuse, memory: usize, places: Arc<Semaphore>) -> Arc<Self> {
-        let (waiting, tidied) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { total: reuse.total, memory: memory / 2, places, waiting, tidied })
+    /// A pool for instances of this memory limit, each of which answers so many requests.
+    pub(crate) fn new(total: u32, memory: usize, permits: Arc<Semaphore>) -> Arc<Self> {
+        let (idle, evicting) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { total, memory: memory / 2, permits, idle, evicting })
     }
 
-    /// The one that was used last: what it needs is still in the processor's caches.
+    /// Takes the instance that was used last: its memory is still in the processor's caches.
     pub(crate) fn take(&self) -> Option<PooledInstance> {
-        self.waiting().pop().map(|(warm, ..)| warm)
+        self.idle.lock().pop().map(|idle| idle.instance)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<IdleInstance>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives up those that nobody asked for, until none is left or the plugin has gone.
-    async fn tidy(spares: Weak<Self>) {
-        loop {
-            tokio::time::sleep(IDLE / 2).await;
-            let Some(spares) = spares.upgrade() else { return };
-            let mut waiting = spares.waiting();
-            let stale = waiting.iter().take_while(|(_, since, _)| since.elapsed() > IDLE).count();
-            let stale: Vec<_> = waiting.drain(..stale).collect();
-            let none = waiting.is_empty();
-            if none {
-                spares.tidied.store(false, Relaxed);
-            }
-            drop(waiting);
-            if !stale.is_empty() {
-                aside(|| drop(stale));
-            }
-            if none {
-                return;
-            }
-        }
-    }
-
-    /// Takes back one whose guest has ended well, unless its time is over.
-    pub(crate) fn put(self: &Arc<Self>, mut warm: PooledInstance) {
-        warm.used += 1;
-        let state = warm.store.data_mut();
+    /// Returns an instance whose guest has ended without a fault. Drops it if it is used up, holds too much, could
+    /// still write to the response that it has given, or if there are too many idle ones.
+    pub(crate) fn put(self: &Arc<Self>, mut instance: PooledInstance) {
+        instance.answered += 1;
+        let state = instance.store.data_mut();
         state.meter.log().finish();
-        // It could still answer the request that it was said to have answered.
+        // With one of these the guest could still answer the request that it ended without answering.
         if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
             return;
         }
-        let worn =
-            warm.used >= self.total || state.used_memory() > self.memory || state.table().iter_mut().count() > HANDLES;
-        if worn {
+        let retired = instance.answered >= self.total
+            || state.used_memory() > self.memory
+            || state.table().iter_mut().count() > IDLE_HANDLES;
+        if retired {
             return;
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        let mut waiting = self.waiting();
-        waiting.push((warm, Instant::now(), place));
-        if !self.tidied.swap(true, Relaxed) {
-            tokio::spawn(Self::tidy(Arc::downgrade(self)));
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
+        let mut idle = self.idle.lock();
+        idle.push(IdleInstance { instance, since: Instant::now(), _permit: permit });
+        if !self.evicting.swap(true, Relaxed) {
+            tokio::spawn(Self::evict_idle(Arc::downgrade(self)));
+        }
+    }
+
+    /// Evicts instances that have been idle for too long, until none is left or the plugin is gone.
+    async fn evict_idle(pool: Weak<Self>) {
+        loop {
+            tokio::time::sleep(IDLE / 2).await;
+            let Some(pool) = pool.upgrade() else { return };
+            let mut idle = pool.idle.lock();
+            let stale = idle.iter().take_while(|idle| idle.since.elapsed() > IDLE).count();
+            let stale: Vec<_> = idle.drain(..stale).collect();
+            let empty = idle.is_empty();
+            if empty {
+                // Within the lock, so that an instance that is put now starts the task again.
+                pool.evicting.store(false, Relaxed);
+            }
+            drop(idle);
+            if !stale.is_empty() {
+                offload(|| drop(stale));
+            }
+            if empty {
+                return;
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One guest's store: everything it can see or exhaust.
+//! The store of one guest: everything that the guest can see or exhaust.
 //!
-//! WASI is linked whole and denied here: no directory, no environment, no socket. A guest's only
-//! ways out are its answer, its log, the imports of `coinslot:plugin`, and what its plugin is granted.
+//! WASI is linked whole and denied here: there is no directory, no environment and no socket. A guest's only ways out
+//! are its response, its log, the imports of `coinslot:plugin`, and what its plugin is granted.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,23 +15,25 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::PaymentReceipt;
-use crate::capabilities::config::Capabilities;
+use crate::capabilities::Capabilities;
 use crate::capabilities::egress::{Egress, LoopGuard};
-use crate::capabilities::log::{GuestLog, LogStream, OutputPipe};
+use crate::capabilities::log::{GuestLog, LogStream};
+use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
-use crate::instance::meter::{GuestMeter, MemoryLimiter};
+use crate::instance::limiter::MemoryLimiter;
+use crate::instance::meter::GuestMeter;
+use crate::instance::output::OutputPipe;
 
-/// Live handles a guest may hold, and entries of its resource table.
-const HANDLES: usize = 1_000;
-/// What one call from the guest may make the host allocate, in bytes.
+/// Live handles that a guest may hold for one request, and entries of its resource table.
+const REQUEST_HANDLES: usize = 1_000;
+/// Bytes that one call from the guest may make the host allocate.
 const CALL_BYTES: usize = 8 << 20;
 /// Headers or trailers of one message, in bytes, bookkeeping included.
 const FIELDS: usize = 32 << 10;
 /// Random bytes of one call.
 const RANDOM: u64 = 1 << 20;
 
-/// What is granted to one guest.
+/// The limits and grants of one store.
 #[derive(Debug)]
 pub(crate) struct StoreConfig {
     pub(crate) plugin: Arc<str>,
@@ -39,33 +41,34 @@ pub(crate) struct StoreConfig {
     pub(crate) memory: usize,
     /// CPU time.
     pub(crate) cpu: Duration,
-    /// Where it waits for its turn if it computes for long.
-    pub(crate) turns: Arc<Semaphore>,
-    /// What it may print, in bytes.
+    /// Permits for long computations.
+    pub(crate) cpu_slots: Arc<Semaphore>,
+    /// Bytes that the guest may print.
     pub(crate) log: usize,
     pub(crate) receipt: Option<PaymentReceipt>,
-    /// What it may do while it handles a request; none while it answers a question.
-    pub(crate) serving: Option<RequestGrant>,
+    /// None for `describe` and `quote`, which are granted nothing.
+    pub(crate) grant: Option<RequestGrant>,
 }
 
-/// A request being handled, as opposed to a question asked.
+/// The capabilities of a guest while it handles a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestGrant {
-    pub(crate) granted: Arc<Capabilities>,
-    /// Outgoing requests, at most.
+    pub(crate) capabilities: Arc<Capabilities>,
+    /// The most outgoing requests.
     pub(crate) outgoing: u32,
-    /// How the request came here.
-    pub(crate) trail: LoopGuard,
+    /// The servers that the request has been through.
+    pub(crate) loop_guard: LoopGuard,
 }
 
+/// The host's data in a store.
 pub(crate) struct GuestState {
-    /// For whom it works.
-    pub(crate) visits: RequestContexts,
-    /// Of the instance.
+    /// The requests that the instance has at the moment.
+    pub(crate) contexts: RequestContexts,
+    /// The meter of the instance.
     pub(crate) meter: Arc<GuestMeter>,
-    /// Where its standard streams find the meter.
+    /// The same meter, where the standard streams find it.
     printing: Arc<ArcSwap<GuestMeter>>,
-    pub(crate) granted: Arc<Capabilities>,
+    pub(crate) capabilities: Arc<Capabilities>,
     limiter: MemoryLimiter,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -73,32 +76,32 @@ pub(crate) struct GuestState {
 }
 
 /// Builds an empty store with every limit armed.
-pub(crate) fn store(engine: &Engine, grant: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(grant.cpu, grant.turns, GuestLog::new(grant.plugin.clone(), grant.log));
+pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
+    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
-    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, meter.clone());
+    let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES);
+    table.set_max_capacity(REQUEST_HANDLES);
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(FIELDS);
     let state = GuestState {
-        visits: RequestContexts::sole(visit),
+        contexts: RequestContexts::one(context),
         meter: meter.clone(),
         wasi: denied(&printing),
         printing,
-        granted,
-        limiter: MemoryLimiter { memory: grant.memory, used: 0, taken: 0, meter: meter.clone() },
+        capabilities,
+        limiter: MemoryLimiter::new(config.memory, meter.clone()),
         table,
         http,
     };
     let mut store = Store::new(engine, state);
     store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
-    store.set_max_component_handles(HANDLES);
+    store.set_max_component_handles(REQUEST_HANDLES);
     store.epoch_deadline_callback(|context| {
         let meter = &context.data().meter;
         if meter.tick() {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().next_turn())))
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())))
         } else {
             Ok(UpdateDeadline::Interrupt)
         }
@@ -108,14 +111,13 @@ pub(crate) fn store(engine: &Engine, grant: StoreConfig) -> (Store<GuestState>, 
     (store, meter)
 }
 
-/// Makes a store ready for another request: nothing that the host counts or tells is left of the one before.
-pub(crate) fn renew(store: &mut Store<GuestState>, grant: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(grant.cpu, grant.turns, GuestLog::new(grant.plugin.clone(), grant.log));
-    let (granted, visit) = visit(grant.receipt, grant.serving, grant.plugin, meter.clone());
+/// Makes a store ready for another request. Nothing is left of what the host counted or told for the one before.
+pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
+    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
+    let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let state = store.data_mut();
-    (state.granted, state.visits) = (granted, RequestContexts::sole(visit));
-    meter.weigh(state.limiter.taken);
-    state.limiter.meter = meter.clone();
+    (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));
+    state.limiter.set_meter(meter.clone());
     state.printing.store(meter.clone());
     state.meter = meter.clone();
     store.set_hostcall_fuel(CALL_BYTES);
@@ -123,37 +125,39 @@ pub(crate) fn renew(store: &mut Store<GuestState>, grant: StoreConfig) -> Arc<Gu
     meter
 }
 
-/// What an instance is granted for one request or question, and what that one is told.
-pub(crate) fn visit(
+/// The context of one request or question, and the capabilities of the instance for it.
+pub(crate) fn context(
     receipt: Option<PaymentReceipt>,
-    serving: Option<RequestGrant>,
+    grant: Option<RequestGrant>,
     plugin: Arc<str>,
     meter: Arc<GuestMeter>,
 ) -> (Arc<Capabilities>, RequestContext) {
-    match serving {
-        Some(RequestGrant { granted, outgoing, trail }) => {
-            let egress = Egress::by(granted.outgoing.clone(), plugin, outgoing, trail);
-            (granted, RequestContext { receipt, serving: true, meter, egress })
+    match grant {
+        Some(RequestGrant { capabilities, outgoing, loop_guard }) => {
+            let egress = Egress::new(capabilities.outgoing.clone(), plugin, outgoing, loop_guard);
+            (capabilities, RequestContext { receipt, handles_request: true, meter, egress })
         }
         None => {
-            (Capabilities::none(), RequestContext { receipt, serving: false, meter, egress: Egress::denied(plugin) })
+            let egress = Egress::denied(plugin);
+            (Capabilities::none(), RequestContext { receipt, handles_request: false, meter, egress })
         }
     }
 }
 
-/// Lets several requests into a store at once, and none yet: each brings its own part of what is bounded.
+/// Prepares a store for several requests at once, and none yet. Each request brings its own share of the limits.
 pub(crate) fn share(store: &mut Store<GuestState>, at_once: usize) {
-    let handles = HANDLES.saturating_mul(at_once);
+    let handles = REQUEST_HANDLES.saturating_mul(at_once);
     store.set_max_component_handles(handles);
     let state = store.data_mut();
     state.table.set_max_capacity(handles);
-    state.visits = RequestContexts::many();
+    state.contexts = RequestContexts::many();
 }
 
-fn denied(meter: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
+/// A context of WASI that grants the standard streams and random numbers, and nothing else.
+fn denied(printing: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
     WasiCtxBuilder::new()
-        .stdout(OutputPipe { stream: LogStream::Stdout, meter: meter.clone() })
-        .stderr(OutputPipe { stream: LogStream::Stderr, meter: meter.clone() })
+        .stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
+        .stderr(OutputPipe { stream: LogStream::Stderr, meter: printing.clone() })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -164,15 +168,16 @@ fn denied(meter: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
 impl GuestState {
     /// Linear memory, in bytes.
     pub(crate) fn used_memory(&self) -> usize {
-        self.limiter.used
+        self.limiter.used()
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
 
-    /// Aborts what a guest of WASI 0.2 that has ended left unfinished, or it would count as whole when its store ends.
-    /// Source: `wasi:http/types`, `outgoing-body`: one that is dropped without `finish` is corrupted.
+    /// Aborts response bodies that a guest of WASI 0.2 left unfinished when it ended; they would count as whole when
+    /// the store is dropped. Source: `wasi:http/types`, `outgoing-body`: a body that is dropped without `finish` is
+    /// corrupted.
     pub(crate) fn abort_bodies(&mut self) {
         for body in self.table.iter_mut().filter_map(|entry| (entry as &mut dyn Any).downcast_mut()) {
             let (none, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
@@ -189,6 +194,6 @@ impl WasiView for GuestState {
 
 impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.visits, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.contexts, table: &mut self.table, ctx: &mut self.http }
     }
 }

@@ -1,8 +1,8 @@
-//! Polling a guest within its CPU time and its wall time.
+//! Polls a guest within its CPU time and its wall time.
 //!
-//! A guest is not a task: it is polled by whoever waits for its answer, so it advances exactly when
-//! someone wants it to, and is gone when it is dropped. Wall time is watched outside of the guest's
-//! own future, which may be held up by the guest.
+//! A guest is not a task: it is polled by the future that waits for its response. So it advances exactly when its
+//! response is wanted, and is gone when that future is dropped. Wall time is checked outside of the guest's own
+//! future, because a guest can hold that up: it computes, or it waits in a host call that blocks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,29 +12,32 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::Fault;
+use crate::fault::Fault;
 use crate::instance::meter::GuestMeter;
-use crate::instance::offload::aside;
+use crate::instance::offload::offload;
 
-/// A guest's future with its meter and its deadline.
+/// The future of a running guest.
+pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
+
+/// The future of a guest, with its meter and its deadline.
 pub(crate) struct TimedGuest {
-    guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
+    guest: GuestFuture,
     meter: Arc<GuestMeter>,
     deadline: Instant,
-    /// Whether it waits for the body of its request, which its client has not sent.
-    arriving: Arc<AtomicBool>,
-    /// Made when the guest first waits: most never do.
+    /// Set while the guest waits for the body of its request, which its client has not sent.
+    awaits_request: Arc<AtomicBool>,
+    /// Made when the guest first waits: most guests never do.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedGuest {
     pub(crate) fn new(
-        guest: Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>,
+        guest: GuestFuture,
         meter: Arc<GuestMeter>,
         deadline: Instant,
-        arriving: Arc<AtomicBool>,
+        awaits_request: Arc<AtomicBool>,
     ) -> Self {
-        Self { guest, meter, deadline, arriving, timer: None }
+        Self { guest, meter, deadline, awaits_request, timer: None }
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
@@ -44,7 +47,7 @@ impl TimedGuest {
         }
     }
 
-    /// Gives back time that the guest could not use.
+    /// Moves the deadline by time that the guest could not use.
     pub(crate) fn extend(&mut self, by: Duration) {
         self.set_deadline(self.deadline + by);
     }
@@ -55,67 +58,67 @@ impl TimedGuest {
 
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        match advance(self.guest.as_mut(), &self.meter, cx) {
+        match poll_guest(self.guest.as_mut(), &self.meter, cx) {
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
-        let late = if self.arriving.load(Relaxed) { Fault::SlowRequest } else { Fault::Deadline };
+        let late = if self.awaits_request.load(Relaxed) { Fault::SlowRequest } else { Fault::Deadline };
         timer.as_mut().poll(cx).map(|()| Err(late))
     }
 }
 
-/// Lets a guest run until it waits or ends, and counts its CPU time.
-pub(crate) fn advance<T>(
+/// Lets a guest run until it waits or ends, and meters its CPU time.
+pub(crate) fn poll_guest<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     meter: &GuestMeter,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
-    meter.enter();
-    let polled = if meter.is_heavy() { aside(|| guest.poll(cx)) } else { guest.poll(cx) };
-    let within = meter.leave();
+    meter.begin_poll();
+    let polled = if meter.is_large() { offload(|| guest.poll(cx)) } else { guest.poll(cx) };
+    let within_budget = meter.end_poll();
     match polled {
         Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(meter.fault(&error))),
-        Poll::Pending if within => Poll::Pending,
+        Poll::Pending if within_budget => Poll::Pending,
         Poll::Pending => Poll::Ready(Err(Fault::Cpu)),
     }
 }
 
 impl Drop for TimedGuest {
     fn drop(&mut self) {
-        if self.meter.is_heavy() {
-            aside(|| self.guest = Box::pin(std::future::pending()));
+        if self.meter.is_large() {
+            offload(|| self.guest = Box::pin(std::future::pending()));
         }
     }
 }
 
-/// Runs a short call to its end.
-pub(crate) async fn limited<T>(
+/// Runs a call of a guest to its end, within this wall time.
+pub(crate) async fn call_with_limits<T>(
     meter: &GuestMeter,
     wall: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
-    let mut call = LimitedCall { call: Some(Box::pin(call)), meter };
-    let guarded = std::future::poll_fn(|cx| match &mut call.call {
-        Some(call) => advance(call.as_mut(), meter, cx),
+    let mut limited = LimitedCall { call: Some(Box::pin(call)), meter };
+    let metered = std::future::poll_fn(|cx| match &mut limited.call {
+        Some(call) => poll_guest(call.as_mut(), meter, cx),
         None => Poll::Pending,
     });
-    tokio::time::timeout(wall, guarded).await.unwrap_or(Err(Fault::Deadline))
+    tokio::time::timeout(wall, metered).await.unwrap_or(Err(Fault::Deadline))
 }
 
-/// A call with its store.
-struct LimitedCall<'w, F> {
-    /// None once it is gone.
+/// A call of a guest that owns its store, so that dropping it may free much memory.
+struct LimitedCall<'m, F> {
+    /// None once it has been dropped.
     call: Option<Pin<Box<F>>>,
-    meter: &'w GuestMeter,
+    meter: &'m GuestMeter,
 }
 
 impl<F> Drop for LimitedCall<'_, F> {
     fn drop(&mut self) {
         let call = self.call.take();
-        if self.meter.is_heavy() {
-            aside(|| drop(call));
+        if self.meter.is_large() {
+            offload(|| drop(call));
         }
     }
 }

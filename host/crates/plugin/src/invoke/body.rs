@@ -1,97 +1,78 @@
-//! An answer's body: polling it drives the guest that writes it.
+//! The body of a response: polling it drives the guest that writes it.
 //!
-//! What the guest has written is handed out before the guest is asked for more, so a slow reader
-//! slows the guest. The end of the body is reported only when the guest has ended well: a trap after
-//! the last byte is still a fault.
+//! Frames that the guest has written are handed out before the guest is polled, so a slow reader slows the guest. The
+//! end of the body is reported only when the guest has ended without a fault: a trap after the last byte is still a
+//! fault.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use coinslot_base::breaker::BreakerPermit;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::Notify;
-use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::Fault;
-use crate::breaker::BreakerPermit;
-use crate::capabilities::egress::is_withheld;
+use crate::breaker;
+use crate::fault::Fault;
+use crate::headers::{is_withheld, remove};
+use crate::instance::exchange::BodyRead;
 use crate::invoke::streaming::StreamingGuest;
 
-/// What is handed out before others have their turn, in bytes. A connection of HTTP/1 has two of them in each of its
-/// turns, if its client reads as fast: hyper asks once more when it has sent the first.
+/// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice as
+/// many in each of its turns, if its client reads as fast: hyper polls once more when it has sent the first ones.
 const TURN: usize = 32 << 10;
-/// What a frame counts for at least: however little a guest writes at a time, it runs for it.
+/// Bytes that a frame counts for at least: however little a guest writes at a time, it runs for it.
 const FRAME: usize = 2 << 10;
 
-pub(crate) struct GuestBody {
+pub(super) struct GuestBody {
     /// None once it has ended.
     inner: Option<WasiBody>,
     /// Frames that were complete before the head was sent.
     ready: VecDeque<Frame<Bytes>>,
-    /// The guest with its places, until it ends.
+    /// The guest, until it ends.
     guest: Option<StreamingGuest>,
-    /// To be told how the guest ended.
-    admission: Option<BreakerPermit>,
+    /// Learns how the guest ended.
+    verdict: Option<BreakerReport>,
     /// Bytes that may still come.
     left: u64,
-    /// Bytes that are still to come, if the guest has said how many there are.
+    /// Bytes that are still to come, if the guest has declared a length.
     declared: Option<u64>,
-    /// Bytes that were handed out since others had their turn.
+    /// Bytes that were handed out since other tasks had their turn.
     turn: usize,
     /// Tells a guest of WASI 0.3 that its body has been read.
     read: Arc<BodyRead>,
 }
 
-/// Whether an answer's body has been read to its end.
-#[derive(Debug, Default)]
-pub(crate) struct BodyRead {
-    ended: AtomicBool,
-    told: Notify,
-}
-
-impl BodyRead {
-    pub(crate) fn tell(&self) {
-        self.ended.store(true, Relaxed);
-        self.told.notify_one();
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.ended.load(Relaxed)
-    }
-
-    /// Waits for it. There is one who waits.
-    pub(crate) async fn over(&self) {
-        if !self.is_over() {
-            self.told.notified().await;
-        }
-    }
+/// The circuit breaker's permit of a guest that still writes, and the plugin's name.
+struct BreakerReport {
+    permit: BreakerPermit,
+    plugin: Arc<str>,
 }
 
 impl GuestBody {
-    pub(crate) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<BodyRead>) -> Self {
+    /// A body of at most `limit` bytes. `declared` is the length that the head declares.
+    pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<BodyRead>) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, guest: None, admission: None, left: limit, declared, turn: 0, read }
+        Self { inner, ready, guest: None, verdict: None, left: limit, declared, turn: 0, read }
     }
 
-    /// Of a guest that is still writing.
-    pub(crate) fn of(mut self, guest: StreamingGuest, admission: BreakerPermit) -> Self {
-        (self.guest, self.admission) = (Some(guest), Some(admission));
+    /// Adds the guest that is still writing.
+    pub(super) fn written_by(mut self, guest: StreamingGuest, permit: BreakerPermit, plugin: Arc<str>) -> Self {
+        (self.guest, self.verdict) = (Some(guest), Some(BreakerReport { permit, plugin }));
         self
     }
 
-    /// Takes the whole body of a guest that has ended. Its length is then known, and whatever is
-    /// wrong with it is a fault before anything has been sent.
-    pub(crate) fn buffered(mut self) -> Result<Self, Fault> {
-        // Outside of tokio's budget: a task that has used it up would be told to wait for a frame
-        // that is there.
+    /// Takes all frames of a guest that has ended. The length of the body is then known, and anything that is wrong with
+    /// it is a fault before the head has been sent.
+    pub(super) fn buffered(mut self) -> Result<Self, Fault> {
+        // Outside of tokio's budget: a task that has used it up would be told to wait for a frame that is there.
         let drain = tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.drain(cx))));
         let mut cx = Context::from_waker(Waker::noop());
         match std::pin::pin!(drain).poll(&mut cx) {
             Poll::Ready(frames) => self.ready = frames?,
-            Poll::Pending => return Err(Fault::NoResponse("it ended before its body did".into())),
+            Poll::Pending => return Err(unfinished()),
         }
         Ok(self)
     }
@@ -102,137 +83,134 @@ impl GuestBody {
             match self.poll_guest_frame(cx) {
                 Poll::Ready(Some(frame)) => frames.push_back(frame?),
                 Poll::Ready(None) => return Ok(frames),
-                // The guest is gone, so nothing more would come.
-                Poll::Pending => {
-                    return Err(Fault::NoResponse("it ended before its body did".into()));
-                }
+                // The guest is gone, so no further frame would come.
+                Poll::Pending => return Err(unfinished()),
             }
         }
     }
 
     fn poll_guest_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(guest) = &self.guest {
-            guest.asked();
+            guest.frame_wanted();
         }
         let frame = self.poll_written(cx);
         if let (Some(guest), Poll::Ready(Some(Ok(_)))) = (&self.guest, &frame) {
-            guest.handed();
+            guest.frame_handed_out();
         }
         frame
     }
 
+    /// Polls for the next frame, and drives the guest only if none has been written.
+    ///
+    /// The loop goes on after each end: when the body has ended, because a guest of WASI 0.3 waits for that before it
+    /// ends itself; and when the guest has ended, because its last frames may be there then.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
-            if let Some(inner) = &mut self.inner {
-                match Pin::new(inner).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
-                    Poll::Ready(Some(Err(error))) => {
-                        // The guest may know better: a trap cuts its body off.
-                        let fault = match self.guest.as_ref().map(|guest| guest.poll(cx)) {
-                            Some(Poll::Ready(Err(fault))) => fault,
-                            _ => Fault::NoResponse(format!("its body is cut off: {error}")),
-                        };
-                        return self.fail(fault);
-                    }
-                    Poll::Ready(None) => {
-                        self.inner = None;
-                        self.read.tell();
-                    }
-                    Poll::Pending => {}
-                }
-            }
-            let Some(guest) = &self.guest else {
-                if let Some(inner) = &mut self.inner {
-                    // The guest is gone: what it has not written by now never comes. Outside of tokio's budget,
-                    // which could hold back a frame that is there.
-                    let last =
-                        tokio::task::unconstrained(std::future::poll_fn(|cx| Pin::new(&mut *inner).poll_frame(cx)));
-                    return match std::pin::pin!(last).poll(cx) {
-                        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.count(frame))),
-                        Poll::Ready(None) => {
-                            self.inner = None;
-                            continue;
-                        }
-                        Poll::Ready(Some(Err(_))) | Poll::Pending => {
-                            self.fail(Fault::NoResponse("it ended before its body did".into()))
-                        }
+            match self.poll_inner(cx) {
+                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                Poll::Ready(Some(Err(error))) => {
+                    // A trap cuts the body off, and the guest's own fault explains more than the cut.
+                    let fault = match self.guest.as_ref().map(|guest| guest.poll(cx)) {
+                        Some(Poll::Ready(Err(fault))) => fault,
+                        _ => cut_off(&error),
                     };
+                    return Poll::Ready(Some(Err(self.fail(fault))));
                 }
-                if let Some(admission) = self.admission.take() {
-                    admission.succeeded();
-                }
-                return Poll::Ready(None);
-            };
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            let Some(guest) = &self.guest else { return self.poll_remaining(cx) };
             match guest.poll(cx) {
                 Poll::Ready(Ok(())) => self.guest = None,
-                Poll::Ready(Err(fault)) => return self.fail(fault),
+                Poll::Ready(Err(fault)) => return Poll::Ready(Some(Err(self.fail(fault)))),
                 Poll::Pending if self.inner.is_none() => return Poll::Pending,
-                Poll::Pending => {
-                    // What it has just written is not waited for.
-                    return match self.inner.as_mut().map(|inner| Pin::new(inner).poll_frame(cx)) {
-                        Some(Poll::Ready(Some(Ok(frame)))) => Poll::Ready(Some(self.count(frame))),
-                        Some(Poll::Ready(None)) => {
-                            self.inner = None;
-                            self.read.tell();
-                            continue;
-                        }
-                        Some(Poll::Ready(Some(Err(error)))) => {
-                            self.fail(Fault::NoResponse(format!("its body is cut off: {error}")))
-                        }
-                        _ => Poll::Pending,
-                    };
-                }
+                // The guest may just have written a frame.
+                Poll::Pending => match self.poll_inner(cx) {
+                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(self.fail(cut_off(&error))))),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
             }
         }
     }
 
-    fn fail(&mut self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        Poll::Ready(Some(Err(self.failed(fault))))
+    /// Polls the body that the guest writes. None once it has ended.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(inner).poll_frame(cx);
+        if let Poll::Ready(None) = polled {
+            self.inner = None;
+            self.read.finish();
+        }
+        polled
     }
 
-    fn failed(&mut self, fault: Fault) -> Fault {
+    /// Takes the frames of a guest that has ended. A frame that is not there will never be, so the poll is outside of
+    /// tokio's budget, which could hold back a frame that is there.
+    fn poll_remaining(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let frame = tokio::task::unconstrained(std::future::poll_fn(|cx| self.poll_inner(cx)));
+        let frame = std::pin::pin!(frame).poll(cx);
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.count(frame))),
+            Poll::Ready(None) => {
+                self.succeed();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) | Poll::Pending => Poll::Ready(Some(Err(self.fail(unfinished())))),
+        }
+    }
+
+    fn succeed(&mut self) {
+        if let Some(BreakerReport { permit, plugin }) = self.verdict.take() {
+            breaker::succeeded(permit, &plugin);
+        }
+    }
+
+    /// Drops the guest and its body, and reports the fault to the circuit breaker.
+    fn fail(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;
-        if let Some(admission) = self.admission.take() {
-            admission.failed(&fault);
+        if let Some(BreakerReport { permit, plugin }) = self.verdict.take() {
+            breaker::failed(permit, &plugin, &fault);
         }
         fault
     }
 
+    /// Counts the bytes of a frame against the limit, and removes withheld fields from trailers.
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
         if let Some(data) = frame.data_ref() {
-            match self.left.checked_sub(data.len() as u64) {
+            let size = data.len() as u64;
+            match self.left.checked_sub(size) {
                 Some(left) => self.left = left,
-                None => return Err(self.failed(Fault::ResponseTooLarge)),
+                None => return Err(self.fail(Fault::ResponseTooLarge)),
             }
-            self.declared = self.declared.map(|declared| declared.saturating_sub(data.len() as u64));
+            self.declared = self.declared.map(|declared| declared.saturating_sub(size));
             return Ok(frame);
         }
         Ok(match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(
-                trailers
-                    .into_iter()
-                    .scan(None, |last, (name, value)| {
-                        // A name is given once for all its values.
-                        *last = name.or_else(|| last.take());
-                        Some((last.clone(), value))
-                    })
-                    .filter_map(|(name, value)| Some((name.filter(|name| !is_withheld(name))?, value)))
-                    .collect(),
-            ),
+            Ok(mut trailers) => {
+                remove(&mut trailers, is_withheld);
+                Frame::trailers(trailers)
+            }
             Err(frame) => frame,
         })
     }
 }
 
+fn cut_off(error: &Error) -> Fault {
+    Fault::NoResponse(format!("its body is cut off: {error}"))
+}
+
+fn unfinished() -> Fault {
+    Fault::NoResponse("it ended before its body did".into())
+}
+
 impl Drop for GuestBody {
-    /// HTTP/1 does not ask for the end of a body whose length it knows.
+    /// Counts a body as whole whose declared length has been read: HTTP/1 does not poll for the end of such a body.
     fn drop(&mut self) {
         if self.declared == Some(0) {
-            self.read.tell();
-            if let Some(admission) = self.admission.take() {
-                admission.succeeded();
-            }
+            self.read.finish();
+            self.succeed();
         }
     }
 }

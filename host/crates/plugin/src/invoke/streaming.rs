@@ -1,84 +1,89 @@
-//! A guest that writes while its answer is read, and for how long it waits for a reader.
+//! A guest that writes while its response is read, with two clocks: the guest's time and the reader's time.
 //!
-//! What a guest may take and what a reader may take are counted apart: while nobody asks for the next
-//! bytes, the guest's own time stands still and the reader's runs. So a slow reader cannot make a guest
-//! look slow, and nobody can hold an instance for longer than twice the total.
+//! While a frame is wanted, the guest's deadline runs. From the moment at which a frame has been handed out, until the
+//! next one is wanted, the guest's time stands still and the reader's runs. So a slow reader cannot make a guest look
+//! slow, and no reader can hold an instance for longer than twice the total limit.
+//!
+//! A body that is not read is not polled, so the reader's clock is watched by a task of its own. That task and the
+//! body share the guest behind a lock. The task only tries the lock: while the body holds it, the body is being polled,
+//! and so is not unread.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::Fault;
+use crate::fault::Fault;
+use crate::instance::permits::InstancePermits;
 use crate::instance::timed::TimedGuest;
-use crate::invoke::InstancePermits;
 
-/// Held by the body; dropped, it stops the guest at once.
-pub(crate) struct StreamingGuest {
-    held: Arc<Mutex<StreamState>>,
+/// A guest tied to its response body. Dropping it stops the guest at once.
+pub(super) struct StreamingGuest {
+    state: Arc<Mutex<StreamState>>,
     reader_timeout: AbortHandle,
 }
 
 struct StreamState {
-    /// The guest, and its places if it has some of its own. None once it has ended, or nobody read it for too long.
+    /// The guest, and its permits if it has some of its own. None once it has ended, or was not read for too long.
     guest: Option<(TimedGuest, Option<InstancePermits>)>,
-    turns: ReadClock,
+    clock: ReadClock,
 }
 
-/// Whose time it is: the guest's, or the reader's.
+/// The reader's clock.
 struct ReadClock {
-    /// Since when nobody has asked for more.
+    /// The time at which the last frame was handed out. None while the next one is wanted.
     unread: Option<Instant>,
-    /// How much longer that may be the case, all pauses together.
-    patience: Duration,
+    /// The rest of the reader's time, all pauses together.
+    left: Duration,
 }
 
 impl ReadClock {
-    /// It is the guest's turn; how long it was the reader's.
-    fn asked(&mut self, now: Instant) -> Duration {
+    /// Stops the clock, and returns how long it ran.
+    fn stop(&mut self, now: Instant) -> Duration {
         let waited = self.unread.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.patience = self.patience.saturating_sub(waited);
+        self.left = self.left.saturating_sub(waited);
         waited
     }
 
-    /// When it will have been the reader's turn for too long, at the earliest.
+    /// The earliest time at which the reader's time can be over.
     fn over(&self, now: Instant) -> Instant {
-        self.unread.unwrap_or(now) + self.patience
+        self.unread.unwrap_or(now) + self.left
     }
 }
 
 impl StreamingGuest {
-    pub(crate) fn new(guest: TimedGuest, slots: Option<InstancePermits>, patience: Duration) -> Self {
-        let turns = ReadClock { unread: Some(Instant::now()), patience };
-        let held = StreamState { guest: Some((guest, slots)), turns };
-        let held = Arc::new(Mutex::new(held));
-        let reader_timeout = tokio::spawn(stop_if_unread(Arc::downgrade(&held), patience)).abort_handle();
-        Self { held, reader_timeout }
+    /// Begins with the reader's time, of which there is as much as `reader_time`.
+    pub(super) fn new(guest: TimedGuest, permits: Option<InstancePermits>, reader_time: Duration) -> Self {
+        let clock = ReadClock { unread: Some(Instant::now()), left: reader_time };
+        let state = Arc::new(Mutex::new(StreamState { guest: Some((guest, permits)), clock }));
+        let reader_timeout = tokio::spawn(stop_if_unread(Arc::downgrade(&state), reader_time)).abort_handle();
+        Self { state, reader_timeout }
     }
 
-    /// Somebody asks for more.
-    pub(crate) fn asked(&self) {
-        let mut held = lock(&self.held);
-        let waited = held.turns.asked(Instant::now());
-        if let Some((guest, _)) = &mut held.guest {
+    /// Begins the guest's time: the next frame is wanted.
+    pub(super) fn frame_wanted(&self) {
+        let mut state = self.state.lock();
+        let waited = state.clock.stop(Instant::now());
+        if let Some((guest, _)) = &mut state.guest {
             guest.extend(waited);
         }
     }
 
-    /// Something was handed out: the next move is the reader's.
-    pub(crate) fn handed(&self) {
-        lock(&self.held).turns.unread = Some(Instant::now());
+    /// Begins the reader's time: a frame was handed out.
+    pub(super) fn frame_handed_out(&self) {
+        self.state.lock().clock.unread = Some(Instant::now());
     }
 
     /// Lets the guest run until it waits or ends. When this is ready the guest is gone.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let mut held = lock(&self.held);
-        let Some((guest, _)) = &mut held.guest else { return Poll::Ready(Err(Fault::Unread)) };
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let mut state = self.state.lock();
+        let Some((guest, _)) = &mut state.guest else { return Poll::Ready(Err(Fault::Unread)) };
         let polled = guest.poll(cx);
         if polled.is_ready() {
-            held.guest = None;
+            state.guest = None;
         }
         polled
     }
@@ -87,38 +92,31 @@ impl StreamingGuest {
 impl Drop for StreamingGuest {
     fn drop(&mut self) {
         self.reader_timeout.abort();
-        // The reader_timeout may be holding the rest at this moment.
-        let guest = lock(&self.held).guest.take();
+        // The guest is dropped here even if the task holds another reference to the state at this moment.
+        let guest = self.state.lock().guest.take();
         drop(guest);
     }
 }
 
-/// Stops the guest when it has not been read for too long. A body that nobody reads is not polled, so this
-/// is a task of its own.
-async fn stop_if_unread(held: Weak<Mutex<StreamState>>, patience: Duration) {
-    let mut wake = Instant::now() + patience;
+/// Stops the guest when its response has not been read for too long.
+async fn stop_if_unread(state: Weak<Mutex<StreamState>>, reader_time: Duration) {
+    let mut wake = Instant::now() + reader_time;
     loop {
         tokio::time::sleep_until(wake).await;
-        let Some(held) = held.upgrade() else { return };
-        // Held elsewhere, it is being read.
-        let Ok(mut held) = held.try_lock() else {
+        let Some(state) = state.upgrade() else { return };
+        let Some(mut state) = state.try_lock() else {
             wake = Instant::now() + Duration::from_secs(1);
             continue;
         };
         let now = Instant::now();
-        wake = held.turns.over(now);
+        wake = state.clock.over(now);
         if wake <= now {
-            let guest = held.guest.take();
-            drop(held);
+            let guest = state.guest.take();
+            drop(state);
             drop(guest);
             return;
         }
     }
-}
-
-fn lock(held: &Mutex<StreamState>) -> MutexGuard<'_, StreamState> {
-    // After a panic within the guest's future it is not polled again: its body ends with the connection.
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -129,15 +127,15 @@ mod tests {
     fn pauses_of_a_reader_add_up_and_are_given_back_to_the_guest() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut turns = ReadClock { unread: Some(start), patience: Duration::from_secs(10) };
-        assert_eq!(turns.over(at(0)), at(10));
-        assert_eq!(turns.asked(at(4)), Duration::from_secs(4));
-        assert_eq!(turns.asked(at(100)), Duration::ZERO, "it was the guest's turn all the time");
-        assert_eq!(turns.over(at(100)), at(106), "and is");
-        turns.unread = Some(at(100));
-        assert_eq!(turns.over(at(105)), at(106));
-        assert_eq!(turns.asked(at(105)), Duration::from_secs(5));
-        turns.unread = Some(at(200));
-        assert_eq!(turns.over(at(200)), at(201), "a second is left of ten");
+        let mut clock = ReadClock { unread: Some(start), left: Duration::from_secs(10) };
+        assert_eq!(clock.over(at(0)), at(10));
+        assert_eq!(clock.stop(at(4)), Duration::from_secs(4));
+        assert_eq!(clock.stop(at(100)), Duration::ZERO, "it was the guest's time in between");
+        assert_eq!(clock.over(at(100)), at(106), "and it still is");
+        clock.unread = Some(at(100));
+        assert_eq!(clock.over(at(105)), at(106));
+        assert_eq!(clock.stop(at(105)), Duration::from_secs(5));
+        clock.unread = Some(at(200));
+        assert_eq!(clock.over(at(200)), at(201), "a second is left of ten");
     }
 }

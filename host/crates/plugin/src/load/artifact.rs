@@ -1,17 +1,18 @@
 //! The directory of compiled components.
 //!
-//! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was
-//! compiled for; it is written once, under another name first, and never rewritten, because running
-//! plugins map it. Its content is native code that the server runs: nothing but this user may be
-//! able to write here, and no artifact is ever taken from anywhere else.
+//! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was compiled for. It is
+//! written once, under another name first, and never rewritten, because running plugins map it. Its content is native
+//! code that the server runs: only this user may be able to write here, and no artifact is taken from anywhere else.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use coinslot_base::file;
 use tempfile::NamedTempFile;
 
+/// The directory of compiled components.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
     dir: PathBuf,
@@ -41,7 +42,7 @@ impl Artifacts {
         self.dir.join(format!("{digest}-{fingerprint}.cwasm"))
     }
 
-    /// Finds an artifact. One that others could have written is removed and not found.
+    /// Finds an artifact. A file that others can write to is removed, and counts as not found.
     pub(crate) fn find(&self, path: &Path) -> Option<()> {
         let meta = fs::symlink_metadata(path).ok()?;
         if meta.is_file() && is_ours(&meta) {
@@ -52,20 +53,18 @@ impl Artifacts {
         None
     }
 
-    /// A file to write an artifact into; it vanishes unless [`Artifacts::publish`] gets it.
+    /// A file to write an artifact into. It is removed unless it is passed to [`Artifacts::publish`].
     pub(crate) fn draft(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.dir)
+        file::draft(&self.dir, 0o600)
     }
 
-    /// Makes a draft durable, then gives it its name. On an error nothing has that name.
+    /// Makes a draft durable and read-only, and then gives it its name. On an error no file has that name.
     pub(crate) fn publish(&self, draft: NamedTempFile, path: &Path) -> io::Result<()> {
         draft.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
-        draft.as_file().sync_all()?;
-        draft.persist(path).map_err(|error| error.error)?;
-        File::open(&self.dir)?.sync_all()
+        file::publish_durably(draft, path)
     }
 
-    /// Unlinks an artifact; plugins that map it keep running.
+    /// Unlinks an artifact. Plugins that map it keep running.
     pub(crate) fn remove(&self, path: &Path) {
         if let Err(error) = fs::remove_file(path) {
             tracing::warn!(artifact = %path.display(), %error, "cannot remove this file");

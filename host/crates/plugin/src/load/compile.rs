@@ -1,10 +1,10 @@
-//! Compiling a component, in a process of its own.
+//! Compiles a component in a process of its own.
 //!
-//! The compiler meets hostile input, takes seconds for a JavaScript component, and keeps its
-//! working memory as long as its engine lives. So the server starts its own executable with the
-//! subcommand `compile`: component on stdin, artifact on stdout, reason of a failure on stderr, at
-//! the lowest priority and under limits of memory and CPU time. Nothing of the plugin runs there.
-//! Without such an executable (in tests and embedders) a thread does it.
+//! The compiler gets hostile input, takes seconds for a JavaScript component, and keeps its working memory as long as
+//! its engine lives. So the server starts its own executable with the subcommand `compile`: the component comes on
+//! stdin, the artifact goes to stdout and the reason of a failure to stderr, at the lowest priority and under limits of
+//! memory and CPU time. No code of the plugin runs there. Without such an executable (in tests and embedders) a thread
+//! compiles.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -13,27 +13,26 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::text::{bounded, printable};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::LoadError;
-use crate::capabilities::log::printable;
+use crate::fault::LoadError;
 use crate::instance::engine::{self, Wasi};
-use crate::instance::meter::bounded;
 use crate::load::component::{self, MAX_WASM};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// CPU time of the compiling process, in seconds. The largest JavaScript component takes 24.
 const CPU_SECONDS: u64 = 180;
-/// Wall time that the server waits for it.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// How much of its explanation is read, in bytes.
+/// Wall time of the compiling process.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Bytes of its error output that are read.
 const EXPLANATION: u64 = 4 << 10;
 
-/// How many components are compiled at once. Each may need gigabytes; and a slow one must not keep all
-/// others waiting, on the smallest machine either.
+/// The number of components that are compiled at once. Each may need gigabytes of memory; but on the smallest machine,
+/// too, a slow one must not delay all others.
 pub(crate) fn at_once() -> usize {
     std::thread::available_parallelism().map_or(2, |threads| threads.get().clamp(2, 4))
 }
@@ -44,7 +43,7 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            // The parent reads this; if it is gone there is nobody to tell.
+            // The parent reads this. If the parent is gone, the write fails and nothing else depends on it.
             let _ = writeln!(io::stderr(), "{reason}");
             ExitCode::FAILURE
         }
@@ -69,7 +68,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     io::stdout().lock().write_all(&artifact).map_err(|error| format!("cannot write the artifact: {error}"))
 }
 
-/// Best effort: a system without one of these still compiles, under fewer limits.
+/// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
 fn confine() {
     let _ = nice(19);
     for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Core, 0)] {
@@ -105,7 +104,7 @@ pub(crate) async fn in_process_of(
     let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let feed = async {
         if let Some(stdin) = &mut stdin {
-            // A child that gave up early closes the pipe; its exit status tells.
+            // A child that gave up early closes the pipe, and its exit status reports the failure.
             let _ = stdin.write_all(wasm).await;
         }
         drop(stdin.take());
@@ -118,10 +117,10 @@ pub(crate) async fn in_process_of(
         text
     };
     let finished = async { tokio::join!(feed, listen, child.wait()) };
-    let Ok(((), text, status)) = tokio::time::timeout(PATIENCE, finished).await else {
+    let Ok(((), text, status)) = tokio::time::timeout(COMPILE_TIMEOUT, finished).await else {
         return Err(LoadError::Invalid(format!(
             "it did not compile within {} seconds: make it smaller",
-            PATIENCE.as_secs()
+            COMPILE_TIMEOUT.as_secs()
         )));
     };
     let status = status.map_err(failed)?;

@@ -1,22 +1,23 @@
-//! What a file's own bytes say, before anything is compiled or run: whether it is a component, what
-//! it imports and exports, and therefore which engine it needs or why it cannot be loaded.
+//! Reads a component's own bytes before anything is compiled or run: its imports and exports, and so the engine that it
+//! needs, or the reason why it cannot be loaded.
 //!
 //! Every refusal is a sentence that says what to do about it.
 
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
-use crate::LoadError;
+use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
 
 /// The largest component that is read, in bytes.
 pub(crate) const MAX_WASM: usize = 64 << 20;
 
-/// The package of our own interfaces, and the version that this host speaks.
+/// The package of the project's own interfaces.
 const PACKAGE: &str = "coinslot:plugin";
+/// The version of the package that this host implements.
 const VERSION: &str = "0.1.0";
 
-/// Interfaces that the host links, by package and version. Versions that share the first two
-/// numbers are compatible. Used only to explain what is missing: the linker decides.
+/// Interfaces that the host links, by package and version. Versions that share the first two numbers are compatible.
+/// The table only explains what is missing: the linker decides.
 const OFFERED: [(&str, &str, &[&str]); 16] = [
     ("coinslot:plugin", VERSION, &["payment", "usage"]),
     ("wasi:config", "0.2.0-rc.1", &["store"]),
@@ -71,7 +72,7 @@ const OFFERED: [(&str, &str, &[&str]); 16] = [
     ("wasi:http", "0.3.0", &["types", "client"]),
 ];
 
-/// The outside of a component.
+/// The imports and exports of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ComponentInfo {
     /// Names as written, for example `wasi:http/types@0.2.3`.
@@ -79,11 +80,11 @@ pub(crate) struct ComponentInfo {
     pub(crate) exports: Vec<String>,
     /// Core modules inside, at any depth.
     pub(crate) modules: usize,
-    /// Whether code runs in components inside: several components that call each other.
+    /// True if code runs in components inside: several components that call each other.
     pub(crate) composed: bool,
 }
 
-/// An interface's name, taken apart.
+/// The parts of an interface's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InterfaceName<'a> {
     pub(crate) package: &'a str,
@@ -92,14 +93,14 @@ pub(crate) struct InterfaceName<'a> {
 }
 
 impl<'a> InterfaceName<'a> {
-    /// None for a name without package and version, such as a plain function's.
+    /// Parses a name. None for one without a package and a version, such as that of a plain function.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let (package, rest) = name.split_once('/')?;
         let (interface, version) = rest.split_once('@')?;
         Some(Self { package, interface, version })
     }
 
-    /// Whether the linker would take one version for the other.
+    /// True if the linker would accept one version for the other.
     pub(crate) fn is_compatible(&self, version: &str) -> bool {
         fn track(version: &str) -> Option<(&str, &str)> {
             if version.contains('-') {
@@ -128,35 +129,35 @@ impl ComponentInfo {
     /// Reads the outer layer. Nothing is compiled and code is not validated.
     pub(crate) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
         check_header(wasm)?;
-        let mut outline = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false };
+        let mut info = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false };
         // Sections of nested modules and components follow their own header, up to their end.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.map_err(damaged)? {
                 Payload::ModuleSection { .. } => {
                     depth += 1;
-                    outline.modules += 1;
+                    info.modules += 1;
                 }
                 Payload::ComponentSection { .. } => depth += 1,
-                Payload::InstanceSection(_) => outline.composed |= depth > 0,
+                Payload::InstanceSection(_) => info.composed |= depth > 0,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        outline.imports.push(import.map_err(damaged)?.name.full_name().into_owned());
+                        info.imports.push(import.map_err(damaged)?.name.full_name().into_owned());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        outline.exports.push(export.map_err(damaged)?.name.full_name().into_owned());
+                        info.exports.push(export.map_err(damaged)?.name.full_name().into_owned());
                     }
                 }
                 _ => {}
             }
         }
-        Ok(outline)
+        Ok(info)
     }
 
-    /// Which engine runs it. Refuses a component that is no plugin, or one of another contract.
+    /// The engine that runs it. Refuses a component that is no plugin, or one of another contract.
     pub(crate) fn wasi(&self) -> Result<Wasi, LoadError> {
         self.check_contract()?;
         let p3 = self.exports("wasi:http", "handler", "0.3.0");
@@ -181,7 +182,7 @@ impl ComponentInfo {
         Ok(if p3 || imports_p3 { Wasi::P3 } else { Wasi::P2 })
     }
 
-    /// Whether it exports an interface, in any compatible version.
+    /// True if it exports an interface, in any compatible version.
     pub(crate) fn exports(&self, package: &str, interface: &str, version: &str) -> bool {
         self.exports
             .iter()
@@ -189,7 +190,7 @@ impl ComponentInfo {
             .any(|name| name.is(package, interface, version))
     }
 
-    /// Refuses another version of our own package, which would otherwise look like a missing export.
+    /// Refuses another version of the project's own package, which would otherwise look like a missing export.
     fn check_contract(&self) -> Result<(), LoadError> {
         let other = self
             .imports
@@ -207,13 +208,14 @@ impl ComponentInfo {
         }
     }
 
-    /// Names each import that the host does not have, with the versions it has; none if it has all.
+    /// Names each import that the host does not have, with the versions that it has. None if it has all imports.
     pub(crate) fn missing(&self) -> Option<String> {
         let lines: Vec<String> = self.imports.iter().filter_map(|import| missing(import)).collect();
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 }
 
+/// Explains why the host does not have an import. None if it has it.
 fn missing(import: &str) -> Option<String> {
     let Some(name) = InterfaceName::parse(import) else {
         return Some(format!("it imports `{import}`, which is not an interface of this host"));
@@ -235,7 +237,7 @@ fn missing(import: &str) -> Option<String> {
     })
 }
 
-/// Checks the whole file, code included. Costs time in proportion to its size.
+/// Validates the whole file, code included, in time proportional to its size.
 pub(crate) fn validate(wasm: &[u8]) -> Result<(), LoadError> {
     Validator::new().validate_all(wasm).map(drop).map_err(damaged)
 }

@@ -1,36 +1,35 @@
-//! What can be told of a component without running it: the library behind `coinslot inspect`.
+//! Inspects a component without running it: the library behind `coinslot inspect`.
 
+use coinslot_base::text::printable;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-
 use wasm_metadata::Producers;
 use wasmparser::{Parser, Payload};
 
-use crate::LoadError;
-use crate::capabilities::log::printable;
+use crate::fault::LoadError;
 use crate::load::component::{ComponentInfo, InterfaceName};
 
-/// A component from the outside. All of it is read from its bytes; nothing has run.
+/// The outside of a component. All of it is read from its bytes; no code of it has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
     /// Bytes of the file.
     pub size: usize,
-    /// Of the file, in hex.
+    /// The SHA-256 of the file, in hex.
     pub sha256: String,
     /// Core modules inside: one to three for Rust, fourteen for Python.
     pub modules: usize,
-    /// Why this host cannot load it, as far as its imports and exports tell; none if it can.
+    /// The reason why this host cannot load it, by its imports and exports. None if it can.
     pub refusal: Option<String>,
-    /// Languages and tools that made it, as they signed it.
+    /// The languages and tools that made it, by its own `producers` sections.
     pub toolchain: Vec<Tool>,
     /// The generation of `wasi:http` its handler speaks, as it is written.
     pub handlers: Vec<String>,
-    /// Whether it prices or validates each request.
+    /// True if it prices or validates each request.
     pub quotes: bool,
-    /// Imports that mean something to an operator, and that every plugin may use.
+    /// Imports that an operator may care about, and that every plugin may use.
     pub uses: Vec<Import>,
-    /// Imports that do nothing until the operator grants what they ask for.
+    /// Imports that do nothing until the operator grants a capability.
     pub asks: Vec<Ask>,
     /// Imports that toolchains add, and that the host denies or answers with nothing.
     pub inert: Vec<String>,
@@ -40,7 +39,7 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
-/// What a plugin can be granted.
+/// A capability that a plugin can be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Capability {
@@ -53,7 +52,7 @@ impl Capability {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::OutgoingHttp, Self::Configuration, Self::KeyValue];
 
-    /// For an operator.
+    /// The name for an operator.
     pub fn name(self) -> &'static str {
         match self {
             Self::OutgoingHttp => "outgoing HTTP",
@@ -63,20 +62,20 @@ impl Capability {
     }
 }
 
-/// An import that asks for something.
+/// An import that needs a capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ask {
     pub capability: Capability,
-    /// As written.
+    /// The import as written.
     pub name: String,
 }
 
-/// An import that means something.
+/// An import that an operator may care about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// For an operator, for example `random numbers`.
     pub meaning: &'static str,
-    /// As written.
+    /// The import as written.
     pub name: String,
 }
 
@@ -89,15 +88,15 @@ pub struct Tool {
     pub version: String,
 }
 
-/// Reads a component. Fails only for what is not one, with a sentence that says what to do.
+/// Inspects a component. Fails only for bytes that are not a component, with a sentence that says what to do.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
-    let outline = ComponentInfo::read(wasm)?;
-    let refusal = match outline.wasi() {
-        Ok(_) => outline.missing(),
+    let info = ComponentInfo::read(wasm)?;
+    let refusal = match info.wasi() {
+        Ok(_) => info.missing(),
         Err(error) => Some(error.to_string()),
     };
     let (mut uses, mut asks, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for name in &outline.imports {
+    for name in &info.imports {
         match meaning(name) {
             Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
             Meaning::Asks(capability) => asks.push(Ask { capability, name: name.clone() }),
@@ -105,7 +104,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
             Meaning::Unknown => unknown.push(name.clone()),
         }
     }
-    let handlers = outline
+    let handlers = info
         .exports
         .iter()
         .filter(|export| {
@@ -118,16 +117,16 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
     Ok(Inspection {
         size: wasm.len(),
         sha256: hex::encode(Sha256::digest(wasm)),
-        modules: outline.modules,
+        modules: info.modules,
         refusal,
         toolchain: toolchain(wasm),
         handlers,
-        quotes: outline.exports("coinslot:plugin", "quote", "0.1.0"),
+        quotes: info.exports("coinslot:plugin", "quote", "0.1.0"),
         uses,
         asks,
         inert,
         unknown,
-        exports: outline.exports,
+        exports: info.exports,
     })
 }
 
@@ -157,8 +156,8 @@ fn meaning(import: &str) -> Meaning {
     }
 }
 
-/// The signatures of every module inside, each once. Unchecked and optional: a broken one, or a
-/// version that says nothing, is left out.
+/// The entries of the `producers` sections of every module inside, each once. They are optional and unchecked: a broken
+/// section is left out.
 fn toolchain(wasm: &[u8]) -> Vec<Tool> {
     let mut tools = Vec::new();
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {

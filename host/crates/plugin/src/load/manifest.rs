@@ -1,11 +1,13 @@
-//! What `describe` answered, held to the limits that `wit/plugin.wit` states.
+//! Checks the result of `describe` against the limits that `wit/plugin.wit` states.
 //!
-//! Everything that is wrong is reported at once, each with its endpoint's index, because an author
-//! fixes a list faster than a sequence. Prices are checked for notation only: what an amount means
-//! is known elsewhere.
+//! All problems are reported at once, each with the index of its endpoint, because an author fixes a list faster than a
+//! sequence. Prices are checked for notation only: their meaning is outside of this package.
+
+use coinslot_base::text::excerpt;
 
 use crate::bindings::{is_amount, manifest};
-use crate::{DeclaredPrice, EndpointInfo, PluginInfo, Template};
+use crate::contract::{DeclaredPrice, EndpointInfo, PluginInfo};
+use crate::template::Template;
 
 const MAX_ENDPOINTS: usize = 256;
 const MAX_SCHEMA: usize = 64 << 10;
@@ -13,9 +15,10 @@ const MAX_SUMMARY: usize = 120;
 const MAX_DESCRIPTION: usize = 2_000;
 const MAX_MIME: usize = 255;
 const MAX_VERSION: usize = 64;
-/// Of all strings together, in bytes.
+/// Bytes of all strings together.
 const MAX_TOTAL: usize = 1 << 20;
 
+/// Checks a manifest. `quotes`: the plugin exports `quote`. The problems are sentences for the author.
 pub(crate) fn check(info: manifest::PluginInfo, quotes: bool) -> Result<PluginInfo, Vec<String>> {
     let mut problems = Vec::new();
     if !is_name(&info.name) {
@@ -142,14 +145,14 @@ fn schema(what: &str, text: Option<String>, problems: &mut Vec<String>) -> Optio
     }
 }
 
-/// Whether a plugin can have this name.
+/// True if a plugin can have this name.
 pub fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Semantic Versioning 2.0.0, section 9 and 10 by their grammar.
+/// True for a version by the grammar of Semantic Versioning 2.0.0, sections 9 and 10.
 fn is_semver(version: &str) -> bool {
     let number = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
@@ -173,7 +176,7 @@ fn is_semver(version: &str) -> bool {
         })
 }
 
-/// `type/subtype` of RFC 9110 tokens, with parameters of printable ASCII.
+/// True for `type/subtype` of tokens (RFC 9110, section 8.3.1), with parameters of printable ASCII.
 fn is_mime(mime: &str) -> bool {
     let token = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
@@ -209,9 +212,5 @@ fn total(info: &manifest::PluginInfo) -> usize {
 
 /// As much of a guest's string as belongs in a message.
 fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(80).collect();
-    if short.len() < text.len() {
-        short.push_str("...");
-    }
-    crate::capabilities::log::printable(&short)
+    excerpt(text, 80)
 }

@@ -1,4 +1,4 @@
-//! What a manifest may say.
+//! Tests of manifests.
 
 use super::*;
 
@@ -26,7 +26,7 @@ async fn a_manifest_is_read_as_it_was_declared() {
 }
 
 #[tokio::test]
-async fn everything_wrong_is_said_at_once() {
+async fn all_problems_are_reported_at_once() {
     let sentence = refused(&guest("describe-many")).await;
     let lines: Vec<&str> = sentence.lines().collect();
     for (line, expected) in lines.iter().zip([
@@ -47,7 +47,7 @@ async fn everything_wrong_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_to_load_is_passed_on() {
+async fn the_reason_of_a_refusal_to_load_is_passed_on() {
     assert_eq!(refused(&guest("describe-error")).await, "it refuses to be loaded: the moon is not full");
 }
 

@@ -1,4 +1,4 @@
-//! What a guest reaches, what it does not, and what others see of it. Real sockets; only names are ours.
+//! Tests of outgoing requests: what guests reach, and what servers see of them. Sockets are real; only the resolver is not.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +13,11 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::capabilities::egress::{Addresses, Resolve};
 
-/// A server that answers every request with what it got, or with a redirect to itself.
+/// A server that answers every request with its own body, or with a redirect to itself.
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    /// Heads of the requests that came, a line each.
+    /// The heads of received requests, a line each.
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -73,7 +73,8 @@ impl Server {
     }
 }
 
-/// Names of these tests: for each what the first look-up finds, what the next, and so on.
+/// A resolver that knows these names: for each, the addresses of the first look-up, of the second, and so on. The last
+/// ones repeat.
 #[derive(Default)]
 struct Names {
     known: HashMap<&'static str, Vec<Vec<&'static str>>>,
@@ -111,7 +112,7 @@ fn inside(origin: &str) -> Allowed {
     Allowed { private: true, ..allowed(origin) }
 }
 
-/// A plugin with these grants, where names are these.
+/// A plugin with these grants, in a runtime with this resolver.
 async fn granted(name: &str, names: Arc<Names>, limits: Limits, grants: Grants) -> Plugin {
     let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
     config.instances = 4;
@@ -124,7 +125,7 @@ async fn fetching(names: Arc<Names>, http: Vec<Allowed>) -> Plugin {
     granted("fetch", names, Limits::default(), Grants { http, ..Grants::default() }).await
 }
 
-/// What came of each line of a plan.
+/// The guest's report for each line of a plan.
 async fn follow(plugin: &Plugin, plan: &[String]) -> Vec<serde_json::Value> {
     let request = Request::post("/fetch").header("host", "shop.example").body(body(plan.join("\n"))).unwrap();
     let said = json(plugin, free(), request).await;
@@ -184,7 +185,7 @@ async fn a_handler_of_wasi_0_3_is_held_to_the_same_list() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_inside_is_refused_unless_the_operator_says_so() {
+async fn a_name_with_a_private_address_is_refused_unless_the_operator_allows_it() {
     let server = Server::start().await;
     let known: [(&str, &[&[&str]]); 9] = [
         ("loopback.example", &[&["127.0.0.1"]]),
@@ -214,7 +215,7 @@ async fn a_name_that_leads_inside_is_refused_unless_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
+async fn a_connection_goes_to_the_address_that_was_checked() {
     let server = Server::start().await;
     let names = Names::knowing(&[("rebound.example", &[&["127.0.0.1"], &["169.254.169.254"]])]);
     let plugin = fetching(names.clone(), vec![inside(&server.named("rebound.example"))]).await;
@@ -231,7 +232,7 @@ async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
+async fn a_redirect_is_not_followed() {
     let server = Server::start().await;
     let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;
     let said = follow(&plugin, &[format!("GET {}", server.at("/moved"))]).await;
@@ -275,7 +276,7 @@ async fn each_of_several_requests_in_one_instance_sends_its_own_number_of_others
     let plugin = granted("crowd", Arc::default(), limits, grants).await;
     let steps = |number: usize| {
         let (three, two) = (format!("fetch={}", server.at("/3")), format!("fetch2={}", server.at("/2")));
-        // By both ways, and the second time when the others have used up theirs.
+        // By both interfaces, and the second time when the other requests have used up their numbers.
         if number.is_multiple_of(2) {
             format!("meet=a:4&{two}&meet=b:4&{three}&{two}&{three}")
         } else {
@@ -296,7 +297,7 @@ async fn each_of_several_requests_in_one_instance_sends_its_own_number_of_others
         assert_eq!(said["most"], 4);
     }
     assert_eq!(server.seen().len(), 8);
-    // Who has ended sends nothing more, not by the number of another either.
+    // A request that has ended sends nothing more, and does not use the number of another one either.
     let after = format!("after=wait&after=fetch={}&after=fetch2={}", server.at("/late"), server.at("/late"));
     json(&plugin, free(), get(&format!("/crowd?{after}"))).await;
     let said = json(&plugin, free(), get("/crowd?wait&wait&wait")).await;
@@ -322,7 +323,11 @@ async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
     ];
     let said = follow(&plugin, &lines).await;
     assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
-    assert_eq!((said[0]["kept"].as_u64(), said[1]["kept"].as_u64()), (Some(0), Some(1)), "what it set, and no more");
+    assert_eq!(
+        (said[0]["kept"].as_u64(), said[1]["kept"].as_u64()),
+        (Some(0), Some(1)),
+        "the fields that it set, and no others"
+    );
     let seen = server.seen();
     assert_eq!(seen.len(), 2, "neither TRACE nor CONNECT leaves: {seen:?}");
     assert!(
@@ -336,9 +341,9 @@ async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
 }
 
 #[tokio::test]
-async fn a_secret_without_tls_goes_nowhere_but_inside() {
+async fn a_secret_without_tls_goes_to_private_addresses_only() {
     let server = Server::start().await;
-    // The name of a private network, as it is seen from elsewhere: a search domain, or somebody's wildcard.
+    // The name of a private network as it resolves elsewhere, by a search domain or a wildcard.
     let names = Names::knowing(&[("billing.internal", &[&["93.184.216.34"], &["127.0.0.1"]])]);
     let origin = server.named("billing.internal");
     let secret = Secret::new(Origin::parse(&origin).unwrap(), HeaderName::from_static("x-key"), "", "hunter2").unwrap();
@@ -371,7 +376,7 @@ async fn headers_of_payments_and_connections_never_leave_and_never_come_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_plugins_have_passed_on_three_times_is_passed_on_no_more() {
+async fn a_request_is_passed_on_by_at_most_three_plugins() {
     let server = Server::start().await;
     let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;
     let ask = async |trail: &[&str]| {
@@ -388,7 +393,7 @@ async fn a_request_that_plugins_have_passed_on_three_times_is_passed_on_no_more(
 }
 
 #[tokio::test]
-async fn what_does_not_speak_tls_is_not_believed() {
+async fn a_server_without_tls_is_refused_for_an_https_origin() {
     let server = Server::start().await;
     let origin = format!("https://{}", server.address);
     let plugin = fetching(Arc::default(), vec![allowed(&origin)]).await;
@@ -398,8 +403,8 @@ async fn what_does_not_speak_tls_is_not_believed() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_named_by_its_kind() {
-    // Bound and dropped: nobody listens there.
+async fn a_refused_connection_is_reported_as_such() {
+    // Bound and dropped, so that no server listens there.
     let free_port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let origin = format!("http://{free_port}");
     let plugin = fetching(Arc::default(), vec![allowed(&origin)]).await;

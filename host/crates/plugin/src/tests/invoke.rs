@@ -1,4 +1,4 @@
-//! Answers, faults and limits of one request.
+//! Tests of one request: responses, faults and limits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -43,7 +43,7 @@ async fn a_guest_sees_the_request_and_not_the_payment_or_the_connection() {
 }
 
 #[tokio::test]
-async fn a_guest_is_told_who_paid() {
+async fn a_guest_sees_the_receipt_of_its_request() {
     let plugin = load("echo").await;
     let receipt = PaymentReceipt {
         payer: "0xabc".into(),
@@ -86,7 +86,7 @@ async fn a_guest_reaches_no_file_socket_environment_or_host() {
     assert_eq!(said["environment"], 0);
 }
 
-/// Hands out its bytes in pieces, and can be told to yield between them.
+/// A body of this many bytes that comes in pieces, and is pending at every third poll.
 struct Pieces(u64, usize);
 
 impl Body for Pieces {
@@ -144,7 +144,7 @@ async fn a_handler_of_wasi_0_3_gets_receipt_and_clean_headers() {
 }
 
 #[tokio::test]
-async fn a_small_answer_has_a_known_length() {
+async fn a_small_response_has_a_known_length() {
     let plugin = load("echo").await;
     let response = plugin.invoke(free(), get("/echo")).await.unwrap();
     let size = response.body().size_hint().exact().expect("known");
@@ -172,7 +172,7 @@ async fn a_request_body_above_the_limit_ends_early() {
 }
 
 #[tokio::test]
-async fn what_a_guest_charges_comes_with_its_answer() {
+async fn a_metered_amount_comes_with_its_response() {
     let plugin = load("echo").await;
     for (word, accepted) in
         [("0.005", true), ("12%20USDC", false), ("-1", false), ("1e3", false), ("", false), (".5", false)]
@@ -186,7 +186,7 @@ async fn what_a_guest_charges_comes_with_its_answer() {
 
 #[tokio::test]
 async fn a_trap_is_a_fault_at_any_time() {
-    let plugin = load_with("trap", limits(|l| l.patience.failures = 0)).await;
+    let plugin = load_with("trap", limits(|l| l.breaker.failures = 0)).await;
     for when in ["", "?when=head", "?when=end", "?when=late"] {
         let fault = call(&plugin, get(&format!("/trap{when}"))).await.unwrap_err();
         assert!(matches!(&fault, Fault::Trap(text) if text.contains("unreachable")), "{when}: {fault:?}");
@@ -201,20 +201,20 @@ async fn a_trap_is_a_fault_at_any_time() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_finished_is_not_taken_for_a_whole_one() {
+async fn an_unfinished_response_is_a_fault() {
     let plugin = load("unruly").await;
     let fault = call(&plugin, get("/?unfinished")).await.expect_err("half an answer");
     assert!(matches!(&fault, Fault::NoResponse(text) if text.contains("cut off")), "{fault:?}");
 }
 
 #[tokio::test]
-async fn a_trap_after_the_last_byte_is_a_fault_before_the_head_if_the_answer_is_small() {
+async fn a_trap_after_the_last_byte_of_a_small_response_is_a_fault_before_its_head() {
     let plugin = load("trap").await;
     assert!(plugin.invoke(free(), get("/?when=end")).await.is_err());
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_a_fault() {
+async fn a_missing_or_informational_response_is_a_fault() {
     let silent = load("silent").await;
     for uri in ["/", "/?error"] {
         let fault = call(&silent, get(uri)).await.unwrap_err();
@@ -269,16 +269,18 @@ async fn recursion_handles_and_header_fields_are_limited() {
 }
 
 #[tokio::test]
-async fn a_guest_that_nobody_reads_is_stopped_and_it_is_not_its_fault() {
+async fn a_guest_whose_response_is_not_read_is_stopped_without_counting_as_a_failure() {
     let plugin = load_with("flood", limits(|l| l.total = Duration::from_millis(100))).await;
     let mut body = plugin.invoke(free(), get("/")).await.unwrap().into_body();
     body.frame().await.expect("more to come").expect("a frame");
-    let places = async {
-        while plugin.inner.places.available_permits() < Limits::default().instances {
+    let returned = async {
+        while free_instances(&plugin) < Limits::default().instances {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), places).await.expect("the instance is free though the body is held");
+    tokio::time::timeout(Duration::from_secs(20), returned)
+        .await
+        .expect("the instance is free though the body is held");
     let fault = loop {
         match body.frame().await.expect("it does not end well") {
             Ok(_) => {}
@@ -290,7 +292,7 @@ async fn a_guest_that_nobody_reads_is_stopped_and_it_is_not_its_fault() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off_and_its_guest_stopped() {
+async fn an_endless_response_is_cut_off_and_its_guest_stopped() {
     let plugin = load_with("flood", limits(|l| l.response_body = 1 << 20)).await;
     let mut body = plugin.invoke(free(), get("/")).await.unwrap().into_body();
     let mut size = 0;
@@ -302,7 +304,7 @@ async fn an_endless_answer_is_cut_off_and_its_guest_stopped() {
     };
     assert_eq!(fault, Fault::ResponseTooLarge);
     assert!(size <= 1 << 20 && size > (1 << 20) - (128 << 10), "{size}");
-    assert_eq!(plugin.inner.places.available_permits(), Limits::default().instances);
+    assert_eq!(free_instances(&plugin), Limits::default().instances);
 }
 
 #[tokio::test]
@@ -310,12 +312,12 @@ async fn dropping_the_future_or_the_body_stops_the_guest() {
     let plugin = load_with("spin", limits(|l| l.instances = 1)).await;
     let asleep = plugin.invoke(free(), get("/?how=sleep"));
     assert!(tokio::time::timeout(Duration::from_millis(50), asleep).await.is_err());
-    assert_eq!(plugin.inner.places.available_permits(), 1);
+    assert_eq!(free_instances(&plugin), 1);
     let flood = load_with("flood", limits(|l| l.instances = 1)).await;
     let response = flood.invoke(free(), get("/")).await.unwrap();
-    assert_eq!(flood.inner.places.available_permits(), 0);
+    assert_eq!(free_instances(&flood), 0);
     drop(response);
-    assert_eq!(flood.inner.places.available_permits(), 1);
+    assert_eq!(free_instances(&flood), 1);
 }
 
 #[tokio::test]
@@ -327,13 +329,13 @@ async fn a_full_plugin_is_busy_after_a_short_wait_and_recovers() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(running);
     });
-    waiting.expect("a place came free while it waited");
+    waiting.expect("a permit came free while it waited");
 }
 
 #[tokio::test]
 async fn a_spinning_guest_does_not_stop_its_neighbours() {
     let (spin, echo) = (load("spin").await, load("echo").await);
-    // One thread for both: the echo can only answer while the other computes.
+    // Both share one thread: `echo` can only answer while `spin` computes.
     let fault = tokio::select! {
         fault = spin.invoke(free(), get("/")) => fault.map(drop),
         () = async { for _ in 0..5 { call(&echo, get("/")).await.unwrap(); } } => Ok(()),
@@ -346,8 +348,8 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
     use std::io::Write;
     use std::sync::Mutex;
 
-    // Whether an event is heard at all is remembered for the whole process, and other tests run in it
-    // with no one listening: this one runs in a process of its own.
+    // `tracing` caches for the whole process whether an event has a subscriber, and other tests run without one: this
+    // test runs in a process of its own.
     const ALONE: &str = "COINSLOT_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let alone = std::process::Command::new(std::env::current_exe().unwrap())
@@ -389,7 +391,7 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_come_is_no_fault_of_the_guest_s() {
+async fn a_request_body_that_does_not_come_does_not_count_as_a_failure() {
     let short = |limits: &mut Limits| {
         (limits.first_byte, limits.total) = (Duration::from_millis(200), Duration::from_millis(200));
     };
@@ -422,14 +424,14 @@ impl Body for Never {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_writes_without_end_lets_others_have_their_turn() {
+async fn a_guest_that_writes_without_end_lets_other_tasks_run() {
     let plugin = load("flood").await;
     let mut body = plugin.invoke(free(), get("http://shop.example/flood")).await.expect("an answer").into_body();
     let mut in_turn = Vec::new();
     for _ in 0..4 {
         let mut bytes = 0;
         std::future::poll_fn(|cx| {
-            // For as long as there is something at once, as a server would whose client reads as fast.
+            // Read all frames that are there at once, as a server does whose client reads as fast.
             while let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) {
                 bytes += frame.expect("no end").expect("no fault").into_data().expect("data").len();
                 assert!(bytes <= 1 << 20, "{bytes} bytes in one turn");
@@ -440,5 +442,5 @@ async fn a_guest_that_writes_without_end_lets_others_have_their_turn() {
         in_turn.push(bytes);
     }
     assert!(in_turn.iter().all(|bytes| *bytes <= 36 << 10), "{in_turn:?} bytes in one turn");
-    assert!(in_turn.iter().sum::<usize>() >= 32 << 10, "{in_turn:?}: it goes on after its turn");
+    assert!(in_turn.iter().sum::<usize>() >= 32 << 10, "{in_turn:?}: it continues after its turn");
 }

@@ -1,15 +1,18 @@
-//! Configuration and key-value stores, and that questions about a plugin reach neither.
+//! Tests of configuration and key-value stores, which `describe` and `quote` never reach.
 
 use super::*;
 
 const QUOTA: Quota = Quota { bytes: 2_000, keys: 20, value: 1_000 };
 
-/// Runs `keeper` in a runtime of its own that keeps things in this directory.
+/// The guest `keeper`, in a runtime of its own whose stores are in this directory.
 async fn keeper(dir: &Path, grants: Grants) -> Plugin {
+    load_in(&keeping_in(dir), grants).await
+}
+
+fn keeping_in(dir: &Path) -> Arc<Runtime> {
     let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
     (config.instances, config.keyvalue) = (4, dir.join("keyvalue"));
-    let runtime = Runtime::new(config).unwrap();
-    load_in(&runtime, grants).await
+    Runtime::new(config).unwrap()
 }
 
 async fn load_in(runtime: &Arc<Runtime>, grants: Grants) -> Plugin {
@@ -33,7 +36,7 @@ async fn steps(plugin: &Plugin, plan: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn describe_and_quote_reach_nothing_of_what_is_granted() {
+async fn describe_and_quote_reach_no_capability() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = keeper(dir.path(), everything()).await;
     let nothing = "config Ok(\"\") keyvalue Err(Error::AccessDenied) web Ok(\"ErrorCode::HttpRequestDenied\")";
@@ -47,15 +50,15 @@ async fn describe_and_quote_reach_nothing_of_what_is_granted() {
         body: Bytes::new(),
     };
     assert_eq!(plugin.quote(question).await.unwrap().unwrap_err().message, nothing);
-    assert!(!dir.path().join("keyvalue").exists(), "a question leaves nothing behind");
-    // The same words, while it handles a request.
+    assert!(!dir.path().join("keyvalue").exists(), "a quote leaves nothing behind");
+    // The same calls, while it handles a request.
     let said = steps(&plugin, &["reach"]).await;
     assert!(said[0].starts_with("config Ok(\"hello\") keyvalue Ok(()) web Ok("), "{said:?}");
     assert!(!said[0].contains("HttpRequestDenied"), "{said:?}");
 }
 
 #[tokio::test]
-async fn a_plugin_without_a_grant_is_told_nothing_and_keeps_nothing() {
+async fn a_plugin_without_a_grant_has_no_configuration_and_no_store() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = keeper(dir.path(), Grants::default()).await;
     let said = steps(&plugin, &["config greeting", "config-all", "open default", "set a 1"]).await;
@@ -72,27 +75,28 @@ async fn a_plugin_reads_its_configuration() {
 }
 
 #[tokio::test]
-async fn what_is_kept_survives_the_instance_the_reload_and_the_host() {
+async fn values_survive_the_instance_the_reload_and_the_host() {
     let dir = tempfile::tempdir().unwrap();
-    let plugin = keeper(dir.path(), everything()).await;
+    let runtime = keeping_in(dir.path());
+    let plugin = load_in(&runtime, everything()).await;
     let said =
         steps(&plugin, &["set a 1", "get a", "exists a", "exists b", "increment n 5", "open default", "get a"]).await;
     assert_eq!(said, ["Ok(())", "Ok(Some(\"1\"))", "Ok(true)", "Ok(false)", "Ok(5)", "Ok(())", "Ok(Some(\"1\"))"]);
     assert_eq!(steps(&plugin, &["get a", "increment n 2", "list"]).await[..2], ["Ok(Some(\"1\"))", "Ok(7)"]);
     // Another generation beside the first, and then another host.
-    let again = load_in(&plugin.inner.runtime, everything()).await;
+    let again = load_in(&runtime, everything()).await;
     assert_eq!(steps(&again, &["set a 2"]).await, ["Ok(())"]);
     assert_eq!(steps(&plugin, &["get a"]).await, ["Ok(Some(\"2\"))"]);
-    drop((plugin, again));
+    drop((plugin, again, runtime));
     let later = keeper(dir.path(), everything()).await;
     let said = steps(&later, &["both a none", "neither a none", "list", "open other", "list"]).await;
     assert_eq!(said[0], "Ok([Some((\"a\", \"2\")), None])");
     assert_eq!(said[1..3], ["Ok(())", "Ok(([\"n\"], None))"]);
-    assert_eq!(said[3..], ["Ok(())", "Ok(([], None))"], "another bucket is another room");
+    assert_eq!(said[3..], ["Ok(())", "Ok(([], None))"], "another bucket has other keys");
 }
 
 #[tokio::test]
-async fn a_quota_is_an_error_that_says_so_and_not_a_fault() {
+async fn a_quota_is_an_error_and_not_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = keeper(dir.path(), everything()).await;
     let said = steps(

@@ -1,4 +1,4 @@
-//! What can be loaded, from where, and what is said about the rest.
+//! Tests of loading: what is loaded, what is refused with which sentence, and the directory of artifacts.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +9,6 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::load::component::ComponentInfo;
-use crate::load::inspect::inspect;
 
 fn fresh(dir: &Path) -> Arc<Runtime> {
     let mut config = RuntimeConfig::new(dir);
@@ -68,7 +67,7 @@ fn a_directory_that_others_can_write_is_refused() {
 }
 
 #[tokio::test]
-async fn garbage_is_refused_with_what_to_do() {
+async fn bytes_that_are_no_component_are_refused_with_advice() {
     assert!(refused(b"").await.contains("empty"));
     assert!(refused(b"<html>not found</html>").await.contains("not WebAssembly"));
     assert!(refused(b"\0asm\x01\0\0\0").await.contains("core module"));
@@ -106,7 +105,7 @@ fn renamed(name: &str, from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_component_of_another_contract_is_told_both_versions() {
+async fn a_component_of_another_contract_is_refused_with_both_versions() {
     let wasm = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifest@0.2.0");
     let sentence = refused(&wasm).await;
     assert!(sentence.contains("coinslot:plugin@0.2.0") && sentence.contains("coinslot:plugin@0.1.0"), "{sentence}");
@@ -115,7 +114,7 @@ async fn a_component_of_another_contract_is_told_both_versions() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn a_missing_import_or_export_is_named() {
     let wasm = renamed("echo", "wasi:http/incoming-handler@0.2.12", "wasi:http/incoming-hungler@0.2.12");
     assert!(refused(&wasm).await.contains("wasi:http/incoming-handler"));
     let wasm = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifold@0.1.0");
@@ -134,7 +133,7 @@ async fn a_limit_above_the_pools_is_refused() {
 }
 
 #[test]
-fn inspection_tells_what_a_component_is_and_wants() {
+fn inspection_lists_handlers_tools_and_capabilities() {
     let wasm = guest("probe");
     let seen = inspect(&wasm).unwrap();
     assert_eq!(seen.size, wasm.len());
@@ -160,9 +159,9 @@ fn inspection_tells_what_a_component_is_and_wants() {
     assert!(inspect(b"text").is_err());
 }
 
-// === Whatever comes in a file. ===
+// === Files with random contents ===
 
-/// What happens to files, and what is done to them.
+/// Damage to a file.
 #[derive(Clone, Debug)]
 enum Damage {
     Cut(Index),
@@ -222,7 +221,7 @@ impl Damage {
     }
 }
 
-/// Damaged components of both generations of WASI, and bytes that never were one.
+/// Damaged components of both generations of WASI, and random bytes.
 fn any_file() -> impl Strategy<Value = Vec<u8>> {
     let damaged = |name: &'static str| {
         let whole = guest(name);
@@ -241,16 +240,17 @@ fn any_file() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn whatever_the_file_holds_inspection_answers(file in any_file()) {
+    fn inspection_of_any_file_returns(file in any_file()) {
         if let Ok(seen) = inspect(&file) {
             prop_assert_eq!(seen.size, file.len());
         }
     }
 }
 
-/// Bounded by time, since each that is still valid is compiled and asked what it serves; a few are tried on any machine.
+/// The number of files is bounded by time, because each file that is still valid is compiled and described; a few are
+/// tried on any machine.
 #[tokio::test]
-async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
+async fn any_file_is_loaded_or_refused_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = fresh(dir.path());
     let files = any_file();
@@ -277,7 +277,7 @@ async fn whatever_the_file_holds_it_is_loaded_or_refused_with_a_sentence() {
 }
 
 #[test]
-fn several_components_in_one_are_told_from_one_that_was_wrapped() {
+fn a_composed_component_is_told_from_a_wrapped_one() {
     let section = |id: u8, bytes: &[u8]| [&[id, u8::try_from(bytes.len()).unwrap()], bytes].concat();
     let component = |sections: &[Vec<u8>]| [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat();
     let module = section(1, b"\0asm\x01\0\0\0");

@@ -1,4 +1,4 @@
-//! Instances that answer more than one request.
+//! Tests of instances that answer one request after another.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -12,7 +12,7 @@ fn reused(total: u32) -> Limits {
     Limits { reuse: Some(Reuse { total, concurrent: 1 }), ..Limits::default() }
 }
 
-/// How often the instance had been used, and who it was told had paid.
+/// The number of requests that the instance has had, and the payer whom it saw.
 async fn said(plugin: &Plugin, name: &str, permit: Permit) -> (String, String) {
     let response = plugin.invoke(permit, get("/")).await.expect("an answer");
     let headers = response.headers().clone();
@@ -26,7 +26,7 @@ async fn said(plugin: &Plugin, name: &str, permit: Permit) -> (String, String) {
 }
 
 #[tokio::test]
-async fn an_instance_answers_so_many_requests_and_each_sees_its_own_payment() {
+async fn an_instance_answers_a_number_of_requests_and_each_sees_its_own_payment() {
     for name in ["echo", "echo3"] {
         let plugin = load_with(name, reused(3)).await;
         let mut seen = Vec::new();
@@ -54,26 +54,26 @@ async fn requests_at_once_never_share_an_instance() {
             });
         }
         while let Some(done) = asked.join_next().await {
-            done.expect("each was told of its own payment");
+            done.expect("each request saw its own payment");
         }
     }
 }
 
 #[tokio::test]
-async fn an_instance_that_failed_or_was_left_is_not_used_again() {
+async fn an_instance_whose_request_failed_or_was_dropped_is_not_reused() {
     let plugin = load_with("echo3", reused(100)).await;
     assert_eq!(said(&plugin, "echo3", free()).await.0, "1");
     call(&plugin, get("/?trap")).await.expect_err("a trap");
     assert_eq!(said(&plugin, "echo3", free()).await.0, "1", "after a trap");
-    // The caller goes away while the body is written.
+    // The body is dropped while the guest writes it.
     let response = plugin.invoke(free(), get("/?sleep")).await.expect("a head");
     drop(response);
-    assert_eq!(said(&plugin, "echo3", free()).await.0, "1", "after a caller that went away");
+    assert_eq!(said(&plugin, "echo3", free()).await.0, "1", "after a body that was dropped");
     assert_eq!(said(&plugin, "echo3", free()).await.0, "2");
 }
 
 #[tokio::test]
-async fn a_guest_that_forgets_its_answer_is_found_out_at_once_and_not_used_again() {
+async fn a_guest_that_returns_without_a_whole_response_fails_at_once_and_is_not_reused() {
     let plugin = load_with("unruly", Limits { instances: 1, ..reused(100) }).await;
     let ask = async |path| {
         let asked = tokio::time::timeout(Duration::from_secs(5), call(&plugin, get(path))).await;
@@ -91,10 +91,10 @@ async fn a_guest_that_forgets_its_answer_is_found_out_at_once_and_not_used_again
 #[tokio::test]
 async fn every_request_has_limits_of_its_own() {
     let limits = Limits { cpu: Duration::from_millis(200), log: 100, ..reused(1000) };
-    // A runtime of its own: other tests take its places for what waits.
+    // A runtime of its own: other tests take permits of idle instances.
     let runtime = Runtime::new(RuntimeConfig::new(target().join("guests/artifacts"))).expect("a runtime");
     let plugin = runtime.load(&guest("echo"), &limits.into()).await.expect("loaded");
-    // Together they compute for longer, and print more, than one of them may.
+    // Together these requests compute for longer, and print more, than one request may.
     let uri = format!("/?{}", "x".repeat(60));
     let start = std::time::Instant::now();
     let mut calls = 0;
@@ -107,7 +107,7 @@ async fn every_request_has_limits_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_for_all_plugins_together() {
+async fn idle_instances_of_all_plugins_together_are_bounded() {
     let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
     config.instances = 8;
     let runtime = Runtime::new(config).expect("a runtime");
@@ -115,7 +115,7 @@ async fn what_waits_is_bounded_for_all_plugins_together() {
     for name in ["echo", "echo3"] {
         plugins.push(runtime.load(&guest(name), &reused(100).into()).await.expect("loaded"));
     }
-    // All of them are at work at once, and three may wait afterwards: a quarter of the places, and one.
+    // All instances run at once, and three may be idle afterwards: a quarter of the permits, and one.
     let open = Arc::new(AtomicBool::new(false));
     let mut asked = tokio::task::JoinSet::new();
     for plugin in [&plugins[0], &plugins[1]] {
@@ -125,19 +125,19 @@ async fn what_waits_is_bounded_for_all_plugins_together() {
             asked.spawn(async move { call(&plugin, request).await.map(drop) });
         }
     }
-    while runtime.places.available_permits() > 0 {
+    while runtime.resources.instances.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
     open.store(true, Relaxed);
     while let Some(done) = asked.join_next().await {
         done.expect("no panic").expect("an answer");
     }
-    assert_eq!(runtime.spares.available_permits(), 0);
+    assert_eq!(runtime.resources.idle_instances.available_permits(), 0);
     plugins.clear();
-    assert_eq!(runtime.spares.available_permits(), 3, "a plugin that goes takes its instances along");
+    assert_eq!(runtime.resources.idle_instances.available_permits(), 3, "dropping a plugin drops its idle instances");
 }
 
-/// A body that ends when somebody opens it.
+/// A body that ends when it is opened.
 struct Gate(Arc<AtomicBool>);
 
 impl Body for Gate {

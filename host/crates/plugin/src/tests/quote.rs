@@ -1,4 +1,4 @@
-//! Prices and refusals before payment.
+//! Tests of quotes: prices and refusals.
 
 use super::*;
 
@@ -50,7 +50,7 @@ async fn a_quote_has_fifty_milliseconds() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_status_of_the_clients_and_a_word() {
+async fn a_refusal_has_a_client_error_status_and_a_word() {
     for bad in ["402", "500", "code", "amount"] {
         let fault = ask(Some(bad)).await.unwrap_err();
         assert!(matches!(fault, Fault::NoResponse(_)), "{bad}: {fault:?}");

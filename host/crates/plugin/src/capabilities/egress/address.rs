@@ -1,11 +1,11 @@
-//! Which addresses are the Internet, and which are somebody's inside.
+//! Tells public addresses from those of private networks and special purposes.
 //!
-//! What is not known to be public is not: of IPv6 only global unicast counts, and addresses that carry
+//! An address that is not known to be public is not public. Of IPv6 only global unicast counts. Addresses that embed
 //! an IPv4 address are judged by it, or refused.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address belongs to the Internet at large.
+/// True for an address that is reachable from the whole Internet.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
@@ -13,9 +13,9 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address belongs to this machine or to a private network that an operator may open.
+/// True for an address of this machine or of a private network, which an operator may allow.
 ///
-/// Link-local addresses are not among them: behind one of them clouds keep the machine's credentials.
+/// Link-local addresses are not among them: clouds serve the machine's credentials at one.
 pub(crate) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -30,7 +30,7 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// SettledBy IANA's registry of special-purpose addresses.
+/// By IANA's registry of special-purpose IPv4 addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         // This network, private, shared (CGNAT), loopback, link-local, private.
@@ -44,9 +44,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
+/// By IANA's registry of special-purpose IPv6 addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // NAT64 leads to the IPv4 address at its end.
+        // NAT64 (RFC 6052) leads to the IPv4 address at its end.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
             is_public_v4(Ipv4Addr::new(a, b, c, d))

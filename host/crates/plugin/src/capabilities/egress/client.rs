@@ -1,14 +1,14 @@
-//! The client behind one plugin's outgoing requests: pooled connections to allowed origins, secrets
-//! added on the way out, limits on the way in.
+//! Sends the outgoing requests of one plugin: over pooled connections to allowed origins, with secrets added on the
+//! way out and limits on the way in.
 //!
-//! Nothing here follows a redirect, and nothing that a guest or its log can see names a secret.
+//! It follows no redirect, and nothing that a guest or its log can see names a secret.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -19,25 +19,27 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::{ConnectError, Connector, Resolve};
-use super::is_withheld;
 use super::origin::{Allowed, Origin};
 use super::response::BoundedResponse;
 use crate::capabilities::config::Secret;
+use crate::headers::{CDN_LOOP, is_withheld, remove};
 
-/// Until the connection stands, until the head of the answer, and between its bytes; a guest can ask
-/// for less.
+/// The longest time until the connection is established. A guest can ask for less than each of these times.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The longest time until the head of the response.
 const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// The longest time between two pieces of the response's body.
 const BETWEEN_BYTES: Duration = Duration::from_secs(60);
 /// A body in either direction, in bytes.
 const BODY: usize = 64 << 20;
-/// The head of an answer, in bytes.
+/// The head of a response, in bytes.
 const HEAD: usize = 64 << 10;
-/// Connections to one origin that wait for the next request, and for how long.
+/// Idle connections to one origin.
 const IDLE: usize = 32;
+/// The time for which a connection stays idle.
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// One plugin's way out.
+/// The HTTP client of one plugin.
 pub(crate) struct EgressClient {
     allowed: Arc<[Allowed]>,
     secrets: Vec<Secret>,
@@ -57,13 +59,13 @@ impl EgressClient {
     pub(crate) fn new(allowed: Vec<Allowed>, secrets: Vec<Secret>, resolver: Arc<dyn Resolve>) -> Self {
         let allowed: Arc<[Allowed]> = allowed.into();
         let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
-        let inside = plain.cloned().collect();
+        let private_only = plain.cloned().collect();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls())
             .https_or_http()
             .enable_http1()
             .enable_http2()
-            .wrap_connector(Connector { allowed: Arc::clone(&allowed), inside, resolver });
+            .wrap_connector(Connector { allowed: Arc::clone(&allowed), private_only, resolver });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
@@ -74,19 +76,19 @@ impl EgressClient {
         Self { allowed, secrets, client }
     }
 
-    /// Sends a request, and gives the head of its answer. What it is not allowed to do is refused
-    /// before anything is looked up.
+    /// Sends a request, and returns the head of its response. A request that is not allowed is refused before its
+    /// target is looked up.
     pub(crate) async fn send(
         &self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        trail: HeaderValue,
+        cdn_loop: HeaderValue,
     ) -> Result<Response<WasiBody>, Error> {
         let asked = Origin::asked(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
         if !self.allowed.iter().any(|entry| entry.origin.covers(&asked)) {
             return Err(Error::HttpRequestDenied);
         }
-        // One answers with the request itself, secrets included; the other makes a tunnel.
+        // A server answers TRACE with the request itself, secrets included; CONNECT makes a tunnel.
         if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
             return Err(Error::HttpRequestMethodInvalid);
         }
@@ -94,8 +96,8 @@ impl EgressClient {
         parts.uri = canonical(&asked, &parts.uri)?;
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        clean(&mut parts.headers);
-        parts.headers.insert(super::CDN_LOOP, trail);
+        remove(&mut parts.headers, is_withheld);
+        parts.headers.insert(CDN_LOOP, cdn_loop);
         for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
             parts.headers.insert(secret.header.clone(), secret.value.clone());
         }
@@ -104,17 +106,17 @@ impl EgressClient {
         let head = limit(options.connect_timeout, CONNECT) + limit(options.first_byte_timeout, FIRST_BYTE);
         let body = Limited::new(body, BODY).map_err(body_error).boxed_unsync();
         let sent = self.client.request(Request::from_parts(parts, body));
-        let answer = tokio::time::timeout(head, sent).await;
-        let answer = answer.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| reason(&error))?;
-        let (mut parts, body) = answer.into_parts();
-        clean(&mut parts.headers);
+        let response = tokio::time::timeout(head, sent).await;
+        let response = response.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| reason(&error))?;
+        let (mut parts, body) = response.into_parts();
+        remove(&mut parts.headers, is_withheld);
         parts.extensions.clear();
         let body = BoundedResponse::new(body, BODY as u64, limit(options.between_bytes_timeout, BETWEEN_BYTES));
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 }
 
-/// The same target, written in the one way that the connector and the pool know.
+/// The same target in the canonical form, by which the connector and the pool compare targets.
 fn canonical(asked: &Origin, uri: &Uri) -> Result<Uri, Error> {
     let text = asked.to_string();
     let (scheme, authority) = text.split_once("://").ok_or(Error::HttpRequestUriInvalid)?;
@@ -125,14 +127,6 @@ fn canonical(asked: &Origin, uri: &Uri) -> Result<Uri, Error> {
     Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)
 }
 
-/// Leaves out what belongs to a connection or to a payment.
-pub(crate) fn clean(headers: &mut HeaderMap) {
-    let withheld: Vec<HeaderName> = headers.keys().filter(|name| is_withheld(name)).cloned().collect();
-    for name in withheld {
-        headers.remove(name);
-    }
-}
-
 fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => *error,
@@ -141,7 +135,7 @@ fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     }
 }
 
-/// What a guest is told: the kind of failure, and nothing of what was sent or of the network inside.
+/// The error that a guest sees: the kind of failure, and nothing of what was sent or of the private network.
 fn reason(error: &ClientError) -> Error {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
@@ -174,14 +168,14 @@ fn reason(error: &ClientError) -> Error {
                 return Error::HttpProtocolError;
             }
         }
-        // The error inside an input error is not its source.
+        // The error inside of an `io::Error` is not its `source`.
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         source = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     }
     Error::ConnectionTerminated
 }
 
-/// One for the whole process: reading the machine's certificates takes milliseconds.
+/// The TLS configuration of the whole process: reading the machine's certificates takes milliseconds.
 fn tls() -> ClientConfig {
     static TLS: OnceLock<ClientConfig> = OnceLock::new();
     TLS.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! From an allowed origin to a connection: look up, check every address, connect to what was checked.
+//! Connects to allowed origins: looks the name up, checks every address, and connects to an address that was checked.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,16 +16,17 @@ use tower_service::Service;
 use super::address;
 use super::origin::{Allowed, Origin};
 
-/// Until the name is looked up, and until one address has answered.
+/// The longest look-up of a name.
 const LOOKUP: Duration = Duration::from_secs(5);
+/// The longest wait for one address.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Of one name, so many addresses are tried.
+/// The most addresses of one name that are tried.
 const ADDRESSES: usize = 4;
 
-/// The addresses of a name, and none for a name that has none.
+/// The addresses of a name; an empty list if it has none.
 pub(crate) type Addresses = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
-/// Who knows the addresses of names.
+/// Looks up the addresses of names.
 pub(crate) trait Resolve: Send + Sync {
     fn addresses(&self, name: String) -> Addresses;
 }
@@ -43,7 +44,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Why there is no connection.
+/// The reason why a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("the allow-list does not have it")]
@@ -60,12 +61,12 @@ pub(crate) enum ConnectError {
     Timeout,
 }
 
-/// Connects to what an allow-list allows, and to nothing else.
+/// Connects to the origins of an allow-list, and to no other.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) allowed: Arc<[Allowed]>,
-    /// Origins without TLS that a secret is sent to: nowhere but inside, whatever the list says.
-    pub(crate) inside: Arc<[Origin]>,
+    /// Origins without TLS that a secret is sent to. They are reached at private addresses only, whatever the list says.
+    pub(crate) private_only: Arc<[Origin]>,
     pub(crate) resolver: Arc<dyn Resolve>,
 }
 
@@ -76,8 +77,9 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// The addresses behind an origin. One that may not be reached makes all of them suspect: a name
-    /// that leads outside and inside at once is there to trick whoever asks twice.
+    /// The addresses of an origin. If one of them is not allowed, none is used: a name that has public and private
+    /// addresses at once may be meant to pass this check with one address and to be connected to at another (DNS
+    /// rebinding).
     async fn checked(&self, asked: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
         let entries: Vec<&Allowed> = self.allowed.iter().filter(|entry| entry.origin.covers(asked)).collect();
         if entries.is_empty() {
@@ -94,11 +96,11 @@ impl Connector {
         if addresses.is_empty() {
             return Err(ConnectError::Unknown);
         }
-        let inside = self.inside.contains(asked);
-        let may = |address: IpAddr| {
-            entries.iter().any(|entry| entry.admits(address)) && (!inside || address::is_private(address))
+        let private_only = self.private_only.contains(asked);
+        let is_allowed = |address: IpAddr| {
+            entries.iter().any(|entry| entry.admits(address)) && (!private_only || address::is_private(address))
         };
-        if !addresses.iter().copied().all(may) {
+        if !addresses.iter().copied().all(is_allowed) {
             return Err(ConnectError::Prohibited);
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
@@ -110,7 +112,7 @@ impl Connector {
         for address in self.checked(&asked).await?.into_iter().take(ADDRESSES) {
             match timeout(CONNECT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    // Requests are short: waiting for more to send costs more than it saves.
+                    // Requests are short: delaying them to fill a packet costs more than it saves.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }

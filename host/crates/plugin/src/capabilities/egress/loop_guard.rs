@@ -1,42 +1,43 @@
-//! The servers that a request has been through, so that plugins that call each other in a circle end.
+//! Counts the servers that a request has been through (`CDN-Loop`, RFC 8586), so that plugins that call each other in a
+//! circle come to an end.
 
 use http::{HeaderMap, HeaderValue};
 
-use super::CDN_LOOP;
+use crate::headers::CDN_LOOP;
 
-/// How this program is called in the trail. All hosts share it, so a circle of several hosts ends too.
+/// The identifier of this program in the header. All hosts share it, so that a circle of several hosts ends, too.
 const OWN: &str = "coinslot";
-/// A request that plugins have passed on so often is not passed on again.
+/// The most entries of this program in a request that is passed on.
 const HOPS: usize = 3;
-/// What others wrote is kept up to this size, in bytes.
+/// The most bytes of other servers' entries that are kept.
 const OTHERS: usize = 1 << 10;
 
-/// Of one incoming request.
+/// The servers that one incoming request has been through.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoopGuard {
     hops: usize,
-    /// What stood in the header, if anything.
-    before: String,
+    /// The header as it came, or empty.
+    received: String,
 }
 
 impl LoopGuard {
     /// Reads the header of an incoming request.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let lines: Vec<&str> = headers.get_all(CDN_LOOP).iter().filter_map(|value| value.to_str().ok()).collect();
-        let before = lines.join(", ");
+        let received = lines.join(", ");
         let own = |entry: &&str| entry.split(';').next().is_some_and(|id| id.trim().eq_ignore_ascii_case(OWN));
-        let hops = before.split(',').filter(own).count();
-        let before = if before.len() <= OTHERS { before } else { vec![OWN; hops.min(HOPS)].join(", ") };
-        Self { hops, before }
+        let hops = received.split(',').filter(own).count();
+        let received = if received.len() <= OTHERS { received } else { vec![OWN; hops.min(HOPS)].join(", ") };
+        Self { hops, received }
     }
 
-    /// The header of an outgoing request; none if there have been enough.
+    /// The header of an outgoing request. None if the request has been passed on often enough.
     pub(crate) fn next(&self) -> Option<HeaderValue> {
         if self.hops >= HOPS {
             return None;
         }
-        let comma = if self.before.is_empty() { "" } else { ", " };
-        HeaderValue::try_from(format!("{}{comma}{OWN}", self.before)).ok()
+        let comma = if self.received.is_empty() { "" } else { ", " };
+        HeaderValue::try_from(format!("{}{comma}{OWN}", self.received)).ok()
     }
 }
 
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_passed_on_three_times_and_not_more() {
+    fn a_request_is_passed_on_at_most_three_times() {
         assert_eq!(next(&[]).unwrap(), "coinslot");
         assert_eq!(next(&["coinslot"]).unwrap(), "coinslot, coinslot");
         assert_eq!(next(&["coinslot, other;v=1", "Coinslot;x"]).unwrap(), "coinslot, other;v=1, Coinslot;x, coinslot");
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_kept_unless_it_is_large() {
+    fn entries_of_other_servers_are_kept_unless_they_are_large() {
         assert_eq!(next(&["a.example; n=2"]).unwrap(), "a.example; n=2, coinslot");
         assert_eq!(next(&[&"x,".repeat(600)]).unwrap(), "coinslot");
     }

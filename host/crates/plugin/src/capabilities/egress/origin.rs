@@ -1,7 +1,7 @@
-//! Where a plugin's requests may go: scheme, host and port, as an operator writes them and as a guest asks.
+//! Origins (scheme, host and port) of outgoing requests: those that an operator allows, and those that guests ask for.
 //!
-//! Both are read by the same parser of URLs, so that every spelling of an address (`0x7f.1`,
-//! `2130706433`, `[::ffff:127.0.0.1]`) is that address before anything is compared.
+//! Both are read by the same parser of URLs, so that every spelling of an address (`0x7f.1`, `2130706433`,
+//! `[::ffff:127.0.0.1]`) is that address before anything is compared.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,27 +11,27 @@ use url::{Host, Url};
 
 use super::address;
 
-/// A place in the allow-list.
+/// A scheme, a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     https: bool,
-    place: OriginHost,
+    host: OriginHost,
     port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum OriginHost {
     Name(String),
-    /// Every name that ends with this, which starts with a dot.
+    /// Every name below a domain: those that end with this text, which starts with a dot.
     Below(String),
     Address(IpAddr),
 }
 
-/// An entry of the allow-list: an origin, and which addresses its name may stand for.
+/// An entry of the allow-list: an origin, and the addresses that its name may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     pub origin: Origin,
-    /// Whether its name may stand for addresses of private networks and of this machine.
+    /// Whether its name may have addresses of private networks and of this machine.
     pub private: bool,
 }
 
@@ -44,23 +44,23 @@ impl Origin {
             return Err(wrong("must be an origin such as `https://api.example.com`, without a path"));
         }
         let origin = Self::of(&url).ok_or_else(|| wrong("is not an origin such as `https://api.example.com`"))?;
-        match origin.place {
+        match origin.host {
             OriginHost::Name(name) if name.contains('*') => match name.strip_prefix('*') {
                 Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
-                    Ok(Self { place: OriginHost::Below(rest.to_owned()), ..origin })
+                    Ok(Self { host: OriginHost::Below(rest.to_owned()), ..origin })
                 }
                 _ => Err(wrong("has a `*` that is not the whole first part of a name such as `*.example.com`")),
             },
             OriginHost::Name(name) if name.ends_with('.') => Err(wrong("ends with a dot: leave it out")),
-            place => Ok(Self { place, ..origin }),
+            host => Ok(Self { host, ..origin }),
         }
     }
 
-    /// Where a guest's request would go. None if it has no proper scheme and authority.
+    /// The origin that a guest asks for. None if the URI has no proper scheme and authority.
     pub(crate) fn asked(uri: &Uri) -> Option<Self> {
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
         let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
-        // An authority that the two parsers understand differently is nobody's.
+        // Refuse an authority that the parsers of `http` and `url` would understand differently.
         if url.path() != "/" || has_credentials(&url) || authority.contains(['@', '\\', '*']) {
             return None;
         }
@@ -73,29 +73,29 @@ impl Origin {
             "http" => false,
             _ => return None,
         };
-        let place = match url.host()? {
+        let host = match url.host()? {
             Host::Domain(name) => OriginHost::Name(name.to_owned()),
             Host::Ipv4(address) => OriginHost::Address(address.into()),
             Host::Ipv6(address) => OriginHost::Address(IpAddr::from(address).to_canonical()),
         };
-        Some(Self { https, place, port: url.port_or_known_default()? })
+        Some(Self { https, host, port: url.port_or_known_default()? })
     }
 
-    /// Whether it is exactly one place.
+    /// True unless it is a wildcard.
     pub fn is_exact(&self) -> bool {
-        !matches!(self.place, OriginHost::Below(_))
+        !matches!(self.host, OriginHost::Below(_))
     }
 
-    /// Whether what is sent there can be read on the way.
+    /// True without TLS: requests can be read on the way.
     pub fn is_plain(&self) -> bool {
         !self.https
     }
 
-    /// Whether a request for `asked` is for this.
+    /// Whether this entry allows a request for `asked`.
     pub fn covers(&self, asked: &Self) -> bool {
         self.https == asked.https
             && self.port == asked.port
-            && match (&self.place, &asked.place) {
+            && match (&self.host, &asked.host) {
                 (OriginHost::Below(end), OriginHost::Name(name)) => {
                     name.len() > end.len() && name.ends_with(end.as_str())
                 }
@@ -105,16 +105,16 @@ impl Origin {
 
     /// The name or address to look up, without brackets, and the port.
     pub(crate) fn endpoint(&self) -> (String, u16) {
-        let host = match &self.place {
+        let host = match &self.host {
             OriginHost::Name(name) | OriginHost::Below(name) => name.clone(),
             OriginHost::Address(address) => address.to_string(),
         };
         (host, self.port)
     }
 
-    /// The address that it is, if it is one.
+    /// The address, if the host is one.
     pub(crate) fn literal(&self) -> Option<IpAddr> {
-        match self.place {
+        match self.host {
             OriginHost::Address(address) => Some(address),
             OriginHost::Name(_) | OriginHost::Below(_) => None,
         }
@@ -122,11 +122,11 @@ impl Origin {
 }
 
 impl Allowed {
-    /// Whether a connection for a request that this entry allows may go to this address.
+    /// Whether a request that this entry allows may be sent to this address.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        match &self.origin.place {
+        match &self.origin.host {
             OriginHost::Address(own) => *own == address.to_canonical(),
-            // The name itself says where it leads.
+            // The name itself means this machine.
             OriginHost::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
             OriginHost::Name(_) | OriginHost::Below(_) => {
                 address::is_public(address) || self.private && address::is_private(address)
@@ -134,9 +134,9 @@ impl Allowed {
         }
     }
 
-    /// Whether the operator has said that it leads to a private network or to this machine.
+    /// Whether the operator has allowed private networks or this machine by it.
     pub fn is_inside(&self) -> bool {
-        match &self.origin.place {
+        match &self.origin.host {
             OriginHost::Address(address) => address::is_private(*address),
             OriginHost::Name(name) if name == "localhost" => true,
             OriginHost::Name(_) | OriginHost::Below(_) => self.private,
@@ -151,7 +151,7 @@ fn has_credentials(url: &Url) -> bool {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
-        match &self.place {
+        match &self.host {
             OriginHost::Name(name) => write!(f, "{scheme}://{name}")?,
             OriginHost::Below(end) => write!(f, "{scheme}://*{end}")?,
             OriginHost::Address(IpAddr::V4(address)) => write!(f, "{scheme}://{address}")?,
@@ -195,13 +195,13 @@ mod tests {
             "https://api.example.com@evil.example/",
             "https://evil.example%2fapi.example.com/",
         ] {
-            // What is not even a URI never comes so far.
+            // A text that is not a URI is refused earlier.
             assert!(other.parse::<Uri>().is_err() || !covers(entry, other), "{other}");
         }
     }
 
     #[test]
-    fn a_wildcard_covers_what_is_below_it_and_not_itself() {
+    fn a_wildcard_covers_the_names_below_it_and_not_its_own() {
         let entry = "https://*.example.com";
         assert!(covers(entry, "https://a.example.com/") && covers(entry, "https://a.b.example.com/"));
         for other in ["https://example.com/", "https://.example.com/", "https://badexample.com/", "https://1.2.3.4/"] {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_origin_is_refused_with_a_reason() {
+    fn a_text_that_is_not_an_origin_is_refused_with_a_reason() {
         for (text, reason) in [
             ("api.example.com", "not a URL"),
             ("ftp://example.com", "not an origin"),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_inside_only_if_the_operator_says_so() {
+    fn a_name_has_private_addresses_only_if_the_operator_allows_it() {
         let entry = |origin: &str, private| Allowed { origin: Origin::parse(origin).unwrap(), private };
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let named = entry("https://api.example.com", false);

@@ -1,4 +1,4 @@
-//! The body of another server's answer: bounded in bytes and in the time between them.
+//! The body of another server's response, bounded in bytes and in the time between them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,13 +9,18 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
+use crate::headers::{is_withheld, remove};
+
+/// A body that fails when it is larger or slower than allowed.
 pub(crate) struct BoundedResponse<B> {
     inner: B,
-    /// Bytes that may still come, of so many.
+    /// Bytes that may still come.
     left: u64,
+    /// Bytes that may come altogether.
     most: u64,
+    /// The longest time between two frames.
     between: Duration,
-    /// Made when the first wait begins.
+    /// Made when a wait begins.
     timer: Option<Pin<Box<Sleep>>>,
     failed: bool,
 }
@@ -54,7 +59,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for BoundedResponse<B> {
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(mut trailers) => {
-                        super::client::clean(&mut trailers);
+                        remove(&mut trailers, is_withheld);
                         Frame::trailers(trailers)
                     }
                     Err(frame) => frame,
@@ -97,18 +102,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_ends_at_its_limit() {
-        let answer =
+    async fn a_response_ends_at_its_limit() {
+        let response =
             |most| BoundedResponse::new(Full::new(Bytes::from_static(b"twelve bytes")), most, Duration::from_secs(60));
-        assert_eq!(answer(12).collect().await.unwrap().to_bytes(), "twelve bytes");
-        let error = answer(11).collect().await.unwrap_err();
+        assert_eq!(response(12).collect().await.unwrap().to_bytes(), "twelve bytes");
+        let error = response(11).collect().await.unwrap_err();
         assert!(matches!(error, Error::HttpResponseBodySize(Some(11))), "{error:?}");
     }
 
     #[tokio::test]
-    async fn an_answer_that_stops_is_given_up() {
-        let answer = BoundedResponse::new(Silent, 10, Duration::from_millis(1));
-        let error = answer.collect().await.unwrap_err();
+    async fn a_response_that_stops_times_out() {
+        let response = BoundedResponse::new(Silent, 10, Duration::from_millis(1));
+        let error = response.collect().await.unwrap_err();
         assert!(matches!(error, Error::ConnectionReadTimeout), "{error:?}");
     }
 }

@@ -1,22 +1,23 @@
-//! One plugin's keys and values in a file of its own, counted as they come and go.
+//! Stores one plugin's keys and values in a SQLite file of its own, and counts them against its quota.
 //!
-//! A file for each plugin: none waits for another's writes, and what one keeps is removed by removing its
-//! file. What is written survives this process; a power failure may cost the last moments, because
-//! nothing here is money and a sync of the disk for each key would be.
+//! Each plugin has a file, so that no plugin waits for the writes of another, and so that removing the file removes all
+//! that a plugin keeps. Writes survive the end of this process. A power failure may lose the last ones: there is no sync
+//! of the disk per write, because no money depends on these values and a sync for each key would be expensive.
 
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::Quota;
+use crate::capabilities::config::Quota;
 
 /// Keys of one page of a listing.
 pub(crate) const PAGE: usize = 1_000;
-/// Bytes of values that one call gives.
+/// Bytes of values that one call returns.
 pub(crate) const CALL: usize = 8 << 20;
 
 const SCHEMA: &str = "
@@ -36,7 +37,7 @@ const SCHEMA: &str = "
     INSERT OR IGNORE INTO kept VALUES (1, 0, 0);
 ";
 
-/// Why nothing was done.
+/// The reason why an operation was refused or failed. It has changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KvError {
     #[error("the plugin may keep {0} bytes of keys and values: delete some, or ask the operator for more")]
@@ -55,14 +56,14 @@ pub(crate) enum KvError {
     Folder(#[from] std::io::Error),
 }
 
-/// All plugins' files.
+/// The stores of all plugins.
 #[derive(Debug)]
 pub(crate) struct KvStores {
     dir: PathBuf,
     open: Mutex<HashMap<String, Weak<KvStore>>>,
 }
 
-/// One plugin's file, opened when it is first used.
+/// The store of one plugin. Its file is opened when it is first used.
 #[derive(Debug)]
 pub(crate) struct KvStore {
     file: PathBuf,
@@ -74,17 +75,18 @@ impl KvStores {
         Self { dir, open: Mutex::new(HashMap::new()) }
     }
 
-    /// The same for all generations of a plugin. Its name is checked: it can be a file's.
+    /// The store of a plugin, the same for all of its generations. The name must be a plugin's
+    /// ([`is_name`](crate::is_name)), because the file is named after it.
     pub(crate) fn of(&self, plugin: &str) -> Arc<KvStore> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, shelf| shelf.strong_count() > 0);
-        if let Some(shelf) = open.get(plugin).and_then(Weak::upgrade) {
-            return shelf;
+        let mut open = self.open.lock();
+        open.retain(|_, store| store.strong_count() > 0);
+        if let Some(store) = open.get(plugin).and_then(Weak::upgrade) {
+            return store;
         }
         let file = self.dir.join(format!("{plugin}.db"));
-        let shelf = Arc::new(KvStore { file, connection: Mutex::new(None) });
-        open.insert(plugin.to_owned(), Arc::downgrade(&shelf));
-        shelf
+        let store = Arc::new(KvStore { file, connection: Mutex::new(None) });
+        open.insert(plugin.to_owned(), Arc::downgrade(&store));
+        store
     }
 }
 
@@ -93,7 +95,7 @@ impl KvStore {
         self.with(|connection| value(connection, bucket, key))
     }
 
-    /// In the order of the keys. Too much for one call is an error before it is all read.
+    /// The values of these keys, in their order. More than [`CALL`] bytes are an error, before all are read.
     pub(crate) fn get_many(&self, bucket: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, KvError> {
         self.with(|connection| {
             let mut left = CALL;
@@ -110,7 +112,8 @@ impl KvStore {
         self.with(|connection| Ok(size(connection, bucket, key)?.is_some()))
     }
 
-    /// Keys in the order in which they came, after the one where the last page ended.
+    /// A page of keys in the order of their creation, and the cursor of the next page. `after` is the cursor of this
+    /// page, 0 for the first.
     pub(crate) fn list(&self, bucket: &str, after: u64) -> Result<(Vec<String>, Option<u64>), KvError> {
         let Ok(after) = i64::try_from(after) else { return Ok((Vec::new(), None)) };
         self.with(|connection| {
@@ -126,12 +129,12 @@ impl KvStore {
         })
     }
 
-    /// All of them, or none.
+    /// Sets all entries, or none.
     pub(crate) fn set(&self, bucket: &str, entries: &[(String, Vec<u8>)], quota: Quota) -> Result<(), KvError> {
         self.change(|change| entries.iter().try_for_each(|(key, value)| put(change, bucket, key, value, quota)))
     }
 
-    /// All of them, or none.
+    /// Deletes all keys, or none.
     pub(crate) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), KvError> {
         self.change(|change| {
             for key in keys {
@@ -143,7 +146,7 @@ impl KvStore {
         })
     }
 
-    /// A number in decimal digits, as other hosts keep it.
+    /// Adds to a number, which is stored in decimal digits as other hosts do. A key without a value counts as 0.
     pub(crate) fn increment(&self, bucket: &str, key: &str, delta: u64, quota: Quota) -> Result<u64, KvError> {
         self.change(|change| {
             let now = match value(change, bucket, key)? {
@@ -168,8 +171,7 @@ impl KvStore {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, KvError>) -> Result<T, KvError> {
-        // A panic in between has rolled back what it was doing.
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection.lock();
         let open = match &mut *connection {
             Some(open) => open,
             none => none.insert(open(&self.file)?),
@@ -196,14 +198,14 @@ fn value(connection: &Connection, bucket: &str, key: &str) -> Result<Option<Vec<
     Ok(row.query_row([bucket, key], |row| row.get(0)).optional()?)
 }
 
-/// Of a key and its value, if it is there.
+/// The bytes of a key and its value. None if there is no such key.
 fn size(connection: &Connection, bucket: &str, key: &str) -> Result<Option<i64>, KvError> {
     let mut row = connection.prepare_cached("SELECT length(value) FROM entry WHERE bucket = ? AND key = ?")?;
     let value: Option<i64> = row.query_row([bucket, key], |row| row.get(0)).optional()?;
     Ok(value.map(|value| value + as_i64(key.len())))
 }
 
-/// Within the quota; what makes it smaller is always within.
+/// Sets a value within the quota. A change that makes the store smaller is always allowed.
 fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Quota) -> Result<(), KvError> {
     if value.len() > quota.value {
         return Err(KvError::Value(quota.value));
@@ -226,7 +228,7 @@ fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Q
     Ok(())
 }
 
-/// Adds to what is kept, and gives it.
+/// Adds to the counted keys and bytes, and returns both sums.
 fn count(change: &Transaction<'_>, keys: i64, bytes: i64) -> Result<(u64, u64), KvError> {
     let mut row = change.prepare_cached("UPDATE kept SET keys = keys + ?, bytes = bytes + ? RETURNING keys, bytes")?;
     let (keys, bytes): (i64, i64) = row.query_row([keys, bytes], |row| Ok((row.get(0)?, row.get(1)?)))?;

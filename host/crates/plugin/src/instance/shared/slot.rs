@@ -1,103 +1,93 @@
-//! A request's seat on a bench, and how it is answered there.
+//! The slot of a request in a shared instance.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use http::Request;
-use tokio::sync::{mpsc, oneshot};
-use wasmtime_wasi_http::WasiBody;
+use super::list::{InstanceList, SharedInstance};
+use super::mailbox::{InstanceState, Mailbox, RequestEnd, SharedRequest};
+use crate::fault::Fault;
+use crate::instance::exchange::BodyRead;
 
-use super::{InstanceState, Mailbox, SharedInstances};
-use crate::capabilities::egress::LoopGuard;
-use crate::instance::meter::GuestMeter;
-use crate::invoke::GuestResponse;
-use crate::invoke::body::BodyRead;
-use crate::{Fault, Inner, PaymentReceipt};
-
-/// A request that waits for its turn to begin.
-pub(crate) struct QueuedRequest {
-    pub(crate) order: Box<GuestRequest>,
-    pub(crate) end: oneshot::Sender<RequestEnd>,
-}
-
-/// A request, and what its guest is told and may do.
-pub(crate) struct GuestRequest {
-    pub(crate) request: Request<WasiBody>,
-    pub(crate) receipt: Option<PaymentReceipt>,
-    pub(crate) trail: LoopGuard,
-    pub(crate) meter: Arc<GuestMeter>,
-    pub(crate) answer: oneshot::Sender<GuestResponse>,
-    pub(crate) read: Arc<BodyRead>,
-}
-
-/// How a request ended, if not by a fault.
-pub(crate) enum RequestEnd {
-    Well,
-    /// The instance failed before the guest heard of it.
-    NotBegun(Box<GuestRequest>),
-}
-
-/// Held while a request is in an instance.
+/// One of the requests that an instance may have at once. Dropping it gives the slot back.
 pub(crate) struct RequestSlot {
-    pub(super) benches: Arc<SharedInstances>,
-    pub(super) number: u64,
-    pub(super) way: Mailbox,
-    pub(super) fate: Arc<InstanceState>,
-    /// Whether the request ended as it should.
-    pub(super) well: bool,
-    pub(super) read: Option<Arc<BodyRead>>,
+    list: Arc<InstanceList>,
+    number: u64,
+    mailbox: Mailbox,
+    state: Arc<InstanceState>,
+    progress: SlotProgress,
+}
+
+/// The progress of the request in a slot.
+enum SlotProgress {
+    NotSent,
+    /// The guest may work on it, until this body has been read.
+    Sent(Arc<BodyRead>),
+    /// The guest has answered and is drained, or has never seen the request.
+    Done,
+}
+
+/// The end of a request in a slot that did not succeed.
+pub(super) enum SlotFailure {
+    /// The instance failed before the guest saw the request: another instance can answer it.
+    NotStarted(Box<SharedRequest>),
+    /// The instance failed with the request in it.
+    Failed {
+        fault: Fault,
+        /// Whether another request has taken the failure upon itself.
+        excused: bool,
+    },
 }
 
 impl RequestSlot {
-    /// Has a request answered. Ready when its guest has answered it and come to rest, or failed.
-    ///
-    /// Of those who fail together one is not told so by `excused`.
-    pub(crate) async fn answer(
-        mut self,
-        plugin: Arc<Inner>,
-        mut order: Box<GuestRequest>,
-        excused: Arc<AtomicBool>,
-    ) -> Result<(), Fault> {
-        loop {
-            self.read = Some(Arc::clone(&order.read));
-            let (end, ended) = oneshot::channel();
-            match self.way.orders.send(QueuedRequest { order, end }) {
-                Err(mpsc::error::SendError(job)) => order = job.order,
-                Ok(()) => {
-                    let fault = self.fate.fault.wait();
-                    let end = tokio::select! {
-                        biased;
-                        end = ended => end.ok(),
-                        _ = fault => None,
-                    };
-                    match end {
-                        Some(RequestEnd::Well) => {
-                            self.well = true;
-                            return Ok(());
-                        }
-                        Some(RequestEnd::NotBegun(back)) => order = back,
-                        None => {
-                            let fault = self.fate.fault.wait().await.clone();
-                            excused.store(self.fate.blamed.swap(true, Relaxed), Relaxed);
-                            return Err(fault);
-                        }
-                    }
-                }
+    /// A slot of an instance that accepts a request.
+    pub(super) fn new(list: &Arc<InstanceList>, instance: &mut SharedInstance) -> Self {
+        instance.enter();
+        let (number, mailbox, state) = (instance.number, instance.mailbox.clone(), Arc::clone(&instance.state));
+        Self { list: Arc::clone(list), number, mailbox, state, progress: SlotProgress::NotSent }
+    }
+
+    /// Has the request answered. Ready when its guest has answered it and is drained, or has failed.
+    pub(super) async fn answer(&mut self, request: Box<SharedRequest>) -> Result<(), SlotFailure> {
+        self.progress = SlotProgress::Sent(Arc::clone(&request.request.body_read));
+        let ended = match self.mailbox.send(request) {
+            Ok(ended) => ended,
+            Err(request) => return Err(self.not_started(request)),
+        };
+        let end = tokio::select! {
+            biased;
+            end = ended => end.ok(),
+            _ = self.state.fault.wait() => None,
+        };
+        match end {
+            Some(RequestEnd::Done) => {
+                self.progress = SlotProgress::Done;
+                Ok(())
             }
-            // Its guest failed between the two: another one answers.
-            self.read = None;
-            let benches = Arc::clone(&self.benches);
-            benches.close(self.number);
-            drop(self);
-            self = benches.find(&plugin, plugin.runtime.wait).await?;
+            Some(RequestEnd::NotStarted(request)) => Err(self.not_started(request)),
+            None => {
+                let fault = self.state.fault.wait().await.clone();
+                Err(SlotFailure::Failed { fault, excused: !self.state.take_blame() })
+            }
         }
+    }
+
+    /// Gives the slot back, and returns the list to look for another one.
+    pub(super) fn into_list(self) -> Arc<InstanceList> {
+        Arc::clone(&self.list)
+    }
+
+    /// Closes the instance, which failed between the choice of this slot and the request.
+    fn not_started(&mut self, request: Box<SharedRequest>) -> SlotFailure {
+        self.progress = SlotProgress::Done;
+        self.list.close(self.number);
+        SlotFailure::NotStarted(request)
     }
 }
 
 impl Drop for RequestSlot {
     fn drop(&mut self) {
-        // Whoever has read everything waits for no end, and who has not asked anything leaves nothing behind.
-        let left_early = !self.well && self.read.as_ref().is_some_and(|read| !read.is_over());
-        self.benches.stand_up(self.number, left_early || self.fate.worn.load(Relaxed));
+        // A request that is dropped while its guest works on it leaves a guest task behind that cannot be cancelled.
+        // Once its whole body has been read, only the guest's own end was waited for.
+        let left_early = matches!(&self.progress, SlotProgress::Sent(body_read) if !body_read.is_finished());
+        self.list.release(self.number, left_early || self.state.is_retired());
     }
 }

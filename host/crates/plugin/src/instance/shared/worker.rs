@@ -1,210 +1,211 @@
-//! The task in which an instance answers those who sit on its bench.
+//! The task that drives a shared instance.
 //!
-//! The guest is polled here and nowhere else, so that no request waits for another one's client. What ends a
-//! request is watched outside, by those who wait for it: inside, a guest that holds its store (it computes, or
-//! waits in a call that blocks) holds up everything.
+//! The guest is polled in this task and nowhere else, so that no request waits for the client of another one. The end
+//! of a request is watched outside, by the future that waits for its response: its deadline, its client that goes
+//! away, and the fault of the instance. Inside of `run_concurrent` none of this would be noticed in time, because a
+//! guest that holds its store (it computes, or waits in a host call that blocks) holds up every future in there.
+//! wasmtime's `Worker` in `wasi-http/src/handler.rs` polls its expiration outside of the guest for the same reason.
+//!
+//! A response's body is read outside, too, but its bytes come out of this store. So a request stays in here until its
+//! body has been read, and then until the guest is *drained*: until a whole poll of the instance has left nothing to
+//! do at once. A trap right after the last byte is therefore still a fault of this request.
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 use wasmtime::Store;
-use wasmtime::component::{Accessor, AccessorTask};
+use wasmtime::component::{Accessor, AccessorTask, GuestTaskId, Resource};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
-use super::slot::{GuestRequest, QueuedRequest, RequestEnd};
-use super::{InstancePermit, InstanceState, Mailbox, SharedInstances, lock};
-use crate::capabilities::config::Capabilities;
+use super::list::InstancePermit;
+use super::mailbox::{FailOnDrop, Inbox, InstanceState, Mailbox, QueuedRequest, RequestEnd, SharedRequest, mailbox};
+use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
-use crate::instance::offload::aside;
-use crate::instance::pool::HANDLES;
+use crate::fault::Fault;
+use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
+use crate::instance::linked::{HandlerPre, LinkedComponent};
+use crate::instance::meter::GuestMeter;
+use crate::instance::offload::offload;
+use crate::instance::pool::IDLE_HANDLES;
+use crate::instance::spec::InstanceSpec;
 use crate::instance::store::{self, GuestState, RequestGrant, StoreConfig};
-use crate::instance::timed::advance;
-use crate::invoke::BodyTransfer;
-use crate::load::link::{Handler, LinkedComponent};
-use crate::{Fault, Inner};
+use crate::instance::timed::poll_guest;
+use crate::limits::Reuse;
 
-/// Requests of one bench whose answers have been read: they end when the guest has come to rest.
-type Drained = Arc<Mutex<Vec<oneshot::Sender<()>>>>;
-
-/// What an instance grants to each that sits down.
-struct InstanceGrant {
+/// The share of one request in a shared instance.
+struct RequestShare {
     plugin: Arc<str>,
-    granted: Arc<Capabilities>,
+    capabilities: Arc<Capabilities>,
+    /// The most outgoing requests.
     outgoing: u32,
-    /// Linear memory above which the instance is given up.
+    /// Linear memory above which the instance is retired, in bytes.
     memory: usize,
 }
 
-/// Makes an instance, and the way to it.
-pub(crate) fn start(
-    plugin: &Inner,
-    benches: &Arc<SharedInstances>,
-    number: u64,
-    place: InstancePermit,
+/// Starts an instance. `close` is called when it fails, before any request learns of that: a request that is retried
+/// does not find the same instance again.
+pub(super) fn start(
+    spec: &InstanceSpec,
+    reuse: Reuse,
+    permit: InstancePermit,
+    close: impl FnOnce() + Send + 'static,
 ) -> (Mailbox, Arc<InstanceState>) {
-    let limits = &plugin.limits;
-    let serving = RequestGrant { granted: plugin.granted.clone(), outgoing: 0, trail: LoopGuard::default() };
-    let grant = StoreConfig {
-        plugin: plugin.name.clone(),
-        memory: limits.memory,
-        cpu: limits.cpu,
-        turns: plugin.runtime.turns.clone(),
-        log: limits.log,
-        receipt: None,
-        serving: Some(serving),
+    // The instance itself sends nothing: each request brings its own number of outgoing requests.
+    let grant = RequestGrant { capabilities: spec.capabilities.clone(), outgoing: 0, loop_guard: LoopGuard::default() };
+    let config = StoreConfig { grant: Some(grant), ..spec.store_config(None, LoopGuard::default()) };
+    let (mut store, meter) = store::store(&spec.engine, config);
+    store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
+    let state = InstanceState::new(meter);
+    let share = RequestShare {
+        plugin: spec.plugin.clone(),
+        capabilities: spec.capabilities.clone(),
+        outgoing: spec.limits.outgoing_requests,
+        memory: spec.limits.memory / 2,
     };
-    let (mut store, meter) = store::store(plugin.engine(), grant);
-    store::share(&mut store, usize::try_from(benches.reuse.concurrent).unwrap_or(usize::MAX));
-    let fate = Arc::new(InstanceState { meter, fault: SetOnce::new(), blamed: false.into(), worn: false.into() });
-    let (orders, jobs) = mpsc::unbounded_channel();
-    let (held, mut holders) = mpsc::channel(1);
-    let terms = InstanceGrant {
-        plugin: plugin.name.clone(),
-        granted: plugin.granted.clone(),
-        outgoing: limits.outgoing_requests,
-        memory: limits.memory / 2,
-    };
-    let work = work(store, Arc::clone(&plugin.linked), terms, jobs, Arc::clone(&fate), Arc::downgrade(benches), number);
-    let (mut work, in_fate) = (Box::pin(work), Arc::clone(&fate));
+    let (mailbox, Inbox { requests, mut alive }) = mailbox();
+    let mut work = Box::pin(work(store, Arc::clone(&spec.component), share, requests, Arc::clone(&state), close));
+    let meter = Arc::clone(&state.meter);
     tokio::spawn(async move {
         tokio::select! {
             biased;
-            _ = holders.recv() => {}
+            _ = alive.recv() => {}
             () = &mut work => {}
         }
-        // The end of the guest; only then is its place another's.
-        if in_fate.meter.is_heavy() {
-            aside(|| drop(work));
+        // The permit is returned only after the store has been dropped.
+        if meter.is_large() {
+            offload(|| drop(work));
         } else {
             drop(work);
         }
-        drop(place);
+        drop(permit);
     });
-    (Mailbox { orders, _held: held }, fate)
+    (mailbox, state)
 }
 
-/// Answers until the guest fails, and then says why.
+/// Answers requests until the guest fails, and then reports the fault.
 async fn work(
     mut store: Store<GuestState>,
-    linked: Arc<LinkedComponent>,
-    terms: InstanceGrant,
-    mut jobs: mpsc::UnboundedReceiver<QueuedRequest>,
-    fate: Arc<InstanceState>,
-    benches: Weak<SharedInstances>,
-    number: u64,
+    component: Arc<LinkedComponent>,
+    share: RequestShare,
+    mut requests: mpsc::UnboundedReceiver<QueuedRequest>,
+    state: Arc<InstanceState>,
+    close: impl FnOnce(),
 ) {
-    let told = FailOnDrop(Arc::clone(&fate));
-    let (fault, begun) = match serve(&mut store, linked, terms, &mut jobs, &fate).await {
-        Ok(fault) => (fault, true),
+    let fail_on_drop = FailOnDrop(Arc::clone(&state));
+    let (fault, instantiated) = match instantiate(&mut store, component, &state).await {
+        Ok(service) => (answer(&mut store, service, share, &mut requests, &state).await, true),
         Err(fault) => (fault, false),
     };
-    // Whoever hears of it finds this bench closed.
-    if let Some(benches) = benches.upgrade() {
-        benches.close(number);
-    }
-    jobs.close();
-    while let Ok(QueuedRequest { order, end }) = jobs.try_recv() {
-        // Where the guest does not even begin, it would not for them elsewhere.
-        if begun {
-            let _ = end.send(RequestEnd::NotBegun(order));
+    close();
+    requests.close();
+    while let Ok(QueuedRequest { request, end }) = requests.try_recv() {
+        // If the guest cannot be instantiated, another instance would fail in the same way: the queued requests fail.
+        if instantiated {
+            let _ = end.send(RequestEnd::NotStarted(request));
         }
     }
-    let _ = fate.fault.set(fault);
-    drop(told);
-    if fate.meter.is_heavy() {
-        aside(|| drop(store));
+    let _ = state.fault.set(fault);
+    drop(fail_on_drop);
+    if state.meter.is_large() {
+        offload(|| drop(store));
     }
 }
 
-/// Nobody waits for an instance that is gone without a word, as by a panic.
-struct FailOnDrop(Arc<InstanceState>);
-
-impl Drop for FailOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.fault.set(Fault::Trap("its instance is gone".into()));
-    }
-}
-
-/// How an instance failed: once it was there, or before.
-async fn serve(
+async fn instantiate(
     store: &mut Store<GuestState>,
-    linked: Arc<LinkedComponent>,
-    terms: InstanceGrant,
-    jobs: &mut mpsc::UnboundedReceiver<QueuedRequest>,
-    fate: &Arc<InstanceState>,
-) -> Result<Fault, Fault> {
-    let meter = &fate.meter;
-    let service = {
-        let Handler::P3(pre) = &linked.handler else {
-            return Err(Fault::NoResponse("it is no handler of WASI 0.3".into()));
-        };
-        let mut instance = pin!(pre.instantiate_async(&mut *store));
-        std::future::poll_fn(|cx| advance(instance.as_mut(), meter, cx)).await?
+    component: Arc<LinkedComponent>,
+    state: &InstanceState,
+) -> Result<Service, Fault> {
+    let HandlerPre::P3(pre) = &component.handler else {
+        return Err(Fault::NoResponse("it is no handler of WASI 0.3".into()));
     };
-    drop(linked);
-    let (service, terms, resting) = (Arc::new(service), Arc::new(terms), Drained::default());
-    let (in_fate, in_resting) = (Arc::clone(fate), Arc::clone(&resting));
+    let mut instance = pin!(pre.instantiate_async(&mut *store));
+    std::future::poll_fn(|cx| poll_guest(instance.as_mut(), &state.meter, cx)).await
+}
+
+/// Answers requests until the guest fails, and returns the fault.
+///
+/// The poll loop ends requests that are drained. A request whose body has been read registers itself in `draining`
+/// while the guest is polled; when that poll has left nothing to do at once, the registered requests end, and the
+/// guest is polled again, because their ends have woken tasks in it. If the guest only waits for a processor it has
+/// more to do, and none is drained.
+async fn answer(
+    store: &mut Store<GuestState>,
+    service: Service,
+    share: RequestShare,
+    requests: &mut mpsc::UnboundedReceiver<QueuedRequest>,
+    state: &Arc<InstanceState>,
+) -> Fault {
+    let meter = &state.meter;
+    let running = RunningInstance { service, share, state: Arc::clone(state), draining: Mutex::default() };
+    let running = Arc::new(running);
+    let instance = Arc::clone(&running);
     let guest = store.run_concurrent(async move |accessor| {
-        while let Some(QueuedRequest { order, end }) = jobs.recv().await {
-            let (service, terms) = (Arc::clone(&service), Arc::clone(&terms));
-            let (fate, resting) = (Arc::clone(&in_fate), Arc::clone(&in_resting));
-            accessor.spawn(RequestTask { job: QueuedRequest { order, end }, service, terms, fate, resting })?;
+        while let Some(queued) = requests.recv().await {
+            accessor.spawn(RequestTask { queued, instance: Arc::clone(&instance) })?;
         }
-        // Whoever sits here is answered; the task ends when they have left.
+        // Requests that are in the instance are answered; the task ends when the last mailbox has been dropped.
         std::future::pending::<wasmtime::Result<Infallible>>().await
     });
     let mut guest = pin!(async { guest.await? });
-    let failed = std::future::poll_fn(|cx| {
+    std::future::poll_fn(|cx| {
         loop {
-            match advance(guest.as_mut(), meter, cx) {
+            match poll_guest(guest.as_mut(), meter, cx) {
                 Poll::Ready(Ok(never)) => match never {},
                 Poll::Ready(Err(fault)) => return Poll::Ready(fault),
-                Poll::Pending if meter.is_computing() => return Poll::Pending,
+                Poll::Pending if meter.is_runnable() => return Poll::Pending,
                 Poll::Pending => {}
             }
-            let ended = std::mem::take(&mut *lock(&resting));
-            if ended.is_empty() {
+            let drained = std::mem::take(&mut *running.draining.lock());
+            if drained.is_empty() {
                 return Poll::Pending;
             }
-            for ended in ended {
-                let _ = ended.send(());
+            for request in drained {
+                let _ = request.send(());
             }
         }
-    });
-    Ok(failed.await)
+    })
+    .await
+}
+
+/// An instance that answers requests.
+struct RunningInstance {
+    service: Service,
+    share: RequestShare,
+    state: Arc<InstanceState>,
+    /// Requests whose bodies have been read: they end when the guest is drained.
+    draining: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
 /// A request in the instance.
 struct RequestTask {
-    job: QueuedRequest,
-    service: Arc<Service>,
-    terms: Arc<InstanceGrant>,
-    fate: Arc<InstanceState>,
-    resting: Drained,
+    queued: QueuedRequest,
+    instance: Arc<RunningInstance>,
 }
 
 impl AccessorTask<GuestState> for RequestTask {
     async fn run(self, accessor: &Accessor<GuestState>) -> wasmtime::Result<()> {
-        let Self { job: QueuedRequest { order, mut end }, service, terms, fate, resting } = self;
+        let Self { queued: QueuedRequest { request, mut end }, instance } = self;
         if end.is_closed() {
             return Ok(());
         }
-        let GuestRequest { request, receipt, trail, meter, answer, read } = *order;
+        let SharedRequest { request, meter } = *request;
+        let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
+        let RunningInstance { service, share, state, .. } = &*instance;
         let handle = service.wasi_http_handler().func_handle();
         let (call, transfer) = accessor.with(|mut store| {
             let (request, transfer) = p3::Request::from_http(store.get().http().hooks, request);
             let request = store.get().table().push(request)?;
             let call = handle.start_call_concurrent(&mut store, (request,))?;
-            // From the first instruction on it is known for whom it works.
-            let serving = RequestGrant { granted: terms.granted.clone(), outgoing: terms.outgoing, trail };
-            let (_, visit) = store::visit(receipt, Some(serving), terms.plugin.clone(), meter.clone());
-            let inside = store.get().visits.enter(call.task(), visit);
-            fate.meter.enter_one(inside);
+            // The context is there before the guest's first instruction.
+            let grant = RequestGrant { capabilities: share.capabilities.clone(), outgoing: share.outgoing, loop_guard };
+            let (_, context) = store::context(receipt, Some(grant), share.plugin.clone(), meter.clone());
+            state.meter.request_entered(store.get().contexts.insert(call.task(), context));
             let transfer: BodyTransfer = Box::pin(transfer);
             wasmtime::Result::<_>::Ok((call, transfer))
         })?;
@@ -215,46 +216,69 @@ impl AccessorTask<GuestState> for RequestTask {
             () = end.closed() => None,
         };
         match answered {
-            Some(Ok(response)) => {
-                let response = accessor.with(|mut store| {
-                    let response = store.get().table().delete(response)?;
-                    wasmtime::Result::<_>::Ok(response.into_http(&mut store, transfer))
-                })?;
-                // An answer that HTTP forbids is nobody else's matter, but leaves its body behind.
-                let response = response.map_err(|error| {
-                    read.tell();
-                    fate.worn.store(true, Relaxed);
-                    format!("{error:#}")
-                });
-                let _ = answer.send(response);
+            Some(Ok(answer)) => {
+                instance.respond(accessor, answer, transfer, response, &body_read)?;
                 tokio::select! {
                     biased;
-                    () = read.over() => {
-                        // What it does right after its last byte is still of this request, a trap above all.
-                        let (rests, rested) = oneshot::channel();
-                        lock(&resting).push(rests);
-                        let _ = rested.await;
-                    }
+                    () = body_read.finished() => instance.drained().await,
                     () = end.closed() => {}
                 }
             }
             Some(Err(code)) => {
                 // There is no body to be read.
-                read.tell();
-                let _ = answer.send(Err(format!("{code:?}")));
+                body_read.finish();
+                let _ = response.send(Err(format!("{code:?}")));
             }
             None => {}
         }
+        instance.leave(accessor, task, &meter);
+        let _ = end.send(RequestEnd::Done);
+        Ok(())
+    }
+}
+
+impl RunningInstance {
+    /// Hands out the response of a guest.
+    fn respond(
+        &self,
+        accessor: &Accessor<GuestState>,
+        answer: Resource<p3::Response>,
+        transfer: BodyTransfer,
+        response: oneshot::Sender<GuestResponse>,
+        body_read: &BodyRead,
+    ) -> wasmtime::Result<()> {
+        let answer = accessor.with(|mut store| {
+            let answer = store.get().table().delete(answer)?;
+            wasmtime::Result::<_>::Ok(answer.into_http(&mut store, transfer))
+        })?;
+        // A response that HTTP forbids fails its own request only. Its body stays in the store, so the instance is
+        // retired.
+        let answer = answer.map_err(|error| {
+            body_read.finish();
+            self.state.retire();
+            format!("{error:#}")
+        });
+        let _ = response.send(answer);
+        Ok(())
+    }
+
+    /// Waits until the guest is drained.
+    async fn drained(&self) {
+        let (drained, on_drained) = oneshot::channel();
+        self.draining.lock().push(drained);
+        let _ = on_drained.await;
+    }
+
+    /// Removes a request from the instance, and retires the instance if it holds too much.
+    fn leave(&self, accessor: &Accessor<GuestState>, task: GuestTaskId, meter: &Arc<GuestMeter>) {
         accessor.with(|mut store| {
-            let state = store.get();
-            let inside = state.visits.leave(task, &meter);
-            fate.meter.leave_one(inside);
-            let handles = state.table().iter_mut().count();
-            if state.used_memory() > terms.memory || handles > HANDLES.saturating_mul(inside + 1) {
-                fate.worn.store(true, Relaxed);
+            let guest = store.get();
+            let inside = guest.contexts.remove(task, meter);
+            self.state.meter.request_left(inside);
+            let handles = guest.table().iter_mut().count();
+            if guest.used_memory() > self.share.memory || handles > IDLE_HANDLES.saturating_mul(inside + 1) {
+                self.state.retire();
             }
         });
-        let _ = end.send(RequestEnd::Well);
-        Ok(())
     }
 }

@@ -1,0 +1,46 @@
+//! The capabilities of one plugin, ready for its guests.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use wasmtime_wasi_config::WasiConfigVariables;
+
+use crate::capabilities::config::Grants;
+use crate::capabilities::egress::{EgressClient, Resolve};
+use crate::capabilities::keyvalue::{KvGrant, KvStores};
+
+/// The capabilities of one plugin's guests. A guest that describes itself or quotes a price has
+/// [`Capabilities::none`], whatever its plugin is granted.
+#[derive(Default)]
+pub(crate) struct Capabilities {
+    pub(crate) outgoing: Option<Arc<EgressClient>>,
+    pub(crate) config: WasiConfigVariables,
+    pub(crate) keyvalue: Option<KvGrant>,
+}
+
+impl fmt::Debug for Capabilities {
+    /// Leaves out the configured values, which may be confidential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capabilities")
+            .field("outgoing", &self.outgoing)
+            .field("keyvalue", &self.keyvalue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Capabilities {
+    /// No capability at all.
+    pub(crate) fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Capabilities>> = LazyLock::new(Arc::default);
+        Arc::clone(&NONE)
+    }
+
+    /// The capabilities that the plugin of this name is granted.
+    pub(crate) fn new(name: &str, grants: &Grants, resolver: &Arc<dyn Resolve>, kv_stores: &KvStores) -> Arc<Self> {
+        let outgoing = (!grants.http.is_empty())
+            .then(|| Arc::new(EgressClient::new(grants.http.clone(), grants.secrets.clone(), Arc::clone(resolver))));
+        let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let keyvalue = grants.keyvalue.map(|quota| KvGrant { store: kv_stores.of(name), quota });
+        Arc::new(Self { outgoing, config, keyvalue })
+    }
+}

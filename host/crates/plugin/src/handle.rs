@@ -1,0 +1,220 @@
+//! A loaded plugin, which answers requests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use coinslot_base::breaker::{Breaker, BreakerPermit};
+use tokio::sync::Semaphore;
+
+use crate::breaker;
+use crate::capabilities::Capabilities;
+use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, ResponseBody};
+use crate::fault::{Circuit, Fault, LoadError};
+use crate::instance::engine::{MAX_MEMORY, Wasi};
+use crate::instance::linked::{HandlerPre, LinkedComponent};
+use crate::instance::permits::InstanceLimit;
+use crate::instance::resources::SharedResources;
+use crate::instance::spec::InstanceSpec;
+use crate::instance::{InstanceReuse, Instances};
+use crate::invoke;
+use crate::limits::{Limits, PluginPolicies, Reuse};
+use crate::load::LoadedComponent;
+use crate::permit::Permit;
+
+/// A loaded component, ready to be instantiated. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) loaded: Arc<LoadedPlugin>,
+}
+
+/// A build of a plugin under one policy.
+pub(crate) struct LoadedPlugin {
+    pub(crate) resources: Arc<SharedResources>,
+    wasi: Wasi,
+    info: PluginInfo,
+    digest: String,
+    breaker: Arc<Breaker>,
+    pub(crate) instances: Arc<Instances>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.info().name)
+            .field("version", &self.info().version)
+            .field("sha256", &self.loaded.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// Puts a loaded component under the policy that belongs to its name.
+    pub(crate) fn new(
+        resources: Arc<SharedResources>,
+        component: LoadedComponent,
+        policies: &PluginPolicies,
+    ) -> Result<Self, LoadError> {
+        let LoadedComponent { wasi, linked, info, digest } = component;
+        let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
+        let plugin: Arc<str> = info.name.as_str().into();
+        let breaker = Breaker::new(plugin.clone(), limits.breaker);
+        let permits = Arc::new(Semaphore::new(limits.instances));
+        let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
+        Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, info, digest, breaker, instances }) })
+    }
+
+    /// The same component under another policy. It is not compiled or described again. Requests that run keep the policy
+    /// under which they began. The permits and the circuit breaker stay the same if the policy does not change them.
+    pub fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
+        let old = &*self.loaded;
+        let spec = &old.instances.spec;
+        let (limits, capabilities) = resolve(&old.resources, &old.info.name, &spec.component, policies)?;
+        let permits = if limits.instances == spec.limits.instances {
+            Arc::clone(&spec.permits.own)
+        } else {
+            Arc::new(Semaphore::new(limits.instances))
+        };
+        let breaker = if limits.breaker == spec.limits.breaker {
+            Arc::clone(&old.breaker)
+        } else {
+            Breaker::new(Arc::clone(&spec.plugin), limits.breaker)
+        };
+        let (plugin, component) = (Arc::clone(&spec.plugin), Arc::clone(&spec.component));
+        let instances = instances(&old.resources, old.wasi, plugin, component, limits, capabilities, permits);
+        let loaded = LoadedPlugin {
+            resources: Arc::clone(&old.resources),
+            wasi: old.wasi,
+            info: old.info.clone(),
+            digest: old.digest.clone(),
+            breaker,
+            instances,
+        };
+        Ok(Self { loaded: Arc::new(loaded) })
+    }
+
+    /// The plugin's own description, as it was when it was loaded.
+    pub fn info(&self) -> &PluginInfo {
+        &self.loaded.info
+    }
+
+    /// The SHA-256 of its component, in hex: it distinguishes two builds of one plugin.
+    pub fn sha256(&self) -> &str {
+        &self.loaded.digest
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.loaded.instances.spec.limits
+    }
+
+    /// True if it exports `quote`.
+    pub fn quotes(&self) -> bool {
+        self.loaded.instances.spec.component.quote.is_some()
+    }
+
+    /// The state of its circuit breaker. That of a new build is closed.
+    pub fn circuit(&self) -> Circuit {
+        breaker::circuit(&self.loaded.breaker)
+    }
+
+    /// Takes a permit of its circuit breaker, before anything is taken for the request. Fails with
+    /// [`Fault::CircuitOpen`].
+    pub fn admit(&self) -> Result<BreakerPermit, Fault> {
+        Ok(self.loaded.breaker.admit()?)
+    }
+
+    /// Waits until another request has room, at most as long as a request waits for that. It reserves nothing.
+    pub async fn has_room(&self) -> Result<(), Fault> {
+        let Instances { spec, reuse } = &*self.loaded.instances;
+        match reuse {
+            InstanceReuse::Shared(shared) => shared.has_room(spec, spec.wait).await,
+            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.acquire(spec.wait).await.map(drop),
+        }
+    }
+
+    /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body means
+    /// that the guest has ended without a fault.
+    ///
+    /// A shared instance drives itself instead. Dropping the future or the body then gives up this request, and retires
+    /// the instance when its other requests have ended; and the end of the body means that the guest is drained, without
+    /// a fault.
+    ///
+    /// The response carries [`MeteredAmount`](crate::MeteredAmount) as an extension.
+    pub async fn invoke(
+        &self,
+        permit: Permit,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<ResponseBody>, Fault> {
+        invoke::invoke(&self.loaded.instances, &self.loaded.breaker, permit, request).await
+    }
+
+    /// Asks the price of one request, within 50 ms of CPU time.
+    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, QuoteRefusal>, Fault> {
+        invoke::quote(&self.loaded.instances.spec, request).await
+    }
+}
+
+/// The instances of a component under these limits. `permits` are the plugin's own.
+fn instances(
+    resources: &SharedResources,
+    wasi: Wasi,
+    plugin: Arc<str>,
+    component: Arc<LinkedComponent>,
+    limits: Limits,
+    capabilities: Arc<Capabilities>,
+    permits: Arc<Semaphore>,
+) -> Arc<Instances> {
+    let reuse = InstanceReuse::new(&limits, &resources.idle_instances);
+    let spec = InstanceSpec {
+        plugin,
+        engine: resources.engine(wasi).clone(),
+        component,
+        limits,
+        capabilities,
+        permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
+        wait: resources.wait,
+        cpu_slots: Arc::clone(&resources.cpu_slots),
+    };
+    Arc::new(Instances { spec: Arc::new(spec), reuse })
+}
+
+/// The limits and the capabilities of the plugin of this name. Fails if the component cannot have these limits.
+fn resolve(
+    resources: &SharedResources,
+    name: &str,
+    component: &LinkedComponent,
+    policies: &PluginPolicies,
+) -> Result<(Limits, Arc<Capabilities>), LoadError> {
+    let policy = policies.plugins.get(name);
+    let limits = policy.and_then(|policy| policy.limits.as_ref()).unwrap_or(&policies.limits).clone();
+    if limits.memory > MAX_MEMORY {
+        return Err(LoadError::Invalid(format!(
+            "its memory limit is {} bytes; the most that this host can give is {MAX_MEMORY}",
+            limits.memory
+        )));
+    }
+    if let Some(Reuse { concurrent: 2.., .. }) = limits.reuse
+        && let Some(reason) = not_shareable(component)
+    {
+        return Err(LoadError::Invalid(format!(
+            "`concurrent` in its `reuse` is more than 1, and {reason}: leave `concurrent` out, and its instances \
+             answer one request after another"
+        )));
+    }
+    let capabilities = policy.map_or_else(Capabilities::none, |policy| {
+        Capabilities::new(name, &policy.grants, &resources.resolver, &resources.kv_stores)
+    });
+    Ok((limits, capabilities))
+}
+
+/// The reason why an instance of this component cannot have several requests at once, if there is one.
+fn not_shareable(component: &LinkedComponent) -> Option<&'static str> {
+    match &component.handler {
+        HandlerPre::P2(_) => Some("its handler is one of WASI 0.2, which takes one request at a time"),
+        HandlerPre::P3(_) if component.composed => Some(
+            "it is composed of several components, and when one of them calls the host for another it cannot be told \
+             for which request",
+        ),
+        HandlerPre::P3(_) => None,
+    }
+}

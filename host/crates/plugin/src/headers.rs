@@ -1,0 +1,52 @@
+//! The header fields that do not pass between guests, clients and other servers.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Names the servers that a request has been through (RFC 8586). Guests neither see nor set it.
+pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// Fields that belong to a connection (RFC 9110, section 7.6.1), to the host's routing, or to a client's credential.
+const WITHHELD: [HeaderName; 13] = [
+    header::CONNECTION,
+    header::HOST,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("payment-signature"),
+    HeaderName::from_static("x-payment"),
+    CDN_LOOP,
+];
+
+/// Whether a field is removed from every message that a guest is given, headers and trailers, and from every message
+/// that a guest sends.
+pub(crate) fn is_withheld(name: &HeaderName) -> bool {
+    WITHHELD.contains(name)
+}
+
+/// Whether a field of a client's request is kept from the guest, which is asked for a price or for the response. Beside
+/// the withheld fields these are fields that only the host may write: from a client they prove nothing, and a guest
+/// could take them for a receipt. Cookies are kept from guests, too: plugins set none, so they belong to other pages of
+/// the operator.
+pub(crate) fn is_kept_from_guests(name: &HeaderName) -> bool {
+    is_withheld(name) || is_host_only(name) || *name == header::COOKIE
+}
+
+fn is_host_only(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
+    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        || matches!(name, "x-coinslot-payment-id" | "settlement-overrides" | "extension-responses")
+}
+
+/// Removes the fields that match.
+pub(crate) fn remove(headers: &mut HeaderMap, matches: impl Fn(&HeaderName) -> bool) {
+    let removed: Vec<HeaderName> = headers.keys().filter(|name| matches(name)).cloned().collect();
+    for name in removed {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,54 @@
+//! The types by which a request goes into an instance, and its response comes out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use http::{Request, Response};
+use tokio::sync::{Notify, oneshot};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::capabilities::egress::LoopGuard;
+use crate::contract::PaymentReceipt;
+
+/// The head of a response and its body, or the error that the guest gave instead.
+pub(crate) type GuestResponse = Result<Response<WasiBody>, String>;
+
+/// Tells the guest how the transfer of its request's body ended.
+pub(crate) type BodyTransfer = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// A request for a guest, with what it may know and do for it.
+pub(crate) struct GuestRequest {
+    pub(crate) request: Request<WasiBody>,
+    pub(crate) receipt: Option<PaymentReceipt>,
+    pub(crate) loop_guard: LoopGuard,
+    pub(crate) response: oneshot::Sender<GuestResponse>,
+    pub(crate) body_read: Arc<BodyRead>,
+}
+
+/// Tells a guest of WASI 0.3 that the body of its response has been read to its end: the body's bytes travel through
+/// its store, which has to live until then.
+#[derive(Debug, Default)]
+pub(crate) struct BodyRead {
+    done: AtomicBool,
+    notify: Notify,
+}
+
+impl BodyRead {
+    /// Reports that the body has been read.
+    pub(crate) fn finish(&self) {
+        self.done.store(true, Relaxed);
+        self.notify.notify_one();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.done.load(Relaxed)
+    }
+
+    /// Waits until the body has been read. Only one task may wait.
+    pub(crate) async fn finished(&self) {
+        if !self.is_finished() {
+            self.notify.notified().await;
+        }
+    }
+}

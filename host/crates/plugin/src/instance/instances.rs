@@ -1,0 +1,47 @@
+//! The instances of one loaded plugin, and how they are reused.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::instance::pool::InstancePool;
+use crate::instance::shared::SharedInstances;
+use crate::instance::spec::InstanceSpec;
+use crate::limits::{Limits, Reuse};
+
+/// The instances of one build, under one policy.
+pub(crate) struct Instances {
+    pub(crate) spec: Arc<InstanceSpec>,
+    pub(crate) reuse: InstanceReuse,
+}
+
+/// The reuse of instances.
+pub(crate) enum InstanceReuse {
+    /// Each request gets a fresh instance.
+    Never,
+    /// An instance answers one request after another.
+    Pooled(Arc<InstancePool>),
+    /// An instance answers several requests at once, and drives itself in a task of its own.
+    Shared(SharedInstances),
+}
+
+impl InstanceReuse {
+    /// The reuse that a policy asks for. `idle` bounds the instances of all plugins that wait for a request.
+    pub(crate) fn new(limits: &Limits, idle: &Arc<Semaphore>) -> Self {
+        match limits.reuse {
+            None | Some(Reuse { concurrent: 0, .. }) => Self::Never,
+            Some(Reuse { total, concurrent: 1 }) => {
+                Self::Pooled(InstancePool::new(total, limits.memory, Arc::clone(idle)))
+            }
+            Some(reuse) => Self::Shared(SharedInstances::new(reuse, Arc::clone(idle))),
+        }
+    }
+
+    /// The pool to which an instance returns, if there is one.
+    pub(crate) fn pool(&self) -> Option<&Arc<InstancePool>> {
+        match self {
+            Self::Pooled(pool) => Some(pool),
+            Self::Never | Self::Shared(_) => None,
+        }
+    }
+}

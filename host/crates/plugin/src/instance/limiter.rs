@@ -1,0 +1,75 @@
+//! Bounds the linear memory and the tables of one store.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiterAsync;
+
+use crate::instance::engine::TABLE_ELEMENTS;
+use crate::instance::meter::GuestMeter;
+
+/// A memory may begin with this many bytes that do not count as taken by the guest: memories of JavaScript and Python
+/// begin large, and their first contents come from the file.
+const INITIAL_MEMORY_ALLOWANCE: usize = 32 << 20;
+
+/// The limits of one store. A refusal is noted in the meter, so that the fault that follows can be explained.
+#[derive(Debug)]
+pub(crate) struct MemoryLimiter {
+    /// The limit of linear memory, in bytes.
+    limit: usize,
+    /// Bytes of all memories of the instance.
+    used: usize,
+    /// Bytes beyond what an instance usually begins with.
+    taken: usize,
+    meter: Arc<GuestMeter>,
+}
+
+impl MemoryLimiter {
+    pub(crate) fn new(limit: usize, meter: Arc<GuestMeter>) -> Self {
+        Self { limit, used: 0, taken: 0, meter }
+    }
+
+    /// Reports to another meter from here on: the instance answers the next request.
+    pub(crate) fn set_meter(&mut self, meter: Arc<GuestMeter>) {
+        meter.track_memory(self.taken);
+        self.meter = meter;
+    }
+
+    /// Linear memory, in bytes.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for MemoryLimiter {
+    async fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.limit {
+            self.meter.refuse_memory();
+            return Ok(false);
+        }
+        self.used = used;
+        if current > 0 || desired > INITIAL_MEMORY_ALLOWANCE {
+            self.taken = self.taken.saturating_add(desired.saturating_sub(current));
+        }
+        if self.meter.track_memory(self.taken) {
+            // Suspend the guest before it touches the new memory: it is offloaded from its next poll on.
+            self.meter.yield_once().await;
+        }
+        Ok(true)
+    }
+
+    async fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}

@@ -1,0 +1,24 @@
+//! A component that is ready to be instantiated.
+
+use wasmtime::component::InstancePre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::bindings::{manifest, quote};
+use crate::instance::store::GuestState;
+
+/// A component with its imports resolved and its exports found.
+pub(crate) struct LinkedComponent {
+    pub(crate) pre: InstancePre<GuestState>,
+    pub(crate) handler: HandlerPre,
+    pub(crate) manifest: manifest::GuestIndices,
+    pub(crate) quote: Option<quote::GuestIndices>,
+    /// Whether it is composed of several components.
+    pub(crate) composed: bool,
+}
+
+/// The exported HTTP handler.
+pub(crate) enum HandlerPre {
+    P2(ProxyPre<GuestState>),
+    P3(ServicePre<GuestState>),
+}

@@ -1,0 +1,84 @@
+//! The resources that all plugins of one runtime share.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::capabilities::egress::Resolve;
+use crate::capabilities::keyvalue::KvStores;
+use crate::instance::engine::{self, Wasi};
+use crate::instance::imports;
+use crate::instance::store::GuestState;
+
+/// Engines, linkers, permits and stores: one of each per runtime.
+pub(crate) struct SharedResources {
+    p2: EngineWithLinker,
+    p3: EngineWithLinker,
+    /// Permits of running instances.
+    pub(crate) instances: Arc<Semaphore>,
+    /// Permits of instances that wait for another request.
+    pub(crate) idle_instances: Arc<Semaphore>,
+    /// Permits for long computations: as many as there are processors.
+    pub(crate) cpu_slots: Arc<Semaphore>,
+    /// The longest wait for a permit of an instance.
+    pub(crate) wait: Duration,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) kv_stores: KvStores,
+}
+
+struct EngineWithLinker {
+    engine: Engine,
+    linker: Linker<GuestState>,
+}
+
+impl SharedResources {
+    /// Builds both engines, and starts the thread that interrupts guests.
+    pub(crate) fn new(
+        instances: usize,
+        wait: Duration,
+        kv_stores: KvStores,
+        resolver: Arc<dyn Resolve>,
+    ) -> io::Result<Self> {
+        let idle = instances / 4 + 1;
+        // Components are loaded and reloaded under full load, so the pools are larger than the permits.
+        let pool = instances + instances / 4 + 4 + idle;
+        let pool = u32::try_from(pool).unwrap_or(u32::MAX);
+        let engine = |wasi| {
+            let engine = engine::runner(wasi, pool)?;
+            let linker = imports::linker(&engine, wasi)?;
+            Ok(EngineWithLinker { engine, linker })
+        };
+        let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
+        let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
+        engine::start_ticker(&[&p2.engine, &p3.engine])?;
+        Ok(Self {
+            p2,
+            p3,
+            instances: Arc::new(Semaphore::new(instances)),
+            idle_instances: Arc::new(Semaphore::new(idle)),
+            cpu_slots: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            wait,
+            resolver,
+            kv_stores,
+        })
+    }
+
+    pub(crate) fn engine(&self, wasi: Wasi) -> &Engine {
+        &self.of(wasi).engine
+    }
+
+    pub(crate) fn linker(&self, wasi: Wasi) -> &Linker<GuestState> {
+        &self.of(wasi).linker
+    }
+
+    fn of(&self, wasi: Wasi) -> &EngineWithLinker {
+        match wasi {
+            Wasi::P2 => &self.p2,
+            Wasi::P3 => &self.p3,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Gives each request a slot in a shared instance, and has it answered there.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::list::{InstanceList, PermitKind, SharedInstance};
+use super::mailbox::SharedRequest;
+use super::slot::{RequestSlot, SlotFailure};
+use super::worker;
+use crate::fault::Fault;
+use crate::instance::permits::InstancePermits;
+use crate::instance::spec::InstanceSpec;
+use crate::limits::Reuse;
+
+/// The shared instances of one build.
+pub(crate) struct SharedInstances {
+    list: Arc<InstanceList>,
+}
+
+impl SharedInstances {
+    pub(crate) fn new(reuse: Reuse, idle_permits: Arc<Semaphore>) -> Self {
+        Self { list: InstanceList::new(reuse, idle_permits) }
+    }
+
+    /// Takes a slot of an instance in use, or else of an idle or a new one, waiting at most this long.
+    pub(crate) async fn acquire(&self, spec: &InstanceSpec, wait: Duration) -> Result<RequestSlot, Fault> {
+        if let Some(slot) = self.try_acquire(spec) {
+            return Ok(slot);
+        }
+        let in_use = || self.slot_in_use(&mut self.list.lock(), |_| true);
+        let alone = |permits| self.slot_alone(&mut self.list.lock(), spec, permits);
+        self.wait(spec, wait, in_use, alone).await
+    }
+
+    /// Takes a slot that is free at once. Instances whose guest computes for long are passed over, so that their
+    /// requests have the processor, as long as there are permits for another instance.
+    fn try_acquire(&self, spec: &InstanceSpec) -> Option<RequestSlot> {
+        // One lock for both steps: of requests that come at once, the first makes an instance and the others join it.
+        let mut instances = self.list.lock();
+        match self.slot_in_use(&mut instances, |instance| !instance.state.meter.is_computing()) {
+            None => spec.permits.try_acquire().map(|permits| self.slot_alone(&mut instances, spec, permits)),
+            slot => slot,
+        }
+    }
+
+    /// Waits until a slot or permits for an instance are free, at most this long, and takes neither.
+    pub(crate) async fn has_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
+        let accepts =
+            |instance: &SharedInstance| instance.is_in_use() && instance.should_accept_request(self.list.reuse);
+        let in_use = || self.list.lock().iter().any(accepts).then_some(());
+        self.wait(spec, wait, in_use, drop).await?;
+        // This call may have received the notification that a request waits for.
+        self.list.freed.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there is a slot in an instance in use, or permits for another instance.
+    ///
+    /// The notification is enabled before the list is read: a slot that is released in between is not missed.
+    async fn wait<T>(
+        &self,
+        spec: &InstanceSpec,
+        most: Duration,
+        in_use: impl Fn() -> Option<T>,
+        alone: impl FnOnce(InstancePermits) -> T,
+    ) -> Result<T, Fault> {
+        let found = async {
+            let mut permits = pin!(spec.permits.next());
+            loop {
+                let mut freed = pin!(self.list.freed.notified());
+                freed.as_mut().enable();
+                if let Some(slot) = in_use() {
+                    return Some(slot);
+                }
+                tokio::select! {
+                    biased;
+                    permits = &mut permits => return permits.map(alone),
+                    () = freed => {}
+                }
+            }
+        };
+        tokio::time::timeout(most, found).await.ok().flatten().ok_or(Fault::Busy)
+    }
+
+    /// A slot of the newest instance in use that accepts a request and that the filter accepts.
+    fn slot_in_use(
+        &self,
+        instances: &mut [SharedInstance],
+        filter: impl Fn(&SharedInstance) -> bool,
+    ) -> Option<RequestSlot> {
+        let reuse = self.list.reuse;
+        let mut newest_first = instances.iter_mut().rev();
+        let accepts = |instance: &SharedInstance| {
+            instance.is_in_use() && instance.should_accept_request(reuse) && filter(instance)
+        };
+        let instance = newest_first.find(|instance| accepts(instance))?;
+        Some(RequestSlot::new(&self.list, instance))
+    }
+
+    /// The first slot of an idle instance, or of a new one.
+    fn slot_alone(
+        &self,
+        instances: &mut Vec<SharedInstance>,
+        spec: &InstanceSpec,
+        permits: InstancePermits,
+    ) -> RequestSlot {
+        let reuse = self.list.reuse;
+        let idle = |instance: &&mut SharedInstance| !instance.is_in_use() && instance.should_accept_request(reuse);
+        let slot = match instances.iter_mut().rev().find(idle) {
+            Some(instance) => {
+                instance.set_running(permits);
+                RequestSlot::new(&self.list, instance)
+            }
+            None => {
+                let mut instance = self.start(spec, permits);
+                let slot = RequestSlot::new(&self.list, &mut instance);
+                instances.push(instance);
+                slot
+            }
+        };
+        // The instance may accept requests that wait for a slot.
+        self.list.freed.notify_waiters();
+        slot
+    }
+
+    /// Starts an instance.
+    fn start(&self, spec: &InstanceSpec, permits: InstancePermits) -> SharedInstance {
+        let number = self.list.next_number();
+        let permit = Arc::new(Mutex::new(PermitKind::Running { _permits: permits }));
+        // Weak, because the instances would otherwise keep themselves alive when the plugin is gone.
+        let list = Arc::downgrade(&self.list);
+        let close = move || {
+            if let Some(list) = list.upgrade() {
+                list.close(number);
+            }
+        };
+        let (mailbox, state) = worker::start(spec, self.list.reuse, Arc::clone(&permit), close);
+        SharedInstance::new(number, mailbox, state, permit)
+    }
+
+    /// Has a request answered in this slot. Ready when its guest has answered it and is drained, or has failed.
+    ///
+    /// A request that its instance has not started is sent to another one. When an instance fails, `excused` is set for
+    /// all of its requests but one, so that it counts as one failure of the plugin.
+    pub(crate) async fn answer(
+        mut slot: RequestSlot,
+        spec: Arc<InstanceSpec>,
+        mut request: Box<SharedRequest>,
+        excused: Arc<AtomicBool>,
+    ) -> Result<(), Fault> {
+        loop {
+            match slot.answer(request).await {
+                Ok(()) => return Ok(()),
+                Err(SlotFailure::NotStarted(returned)) => request = returned,
+                Err(SlotFailure::Failed { fault, excused: by_another }) => {
+                    excused.store(by_another, Relaxed);
+                    return Err(fault);
+                }
+            }
+            let instances = Self { list: slot.into_list() };
+            slot = instances.acquire(&spec, spec.wait).await?;
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The shared instances of one build, as requests that look for a slot see them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::mailbox::{InstanceState, Mailbox};
+use crate::instance::permits::InstancePermits;
+use crate::instance::pool::IDLE;
+use crate::limits::Reuse;
+
+/// The shared instances of one build.
+pub(super) struct InstanceList {
+    pub(super) reuse: Reuse,
+    /// Shared by all plugins: an idle instance takes a slot of wasmtime's pool.
+    idle_permits: Arc<Semaphore>,
+    /// The newest is the last.
+    instances: Mutex<Vec<SharedInstance>>,
+    numbers: AtomicU64,
+    /// Notified when a slot may be free.
+    pub(super) freed: Notify,
+    /// Whether the task that evicts instances runs.
+    evicting: AtomicBool,
+}
+
+/// One shared instance.
+pub(super) struct SharedInstance {
+    pub(super) number: u64,
+    pub(super) mailbox: Mailbox,
+    pub(super) state: Arc<InstanceState>,
+    permit: InstancePermit,
+    /// Requests in it.
+    active: u32,
+    /// Requests that ever were in it.
+    used: u32,
+    /// Accepts no further request.
+    closed: bool,
+    /// The time at which its last request left.
+    idle_since: Instant,
+}
+
+/// The permits that an instance holds. Its worker keeps them until its store has been dropped.
+pub(super) type InstancePermit = Arc<Mutex<PermitKind>>;
+
+pub(super) enum PermitKind {
+    Running { _permits: InstancePermits },
+    Idle { _permit: OwnedSemaphorePermit },
+}
+
+impl InstanceList {
+    pub(super) fn new(reuse: Reuse, idle_permits: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self {
+            reuse,
+            idle_permits,
+            instances: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            freed: Notify::new(),
+            evicting: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<SharedInstance>> {
+        self.instances.lock()
+    }
+
+    /// A number that no other instance of the list has had.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    /// Lets no further request into an instance, and drops it if it has none.
+    pub(super) fn close(&self, number: u64) {
+        let mut instances = self.lock();
+        let Some(index) = instances.iter().position(|instance| instance.number == number) else { return };
+        instances[index].closed = true;
+        let removed = (instances[index].active == 0).then(|| instances.remove(index));
+        drop(instances);
+        drop(removed);
+    }
+
+    /// A request has left an instance, which is then used up, retired, idle or still in use.
+    pub(super) fn release(self: &Arc<Self>, number: u64, close: bool) {
+        let mut instances = self.lock();
+        let Some(index) = instances.iter().position(|instance| instance.number == number) else { return };
+        let instance = &mut instances[index];
+        instance.active -= 1;
+        instance.closed |= close || instance.used >= self.reuse.total;
+        let mut removed = None;
+        if instance.active == 0 {
+            match Arc::clone(&self.idle_permits).try_acquire_owned() {
+                Ok(permit) if !instance.closed => {
+                    *instance.permit.lock() = PermitKind::Idle { _permit: permit };
+                    instance.idle_since = Instant::now();
+                    self.start_evicting();
+                }
+                _ => removed = Some(instances.remove(index)),
+            }
+        }
+        drop(instances);
+        drop(removed);
+        self.freed.notify_one();
+    }
+
+    /// Starts the task that evicts idle instances, if it does not run.
+    fn start_evicting(self: &Arc<Self>) {
+        // A slot may be released while the runtime shuts down; the instances are dropped with it then.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !self.evicting.swap(true, Relaxed)
+        {
+            runtime.spawn(Self::evict_idle(Arc::downgrade(self)));
+        }
+    }
+
+    /// Evicts instances that have been idle for too long, until none is idle or the plugin is gone.
+    async fn evict_idle(list: Weak<Self>) {
+        loop {
+            tokio::time::sleep(IDLE / 2).await;
+            let Some(list) = list.upgrade() else { return };
+            let stale = |instance: &mut SharedInstance| instance.active == 0 && instance.idle_since.elapsed() > IDLE;
+            let mut instances = list.lock();
+            let evicted: Vec<_> = instances.extract_if(.., stale).collect();
+            let none_idle = instances.iter().all(|instance| instance.active > 0);
+            if none_idle {
+                // Within the lock, so that an instance that becomes idle now starts the task again.
+                list.evicting.store(false, Relaxed);
+            }
+            drop(instances);
+            drop(evicted);
+            if none_idle {
+                return;
+            }
+        }
+    }
+}
+
+impl SharedInstance {
+    /// An instance without a request, which holds these permits.
+    pub(super) fn new(number: u64, mailbox: Mailbox, state: Arc<InstanceState>, permit: InstancePermit) -> Self {
+        let idle_since = Instant::now();
+        Self { number, mailbox, state, permit, active: 0, used: 0, closed: false, idle_since }
+    }
+
+    pub(super) fn is_in_use(&self) -> bool {
+        self.active > 0
+    }
+
+    pub(super) fn should_accept_request(&self, reuse: Reuse) -> bool {
+        !self.closed && self.active < reuse.concurrent && self.used < reuse.total
+    }
+
+    /// Counts a request that comes in.
+    pub(super) fn enter(&mut self) {
+        self.active += 1;
+        self.used += 1;
+    }
+
+    /// Takes the permits of a running instance in exchange for that of an idle one.
+    pub(super) fn set_running(&self, permits: InstancePermits) {
+        *self.permit.lock() = PermitKind::Running { _permits: permits };
+    }
+}

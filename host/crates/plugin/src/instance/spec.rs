@@ -1,0 +1,47 @@
+//! The specification by which the instances of one plugin are made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+
+use crate::capabilities::Capabilities;
+use crate::capabilities::egress::LoopGuard;
+use crate::contract::PaymentReceipt;
+use crate::instance::linked::LinkedComponent;
+use crate::instance::permits::InstanceLimit;
+use crate::instance::store::{RequestGrant, StoreConfig};
+use crate::limits::Limits;
+
+/// Everything that instances of one build are made of, under one policy.
+pub(crate) struct InstanceSpec {
+    pub(crate) plugin: Arc<str>,
+    pub(crate) engine: Engine,
+    pub(crate) component: Arc<LinkedComponent>,
+    pub(crate) limits: Limits,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) permits: InstanceLimit,
+    /// The longest wait for permits of a request that can be sent again.
+    pub(crate) wait: Duration,
+    /// Permits for long computations, of all plugins together.
+    pub(crate) cpu_slots: Arc<Semaphore>,
+}
+
+impl InstanceSpec {
+    /// The store of an instance that answers one request at a time.
+    pub(crate) fn store_config(&self, receipt: Option<PaymentReceipt>, loop_guard: LoopGuard) -> StoreConfig {
+        let limits = &self.limits;
+        let grant =
+            RequestGrant { capabilities: self.capabilities.clone(), outgoing: limits.outgoing_requests, loop_guard };
+        StoreConfig {
+            plugin: self.plugin.clone(),
+            memory: limits.memory,
+            cpu: limits.cpu,
+            cpu_slots: self.cpu_slots.clone(),
+            log: limits.log,
+            receipt,
+            grant: Some(grant),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Runs a guest until the head of its response exists, or to its end if that comes at once.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use coinslot_base::breaker::{Breaker, BreakerPermit};
+use http::header::CONTENT_LENGTH;
+use http::response::Parts;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::breaker;
+use crate::capabilities::egress::LoopGuard;
+use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
+use crate::fault::Fault;
+use crate::instance::exchange::{BodyRead, GuestRequest};
+use crate::instance::timed::TimedGuest;
+use crate::instance::{InstanceReuse, Instances, MeteredAmount};
+use crate::invoke::body::GuestBody;
+use crate::invoke::head::AwaitedHead;
+use crate::invoke::request::prepare;
+use crate::invoke::start::{start_alone, start_shared};
+use crate::invoke::streaming::StreamingGuest;
+use crate::permit::Permit;
+
+/// Answers a request. The response carries [`MeteredAmount`] as an extension.
+pub(crate) async fn invoke(
+    instances: &Arc<Instances>,
+    circuit: &Arc<Breaker>,
+    permit: Permit,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody>, Fault> {
+    let Permit { receipt, breaker, waits_for_instance } = permit;
+    let spec = &instances.spec;
+    let wait = if waits_for_instance { spec.limits.first_byte } else { spec.wait };
+    let mut permit = match breaker {
+        Some(permit) => permit,
+        None => circuit.admit()?,
+    };
+    match run(instances, wait, receipt, request, &mut permit).await {
+        Ok((parts, body, None)) => {
+            breaker::succeeded(permit, &spec.plugin);
+            Ok(Response::from_parts(parts, body.boxed_unsync()))
+        }
+        Ok((parts, body, Some(guest))) => {
+            breaker::responds(&mut permit, &spec.plugin);
+            let body = body.written_by(guest, permit, Arc::clone(&spec.plugin));
+            Ok(Response::from_parts(parts, body.boxed_unsync()))
+        }
+        Err(fault) => {
+            breaker::failed(permit, &spec.plugin, &fault);
+            Err(fault)
+        }
+    }
+}
+
+/// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
+type Begun = (Parts, GuestBody, Option<StreamingGuest>);
+
+async fn run(
+    instances: &Arc<Instances>,
+    wait: Duration,
+    receipt: Option<PaymentReceipt>,
+    request: Request<RequestBody>,
+    permit: &mut BreakerPermit,
+) -> Result<Begun, Fault> {
+    let limits = &instances.spec.limits;
+    let loop_guard = LoopGuard::of(request.headers());
+    let awaits_request = Arc::new(AtomicBool::new(false));
+    let request = prepare(request, limits.request_body, &awaits_request)?;
+    let (response, received) = oneshot::channel();
+    let body_read = Arc::<BodyRead>::default();
+    let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
+    let started = match &instances.reuse {
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, wait, request, permit).await?,
+        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, wait, request).await?,
+    };
+    let begin = Instant::now();
+    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, awaits_request);
+    let driven_elsewhere = started.permits.is_none();
+    let (response, mut guest, ended) = AwaitedHead::new(guest, received, driven_elsewhere).head().await?;
+
+    let (mut parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
+    }
+    parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
+    guest.set_deadline(begin + limits.total);
+    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = GuestBody::new(body, limits.response_body, declared, body_read);
+    if ended {
+        return Ok((parts, body.buffered()?, None));
+    }
+    Ok((parts, body, Some(StreamingGuest::new(guest, started.permits, limits.total))))
+}

@@ -1,0 +1,77 @@
+//! The runtime, which loads plugins.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::capabilities::egress::{Resolve, SystemResolver};
+use crate::capabilities::keyvalue::KvStores;
+use crate::fault::LoadError;
+use crate::handle::Plugin;
+use crate::instance::resources::SharedResources;
+use crate::limits::PluginPolicies;
+use crate::load::{self, ComponentCache};
+
+/// The set-up of a [`Runtime`].
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// The directory of compiled components, created with mode 0700. Only this host may write there.
+    pub artifacts: PathBuf,
+    /// The directory of the plugins' key-value stores, created when the first of them is used.
+    pub keyvalue: PathBuf,
+    /// Running instances of all plugins together.
+    pub instances: usize,
+    /// The longest wait of a request for an instance, after which it fails with [`Fault::Busy`](crate::Fault::Busy).
+    pub wait: Duration,
+    /// The executable whose subcommand `compile` is [`compile_main`](crate::compile_main), normally this program's own.
+    /// Without one, components are compiled on a thread of this process.
+    pub compiler: Option<PathBuf>,
+}
+
+impl RuntimeConfig {
+    /// 256 instances, a second's wait, compilation in this process, and the key-value stores beside the artifacts.
+    pub fn new(artifacts: impl Into<PathBuf>) -> Self {
+        let artifacts = artifacts.into();
+        let keyvalue = artifacts.with_file_name("keyvalue");
+        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None }
+    }
+}
+
+/// Loads plugins, and holds what they share: one per process.
+pub struct Runtime {
+    pub(crate) resources: Arc<SharedResources>,
+    components: ComponentCache,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("free_instances", &self.resources.instances.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Builds both engines, and starts the thread that interrupts guests.
+    ///
+    /// Fails if the directory of artifacts cannot be made, or if others can write to it.
+    pub fn new(config: RuntimeConfig) -> Result<Arc<Self>, io::Error> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
+        let RuntimeConfig { artifacts, keyvalue, instances, wait, compiler } = config;
+        let components = ComponentCache::open(&artifacts, compiler)?;
+        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver)?;
+        Ok(Arc::new(Self { resources: Arc::new(resources), components }))
+    }
+
+    /// Validates, compiles (or finds the compiled artifact), links and describes a component. The name in its manifest
+    /// selects its policy.
+    pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
+        let component = load::load(&self.resources, &self.components, wasm).await?;
+        Plugin::new(Arc::clone(&self.resources), component, policies)
+    }
+}
