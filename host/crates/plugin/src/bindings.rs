@@ -27,7 +27,7 @@ pub(crate) use generated::NarrowQuoting;
 pub(crate) use generated::coinslot::plugin::{payment, usage};
 pub(crate) use generated::exports::coinslot::plugin::{manifest, quote};
 
-/// Whether a text has the notation of `manifest.amount` in `wit/plugin.wit`, in at most 80 bytes.
+/// True for a text in the notation of `manifest.amount` in `wit/plugin.wit`, in at most 80 bytes.
 pub(crate) fn is_amount(text: &str) -> bool {
     let (number, symbol) = match text.split_once(' ') {
         Some((number, symbol)) => (number, Some(symbol)),

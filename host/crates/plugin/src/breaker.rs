@@ -51,7 +51,7 @@ pub(crate) fn failed(permit: BreakerPermit, plugin: &str, fault: &Fault) {
     }
 }
 
-/// Whether a fault says something about the guest, rather than about its clients or its host.
+/// True for a fault that says something about the guest, rather than about its clients or its host.
 fn counts(fault: &Fault) -> bool {
     match fault {
         Fault::Trap(_) | Fault::Cpu | Fault::Deadline | Fault::Memory | Fault::NoResponse(_) => true,

@@ -22,15 +22,15 @@ const WITHHELD: [HeaderName; 13] = [
     CDN_LOOP,
 ];
 
-/// Whether a field is removed from every message that a guest is given, headers and trailers, and from every message
+/// True for a field that is removed from every message that a guest is given, headers and trailers, and from every message
 /// that a guest sends.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }
 
-/// Whether a field of a client's request is kept from the guest, which is asked for a price or for the response. Beside
-/// the withheld fields these are fields that only the host may write: from a client they prove nothing, and a guest
-/// could take them for a receipt. Cookies are kept from guests, too: plugins set none, so they belong to other pages of
+/// True for a field of a client's request that is kept from the guest, which is asked for a price or for the response.
+/// Beside the withheld fields these are fields that only the host may write: from a client they prove nothing, and a
+/// guest could take them for a receipt. Cookies are kept from guests, too: plugins set none, so they belong to other pages of
 /// the operator.
 pub(crate) fn is_kept_from_guests(name: &HeaderName) -> bool {
     is_withheld(name) || is_host_only(name) || *name == header::COOKIE

@@ -31,7 +31,7 @@ pub struct Limits {
     pub log: usize,
     /// The circuit breaker: the rule by which a plugin that keeps failing gets no requests for a while.
     pub breaker: BreakerSettings,
-    /// Whether the previous build comes back when the circuit opens soon after a build was deployed.
+    /// Brings the previous build back when the circuit opens soon after a build was deployed.
     pub rollback: bool,
     /// Lets an instance answer more than one request. None: each request gets a fresh one.
     pub reuse: Option<Reuse>,

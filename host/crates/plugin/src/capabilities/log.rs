@@ -23,7 +23,7 @@ pub(crate) struct GuestLog {
     /// Bytes that one request may print, both streams together.
     limit: usize,
     left: usize,
-    /// Whether the warning about dropped output has been written.
+    /// Set once the warning about dropped output has been written.
     full: bool,
     stdout: Vec<u8>,
     stderr: Vec<u8>,

@@ -79,7 +79,7 @@ impl RequestContexts {
         contexts.len()
     }
 
-    /// Whether [`RequestContexts::of`] needs the task.
+    /// True if [`RequestContexts::of`] needs the task.
     pub(crate) fn are_by_task(&self) -> bool {
         !matches!(self.active, ActiveRequests::One(_, None))
     }

@@ -121,12 +121,12 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// Whether the kernel may write memory to a swap device. True if it does not say.
+/// True if the kernel may write memory to a swap device, or if it does not say.
 fn swaps() -> bool {
     std::fs::read_to_string("/proc/swaps").map_or(true, |swaps| names_a_device(&swaps))
 }
 
-/// Whether `/proc/swaps` lists a device. Its first line has the names of the columns.
+/// True if `/proc/swaps` lists a device. Its first line has the names of the columns.
 fn names_a_device(swaps: &str) -> bool {
     swaps.lines().skip(1).any(|line| !line.trim().is_empty())
 }

@@ -9,7 +9,7 @@ use wasmtime::component::GuestTaskId;
 pub(crate) struct GuestTask {
     /// The task that the host itself called, at the bottom of the call stack.
     pub(crate) root: GuestTaskId,
-    /// Whether the call comes from another component, which the root task called.
+    /// True if the call comes from another component, which the root task called.
     pub(crate) nested: bool,
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct LinkedComponent {
     pub(crate) handler: HandlerPre,
     pub(crate) manifest: manifest::GuestIndices,
     pub(crate) quote: Option<quote::GuestIndices>,
-    /// Whether it is composed of several components.
+    /// True if it is composed of several components.
     pub(crate) composed: bool,
 }
 

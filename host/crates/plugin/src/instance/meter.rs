@@ -24,7 +24,7 @@ const TRAP_TEXT: usize = 4 << 10;
 /// much, and so may its end, and no epoch interrupts either.
 const LARGE_MEMORY: usize = 8 << 20;
 
-/// What the host has measured of one guest. All times are nanoseconds.
+/// The measurements of one guest. All times are nanoseconds.
 #[derive(Debug)]
 pub(crate) struct GuestMeter {
     /// CPU time that the guest may have used by now.
@@ -36,9 +36,9 @@ pub(crate) struct GuestMeter {
     used: AtomicU64,
     /// The begin of the current poll, on the clock that `precise` selects.
     entered: AtomicU64,
-    /// Whether the current poll is measured by the thread's CPU clock instead of the wall clock.
+    /// Set while a poll is measured by the thread's CPU clock instead of the wall clock.
     precise: AtomicBool,
-    /// Whether the ticker has ever interrupted this guest.
+    /// Set once the ticker has interrupted this guest.
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
@@ -174,12 +174,12 @@ impl GuestMeter {
         self.yielding.store(false, Relaxed);
     }
 
-    /// Whether the guest waits for nothing but a processor.
+    /// True while the guest waits for nothing but a processor.
     pub(crate) fn is_runnable(&self) -> bool {
         self.yielding.load(Relaxed)
     }
 
-    /// Whether the guest computes for long, or waits for a CPU slot to do so.
+    /// True while the guest computes for long, or waits for a CPU slot to do so.
     pub(crate) fn is_computing(&self) -> bool {
         self.is_runnable() || self.cpu_slot.lock().is_some()
     }
@@ -200,7 +200,7 @@ impl GuestMeter {
         }
     }
 
-    /// Whether the guest has so much memory that it is polled and dropped off the async worker threads.
+    /// True once the guest has so much memory that it is polled and dropped off the async worker threads.
     pub(crate) fn is_large(&self) -> bool {
         self.large.load(Relaxed)
     }

@@ -53,7 +53,7 @@ pub(crate) struct InstancePool {
     permits: Arc<Semaphore>,
     /// The one that has been idle for longest is the first.
     idle: Mutex<Vec<IdleInstance>>,
-    /// Whether the task that evicts instances runs.
+    /// Set while the task that evicts instances runs.
     evicting: AtomicBool,
 }
 

@@ -31,7 +31,7 @@ enum OriginHost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     pub origin: Origin,
-    /// Whether its name may have addresses of private networks and of this machine.
+    /// Allows addresses of private networks and of this machine for its name.
     pub private: bool,
 }
 
@@ -91,7 +91,7 @@ impl Origin {
         !self.https
     }
 
-    /// Whether this entry allows a request for `asked`.
+    /// True if this entry allows a request for `asked`.
     pub fn covers(&self, asked: &Self) -> bool {
         self.https == asked.https
             && self.port == asked.port
@@ -122,7 +122,7 @@ impl Origin {
 }
 
 impl Allowed {
-    /// Whether a request that this entry allows may be sent to this address.
+    /// True if a request that this entry allows may be sent to this address.
     pub(crate) fn admits(&self, address: IpAddr) -> bool {
         match &self.origin.host {
             OriginHost::Address(own) => *own == address.to_canonical(),
@@ -134,7 +134,7 @@ impl Allowed {
         }
     }
 
-    /// Whether the operator has allowed private networks or this machine by it.
+    /// True if the operator has allowed private networks or this machine by it.
     pub fn is_inside(&self) -> bool {
         match &self.origin.host {
             OriginHost::Address(address) => address::is_private(*address),

@@ -22,7 +22,7 @@ pub(super) struct InstanceList {
     numbers: AtomicU64,
     /// Notified when a slot may be free.
     pub(super) freed: Notify,
-    /// Whether the task that evicts instances runs.
+    /// Set while the task that evicts instances runs.
     evicting: AtomicBool,
 }
 

@@ -72,7 +72,7 @@ pub(super) struct InstanceState {
     /// The reason why the guest ended. Requests that had not started are returned before it is set; the store is
     /// dropped after it is set.
     pub(super) fault: SetOnce<Fault>,
-    /// Whether a request has taken the fault upon itself.
+    /// Set once a request has taken the fault upon itself.
     blamed: AtomicBool,
     /// Set when the instance holds more than it should: it accepts no further request.
     retired: AtomicBool,

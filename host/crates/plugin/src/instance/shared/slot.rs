@@ -32,7 +32,7 @@ pub(super) enum SlotFailure {
     /// The instance failed with the request in it.
     Failed {
         fault: Fault,
-        /// Whether another request has taken the failure upon itself.
+        /// True if another request has taken the failure upon itself.
         excused: bool,
     },
 }
