@@ -15,7 +15,7 @@ use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
 use coinslot_ledger::{Retained, Step};
-use coinslot_plugin::{BreakerPermit, Permit, Plugin, PaymentReceipt, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 
 /// The money moved, and the guest has not answered yet.

@@ -13,7 +13,7 @@ use super::hold::Hold;
 use super::{Executed, Payments, Problem, Purchase, challenge};
 use coinslot_facilitator::{PayerKind, Verification};
 use coinslot_ledger::{PaymentId, Step};
-use coinslot_plugin::{BreakerPermit, Permit, PaymentReceipt, Verdict};
+use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::{Reason, Version};
 
 /// A payment that is claimed for one request: no other request can use it until it is released.

@@ -22,7 +22,7 @@ use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{RequestPath, RouteMatch};
-use coinslot_plugin::{RequestBodyError, Permit, RequestBody};
+use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
