@@ -218,7 +218,7 @@ async fn load(config: &Config, options: &HostOptions) -> Result<Loaded, HostErro
     let runtime = RuntimeConfig {
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
-        ..RuntimeConfig::new(state.join("artifacts"))
+        ..RuntimeConfig::new(state.join("artifacts"), crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;
     let origin = config.origin(options.address.unwrap_or(config.server.listen));

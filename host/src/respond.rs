@@ -24,6 +24,7 @@ use http_body_util::{BodyExt, Full};
 
 use coinslot_plugin::Fault;
 
+pub(crate) use headers::is_host_only;
 pub use paid::paid;
 pub use plugin::free;
 pub use required::challenge;

@@ -8,7 +8,7 @@ use coinslot_tests::{binary, component};
 
 async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadError> {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = RuntimeConfig::new(dir.path());
+    let mut config = RuntimeConfig::new(dir.path(), |_| false);
     config.instances = 1;
     config.compiler = Some(compiler.into());
     let loaded = Runtime::new(config).unwrap().load(wasm, &PluginPolicies::default()).await;

@@ -49,7 +49,7 @@ async fn rollback_activates_the_previous_build() {
     assert_eq!((&first["in_force"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
     let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
     assert_eq!(nothing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing served before"));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("there is no previous build"));
 
     install(dir.path(), &component("status"));
     becomes(&served, "/status", 200).await;

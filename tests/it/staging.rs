@@ -34,7 +34,7 @@ impl StagedFolder {
         );
         std::fs::write(&compiler, script).unwrap();
         std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let mut config = RuntimeConfig::new(dir.path().join("artifacts"));
+        let mut config = RuntimeConfig::new(dir.path().join("artifacts"), |_| false);
         config.instances = 4;
         config.compiler = Some(compiler);
         let runtime = Runtime::new(config).unwrap();

@@ -1,4 +1,4 @@
-//! `coinslot check`: everything that `serve` does before it listens, except opening the ledger.
+//! `coinslot check`: does everything that `serve` does before it listens, except opening the ledger.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub struct CheckArgs {
     pub config: PathBuf,
 }
 
-/// Prints the routes, or what is wrong.
+/// Prints the routes, or the problems.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
     let options = HostOptions { compiler: std::env::current_exe().ok(), ..HostOptions::default() };

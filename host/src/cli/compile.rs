@@ -1,16 +1,16 @@
-//! `coinslot compile`, hidden: the child process in which components are compiled.
+//! `coinslot compile`, hidden: the child process that compiles components.
 
 use std::process::ExitCode;
 
 /// Compiles one component; the host runs this in a child process at low priority.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompileArgs {
-    /// What the host hands over.
+    /// The arguments of the child process.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<std::ffi::OsString>,
 }
 
-/// Ends the process with what the host understands.
+/// Compiles, and returns the exit code of the child process.
 pub fn run(args: &CompileArgs) -> ExitCode {
     coinslot_plugin::compile_main(args.arguments.iter().cloned())
 }

@@ -1,10 +1,11 @@
-//! `coinslot inspect`: what a component is, asks for and costs.
+//! `coinslot inspect`: shows a component's routes, prices, capabilities and tools.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::{Config, KeySource, PluginConfig};
+use crate::respond::is_host_only;
 use coinslot_plugin::{
     Capability, DeclaredPrice, Inspection, PluginInfo, PluginPolicies, Runtime, RuntimeConfig, inspect,
 };
@@ -43,7 +44,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         (None, true) => None,
         (None, false) => Some(describe(&wasm).await),
     };
-    // Without its name nobody knows what it is granted.
+    // Grants belong to the name in the manifest, which is not known if `describe` has not run.
     let own = match &described {
         Some(Ok(info)) => Some(plugins.get(&info.name).cloned().unwrap_or_default()),
         _ => None,
@@ -88,7 +89,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     }
 }
 
-/// One capability: whether it is asked for, and what of it is granted.
+/// One capability: the imports that ask for it, and the grants.
 struct Row {
     capability: Capability,
     asked: Vec<String>,
@@ -117,7 +118,7 @@ impl Row {
     }
 }
 
-/// Names and numbers; no value of a secret or of the configuration.
+/// The grants as names and numbers, without the values of secrets and of the configuration.
 fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
     match capability {
         Capability::OutgoingHttp => {
@@ -142,8 +143,11 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
 
 async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let config =
-        RuntimeConfig { instances: 1, compiler: std::env::current_exe().ok(), ..RuntimeConfig::new(artifacts.path()) };
+    let config = RuntimeConfig {
+        instances: 1,
+        compiler: std::env::current_exe().ok(),
+        ..RuntimeConfig::new(artifacts.path(), is_host_only)
+    };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
     let plugin = runtime.load(wasm, &PluginPolicies::default()).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())

@@ -1,4 +1,4 @@
-//! `coinslot plugins`: what is active and why something is not, and the way back.
+//! `coinslot plugins`: shows which plugins are active and why others are not, and rolls a plugin back.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::Config;
 use coinslot_x402::UnixTime;
 
-/// How long a rollback waits for a host to notice it.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// The longest wait of a rollback for a running host to make the build active.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Show which plugins are active, what they replaced, and why one is not.
 ///
@@ -41,27 +41,29 @@ pub enum PluginsCommand {
     },
 }
 
-/// Prints, or rolls back.
+/// Prints the plugins, or rolls one back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let dir = config.state.history();
-    let book = HistoryFile::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+    let history = HistoryFile::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
     match &args.command {
-        None => show(&book, args.json),
-        Some(PluginsCommand::Rollback { name }) => rollback(&book, &dir, &config.plugins.folder, name, args.json).await,
+        None => show(&history, args.json),
+        Some(PluginsCommand::Rollback { name }) => {
+            rollback(&history, &dir, &config.plugins.folder, name, args.json).await
+        }
     }
 }
 
-fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {
+fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let text = serde_json::to_string(book).map_err(|error| Failure::new(error.to_string()))?;
+        let text = serde_json::to_string(history).map_err(|error| Failure::new(error.to_string()))?;
         println!("{text}");
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "BEFORE IT", "STATE"]);
+    table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
     let name = |build: &KeptBuild| format!("{} {}", build.plugin, build.version);
-    for (file, entry) in &book.files {
+    for (file, entry) in &history.files {
         let active = entry.active.as_ref();
         table.add_row([
             file.clone(),
@@ -80,32 +82,32 @@ fn show(book: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn rollback(book: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
-    let (file, entry) = book.find(name).ok_or_else(|| {
-        let known: Vec<&str> = book.files.keys().map(String::as_str).collect();
+async fn rollback(history: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+    let (file, entry) = history.find(name).ok_or_else(|| {
+        let known: Vec<&str> = history.files.keys().map(String::as_str).collect();
         Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
     })?;
     let Some(previous) = &entry.previous else {
-        return Err(Failure::new(format!("{file}: nothing served before what serves now")));
+        return Err(Failure::new(format!("{file}: there is no previous build to go back to")));
     };
     previous.restore(dir, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
-    let noticed = noticed(dir, file, previous).await;
+    let active = became_active(dir, file, previous).await;
     if as_json {
-        println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": noticed }));
+        println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": active }));
     } else {
         let short: String = previous.sha256.chars().take(12).collect();
-        let end = if noticed { "active" } else { "in the folder; no running host has taken it yet" };
+        let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
         println!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version);
     }
     Ok(())
 }
 
-/// Whether a host says that it serves this component now.
-async fn noticed(dir: &Path, file: &str, wanted: &KeptBuild) -> bool {
-    let until = Instant::now() + PATIENCE;
+/// Waits until a running host has made this component active. False if none has in time.
+async fn became_active(dir: &Path, file: &str, wanted: &KeptBuild) -> bool {
+    let until = Instant::now() + ROLLBACK_TIMEOUT;
     while Instant::now() < until {
-        let book = HistoryFile::read(dir).unwrap_or_default();
-        let now = book.files.get(file).and_then(|entry| entry.active.as_ref());
+        let history = HistoryFile::read(dir).unwrap_or_default();
+        let now = history.files.get(file).and_then(|entry| entry.active.as_ref());
         if now.is_some_and(|now| now.sha256 == wanted.sha256) {
             return true;
         }

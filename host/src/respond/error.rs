@@ -57,7 +57,7 @@ pub(super) fn retry_after(mut reply: Reply, seconds: u64) -> Reply {
 /// Names the payment, so that its payer and the operator can speak of it.
 pub(super) fn with_payment_id(mut reply: Reply, payment_id: &str) -> Reply {
     if let Ok(value) = HeaderValue::from_str(payment_id) {
-        reply.headers_mut().insert(HeaderName::from_static("x-coinslot-payment-id"), value);
+        reply.headers_mut().insert(HeaderName::from_static(PAYMENT_ID), value);
     }
     reply
 }

@@ -8,12 +8,13 @@ use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use http_body::{Body, Frame, SizeHint};
 
 use coinslot_plugin::Fault;
+use coinslot_x402::header::is_payment_header;
 
-/// Headers that only the host writes, beside those of payments. What a guest writes there never reaches a client.
+/// The header with the payment's identifier, by which an operator finds it in the ledger.
+pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
+
+/// Headers that only the host writes, beside those of [`is_host_only`]. A guest's value never reaches a client.
 const RESERVED: &[&str] = &[
-    "settlement-overrides",
-    "extension-responses",
-    "x-coinslot-payment-id",
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -63,11 +64,14 @@ pub(super) fn clean(headers: &mut HeaderMap) {
     }
 }
 
-/// Every name of a payment header is reserved, also those that the protocol does not have yet.
 fn is_reserved(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
-    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) || RESERVED.contains(&name)
+    is_host_only(name) || RESERVED.contains(&name.as_str())
+}
+
+/// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host, and
+/// in a client's request a guest could take it for a receipt.
+pub(crate) fn is_host_only(name: &HeaderName) -> bool {
+    is_payment_header(name.as_str()) || name == PAYMENT_ID
 }
 
 /// A guest's body whose trailers are cleaned like headers.

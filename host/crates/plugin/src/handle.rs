@@ -174,6 +174,7 @@ fn instances(
         permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
         wait: resources.wait,
         cpu_slots: Arc::clone(&resources.cpu_slots),
+        is_host_only: resources.is_host_only,
     };
     Arc::new(Instances { spec: Arc::new(spec), reuse })
 }

@@ -28,19 +28,15 @@ pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }
 
+/// Tells the fields that only the host may write, by the rule of the host's own protocol.
+pub type HostOnly = fn(&HeaderName) -> bool;
+
 /// True for a field of a client's request that is kept from the guest, which is asked for a price or for the response.
 /// Beside the withheld fields these are fields that only the host may write: from a client they prove nothing, and a
-/// guest could take them for a receipt. Cookies are kept from guests, too: plugins set none, so they belong to other pages of
-/// the operator.
-pub(crate) fn is_kept_from_guests(name: &HeaderName) -> bool {
+/// guest could take them for a receipt. Cookies are kept from guests, too: plugins set none, so they belong to other
+/// pages of the operator.
+pub(crate) fn is_kept_from_guests(name: &HeaderName, is_host_only: HostOnly) -> bool {
     is_withheld(name) || is_host_only(name) || *name == header::COOKIE
-}
-
-fn is_host_only(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
-    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        || matches!(name, "x-coinslot-payment-id" | "settlement-overrides" | "extension-responses")
 }
 
 /// Removes the fields that match.

@@ -10,6 +10,7 @@ use crate::capabilities::egress::{Resolve, SystemResolver};
 use crate::capabilities::keyvalue::KvStores;
 use crate::fault::LoadError;
 use crate::handle::Plugin;
+use crate::headers::HostOnly;
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
 use crate::load::{self, ComponentCache};
@@ -28,14 +29,16 @@ pub struct RuntimeConfig {
     /// The executable whose subcommand `compile` is [`compile_main`](crate::compile_main), normally this program's own.
     /// Without one, components are compiled on a thread of this process.
     pub compiler: Option<PathBuf>,
+    /// Tells the header fields that only the host may write. Guests see none of them in a client's request.
+    pub is_host_only: HostOnly,
 }
 
 impl RuntimeConfig {
     /// 256 instances, a second's wait, compilation in this process, and the key-value stores beside the artifacts.
-    pub fn new(artifacts: impl Into<PathBuf>) -> Self {
+    pub fn new(artifacts: impl Into<PathBuf>, is_host_only: HostOnly) -> Self {
         let artifacts = artifacts.into();
         let keyvalue = artifacts.with_file_name("keyvalue");
-        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None }
+        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None, is_host_only }
     }
 }
 
@@ -62,9 +65,9 @@ impl Runtime {
     }
 
     pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
-        let RuntimeConfig { artifacts, keyvalue, instances, wait, compiler } = config;
+        let RuntimeConfig { artifacts, keyvalue, instances, wait, compiler, is_host_only } = config;
         let components = ComponentCache::open(&artifacts, compiler)?;
-        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver)?;
+        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only)?;
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }
 

@@ -55,7 +55,7 @@ fn target() -> PathBuf {
 fn runtime() -> Arc<Runtime> {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
-        let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+        let mut config = self::config(artifacts());
         config.instances = 32;
         config.wait = Duration::from_millis(100);
         Runtime::new(config).expect("a runtime")
@@ -122,4 +122,14 @@ fn free_instances(plugin: &Plugin) -> usize {
 /// A circuit breaker that opens after this many failures; 0 is never.
 fn opens_after(failures: u32) -> BreakerSettings {
     BreakerSettings { failures, ..Limits::default().breaker }
+}
+
+/// The set-up of a runtime whose compiled components are in this directory. Its host has one field for itself.
+fn config(artifacts: impl Into<PathBuf>) -> RuntimeConfig {
+    RuntimeConfig::new(artifacts, |name| name == "x-host-only")
+}
+
+/// The directory of compiled components that all tests share.
+fn artifacts() -> PathBuf {
+    target().join("guests/artifacts")
 }

@@ -28,6 +28,19 @@ pub const X_PAYMENT: &str = "x-payment";
 /// Response header with a version 1 settlement.
 pub const X_PAYMENT_RESPONSE: &str = "x-payment-response";
 
+/// Header of the reference implementations by which a handler changes the amount that is settled.
+const SETTLEMENT_OVERRIDES: &str = "settlement-overrides";
+/// Header of the reference implementations with the results of extensions.
+const EXTENSION_RESPONSES: &str = "extension-responses";
+
+/// True for a header of payments, in lower case: those of the protocol, and every name that is `Payment` or begins with
+/// `Payment-`, also after `X-`, which the protocol may use one day.
+pub fn is_payment_header(name: &str) -> bool {
+    let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
+    payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        || matches!(name, SETTLEMENT_OVERRIDES | EXTENSION_RESPONSES)
+}
+
 /// The largest payment header that is decoded, in bytes. A payment echoes the challenge, which stays
 /// under 4 KiB, and adds a signature; contract wallets sign with a few KiB.
 pub const MAX_PAYMENT_HEADER: usize = 16 * 1024;

@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::capabilities::egress::Resolve;
 use crate::capabilities::keyvalue::KvStores;
+use crate::headers::HostOnly;
 use crate::instance::engine::{self, Wasi};
 use crate::instance::imports;
 use crate::instance::store::GuestState;
@@ -28,6 +29,7 @@ pub(crate) struct SharedResources {
     pub(crate) wait: Duration,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) kv_stores: KvStores,
+    pub(crate) is_host_only: HostOnly,
 }
 
 struct EngineWithLinker {
@@ -42,6 +44,7 @@ impl SharedResources {
         wait: Duration,
         kv_stores: KvStores,
         resolver: Arc<dyn Resolve>,
+        is_host_only: HostOnly,
     ) -> io::Result<Self> {
         let idle = instances / 4 + 1;
         // Components are loaded and reloaded under full load, so the pools are larger than the permits.
@@ -64,6 +67,7 @@ impl SharedResources {
             wait,
             resolver,
             kv_stores,
+            is_host_only,
         })
     }
 

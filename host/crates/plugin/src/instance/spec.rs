@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
 use crate::contract::PaymentReceipt;
+use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::InstanceLimit;
 use crate::instance::store::{RequestGrant, StoreConfig};
@@ -26,6 +27,8 @@ pub(crate) struct InstanceSpec {
     pub(crate) wait: Duration,
     /// Permits for long computations, of all plugins together.
     pub(crate) cpu_slots: Arc<Semaphore>,
+    /// Tells the header fields that guests never see in a client's request.
+    pub(crate) is_host_only: HostOnly,
 }
 
 impl InstanceSpec {

@@ -48,7 +48,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         headers: request
             .headers
             .iter()
-            .filter(|(name, _)| !is_kept_from_guests(name))
+            .filter(|(name, _)| !is_kept_from_guests(name, spec.is_host_only))
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
             .collect(),
         body: request.body.to_vec(),

@@ -15,7 +15,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::contract::{RequestBody, RequestBodyError};
 use crate::fault::Fault;
-use crate::headers::{is_kept_from_guests, remove};
+use crate::headers::{HostOnly, is_kept_from_guests, remove};
 
 /// Gives a request an absolute URI and a body that ends at its limit, and removes the fields that a guest must not see.
 ///
@@ -23,6 +23,7 @@ use crate::headers::{is_kept_from_guests, remove};
 pub(super) fn prepare(
     request: Request<RequestBody>,
     limit: u64,
+    is_host_only: HostOnly,
     awaited: &Arc<AtomicBool>,
 ) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
@@ -38,7 +39,7 @@ pub(super) fn prepare(
         parts.headers.remove(name);
     }
     let host = parts.headers.remove(http::header::HOST);
-    remove(&mut parts.headers, is_kept_from_guests);
+    remove(&mut parts.headers, |name| is_kept_from_guests(name, is_host_only));
     parts.uri = absolute(parts.uri, host.as_ref())?;
     Ok(Request::from_parts(parts, bounded(body, limit, awaited)))
 }

@@ -70,7 +70,7 @@ async fn run(
     let limits = &instances.spec.limits;
     let loop_guard = LoopGuard::of(request.headers());
     let awaits_request = Arc::new(AtomicBool::new(false));
-    let request = prepare(request, limits.request_body, &awaits_request)?;
+    let request = prepare(request, limits.request_body, instances.spec.is_host_only, &awaits_request)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };

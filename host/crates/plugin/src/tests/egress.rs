@@ -114,7 +114,7 @@ fn inside(origin: &str) -> Allowed {
 
 /// A plugin with these grants, in a runtime with this resolver.
 async fn granted(name: &str, names: Arc<Names>, limits: Limits, grants: Grants) -> Plugin {
-    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    let mut config = super::config(artifacts());
     config.instances = 4;
     let runtime = Runtime::with_resolver(config, names).unwrap();
     let plugins = [(name.to_owned(), PluginPolicy { grants, ..PluginPolicy::default() })].into();

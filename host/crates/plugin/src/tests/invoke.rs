@@ -27,6 +27,7 @@ async fn a_guest_sees_the_request_and_not_the_payment_or_the_connection() {
         .header("x-hop", "1")
         .header("te", "trailers")
         .header("cookie", "session=of-another-page")
+        .header("x-host-only", "forged")
         .header("x-kept", "yes")
         .body(body("hello"))
         .unwrap();

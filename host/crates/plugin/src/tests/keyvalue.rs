@@ -10,7 +10,7 @@ async fn keeper(dir: &Path, grants: Grants) -> Plugin {
 }
 
 fn keeping_in(dir: &Path) -> Arc<Runtime> {
-    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    let mut config = super::config(artifacts());
     (config.instances, config.keyvalue) = (4, dir.join("keyvalue"));
     Runtime::new(config).unwrap()
 }

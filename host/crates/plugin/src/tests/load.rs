@@ -11,7 +11,7 @@ use super::*;
 use crate::load::component::ComponentInfo;
 
 fn fresh(dir: &Path) -> Arc<Runtime> {
-    let mut config = RuntimeConfig::new(dir);
+    let mut config = super::config(dir);
     config.instances = 2;
     Runtime::new(config).expect("a runtime")
 }
@@ -59,10 +59,10 @@ async fn an_artifact_that_does_not_fit_is_replaced() {
 fn a_directory_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
-    let error = Runtime::new(RuntimeConfig::new(dir.path())).unwrap_err();
+    let error = Runtime::new(config(dir.path())).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
     let made = dir.path().join("new");
-    Runtime::new(RuntimeConfig::new(&made)).unwrap();
+    Runtime::new(config(&made)).unwrap();
     assert_eq!(std::fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
 }
 

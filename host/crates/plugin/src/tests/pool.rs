@@ -92,7 +92,7 @@ async fn a_guest_that_returns_without_a_whole_response_fails_at_once_and_is_not_
 async fn every_request_has_limits_of_its_own() {
     let limits = Limits { cpu: Duration::from_millis(200), log: 100, ..reused(1000) };
     // A runtime of its own: other tests take permits of idle instances.
-    let runtime = Runtime::new(RuntimeConfig::new(target().join("guests/artifacts"))).expect("a runtime");
+    let runtime = Runtime::new(config(artifacts())).expect("a runtime");
     let plugin = runtime.load(&guest("echo"), &limits.into()).await.expect("loaded");
     // Together these requests compute for longer, and print more, than one request may.
     let uri = format!("/?{}", "x".repeat(60));
@@ -108,7 +108,7 @@ async fn every_request_has_limits_of_its_own() {
 
 #[tokio::test]
 async fn idle_instances_of_all_plugins_together_are_bounded() {
-    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    let mut config = super::config(artifacts());
     config.instances = 8;
     let runtime = Runtime::new(config).expect("a runtime");
     let mut plugins = Vec::new();

@@ -7,7 +7,7 @@ fn request(query: Option<&str>) -> QuoteRequest {
     headers.insert("x-payment", "secret".parse().unwrap());
     headers.insert("payment-signature", "secret".parse().unwrap());
     headers.insert("cookie", "session=of-another-page".parse().unwrap());
-    headers.insert("x-coinslot-payment-id", "forged".parse().unwrap());
+    headers.insert("x-host-only", "forged".parse().unwrap());
     headers.insert("x-kept", "yes".parse().unwrap());
     QuoteRequest {
         method: http::Method::POST,

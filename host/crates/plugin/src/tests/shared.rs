@@ -12,7 +12,7 @@ fn shared(total: u32, concurrent: u32) -> Limits {
 
 /// The guest `crowd`, in a runtime of its own.
 async fn crowd(limits: Limits) -> Plugin {
-    let mut config = RuntimeConfig::new(target().join("guests/artifacts"));
+    let mut config = super::config(artifacts());
     config.wait = Duration::from_secs(20);
     let runtime = Runtime::new(config).expect("a runtime");
     runtime.load(&guest("crowd"), &limits.into()).await.expect("loaded")
