@@ -340,8 +340,7 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     assert_eq!(config.plugins.limits.breaker.failures, 2);
     let big = config.plugins.by_name["big"].limits.clone().expect("its own");
     let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.plugins.limits.clone() };
-    let expected =
-        Limits { breaker: coinslot_plugin::BreakerSettings { failures: 0, ..expected.breaker }, ..expected };
+    let expected = Limits { breaker: coinslot_plugin::BreakerSettings { failures: 0, ..expected.breaker }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugins.by_name["small"].limits, None, "as for all");
     let warm = config.plugins.by_name["warm"].limits.clone().expect("its own");

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
+use super::headers::PAYMENT_ID;
 use super::{Reply, json};
 use crate::payment::Charged;
 
