@@ -24,7 +24,7 @@ pub struct Routes<T> {
 
 /// The target of a request, with the values of its template's parameters, percent-decoded.
 #[derive(Debug)]
-pub struct RouteMatch<'r, T> {
+pub struct FoundRoute<'r, T> {
     pub target: &'r T,
     pub params: Vec<(String, String)>,
 }
@@ -71,12 +71,12 @@ impl<T> Routes<T> {
 
     /// Looks a request up. Where several templates match, a literal segment goes before a parameter and a parameter
     /// before a rest, from left to right. Templates of other methods do not count.
-    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<RouteMatch<'_, T>> {
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<FoundRoute<'_, T>> {
         let found = self.root.visit(path.decoded().strip_prefix('/'), &mut |routes| {
             let route = routes.iter().find(|route| route.method == *method);
             // The tree leads to the template; the template says what its parameters are.
             match route.and_then(|route| Some((route, route.template.captures(path.decoded())?))) {
-                Some((route, params)) => ControlFlow::Break(RouteMatch { target: &route.target, params }),
+                Some((route, params)) => ControlFlow::Break(FoundRoute { target: &route.target, params }),
                 None => ControlFlow::Continue(()),
             }
         });

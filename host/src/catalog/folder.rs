@@ -266,8 +266,7 @@ impl Folder {
             self.live.store(Arc::new(next));
         }
         for installed in planned.admitted {
-            let (name, info) = (installed.file.clone(), installed.plugin.info());
-            let sha256 = installed.plugin.sha256();
+            let (name, info, sha256) = (installed.file.clone(), installed.plugin.info(), installed.plugin.sha256());
             tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
             self.staged.remove(&name);
             let file = self.files.entry(name.clone()).or_default();

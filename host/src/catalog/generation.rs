@@ -10,7 +10,7 @@ use coinslot_x402::price::Offer;
 
 use super::install::{Installed, is_reserved};
 use crate::endpoint::{Access, Endpoint};
-use crate::route::{RequestPath, RouteMatch, RouteTaken, Routes};
+use crate::route::{FoundRoute, RequestPath, RouteTaken, Routes};
 
 /// One generation.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Catalog {
     }
 
     /// Looks a request up. No template matches a path of the host.
-    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<RouteMatch<'_, Arc<Endpoint>>> {
+    pub fn find(&self, method: &Method, path: &RequestPath) -> Option<FoundRoute<'_, Arc<Endpoint>>> {
         if is_reserved(path.as_str()) {
             return None;
         }

@@ -29,7 +29,7 @@ fn routes() -> Routes<String> {
 
 /// What a request finds: a target with its parameters, the other methods of the path, or nothing.
 fn found(routes: &Routes<String>, method: &Method, path: &RequestPath) -> String {
-    if let Some(RouteMatch { target, params }) = routes.find(method, path) {
+    if let Some(FoundRoute { target, params }) = routes.find(method, path) {
         return params.iter().fold(target.clone(), |text, (name, value)| format!("{text} {name}={value}"));
     }
     let mut methods: Vec<&str> =

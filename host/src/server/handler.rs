@@ -21,7 +21,7 @@ use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
-use crate::route::{RequestPath, RouteMatch};
+use crate::route::{FoundRoute, RequestPath};
 use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
 
 /// Says whether the host is ready, whatever the `Host` of the request is.
@@ -190,7 +190,7 @@ impl RequestHandler {
             let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods)));
             return served.ok_or(Unroutable::NotFound);
         }
-        let Some(RouteMatch { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {
+        let Some(FoundRoute { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {
             let methods = catalog.methods(&path);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
