@@ -26,9 +26,9 @@ pub struct Endpoint {
     /// The public URL with the path template and without a query. A challenge with this URL fits into its header, which
     /// the catalogue proves at load; a challenge with a request's own URL may not.
     pub url: String,
-    /// What challenges and listings say of it, apart from its URL.
+    /// The texts about it in challenges and listings, apart from its URL.
     pub resource: Resource,
-    /// What it costs.
+    /// Free, or its price.
     pub access: Access,
     /// Largest request body, in bytes.
     pub request_limit: u64,
@@ -48,7 +48,7 @@ pub enum Access {
 pub struct PaidAccess {
     /// The price of each request, or the most that one can cost if the price is quoted.
     pub offer: Offer,
-    /// Whether the plugin quotes the price of each request.
+    /// Set if the plugin quotes the price of each request.
     pub quoted: bool,
     /// When the money moves, as the plugin declares it within the operator's policy.
     pub flow: Flow,

@@ -19,7 +19,7 @@ pub struct Catalog {
     pub generation: u64,
     installed: Vec<Arc<Installed>>,
     routes: Routes<Arc<Endpoint>>,
-    /// The offers that earlier generations made and this one does not, by the label of their endpoint, the newest first.
+    /// The offers that earlier generations made and this one does not, by the label of their endpoint, newest first.
     former_offers: HashMap<String, Vec<FormerOffer>>,
     public_url: String,
 }
@@ -150,8 +150,8 @@ impl Catalog {
     }
 }
 
-/// Whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin serves, so it
-/// does not answer a path that another plugin has, by whatever method.
+/// Returns whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin
+/// serves, so it does not answer a path that another plugin has, by whatever method.
 fn cedes(endpoint: &Endpoint, other: &Endpoint) -> bool {
     endpoint.path.is_fallback() && !other.path.is_fallback() && !Arc::ptr_eq(&endpoint.plugin, &other.plugin)
 }

@@ -62,8 +62,8 @@ impl Installed {
     }
 }
 
-/// Whether a path is the host's: a certificate authority asks there who owns the host's name, and other clients what
-/// the host itself says (RFC 8615). Plugins neither declare such a path nor match it.
+/// Returns whether a path is reserved for the host (RFC 8615): a certificate authority verifies there that the host
+/// owns its name, and other clients read metadata of the host. Plugins neither declare such a path nor match it.
 pub(super) fn is_reserved(path: &str) -> bool {
     path.starts_with("/.well-known/")
 }

@@ -1,6 +1,6 @@
 //! The report of a scan of the plugin folder.
 
-/// What a scan changed.
+/// The changes that a scan made and the files that it refused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ScanReport {
     /// Files that became active, new or changed.
@@ -9,12 +9,12 @@ pub struct ScanReport {
     pub removed: Vec<String>,
     /// Files that could not become active, with the reason. Their former builds stay active.
     pub failed: Vec<(String, String)>,
-    /// Whether a file is still changing, so that the next scan should follow soon.
+    /// Set while a file is still changing, so that the next scan should follow soon.
     pub unsettled: bool,
 }
 
 impl ScanReport {
-    /// Whether any file was loaded, removed or refused.
+    /// Returns whether any file was loaded, removed or refused.
     pub fn has_changes(&self) -> bool {
         !(self.loaded.is_empty() && self.removed.is_empty() && self.failed.is_empty())
     }

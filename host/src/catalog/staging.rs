@@ -62,22 +62,22 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    /// Whether a task for another file can begin.
+    /// Returns whether a task for another file can begin.
     pub(super) fn has_room(&self) -> bool {
         self.wanted.len() < MAX_TASKS
     }
 
-    /// Whether a task for this file can begin. One that replaces the file's own task always can.
+    /// Returns whether a task for this file can begin. One that replaces the file's own task always can.
     pub(super) fn has_room_for(&self, file: &str) -> bool {
         self.has_room() || self.wanted.contains_key(file)
     }
 
-    /// Whether the file has a task whose result was not taken yet.
+    /// Returns whether the file has a task whose result was not taken yet.
     pub(super) fn contains(&self, file: &str) -> bool {
         self.wanted.contains_key(file)
     }
 
-    /// Whether all wanted results were taken.
+    /// Returns whether all wanted results were taken.
     pub(super) fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }

@@ -27,7 +27,7 @@ fn routes() -> Routes<String> {
     ])
 }
 
-/// What a request finds: a target with its parameters, the other methods of the path, or nothing.
+/// The result of a request: a target with its parameters, the other methods of the path, or nothing.
 fn found(routes: &Routes<String>, method: &Method, path: &RequestPath) -> String {
     if let Some(FoundRoute { target, params }) = routes.find(method, path) {
         return params.iter().fold(target.clone(), |text, (name, value)| format!("{text} {name}={value}"));
@@ -212,7 +212,7 @@ fn any_route() -> impl Strategy<Value = (&'static str, String)> {
     (method, template).prop_filter("a valid template", |(_, text)| Template::parse(text).is_ok())
 }
 
-/// What a request finds among a list of templates that are tried one by one. Their order is that of their segments:
+/// The result of a request in a list of templates that are tried one by one. Their order is that of their segments:
 /// a literal before a parameter before a rest.
 fn searched(routes: &[(&str, String)], method: &str, path: &RequestPath) -> String {
     let rank = |template: &Template| -> Vec<u8> {

@@ -14,8 +14,8 @@ use crate::catalog::staging::Staging;
 /// A build that begins to fail at this age is not rolled back: what has changed is not the build.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Rolls back each file whose active build fails again and again, if the operator wants that. The scan that follows finds
-/// the former build in the folder as it finds any other change.
+/// Rolls back each file whose active build fails again and again, if the operator wants that. The scan that follows
+/// finds the former build in the folder as it finds any other change.
 pub(super) fn roll_back_failing(
     history: &History,
     folder: &Path,
@@ -55,7 +55,7 @@ fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &K
     }
 }
 
-/// Whether the circuit of the active build is open and the operator lets it be rolled back.
+/// Returns whether the circuit of the active build is open and the operator lets it be rolled back.
 fn is_failing(file: &TrackedFile) -> bool {
     file.active
         .as_ref()

@@ -18,7 +18,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(400);
 /// A file that changed this recently may still be being written.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// What is known of one file.
+/// The state of one file: its content, its active build, its last failure.
 #[derive(Debug, Default)]
 pub(super) struct TrackedFile {
     /// The stamp of the content that was read last.
