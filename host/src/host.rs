@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use coinslot_ledger::{Embedded, Ledger, Retention};
+use coinslot_ledger::{SqliteLedger, Ledger, Retention};
 use coinslot_plugin::{Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
@@ -105,7 +105,7 @@ impl Host {
         loaded.report = loaded.settle().await?;
         let ledger = match options.ledger.take() {
             Some(ledger) => ledger,
-            None => Arc::new(Embedded::open(&config.state.ledger()).map_err(HostError::ledger)?),
+            None => Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?),
         };
         let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
             Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_ledger::Embedded;
+use coinslot_ledger::SqliteLedger;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -98,7 +98,7 @@ async fn first_host(
     announcer.first_plugin().await?;
     // The chain begins anew, so the ledger of the last chain says nothing about it.
     let file = config.state.folder.join("dev-ledger.db");
-    let ledger = Embedded::create(&file).map_err(|error| Failure::new(error.to_string()))?;
+    let ledger = SqliteLedger::create(&file).map_err(|error| Failure::new(error.to_string()))?;
     let options = HostOptions {
         chains: Chains::Devnet,
         compiler: std::env::current_exe().ok(),

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use crate::config::Config;
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::books::{Books, Earned, Filter, Group, Key, Kind, Order, Row};
+use coinslot_ledger::reports::{ClaimOrder, Earnings, Filter, GroupBy, GroupKey, LedgerReader, MoneyKind, PaymentRow};
 use coinslot_x402::price::{Amount, Asset};
 use coinslot_x402::{Network, UnixTime};
 use show::{Format, Lines, Out};
@@ -167,7 +167,7 @@ impl Source {
         Ok((config.state.ledger(), Some(config)))
     }
 
-    fn open(&self) -> Result<(Books, Units), Failure> {
+    fn open(&self) -> Result<(LedgerReader, Units), Failure> {
         let (file, config) = self.find()?;
         Ok((books(&file)?, Units::of(config.as_ref())))
     }
@@ -177,8 +177,8 @@ impl Source {
     }
 }
 
-fn books(file: &Path) -> Result<Books, Failure> {
-    Books::open(file).map_err(failed)
+fn books(file: &Path) -> Result<LedgerReader, Failure> {
+    LedgerReader::open(file).map_err(failed)
 }
 
 /// The assets whose amounts can be written in decimals: those of the table, and those of the configuration.
@@ -247,7 +247,7 @@ const COLUMNS: &[&str] = &[
     "settleMicroseconds",
 ];
 
-fn record(row: &Row, units: &Units) -> Vec<Value> {
+fn record(row: &PaymentRow, units: &Units) -> Vec<Value> {
     let [symbol, amount, atomic] = units.values(&row.network, &row.asset, row.amount);
     vec![
         json!(row.payment_id),
@@ -292,7 +292,7 @@ fn payments(args: &PaymentsArgs, out: &mut Out<'_>) -> Result<(), Failure> {
         payer: args.payer.clone(),
         since: args.since,
         until: None,
-        order: Order::NewestFirst,
+        order: ClaimOrder::NewestFirst,
         limit: Some(args.limit.saturating_add(1)),
     };
     let mut selection = books.select(&filter).map_err(failed)?;
@@ -339,11 +339,11 @@ const REVENUE: &[&str] = &["kind", "by", "key", "network", "asset", "symbol", "p
 fn revenue(args: &RevenueArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     let (books, units) = args.source.open()?;
     let (group, by) = match args.by {
-        SettledBy::Day => (Group::Day, "day"),
-        SettledBy::Endpoint => (Group::Endpoint, "endpoint"),
-        SettledBy::Plugin => (Group::Plugin, "plugin"),
-        SettledBy::Asset => (Group::Asset, "asset"),
-        SettledBy::Payer => (Group::Payer, "payer"),
+        SettledBy::Day => (GroupBy::Day, "day"),
+        SettledBy::Endpoint => (GroupBy::Endpoint, "endpoint"),
+        SettledBy::Plugin => (GroupBy::Plugin, "plugin"),
+        SettledBy::Asset => (GroupBy::Asset, "asset"),
+        SettledBy::Payer => (GroupBy::Payer, "payer"),
     };
     let earned = books.earned(group, args.since, args.until).map_err(failed)?;
     let format = args.source.format();
@@ -353,7 +353,7 @@ fn revenue(args: &RevenueArgs, out: &mut Out<'_>) -> Result<(), Failure> {
         _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
     };
     let mut lines = Lines::new(format, REVENUE, headings);
-    let mut section = Kind::Revenue;
+    let mut section = MoneyKind::Revenue;
     for line in &earned {
         if line.kind != section {
             if format == Format::Table {
@@ -368,11 +368,11 @@ fn revenue(args: &RevenueArgs, out: &mut Out<'_>) -> Result<(), Failure> {
             || earned_record(line, by, &units),
             || {
                 let mut cells = vec![
-                    place(&line.network, line.kind == Kind::Testnet),
+                    place(&line.network, line.kind == MoneyKind::Testnet),
                     units.shown(&line.network, &line.asset, line.amount),
                     line.payments.to_string(),
                 ];
-                if group != Group::Asset {
+                if group != GroupBy::Asset {
                     cells.insert(0, named(&line.key));
                 }
                 cells
@@ -382,28 +382,28 @@ fn revenue(args: &RevenueArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     lines.end(out, "no money received")
 }
 
-fn heading(kind: Kind) -> &'static str {
+fn heading(kind: MoneyKind) -> &'static str {
     match kind {
-        Kind::Revenue => "Received:",
-        Kind::SelfPaid => "Paid by its own receiver, no revenue:",
-        Kind::Testnet => "On test networks, worth nothing:",
+        MoneyKind::Revenue => "Received:",
+        MoneyKind::SelfPaid => "Paid by its own receiver, no revenue:",
+        MoneyKind::Testnet => "On test networks, worth nothing:",
     }
 }
 
-fn named(key: &Key) -> String {
+fn named(key: &GroupKey) -> String {
     match key {
-        Key::All => "all".to_owned(),
-        Key::Day(day) => time::day(*day),
-        Key::Name(name) => name.clone(),
-        Key::Pruned => "(pruned)".to_owned(),
+        GroupKey::All => "all".to_owned(),
+        GroupKey::Day(day) => time::day(*day),
+        GroupKey::Name(name) => name.clone(),
+        GroupKey::Pruned => "(pruned)".to_owned(),
     }
 }
 
-fn earned_record(line: &Earned, by: &str, units: &Units) -> Vec<Value> {
+fn earned_record(line: &Earnings, by: &str, units: &Units) -> Vec<Value> {
     let kind = match line.kind {
-        Kind::Revenue => "revenue",
-        Kind::SelfPaid => "self",
-        Kind::Testnet => "testnet",
+        MoneyKind::Revenue => "revenue",
+        MoneyKind::SelfPaid => "self",
+        MoneyKind::Testnet => "testnet",
     };
     let [symbol, amount, atomic] = units.values(&line.network, &line.asset, line.amount);
     vec![
@@ -437,13 +437,13 @@ const OWED: &[&str] = &[
 
 fn owed(args: &OwedArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     let (books, units) = args.source.open()?;
-    let filter = Filter { states: vec![PaymentState::Owed], order: Order::OldestFirst, ..Filter::default() };
+    let filter = Filter { states: vec![PaymentState::Owed], order: ClaimOrder::OldestFirst, ..Filter::default() };
     let mut selection = books.select(&filter).map_err(failed)?;
     let format = args.source.format();
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
     let mut lines = Lines::new(format, OWED, headings);
     // Test networks last: nothing is due there.
-    let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<Row>, _>>().map_err(failed)?;
+    let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<PaymentRow>, _>>().map_err(failed)?;
     rows.sort_by_key(|row| row.testnet);
     for row in &rows {
         let due = units.shown(&row.network, &row.asset, row.amount);
@@ -494,7 +494,7 @@ fn owed(args: &OwedArgs, out: &mut Out<'_>) -> Result<(), Failure> {
 
 fn export(args: &ExportArgs, out: &mut Out<'_>) -> Result<(), Failure> {
     let (books, units) = args.source.open()?;
-    let filter = Filter { since: args.since, until: args.until, order: Order::OldestFirst, ..Filter::default() };
+    let filter = Filter { since: args.since, until: args.until, order: ClaimOrder::OldestFirst, ..Filter::default() };
     let mut selection = books.select(&filter).map_err(failed)?;
     // On a terminal, too: an export is for programs.
     let format = args.source.format.unwrap_or(Format::Json);

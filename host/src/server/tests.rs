@@ -10,13 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Hosts, RequestHandler, ServerSettings, run};
 use crate::catalog::Catalog;
 use crate::payment::{Payments, PaymentsConfig, RateLimits};
-use coinslot_ledger::{Embedded, Retention};
+use coinslot_ledger::{SqliteLedger, Retention};
 use coinslot_x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.
 async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     let dir = tempfile::tempdir().expect("a directory");
-    let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger");
     let config = PaymentsConfig {
         keep_answer_bytes: 0,
         retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },

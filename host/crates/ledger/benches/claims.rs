@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coinslot_ledger::{Claim, Claimed, Embedded, Fingerprint, Ledger, PaymentId};
+use coinslot_ledger::{Claim, Claimed, Fingerprint, Ledger, PaymentId, SqliteLedger};
 use coinslot_x402::{Flow, Network, UnixTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -39,7 +39,7 @@ fn claim(number: u64) -> Claim {
 fn claims(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let dir = tempfile::tempdir().expect("a directory");
-    let ledger: Arc<dyn Ledger> = Arc::new(Embedded::open(&dir.path().join("ledger.db")).expect("a ledger"));
+    let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger"));
     let next = Arc::new(AtomicU64::new(0));
     let mut group = criterion.benchmark_group("ledger");
     group.throughput(Throughput::Elements(PAYERS));

@@ -9,9 +9,8 @@
 //!
 //! The embedded store is SQLite (`embedded`); its file can be read with any SQLite tool.
 
-pub mod books;
-mod embedded;
-mod schema;
+pub mod reports;
+mod sqlite;
 mod state;
 mod step;
 #[cfg(feature = "testing")]
@@ -28,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
-pub use embedded::Embedded;
+pub use sqlite::SqliteLedger;
 pub use state::PaymentState;
 pub use step::Step;
 

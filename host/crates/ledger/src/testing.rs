@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use alloy_primitives::B256;
 use rusqlite::{Connection, params};
 
-use crate::schema;
+use crate::sqlite::schema;
 
 pub const ASSET: &str = "0x036cbd53842c5426634e7929541ec2318f3dcf7e";
 pub const PAYER: &str = "0x00000000000000000000000000000000000000a1";
@@ -13,7 +13,7 @@ pub const SELLER: &str = "0x00000000000000000000000000000000005E11E5";
 
 /// A ledger's file with what a test writes into it.
 #[derive(Debug)]
-pub struct File {
+pub struct LedgerFile {
     /// Where it is.
     pub path: PathBuf,
     connection: Connection,
@@ -22,7 +22,7 @@ pub struct File {
 
 /// What a test says of a payment; the rest is the same for all.
 #[derive(Clone, Debug)]
-pub struct Entry<'e> {
+pub struct LedgerRow<'e> {
     pub id: u8,
     pub state: &'e str,
     pub network: &'e str,
@@ -37,9 +37,9 @@ pub struct Entry<'e> {
     pub at: u64,
 }
 
-pub fn entry(id: u8, state: &str) -> Entry<'_> {
+pub fn entry(id: u8, state: &str) -> LedgerRow<'_> {
     let received = matches!(state, "settled" | "delivered" | "owed");
-    Entry {
+    LedgerRow {
         id,
         state,
         network: "eip155:8453",
@@ -55,7 +55,7 @@ pub fn entry(id: u8, state: &str) -> Entry<'_> {
     }
 }
 
-impl File {
+impl LedgerFile {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("ledger.db");
@@ -64,7 +64,7 @@ impl File {
         Self { path, connection, _dir: dir }
     }
 
-    pub fn add(&self, entry: &Entry<'_>) {
+    pub fn add(&self, entry: &LedgerRow<'_>) {
         let settlement = entry.transaction.is_some().then_some("{}");
         self.connection
             .execute(

@@ -1,6 +1,6 @@
 use super::*;
 
-use crate::books::{Books, Filter, Row};
+use crate::reports::{Filter, LedgerReader, PaymentRow};
 
 fn of(payer: &str, nonce: &str) -> PaymentId {
     PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), payer.to_owned(), nonce.to_owned())
@@ -46,22 +46,22 @@ fn answer() -> StoredAnswer {
     }
 }
 
-fn ledger() -> (tempfile::TempDir, Arc<Embedded>) {
+fn ledger() -> (tempfile::TempDir, Arc<SqliteLedger>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let ledger = Embedded::open(&dir.path().join("ledger.db")).expect("a new ledger");
+    let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a new ledger");
     (dir, Arc::new(ledger))
 }
 
 /// Every row of the ledger in this directory, the oldest claim first.
-fn rows(dir: &tempfile::TempDir) -> Vec<Row> {
-    let books = Books::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let filter = Filter { order: crate::books::Order::OldestFirst, ..Filter::default() };
+fn rows(dir: &tempfile::TempDir) -> Vec<PaymentRow> {
+    let books = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let filter = Filter { order: crate::reports::ClaimOrder::OldestFirst, ..Filter::default() };
     let mut selection = books.select(&filter).expect("a selection");
     selection.rows().expect("rows").collect::<Result<_, _>>().expect("readable rows")
 }
 
 /// The ends of so many claims of one payment that are made at the same time.
-async fn claim_at_once(ledger: &Arc<Embedded>, count: usize) -> Vec<Claimed> {
+async fn claim_at_once(ledger: &Arc<SqliteLedger>, count: usize) -> Vec<Claimed> {
     let mut attempts = tokio::task::JoinSet::new();
     for _ in 0..count {
         let ledger = Arc::clone(ledger);
@@ -108,7 +108,7 @@ const BY_REQUEST: SettledBy =
     SettledBy::Request { alone: true, verify: Duration::ZERO, run: Some(Duration::ZERO), settle: Duration::ZERO };
 
 /// Claims, runs and sends.
-async fn sent(ledger: &Embedded, nonce: &str) -> PaymentId {
+async fn sent(ledger: &SqliteLedger, nonce: &str) -> PaymentId {
     let id = claim(nonce, 1).id;
     assert_eq!(ledger.claim(claim(nonce, 1)).await, Ok(Claimed::Won));
     assert_eq!(ledger.advance(&id, Step::Executing, UnixTime(1_000)).await, Ok(()));
@@ -120,7 +120,7 @@ async fn sent(ledger: &Embedded, nonce: &str) -> PaymentId {
 }
 
 /// Settled before the guest runs: executing, and paid.
-async fn paid_first(ledger: &Embedded, nonce: &str) -> PaymentId {
+async fn paid_first(ledger: &SqliteLedger, nonce: &str) -> PaymentId {
     let upfront = Claim { flow: Flow::Upfront, ..claim(nonce, 1) };
     let id = upfront.id.clone();
     assert_eq!(ledger.claim(upfront).await, Ok(Claimed::Won));
@@ -289,7 +289,7 @@ async fn a_restart_puts_in_order_what_was_left_behind() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
     {
-        let ledger = Embedded::open(&path).expect("a new ledger");
+        let ledger = SqliteLedger::open(&path).expect("a new ledger");
         assert_eq!(ledger.claim(claim("reserved", 1)).await, Ok(Claimed::Won));
         assert_eq!(ledger.claim(claim("executing", 1)).await, Ok(Claimed::Won));
         assert_eq!(ledger.advance(&claim("executing", 1).id, Step::Executing, UnixTime(1)).await, Ok(()));
@@ -339,8 +339,8 @@ async fn recovery_leaves_a_debt_where_nobody_waits() {
 async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
-    schema::tests::first_version(&path);
-    let ledger = Embedded::open(&path).expect("an upgraded ledger");
+    crate::sqlite::schema::tests::first_version(&path);
+    let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
     drop(ledger);
     let states: Vec<_> = rows(&dir).into_iter().map(|row| (row.state.as_str(), row.flow)).collect();
     assert_eq!(states, [("settled", "authorization".to_owned())]);
@@ -350,8 +350,8 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
 async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
-    schema::tests::second_version(&path);
-    let ledger = Embedded::open(&path).expect("an upgraded ledger");
+    crate::sqlite::schema::tests::second_version(&path);
+    let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
     let states: Vec<_> = rows(&dir).iter().map(|row| (row.state.as_str(), row.created_at.0)).collect();
     assert_eq!(states, [("delivered", 1_000), ("unknown", 1_001), ("refused", 1_002), ("owed", 1_003)]);
     let pending = ledger.pending(UnixTime(0), 9).await.expect("what is unknown");
@@ -439,9 +439,9 @@ async fn a_ledger_that_cannot_be_written_says_so_until_it_can() {
 }
 
 /// The writer thread of the dropped ledger closes the file a moment later.
-async fn reopened(path: &std::path::Path) -> Embedded {
+async fn reopened(path: &std::path::Path) -> SqliteLedger {
     for _ in 0..500 {
-        if let Ok(ledger) = Embedded::open(path) {
+        if let Ok(ledger) = SqliteLedger::open(path) {
             return ledger;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -456,5 +456,5 @@ async fn another_programs_database_is_left_alone() {
     let other = rusqlite::Connection::open(&path).expect("a database");
     other.execute_batch("CREATE TABLE t (a)").expect("a table");
     drop(other);
-    assert!(matches!(Embedded::open(&path), Err(LedgerError::Schema(_))));
+    assert!(matches!(SqliteLedger::open(&path), Err(LedgerError::Schema(_))));
 }

@@ -23,8 +23,10 @@ use crate::cli::Failure;
 use crate::config::{AcceptConfig, Config};
 use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 use coinslot_evm::{CallError, Chain, ChainSettings};
-use coinslot_ledger::books::reconcile::{Comparison, Fate, Finding, LOOK_BACK, Question, Seen, Sides, Tally, When};
-use coinslot_ledger::books::{Books, DAY, Filter, Pruned, Row};
+use coinslot_ledger::reports::reconcile::{
+    ChainPayment, Comparison, Coverage, LOOK_BACK, LedgerDifference, LedgerSide, PaymentSum, Totals, TxOutcome,
+};
+use coinslot_ledger::reports::{DAY, Filter, LedgerReader, PaymentRow, PrunedTotal};
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 
@@ -104,9 +106,9 @@ pub(super) async fn run(args: ReconcileArgs, out: &mut Out<'_>) -> Result<(), Fa
     for (network, mut scope, end) in asked {
         let rows = rows.remove(&network).unwrap_or_default();
         scope.testnet |= rows.iter().any(|row| row.testnet);
-        let totals: Vec<&Pruned> = totals.iter().filter(|total| total.network == network).collect();
+        let totals: Vec<&PrunedTotal> = totals.iter().filter(|total| total.network == network).collect();
         let (pruned, pruned_until) = pruned(&totals, since)?;
-        let question = Question { network: network.clone(), since, now: now(), rows, pruned };
+        let question = LedgerSide { network: network.clone(), since, now: now(), rows, pruned };
         let comparison = compare(&end, &scope, &question, pruned_until, args.blocks)
             .await
             .map_err(|failure| Failure { message: format!("{network}: {}", failure.message), ..failure })?;
@@ -117,7 +119,7 @@ pub(super) async fn run(args: ReconcileArgs, out: &mut Out<'_>) -> Result<(), Fa
 
 /// Which receivers are looked at on which network, and from when on: none if there is nothing to compare.
 fn scopes(
-    books: &Books,
+    books: &LedgerReader,
     config: Option<&Config>,
     since: Option<UnixTime>,
 ) -> Result<(BTreeMap<Network, Scope>, Option<UnixTime>), Failure> {
@@ -156,10 +158,10 @@ fn scopes(
 }
 
 /// Rows of the period and of the days before it, by network.
-fn rows(file: &Path, since: UnixTime) -> Result<HashMap<Network, Vec<Row>>, Failure> {
+fn rows(file: &Path, since: UnixTime) -> Result<HashMap<Network, Vec<PaymentRow>>, Failure> {
     let books = books(file)?;
     let filter = Filter { since: Some(UnixTime(since.0.saturating_sub(LOOK_BACK))), ..Filter::default() };
-    let mut rows: HashMap<Network, Vec<Row>> = HashMap::new();
+    let mut rows: HashMap<Network, Vec<PaymentRow>> = HashMap::new();
     for row in books.select(&filter).map_err(failed)?.rows().map_err(failed)? {
         let row = row.map_err(failed)?;
         rows.entry(row.network.clone()).or_default().push(row);
@@ -168,13 +170,13 @@ fn rows(file: &Path, since: UnixTime) -> Result<HashMap<Network, Vec<Row>>, Fail
 }
 
 /// Totals by token and receiver, and until when rows may have been pruned.
-type PrunedTotals = (Vec<((Address, Address), Tally)>, Option<UnixTime>);
+type PrunedTotals = (Vec<((Address, Address), PaymentSum)>, Option<UnixTime>);
 
 /// The totals to compare with: only if the period covers all of them, because they are kept by the day
 /// of a row's last change, and the chain knows another time.
-fn pruned(totals: &[&Pruned], since: UnixTime) -> Result<PrunedTotals, Failure> {
+fn pruned(totals: &[&PrunedTotal], since: UnixTime) -> Result<PrunedTotals, Failure> {
     let until = totals.last().map(|total| UnixTime((total.day + 1) * DAY + SKEW)).filter(|until| *until > since);
-    let mut sums: BTreeMap<(Address, Address), Tally> = BTreeMap::new();
+    let mut sums: BTreeMap<(Address, Address), PaymentSum> = BTreeMap::new();
     if totals.first().is_some_and(|total| total.day * DAY >= since.0 + LOOK_BACK) {
         for total in totals {
             if let (Ok(asset), Ok(pay_to)) = (total.asset.parse(), total.pay_to.parse()) {
@@ -210,7 +212,7 @@ async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> R
 async fn compare(
     asked: &Asked,
     scope: &Scope,
-    question: &Question,
+    question: &LedgerSide,
     pruned_until: Option<UnixTime>,
     blocks: u64,
 ) -> Result<Comparison, Failure> {
@@ -222,23 +224,23 @@ async fn compare(
         None => within,
     };
     let when = |block: u64| match block {
-        block if block < within => When::Before,
-        block if block < unpruned => When::Pruned,
-        _ => When::Within,
+        block if block < within => Coverage::Before,
+        block if block < unpruned => Coverage::Pruned,
+        _ => Coverage::Within,
     };
     let mut seen = Vec::new();
     for (token, receivers) in &scope.receivers {
         let receivers: Vec<Address> = receivers.iter().copied().collect();
         let found = scan(&asked.chain, *token, &receivers, from, asked.head, blocks).await?;
-        seen.extend(found.into_iter().map(|(block, seen)| Seen { when: when(block), ..seen }));
+        seen.extend(found.into_iter().map(|(block, seen)| ChainPayment { when: when(block), ..seen }));
     }
     let mut fates = HashMap::new();
-    let mut read: HashMap<B256, Vec<Seen>> = HashMap::new();
+    let mut read: HashMap<B256, Vec<ChainPayment>> = HashMap::new();
     for (spend, pay_to, hash) in question.unseen(&seen) {
         if !fates.contains_key(&hash) && !read.contains_key(&hash) {
             let fate = match asked.chain.receipt(hash).await.map_err(failed)? {
-                None => Some(Fate::Missing),
-                Some(receipt) if !receipt.succeeded() => Some(Fate::Reverted),
+                None => Some(TxOutcome::Missing),
+                Some(receipt) if !receipt.succeeded() => Some(TxOutcome::Reverted),
                 Some(receipt) => {
                     read.insert(hash, payments(&receipt.logs));
                     None
@@ -252,7 +254,7 @@ async fn compare(
         match payments.iter().find(|seen| seen.spend() == spend && seen.pay_to == pay_to) {
             Some(payment) => seen.push(payment.clone()),
             None => {
-                fates.insert(hash, Fate::Other);
+                fates.insert(hash, TxOutcome::Other);
             }
         }
     }
@@ -267,7 +269,7 @@ async fn scan(
     from: u64,
     to: u64,
     most: u64,
-) -> Result<Vec<(u64, Seen)>, Failure> {
+) -> Result<Vec<(u64, ChainPayment)>, Failure> {
     /// A node that does not answer is asked so often.
     const ATTEMPTS: u32 = 4;
     let mut found = Vec::new();
@@ -305,7 +307,7 @@ async fn window(
     receivers: &[Address],
     from: u64,
     to: u64,
-) -> Result<Vec<(u64, Seen)>, CallError> {
+) -> Result<Vec<(u64, ChainPayment)>, CallError> {
     let receivers: Vec<B256> = receivers.iter().map(Address::into_word).collect();
     let filter = LogFilter::new().address(token).from_block(from).to_block(to);
     let transfers = filter.clone().event_signature(Transfer::SIGNATURE_HASH).topic2(receivers);
@@ -326,12 +328,12 @@ async fn window(
 }
 
 /// The payments in the logs of one transaction.
-fn payments(logs: &[Log]) -> Vec<Seen> {
+fn payments(logs: &[Log]) -> Vec<ChainPayment> {
     logs.windows(2).filter_map(|pair| payment(&pair[0], &pair[1])).collect()
 }
 
 /// A used authorisation and its transfer.
-fn payment(authorization: &Log, transfer: &Log) -> Option<Seen> {
+fn payment(authorization: &Log, transfer: &Log) -> Option<ChainPayment> {
     let ((transaction, at), (other, next)) = (position(authorization)?, position(transfer)?);
     let (&[used, payer, nonce], &[moved, from, to]) = (authorization.topics(), transfer.topics()) else {
         return None;
@@ -339,14 +341,14 @@ fn payment(authorization: &Log, transfer: &Log) -> Option<Seen> {
     let together = transaction == other && at + 1 == next && authorization.address() == transfer.address();
     let right = used == AuthorizationUsed::SIGNATURE_HASH && moved == Transfer::SIGNATURE_HASH && payer == from;
     (together && right).then_some(())?;
-    Some(Seen {
+    Some(ChainPayment {
         asset: transfer.address(),
         payer: Address::from_word(payer),
         nonce,
         pay_to: Address::from_word(to),
         amount: Amount(U256::try_from_be_slice(&transfer.data().data)?),
         transaction,
-        when: When::Within,
+        when: Coverage::Within,
     })
 }
 
@@ -447,7 +449,7 @@ fn tables(out: &mut Out<'_>, compared: &[Compared], units: &Units) -> Result<(),
     for compared in &ordered {
         for ((asset, pay_to), sides) in &compared.comparison.sides {
             let asset = asset.to_string();
-            let tally = |tally: Tally| {
+            let tally = |tally: PaymentSum| {
                 let amount = units.shown(&compared.network, &asset, tally.amount);
                 format!("{} in {}", amount, payments_of(tally.payments))
             };
@@ -505,10 +507,10 @@ fn notes(
     compared: &Compared,
     asset: &str,
     pay_to: &str,
-    sides: &Sides,
+    sides: &Totals,
     units: &Units,
 ) -> Result<(), Failure> {
-    let shown = |tally: Tally| {
+    let shown = |tally: PaymentSum| {
         format!("{} in {}", units.shown(&compared.network, asset, tally.amount), payments_of(tally.payments))
     };
     if sides.at_work > 0 {
@@ -535,7 +537,7 @@ fn payments_of(count: u64) -> String {
 fn json_of(compared: &Compared, units: &Units) -> Value {
     let receivers = compared.comparison.sides.iter().map(|((asset, pay_to), sides)| {
         let asset = asset.to_string();
-        let tally = |tally: Tally| {
+        let tally = |tally: PaymentSum| {
             let [_, amount, atomic] = units.values(&compared.network, &asset, tally.amount);
             json!({ "payments": tally.payments, "amount": amount, "atomicAmount": atomic })
         };
@@ -563,7 +565,7 @@ fn json_of(compared: &Compared, units: &Units) -> Value {
     })
 }
 
-fn finding_record(finding: &Finding, testnet: bool, units: &Units) -> Vec<Value> {
+fn finding_record(finding: &LedgerDifference, testnet: bool, units: &Units) -> Vec<Value> {
     let atomic = |amount: Option<Amount>| json!(amount.map(|amount| amount.to_string()));
     vec![
         json!(finding.difference.as_str()),

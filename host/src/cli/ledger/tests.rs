@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::*;
 use coinslot_facilitator::testing::{PRICE, SELLER, World};
 use coinslot_facilitator::{Facilitator, Settlement};
-use coinslot_ledger::testing::{Entry, File, entry};
+use coinslot_ledger::testing::{LedgerFile, LedgerRow, entry};
 use coinslot_x402::exact::Authorization;
 
 #[derive(Parser)]
-struct Line {
+struct EarningsKey {
     #[command(flatten)]
     ledger: LedgerArgs,
 }
@@ -17,7 +17,7 @@ struct Line {
 /// What a command line writes, and how it ends.
 async fn run(arguments: &[&str]) -> (String, Result<(), Failure>) {
     let arguments = std::iter::once("ledger").chain(arguments.iter().copied());
-    let args = Line::try_parse_from(arguments).expect("good arguments").ledger;
+    let args = EarningsKey::try_parse_from(arguments).expect("good arguments").ledger;
     let mut written = Vec::new();
     let mut out = Out::to(&mut written);
     let ended = match args.command {
@@ -37,7 +37,7 @@ async fn good(arguments: &[&str]) -> String {
     text
 }
 
-fn path(file: &File) -> &str {
+fn path(file: &LedgerFile) -> &str {
     file.path.to_str().expect("UTF-8")
 }
 
@@ -47,9 +47,9 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn payments_are_a_table_or_lines_of_json() {
-    let file = File::new();
-    file.add(&Entry { at: 1_700_000_000, ..entry(1, "settled") });
-    file.add(&Entry { testnet: true, network: "eip155:84532", at: 1_700_000_060, ..entry(2, "refused") });
+    let file = LedgerFile::new();
+    file.add(&LedgerRow { at: 1_700_000_000, ..entry(1, "settled") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", at: 1_700_000_060, ..entry(2, "refused") });
     let table = good(&["payments", "--file", path(&file), "--format", "table"]).await;
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with(" TIME"), "{table}");
@@ -67,11 +67,11 @@ async fn payments_are_a_table_or_lines_of_json() {
 
 #[tokio::test]
 async fn revenue_never_adds_test_money_to_money() {
-    let file = File::new();
+    let file = LedgerFile::new();
     let usdc = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913";
-    file.add(&Entry { asset: usdc, ..entry(1, "settled") });
-    file.add(&Entry { asset: usdc, amount: "2500000", ..entry(2, "owed") });
-    file.add(&Entry { testnet: true, network: "eip155:84532", ..entry(3, "delivered") });
+    file.add(&LedgerRow { asset: usdc, ..entry(1, "settled") });
+    file.add(&LedgerRow { asset: usdc, amount: "2500000", ..entry(2, "owed") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", ..entry(3, "delivered") });
     let table = good(&["revenue", "--file", path(&file), "--format", "table"]).await;
     let (money, test) = table.split_once("On test networks, worth nothing:").expect("two sections");
     assert!(money.contains("2.51 USDC") && !money.contains("84532"), "{table}");
@@ -83,14 +83,14 @@ async fn revenue_never_adds_test_money_to_money() {
     assert_eq!(json[1]["kind"], "testnet");
     let csv = good(&["revenue", "--file", path(&file), "--format", "csv"]).await;
     assert_eq!(csv.lines().next(), Some("kind,by,key,network,asset,symbol,payments,amount,atomicAmount"));
-    let empty = File::new();
+    let empty = LedgerFile::new();
     assert_eq!(good(&["revenue", "--file", path(&empty), "--format", "table"]).await, "no money received\n");
 }
 
 #[tokio::test]
 async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
-    let file = File::new();
-    file.add(&Entry { reason: Some("the plugin\u{1b}[2J trapped"), ..entry(1, "owed") });
+    let file = LedgerFile::new();
+    file.add(&LedgerRow { reason: Some("the plugin\u{1b}[2J trapped"), ..entry(1, "owed") });
     file.add(&entry(2, "settled"));
     let json = json_lines(&good(&["owed", "--file", path(&file), "--format", "json"]).await);
     assert_eq!(json.len(), 1);
@@ -102,8 +102,8 @@ async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
 
 #[tokio::test]
 async fn an_export_has_every_column_and_no_signature() {
-    let file = File::new();
-    file.add(&Entry { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..entry(1, "refused") });
+    let file = LedgerFile::new();
+    file.add(&LedgerRow { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..entry(1, "refused") });
     file.run("INSERT INTO outgoing SELECT id, 'signed' FROM claim");
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
@@ -132,8 +132,8 @@ async fn a_ledger_that_is_not_there_is_a_failure_and_no_configuration_is_wrong_u
 }
 
 /// The row of a payment that a facilitator settled, as a host writes it.
-fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [String; 3], id: u8) -> Entry<'e> {
-    Entry {
+fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [String; 3], id: u8) -> LedgerRow<'e> {
+    LedgerRow {
         network: "eip155:84532",
         asset: &world.asset.address,
         payer: &strings[0],
@@ -157,7 +157,7 @@ async fn pay(world: &World) -> (Authorization, [String; 3]) {
 #[tokio::test]
 async fn ledger_and_chain_are_compared_payment_by_payment() {
     let world = World::start().await;
-    let file = File::new();
+    let file = LedgerFile::new();
     let reconcile = ["reconcile", "--file", path(&file), "--format", "json", "--rpc", &world.url, "--blocks", "1"];
     let empty = good(&reconcile).await;
     assert_eq!(serde_json::from_str::<Value>(&empty).expect("JSON")["agrees"], true, "nothing is no difference");
@@ -165,7 +165,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
     let (first, strings) = pay(&world).await;
     file.add(&booked(&world, &first, &strings, 1));
     let (second, others) = pay(&world).await;
-    file.add(&Entry { state: "delivered", ..booked(&world, &second, &others, 2) });
+    file.add(&LedgerRow { state: "delivered", ..booked(&world, &second, &others, 2) });
     let agreed: Value = serde_json::from_str(&good(&reconcile).await).expect("JSON");
     assert_eq!(agreed["agrees"], true, "{agreed}");
     let receiver = &agreed["networks"][0]["receivers"][0];
@@ -206,10 +206,10 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
 #[tokio::test]
 async fn a_refused_payment_that_was_made_all_the_same_is_told() {
     let world = World::start().await;
-    let file = File::new();
+    let file = LedgerFile::new();
     let (authorization, mut strings) = pay(&world).await;
     strings[2].clear();
-    file.add(&Entry { state: "refused", ..booked(&world, &authorization, &strings, 1) });
+    file.add(&LedgerRow { state: "refused", ..booked(&world, &authorization, &strings, 1) });
     let (text, ended) = run(&["reconcile", "--file", path(&file), "--format", "json", "--rpc", &world.url]).await;
     assert_eq!(ended.expect_err("a difference").code, 3);
     assert!(text.contains("received, not booked") && text.contains("\"state\":\"refused\""), "{text}");
@@ -217,7 +217,7 @@ async fn a_refused_payment_that_was_made_all_the_same_is_told() {
 
 #[tokio::test]
 async fn a_chain_that_cannot_be_asked_is_not_an_agreement() {
-    let file = File::new();
+    let file = LedgerFile::new();
     file.add(&entry(1, "settled"));
     let (_, ended) = run(&["reconcile", "--file", path(&file), "--format", "json"]).await;
     assert_eq!(ended.expect_err("no RPC").code, 2);

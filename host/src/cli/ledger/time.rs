@@ -1,7 +1,7 @@
 //! Times as people write and read them, in UTC.
 
 use super::now;
-use coinslot_ledger::books::DAY;
+use coinslot_ledger::reports::DAY;
 use coinslot_x402::UnixTime;
 
 /// `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or a time ago such as `24h`.

@@ -7,6 +7,7 @@
 
 mod lookup;
 mod prune;
+pub(crate) mod schema;
 mod steps;
 
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{LedgerError, schema};
+use crate::LedgerError;
 
 /// At most so many jobs share a commit, so that no caller waits for an unbounded batch.
 const BATCH: usize = 512;
@@ -37,7 +38,7 @@ const RIDE: Duration = Duration::from_millis(50);
 
 /// The ledger in a file of its own.
 #[derive(Debug)]
-pub struct Embedded {
+pub struct SqliteLedger {
     jobs: mpsc::Sender<Queued>,
     writable: Arc<AtomicBool>,
 }
@@ -63,7 +64,7 @@ enum Done {
 /// Told whether the transaction became durable.
 type Reply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 
-impl Embedded {
+impl SqliteLedger {
     /// Opens or creates the file and starts the writer. What an earlier process left behind is put in
     /// order first, see [`super::Ledger`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
@@ -122,7 +123,7 @@ impl Embedded {
         self.queue(Queued::Now(job), answer).await
     }
 
-    /// Like [`Embedded::run`], for work that nothing depends on: it causes no commit of its own while there are others.
+    /// Like [`SqliteLedger::run`], for work that nothing depends on: it causes no commit of its own while there are others.
     async fn run_lazily<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
@@ -226,7 +227,7 @@ fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<Job>> {
     Some(waiting)
 }
 
-/// The writer thread: ends when the last [`Embedded`] is dropped.
+/// The writer thread: ends when the last [`SqliteLedger`] is dropped.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
     let mut company: Option<(Duration, Instant)> = None;
     while let Some(waiting) = wait(queue) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Embedded, integer, lookup, prune};
+use super::{SqliteLedger, integer, lookup, prune};
 use crate::step::{Next, Position};
 use crate::{
     Claim, Claimed, Ledger, LedgerError, PaymentId, PaymentState, Pending, Presented, Retained, Retention, SettledBy,
@@ -15,7 +15,7 @@ use crate::{
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
 #[async_trait]
-impl Ledger for Embedded {
+impl Ledger for SqliteLedger {
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError> {
         self.run(move |connection| {
             // Another payment may have to give its name up first.

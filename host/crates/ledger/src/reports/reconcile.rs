@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256};
 
-use super::{Amount, BooksError, Network, PaymentState, Row, UnixTime, ZERO, plus};
+use super::{Amount, Network, PaymentRow, PaymentState, ReportError, UnixTime, ZERO, plus};
 
 /// Rows this much older than the period are read, too: a payment can be settled until its authorisation
 /// ends, a day after the claim at most.
@@ -22,17 +22,17 @@ pub type Spend = (Address, Address, B256);
 
 /// A payment as the chain shows it: an authorisation that was used, and its transfer right behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ChainPayment {
     pub asset: Address,
     pub payer: Address,
     pub nonce: B256,
     pub pay_to: Address,
     pub amount: Amount,
     pub transaction: B256,
-    pub when: When,
+    pub when: Coverage,
 }
 
-impl Seen {
+impl ChainPayment {
     pub fn spend(&self) -> Spend {
         (self.asset, self.payer, self.nonce)
     }
@@ -40,7 +40,7 @@ impl Seen {
 
 /// What its time means for a payment that the ledger has no row for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum Coverage {
     /// Before the period: nothing.
     Before,
     /// Its row may have been pruned into the totals.
@@ -51,7 +51,7 @@ pub enum When {
 
 /// What became of a transaction that a row names and that does not show the row's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum TxOutcome {
     /// The node does not have it.
     Missing,
     Reverted,
@@ -61,19 +61,19 @@ pub enum Fate {
 
 /// A number of payments and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub struct PaymentSum {
     pub payments: u64,
     pub amount: Amount,
 }
 
-impl Default for Tally {
+impl Default for PaymentSum {
     fn default() -> Self {
         Self { payments: 0, amount: ZERO }
     }
 }
 
-impl Tally {
-    pub fn add(&mut self, payments: u64, amount: Amount) -> Result<(), BooksError> {
+impl PaymentSum {
+    pub fn add(&mut self, payments: u64, amount: Amount) -> Result<(), ReportError> {
         self.payments += payments;
         self.amount = plus(self.amount, amount)?;
         Ok(())
@@ -82,12 +82,12 @@ impl Tally {
 
 /// Both sides of the payments in one asset to one receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sides {
-    pub ledger: Tally,
-    pub chain: Tally,
+pub struct Totals {
+    pub ledger: PaymentSum,
+    pub chain: PaymentSum,
     /// Payments whose rows are pruned. The ledger's side is left out when the period does not cover all of it.
-    pub pruned_ledger: Option<Tally>,
-    pub pruned_chain: Tally,
+    pub pruned_ledger: Option<PaymentSum>,
+    pub pruned_chain: PaymentSum,
     /// At work while the books were read.
     pub at_work: u64,
 }
@@ -137,7 +137,7 @@ impl Difference {
 
 /// One difference, with what each side says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct LedgerDifference {
     pub difference: Difference,
     pub network: Network,
     pub asset: String,
@@ -154,27 +154,27 @@ pub struct Finding {
 
 /// What is compared on one network.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct LedgerSide {
     pub network: Network,
     pub since: UnixTime,
     pub now: UnixTime,
     /// Of this network, from [`LOOK_BACK`] before `since` on.
-    pub rows: Vec<Row>,
+    pub rows: Vec<PaymentRow>,
     /// Token and receiver with what its pruned rows earned, if `since` covers all of them.
-    pub pruned: Vec<((Address, Address), Tally)>,
+    pub pruned: Vec<((Address, Address), PaymentSum)>,
 }
 
 /// Both sides, by token and receiver, and the differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    pub sides: BTreeMap<(Address, Address), Sides>,
-    pub findings: Vec<Finding>,
+    pub sides: BTreeMap<(Address, Address), Totals>,
+    pub findings: Vec<LedgerDifference>,
 }
 
-impl Question {
+impl LedgerSide {
     /// Rows whose payment is not among those seen, with their transaction: it should be looked up.
-    pub fn unseen(&self, seen: &[Seen]) -> Vec<(Spend, Address, B256)> {
-        let seen: HashSet<Spend> = seen.iter().map(Seen::spend).collect();
+    pub fn unseen(&self, seen: &[ChainPayment]) -> Vec<(Spend, Address, B256)> {
+        let seen: HashSet<Spend> = seen.iter().map(ChainPayment::spend).collect();
         let due = self.rows.iter().filter(|row| row.received() && row.created_at >= self.since);
         due.filter_map(|row| {
             let spend = spend(row).filter(|spend| !seen.contains(spend))?;
@@ -183,10 +183,10 @@ impl Question {
         .collect()
     }
 
-    /// Compares. `fates` has the transactions of [`Question::unseen`] that do not hold their payment.
-    pub fn compare(&self, seen: &[Seen], fates: &HashMap<B256, Fate>) -> Result<Comparison, BooksError> {
+    /// Compares. `fates` has the transactions of [`LedgerSide::unseen`] that do not hold their payment.
+    pub fn compare(&self, seen: &[ChainPayment], fates: &HashMap<B256, TxOutcome>) -> Result<Comparison, ReportError> {
         let mut result = Comparison::default();
-        let by_spend: HashMap<Spend, &Seen> = seen.iter().map(|seen| (seen.spend(), seen)).collect();
+        let by_spend: HashMap<Spend, &ChainPayment> = seen.iter().map(|seen| (seen.spend(), seen)).collect();
         let mut matched: HashSet<Spend> = HashSet::new();
         for row in &self.rows {
             let (Some(spend), Ok(pay_to)) = (spend(row), row.pay_to.parse::<Address>()) else {
@@ -218,9 +218,9 @@ impl Question {
                     result.sides.entry(group).or_default().ledger.add(1, row.amount)?;
                     let difference = match transaction(row).map(|hash| fates.get(&hash)) {
                         None => Difference::NoTransaction,
-                        Some(Some(Fate::Reverted)) => Difference::Reverted,
-                        Some(Some(Fate::Other)) => Difference::NoTransfer,
-                        Some(Some(Fate::Missing) | None) => Difference::NotOnChain,
+                        Some(Some(TxOutcome::Reverted)) => Difference::Reverted,
+                        Some(Some(TxOutcome::Other)) => Difference::NoTransfer,
+                        Some(Some(TxOutcome::Missing) | None) => Difference::NotOnChain,
                     };
                     result.findings.push(self.finding(difference, Some(row), None));
                 }
@@ -240,9 +240,9 @@ impl Question {
         for seen in seen.iter().filter(|seen| !matched.contains(&seen.spend())) {
             let group = (seen.asset, seen.pay_to);
             match seen.when {
-                When::Before => {}
-                When::Pruned => result.sides.entry(group).or_default().pruned_chain.add(1, seen.amount)?,
-                When::Within => {
+                Coverage::Before => {}
+                Coverage::Pruned => result.sides.entry(group).or_default().pruned_chain.add(1, seen.amount)?,
+                Coverage::Within => {
                     result.sides.entry(group).or_default().chain.add(1, seen.amount)?;
                     result.findings.push(self.finding(Difference::OutsideLedger, None, Some(seen)));
                 }
@@ -252,7 +252,7 @@ impl Question {
             let sides = result.sides.entry((*asset, *pay_to)).or_default();
             sides.pruned_ledger = Some(*totals);
             if *totals != sides.pruned_chain {
-                result.findings.push(Finding {
+                result.findings.push(LedgerDifference {
                     asset: asset.to_string(),
                     pay_to: pay_to.to_string(),
                     ledger_amount: Some(totals.amount),
@@ -264,11 +264,16 @@ impl Question {
         Ok(result)
     }
 
-    fn finding(&self, difference: Difference, row: Option<&Row>, seen: Option<&Seen>) -> Finding {
-        let either = |of_row: fn(&Row) -> &String, of_seen: fn(&Seen) -> String| {
+    fn finding(
+        &self,
+        difference: Difference,
+        row: Option<&PaymentRow>,
+        seen: Option<&ChainPayment>,
+    ) -> LedgerDifference {
+        let either = |of_row: fn(&PaymentRow) -> &String, of_seen: fn(&ChainPayment) -> String| {
             row.map(|row| of_row(row).clone()).or_else(|| seen.map(of_seen))
         };
-        Finding {
+        LedgerDifference {
             difference,
             network: self.network.clone(),
             asset: either(|row| &row.asset, |seen| seen.asset.to_string()).unwrap_or_default(),
@@ -285,10 +290,10 @@ impl Question {
     }
 }
 
-fn spend(row: &Row) -> Option<Spend> {
+fn spend(row: &PaymentRow) -> Option<Spend> {
     Some((row.asset.parse().ok()?, row.payer.parse().ok()?, row.nonce.parse().ok()?))
 }
 
-fn transaction(row: &Row) -> Option<B256> {
+fn transaction(row: &PaymentRow) -> Option<B256> {
     row.transaction.as_deref()?.parse().ok()
 }

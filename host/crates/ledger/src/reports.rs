@@ -1,7 +1,7 @@
 //! The books: what the ledger's file says, read beside the host that writes it.
 //!
 //! Read-only, and without the host's lock: SQLite gives a reader one consistent state while payments
-//! go on. [`Books::open`] takes that state, and every question is answered from it, so that a row that
+//! go on. [`LedgerReader::open`] takes that state, and every question is answered from it, so that a row that
 //! is pruned meanwhile is counted once. Amounts are summed in atomic units of one asset on one network
 //! and never across them; money on test networks is a kind of its own.
 
@@ -17,7 +17,8 @@ use alloy_primitives::hex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params, params_from_iter};
 
-use super::{PaymentState, schema};
+use crate::PaymentState;
+use crate::sqlite::schema;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 
@@ -26,13 +27,13 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// One state of a ledger.
 #[derive(Debug)]
-pub struct Books {
+pub struct LedgerReader {
     connection: Connection,
 }
 
 /// Why the books cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BooksError {
+pub enum ReportError {
     #[error("there is no ledger at {0}: a host makes it when it first serves")]
     Missing(String),
     #[error("the ledger {path} cannot be read: {reason}")]
@@ -55,7 +56,7 @@ pub enum BooksError {
     Overflow,
 }
 
-impl From<rusqlite::Error> for BooksError {
+impl From<rusqlite::Error> for ReportError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Query(error.to_string())
     }
@@ -63,7 +64,7 @@ impl From<rusqlite::Error> for BooksError {
 
 /// One payment with everything that the file says of it, except its signed payment and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct PaymentRow {
     pub payment_id: String,
     pub state: PaymentState,
     pub flow: String,
@@ -95,7 +96,7 @@ pub struct Row {
     pub updated_at: UnixTime,
 }
 
-impl Row {
+impl PaymentRow {
     /// Whether its money is with the receiver. A payment that is settled first has it while it executes.
     pub fn received(&self) -> bool {
         match self.state {
@@ -106,7 +107,7 @@ impl Row {
     }
 }
 
-/// [`Row::received`] in SQL.
+/// [`PaymentRow::received`] in SQL.
 const RECEIVED: &str =
     "(state IN ('settled', 'delivered', 'owed') OR (state = 'executing' AND settlement IS NOT NULL))";
 
@@ -123,13 +124,13 @@ pub struct Filter {
     pub since: Option<UnixTime>,
     /// Claimed before this time.
     pub until: Option<UnixTime>,
-    pub order: Order,
+    pub order: ClaimOrder,
     pub limit: Option<u32>,
 }
 
 /// By the time of the claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum ClaimOrder {
     #[default]
     NewestFirst,
     OldestFirst,
@@ -137,7 +138,7 @@ pub enum Order {
 
 /// What earnings are told apart by, beside network and asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub enum GroupBy {
     Day,
     Endpoint,
     Plugin,
@@ -147,7 +148,7 @@ pub enum Group {
 
 /// What a line of earnings is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
+pub enum GroupKey {
     /// All of an asset.
     All,
     /// Days since 1970, in UTC.
@@ -159,7 +160,7 @@ pub enum Key {
 
 /// What money is worth to the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum MoneyKind {
     /// Earned.
     Revenue,
     /// Moved from an address to itself: nobody's revenue. Totals of pruned rows no longer tell it apart.
@@ -170,9 +171,9 @@ pub enum Kind {
 
 /// What one group earned in one asset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Earned {
-    pub kind: Kind,
-    pub key: Key,
+pub struct Earnings {
+    pub kind: MoneyKind,
+    pub key: GroupKey,
     pub network: Network,
     pub asset: String,
     pub payments: u64,
@@ -181,7 +182,7 @@ pub struct Earned {
 
 /// What pruned rows earned on a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pruned {
+pub struct PrunedTotal {
     /// Days since 1970: when the rows were last changed.
     pub day: u64,
     pub network: Network,
@@ -197,28 +198,28 @@ pub struct Pruned {
 /// Seconds.
 pub const DAY: u64 = 24 * 60 * 60;
 
-impl Books {
+impl LedgerReader {
     /// Opens a ledger for reading; creates and changes nothing.
-    pub fn open(path: &Path) -> Result<Self, BooksError> {
+    pub fn open(path: &Path) -> Result<Self, ReportError> {
         let shown = path.display().to_string();
         if !path.exists() {
-            return Err(BooksError::Missing(shown));
+            return Err(ReportError::Missing(shown));
         }
         let unreadable = |error: rusqlite::Error| match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => BooksError::Foreign(shown.clone()),
-            _ => BooksError::Unreadable { path: shown.clone(), reason: error.to_string() },
+            Some(ErrorCode::NotADatabase) => ReportError::Foreign(shown.clone()),
+            _ => ReportError::Unreadable { path: shown.clone(), reason: error.to_string() },
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
         connection.busy_timeout(BUSY).map_err(unreadable)?;
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(unreadable);
         if pragma("application_id")? != schema::APPLICATION_ID {
-            return Err(BooksError::Foreign(shown));
+            return Err(ReportError::Foreign(shown));
         }
         let (found, known) = (pragma("user_version")?, schema::current_version());
         match found.cmp(&known) {
-            std::cmp::Ordering::Greater => return Err(BooksError::Newer { path: shown, found, known }),
-            std::cmp::Ordering::Less => return Err(BooksError::Older { path: shown, found, known }),
+            std::cmp::Ordering::Greater => return Err(ReportError::Newer { path: shown, found, known }),
+            std::cmp::Ordering::Less => return Err(ReportError::Older { path: shown, found, known }),
             std::cmp::Ordering::Equal => {}
         }
         // From the first read on, everything is read as of one moment.
@@ -227,12 +228,12 @@ impl Books {
     }
 
     /// The payments that the filter names.
-    pub fn select(&self, filter: &Filter) -> Result<Selection<'_>, BooksError> {
+    pub fn select(&self, filter: &Filter) -> Result<Selection<'_>, ReportError> {
         let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
         let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
         let order = match filter.order {
-            Order::NewestFirst => "DESC",
-            Order::OldestFirst => "ASC",
+            ClaimOrder::NewestFirst => "DESC",
+            ClaimOrder::OldestFirst => "ASC",
         };
         let statement = self.connection.prepare(&format!(
             "SELECT payment_id, state, flow, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
@@ -258,10 +259,10 @@ impl Books {
     /// the day of its last change, and pruned rows by whole days: those that begin in the period.
     pub fn earned(
         &self,
-        by: Group,
+        by: GroupBy,
         since: Option<UnixTime>,
         until: Option<UnixTime>,
-    ) -> Result<Vec<Earned>, BooksError> {
+    ) -> Result<Vec<Earnings>, ReportError> {
         let mut sums = Sums::default();
         let mut statement = self.connection.prepare(&format!(
             "SELECT payment_id, updated_at, endpoint, plugin, payer, pay_to, network, asset, testnet, amount
@@ -273,16 +274,16 @@ impl Books {
             let payment: String = row.get(0)?;
             let (payer, pay_to): (String, String) = (row.get(4)?, row.get(5)?);
             let kind = match row.get(8)? {
-                true => Kind::Testnet,
-                false if payer.eq_ignore_ascii_case(&pay_to) => Kind::SelfPaid,
-                false => Kind::Revenue,
+                true => MoneyKind::Testnet,
+                false if payer.eq_ignore_ascii_case(&pay_to) => MoneyKind::SelfPaid,
+                false => MoneyKind::Revenue,
             };
             let key = match by {
-                Group::Day => Key::Day(count(row.get(1)?) / DAY),
-                Group::Endpoint => Key::Name(row.get(2)?),
-                Group::Plugin => Key::Name(row.get(3)?),
-                Group::Payer => Key::Name(payer),
-                Group::Asset => Key::All,
+                GroupBy::Day => GroupKey::Day(count(row.get(1)?) / DAY),
+                GroupBy::Endpoint => GroupKey::Name(row.get(2)?),
+                GroupBy::Plugin => GroupKey::Name(row.get(3)?),
+                GroupBy::Payer => GroupKey::Name(payer),
+                GroupBy::Asset => GroupKey::All,
             };
             let amount = amount(&payment, &row.get::<_, String>(9)?)?;
             sums.add((kind, key, network(&payment, &row.get::<_, String>(6)?)?, row.get(7)?), 1, amount)?;
@@ -292,13 +293,13 @@ impl Books {
             if begins < from || begins >= to {
                 continue;
             }
-            let kind = if pruned.testnet { Kind::Testnet } else { Kind::Revenue };
+            let kind = if pruned.testnet { MoneyKind::Testnet } else { MoneyKind::Revenue };
             let key = match by {
-                Group::Day => Key::Day(pruned.day),
-                Group::Endpoint => Key::Name(pruned.endpoint),
-                Group::Plugin => Key::Name(pruned.plugin),
-                Group::Payer => Key::Pruned,
-                Group::Asset => Key::All,
+                GroupBy::Day => GroupKey::Day(pruned.day),
+                GroupBy::Endpoint => GroupKey::Name(pruned.endpoint),
+                GroupBy::Plugin => GroupKey::Name(pruned.plugin),
+                GroupBy::Payer => GroupKey::Pruned,
+                GroupBy::Asset => GroupKey::All,
             };
             sums.add((kind, key, pruned.network, pruned.asset), pruned.payments, pruned.amount)?;
         }
@@ -306,14 +307,14 @@ impl Books {
     }
 
     /// What pruned rows earned, by day.
-    pub fn pruned(&self) -> Result<Vec<Pruned>, BooksError> {
+    pub fn pruned(&self) -> Result<Vec<PrunedTotal>, ReportError> {
         let mut statement = self.connection.prepare(
             "SELECT day, network, asset, pay_to, plugin, endpoint, testnet, payments, amount FROM total ORDER BY day",
         )?;
         let rows = statement.query_and_then([], |row| {
             let day = count(row.get(0)?);
             let named = format!("of the totals of day {day}");
-            Ok(Pruned {
+            Ok(PrunedTotal {
                 day,
                 network: network(&named, &row.get::<_, String>(1)?)?,
                 asset: row.get(2)?,
@@ -329,7 +330,7 @@ impl Books {
     }
 
     /// When the oldest payment was claimed that still has a row.
-    pub fn oldest(&self) -> Result<Option<UnixTime>, BooksError> {
+    pub fn oldest(&self) -> Result<Option<UnixTime>, ReportError> {
         let oldest: Option<i64> =
             self.connection.query_row("SELECT min(created_at) FROM payment", [], |row| row.get(0))?;
         Ok(oldest.map(|time| UnixTime(count(time))))
@@ -345,17 +346,17 @@ pub struct Selection<'b> {
 
 impl Selection<'_> {
     /// One after the other, as they come from the file.
-    pub fn rows(&mut self) -> Result<impl Iterator<Item = Result<Row, BooksError>> + '_, BooksError> {
+    pub fn rows(&mut self) -> Result<impl Iterator<Item = Result<PaymentRow, ReportError>> + '_, ReportError> {
         Ok(self.statement.query_and_then(params_from_iter(&self.values), read)?)
     }
 }
 
-fn read(row: &rusqlite::Row<'_>) -> Result<Row, BooksError> {
+fn read(row: &rusqlite::Row<'_>) -> Result<PaymentRow, ReportError> {
     let payment_id: String = row.get(0)?;
     let state: String = row.get(1)?;
     let malformed =
-        |column, value: &str| BooksError::Malformed { payment: payment_id.clone(), column, value: value.to_owned() };
-    Ok(Row {
+        |column, value: &str| ReportError::Malformed { payment: payment_id.clone(), column, value: value.to_owned() };
+    Ok(PaymentRow {
         state: PaymentState::parse(&state).ok_or_else(|| malformed("state", &state))?,
         flow: row.get(2)?,
         network: network(&payment_id, &row.get::<_, String>(3)?)?,
@@ -385,42 +386,48 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, BooksError> {
 }
 
 /// A group within a network and an asset.
-type Line = (Kind, Key, Network, String);
+type EarningsKey = (MoneyKind, GroupKey, Network, String);
 
 #[derive(Default)]
-struct Sums(BTreeMap<Line, (u64, Amount)>);
+struct Sums(BTreeMap<EarningsKey, (u64, Amount)>);
 
 impl Sums {
-    fn add(&mut self, line: Line, payments: u64, amount: Amount) -> Result<(), BooksError> {
+    fn add(&mut self, line: EarningsKey, payments: u64, amount: Amount) -> Result<(), ReportError> {
         let (count, sum) = self.0.entry(line).or_insert((0, ZERO));
         *count += payments;
         *sum = plus(*sum, amount)?;
         Ok(())
     }
 
-    fn lines(self) -> Vec<Earned> {
-        let line =
-            |((kind, key, network, asset), (payments, amount))| Earned { kind, key, network, asset, payments, amount };
+    fn lines(self) -> Vec<Earnings> {
+        let line = |((kind, key, network, asset), (payments, amount))| Earnings {
+            kind,
+            key,
+            network,
+            asset,
+            payments,
+            amount,
+        };
         self.0.into_iter().map(line).collect()
     }
 }
 
 const ZERO: Amount = Amount(alloy_primitives::U256::ZERO);
 
-fn plus(one: Amount, other: Amount) -> Result<Amount, BooksError> {
-    one.0.checked_add(other.0).map(Amount).ok_or(BooksError::Overflow)
+fn plus(one: Amount, other: Amount) -> Result<Amount, ReportError> {
+    one.0.checked_add(other.0).map(Amount).ok_or(ReportError::Overflow)
 }
 
-fn amount(payment: &str, digits: &str) -> Result<Amount, BooksError> {
-    Amount::parse_atomic(digits).map_err(|_| BooksError::Malformed {
+fn amount(payment: &str, digits: &str) -> Result<Amount, ReportError> {
+    Amount::parse_atomic(digits).map_err(|_| ReportError::Malformed {
         payment: payment.to_owned(),
         column: "amount",
         value: digits.to_owned(),
     })
 }
 
-fn network(payment: &str, text: &str) -> Result<Network, BooksError> {
-    Network::parse(text).map_err(|_| BooksError::Malformed {
+fn network(payment: &str, text: &str) -> Result<Network, ReportError> {
+    Network::parse(text).map_err(|_| ReportError::Malformed {
         payment: payment.to_owned(),
         column: "network",
         value: text.to_owned(),

@@ -2,10 +2,10 @@
 
 use rusqlite::Connection;
 
-use super::LedgerError;
+use crate::LedgerError;
 
 /// `PRAGMA application_id` of a Coinslot ledger: "cslt".
-pub(super) const APPLICATION_ID: i64 = 0x6373_6c74;
+pub(crate) const APPLICATION_ID: i64 = 0x6373_6c74;
 
 /// Pages that are kept in memory, in KiB: those of the indexes, which are met in no order, for some hundred thousand
 /// payments.
@@ -187,12 +187,12 @@ CREATE VIEW payment AS SELECT claim.id, key, payment_id, network, asset, payer, 
 "];
 
 /// The version that this program reads and writes.
-pub(super) fn current_version() -> i64 {
+pub(crate) fn current_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 /// Opens the file's schema, creating or upgrading it.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
+pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -228,7 +228,7 @@ impl From<rusqlite::Error> for LedgerError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::PaymentId;
     use coinslot_x402::Network;

@@ -3,13 +3,13 @@ use std::path::Path;
 
 use alloy_primitives::{Address, B256, U256};
 
-use super::reconcile::{Difference, Fate, LOOK_BACK, Question, Seen, Tally, When};
+use super::reconcile::{ChainPayment, Coverage, Difference, LOOK_BACK, LedgerSide, PaymentSum, TxOutcome};
 use super::*;
-use crate::testing::{ASSET, Entry, File, PAYER, SELLER, entry};
+use crate::testing::{ASSET, LedgerFile, LedgerRow, PAYER, SELLER, entry};
 
-impl File {
-    fn books(&self) -> Books {
-        Books::open(&self.path).expect("books")
+impl LedgerFile {
+    fn books(&self) -> LedgerReader {
+        LedgerReader::open(&self.path).expect("books")
     }
 
     fn ids(&self, filter: &Filter) -> Vec<String> {
@@ -23,27 +23,27 @@ impl File {
 fn a_file_that_is_no_ledger_of_this_version_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.db");
-    let open = |path: &Path| Books::open(path).expect_err("not a ledger");
-    assert!(matches!(open(&path), BooksError::Missing(_)));
+    let open = |path: &Path| LedgerReader::open(path).expect_err("not a ledger");
+    assert!(matches!(open(&path), ReportError::Missing(_)));
     assert!(!path.exists(), "looking creates nothing");
     std::fs::write(&path, "these are no pages of a database, however long they go on and on and on").expect("a file");
-    assert!(matches!(open(&path), BooksError::Foreign(_)), "{:?}", open(&path));
+    assert!(matches!(open(&path), ReportError::Foreign(_)), "{:?}", open(&path));
     std::fs::remove_file(&path).expect("removed");
     Connection::open(&path).expect("a file").execute_batch("CREATE TABLE mine (a)").expect("a table");
-    assert!(matches!(open(&path), BooksError::Foreign(_)));
-    let file = File::new();
+    assert!(matches!(open(&path), ReportError::Foreign(_)));
+    let file = LedgerFile::new();
     file.run("PRAGMA user_version = 99");
-    assert!(matches!(open(&file.path), BooksError::Newer { found: 99, .. }));
+    assert!(matches!(open(&file.path), ReportError::Newer { found: 99, .. }));
     file.run("PRAGMA user_version = 1");
-    assert!(matches!(open(&file.path), BooksError::Older { found: 1, .. }));
+    assert!(matches!(open(&file.path), ReportError::Older { found: 1, .. }));
 }
 
 #[test]
 fn books_are_read_as_of_one_moment_while_the_host_goes_on() {
-    let file = File::new();
+    let file = LedgerFile::new();
     file.add(&entry(1, "settled"));
     let books = file.books();
-    let sum = |books: &Books| books.earned(Group::Asset, None, None).expect("sums")[0].payments;
+    let sum = |books: &LedgerReader| books.earned(GroupBy::Asset, None, None).expect("sums")[0].payments;
     assert_eq!(sum(&books), 1);
     file.run("BEGIN IMMEDIATE");
     file.add(&entry(2, "settled"));
@@ -55,17 +55,17 @@ fn books_are_read_as_of_one_moment_while_the_host_goes_on() {
 
 #[test]
 fn payments_are_found_by_state_endpoint_payer_and_time() {
-    let file = File::new();
+    let file = LedgerFile::new();
     for (id, state, endpoint, payer, at) in [
         (1, "settled", "GET /a", PAYER, 1_000),
         (2, "owed", "POST /b", "0x00000000000000000000000000000000000000B2", 2_000),
         (3, "refused", "GET /a", PAYER, 3_000),
     ] {
-        file.add(&Entry { endpoint, payer, at, ..entry(id, state) });
+        file.add(&LedgerRow { endpoint, payer, at, ..entry(id, state) });
     }
     let all = Filter::default();
     assert_eq!(file.ids(&all), ["03", "02", "01"]);
-    assert_eq!(file.ids(&Filter { order: Order::OldestFirst, limit: Some(2), ..all.clone() }), ["01", "02"]);
+    assert_eq!(file.ids(&Filter { order: ClaimOrder::OldestFirst, limit: Some(2), ..all.clone() }), ["01", "02"]);
     assert_eq!(
         file.ids(&Filter { states: vec![PaymentState::Owed, PaymentState::Settled], ..all.clone() }),
         ["02", "01"]
@@ -81,15 +81,15 @@ fn payments_are_found_by_state_endpoint_payer_and_time() {
 
 #[test]
 fn revenue_is_what_was_received_apart_from_testnets_and_from_oneself() {
-    let file = File::new();
+    let file = LedgerFile::new();
     for (id, state) in [(1, "settled"), (2, "delivered"), (3, "owed"), (4, "refused"), (5, "unknown"), (6, "settling")]
     {
         file.add(&entry(id, state));
     }
-    file.add(&Entry { testnet: true, network: "eip155:84532", amount: "7", ..entry(7, "settled") });
-    file.add(&Entry { payer: &SELLER.to_ascii_lowercase(), amount: "5", ..entry(8, "settled") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", amount: "7", ..entry(7, "settled") });
+    file.add(&LedgerRow { payer: &SELLER.to_ascii_lowercase(), amount: "5", ..entry(8, "settled") });
     // In the upfront flow the money is there while the guest runs.
-    file.add(&Entry { transaction: Some(B256::ZERO.to_string()), amount: "3", ..entry(9, "executing") });
+    file.add(&LedgerRow { transaction: Some(B256::ZERO.to_string()), amount: "3", ..entry(9, "executing") });
     file.run(&format!(
         "INSERT INTO total VALUES (1, 'eip155:8453', '{ASSET}', '{SELLER}', 'a', 'GET /a', 0, 4, '40000'),
             (2, 'eip155:84532', '{ASSET}', '{SELLER}', 'a', 'GET /a', 1, 1, '9')"
@@ -99,59 +99,59 @@ fn revenue_is_what_was_received_apart_from_testnets_and_from_oneself() {
         lines.into_iter().map(|line| (line.kind, line.key, line.payments, line.amount.to_string())).collect::<Vec<_>>()
     };
     assert_eq!(
-        lines(Group::Asset),
+        lines(GroupBy::Asset),
         [
-            (Kind::Revenue, Key::All, 8, "70003".to_owned()),
-            (Kind::SelfPaid, Key::All, 1, "5".to_owned()),
-            (Kind::Testnet, Key::All, 2, "16".to_owned()),
+            (MoneyKind::Revenue, GroupKey::All, 8, "70003".to_owned()),
+            (MoneyKind::SelfPaid, GroupKey::All, 1, "5".to_owned()),
+            (MoneyKind::Testnet, GroupKey::All, 2, "16".to_owned()),
         ]
     );
-    let days = lines(Group::Day);
-    assert_eq!(days[0], (Kind::Revenue, Key::Day(0), 4, "30003".to_owned()));
-    assert_eq!(days[1], (Kind::Revenue, Key::Day(1), 4, "40000".to_owned()));
-    assert_eq!(lines(Group::Payer)[1], (Kind::Revenue, Key::Pruned, 4, "40000".to_owned()));
+    let days = lines(GroupBy::Day);
+    assert_eq!(days[0], (MoneyKind::Revenue, GroupKey::Day(0), 4, "30003".to_owned()));
+    assert_eq!(days[1], (MoneyKind::Revenue, GroupKey::Day(1), 4, "40000".to_owned()));
+    assert_eq!(lines(GroupBy::Payer)[1], (MoneyKind::Revenue, GroupKey::Pruned, 4, "40000".to_owned()));
     let since = Some(UnixTime(DAY + 1));
-    let later = file.books().earned(Group::Asset, since, None).expect("sums");
+    let later = file.books().earned(GroupBy::Asset, since, None).expect("sums");
     assert_eq!(later.len(), 1, "days that began earlier are left out: {later:?}");
 }
 
 #[test]
 fn sums_are_exact_beyond_floats_and_an_overflow_is_an_error() {
-    let file = File::new();
+    let file = LedgerFile::new();
     let most = U256::MAX.to_string();
     let almost = (U256::MAX - U256::from(10_001)).to_string();
     file.add(&entry(1, "settled"));
-    file.add(&Entry { amount: &almost, ..entry(2, "settled") });
-    let sum = file.books().earned(Group::Asset, None, None).expect("sums")[0].amount;
+    file.add(&LedgerRow { amount: &almost, ..entry(2, "settled") });
+    let sum = file.books().earned(GroupBy::Asset, None, None).expect("sums")[0].amount;
     assert_eq!(sum, Amount(U256::MAX - U256::ONE));
-    file.add(&Entry { amount: &most, ..entry(3, "settled") });
-    assert_eq!(file.books().earned(Group::Asset, None, None), Err(BooksError::Overflow));
-    let file = File::new();
-    file.add(&Entry { amount: "1e4", ..entry(1, "settled") });
+    file.add(&LedgerRow { amount: &most, ..entry(3, "settled") });
+    assert_eq!(file.books().earned(GroupBy::Asset, None, None), Err(ReportError::Overflow));
+    let file = LedgerFile::new();
+    file.add(&LedgerRow { amount: "1e4", ..entry(1, "settled") });
     assert!(matches!(
-        file.books().earned(Group::Asset, None, None),
-        Err(BooksError::Malformed { column: "amount", .. })
+        file.books().earned(GroupBy::Asset, None, None),
+        Err(ReportError::Malformed { column: "amount", .. })
     ));
 }
 
-fn seen(id: u8) -> Seen {
-    Seen {
+fn seen(id: u8) -> ChainPayment {
+    ChainPayment {
         asset: ASSET.parse().expect("an address"),
         payer: PAYER.parse().expect("an address"),
         nonce: B256::repeat_byte(id),
         pay_to: SELLER.parse().expect("an address"),
         amount: Amount(U256::from(10_000)),
         transaction: B256::repeat_byte(id),
-        when: When::Within,
+        when: Coverage::Within,
     }
 }
 
-fn question(file: &File, since: u64) -> Question {
+fn question(file: &LedgerFile, since: u64) -> LedgerSide {
     let books = file.books();
     let since_rows = Some(UnixTime(since.saturating_sub(LOOK_BACK)));
     let mut selection = books.select(&Filter { since: since_rows, ..Filter::default() }).expect("a selection");
     let rows = selection.rows().expect("rows").collect::<Result<_, _>>().expect("rows");
-    Question {
+    LedgerSide {
         network: Network::eip155(8453),
         since: UnixTime(since),
         now: UnixTime(100_000),
@@ -172,35 +172,35 @@ fn kinds(comparison: &reconcile::Comparison) -> Vec<(Option<String>, Difference)
 
 #[test]
 fn ledger_and_chain_agree_on_batched_and_single_settlements() {
-    let file = File::new();
+    let file = LedgerFile::new();
     file.add(&entry(1, "settled"));
-    file.add(&Entry { transaction: Some(B256::repeat_byte(1).to_string()), ..entry(2, "delivered") });
+    file.add(&LedgerRow { transaction: Some(B256::repeat_byte(1).to_string()), ..entry(2, "delivered") });
     file.add(&entry(3, "refused"));
-    let batched = Seen { transaction: B256::repeat_byte(1), ..seen(2) };
+    let batched = ChainPayment { transaction: B256::repeat_byte(1), ..seen(2) };
     let question = question(&file, 0);
     assert_eq!(question.unseen(&[seen(1)]).len(), 1);
     let agreed = question.compare(&[seen(1), batched], &HashMap::new()).expect("sums");
     assert_eq!(kinds(&agreed), []);
     let sides = agreed.sides.values().next().expect("one receiver");
     assert_eq!(sides.ledger, sides.chain);
-    assert_eq!(sides.chain, Tally { payments: 2, amount: Amount(U256::from(20_000)) });
+    assert_eq!(sides.chain, PaymentSum { payments: 2, amount: Amount(U256::from(20_000)) });
 }
 
 #[test]
 fn every_difference_between_ledger_and_chain_is_told() {
-    let file = File::new();
+    let file = LedgerFile::new();
     for id in 1..=6 {
         file.add(&entry(id, "settled"));
     }
-    file.add(&Entry { transaction: None, ..entry(7, "owed") });
+    file.add(&LedgerRow { transaction: None, ..entry(7, "owed") });
     file.add(&entry(8, "refused"));
     file.add(&entry(9, "unknown"));
     file.add(&entry(10, "settling"));
-    file.add(&Entry { at: 99_900, ..entry(11, "settling") });
+    file.add(&LedgerRow { at: 99_900, ..entry(11, "settling") });
     let chain = [
         seen(1),
-        Seen { amount: Amount(U256::from(9_999)), ..seen(2) },
-        Seen { transaction: B256::repeat_byte(0xee), ..seen(3) },
+        ChainPayment { amount: Amount(U256::from(9_999)), ..seen(2) },
+        ChainPayment { transaction: B256::repeat_byte(0xee), ..seen(3) },
         seen(8),
         seen(9),
         seen(10),
@@ -208,9 +208,9 @@ fn every_difference_between_ledger_and_chain_is_told() {
         seen(12),
     ];
     let fates = HashMap::from([
-        (B256::repeat_byte(4), Fate::Missing),
-        (B256::repeat_byte(5), Fate::Reverted),
-        (B256::repeat_byte(6), Fate::Other),
+        (B256::repeat_byte(4), TxOutcome::Missing),
+        (B256::repeat_byte(5), TxOutcome::Reverted),
+        (B256::repeat_byte(6), TxOutcome::Other),
     ]);
     let comparison = question(&file, 0).compare(&chain, &fates).expect("sums");
     let id = |id: &str| Some(id.to_owned());
@@ -235,9 +235,9 @@ fn every_difference_between_ledger_and_chain_is_told() {
 
 #[test]
 fn rows_from_before_the_period_are_matched_and_not_counted() {
-    let file = File::new();
-    file.add(&Entry { at: 999_990, ..entry(1, "settled") });
-    let chain = [seen(1), Seen { when: When::Before, ..seen(2) }];
+    let file = LedgerFile::new();
+    file.add(&LedgerRow { at: 999_990, ..entry(1, "settled") });
+    let chain = [seen(1), ChainPayment { when: Coverage::Before, ..seen(2) }];
     let comparison = question(&file, 1_000_000).compare(&chain, &HashMap::new()).expect("sums");
     assert_eq!(kinds(&comparison), []);
     assert!(comparison.sides.is_empty());
@@ -245,12 +245,13 @@ fn rows_from_before_the_period_are_matched_and_not_counted() {
 
 #[test]
 fn pruned_rows_are_compared_by_their_totals() {
-    let file = File::new();
+    let file = LedgerFile::new();
     let group: (Address, Address) = (seen(1).asset, seen(1).pay_to);
-    let chain = [Seen { when: When::Pruned, ..seen(1) }, Seen { when: When::Pruned, ..seen(2) }];
+    let chain =
+        [ChainPayment { when: Coverage::Pruned, ..seen(1) }, ChainPayment { when: Coverage::Pruned, ..seen(2) }];
     let compared = |amount: u64| {
-        let totals = Tally { payments: 2, amount: Amount(U256::from(amount)) };
-        let question = Question { pruned: vec![(group, totals)], ..question(&file, 0) };
+        let totals = PaymentSum { payments: 2, amount: Amount(U256::from(amount)) };
+        let question = LedgerSide { pruned: vec![(group, totals)], ..question(&file, 0) };
         kinds(&question.compare(&chain, &HashMap::new()).expect("sums"))
     };
     assert_eq!(compared(20_000), []);
