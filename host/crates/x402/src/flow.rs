@@ -1,18 +1,20 @@
-//! When the money moves.
+//! The order of work and settlement.
 
-/// Source: x402 specification v2, payment flows. `escrow` belongs to schemes that we do not settle.
+/// The order in which a server works and is paid.
+///
+/// Source: x402 specification v2, payment flows. Its third flow, `escrow`, belongs to schemes that we do not settle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Flow {
-    /// The work is done, and its answer held until the payment is settled. Never written on the wire.
+    /// The server works first and holds the answer until the payment is settled. Never written on the wire.
     #[default]
     Authorization,
-    /// The payment is settled, and then the work is done: for streaming, for side effects, and for
-    /// payers who could take their money back in between.
+    /// The server settles the payment first and then works: for streams, for side effects, and for payers who could
+    /// take their money back in between.
     Upfront,
 }
 
 impl Flow {
-    /// As in `extra.paymentFlow`.
+    /// The word of `extra.paymentFlow`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Authorization => "authorization",
@@ -20,7 +22,7 @@ impl Flow {
         }
     }
 
-    /// The flow of this name.
+    /// Parses the word of `extra.paymentFlow`.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Authorization, Self::Upfront].into_iter().find(|flow| flow.as_str() == text)
     }

@@ -1,8 +1,8 @@
-//! x402 documents in HTTP headers: standard Base64, padded, of UTF-8 JSON.
+//! Encodes and decodes x402 documents in HTTP headers: padded standard Base64 of UTF-8 JSON.
 //!
-//! What is written is what every published client reads. What is read comes from strangers: it is
-//! measured before it is decoded, must be a JSON object without duplicate keys, and is refused with a
-//! sentence that names fields but never repeats what they hold.
+//! Every published client reads the form that is written. Headers that are read come from outside: a header is measured
+//! before it is decoded, must be a JSON object without duplicate keys, and is refused with a sentence that names fields
+//! and never repeats their values.
 
 mod json;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use super::{Object, Reason, Version, X402Version, v1, v2};
 
 pub use json::MAX_DEPTH;
 
-/// Response header of a 402, version 2.
+/// Response header of a 402 with a version 2 challenge.
 pub const PAYMENT_REQUIRED: &str = "payment-required";
 /// Request header with a version 2 payment.
 pub const PAYMENT_SIGNATURE: &str = "payment-signature";
@@ -41,11 +41,11 @@ pub fn is_payment_header(name: &str) -> bool {
         || matches!(name, SETTLEMENT_OVERRIDES | EXTENSION_RESPONSES)
 }
 
-/// The largest payment header that is decoded, in bytes. A payment echoes the challenge, which stays
-/// under 4 KiB, and adds a signature; contract wallets sign with a few KiB.
+/// The largest payment header that is decoded, in bytes. A payment echoes the challenge, which stays under 4 KiB, and
+/// adds a signature, which has a few KiB for contract wallets.
 pub const MAX_PAYMENT_HEADER: usize = 16 * 1024;
 
-/// What a client paid with.
+/// The payment of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentPayload {
     /// From `X-PAYMENT`.
@@ -54,32 +54,32 @@ pub enum PaymentPayload {
     V2(v2::PaymentPayload),
 }
 
-/// Why a payment header cannot be read. Nothing was looked up or asked.
+/// The reason why a payment header cannot be read. Nothing was looked up or sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// More than one payment header, of either version.
+    /// The request has more than one payment header, of either version.
     #[error("more than one payment header: send exactly one of PAYMENT-SIGNATURE and X-PAYMENT, once")]
     Ambiguous,
-    /// A credential of another payment protocol beside it.
+    /// The request has a credential of another payment protocol as well.
     #[error("an x402 payment and an `Authorization: Payment` credential in one request: send the x402 payment alone")]
     OtherProtocol,
-    /// Longer than [`MAX_PAYMENT_HEADER`].
+    /// The header is longer than [`MAX_PAYMENT_HEADER`].
     #[error("the payment header has {0} bytes; at most {MAX_PAYMENT_HEADER} are read")]
     TooLarge(usize),
-    /// Not standard Base64.
+    /// The header is not standard Base64.
     #[error(
         "the payment header is not standard Base64: encode the JSON payload with the alphabet A-Z a-z 0-9 + / and = padding"
     )]
     NotBase64,
-    /// Looks like a transaction hash or another proof that x402 does not use.
+    /// The header looks like a transaction hash or another proof that x402 does not use.
     #[error(
         "the payment header is a transaction hash: x402 takes a signed authorization, Base64 of a JSON PaymentPayload, and settles it itself"
     )]
     TransactionHash,
-    /// Base64 of something that is not a JSON object of the expected shape.
+    /// The header is Base64 of something else than a JSON object of the expected shape.
     #[error("the payment header is not a PaymentPayload: {0}")]
     NotPayload(String),
-    /// `x402Version` does not belong into this header.
+    /// The header belongs to another version than `x402Version` says.
     #[error(
         "the payment header carries x402Version {found}: version 1 goes into X-PAYMENT, version 2 into PAYMENT-SIGNATURE"
     )]
@@ -87,7 +87,7 @@ pub enum HeaderError {
 }
 
 impl HeaderError {
-    /// The protocol's reason string nearest to this.
+    /// The protocol's reason that is nearest to this error.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Version { .. } => Reason::InvalidX402Version,
@@ -107,12 +107,12 @@ pub fn encode<T: Serialize>(document: &T) -> String {
     STANDARD.encode(json)
 }
 
-/// Reads the payment of a request from the values of its `PAYMENT-SIGNATURE` and `X-PAYMENT` headers.
-/// None if there is neither.
+/// Reads the payment of a request from the values of its `PAYMENT-SIGNATURE` (`signatures`) and `X-PAYMENT` (`legacy`)
+/// headers. `None` if there is neither.
 ///
-/// One request carries one payment: two values, of one header or of both, are refused before either
-/// is decoded, because a proxy in front may have looked at the other one. So is a payment of another
-/// protocol among the values of `Authorization`; other credentials there are not about money.
+/// One request carries one payment: two values, of one header or of both, are refused before either is decoded, because
+/// a proxy in front may have looked at the other one. A payment of another protocol among the values of `Authorization`
+/// is refused, too; other credentials there are not about money.
 pub fn payment<'h>(
     mut signatures: impl Iterator<Item = &'h [u8]>,
     mut legacy: impl Iterator<Item = &'h [u8]>,
@@ -154,7 +154,7 @@ pub fn decode(version: Version, value: &[u8]) -> Result<PaymentPayload, HeaderEr
     }
 }
 
-/// Types a document, by hand rather than by derive: a derived error would quote the payload.
+/// Gives a document its type, by hand: the errors of a derived `Deserialize` would quote the payload.
 fn payload(version: Version, mut document: Object) -> Result<PaymentPayload, HeaderError> {
     expect_version(version, &document)?;
     let payload = take_object(&mut document, "payload")?;
@@ -179,7 +179,7 @@ fn payload(version: Version, mut document: Object) -> Result<PaymentPayload, Hea
     }
 }
 
-/// The version of the header and of the document must agree, and be a number.
+/// Checks that the document's version is a number, and that of its header.
 fn expect_version(version: Version, document: &Object) -> Result<(), HeaderError> {
     let found = match document.get("x402Version") {
         Some(Value::Number(number)) if number.as_u64() == Some(version.number()) => return Ok(()),
@@ -226,13 +226,13 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Whether a proxy joined several header values into one. No Base64 holds a comma; raw JSON does,
-/// and is told apart so that its sender hears what is wrong with it.
+/// Whether a proxy joined several header values into one. Base64 has no comma. Raw JSON has some, and is recognised so
+/// that its sender learns the real mistake.
 fn is_joined(value: &[u8]) -> bool {
     value.contains(&b',') && !matches!(value.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
 }
 
-/// Whether an `Authorization` holds a credential of the scheme `Payment`, alone or joined to another.
+/// Whether a value of `Authorization` has a credential of the scheme `Payment`, alone or joined to another.
 fn is_other_protocol(authorization: &[u8]) -> bool {
     authorization.split(|&byte| byte == b',').any(|credential| {
         let scheme = credential.trim_ascii_start().split(|&byte| byte == b' ').next().unwrap_or_default();
@@ -240,13 +240,14 @@ fn is_other_protocol(authorization: &[u8]) -> bool {
     })
 }
 
-/// 32 bytes of hex, with or without `0x`: what people send who paid by an ordinary transfer.
+/// Whether the value is 32 bytes of hex, with or without `0x`: payers who made an ordinary transfer send its hash.
 fn is_transaction_hash(value: &[u8]) -> bool {
     let digits = value.strip_prefix(b"0x").unwrap_or(value);
     digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// 64 bytes of Base58, which may also be Base64: asked only of what does not decode to an object.
+/// Whether the value may be 64 bytes of Base58. Base64 may look the same, so only values that do not decode to an
+/// object are tested.
 fn is_solana_signature(value: &[u8]) -> bool {
     (86..=88).contains(&value.len())
         && value.iter().all(|b| b.is_ascii_alphanumeric() && !matches!(b, b'0' | b'O' | b'I' | b'l'))

@@ -1,14 +1,16 @@
-//! The extension `payment-identifier`: the client's own name for a purchase. A client that signs again
-//! after a time-out says by it that it means the same purchase. Source: x402 specification, extensions.
+//! The extension `payment-identifier`: the client's own name for a purchase.
+//!
+//! A client that signs again after a time-out repeats the identifier to say that it means the same purchase. Source:
+//! x402 specification, extensions.
 
 use serde_json::{Value, json};
 
 use super::v2::PaymentPayload;
 
-/// The key in `extensions`.
+/// The extension's key in `extensions`.
 pub const KEY: &str = "payment-identifier";
 
-/// What a challenge says: identifiers are understood, and nobody needs one.
+/// The extension's value in a challenge: identifiers are understood and not required.
 pub fn advertised() -> Value {
     json!({
         "info": { "required": false },
@@ -19,12 +21,12 @@ pub fn advertised() -> Value {
     })
 }
 
-/// An identifier that cannot be one.
+/// The error of a payment whose identifier has another form than the extension prescribes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("extensions.payment-identifier.info.id: write 16 to 128 letters, digits, `_` and `-`")]
 pub struct BadIdentifier;
 
-/// The identifier of a payment, if it has one.
+/// Reads the identifier of a payment, if it has one.
 pub fn of(payload: &PaymentPayload) -> Result<Option<&str>, BadIdentifier> {
     let extension = payload.extensions.as_ref().and_then(|extensions| extensions.get(KEY));
     match extension.and_then(|extension| extension.get("info")?.get("id")) {

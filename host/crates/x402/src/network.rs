@@ -1,3 +1,5 @@
+//! Networks and their names in both versions.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,15 +14,17 @@ mod tests;
 #[serde(transparent)]
 pub struct Network(String);
 
-/// Not a CAIP-2 identifier, and not a version 1 name.
+/// The error of a text that is neither a CAIP-2 identifier nor a name of version 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a network: write a CAIP-2 identifier such as `eip155:8453` (Base) or `eip155:84532` (Base Sepolia)"
 )]
 pub struct NetworkError(pub String);
 
-/// Names of version 1 and their chains. Legacy clients refuse a whole challenge that holds a name
-/// they do not know, so only names in their closed list are written: the third column.
+/// The names of version 1, their chain ids, and whether we write them.
+///
+/// Legacy clients refuse a whole challenge that holds a name they do not know, so only names of their closed list are
+/// written. The other names are read.
 const V1_NAMES: &[(&str, u64, bool)] = &[
     ("base", 8453, true),
     ("base-sepolia", 84532, true),
@@ -48,7 +52,7 @@ const V1_NAMES: &[(&str, u64, bool)] = &[
 ];
 
 impl Network {
-    /// An EVM chain.
+    /// The network of an EVM chain.
     pub fn eip155(chain_id: u64) -> Self {
         Self(format!("eip155:{chain_id}"))
     }
@@ -64,7 +68,7 @@ impl Network {
         if namespace_ok && reference_ok { Ok(Self(text.to_owned())) } else { Err(refused()) }
     }
 
-    /// Parses a version 1 name, or CAIP-2, which some version 1 clients send.
+    /// Parses a name of version 1, or a CAIP-2 identifier, which some clients of version 1 send.
     pub fn parse_v1(text: &str) -> Result<Self, NetworkError> {
         match V1_NAMES.iter().find(|(name, ..)| *name == text) {
             Some((_, chain_id, _)) => Ok(Self::eip155(*chain_id)),
@@ -72,13 +76,13 @@ impl Network {
         }
     }
 
-    /// The name that version 1 clients know this network by, if they do.
+    /// The name of version 1, if clients of version 1 know this network.
     pub fn v1_name(&self) -> Option<&'static str> {
         let chain_id = self.chain_id()?;
         V1_NAMES.iter().find(|(_, id, written)| *id == chain_id && *written).map(|(name, ..)| *name)
     }
 
-    /// Whether offers of this version can name it.
+    /// Whether an offer of this version can name the network.
     pub fn is_named_in(&self, version: Version) -> bool {
         match version {
             Version::V1 => self.v1_name().is_some(),
@@ -86,14 +90,14 @@ impl Network {
         }
     }
 
-    /// The chain id, if this is an EVM chain.
+    /// The chain id of an EVM chain, which is written without leading zeros; `None` for other networks.
     pub fn chain_id(&self) -> Option<u64> {
         let digits = self.0.strip_prefix("eip155:")?;
         let canonical = digits == "0" || !digits.starts_with('0');
         if canonical { digits.parse().ok() } else { None }
     }
 
-    /// The identifier.
+    /// The CAIP-2 identifier.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,9 @@
+//! Integers as x402 writes them.
+
 use alloy_primitives::U256;
 
-/// A 256-bit unsigned integer as x402 writes it: decimal digits without sign, separator, white space
-/// or leading zero. None for anything else, and from 2^256 on.
+/// Parses a 256-bit unsigned integer as x402 writes it: decimal digits without sign, separator, white space or leading
+/// zero. `None` for any other text, and from 2^256 on.
 pub(crate) fn uint256(digits: &str) -> Option<U256> {
     let bytes = digits.as_bytes();
     let canonical = match bytes {
@@ -9,7 +11,7 @@ pub(crate) fn uint256(digits: &str) -> Option<U256> {
         [b'0'] => true,
         [first, ..] => *first != b'0' && bytes.iter().all(u8::is_ascii_digit),
     };
-    // 2^256 has 78 digits: what is longer is not even read.
+    // 2^256 has 78 digits: a longer text is refused without a look at its digits.
     if !canonical || bytes.len() > 78 {
         return None;
     }

@@ -1,9 +1,9 @@
-//! Extension `offer-receipt`: the server signs what it offers, and afterwards that it delivered.
+//! The extension `offer-receipt`: the server signs its offers, and after the sale that it delivered.
 //!
-//! Pure: the key is a closure from a digest to a signature. Signatures are EIP-712 over structures of
-//! texts, in domains of their own, so that none can be mistaken for a payment. A receipt is signed only
-//! after the money has moved. Source: x402 specification, extension `offer-receipt`, format `eip712`;
-//! held to the verification of `@x402/extensions` 2.27 by `tests/interop/receipt.mjs`.
+//! Pure: the key is a closure from a digest to a signature. Signatures are EIP-712 over structures of texts, in domains
+//! of their own, so that none can be mistaken for a payment. A receipt is signed only after the money has moved.
+//! Source: x402 specification, extension `offer-receipt`, format `eip712`; `tests/interop/receipt.mjs` holds it to the
+//! verification of `@x402/extensions` 2.27.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use super::{Network, Object, SettlementResponse, UnixTime};
 /// The extension's key.
 pub const KEY: &str = "offer-receipt";
 
-/// The version of both structures.
+/// The version of both signed structures.
 const VERSION: u64 = 1;
 
 const DOMAIN_TYPE: &str = "EIP712Domain(string name,string version,uint256 chainId)";
@@ -27,11 +27,11 @@ const OFFER_TYPE: &str = "Offer(uint256 version,string resourceUrl,string scheme
 const RECEIPT_TYPE: &str =
     "Receipt(uint256 version,string network,string resourceUrl,string payer,uint256 issuedAt,string transaction)";
 
-/// What is promised: one entry of `accepts` for one resource.
+/// The signed part of an offer: one entry of `accepts` for one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Offer {
-    /// 1.
+pub struct OfferPayload {
+    /// The number 1.
     pub version: u64,
     pub resource_url: String,
     pub scheme: String,
@@ -41,16 +41,16 @@ pub struct Offer {
     pub pay_to: String,
     /// Atomic units.
     pub amount: String,
-    /// Unix seconds; 0 for no end.
+    /// Unix seconds; 0 for an offer without an end.
     #[serde(default)]
     pub valid_until: u64,
 }
 
-/// What is attested: this payer paid for this resource and was answered.
+/// The signed part of a receipt: this payer paid for this resource and was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    /// 1.
+pub struct ReceiptPayload {
+    /// The number 1.
     pub version: u64,
     /// CAIP-2.
     pub network: String,
@@ -58,37 +58,37 @@ pub struct Receipt {
     pub payer: String,
     /// Unix seconds.
     pub issued_at: u64,
-    /// Empty when withheld.
+    /// The transaction's hash; empty when it is withheld.
     #[serde(default)]
     pub transaction: String,
 }
 
-/// The one format that is written and read here; the other is `jws`.
+/// The signature format that is written and read here. The extension's other format is `jws`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum SignatureFormat {
     #[default]
     Eip712,
 }
 
-/// An [`Offer`] with its signature: an element of `info.offers`.
+/// An [`OfferPayload`] with its signature: an element of `info.offers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignedOffer {
-    pub format: Format,
-    /// Which entry of `accepts` it is: a hint, not signed.
+    pub format: SignatureFormat,
+    /// The index of the entry in `accepts`: a hint, which is not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_index: Option<usize>,
-    pub payload: Offer,
+    pub payload: OfferPayload,
     /// 65 bytes in hex; `v` is 27 or 28.
     pub signature: String,
 }
 
-/// A [`Receipt`] with its signature: `info.receipt`.
+/// A [`ReceiptPayload`] with its signature: `info.receipt`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedReceipt {
-    pub format: Format,
-    pub payload: Receipt,
+    pub format: SignatureFormat,
+    pub payload: ReceiptPayload,
     /// 65 bytes in hex; `v` is 27 or 28.
     pub signature: String,
 }
@@ -101,7 +101,7 @@ pub fn sign_offer<E>(
     now: UnixTime,
     sign: impl FnOnce(B256) -> Result<Signature, E>,
 ) -> Result<SignedOffer, E> {
-    let payload = Offer {
+    let payload = OfferPayload {
         version: VERSION,
         resource_url: resource_url.to_owned(),
         scheme: accept.scheme.clone(),
@@ -111,12 +111,12 @@ pub fn sign_offer<E>(
         amount: accept.amount.clone(),
         valid_until: now.plus(accept.max_timeout_seconds).0,
     };
-    let signature = written(&sign(payload.digest())?);
-    Ok(SignedOffer { format: Format::Eip712, accept_index: Some(accept_index), payload, signature })
+    let signature = encode(&sign(payload.digest())?);
+    Ok(SignedOffer { format: SignatureFormat::Eip712, accept_index: Some(accept_index), payload, signature })
 }
 
-/// Signs that `payer` paid for the resource and gets its answer. Only after settlement. Without a
-/// `transaction` the receipt does not lead to the payer's account on the chain.
+/// Signs that `payer` paid for the resource and gets its answer: call it only after settlement. Without a `transaction`
+/// the receipt does not lead to the payer's account on the chain.
 pub fn sign_receipt<E>(
     resource_url: &str,
     network: &Network,
@@ -125,7 +125,7 @@ pub fn sign_receipt<E>(
     now: UnixTime,
     sign: impl FnOnce(B256) -> Result<Signature, E>,
 ) -> Result<SignedReceipt, E> {
-    let payload = Receipt {
+    let payload = ReceiptPayload {
         version: VERSION,
         network: network.to_string(),
         resource_url: resource_url.to_owned(),
@@ -133,38 +133,37 @@ pub fn sign_receipt<E>(
         issued_at: now.0,
         transaction: transaction.unwrap_or_default().to_owned(),
     };
-    let signature = written(&sign(payload.digest())?);
-    Ok(SignedReceipt { format: Format::Eip712, payload, signature })
+    let signature = encode(&sign(payload.digest())?);
+    Ok(SignedReceipt { format: SignatureFormat::Eip712, payload, signature })
 }
 
-/// The extension's value in a challenge: `extensions["offer-receipt"]`. Each offer costs a challenge
-/// about 700 bytes of header.
+/// The extension's value in a challenge: `extensions["offer-receipt"]`. Each offer adds about 700 bytes to the header.
 pub fn declaration(offers: &[SignedOffer]) -> Value {
     json!({ "info": { "offers": offers }, "schema": schema("offers", json!({ "type": "array", "items": { "type": "object" } })) })
 }
 
 impl SignedOffer {
-    /// Who signed it, if anybody did: compare with the address that the server is known by.
+    /// The signer, if the signature is valid: compare it with the address that the server is known by.
     pub fn signer(&self) -> Option<Address> {
         signer(self.payload.digest(), &self.signature)
     }
 }
 
 impl SignedReceipt {
-    /// Who signed it, if anybody did: compare with the address that the server is known by.
+    /// The signer, if the signature is valid: compare it with the address that the server is known by.
     pub fn signer(&self) -> Option<Address> {
         signer(self.payload.digest(), &self.signature)
     }
 
-    /// Puts the receipt into the settlement that goes out with the answer, beside other extensions.
+    /// Adds the receipt to the extensions of the settlement that goes out with the answer.
     pub fn attach(&self, settlement: &mut SettlementResponse) {
         let value = json!({ "info": { "receipt": self }, "schema": schema("receipt", json!({ "type": "object" })) });
         settlement.extensions.get_or_insert_with(Object::new).insert(KEY.to_owned(), value);
     }
 }
 
-impl Offer {
-    /// What is signed.
+impl OfferPayload {
+    /// The EIP-712 digest that is signed.
     pub fn digest(&self) -> B256 {
         let fields = [
             keccak256(OFFER_TYPE),
@@ -181,8 +180,8 @@ impl Offer {
     }
 }
 
-impl Receipt {
-    /// What is signed.
+impl ReceiptPayload {
+    /// The EIP-712 digest that is signed.
     pub fn digest(&self) -> B256 {
         let fields = [
             keccak256(RECEIPT_TYPE),
@@ -197,7 +196,7 @@ impl Receipt {
     }
 }
 
-/// EIP-712. The chain id is always 1, and there is no contract: nothing on a chain reads these.
+/// The EIP-712 digest of a structure. The chain id is always 1 and there is no contract: no contract verifies these.
 fn digest(domain: &str, fields: &[B256]) -> B256 {
     let domain = [keccak256(DOMAIN_TYPE), keccak256(domain), keccak256("1"), number(1)];
     let (domain, fields) = (keccak256(domain.concat()), keccak256(fields.concat()));
@@ -208,7 +207,7 @@ fn number(value: u64) -> B256 {
     U256::from(value).into()
 }
 
-fn written(signature: &Signature) -> String {
+fn encode(signature: &Signature) -> String {
     hex::encode_prefixed(signature.as_bytes())
 }
 
@@ -216,7 +215,7 @@ fn signer(digest: B256, signature: &str) -> Option<Address> {
     recover(digest, &hex::decode(signature.strip_prefix("0x")?).ok()?)
 }
 
-/// Says no more than what must be there: every byte of it is in every challenge.
+/// The smallest schema that names the property: every byte of it is in every challenge.
 fn schema(property: &str, of: Value) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-//! The protocol's reason strings, as the shipped facilitators write them.
+//! The protocol's reason strings, as published facilitators write them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::Version;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// Why a payment was refused. `Display` and [`Reason::as_str`] give the wire string.
+        /// The reason for which a payment is refused. `Display` and [`Reason::as_str`] give the wire string.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
@@ -16,7 +16,7 @@ macro_rules! reasons {
             /// Every reason, for tables and tests.
             pub const ALL: &[Reason] = &[$(Reason::$variant,)*];
 
-            /// The wire string.
+            /// The string on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Reason::$variant => $text,)* }
             }
@@ -27,7 +27,7 @@ macro_rules! reasons {
 reasons! {
     /// `x402Version` is neither 1 nor 2.
     InvalidX402Version = "invalid_x402_version",
-    /// The payload is not what the scheme prescribes: a field is missing or not a number.
+    /// The payload has not the form that the scheme prescribes: a field is missing or not a number.
     InvalidPayload = "invalid_payload",
     /// The payload is of a kind that is not supported here.
     UnsupportedPayloadType = "unsupported_payload_type",
@@ -47,9 +47,9 @@ reasons! {
     ExtensionEchoMismatch = "extension_echo_mismatch",
     /// `authorization.to` is not `payTo`.
     RecipientMismatch = "invalid_exact_evm_recipient_mismatch",
-    /// Not signed by `authorization.from`.
+    /// The signature is not one of `authorization.from`.
     InvalidSignature = "invalid_exact_evm_signature",
-    /// `validBefore` is over, or too near to settle.
+    /// `validBefore` is over, too near to settle, or too far away.
     ValidBefore = "invalid_exact_evm_payload_authorization_valid_before",
     /// `validAfter` is not yet reached.
     ValidAfter = "invalid_exact_evm_payload_authorization_valid_after",
@@ -79,16 +79,16 @@ reasons! {
     FactoryNotAllowed = "eip6492_factory_not_allowed",
     /// The transaction is broadcast and has no receipt yet: neither paid nor failed.
     SettlementPending = "settlement_pending",
-    /// This very payment is being settled, or was.
+    /// The same payment is being settled or was settled.
     DuplicateSettlement = "duplicate_settlement",
-    /// Verification failed for a reason of ours.
+    /// Verification failed for a reason on the facilitator's side.
     UnexpectedVerifyError = "unexpected_verify_error",
-    /// Settlement failed for a reason of ours.
+    /// Settlement failed for a reason on the facilitator's side.
     UnexpectedSettleError = "unexpected_settle_error",
 }
 
 impl Reason {
-    /// This reason as a client of `version` knows it. The rules speak version 2; the one string that
+    /// The reason as a client of `version` knows it. The rules answer with reasons of version 2; the one string that
     /// differs is that of a wrong amount, which legacy clients hold in a closed list.
     pub fn in_version(self, version: Version) -> Self {
         match (self, version) {

@@ -1,9 +1,11 @@
-/// Seconds since 1970-01-01T00:00:00Z, as contracts count them.
+//! Time as contracts count it.
+
+/// Seconds since 1970-01-01T00:00:00Z, the unit of block timestamps and of `validBefore`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
-    /// This many seconds later; stops at the end of time.
+    /// The time so many seconds later, `u64::MAX` at most.
     pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }

@@ -1,17 +1,18 @@
-//! Version 1 on the wire. Source: x402 specification v1; the strictness that shapes this module is
-//! that of the clients still in use (a `null` or a missing `mimeType` breaks them).
+//! Version 1 on the wire. Source: x402 specification v1.
+//!
+//! The types are as strict as the clients that are still in use: a `null` or a missing `mimeType` breaks them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Object, X402Version};
 
-/// What a server asks for: the JSON body of a 402.
+/// The challenge of a server: the JSON body of a 402.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRequired {
     /// The number 1.
     pub x402_version: X402Version<1>,
-    /// Why the request was not served; always a string.
+    /// The reason why the request was not served; always a string.
     pub error: String,
     /// The ways to pay that version 1 can express.
     pub accepts: Vec<PaymentRequirements>,
@@ -29,7 +30,7 @@ pub struct PaymentRequirements {
     pub max_amount_required: String,
     /// The token's contract.
     pub asset: String,
-    /// Who receives the money.
+    /// The address that receives the money.
     pub pay_to: String,
     /// An absolute URL.
     pub resource: String,
@@ -37,7 +38,7 @@ pub struct PaymentRequirements {
     pub description: String,
     /// May be empty, never absent.
     pub mime_type: String,
-    /// What the endpoint takes and gives. Absent or an object, never `null` when we write it.
+    /// The endpoint's input and output. Absent or an object, never `null` when we write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Object>,
     /// A positive integer.
@@ -47,7 +48,7 @@ pub struct PaymentRequirements {
     pub extra: Option<Object>,
 }
 
-/// What a client pays with: the `X-PAYMENT` header. Untrusted.
+/// The payment of a client: the `X-PAYMENT` header. Untrusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload {
@@ -57,6 +58,6 @@ pub struct PaymentPayload {
     pub scheme: String,
     /// A name; some clients write CAIP-2, which is understood too.
     pub network: String,
-    /// Scheme-specific.
+    /// The fields of the scheme.
     pub payload: Object,
 }

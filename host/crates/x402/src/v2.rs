@@ -8,16 +8,16 @@ use super::{Network, Object, X402Version};
 #[cfg(test)]
 mod tests;
 
-/// What a server asks for: the `PAYMENT-REQUIRED` header of a 402.
+/// The challenge of a server: the `PAYMENT-REQUIRED` header of a 402.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRequired {
     /// The number 2.
     pub x402_version: X402Version<2>,
-    /// Why the request was not served.
+    /// The reason why the request was not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What is sold.
+    /// The resource that is sold.
     pub resource: ResourceInfo,
     /// The ways to pay, at least one, the preferred first: clients take the first they support.
     pub accepts: Vec<PaymentRequirements>,
@@ -26,7 +26,7 @@ pub struct PaymentRequired {
     pub extensions: Option<Object>,
 }
 
-/// The thing that is sold.
+/// The resource that is sold, for people and catalogues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceInfo {
@@ -38,13 +38,13 @@ pub struct ResourceInfo {
     /// Media type of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
-    /// Printable ASCII, 1 to 32.
+    /// 1 to 32 characters of printable ASCII.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_name: Option<String>,
-    /// At most 5, each printable ASCII, 1 to 32.
+    /// At most 5 tags, each of 1 to 32 characters of printable ASCII.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
-    /// http or https, at most 2,048 characters.
+    /// A URL of http or https, at most 2,048 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icon_url: Option<String>,
 }
@@ -61,42 +61,46 @@ pub struct PaymentRequirements {
     pub amount: String,
     /// The token's contract or mint.
     pub asset: String,
-    /// Who receives the money.
+    /// The address that receives the money.
     pub pay_to: String,
-    /// How long an authorisation may take to be settled; a positive integer (Python refuses fractions).
+    /// The longest time from signature to settlement, in seconds; a positive integer (Python refuses fractions).
     pub max_timeout_seconds: u64,
-    /// Scheme-specific, for `exact` on EVM the token's EIP-712 `name` and `version`. Never `null` on
-    /// the wire: no Python or Rust client accepts that.
+    /// The fields of the scheme: for `exact` on EVM the token's EIP-712 `name` and `version`. Never `null` on the wire,
+    /// which no Python or Rust client accepts.
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     pub extra: Object,
 }
 
-/// What a client pays with: the `PAYMENT-SIGNATURE` header. Untrusted.
+/// The payment of a client: the `PAYMENT-SIGNATURE` header. Untrusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload {
     /// The number 2.
     pub x402_version: X402Version<2>,
-    /// The client's echo of what it buys. Never used for a decision: a client may write anything.
+    /// The client's echo of the resource. Never used for a decision: a client may write anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Value>,
-    /// The client's echo of the entry of `accepts` it chose, as it came, so that matching is
-    /// sensitive to JSON types as in the reference server.
+    /// The client's echo of the entry of `accepts` that it chose, as it came, so that matching is sensitive to JSON
+    /// types as in the reference server.
     pub accepted: Object,
-    /// Scheme-specific.
+    /// The fields of the scheme.
     pub payload: Object,
-    /// The server's extensions, with what the client added.
+    /// The client's echo of the server's extensions, with its own additions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extensions: Option<Object>,
 }
 
+/// Fields of an extension's `info` that differ in each challenge, so that an echo of an earlier one may differ. Source:
+/// the reference server, version 2.27.
+const DYNAMIC_INFO: &[(&str, &[&str])] =
+    &[("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]), ("offer-receipt", &["offers"])];
+
 impl PaymentPayload {
     /// Whether the client chose this offer.
     ///
-    /// Every field but `extra` must be equal, with equal JSON types, whatever the order of keys and
-    /// whatever further keys the echo has. In `extra` every key that we advertise must come back
-    /// with an equal value, recursively; the client may add keys. Source: the reference server's
-    /// matching, reference version 2.27.
+    /// Every field but `extra` must be equal, with equal JSON types, whatever the order of keys and whatever further
+    /// keys the echo has. In `extra` every key that we advertise must come back with an equal value, recursively; the
+    /// client may add keys. Source: the matching of the reference server, version 2.27.
     pub fn accepts(&self, offered: &PaymentRequirements) -> bool {
         let PaymentRequirements { scheme, network, amount, asset, pay_to, max_timeout_seconds, extra } = offered;
         let echoes = |key: &str, ours: &str| self.accepted.get(key).and_then(Value::as_str) == Some(ours);
@@ -110,16 +114,9 @@ impl PaymentPayload {
             && (extra.is_empty()
                 || echoed("extra").and_then(Value::as_object).is_some_and(|echoed| contains_all(echoed, extra)))
     }
-}
 
-/// Fields of an extension's `info` that are made anew for each challenge, so that an echo of an
-/// earlier one may differ. Source: the reference server, version 2.27.
-const DYNAMIC_INFO: &[(&str, &[&str])] =
-    &[("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]), ("offer-receipt", &["offers"])];
-
-impl PaymentPayload {
-    /// Whether what the client says of our extensions holds everything that we advertised in their
-    /// `info`; if not, the answer is [`super::Reason::ExtensionEchoMismatch`].
+    /// Whether the client's echo of our extensions has everything that we advertised in their `info`; if not, the
+    /// answer is [`super::Reason::ExtensionEchoMismatch`].
     ///
     /// An extension that the client leaves out, or that we did not advertise, is no contradiction.
     /// Source: the reference server's `validateExtensions`, version 2.27.
@@ -144,12 +141,12 @@ impl PaymentPayload {
     }
 }
 
-/// An extension's `info`, or all of it if it has none.
+/// The `info` of an extension, or the whole extension if it has none.
 fn info(extension: &Value) -> &Value {
     extension.get("info").unwrap_or(extension)
 }
 
-/// Whether `echoed` holds everything that `ours` does. Arrays are compared whole.
+/// Whether `echoed` has everything that `ours` has. Arrays are compared whole.
 fn contains(echoed: &Value, ours: &Value) -> bool {
     match (echoed, ours) {
         (Value::Object(echoed), Value::Object(ours)) => contains_all(echoed, ours),

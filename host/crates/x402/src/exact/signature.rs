@@ -1,29 +1,31 @@
-//! Signatures of payers. libsecp256k1 recovers five times faster than the default of the chain
-//! library; its leniency (high `s`) is taken away here, because the token's contract does not share it.
+//! Recovers the signers of payments.
+//!
+//! libsecp256k1 recovers five times faster than alloy's default. It accepts a high `s`, which is refused here because
+//! the token's contract refuses it.
 
 use alloy_primitives::{Address, B256, b256, keccak256};
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
-use super::ExactPayload;
+use super::payload::ExactPayload;
 
-/// Half the order of the curve, big-endian: a larger `s` is refused by FiatToken's ECRecover.
+/// Half the order of the curve, big-endian: FiatToken's ECRecover refuses a larger `s`.
 const HALF_ORDER: B256 = b256!("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
 
 /// The last 32 bytes of a signature that brings its own wallet's deployment. Source: ERC-6492.
 const COUNTERFACTUAL: B256 = b256!("6492649264926492649264926492649264926492649264926492649264926492");
 
-/// What the signature alone says about the payer.
+/// The signer of a payment, as far as the signature alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignedBy {
-    /// A plain ECDSA signature of `from`. Holds if `from` has no code.
+    /// The signature is a plain ECDSA signature of `from`, which decides if `from` has no code.
     Payer,
-    /// Not a valid ECDSA signature of `from`: only a contract at `from` could accept it (ERC-1271).
+    /// The signature is no valid ECDSA signature of `from`: only a contract at `from` could accept it (ERC-1271).
     PerhapsContract,
 }
 
-/// Who signed, as far as it can be told without a chain. `v` of 0, 1, 27 and 28 is understood; a
-/// high `s`, a zero `r` or `s`, and the zero address never count as the payer's.
+/// Finds out without a chain whether the payer signed. `v` may be 0, 1, 27 or 28; a high `s`, a zero `r` or `s`, and
+/// the zero address never count as the payer's.
 pub fn signed_by(digest: B256, payload: &ExactPayload) -> SignedBy {
     match recover(digest, &payload.signature) {
         Some(signer) if signer == payload.authorization.from => SignedBy::Payer,
@@ -31,10 +33,10 @@ pub fn signed_by(digest: B256, payload: &ExactPayload) -> SignedBy {
     }
 }
 
-/// `v` (27 or 28), `r` and `s` of a 65-byte signature, for the contract call. None for other lengths
-/// and for any `v` but 0, 1, 27 and 28.
+/// Splits a 65-byte signature into `v` (27 or 28), `r` and `s`, for the contract call. `None` for other lengths and for
+/// any `v` but 0, 1, 27 and 28.
 ///
-/// Only for what [`signed_by`] calls the payer's: contract wallets give `v` meanings of their own, so
+/// Only for signatures that [`signed_by`] attributes to the payer: contract wallets give `v` meanings of their own, so
 /// their signatures go to the contract untouched, as bytes.
 pub fn split_signature(signature: &[u8]) -> Option<(u8, B256, B256)> {
     let (r, rest) = signature.split_first_chunk::<32>()?;
@@ -52,7 +54,7 @@ pub fn is_counterfactual(signature: &[u8]) -> bool {
     signature.ends_with(COUNTERFACTUAL.as_slice())
 }
 
-/// The account whose key signed, by the contract's rules.
+/// Recovers the account whose key signed, by the rules of the token's contract.
 pub(crate) fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
     let (v, r, s) = split_signature(signature)?;
     if r.is_zero() || s.is_zero() || s > HALF_ORDER {

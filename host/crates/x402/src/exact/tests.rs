@@ -1,10 +1,12 @@
 use alloy::sol_types::{Eip712Domain, SolStruct, eip712_domain};
-use alloy_primitives::{Address, B256, U256, address, b256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, b256, keccak256};
 use proptest::prelude::*;
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 
+use super::domain::{DOMAIN_TYPEHASH, TRANSFER_TYPEHASH};
 use super::*;
+use crate::{Object, Reason, UnixTime};
 
 alloy::sol! {
     struct TransferWithAuthorization {

@@ -1,7 +1,7 @@
-//! JSON from strangers: one object, no duplicate keys, not deeper than [`MAX_DEPTH`].
+//! Reads JSON from outside: one object, without duplicate keys, not deeper than [`MAX_DEPTH`].
 //!
-//! Two readers of one document must not see two payments, which is what duplicate keys allow.
-//! Errors name keys and places, never values.
+//! With duplicate keys two readers of one document could see two payments. Errors name keys and positions, never
+//! values.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use serde_json::{Number, Value};
 
 use crate::Object;
 
-/// How deeply objects and arrays may nest. Payments need 5; schemas in echoed extensions need more.
+/// The deepest nesting of objects and arrays. Payments need 5 levels; schemas in echoed extensions need more.
 pub const MAX_DEPTH: u8 = 32;
 
 /// The longest key that an error repeats, in characters.
 const MAX_KEY_SHOWN: usize = 40;
 
-/// Why a document is refused.
+/// The reason why a document is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum JsonError {
     #[error("it is empty")]
@@ -25,7 +25,7 @@ pub(super) enum JsonError {
     NotUtf8,
     #[error("it is not JSON, from line {line} column {column} on")]
     Syntax { line: usize, column: usize },
-    /// A sentence of [`Strict`]'s own.
+    /// A rule of [`StrictJson`] is broken, in a sentence.
     #[error("{0}")]
     Refused(String),
     #[error("it is JSON, but not an object")]
@@ -39,7 +39,7 @@ pub(super) fn object(json: &[u8]) -> Result<Object, JsonError> {
         return Err(JsonError::Empty);
     }
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let value = Strict { depth: 0 }
+    let value = StrictJson { depth: 0 }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(refusal)?;
@@ -52,19 +52,19 @@ pub(super) fn object(json: &[u8]) -> Result<Object, JsonError> {
 fn refusal(error: serde_json::Error) -> JsonError {
     let (line, column) = (error.line(), error.column());
     if error.is_data() {
-        // Only `Strict` makes data errors; serde_json appends the place, which people can count to.
+        // Only `StrictJson` makes data errors; serde_json appends line and column.
         JsonError::Refused(error.to_string())
     } else {
         JsonError::Syntax { line, column }
     }
 }
 
-/// A `serde_json::Value` with the rules of this module.
-struct Strict {
+/// Deserialises a `serde_json::Value` by the rules of this module.
+struct StrictJson {
     depth: u8,
 }
 
-impl Strict {
+impl StrictJson {
     fn deeper<E: serde::de::Error>(&self) -> Result<u8, E> {
         if self.depth < MAX_DEPTH {
             Ok(self.depth + 1)
@@ -74,7 +74,7 @@ impl Strict {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for StrictJson {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -82,7 +82,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictJson {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +120,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let depth = self.deeper()?;
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict { depth })? {
+        while let Some(item) = items.next_element_seed(StrictJson { depth })? {
             array.push(item);
         }
         Ok(Value::Array(array))
@@ -133,14 +133,14 @@ impl<'de> Visitor<'de> for Strict {
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key `{}` occurs twice", shown(&key))));
             }
-            let value = entries.next_value_seed(Strict { depth })?;
+            let value = entries.next_value_seed(StrictJson { depth })?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
     }
 }
 
-/// A key fit for an error message and a log line.
+/// Shortens and escapes a key for an error message or a log line.
 fn shown(key: &str) -> String {
     key.chars().take(MAX_KEY_SHOWN).flat_map(char::escape_default).collect()
 }

@@ -1,3 +1,5 @@
+//! Amounts of money, as people write them and as tokens count them.
+
 use std::fmt;
 
 use alloy_primitives::U256;
@@ -5,20 +7,20 @@ use alloy_primitives::U256;
 use super::Asset;
 use crate::uint256;
 
-/// An amount of one asset in its smallest unit.
+/// An amount of one asset, in its smallest unit (atomic units).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub U256);
 
 /// A decimal amount as a plugin or a person wrote it: digits, perhaps a dot, perhaps a symbol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
-    /// `0.01`, canonical notation not required.
+    /// Digits, with or without a dot: `0.01`, `1.50`, `007`.
     pub digits: String,
-    /// `USDC`, upper case; none means US dollars in the first asset.
+    /// `USDC`, upper case; `None` for US dollars, in any asset that is worth dollars.
     pub symbol: Option<String>,
 }
 
-/// Why an amount cannot be charged.
+/// The reason why an amount cannot be charged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
     #[error("`{0}` is not an amount: write digits with an optional dot, for example `0.01` or `0.01 USDC`")]
@@ -33,12 +35,12 @@ pub enum AmountError {
     UnknownSymbol(String),
 }
 
-/// The start of what somebody wrote, short enough for a message.
+/// The start of a text from outside, short enough for a message.
 fn excerpt(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// The whole and the fractional digits; the fraction is empty without a dot.
+/// Splits a decimal into its whole and its fractional digits; the fraction is empty without a dot.
 fn split(digits: &str) -> Option<(&str, &str)> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     match digits.split_once('.') {
@@ -48,8 +50,8 @@ fn split(digits: &str) -> Option<(&str, &str)> {
 }
 
 impl Decimal {
-    /// `^\$?\d+(\.\d+)?( SYMBOL)?$`, nothing else: no sign, exponent, separator or leading dot. `USD`
-    /// as a symbol means none.
+    /// Parses `^\$?\d+(\.\d+)?( SYMBOL)?$` and nothing else: no sign, exponent, separator or leading dot. The symbol
+    /// `USD` reads as none.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
         let refused = || AmountError::Syntax(excerpt(text));
         let (digits, symbol) = match text.split_once(' ') {
@@ -73,10 +75,10 @@ impl Decimal {
 }
 
 impl Amount {
-    /// Exact: what is finer than the smallest unit is an error, not a rounding. Trailing zeros are
-    /// not finer.
+    /// Converts a decimal exactly: an amount that is finer than the smallest unit is an error and is never rounded.
+    /// Trailing zeros do not make it finer.
     ///
-    /// [`AmountError::UnknownSymbol`] if the decimal is of another asset.
+    /// Fails with [`AmountError::UnknownSymbol`] if the decimal names another asset.
     pub fn of(decimal: &Decimal, asset: &Asset) -> Result<Self, AmountError> {
         if let Some(symbol) = &decimal.symbol
             && *symbol != asset.symbol
@@ -101,7 +103,7 @@ impl Amount {
         }
     }
 
-    /// Atomic units as on the wire: canonical decimal digits below 2^256. Zero is an amount here.
+    /// Parses atomic units as they are on the wire: canonical decimal digits below 2^256. Zero is allowed.
     pub fn parse_atomic(digits: &str) -> Result<Self, AmountError> {
         uint256(digits).map(Self).ok_or_else(|| {
             let canonical =
@@ -110,7 +112,7 @@ impl Amount {
         })
     }
 
-    /// Decimal units, without trailing zeros: 10000 of a 6-decimal asset is `0.01`.
+    /// Writes the amount in decimal units, without trailing zeros: 10000 of an asset with 6 decimals is `0.01`.
     pub fn decimal(self, decimals: u8) -> String {
         let decimals = usize::from(decimals);
         let digits = format!("{:0>width$}", self.0.to_string(), width = decimals + 1);

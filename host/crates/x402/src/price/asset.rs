@@ -1,19 +1,20 @@
+//! Tokens that endpoints can be paid in, and a table of the well-known ones.
+
 use crate::Network;
 
 /// A token that endpoints can be paid in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asset {
-    /// Where it lives.
     pub network: Network,
-    /// Its contract (checksummed) or mint.
+    /// The address of the contract (checksummed) or mint.
     pub address: String,
-    /// `USDC` and the like, upper case.
+    /// `USDC` and the like, in upper case.
     pub symbol: String,
-    /// How many decimal digits its smallest unit stands behind the dot.
+    /// The decimals of the token: its smallest unit is 10^-decimals.
     pub decimals: u8,
-    /// The token's EIP-712 domain as its contract has it; `exact` by EIP-3009 needs it.
+    /// The EIP-712 domain of the token's contract, which `exact` by EIP-3009 needs.
     pub eip712: Option<Eip712>,
-    /// Worth nothing: payments in it are never revenue.
+    /// The token is worth nothing: payments in it are never revenue.
     pub testnet: bool,
 }
 
@@ -25,9 +26,9 @@ pub struct Eip712 {
 }
 
 impl Asset {
-    /// The default asset of a network, or the one with this symbol, from the table of assets that
-    /// stock clients pay (default assets of @x402 2.27) plus the testnets that they do not.
-    /// Symbols in any case; `USD` means the default, as in prices.
+    /// Finds the default asset of a network, or that with this symbol, in the table of assets that stock clients pay
+    /// (the default assets of @x402 2.27) and of testnets that they do not. Symbols may be in any case; `USD` means the
+    /// default, as in prices.
     pub fn known(network: &Network, symbol: Option<&str>) -> Option<Self> {
         let chain_id = network.chain_id()?;
         let wanted = symbol.filter(|symbol| !symbol.eq_ignore_ascii_case("USD"));
@@ -38,13 +39,13 @@ impl Asset {
             .map(Known::asset)
     }
 
-    /// The asset of the table that lives at this address, however it is written.
+    /// Finds the asset of the table at this address, in any case of letters.
     pub fn at(network: &Network, address: &str) -> Option<Self> {
         let chain_id = network.chain_id()?;
         KNOWN.iter().find(|row| row.chain_id == chain_id && row.address.eq_ignore_ascii_case(address)).map(Known::asset)
     }
 
-    /// Whether both are one contract on one network, however the address is written.
+    /// Whether both are one contract on one network. EVM addresses are compared in any case of letters.
     pub fn is_same_token(&self, other: &Self) -> bool {
         let evm = self.network.chain_id().is_some();
         self.network == other.network
@@ -52,7 +53,7 @@ impl Asset {
     }
 }
 
-/// A row of the table.
+/// A row of the table of well-known tokens.
 pub(super) struct Known {
     pub(super) chain_id: u64,
     pub(super) testnet: bool,
@@ -75,7 +76,7 @@ impl Known {
     }
 }
 
-/// Of every token in the table.
+/// The decimals of every token in the table.
 const DECIMALS: u8 = 6;
 
 const fn main(
@@ -101,8 +102,8 @@ const USDC: (&str, &str) = ("USDC", "2");
 const BRIDGED_USDC: (&str, &str) = ("Bridged USDC", "2");
 const USDT0: (&str, &str) = ("USDT0", "1");
 
-/// Tokens with EIP-3009, the default of each network first. Names are those of the contracts'
-/// EIP-712 domains, which differ between networks: a wrong one makes every settlement fail.
+/// Tokens with EIP-3009, the default of each network first. Names and versions are those of the contracts' EIP-712
+/// domains, which differ between networks: a wrong one makes every settlement fail.
 #[rustfmt::skip]
 pub(super) const KNOWN: &[Known] = &[
     // Base, Ethereum, Polygon, Arbitrum One, Avalanche C, Monad

@@ -5,40 +5,40 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::Offer;
+use super::offer::Offer;
 use crate::{Object, Version, X402Version, header, identifier, v1, v2};
 
-/// The largest `PAYMENT-REQUIRED` header. Clients echo it, proxies limit headers to 4 to 16 KiB.
+/// The largest `PAYMENT-REQUIRED` header, in bytes. Clients echo it, and proxies limit headers to 4 to 16 KiB.
 const MAX_HEADER: usize = 4096;
 
-/// What a challenge says of the thing that is sold, apart from its URL, which each request has of its own.
+/// The description of the resource that is sold, without its URL, which differs in each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// Plain text.
     pub description: String,
-    /// One line: the header's description where the whole one would not fit.
+    /// One line, which is the header's description where the whole one would not fit.
     pub summary: String,
     /// Media type of the answer.
     pub mime_type: String,
 }
 
-/// The two documents of a 402, encoded once. A version that nothing can be paid in is not spoken.
+/// The two documents of a 402, encoded. A version that nothing can be paid in is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Value of `PAYMENT-REQUIRED`, if version 2 is taken. Cheap to clone.
+    /// The value of `PAYMENT-REQUIRED`, if something can be paid in version 2. A clone is one reference count.
     pub header: Option<HeaderValue>,
-    /// A JSON object: that of version 1 if it is taken, else only `error` and `message`.
+    /// A JSON object: the challenge of version 1 if something can be paid in it, else only `error` and `message`.
     pub body: Bytes,
 }
 
-/// The challenge would not pass through proxies and clients.
+/// The error of a challenge that would not pass through proxies and clients, with the size of its header in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the PAYMENT-REQUIRED header would have {0} bytes, more than {MAX_HEADER}: accept fewer assets or shorten the path"
 )]
 pub struct TooLarge(usize);
 
-/// The extensions of every challenge.
+/// The extensions that every challenge advertises.
 pub fn extensions() -> &'static Object {
     static EXTENSIONS: LazyLock<Object> =
         LazyLock::new(|| Object::from_iter([(identifier::KEY.to_owned(), identifier::advertised())]));
@@ -46,8 +46,8 @@ pub fn extensions() -> &'static Object {
 }
 
 impl Challenge {
-    /// Encodes the offer for the resource at `url`, which is absolute. `error` says why the request was not served:
-    /// `Payment required`, or a reason.
+    /// Encodes the offer for the resource at `url`, which is absolute. `error` is the reason why the request was not
+    /// served: `Payment required`, or a [`crate::Reason`].
     pub fn new(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
         let header = if offer.takes(Version::V2) { Some(required(offer, url, resource, error)?) } else { None };
         let accepts = offer.requirements_v1(url, &resource.description, &resource.mime_type);
@@ -61,14 +61,14 @@ impl Challenge {
         Ok(Self { header, body: body.unwrap_or_default().into() })
     }
 
-    /// A challenge that offers nothing: what is left when even the shortest offer does not fit. No
-    /// endpoint is loaded with one.
+    /// A challenge that offers nothing, for an offer whose shortest form does not fit. No endpoint is loaded with such
+    /// an offer.
     pub fn empty() -> Self {
         Self { header: None, body: Bytes::from_static(b"{}") }
     }
 }
 
-/// The header, with the extensions and as long a description as fit.
+/// Encodes the header. Extensions, the description and the summary are dropped in this order until it fits.
 fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
     let mut required = v2::PaymentRequired {
         x402_version: X402Version,

@@ -1,8 +1,10 @@
+//! Checks addresses that money is sent to.
+
 use std::str::FromStr;
 
 use alloy_primitives::Address;
 
-/// Why an address cannot receive money. Each would lose it.
+/// The reason why an address cannot receive money. Money sent to such an address would be lost.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiverError {
     #[error("`{0}` is not an address: write `0x` and 40 hexadecimal digits")]
@@ -15,8 +17,8 @@ pub enum ReceiverError {
     Zero,
 }
 
-/// The checksummed form of an address that money is to be sent to. All lower case and all upper case
-/// carry no checksum and are accepted; mixed case must be right by EIP-55.
+/// Returns the checksummed form of an address. An address in lower case or in upper case has no checksum and is
+/// accepted; one in mixed case must be right by EIP-55.
 pub fn evm_receiver(text: &str) -> Result<String, ReceiverError> {
     let digits = text
         .strip_prefix("0x")

@@ -1,4 +1,5 @@
 use std::str::FromStr;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use proptest::prelude::*;
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use super::asset::KNOWN;
 use super::*;
-use crate::Network;
+use crate::{Flow, Network, Version, Versions};
 
 fn usdc() -> Asset {
     Asset::known(&Network::eip155(8453), None).expect("in the table")
