@@ -1,36 +1,39 @@
-//! What a 402 asks for, version 2 from its header or version 1 from its body. Untrusted.
+//! Reads the challenge of a 402: version 2 from its header, or version 1 from its body. Untrusted.
 //!
-//! Entries are kept as they came, because the payment echoes the chosen one; those that cannot be
-//! paid are kept as reasons.
+//! An entry of `accepts` that this wallet can pay is kept as it came, because the payment echoes it. Of an entry that
+//! it cannot pay only the reason is kept.
 
 use alloy::primitives::Address;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-
+use coinslot_base::text::excerpt;
 use coinslot_x402::price::{Amount, Asset, Eip712};
 use coinslot_x402::{Network, Object, Version};
+use serde_json::Value;
 
-/// The most entries that are looked at.
+/// The most entries of `accepts` that are read.
 const MAX_ENTRIES: usize = 64;
 
-/// A parsed 402.
+/// The most characters of a server's text in a message.
+const MAX_TEXT: usize = 300;
+
+/// A challenge that a server sent.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Challenge {
+pub struct ReceivedChallenge {
     pub version: Version,
-    /// Why the request was not served, in the server's words.
+    /// The server's reason why the request was not served.
     pub error: Option<String>,
-    /// What can be paid, in the server's order.
-    pub entries: Vec<Entry>,
-    /// Why the other entries cannot.
+    /// The ways to pay that this wallet knows, in the server's order.
+    pub options: Vec<PaymentOption>,
+    /// The reasons why it cannot pay the other entries.
     pub unusable: Vec<String>,
     pub(super) resource: Option<Value>,
     pub(super) extensions: Option<Value>,
 }
 
-/// One way to pay that this wallet knows.
+/// One way to pay that this wallet knows: one entry of `accepts`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct PaymentOption {
     pub asset: Asset,
     pub amount: Amount,
     pub pay_to: Address,
@@ -41,7 +44,7 @@ pub struct Entry {
     pub(super) raw: Object,
 }
 
-/// Why a 402 cannot be read.
+/// The reason why a 402 cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChallengeError {
     #[error("the answer is 402, but neither a PAYMENT-REQUIRED header nor a version 1 body says how to pay")]
@@ -50,8 +53,8 @@ pub enum ChallengeError {
     Malformed,
 }
 
-impl Challenge {
-    /// Reads the header, or without one the body.
+impl ReceivedChallenge {
+    /// Reads the `PAYMENT-REQUIRED` header, or without one the body.
     pub fn read(header: Option<&[u8]>, body: &[u8]) -> Result<Self, ChallengeError> {
         let (version, document) = match header {
             Some(header) => {
@@ -75,18 +78,18 @@ impl Challenge {
                 Version::V2 => ChallengeError::Malformed,
             });
         };
-        let mut entries = Vec::new();
+        let mut options = Vec::new();
         let mut unusable = Vec::new();
         for raw in accepts.iter().take(MAX_ENTRIES) {
-            match entry(version, raw) {
-                Ok(entry) => entries.push(entry),
+            match option(version, raw) {
+                Ok(option) => options.push(option),
                 Err(reason) => unusable.push(reason),
             }
         }
         Ok(Self {
             version,
             error: document.get("error").and_then(Value::as_str).map(printable),
-            entries,
+            options,
             unusable,
             resource: document.get("resource").filter(|v| v.is_object()).cloned(),
             extensions: document.get("extensions").filter(|v| v.is_object()).cloned(),
@@ -94,13 +97,13 @@ impl Challenge {
     }
 }
 
-/// A server's words as a terminal may show them.
+/// A text of a server, safe and short enough for a terminal.
 fn printable(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().take(300).map(visible).collect()
+    excerpt(text, MAX_TEXT)
 }
 
-fn entry(version: Version, raw: &Value) -> Result<Entry, String> {
+/// Reads one entry of `accepts`, or says why it cannot be paid.
+fn option(version: Version, raw: &Value) -> Result<PaymentOption, String> {
     let raw = raw.as_object().ok_or("an entry is not an object")?;
     let text = |key: &str| raw.get(key).and_then(Value::as_str).ok_or_else(|| format!("an entry has no {key}"));
     let scheme = text("scheme")?;
@@ -136,10 +139,10 @@ fn entry(version: Version, raw: &Value) -> Result<Entry, String> {
         .and_then(Value::as_u64)
         .filter(|seconds| *seconds > 0)
         .ok_or_else(|| on("no maxTimeoutSeconds"))?;
-    Ok(Entry { asset, amount, pay_to, max_timeout_seconds, token, chain_id, domain, raw: raw.clone() })
+    Ok(PaymentOption { asset, amount, pay_to, max_timeout_seconds, token, chain_id, domain, raw: raw.clone() })
 }
 
-/// A dollar token of the table: only those are worth what `--max` says.
+/// Finds a dollar token in the table of well-known tokens: the limit in dollars holds for these alone.
 fn known(network: &Network, token: Address) -> Option<Asset> {
     [None, Some("USDC"), Some("USDT"), Some("USDT0"), Some("USAT")]
         .into_iter()

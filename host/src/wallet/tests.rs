@@ -1,7 +1,7 @@
 use alloy::primitives::{Address, U256};
 use serde_json::{Value, json};
 
-use super::{Challenge, ChallengeError, Declined, Policy, sign};
+use super::{ChallengeError, Declined, ReceivedChallenge, SpendingPolicy, sign};
 use coinslot_evm::Key;
 use coinslot_x402::exact::{Domain, ExactPayload, ExpectedTerms, SignedBy, signed_by};
 use coinslot_x402::header::{self, PaymentPayload};
@@ -19,21 +19,21 @@ fn entry(amount: &str) -> Value {
     })
 }
 
-fn v2(accepts: Vec<Value>) -> Challenge {
+fn v2(accepts: Vec<Value>) -> ReceivedChallenge {
     let document = json!({
         "x402Version": 2, "error": "Payment required", "resource": {"url": "http://127.0.0.1/x"},
         "accepts": accepts, "extensions": {"e": {"info": {}}},
     });
-    Challenge::read(Some(header::encode(&document).as_bytes()), b"").expect("readable")
+    ReceivedChallenge::read(Some(header::encode(&document).as_bytes()), b"").expect("readable")
 }
 
-fn v1(accepts: Vec<Value>) -> Challenge {
+fn v1(accepts: Vec<Value>) -> ReceivedChallenge {
     let document = json!({"x402Version": 1, "error": "", "accepts": accepts});
-    Challenge::read(None, document.to_string().as_bytes()).expect("readable")
+    ReceivedChallenge::read(None, document.to_string().as_bytes()).expect("readable")
 }
 
-fn policy(max: &str) -> Policy {
-    Policy { max: Decimal::parse(max).expect("an amount"), network: None }
+fn policy(max: &str) -> SpendingPolicy {
+    SpendingPolicy { max: Decimal::parse(max).expect("an amount"), network: None }
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn two_payments_never_share_a_nonce() {
     let challenge = v2(vec![entry("1")]);
     let key = Key::random();
     let nonces: std::collections::HashSet<_> =
-        (0..50).map(|_| sign(&key, &challenge, &challenge.entries[0], NOW).expect("signed").nonce).collect();
+        (0..50).map(|_| sign(&key, &challenge, &challenge.options[0], NOW).expect("signed").nonce).collect();
     assert_eq!(nonces.len(), 50);
 }
 
@@ -132,7 +132,7 @@ fn what_the_wallet_does_not_know_it_does_not_pay() {
     ];
     for case in cases {
         let challenge = v2(vec![case.clone()]);
-        assert!(challenge.entries.is_empty(), "{case}");
+        assert!(challenge.options.is_empty(), "{case}");
         let declined = policy("1").choose(&challenge).expect_err("unknown");
         assert!(matches!(declined, Declined::NothingUsable(_)));
         assert!(!declined.to_string().is_empty());
@@ -155,14 +155,14 @@ fn an_authorisation_is_never_valid_for_days() {
     let mut long = entry("1");
     long["maxTimeoutSeconds"] = json!(u64::MAX);
     let challenge = v2(vec![long]);
-    let signed = sign(&Key::random(), &challenge, &challenge.entries[0], NOW).expect("signed");
+    let signed = sign(&Key::random(), &challenge, &challenge.options[0], NOW).expect("signed");
     assert_eq!(signed.expires, NOW.plus(3_600));
 }
 
 #[test]
 fn a_402_that_says_nothing_is_told_apart_from_one_that_says_nonsense() {
     let read = |header: Option<&str>, body: &str| {
-        Challenge::read(header.map(str::as_bytes), body.as_bytes()).expect_err("unreadable")
+        ReceivedChallenge::read(header.map(str::as_bytes), body.as_bytes()).expect_err("unreadable")
     };
     for body in ["", "payment required", "{}", "{\"x402Version\":2,\"accepts\":[]}"] {
         assert_eq!(read(None, body), ChallengeError::Missing, "{body}");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::pay::state::DEV_FILE;
+use crate::cli::pay::key::DEV_FILE;
 use crate::endpoint::Endpoint;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.

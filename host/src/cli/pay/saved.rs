@@ -1,61 +1,43 @@
-//! Signed payments on disk, from before they are sent until their outcome is known; and the keys of
-//! a development server in the current directory.
+//! Keeps signed payments on disk, from before they are sent until their outcome is known.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use coinslot_base::file;
+use coinslot_x402::header;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use super::http::Call;
-use super::show::Bought;
+use super::purchase::{PaymentHeader, PurchaseSummary, RequestSpec};
 use crate::cli::Failure;
 use crate::wallet::SignedPayment;
-use coinslot_evm::{Key, KeyError};
-use coinslot_x402::header;
 
-/// Written by `coinslot dev` unless it keeps its state elsewhere.
-pub(in crate::cli) const DEV_FILE: &str = ".coinslot/dev.json";
-
-/// The header of a signed payment.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Payment {
-    pub(super) header: String,
-    pub(super) value: String,
-}
-
-impl std::fmt::Debug for Payment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Payment(..)")
-    }
-}
-
-/// One paid request, complete.
+/// One paid request, complete. The keys of its JSON stay as they are: earlier versions wrote files with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Saved {
-    pub(super) call: Call,
-    pub(super) payment: Payment,
-    pub(super) bought: Bought,
-    /// Until when the seller can take the money, in Unix seconds.
+pub(super) struct SavedPayment {
+    #[serde(rename = "call")]
+    pub(super) request: RequestSpec,
+    pub(super) payment: PaymentHeader,
+    #[serde(rename = "bought")]
+    pub(super) purchase: PurchaseSummary,
+    /// The time until which the seller can take the money, in Unix seconds.
     expires: u64,
     nonce: String,
 }
 
-impl Saved {
-    pub(super) fn new(call: Call, payment: &SignedPayment, bought: Bought) -> Self {
+impl SavedPayment {
+    pub(super) fn new(request: RequestSpec, payment: &SignedPayment, purchase: PurchaseSummary) -> Self {
         Self {
-            call,
-            payment: Payment { header: payment.header.to_owned(), value: payment.value.clone() },
-            bought,
+            request,
+            payment: PaymentHeader { header: payment.header.to_owned(), value: payment.value.clone() },
+            purchase,
             expires: payment.expires.0,
             nonce: payment.nonce.to_string(),
         }
     }
 
+    /// Reads a file that [`PaymentStore::save`] wrote.
     pub(super) fn load(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let text = fs::read(path).map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
@@ -68,12 +50,12 @@ impl Saved {
     }
 }
 
-/// Where payments are kept.
+/// The directory in which payments are kept.
 #[derive(Debug)]
-pub(super) struct State(PathBuf);
+pub(super) struct PaymentStore(PathBuf);
 
-impl State {
-    /// Creates the directory, for this user alone.
+impl PaymentStore {
+    /// Opens the directory in the named one, or in the user's directory for state, and creates it for this user alone.
     pub(super) fn open(named: Option<&Path>) -> Result<Self, Failure> {
         let base = match named {
             Some(path) => path.to_owned(),
@@ -94,15 +76,12 @@ impl State {
         Ok(Self(folder))
     }
 
-    /// Writes the payment durably; it is not sent before.
-    pub(super) fn save(&self, saved: &Saved) -> Result<PathBuf, Failure> {
+    /// Writes the payment durably: without its file a payment whose outcome is unknown could not be sent again. Send it
+    /// after this only.
+    pub(super) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));
-        let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            file.write_all(&serde_json::to_vec_pretty(saved)?)?;
-            file.sync_all()
-        };
+        let write = || file::replace_durably(&path, 0o600, &serde_json::to_vec_pretty(saved)?);
         match write() {
             Ok(()) => Ok(path),
             Err(error) => {
@@ -112,28 +91,9 @@ impl State {
     }
 }
 
-/// Removes a payment whose outcome is known.
+/// Deletes the file of a payment whose outcome is known.
 pub(super) fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         eprintln!("cannot remove {}: {error}", path.display());
     }
-}
-
-/// The first payer's key of the development server that serves the URL, if this file is of one.
-pub(super) fn dev_key(file: &Path, url: &Url) -> Option<Result<Key, KeyError>> {
-    #[derive(Deserialize)]
-    struct Dev {
-        url: Url,
-        payers: Vec<Payer>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payer {
-        private_key: String,
-    }
-    let dev: Dev = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-    (dev.url.origin() == url.origin())
-        .then(|| dev.payers.first())
-        .flatten()
-        .map(|payer| Key::parse(&payer.private_key, &file.display().to_string()))
 }

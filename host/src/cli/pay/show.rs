@@ -1,128 +1,38 @@
-//! What `coinslot pay` prints: the answer to stdout, the receipt to stderr, or all of it as JSON.
+//! Prints the result of `coinslot pay`: the answer to stdout and the receipt to stderr, or both as JSON.
 
 use std::io::Write;
 
-use alloy::primitives::Address;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::Answered;
+use super::http::SellerAnswer;
+use super::purchase::PurchaseSummary;
 use crate::cli::Failure;
-use crate::wallet::Entry;
-use coinslot_x402::{SettlementResponse, Version};
+use crate::wallet::PaymentOption;
 
-/// What is paid, and once it is, by which transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Bought {
-    x402_version: u8,
-    /// Decimal units.
-    amount: String,
-    symbol: String,
-    /// Atomic units.
-    atomic_amount: String,
-    asset: String,
-    network: String,
-    pay_to: String,
-    payer: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    transaction: Option<String>,
-}
-
-impl Bought {
-    pub(super) fn new(version: Version, entry: &Entry, payer: Address) -> Self {
-        Self {
-            x402_version: match version {
-                Version::V1 => 1,
-                Version::V2 => 2,
-            },
-            amount: entry.amount.decimal(entry.asset.decimals),
-            symbol: entry.asset.symbol.clone(),
-            atomic_amount: entry.amount.to_string(),
-            asset: entry.asset.address.clone(),
-            network: entry.asset.network.to_string(),
-            pay_to: entry.pay_to.to_string(),
-            payer: payer.to_string(),
-            transaction: None,
-        }
-    }
-
-    pub(super) fn settled(mut self, receipt: Option<&SettlementResponse>) -> Self {
-        self.transaction = receipt.map(|receipt| receipt.transaction.clone());
-        self
-    }
-
-    pub(super) fn offer_line(&self) -> String {
-        format!("{} {} on {} to {}", self.amount, self.symbol, self.network, self.pay_to)
-    }
-
-    fn receipt_line(&self) -> String {
-        let transaction = self.transaction.as_deref().unwrap_or("unknown");
-        format!("paid {}, transaction {transaction}", self.offer_line())
-    }
-}
-
-/// How to print.
+/// The output of the command.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Show {
+pub(super) struct PayOutput {
     pub(super) json: bool,
 }
 
-impl Show {
-    /// The body as it comes, or everything at once.
-    pub(super) async fn answer(self, mut answered: Answered, bought: Option<&Bought>) -> Result<(), Failure> {
-        if !self.json {
-            // The receipt first: it counts even if the answer breaks off.
-            if let Some(bought) = bought {
-                eprintln!("{}", bought.receipt_line());
-            }
-            let mut last = b'\n';
-            while let Some(chunk) = chunk(&mut answered).await? {
-                last = chunk.last().copied().unwrap_or(last);
-                print(&chunk)?;
-            }
-            let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-            if last != b'\n' && terminal {
-                print(b"\n")?;
-            }
-            return Ok(());
-        }
-        let mut object = json!({
-            "status": answered.status,
-            "headers": answered.headers(),
-        });
-        let mut body = Vec::new();
-        let mut broken = None;
-        loop {
-            match chunk(&mut answered).await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(failure) => {
-                    broken = Some(failure);
-                    break;
-                }
-            }
-        }
-        match String::from_utf8(body) {
-            Ok(text) => object["body"] = Value::String(text),
-            Err(error) => object["bodyBase64"] = STANDARD.encode(error.as_bytes()).into(),
-        }
-        object["receipt"] = json!(bought);
-        print(format!("{object}\n").as_bytes())?;
-        broken.map_or(Ok(()), Err)
+impl PayOutput {
+    /// Prints the answer: its body as it comes, or as JSON everything at once.
+    pub(super) async fn answer(self, answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
+        if self.json { answer_json(answer, purchase).await } else { answer_text(answer, purchase).await }
     }
 
-    pub(super) fn dry_run(self, entry: &Entry) -> Result<(), Failure> {
-        let price = entry.amount.decimal(entry.asset.decimals);
-        let (asset, pay_to) = (&entry.asset, entry.pay_to);
+    /// Prints the price of an option that is not paid.
+    pub(super) fn dry_run(self, option: &PaymentOption) -> Result<(), Failure> {
+        let price = option.amount.decimal(option.asset.decimals);
+        let (asset, pay_to) = (&option.asset, option.pay_to);
         let text = if self.json {
             let object = json!({
                 "dryRun": true,
                 "amount": price,
                 "symbol": asset.symbol,
-                "atomicAmount": entry.amount.to_string(),
+                "atomicAmount": option.amount.to_string(),
                 "asset": asset.address,
                 "network": asset.network,
                 "payTo": pay_to.to_string(),
@@ -136,8 +46,54 @@ impl Show {
     }
 }
 
-async fn chunk(answered: &mut Answered) -> Result<Option<bytes::Bytes>, Failure> {
-    let chunk = answered.response.chunk().await;
+/// Prints the receipt, and then the body as it comes.
+async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
+    // The receipt comes first: it is valid even if the answer breaks off.
+    if let Some(purchase) = purchase {
+        eprintln!("{}", purchase.receipt_line());
+    }
+    let mut last = b'\n';
+    while let Some(chunk) = chunk(&mut answer).await? {
+        last = chunk.last().copied().unwrap_or(last);
+        print(&chunk)?;
+    }
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    if last != b'\n' && terminal {
+        print(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Prints one JSON object. A body that breaks off is printed as far as it came, and is an error.
+async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
+    let mut object = json!({
+        "status": answer.status,
+        "headers": answer.headers(),
+    });
+    let mut body = Vec::new();
+    let mut broken = None;
+    loop {
+        match chunk(&mut answer).await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
+        }
+    }
+    match String::from_utf8(body) {
+        Ok(text) => object["body"] = Value::String(text),
+        Err(error) => object["bodyBase64"] = STANDARD.encode(error.as_bytes()).into(),
+    }
+    object["receipt"] = json!(purchase);
+    print(format!("{object}\n").as_bytes())?;
+    broken.map_or(Ok(()), Err)
+}
+
+/// Reads the next piece of the body.
+async fn chunk(answer: &mut SellerAnswer) -> Result<Option<bytes::Bytes>, Failure> {
+    let chunk = answer.response.chunk().await;
     chunk.map_err(|error| Failure::new(format!("the answer broke off: {error}")))
 }
 

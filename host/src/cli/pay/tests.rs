@@ -323,7 +323,7 @@ async fn wrong_usage_is_2_before_anything_is_requested() {
 fn the_development_servers_key_is_for_its_own_url_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("dev.json");
-    let found = |url: &str| super::state::dev_key(&file, &url.parse().expect("a URL"));
+    let found = |url: &str| super::key::dev_key(&file, &url.parse().expect("a URL"));
     let here = "http://127.0.0.1:8402/api/gitignore?stack=rust";
     assert!(found(here).is_none());
     let key = coinslot_evm::Key::random();
