@@ -1,4 +1,4 @@
-//! A facilitator whose caller dies before or after a settlement.
+//! Kills the process before or after a facilitator verifies or settles.
 
 use std::sync::Arc;
 

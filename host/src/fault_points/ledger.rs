@@ -1,4 +1,4 @@
-//! A ledger whose process dies before or after one of its steps.
+//! Kills the process before or after a step of the ledger.
 
 use std::sync::Arc;
 
