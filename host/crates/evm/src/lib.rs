@@ -14,6 +14,7 @@ mod multicall;
 mod reads;
 mod receipt;
 mod refusal;
+pub mod scan;
 mod sequencer;
 
 pub use chain::{CallError, Chain, ChainError, ChainSettings, is_devnet};

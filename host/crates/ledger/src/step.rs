@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coinslot_x402::{Flow, SettlementResponse};
 
-use crate::{PaymentState, Retained, SettledBy, StoredAnswer};
+use crate::{PaymentState, StoredAnswer};
 
 /// One step of a payment: what happened, with what the ledger keeps of it.
 ///
@@ -51,6 +51,25 @@ pub enum Step {
     /// Nothing depends on this step: it is written with other steps, or a moment later, and it is never out of
     /// order, since an answer that is fetched again was delivered before.
     Delivered { keep: bool },
+}
+
+/// The part of an answer that is kept after it was given for money that had moved before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retained {
+    /// The whole answer, for another fetch.
+    Answer(StoredAnswer),
+    /// Nothing, for this reason: a repetition of the payment learns that its answer is gone.
+    Nothing { why: String },
+}
+
+/// The source of the news that a payment is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettledBy {
+    /// The request that the payment is for, with the duration of each part. `alone`: the transaction settles no other
+    /// payment, so a second payment that claims it is refused with [`crate::LedgerError::Transaction`].
+    Request { alone: bool, verify: Duration, run: Option<Duration>, settle: Duration },
+    /// Recovery, from what the chain or the facilitator says.
+    Recovery,
 }
 
 /// Everything about a row that decides which steps it may take.

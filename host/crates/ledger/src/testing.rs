@@ -1,4 +1,4 @@
-//! A ledger's file for tests, with rows that a test writes itself.
+//! A ledger's file for tests, with rows that a test writes itself, past the rules of a ledger.
 
 use std::path::PathBuf;
 
@@ -11,33 +11,33 @@ pub const ASSET: &str = "0x036cbd53842c5426634e7929541ec2318f3dcf7e";
 pub const PAYER: &str = "0x00000000000000000000000000000000000000a1";
 pub const SELLER: &str = "0x00000000000000000000000000000000005E11E5";
 
-/// A ledger's file with what a test writes into it.
+/// A ledger's file in a temporary directory, which is deleted with it.
 #[derive(Debug)]
 pub struct LedgerFile {
-    /// Where it is.
     pub path: PathBuf,
     connection: Connection,
     _dir: tempfile::TempDir,
 }
 
-/// What a test says of a payment; the rest is the same for all.
+/// The columns of a payment that tests differ in.
 #[derive(Clone, Debug)]
-pub struct LedgerRow<'e> {
+pub struct LedgerRow<'r> {
     pub id: u8,
-    pub state: &'e str,
-    pub network: &'e str,
-    pub asset: &'e str,
-    pub payer: &'e str,
+    pub state: &'r str,
+    pub network: &'r str,
+    pub asset: &'r str,
+    pub payer: &'r str,
     pub nonce: String,
-    pub amount: &'e str,
-    pub endpoint: &'e str,
+    pub amount: &'r str,
+    pub endpoint: &'r str,
     pub testnet: bool,
     pub transaction: Option<String>,
-    pub reason: Option<&'e str>,
+    pub reason: Option<&'r str>,
     pub at: u64,
 }
 
-pub fn entry(id: u8, state: &str) -> LedgerRow<'_> {
+/// A payment in this state, with a settlement if the state implies one. `id` becomes its key, nonce and transaction.
+pub fn row(id: u8, state: &str) -> LedgerRow<'_> {
     let received = matches!(state, "settled" | "delivered" | "owed");
     LedgerRow {
         id,
@@ -56,7 +56,8 @@ pub fn entry(id: u8, state: &str) -> LedgerRow<'_> {
 }
 
 impl LedgerFile {
-    pub fn new() -> Self {
+    /// Creates an empty ledger.
+    pub fn create() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("ledger.db");
         let mut connection = Connection::open(&path).expect("a file");
@@ -64,25 +65,26 @@ impl LedgerFile {
         Self { path, connection, _dir: dir }
     }
 
-    pub fn add(&self, entry: &LedgerRow<'_>) {
-        let settlement = entry.transaction.is_some().then_some("{}");
+    /// Inserts a payment.
+    pub fn add(&self, payment: &LedgerRow<'_>) {
+        let settlement = payment.transaction.is_some().then_some("{}");
         self.connection
             .execute(
                 "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
                     plugin, generation, payment, request, valid_before, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'a', 1, x'01', x'02', ?11, ?11)",
                 params![
-                    [entry.id].as_slice(),
-                    alloy_primitives::hex::encode([entry.id; 16]),
-                    entry.network,
-                    entry.asset,
-                    entry.payer,
-                    entry.nonce,
-                    entry.amount,
+                    [payment.id].as_slice(),
+                    alloy_primitives::hex::encode([payment.id; 16]),
+                    payment.network,
+                    payment.asset,
+                    payment.payer,
+                    payment.nonce,
+                    payment.amount,
                     SELLER,
-                    entry.testnet,
-                    entry.endpoint,
-                    i64::try_from(entry.at).expect("a time"),
+                    payment.testnet,
+                    payment.endpoint,
+                    i64::try_from(payment.at).expect("a time"),
                 ],
             )
             .expect("a claim");
@@ -91,16 +93,23 @@ impl LedgerFile {
             .execute(
                 "INSERT INTO progress (id, flow, state, sent, paid, reason, run_us, updated_at)
                  VALUES (?1, 'authorization', ?2, 0, ?3, ?4, 7, ?5)",
-                params![row, entry.state, settlement.is_some(), entry.reason, i64::try_from(entry.at).expect("a time")],
+                params![
+                    row,
+                    payment.state,
+                    settlement.is_some(),
+                    payment.reason,
+                    i64::try_from(payment.at).expect("a time")
+                ],
             )
             .expect("its progress");
-        if let Some(transaction) = &entry.transaction {
+        if let Some(transaction) = &payment.transaction {
             self.connection
                 .execute("INSERT INTO settlement VALUES (?1, ?2, ?3)", params![row, transaction, settlement])
                 .expect("its transaction");
         }
     }
 
+    /// Runs any statements.
     pub fn run(&self, sql: &str) {
         self.connection.execute_batch(sql).expect("good SQL");
     }

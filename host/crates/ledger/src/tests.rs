@@ -1,6 +1,12 @@
-use super::*;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::reports::{Filter, LedgerReader, PaymentRow};
+use bytes::Bytes;
+use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
+
+use super::*;
+use crate::reports::{ClaimOrder, Filter, LedgerReader, PaymentRow};
+use crate::step::{Next, Position};
 
 fn of(payer: &str, nonce: &str) -> PaymentId {
     PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), payer.to_owned(), nonce.to_owned())
@@ -54,9 +60,9 @@ fn ledger() -> (tempfile::TempDir, Arc<SqliteLedger>) {
 
 /// Every row of the ledger in this directory, the oldest claim first.
 fn rows(dir: &tempfile::TempDir) -> Vec<PaymentRow> {
-    let books = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let filter = Filter { order: crate::reports::ClaimOrder::OldestFirst, ..Filter::default() };
-    let mut selection = books.select(&filter).expect("a selection");
+    let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let filter = Filter { order: ClaimOrder::OldestFirst, ..Filter::default() };
+    let mut selection = reader.select(&filter).expect("a selection");
     selection.rows().expect("rows").collect::<Result<_, _>>().expect("readable rows")
 }
 
@@ -106,6 +112,9 @@ const KEPT: Retention = Retention { answers: Duration::from_secs(10), payments: 
 
 const BY_REQUEST: SettledBy =
     SettledBy::Request { alone: true, verify: Duration::ZERO, run: Some(Duration::ZERO), settle: Duration::ZERO };
+
+const OF_A_BATCH: SettledBy =
+    SettledBy::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
 
 /// Claims, runs and sends.
 async fn sent(ledger: &SqliteLedger, nonce: &str) -> PaymentId {
@@ -177,8 +186,8 @@ async fn pruned_payments_stay_in_the_totals() {
     let open = sent(&ledger, "open").await;
     assert_eq!(ledger.advance(&open, Step::Unknown { transaction: None }, UnixTime(1_004)).await, Ok(()));
     assert_eq!(ledger.prune(UnixTime(9_000), KEPT).await, Ok(6), "three answers and three rows");
-    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
-    let total: (i64, String) = books
+    let file = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    let total: (i64, String) = file
         .query_row("SELECT payments, amount FROM total", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .expect("one line");
     assert_eq!(total, (3, "30000".to_owned()));
@@ -203,6 +212,74 @@ async fn steps_out_of_order_are_refused() {
     assert!(matches!(late, Err(LedgerError::OutOfOrder { step: "released", .. })), "{late:?}");
 }
 
+/// Every step, with some data.
+fn steps() -> Vec<Step> {
+    let request = "{}".to_owned();
+    vec![
+        Step::Released,
+        Step::Executing,
+        Step::Settling { request: request.clone(), answer: answer() },
+        Step::SettlingUpfront { request },
+        Step::Unknown { transaction: None },
+        Step::Settled { settlement: settlement(), by: OF_A_BATCH },
+        Step::Settled { settlement: settlement(), by: SettledBy::Recovery },
+        Step::Answered { kept: Retained::Answer(answer()), run: Duration::ZERO },
+        Step::Owed { reason: "trap".to_owned() },
+        Step::Refused { reason: "late".to_owned(), transaction: None },
+        Step::Delivered { keep: true },
+    ]
+}
+
+#[tokio::test]
+async fn the_store_allows_exactly_the_steps_of_the_diagram() {
+    let (dir, ledger) = ledger();
+    let mut cases = Vec::new();
+    for state in PaymentState::ALL {
+        for flow in [Flow::Authorization, Flow::Upfront] {
+            for paid in [false, true] {
+                cases.extend(steps().into_iter().map(|step| (step, Position { state, flow, paid })));
+            }
+        }
+    }
+    let of_case = |at: usize| Claim { id: of("0xpayer", &at.to_string()), ..claim("n", 1) };
+    let mut claims = tokio::task::JoinSet::new();
+    for at in 0..cases.len() {
+        let ledger = Arc::clone(&ledger);
+        claims.spawn(async move { ledger.claim(of_case(at)).await });
+    }
+    assert!(claims.join_all().await.into_iter().all(|claimed| claimed == Ok(Claimed::Won)));
+    let mut file = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    let changes = file.transaction().expect("a transaction");
+    for (at, (_, Position { state, flow, paid })) in cases.iter().enumerate() {
+        changes
+            .execute(
+                "UPDATE progress SET state = ?2, flow = ?3, paid = ?4
+                 WHERE id = (SELECT id FROM claim WHERE nonce = ?1)",
+                rusqlite::params![at.to_string(), state.as_str(), flow.as_str(), paid],
+            )
+            .expect("a state");
+    }
+    changes.commit().expect("committed");
+
+    let mut taken = tokio::task::JoinSet::new();
+    for (at, (step, _)) in cases.clone().into_iter().enumerate() {
+        let ledger = Arc::clone(&ledger);
+        taken.spawn(async move { (at, ledger.advance(&of_case(at).id, step, UnixTime(1_001)).await) });
+    }
+    let taken: std::collections::HashMap<usize, _> = taken.join_all().await.into_iter().collect();
+    let states: std::collections::HashMap<String, PaymentState> =
+        rows(&dir).into_iter().map(|row| (row.nonce, row.state)).collect();
+    for (at, (step, from)) in cases.iter().enumerate() {
+        let (after, allowed) = match step.next(*from) {
+            Some(Next::State(after)) => (Some(after), true),
+            Some(Next::Deleted) => (None, true),
+            None => (Some(from.state), matches!(step, Step::Delivered { .. })),
+        };
+        assert_eq!(states.get(&at.to_string()).copied(), after, "{step:?} from {from:?}");
+        assert_eq!(taken[&at].is_ok(), allowed, "{step:?} from {from:?}: {:?}", taken[&at]);
+    }
+}
+
 #[tokio::test]
 async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_settles_one_at_a_time() {
     let (_dir, ledger) = ledger();
@@ -215,15 +292,14 @@ async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_s
         ledger.advance(&other, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await;
     assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
     assert_eq!(ledger.advance(&other, Step::Unknown { transaction: None }, UnixTime(1_003)).await, Ok(()));
-    let of_a_batch = SettledBy::Request { alone: false, verify: Duration::ZERO, run: None, settle: Duration::ZERO };
     assert_eq!(
-        ledger.advance(&other, Step::Settled { settlement: settlement(), by: of_a_batch }, UnixTime(1_002)).await,
+        ledger.advance(&other, Step::Settled { settlement: settlement(), by: OF_A_BATCH }, UnixTime(1_002)).await,
         Ok(())
     );
 }
 
 #[tokio::test]
-async fn a_debt_is_taken_up_once_at_a_time() {
+async fn an_owed_answer_is_claimed_by_one_request_at_a_time() {
     let (_dir, ledger) = ledger();
     let id = paid_first(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::InFlight));
@@ -285,7 +361,7 @@ async fn a_refused_purchase_gives_its_identifier_back() {
 }
 
 #[tokio::test]
-async fn a_restart_puts_in_order_what_was_left_behind() {
+async fn opening_a_ledger_recovers_the_rows_of_an_ended_process() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
     {
@@ -314,7 +390,7 @@ async fn a_restart_puts_in_order_what_was_left_behind() {
 }
 
 #[tokio::test]
-async fn recovery_leaves_a_debt_where_nobody_waits() {
+async fn recovery_of_an_upfront_payment_leaves_its_answer_owed() {
     let (_dir, ledger) = ledger();
     let upfront = Claim { flow: Flow::Upfront, ..claim("n", 1) };
     assert_eq!(ledger.claim(upfront.clone()).await, Ok(Claimed::Won));
@@ -339,7 +415,7 @@ async fn recovery_leaves_a_debt_where_nobody_waits() {
 async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
-    crate::sqlite::schema::tests::first_version(&path);
+    sqlite::schema::tests::first_version(&path);
     let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
     drop(ledger);
     let states: Vec<_> = rows(&dir).into_iter().map(|row| (row.state.as_str(), row.flow)).collect();
@@ -347,10 +423,10 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
+async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
-    crate::sqlite::schema::tests::second_version(&path);
+    sqlite::schema::tests::second_version(&path);
     let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
     let states: Vec<_> = rows(&dir).iter().map(|row| (row.state.as_str(), row.created_at.0)).collect();
     assert_eq!(states, [("delivered", 1_000), ("unknown", 1_001), ("refused", 1_002), ("owed", 1_003)]);
@@ -361,9 +437,9 @@ async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
     let kept = StoredAnswer { headers: Vec::new(), ..answer() };
     let bought = SettlementResponse { transaction: "0xdelivered".to_owned(), ..settlement() };
     let again = Claim { identifier: Some("order-1".to_owned()), ..claim("another", 1) };
-    let standing = Claimed::Settled { settlement: bought.clone(), answer: Some(kept) };
-    assert_eq!(ledger.claim(again).await, Ok(standing.clone()), "a purchase keeps its name");
-    assert_eq!(ledger.claim(claim("delivered", 1)).await, Ok(standing));
+    let bought_before = Claimed::Settled { settlement: bought.clone(), answer: Some(kept) };
+    assert_eq!(ledger.claim(again).await, Ok(bought_before.clone()), "a purchase keeps its name");
+    assert_eq!(ledger.claim(claim("delivered", 1)).await, Ok(bought_before));
     assert_eq!(ledger.claim(claim("owed", 1)).await, Ok(Claimed::Owed { settlement: bought }));
     assert_eq!(ledger.claim(claim("reserved", 2)).await, Ok(Claimed::Won), "it was released");
     let other = sent(&ledger, "new").await;
@@ -373,11 +449,11 @@ async fn a_ledger_of_the_second_version_keeps_what_it_knows() {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_kept_until_its_end_is_known() {
+async fn a_settlement_request_is_kept_until_its_end_is_known() {
     let (dir, ledger) = ledger();
-    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    let file = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
     let outgoing = || {
-        let count = books.query_row("SELECT count(*) FROM outgoing", [], |row| row.get::<_, i64>(0));
+        let count = file.query_row("SELECT count(*) FROM outgoing", [], |row| row.get::<_, i64>(0));
         count.expect("a count")
     };
     let (paid, refused) = (sent(&ledger, "paid").await, sent(&ledger, "refused").await);
@@ -400,12 +476,11 @@ async fn what_was_sent_is_kept_until_its_end_is_known() {
 async fn a_step_that_fails_half_way_takes_its_whole_commit_with_it() {
     let (dir, ledger) = ledger();
     let (one, other) = (sent(&ledger, "one").await, sent(&ledger, "other").await);
-    let books = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
-    books
-        .execute_batch(
-            "CREATE TRIGGER full BEFORE DELETE ON outgoing WHEN old.id = 1 BEGIN SELECT raise(ABORT, 'full'); END",
-        )
-        .expect("a trigger");
+    let file = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("the ledger");
+    file.execute_batch(
+        "CREATE TRIGGER full BEFORE DELETE ON outgoing WHEN old.id = 1 BEGIN SELECT raise(ABORT, 'full'); END",
+    )
+    .expect("a trigger");
     let failed =
         ledger.advance(&one, Step::Settled { settlement: settlement(), by: BY_REQUEST }, UnixTime(1_002)).await;
     assert!(matches!(failed, Err(LedgerError::Unavailable(_))), "{failed:?}");
@@ -450,7 +525,7 @@ async fn reopened(path: &std::path::Path) -> SqliteLedger {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
+async fn another_programs_database_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("other.db");
     let other = rusqlite::Connection::open(&path).expect("a database");

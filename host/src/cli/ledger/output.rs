@@ -1,37 +1,39 @@
-//! How the books are written: a table for people, JSON lines or CSV for programs.
+//! Writes records as a table for people, or as JSON lines or CSV for programs.
 //!
-//! Some texts come from strangers (a plugin's path, a facilitator's reason): control characters do not
-//! reach a terminal, and no field of a CSV file begins like a formula of a spreadsheet.
+//! Some texts come from outside (a plugin's path, a facilitator's reason): control characters do not reach a terminal,
+//! and no field of a CSV file begins like a formula of a spreadsheet.
 
 use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::ValueEnum;
+use coinslot_base::text::printable;
+use coinslot_x402::Object;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use coinslot_x402::Object;
 
+/// The values of `--format`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     Table,
     Json,
     Csv,
 }
 
-/// Where it goes. A reader that has gone, such as `head`, ends it quietly.
-pub(super) struct Out<'o> {
+/// The destination of a report. When its reader closes it, as `head` does, the rest is dropped without an error.
+pub(super) struct Output<'o> {
     to: BufWriter<Box<dyn Write + Send + 'o>>,
-    gone: bool,
+    closed: bool,
 }
 
-impl<'o> Out<'o> {
+impl<'o> Output<'o> {
     pub(super) fn stdout() -> Self {
         Self::to(std::io::stdout())
     }
 
     pub(super) fn to(to: impl Write + Send + 'o) -> Self {
-        Self { to: BufWriter::new(Box::new(to)), gone: false }
+        Self { to: BufWriter::new(Box::new(to)), closed: false }
     }
 
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
@@ -39,11 +41,11 @@ impl<'o> Out<'o> {
         self.done(written)
     }
 
-    /// For people: only beside a table.
-    pub(super) fn note(&mut self, format: Format, text: &str) -> Result<(), Failure> {
+    /// Writes a line for people, beside a table and nowhere else.
+    pub(super) fn note(&mut self, format: OutputFormat, text: &str) -> Result<(), Failure> {
         match format {
-            Format::Table => self.line(text).and_then(|()| self.flush()),
-            Format::Json | Format::Csv => Ok(()),
+            OutputFormat::Table => self.line(text).and_then(|()| self.flush()),
+            OutputFormat::Json | OutputFormat::Csv => Ok(()),
         }
     }
 
@@ -56,7 +58,7 @@ impl<'o> Out<'o> {
         match written {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.gone = true;
+                self.closed = true;
                 Ok(())
             }
             Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
@@ -64,45 +66,46 @@ impl<'o> Out<'o> {
     }
 }
 
-/// Records as they come; a table is held until its end.
-pub(super) struct Lines<'c> {
-    format: Format,
+/// Writes records of one kind. JSON lines and CSV go out as records come; a table is held until its end, because its
+/// columns are as wide as their widest cells.
+pub(super) struct Records<'c> {
+    format: OutputFormat,
     columns: &'c [&'c str],
     table: Table,
     count: u64,
 }
 
-impl<'c> Lines<'c> {
-    /// `columns` name the values of a record, `headings` stand over the cells of a table.
-    pub(super) fn new(format: Format, columns: &'c [&'c str], headings: &[&str]) -> Self {
+impl<'c> Records<'c> {
+    /// `columns` name the values of a record for programs, `headings` stand over the cells of a table.
+    pub(super) fn new(format: OutputFormat, columns: &'c [&'c str], headings: &[&str]) -> Self {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(headings.to_vec());
         Self { format, columns, table, count: 0 }
     }
 
-    pub(super) fn format(&self) -> Format {
+    pub(super) fn format(&self) -> OutputFormat {
         self.format
     }
 
-    /// Makes only what the format needs.
+    /// Writes one record. Of both closures only that which the format needs is called.
     pub(super) fn add(
         &mut self,
-        out: &mut Out<'_>,
+        out: &mut Output<'_>,
         record: impl FnOnce() -> Vec<Value>,
         cells: impl FnOnce() -> Vec<String>,
     ) -> Result<(), Failure> {
-        if out.gone {
+        if out.closed {
             return Ok(());
         }
         match self.format {
-            Format::Table => {
+            OutputFormat::Table => {
                 self.table.add_row(cells().iter().map(|cell| printable(cell)).collect::<Vec<_>>());
             }
-            Format::Json => {
+            OutputFormat::Json => {
                 let object: Object = self.columns.iter().map(|name| (*name).to_owned()).zip(record()).collect();
                 out.line(&Value::Object(object).to_string())?;
             }
-            Format::Csv => {
+            OutputFormat::Csv => {
                 self.header(out)?;
                 out.line(&record().iter().map(field).collect::<Vec<_>>().join(","))?;
             }
@@ -111,23 +114,23 @@ impl<'c> Lines<'c> {
         Ok(())
     }
 
-    /// Without any record a table says `nothing` in its place, and a CSV file is its header.
-    pub(super) fn end(&mut self, out: &mut Out<'_>, nothing: &str) -> Result<(), Failure> {
+    /// Ends the records. Without any a table is the line `nothing`, and a CSV file is its header.
+    pub(super) fn end(&mut self, out: &mut Output<'_>, nothing: &str) -> Result<(), Failure> {
         match self.format {
-            Format::Table if self.count == 0 => out.line(nothing)?,
-            Format::Table => out.line(&self.table.trim_fmt())?,
-            Format::Json => {}
-            Format::Csv => self.header(out)?,
+            OutputFormat::Table if self.count == 0 => out.line(nothing)?,
+            OutputFormat::Table => out.line(&self.table.trim_fmt())?,
+            OutputFormat::Json => {}
+            OutputFormat::Csv => self.header(out)?,
         }
         out.flush()
     }
 
-    fn header(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+    fn header(&self, out: &mut Output<'_>) -> Result<(), Failure> {
         if self.count == 0 { out.line(&self.columns.join(",")) } else { Ok(()) }
     }
 }
 
-/// The text of a value, without quotes.
+/// The text of a JSON value, without the quotes of a string.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -136,7 +139,7 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A field of RFC 4180.
+/// A field of CSV as RFC 4180 has it. A text that a spreadsheet would run as a formula gets a quote before it.
 fn field(value: &Value) -> String {
     let mut text = plain(value);
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
@@ -145,11 +148,7 @@ fn field(value: &Value) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// `0x1234..abcd` of an address or a hash.
+/// Shortens an address or a hash for people: `0x1234..abcd`.
 pub(super) fn short(text: &str) -> String {
     match (text.get(..6), text.len().checked_sub(4).and_then(|at| text.get(at..))) {
         (Some(start), Some(end)) if text.len() > 12 => format!("{start}..{end}"),

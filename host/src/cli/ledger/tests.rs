@@ -1,15 +1,15 @@
 use alloy::primitives::U256;
 use clap::Parser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use coinslot_facilitator::testing::{PRICE, SELLER, World};
 use coinslot_facilitator::{Facilitator, Settlement};
-use coinslot_ledger::testing::{LedgerFile, LedgerRow, entry};
+use coinslot_ledger::testing::{LedgerFile, LedgerRow, row};
 use coinslot_x402::exact::Authorization;
 
 #[derive(Parser)]
-struct EarningsKey {
+struct Line {
     #[command(flatten)]
     ledger: LedgerArgs,
 }
@@ -17,16 +17,10 @@ struct EarningsKey {
 /// What a command line writes, and how it ends.
 async fn run(arguments: &[&str]) -> (String, Result<(), Failure>) {
     let arguments = std::iter::once("ledger").chain(arguments.iter().copied());
-    let args = EarningsKey::try_parse_from(arguments).expect("good arguments").ledger;
+    let args = Line::try_parse_from(arguments).expect("good arguments").ledger;
     let mut written = Vec::new();
-    let mut out = Out::to(&mut written);
-    let ended = match args.command {
-        Command::Payments(args) => payments(&args, &mut out),
-        Command::Revenue(args) => revenue(&args, &mut out),
-        Command::Owed(args) => owed(&args, &mut out),
-        Command::Export(args) => export(&args, &mut out),
-        Command::Reconcile(args) => reconcile::run(args, &mut out).await,
-    };
+    let mut out = Output::to(&mut written);
+    let ended = write(args, &mut out).await;
     drop(out);
     (String::from_utf8(written).expect("text"), ended)
 }
@@ -47,9 +41,9 @@ fn json_lines(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn payments_are_a_table_or_lines_of_json() {
-    let file = LedgerFile::new();
-    file.add(&LedgerRow { at: 1_700_000_000, ..entry(1, "settled") });
-    file.add(&LedgerRow { testnet: true, network: "eip155:84532", at: 1_700_000_060, ..entry(2, "refused") });
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { at: 1_700_000_000, ..row(1, "settled") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", at: 1_700_000_060, ..row(2, "refused") });
     let table = good(&["payments", "--file", path(&file), "--format", "table"]).await;
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[0].starts_with(" TIME"), "{table}");
@@ -67,11 +61,11 @@ async fn payments_are_a_table_or_lines_of_json() {
 
 #[tokio::test]
 async fn revenue_never_adds_test_money_to_money() {
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     let usdc = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913";
-    file.add(&LedgerRow { asset: usdc, ..entry(1, "settled") });
-    file.add(&LedgerRow { asset: usdc, amount: "2500000", ..entry(2, "owed") });
-    file.add(&LedgerRow { testnet: true, network: "eip155:84532", ..entry(3, "delivered") });
+    file.add(&LedgerRow { asset: usdc, ..row(1, "settled") });
+    file.add(&LedgerRow { asset: usdc, amount: "2500000", ..row(2, "owed") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", ..row(3, "delivered") });
     let table = good(&["revenue", "--file", path(&file), "--format", "table"]).await;
     let (money, test) = table.split_once("On test networks, worth nothing:").expect("two sections");
     assert!(money.contains("2.51 USDC") && !money.contains("84532"), "{table}");
@@ -83,39 +77,40 @@ async fn revenue_never_adds_test_money_to_money() {
     assert_eq!(json[1]["kind"], "testnet");
     let csv = good(&["revenue", "--file", path(&file), "--format", "csv"]).await;
     assert_eq!(csv.lines().next(), Some("kind,by,key,network,asset,symbol,payments,amount,atomicAmount"));
-    let empty = LedgerFile::new();
+    let empty = LedgerFile::create();
     assert_eq!(good(&["revenue", "--file", path(&empty), "--format", "table"]).await, "no money received\n");
 }
 
 #[tokio::test]
 async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
-    let file = LedgerFile::new();
-    file.add(&LedgerRow { reason: Some("the plugin\u{1b}[2J trapped"), ..entry(1, "owed") });
-    file.add(&entry(2, "settled"));
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { reason: Some("the plugin\u{1b}[2J trapped"), ..row(1, "owed") });
+    file.add(&row(2, "settled"));
     let json = json_lines(&good(&["owed", "--file", path(&file), "--format", "json"]).await);
     assert_eq!(json.len(), 1);
     assert!(json[0]["makeGood"].as_str().expect("text").contains("the same payment again"), "{}", json[0]);
     let table = good(&["owed", "--file", path(&file), "--format", "table"]).await;
-    assert!(table.contains("the plugin?[2J trapped"), "nothing steers a terminal: {table:?}");
+    assert!(table.contains("the plugin\u{fffd}[2J trapped"), "nothing steers a terminal: {table:?}");
     assert!(table.contains("To make good"), "{table}");
 }
 
 #[tokio::test]
 async fn an_export_has_every_column_and_no_signature() {
-    let file = LedgerFile::new();
-    file.add(&LedgerRow { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..entry(1, "refused") });
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..row(1, "refused") });
     file.run("INSERT INTO outgoing SELECT id, 'signed' FROM claim");
+    let names = columns::names(columns::PAYMENT);
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines[0], COLUMNS.join(","));
+    assert_eq!(lines[0], names.join(","));
     assert_eq!(lines[0].split(',').count(), 26);
     assert!(lines[1].contains("\"GET /a,\"\"b\"\"\""), "{}", lines[1]);
     assert!(lines[1].contains(",'=HYPERLINK(1),"), "no formula: {}", lines[1]);
     assert!(!csv.contains("signed"));
     let json = json_lines(&good(&["export", "--file", path(&file)]).await);
-    assert_eq!(json[0].as_object().expect("an object").len(), COLUMNS.len());
+    assert_eq!(json[0].as_object().expect("an object").len(), names.len());
     let nothing = good(&["export", "--file", path(&file), "--format", "csv", "--since", "1d"]).await;
-    assert_eq!(nothing.trim_end(), COLUMNS.join(","));
+    assert_eq!(nothing.trim_end(), names.join(","));
 }
 
 #[tokio::test]
@@ -141,8 +136,8 @@ fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [
         amount: &strings[1],
         testnet: true,
         transaction: (!strings[2].is_empty()).then(|| strings[2].clone()),
-        at: now().0,
-        ..entry(id, "settled")
+        at: time::now().0,
+        ..row(id, "settled")
     }
 }
 
@@ -157,7 +152,7 @@ async fn pay(world: &World) -> (Authorization, [String; 3]) {
 #[tokio::test]
 async fn ledger_and_chain_are_compared_payment_by_payment() {
     let world = World::start().await;
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     let reconcile = ["reconcile", "--file", path(&file), "--format", "json", "--rpc", &world.url, "--blocks", "1"];
     let empty = good(&reconcile).await;
     assert_eq!(serde_json::from_str::<Value>(&empty).expect("JSON")["agrees"], true, "nothing is no difference");
@@ -189,7 +184,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|finding| finding["difference"].as_str().expect("text"))
+        .map(|difference| difference["difference"].as_str().expect("text"))
         .collect();
     found.sort_unstable();
     assert_eq!(
@@ -206,7 +201,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
 #[tokio::test]
 async fn a_refused_payment_that_was_made_all_the_same_is_told() {
     let world = World::start().await;
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     let (authorization, mut strings) = pay(&world).await;
     strings[2].clear();
     file.add(&LedgerRow { state: "refused", ..booked(&world, &authorization, &strings, 1) });
@@ -217,8 +212,8 @@ async fn a_refused_payment_that_was_made_all_the_same_is_told() {
 
 #[tokio::test]
 async fn a_chain_that_cannot_be_asked_is_not_an_agreement() {
-    let file = LedgerFile::new();
-    file.add(&entry(1, "settled"));
+    let file = LedgerFile::create();
+    file.add(&row(1, "settled"));
     let (_, ended) = run(&["reconcile", "--file", path(&file), "--format", "json"]).await;
     assert_eq!(ended.expect_err("no RPC").code, 2);
     let nobody = "http://127.0.0.1:9";

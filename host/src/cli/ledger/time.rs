@@ -1,10 +1,16 @@
-//! Times as people write and read them, in UTC.
+//! Reads and writes times as people write them, in UTC.
 
-use super::now;
-use coinslot_ledger::reports::DAY;
+use std::time::SystemTime;
+
+use coinslot_ledger::DAY;
 use coinslot_x402::UnixTime;
 
-/// `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or a time ago such as `24h`.
+/// The present time.
+pub(super) fn now() -> UnixTime {
+    SystemTime::now().into()
+}
+
+/// Parses `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or a time ago such as `24h`.
 pub(super) fn parse(text: &str) -> Result<UnixTime, String> {
     parse_at(text, now()).ok_or_else(|| {
         "write a day (2026-01-31), a time (2026-01-31T12:00:00Z), Unix seconds, or a time ago (30m, 24h, 7d)".to_owned()
@@ -44,6 +50,7 @@ fn parse_at(text: &str, now: UnixTime) -> Option<UnixTime> {
     in_range.then_some(UnixTime(days * DAY + hour * 3_600 + minute * 60 + second))
 }
 
+/// Splits a text into three numbers with exactly so many digits.
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     let mut parts = text.split(between);
     let mut numbers = [0; 3];
@@ -54,22 +61,22 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// `2026-01-31T12:00:00Z`.
+/// Writes a time: `2026-01-31T12:00:00Z`.
 pub(in crate::cli) fn shown(time: UnixTime) -> String {
     let second = time.0 % DAY;
     format!("{}T{:02}:{:02}:{:02}Z", day(time.0 / DAY), second / 3_600, second / 60 % 60, second % 60)
 }
 
-/// `2026-01-31` of days since 1970.
+/// Writes a day, given in days since 1970: `2026-01-31`.
 pub(super) fn day(days: u64) -> String {
     let (cycles, days) = (days / CYCLE, days % CYCLE);
-    // An estimate from below: no year is longer than 366 days.
+    // An estimate from below, since no year is longer than 366 days; the loop corrects it.
     let mut year = 1970 + days / 366;
     while before(year + 1) <= days {
         year += 1;
     }
     let (mut rest, mut month) = (days - before(year), 1);
-    // The years of every cycle are like those of the first.
+    // Every cycle has the same leap years.
     let shown = year + 400 * cycles;
     while rest >= length(year, month) {
         rest -= length(year, month);
@@ -78,15 +85,16 @@ pub(super) fn day(days: u64) -> String {
     format!("{shown:04}-{month:02}-{:02}", rest + 1)
 }
 
-/// Days of 400 years, whichever they are.
+/// Days of any 400 years in the Gregorian calendar.
 const CYCLE: u64 = 146_097;
 
-/// Days from 1970 to the first day of a year.
+/// The days from 1970 to the first day of a year.
 fn before(year: u64) -> u64 {
     let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
     (year.saturating_sub(1970)) * 365 + leap_days(year.max(1970) - 1) - leap_days(1969)
 }
 
+/// The days of a month.
 fn length(year: u64, month: u64) -> u64 {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {

@@ -1,20 +1,24 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, U256};
+use coinslot_x402::price::Amount;
+use coinslot_x402::{Network, UnixTime};
+use rusqlite::Connection;
 
-use super::reconcile::{ChainPayment, Coverage, Difference, LOOK_BACK, LedgerSide, PaymentSum, TxOutcome};
+use super::reconcile::{ChainPayment, Comparison, Coverage, DifferenceKind, LedgerSide, PaymentSum, TxOutcome};
 use super::*;
-use crate::testing::{ASSET, LedgerFile, LedgerRow, PAYER, SELLER, entry};
+use crate::testing::{ASSET, LedgerFile, LedgerRow, PAYER, SELLER, row};
+use crate::{DAY, PaymentState};
 
 impl LedgerFile {
-    fn books(&self) -> LedgerReader {
-        LedgerReader::open(&self.path).expect("books")
+    fn reader(&self) -> LedgerReader {
+        LedgerReader::open(&self.path).expect("a ledger")
     }
 
     fn ids(&self, filter: &Filter) -> Vec<String> {
-        let books = self.books();
-        let mut selection = books.select(filter).expect("a selection");
+        let reader = self.reader();
+        let mut selection = reader.select(filter).expect("a selection");
         selection.rows().expect("rows").map(|row| row.expect("a row").payment_id[..2].to_owned()).collect()
     }
 }
@@ -31,7 +35,7 @@ fn a_file_that_is_no_ledger_of_this_version_is_refused_by_name() {
     std::fs::remove_file(&path).expect("removed");
     Connection::open(&path).expect("a file").execute_batch("CREATE TABLE mine (a)").expect("a table");
     assert!(matches!(open(&path), ReportError::Foreign(_)));
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     file.run("PRAGMA user_version = 99");
     assert!(matches!(open(&file.path), ReportError::Newer { found: 99, .. }));
     file.run("PRAGMA user_version = 1");
@@ -39,29 +43,29 @@ fn a_file_that_is_no_ledger_of_this_version_is_refused_by_name() {
 }
 
 #[test]
-fn books_are_read_as_of_one_moment_while_the_host_goes_on() {
-    let file = LedgerFile::new();
-    file.add(&entry(1, "settled"));
-    let books = file.books();
-    let sum = |books: &LedgerReader| books.earned(GroupBy::Asset, None, None).expect("sums")[0].payments;
-    assert_eq!(sum(&books), 1);
+fn a_reader_shows_one_state_while_the_host_goes_on() {
+    let file = LedgerFile::create();
+    file.add(&row(1, "settled"));
+    let reader = file.reader();
+    let sum = |reader: &LedgerReader| reader.earned(GroupBy::Asset, None, None).expect("sums")[0].payments;
+    assert_eq!(sum(&reader), 1);
     file.run("BEGIN IMMEDIATE");
-    file.add(&entry(2, "settled"));
+    file.add(&row(2, "settled"));
     file.run("COMMIT");
-    assert_eq!(sum(&books), 1, "the state that was opened");
-    assert_eq!(sum(&file.books()), 2);
-    assert!(books.connection.execute("DELETE FROM payment", []).is_err(), "nothing is ever written");
+    assert_eq!(sum(&reader), 1, "the state that was opened");
+    assert_eq!(sum(&file.reader()), 2);
+    assert!(reader.connection().execute("DELETE FROM payment", []).is_err(), "nothing is ever written");
 }
 
 #[test]
 fn payments_are_found_by_state_endpoint_payer_and_time() {
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     for (id, state, endpoint, payer, at) in [
         (1, "settled", "GET /a", PAYER, 1_000),
         (2, "owed", "POST /b", "0x00000000000000000000000000000000000000B2", 2_000),
         (3, "refused", "GET /a", PAYER, 3_000),
     ] {
-        file.add(&LedgerRow { endpoint, payer, at, ..entry(id, state) });
+        file.add(&LedgerRow { endpoint, payer, at, ..row(id, state) });
     }
     let all = Filter::default();
     assert_eq!(file.ids(&all), ["03", "02", "01"]);
@@ -81,21 +85,21 @@ fn payments_are_found_by_state_endpoint_payer_and_time() {
 
 #[test]
 fn revenue_is_what_was_received_apart_from_testnets_and_from_oneself() {
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     for (id, state) in [(1, "settled"), (2, "delivered"), (3, "owed"), (4, "refused"), (5, "unknown"), (6, "settling")]
     {
-        file.add(&entry(id, state));
+        file.add(&row(id, state));
     }
-    file.add(&LedgerRow { testnet: true, network: "eip155:84532", amount: "7", ..entry(7, "settled") });
-    file.add(&LedgerRow { payer: &SELLER.to_ascii_lowercase(), amount: "5", ..entry(8, "settled") });
+    file.add(&LedgerRow { testnet: true, network: "eip155:84532", amount: "7", ..row(7, "settled") });
+    file.add(&LedgerRow { payer: &SELLER.to_ascii_lowercase(), amount: "5", ..row(8, "settled") });
     // In the upfront flow the money is there while the guest runs.
-    file.add(&LedgerRow { transaction: Some(B256::ZERO.to_string()), amount: "3", ..entry(9, "executing") });
+    file.add(&LedgerRow { transaction: Some(B256::ZERO.to_string()), amount: "3", ..row(9, "executing") });
     file.run(&format!(
         "INSERT INTO total VALUES (1, 'eip155:8453', '{ASSET}', '{SELLER}', 'a', 'GET /a', 0, 4, '40000'),
             (2, 'eip155:84532', '{ASSET}', '{SELLER}', 'a', 'GET /a', 1, 1, '9')"
     ));
     let lines = |by| {
-        let lines = file.books().earned(by, None, None).expect("sums");
+        let lines = file.reader().earned(by, None, None).expect("sums");
         lines.into_iter().map(|line| (line.kind, line.key, line.payments, line.amount.to_string())).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -111,30 +115,30 @@ fn revenue_is_what_was_received_apart_from_testnets_and_from_oneself() {
     assert_eq!(days[1], (MoneyKind::Revenue, GroupKey::Day(1), 4, "40000".to_owned()));
     assert_eq!(lines(GroupBy::Payer)[1], (MoneyKind::Revenue, GroupKey::Pruned, 4, "40000".to_owned()));
     let since = Some(UnixTime(DAY + 1));
-    let later = file.books().earned(GroupBy::Asset, since, None).expect("sums");
+    let later = file.reader().earned(GroupBy::Asset, since, None).expect("sums");
     assert_eq!(later.len(), 1, "days that began earlier are left out: {later:?}");
 }
 
 #[test]
 fn sums_are_exact_beyond_floats_and_an_overflow_is_an_error() {
-    let file = LedgerFile::new();
+    let file = LedgerFile::create();
     let most = U256::MAX.to_string();
     let almost = (U256::MAX - U256::from(10_001)).to_string();
-    file.add(&entry(1, "settled"));
-    file.add(&LedgerRow { amount: &almost, ..entry(2, "settled") });
-    let sum = file.books().earned(GroupBy::Asset, None, None).expect("sums")[0].amount;
+    file.add(&row(1, "settled"));
+    file.add(&LedgerRow { amount: &almost, ..row(2, "settled") });
+    let sum = file.reader().earned(GroupBy::Asset, None, None).expect("sums")[0].amount;
     assert_eq!(sum, Amount(U256::MAX - U256::ONE));
-    file.add(&LedgerRow { amount: &most, ..entry(3, "settled") });
-    assert_eq!(file.books().earned(GroupBy::Asset, None, None), Err(ReportError::Overflow));
-    let file = LedgerFile::new();
-    file.add(&LedgerRow { amount: "1e4", ..entry(1, "settled") });
+    file.add(&LedgerRow { amount: &most, ..row(3, "settled") });
+    assert_eq!(file.reader().earned(GroupBy::Asset, None, None), Err(ReportError::Overflow));
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { amount: "1e4", ..row(1, "settled") });
     assert!(matches!(
-        file.books().earned(GroupBy::Asset, None, None),
+        file.reader().earned(GroupBy::Asset, None, None),
         Err(ReportError::Malformed { column: "amount", .. })
     ));
 }
 
-fn seen(id: u8) -> ChainPayment {
+fn paid(id: u8) -> ChainPayment {
     ChainPayment {
         asset: ASSET.parse().expect("an address"),
         payer: PAYER.parse().expect("an address"),
@@ -142,29 +146,21 @@ fn seen(id: u8) -> ChainPayment {
         pay_to: SELLER.parse().expect("an address"),
         amount: Amount(U256::from(10_000)),
         transaction: B256::repeat_byte(id),
-        when: Coverage::Within,
+        coverage: Coverage::Row,
     }
 }
 
-fn question(file: &LedgerFile, since: u64) -> LedgerSide {
-    let books = file.books();
-    let since_rows = Some(UnixTime(since.saturating_sub(LOOK_BACK)));
-    let mut selection = books.select(&Filter { since: since_rows, ..Filter::default() }).expect("a selection");
-    let rows = selection.rows().expect("rows").collect::<Result<_, _>>().expect("rows");
-    LedgerSide {
-        network: Network::eip155(8453),
-        since: UnixTime(since),
-        now: UnixTime(100_000),
-        rows,
-        pruned: Vec::new(),
-    }
+fn side(file: &LedgerFile, since: u64) -> LedgerSide {
+    let (network, since, now) = (Network::eip155(8453), UnixTime(since), UnixTime(100_000));
+    let mut sides = LedgerSide::read_all(&file.reader(), since, now).expect("a ledger");
+    sides.remove(&network).expect("rows of the network")
 }
 
-fn kinds(comparison: &reconcile::Comparison) -> Vec<(Option<String>, Difference)> {
+fn kinds(comparison: &Comparison) -> Vec<(Option<String>, DifferenceKind)> {
     let mut kinds: Vec<_> = comparison
-        .findings
+        .differences
         .iter()
-        .map(|finding| (finding.payment_id.as_ref().map(|id| id[..2].to_owned()), finding.difference))
+        .map(|difference| (difference.payment_id.as_ref().map(|id| id[..2].to_owned()), difference.kind))
         .collect();
     kinds.sort();
     kinds
@@ -172,88 +168,92 @@ fn kinds(comparison: &reconcile::Comparison) -> Vec<(Option<String>, Difference)
 
 #[test]
 fn ledger_and_chain_agree_on_batched_and_single_settlements() {
-    let file = LedgerFile::new();
-    file.add(&entry(1, "settled"));
-    file.add(&LedgerRow { transaction: Some(B256::repeat_byte(1).to_string()), ..entry(2, "delivered") });
-    file.add(&entry(3, "refused"));
-    let batched = ChainPayment { transaction: B256::repeat_byte(1), ..seen(2) };
-    let question = question(&file, 0);
-    assert_eq!(question.unseen(&[seen(1)]).len(), 1);
-    let agreed = question.compare(&[seen(1), batched], &HashMap::new()).expect("sums");
+    let file = LedgerFile::create();
+    file.add(&row(1, "settled"));
+    file.add(&LedgerRow { transaction: Some(B256::repeat_byte(1).to_string()), ..row(2, "delivered") });
+    file.add(&row(3, "refused"));
+    let batched = ChainPayment { transaction: B256::repeat_byte(1), ..paid(2) };
+    let ledger = side(&file, 0);
+    assert_eq!(ledger.unseen(&[paid(1)]).len(), 1);
+    let agreed = Comparison::of(&ledger, &[paid(1), batched], &HashMap::new()).expect("sums");
     assert_eq!(kinds(&agreed), []);
-    let sides = agreed.sides.values().next().expect("one receiver");
-    assert_eq!(sides.ledger, sides.chain);
-    assert_eq!(sides.chain, PaymentSum { payments: 2, amount: Amount(U256::from(20_000)) });
+    let totals = agreed.totals.values().next().expect("one receiver");
+    assert_eq!(totals.ledger, totals.chain);
+    assert_eq!(totals.chain, PaymentSum { payments: 2, amount: Amount(U256::from(20_000)) });
 }
 
 #[test]
-fn every_difference_between_ledger_and_chain_is_told() {
-    let file = LedgerFile::new();
+fn every_difference_between_ledger_and_chain_is_reported() {
+    let file = LedgerFile::create();
     for id in 1..=6 {
-        file.add(&entry(id, "settled"));
+        file.add(&row(id, "settled"));
     }
-    file.add(&LedgerRow { transaction: None, ..entry(7, "owed") });
-    file.add(&entry(8, "refused"));
-    file.add(&entry(9, "unknown"));
-    file.add(&entry(10, "settling"));
-    file.add(&LedgerRow { at: 99_900, ..entry(11, "settling") });
+    file.add(&LedgerRow { transaction: None, ..row(7, "owed") });
+    file.add(&row(8, "refused"));
+    file.add(&row(9, "unknown"));
+    file.add(&row(10, "settling"));
+    file.add(&LedgerRow { at: 99_900, ..row(11, "settling") });
     let chain = [
-        seen(1),
-        ChainPayment { amount: Amount(U256::from(9_999)), ..seen(2) },
-        ChainPayment { transaction: B256::repeat_byte(0xee), ..seen(3) },
-        seen(8),
-        seen(9),
-        seen(10),
-        seen(11),
-        seen(12),
+        paid(1),
+        ChainPayment { amount: Amount(U256::from(9_999)), ..paid(2) },
+        ChainPayment { transaction: B256::repeat_byte(0xee), ..paid(3) },
+        paid(8),
+        paid(9),
+        paid(10),
+        paid(11),
+        paid(12),
     ];
-    let fates = HashMap::from([
+    let outcomes = HashMap::from([
         (B256::repeat_byte(4), TxOutcome::Missing),
         (B256::repeat_byte(5), TxOutcome::Reverted),
         (B256::repeat_byte(6), TxOutcome::Other),
     ]);
-    let comparison = question(&file, 0).compare(&chain, &fates).expect("sums");
+    let comparison = Comparison::of(&side(&file, 0), &chain, &outcomes).expect("sums");
     let id = |id: &str| Some(id.to_owned());
     assert_eq!(
         kinds(&comparison),
         [
-            (None, Difference::OutsideLedger),
-            (id("02"), Difference::OtherTerms),
-            (id("03"), Difference::OtherTransaction),
-            (id("04"), Difference::NotOnChain),
-            (id("05"), Difference::Reverted),
-            (id("06"), Difference::NoTransfer),
-            (id("07"), Difference::NoTransaction),
-            (id("08"), Difference::NotBooked),
-            (id("09"), Difference::NotBooked),
-            (id("0a"), Difference::NotBooked),
+            (None, DifferenceKind::OutsideLedger),
+            (id("02"), DifferenceKind::OtherTerms),
+            (id("03"), DifferenceKind::OtherTransaction),
+            (id("04"), DifferenceKind::NotOnChain),
+            (id("05"), DifferenceKind::Reverted),
+            (id("06"), DifferenceKind::NoTransfer),
+            (id("07"), DifferenceKind::NoTransaction),
+            (id("08"), DifferenceKind::NotBooked),
+            (id("09"), DifferenceKind::NotBooked),
+            (id("0a"), DifferenceKind::NotBooked),
         ]
     );
-    let sides = comparison.sides.values().next().expect("one receiver");
-    assert_eq!((sides.ledger.payments, sides.chain.payments, sides.at_work), (7, 7, 1));
+    let totals = comparison.totals.values().next().expect("one receiver");
+    assert_eq!((totals.ledger.payments, totals.chain.payments, totals.at_work), (7, 7, 1));
 }
 
 #[test]
 fn rows_from_before_the_period_are_matched_and_not_counted() {
-    let file = LedgerFile::new();
-    file.add(&LedgerRow { at: 999_990, ..entry(1, "settled") });
-    let chain = [seen(1), ChainPayment { when: Coverage::Before, ..seen(2) }];
-    let comparison = question(&file, 1_000_000).compare(&chain, &HashMap::new()).expect("sums");
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { at: 999_990, ..row(1, "settled") });
+    let chain = [paid(1), ChainPayment { coverage: Coverage::Outside, ..paid(2) }];
+    let comparison = Comparison::of(&side(&file, 1_000_000), &chain, &HashMap::new()).expect("sums");
     assert_eq!(kinds(&comparison), []);
-    assert!(comparison.sides.is_empty());
+    assert!(comparison.totals.is_empty());
 }
 
 #[test]
 fn pruned_rows_are_compared_by_their_totals() {
-    let file = LedgerFile::new();
-    let group: (Address, Address) = (seen(1).asset, seen(1).pay_to);
-    let chain =
-        [ChainPayment { when: Coverage::Pruned, ..seen(1) }, ChainPayment { when: Coverage::Pruned, ..seen(2) }];
+    let group: (Address, Address) = (paid(1).asset, paid(1).pay_to);
+    let chain = [
+        ChainPayment { coverage: Coverage::RowOrTotal, ..paid(1) },
+        ChainPayment { coverage: Coverage::RowOrTotal, ..paid(2) },
+    ];
     let compared = |amount: u64| {
         let totals = PaymentSum { payments: 2, amount: Amount(U256::from(amount)) };
-        let question = LedgerSide { pruned: vec![(group, totals)], ..question(&file, 0) };
-        kinds(&question.compare(&chain, &HashMap::new()).expect("sums"))
+        let ledger = LedgerSide {
+            pruned: BTreeMap::from([(group, totals)]),
+            ..LedgerSide::empty(Network::eip155(8453), UnixTime(0), UnixTime(100_000))
+        };
+        kinds(&Comparison::of(&ledger, &chain, &HashMap::new()).expect("sums"))
     };
     assert_eq!(compared(20_000), []);
-    assert_eq!(compared(30_000), [(None, Difference::PrunedTotals)]);
+    assert_eq!(compared(30_000), [(None, DifferenceKind::PrunedTotals)]);
 }

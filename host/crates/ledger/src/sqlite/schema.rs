@@ -1,4 +1,4 @@
-//! The ledger file's layout and its migrations.
+//! The layout of the ledger's file, and the migrations that lead to it.
 
 use rusqlite::Connection;
 
@@ -7,15 +7,16 @@ use crate::LedgerError;
 /// `PRAGMA application_id` of a Coinslot ledger: "cslt".
 pub(crate) const APPLICATION_ID: i64 = 0x6373_6c74;
 
-/// Pages that are kept in memory, in KiB: those of the indexes, which are met in no order, for some hundred thousand
-/// payments.
+/// Memory for cached pages, in KiB. It holds the pages of the indexes for some hundred thousand payments: claims touch
+/// them in random order.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// After so many pages of the log, 16 MiB, they are written into the file itself. A page that changes often is in the
-/// log often, and goes into the file once.
+/// Pages in the write-ahead log, 16 MiB, after which SQLite copies them into the file itself. A page that changes often
+/// is in the log many times and is copied once, so a long log saves writes.
 const CHECKPOINT_PAGES: i64 = 4_096;
 
-/// One step per schema version; `PRAGMA user_version` counts the steps done. A released step never changes.
+/// One migration for each schema version; `PRAGMA user_version` counts those that are done. The statements of a
+/// released migration never change.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE payment (
     key          BLOB PRIMARY KEY NOT NULL,  -- SHA-256 of network, asset, payer, nonce
@@ -63,28 +64,28 @@ CREATE TABLE moved (
     generation   INTEGER NOT NULL,
     payment      BLOB NOT NULL,              -- SHA-256 of the signed payment
     request      BLOB NOT NULL,              -- SHA-256 of the request
-    identifier   TEXT,                       -- the client's own name for it (extension payment-identifier)
+    identifier   TEXT,                       -- the client's name for the purchase (extension payment-identifier)
     flow         TEXT NOT NULL CHECK (flow IN ('authorization', 'upfront')),
     state        TEXT NOT NULL CHECK (state IN
         ('reserved', 'executing', 'settling', 'unknown', 'settled', 'delivered', 'owed', 'refused')),
     settle       TEXT,                       -- JSON of the facilitator request, from settling on
-    settlement   TEXT,                       -- JSON of the SettlementResponse: the money moved
+    settlement   TEXT,                       -- JSON of the SettlementResponse, once the money moved
     reason       TEXT,
     tx           TEXT,
     valid_before INTEGER NOT NULL,           -- Unix seconds
-    verify_us    INTEGER,                    -- how long each part took, in microseconds
+    verify_us    INTEGER,                    -- durations of the parts, in microseconds
     run_us       INTEGER,
     settle_us    INTEGER,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE answer (
-    key      BLOB PRIMARY KEY NOT NULL,      -- of the payment that bought it
+    key      BLOB PRIMARY KEY NOT NULL,      -- key of the payment that bought it
     head     TEXT NOT NULL,                  -- JSON: status and header fields
     body     BLOB NOT NULL,
     kept_at  INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE total (                         -- what pruned rows earned
+CREATE TABLE total (                         -- the sums that pruned rows earned
     day      INTEGER NOT NULL,               -- days since 1970
     network  TEXT NOT NULL,
     asset    TEXT NOT NULL,
@@ -112,8 +113,8 @@ CREATE INDEX payment_closed ON payment (updated_at) WHERE state IN ('settled', '
 CREATE UNIQUE INDEX payment_identifier ON payment (payer, identifier) WHERE identifier IS NOT NULL;
 CREATE INDEX answer_by_age ON answer (kept_at);
 ", "
-CREATE TABLE claim (                         -- who claimed what: written once
-    id           INTEGER PRIMARY KEY,        -- in the order of the claims
+CREATE TABLE claim (                         -- the claims: a row is written once
+    id           INTEGER PRIMARY KEY,        -- grows in the order of the claims
     key          BLOB NOT NULL,              -- SHA-256 of network, asset, payer, nonce
     payment_id   TEXT NOT NULL,              -- as in headers and logs
     network      TEXT NOT NULL,              -- CAIP-2
@@ -128,34 +129,34 @@ CREATE TABLE claim (                         -- who claimed what: written once
     generation   INTEGER NOT NULL,
     payment      BLOB NOT NULL,              -- SHA-256 of the signed payment
     request      BLOB NOT NULL,              -- SHA-256 of the request
-    identifier   TEXT,                       -- the client's own name for it (extension payment-identifier)
+    identifier   TEXT,                       -- the client's name for the purchase (extension payment-identifier)
     valid_before INTEGER NOT NULL,           -- Unix seconds
     created_at   INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE progress (                      -- how far each came: narrow, because every step changes it
-    id           INTEGER PRIMARY KEY,        -- of the claim
+CREATE TABLE progress (                      -- the progress of each claim: narrow, because every step rewrites it
+    id           INTEGER PRIMARY KEY,        -- id of the claim
     flow         TEXT NOT NULL CHECK (flow IN ('authorization', 'upfront')),
     state        TEXT NOT NULL CHECK (state IN
         ('reserved', 'executing', 'settling', 'unknown', 'settled', 'delivered', 'owed', 'refused')),
-    sent         INTEGER NOT NULL,           -- 1: its settlement was sent
+    sent         INTEGER NOT NULL,           -- 1: the settlement was sent
     paid         INTEGER NOT NULL,           -- 1: the money moved
     reason       TEXT,
-    verify_us    INTEGER,                    -- how long each part took, in microseconds
+    verify_us    INTEGER,                    -- durations of the parts, in microseconds
     run_us       INTEGER,
     settle_us    INTEGER,
     updated_at   INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE outgoing (                      -- what was sent for settlement, until its end is known
-    id           INTEGER PRIMARY KEY,        -- of the claim
+CREATE TABLE outgoing (                      -- requests sent for settlement, until their end is known
+    id           INTEGER PRIMARY KEY,        -- id of the claim
     request      TEXT NOT NULL               -- JSON of the facilitator request
 ) STRICT;
-CREATE TABLE settlement (                    -- the transactions
-    id           INTEGER PRIMARY KEY,        -- of the claim
+CREATE TABLE settlement (                    -- the transaction of each payment
+    id           INTEGER PRIMARY KEY,        -- id of the claim
     tx           TEXT NOT NULL,
-    response     TEXT                        -- JSON of the SettlementResponse: the money moved
+    response     TEXT                        -- JSON of the SettlementResponse, once the money moved
 ) STRICT;
-CREATE TABLE kept (                          -- paid answers that may be fetched again
-    id           INTEGER PRIMARY KEY,        -- of the claim that bought it
+CREATE TABLE kept (                          -- paid answers that their payment may fetch again
+    id           INTEGER PRIMARY KEY,        -- id of the claim that bought it
     head         TEXT NOT NULL,              -- JSON: status and header fields
     body         BLOB NOT NULL,
     kept_at      INTEGER NOT NULL
@@ -186,12 +187,13 @@ CREATE VIEW payment AS SELECT claim.id, key, payment_id, network, asset, payer, 
     FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN outgoing USING (id);
 "];
 
-/// The version that this program reads and writes.
+/// The schema version that this program reads and writes.
 pub(crate) fn current_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// Opens the file's schema, creating or upgrading it.
+/// Creates the schema in an empty file or upgrades an older one, in one transaction, and sets the connection up for
+/// durable commits. Refuses other programs' databases and newer schemas.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -207,13 +209,15 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
         )));
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on disk when it returns. WAL with NORMAL would lose the last commits in a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Milliseconds to wait for another tool that writes to the file.
     connection.pragma_update(None, "busy_timeout", 5_000)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction()?;
-    for step in &MIGRATIONS[done..] {
-        transaction.execute_batch(step)?;
+    for migration in &MIGRATIONS[done..] {
+        transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", current_version())?;
@@ -228,74 +232,4 @@ impl From<rusqlite::Error> for LedgerError {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::PaymentId;
-    use coinslot_x402::Network;
-
-    /// A file as the first version wrote it, with one settled payment.
-    pub(crate) fn first_version(path: &std::path::Path) {
-        let connection = Connection::open(path).expect("a file");
-        connection.execute_batch(MIGRATIONS[0]).expect("the first layout");
-        connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
-        connection.pragma_update(None, "user_version", 1).expect("a version");
-        connection
-            .execute(
-                "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
-                    plugin, generation, payment, request, state, settlement, tx, answer_head, answer_body, valid_before,
-                    created_at, updated_at)
-                 VALUES (x'01', 'id', 'eip155:84532', '0xa', '0xp', '0xn', '10000', '0xs', 1, 'GET /a', 'a', 1, x'02',
-                    x'03', 'settled', '{}', '0xt', '{}', x'', 2, 1, 1)",
-                [],
-            )
-            .expect("a row");
-    }
-
-    /// A file as the second version wrote it: one payment of each state that is worth a question.
-    pub(crate) fn second_version(path: &std::path::Path) {
-        let connection = Connection::open(path).expect("a file");
-        connection.execute_batch(&MIGRATIONS[..2].concat()).expect("the second layout");
-        connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
-        connection.pragma_update(None, "user_version", 2).expect("a version");
-        let states = ["delivered", "settling", "refused", "owed", "reserved"];
-        for (at, state) in (1_000_i64..).zip(states) {
-            let id =
-                PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), state.to_owned());
-            let sent = state != "reserved";
-            let paid = matches!(state, "delivered" | "owed").then_some(SETTLEMENT);
-            connection
-                .execute(
-                    "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
-                        plugin, generation, payment, request, identifier, flow, state, settle, settlement, tx, valid_before,
-                        created_at, updated_at)
-                     VALUES (?1, ?2, 'eip155:84532', '0xasset', '0xpayer', ?3, '10000', '0xseller', 1, 'GET /a', 'a', 1,
-                        ?4, ?4, ?5, 'authorization', ?3, ?6, ?7, ?8, 2000, ?9, ?9)",
-                    rusqlite::params![
-                        id.digest(),
-                        id.short(),
-                        state,
-                        [1_u8; 32],
-                        (state == "delivered").then_some("order-1"),
-                        sent.then_some("{}"),
-                        paid,
-                        paid.map(|_| format!("0x{state}")),
-                        at,
-                    ],
-                )
-                .expect("a row");
-            if matches!(state, "delivered" | "settling") {
-                connection
-                    .execute(
-                        "INSERT INTO answer
-                         VALUES (?1, json_object('headers', json_array(), 'status',
-                             200), x'68656c6c6f', ?2)",
-                        rusqlite::params![id.digest(), at],
-                    )
-                    .expect("its answer");
-            }
-        }
-    }
-
-    const SETTLEMENT: &str =
-        r#"{"success":true,"transaction":"0xdelivered","network":"eip155:84532","payer":"0xpayer"}"#;
-}
+pub(crate) mod tests;

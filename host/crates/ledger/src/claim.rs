@@ -1,0 +1,84 @@
+//! The claim of a payment, and its outcomes.
+
+use bytes::Bytes;
+use coinslot_x402::{Flow, SettlementResponse, UnixTime};
+
+use crate::{Fingerprint, PaymentId};
+
+/// A payment that a request presents, with everything that its row remembers.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub id: PaymentId,
+    /// Of the signed payment: a repetition must carry the same signature to fetch the answer.
+    pub payment: Fingerprint,
+    /// Of the request that the payment is for.
+    pub request: Fingerprint,
+    /// The client's own name for the purchase (extension `payment-identifier`): a second payment of the same payer
+    /// with the same identifier buys nothing more than the first.
+    pub identifier: Option<String>,
+    /// Method and path template: `GET /api/gitignore`.
+    pub endpoint: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The generation of the catalogue that made the offer.
+    pub generation: u64,
+    /// Atomic units, in decimal digits.
+    pub amount: String,
+    /// The address that receives the money.
+    pub pay_to: String,
+    /// The money is worth nothing and is never counted as revenue.
+    pub testnet: bool,
+    pub flow: Flow,
+    /// The time from which the chain refuses the authorisation.
+    pub valid_before: UnixTime,
+    /// The present time.
+    pub at: UnixTime,
+}
+
+impl Claim {
+    pub(crate) fn presented(&self) -> Presented {
+        Presented { id: self.id.clone(), payment: self.payment, request: self.request }
+    }
+}
+
+/// A payment and a request that are presented together. A claim of theirs has the same three.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    pub id: PaymentId,
+    /// Of the signed payment.
+    pub payment: Fingerprint,
+    /// Of the request that the payment is for.
+    pub request: Fingerprint,
+}
+
+/// The outcome of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The payment is new. The row belongs to the caller until it is released or refused.
+    Won,
+    /// The payment was settled for this request and got no answer. The row belongs to the caller again, and is
+    /// executing.
+    Owed { settlement: SettlementResponse },
+    /// Another call has the same payment at work, for the same request.
+    InFlight,
+    /// The same payment was claimed for another request or under another signature, or another payment with the same
+    /// identifier was claimed for another request.
+    OtherRequest,
+    /// The payment was settled for this request; `answer` is the answer that it bought, if it is still kept.
+    Settled { settlement: SettlementResponse, answer: Option<StoredAnswer> },
+    /// The settlement was sent, and its end is not known yet.
+    Settling { transaction: Option<String> },
+    /// The settlement was refused.
+    Refused { reason: String },
+}
+
+/// A paid answer, kept so that a client whose connection broke can fetch it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status code.
+    pub status: u16,
+    /// Header fields, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The whole body.
+    pub body: Bytes,
+}

@@ -1,0 +1,71 @@
+//! Opens the file of a ledger, for one process at a time.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::schema;
+use crate::LedgerError;
+
+/// Prepared statements that a connection keeps: more than this crate has, so that none is parsed twice.
+const STATEMENT_CACHE: usize = 64;
+
+/// Recovers the rows of a process that ended: nothing was sent for a reserved row, a guest may have run for an
+/// executing one, and only the chain knows how a settling one ended.
+const RECOVER_ON_OPEN: &str = "
+BEGIN IMMEDIATE;
+DELETE FROM claim WHERE id IN (SELECT id FROM progress WHERE state = 'reserved');
+DELETE FROM progress WHERE state = 'reserved';
+UPDATE progress SET state = 'owed', reason = 'interrupted' WHERE state = 'executing' AND paid;
+UPDATE progress SET state = 'refused', reason = 'interrupted' WHERE state = 'executing';
+UPDATE progress SET state = 'unknown' WHERE state = 'settling';
+COMMIT;
+";
+
+/// Opens or creates the file, upgrades its schema and recovers its rows. The caller holds its [`lock`].
+pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
+    let failed = |error: &dyn std::fmt::Display| LedgerError::Unavailable(format!("{}: {error}", path.display()));
+    // Created here for its owner alone: it holds answers that were paid for and signed payments, and SQLite gives its
+    // side files the mode of the main one.
+    File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| failed(&error))?;
+    let mut connection = Connection::open(path).map_err(|error| failed(&error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    schema::prepare(&mut connection)?;
+    connection.execute_batch(RECOVER_ON_OPEN)?;
+    Ok(connection)
+}
+
+/// Deletes the file and SQLite's files beside it, if they exist. The caller holds its [`lock`].
+pub(super) fn delete(path: &Path) -> Result<(), LedgerError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LedgerError::Unavailable(format!("{}: {error}", path.display())));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes the lock of a ledger's file, which is a file beside it with the extension `lock`.
+///
+/// One process per file: a second host on the same ledger would release the claims of the first. Readers with other
+/// tools are not locked out. The lock ends with the returned file or with the process, however it ends.
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let beside = path.with_extension("lock");
+    let failed = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", beside.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Unavailable(format!(
+            "{} is in use by another Coinslot: stop it, or name another `state` directory",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

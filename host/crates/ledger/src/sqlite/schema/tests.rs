@@ -1,0 +1,69 @@
+//! Files of older schema versions.
+
+use super::*;
+use crate::PaymentId;
+use coinslot_x402::Network;
+
+/// Writes a file of schema version 1, with one settled payment.
+pub(crate) fn first_version(path: &std::path::Path) {
+    let connection = Connection::open(path).expect("a file");
+    connection.execute_batch(MIGRATIONS[0]).expect("the first layout");
+    connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
+    connection.pragma_update(None, "user_version", 1).expect("a version");
+    connection
+        .execute(
+            "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                plugin, generation, payment, request, state, settlement, tx, answer_head, answer_body, valid_before,
+                created_at, updated_at)
+             VALUES (x'01', 'id', 'eip155:84532', '0xa', '0xp', '0xn', '10000', '0xs', 1, 'GET /a', 'a', 1, x'02',
+                x'03', 'settled', '{}', '0xt', '{}', x'', 2, 1, 1)",
+            [],
+        )
+        .expect("a row");
+}
+
+/// Writes a file of schema version 2, with one payment in each state that the upgrade treats differently.
+pub(crate) fn second_version(path: &std::path::Path) {
+    let connection = Connection::open(path).expect("a file");
+    connection.execute_batch(&MIGRATIONS[..2].concat()).expect("the second layout");
+    connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
+    connection.pragma_update(None, "user_version", 2).expect("a version");
+    let states = ["delivered", "settling", "refused", "owed", "reserved"];
+    for (at, state) in (1_000_i64..).zip(states) {
+        let id = PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), state.to_owned());
+        let sent = state != "reserved";
+        let paid = matches!(state, "delivered" | "owed").then_some(SETTLEMENT);
+        connection
+            .execute(
+                "INSERT INTO payment (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                    plugin, generation, payment, request, identifier, flow, state, settle, settlement, tx, valid_before,
+                    created_at, updated_at)
+                 VALUES (?1, ?2, 'eip155:84532', '0xasset', '0xpayer', ?3, '10000', '0xseller', 1, 'GET /a', 'a', 1,
+                    ?4, ?4, ?5, 'authorization', ?3, ?6, ?7, ?8, 2000, ?9, ?9)",
+                rusqlite::params![
+                    id.digest(),
+                    id.short(),
+                    state,
+                    [1_u8; 32],
+                    (state == "delivered").then_some("order-1"),
+                    sent.then_some("{}"),
+                    paid,
+                    paid.map(|_| format!("0x{state}")),
+                    at,
+                ],
+            )
+            .expect("a row");
+        if matches!(state, "delivered" | "settling") {
+            connection
+                .execute(
+                    "INSERT INTO answer
+                     VALUES (?1, json_object('headers', json_array(), 'status',
+                         200), x'68656c6c6f', ?2)",
+                    rusqlite::params![id.digest(), at],
+                )
+                .expect("its answer");
+        }
+    }
+}
+
+const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xdelivered","network":"eip155:84532","payer":"0xpayer"}"#;

@@ -1,0 +1,41 @@
+//! `coinslot ledger export`: writes every payment with all its columns.
+
+use clap::Args;
+use coinslot_ledger::reports::{ClaimOrder, Filter};
+use coinslot_x402::UnixTime;
+
+use super::output::{Output, OutputFormat, Records, plain};
+use super::source::{Source, failed};
+use super::{columns, time};
+use crate::cli::Failure;
+
+/// Write every payment with all its columns, the oldest first: JSON lines unless --format says otherwise.
+///
+/// The signed payments and the answers stay in the ledger; of both only digests go out.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Only from this time on.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<UnixTime>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    until: Option<UnixTime>,
+}
+
+pub(super) fn run(args: &ExportArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = args.source.open()?;
+    let filter = Filter { since: args.since, until: args.until, order: ClaimOrder::OldestFirst, ..Filter::default() };
+    let mut selection = reader.select(&filter).map_err(failed)?;
+    // JSON on a terminal, too: an export is for programs.
+    let format = args.source.chosen_format().unwrap_or(OutputFormat::Json);
+    let names = columns::names(columns::PAYMENT);
+    let mut records = Records::new(format, &names, &names);
+    for row in selection.rows().map_err(failed)? {
+        let row = row.map_err(failed)?;
+        let values = || columns::values(columns::PAYMENT, &row, &units);
+        records.add(out, values, || values().iter().map(plain).collect())?;
+    }
+    records.end(out, "no payments")
+}

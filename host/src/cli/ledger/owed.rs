@@ -1,0 +1,82 @@
+//! `coinslot ledger owed`: lists payments that were received and bought nothing yet.
+
+use clap::Args;
+use coinslot_ledger::PaymentState;
+use coinslot_ledger::reports::{ClaimOrder, Filter, PaymentRow};
+use serde_json::{Value, json};
+
+use super::columns::{self, Column};
+use super::output::{Output, Records};
+use super::source::{Source, failed};
+use super::time;
+use super::units::{Units, network_label};
+use crate::cli::Failure;
+
+/// List payments that were received and bought nothing yet, the oldest first.
+#[derive(Args, Clone, Debug)]
+pub(super) struct OwedArgs {
+    #[command(flatten)]
+    source: Source,
+}
+
+/// The columns before `makeGood`.
+const COLUMNS: &[Column] = &[
+    ("paymentId", |row, _| json!(row.payment_id)),
+    ("payer", |row, _| json!(row.payer)),
+    ("network", |row, _| json!(row.network)),
+    ("testnet", |row, _| json!(row.testnet)),
+    ("asset", |row, _| json!(row.asset)),
+    ("symbol", |_, amount| json!(amount.symbol)),
+    ("amount", |_, amount| json!(amount.decimal)),
+    ("atomicAmount", |_, amount| json!(amount.atomic)),
+    ("endpoint", |row, _| json!(row.endpoint)),
+    ("since", |row, _| json!(time::shown(row.updated_at))),
+    ("reason", |row, _| json!(row.reason)),
+    ("transaction", |row, _| json!(row.transaction)),
+];
+
+pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = args.source.open()?;
+    let filter = Filter { states: vec![PaymentState::Owed], order: ClaimOrder::OldestFirst, ..Filter::default() };
+    let mut selection = reader.select(&filter).map_err(failed)?;
+    let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<PaymentRow>, _>>().map_err(failed)?;
+    // Test networks last: nothing is due there.
+    rows.sort_by_key(|row| row.testnet);
+    let mut names = columns::names(COLUMNS);
+    names.push("makeGood");
+    let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
+    let mut records = Records::new(args.source.format(), &names, headings);
+    for row in &rows {
+        records.add(out, || values(row, &units), || cells(row, &units))?;
+    }
+    records.end(out, "nothing is owed")?;
+    if !rows.is_empty() {
+        let how = "To make good: the payer sends the same request with the same payment again, and it runs without another\n\
+                   charge; or send the amount back to the payer.";
+        out.note(records.format(), how)?;
+    }
+    Ok(())
+}
+
+fn values(row: &PaymentRow, units: &Units) -> Vec<Value> {
+    let mut values = columns::values(COLUMNS, row, units);
+    values.push(json!(format!(
+        "the payer sends the same request with the same payment again, and it runs without another charge; or send {} on {} to {}",
+        units.shown(&row.network, &row.asset, row.amount),
+        row.network,
+        row.payer
+    )));
+    values
+}
+
+fn cells(row: &PaymentRow, units: &Units) -> Vec<String> {
+    vec![
+        time::shown(row.updated_at),
+        units.shown(&row.network, &row.asset, row.amount),
+        network_label(&row.network, row.testnet),
+        row.payer.clone(),
+        row.endpoint.clone(),
+        row.reason.clone().unwrap_or_else(|| "-".to_owned()),
+        row.payment_id.clone(),
+    ]
+}

@@ -1,0 +1,89 @@
+//! `coinslot ledger payments`: lists payments.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use coinslot_ledger::PaymentState;
+use coinslot_ledger::reports::{ClaimOrder, Filter};
+use coinslot_x402::UnixTime;
+
+use super::output::{Output, Records, short};
+use super::source::{Source, failed};
+use super::units::network_label;
+use super::{columns, time};
+use crate::cli::Failure;
+
+/// List payments, the newest first.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PaymentsArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Only in this state; repeatable.
+    #[arg(long, value_parser = state())]
+    state: Vec<PaymentState>,
+    /// Only for this endpoint: `GET /api/x`, or the path alone.
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Only by this payer.
+    #[arg(long, value_name = "ADDRESS")]
+    payer: Option<String>,
+    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<UnixTime>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
+fn state() -> impl TypedValueParser<Value = PaymentState> {
+    PossibleValuesParser::new(PaymentState::ALL.map(PaymentState::as_str))
+        .try_map(|text| PaymentState::parse(&text).ok_or("no state of a payment"))
+}
+
+pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = args.source.open()?;
+    let filter = Filter {
+        states: args.state.clone(),
+        endpoint: args.endpoint.clone(),
+        payer: args.payer.clone(),
+        since: args.since,
+        until: None,
+        order: ClaimOrder::NewestFirst,
+        // One more than is shown, to see whether there are more.
+        limit: Some(args.limit.saturating_add(1)),
+    };
+    let mut selection = reader.select(&filter).map_err(failed)?;
+    let names = columns::names(columns::PAYMENT);
+    let headings = &["TIME", "STATE", "AMOUNT", "NETWORK", "ENDPOINT", "PAYER", "TRANSACTION", "PAYMENT"];
+    let mut records = Records::new(args.source.format(), &names, headings);
+    let mut left = args.limit;
+    let mut more = false;
+    for row in selection.rows().map_err(failed)? {
+        let row = row.map_err(failed)?;
+        if left == 0 {
+            more = true;
+            break;
+        }
+        left -= 1;
+        records.add(
+            out,
+            || columns::values(columns::PAYMENT, &row, &units),
+            || {
+                vec![
+                    time::shown(row.created_at),
+                    row.state.as_str().to_owned(),
+                    units.shown(&row.network, &row.asset, row.amount),
+                    network_label(&row.network, row.testnet),
+                    row.endpoint.clone(),
+                    short(&row.payer),
+                    row.transaction.as_deref().map_or_else(|| "-".to_owned(), short),
+                    row.payment_id.clone(),
+                ]
+            },
+        )?;
+    }
+    records.end(out, "no payments")?;
+    if more {
+        out.note(records.format(), &format!("the newest {}; --limit shows more, `ledger export` all", args.limit))?;
+    }
+    Ok(())
+}

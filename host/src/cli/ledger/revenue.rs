@@ -1,0 +1,128 @@
+//! `coinslot ledger revenue`: sums up the money received.
+
+use clap::{Args, ValueEnum};
+use coinslot_ledger::reports::{Earnings, GroupBy, GroupKey, MoneyKind};
+use coinslot_x402::UnixTime;
+use serde_json::{Value, json};
+
+use super::output::{Output, OutputFormat, Records};
+use super::source::{Source, failed};
+use super::time;
+use super::units::{Units, network_label};
+use crate::cli::Failure;
+
+/// Sum up the money received, for each asset and network.
+///
+/// Payments that are settled, delivered or owed count, on the day (UTC) of their last change, and with
+/// them the totals of payments whose rows are pruned.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RevenueArgs {
+    #[command(flatten)]
+    source: Source,
+    /// The groups whose sums are shown.
+    #[arg(long, default_value = "asset")]
+    by: Grouping,
+    /// Only from this time on.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<UnixTime>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    until: Option<UnixTime>,
+}
+
+/// The values of `--by`.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Grouping {
+    Day,
+    Endpoint,
+    Plugin,
+    Asset,
+    Payer,
+}
+
+const COLUMNS: &[&str] = &["kind", "by", "key", "network", "asset", "symbol", "payments", "amount", "atomicAmount"];
+
+pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = args.source.open()?;
+    let (group, by) = match args.by {
+        Grouping::Day => (GroupBy::Day, "day"),
+        Grouping::Endpoint => (GroupBy::Endpoint, "endpoint"),
+        Grouping::Plugin => (GroupBy::Plugin, "plugin"),
+        Grouping::Asset => (GroupBy::Asset, "asset"),
+        Grouping::Payer => (GroupBy::Payer, "payer"),
+    };
+    let earned = reader.earned(group, args.since, args.until).map_err(failed)?;
+    let format = args.source.format();
+    let title = by.to_uppercase();
+    let headings: &[&str] = match args.by {
+        Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
+        _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
+    };
+    let mut records = Records::new(format, COLUMNS, headings);
+    let mut section = MoneyKind::Revenue;
+    for earnings in &earned {
+        // Each kind is a table of its own, under its heading; the sums come in the order of the kinds.
+        if earnings.kind != section {
+            if format == OutputFormat::Table {
+                records.end(out, "no money received")?;
+                out.note(format, &format!("\n{}", heading(earnings.kind)))?;
+                records = Records::new(format, COLUMNS, headings);
+            }
+            section = earnings.kind;
+        }
+        records.add(
+            out,
+            || values(earnings, by, &units),
+            || {
+                let mut cells = vec![
+                    network_label(&earnings.network, earnings.kind == MoneyKind::Testnet),
+                    units.shown(&earnings.network, &earnings.asset, earnings.amount),
+                    earnings.payments.to_string(),
+                ];
+                if group != GroupBy::Asset {
+                    cells.insert(0, key_text(&earnings.key));
+                }
+                cells
+            },
+        )?;
+    }
+    records.end(out, "no money received")
+}
+
+fn heading(kind: MoneyKind) -> &'static str {
+    match kind {
+        MoneyKind::Revenue => "Received:",
+        MoneyKind::SelfPaid => "Paid by its own receiver, no revenue:",
+        MoneyKind::Testnet => "On test networks, worth nothing:",
+    }
+}
+
+fn key_text(key: &GroupKey) -> String {
+    match key {
+        GroupKey::All => "all".to_owned(),
+        GroupKey::Day(day) => time::day(*day),
+        GroupKey::Name(name) => name.clone(),
+        GroupKey::Pruned => "(pruned)".to_owned(),
+    }
+}
+
+/// The values of [`COLUMNS`].
+fn values(earnings: &Earnings, by: &str, units: &Units) -> Vec<Value> {
+    let kind = match earnings.kind {
+        MoneyKind::Revenue => "revenue",
+        MoneyKind::SelfPaid => "self",
+        MoneyKind::Testnet => "testnet",
+    };
+    let amount = units.written(&earnings.network, &earnings.asset, earnings.amount);
+    vec![
+        json!(kind),
+        json!(by),
+        json!(key_text(&earnings.key)),
+        json!(earnings.network),
+        json!(earnings.asset),
+        json!(amount.symbol),
+        json!(earnings.payments),
+        json!(amount.decimal),
+        json!(amount.atomic),
+    ]
+}

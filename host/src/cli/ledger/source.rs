@@ -1,0 +1,70 @@
+//! The ledger that a report is made of, and the format of the report.
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use coinslot_ledger::reports::LedgerReader;
+
+use super::output::OutputFormat;
+use super::units::Units;
+use crate::cli::Failure;
+use crate::config::Config;
+
+/// The ledger, and the format of the report.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Source {
+    /// The configuration whose ledger it is.
+    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE", conflicts_with = "file")]
+    config: PathBuf,
+    /// The ledger's file itself.
+    #[arg(long, value_name = "LEDGER")]
+    file: Option<PathBuf>,
+    /// `table`, `json` (a line for each) or `csv`. A table on a terminal, JSON elsewhere.
+    #[arg(long)]
+    format: Option<OutputFormat>,
+}
+
+impl Source {
+    /// Finds the ledger's file, with the configuration unless the file was named.
+    pub(super) fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
+        if let Some(file) = &self.file {
+            return Ok((file.clone(), None));
+        }
+        if !self.config.exists() {
+            let shown = self.config.display();
+            return Err(Failure::usage(format!(
+                "there is no {shown}: name the configuration with --config, or a ledger with --file"
+            )));
+        }
+        let config = Config::read(&self.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+        Ok((config.state.join("ledger.db"), Some(config)))
+    }
+
+    /// Opens the ledger, with the units of its amounts.
+    pub(super) fn open(&self) -> Result<(LedgerReader, Units), Failure> {
+        let (file, config) = self.find()?;
+        Ok((open(&file)?, Units::of(config.as_ref())))
+    }
+
+    /// The format that was asked for, else a table on a terminal and JSON elsewhere.
+    pub(super) fn format(&self) -> OutputFormat {
+        let by_terminal = || if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
+        self.format.unwrap_or_else(by_terminal)
+    }
+
+    /// The format that was asked for, if any.
+    pub(super) fn chosen_format(&self) -> Option<OutputFormat> {
+        self.format
+    }
+}
+
+pub(super) fn open(file: &Path) -> Result<LedgerReader, Failure> {
+    LedgerReader::open(file).map_err(failed)
+}
+
+/// A failure of the command with the words of an error.
+pub(super) fn failed(error: impl Display) -> Failure {
+    Failure::new(error.to_string())
+}
