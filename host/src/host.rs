@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use coinslot_ledger::{SqliteLedger, Ledger, Retention};
+use coinslot_ledger::{Ledger, Retention, SqliteLedger};
 use coinslot_plugin::{Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 

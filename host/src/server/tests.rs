@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Hosts, RequestHandler, ServerSettings, run};
 use crate::catalog::Catalog;
 use crate::payment::{Payments, PaymentsConfig, RateLimits};
-use coinslot_ledger::{SqliteLedger, Retention};
+use coinslot_ledger::{Retention, SqliteLedger};
 use coinslot_x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.

@@ -150,10 +150,9 @@ fn outcome(row: ExistingRow, presented: &Presented, owner: Owner) -> Result<Clai
         return Ok(Claimed::OtherRequest);
     }
     let settlement = || {
-        row.settlement
-            .as_deref()
-            .and_then(|json| serde_json::from_str(json).ok())
-            .ok_or_else(|| LedgerError::Schema(format!("payment {} is paid without a settlement", presented.id.short())))
+        row.settlement.as_deref().and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
+            LedgerError::Schema(format!("payment {} is paid without a settlement", presented.id.short()))
+        })
     };
     let state = PaymentState::parse(&row.state)
         .ok_or_else(|| LedgerError::Schema(format!("payment {} has no known state", presented.id.short())))?;
