@@ -3,16 +3,18 @@
 //! Nodes bound the blocks and the logs of one `eth_getLogs`, each in its own way and its own words. So the range is
 //! asked for in windows that shrink when a node refuses and grow again when it answers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, Transfer};
-use crate::{CallError, Chain};
+use crate::chain::{CallError, Chain};
+use crate::eip3009::{Eip3009Payment, payments_in};
+use crate::receipt::TxReceipt;
 
 /// The most payers in one request for logs: each is a topic to match.
 const MAX_PAYERS: usize = 200;
@@ -20,16 +22,12 @@ const MAX_PAYERS: usize = 200;
 /// How often a window is asked for while the node does not answer.
 const ATTEMPTS: u32 = 4;
 
-/// A payment that is on chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A payment by authorisation, with its transaction and its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinedPayment {
-    pub token: Address,
-    pub payer: Address,
-    pub nonce: B256,
-    pub pay_to: Address,
-    /// Atomic units.
-    pub amount: U256,
+    pub payment: Eip3009Payment,
     pub transaction: B256,
+    pub block: u64,
 }
 
 /// A range of blocks that could not be scanned.
@@ -41,14 +39,14 @@ pub struct ScanError {
     pub error: CallError,
 }
 
-/// Finds every payment in `token` to one of the receivers, with its block. `window` is the most blocks in one request.
+/// Finds every payment in `token` to one of the receivers. `window` is the most blocks in one request.
 pub async fn scan(
     chain: &Chain,
     token: Address,
     receivers: &[Address],
     blocks: RangeInclusive<u64>,
     window: u64,
-) -> Result<Vec<(u64, MinedPayment)>, ScanError> {
+) -> Result<Vec<MinedPayment>, ScanError> {
     let mut found = Vec::new();
     let (mut first, end) = blocks.into_inner();
     let (mut step, mut attempt) = (window.max(1), 1);
@@ -78,62 +76,72 @@ pub async fn scan(
     Ok(found)
 }
 
-/// Asks for the transfers to the receivers, and then for the authorisations of their payers: a transfer alone says
-/// nothing about the payment that it belongs to.
+/// Asks for the transfers to the receivers, and then for the authorisations of their payers: a transfer without one is
+/// no payment by authorisation.
+///
+/// [`payments_in`] wants all logs of the token in a transaction, and these are only some. They are enough where nothing
+/// is ambiguous, see [`is_plain`]; elsewhere the receipt of the transaction has the others.
 async fn scan_window(
     chain: &Chain,
     token: Address,
     receivers: &[Address],
     first: u64,
     last: u64,
-) -> Result<Vec<(u64, MinedPayment)>, CallError> {
-    let receivers: Vec<B256> = receivers.iter().map(Address::into_word).collect();
+) -> Result<Vec<MinedPayment>, CallError> {
+    let words: Vec<B256> = receivers.iter().map(Address::into_word).collect();
     let filter = Filter::new().address(token).from_block(first).to_block(last);
-    let transfers = filter.clone().event_signature(Transfer::SIGNATURE_HASH).topic2(receivers);
-    let transfers = chain.logs(&transfers).await?;
+    let transfers = chain.logs(&filter.clone().event_signature(Transfer::SIGNATURE_HASH).topic2(words)).await?;
     let payers: BTreeSet<B256> = transfers.iter().filter_map(|log| log.topics().get(1).copied()).collect();
-    let mut used: HashMap<(B256, u64), Log> = HashMap::new();
+    let mut logs = transfers;
     for payers in payers.into_iter().collect::<Vec<_>>().chunks(MAX_PAYERS) {
-        let filter = filter.clone().event_signature(AuthorizationUsed::SIGNATURE_HASH).topic1(payers.to_vec());
-        let logs = chain.logs(&filter).await?;
-        used.extend(logs.into_iter().filter_map(|log| Some((position(&log)?, log))));
+        let used = filter.clone().event_signature(AuthorizationUsed::SIGNATURE_HASH).topic1(payers.to_vec());
+        logs.extend(chain.logs(&used).await?);
     }
-    let found = transfers.iter().filter_map(|transfer| {
-        let (transaction, index) = position(transfer)?;
-        let authorization = used.get(&(transaction, index.checked_sub(1)?))?;
-        Some((transfer.block_number?, payment(authorization, transfer)?))
-    });
-    Ok(found.collect())
+    let mut found = Vec::new();
+    for ((block, transaction), logs) in by_transaction(logs) {
+        if !logs.iter().any(|log| log.topic0() == Some(&AuthorizationUsed::SIGNATURE_HASH)) {
+            continue;
+        }
+        let payments = if is_plain(&logs) {
+            payments_in(&logs)
+        } else {
+            let receipt = chain.receipt(transaction).await?.filter(TxReceipt::succeeded);
+            receipt.map(|receipt| payments_in(&receipt.logs)).unwrap_or_default()
+        };
+        let ours = payments.into_iter().filter(|paid| paid.token == token && receivers.contains(&paid.pay_to));
+        found.extend(ours.map(|payment| MinedPayment { payment, transaction, block }));
+    }
+    Ok(found)
 }
 
-/// The payments in the logs of one transaction.
-pub fn payments_of(logs: &[Log]) -> Vec<MinedPayment> {
-    logs.windows(2).filter_map(|pair| payment(&pair[0], &pair[1])).collect()
+/// Groups logs by block and transaction, in the order in which the transaction wrote them. Logs that a reorganisation
+/// removed are left out.
+fn by_transaction(logs: Vec<Log>) -> BTreeMap<(u64, B256), Vec<Log>> {
+    let mut transactions: BTreeMap<(u64, B256), Vec<Log>> = BTreeMap::new();
+    for log in logs.into_iter().filter(|log| !log.removed) {
+        if let (Some(block), Some(transaction)) = (log.block_number, log.transaction_hash) {
+            transactions.entry((block, transaction)).or_default().push(log);
+        }
+    }
+    for logs in transactions.values_mut() {
+        logs.sort_by_key(|log| log.log_index);
+    }
+    transactions
 }
 
-/// A used authorisation and its transfer, which stands right behind it.
-fn payment(authorization: &Log, transfer: &Log) -> Option<MinedPayment> {
-    let ((transaction, at), (other, next)) = (position(authorization)?, position(transfer)?);
-    let (&[used, payer, nonce], &[moved, from, to]) = (authorization.topics(), transfer.topics()) else {
-        return None;
-    };
-    let together = transaction == other && at + 1 == next && authorization.address() == transfer.address();
-    let right = used == AuthorizationUsed::SIGNATURE_HASH && moved == Transfer::SIGNATURE_HASH && payer == from;
-    (together && right).then_some(())?;
-    Some(MinedPayment {
-        token: transfer.address(),
-        payer: Address::from_word(payer),
-        nonce,
-        pay_to: Address::from_word(to),
-        amount: U256::try_from_be_slice(&transfer.data().data)?,
-        transaction,
+/// Whether the logs are pairs of an authorisation and the transfer of the same account right behind it, as FiatToken
+/// writes them, with nothing left over. The token's other logs in the transaction could lead to other pairs only if the
+/// token wrote transfers first, and an ordinary transfer from the payer to the receiver followed the authorisation.
+fn is_plain(logs: &[Log]) -> bool {
+    logs.chunks(2).all(|pair| match pair {
+        [used, transfer] => {
+            used.topic0() == Some(&AuthorizationUsed::SIGNATURE_HASH)
+                && transfer.topic0() == Some(&Transfer::SIGNATURE_HASH)
+                && used.topics().get(1) == transfer.topics().get(1)
+                && used.log_index.and_then(|index| index.checked_add(1)) == transfer.log_index
+        }
+        _ => false,
     })
-}
-
-/// The transaction of a log and its index in the block; `None` for a log that a reorganisation removed.
-fn position(log: &Log) -> Option<(B256, u64)> {
-    (!log.removed).then_some(())?;
-    log.transaction_hash.zip(log.log_index)
 }
 
 /// Finds the first block that was made at this time (Unix seconds) or later, or the one after `head` if even that is

@@ -36,12 +36,13 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The payment and the request of the claim.
     pub(crate) fn presented(&self) -> Presented {
         Presented { id: self.id.clone(), payment: self.payment, request: self.request }
     }
 }
 
-/// A payment and a request that are presented together. A claim of theirs has the same three.
+/// A payment and a request that are presented together. An earlier claim of theirs has the same three values.
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub id: PaymentId,

@@ -19,9 +19,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// commit.
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError>;
 
-    /// Takes up an earlier claim of this payment, and never makes one: `None` if there is none. It serves payments that
-    /// would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves the row, as in
-    /// [`Ledger::claim`].
+    /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. It serves payments
+    /// that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves the row, as
+    /// in [`Ledger::claim`].
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
     /// Takes one step of a claimed payment. Fails with [`LedgerError::OutOfOrder`] if there is no row or if its

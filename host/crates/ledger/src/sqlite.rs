@@ -49,7 +49,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
-        self.writer.run(move |connection| claims::reclaim(connection, &presented, at)).await
+        self.writer.run(move |connection| claims::existing(connection, &presented, at)).await
     }
 
     async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {

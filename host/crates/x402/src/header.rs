@@ -33,8 +33,8 @@ const SETTLEMENT_OVERRIDES: &str = "settlement-overrides";
 /// Header of the reference implementations with the results of extensions.
 const EXTENSION_RESPONSES: &str = "extension-responses";
 
-/// True for a header of payments, in lower case: those of the protocol, and every name that is `Payment` or begins with
-/// `Payment-`, also after `X-`, which the protocol may use one day.
+/// Whether a header, named in lower case, is one of payments: a header of the protocol, and every name that is `payment`
+/// or begins with `payment-`, also after `x-`, since the protocol may use it one day.
 pub fn is_payment_header(name: &str) -> bool {
     let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
     payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))

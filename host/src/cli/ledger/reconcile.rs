@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use clap::Args;
-use coinslot_evm::scan::{self, MinedPayment};
-use coinslot_evm::{Chain, ChainSettings};
+use coinslot_evm::eip3009::{self, Eip3009Payment};
+use coinslot_evm::{Chain, ChainSettings, scan};
 use coinslot_ledger::reports::LedgerReader;
 use coinslot_ledger::reports::reconcile::{
     ChainPayment, Comparison, Coverage, LedgerSide, SKEW, Scope, Scopes, TxOutcome,
@@ -25,7 +25,7 @@ use super::source::{self, Source, failed};
 use super::time;
 use super::units::Units;
 use crate::cli::Failure;
-use crate::config::{Config, FacilitatorConfig};
+use crate::config::{AcceptConfig, Config};
 use report::NetworkReport;
 
 /// The longest wait for one answer of a node. Reports ask for more at once than the server does.
@@ -96,7 +96,7 @@ fn scopes(
     since: Option<UnixTime>,
 ) -> Result<(Scopes, Option<UnixTime>), Failure> {
     let mut scopes = Scopes::default();
-    for (accept, _) in config.iter().flat_map(|config| &config.accepts) {
+    for AcceptConfig { accept, .. } in config.iter().flat_map(|config| &config.payment.accepts) {
         let asset = &accept.asset;
         scopes.add(&asset.network, &asset.address, &accept.pay_to, asset.testnet).map_err(failed)?;
     }
@@ -111,13 +111,7 @@ fn scopes(
 /// Connects to the network's chain: by one of the given URLs, or by that of a facilitator which settles on it.
 async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> Result<ChainView, Failure> {
     let chain_id = network.chain_id().ok_or_else(|| failed(format!("{network} is no EVM network")))?;
-    let configured = config.and_then(|config| {
-        let of_network = config.accepts.iter().filter(|(accept, _)| accept.asset.network == *network);
-        of_network.flat_map(|(_, by)| by).find_map(|by| match config.facilitators.get(by)? {
-            FacilitatorConfig::Local { rpc, .. } => Some(rpc),
-            FacilitatorConfig::Remote { rpc, .. } => rpc.as_ref(),
-        })
-    });
+    let configured = config.and_then(|config| config.payment.rpc_of(network));
     let settings = ChainSettings { request_timeout: REQUEST_TIMEOUT, ..ChainSettings::default() };
     let mut problem = None;
     // The given URLs are of any network: the first that answers with this chain id is the one.
@@ -151,8 +145,9 @@ async fn compare(view: &ChainView, scope: &Scope, side: &LedgerSide, window: u64
     for (token, receivers) in &scope.receivers {
         let receivers: Vec<Address> = receivers.iter().copied().collect();
         let mined = scan::scan(chain, *token, &receivers, from..=*head, window).await.map_err(failed)?;
-        let covered = |(block, mined)| chain_payment(mined, Coverage::of(block, within, unpruned));
-        on_chain.extend(mined.into_iter().map(covered));
+        on_chain.extend(mined.into_iter().map(|mined| {
+            chain_payment(&mined.payment, mined.transaction, Coverage::of(mined.block, within, unpruned))
+        }));
     }
     let outcomes = look_up(chain, side, &mut on_chain).await?;
     Comparison::of(side, &on_chain, &outcomes).map_err(failed)
@@ -166,34 +161,34 @@ async fn look_up(
     on_chain: &mut Vec<ChainPayment>,
 ) -> Result<HashMap<B256, TxOutcome>, Failure> {
     let mut outcomes = HashMap::new();
-    let mut receipts: HashMap<B256, Vec<MinedPayment>> = HashMap::new();
+    let mut receipts: HashMap<B256, Vec<Eip3009Payment>> = HashMap::new();
     for (spend, pay_to, hash) in side.unseen(on_chain) {
         // One transaction may settle many payments: each is asked for once.
         if !outcomes.contains_key(&hash) && !receipts.contains_key(&hash) {
             match chain.receipt(hash).await.map_err(failed)? {
                 None => drop(outcomes.insert(hash, TxOutcome::Missing)),
                 Some(receipt) if !receipt.succeeded() => drop(outcomes.insert(hash, TxOutcome::Reverted)),
-                Some(receipt) => drop(receipts.insert(hash, scan::payments_of(&receipt.logs))),
+                Some(receipt) => drop(receipts.insert(hash, eip3009::payments_in(&receipt.logs))),
             }
         }
-        let Some(mined) = receipts.get(&hash) else { continue };
-        let is_it = |mined: &&MinedPayment| (mined.token, mined.payer, mined.nonce) == spend && mined.pay_to == pay_to;
-        match mined.iter().find(is_it) {
-            Some(mined) => on_chain.push(chain_payment(mined.clone(), Coverage::Row)),
+        let Some(payments) = receipts.get(&hash) else { continue };
+        let is_it = |paid: &&Eip3009Payment| (paid.token, paid.payer, paid.nonce) == spend && paid.pay_to == pay_to;
+        match payments.iter().find(is_it) {
+            Some(payment) => on_chain.push(chain_payment(payment, hash, Coverage::Row)),
             None => drop(outcomes.insert(hash, TxOutcome::Other)),
         }
     }
     Ok(outcomes)
 }
 
-fn chain_payment(mined: MinedPayment, coverage: Coverage) -> ChainPayment {
+fn chain_payment(payment: &Eip3009Payment, transaction: B256, coverage: Coverage) -> ChainPayment {
     ChainPayment {
-        asset: mined.token,
-        payer: mined.payer,
-        nonce: mined.nonce,
-        pay_to: mined.pay_to,
-        amount: Amount(mined.amount),
-        transaction: mined.transaction,
+        asset: payment.token,
+        payer: payment.payer,
+        nonce: payment.nonce,
+        pay_to: payment.pay_to,
+        amount: Amount(payment.amount),
+        transaction,
         coverage,
     }
 }

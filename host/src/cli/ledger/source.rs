@@ -39,7 +39,7 @@ impl Source {
             )));
         }
         let config = Config::read(&self.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-        Ok((config.state.join("ledger.db"), Some(config)))
+        Ok((config.state.ledger(), Some(config)))
     }
 
     /// Opens the ledger, with the units of its amounts.

@@ -24,8 +24,8 @@ pub(super) struct WrittenAmount {
 
 impl Units {
     pub(super) fn of(config: Option<&Config>) -> Self {
-        let accepts = config.into_iter().flat_map(|config| &config.accepts);
-        Self { configured: accepts.map(|(accept, _)| (*accept.asset).clone()).collect() }
+        let accepts = config.into_iter().flat_map(|config| &config.payment.accepts);
+        Self { configured: accepts.map(|entry| (*entry.accept.asset).clone()).collect() }
     }
 
     /// The asset at an address, if it is known. A configured asset goes before one of the table.

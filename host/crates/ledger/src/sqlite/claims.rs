@@ -38,12 +38,12 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claimed, L
     if insert(connection, claim)? {
         return Ok(Claimed::Won);
     }
-    reclaim(connection, &claim.presented(), claim.at)?
+    existing(connection, &claim.presented(), claim.at)?
         .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
 }
 
 /// Looks up the claim of this authorisation. An owed one becomes executing, and the caller's.
-pub(super) fn reclaim(
+pub(super) fn existing(
     connection: &Connection,
     presented: &Presented,
     at: UnixTime,
@@ -142,7 +142,7 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, L
     Ok(row)
 }
 
-/// The meaning of an existing row for a claim. The request must be the same and, for the same authorisation, the
+/// The meaning of an existing row for a payment that is presented. The request must be the same and, for the same authorisation, the
 /// signature; otherwise nothing about the row is disclosed.
 fn outcome(row: ExistingRow, presented: &Presented, owner: Owner) -> Result<Claimed, LedgerError> {
     let other_signature = owner == Owner::SamePayment && row.payment != presented.payment.0;

@@ -1,3 +1,5 @@
+//! An asset that a server takes.
+
 use std::sync::Arc;
 
 use super::{Amount, Asset};
@@ -9,7 +11,7 @@ pub struct Accept {
     pub asset: Arc<Asset>,
     /// Checksummed address of the receiver, see [`super::evm_receiver`].
     pub pay_to: Arc<str>,
-    /// `maxTimeoutSeconds`: how long a client's authorisation may be valid.
+    /// `maxTimeoutSeconds`: the longest validity of a client's authorisation.
     pub max_timeout_seconds: u64,
     /// While more than this amount is claimed and not settled, payments are settled before the guest runs.
     pub max_unsettled: Amount,
