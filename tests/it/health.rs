@@ -44,7 +44,12 @@ async fn a_plugin_with_an_open_circuit_neither_runs_nor_sells() {
     assert_circuit_open(paid.send().await.expect("an answer")).await;
     assert_eq!(host.runs_of("upfront"), 2, "nothing runs while the circuit is open");
     assert_eq!((chain.balance(SELLER).await, host.ledger().len()), (0, 0));
-    assert_eq!(host.log().matches("is left alone").count(), 1, "the log says it once:\n{}", host.log());
+    assert_eq!(
+        host.log().matches("failed repeatedly: its circuit is open").count(),
+        1,
+        "the log says it once:\n{}",
+        host.log()
+    );
     let neighbour = reqwest::get(host.url("/echo")).await.expect("an answer");
     assert_eq!(neighbour.status(), 200);
 }
@@ -90,7 +95,7 @@ async fn one_success_after_the_pause_closes_the_circuit() {
             assert!(Instant::now() < deadline, "there is no trial request:\n{}", host.log());
         }
     }
-    for expected in ["is left alone again", "the plugin answers again"] {
+    for expected in ["its circuit stays open", "the plugin answers again"] {
         assert!(host.log().contains(expected), "{expected}:\n{}", host.log());
     }
     let challenge = reqwest::Client::new().post(host.url("/upfront")).send().await.expect("an answer");

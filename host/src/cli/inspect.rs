@@ -49,11 +49,11 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         Some(Ok(info)) => Some(plugins.get(&info.name).cloned().unwrap_or_default()),
         _ => None,
     };
-    let capabilities = Capability::ALL.map(|capability| Row::new(capability, &outside, own.as_ref()));
+    let capabilities = Capability::ALL.map(|capability| CapabilityRow::new(capability, &outside, own.as_ref()));
     if args.json {
         let document = serde_json::json!({
             "component": outside,
-            "capabilities": capabilities.iter().map(Row::json).collect::<Vec<_>>(),
+            "capabilities": capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
             "plugin": described.as_ref().map(|described| match described {
                 Ok(info) => json(info),
                 Err(reason) => serde_json::json!({ "error": reason }),
@@ -90,14 +90,14 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
 }
 
 /// One capability: the imports that ask for it, and the grants.
-struct Row {
+struct CapabilityRow {
     capability: Capability,
     asked: Vec<String>,
     /// None if the plugin's name is not known.
     granted: Option<Vec<String>>,
 }
 
-impl Row {
+impl CapabilityRow {
     fn new(capability: Capability, outside: &Inspection, own: Option<&PluginConfig>) -> Self {
         let asked = outside.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
         Self { capability, asked: asked.collect(), granted: own.map(|own| granted(capability, own)) }
