@@ -9,7 +9,7 @@ pub(crate) mod ledger;
 /// The environment variable that names the point.
 const VARIABLE: &str = "COINSLOT_CRASH_AT";
 
-/// Whether a point is named. Without one, nothing is wrapped.
+/// True if a point is named. Without one, nothing is wrapped.
 pub(crate) fn is_armed() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|point| !point.is_empty())
 }

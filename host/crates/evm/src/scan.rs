@@ -19,7 +19,7 @@ use crate::receipt::TxReceipt;
 /// The most payers in one request for logs: each is a topic to match.
 const MAX_PAYERS: usize = 200;
 
-/// How often a window is asked for while the node does not answer.
+/// Attempts to read one window while the node does not answer.
 const ATTEMPTS: u32 = 4;
 
 /// A payment by authorisation, with its transaction and its block.
@@ -129,7 +129,7 @@ fn by_transaction(logs: Vec<Log>) -> BTreeMap<(u64, B256), Vec<Log>> {
     transactions
 }
 
-/// Whether the logs are pairs of an authorisation and the transfer of the same account right behind it, as FiatToken
+/// True if the logs are pairs of an authorisation and the transfer of the same account right behind it, as FiatToken
 /// writes them, with nothing left over. The token's other logs in the transaction could lead to other pairs only if the
 /// token wrote transfers first, and an ordinary transfer from the payer to the receiver followed the authorisation.
 fn is_plain(logs: &[Log]) -> bool {

@@ -9,9 +9,9 @@ use crate::{Fingerprint, PaymentId};
 #[derive(Clone, Debug)]
 pub struct Claim {
     pub id: PaymentId,
-    /// Of the signed payment: a repetition must carry the same signature to fetch the answer.
+    /// The fingerprint of the signed payment: a repetition must carry the same signature to fetch the answer.
     pub payment: Fingerprint,
-    /// Of the request that the payment is for.
+    /// The fingerprint of the request that the payment is for.
     pub request: Fingerprint,
     /// The client's own name for the purchase (extension `payment-identifier`): a second payment of the same payer
     /// with the same identifier buys nothing more than the first.
@@ -46,9 +46,9 @@ impl Claim {
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub id: PaymentId,
-    /// Of the signed payment.
+    /// The fingerprint of the signed payment.
     pub payment: Fingerprint,
-    /// Of the request that the payment is for.
+    /// The fingerprint of the request that the payment is for.
     pub request: Fingerprint,
 }
 

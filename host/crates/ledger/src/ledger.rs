@@ -19,9 +19,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// commit.
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError>;
 
-    /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. It serves payments
-    /// that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves the row, as
-    /// in [`Ledger::claim`].
+    /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. It serves
+    /// payments that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves
+    /// the row, as in [`Ledger::claim`].
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
     /// Takes one step of a claimed payment. Fails with [`LedgerError::OutOfOrder`] if there is no row or if its
@@ -38,7 +38,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Deletes what was kept long enough and can no longer be settled. Returns the number of rows and answers.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
-    /// Whether the last write became durable. While it did not, nothing is sold.
+    /// True if the last write became durable. While it did not, nothing is sold.
     fn writable(&self) -> bool;
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
@@ -54,7 +54,7 @@ pub struct Pending {
     /// The time from which the chain refuses the authorisation.
     pub valid_before: UnixTime,
     pub flow: Flow,
-    /// Whether the answer that it pays for is kept. Without it, in the authorization flow, nothing may be sent for
+    /// True if the answer that it pays for is kept. Without it, in the authorization flow, nothing may be sent for
     /// settlement again: the money would buy nothing.
     pub answer_kept: bool,
 }

@@ -77,7 +77,7 @@ pub enum SettledBy {
 pub(crate) struct Position {
     pub(crate) state: PaymentState,
     pub(crate) flow: Flow,
-    /// Whether the money moved.
+    /// True if the money moved.
     pub(crate) paid: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a server and a facilitator say to each other. Source: x402 specification v2, section 7.
+//! The messages between a server and a facilitator. Source: x402 specification v2, section 7.
 
 #[cfg(test)]
 mod tests;
@@ -197,7 +197,7 @@ impl<'de> Deserialize<'de> for PaymentRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyResponse {
-    /// Whether the payment would settle.
+    /// True if the payment would settle.
     pub is_valid: bool,
     /// A reason string of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,7 +214,7 @@ pub struct VerifyResponse {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Supported {
-    /// What can be verified and settled.
+    /// The kinds of payments that can be verified and settled.
     pub kinds: Vec<SupportedKind>,
     /// Extension identifiers.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -234,13 +234,13 @@ pub struct SupportedKind {
     pub scheme: String,
     /// CAIP-2, or a name in version 1.
     pub network: String,
-    /// What the server must put into `extra` of its requirements.
+    /// The fields that the server must put into `extra` of its requirements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Object>,
 }
 
 impl Supported {
-    /// Whether a payment of this scheme and version on this network can be settled.
+    /// True if a payment of this scheme and version on this network can be settled.
     pub fn has(&self, version: Version, scheme: &str, network: &Network) -> bool {
         self.kinds.iter().any(|kind| {
             kind.scheme == scheme

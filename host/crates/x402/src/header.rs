@@ -33,8 +33,8 @@ const SETTLEMENT_OVERRIDES: &str = "settlement-overrides";
 /// Header of the reference implementations with the results of extensions.
 const EXTENSION_RESPONSES: &str = "extension-responses";
 
-/// Whether a header, named in lower case, is one of payments: a header of the protocol, and every name that is `payment`
-/// or begins with `payment-`, also after `x-`, since the protocol may use it one day.
+/// True if a header, named in lower case, is one of payments: a header of the protocol, and every name that is
+/// `payment` or begins with `payment-`, also after `x-`, since the protocol may use it one day.
 pub fn is_payment_header(name: &str) -> bool {
     let payment = name.strip_prefix("x-").unwrap_or(name).strip_prefix("payment");
     payment.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -226,13 +226,13 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Whether a proxy joined several header values into one. Base64 has no comma. Raw JSON has some, and is recognised so
+/// True if a proxy joined several header values into one. Base64 has no comma. Raw JSON has some, and is recognised so
 /// that its sender learns the real mistake.
 fn is_joined(value: &[u8]) -> bool {
     value.contains(&b',') && !matches!(value.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
 }
 
-/// Whether a value of `Authorization` has a credential of the scheme `Payment`, alone or joined to another.
+/// True if a value of `Authorization` has a credential of the scheme `Payment`, alone or joined to another.
 fn is_other_protocol(authorization: &[u8]) -> bool {
     authorization.split(|&byte| byte == b',').any(|credential| {
         let scheme = credential.trim_ascii_start().split(|&byte| byte == b' ').next().unwrap_or_default();
@@ -240,13 +240,13 @@ fn is_other_protocol(authorization: &[u8]) -> bool {
     })
 }
 
-/// Whether the value is 32 bytes of hex, with or without `0x`: payers who made an ordinary transfer send its hash.
+/// True if the value is 32 bytes of hex, with or without `0x`: payers who made an ordinary transfer send its hash.
 fn is_transaction_hash(value: &[u8]) -> bool {
     let digits = value.strip_prefix(b"0x").unwrap_or(value);
     digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether the value may be 64 bytes of Base58. Base64 may look the same, so only values that do not decode to an
+/// True if the value may be 64 bytes of Base58. Base64 may look the same, so only values that do not decode to an
 /// object are tested.
 fn is_solana_signature(value: &[u8]) -> bool {
     (86..=88).contains(&value.len())

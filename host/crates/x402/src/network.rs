@@ -82,7 +82,7 @@ impl Network {
         V1_NAMES.iter().find(|(_, id, written)| *id == chain_id && *written).map(|(name, ..)| *name)
     }
 
-    /// Whether an offer of this version can name the network.
+    /// True if an offer of this version can name the network.
     pub fn is_named_in(&self, version: Version) -> bool {
         match version {
             Version::V1 => self.v1_name().is_some(),

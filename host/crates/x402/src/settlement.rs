@@ -11,7 +11,7 @@ use crate::object::null_as_default;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettlementResponse {
-    /// Whether the money moved. An HTTP 200 with `false` here is a failure.
+    /// True if the money moved. An HTTP 200 with `false` here is a failure.
     pub success: bool,
     /// The reason string of a failure. Some facilitators write the key in snake case.
     #[serde(default, alias = "error_reason", skip_serializing_if = "Option::is_none")]

@@ -96,7 +96,7 @@ const DYNAMIC_INFO: &[(&str, &[&str])] =
     &[("sign-in-with-x", &["nonce", "issuedAt", "expirationTime"]), ("offer-receipt", &["offers"])];
 
 impl PaymentPayload {
-    /// Whether the client chose this offer.
+    /// True if the client chose this offer.
     ///
     /// Every field but `extra` must be equal, with equal JSON types, whatever the order of keys and whatever further
     /// keys the echo has. In `extra` every key that we advertise must come back with an equal value, recursively; the
@@ -115,7 +115,7 @@ impl PaymentPayload {
                 || echoed("extra").and_then(Value::as_object).is_some_and(|echoed| contains_all(echoed, extra)))
     }
 
-    /// Whether the client's echo of our extensions has everything that we advertised in their `info`; if not, the
+    /// True if the client's echo of our extensions has everything that we advertised in their `info`; if not, the
     /// answer is [`super::Reason::ExtensionEchoMismatch`].
     ///
     /// An extension that the client leaves out, or that we did not advertise, is no contradiction.
@@ -146,7 +146,7 @@ fn info(extension: &Value) -> &Value {
     extension.get("info").unwrap_or(extension)
 }
 
-/// Whether `echoed` has everything that `ours` has. Arrays are compared whole.
+/// True if `echoed` has everything that `ours` has. Arrays are compared whole.
 fn contains(echoed: &Value, ours: &Value) -> bool {
     match (echoed, ours) {
         (Value::Object(echoed), Value::Object(ours)) => contains_all(echoed, ours),

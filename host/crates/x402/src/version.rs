@@ -40,7 +40,7 @@ impl Versions {
         }
     }
 
-    /// Whether this version is among them.
+    /// True if this version is among them.
     pub fn contains(self, version: Version) -> bool {
         match self {
             Self::Both => true,

@@ -4,7 +4,7 @@ use clap::Args;
 use coinslot_ledger::reports::{ClaimOrder, Filter};
 use coinslot_x402::UnixTime;
 
-use super::output::{Output, OutputFormat, Records, plain};
+use super::output::{Output, OutputFormat, RecordWriter, plain};
 use super::source::{Source, failed};
 use super::{columns, time};
 use crate::cli::Failure;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &ExportArgs, out: &mut Output<'_>) -> Result<(), Failure
     // JSON on a terminal, too: an export is for programs.
     let format = args.source.chosen_format().unwrap_or(OutputFormat::Json);
     let names = columns::names(columns::PAYMENT);
-    let mut records = Records::new(format, &names, &names);
+    let mut records = RecordWriter::new(format, &names, &names);
     for row in selection.rows().map_err(failed)? {
         let row = row.map_err(failed)?;
         let values = || columns::values(columns::PAYMENT, &row, &units);

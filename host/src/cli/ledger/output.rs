@@ -68,14 +68,14 @@ impl<'o> Output<'o> {
 
 /// Writes records of one kind. JSON lines and CSV go out as records come; a table is held until its end, because its
 /// columns are as wide as their widest cells.
-pub(super) struct Records<'c> {
+pub(super) struct RecordWriter<'c> {
     format: OutputFormat,
     columns: &'c [&'c str],
     table: Table,
     count: u64,
 }
 
-impl<'c> Records<'c> {
+impl<'c> RecordWriter<'c> {
     /// `columns` name the values of a record for programs, `headings` stand over the cells of a table.
     pub(super) fn new(format: OutputFormat, columns: &'c [&'c str], headings: &[&str]) -> Self {
         let mut table = Table::new();

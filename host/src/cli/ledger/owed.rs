@@ -6,7 +6,7 @@ use coinslot_ledger::reports::{ClaimOrder, Filter, PaymentRow};
 use serde_json::{Value, json};
 
 use super::columns::{self, Column};
-use super::output::{Output, Records};
+use super::output::{Output, RecordWriter};
 use super::source::{Source, failed};
 use super::time;
 use super::units::{Units, network_label};
@@ -45,7 +45,7 @@ pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> 
     let mut names = columns::names(COLUMNS);
     names.push("makeGood");
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
-    let mut records = Records::new(args.source.format(), &names, headings);
+    let mut records = RecordWriter::new(args.source.format(), &names, headings);
     for row in &rows {
         records.add(out, || values(row, &units), || cells(row, &units))?;
     }

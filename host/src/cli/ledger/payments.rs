@@ -6,7 +6,7 @@ use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter};
 use coinslot_x402::UnixTime;
 
-use super::output::{Output, Records, short};
+use super::output::{Output, RecordWriter, short};
 use super::source::{Source, failed};
 use super::units::network_label;
 use super::{columns, time};
@@ -54,7 +54,7 @@ pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failu
     let mut selection = reader.select(&filter).map_err(failed)?;
     let names = columns::names(columns::PAYMENT);
     let headings = &["TIME", "STATE", "AMOUNT", "NETWORK", "ENDPOINT", "PAYER", "TRANSACTION", "PAYMENT"];
-    let mut records = Records::new(args.source.format(), &names, headings);
+    let mut records = RecordWriter::new(args.source.format(), &names, headings);
     let mut left = args.limit;
     let mut more = false;
     for row in selection.rows().map_err(failed)? {

@@ -5,7 +5,7 @@ use coinslot_ledger::reports::{Earnings, GroupBy, GroupKey, MoneyKind};
 use coinslot_x402::UnixTime;
 use serde_json::{Value, json};
 
-use super::output::{Output, OutputFormat, Records};
+use super::output::{Output, OutputFormat, RecordWriter};
 use super::source::{Source, failed};
 use super::time;
 use super::units::{Units, network_label};
@@ -58,7 +58,7 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
         Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
         _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
     };
-    let mut records = Records::new(format, COLUMNS, headings);
+    let mut records = RecordWriter::new(format, COLUMNS, headings);
     let mut section = MoneyKind::Revenue;
     for earnings in &earned {
         // Each kind is a table of its own, under its heading; the sums come in the order of the kinds.
@@ -66,7 +66,7 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
             if format == OutputFormat::Table {
                 records.end(out, "no money received")?;
                 out.note(format, &format!("\n{}", heading(earnings.kind)))?;
-                records = Records::new(format, COLUMNS, headings);
+                records = RecordWriter::new(format, COLUMNS, headings);
             }
             section = earnings.kind;
         }

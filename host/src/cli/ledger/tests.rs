@@ -199,7 +199,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
 }
 
 #[tokio::test]
-async fn a_refused_payment_that_was_made_all_the_same_is_told() {
+async fn a_payment_on_chain_that_the_ledger_calls_refused_is_reported() {
     let world = World::start().await;
     let file = LedgerFile::create();
     let (authorization, mut strings) = pay(&world).await;

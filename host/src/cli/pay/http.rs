@@ -18,7 +18,7 @@ const MAX_CHALLENGE: usize = 1024 * 1024;
 /// The error of a request that has no answer.
 #[derive(Debug)]
 pub(super) struct Unanswered {
-    /// Whether the server may have seen the request.
+    /// True if the server may have seen the request.
     pub(super) sent: bool,
     pub(super) message: String,
 }

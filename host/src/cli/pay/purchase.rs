@@ -24,7 +24,7 @@ pub(super) struct RequestSpec {
 }
 
 impl RequestSpec {
-    /// Whether the server is on this machine.
+    /// True if the server is on this machine.
     pub(super) fn is_local(&self) -> bool {
         match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -30,7 +30,7 @@ pub struct PaymentRow {
     /// SHA-256 of the request, in hex.
     pub request_digest: String,
     pub identifier: Option<String>,
-    /// Whether a settlement is recorded.
+    /// True if a settlement is recorded.
     pub paid: bool,
     pub reason: Option<String>,
     pub transaction: Option<String>,
@@ -56,7 +56,7 @@ pub(super) const COLUMNS: &str =
      verify_us, run_us, settle_us, created_at, updated_at";
 
 impl PaymentRow {
-    /// Whether the money is with the receiver. A payment that is settled first has it there while it executes.
+    /// True if the money is with the receiver. A payment that is settled first has it there while it executes.
     pub fn received(&self) -> bool {
         match self.state {
             PaymentState::Settled | PaymentState::Delivered | PaymentState::Owed => true,

@@ -142,8 +142,8 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, L
     Ok(row)
 }
 
-/// The meaning of an existing row for a payment that is presented. The request must be the same and, for the same authorisation, the
-/// signature; otherwise nothing about the row is disclosed.
+/// The meaning of an existing row for a payment that is presented. The request must be the same and, for the same
+/// authorisation, the signature; otherwise nothing about the row is disclosed.
 fn outcome(row: ExistingRow, presented: &Presented, owner: Owner) -> Result<Claimed, LedgerError> {
     let other_signature = owner == Owner::SamePayment && row.payment != presented.payment.0;
     if other_signature || row.request != presented.request.0 {

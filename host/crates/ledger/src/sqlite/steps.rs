@@ -152,7 +152,7 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
     answer.map_or(Ok(()), |answer| keep(connection, row, &answer, at))
 }
 
-/// Whether the ledger records this transaction for another payment.
+/// True if the ledger records this transaction for another payment.
 fn settles_another(connection: &Connection, row: i64, transaction: &str) -> Result<bool, LedgerError> {
     Ok(connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM settlement WHERE tx = ?1 AND id <> ?2)")?

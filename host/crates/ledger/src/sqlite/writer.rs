@@ -4,13 +4,13 @@
 //! job that is queued, runs them one after the other in one transaction, commits once with `synchronous=FULL`, and
 //! only then answers their callers.
 //!
-//! **In a crash** nothing is lost that a caller was told: an answer follows its commit. Lost are jobs that were queued
-//! or whose transaction was open. The reverse happens, too: a change may be on disk although the process ended before
-//! its caller heard of it. Opening the file recovers both kinds of rows (`open::RECOVER_ON_OPEN`).
+//! **In a crash** no change is lost whose caller was answered: an answer follows its commit. Lost are jobs that were
+//! queued or whose transaction was open. The reverse happens, too: a change may be on disk although the process ended
+//! before its caller heard of it. Opening the file recovers both kinds of rows (`open::RECOVER_ON_OPEN`).
 //!
 //! **In an error** a job that fails before it changes anything fails alone. A job that fails later, as on a full disk,
 //! takes the whole transaction with it: to undo one job alone would need a savepoint, and with it a copy of every page
-//! that any job changes. Its neighbours are told [`LedgerError::Unavailable`] and may try again.
+//! that any job changes. The callers of the other jobs get [`LedgerError::Unavailable`] and may try again.
 //!
 //! **Two delays** make commits fewer and fuller, which gains callers more than they lose. Under load, which shows in a
 //! commit that was shared by many, the next commit waits as long as the last one took ([`BATCH_THRESHOLD`],
@@ -71,7 +71,7 @@ enum WorkResult {
 /// A commit that was shared by many jobs.
 #[derive(Clone, Copy, Debug)]
 struct SharedCommit {
-    /// How long the commit took, at most [`MAX_COMMIT_DELAY`].
+    /// The duration of the commit, at most [`MAX_COMMIT_DELAY`].
     took: Duration,
     ended: Instant,
 }
@@ -92,7 +92,7 @@ impl Writer {
         Ok(Self { jobs, writable })
     }
 
-    /// Whether the last commit succeeded.
+    /// True if the last commit succeeded.
     pub(super) fn is_writable(&self) -> bool {
         self.writable.load(Ordering::Acquire)
     }
@@ -166,7 +166,7 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
         for job in waiting.into_iter().chain(more).take(MAX_BATCH) {
             let before = connection.total_changes();
             // A job runs only inside the transaction: outside, each of its statements would commit by itself, and its
-            // caller would be told that they failed.
+            // caller would learn that they failed.
             let (done, reply) = job(open.clone().map(|()| &*connection));
             replies.push(reply);
             // SQLite may end the transaction by itself when the disk is full or fails. If the job changed something
@@ -189,7 +189,7 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
                 let _ = connection.execute_batch("ROLLBACK");
             }
         }
-        // Before the answers: a caller that is told of a failure finds the ledger not writable.
+        // Before the answers: a caller that gets an error finds the ledger not writable.
         writable.store(committed.is_ok(), Ordering::Release);
         for reply in replies {
             reply(committed.clone());

@@ -55,7 +55,7 @@ impl Authorization {
         Ok(())
     }
 
-    /// Whether the authorisation can still be settled at `when`, with [`SETTLE_MARGIN_SECONDS`] left. Before an
+    /// True if the authorisation can still be settled at `when`, with [`SETTLE_MARGIN_SECONDS`] left. Before an
     /// endpoint runs, `when` is the end of its time limit.
     pub fn outlives(&self, when: UnixTime) -> bool {
         self.valid_before >= U256::from(when.plus(SETTLE_MARGIN_SECONDS).0)

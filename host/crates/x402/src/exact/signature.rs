@@ -49,7 +49,7 @@ pub fn split_signature(signature: &[u8]) -> Option<(u8, B256, B256)> {
     Some((v, r.into(), s.into()))
 }
 
-/// Whether the signature claims to come from a wallet that is yet to be deployed (ERC-6492).
+/// True if the signature claims to come from a wallet that is yet to be deployed (ERC-6492).
 pub fn is_counterfactual(signature: &[u8]) -> bool {
     signature.ends_with(COUNTERFACTUAL.as_slice())
 }

@@ -320,7 +320,7 @@ fn the_window_has_sharp_edges() {
 }
 
 #[test]
-fn the_end_of_time_does_not_overflow() {
+fn a_window_at_the_end_of_64_bits_does_not_overflow() {
     let terms = ExpectedTerms { max_timeout_seconds: u64::MAX, skew_seconds: u64::MAX, ..terms() };
     let forever = Authorization { valid_before: U256::MAX, ..authorization() };
     assert_eq!(forever.check(&terms, UnixTime(u64::MAX)), Err(Reason::ValidBefore));
@@ -461,7 +461,7 @@ fn another_transfer_method_is_named_as_such() {
 }
 
 #[test]
-fn an_undeployed_wallet_is_told_by_its_suffix() {
+fn an_undeployed_wallet_is_recognised_by_its_suffix() {
     let suffix = [0x64, 0x92].repeat(16);
     assert!(is_counterfactual(&suffix));
     assert!(is_counterfactual(&[&[1; 100][..], &suffix].concat()));

@@ -45,7 +45,7 @@ impl Asset {
         KNOWN.iter().find(|row| row.chain_id == chain_id && row.address.eq_ignore_ascii_case(address)).map(Known::asset)
     }
 
-    /// Whether both are one contract on one network. EVM addresses are compared in any case of letters.
+    /// True if both are one contract on one network. EVM addresses are compared in any case of letters.
     pub fn is_same_token(&self, other: &Self) -> bool {
         let evm = self.network.chain_id().is_some();
         self.network == other.network

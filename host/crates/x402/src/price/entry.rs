@@ -23,7 +23,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// Whether it can be paid in this version: the facilitator understands the version, and the version has a name for
+    /// True if it can be paid in this version: the facilitator understands the version, and the version has a name for
     /// the network.
     pub fn takes(&self, version: Version) -> bool {
         self.versions.contains(version) && self.asset.network.is_named_in(version)

@@ -35,7 +35,7 @@ impl Offer {
         self.prices.iter().filter(move |price| price.takes(version))
     }
 
-    /// Whether any price can be paid in this version.
+    /// True if any price can be paid in this version.
     pub fn takes(&self, version: Version) -> bool {
         self.payable(version).next().is_some()
     }

@@ -13,7 +13,7 @@ pub enum ReceiverError {
         "`{found}` has a wrong checksum, so at least one character of it is wrong (`{expected}` would be right for these digits): copy the address again"
     )]
     Checksum { found: String, expected: String },
-    #[error("the zero address belongs to nobody: money sent there is lost")]
+    #[error("the zero address has no owner: money sent there is lost")]
     Zero,
 }
 

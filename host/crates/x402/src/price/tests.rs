@@ -51,7 +51,7 @@ fn decimals_become_atomic_units_exactly() {
 }
 
 #[test]
-fn what_is_not_plainly_an_amount_is_refused() {
+fn texts_other_than_plain_amounts_are_refused() {
     for text in [
         "",
         " ",
@@ -108,7 +108,7 @@ fn an_amount_of_another_asset_is_not_converted() {
 }
 
 #[test]
-fn amounts_end_where_tokens_end() {
+fn amounts_have_at_most_256_bits() {
     let most = "115792089237316195423570985008687907853269984665640564039457584007913129.639935";
     assert_eq!(amount(most), Ok(Amount(U256::MAX)));
     let more = "115792089237316195423570985008687907853269984665640564039457584007913129.639936";
@@ -149,7 +149,7 @@ fn amounts_are_shown_without_needless_zeros() {
     assert!(Amount(U256::MAX).decimal(255).starts_with("0.000"));
 }
 
-/// Whether a text is a canonical 256-bit number, told by another implementation.
+/// True if a text is a canonical 256-bit number, told by another implementation.
 fn is_canonical(text: &str) -> bool {
     U256::from_str_radix(text, 10).is_ok_and(|number| number.to_string() == text)
 }
@@ -206,7 +206,7 @@ fn known_tokens_have_right_addresses_and_unique_names() {
 }
 
 #[test]
-fn the_usual_networks_are_known_by_heart() {
+fn the_table_has_the_default_asset_of_the_usual_networks() {
     let known = |chain_id, symbol| Asset::known(&Network::eip155(chain_id), symbol);
     let domain = |asset: &Asset| asset.eip712.clone().map(|d| (d.name, d.version));
     let named = |name: &str| Some((name.to_owned(), "2".to_owned()));

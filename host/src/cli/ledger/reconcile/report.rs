@@ -6,7 +6,7 @@ use coinslot_x402::{Network, UnixTime};
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::cli::ledger::output::{Output, OutputFormat, Records, short};
+use crate::cli::ledger::output::{Output, OutputFormat, RecordWriter, short};
 use crate::cli::ledger::time;
 use crate::cli::ledger::units::{Units, network_label};
 
@@ -55,7 +55,7 @@ pub(super) fn write(
             out.flush()?;
         }
         OutputFormat::Csv => {
-            let mut records = Records::new(format, COLUMNS, &[]);
+            let mut records = RecordWriter::new(format, COLUMNS, &[]);
             for report in reports {
                 for difference in &report.comparison.differences {
                     records.add(out, || values(difference, report.testnet, units), Vec::new)?;
@@ -87,7 +87,7 @@ fn tables(out: &mut Output<'_>, reports: &[NetworkReport], units: &Units) -> Res
 
 fn receivers_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Units) -> Result<(), Failure> {
     let headings = &["NETWORK", "RECEIVER", "SINCE", "LEDGER", "CHAIN"];
-    let mut records = Records::new(OutputFormat::Table, &[], headings);
+    let mut records = RecordWriter::new(OutputFormat::Table, &[], headings);
     for report in reports {
         for ((asset, pay_to), totals) in &report.comparison.totals {
             records.add(out, Vec::new, || {
@@ -106,7 +106,7 @@ fn receivers_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Uni
 
 fn differences_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Units) -> Result<(), Failure> {
     let headings = &["DIFFERENCE", "NETWORK", "LEDGER", "CHAIN", "PAYER", "TRANSACTION", "PAYMENT"];
-    let mut records = Records::new(OutputFormat::Table, COLUMNS, headings);
+    let mut records = RecordWriter::new(OutputFormat::Table, COLUMNS, headings);
     for report in reports {
         for difference in &report.comparison.differences {
             records.add(out, Vec::new, || {

@@ -24,7 +24,7 @@ impl ChainPayment {
     }
 }
 
-/// What the ledger should have of a payment, by the time of its block.
+/// The traces of a payment that the ledger should have, by the time of its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
     /// Nothing: it is from before the period.

@@ -22,7 +22,7 @@ pub const SKEW: u64 = 600;
 pub struct Scope {
     /// The receivers of each token.
     pub receivers: BTreeMap<Address, BTreeSet<Address>>,
-    /// Whether any of the money is test money.
+    /// True if any of the money is test money.
     pub testnet: bool,
 }
 
@@ -71,7 +71,7 @@ pub struct LedgerSide {
     pub now: UnixTime,
     /// The rows of this network, from [`LOOK_BACK`] before `since` on.
     pub rows: Vec<PaymentRow>,
-    /// What pruned rows earned by token and receiver, if the period covers all of them.
+    /// The earnings of pruned rows by token and receiver, if the period covers all of them.
     pub pruned: BTreeMap<TokenReceiver, PaymentSum>,
     /// The time until which rows may have been pruned, if it is later than `since`.
     pub pruned_until: Option<UnixTime>,
