@@ -1,4 +1,4 @@
-//! The small example plugins of `plugins/`, paid for on a real host.
+//! Pays for the small example plugins of `plugins/` on a real host.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -15,13 +15,22 @@ mod text;
 /// Rules for every language.
 mod common;
 
+/// Rules for Go, except for those about errors.
 mod go;
+
+/// Rules for the handling of errors in Go.
+mod go_errors;
 
 /// Follows chains of calls in scripts.
 mod promises;
 
+/// Rules for Python, except for those about security.
 mod python;
 
+/// Rules for security in Python.
+mod python_security;
+
+/// Rules for Rust.
 mod rust;
 
 /// Rules for JavaScript and TypeScript.
@@ -38,14 +47,14 @@ use scanner::Scanner;
 
 /// The rules of a language.
 pub(super) fn of(language: Language) -> impl Iterator<Item = &'static Rule> {
-    let (own, typed): (&[Rule], &[Rule]) = match language {
+    let (own, more): (&[Rule], &[Rule]) = match language {
         Language::Rust => (rust::RULES, &[]),
-        Language::Python => (python::RULES, &[]),
+        Language::Python => (python::RULES, python_security::RULES),
         Language::Javascript => (script::RULES, &[]),
         Language::Typescript => (script::RULES, typescript::RULES),
-        Language::Go => (go::RULES, &[]),
+        Language::Go => (go::RULES, go_errors::RULES),
     };
-    common::RULES.iter().chain(own).chain(typed)
+    common::RULES.iter().chain(own).chain(more)
 }
 
 /// The places where a rule is broken.
