@@ -139,7 +139,10 @@ async fn redeem(
         .and_then(|accepted| accepted.verify(payments, &purchase)) // signed, and in its time window
         .and_then(|verified| verified.admit(payments, circuit)); // plugin healthy, facilitator ready, payer within its rate
     let request = body::whole(request, purchase.endpoint.request_limit).await?;
-    let id = checked.as_ref().ok().map(Verified::payment_id);
+    let id = match &checked {
+        Ok(verified) => Some(verified.payment_id()),
+        Err(refused) => claim::named_id(payments, &refused.payment),
+    };
     let work = {
         let payments = Arc::clone(payments);
         // Boxed here: the future is large, and passing it through two calls would copy it each time.

@@ -39,7 +39,7 @@ const OF_THE_LEDGER: &str = "interrupted";
 fn every_error_that_a_client_can_read_is_documented() {
     let codes = codes();
     assert!(codes.len() >= 25 && codes.contains("busy") && codes.contains("not_found"), "{codes:?}");
-    let schema = module("host/crates/ledger/src/embedded");
+    let schema = module("host/crates/ledger/src/sqlite");
     assert!(schema.contains(&format!("state = 'refused', reason = '{OF_THE_LEDGER}'")));
     let page = read(PAGE);
     let table: BTreeSet<&str> = page

@@ -63,8 +63,13 @@ pub(super) async fn unpaid(payments: &Payments, purchase: Purchase, request: Req
     if let Err(problem) = sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
         return problem;
     }
-    match pricing::price_unpaid(payments, purchase, request).await {
-        Ok(purchase) => Problem::PaymentRequired(because(payments, &purchase, PAYMENT_REQUIRED)),
+    let purchase = match pricing::price_unpaid(payments, purchase, request).await {
+        Ok(purchase) => purchase,
+        Err(problem) => return problem,
+    };
+    // A slow body or quote may have outlived the first look.
+    match sellable(payments, &purchase.endpoint.plugin, &purchase.offer) {
+        Ok(offer) => Problem::PaymentRequired(encode(&purchase, &offer, PAYMENT_REQUIRED)),
         Err(problem) => problem,
     }
 }

@@ -64,6 +64,12 @@ pub(super) async fn bought_before(
     }
 }
 
+/// The id of the spend that a payment names, if it names a payment method of this host.
+pub(super) fn named_id(payments: &Payments, payment: &PaymentPayload) -> Option<PaymentId> {
+    let (method, exact, _) = named_method(payments, payment)?;
+    Some(payment_id(&method.asset, &exact))
+}
+
 /// The payment method, authorisation and version that a payment names, whatever it is worth.
 fn named_method<'p>(
     payments: &'p Payments,

@@ -1,12 +1,15 @@
 //! The payment service of a host: the assets taken, the ledger, the limits of payers, and the tasks at work.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, Signature};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::exposure::{Exposure, FailedSettlements, MEMORY, Unsettled};
@@ -72,6 +75,8 @@ pub struct Payments {
     unsettled: Vec<Arc<Unsettled>>,
     unknown: Notify,
     work: TaskTracker,
+    /// The releases of claims whose work panicked, while they run.
+    interrupted: Mutex<HashMap<PaymentId, JoinHandle<()>>>,
 }
 
 impl Payments {
@@ -89,6 +94,7 @@ impl Payments {
             config,
             unknown: Notify::new(),
             work: TaskTracker::new(),
+            interrupted: Mutex::default(),
         })
     }
 
@@ -214,10 +220,37 @@ impl Payments {
         id: Option<PaymentId>,
         work: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work.spawn(work).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a payment's work ended without an answer");
-            Err(Problem::Lost { payment_id: id.map(|id| id.short()) })
-        })
+        let error = match self.work.spawn(work).await {
+            Ok(end) => return end,
+            Err(error) => error,
+        };
+        tracing::error!(%error, "a payment's work ended without an answer");
+        // The client sends the same payment again at once, and must not meet the claim of the work that panicked.
+        let released = id.as_ref().and_then(|id| self.interrupted.lock().remove(id));
+        if let Some(released) = released {
+            let _ = released.await;
+        }
+        Err(Problem::Lost { payment_id: id.map(|id| id.short()) })
+    }
+
+    /// Spawns the release of a claim whose work panicked. [`Self::detach`] waits for it before it answers.
+    pub(super) fn release_interrupted(
+        self: &Arc<Self>,
+        id: PaymentId,
+        release: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (payments, released) = (Arc::clone(self), id.clone());
+        // Locked over both steps: the task must not remove its entry before the entry is there.
+        let mut interrupted = self.interrupted.lock();
+        let task = self.work.spawn_on(
+            async move {
+                release.await;
+                payments.interrupted.lock().remove(&released);
+            },
+            &runtime,
+        );
+        interrupted.insert(id, task);
     }
 
     /// Spawns work that shutdown waits for. Work that comes after the runtime has ended is not done: the next start puts

@@ -62,6 +62,16 @@ pub fn replace_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     publish_durably(draft, path)
 }
 
+/// Makes a file that is not there yet, and returns when it would survive a crash of the machine. Fails if there is one,
+/// which is left as it is.
+pub fn create_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = draft(folder_of(path), mode)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(folder_of(path))?.sync_all()
+}
+
 /// An empty file in a folder, to be written and then published in the same folder. It is removed when it is
 /// dropped before that.
 pub fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
@@ -99,6 +109,16 @@ mod tests {
         let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("payment.json");
+        create_durably(&path, 0o600, b"one").unwrap();
+        assert_eq!(create_durably(&path, 0o600, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(names(folder.path()), ["payment.json"]);
     }
 
     #[test]

@@ -76,12 +76,12 @@ impl PaymentStore {
         Ok(Self(folder))
     }
 
-    /// Writes the payment durably: without its file a payment whose outcome is unknown could not be sent again. Send it
+    /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could not be sent again. Send it
     /// after this only.
     pub(super) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));
-        let write = || file::replace_durably(&path, 0o600, &serde_json::to_vec_pretty(saved)?);
+        let write = || file::create_durably(&path, 0o600, &serde_json::to_vec_pretty(saved)?);
         match write() {
             Ok(()) => Ok(path),
             Err(error) => {
