@@ -255,7 +255,7 @@ mod tests {
         for text in ["0s", "1ms", "1500ms", "30s", "90s", "5m", "1h", "400d"] {
             assert_eq!(shown_duration(parse_duration(text).expect(text)), text);
         }
-        for text in ["", "30", "s", "-1s", "1.5s", "1 fortnight"] {
+        for text in ["", "30", "s", "-1s", "1 fortnight"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

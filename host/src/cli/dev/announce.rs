@@ -94,6 +94,10 @@ impl Announcer {
             self.print(&format!("{file} is not served: {reason}"));
             self.pending.remove(file);
         }
+        // What was built while the host was, so that a folder without sources is announced as a whole.
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
+        }
         for installed in self.catalog.load().installed() {
             self.pending.remove(&installed.file);
         }
