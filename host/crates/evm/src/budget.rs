@@ -46,6 +46,8 @@ pub(super) struct BudgetExhausted {
 }
 
 impl GasBudget {
+    /// A budget that continues the journal's sum of today. Without a limit there is no journal.
+    ///
     /// A journal that cannot be read or written is logged, and the count goes on in memory: gas is the operator's own
     /// money, and no payment should wait for a file.
     pub(super) fn new(limit: Option<U256>, journal: Option<PathBuf>) -> Self {
@@ -59,7 +61,7 @@ impl GasBudget {
         Self { limit, journal, state: Mutex::new(state) }
     }
 
-    /// Fails if the budget does not allow this cost on top.
+    /// Fails if this cost, on top of what is spent and reserved today, exceeds the budget. It reserves nothing.
     pub(super) fn allows(&self, wei: U256) -> Result<(), BudgetExhausted> {
         check(self.limit, *self.today(), wei)
     }
@@ -79,7 +81,7 @@ impl GasBudget {
         Ok(())
     }
 
-    /// Replaces a reservation by the cost.
+    /// Replaces a reservation by the cost, which is zero for a transaction that was not sent.
     pub(super) fn settle(&self, reserved: U256, cost: U256) {
         let mut state = self.today();
         state.reserved = state.reserved.saturating_sub(reserved);
@@ -95,10 +97,12 @@ impl GasBudget {
         }
     }
 
+    /// Locks the sums, and begins a new day if it is due.
     fn today(&self) -> MutexGuard<'_, DaySpending> {
         let mut state = self.state.lock();
         let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
         if state.day != day {
+            // Reservations stay: their transactions may still cost gas, which then counts for the new day.
             state.day = day;
             state.spent = U256::ZERO;
         }

@@ -198,6 +198,7 @@ impl Chain {
 
     /// The block number, read at most once per poll interval however many tasks ask.
     pub(crate) async fn head(&self) -> Result<u64, CallError> {
+        // The lock is held while the node is asked, so that tasks that come meanwhile wait for this answer.
         let mut head = self.head.lock().await;
         match *head {
             Some((read, number)) if read.elapsed() < self.poll => Ok(number),
@@ -229,6 +230,7 @@ impl Chain {
                     || ["revert", "out of gas", "gas required exceeds", "invalid opcode"]
                         .iter()
                         .any(|sign| lower.contains(sign));
+                // Only these two run a contract, so elsewhere such a text is a refusal by the node.
                 if reverted && matches!(method, "eth_call" | "eth_estimateGas") {
                     CallError::Reverted(text)
                 } else {

@@ -95,7 +95,8 @@ impl TxFees {
 pub(super) struct FeeOracle {
     chain: Arc<Chain>,
     known: Mutex<Option<(Instant, BlockFees)>>,
-    /// The last base fee and tip, for callers that cannot wait; 0 before the first reading.
+    /// The last base fee and tip, for callers that cannot wait; 0 before the first reading. A caller may see the base fee
+    /// of one reading with the tip of the next: both are estimates.
     base: AtomicU64,
     tip: AtomicU64,
 }
@@ -108,17 +109,20 @@ impl FeeOracle {
     /// The last reading, if there was one.
     pub(super) fn last(&self) -> Option<BlockFees> {
         let (base, tip) = (self.base.load(Ordering::Relaxed), self.tip.load(Ordering::Relaxed));
+        // A reading never has a tip of 0, see `LEAST_TIP`.
         (tip > 0).then(|| BlockFees { base: base.into(), tip: tip.into() })
     }
 
     /// The base fee of the next block, and the tip that half of the recent transactions paid.
     pub(super) async fn now(&self) -> Result<BlockFees, CallError> {
+        // The lock is held while the node is asked, so that tasks that come meanwhile share this answer.
         let mut known = self.known.lock().await;
         if let Some((read, fees)) = *known
             && read.elapsed() < FRESH
         {
             return Ok(fees);
         }
+        // The middle of the blocks' medians, so that one block with high tips does not set ours.
         let history: FeeHistory = self.chain.request("eth_feeHistory", (U64::from(10), "latest", [50.0])).await?;
         let paid = history.reward.unwrap_or_default();
         let mut tips: Vec<u128> =

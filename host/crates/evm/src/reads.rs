@@ -27,7 +27,7 @@ const MAX_QUESTIONS: usize = 64;
 /// Calls under way, at most.
 const MAX_CALLS_AT_ONCE: usize = 8;
 
-/// The longest wait of a question for the answer to earlier ones, which may never come.
+/// The longest wait of a question for the answer to earlier questions, which may never come.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
 /// Gas of one call with many questions.
@@ -79,6 +79,12 @@ impl PaymentReader {
     }
 }
 
+/// Groups questions into calls, and makes the calls.
+///
+/// A call begins at once if none is under way, so a question that comes alone does not wait. While a call is under way
+/// the questions that come are collected, to be one request to the node: they go when that call ends, when there are as
+/// many as fit, or after `MAX_WAIT`, in case its answer never comes. The calls are tasks of their own, so that a slow
+/// answer does not stop the collecting.
 async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQuestion, FindingSender)>) {
     let mut waiting: Vec<(PaymentQuestion, FindingSender)> = Vec::new();
     let mut since = Instant::now();
@@ -97,6 +103,7 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQ
         }
         let idle = waiting.is_empty();
         tokio::select! {
+            // Questions first: those that are there already then go in one call.
             biased;
             question = questions.recv() => match question {
                 Some(question) => {
@@ -124,6 +131,7 @@ async fn run(chain: Arc<Chain>, mut questions: mpsc::UnboundedReceiver<(PaymentQ
 }
 
 async fn answer(chain: Arc<Chain>, mut batch: Vec<(PaymentQuestion, FindingSender)>) {
+    // A caller that has gone wants no answer.
     batch.retain(|(_, reply)| !reply.is_closed());
     if batch.len() > 1 {
         match together(&chain, batch.iter().map(|(question, _)| question)).await {
@@ -162,6 +170,7 @@ async fn alone(chain: &Chain, question: PaymentQuestion) -> Result<PaymentFindin
     let balance = balanceOfCall { account: payer };
     let (used, balance, transfer) =
         tokio::join!(chain.call(token, &state, None), chain.call(token, &balance, None), async {
+            // A contract's transfer has another form, which its caller simulates.
             let data = transfer.filter(|_| !code)?;
             let request = TransactionRequest::default().to(token).input(data.into());
             Some(chain.run(request).await.map(drop))
@@ -194,6 +203,7 @@ async fn together(
     let read = |(question, [flags, balance]): (&PaymentQuestion, &[[u8; 32]; 2])| {
         let has = |flag: u8| flags[31] & flag != 0;
         let tried = question.transfer.is_some() && !has(HAS_CODE);
+        // A getter that failed beside others is asked alone, where its error can be read.
         let known = has(STATE_READ) && has(BALANCE_READ);
         // The transfer of a used authorisation fails, but not for a reason of its own: no second try.
         (known && (!tried || has(TRANSFERS) || has(USED))).then(|| PaymentFinding {

@@ -61,10 +61,11 @@ pub struct TxHandle {
 }
 
 impl TxHandle {
-    /// Waits for the end of the call for this long.
+    /// Waits for the end of the call, at most this long. The call goes on in any case.
     pub async fn wait(&self, at_most: Duration) -> TxStatus {
         let mut progress = self.progress.clone();
         let ended = tokio::time::timeout(at_most, progress.wait_for(CallProgress::is_end)).await;
+        // The sender is dropped with the call; if the last progress is no end, no task follows the call any more.
         let abandoned = matches!(ended, Ok(Err(_)));
         drop(ended);
         match (progress.borrow().clone(), abandoned) {

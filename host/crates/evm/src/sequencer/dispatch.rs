@@ -1,4 +1,4 @@
-//! The way of calls from the queue into transactions: which calls go together, and whether they would succeed.
+//! Forms transactions of the calls in a lane's queue: groups calls, simulates them, and hands them to `submit`.
 //!
 //! A batch is a trade of time for gas. Calls that come alone are sent at once. After a transaction the dispatcher
 //! waits for `batch_delay` before the next one, and collects what comes; while transactions wait for a block it waits
@@ -73,6 +73,7 @@ impl Dispatcher {
             {
                 self.collect(last).await;
             }
+            // Calls that came while a block was awaited may join this batch.
             self.wait_for_room(max_waiting).await;
             while let Ok(call) = self.incoming.try_recv() {
                 self.queue.push_back(call);
@@ -87,7 +88,7 @@ impl Dispatcher {
         self.max_batch == 1 || self.queue.front().is_some_and(|queued| queued.call.alone)
     }
 
-    /// Fills the queue until a batch is full or due.
+    /// Fills the queue until a batch is full or due. `last` is the time of the last transaction.
     async fn collect(&mut self, last: Instant) {
         let waiting = u32::try_from(self.lane.pending().waiting()).unwrap_or(u32::MAX);
         let due = last + self.lane.shared.settings.batch_delay * (1 + waiting.min(MAX_EXTRA_DELAYS));
@@ -198,6 +199,7 @@ impl Dispatcher {
         let error = match shared.chain.estimate(request).await {
             Ok(gas) if gas <= most => match shared.tx_fees().await {
                 Ok(fees) => {
+                    // A quarter more: the state may change until the transaction runs, and unused gas costs nothing.
                     let gas = gas.saturating_add(gas / 4).min(most);
                     return self.submitter.submit(vec![queued], Transaction { to, data, gas, fees }).await;
                 }

@@ -1,4 +1,4 @@
-//! The way of transactions from the node into a block: finds them, confirms them, and ends their calls.
+//! Follows transactions from the node into a block: finds them, confirms them, and ends their calls.
 //!
 //! The transactions of one key are mined in the order of their nonces. So one question, the account's count of
 //! transactions in blocks, tells which of ours to ask a receipt of: those with a lower nonce. A transaction is known
@@ -22,8 +22,8 @@ use super::resend::{close_gap, resend_or_bump};
 use crate::chain::{CallError, Chain};
 use crate::receipt::TxReceipt;
 
-/// The interval at which receipts are asked for without a new block: a node behind a balancer may show the block before it has
-/// the receipts.
+/// The interval at which receipts are asked for without a new block: a node behind a balancer may show the block before
+/// it has the receipts.
 const RECHECK: Duration = Duration::from_secs(2);
 
 /// The time for which transactions are followed after the sequencer was dropped.
@@ -107,10 +107,12 @@ impl Follower {
     }
 }
 
-/// Finds the receipts of transactions that are in a block. The account has so many transactions in blocks.
+/// Finds the receipts of transactions that are in a block. `count` is the number of the account's transactions in
+/// blocks, and so its first unused nonce.
 async fn match_receipts(lane: &Lane, count: u64) {
     let mut asked = JoinSet::new();
     for (nonce, tx) in &mut lane.pending().by_nonce {
+        // The count has fallen below this nonce: a reorganisation has removed the block.
         if *nonce >= count && matches!(tx.state, TxState::Included { .. } | TxState::NonceLost(_)) {
             tracing::warn!(nonce, "a settlement is in no block any more; it is sent again");
             tx.state = TxState::Unanswered;
@@ -146,6 +148,7 @@ fn on_included(lane: &Lane, nonce: u64, receipt: TxReceipt) {
     let (number, hash, receipt) = (receipt.block_number.to(), receipt.block_hash, Arc::new(receipt));
     let done = {
         let mut pending = lane.pending();
+        // The lock was open while the receipt was read.
         let Some(tx) = pending.by_nonce.get_mut(&nonce) else { return };
         // The cost is booked once, however often blocks come and go: the reservation is taken.
         if let Some(reserved) = tx.reserved.take() {
@@ -177,6 +180,7 @@ fn on_nonce_used(lane: &Lane, nonce: u64) {
         match tx.state {
             TxState::NonceLost(since) if since.elapsed() >= lane.shared.settings.displaced_after => {}
             TxState::NonceLost(_) => return,
+            // Not yet certain: a node behind a balancer may show the count before the receipt.
             _ => {
                 tx.state = TxState::NonceLost(Instant::now());
                 return;

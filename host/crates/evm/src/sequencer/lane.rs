@@ -1,4 +1,4 @@
-//! One key: its money, its transactions, and their signatures.
+//! The lane of one key: its money, its transactions, and their signatures.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ const ENOUGH_SETTLEMENTS: u64 = 200;
 /// The interval at which the balance of an empty wallet is read: it is about to be funded.
 const EMPTY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// One key, whose transactions are sent in the order of their nonces.
+/// The lane of one key, whose transactions are sent in the order of their nonces.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,

@@ -115,8 +115,8 @@ async fn bump(lane: &Lane, nonce: u64, tx: Transaction) -> Option<Bytes> {
 }
 
 /// Closes a gap before the first transaction that waits for a block; `count` is the account's first unused nonce. A
-/// finished transaction of ours that a reorganisation dropped is sent again. A nonce that we know nothing of is
-/// filled, after `stuck_after`, with an empty transaction.
+/// finished transaction of ours that a reorganisation dropped is sent again. A nonce that no known transaction of ours
+/// has is filled, after `stuck_after`, with an empty transaction.
 pub(super) async fn close_gap(lane: &Lane, count: u64) {
     let (dropped, is_stuck) = {
         let mut pending = lane.pending();
@@ -135,6 +135,7 @@ pub(super) async fn close_gap(lane: &Lane, count: u64) {
         let is_stuck = since.elapsed() >= lane.shared.settings.stuck_after && !pending.by_nonce.contains_key(&count);
         (dropped, is_stuck)
     };
+    // The answers are not needed: at the next look the gap is closed, or the bytes are sent again.
     for raw in &dropped {
         drop(lane.shared.chain.send_raw(raw).await);
     }

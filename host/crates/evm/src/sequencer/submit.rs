@@ -48,6 +48,7 @@ impl Submitter {
         if let Err(exhausted) = budget.reserve(cost, U256::ZERO) {
             return end_all(calls, &SendError::Refused(exhausted.to_string()));
         }
+        // A transaction that was sent keeps the reservation until its cost is known.
         let (calls, error) = match self.send_with_some_nonce(calls, tx).await {
             Ok(()) => return self.lane.sent.notify_one(),
             Err(not_sent) => not_sent,
@@ -95,6 +96,7 @@ impl Submitter {
             Ok(signed) => signed,
             Err(error) => return Err(NotTaken::Refused(calls, error)),
         };
+        // Before the send: if this task is dropped while the node is asked, the caller still knows the hash.
         for call in &calls {
             call.report(CallProgress::Sent(signed.hash));
         }
@@ -106,12 +108,14 @@ impl Submitter {
                 tracing::warn!(transaction = %signed.hash, error, "no reply to a transaction; it is sent again");
                 TxState::Unanswered
             }
+            // `Sending` kept the follower away, so the transaction can be taken back with its calls.
             Err(CallError::Refused(text) | CallError::Reverted(text)) => {
                 let pending = self.lane.pending().by_nonce.remove(&nonce);
                 let calls = pending.map(|pending| pending.calls).unwrap_or_default();
                 return Err(match NodeRefusal::of(&text) {
                     NodeRefusal::NonceTaken => NotTaken::Nonce(calls, text),
                     NodeRefusal::Funds => {
+                        // Readiness turns at once, and not at the next reading of the balance.
                         *self.lane.balance() = Some(U256::ZERO);
                         NotTaken::Refused(calls, SendError::Refused(text))
                     }
