@@ -70,7 +70,7 @@ impl CdpKey {
         Ok(Self { id: id.into(), signer: Arc::new(signer) })
     }
 
-    /// A token for one request: `POST`, and host and path without the scheme. None if signing fails.
+    /// A token for one request: its method, and its host and path without the scheme. None if signing fails.
     pub(super) fn token(&self, method: &str, host_and_path: &str, now: UnixTime) -> Option<String> {
         let nonce: [u8; 16] = secp256k1::rand::random();
         let header = json!({

@@ -22,7 +22,7 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
     async fn supported(&self) -> Result<Supported, Unavailable>;
 }
 
-/// The answer to the question if payments would be settled at all.
+/// The ability of a facilitator to settle payments at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
@@ -67,7 +67,7 @@ pub enum Settlement {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unavailable {
-    /// For the operator's log; clients see a fixed sentence.
+    /// The cause, for the operator's log; clients see a fixed sentence.
     pub message: String,
 }
 

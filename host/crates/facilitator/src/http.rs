@@ -95,6 +95,7 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         tokio::spawn(converse(service.clone(), builder.clone(), connection));
     })
     .await;
+    // Settlements are tasks of their own, so those of clients that hung up outlive their connections.
     service.settlements.close();
     let finished = async {
         graceful.shutdown().await;
@@ -113,13 +114,14 @@ async fn converse(service: Service, builder: auto::Builder<TokioExecutor>, conne
     let served = builder.serve_connection(
         TokioIo::new(stream),
         service_fn(move |request| {
+            // Ends the first wait below: from here on hyper's clock limits the time for headers.
             notify.notify_one();
             let service = service.clone();
             async move { Ok::<_, Infallible>(answer(&service, request).await) }
         }),
     );
     let mut served = std::pin::pin!(watcher.watch(served));
-    // A client that sends nothing: hyper's own clock starts only when it knows the protocol's version.
+    // The timer is for a client that sends nothing: hyper's own clock starts only when it knows the protocol's version.
     let ended = tokio::select! {
         ended = &mut served => ended,
         () = first_request.notified() => served.await,
@@ -189,6 +191,7 @@ async fn read(request: Request<Incoming>) -> Result<PaymentRequest, Box<JsonResp
 }
 
 async fn verification(service: &Service, payment: &PaymentRequest) -> JsonResponse {
+    // A payment that is called valid now could not be settled, and its seller would have worked for nothing.
     if service.facilitator.readiness() == Readiness::NoGas {
         return failure_for_now("this facilitator cannot settle now: try again later with the same payment");
     }
@@ -211,7 +214,7 @@ async fn settlement(service: &Service, payment: PaymentRequest) -> JsonResponse 
     let facilitator = service.facilitator.clone();
     let payer = named_payer(&payment);
     let network = payment.network_name().to_owned();
-    // A task of its own: the client may hang up, the money must not get lost.
+    // A task of its own: a client that hangs up drops this future, and must not drop a settlement that was sent.
     let task = service.settlements.spawn(async move { facilitator.settle_once(&payment).await });
     let failed = |reason: String, message, transaction| SettlementResponse {
         success: false,
@@ -258,7 +261,7 @@ async fn health(service: &Service) -> JsonResponse {
     }
 }
 
-/// The payer that the client names: strict clients want one even where none can be read.
+/// The payer that the payload names, in at most 64 characters. Strict clients want a payer in every answer.
 fn named_payer(payment: &PaymentRequest) -> Option<String> {
     payment.named_payer().map(|text| first_chars(text, 64).to_owned())
 }
@@ -283,7 +286,7 @@ fn not_allowed(allowed: &'static str) -> JsonResponse {
     reply
 }
 
-/// The chain does not tell. The details are for the operator's log.
+/// The answer while the chain cannot be asked. The details are for the operator's log.
 fn unavailable(error: &Unavailable) -> JsonResponse {
     tracing::warn!(%error, "the chain cannot be asked");
     failure_for_now("the chain cannot be asked at the moment: try again with the same payment")

@@ -105,8 +105,8 @@ impl Member {
 
     async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
         match &self.0.via {
-            // The local one may have sent its transaction whatever it says afterwards. A chain that does not
-            // answer shows in its verifications, and opens the circuit there.
+            // The local facilitator may have sent its transaction whatever it says afterwards, so its attempt is never
+            // `NotSent`. A chain that does not answer shows in its verifications, and opens the circuit there.
             Via::Local(local) => RemoteAttempt::Answered(local.settle(request).await),
             Via::Remote(remote) => remote.attempt(request).await,
         }
@@ -126,9 +126,11 @@ impl FacilitatorPool {
         Self { members, affinities: Affinities::default() }
     }
 
+    /// Verifies with the first member that can settle and answers. Only an answer is believed, a failure passes on.
     async fn verify_with_any(&self, request: &PaymentRequest) -> Verification {
         let mut why = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
+            // A member without gas would call the payment valid, and not settle it.
             if member.facilitator().readiness() != Readiness::Ready {
                 why.push(format!("{}: cannot settle now", member.0.name));
                 continue;
@@ -161,6 +163,8 @@ impl FacilitatorPool {
 
     /// Settles with the only member. A settlement is remembered only if it will be asked for again.
     async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
+        // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The first
+        // settlement of a payment is tried in any case: there is no other member, and the work may be done.
         let permit = match only.0.breaker.admit() {
             Ok(permit) => permit,
             Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
@@ -182,6 +186,12 @@ impl FacilitatorPool {
         }
     }
 
+    /// Settles with the first member that the payment may go to.
+    ///
+    /// The order of steps is what keeps two members from the same payment. [`Affinities::begin`] marks the member
+    /// before a byte is sent, so that a call for the same payment that runs beside this one finds the mark and stays at
+    /// that member. The mark is taken back only if nothing was sent and no other call is under way; then, and only
+    /// then, the loop goes on to the next member.
     async fn settle_with_any(&self, request: &PaymentRequest) -> Settlement {
         let payment = request.fingerprint();
         let place = self.affinities.members_for(&payment);
@@ -192,7 +202,8 @@ impl FacilitatorPool {
             }
             SettleAt::Any => (0..self.members.len()).collect(),
         };
-        // The answer is made already: when every circuit is open, to try is better than not to.
+        // The payment has been verified, and its seller may have done the work: when every circuit is open, a try may
+        // still succeed.
         let insist =
             !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
         let mut why = Vec::new();
@@ -256,7 +267,7 @@ fn circuit_open(member: &Member) -> String {
 
 /// The time for which a payment is remembered: until no chain takes it any more.
 fn remember_for(request: &PaymentRequest) -> Duration {
-    // The requirements are ours, and ask for a day at most.
+    // The requirements are ours, and ask for a day at most. A larger number is cut, so that every entry expires.
     Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + AFTERWARDS
 }
 

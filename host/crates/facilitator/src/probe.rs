@@ -1,7 +1,7 @@
 //! Asks the chain itself about a payment, however its settlement was answered. It only reads.
 //!
-//! Anyone who sees a signature can submit it, and the money goes to `payTo` all the same: a transfer by
-//! another account's transaction pays as well as one of ours.
+//! Every account that sees a signature can submit it, and the money goes to `payTo` all the same: a transfer by another
+//! account's transaction pays as well as a transfer by ours.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum OnChain {
     Spent,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
     Unused { at: UnixTime },
-    /// It cannot be told now, for this reason.
+    /// The chain cannot be asked now, for this reason.
     Unavailable(String),
 }
 
@@ -67,7 +67,8 @@ impl SoughtPayment {
         })
     }
 
-    /// No block before this time can hold the payment: it was offered at most so long before its end.
+    /// The time before which no block can hold the payment: it was accepted at most `max_timeout_seconds` before its end,
+    /// by clocks that may differ from the chain's, for which 600 seconds are ample.
     fn earliest(&self) -> u64 {
         self.valid_before.saturating_sub(self.max_timeout_seconds).saturating_sub(600)
     }
@@ -104,7 +105,8 @@ impl SettlementProbe {
     async fn seek(&self, sought: &SoughtPayment) -> Result<OnChain, CallError> {
         let head = self.chain.block_number().await?;
         let deep = head.saturating_sub(self.confirmations - 1);
-        // The time is read first: an authorisation that is used after the next question is younger than it.
+        // The time is read before the nonce: an authorisation that is used after this reading is used at a later time,
+        // so "unused at this time" stays true.
         let at = self.chain.block_time(deep).await?;
         let Eip3009Payment { token, payer, nonce, .. } = sought.payment;
         if !self.chain.is_authorization_used(token, payer, nonce).await? {
@@ -113,6 +115,7 @@ impl SettlementProbe {
                 None => OnChain::Unavailable("the node does not have its own newest block".to_owned()),
             });
         }
+        // Read again: the block that used the authorisation may be newer than `head`.
         let mut newest = self.chain.block_number().await?;
         loop {
             let oldest = newest.saturating_sub(SPAN - 1);

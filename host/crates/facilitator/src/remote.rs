@@ -71,6 +71,7 @@ impl Remote {
             let _ = shown.set_password(None);
             return Err(RemoteError::Decorated(shown));
         }
+        // A redirect could send a payment to a host that the operator did not name.
         let client = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -127,7 +128,7 @@ impl Remote {
     pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
         match answer::settlement(payment, exchange) {
-            // Two payments are two transfers, so one transaction for both is not believed: the chain has to tell.
+            // Two payments are two transfers, so one transaction for both is not believed: recovery asks the chain.
             RemoteAttempt::Answered(Settlement::Settled(settled))
                 if !self.seen.is_new(&settled.transaction, payment) =>
             {
@@ -167,7 +168,7 @@ impl Remote {
     }
 }
 
-/// Lists what can be paid with, for people. True if a testnet is among it.
+/// Lists up to eight supported kinds of payment as text. True if Base Sepolia is among all of them.
 fn listed(supported: &Supported) -> (String, bool) {
     let mut lists: Vec<String> = Vec::new();
     for kind in &supported.kinds {
@@ -206,7 +207,7 @@ impl Facilitator for Remote {
         }
     }
 
-    /// It is always ready: only its answers tell if it settles.
+    /// Always ready: the state of its gas wallet is known only from its answers.
     fn readiness(&self) -> Readiness {
         Readiness::Ready
     }

@@ -1,4 +1,4 @@
-//! Configuration of the local facilitator.
+//! Configures the local facilitator.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ pub struct LocalConfig {
 }
 
 impl LocalConfig {
-    /// The usual settings.
+    /// The usual settings: 50 seconds for a receipt, 2,000 blocks of search, a minute between clocks, gas for every
+    /// receiver.
     pub fn new(rpc: Url, network: Network, assets: Vec<Asset>, keys: Vec<Key>) -> Self {
         Self {
             rpc,

@@ -1,5 +1,5 @@
-//! Proves payments by the logs of their transactions: ours, or another account's with the same authorisation. Anyone
-//! who sees a signature can submit it, and the money goes to `payTo` all the same.
+//! Proves payments by the logs of their transactions: ours, or another account's with the same authorisation. Every
+//! account that sees a signature can submit it, and the money goes to `payTo` all the same.
 
 use alloy::primitives::B256;
 

@@ -152,7 +152,7 @@ impl ParsedPayment<'_> {
         checked.map_err(|reason| reason.in_version(self.version))
     }
 
-    /// It pays the asked amount to the asked receiver, whatever the time.
+    /// True if it pays the asked amount to the asked receiver, whatever the time.
     pub(super) fn pays_the_terms(&self) -> bool {
         self.authorization().to == self.terms.pay_to && self.authorization().value == self.terms.amount
     }

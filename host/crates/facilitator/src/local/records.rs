@@ -62,6 +62,7 @@ impl Records {
         let mut inner = self.inner.lock();
         if inner.slots.len() >= inner.sweep_at {
             inner.slots.retain(|_, (slot, expiry)| Arc::strong_count(slot) > 1 || expiry.plus(AFTERLIFE) > now);
+            // Doubled, so that a sweep, which visits every slot, comes only after as many new slots.
             inner.sweep_at = (inner.slots.len() * 2).max(1_024);
         }
         let entry = inner.slots.entry(id);
@@ -72,7 +73,8 @@ impl Records {
     pub(super) fn release(&self, id: SpendId, slot: RecordSlot) {
         let mut inner = self.inner.lock();
         let empty = slot.try_lock().is_ok_and(|record| record.is_none());
-        // Two owners: the map, and this call.
+        // Two owners: the map, and this call. A third would be a call that is about to lock this slot, and a later call
+        // would get a second slot for the same spend. No owner can be added while `inner` is locked.
         if empty && Arc::strong_count(&slot) == 2 {
             inner.slots.remove(&id);
         }

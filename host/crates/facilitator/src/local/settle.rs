@@ -103,6 +103,9 @@ impl From<NotSettled> for Settlement {
 
 /// One spend while it is settled. It holds the lock of the spend's record, so that another call for the same spend
 /// waits, and then finds the record.
+///
+/// A call that is dropped half way drops the lock and skips [`SpendLock::release`]. That loses nothing: the record says
+/// how far the call came, the next call continues there, and an empty record goes with a later sweep.
 struct SpendLock<'s> {
     local: &'s LocalState,
     payment: &'s ParsedPayment<'s>,
@@ -117,6 +120,7 @@ impl<'s> SpendLock<'s> {
 
     /// Unlocks the record, and forgets it if it is empty.
     fn release(self) {
+        // The guard is one owner of the slot; it goes first, so that `Records::release` counts this call once.
         let slot: RecordSlot = OwnedMutexGuard::mutex(&self.record).clone();
         drop(self.record);
         self.local.records.release(self.payment.id(), slot);
@@ -167,6 +171,7 @@ impl<'s> SpendLock<'s> {
             // A contract wallet's code runs in the transaction, and may burn what gas there is.
             alone: kind != PayerKind::Account || batching == Batching::Avoided,
         });
+        // Written before the wait for the receipt: if this call is dropped there, the next one finds the transaction.
         let stage = SpendStage::Submitted(handle.clone());
         *self.record = Some(SpendRecord { payload: self.payment.payload.clone(), stage, reported: false });
         self.conclude(&handle).await
@@ -183,6 +188,7 @@ impl<'s> SpendLock<'s> {
                 let message = "the sequencer stopped before the transaction was in a block".to_owned();
                 return Err(NotSettled::Unknown(hash, message));
             }
+            // Nothing was sent, so the next call may submit anew.
             TxStatus::NotSent(error) => {
                 *self.record = None;
                 return match error {
@@ -217,6 +223,7 @@ impl<'s> SpendLock<'s> {
             Ok(Some(other)) => Ok((other, SubmittedBy::Us)),
             Ok(None) => {
                 *self.record = None;
+                // Unused for sure: trying once more in a transaction of its own cannot pay twice.
                 if inclusion.shared && used == Ok(false) {
                     return Err(NotSettled::TryAlone);
                 }

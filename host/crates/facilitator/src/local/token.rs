@@ -28,7 +28,7 @@ pub(super) async fn read(chain: &Chain, asset: &Asset) -> Result<Token, String> 
     match chain.call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None).await {
         Ok(found) if found == domain.separator() => {}
         Err(CallError::Reverted(_)) => {
-            // Tokens without the getter at least have a name and a version.
+            // The token has no getter for its domain, so the two parts that it does show are compared.
             let (name, version) = name_and_version(chain, address).await;
             if name.as_ref() != Ok(&configured.name) || version.as_ref() != Ok(&configured.version) {
                 return Err(difference(configured, name, version));

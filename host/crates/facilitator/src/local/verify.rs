@@ -22,7 +22,7 @@ pub(super) async fn judge(
     now: UnixTime,
 ) -> Result<PayerKind, Judgement> {
     let signed = signed_by(payment);
-    // A plain account's transfer is simulated by the same call that reads its balance.
+    // A plain account's transfer is simulated by the same call that reads its balance, which saves a request.
     let transfer = (signed == SignedBy::Payer).then(|| payment.transfer(PayerKind::Account).data());
     let (kind, simulated) = judge_state(local, payment, now, signed, transfer).await?;
     let simulated = match simulated {

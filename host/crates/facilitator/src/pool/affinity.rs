@@ -29,7 +29,7 @@ struct Affinity {
 #[derive(Clone, Copy, Debug)]
 enum AffinityStage {
     Verified,
-    /// Calls are under way, or one before them may have arrived.
+    /// Settlements are under way at the member, or an earlier one may have arrived there.
     Settling {
         at_work: u32,
         arrived: Arrival,
@@ -110,7 +110,7 @@ impl Affinities {
         let mut entries = self.entries.lock();
         let Some(Affinity { stage: AffinityStage::Settling { at_work, arrived }, .. }) = entries.get_mut(payment)
         else {
-            // Forgotten, because too many came after it: another call may have arrived.
+            // The entry was forgotten, because too many came after it: another call may have arrived.
             return false;
         };
         *at_work = at_work.saturating_sub(1);

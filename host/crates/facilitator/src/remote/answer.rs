@@ -106,7 +106,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         VerifyResponse { is_valid: true, .. } => {
             unavailable(format!("it answered {status}, valid, without the payer of this payment"))
         }
-        // A failure of its own says nothing about the payment.
+        // A failure of the facilitator's own says nothing about the payment.
         VerifyResponse { invalid_reason: Some(reason), .. } if reason == Reason::UnexpectedVerifyError.as_str() => {
             unavailable(reason)
         }
@@ -137,6 +137,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Remote
     let answer: SettlementResponse = match object(&body) {
         Ok(answer) => answer,
         Err(error) => {
+            // A transaction is worth keeping even from an answer that is not believed: the operator can look it up.
             let transaction = serde_json::from_slice::<Value>(&body)
                 .ok()
                 .and_then(|body| body.get("transaction")?.as_str().map(str::to_owned));
@@ -156,7 +157,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Remote
     let Some(reason) = answer.error_reason.filter(|reason| !reason.is_empty()) else {
         return unclear(transaction, "it failed without a reason".to_owned());
     };
-    // Under way, done before, or lost on its side: in none of these is it certain that no money moved.
+    // Under way, done before, or failed on its side: in none of these is it certain that no money moved.
     let open = [Reason::SettlementPending, Reason::DuplicateSettlement, Reason::UnexpectedSettleError];
     if open.iter().any(|open| open.as_str() == reason) {
         return RemoteAttempt::Answered(unknown(transaction, reason));

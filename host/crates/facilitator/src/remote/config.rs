@@ -1,4 +1,4 @@
-//! Configuration of a remote facilitator.
+//! Configures a remote facilitator.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub struct RemoteConfig {
     /// The URL to which the paths are appended, with or without a trailing slash.
     pub base: Url,
     pub credential: Credential,
-    /// Sends it the URLs that are paid for without their queries, which are the payer's words and none of its
-    /// business.
+    /// Removes the query from the URLs that the facilitator sees: it is the payer's data, and nothing that a facilitator
+    /// needs.
     pub strip_query: bool,
     pub connect_timeout: Duration,
     /// The time-out of `/verify` and `/supported`.

@@ -1,5 +1,5 @@
-//! Writes the bodies of requests to a facilitator: the payment and the requirements, and of the request that is paid
-//! for no more than the facilitator needs.
+//! Writes the bodies of requests to a facilitator: the payment, the requirements, and no more of the paid request than
+//! the facilitator needs.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
                     strip(url);
                 }
             }
-            // The client's echo, which is no resource as the protocol knows it.
+            // The client's echo is not an object with a URL, as the protocol wants, so it is left out whole.
             Some(_) => payload.resource = None,
             None => {}
         },
@@ -28,7 +28,7 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
     serde_json::to_vec(&payment)
 }
 
-/// The payment carries something that a facilitator does not need.
+/// True if the payment carries something that a facilitator does not need.
 fn has_query(payment: &PaymentRequest) -> bool {
     match payment {
         PaymentRequest::V1 { requirements, .. } => end(&requirements.resource).is_some(),

@@ -1,4 +1,5 @@
-//! Remembers the transaction that a facilitator named for each payment, so that one does not settle two.
+//! Remembers the transaction that a facilitator named for each payment, so that one transaction does not settle two
+//! payments.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,8 +23,9 @@ struct SeenMaps {
 }
 
 impl SeenTransactions {
-    /// Remembers the transaction. False if it was named for another payment before.
+    /// Remembers the transaction. False if the facilitator named it for another payment before.
     pub(super) fn is_new(&self, transaction: &str, payment: &PaymentRequest) -> bool {
+        // One hash has several spellings in hex.
         let transaction = transaction.to_ascii_lowercase();
         let payment = payment.fingerprint();
         let mut seen = self.seen.lock();
