@@ -25,7 +25,7 @@ pub struct NewConnection {
     pub permit: ConnectionPermit,
 }
 
-/// The place of one connection among those that may be open at once; dropping it makes room for the next.
+/// The permit of one open connection, of which there are `max_connections`. Dropping it lets the next one be accepted.
 #[derive(Debug)]
 #[must_use]
 pub struct ConnectionPermit {
@@ -70,12 +70,13 @@ async fn accept_from<N: Future<Output = io::Result<(TcpStream, SocketAddr)>>>(
                 }
             }
         };
+        // Cancel safe: tokio's `accept` takes no connection before it is ready, so dropping the future loses none.
         let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => return graceful,
         };
         let is_full = permits.available_permits() == 0;
-        // Once each time that it becomes full, not once for each connection.
+        // Logged once each time that it becomes full, not once for each connection.
         if is_full && !was_full {
             tracing::warn!(max_connections, "as many connections are open as allowed; new ones wait");
         }

@@ -36,8 +36,8 @@ pub struct Breaker {
     name: Arc<str>,
     settings: BreakerSettings,
     /// Set while nothing failed since the last success. Then the circuit is closed and no success changes the
-    /// state, so that calls need no lock. It is written only while `state` is locked; a call that reads it a moment
-    /// too early or too late is one that came a moment earlier or later.
+    /// state, so that calls need no lock. It is written only while `state` is locked. A call may read it a moment too
+    /// early or too late; that is as if the call had come at that moment.
     unbroken: AtomicBool,
     state: Mutex<CircuitState>,
 }
@@ -79,7 +79,7 @@ pub enum BreakerChange {
     Closed,
 }
 
-/// The permission for one call. Dropped without a verdict, it counts as neither a success nor a failure; if it was the
+/// The permission for one call. Dropped without a report, it counts as neither a success nor a failure; if it was the
 /// trial, the next call is the trial in its place.
 #[must_use]
 pub struct BreakerPermit {
@@ -93,7 +93,7 @@ pub struct BreakerPermit {
 enum CallRole {
     Usual,
     Trial,
-    /// The verdict is in: dropping the permit means nothing.
+    /// The end was reported: dropping the permit means nothing.
     Judged,
 }
 
@@ -141,7 +141,8 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through whatever the state. The call counts while the circuit is closed and changes nothing otherwise.
+    /// Lets a call through whatever the state. The call counts while the circuit is closed and changes nothing
+    /// otherwise.
     pub fn admit_anyway(self: &Arc<Self>) -> BreakerPermit {
         self.permit(CallRole::Usual)
     }
@@ -186,6 +187,7 @@ impl BreakerPermit {
         self.role = CallRole::Usual;
         let mut state = self.breaker.state.lock();
         let CircuitState::Trial { pause } = *state else { return None };
+        // One failure short of open.
         let failures = self.breaker.settings.failures.saturating_sub(1);
         *state = CircuitState::Closed { failures, pause: self.breaker.doubled(pause) };
         Some(BreakerChange::Closed)
@@ -200,6 +202,7 @@ impl BreakerPermit {
     /// The call succeeded.
     pub fn succeeded(mut self) -> Option<BreakerChange> {
         let role = std::mem::replace(&mut self.role, CallRole::Judged);
+        // The usual case, without the lock.
         if role == CallRole::Usual && self.breaker.unbroken.load(Relaxed) {
             return None;
         }
@@ -207,7 +210,7 @@ impl BreakerPermit {
         let change = match (role, *state) {
             (CallRole::Trial, _) => Some(BreakerChange::Closed),
             (_, CircuitState::Closed { .. }) => None,
-            // The call began before the circuit opened.
+            // The call began before the circuit opened, so it says nothing about the state since then.
             (_, CircuitState::Open { .. } | CircuitState::Trial { .. }) => return None,
         };
         *state = self.breaker.closed();
@@ -240,7 +243,7 @@ impl BreakerPermit {
             (_, CircuitState::Closed { failures, pause }) => {
                 (CircuitState::Closed { failures: failures + 1, pause }, None)
             }
-            // The call began before the circuit opened.
+            // The call began before the circuit opened, so it says nothing about the state since then.
             (_, CircuitState::Open { .. } | CircuitState::Trial { .. }) => return None,
         };
         *state = next;
@@ -252,6 +255,7 @@ impl Drop for BreakerPermit {
     fn drop(&mut self) {
         if self.role == CallRole::Trial {
             let mut state = self.breaker.state.lock();
+            // Open, with a pause that is over: the next call is the trial.
             if let CircuitState::Trial { pause } = *state {
                 *state = CircuitState::Open { until: Instant::now(), pause };
             }

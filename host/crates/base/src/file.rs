@@ -14,8 +14,8 @@ use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
-/// The length, inode and times of a file: they differ whenever its content may have changed. A file that is written twice
-/// within one tick of the file system's clock may keep its stamp.
+/// The length, inode and times of a file: they differ whenever its content may have changed. A file that is written
+/// twice within one tick of the file system's clock may keep its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     len: u64,
@@ -87,6 +87,7 @@ pub fn publish(draft: NamedTempFile, path: &Path) -> io::Result<()> {
 pub fn publish_durably(draft: NamedTempFile, path: &Path) -> io::Result<()> {
     draft.as_file().sync_all()?;
     publish(draft, path)?;
+    // A name is an entry of its folder, which has a sync of its own.
     File::open(folder_of(path))?.sync_all()
 }
 

@@ -1,4 +1,4 @@
-//! Holds what several packages share and what knows nothing of payments, chains or plugins.
+//! Holds code that several packages share, and that does not depend on payments, chains or plugins.
 //!
 //! Every module but [`text`] is behind a feature of its name.
 

@@ -35,7 +35,7 @@ pub(super) struct DevnetChain {
     numbers: HashMap<B256, u64>,
     hashes: HashMap<u64, B256>,
     /// Block number and index of each mined transaction in a kept block.
-    places: HashMap<B256, (u64, usize)>,
+    mined: HashMap<B256, (u64, usize)>,
     snapshots: BTreeMap<u64, ChainSnapshot>,
     next_snapshot: u64,
 }
@@ -76,7 +76,7 @@ impl DevnetChain {
             blocks: VecDeque::new(),
             numbers: HashMap::new(),
             hashes: HashMap::new(),
-            places: HashMap::new(),
+            mined: HashMap::new(),
             snapshots: BTreeMap::new(),
             next_snapshot: 1,
         };
@@ -100,7 +100,7 @@ impl DevnetChain {
 
     /// The block of a mined transaction, and the transaction's index in it.
     pub(super) fn place_of(&self, transaction: B256) -> Option<(&Block, usize)> {
-        let (number, index) = *self.places.get(&transaction)?;
+        let (number, index) = *self.mined.get(&transaction)?;
         Some((self.block(number)?, index))
     }
 
@@ -151,13 +151,14 @@ impl DevnetChain {
     /// Adds a transaction to the pool. On an error the pool is unchanged.
     pub(super) fn admit(&mut self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
         let hash = *tx.tx_hash();
-        if self.places.contains_key(&hash) {
+        if self.mined.contains_key(&hash) {
             return Err(TxRejection::AlreadyKnown);
         }
         let next = self.newest().nonce(tx.signer());
         if tx.nonce() < next {
             return Err(TxRejection::NonceTooLow { next, tx: tx.nonce() });
         }
+        // Checked before the pool, so that a transaction without funds takes none of its slots.
         execute::check(self.newest(), self.next_context(), &tx)?;
         self.pool.add(tx, next)?;
         Ok(hash)
@@ -172,7 +173,7 @@ impl DevnetChain {
         let mut gas_used = 0;
         while done.len() < max_transactions {
             let Some(tx) = self.pool.first(|sender| executor.nonce(sender), context.base_fee, &skipped) else { break };
-            // It may fit the next block, so it stays in the pool.
+            // It may fit the next block, so it stays in the pool. Later transactions of its sender wait with it.
             if tx.gas_limit() > BLOCK_GAS_LIMIT - gas_used {
                 skipped.insert(*tx.tx_hash());
                 continue;
@@ -217,6 +218,7 @@ impl DevnetChain {
         }
         let mined = block.transactions.len();
         self.push(block);
+        // A dev method, or an authorisation of EIP-7702, may have raised a nonce past pooled transactions.
         let newest = self.state.view(self.state.version(), &self.hashes);
         self.pool.remove_stale(|sender| newest.nonce(sender));
         mined
@@ -246,6 +248,7 @@ impl DevnetChain {
     /// snapshot is unknown or older than the kept history.
     pub(super) fn revert_to(&mut self, id: u64) -> bool {
         let Some(then) = self.snapshots.get(&id).copied() else { return false };
+        // The state is the last that can refuse: on a refusal nothing has changed yet.
         if then.block < self.oldest() || !self.state.revert_to(then.version) {
             return false;
         }
@@ -265,7 +268,7 @@ impl DevnetChain {
         let number = block.header.number;
         self.numbers.insert(block.hash, number);
         self.hashes.insert(number, block.hash);
-        self.places.extend(block.transactions.iter().enumerate().map(|(index, tx)| (*tx.tx_hash(), (number, index))));
+        self.mined.extend(block.transactions.iter().enumerate().map(|(index, tx)| (*tx.tx_hash(), (number, index))));
         self.blocks.push_back(block);
         if self.blocks.len() > KEPT_BLOCKS
             && let Some(gone) = self.blocks.pop_front()
@@ -280,7 +283,7 @@ impl DevnetChain {
         self.numbers.remove(&gone.hash);
         self.hashes.remove(&gone.header.number);
         for tx in &gone.transactions {
-            self.places.remove(tx.tx_hash());
+            self.mined.remove(tx.tx_hash());
         }
     }
 }

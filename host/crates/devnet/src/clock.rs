@@ -1,4 +1,4 @@
-//! The chain's time: the wall clock, plus an offset that the dev methods set.
+//! Keeps the chain's time: the wall clock, plus an offset that the dev methods set.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -9,7 +9,7 @@ use revm::context::result::{ExecutionResult, HaltReason};
 
 use super::rejection::TxRejection;
 
-/// An error of a JSON-RPC call. The words of those that go-ethereum has too are go-ethereum's.
+/// An error of a JSON-RPC call. Errors that go-ethereum has too have go-ethereum's words.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RpcError {
     #[error("parse error: {0}")]

@@ -142,13 +142,14 @@ fn fees_of(chain: &DevnetChain, count: u64, newest: &Block, percentiles: &[f64])
         answer.gas_used_ratio.push(block.header.gas_used as f64 / execute::BLOCK_GAS_LIMIT as f64);
         rewards.push(tips(block, percentiles));
     }
+    // One fee more than blocks: that of the block after the newest, as go-ethereum answers.
     answer.base_fee_per_gas.push(fees::next_base_fee(newest.header.gas_used, newest.base_fee()).into());
     answer.base_fee_per_blob_gas.push(1);
     answer.reward = (!percentiles.is_empty()).then_some(rewards);
     answer
 }
 
-/// The tip at each percentile of the block's gas; zero for each in an empty block.
+/// The tip at each percentile of the block's gas, with the transactions sorted by tip; zero for each in an empty block.
 fn tips(block: &Block, percentiles: &[f64]) -> Vec<u128> {
     let mut paid: Vec<(u128, u64)> = block
         .transactions

@@ -99,6 +99,7 @@ impl std::fmt::Debug for BlockExecutor<'_> {
 pub(super) fn check(view: StateView<'_>, context: BlockContext, tx: &Recovered<TxEnvelope>) -> Result<(), TxRejection> {
     let mut database = CacheDB::new(view);
     let mut config = config();
+    // The pool takes transactions with a gap before their nonce.
     config.disable_nonce_check = true;
     let mut evm = evm(&mut database, context, config);
     evm.ctx.tx = environment(tx);
@@ -138,6 +139,7 @@ pub(super) fn estimate(
     if !first.is_success() {
         return Ok(Err(first));
     }
+    // No gas below what was used can suffice, so the search begins there.
     let mut too_little = first.tx_gas_used().saturating_sub(1);
     // The gas spent before refunds, a stipend, and the 63/64 rule (EIP-150): right for nearly every call.
     let optimistic = (first.gas().total_gas_spent() + CALL_STIPEND).saturating_mul(64) / 63;
@@ -162,8 +164,8 @@ pub(super) fn estimate(
     Ok(Ok(enough))
 }
 
-/// Recognises a call that only moves value to an account without code. The caller still runs it: a precompile has no code,
-/// and may need more gas.
+/// Recognises a call that only moves value to an account without code. The caller still runs it: a precompile has no
+/// code, and may need more gas.
 fn is_plain_transfer(view: StateView<'_>, call: &SimulatedCall) -> bool {
     call.data.is_empty()
         && call.access_list.is_empty()
@@ -190,6 +192,7 @@ fn call_with_gas(
     gas: u64,
 ) -> Result<ExecutionResult, TxRejection> {
     let mut config = config();
+    // A call names no nonce, and its sender may be a contract (EIP-3607 forbids that to transactions).
     config.disable_nonce_check = true;
     config.disable_eip3607 = true;
     let base_fee = if call.fee_cap == 0 { 0 } else { context.base_fee };

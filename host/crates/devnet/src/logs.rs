@@ -1,5 +1,5 @@
-//! `eth_getLogs`: the logs that a filter matches. A range that reaches back beyond the kept blocks is an error, not a
-//! shorter answer.
+//! Answers `eth_getLogs`: the logs that a filter matches. A range that reaches back beyond the kept blocks is an error,
+//! not a shorter answer.
 
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 
@@ -33,6 +33,7 @@ pub(super) fn matching(chain: &DevnetChain, filter: &Filter) -> Result<Vec<Log>,
         }
     };
     for block in (from..=to).filter_map(|number| chain.block(number)) {
+        // The bloom filter says for certain that a block has no such log, and never that it has one.
         if !filter.matches_bloom(block.header.logs_bloom) {
             continue;
         }

@@ -53,6 +53,7 @@ impl Node {
 
     /// Changes the mining mode. Changing to [`MiningMode::OnDemand`] mines the pooled transactions.
     pub(super) fn set_mining(&self, mining: MiningMode) {
+        // Before the pool is mined: a transaction that comes in between is mined by its own `submit`.
         self.mining.send_replace(mining);
         if mining == MiningMode::OnDemand {
             self.write().mine_each();
@@ -62,6 +63,7 @@ impl Node {
     /// Adds a transaction to the pool. In [`MiningMode::OnDemand`] it is mined before this returns, and so are the
     /// transactions that waited for its nonce.
     pub(super) fn submit(&self, tx: Recovered<TxEnvelope>) -> Result<B256, TxRejection> {
+        // One lock for both steps: no other request sees the transaction pooled when it is mined at once.
         let mut chain = self.write();
         let hash = chain.admit(tx)?;
         if self.mining() == MiningMode::OnDemand {

@@ -25,7 +25,9 @@ const MAX_TX_BYTES: usize = 128 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct TxPool {
     waiting: HashMap<Address, BTreeMap<u64, PooledTx>>,
-    places: HashMap<B256, (Address, u64)>,
+    /// The sender and the nonce of each pooled transaction.
+    by_hash: HashMap<B256, (Address, u64)>,
+    /// The number of transactions that have arrived.
     arrivals: u64,
 }
 
@@ -41,7 +43,7 @@ impl TxPool {
     /// replacement keeps the place of the transaction that it replaces.
     pub(super) fn add(&mut self, tx: Recovered<TxEnvelope>, next: u64) -> Result<(), TxRejection> {
         let (hash, sender, nonce) = (*tx.tx_hash(), tx.signer(), tx.nonce());
-        if self.places.contains_key(&hash) {
+        if self.by_hash.contains_key(&hash) {
             return Err(TxRejection::AlreadyKnown);
         }
         if nonce < next {
@@ -53,19 +55,19 @@ impl TxPool {
         let arrival = match self.waiting.get(&sender).and_then(|by_nonce| by_nonce.get(&nonce)) {
             Some(old) if outbids(&tx, &old.tx) => old.arrival,
             Some(_) => return Err(TxRejection::ReplacementUnderpriced),
-            None if self.places.len() >= MAX_POOLED => return Err(TxRejection::PoolFull),
+            None if self.by_hash.len() >= MAX_POOLED => return Err(TxRejection::PoolFull),
             None => self.arrivals,
         };
         self.arrivals += 1;
-        self.places.insert(hash, (sender, nonce));
+        self.by_hash.insert(hash, (sender, nonce));
         if let Some(old) = self.waiting.entry(sender).or_default().insert(nonce, PooledTx { tx, arrival }) {
-            self.places.remove(old.tx.tx_hash());
+            self.by_hash.remove(old.tx.tx_hash());
         }
         Ok(())
     }
 
     pub(super) fn get(&self, hash: B256) -> Option<&Recovered<TxEnvelope>> {
-        let (sender, nonce) = self.places.get(&hash)?;
+        let (sender, nonce) = self.by_hash.get(&hash)?;
         Some(&self.waiting.get(sender)?.get(nonce)?.tx)
     }
 
@@ -88,13 +90,15 @@ impl TxPool {
         self.waiting
             .iter()
             .filter_map(|(sender, by_nonce)| by_nonce.get(&next(*sender)))
-            .filter(|one| one.tx.max_fee_per_gas() >= u128::from(base_fee) && !skipped.contains(one.tx.tx_hash()))
-            .min_by_key(|one| one.arrival)
-            .map(|one| &one.tx)
+            .filter(|pooled| {
+                pooled.tx.max_fee_per_gas() >= u128::from(base_fee) && !skipped.contains(pooled.tx.tx_hash())
+            })
+            .min_by_key(|pooled| pooled.arrival)
+            .map(|pooled| &pooled.tx)
     }
 
     pub(super) fn remove(&mut self, hash: B256) {
-        let Some((sender, nonce)) = self.places.remove(&hash) else { return };
+        let Some((sender, nonce)) = self.by_hash.remove(&hash) else { return };
         if let Some(by_nonce) = self.waiting.get_mut(&sender) {
             by_nonce.remove(&nonce);
             if by_nonce.is_empty() {
@@ -105,11 +109,11 @@ impl TxPool {
 
     /// Removes the transactions whose nonce has been used, which can never be mined.
     pub(super) fn remove_stale(&mut self, mut next: impl FnMut(Address) -> u64) {
-        let places = &mut self.places;
+        let by_hash = &mut self.by_hash;
         self.waiting.retain(|sender, by_nonce| {
             let stays = by_nonce.split_off(&next(*sender));
             for stale in std::mem::replace(by_nonce, stays).values() {
-                places.remove(stale.tx.tx_hash());
+                by_hash.remove(stale.tx.tx_hash());
             }
             !by_nonce.is_empty()
         });
@@ -117,7 +121,7 @@ impl TxPool {
 
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
-        self.places.clear();
+        self.by_hash.clear();
     }
 }
 

@@ -42,6 +42,7 @@ fn answer_one(node: &Node, call: Value) -> Option<Value> {
     let Value::Object(mut call) = call else {
         return Some(failure(&Value::Null, &RpcError::Request("a call is an object")));
     };
+    // An id of another type is not one, so the error has the id null.
     let id = call.remove("id");
     if !matches!(id, None | Some(Value::Null | Value::Number(_) | Value::String(_))) {
         return Some(failure(&Value::Null, &RpcError::Request("id is a string, a number or null")));

@@ -1,4 +1,5 @@
-//! HTTP/1.1 for the JSON-RPC: one POST is one request or batch; preflight answers for browser wallets; limits.
+//! Serves the JSON-RPC over HTTP/1.1: one POST is one request or batch. It answers the preflight requests of browser
+//! wallets, and limits connections, bodies and times.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, stop: Cancella
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, open.shutdown()).await.is_err() {
         tracing::debug!("requests to the embedded chain were still in progress when it stopped");
     }
+    // Connections that did not finish in time end here, so that `tasks` can be waited for.
     abort.cancel();
 }
 
@@ -82,6 +84,7 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
         Ok(Err(_)) => return Ok(answer(StatusCode::BAD_REQUEST, Bytes::new())),
         Err(_) => return Ok(answer(StatusCode::REQUEST_TIMEOUT, Bytes::new())),
     };
+    // An execution may take a fraction of a second, and would hold up the other connections of this thread.
     let answered = tokio::task::spawn_blocking(move || rpc::answer(&node, &body)).await;
     let body = answered.unwrap_or_else(|error| {
         tracing::error!(%error, "a request to the embedded chain panicked");

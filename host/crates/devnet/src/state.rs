@@ -101,6 +101,7 @@ impl ChainState {
         if version < self.floor || version > self.version {
             return false;
         }
+        // Codes stay: they are found by their hash, and no account names a later one any more.
         self.accounts.retain(|_, versions| versions.cut(version));
         self.storage.retain(|_, versions| versions.cut(version));
         self.version = version;
@@ -188,12 +189,13 @@ impl<T> VersionedValues<T> {
         self.0[..after].last().map(|(_, value)| value)
     }
 
-    /// Writes a value, and prunes those that no read from the floor on needs.
+    /// Writes a value, and prunes the values that no read from the floor on needs.
     fn put(&mut self, version: u64, value: T, floor: u64) {
         match self.0.last_mut() {
             Some(last) if last.0 == version => last.1 = value,
             _ => self.0.push((version, value)),
         }
+        // The newest value at or below the floor stays: it is what a read as of the floor finds.
         let readable = self.0.partition_point(|(written, _)| *written <= floor);
         self.0.drain(..readable.saturating_sub(1));
     }
