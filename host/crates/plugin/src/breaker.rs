@@ -1,4 +1,4 @@
-//! The circuit breaker of a plugin: which faults count as failures, and the log of what they change.
+//! The circuit breaker of a plugin: the faults that count as failures, and the log of what they change.
 //!
 //! A breaker stops no request that runs. What else follows from an open circuit, such as going back to the previous
 //! build, is decided by the callers of [`Plugin::circuit`](crate::Plugin::circuit).
@@ -21,7 +21,8 @@ impl From<BreakerOpen> for Fault {
     }
 }
 
-/// Reports that a response has begun and may go on for a long time: other requests need not wait for the end of a trial.
+/// Reports that a response has begun and may go on for a long time: other requests need not wait for the end of a
+/// trial.
 pub(crate) fn responds(permit: &mut BreakerPermit, plugin: &str) {
     if permit.responds().is_some() {
         tracing::info!(plugin, "the plugin answers again: its circuit is closed");
@@ -35,7 +36,7 @@ pub(crate) fn succeeded(permit: BreakerPermit, plugin: &str) {
     }
 }
 
-/// Reports a fault. One that is not the guest's changes nothing.
+/// Reports a fault. A fault that is not the guest's own changes nothing.
 pub(crate) fn failed(permit: BreakerPermit, plugin: &str, fault: &Fault) {
     if !counts(fault) {
         return;

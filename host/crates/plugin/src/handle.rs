@@ -63,8 +63,9 @@ impl Plugin {
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, info, digest, breaker, instances }) })
     }
 
-    /// The same component under another policy. It is not compiled or described again. Requests that run keep the policy
-    /// under which they began. The permits and the circuit breaker stay the same if the policy does not change them.
+    /// The same component under another policy. It is not compiled or described again. Requests that run keep the
+    /// policy under which they began. The permits and the circuit breaker stay the same if the policy does not change
+    /// them.
     pub fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
         let old = &*self.loaded;
         let spec = &old.instances.spec;
@@ -123,7 +124,8 @@ impl Plugin {
         Ok(self.loaded.breaker.admit()?)
     }
 
-    /// Waits until another request has room, at most as long as a request waits for that. It reserves nothing.
+    /// Waits until another request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). It reserves
+    /// nothing.
     pub async fn has_room(&self) -> Result<(), Fault> {
         let Instances { spec, reuse } = &*self.loaded.instances;
         match reuse {
@@ -132,12 +134,12 @@ impl Plugin {
         }
     }
 
-    /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body means
-    /// that the guest has ended without a fault.
+    /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body
+    /// means that the guest has ended without a fault.
     ///
     /// A shared instance drives itself instead. Dropping the future or the body then gives up this request, and retires
-    /// the instance when its other requests have ended; and the end of the body means that the guest is drained, without
-    /// a fault.
+    /// the instance when its other requests have ended; and the end of the body means that the guest is drained,
+    /// without a fault.
     ///
     /// The response carries [`MeteredAmount`](crate::MeteredAmount) as an extension.
     pub async fn invoke(

@@ -22,8 +22,8 @@ const WITHHELD: [HeaderName; 13] = [
     CDN_LOOP,
 ];
 
-/// True for a field that is removed from every message that a guest is given, headers and trailers, and from every message
-/// that a guest sends.
+/// True for a field that is removed from every message that a guest is given, headers and trailers, and from every
+/// message that a guest sends.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }

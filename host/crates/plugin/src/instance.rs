@@ -1,4 +1,4 @@
-//! Instances of components: engines, stores, limits, and how instances are reused.
+//! Instances of components: engines, stores, limits, and the reuse of instances.
 
 pub(crate) mod context;
 pub(crate) mod engine;

@@ -4,7 +4,7 @@ use coinslot_base::breaker::BreakerPermit;
 
 use crate::contract::PaymentReceipt;
 
-/// The permission to answer one request with a guest. It is not `Clone`: one grant, one request.
+/// The permission to answer one request with a guest. It is not `Clone`, so one grant answers one request.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {

@@ -1,4 +1,4 @@
-//! The runtime, which loads plugins.
+//! The runtime of a process, which loads plugins.
 
 use std::fmt;
 use std::io;

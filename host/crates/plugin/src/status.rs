@@ -1,4 +1,4 @@
-//! The meaning of a guest's status code. What follows from it is decided outside of this package.
+//! Classifies a guest's status code. The consequences are decided outside of this package.
 
 use crate::fault::Fault;
 

@@ -189,7 +189,7 @@ impl Segment {
     }
 
     /// A literal of the characters that clients send as they are: `pchar` of RFC 3986, section 3.3, without
-    /// percent-encoding, and without `*`, so that nobody takes it for a wildcard.
+    /// percent-encoding, and without `*`, which a reader could take for a wildcard.
     fn literal(part: &str) -> Result<Self, TemplateError> {
         if part == "." || part == ".." {
             return Err(TemplateError::DotSegment);

@@ -1,4 +1,4 @@
-//! Holds what an instance knows of each request in it, found by guest task: receipt, meter and outgoing requests.
+//! The context of each request in an instance, found by guest task: receipt, meter and outgoing requests.
 //!
 //! An instance may have several requests at once, each of another payer. wasmtime runs each in a guest task of its
 //! own, and a host call names the task that it comes from ([`GuestTask`]). A call of an unknown task belongs to no
@@ -32,7 +32,7 @@ pub(crate) struct RequestContext {
 /// The contexts of the requests that one instance has at the moment.
 pub(crate) struct RequestContexts {
     active: ActiveRequests,
-    /// The sender of the request that is handed to [`WasiHttpHooks::send_request`] next, because the hook is not told.
+    /// The sender of the request that is handed to [`WasiHttpHooks::send_request`] next: the hook gets no task.
     sender: Option<GuestTask>,
 }
 
@@ -72,7 +72,7 @@ impl RequestContexts {
     /// Removes the request that has this meter, and returns how many are left.
     pub(crate) fn remove(&mut self, task: GuestTaskId, meter: &Arc<GuestMeter>) -> usize {
         let ActiveRequests::Many(contexts) = &mut self.active else { return 0 };
-        // The number of the task may belong to another request already.
+        // wasmtime may have given the task's number to another request already; the meter belongs to one alone.
         if contexts.get(&task).is_some_and(|context| Arc::ptr_eq(&context.meter, meter)) {
             contexts.remove(&task);
         }
@@ -123,6 +123,7 @@ impl WasiHttpHooks for RequestContexts {
         options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
+        // Taken, so that no later request is attributed to this sender.
         let sender = self.sender.take();
         match self.of(sender) {
             Some(context) => context.egress.send(request, options),

@@ -138,6 +138,7 @@ pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
     std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
         loop {
             std::thread::sleep(TICK);
+            // Weak references, so that this thread does not keep the engines of a runtime that is gone.
             let mut alive = false;
             for engine in engines.iter().filter_map(EngineWeak::upgrade) {
                 engine.increment_epoch();

@@ -1,4 +1,4 @@
-//! The types by which a request goes into an instance, and its response comes out.
+//! Types that carry a request into an instance, and its response out of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ impl BodyRead {
         self.done.load(Relaxed)
     }
 
-    /// Waits until the body has been read. Only one task may wait.
+    /// Waits until the body has been read. Only one task may wait: `Notify` keeps a notification that comes before the
+    /// wait, but only for one waiter.
     pub(crate) async fn finished(&self) {
         if !self.is_finished() {
             self.notify.notified().await;

@@ -16,6 +16,7 @@ pub(crate) struct GuestTask {
 /// The guest task that calls the host. None in an engine without tasks.
 pub(crate) fn calling_task<T>(mut store: StoreContextMut<'_, T>) -> Option<GuestTask> {
     let mut tasks = store.async_call_stack().ok()?;
+    // From the caller's own task down to the task that the host called. A second entry means a call across components.
     let first = tasks.next()?;
     let last = tasks.last();
     Some(GuestTask { root: last.unwrap_or(first), nested: last.is_some() })

@@ -1,4 +1,4 @@
-//! The instances of one loaded plugin, and how they are reused.
+//! The instances of one loaded plugin, and the way of their reuse.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct Instances {
     pub(crate) reuse: InstanceReuse,
 }
 
-/// The reuse of instances.
+/// The way in which instances are reused.
 pub(crate) enum InstanceReuse {
     /// Each request gets a fresh instance.
     Never,

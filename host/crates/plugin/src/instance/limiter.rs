@@ -28,7 +28,8 @@ impl MemoryLimiter {
         Self { limit, used: 0, taken: 0, meter }
     }
 
-    /// Reports to another meter from here on: the instance answers the next request.
+    /// Reports to another meter from here on, because the instance answers the next request. The new meter counts the
+    /// memory that the instance has already.
     pub(crate) fn set_meter(&mut self, meter: Arc<GuestMeter>) {
         meter.track_memory(self.taken);
         self.meter = meter;
@@ -54,6 +55,7 @@ impl ResourceLimiterAsync for MemoryLimiter {
             return Ok(false);
         }
         self.used = used;
+        // The first growth of a memory, from nothing, is its beginning.
         if current > 0 || desired > INITIAL_MEMORY_ALLOWANCE {
             self.taken = self.taken.saturating_add(desired.saturating_sub(current));
         }

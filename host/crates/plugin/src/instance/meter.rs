@@ -20,11 +20,14 @@ use crate::instance::engine::TICK;
 /// The most bytes of a trap's text that are kept.
 const TRAP_TEXT: usize = 4 << 10;
 
-/// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of it may touch as
-/// much, and so may its end, and no epoch interrupts either.
+/// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of a large guest may
+/// touch all of its memory, dropping it gives the memory back, and no epoch interrupts either.
 const LARGE_MEMORY: usize = 8 << 20;
 
 /// The measurements of one guest. All times are nanoseconds.
+///
+/// The atomics are relaxed: one thread polls the guest at a time, tokio orders one poll before the next, and a reader
+/// beside it (the choice of an instance) can live with the value of a moment ago.
 #[derive(Debug)]
 pub(crate) struct GuestMeter {
     /// CPU time that the guest may have used by now.
@@ -100,6 +103,7 @@ impl GuestMeter {
     /// Adds the share of a request that has come into the instance, which has this many now. Time and log that earlier
     /// requests left over are not kept: the sum is at most what the present requests bring along.
     pub(crate) fn request_entered(&self, inside: usize) {
+        // No other update comes between the load and the store: all are made in the instance's own task.
         let budget = self.budget.load(Relaxed).saturating_add(self.per_request);
         self.budget.store(budget.min(self.share(inside)), Relaxed);
         self.log().grant(inside);
@@ -135,6 +139,7 @@ impl GuestMeter {
     pub(crate) fn end_poll(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.used.store(used, Relaxed);
+        // Only an interrupted guest can hold a slot, so most polls take no lock.
         if self.ticked.load(Relaxed) {
             *self.cpu_slot.lock() = None;
         }
@@ -159,6 +164,7 @@ impl GuestMeter {
     /// Lets other tasks of this thread run, and then waits for a CPU slot behind all other guests that compute for
     /// long. So a short request waits for one long computation at a time, however many there are.
     pub(crate) async fn wait_for_cpu_slot(self: Arc<Self>) {
+        // Given back first: a guest that waits for another slot while it holds one would keep others from computing.
         *self.cpu_slot.lock() = None;
         self.yielding.store(true, Relaxed);
         tokio::task::yield_now().await;

@@ -20,6 +20,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 pub(crate) fn offload<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) if !OFFLOADED.get() => tokio::task::block_in_place(|| {
+            // Inside of `block_in_place`: the wait for a permit blocks this thread, too.
             let _permit = LIMIT.acquire();
             work()
         }),

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::capabilities::log::LogStream;
 use crate::instance::meter::GuestMeter;
 
-/// Bytes that a guest is told it may write at once.
+/// Bytes that a guest may write at once.
 const WRITE: usize = 64 << 10;
 
 /// A guest's stdout or stderr.

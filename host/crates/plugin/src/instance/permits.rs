@@ -38,7 +38,8 @@ impl InstanceLimit {
         Some(InstancePermits { _own: own, _shared: shared })
     }
 
-    /// Waits for the next permits that are free.
+    /// Waits for the next permits that are free. The plugin's own comes first: a request that waits for it holds no
+    /// permit that another plugin could use.
     pub(crate) async fn next(&self) -> Option<InstancePermits> {
         let own = self.own.clone().acquire_owned().await.ok()?;
         let shared = self.shared.clone().acquire_owned().await.ok()?;

@@ -1,8 +1,8 @@
 //! Pools instances that answer one request after another, where the operator allows it for a plugin.
 //!
-//! What a guest keeps in its memory it keeps for the next client: that is the purpose, and the danger. The host keeps
-//! nothing: limits, log, grants and the receipt begin anew with each request, and a task that an earlier request left
-//! behind belongs to no request ([`RequestContexts`](crate::instance::context::RequestContexts)).
+//! A guest's memory stays from one client to the next: that is the purpose of reuse, and its danger. The host's own
+//! state does not: limits, log, grants and the receipt begin anew with each request, and a task that an earlier request
+//! left behind belongs to no request ([`RequestContexts`](crate::instance::context::RequestContexts)).
 //!
 //! An instance is reused only after its guest has ended without a fault, with its response complete. An idle instance
 //! takes no permit of a running one, but one of the permits for idle instances, and it is evicted after a while.
@@ -51,7 +51,7 @@ pub(crate) struct InstancePool {
     memory: usize,
     /// Shared by all plugins: an idle instance takes a slot of wasmtime's pool.
     permits: Arc<Semaphore>,
-    /// The one that has been idle for longest is the first.
+    /// The instance that has been idle for longest is the first.
     idle: Mutex<Vec<IdleInstance>>,
     /// Set while the task that evicts instances runs.
     evicting: AtomicBool,
@@ -97,7 +97,7 @@ impl InstancePool {
         instance.answered += 1;
         let state = instance.store.data_mut();
         state.meter.log().finish();
-        // With one of these the guest could still answer the request that it ended without answering.
+        // With one of these handles the guest could still write to the response of the request that has ended.
         if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
             return;
         }
@@ -107,6 +107,7 @@ impl InstancePool {
         if retired {
             return;
         }
+        // Not awaited: if no permit of an idle instance is free, this instance is dropped.
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         let mut idle = self.idle.lock();
         idle.push(IdleInstance { instance, since: Instant::now(), _permit: permit });
@@ -125,7 +126,7 @@ impl InstancePool {
             let stale: Vec<_> = idle.drain(..stale).collect();
             let empty = idle.is_empty();
             if empty {
-                // Within the lock, so that an instance that is put now starts the task again.
+                // Set within the lock, so that an instance that is put afterwards starts the task again.
                 pool.evicting.store(false, Relaxed);
             }
             drop(idle);

@@ -8,8 +8,8 @@
 //! more: its requests are used up, its guest failed, or a request left early (wasmtime cannot cancel one guest task
 //! alone).
 //!
-//! The same as wasmtime's `ProxyHandler` with its `Worker`s, except that a response is tied to the body's reader: here
-//! a slow reader slows its guest task, and a fault after the head reaches the body.
+//! The design is that of wasmtime's `ProxyHandler` with its `Worker`s, except that a response is tied to the body's
+//! reader: here a slow reader slows its guest task, and a fault after the head reaches the body.
 
 mod instances;
 mod list;

@@ -98,6 +98,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(REQUEST_HANDLES);
+    // A guest that computes yields at each tick, and goes on when it has a CPU slot; over its budget it is ended.
     store.epoch_deadline_callback(|context| {
         let meter = &context.data().meter;
         if meter.tick() {
@@ -111,7 +112,8 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     (store, meter)
 }
 
-/// Makes a store ready for another request. Nothing is left of what the host counted or told for the one before.
+/// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
+/// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
     let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());

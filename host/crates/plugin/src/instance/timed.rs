@@ -1,8 +1,8 @@
 //! Polls a guest within its CPU time and its wall time.
 //!
 //! A guest is not a task: it is polled by the future that waits for its response. So it advances exactly when its
-//! response is wanted, and is gone when that future is dropped. Wall time is checked outside of the guest's own
-//! future, because a guest can hold that up: it computes, or it waits in a host call that blocks.
+//! response is wanted, and is gone when that future is dropped. Wall time is checked outside of the guest's own future,
+//! because a guest can hold up its own future: it computes, or it waits in a host call that blocks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,6 +62,7 @@ impl TimedGuest {
             Poll::Ready(ended) => return Poll::Ready(ended),
             Poll::Pending => {}
         }
+        // After the guest: a guest that ends in this very poll is not late.
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
         let late = if self.awaits_request.load(Relaxed) { Fault::SlowRequest } else { Fault::Deadline };
         timer.as_mut().poll(cx).map(|()| Err(late))
@@ -88,6 +89,7 @@ pub(crate) fn poll_guest<T>(
 impl Drop for TimedGuest {
     fn drop(&mut self) {
         if self.meter.is_large() {
+            // Replacing the future drops the guest here, and not with the other fields.
             offload(|| self.guest = Box::pin(std::future::pending()));
         }
     }

@@ -20,10 +20,10 @@ use crate::headers::{is_withheld, remove};
 use crate::instance::exchange::BodyRead;
 use crate::invoke::streaming::StreamingGuest;
 
-/// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice as
-/// many in each of its turns, if its client reads as fast: hyper polls once more when it has sent the first ones.
+/// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice
+/// as many in each of its turns, if its client reads as fast: hyper polls once more when it has sent the first ones.
 const TURN: usize = 32 << 10;
-/// Bytes that a frame counts for at least: however little a guest writes at a time, it runs for it.
+/// Bytes that a frame counts for at least, because the guest runs for each frame, however small.
 const FRAME: usize = 2 << 10;
 
 pub(super) struct GuestBody {
@@ -33,8 +33,8 @@ pub(super) struct GuestBody {
     ready: VecDeque<Frame<Bytes>>,
     /// The guest, until it ends.
     guest: Option<StreamingGuest>,
-    /// Learns how the guest ended.
-    verdict: Option<BreakerReport>,
+    /// The report to the circuit breaker, until it is made.
+    breaker: Option<BreakerReport>,
     /// Bytes that may still come.
     left: u64,
     /// Bytes that are still to come, if the guest has declared a length.
@@ -55,19 +55,19 @@ impl GuestBody {
     /// A body of at most `limit` bytes. `declared` is the length that the head declares.
     pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<BodyRead>) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, guest: None, verdict: None, left: limit, declared, turn: 0, read }
+        Self { inner, ready, guest: None, breaker: None, left: limit, declared, turn: 0, read }
     }
 
     /// Adds the guest that is still writing.
     pub(super) fn written_by(mut self, guest: StreamingGuest, permit: BreakerPermit, plugin: Arc<str>) -> Self {
-        (self.guest, self.verdict) = (Some(guest), Some(BreakerReport { permit, plugin }));
+        (self.guest, self.breaker) = (Some(guest), Some(BreakerReport { permit, plugin }));
         self
     }
 
-    /// Takes all frames of a guest that has ended. The length of the body is then known, and anything that is wrong with
-    /// it is a fault before the head has been sent.
+    /// Takes all frames of a guest that has ended. The length of the body is then known, and anything that is wrong
+    /// with it is a fault before the head has been sent.
     pub(super) fn buffered(mut self) -> Result<Self, Fault> {
-        // Outside of tokio's budget: a task that has used it up would be told to wait for a frame that is there.
+        // Outside of tokio's budget: in a task that has used it up, a frame that is there would be reported as pending.
         let drain = tokio::task::unconstrained(std::future::poll_fn(|cx| Poll::Ready(self.drain(cx))));
         let mut cx = Context::from_waker(Waker::noop());
         match std::pin::pin!(drain).poll(&mut cx) {
@@ -138,6 +138,7 @@ impl GuestBody {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(inner).poll_frame(cx);
+        // A guest of WASI 0.3 waits for this report before it ends.
         if let Poll::Ready(None) = polled {
             self.inner = None;
             self.read.finish();
@@ -161,7 +162,7 @@ impl GuestBody {
     }
 
     fn succeed(&mut self) {
-        if let Some(BreakerReport { permit, plugin }) = self.verdict.take() {
+        if let Some(BreakerReport { permit, plugin }) = self.breaker.take() {
             breaker::succeeded(permit, &plugin);
         }
     }
@@ -170,7 +171,7 @@ impl GuestBody {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;
-        if let Some(BreakerReport { permit, plugin }) = self.verdict.take() {
+        if let Some(BreakerReport { permit, plugin }) = self.breaker.take() {
             breaker::failed(permit, &plugin, &fault);
         }
         fault
@@ -221,7 +222,8 @@ impl Body for GuestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if self.turn >= TURN {
-            // A connection whose client reads as fast as its guest writes would never wait.
+            // A connection whose client reads as fast as its guest writes would never wait, and never let other tasks
+            // of this thread run.
             self.turn = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;

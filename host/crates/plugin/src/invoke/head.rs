@@ -68,6 +68,7 @@ impl AwaitedHead {
         if !matches!(self.response, HeadState::Received(_)) {
             return Poll::Pending;
         }
+        // The guest's own poll has registered the waker: it wakes this task when the guest may go on.
         if !self.ended && self.guest.meter().is_runnable() && self.extra_polls < EXTRA_POLLS {
             self.extra_polls += 1;
             return Poll::Pending;

@@ -35,6 +35,7 @@ pub(super) fn prepare(
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         .collect();
+    // Fields that `Connection` names belong to the connection (RFC 9110, section 7.6.1).
     for name in named {
         parts.headers.remove(name);
     }
@@ -61,8 +62,9 @@ fn absolute(uri: Uri, host: Option<&http::HeaderValue>) -> Result<Uri, Fault> {
 }
 
 fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>) -> WasiBody {
+    // A body that declares a size within the limit needs no count of its bytes.
     let fits = body.size_hint().upper().is_some_and(|size| size <= limit);
-    // An empty body is never waited for.
+    // An empty body is never waited for, so it needs no layer that reports a wait.
     let body = if body.size_hint().exact() == Some(0) {
         body
     } else {

@@ -78,6 +78,7 @@ async fn run(
         InstanceReuse::Shared(shared) => start_shared(instances, shared, wait, request, permit).await?,
         InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, wait, request).await?,
     };
+    // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
     let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, awaits_request);
     let driven_elsewhere = started.permits.is_none();

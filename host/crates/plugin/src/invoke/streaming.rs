@@ -1,4 +1,4 @@
-//! A guest that writes while its response is read, with two clocks: the guest's time and the reader's time.
+//! Runs a guest that writes while its response is read, with two clocks: the guest's time and the reader's time.
 //!
 //! While a frame is wanted, the guest's deadline runs. From the moment at which a frame has been handed out, until the
 //! next one is wanted, the guest's time stands still and the reader's runs. So a slow reader cannot make a guest look
@@ -92,7 +92,8 @@ impl StreamingGuest {
 impl Drop for StreamingGuest {
     fn drop(&mut self) {
         self.reader_timeout.abort();
-        // The guest is dropped here even if the task holds another reference to the state at this moment.
+        // Taken out of the state, so that the guest is dropped here even if the task holds another reference to the
+        // state at this moment. It is dropped outside of the lock, because it may free much memory.
         let guest = self.state.lock().guest.take();
         drop(guest);
     }
@@ -103,7 +104,9 @@ async fn stop_if_unread(state: Weak<Mutex<StreamState>>, reader_time: Duration) 
     let mut wake = Instant::now() + reader_time;
     loop {
         tokio::time::sleep_until(wake).await;
+        // Weak, so that this task does not keep a guest whose body has gone.
         let Some(state) = state.upgrade() else { return };
+        // Locked: the body is being polled at this moment, and is not unread.
         let Some(mut state) = state.try_lock() else {
             wake = Instant::now() + Duration::from_secs(1);
             continue;

@@ -30,7 +30,7 @@ pub(super) fn link(
     };
     let manifest = manifest::GuestIndices::new(&pre)
         .map_err(|error| LoadError::Invalid(format!("its `manifest` does not fit coinslot:plugin@0.1.0: {error:#}")))?;
-    // A plugin without `quote` is fine. One whose `quote` does not fit is a mistake of its author's, who must learn of it.
+    // A plugin may have no `quote`. A `quote` that does not fit is a mistake, which its author should learn of.
     let quote = if info.exports("coinslot:plugin", "quote", "0.1.0") {
         Some(quote::GuestIndices::new(&pre).map_err(|error| {
             LoadError::Invalid(format!("its `quote` does not fit coinslot:plugin@0.1.0: {error:#}"))

@@ -96,11 +96,13 @@ impl EgressClient {
         parts.uri = canonical(&asked, &parts.uri)?;
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
+        // Removed before the host's own fields are added, which a guest could otherwise forge.
         remove(&mut parts.headers, is_withheld);
         parts.headers.insert(CDN_LOOP, cdn_loop);
         for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
             parts.headers.insert(secret.header.clone(), secret.value.clone());
         }
+        // A guest may ask for less time than the host's limits, and gets no more.
         let limit = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
         let options = options.unwrap_or_default();
         let head = limit(options.connect_timeout, CONNECT) + limit(options.first_byte_timeout, FIRST_BYTE);

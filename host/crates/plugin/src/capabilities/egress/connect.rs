@@ -65,7 +65,8 @@ pub(crate) enum ConnectError {
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) allowed: Arc<[Allowed]>,
-    /// Origins without TLS that a secret is sent to. They are reached at private addresses only, whatever the list says.
+    /// Origins without TLS that a secret is sent to. They are reached at private addresses only, whatever the list
+    /// says.
     pub(crate) private_only: Arc<[Origin]>,
     pub(crate) resolver: Arc<dyn Resolve>,
 }

@@ -27,6 +27,7 @@ impl LoopGuard {
         let received = lines.join(", ");
         let own = |entry: &&str| entry.split(';').next().is_some_and(|id| id.trim().eq_ignore_ascii_case(OWN));
         let hops = received.split(',').filter(own).count();
+        // A header that is too long is cut to this program's own entries: the count is what ends a circle.
         let received = if received.len() <= OTHERS { received } else { vec![OWN; hops.min(HOPS)].join(", ") };
         Self { hops, received }
     }

@@ -28,12 +28,12 @@ pub(crate) struct Egress {
 }
 
 impl Egress {
-    /// Sends nothing.
+    /// Outgoing requests of a guest that may send none.
     pub(crate) fn denied(plugin: Arc<str>) -> Self {
         Self { client: None, plugin, left: 0, loop_guard: LoopGuard::default() }
     }
 
-    /// Sends this many requests, on behalf of a request that has been through these servers.
+    /// At most `most` outgoing requests, on behalf of a request that has been through these servers.
     pub(crate) fn new(client: Option<Arc<EgressClient>>, plugin: Arc<str>, most: u32, loop_guard: LoopGuard) -> Self {
         Self { client, plugin, left: most, loop_guard }
     }
@@ -52,6 +52,7 @@ impl Egress {
                 return Box::new(std::future::ready(Err(error)));
             }
         };
+        // Counted before it is sent, so that a failure does not buy another try.
         self.left -= 1;
         let plugin = Arc::clone(&self.plugin);
         Box::new(async move {

@@ -1,8 +1,8 @@
 //! Stores one plugin's keys and values in a SQLite file of its own, and counts them against its quota.
 //!
 //! Each plugin has a file, so that no plugin waits for the writes of another, and so that removing the file removes all
-//! that a plugin keeps. Writes survive the end of this process. A power failure may lose the last ones: there is no sync
-//! of the disk per write, because no money depends on these values and a sync for each key would be expensive.
+//! that a plugin keeps. Writes survive the end of this process. A power failure may lose the last ones: there is no
+//! sync of the disk per write, because no money depends on these values and a sync for each key would be expensive.
 
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -79,6 +79,8 @@ impl KvStores {
     /// ([`is_name`](crate::is_name)), because the file is named after it.
     pub(crate) fn of(&self, plugin: &str) -> Arc<KvStore> {
         let mut open = self.open.lock();
+        // Weak, so that the file is closed with the plugin's last generation; one store for all generations, so that
+        // they share its lock.
         open.retain(|_, store| store.strong_count() > 0);
         if let Some(store) = open.get(plugin).and_then(Weak::upgrade) {
             return store;
@@ -122,6 +124,7 @@ impl KvStore {
             let rows =
                 rows.query_map(params![bucket, after, (PAGE + 1) as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut page: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
+            // One row more than a page was asked for: it says whether another page follows.
             let more = page.len() > PAGE;
             page.truncate(PAGE);
             let last = page.last().and_then(|(id, _)| u64::try_from(*id).ok()).filter(|_| more);
@@ -163,7 +166,9 @@ impl KvStore {
 
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, KvError>) -> Result<T, KvError> {
         self.with(|connection| {
+            // Immediate: a transaction that reads first and then becomes a writer may fail with SQLITE_BUSY.
             let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // An error, or a panic, drops the transaction, which rolls it back.
             let done = work(&change)?;
             change.commit()?;
             Ok(done)
@@ -218,6 +223,7 @@ fn put(change: &Transaction<'_>, bucket: &str, key: &str, value: &[u8], quota: Q
              ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value",
         )?
         .execute(params![bucket, key, value])?;
+    // Checked after the write: a refusal is an error, which rolls the write back.
     let (keys, bytes) = count(change, new_keys, new_bytes)?;
     if new_keys > 0 && keys > quota.keys {
         return Err(KvError::Keys(quota.keys));

@@ -1,4 +1,4 @@
-//! Gives each request a slot in a shared instance, and has it answered there.
+//! Gives each request a slot in a shared instance, and sends it there to be answered.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ impl SharedInstances {
         // One lock for both steps: of requests that come at once, the first makes an instance and the others join it.
         let mut instances = self.list.lock();
         match self.slot_in_use(&mut instances, |instance| !instance.state.meter.is_computing()) {
+            // Every instance in use computes for long: take another one, if there are permits for it.
             None => spec.permits.try_acquire().map(|permits| self.slot_alone(&mut instances, spec, permits)),
             slot => slot,
         }
@@ -54,7 +55,7 @@ impl SharedInstances {
             |instance: &SharedInstance| instance.is_in_use() && instance.should_accept_request(self.list.reuse);
         let in_use = || self.list.lock().iter().any(accepts).then_some(());
         self.wait(spec, wait, in_use, drop).await?;
-        // This call may have received the notification that a request waits for.
+        // This call may have received the one notification of a freed slot, which it does not take: pass it on.
         self.list.freed.notify_one();
         Ok(())
     }
@@ -70,6 +71,7 @@ impl SharedInstances {
         alone: impl FnOnce(InstancePermits) -> T,
     ) -> Result<T, Fault> {
         let found = async {
+            // Pinned outside of the loop, so that this request keeps its turn in the queue of the semaphore.
             let mut permits = pin!(spec.permits.next());
             loop {
                 let mut freed = pin!(self.list.freed.notified());
@@ -123,7 +125,7 @@ impl SharedInstances {
                 slot
             }
         };
-        // The instance may accept requests that wait for a slot.
+        // An instance that is new, or was idle, has further slots for requests that wait.
         self.list.freed.notify_waiters();
         slot
     }
@@ -162,6 +164,8 @@ impl SharedInstances {
                     return Err(fault);
                 }
             }
+            // The old slot is given back before another one is awaited: the wait may be for the permits of its
+            // instance.
             let instances = Self { list: slot.into_list() };
             slot = instances.acquire(&spec, spec.wait).await?;
         }

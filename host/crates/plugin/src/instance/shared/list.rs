@@ -1,4 +1,4 @@
-//! The shared instances of one build, as requests that look for a slot see them.
+//! The list of the shared instances of one build, in which requests look for a slot.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -81,7 +81,8 @@ impl InstanceList {
         drop(removed);
     }
 
-    /// A request has left an instance, which is then used up, retired, idle or still in use.
+    /// Takes note that a request has left an instance, which is then used up, retired, idle or still in use. `close`
+    /// lets no further request into it.
     pub(super) fn release(self: &Arc<Self>, number: u64, close: bool) {
         let mut instances = self.lock();
         let Some(index) = instances.iter().position(|instance| instance.number == number) else { return };
@@ -91,6 +92,7 @@ impl InstanceList {
         let mut removed = None;
         if instance.active == 0 {
             match Arc::clone(&self.idle_permits).try_acquire_owned() {
+                // The permits of a running instance are dropped here, and so free for another plugin.
                 Ok(permit) if !instance.closed => {
                     *instance.permit.lock() = PermitKind::Idle { _permit: permit };
                     instance.idle_since = Instant::now();
@@ -124,7 +126,7 @@ impl InstanceList {
             let evicted: Vec<_> = instances.extract_if(.., stale).collect();
             let none_idle = instances.iter().all(|instance| instance.active > 0);
             if none_idle {
-                // Within the lock, so that an instance that becomes idle now starts the task again.
+                // Set within the lock, so that an instance that becomes idle afterwards starts the task again.
                 list.evicting.store(false, Relaxed);
             }
             drop(instances);

@@ -30,7 +30,7 @@ pub(super) enum RequestEnd {
     NotStarted(Box<SharedRequest>),
 }
 
-/// The way to a worker. When the last mailbox of an instance is dropped, so is the instance.
+/// Sends requests to a worker. When the last mailbox of an instance is dropped, so is the instance.
 #[derive(Clone)]
 pub(super) struct Mailbox {
     requests: mpsc::UnboundedSender<QueuedRequest>,
@@ -69,8 +69,9 @@ impl Mailbox {
 /// The state that all requests of one shared instance have in common.
 pub(super) struct InstanceState {
     pub(super) meter: Arc<GuestMeter>,
-    /// The reason why the guest ended. Requests that had not started are returned before it is set; the store is
-    /// dropped after it is set.
+    /// The reason why the guest ended. The order is part of the contract: requests that had not started are returned
+    /// before it is set, so that they can be retried; the store is dropped after it is set, so that no request waits
+    /// for memory to be freed.
     pub(super) fault: SetOnce<Fault>,
     /// Set once a request has taken the fault upon itself.
     blamed: AtomicBool,

@@ -52,6 +52,7 @@ impl RequestSlot {
             Ok(ended) => ended,
             Err(request) => return Err(self.not_started(request)),
         };
+        // The end first: a request that was returned before the fault was set is retried, and does not fail.
         let end = tokio::select! {
             biased;
             end = ended => end.ok(),
@@ -63,6 +64,7 @@ impl RequestSlot {
                 Ok(())
             }
             Some(RequestEnd::NotStarted(request)) => Err(self.not_started(request)),
+            // The sender may be dropped a moment before the fault is set, which it is in any case (`FailOnDrop`).
             None => {
                 let fault = self.state.fault.wait().await.clone();
                 Err(SlotFailure::Failed { fault, excused: !self.state.take_blame() })
@@ -85,8 +87,8 @@ impl RequestSlot {
 
 impl Drop for RequestSlot {
     fn drop(&mut self) {
-        // A request that is dropped while its guest works on it leaves a guest task behind that cannot be cancelled.
-        // Once its whole body has been read, only the guest's own end was waited for.
+        // A request that is dropped while its guest works on it leaves a guest task behind that cannot be cancelled, so
+        // the instance is closed. After its whole body has been read, only the end of that task was waited for.
         let left_early = matches!(&self.progress, SlotProgress::Sent(body_read) if !body_read.is_finished());
         self.list.release(self.number, left_early || self.state.is_retired());
     }

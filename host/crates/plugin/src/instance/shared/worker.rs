@@ -73,10 +73,12 @@ pub(super) fn start(
     tokio::spawn(async move {
         tokio::select! {
             biased;
+            // Checked first: an instance without a mailbox has no request, and need not be polled again.
             _ = alive.recv() => {}
             () = &mut work => {}
         }
-        // The permit is returned only after the store has been dropped.
+        // The permit is returned only after the store has been dropped: until then the store takes a slot of wasmtime's
+        // pool.
         if meter.is_large() {
             offload(|| drop(work));
         } else {
@@ -101,6 +103,8 @@ async fn work(
         Ok(service) => (answer(&mut store, service, share, &mut requests, &state).await, true),
         Err(fault) => (fault, false),
     };
+    // In this order: no new request chooses this instance, none enters the queue, the queued ones are returned, and
+    // only then do the others learn of the fault.
     close();
     requests.close();
     while let Ok(QueuedRequest { request, end }) = requests.try_recv() {
@@ -149,7 +153,8 @@ async fn answer(
         while let Some(queued) = requests.recv().await {
             accessor.spawn(RequestTask { queued, instance: Arc::clone(&instance) })?;
         }
-        // Requests that are in the instance are answered; the task ends when the last mailbox has been dropped.
+        // The channel is closed, and requests in the instance are still answered: the outer task ends this future when
+        // the last mailbox has been dropped.
         std::future::pending::<wasmtime::Result<Infallible>>().await
     });
     let mut guest = pin!(async { guest.await? });
@@ -191,6 +196,7 @@ struct RequestTask {
 impl AccessorTask<GuestState> for RequestTask {
     async fn run(self, accessor: &Accessor<GuestState>) -> wasmtime::Result<()> {
         let Self { queued: QueuedRequest { request, mut end }, instance } = self;
+        // Its client has gone while it was queued.
         if end.is_closed() {
             return Ok(());
         }
@@ -202,7 +208,7 @@ impl AccessorTask<GuestState> for RequestTask {
             let (request, transfer) = p3::Request::from_http(store.get().http().hooks, request);
             let request = store.get().table().push(request)?;
             let call = handle.start_call_concurrent(&mut store, (request,))?;
-            // The context is there before the guest's first instruction.
+            // `start_call_concurrent` runs no code of the guest, so the context is there before its first instruction.
             let grant = RequestGrant { capabilities: share.capabilities.clone(), outgoing: share.outgoing, loop_guard };
             let (_, context) = store::context(receipt, Some(grant), share.plugin.clone(), meter.clone());
             state.meter.request_entered(store.get().contexts.insert(call.task(), context));
@@ -213,6 +219,7 @@ impl AccessorTask<GuestState> for RequestTask {
         let answered = tokio::select! {
             biased;
             answered = handle.finish_call_concurrent(accessor, call) => Some(answered?.0),
+            // wasmtime cannot cancel the guest task. It goes on without a context, so it can charge and send nothing.
             () = end.closed() => None,
         };
         match answered {
