@@ -6,9 +6,9 @@
 //! stop.
 //!
 //! There are two orders. In the `authorization` flow the guest runs and its answer is sealed until the payment is
-//! settled: Reserved, Executed, Settled. In the `upfront` flow the money moves first: Reserved, Paid, Settled. Its answer
-//! streams to the client as the guest writes it, and a guest that fails leaves an owed answer, which the same payment
-//! fetches.
+//! settled: Reserved, Executed, Settled. In the `upfront` flow the money moves first: Reserved, Paid, Settled. Its
+//! answer streams to the client as the guest writes it, and a guest that fails leaves an owed answer, which the same
+//! payment fetches.
 //!
 //! What must not happen does not compile. An answer does not leave without its settlement:
 //!

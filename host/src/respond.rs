@@ -1,9 +1,9 @@
 //! Makes every response: the only module that names a status code.
 //!
-//! Every error is JSON with a stable `error`, a `message` that says what to do, and `charged`. A 402 carries the version 2
-//! challenge in its header and the version 1 challenge as its body. Reserved headers are the host's: what a guest writes
-//! there is dropped. The text of a guest's fault stays in the log; a guest's refusal and a facilitator's reason go out as
-//! they are.
+//! Every error is JSON with a stable `error`, a `message` that says what to do, and `charged`. A 402 carries the
+//! version 2 challenge in its header and the version 1 challenge as its body. Reserved headers are the host's: what a
+//! guest writes there is dropped. The text of a guest's fault stays in the log; a guest's refusal and a facilitator's
+//! reason go out as they are.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 

@@ -1,8 +1,8 @@
 //! Finds the endpoint of a request by its method and path.
 //!
 //! One table decides price and handler, so no spelling of a path is priced by one rule and served by another. The path
-//! is canonical before it is looked up, and the guest is given the canonical path. An unknown path is not found: nothing
-//! is free by omission.
+//! is canonical before it is looked up, and the guest is given the canonical path. An unknown path is not found:
+//! nothing is free by omission.
 
 mod path;
 #[cfg(test)]
@@ -127,7 +127,8 @@ impl<T> RouteNode<T> {
     }
 
     /// Calls `visit` with the routes of each template that matches, the best template first, until it breaks.
-    /// `remaining` is the path from this node's segments on, without a slash at its start; None behind the last segment.
+    /// `remaining` is the path from this node's segments on, without a slash at its start; None behind the last
+    /// segment.
     ///
     /// The search has to turn back: `/{kind}/8` is not found below the literal of `/items/7`, where `/items/8` begins.
     /// It visits no node twice and allocates nothing, and it is no deeper than the longest template.

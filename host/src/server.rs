@@ -1,7 +1,7 @@
 //! Serves connections: sockets, limits of headers and time, TLS, graceful shutdown.
 //!
-//! One task serves one connection, and the guests of its requests run inside that task. `handler` decides what a request
-//! means. Nothing here knows the ledger's store, wasmtime or a chain.
+//! One task serves one connection, and the guests of its requests run inside that task. `handler` decides what a
+//! request means. Nothing here knows the ledger's store, wasmtime or a chain.
 
 mod authority;
 mod forwarded;

@@ -56,7 +56,8 @@ pub struct PluginsConfig {
     pub by_name: BTreeMap<String, PluginConfig>,
 }
 
-/// The assets that are taken, and their facilitators: `[[accept]]`, `[facilitator.NAME]`, `flows`, `[rate_limits]` and `[receipts]`.
+/// The assets that are taken, and their facilitators: `[[accept]]`, `[facilitator.NAME]`, `flows`, `[rate_limits]` and
+/// `[receipts]`.
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
     /// The preferred first: clients take the first that they support.

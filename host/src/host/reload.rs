@@ -23,7 +23,8 @@ use crate::config::{AcceptConfig, Config, needs_restart};
 /// The time between two looks at the file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time that a changed file must stay as it is before it is read: a program that writes it in place may not be done.
+/// The time that a changed file must stay as it is before it is read: a program that writes it in place may not be
+/// done.
 const WRITE_GRACE: Duration = Duration::from_millis(100);
 
 /// Follows the file of the configuration.

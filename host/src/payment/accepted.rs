@@ -11,8 +11,8 @@ use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Price, Resource};
 use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
 
-/// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones within
-/// a few.
+/// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones
+/// within a few.
 const SKEW_SECONDS: u64 = 30;
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
@@ -81,8 +81,8 @@ struct MatchedPrice<'o> {
 impl Accepted {
     /// Finds the price that the client chose, among today's and those of earlier offers that are still in their time.
     ///
-    /// Version 2 echoes the whole requirement. Version 1 echoes only scheme and network, so the signed amount tells which
-    /// price is meant; everything else is compared inside the authorisation.
+    /// Version 2 echoes the whole requirement. Version 1 echoes only scheme and network, so the signed amount tells
+    /// which price is meant; everything else is compared inside the authorisation.
     pub(super) fn of(
         payments: &Payments,
         purchase: &Purchase,

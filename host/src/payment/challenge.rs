@@ -32,8 +32,8 @@ fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Resul
 
 /// The prepared challenge, which answers most requests: agents send one without a payment first.
 ///
-/// Nothing is read, encoded or waited for. None if the request has a payment, a query, or a body that the plugin's quote
-/// would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
+/// Nothing is read, encoded or waited for. None if the request has a payment, a query, or a body that the plugin's
+/// quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
 pub fn prepared<'c, B: Body>(
     payments: &Payments,
     endpoint: &Endpoint,

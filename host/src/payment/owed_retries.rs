@@ -1,5 +1,5 @@
-//! Spaces the retries of an owed answer. Its payer has paid once, and every run costs the host: a request that makes its
-//! guest fail must not run for ever at the price of one.
+//! Spaces the retries of an owed answer. Its payer has paid once, and every run costs the host: a request that makes
+//! its guest fail must not run for ever at the price of one.
 //!
 //! Kept in memory: after a restart an owed answer is tried as if it were new.
 

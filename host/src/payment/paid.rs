@@ -54,7 +54,8 @@ impl Reserved {
 }
 
 impl Paid {
-    /// Runs the guest for money that has moved. A guest that fails leaves an owed answer, which the same payment fetches.
+    /// Runs the guest for money that has moved. A guest that fails leaves an owed answer, which the same payment
+    /// fetches.
     ///
     /// An answer whose body is still being written when its head is there is not held back: it streams.
     pub(super) async fn execute(

@@ -19,11 +19,11 @@ pub struct PaymentMethod {
     pub domain: Domain,
     /// Verifies and settles payments in this asset.
     pub facilitator: Arc<dyn Facilitator>,
-    /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not the
-    /// payer's own is refused without asking the facilitator.
+    /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not
+    /// the payer's own is refused without asking the facilitator.
     pub contract_payers: bool,
-    /// Whether one transaction may settle several payments. If not, a second payment that comes back with the transaction
-    /// of the first is not believed.
+    /// Whether one transaction may settle several payments. If not, a second payment that comes back with the
+    /// transaction of the first is not believed.
     pub batches: bool,
     /// Reads the chain when a settlement's end is unknown.
     pub probe: Option<Arc<SettlementProbe>>,

@@ -213,8 +213,8 @@ impl Payments {
 
     // === Tasks ===
 
-    /// Runs the work of one payment to its end in a task of its own: a client that hangs up does not stop it, and shutdown
-    /// waits for it. Work that panics is [`Problem::Lost`]; its claim is given back by its `Hold`.
+    /// Runs the work of one payment to its end in a task of its own: a client that hangs up does not stop it, and
+    /// shutdown waits for it. Work that panics is [`Problem::Lost`]; its claim is given back by its `Hold`.
     pub(super) async fn detach<T: Send + 'static>(
         &self,
         id: Option<PaymentId>,
@@ -253,8 +253,8 @@ impl Payments {
         interrupted.insert(id, task);
     }
 
-    /// Spawns work that shutdown waits for. Work that comes after the runtime has ended is not done: the next start puts
-    /// the ledger in order.
+    /// Spawns work that shutdown waits for. Work that comes after the runtime has ended is not done: the next start
+    /// puts the ledger in order.
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.work.spawn_on(work, &runtime);

@@ -18,8 +18,8 @@ const MAX_UNPAID_BODY: u64 = 256 * 1024;
 
 /// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`].
 ///
-/// A probe, without body and without query, is not quoted: it gets the declared price. So does a body that is too large to
-/// be read for nothing and not too large to be sold.
+/// A probe, without body and without query, is not quoted: it gets the declared price. So does a body that is too large
+/// to be read for nothing and not too large to be sold.
 pub(super) async fn price_unpaid(
     payments: &Payments,
     purchase: Purchase,
@@ -40,8 +40,8 @@ pub(super) async fn price_unpaid(
     ask(payments, purchase, &head, &body, &fingerprint).await
 }
 
-/// Prices a request that carries a payment: an offer that was quoted for this request and is in its time counts, else the
-/// plugin quotes. Nothing is asked of a plugin whose circuit is open; the declared price counts then.
+/// Prices a request that carries a payment: an offer that was quoted for this request and is in its time counts, else
+/// the plugin quotes. Nothing is asked of a plugin whose circuit is open; the declared price counts then.
 pub(super) async fn price_paid(
     payments: &Payments,
     purchase: Purchase,
@@ -87,8 +87,8 @@ async fn ask(
     Ok(Purchase { offer, ..purchase })
 }
 
-/// The declared offer at the quoted amount. Fails with what the plugin did wrong: a quote that is no amount, that is above
-/// the declared maximum, or that differs from a declared exact price.
+/// The declared offer at the quoted amount. Fails with what the plugin did wrong: a quote that is no amount, that is
+/// above the declared maximum, or that differs from a declared exact price.
 fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
     let decimal = Decimal::parse(quoted).map_err(|error| format!("its quote is not an amount: {error}"))?;
     let declared = purchase.access.offer.prices();

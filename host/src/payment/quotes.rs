@@ -1,8 +1,8 @@
 //! Honours the prices that a plugin quoted, for as long as their challenges said.
 //!
 //! The plugin may quote another price a moment later. An offer proves itself: it carries a MAC in `extra.quote`, which
-//! version 2 clients echo, so that any replica with the same key can honour it. Version 1 clients echo nothing; for them
-//! recent quotes are remembered.
+//! version 2 clients echo, so that any replica with the same key can honour it. Version 1 clients echo nothing; for
+//! them recent quotes are remembered.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -78,8 +78,8 @@ impl Quotes {
         }
     }
 
-    /// The declared price at the amount that the client echoes, if its proof is genuine. Everything else is compared later,
-    /// as for any offer.
+    /// The declared price at the amount that the client echoes, if its proof is genuine. Everything else is compared
+    /// later, as for any offer.
     fn proven(&self, most: &Price, accepted: &Object, request: &Fingerprint, now: UnixTime) -> Option<Price> {
         let amount = Amount::parse_atomic(accepted.get("amount")?.as_str()?).ok()?;
         let quote = accepted.get("extra")?.get("quote")?.as_str()?;

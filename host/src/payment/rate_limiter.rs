@@ -1,8 +1,8 @@
 //! Limits rates per key: payments of one payer, and bad payments from one address.
 //!
-//! The algorithm is the generic cell rate algorithm (GCRA), one instant per key: a key may burst, and afterwards goes on
-//! at its rate. Idle keys are forgotten, and the number of keys is bounded, so a flood of keys costs no memory. Above the
-//! bound new keys pass: they are not the ones that made the flood.
+//! The algorithm is the generic cell rate algorithm (GCRA), one instant per key: a key may burst, and afterwards goes
+//! on at its rate. Idle keys are forgotten, and the number of keys is bounded, so a flood of keys costs no memory.
+//! Above the bound new keys pass: they are not the ones that made the flood.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,8 +23,8 @@ pub(super) struct RateLimiter<K> {
 }
 
 impl<K: Eq + Hash> RateLimiter<K> {
-    /// A limit of so many events per second, with a burst of as many as come in `seconds`. None for a rate that is no limit:
-    /// zero, negative or not a number.
+    /// A limit of so many events per second, with a burst of as many as come in `seconds`. None for a rate that is no
+    /// limit: zero, negative or not a number.
     pub(super) fn new(per_second: f64, seconds: f64) -> Option<Self> {
         let every = Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|every| !every.is_zero())?;
         Some(Self { every, burst: Duration::try_from_secs_f64(seconds).ok()?, idle_at: Mutex::default() })

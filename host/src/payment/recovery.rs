@@ -19,8 +19,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The pause before the first look at a settlement, and the longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one block
-/// for every few payments.
+/// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one
+/// block for every few payments.
 const MAX_LOOKS: usize = 256;
 /// The age from which on a settlement is no longer in the hands of the request that sent it, in seconds.
 const SETTLING_GRACE: u64 = 150;

@@ -29,8 +29,8 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuit breaker for a permit.
-    /// On an error the claim is released.
+    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuit breaker for a
+    /// permit. On an error the claim is released.
     ///
     /// The order matters: the trial request of an open circuit must come from a payer whose funds are confirmed.
     pub(super) async fn confirm(
@@ -128,7 +128,8 @@ async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Re
 
 /// Gives the claim up: nothing was sent, so the same payment may be tried again.
 ///
-/// If the ledger fails, the row stays reserved until a restart; the client hears the truth about its attempt all the same.
+/// If the ledger fails, the row stays reserved until a restart; the client hears the truth about its attempt all the
+/// same.
 pub(super) async fn release(payments: &Payments, id: &PaymentId) {
     if let Err(error) = payments.ledger.advance(id, Step::Released, payments.now()).await {
         tracing::error!(payment = %id, %error, "a claim could not be released");

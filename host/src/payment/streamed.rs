@@ -1,16 +1,16 @@
 //! A paid answer that the guest is still writing, and its end in the ledger.
 //!
-//! The money moved before the guest ran (the `upfront` flow), so nothing is sealed: frames go to the client as they come,
-//! and a copy of them grows beside, up to the size that is kept of an answer. The end is in the ledger before the client
-//! sees it, whichever it is:
+//! The money moved before the guest ran (the `upfront` flow), so nothing is sealed: frames go to the client as they
+//! come, and a copy of them grows beside, up to the size that is kept of an answer. The end is in the ledger before the
+//! client sees it, whichever it is:
 //!
 //! - the guest has written everything: the answer is kept, or not if it outgrew the copy;
 //! - the guest failed: the answer is owed, and the same payment runs the guest again;
 //! - the client hung up with a part of the body, or the answer met a limit of its plugin when the client had a part: it
 //!   counts as given, or else one payment would buy any number of almost whole answers. The guest is stopped.
 //!
-//! A client that was gone before the first byte does not stop the guest, or else it could have the guest begin again and
-//! again: the guest writes on, for the copy.
+//! A client that was gone before the first byte does not stop the guest, or else it could have the guest begin again
+//! and again: the guest writes on, for the copy.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -76,8 +76,8 @@ impl StreamedAnswer {
         Self { body: Some(body), copy: Some(copy), end: None, begun: false }
     }
 
-    /// Polls the guest for a frame, copies it, and passes it on. After the last frame it first waits until the end is in
-    /// the ledger: a client that has seen the end can rely on it.
+    /// Polls the guest for a frame, copies it, and passes it on. After the last frame it first waits until the end is
+    /// in the ledger: a client that has seen the end can rely on it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let (Some(body), Some(copy)) = (&mut self.body, &mut self.copy) {
             let frame = match Pin::new(body).poll_frame(cx) {

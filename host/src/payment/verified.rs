@@ -36,8 +36,8 @@ impl Verified {
         self.id.clone()
     }
 
-    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, or a payer above its
-    /// rate, who would keep everybody else waiting.
+    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, or a payer above
+    /// its rate, who would keep everybody else waiting.
     pub(super) fn admit(self, payments: &Payments, circuit: Circuit) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
             Readiness::NoGas => Some(Problem::CannotSettle),
@@ -51,8 +51,8 @@ impl Verified {
         }
     }
 
-    /// Claims the payment for this request, durably, and then asks the facilitator to verify it. On an error the claim is
-    /// released, except where the row belongs to an earlier attempt.
+    /// Claims the payment for this request, durably, and then asks the facilitator to verify it. On an error the claim
+    /// is released, except where the row belongs to an earlier attempt.
     pub(super) async fn reserve(
         self,
         payments: &Arc<Payments>,

@@ -68,8 +68,8 @@ fn is_reserved(name: &HeaderName) -> bool {
     is_host_only(name) || RESERVED.contains(&name.as_str())
 }
 
-/// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host, and
-/// in a client's request a guest could take it for a receipt.
+/// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host,
+/// and in a client's request a guest could take it for a receipt.
 pub(crate) fn is_host_only(name: &HeaderName) -> bool {
     is_payment_header(name.as_str()) || name == PAYMENT_ID
 }

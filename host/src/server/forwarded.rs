@@ -1,8 +1,8 @@
 //! Finds the client's address in `X-Forwarded-For`, trusting named proxies only.
 //!
 //! The field is a claim: each proxy appends the address that it was asked from, and a client may have written the
-//! beginning of it. So the field is read from its end, and an entry is believed for as long as the peer that appended it is
-//! a proxy that the operator named. A guest sees such fields only from a named proxy.
+//! beginning of it. So the field is read from its end, and an entry is believed for as long as the peer that appended
+//! it is a proxy that the operator named. A guest sees such fields only from a named proxy.
 
 use std::net::IpAddr;
 

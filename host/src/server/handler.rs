@@ -215,8 +215,8 @@ fn guest_method(method: &Method) -> &Method {
 }
 
 impl MatchedEndpoint<'_> {
-    /// The call of this endpoint, with the request as its guest sees it: canonical path, the connection's scheme, the host
-    /// that it was sent to, and no claims of peers that are not named proxies.
+    /// The call of this endpoint, with the request as its guest sees it: canonical path, the connection's scheme, the
+    /// host that it was sent to, and no claims of peers that are not named proxies.
     fn call(
         self,
         catalog: &Arc<Catalog>,

@@ -1,8 +1,8 @@
 //! Closes idle connections: limits the time from an answer to the headers of the next request.
 //!
-//! hyper has a clock for this. It makes a timer for each request, and reads the socket once more after each answer, which
-//! together cost as much as the answer to an unpaid request. Here each connection has one ticker that checks a flag, and a
-//! request only sets the flag.
+//! hyper has a clock for this. It makes a timer for each request, and reads the socket once more after each answer,
+//! which together cost as much as the answer to an unpaid request. Here each connection has one ticker that checks a
+//! flag, and a request only sets the flag.
 
 use std::io;
 use std::pin::Pin;
@@ -50,8 +50,8 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
-    /// Returns when the client took longer than `timeout`, counted from the last byte that was written to it. At most an
-    /// eighth late.
+    /// Returns when the client took longer than `timeout`, counted from the last byte that was written to it. At most
+    /// an eighth late.
     pub(super) async fn overdue(&self, timeout: Duration) {
         let mut ticks = tokio::time::interval((timeout / CHECKS).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
 //! Serves TLS with a certificate from files, which are read again when they change.
 //!
-//! A renewal writes two files, one after the other. Files that do not fit together, or cannot be read, are logged once and
-//! leave the former certificate in use; the next check finds both.
+//! A renewal writes two files, one after the other. Files that do not fit together, or cannot be read, are logged once
+//! and leave the former certificate in use; the next check finds both.
 
 use std::fmt;
 use std::io;
@@ -107,8 +107,8 @@ impl Tls {
                 }
                 Err(error) => {
                     let text = error.to_string();
-                    // A renewal under way is not worth a line: an error is logged at the second check that meets it, and only
-                    // then.
+                    // A renewal under way is not worth a line: an error is logged at the second check that meets it,
+                    // and only then.
                     if let Some((before, false)) = &failure
                         && *before == text
                     {

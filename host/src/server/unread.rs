@@ -2,8 +2,8 @@
 //!
 //! A request is often answered before its body is wanted: it is not paid for, or its guest does not read. On HTTP/1 the
 //! rest stands in the way of the next request, and hyper closes the connection without notice when the rest has not
-//! arrived yet. A client that keeps the connection then loses its next request, which may carry a payment. So a small rest
-//! is read and discarded, and for a large or slow one the response says that the connection ends.
+//! arrived yet. A client that keeps the connection then loses its next request, which may carry a payment. So a small
+//! rest is read and discarded, and for a large or slow one the response says that the connection ends.
 
 use std::pin::Pin;
 use std::sync::Arc;

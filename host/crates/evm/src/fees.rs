@@ -95,8 +95,8 @@ impl TxFees {
 pub(super) struct FeeOracle {
     chain: Arc<Chain>,
     known: Mutex<Option<(Instant, BlockFees)>>,
-    /// The last base fee and tip, for callers that cannot wait; 0 before the first reading. A caller may see the base fee
-    /// of one reading with the tip of the next: both are estimates.
+    /// The last base fee and tip, for callers that cannot wait; 0 before the first reading. A caller may see the base
+    /// fee of one reading with the tip of the next: both are estimates.
     base: AtomicU64,
     tip: AtomicU64,
 }

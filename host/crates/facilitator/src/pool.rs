@@ -163,8 +163,8 @@ impl FacilitatorPool {
 
     /// Settles with the only member. A settlement is remembered only if it will be asked for again.
     async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
-        // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The first
-        // settlement of a payment is tried in any case: there is no other member, and the work may be done.
+        // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The
+        // first settlement of a payment is tried in any case: there is no other member, and the work may be done.
         let permit = match only.0.breaker.admit() {
             Ok(permit) => permit,
             Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {

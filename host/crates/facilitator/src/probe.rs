@@ -67,8 +67,8 @@ impl SoughtPayment {
         })
     }
 
-    /// The time before which no block can hold the payment: it was accepted at most `max_timeout_seconds` before its end,
-    /// by clocks that may differ from the chain's, for which 600 seconds are ample.
+    /// The time before which no block can hold the payment: it was accepted at most `max_timeout_seconds` before its
+    /// end, by clocks that may differ from the chain's, for which 600 seconds are ample.
     fn earliest(&self) -> u64 {
         self.valid_before.saturating_sub(self.max_timeout_seconds).saturating_sub(600)
     }

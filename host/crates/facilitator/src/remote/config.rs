@@ -14,8 +14,8 @@ pub struct RemoteConfig {
     /// The URL to which the paths are appended, with or without a trailing slash.
     pub base: Url,
     pub credential: Credential,
-    /// Removes the query from the URLs that the facilitator sees: it is the payer's data, and nothing that a facilitator
-    /// needs.
+    /// Removes the query from the URLs that the facilitator sees: it is the payer's data, and nothing that a
+    /// facilitator needs.
     pub strip_query: bool,
     pub connect_timeout: Duration,
     /// The time-out of `/verify` and `/supported`.
