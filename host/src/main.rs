@@ -1,4 +1,4 @@
-//! CliArguments, logging, one command, an exit code.
+//! The binary: parses the arguments, sets up logging, runs one command, and ends with its exit code.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -119,6 +119,7 @@ pub async fn serve(
         Ok(None) => Err(challenge::unpaid(payments, purchase, request).await),
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
+    // Counted by address: the payer that a bad payment names has proven nothing.
     if let Err(Problem::Malformed { .. } | Problem::Invalid { .. }) = &end {
         payments.count_bad_payment(client);
     }
@@ -135,6 +136,8 @@ async fn redeem(
     payments.check_address(purchase.client)?;
     let circuit = purchase.endpoint.plugin.circuit();
     let (purchase, request) = pricing::price_paid(payments, purchase, &payment, circuit, request).await?;
+    // Everything local is checked before anything remote is asked. A refusal is not returned yet: the payment may have
+    // bought its answer before, which the ledger knows.
     let checked = Accepted::of(payments, &purchase, payment) // it is for one of our prices
         .and_then(|accepted| accepted.verify(payments, &purchase)) // signed, and in its time window
         .and_then(|verified| verified.admit(payments, circuit)); // plugin healthy, facilitator ready, payer within its rate

@@ -1,4 +1,4 @@
-//! Accepted: the payment equals one of our own prices. Nothing is proven yet.
+//! The state Accepted: the payment is for one of our own prices. Nothing is proven yet.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Accepted {
     pub(super) exact: ExactPayload,
     /// The client's own name for the purchase.
     pub(super) identifier: Option<String>,
-    /// What the client sent, and our own requirements: the facilitator gets both.
+    /// The payload as the client sent it, and our own requirements: the facilitator gets both.
     pub(super) request: PaymentRequest,
 }
 
@@ -146,6 +146,7 @@ impl Accepted {
             return Err(RefusalReason::because(Reason::ValidBefore, advice(Reason::ValidBefore)));
         }
         match exact::signed_by(self.payment_method.domain.digest(authorization), &self.exact) {
+            // The facilitator cannot ask a contract, so nothing could prove this signature.
             SignedBy::PerhapsContract if !self.payment_method.contract_payers => {
                 Err(RefusalReason::because(Reason::InvalidSignature, advice(Reason::InvalidSignature)))
             }
@@ -187,6 +188,7 @@ fn match_v1<'o>(
         let payable = purchase.offers().flat_map(|offer| offer.payable(Version::V1));
         payable.filter(|price| price.asset.network == network)
     };
+    // If no price has this amount, the first one is taken: the refusal then says that the amount is wrong.
     let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
     let Resource { description, mime_type, .. } = &purchase.endpoint.resource;
     let (price, requirements) = price

@@ -21,7 +21,7 @@ pub(super) enum RequestContent {
     Whole(Bytes),
 }
 
-/// The one payment that a request carries, if any. Fails on a header that cannot be read, and on two payments.
+/// The payment that a request carries, if any. Fails on a header that cannot be read, and on two payments.
 pub(super) fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError> {
     let values = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     header::payment(values(header::PAYMENT_SIGNATURE), values(header::X_PAYMENT), values(AUTHORIZATION.as_str()))
@@ -41,6 +41,7 @@ pub(super) async fn whole(request: Request<RequestContent>, limit: u64) -> Resul
 pub(super) async fn read(mut body: RequestBody, limit: u64) -> Result<Bytes, Problem> {
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut parts = BytesMut::new();
+    // One deadline for the whole body: a timeout per frame would let a client send a byte at a time for ever.
     let until = Instant::now() + BODY_TIMEOUT;
     while let Some(frame) = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| Problem::BodyBroken)? {
         let frame = frame.map_err(|_| Problem::BodyBroken)?;

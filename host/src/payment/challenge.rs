@@ -1,4 +1,4 @@
-//! Decides whether a 402 may be asked for, and makes it.
+//! Decides whether money may be asked for, and makes the 402 that asks for it.
 //!
 //! The decision is [`sellable`], for every way to a 402: the prepared challenge, `HEAD`, and a request that is priced
 //! first.
@@ -15,7 +15,7 @@ use coinslot_plugin::{Plugin, RequestBody};
 use coinslot_x402::header::{self, HeaderError};
 use coinslot_x402::price::{Challenge, Offer};
 
-/// The `error` of a challenge that nothing but the missing payment is the reason for.
+/// The `error` of a challenge whose only reason is the missing payment.
 const PAYMENT_REQUIRED: &str = "Payment required";
 
 static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
@@ -60,6 +60,7 @@ pub fn declared(payments: &Payments, purchase: &Purchase) -> Problem {
 
 /// The challenge for a request without a payment, at the price of this very request.
 pub(super) async fn unpaid(payments: &Payments, purchase: Purchase, request: Request<RequestBody>) -> Problem {
+    // Before the quote: a plugin whose circuit is open is not called.
     if let Err(problem) = sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
         return problem;
     }
@@ -96,7 +97,7 @@ fn encode(purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
         return prepared.clone();
     }
     let Endpoint { url: template_url, resource, .. } = &*purchase.endpoint;
-    // A long query or path parameter may not fit into the header. The template's URL did at load.
+    // A long query or path parameter may not fit into the header. The URL with the template did fit at load.
     Challenge::new(offer, &purchase.url, resource, reason)
         .or_else(|_| Challenge::new(offer, template_url, resource, reason))
         .unwrap_or_else(|_| Challenge::empty())

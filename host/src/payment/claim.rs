@@ -1,4 +1,4 @@
-//! Identifies a payment and its request to the ledger, and reads what the ledger knows of them.
+//! Identifies a payment and its request to the ledger, and reads the state of their claim from it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,6 +54,7 @@ pub(super) async fn bought_before(
         payment: payment_fingerprint(&exact),
         request: request_fingerprint(&purchase.endpoint, request.uri(), request.headers(), request.body()),
     };
+    // `reclaim` never makes a new claim: a refused payment buys nothing now.
     match payments.ledger.reclaim(presented, payments.now()).await {
         Ok(None | Some(Claimed::Refused { .. })) => Err(problem),
         Ok(Some(earlier)) => {
@@ -161,7 +162,7 @@ pub(super) fn payment_id(asset: &Asset, exact: &ExactPayload) -> PaymentId {
     )
 }
 
-/// The receipt that the guest sees: who paid for this run, and how much.
+/// The receipt that the guest sees: the payer of this run, and the amount.
 pub(super) fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> PaymentReceipt {
     PaymentReceipt {
         payer: exact.authorization.from.to_checksum(None),
@@ -184,11 +185,13 @@ fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
     Fingerprint(hash.finalize().into())
 }
 
-/// Hashes what a repetition of the request must have in common with it: method, template, target, media type and body.
+/// Hashes everything that a repetition of the request must have in common with it: method, template, target, media type
+/// and body.
 pub(super) fn request_fingerprint(endpoint: &Endpoint, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Fingerprint {
     let mut hash = Sha256::new();
     let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
     let media = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    // Each part with its length, so that no byte can move from one part to the next and leave the hash as it was.
     for part in [endpoint.label.as_bytes(), target.as_bytes(), media, body] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);

@@ -1,4 +1,4 @@
-//! The body of a paid answer on its way to the client, and its end in the ledger.
+//! Sends the body of a paid answer to the client, and records its end in the ledger.
 //!
 //! An answer that was whole before it left is in the ledger already; here it only becomes delivered. An answer that the
 //! guest is still writing is a [`StreamedAnswer`].
@@ -27,7 +27,7 @@ enum Content {
     Streamed(StreamedAnswer),
 }
 
-/// Writes down that a whole answer has left.
+/// The record of a whole answer's delivery, which is still to be written.
 struct Delivery {
     payments: Arc<Payments>,
     id: PaymentId,
@@ -57,7 +57,8 @@ impl Body for PaidBody {
         match &mut self.0 {
             Content::Whole { body, delivery } => {
                 let frame = body.take();
-                // With this frame the connection has all of the answer.
+                // With this frame the connection has all of the answer. hyper may not poll again after the last byte of
+                // a declared length, so the delivery is written now and not at the end.
                 if let Some(delivery) = delivery.take() {
                     delivery.done();
                 }
@@ -100,7 +101,7 @@ pub(super) async fn delivered(payments: &Payments, id: &PaymentId, keep: bool) {
 }
 
 impl fmt::Debug for Content {
-    /// Without what was bought.
+    /// Prints the size of the answer, and nothing of its content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole { body, .. } => write!(f, "Whole({} bytes)", body.as_ref().map_or(0, Bytes::len)),

@@ -1,4 +1,4 @@
-//! Executed: the guest has answered, and the answer waits for the money.
+//! The state Executed: the guest has answered, and the answer waits for the money.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Executed {
         let version = accepted.version();
         let attempt = SettlementAttempt { accepted: &accepted, id: hold.id(), verify, run: Some(run) };
         attempt.begin(payments, |request| Step::Settling { request, answer: answer.stored() }).await?;
-        // Recorded or not, the answer goes out: the chain said yes, and recovery repairs the row.
+        // Recorded or not, the answer goes out: the facilitator confirmed the settlement, and recovery repairs the row.
         let (settlement, Recorded::Durably | Recorded::Not) = attempt.settle(payments).await?;
         Ok(Settled::whole(payments, SettledPayment { id: hold.id().clone(), settlement, version }, answer))
     }

@@ -1,5 +1,5 @@
-//! Decides who pays before the guest runs: payers whose settlements failed of late, and every payer while too much is
-//! unsettled.
+//! Remembers the two reasons to take the money before the guest runs: a payer whose settlement failed of late, and a
+//! sum of unsettled payments that is too large.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,12 +28,13 @@ impl FailedSettlements {
         if since.len() >= MAX_PAYERS {
             since.retain(|_, at| at.plus(MEMORY) > now);
         }
+        // A flood of new payers does not push out those that are known.
         if since.len() < MAX_PAYERS {
             since.insert(payer.to_ascii_lowercase(), now);
         }
     }
 
-    /// Whether a settlement of this payer failed within [`MEMORY`].
+    /// True if a settlement of this payer failed within [`MEMORY`].
     pub(super) fn has(&self, payer: &str, now: UnixTime) -> bool {
         self.since.lock().get(payer).is_some_and(|at| at.plus(MEMORY) > now)
     }

@@ -1,7 +1,7 @@
 //! Spaces the retries of an owed answer. Its payer has paid once, and every run costs the host: a request that makes
 //! its guest fail must not run for ever at the price of one.
 //!
-//! Kept in memory: after a restart an owed answer is tried as if it were new.
+//! The counts are in memory only: after a restart an owed answer is tried as if it were new.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ impl OwedRetries {
     pub(super) fn failed(&self, id: &PaymentId, now: Instant) {
         let mut failed = self.failed.lock();
         if failed.len() >= MAX_OWED && !failed.contains_key(id) {
+            // An answer that was not tried for so long is forgotten: its next try would be due anyway.
             failed.retain(|_, tries| tries.until + LONGEST_PAUSE > now);
             if failed.len() >= MAX_OWED {
                 return;

@@ -1,4 +1,4 @@
-//! Paid: the money has moved, and its answer is still to be made.
+//! The state Paid: the money has moved, and its answer is still to be made.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,7 @@ pub struct Paid {
 impl Reserved {
     /// Takes the money before the guest runs, unless there is no room to run it.
     pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
+        // Checked while nothing is sent: a payment for a plugin without room would only make an owed answer.
         if let Err(busy) = purchase.endpoint.plugin.has_room().await {
             release(payments, self.id()).await;
             return Err(Problem::Plugin(busy));
@@ -47,7 +48,8 @@ impl Reserved {
                 let Self { hold, breaker, .. } = self;
                 Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker) })
             }
-            // The row does not say that the answer is owed. An answer that is made now could be made twice.
+            // The row does not say that the answer is owed; recovery will write that. An answer that is made now could
+            // be made once more then.
             Recorded::Not => Err(Problem::Unknown { payment_id: self.id().short() }),
         }
     }
@@ -73,7 +75,8 @@ impl Paid {
                 payments.owed_retries.paid(&payment.id);
                 let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };
                 if let Err(error) = payments.ledger.advance(&payment.id, step, payments.now()).await {
-                    // The client is served. After a restart the row is owed, and may be fetched once more.
+                    // The answer goes out all the same. After a restart the row is owed, and the answer may be fetched
+                    // once more.
                     tracing::error!(payment = %payment.id, %error, "a paid answer could not be written");
                 }
                 Ok(Settled::whole(payments, payment, answer))
@@ -105,6 +108,7 @@ enum Given {
 
 async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Given, OwedFailure> {
     let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
+    // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
         Verdict::Done if !ended => Ok(Given::Stream(response)),

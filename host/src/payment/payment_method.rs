@@ -1,4 +1,4 @@
-//! One asset that is taken, and the facilitator that settles it.
+//! Pairs an asset that is taken with the facilitator that settles it.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ pub struct PaymentMethod {
     pub domain: Domain,
     /// Verifies and settles payments in this asset.
     pub facilitator: Arc<dyn Facilitator>,
-    /// Whether the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not
+    /// Set if the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not
     /// the payer's own is refused without asking the facilitator.
     pub contract_payers: bool,
-    /// Whether one transaction may settle several payments. If not, a second payment that comes back with the
+    /// Set if one transaction may settle several payments. If not, a second payment that comes back with the
     /// transaction of the first is not believed.
     pub batches: bool,
     /// Reads the chain when a settlement's end is unknown.
@@ -32,7 +32,7 @@ pub struct PaymentMethod {
 }
 
 impl PaymentMethod {
-    /// Whether the facilitator would settle a payment now, as far as is known.
+    /// True if the facilitator would settle a payment now, as far as is known without asking it.
     pub(super) fn is_ready(&self) -> bool {
         self.facilitator.readiness() == Readiness::Ready
     }

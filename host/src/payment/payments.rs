@@ -54,7 +54,7 @@ pub struct PaymentsConfig {
 }
 
 impl std::fmt::Debug for PaymentsConfig {
-    /// Without the key.
+    /// Leaves out the keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PaymentsConfig").field("retention", &self.retention).finish_non_exhaustive()
     }
@@ -98,7 +98,8 @@ impl Payments {
         })
     }
 
-    /// Reads from the ledger what must be known before the first sale: the payers whose settlements failed of late.
+    /// Reads from the ledger the payers whose settlements failed of late, which must be known before the first
+    /// purchase.
     pub async fn load(&self) -> Result<(), LedgerError> {
         let now = self.now();
         for (payer, _) in self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(MEMORY))).await? {
@@ -111,7 +112,7 @@ impl Payments {
         (self.config.clock)()
     }
 
-    // === Selling: what can be settled now ===
+    // === Offers that can be settled now ===
 
     /// The payment method of a price. None if it is of another host: every offer of this one is made of its methods.
     pub(super) fn payment_method(&self, price: &Price) -> Option<&PaymentMethod> {
@@ -132,7 +133,7 @@ impl Payments {
         Offer::new(offer.prices().iter().filter(settles).cloned().collect()).map(Cow::Owned)
     }
 
-    /// The reasons why nothing that is paid for can be sold at all.
+    /// The reasons why no payment can be taken at all. Empty if payments can be taken.
     pub fn obstacles(&self) -> Vec<&'static str> {
         let mut obstacles = Vec::new();
         if !self.ledger.writable() {
@@ -156,6 +157,7 @@ impl Payments {
         if purchase.access.flow == Flow::Upfront || self.failed_settlements.has(id.payer(), self.now()) {
             return (Flow::Upfront, None);
         }
+        // `take` checks and adds under one lock, so that payments that come at once cannot exceed the cap together.
         let index = self.payment_methods.iter().position(|known| known.asset == method.asset);
         let unsettled = index.and_then(|index| self.unsettled.get(index));
         match unsettled.and_then(|unsettled| unsettled.take(amount.0, method.max_unsettled.0)) {
@@ -211,7 +213,7 @@ impl Payments {
         let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
     }
 
-    // === Tasks ===
+    // === Tasks of payments ===
 
     /// Runs the work of one payment to its end in a task of its own: a client that hangs up does not stop it, and
     /// shutdown waits for it. Work that panics is [`Problem::Lost`]; its claim is given back by its `Hold`.
@@ -256,6 +258,7 @@ impl Payments {
     /// Spawns work that shutdown waits for. Work that comes after the runtime has ended is not done: the next start
     /// puts the ledger in order.
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // `Hold` and `StreamedAnswer` call this when they are dropped, which may be at the end of the runtime.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.work.spawn_on(work, &runtime);
         }

@@ -18,8 +18,9 @@ const MAX_UNPAID_BODY: u64 = 256 * 1024;
 
 /// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`].
 ///
-/// A probe, without body and without query, is not quoted: it gets the declared price. So does a body that is too large
-/// to be read for nothing and not too large to be sold.
+/// A request without body and without query is not quoted: it asks for the challenge alone, and gets the declared
+/// price. So does a request whose body is larger than [`MAX_UNPAID_BODY`] and within the endpoint's limit: its body is
+/// read when it is paid for.
 pub(super) async fn price_unpaid(
     payments: &Payments,
     purchase: Purchase,
@@ -27,8 +28,8 @@ pub(super) async fn price_unpaid(
 ) -> Result<Purchase, Problem> {
     let size = request.body().size_hint();
     let empty = request.body().is_end_stream() || size.exact() == Some(0);
-    let probe = empty && request.uri().query().is_none();
-    if !purchase.endpoint.plugin.quotes() || probe || size.lower() > MAX_UNPAID_BODY {
+    let bare = empty && request.uri().query().is_none();
+    if !purchase.endpoint.plugin.quotes() || bare || size.lower() > MAX_UNPAID_BODY {
         return Ok(purchase);
     }
     let (head, body) = request.into_parts();
@@ -56,6 +57,7 @@ pub(super) async fn price_paid(
     let body = body::read(body, purchase.endpoint.request_limit).await?;
     let fingerprint = request_fingerprint(&purchase.endpoint, &head.uri, &head.headers, &body);
     let quoted = purchase.access.quoted;
+    // A quote that was made keeps its price, whatever the plugin would quote now.
     let honoured = || payments.quotes.honoured(&purchase.access.offer, payment, &fingerprint, payments.now());
     let purchase = match quoted.then(honoured).flatten() {
         Some(offer) => Purchase { offer, ..purchase },
@@ -98,6 +100,7 @@ fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
             continue;
         }
         let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;
+        // An exact price may be quoted by a plugin that only wants to check the request: the amount must not change.
         let allowed = if purchase.access.quoted { amount <= declared.amount } else { amount == declared.amount };
         if !allowed {
             return Err(format!("it quoted {quoted}, which its declared price does not allow"));

@@ -1,4 +1,5 @@
-//! The reasons why a paid request is not served, and what each means for the money. `respond` decides how each looks.
+//! The reasons why a paid request is not served, and the consequence of each for the money. `respond` makes their
+//! responses.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use coinslot_x402::{Network, SettlementResponse, Version};
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
 pub enum Problem {
-    /// There is no payment: nobody's fault.
+    /// There is no payment yet, which is no mistake.
     PaymentRequired(Challenge),
     /// The payment header cannot be read.
     Malformed { error: HeaderError, challenge: Challenge },
@@ -39,7 +40,7 @@ pub enum Problem {
     Misbehaved(String),
     /// No payment for this would be settled now, so none is asked for and none is taken.
     CannotSettle,
-    /// Nobody could verify the payment; the claim is released.
+    /// No facilitator could verify the payment; the claim is released.
     CannotVerify(String),
     /// Too many payments of this payer, or too many bad ones from this address.
     TooMany { wait: Duration },
@@ -56,9 +57,9 @@ pub enum Problem {
     },
     /// The payment was settled first, and the plugin did not answer: the same payment runs again.
     Owed { payment: SettledPayment, failure: OwedFailure },
-    /// The same, several times: the next run waits.
+    /// The plugin did not answer a paid request several times: the next run waits for this long.
     OwedLater { payment_id: String, wait: Duration },
-    /// The settlement's end is unknown: it may have moved.
+    /// The settlement's end is unknown: the money may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
     Lost { payment_id: Option<String> },
@@ -76,7 +77,7 @@ pub enum OwedFailure {
 }
 
 impl OwedFailure {
-    /// Whether the plugin ran. A run that did not begin is not a failed one.
+    /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
         !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
     }
@@ -92,7 +93,7 @@ impl std::fmt::Display for OwedFailure {
     }
 }
 
-/// Whether the client's money moved.
+/// The effect of a request on the client's money: it did not move, it moved, or that is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charged {
     No,
@@ -112,7 +113,7 @@ impl Charged {
 }
 
 impl Problem {
-    /// Whether the client's money moved by this request.
+    /// The effect of this request on the client's money.
     pub fn charged(&self) -> Charged {
         match self {
             Self::PaymentRequired(_)

@@ -15,7 +15,7 @@ pub struct Purchase {
     pub access: Arc<PaidAccess>,
     /// The prices that one payment may choose from: the declared ones, until the plugin has quoted this request.
     pub offer: Offer,
-    /// Offers of earlier generations that are still in their time. Source: design.md, rule 11.
+    /// Offers of earlier generations that are still in their time. Source: `host/docs/design.md`, rule 11.
     pub honoured: Vec<Offer>,
     /// The catalogue's generation.
     pub generation: u64,
@@ -23,7 +23,7 @@ pub struct Purchase {
     pub params: Vec<(String, String)>,
     /// The request's public URL, with its query.
     pub url: String,
-    /// Whether the request has a query, which the prepared challenge does not name.
+    /// Set if the request has a query, which the prepared challenge does not name.
     pub has_query: bool,
     /// The client's address, behind trusted proxies.
     pub client: IpAddr,

@@ -27,7 +27,7 @@ pub(super) struct Quotes {
 }
 
 impl fmt::Debug for Quotes {
-    /// Without the key.
+    /// Leaves out the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quotes").finish_non_exhaustive()
     }
@@ -87,6 +87,7 @@ impl Quotes {
         let until = UnixTime(until.parse().ok()?);
         let price = Price { amount, quote: Some(Arc::from(quote)), ..most.clone() };
         let genuine = self.mac(&price, request, until).verify_truncated_left(&hex::decode(mac).ok()?).is_ok();
+        // The whole MAC of 16 bytes: `verify_truncated_left` would take a shorter one, which is easier to guess.
         (genuine && mac.len() == 32 && until > now && amount <= most.amount).then_some(price)
     }
 
@@ -95,6 +96,7 @@ impl Quotes {
         let amount = price.amount.to_string();
         let numbers = [price.max_timeout_seconds.to_be_bytes(), until.0.to_be_bytes()];
         let texts = [price.asset.network.as_str(), &price.asset.address, &price.pay_to, &amount];
+        // Each part with its length, so that no byte can move from one part to the next.
         for part in
             [&request.0[..], &numbers[0], &numbers[1]].into_iter().chain(texts.iter().map(|text| text.as_bytes()))
         {

@@ -35,6 +35,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
         let mut idle_at = self.idle_at.lock();
         if idle_at.len() >= MAX_KEYS && !idle_at.contains_key(&key) {
             idle_at.retain(|_, at| *at > now);
+            // Above the bound new keys pass, see the module's documentation.
             if idle_at.len() >= MAX_KEYS {
                 return Ok(());
             }

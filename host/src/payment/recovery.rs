@@ -54,6 +54,7 @@ pub async fn recover(payments: Arc<Payments>) {
         }
         let next = schedule.values().map(|next| next.at.saturating_duration_since(Instant::now())).min();
         let pause = next.unwrap_or(POLL_INTERVAL).clamp(Duration::from_millis(50), POLL_INTERVAL);
+        // The inner loop takes note of looks that end, without reading the ledger for each of them.
         let mut announced = std::pin::pin!(payments.until_unknown(pause));
         loop {
             tokio::select! {
@@ -72,7 +73,7 @@ struct Looks {
 }
 
 impl Looks {
-    /// Whether there is room for a look at this payment, and none is under way.
+    /// True if there is room for a look at this payment, and no look at it is under way.
     fn takes(&self, payment: &PaymentId) -> bool {
         self.payments.len() < MAX_LOOKS && !self.payments.values().any(|other| other == payment)
     }
@@ -115,6 +116,7 @@ fn begin_looks(
         if next.at > now || !looks.takes(&entry.id) {
             continue;
         }
+        // Set now, although a look may take longer than its pause: `takes` lets no second look at a payment begin.
         *next = NextLook { at: now + next.pause, pause: (next.pause * 2).min(LONGEST_PAUSE) };
         let payments = Arc::clone(payments);
         looks.begin(entry.id.clone(), async move {
@@ -154,7 +156,7 @@ async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
             refused(payments, &entry, Reason::ValidBefore.as_str().to_owned(), None).await
         }
         OnChain::Shallow => Ok(()),
-        // Its answer is gone: the payment would buy nothing.
+        // The answer is gone, so the payment would buy nothing: nothing is submitted, and the authorisation expires.
         _ if entry.flow == Flow::Authorization && !entry.answer_kept => Ok(()),
         OnChain::Unused { .. } => resubmit(payments, method, &entry, &request).await,
         OnChain::Unavailable(why) => {

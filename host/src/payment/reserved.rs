@@ -1,4 +1,4 @@
-//! Reserved: claimed for one request alone, and verified by the facilitator.
+//! The state Reserved: claimed for one request alone, and verified by the facilitator.
 
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ async fn confirm(
     }
 }
 
-/// Runs the guest and reads its whole answer. Fails with what is not to be paid for.
+/// Runs the guest and reads its whole answer. Fails with the reason why the answer is not to be paid for.
 async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Result<GuestAnswer, Problem> {
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
     let answer = GuestAnswer::read(response).await.map_err(Problem::Plugin)?;

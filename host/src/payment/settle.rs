@@ -20,7 +20,7 @@ pub(super) struct SettlementAttempt<'a> {
     pub(super) run: Option<Duration>,
 }
 
-/// Whether the ledger has a settlement that the facilitator confirmed.
+/// The result of writing a confirmed settlement into the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recorded {
     Durably,
@@ -59,8 +59,8 @@ impl SettlementAttempt<'_> {
                 let recorded = self.settled(payments, &settlement, begun.elapsed()).await?;
                 Ok((settlement, recorded))
             }
-            // The nonce was unused when it was verified: it is used by this very settlement, or by one that was faster.
-            // Either way the payer has paid, and must not be asked again.
+            // The nonce was unused when it was verified: it is used by this very settlement, or by a transaction that
+            // was faster. Either way the payer has paid, and must not be asked again.
             Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
                 tracing::warn!(payment = %self.id.short(), "its nonce is used, and no transaction is known that used it");
                 Err(self.unknown(payments, None).await)
@@ -95,6 +95,7 @@ impl SettlementAttempt<'_> {
         settle: Duration,
     ) -> Result<Recorded, Problem> {
         let payment = self.id.short();
+        // Unknown, and not refused: money may have moved, only not as the facilitator says.
         if let Some(difference) = self.disagreement(settlement) {
             tracing::error!(%payment, %difference, "the facilitator's settlement is not this payment's");
             return Err(self.unknown(payments, None).await);
@@ -122,6 +123,7 @@ impl SettlementAttempt<'_> {
         message: Option<String>,
         transaction: String,
     ) -> Problem {
+        // Before the write, which may fail: the payer's next payment is then settled first in any case.
         payments.count_failed_settlement(self.id.payer());
         let sent = (!transaction.is_empty()).then(|| transaction.clone());
         let step = Step::Refused { reason: reason.clone(), transaction: sent };

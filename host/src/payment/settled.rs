@@ -1,4 +1,4 @@
-//! Settled: the money moved, and the answer may leave.
+//! The state Settled: the money moved, and the answer may leave.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A paid answer that the guest is still writing, and its end in the ledger.
+//! Streams a paid answer that the guest is still writing, and records its end in the ledger.
 //!
 //! The money moved before the guest ran (the `upfront` flow), so nothing is sealed: frames go to the client as they
 //! come, and a copy of them grows beside, up to the size that is kept of an answer. The end is in the ledger before the
@@ -38,7 +38,7 @@ pub(super) struct StreamedAnswer {
     /// None when the end is being written down.
     copy: Option<AnswerCopy>,
     end: Option<EndOfStream>,
-    /// Whether the client had a part of the body.
+    /// Set once the client had a part of the body.
     begun: bool,
 }
 
@@ -99,7 +99,7 @@ impl StreamedAnswer {
             self.end = self.copy.take().map(|copy| EndOfStream { written: copy.close(outcome), fault });
         }
         let Some(end) = &mut self.end else { return Poll::Ready(None) };
-        // A write that failed ends the wait, too; the log says so.
+        // The sender is dropped after the write, whether it succeeded or not; the log reports a failure.
         if Pin::new(&mut end.written).poll(cx).is_pending() {
             return Poll::Pending;
         }
@@ -116,7 +116,7 @@ impl StreamedAnswer {
             return Outcome::Owed(fault.to_string());
         }
         match fault {
-            // A reader that is too slow has hung up, as far as the guest can tell.
+            // A client that reads too slowly counts as one that hung up: it has a part, and the guest was stopped.
             Fault::Unread => Outcome::Partial(HUNG_UP),
             // A retry would end at the same limit, with another partial answer each time.
             Fault::Deadline => Outcome::Partial("the answer took as long as its plugin may"),
@@ -136,6 +136,8 @@ impl Drop for StreamedAnswer {
     /// The connection is gone before the end of the body.
     fn drop(&mut self) {
         let (Some(body), Some(mut copy)) = (self.body.take(), self.copy.take()) else { return };
+        // The guest is stopped before the outcome is written, so that it does no further work for an answer that is
+        // over.
         if self.begun {
             drop(body);
             copy.close(Outcome::Partial(HUNG_UP));
@@ -217,9 +219,10 @@ impl AnswerCopy {
         let keep = matches!(kept, Retained::Answer(_));
         let step = Step::Answered { kept, run: since.elapsed() };
         if let Err(error) = payments.ledger.advance(&id, step, payments.now()).await {
-            // The client is served. After a restart the row is owed, and may be fetched once more.
+            // The client has its answer. After a restart the row is owed, and the answer may be fetched once more.
             tracing::error!(payment = %id, %error, "a paid answer could not be written");
         }
+        // The body may end now: it does not wait for the delivery, which only says that the answer left.
         drop(done);
         if left {
             delivered(&payments, &id, keep).await;

@@ -1,4 +1,4 @@
-//! Verified: signed, in time, and admitted. The next step claims the payment.
+//! The state Verified: signed, in time, and admitted. The next step claims the payment.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +66,7 @@ impl Verified {
             SignedBy::PerhapsContract => (Flow::Upfront, None),
             SignedBy::Payer => payments.flow(purchase, &accepted.payment_method, &id, accepted.price.amount),
         };
+        // Before the claim, which for an owed payment makes the row executing.
         claim::check_owed_retry(payments, &id)?;
         let row = claim::row(payments, purchase, &accepted, &id, flow, request);
         match payments.ledger.claim(row).await {
@@ -80,6 +81,7 @@ impl Verified {
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
+        // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
         let hold = Hold::new(payments, id);
         let (reserved, payer) = Reserved::confirm(payments, purchase, accepted, hold, exposure, begun).await?;
         // A contract may call its own signature false between the run and the settlement.
