@@ -72,7 +72,7 @@ pub struct Host {
     tls: Option<Arc<Tls>>,
 }
 
-/// The plugins that a folder holds, and the facilitators of what they earn.
+/// The plugins of the folder, and the connected facilitators.
 #[derive(Debug)]
 struct Loaded {
     facilitators: Facilitators,
@@ -85,9 +85,9 @@ struct Loaded {
 #[derive(Debug)]
 pub struct HostCheck {
     pub catalog: Arc<Catalog>,
-    /// Files that could not be loaded, and why.
+    /// Files that could not be loaded, with the reasons.
     pub failed: Vec<(String, String)>,
-    /// Names that the configuration speaks of, and that no active plugin has.
+    /// Plugin names in the configuration that no active plugin has.
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
@@ -98,6 +98,7 @@ impl Host {
     pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
+        // The history is opened before the first scan, which keeps in it the builds that it loads.
         let mut loaded = load(&config, &options).await?;
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
@@ -160,7 +161,7 @@ impl Host {
         &self.loaded.report
     }
 
-    /// Names that the configuration speaks of, and that no active plugin has: a slip, or a plugin that is yet to come.
+    /// Plugin names in the configuration that no active plugin has: a slip, or a plugin that is yet to come.
     pub fn unknown_plugins(&self) -> Vec<String> {
         self.loaded.folder.unknown_plugins()
     }
@@ -196,6 +197,7 @@ impl Host {
         if let Some(tls) = tls {
             tasks.spawn(tls.watch());
         }
+        // The tasks run until the server has drained. If this future is dropped, `tasks` aborts them.
         crate::server::run(listener, Arc::new(handler), settings, shutdown).await;
         tasks.shutdown().await;
     }

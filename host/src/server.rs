@@ -98,12 +98,14 @@ pub async fn run(
         }
     })
     .await;
+    // The listener is closed. Requests that still come on open connections are refused, so that the drain has an end.
     handler.close();
     let at_work = handler.at_work();
     if at_work > 0 {
         tracing::info!(payments = at_work, "finishing the payments at work");
     }
     let drained = tokio::time::timeout(settings.drain_timeout, async {
+        // Connections first: a request that is being answered may begin another payment task.
         graceful.shutdown().await;
         handler.drain().await;
     });
@@ -137,7 +139,7 @@ struct HttpConnection {
     handler: Arc<RequestHandler>,
     watcher: Watcher,
     header_timeout: Duration,
-    /// The connection's place among all, until its task ends.
+    /// Held until the connection's task ends: it limits the number of open connections.
     permit: ConnectionPermit,
 }
 

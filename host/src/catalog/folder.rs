@@ -1,13 +1,13 @@
 //! Keeps the catalogue in step with the plugin folder: the files in it are what should be served.
 //!
-//! # Why the scan is the truth
+//! # Only a scan decides
 //!
-//! Nothing but a scan decides. It lists the folder, compares each file with what is known of it, and begins to stage
-//! what is new. File events and ticks only say when to scan, so it does not matter which of them arrive, in which
-//! order, or whether a network file system has any. A file whose stamp or content is still changing leaves the scan
-//! unsettled, and the next scan follows soon.
+//! Nothing but a scan changes what is served. It lists the folder, compares each file with what is known of it, and
+//! begins to stage what is new. File events and ticks only say when to scan, so it does not matter which of them
+//! arrive, in which order, or whether a network file system has any. A file whose stamp or content is still changing
+//! leaves the scan unsettled, and the next scan follows soon.
 //!
-//! # What a crash leaves
+//! # After a crash
 //!
 //! A new build is kept in the history's directory, then the generation with it becomes active, and then the history
 //! file names it: last, because a host that cannot write its history still has to serve. A host that dies
@@ -106,6 +106,7 @@ impl Folder {
             let installed = Installed::new(former.file.clone(), Arc::new(plugin), &sales);
             next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
         }
+        // The last step that can fail: nothing has changed until here.
         let catalog = self.live.load().next(next.clone()).map_err(|error| error.to_string())?;
         for installed in next {
             if let Some(file) = self.files.get_mut(&installed.file) {
@@ -114,7 +115,7 @@ impl Folder {
         }
         (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
         self.live.store(Arc::new(catalog));
-        // What was staged or refused under the former policies is looked at again.
+        // Files that were staged or refused under the former policies are looked at again.
         self.staged.clear();
         for (name, file) in &mut self.files {
             let is_settled = file.failure.is_none() && !self.staging.contains(name);
@@ -160,6 +161,7 @@ impl Folder {
                 report.unsettled = false;
                 let has_waiting = self.look(&mut report).await?;
                 self.collect(&mut report);
+                // A task has ended, so the next waiting file can begin before any other task is awaited.
                 if has_waiting && self.staging.has_room() {
                     continue;
                 }
@@ -254,8 +256,8 @@ impl Folder {
 
     /// Makes the staged plugins that fit active, and takes out those whose files are gone.
     ///
-    /// The generation is swapped whole: a request sees the former generation or the next one. See [`swap`] for who wins
-    /// a conflict.
+    /// The generation is swapped whole: a request sees the former generation or the next one. [`swap`] decides which
+    /// plugin wins a conflict.
     fn swap(&mut self, report: &mut ScanReport) {
         let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
         let fresh: Vec<_> =
@@ -273,7 +275,8 @@ impl Folder {
             (file.active, file.failure) = (Some(installed), None);
             report.loaded.push(name);
         }
-        // A conflict may end when what is still being staged replaces the other plugin, so it is reported after that.
+        // A conflict may end when a file that is still being staged replaces the other plugin, so it is reported after
+        // that.
         if self.staging.is_empty() {
             for (name, conflict) in planned.refused {
                 let file = self.files.entry(name.clone()).or_default();

@@ -1,4 +1,4 @@
-//! One generation of the catalogue: what is served where, and the former offers that are still honoured.
+//! One generation of the catalogue: the routes and their endpoints, and the former offers that are still honoured.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Catalog {
     public_url: String,
 }
 
-/// An offer that is honoured for as long as clients were told that it would be.
+/// An offer that is honoured for as long as its challenges said.
 #[derive(Clone, Debug)]
 struct FormerOffer {
     offer: Offer,
@@ -84,7 +84,7 @@ impl Catalog {
         })
     }
 
-    /// The offers that this generation and those before it made and the next one, of these plugins, does not.
+    /// The offers of this generation and of earlier ones that the next generation, of these plugins, does not make.
     fn former_offers(&self, next: &[Arc<Installed>]) -> HashMap<String, Vec<FormerOffer>> {
         let now = Instant::now();
         let mut former = self.former_offers.clone();
@@ -98,6 +98,7 @@ impl Catalog {
                 let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
                 let until = now + Duration::from_secs(longest);
                 let offers = former.entry(endpoint.label.clone()).or_default();
+                // A price that comes back and goes again is kept once, with its newest end.
                 offers.retain(|other| other.offer != *offer);
                 offers.insert(0, FormerOffer { offer: offer.clone(), until });
                 offers.truncate(MAX_FORMER_OFFERS);
@@ -123,7 +124,8 @@ impl Catalog {
             return None;
         }
         let found = self.routes.find(method, path)?;
-        // Another plugin may serve the path by other methods. Only a fallback has to be tested for that.
+        // Another plugin may serve the path by other methods. Only a fallback gives way to it, so that most requests
+        // need one search.
         let is_ceded = found.target.path.is_fallback()
             && self.routes.targets(path).into_iter().any(|other| cedes(found.target, other));
         (!is_ceded).then_some(found)

@@ -79,6 +79,7 @@ impl History {
     /// Keeps the bytes of a component that is about to become active.
     pub(super) fn keep(dir: &Path, sha256: &str, wasm: &[u8]) -> io::Result<()> {
         let path = component(dir, sha256);
+        // Its name is its content's hash, so a file of this name needs no new write.
         if path.exists() { Ok(()) } else { replace(&path, MODE, wasm) }
     }
 
@@ -111,6 +112,7 @@ impl History {
         let entry = self.entries.files.entry(file.to_owned()).or_default();
         entry.failure = None;
         match &mut entry.active {
+            // The same build again, as after a restart: only its prices may differ.
             Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
             active => {
                 if let Some(former) = active.replace(build) {

@@ -1,6 +1,6 @@
 //! Loads changed components concurrently: a slow compilation delays no other file.
 //!
-//! # Why a queue beside the scan
+//! # A queue beside the scan
 //!
 //! A compilation may take a minute, and the folder goes on changing. So each file has at most one task, and a scan only
 //! begins tasks and takes results; it waits for none. File events never lead to a task by themselves: they only start
@@ -23,7 +23,7 @@ use coinslot_plugin::{PluginPolicies, Runtime};
 /// Components that are loaded at once, at most. Each of them is in memory whole.
 const MAX_TASKS: usize = 8;
 
-/// A component that can become active, or why it cannot.
+/// A component that can become active, or the reason why it cannot.
 pub(super) type Staged = Result<Arc<Installed>, String>;
 
 /// The operator's settings by which components are loaded.
@@ -97,6 +97,7 @@ impl Staging {
 
     /// Waits until a task ends, whose result can then be taken; forever if there is no task. Cancel safe.
     pub(super) async fn wait(&mut self) {
+        // Kept in `self.done` and not returned, so that a caller that is cancelled loses no result.
         if self.done.is_none() {
             self.done = self.tasks.join_next_with_id().await;
         }

@@ -16,8 +16,8 @@ use super::scan_report::ScanReport;
 const DEBOUNCE: Duration = Duration::from_millis(25);
 /// The time until the next scan when something is unsettled.
 const SOON: Duration = Duration::from_millis(40);
-/// The time until the next scan without any event. Network file systems have no events, and neither has a folder whose
-/// own name has come to mean another one.
+/// The time until the next scan without any event. Network file systems have no events, and neither has a folder that
+/// was replaced by another one of its name.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A request to serve all plugins together under other policies.
@@ -42,7 +42,7 @@ pub async fn watch(
     loop {
         tokio::select! {
             Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
-                // The sender may not wait for the answer. The policies are active all the same.
+                // The sender may have stopped waiting. The policies are active all the same.
                 let _ = done.send(folder.reconfigure(policies, sales));
             }
             () = next(&mut events) => {}

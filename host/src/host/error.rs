@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a host cannot be built. Each message says what is wrong and, where it can, what to do.
+/// The reason why a host cannot be built. Each message says what is wrong and, where it can, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The configuration names something that is missing or contradicts itself: a key, a secret, a certificate, a

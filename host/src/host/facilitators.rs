@@ -1,4 +1,5 @@
-//! Connects every facilitator of the configuration, and refuses one that cannot settle what it is named for.
+//! Connects every facilitator of the configuration, and refuses a facilitator that cannot settle the assets that name
+//! it.
 
 mod local;
 mod remote;
@@ -42,11 +43,11 @@ struct Connection {
     probe: Option<Arc<SettlementProbe>>,
     /// The x402 versions that it understands.
     versions: BTreeMap<Network, Versions>,
-    /// Why it could not be asked what it supports.
+    /// The reason why it could not be asked for the kinds of payment that it supports.
     silent: Option<RemoteError>,
 }
 
-/// Connects all of them. A facilitator over HTTP may be down if another one settles the same assets.
+/// Connects all facilitators. A facilitator over HTTP may be down if another one settles the same assets.
 pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Facilitators, HostError> {
     let connections = connections(config, chains).await?;
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
@@ -55,7 +56,7 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Facilitat
         let members = members(accept, facilitators, &connections)?;
         let facilitator = match members[..] {
             [only] => Arc::clone(&only.alone),
-            // Assets with the same facilitators share a pool, and so what it knows of their circuits.
+            // Assets with the same facilitators share a pool, and with it the memory of where a payment was sent.
             _ => {
                 let pool = || Arc::new(FacilitatorPool::new(members.iter().map(|one| one.member.clone()).collect()));
                 Arc::clone(pools.entry(facilitators).or_insert_with(|| pool()))
@@ -85,8 +86,8 @@ async fn connections(config: &Config, chains: Chains) -> Result<BTreeMap<&str, C
     Ok(connections)
 }
 
-/// The connections that settle an asset. One that answers is enough to sell; the others are asked again when they are
-/// needed.
+/// The connections that settle an asset. One facilitator that answers is enough to sell; the others are asked again
+/// when they are needed.
 fn members<'c>(
     accept: &Accept,
     names: &[String],
@@ -136,6 +137,7 @@ fn payment_method(
         contract,
         domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
         facilitator: with_fault_points(facilitator),
+        // `all`, because any member may have to verify the payment; `any`, because any of them may have settled it.
         contract_payers: members.iter().all(|one| one.local.is_some()),
         batches: members.iter().any(|one| one.local.is_some()),
         probe: members.iter().find_map(|one| one.probe.clone()),

@@ -39,6 +39,7 @@ pub(super) fn quotes(file: &Path) -> Result<[u8; 32], HostError> {
             failed(io::Error::new(io::ErrorKind::InvalidData, "not 32 bytes; remove it and a new one is made"))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // `create_new`: of two hosts that start at once in one folder, one fails instead of using another key.
             let key = secp256k1::rand::random::<[u8; 32]>();
             let made = std::fs::File::options().create_new(true).write(true).mode(0o600).open(file);
             made.and_then(|mut made| made.write_all(&key).and_then(|()| made.sync_all())).map_err(failed)?;

@@ -6,7 +6,7 @@ use super::error::HostError;
 use super::keys;
 use crate::config::{KeySource, PluginConfig, PluginsConfig, SecretSource};
 
-/// The bounds and grants of all plugins. Fails with every secret that is missing or cannot be one.
+/// The limits and grants of all plugins. Fails with every secret that is missing or cannot be a header's value.
 pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> {
     let mut problems = Vec::new();
     let mut policies = PluginPolicies { limits: config.limits.clone(), ..PluginPolicies::default() };

@@ -1,8 +1,7 @@
-//! Puts a changed configuration in force beside a running host: limits, grants, the assets that are taken and their
-//! receivers.
+//! Applies a changed configuration to a running host: limits, grants, the assets that are taken and their receivers.
 //!
-//! The file is looked at once a second. SIGHUP has it read at once, together with the files of secrets. Anything wrong
-//! with it changes nothing.
+//! The file is looked at once a second. SIGHUP has it read at once, together with the files of secrets. A file with any
+//! mistake changes nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ const WRITE_GRACE: Duration = Duration::from_millis(100);
 /// Follows the file of the configuration.
 pub(super) struct Reload {
     file: PathBuf,
-    /// As the host runs it.
+    /// The configuration that the host was built with.
     config: Config,
     /// The origin that challenges name.
     origin: String,
@@ -70,6 +69,7 @@ impl Reload {
                     continue;
                 }
             }
+            // Remembered whether it applies or not: a wrong file is reported once, and read again when it changes.
             known = now;
             match self.apply().await {
                 Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is active"),
@@ -84,13 +84,14 @@ impl Reload {
         FileStamp::of(&self.file).ok()
     }
 
-    /// Puts all of the file in force, or nothing of it.
+    /// Applies all of the file, or nothing of it.
     async fn apply(&mut self) -> Result<(), HostError> {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.to_string()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
         let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
-        // Before the first challenge that names a receiver. One that is known and never named costs nothing.
+        // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
+        // receiver that no challenge names costs nothing.
         for local in &self.facilitators.locals {
             local.also_for(&receivers);
         }
@@ -105,8 +106,8 @@ impl Reload {
         Ok(())
     }
 
-    /// The assets that are taken from now on: those that a facilitator is connected for, in their new order and for
-    /// their new receivers.
+    /// The assets that are taken from now on: the assets that a facilitator is connected for, in their new order and
+    /// for their new receivers.
     fn accepts(&self, config: &Config) -> Result<Vec<Accept>, HostError> {
         let mut accepts = Vec::new();
         for AcceptConfig { accept, .. } in &config.payment.accepts {

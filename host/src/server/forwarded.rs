@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The fields that only proxies write.
+/// The fields that proxies write, and that a guest sees only from a named proxy.
 static CLAIMS: [HeaderName; 6] = [
     http::header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),

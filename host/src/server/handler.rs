@@ -24,7 +24,7 @@ use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
 
-/// Says whether the host is ready, whatever the `Host` of the request is.
+/// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
 
 /// Answers requests by the generation that is active at their arrival.
@@ -42,11 +42,11 @@ pub struct RequestHandler {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub ip: IpAddr,
-    /// Whether the connection is TLS.
+    /// Set if the connection is TLS.
     pub tls: bool,
 }
 
-/// A request's body, which comes back if it is not read and in the way of the next request.
+/// A request's body. On HTTP/1 it returns if it was not read, because it is in the way of the next request.
 pub(super) type ArrivedBody = Either<BorrowedBody, Incoming>;
 
 /// The result of routing: most responses of the host itself need no endpoint.
@@ -60,7 +60,7 @@ struct MatchedEndpoint<'c> {
     endpoint: &'c Arc<Endpoint>,
     params: Vec<(String, String)>,
     path: RequestPath,
-    /// The host that the client means.
+    /// The host that the request names, which has been checked.
     authority: HeaderValue,
 }
 
@@ -72,7 +72,7 @@ struct EndpointCall {
     path: RequestPath,
     request: Request<RequestBody>,
     client: IpAddr,
-    /// Whether the client asks for the head alone. The guest sees a `GET`.
+    /// Set if the client asks for the head alone. The guest sees a `GET`.
     head_only: bool,
 }
 
@@ -118,6 +118,8 @@ impl RequestHandler {
         peer: Peer,
         activity: &Arc<Activity>,
     ) -> ResponseFuture {
+        // Each of the four cases has only the layers that it needs: most requests have no body, and an answer that is
+        // ready.
         let unread = UnreadBody::of(&request);
         let request = request.map(|body| match &unread {
             Some(unread) => Either::Left(unread.lend(body)),
@@ -173,7 +175,8 @@ impl RequestHandler {
 
     /// Finds the endpoint of a request, or answers it where no endpoint is meant.
     fn route<'c>(&self, catalog: &'c Catalog, request: &Request<ArrivedBody>) -> Result<Routed<'c>, Unroutable> {
-        // A load balancer asks by address, not by name, so the host is not checked.
+        // A load balancer asks by address, not by name, so the host is not checked. It is answered while the host shuts
+        // down, too.
         if request.uri().path() == READY && matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(Routed::Response(self.readiness(request.method())));
         }

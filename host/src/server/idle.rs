@@ -74,6 +74,7 @@ pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        // In this order: a check in between must not see a connection that is idle since the last check.
         self.0.active.store(true, Relaxed);
         self.0.in_flight.fetch_sub(1, Relaxed);
     }

@@ -122,7 +122,7 @@ impl Tls {
         }
     }
 
-    /// Reads the files. Whether they hold a new certificate.
+    /// Reads the files. True if they hold a new certificate, which is then in use.
     fn check(&self) -> Result<bool, TlsError> {
         let bytes = IdentityBytes::read(&self.identity)?;
         let digest = bytes.digest();

@@ -24,11 +24,12 @@ use crate::respond::{self, Reply};
 const MAX_DISCARDED: usize = 256 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The place to which the body of one request returns if it was not read to its end.
+/// Receives the body of one request back if it was not read to its end.
 #[derive(Clone, Debug)]
 pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
-    /// Whether the client sends the body only once it is asked to (`Expect: 100-continue`).
+    /// Set if the client sends the body only once it is asked to (`Expect: 100-continue`). Such a body is not read:
+    /// that would ask for it.
     expects_continue: bool,
 }
 
@@ -57,7 +58,7 @@ impl UnreadBody {
     /// Clears the way for the next request, or says in the response that the connection ends.
     pub(super) async fn clear(self, reply: Reply) -> Reply {
         let body = self.body.lock().take();
-        // The body was read to its end, or is still being read.
+        // The body was read to its end, or is still being read: a streamed answer may read on while it is sent.
         let Some(body) = body else { return reply };
         let small = body.size_hint().lower() <= MAX_DISCARDED as u64;
         if small && !self.expects_continue && tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await == Ok(true) {
@@ -68,7 +69,7 @@ impl UnreadBody {
     }
 }
 
-/// Reads a body and discards it. Whether its end came within [`MAX_DISCARDED`] bytes.
+/// Reads a body and discards it. True if its end came within [`MAX_DISCARDED`] bytes.
 async fn discard(mut body: Incoming) -> bool {
     let mut left = MAX_DISCARDED;
     while let Some(frame) = body.frame().await {

@@ -11,7 +11,7 @@ use super::tracked_file::TrackedFile;
 use crate::catalog::history::{History, HistoryEntry, KeptBuild};
 use crate::catalog::staging::Staging;
 
-/// A build that begins to fail at this age is not rolled back: what has changed is not the build.
+/// A build that begins to fail at this age is not rolled back: something else than the build has changed.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Rolls back each file whose active build fails again and again, if the operator wants that. The scan that follows
@@ -39,6 +39,7 @@ fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &K
     if !is_in_place || file.staged.as_deref() != Some(&failing.sha256) {
         return;
     }
+    // Set even if the restore fails: a rollback is tried once for a build, and not at every scan.
     file.abandoned = Some(failing.sha256.clone());
     let name = path.file_name().unwrap_or_default().display();
     if path.is_symlink() {

@@ -1,6 +1,6 @@
 //! Decides which of the staged plugins become active together, without changing anything.
 //!
-//! # Why in two passes
+//! # Two passes
 //!
 //! Two plugins can conflict: over a name, a route, or requests that both could answer. The active plugin wins against a
 //! staged one, and among staged ones the file that comes first by name, so the outcome does not depend on which of
@@ -41,7 +41,7 @@ pub(super) fn plan(
     staged: &BTreeMap<String, Arc<Installed>>,
     fresh: &[Arc<Installed>],
 ) -> PlannedSwap {
-    // The plugins that stay fitted together before.
+    // The plugins that stay fitted together before, so this does not fail.
     let mut next = has_removals.then(|| current.next(active.clone()).ok()).flatten();
     let mut waiting = staged.clone();
     let mut admitted = Vec::new();
@@ -56,6 +56,7 @@ pub(super) fn plan(
     loop {
         let before = waiting.len();
         waiting.retain(|file, candidate| match with(current, &active, std::slice::from_ref(candidate)) {
+            // The refusals of this round may be out of date now, so the loop goes round again.
             Ok((with_one, catalog)) => {
                 (active, next) = (with_one, Some(catalog));
                 refused.remove(file);

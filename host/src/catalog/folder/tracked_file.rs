@@ -1,4 +1,4 @@
-//! One file of the plugin folder: what is known of it, and whether its content has changed.
+//! Tracks one file of the plugin folder, and finds out when its content has changed.
 
 use std::io;
 use std::path::Path;
@@ -57,7 +57,7 @@ impl TrackedFile {
         let stamp = match FileStamp::of(path) {
             Ok(stamp) if self.stamp == Some(stamp) => return FileLook::Unchanged,
             Ok(stamp) => stamp,
-            // Removed since it was listed, or a link whose target is not there yet.
+            // The file was removed since it was listed, or it is a link whose target is not there yet.
             Err(error) => return self.unreadable(&error),
         };
         if stamp.len() > MAX_WASM {

@@ -30,6 +30,8 @@ pub enum Chains {
 /// The longest wait for a node to name itself.
 const DEVNET_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Connects a facilitator to its chain. Fails if its assets are on several chains, if its chain is the embedded one and
+/// `chains` does not allow that, and as [`Local::connect`] does.
 pub(super) async fn connect(
     name: &str,
     config: &LocalFacilitator,

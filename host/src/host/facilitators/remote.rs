@@ -17,7 +17,8 @@ use crate::config::{CredentialSource, KeySource, RemoteFacilitator};
 use crate::host::error::HostError;
 use crate::host::keys;
 
-/// A facilitator that does not answer is [`Connection::silent`]; one that answers has to support what is configured.
+/// A facilitator that does not answer is [`Connection::silent`]; a facilitator that answers has to support every
+/// network that names it.
 pub(super) async fn connect(
     name: &str,
     config: &RemoteFacilitator,
@@ -43,6 +44,7 @@ pub(super) async fn connect(
         None => None,
     };
     let member = Member::remote(name, Arc::new(remote), MEMBER_BREAKER);
+    // A pool of one member has the circuit breaker, and remembers unknown settlements.
     let alone = Arc::new(FacilitatorPool::new(vec![member.clone()]));
     Ok(Connection { member, alone, local: None, probe, versions, silent })
 }
