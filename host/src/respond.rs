@@ -35,7 +35,7 @@ pub type Reply = Response<ReplyBody>;
 /// The body of a response; an error ends the connection, since the head is gone.
 pub type ReplyBody = UnsyncBoxBody<Bytes, Fault>;
 
-// Made once: a name is looked up and hashed each time that it is made.
+// Static, because a name is looked up and hashed each time that it is made.
 static ALLOW_ORIGIN: HeaderName = HeaderName::from_static("access-control-allow-origin");
 static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expose-headers");
 
@@ -81,13 +81,13 @@ fn allow(methods: &[Method]) -> HeaderValue {
     HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
 }
 
-/// Whether the host is ready for requests, and what is in the way.
+/// The report of the readiness path: 200, or 503 with the obstacles.
 pub fn ready(obstacles: &[&str]) -> Reply {
     let status = if obstacles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, &serde_json::json!({ "ready": obstacles.is_empty(), "obstacles": obstacles }))
 }
 
-/// A document of the host's own, which no cache stores.
+/// A JSON document of the host's own, which no cache stores.
 fn json(status: StatusCode, document: &serde_json::Value) -> Reply {
     uncached(status, document.to_string().into())
 }
@@ -101,7 +101,7 @@ fn uncached(status: StatusCode, body: Bytes) -> Reply {
     reply
 }
 
-/// Any page may call a paid endpoint: the payment is the credential, cookies are not.
+/// Lets every page call the host: the payment is the credential, cookies are not.
 fn with_cors(mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
     headers.insert(&ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -74,7 +74,7 @@ impl<T> Routes<T> {
     pub fn find(&self, method: &Method, path: &RequestPath) -> Option<FoundRoute<'_, T>> {
         let found = self.root.visit(path.decoded().strip_prefix('/'), &mut |routes| {
             let route = routes.iter().find(|route| route.method == *method);
-            // The tree leads to the template; the template says what its parameters are.
+            // The tree finds the template and keeps no names; the template reads the parameters out of the path.
             match route.and_then(|route| Some((route, route.template.captures(path.decoded())?))) {
                 Some((route, params)) => ControlFlow::Break(FoundRoute { target: &route.target, params }),
                 None => ControlFlow::Continue(()),
@@ -109,7 +109,7 @@ impl<T> RouteNode<T> {
         Self { literals: Vec::new(), parameter: None, rests: Vec::new(), ends: Vec::new() }
     }
 
-    /// The place of routes with these segments below this node, made if it is not there.
+    /// The routes with these segments below this node. Missing nodes are made.
     fn routes_of(&mut self, segments: &[Segment]) -> &mut Vec<Route<T>> {
         let Some((first, others)) = segments.split_first() else { return &mut self.ends };
         match first {
@@ -130,8 +130,9 @@ impl<T> RouteNode<T> {
     /// `remaining` is the path from this node's segments on, without a slash at its start; None behind the last
     /// segment.
     ///
-    /// The search has to turn back: `/{kind}/8` is not found below the literal of `/items/7`, where `/items/8` begins.
-    /// It visits no node twice and allocates nothing, and it is no deeper than the longest template.
+    /// The search has to turn back: of `/items/7` and `/{kind}/8` the second matches `/items/8`, which is not found
+    /// below the literal `items`. It visits no node twice and allocates nothing, and it is no deeper than the longest
+    /// template.
     fn visit<'r, B>(
         &'r self,
         remaining: Option<&str>,

@@ -21,7 +21,7 @@ use coinslot_x402::price::Asset;
 
 /// Serve a facilitator: verify and settle `exact` payments of other servers on one EVM chain.
 ///
-/// The key pays gas and nothing else. Everybody who can reach the address makes it pay gas, so
+/// The key pays gas and nothing else. Every client that can reach the address makes it pay gas, so
 /// either keep it private, or name the receivers that it works for (--pay-to), or ask for a token
 /// (--bearer-env).
 #[derive(Args, Clone, Debug)]

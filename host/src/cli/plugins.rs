@@ -1,4 +1,4 @@
-//! `coinslot plugins`: shows which plugins are active and why others are not, and rolls a plugin back.
+//! `coinslot plugins`: shows the active plugins, the reasons why others are not active, and rolls a plugin back.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

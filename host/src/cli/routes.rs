@@ -1,4 +1,4 @@
-//! The table of routes that `serve`, `check` and `dev` print.
+//! Formats the table of routes that `serve`, `check` and `dev` print.
 
 use comfy_table::{Table, presets};
 

@@ -43,7 +43,7 @@ fn slowest(plugins: &PluginsConfig) -> Duration {
 
 fn payment(root: &mut Section<'_, '_>, base: &Path, slowest: Duration) -> PaymentConfig {
     let mut facilitators: BTreeMap<String, FacilitatorConfig> = BTreeMap::new();
-    // A table that is wrong is still one that an asset may name.
+    // With the names of tables that are wrong: an entry that names one has no problem of its own.
     let mut names = BTreeSet::new();
     for (name, section) in root.named_sections("facilitator") {
         names.insert(name.clone());

@@ -22,8 +22,8 @@ const OF_REMOTE: &str = "belongs to a remote facilitator (with `url`)";
 
 /// Reads one table. None if it is neither kind, or its address is wrong, which is reported.
 ///
-/// The keys of both kinds are read in any case, with an address that stands for a wrong one: so all problems are
-/// found, and the keys of the other kind are refused by what they belong to.
+/// The keys of both kinds are read in any case, with a stand-in for an address that is wrong: so all problems are
+/// found, and a key of the other kind is refused with the name of that kind.
 pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> Option<FacilitatorConfig> {
     let (has_url, has_rpc) = (section.has("url"), section.has("rpc"));
     let (url, rpc) = (section.read::<Url>("url"), section.read::<Url>("rpc"));

@@ -18,7 +18,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
         return refused("it names a user");
     }
     let Ok(authority) = text.parse::<Authority>() else { return refused("it has characters that no host has") };
-    // What the name leaves over is the port, if there is one.
+    // The rest behind the name is the port, if there is one.
     match (text.strip_prefix(authority.host()), authority.port_u16()) {
         (Some(""), _) | (Some(_), Some(1..)) => {}
         _ => return refused("its port is not one from 1 to 65535"),

@@ -30,7 +30,7 @@ pub(super) struct Section<'r, 'i> {
     /// The path without names and numbers: `plugin.NAME.limits`.
     kind: String,
     fields: BTreeMap<String, DeValue<'i>>,
-    /// Set while keys are read that do not belong here: why each of them is refused.
+    /// The reason why each key is refused, while keys are read that do not belong here.
     refusing: Option<&'static str>,
 }
 
@@ -94,6 +94,7 @@ impl<'r, 'i> Section<'r, 'i> {
 
     /// Takes a key, if it is there.
     pub(super) fn field(&mut self, key: &'static str) -> Option<Field<'r, 'i>> {
+        // Every key that the parser asks for is known, whether the file has it or not.
         {
             let mut known = self.reader.known.borrow_mut();
             let keys = known.entry(self.kind.clone()).or_default();
@@ -183,7 +184,7 @@ impl<'r, 'i> Section<'r, 'i> {
         fields.into_iter().filter_map(Field::section).collect()
     }
 
-    /// Takes everything that is left, whatever it is: it is none of the caller's business.
+    /// Takes everything that is left, so that none of it is a problem.
     pub(super) fn ignore_the_rest(&mut self) {
         self.fields.clear();
     }

@@ -1,7 +1,7 @@
 //! Finds the settings that a running host cannot change.
 //!
 //! Every struct is destructured without `..`: a new setting does not compile until it is listed here, as one that
-//! needs a restart, or bound to `_` as one that a reload puts in force.
+//! needs a restart, or bound to `_` as one that a reload applies.
 
 use coinslot_x402::price::{Accept, Amount};
 
@@ -49,7 +49,7 @@ fn plugin_changes(now: &PluginsConfig, next: &PluginsConfig) -> Vec<Change> {
 
 fn payment_changes(now: &PaymentConfig, next: &PaymentConfig) -> Vec<Change> {
     let PaymentConfig { accepts, facilitators, flows: _, rate_limits, receipts } = now;
-    // An asset that is no longer named is no longer taken, which a reload does; its facilitator may go on.
+    // A reload stops taking an asset that is not named any more; its facilitator may stay connected.
     let known: Vec<_> = accepts.iter().map(connected).collect();
     let is_new = next.accepts.iter().any(|accept| !known.contains(&connected(accept)));
     vec![

@@ -52,7 +52,7 @@ fn public_url(root: &mut Section<'_, '_>) -> Option<String> {
     origin(&text).map_err(|problem| root.key_problem("public_url", problem)).ok()
 }
 
-/// An origin without a slash at the end: clients are told exactly this, and add a path to it.
+/// An origin without a slash at the end: it stands in challenges as it is, with a path added to it.
 fn origin(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {

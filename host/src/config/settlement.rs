@@ -1,4 +1,4 @@
-//! The types of what is taken, and of its facilitators and their keys.
+//! The types of assets that are taken, of their facilitators, and of keys.
 
 use std::path::PathBuf;
 use std::time::Duration;

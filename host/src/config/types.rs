@@ -110,7 +110,7 @@ pub struct PluginConfig {
     pub config: Vec<(String, String)>,
     /// The quota of `wasi:keyvalue`; without one nothing is kept.
     pub keyvalue: Option<Quota>,
-    /// Its own bounds, if they differ from those of all.
+    /// Its own limits, if they differ from the limits of all plugins.
     pub limits: Option<Limits>,
 }
 

@@ -14,7 +14,7 @@ pub(super) trait FromToml: Sized {
 
 /// A value with a least and a most.
 pub(super) trait Ranged: FromToml + PartialOrd {
-    /// As it would be written into the file.
+    /// The value as it would be written into the file.
     fn shown(&self) -> String;
 }
 

@@ -10,7 +10,7 @@ use crate::payment::Charged;
 /// The pause before a client should send the same request again, in seconds.
 pub(super) const RETRY_SECONDS: u64 = 2;
 
-/// The same while the operator has to do something first.
+/// The pause while the operator has to act first, as by funding a wallet, in seconds.
 pub(super) const FUNDING_SECONDS: u64 = 30;
 
 /// One error as clients see it.

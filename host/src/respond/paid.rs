@@ -1,4 +1,4 @@
-//! Answers paid requests: what was bought, with its settlement.
+//! Answers paid requests: sends the answer that was bought, with its settlement.
 
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
@@ -27,7 +27,8 @@ pub fn paid(end: Result<Settled, Problem>) -> Reply {
 fn sold(settled: Settled) -> Reply {
     let (status, mut headers, body, payment) = settled.open();
     private(&mut headers);
-    // With a length, hyper would not poll an HTTP/1 body for its end, and the end is what writes the ledger first.
+    // With a length, hyper would not poll an HTTP/1 body for its end, and it is the poll for the end that waits until
+    // the ledger has it.
     headers.remove(CONTENT_LENGTH);
     with_payment(guest_answer(status, headers, body), &payment)
 }

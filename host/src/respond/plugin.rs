@@ -40,7 +40,8 @@ pub(super) fn guest_answer(
     clean(&mut headers);
     let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
     if bodiless || body.size_hint().exact().is_some() {
-        // hyper counts the bytes of a body whose size is known, and a body that must not be has no length.
+        // hyper writes the length of a body whose size is known, and a response that must have no body has no length
+        // (RFC 9110, section 8.6).
         headers.remove(CONTENT_LENGTH);
     }
     let mut reply = Response::new(Clean { body }.boxed_unsync());
@@ -54,7 +55,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = consequence(charged);
     let error = |status, code: &str, what: &str| error(status, code, &format!("{what}; {money}"), charged);
     match fault {
-        // Logged when the circuit opened, and not for each request meanwhile.
+        // The circuit's opening was logged as a warning; a line for each request meanwhile would fill the log.
         Fault::CircuitOpen { .. } => tracing::debug!(%fault, "a plugin was not called"),
         Fault::Trap(_)
         | Fault::Memory

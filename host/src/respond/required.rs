@@ -10,8 +10,8 @@ use coinslot_x402::price::Challenge;
 
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 
-/// The prepared challenge, for a request without a payment. Only a page gets CORS headers: the response is not to be
-/// stored, so no cache can give a page what was said to a program.
+/// The prepared challenge, for a request without a payment. Only a page gets CORS headers: no cache stores the
+/// response, so a page is never given the response to a program.
 pub fn challenge(challenge: &Challenge, to_page: bool) -> Reply {
     let reply = bare(challenge);
     if to_page { with_cors(reply) } else { reply }

@@ -107,8 +107,8 @@ impl Tls {
                 }
                 Err(error) => {
                     let text = error.to_string();
-                    // A renewal under way is not worth a line: an error is logged at the second check that meets it,
-                    // and only then.
+                    // While a renewal is under way the files may not fit together for a moment: an error is logged at
+                    // the second check that meets it, and only then.
                     if let Some((before, false)) = &failure
                         && *before == text
                     {

@@ -24,7 +24,7 @@ pub(crate) struct RawRequest {
     pub(crate) body: Body,
 }
 
-/// Why no endpoint of this plugin serves a request.
+/// The reason why no endpoint of this plugin serves a request.
 enum NotServed {
     /// No endpoint has the path.
     Path(Refusal),

@@ -210,7 +210,7 @@ impl Announcer {
     fn pay_line(&self, paid: &[Arc<Endpoint>]) -> String {
         let endpoints: Vec<_> = paid.iter().collect();
         let line = sample::pay_line(&self.url, &self.state.join("dev.json"), &endpoints);
-        // What the endpoint takes is the plugin's to say.
+        // Without examples the line is a start: the payer adds what the endpoint takes.
         let first = || paid.first().map(|endpoint| format!("pay -X {} {}{}", endpoint.method, self.url, endpoint.path));
         line.or_else(first).unwrap_or_default()
     }

@@ -30,7 +30,7 @@ pub(super) enum BuildResult {
     Failed(String),
 }
 
-/// One plugin whose component is older than its source.
+/// The source of one plugin.
 #[derive(Clone, Debug)]
 pub(super) struct PluginSource {
     /// The name of the folder or file, without its extension.
@@ -134,7 +134,7 @@ impl PluginBuilder {
             SourceKind::Finished => compile::place(&source.path, &out),
         };
         if result == BuildResult::Built {
-            // As old as the sources that were read: what was saved meanwhile is built next.
+            // The component gets the time at which the build began, so that a source saved meanwhile is newer.
             let _ = std::fs::File::options().append(true).open(&out).and_then(|file| file.set_modified(begun));
         }
         spinner.end(&result);
@@ -149,6 +149,7 @@ impl PluginBuilder {
     fn is_fresh(&self, source: &PluginSource, out: &Path) -> bool {
         let Ok(built) = std::fs::metadata(out).and_then(|meta| meta.modified()) else { return false };
         if source.kind == SourceKind::Finished {
+            // By content: a component that is copied may keep an old time.
             return matches!((std::fs::read(&source.path), std::fs::read(out)), (Ok(one), Ok(other)) if one == other);
         }
         let shared = self.shared();

@@ -62,7 +62,7 @@ pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> R
     let devnet = Devnet::start(DevnetConfig { listen, block_time, funded })
         .await
         .map_err(|error| Failure::new(format!("the embedded chain cannot start on {listen}: {error}")))?;
-    // The key takes the way of an operator's: through a file that only this user can read.
+    // The key is read as an operator's key is: from a file that only this user can read.
     let key = tempfile::NamedTempFile::new().and_then(|mut file| {
         file.write_all(hex_key(&gas).as_bytes())?;
         Ok(file)

@@ -33,7 +33,7 @@ pub(super) enum DevEvent {
 /// Builds for ever. An edit that is made while a build runs starts the next one.
 pub(super) async fn follow(builder: PluginBuilder, events: mpsc::UnboundedSender<DevEvent>) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
-    // Watched before the first build, so that an edit meanwhile is not lost.
+    // The watch begins before the first build, so that an edit meanwhile is not lost.
     let _debouncer = watch(&builder, wake);
     loop {
         let (builder, sender) = (builder.clone(), events.clone());

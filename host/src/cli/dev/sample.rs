@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
     let gets =
         || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.has_parameters());
-    // One with a query shows more than one without.
+    // An endpoint with a query makes the better example.
     let best = gets()
         .filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query)))
         .max_by_key(|(_, query)| !query.is_empty());
@@ -25,7 +25,7 @@ pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>])
     Some(format!("pay {from}{}", quoted(&target)))
 }
 
-/// As a shell takes it for one word: a question mark or a space means something to it.
+/// Quotes a text so that a shell reads it as one word: a question mark or a space has a meaning of its own there.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/.:-_=+@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -35,8 +35,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// An example of each required query parameter, or of the first one that has any; none if a required
-/// one has no example.
+/// An example of each required query parameter, or, if none is required, of the first parameter that has an example.
+/// None if a required parameter has no example.
 fn query(endpoint: &Endpoint) -> Option<String> {
     let info = endpoint.plugin.info();
     let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path)?;
@@ -49,7 +49,7 @@ fn query(endpoint: &Endpoint) -> Option<String> {
         .map(|list| list.iter().filter_map(|name| name.as_str()).collect())
         .unwrap_or_default();
     let properties = schema.get("properties").and_then(|properties| properties.as_object());
-    // Where nothing is required, something with an example still shows more.
+    // If nothing is required, a parameter with an example still shows more than a line without a query.
     let shown = properties.into_iter().flatten().find(|(_, property)| property.get("examples").is_some());
     let names = match (required.is_empty(), shown) {
         (true, Some((name, _))) => vec![name.as_str()],

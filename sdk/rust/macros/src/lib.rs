@@ -1,6 +1,6 @@
 //! The attribute of `coinslot-sdk`.
 //!
-//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint. The crate knows nothing of requests
+//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint. The crate has no types of requests
 //! and answers: the generated code names the traits of `coinslot-sdk` and leaves types to the compiler. Invariant:
 //! options that the loader of a host would refuse are a compile error that points at them.
 
