@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Method;
-
 use coinslot_plugin::{Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
+use http::Method;
 
 /// A route of a plugin, priced by the operator's policy.
 #[derive(Debug)]

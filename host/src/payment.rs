@@ -85,11 +85,11 @@ mod verified;
 
 use std::sync::Arc;
 
+use coinslot_plugin::RequestBody;
+use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use claim::ClaimOutcome;
-use coinslot_plugin::RequestBody;
-use coinslot_x402::header::PaymentPayload;
 
 pub use accepted::Accepted;
 pub use answer::GuestAnswer;

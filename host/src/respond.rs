@@ -16,13 +16,12 @@ mod required;
 mod unroutable;
 
 use bytes::Bytes;
+use coinslot_plugin::Fault;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-
-use coinslot_plugin::Fault;
 
 pub(crate) use headers::is_host_only;
 pub use paid::paid;

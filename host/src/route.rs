@@ -10,9 +10,8 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use http::Method;
-
 use coinslot_plugin::{Segment, Template, split_segment};
+use http::Method;
 
 pub use path::{MAX_PATH, PathError, RequestPath};
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coinslot_plugin::{PluginPolicies, Runtime};
 use sha2::{Digest, Sha256};
 
 use super::generation::Catalog;
@@ -34,7 +35,6 @@ use super::history::History;
 use super::install::{Installed, SalesPolicy};
 use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
-use coinslot_plugin::{PluginPolicies, Runtime};
 use tracked_file::{FileLook, TrackedFile, wasm_files};
 
 /// The most scans of [`Folder::settle`], and the pause between two of them: a few seconds for files that are changing.

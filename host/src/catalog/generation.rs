@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Method;
-
 use coinslot_x402::price::Offer;
+use http::Method;
 
 use super::install::{Installed, is_reserved};
 use crate::endpoint::{Access, Endpoint};

@@ -14,11 +14,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use coinslot_plugin::{PluginPolicies, Runtime};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::history::History;
 use super::install::{Installed, SalesPolicy};
-use coinslot_plugin::{PluginPolicies, Runtime};
 
 /// Components that are loaded at once, at most. Each of them is in memory whole.
 const MAX_TASKS: usize = 8;

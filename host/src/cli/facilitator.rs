@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use clap::Args;
+use coinslot_evm::Key;
+use coinslot_facilitator::http::{Service, serve};
+use coinslot_facilitator::local::{Local, LocalConfig};
+use coinslot_x402::Network;
+use coinslot_x402::price::Asset;
 use url::Url;
 
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::{SettlementConfig, parse_duration, parse_ether, parse_gas_price};
 use crate::host::configure_settlement;
-use coinslot_evm::Key;
-use coinslot_facilitator::http::{Service, serve};
-use coinslot_facilitator::local::{Local, LocalConfig};
-use coinslot_x402::Network;
-use coinslot_x402::price::Asset;
 
 /// Serve a facilitator: verify and settle `exact` payments of other servers on one EVM chain.
 ///

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Failure;
-use crate::config::{Config, KeySource, PluginConfig};
-use crate::respond::is_host_only;
 use coinslot_plugin::{
     Capability, DeclaredPrice, Inspection, PluginInfo, PluginPolicies, Runtime, RuntimeConfig, inspect,
 };
+
+use super::Failure;
+use crate::config::{Config, KeySource, PluginConfig};
+use crate::respond::is_host_only;
 
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///

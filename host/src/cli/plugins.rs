@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::Failure;
 use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::Config;
-use coinslot_x402::UnixTime;
 
 /// The longest wait of a rollback for a running host to make the build active.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
-use super::point;
 use coinslot_facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
+
+use super::point;
 
 /// Wraps a facilitator with the fault points `verification` and `settlement`.
 #[derive(Debug)]

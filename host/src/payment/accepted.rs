@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
-
-use super::{PaymentMethod, Payments, Problem, Purchase, Verified, challenge};
 use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Price, Resource};
 use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
+
+use super::{PaymentMethod, Payments, Problem, Purchase, Verified, challenge};
 
 /// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones
 /// within a few.

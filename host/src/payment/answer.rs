@@ -1,11 +1,10 @@
 //! The whole answer of a guest, and its form in the ledger.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full};
-
 use coinslot_ledger::StoredAnswer;
 use coinslot_plugin::{Fault, Permit, Plugin, ResponseBody};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
 
 /// A guest's whole answer.
 #[derive(Debug)]

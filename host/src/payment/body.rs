@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use coinslot_plugin::RequestBody;
+use coinslot_x402::header::{self, HeaderError, PaymentPayload};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::Problem;
-use coinslot_plugin::RequestBody;
-use coinslot_x402::header::{self, HeaderError, PaymentPayload};
 
 /// The longest time that a client may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

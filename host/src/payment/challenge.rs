@@ -5,15 +5,15 @@
 
 use std::borrow::Cow;
 
+use coinslot_plugin::{Plugin, RequestBody};
+use coinslot_x402::header::{self, HeaderError};
+use coinslot_x402::price::{Challenge, Offer};
 use http::{HeaderName, Method, Request};
 use http_body::Body;
 
 use super::problem::check_circuit;
 use super::{Payments, Problem, Purchase, pricing};
 use crate::endpoint::{Endpoint, PaidAccess};
-use coinslot_plugin::{Plugin, RequestBody};
-use coinslot_x402::header::{self, HeaderError};
-use coinslot_x402::price::{Challenge, Offer};
 
 /// The `error` of a challenge whose only reason is the missing payment.
 const PAYMENT_REQUIRED: &str = "Payment required";

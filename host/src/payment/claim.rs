@@ -5,6 +5,12 @@ use std::time::Instant;
 
 use alloy::primitives::hex;
 use bytes::Bytes;
+use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Presented};
+use coinslot_plugin::PaymentReceipt;
+use coinslot_x402::exact::ExactPayload;
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Asset};
+use coinslot_x402::{Flow, Network, UnixTime, Version};
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri};
@@ -15,12 +21,6 @@ use super::answer::GuestAnswer;
 use super::hold::Hold;
 use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
 use crate::endpoint::Endpoint;
-use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Presented};
-use coinslot_plugin::PaymentReceipt;
-use coinslot_x402::exact::ExactPayload;
-use coinslot_x402::header::PaymentPayload;
-use coinslot_x402::price::{Amount, Asset};
-use coinslot_x402::{Flow, Network, UnixTime, Version};
 
 /// The end of an attempt to claim a payment.
 #[derive(Debug)]

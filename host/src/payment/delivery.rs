@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use coinslot_ledger::{PaymentId, Step};
+use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Payments;
 use super::streamed::StreamedAnswer;
-use coinslot_ledger::{PaymentId, Step};
-use coinslot_plugin::Fault;
 
 /// The body of a paid answer.
 #[derive(Debug)]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_ledger::Step;
+
 use super::accepted::Accepted;
 use super::answer::GuestAnswer;
 use super::exposure::Exposure;
 use super::hold::Hold;
 use super::settle::{Recorded, SettlementAttempt};
 use super::{Payments, Problem, Settled, SettledPayment};
-use coinslot_ledger::Step;
 
 /// The guest has run. Its answer is private until it is settled.
 #[derive(Debug)]

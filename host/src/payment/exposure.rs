@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use alloy::primitives::U256;
-use parking_lot::Mutex;
-
 use coinslot_x402::UnixTime;
+use parking_lot::Mutex;
 
 /// The time for which a failed settlement is held against its payer, in seconds.
 pub(super) const MEMORY: u64 = 24 * 60 * 60;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Payments;
 use coinslot_ledger::{PaymentId, Step};
+
+use super::Payments;
 
 /// The hold of one request on a claim of the ledger.
 ///

@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use coinslot_ledger::PaymentId;
+use parking_lot::Mutex;
 
 /// The number of failures from which on the next try has to wait.
 const IMMEDIATE_TRIES: u32 = 5;

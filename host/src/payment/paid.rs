@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coinslot_ledger::{Retained, Step};
+use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
+use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
 
@@ -14,9 +17,6 @@ use super::reserved::{Reserved, release};
 use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
-use coinslot_ledger::{Retained, Step};
-use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
-use coinslot_x402::{SettlementResponse, Version};
 
 /// The money moved, and the guest has not answered yet.
 #[derive(Debug)]

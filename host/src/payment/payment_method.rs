@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use alloy::primitives::Address;
-
 use coinslot_facilitator::{Facilitator, Readiness, SettlementProbe};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::{Amount, Asset};

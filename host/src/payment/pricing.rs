@@ -1,6 +1,10 @@
 //! Finds the price of one request: the declared one, or the plugin's quote.
 
 use bytes::Bytes;
+use coinslot_ledger::Fingerprint;
+use coinslot_plugin::{Circuit, QuoteRequest, RequestBody};
+use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 use http::Request;
 use http::request::Parts;
 use http_body::Body as _;
@@ -8,10 +12,6 @@ use http_body::Body as _;
 use super::body::{self, RequestContent};
 use super::claim::request_fingerprint;
 use super::{Payments, Problem, Purchase};
-use coinslot_ledger::Fingerprint;
-use coinslot_plugin::{Circuit, QuoteRequest, RequestBody};
-use coinslot_x402::header::PaymentPayload;
-use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.
 const MAX_UNPAID_BODY: u64 = 256 * 1024;

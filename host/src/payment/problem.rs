@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::{GuestAnswer, SettledPayment};
 use coinslot_plugin::{Circuit, Fault, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
+
+use super::{GuestAnswer, SettledPayment};
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::endpoint::{Endpoint, PaidAccess};
 use coinslot_x402::price::Offer;
+
+use crate::endpoint::{Endpoint, PaidAccess};
 
 /// One request to a paid endpoint, in the generation of its arrival.
 #[derive(Clone, Debug)]

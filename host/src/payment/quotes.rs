@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, Mac};
-use parking_lot::Mutex;
-use sha2_mac::Sha256;
-
 use coinslot_ledger::Fingerprint;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Object, UnixTime};
+use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
+use sha2_mac::Sha256;
 
 /// The greatest number of quotes that are remembered for version 1.
 const MAX_RECENT: usize = 8_192;

@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_facilitator::{OnChain, Settlement};
+use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy, Step};
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::{Flow, Reason, SettlementResponse, UnixTime};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::claim::same_address;
 use super::{PaymentMethod, Payments};
-use coinslot_facilitator::{OnChain, Settlement};
-use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy, Step};
-use coinslot_x402::facilitator::PaymentRequest;
-use coinslot_x402::{Flow, Reason, SettlementResponse, UnixTime};
 
 /// The interval of reading unfinished settlements from the ledger, unless one is announced.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

@@ -3,6 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coinslot_facilitator::{PayerKind, Verification};
+use coinslot_ledger::{PaymentId, Step};
+use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
+use coinslot_x402::{Reason, Version};
 use http::Request;
 
 use super::accepted::{Accepted, advice};
@@ -11,10 +15,6 @@ use super::claim::{self, same_address};
 use super::exposure::Exposure;
 use super::hold::Hold;
 use super::{Executed, Payments, Problem, Purchase, challenge};
-use coinslot_facilitator::{PayerKind, Verification};
-use coinslot_ledger::{PaymentId, Step};
-use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
-use coinslot_x402::{Reason, Version};
 
 /// A payment that is claimed for one request: no other request can use it until it is released.
 #[derive(Debug)]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::accepted::Accepted;
-use super::claim::same_address;
-use super::{Payments, Problem};
 use coinslot_facilitator::{OnChain, Settlement};
 use coinslot_ledger::{LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{Reason, SettlementResponse};
+
+use super::accepted::Accepted;
+use super::claim::same_address;
+use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
 pub(super) struct SettlementAttempt<'a> {

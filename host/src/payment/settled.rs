@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use coinslot_ledger::PaymentId;
+use coinslot_x402::offer_receipt::sign_receipt;
+use coinslot_x402::{SettlementResponse, Version};
 use http::HeaderMap;
 
 use super::Payments;
 use super::answer::GuestAnswer;
 use super::delivery::PaidBody;
 use super::streamed::StreamedAnswer;
-use coinslot_ledger::PaymentId;
-use coinslot_x402::offer_receipt::sign_receipt;
-use coinslot_x402::{SettlementResponse, Version};
 
 /// The money moved: the answer may leave.
 #[derive(Debug)]

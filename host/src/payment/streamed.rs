@@ -18,6 +18,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
+use coinslot_plugin::{Fault, ResponseBody};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -26,8 +28,6 @@ use tokio::sync::oneshot;
 use super::Payments;
 use super::answer::stored_headers;
 use super::delivery::delivered;
-use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
-use coinslot_plugin::{Fault, ResponseBody};
 
 const HUNG_UP: &str = "the client hung up before the end of its answer";
 

@@ -4,6 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use coinslot_facilitator::{PayerKind, Readiness};
+use coinslot_ledger::{Claimed, PaymentId};
+use coinslot_plugin::Circuit;
+use coinslot_x402::Flow;
+use coinslot_x402::exact::SignedBy;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
@@ -11,11 +16,6 @@ use super::claim::{self, ClaimOutcome};
 use super::hold::Hold;
 use super::problem::check_circuit;
 use super::{Payments, Problem, Purchase, Reserved, challenge};
-use coinslot_facilitator::{PayerKind, Readiness};
-use coinslot_ledger::{Claimed, PaymentId};
-use coinslot_plugin::Circuit;
-use coinslot_x402::Flow;
-use coinslot_x402::exact::SignedBy;
 
 /// A payment that is for us, in time, and signed as far as can be told without a chain.
 #[derive(Debug)]

@@ -4,11 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
-use http_body::{Body, Frame, SizeHint};
-
 use coinslot_plugin::Fault;
 use coinslot_x402::header::is_payment_header;
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use http_body::{Body, Frame, SizeHint};
 
 /// The header with the payment's identifier, by which an operator finds it in the ledger.
 pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";

@@ -1,5 +1,6 @@
 //! Answers paid requests: sends the answer that was bought, with its settlement.
 
+use coinslot_x402::{Network, SettlementResponse, Version, header};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
 use super::error::with_payment_id;
@@ -7,7 +8,6 @@ use super::headers::private;
 use super::plugin::guest_answer;
 use super::{Reply, full, problem, with_cors};
 use crate::payment::{GuestAnswer, Problem, Settled, SettledPayment};
-use coinslot_x402::{Network, SettlementResponse, Version, header};
 
 /// The end of a paid request.
 pub fn paid(end: Result<Settled, Problem>) -> Reply {

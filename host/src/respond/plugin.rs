@@ -1,6 +1,7 @@
 //! Answers with what a guest wrote, and for a guest that failed.
 
 use bytes::Bytes;
+use coinslot_plugin::{Fault, ResponseBody, Verdict};
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Response, StatusCode};
 use http_body::Body;
@@ -10,7 +11,6 @@ use super::error::{RETRY_SECONDS, error, retry_after};
 use super::headers::{Clean, clean};
 use super::{Reply, with_cors};
 use crate::payment::Charged;
-use coinslot_plugin::{Fault, ResponseBody, Verdict};
 
 /// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {

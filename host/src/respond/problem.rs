@@ -1,5 +1,6 @@
 //! Answers paid requests that are not served.
 
+use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
 
 use super::Reply;
@@ -8,7 +9,6 @@ use super::paid::{whole, with_payment, with_settlement};
 use super::plugin::{failed, misbehaved};
 use super::required;
 use crate::payment::{Charged, OwedFailure, Problem};
-use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 
 const BODY_BROKEN: ErrorRow =
     row(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body");

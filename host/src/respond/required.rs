@@ -1,12 +1,12 @@
 //! Makes the 402, and every other response that carries a challenge.
 
+use coinslot_x402::header;
+use coinslot_x402::price::Challenge;
 use http::StatusCode;
 use http::header::HeaderName;
 
 use super::{Reply, uncached, with_cors};
 use crate::payment::Charged;
-use coinslot_x402::header;
-use coinslot_x402::price::Challenge;
 
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 

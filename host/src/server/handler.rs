@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
 use http::header::{HeaderValue, ORIGIN};
 use http::uri::Scheme;
 use http::{Method, Request, Uri, Version};
@@ -22,7 +23,6 @@ use crate::endpoint::{Access, Endpoint, PaidAccess};
 use crate::payment::{self, Payments, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
-use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
 
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";

@@ -12,12 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::respond::ReplyBody;
-use coinslot_plugin::Fault;
 
 /// The number of checks within the time that a client may take.
 const CHECKS: u32 = 8;

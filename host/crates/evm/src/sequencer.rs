@@ -26,12 +26,12 @@ use crate::abi::MULTICALL3;
 use crate::chain::{Chain, ChainError};
 use crate::fees::GasLimits;
 use crate::key::Key;
+use call::{CallProgress, QueuedCall};
 use dispatch::Dispatcher;
 use follow::Follower;
 use lane::Lane;
 use shared::{Shared, USUAL_GAS};
 
-use call::{CallProgress, QueuedCall};
 pub use call::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
 pub use shared::SequencerSettings;
 

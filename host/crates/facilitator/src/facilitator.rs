@@ -1,7 +1,6 @@
 //! The contract of every facilitator, and the facts that it returns.
 
 use async_trait::async_trait;
-
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Reason, SettlementResponse};
 

@@ -14,6 +14,10 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use bytes::Bytes;
+use coinslot_base::accept::{NewConnection, accept};
+use coinslot_base::text::first_chars;
+use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
+use coinslot_x402::{Reason, SettlementResponse};
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -28,13 +32,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use coinslot_base::accept::{NewConnection, accept};
-use coinslot_base::text::first_chars;
-
 use super::local::Local;
 use super::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
-use coinslot_x402::{Reason, SettlementResponse};
 
 /// The largest request that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;

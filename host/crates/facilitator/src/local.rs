@@ -25,12 +25,12 @@ use std::sync::Arc;
 use alloy::primitives::{Address, U256};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use crate::probe::SettlementProbe;
 use coinslot_evm::{Chain, PaymentReader, Sequencer, Unready};
 use coinslot_x402::facilitator::{PaymentRequest, Supported, SupportedKind};
 use coinslot_x402::{Network, Object};
+
+use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use crate::probe::SettlementProbe;
 use records::Records;
 use rejection::Judgement;
 use state::LocalState;

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
+use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, RemoteAttempt};
 use affinity::{Affinities, SettleAt};
-use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
-use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 /// The time for which a payment is remembered beyond its time to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);

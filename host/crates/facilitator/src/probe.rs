@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use alloy::primitives::B256;
-
 use coinslot_evm::eip3009::Eip3009Payment;
 use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::ExactPayload;

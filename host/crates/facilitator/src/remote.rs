@@ -16,13 +16,13 @@ mod tests;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coinslot_x402::facilitator::{PaymentRequest, Supported};
+use coinslot_x402::{Network, Versions};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use url::{Host, Url};
 
 use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use coinslot_x402::facilitator::{PaymentRequest, Supported};
-use coinslot_x402::{Network, Versions};
 use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, read};
 use seen::SeenTransactions;
 

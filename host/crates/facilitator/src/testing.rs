@@ -9,6 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use alloy::primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
+use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig, wallet1271_runtime_code};
+use coinslot_evm::abi::IEip3009;
+use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, Sequencer, SequencerSettings, TxCall, TxStatus};
+use coinslot_x402::exact::{Authorization, Domain};
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::price::{Amount, Asset, Price};
+use coinslot_x402::{Network, Object, Versions, X402Version, v1, v2};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,13 +27,6 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::local::{Local, LocalConfig};
-use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig, wallet1271_runtime_code};
-use coinslot_evm::abi::IEip3009;
-use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, Sequencer, SequencerSettings, TxCall, TxStatus};
-use coinslot_x402::exact::{Authorization, Domain};
-use coinslot_x402::facilitator::PaymentRequest;
-use coinslot_x402::price::{Amount, Asset, Price};
-use coinslot_x402::{Network, Object, Versions, X402Version, v1, v2};
 
 pub const SELLER: Address = address!("0x00000000000000000000000000000000005e11e5");
 pub const PRICE: u64 = 10_000;

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256, address};
 use alloy::signers::local::PrivateKeySigner;
+use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
+use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
+use coinslot_x402::price::{Accept, Amount, Asset};
+use coinslot_x402::{Network, Versions};
 use url::Url;
 
 use crate::catalog::Catalog;
@@ -18,10 +22,6 @@ use crate::config::{
     StateConfig,
 };
 use crate::endpoint::Access;
-use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
-use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
-use coinslot_x402::price::{Accept, Amount, Asset};
-use coinslot_x402::{Network, Versions};
 
 /// The number of payers that start with money.
 const PAYERS: usize = 4;

@@ -1,8 +1,9 @@
 //! Blocks, logs, history, snapshots and time.
 
-use super::*;
 use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent as _;
+
+use super::*;
 
 #[tokio::test]
 async fn blocks_chain_and_their_hashes_are_those_of_their_headers() {

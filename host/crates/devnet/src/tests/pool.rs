@@ -1,7 +1,8 @@
 //! Transactions that are pooled, rejected and mined.
 
-use super::*;
 use alloy::eips::eip2930::AccessList;
+
+use super::*;
 
 impl World {
     async fn send(&self, raw: Bytes) -> Value {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_x402::{Network, Reason, Versions};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -13,7 +14,6 @@ use super::{Service, serve};
 use crate::remote::{Credential, Remote, RemoteConfig};
 use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
 use crate::{Facilitator, Settlement, Verification};
-use coinslot_x402::{Network, Reason, Versions};
 
 struct Server {
     url: String,

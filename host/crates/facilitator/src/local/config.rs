@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use url::Url;
-
 use coinslot_evm::{ChainError, ChainSettings, GasLimits, Key, SequencerSettings};
 use coinslot_x402::Network;
 use coinslot_x402::price::Asset;
+use url::Url;
 
 /// The configuration of one local facilitator.
 #[derive(Clone, Debug)]

@@ -2,11 +2,11 @@
 //! account that sees a signature can submit it, and the money goes to `payTo` all the same.
 
 use alloy::primitives::B256;
+use coinslot_evm::eip3009::{self, AuthorizationUse, Eip3009Payment};
+use coinslot_evm::{CallError, Inclusion};
 
 use super::parsed::ParsedPayment;
 use super::state::LocalState;
-use coinslot_evm::eip3009::{self, AuthorizationUse, Eip3009Payment};
-use coinslot_evm::{CallError, Inclusion};
 
 /// Asks whether the authorisation is used or cancelled.
 pub(super) async fn is_used(local: &LocalState, payment: &ParsedPayment<'_>) -> Result<bool, CallError> {

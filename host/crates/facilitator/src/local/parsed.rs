@@ -4,13 +4,6 @@
 //! scheme and network.
 
 use alloy::primitives::{Address, B256};
-
-use super::records::SpendId;
-use super::rejection::Rejection;
-use super::state::LocalState;
-use super::token::Token;
-use super::transfer::TransferCall;
-use crate::facilitator::PayerKind;
 use coinslot_base::text::first_chars;
 use coinslot_evm::abi::ERC6492_SUFFIX;
 use coinslot_evm::eip3009::Eip3009Payment;
@@ -18,6 +11,13 @@ use coinslot_x402::exact::{Authorization, ExactPayload, ExpectedTerms};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Reason, SettlementResponse, UnixTime, Version};
+
+use super::records::SpendId;
+use super::rejection::Rejection;
+use super::state::LocalState;
+use super::token::Token;
+use super::transfer::TransferCall;
+use crate::facilitator::PayerKind;
 
 /// A payment that is worth asking the chain about.
 #[derive(Debug)]

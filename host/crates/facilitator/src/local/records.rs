@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use alloy::primitives::{Address, B256};
-use parking_lot::Mutex;
-
 use coinslot_evm::TxHandle;
 use coinslot_x402::UnixTime;
 use coinslot_x402::exact::ExactPayload;
+use parking_lot::Mutex;
 
 /// The time by which a finished record outlives its authorisation, in seconds.
 const AFTERLIFE: u64 = 3_600;

@@ -1,10 +1,10 @@
 //! Refusals of payments in the protocol's words.
 
 use alloy::primitives::B256;
-
-use crate::facilitator::{Settlement, Unavailable, Verification};
 use coinslot_evm::CallError;
 use coinslot_x402::Reason;
+
+use crate::facilitator::{Settlement, Unavailable, Verification};
 
 /// A refusal of a payment.
 #[derive(Clone, Debug)]

@@ -6,6 +6,9 @@
 //! payment by another account's transaction before the payment is called refused.
 
 use alloy::primitives::B256;
+use coinslot_evm::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
+use coinslot_x402::Reason;
+use coinslot_x402::facilitator::PaymentRequest;
 use tokio::sync::OwnedMutexGuard;
 
 use super::evidence::{ReceiptEvidence, evidence_in, find, is_used};
@@ -15,9 +18,6 @@ use super::rejection::{Judgement, Rejection};
 use super::state::{LocalState, now};
 use super::verify::{check_signature, judge, judge_without_simulation};
 use crate::facilitator::{PayerKind, Settlement};
-use coinslot_evm::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
-use coinslot_x402::Reason;
-use coinslot_x402::facilitator::PaymentRequest;
 
 /// The transaction that made a payment.
 type PayingTx = (B256, SubmittedBy);

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use alloy::primitives::Address;
 use arc_swap::ArcSwapOption;
+use coinslot_evm::{Chain, PaymentReader, Sequencer};
+use coinslot_x402::{Network, UnixTime};
 
 use super::records::Records;
 use super::token::Token;
-use coinslot_evm::{Chain, PaymentReader, Sequencer};
-use coinslot_x402::{Network, UnixTime};
 
 #[derive(Debug)]
 pub(super) struct LocalState {

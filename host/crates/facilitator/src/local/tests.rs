@@ -6,16 +6,16 @@ mod together;
 mod trouble;
 
 use alloy::primitives::{Address, U256};
-use serde_json::{Value, json};
-
-use super::{Local, SetupError};
-use crate::testing::{PRICE, ProxyFault, SELLER, World};
-use crate::{Facilitator, PayerKind, Settlement, Verification};
 use coinslot_evm::abi::ERC6492_SUFFIX;
 use coinslot_evm::{ChainError, Key};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::{Amount, Eip712};
 use coinslot_x402::{Network, Reason};
+use serde_json::{Value, json};
+
+use super::{Local, SetupError};
+use crate::testing::{PRICE, ProxyFault, SELLER, World};
+use crate::{Facilitator, PayerKind, Settlement, Verification};
 
 fn reason(verification: Verification) -> String {
     match verification {

@@ -1,7 +1,6 @@
 //! Reads tokens from the chain and compares them with the configuration.
 
 use alloy::primitives::{Address, Bytes};
-
 use coinslot_evm::abi::IEip3009;
 use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::Domain;

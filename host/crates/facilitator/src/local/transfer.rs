@@ -2,11 +2,11 @@
 
 use alloy::primitives::{Address, Bytes};
 use alloy::sol_types::SolCall as _;
-
-use crate::facilitator::PayerKind;
 use coinslot_evm::abi::IEip3009;
 use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::{self, Authorization, ExactPayload};
+
+use crate::facilitator::PayerKind;
 
 /// One of the two overloads of `transferWithAuthorization`.
 #[derive(Debug)]

@@ -2,15 +2,15 @@
 //! facilitators.
 
 use alloy::primitives::Bytes;
+use coinslot_evm::abi::{ERC1271_MAGIC, IErc1271};
+use coinslot_evm::{CallError, PaymentFinding, PaymentQuestion};
+use coinslot_x402::exact::{self, Authorization, SignedBy};
+use coinslot_x402::{Reason, UnixTime};
 
 use super::parsed::ParsedPayment;
 use super::rejection::Judgement;
 use super::state::LocalState;
 use crate::facilitator::PayerKind;
-use coinslot_evm::abi::{ERC1271_MAGIC, IErc1271};
-use coinslot_evm::{CallError, PaymentFinding, PaymentQuestion};
-use coinslot_x402::exact::{self, Authorization, SignedBy};
-use coinslot_x402::{Reason, UnixTime};
 
 /// Gas that a contract wallet may burn to say if a signature is its own.
 const ERC1271_GAS: u64 = 300_000;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use bytes::Bytes;
+use coinslot_x402::exact::Authorization;
+use coinslot_x402::price::{Amount, Asset, Price};
+use coinslot_x402::{Network, X402Version, v2};
 use http::Response;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
@@ -13,9 +16,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::remote::RemoteConfig;
 use crate::testing::{SELLER, parse, payload, serve};
-use coinslot_x402::exact::Authorization;
-use coinslot_x402::price::{Amount, Asset, Price};
-use coinslot_x402::{Network, X402Version, v2};
 
 const PAYER: Address = Address::repeat_byte(0xab);
 const VALID: (u16, &str) = (200, "{\"isValid\":true,\"payer\":\"0xabababababababababababababababababababab\"}");

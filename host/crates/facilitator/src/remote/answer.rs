@@ -5,15 +5,15 @@
 //! [`Settlement::Unknown`], because the money may have moved. Texts are shortened: they end in
 //! headers and in logs.
 
+use coinslot_base::text::first_chars;
+use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
+use coinslot_x402::{Network, Reason, SettlementResponse};
 use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
 use super::connection::{Exchange, RequestFailure};
 use crate::facilitator::{PayerKind, Settlement, Unavailable, Verification};
-use coinslot_base::text::first_chars;
-use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
-use coinslot_x402::{Network, Reason, SettlementResponse};
 
 /// The longest reason, and the longest text for people, in characters. The protocol's own reasons
 /// have at most 60.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use coinslot_x402::Network;
 use url::Url;
 
 use crate::cdp::CdpKey;
 use crate::facilitator::Unavailable;
-use coinslot_x402::Network;
 
 /// The configuration of one remote facilitator.
 #[derive(Clone)]

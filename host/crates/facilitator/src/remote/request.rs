@@ -1,9 +1,8 @@
 //! Writes the bodies of requests to a facilitator: the payment, the requirements, and no more of the paid request than
 //! the facilitator needs.
 
-use serde_json::Value;
-
 use coinslot_x402::facilitator::PaymentRequest;
+use serde_json::Value;
 
 /// The body of `/verify` and `/settle`. The same payment has the same bytes each time: keys stand in the
 /// order in which they came, and nothing depends on the clock.

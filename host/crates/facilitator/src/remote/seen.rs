@@ -3,9 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use parking_lot::Mutex;
-
 use coinslot_x402::facilitator::PaymentRequest;
+use parking_lot::Mutex;
 
 /// Transactions that are remembered: hours of a busy host. `coinslot ledger reconcile` finds an older one.
 const MAX_TRANSACTIONS: usize = 16_384;

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, U256};
 use bytes::Bytes;
+use coinslot_x402::exact::Authorization;
+use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::price::{Amount, Asset, Price};
+use coinslot_x402::{Network, Version, Versions, X402Version, v1, v2};
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
@@ -14,10 +18,6 @@ use super::{Credential, Remote, RemoteAttempt, RemoteConfig, RemoteError};
 use crate::cdp::{CdpKey, tests as cdp};
 use crate::testing::{SELLER, parse, payload, serve};
 use crate::{Facilitator, PayerKind, Settlement, Verification};
-use coinslot_x402::exact::Authorization;
-use coinslot_x402::facilitator::PaymentRequest;
-use coinslot_x402::price::{Amount, Asset, Price};
-use coinslot_x402::{Network, Version, Versions, X402Version, v1, v2};
 
 const PAYER: Address = Address::repeat_byte(0xab);
 const HASH: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use alloy::sol_types::SolEvent;
+use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 use serde_json::{Value, json};
 
 use super::settle::{all_at_once, transaction};
 use crate::local::Local;
 use crate::testing::{PRICE, SELLER, World};
 use crate::{Facilitator, OnChain};
-use coinslot_evm::abi::IEip3009::{AuthorizationUsed, Transfer};
 
 fn topic0(log: &Value) -> Option<&str> {
     log["topics"][0].as_str()

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
+use coinslot_x402::Reason;
+use coinslot_x402::facilitator::PaymentRequest;
 use serde_json::json;
 
 use super::changed;
 use crate::local::Local;
 use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
 use crate::{Facilitator, Settlement, Verification};
-use coinslot_x402::Reason;
-use coinslot_x402::facilitator::PaymentRequest;
 
 pub(super) fn transaction(settlement: Settlement) -> String {
     match settlement {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
+use coinslot_devnet::MULTICALL3;
+use coinslot_evm::Key;
+use coinslot_x402::Reason;
+use coinslot_x402::facilitator::PaymentRequest;
 use serde_json::json;
 
 use super::settle::{all_at_once, open, refusal, transaction};
 use crate::local::Local;
 use crate::testing::{PRICE, ProxyFault, SELLER, World};
 use crate::{Facilitator, PayerKind, Settlement, Verification};
-use coinslot_devnet::MULTICALL3;
-use coinslot_evm::Key;
-use coinslot_x402::Reason;
-use coinslot_x402::facilitator::PaymentRequest;
 
 async fn local_for_many(world: &World) -> Local {
     Local::connect(world.config_for_many()).await.expect("connected")

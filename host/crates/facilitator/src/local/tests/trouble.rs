@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
+use coinslot_evm::{Key, Unready};
 use serde_json::json;
 
 use super::settle::{all_at_once, eventually, open, transaction};
 use crate::local::Local;
 use crate::testing::{PRICE, ProxyFault, SELLER, World};
 use crate::{Facilitator, Settlement};
-use coinslot_evm::{Key, Unready};
 
 async fn fee_of(world: &World, transaction: &str) -> u64 {
     let sent = world.rpc("eth_getTransactionByHash", json!([transaction])).await;
