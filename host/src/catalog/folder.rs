@@ -161,7 +161,6 @@ impl Folder {
                 report.unsettled = false;
                 let has_waiting = self.look(&mut report).await?;
                 self.collect(&mut report);
-                // A task has ended, so the next waiting file can begin before any other task is awaited.
                 if has_waiting && self.staging.has_room() {
                     continue;
                 }
@@ -275,8 +274,7 @@ impl Folder {
             (file.active, file.failure) = (Some(installed), None);
             report.loaded.push(name);
         }
-        // A conflict may end when a file that is still being staged replaces the other plugin, so it is reported after
-        // that.
+        // A file that is still being staged may end a conflict, so conflicts are reported after that.
         if self.staging.is_empty() {
             for (name, conflict) in planned.refused {
                 let file = self.files.entry(name.clone()).or_default();
@@ -287,8 +285,7 @@ impl Folder {
         }
     }
 
-    /// Writes what a scan changed into the history. A history that cannot be written changes nothing about what is
-    /// served.
+    /// Writes the changes of a scan into the history. A host that cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
         if !report.has_changes() {

@@ -157,7 +157,7 @@ fn an_asset_may_have_several_facilitators_the_preferred_first() {
     };
     let expected = CredentialSource::Cdp { id_env: "ID".to_owned(), secret_env: "SECRET".to_owned() };
     assert_eq!(*credential, expected);
-    assert!(strip_query, "unless it is told otherwise");
+    assert!(strip_query, "unless the file says otherwise");
     for (line, problem) in [
         ("", "there are several"),
         ("facilitator = []", "empty"),
@@ -440,7 +440,7 @@ fn an_amount_is_a_number_or_a_text_and_read_digit_by_digit() {
     }
 }
 
-/// The example with every commented key and table in force: `#key = 1` is one, `# text` is not. With
+/// The example with every commented key and table active: `#key = 1` is one, `# text` is not. With
 /// `with_alternatives`, each line above an `# instead: ` is replaced by what follows there.
 fn uncommented_example(with_alternatives: bool) -> String {
     let mut lines: Vec<&str> = Vec::new();

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_keys_is_bounded_and_stops_nobody_else() {
+    fn a_flood_of_keys_is_bounded_and_stops_no_other_key() {
         let rate = RateLimiter::new(1.0, 0.0).expect("a rate");
         let start = Instant::now();
         for key in 0..(MAX_KEYS as u64 + 10) {

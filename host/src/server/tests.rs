@@ -94,9 +94,9 @@ async fn slow_headers_end_a_connection_and_a_slow_answer_does_not() {
 
     let activity = Arc::new(super::Activity::default());
     let work = activity.begin();
-    let patience = Duration::from_millis(100);
-    let overdue = tokio::time::timeout(Duration::from_millis(500), activity.overdue(patience)).await;
+    let timeout = Duration::from_millis(100);
+    let overdue = tokio::time::timeout(Duration::from_millis(500), activity.overdue(timeout)).await;
     assert!(overdue.is_err(), "the plugin takes its time, not the client");
     drop(work);
-    tokio::time::timeout(Duration::from_secs(5), activity.overdue(patience)).await.expect("now it is the client");
+    tokio::time::timeout(Duration::from_secs(5), activity.overdue(timeout)).await.expect("now it is the client");
 }

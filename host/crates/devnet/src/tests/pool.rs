@@ -129,7 +129,8 @@ async fn malformed_transactions_are_refused_and_the_chain_still_mines() {
     }
     let trailing = [&good[..], &[0]].concat();
     world.refused(&world.send(trailing.into()).await, "failed to decode signed transaction");
-    // Every cut, and every byte changed: refused, or (where the change is in the signature) some other sender.
+    // Every cut, and every byte changed: the transaction is refused, or, where the change is in the signature, has
+    // another sender.
     for at in 0..good.len() {
         let mut changed = good.to_vec();
         changed[at] ^= 0x55;

@@ -141,8 +141,8 @@ async fn only_the_payee_receives_with_authorization() {
         let ReceiveWithAuthorization { from, to, value, validAfter, validBefore, nonce } = message.clone();
         token.receiveWithAuthorization_0(from, to, value, validAfter, validBefore, nonce, signature.clone())
     };
-    let stranger = call().from(Address::repeat_byte(1)).call().await.map(|_| ());
-    assert_eq!(revert_reason(stranger), "FiatTokenV2: caller must be the payee");
+    let by_another = call().from(Address::repeat_byte(1)).call().await.map(|_| ());
+    assert_eq!(revert_reason(by_another), "FiatTokenV2: caller must be the payee");
     assert!(call().send().await.unwrap().get_receipt().await.unwrap().status());
     assert_eq!(world.usdc(to).await, U256::from(5));
     let (v, r, s) = split(&signature);
@@ -185,7 +185,7 @@ async fn a_smart_wallet_decides_which_signatures_are_valid() {
     assert_eq!(world.usdc(wallet).await, U256::from(2_000_000));
     assert_eq!(world.usdc(world.seller).await, U256::from(5_000_000));
 
-    // An account that has become a wallet signs no more by its key: only ERC-1271 counts.
+    // The key of an account that has become a wallet signs for it no more: only ERC-1271 counts.
     let mut payment = world.authorization(1).await;
     payment.to = wallet;
     let by_key = sign(&payment, &world.payer);

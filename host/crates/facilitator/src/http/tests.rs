@@ -60,7 +60,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
             panic!("{settled:?}");
         };
         assert_eq!(world.usdc(SELLER).await, count * PRICE);
-        // Told once. Our client does not take the repeat for a refusal.
+        // The success is reported once. Our client does not take the repeat for a refusal.
         let repeat = remote.settle(&payment).await;
         let expected = Some(settled.transaction);
         assert!(matches!(&repeat, Settlement::Unknown { transaction, .. } if *transaction == expected), "{repeat:?}");
@@ -169,7 +169,7 @@ async fn a_client_that_hangs_up_does_not_stop_its_settlement() {
         .send();
     assert!(request.await.is_err());
     server.stop.send(()).expect("still serving");
-    // Shutdown waits for it.
+    // The shutdown waits for the settlement.
     while !server.task.is_finished() {
         world.rpc("evm_mine", json!([])).await;
         tokio::time::sleep(Duration::from_millis(20)).await;

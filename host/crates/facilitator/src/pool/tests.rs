@@ -167,7 +167,7 @@ async fn a_settlement_that_was_never_sent_goes_to_the_next_member() {
     let b = Scripted::honest(0xb0).await;
     let pool = FacilitatorPool::new(vec![member("a", closed_address().await), b.member("b")]);
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
-    // From then on it is there, even if the first is well again.
+    // From then on the payment stays at the second member, even if the first answers again.
     assert_settled_by(&pool.settle(&payment(1)).await, 0xb0);
     assert_eq!(b.heard("/settle").len(), 2);
 }
@@ -187,7 +187,7 @@ async fn a_settlement_that_may_have_arrived_never_goes_elsewhere() {
             let settlement = pool.settle(&payment(1)).await;
             assert!(matches!(settlement, Settlement::Unknown { .. }), "{says:?}: {settlement:?}");
         }
-        // Now that it is well it says how it ended.
+        // The member answers again, and reports the end of the settlement.
         let hash = B256::repeat_byte(0xa0);
         a.on_settle(Some((
             200,

@@ -324,7 +324,7 @@ async fn one_transaction_does_not_pay_twice() {
 }
 
 #[tokio::test]
-async fn no_connection_is_told_apart_from_no_answer() {
+async fn no_connection_differs_from_no_answer() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let gone = listener.local_addr().expect("an address");
     drop(listener);
@@ -365,7 +365,7 @@ async fn a_payment_is_sent_in_the_same_bytes_each_time() {
 }
 
 #[tokio::test]
-async fn a_facilitator_is_not_told_the_query_unless_the_operator_wants_it() {
+async fn a_facilitator_sees_the_query_only_if_the_operator_wants_it() {
     let asked = "https://api.example.com/people?email=a@example.com#top";
     let PaymentRequest::V2 { mut payload, requirements } = payment() else { panic!("version 2") };
     payload.resource = Some(json!({"url": asked, "description": "People"}));

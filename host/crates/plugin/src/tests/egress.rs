@@ -1,4 +1,5 @@
-//! Tests of outgoing requests: what guests reach, and what servers see of them. Sockets are real; only the resolver is not.
+//! Tests of outgoing requests: what guests reach, and what servers see of them. Sockets are real; only the resolver is
+//! not.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -379,9 +380,9 @@ async fn headers_of_payments_and_connections_never_leave_and_never_come_back() {
 async fn a_request_is_passed_on_by_at_most_three_plugins() {
     let server = Server::start().await;
     let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;
-    let ask = async |trail: &[&str]| {
+    let ask = async |servers: &[&str]| {
         let mut request = Request::post("/fetch").body(body(format!("GET {}", server.at("/")))).unwrap();
-        for entry in trail {
+        for entry in servers {
             request.headers_mut().append("cdn-loop", HeaderValue::try_from(*entry).unwrap());
         }
         json(&plugin, free(), request).await[0].clone()

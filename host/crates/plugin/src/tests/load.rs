@@ -277,7 +277,7 @@ async fn any_file_is_loaded_or_refused_with_a_sentence() {
 }
 
 #[test]
-fn a_composed_component_is_told_from_a_wrapped_one() {
+fn a_composed_component_differs_from_a_wrapped_one() {
     let section = |id: u8, bytes: &[u8]| [&[id, u8::try_from(bytes.len()).unwrap()], bytes].concat();
     let component = |sections: &[Vec<u8>]| [b"\0asm\x0d\0\x01\0".to_vec(), sections.concat()].concat();
     let module = section(1, b"\0asm\x01\0\0\0");

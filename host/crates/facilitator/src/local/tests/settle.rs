@@ -85,10 +85,10 @@ async fn a_settlement_moves_exactly_the_price_and_repeats_give_its_transaction()
     assert_eq!(world.sent(world.gas.address()).await, 2);
 
     // A process that remembers nothing finds it on the chain.
-    let stranger = world.local().await;
+    let restarted = world.local().await;
     let payment = world.payment_of(&authorization);
     let hash = transaction(local.settle(&payment).await);
-    assert_eq!(transaction(stranger.settle(&payment).await), hash);
+    assert_eq!(transaction(restarted.settle(&payment).await), hash);
     assert_eq!(world.usdc(SELLER).await, 2 * PRICE);
 }
 
@@ -184,19 +184,19 @@ async fn one_payment_fifty_times_at_once_is_one_transaction() {
 async fn a_lost_reply_to_the_transaction_loses_no_payment() {
     let world = World::start().await;
     let local = world.local().await;
-    // The node has it, as its receipt says.
+    // The node has the transaction, as its receipt says.
     world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Reply)]);
     transaction(eventually(&local, &world.payment()).await);
     assert_eq!(world.usdc(SELLER).await, PRICE);
 
-    // The node has it and cannot be asked: open, until it can.
+    // The node has the transaction and cannot be asked: the end is unknown until it can.
     world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Reply), ("eth_getTransactionReceipt", ProxyFault::Reply)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
     world.proxy.set(&[]);
     assert_eq!(transaction(eventually(&local, &payment).await), hash);
 
-    // It never arrived: the same transaction is sent again, even after others.
+    // The transaction never arrived: it is sent again, even after others.
     world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Request)]);
     let payment = world.payment();
     let hash = open(local.settle(&payment).await);
@@ -298,7 +298,7 @@ async fn an_empty_gas_wallet_sends_nothing_and_refuses_no_payer() {
     let settled = local.settle(&payment).await;
     assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{settled:?}");
     assert!(local.gas().await.expect("asked").balance.is_zero());
-    // Filled up again, the same payment goes through: no nonce was lost.
+    // With the wallet funded again the same payment goes through: no nonce was lost.
     let ether = "0xde0b6b3a7640000";
     world.rpc("anvil_setBalance", json!([wallet, ether])).await;
     transaction(local.settle(&payment).await);
@@ -329,7 +329,7 @@ async fn a_server_without_records_gets_a_success_once() {
     let restarted = world.local().await;
     assert_eq!(refusal(restarted.settle_once(&payment).await), (duplicate.clone(), hash));
 
-    // Submitted by another account between verification and settlement: it counts, once.
+    // A payment that another account submits between verification and settlement counts, once.
     let authorization = world.authorization();
     let payment = world.payment_of(&authorization);
     let verified = local.verify(&payment).await;

@@ -32,12 +32,12 @@ async fn payments_of_as_many_payers(world: &World, count: usize) -> Vec<PaymentR
 async fn a_hundred_at_once_share_few_transactions_and_most_of_the_gas() {
     let world = World::start().await;
     let local = Arc::new(local_for_many(&world).await);
-    // The first pays for the seller's new balance; the second is what a payment takes by itself.
+    // The first payment also pays for the seller's new storage slot; the second takes what a payment takes by itself.
     transaction(local.settle(&payments_of_as_many_payers(&world, 1).await[0]).await);
     let alone = transaction(local.settle(&payments_of_as_many_payers(&world, 1).await[0]).await);
     let alone = world.gas_used(&alone).await;
-    let strangers = payments_of_as_many_payers(&world, 100).await;
-    let ratio = ratio_together(&world, &local, strangers, alone).await;
+    let payments = payments_of_as_many_payers(&world, 100).await;
+    let ratio = ratio_together(&world, &local, payments, alone).await;
     assert!(ratio <= 0.69, "every payer is new to the transaction: {ratio}");
     let mut regulars = Vec::new();
     for _ in 0..10 {
@@ -154,7 +154,7 @@ async fn a_payment_overtaken_inside_a_shared_transaction_counts_and_the_others_d
     let hashes: HashSet<_> = settlements.into_iter().map(transaction).collect();
     assert!(!hashes.contains(&theirs));
     assert_eq!(world.usdc(SELLER).await, 12 * PRICE);
-    // And so it stays.
+    // A later call finds the same transaction.
     assert_eq!(transaction(local.settle(&overtaken).await), theirs);
 }
 
@@ -214,7 +214,7 @@ async fn many_verifications_are_read_together_and_judged_apart() {
     world.submit(&authorization).await;
     let used = world.payment_of(&authorization);
     let poor = world.payment_by(&world.another_payer(PRICE - 1).await);
-    // Has enough for each, not for both: neither was settled yet.
+    // The payer has enough for each of the two and not for both, and neither was settled yet.
     let both = world.another_payer(PRICE).await;
     let owner = Key::random();
     let by_wallet = {
