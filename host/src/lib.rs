@@ -17,6 +17,15 @@
 //! - a timeout is not a refusal (`coinslot_facilitator::Settlement` has three values);
 //! - the package that runs plugins does not know that money exists (`coinslot-plugin` depends on none about payments).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests run guests and read answers themselves"
+    )
+)]
+
 #[cfg(feature = "fault-points")]
 mod fault_points;
 

@@ -69,6 +69,7 @@ impl Paid {
         let Self { hold, settlement, version, receipt, breaker } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
+        #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
         match run(&purchase.endpoint.plugin, permit, request).await {
             Ok(Given::Whole(answer)) => {

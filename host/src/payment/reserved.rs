@@ -68,6 +68,7 @@ impl Reserved {
         let begun = Instant::now();
         let receipt = self.receipt();
         let Self { accepted, hold, verify, breaker, _exposure } = self;
+        #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
         let answer = match run(purchase, permit, request).await {
             Ok(answer) => answer,

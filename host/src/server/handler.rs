@@ -157,6 +157,7 @@ impl RequestHandler {
     }
 
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
+    #[expect(clippy::disallowed_methods, reason = "a free route runs its guest without payment")]
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {

@@ -2,6 +2,15 @@
 //!
 //! Every module but [`text`] is behind a feature of its name.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests run guests and read answers themselves"
+    )
+)]
+
 #[cfg(feature = "accept")]
 pub mod accept;
 #[cfg(feature = "breaker")]

@@ -1,6 +1,8 @@
 //! Serves the JSON-RPC over HTTP/1.1: one POST is one request or batch. It answers the preflight requests of browser
 //! wallets, and limits connections, bodies and times.
 
+#![expect(clippy::disallowed_types, reason = "the embedded chain's JSON-RPC is a server of its own")]
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

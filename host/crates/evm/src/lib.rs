@@ -4,6 +4,15 @@
 //! [`Sequencer`] sends transactions. Failures differ by their meaning: the contract reverted, the node
 //! refused, or the node did not answer. Only the first says anything about a payment.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests run guests and read answers themselves"
+    )
+)]
+
 pub mod abi;
 mod budget;
 mod chain;

@@ -5,6 +5,11 @@
 //! and 503 for an end that is not known. A settlement under way goes on when its client hangs up. We cannot know that
 //! callers keep a record of payments, so a success is reported once ([`Local::settle_once`]).
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "`coinslot facilitator` is a server of its own, with the protocol's statuses"
+)]
+
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,8 @@
 //! may have reached it, anything but a clear answer is [`Settlement::Unknown`]. A payment is sent in the same bytes
 //! however often it is sent.
 
+#![expect(clippy::disallowed_types, reason = "a client reads the answer of its facilitator")]
+
 mod answer;
 mod config;
 mod connection;

@@ -11,6 +11,15 @@
 //! The store is a SQLite file ([`SqliteLedger`]), which any SQLite tool can read. [`reports`] read it beside the
 //! host that writes it.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests run guests and read answers themselves"
+    )
+)]
+
 mod claim;
 mod id;
 mod ledger;

@@ -11,6 +11,15 @@
 //! contract, fault    types that the rest of the host sees
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests run guests and read answers themselves"
+    )
+)]
+
 mod bindings;
 mod breaker;
 mod capabilities;

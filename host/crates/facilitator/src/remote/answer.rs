@@ -5,6 +5,8 @@
 //! [`Settlement::Unknown`], because the money may have moved. Texts are shortened: they end in
 //! headers and in logs.
 
+#![expect(clippy::disallowed_types, reason = "a client reads the answer of its facilitator")]
+
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
 use coinslot_x402::{Network, Reason, SettlementResponse};
