@@ -140,7 +140,7 @@ async fn redeem(
     // bought its answer before, which the ledger knows.
     let checked = Accepted::of(payments, &purchase, payment) // it is for one of our prices
         .and_then(|accepted| accepted.verify(payments, &purchase)) // signed, and in its time window
-        .and_then(|verified| verified.admit(payments, circuit)); // plugin healthy, facilitator ready, payer within its rate
+        .and_then(|verified| verified.admit(payments, circuit)); // circuit closed, facilitator ready, payer in its rate
     let request = body::whole(request, purchase.endpoint.request_limit).await?;
     let id = match &checked {
         Ok(verified) => Some(verified.payment_id()),

@@ -1,5 +1,7 @@
 //! Compiles components in a child process, the subcommand `compile` of the executable.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

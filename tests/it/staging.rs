@@ -1,5 +1,7 @@
 //! Loads plugins concurrently: the compilation time of one neither delays nor decides another.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

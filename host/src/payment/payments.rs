@@ -258,7 +258,7 @@ impl Payments {
     /// Spawns work that shutdown waits for. Work that comes after the runtime has ended is not done: the next start
     /// puts the ledger in order.
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
-        // `Hold` and `StreamedAnswer` call this when they are dropped, which may be at the end of the runtime.
+        // A `StreamedAnswer` calls this when it is dropped, which may be at the end of the runtime.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.work.spawn_on(work, &runtime);
         }

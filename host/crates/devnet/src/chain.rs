@@ -184,6 +184,7 @@ impl DevnetChain {
                     changes.push(change);
                     done.push((tx.clone(), result));
                 }
+                // Removed only when the block is mined: the pending block is assembled and thrown away.
                 Err(rejection) => {
                     skipped.insert(*tx.tx_hash());
                     invalid.push((*tx.tx_hash(), rejection));

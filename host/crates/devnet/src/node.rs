@@ -89,6 +89,7 @@ pub(super) async fn mine_at_intervals(node: Arc<Node>, stop: CancellationToken) 
             // An error would mean that the sender is dropped; this task holds the node, which holds the sender.
             _ = mining.changed() => {}
             () = tick => {
+                // Off the async threads: a full block executes for a fraction of a second.
                 let node = Arc::clone(&node);
                 if let Err(error) = tokio::task::spawn_blocking(move || node.write().mine(usize::MAX)).await {
                     tracing::error!(%error, "the embedded chain failed to mine a block");

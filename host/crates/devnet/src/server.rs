@@ -88,6 +88,7 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
     };
     // An execution may take a fraction of a second, and would hold up the other connections of this thread.
     let answered = tokio::task::spawn_blocking(move || rpc::answer(&node, &body)).await;
+    // `parking_lot` locks are not poisoned by a panic, so the chain goes on for later requests.
     let body = answered.unwrap_or_else(|error| {
         tracing::error!(%error, "a request to the embedded chain panicked");
         Some(rpc::internal_error())

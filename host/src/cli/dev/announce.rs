@@ -75,7 +75,7 @@ impl Announcer {
     /// the first round is over.
     pub(super) async fn first_plugin(&mut self) -> Result<(), Failure> {
         let mut placed = false;
-        while !self.finished && !(placed && !self.pending.is_empty()) {
+        while !self.finished && (!placed || self.pending.is_empty()) {
             match self.events.recv().await {
                 Some(DevEvent::Unreadable(failure)) => return Err(failure),
                 Some(DevEvent::Placed) => placed = true,

@@ -49,6 +49,9 @@ enum SourceKind {
     Finished,
 }
 
+/// The results of sources that need no compiler, by name.
+pub(super) type Placed = Vec<(String, BuildResult)>;
+
 impl PluginBuilder {
     /// Creates the output folder; the sources must exist.
     pub(super) fn open(sources: &Path, output: &Path) -> Result<Self, Failure> {
@@ -89,7 +92,7 @@ impl PluginBuilder {
 
     /// Does everything that takes no compiler: removes components whose source is gone, places finished ones, and
     /// gives the results for these and for components that are up to date; and the sources that have to be built.
-    pub(super) fn place(&self) -> Result<(Vec<(String, BuildResult)>, Vec<PluginSource>), Failure> {
+    pub(super) fn place(&self) -> Result<(Placed, Vec<PluginSource>), Failure> {
         let (mut placed, mut stale) = (Vec::new(), Vec::new());
         let sources = self.find()?;
         self.remove_others(&sources);

@@ -48,7 +48,7 @@ pub(crate) struct EgressClient {
 
 impl fmt::Debug for EgressClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing")
+        f.debug_struct("EgressClient")
             .field("allowed", &self.allowed)
             .field("secrets", &self.secrets)
             .finish_non_exhaustive()
