@@ -91,7 +91,7 @@ pub async fn run(
     let graceful = accept(listener, settings.max_connections, leaving, |new| {
         let NewConnection { stream, peer, watcher, permit } = new;
         let (protocol, handler) = (Arc::clone(&protocol), Arc::clone(&handler));
-        let connection = HttpConnection { protocol, handler, watcher, header_timeout: settings.header_timeout, permit };
+        let connection = ClientConnection { protocol, handler, watcher, header_timeout: settings.header_timeout, permit };
         match &settings.tls {
             None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer.ip(), tls: false }))),
             Some(tls) => drop(tokio::spawn(connection.serve_tls(stream, peer.ip(), Arc::clone(tls)))),
@@ -134,7 +134,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
 }
 
 /// A connection that is about to be served.
-struct HttpConnection {
+struct ClientConnection {
     protocol: Arc<auto::Builder<TokioExecutor>>,
     handler: Arc<RequestHandler>,
     watcher: Watcher,
@@ -143,7 +143,7 @@ struct HttpConnection {
     permit: ConnectionPermit,
 }
 
-impl HttpConnection {
+impl ClientConnection {
     /// Serves after the TLS handshake, which counts as the time to the first headers.
     async fn serve_tls(self, stream: TcpStream, ip: IpAddr, tls: Arc<Tls>) {
         let timeout = self.header_timeout.min(HANDSHAKE_TIMEOUT);
