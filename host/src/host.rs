@@ -126,6 +126,7 @@ impl Host {
                     failures_per_second: config.payment.rate_limits.failures_per_second,
                 },
                 quote_key: keys::quotes(&config.state.folder.join("quote.key"))?,
+                #[expect(clippy::disallowed_methods, reason = "here the clock enters")]
                 clock: || UnixTime::from(SystemTime::now()),
             },
         );

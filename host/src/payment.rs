@@ -67,6 +67,7 @@ mod delivery;
 mod executed;
 mod exposure;
 mod hold;
+mod identity;
 mod owed_retries;
 mod paid;
 mod payment_method;

@@ -14,6 +14,7 @@ mod paid;
 mod plugin;
 mod problem;
 mod required;
+mod settlement;
 mod unroutable;
 
 use bytes::Bytes;

@@ -91,7 +91,8 @@ pub async fn run(
     let graceful = accept(listener, settings.max_connections, leaving, |new| {
         let NewConnection { stream, peer, watcher, permit } = new;
         let (protocol, handler) = (Arc::clone(&protocol), Arc::clone(&handler));
-        let connection = ClientConnection { protocol, handler, watcher, header_timeout: settings.header_timeout, permit };
+        let connection =
+            ClientConnection { protocol, handler, watcher, header_timeout: settings.header_timeout, permit };
         match &settings.tls {
             None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer.ip(), tls: false }))),
             Some(tls) => drop(tokio::spawn(connection.serve_tls(stream, peer.ip(), Arc::clone(tls)))),

@@ -4,6 +4,8 @@
 //! payment was refused, 5 the outcome is unknown: the signed payment is kept in a file, and `--resume FILE` sends that
 //! same payment again, which cannot pay twice.
 
+#![expect(clippy::disallowed_methods, reason = "a payment is signed for a window of time")]
+
 mod args;
 mod http;
 pub(in crate::cli) mod key;

@@ -1,5 +1,7 @@
 //! Looks up the private keys and other secrets that the configuration names, and keeps the key that proves quotes.
 
+#![expect(clippy::disallowed_methods, reason = "a key may be named by a variable")]
+
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;

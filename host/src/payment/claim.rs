@@ -1,26 +1,21 @@
-//! Identifies a payment and its request to the ledger, and reads the state of their claim from it.
+//! Claims a payment for its request, and reads what an earlier claim of it bought.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use alloy::primitives::hex;
 use bytes::Bytes;
-use coinslot_ledger::{self as ledger, Claimed, Fingerprint, PaymentId, Presented};
+use coinslot_ledger::{self as ledger, Claimed, PaymentId, Presented};
 use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
-use coinslot_x402::price::{Amount, Asset};
 use coinslot_x402::{Flow, Network, UnixTime, Version};
-use http::header::CONTENT_TYPE;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use sha2::{Digest, Sha256};
+use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
 use super::answer::GuestAnswer;
 use super::hold::Hold;
+use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
 use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
-use crate::endpoint::Endpoint;
 
 /// The end of an attempt to claim a payment.
 #[derive(Debug)]
@@ -150,56 +145,4 @@ pub(super) fn row(
         valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
         at: payments.now(),
     }
-}
-
-/// The spend that the chain lets through once: network, token, payer and nonce. Source: EIP-3009.
-pub(super) fn payment_id(asset: &Asset, exact: &ExactPayload) -> PaymentId {
-    PaymentId::new(
-        asset.network.clone(),
-        asset.address.to_ascii_lowercase(),
-        hex::encode_prefixed(exact.authorization.from),
-        hex::encode_prefixed(exact.authorization.nonce),
-    )
-}
-
-/// The receipt that the guest sees: the payer of this run, and the amount.
-pub(super) fn receipt(asset: &Asset, exact: &ExactPayload, id: &PaymentId) -> PaymentReceipt {
-    PaymentReceipt {
-        payer: exact.authorization.from.to_checksum(None),
-        amount: Amount(exact.authorization.value).decimal(asset.decimals),
-        asset: asset.address.clone(),
-        network: asset.network.to_string(),
-        payment_id: id.short(),
-    }
-}
-
-/// Hashes everything that distinguishes one signed payment from another of the same nonce.
-fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
-    let authorization = &exact.authorization;
-    let mut hash = Sha256::new();
-    hash.update(authorization.to);
-    hash.update(authorization.value.to_be_bytes::<32>());
-    hash.update(authorization.valid_after.to_be_bytes::<32>());
-    hash.update(authorization.valid_before.to_be_bytes::<32>());
-    hash.update(&exact.signature);
-    Fingerprint(hash.finalize().into())
-}
-
-/// Hashes everything that a repetition of the request must have in common with it: method, template, target, media type
-/// and body.
-pub(super) fn request_fingerprint(endpoint: &Endpoint, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Fingerprint {
-    let mut hash = Sha256::new();
-    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let media = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    // Each part with its length, so that no byte can move from one part to the next and leave the hash as it was.
-    for part in [endpoint.label.as_bytes(), target.as_bytes(), media, body] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    Fingerprint(hash.finalize().into())
-}
-
-/// Compares addresses as hex digits: a facilitator may write them checksummed or not.
-pub(super) fn same_address(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use coinslot_ledger::{PaymentId, Step};
+use coinslot_ledger::PaymentId;
 use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 
@@ -89,14 +89,7 @@ impl Delivery {
     fn done(self) {
         let Self { payments, id, keep } = self;
         let task = Arc::clone(&payments);
-        payments.track(async move { delivered(&task, &id, keep).await });
-    }
-}
-
-/// Writes down that an answer was handed to its connection. Without `keep` the ledger forgets the answer.
-pub(super) async fn delivered(payments: &Payments, id: &PaymentId, keep: bool) {
-    if let Err(error) = payments.ledger.advance(id, Step::Delivered { keep }, payments.now()).await {
-        tracing::debug!(payment = %id, %error, "a delivery could not be written");
+        payments.track(async move { task.delivered(&id, keep).await });
     }
 }
 

@@ -203,6 +203,13 @@ impl Payments {
         }
     }
 
+    /// Writes down that an answer was handed to its connection. Without `keep` the ledger forgets the answer.
+    pub(super) async fn delivered(&self, id: &PaymentId, keep: bool) {
+        if let Err(error) = self.ledger.advance(id, Step::Delivered { keep }, self.now()).await {
+            tracing::debug!(payment = %id, %error, "a delivery could not be written");
+        }
+    }
+
     /// Announces a new settlement whose end is unknown.
     pub(super) fn wake_recovery(&self) {
         self.unknown.notify_one();

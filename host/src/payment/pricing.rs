@@ -10,7 +10,7 @@ use http::request::Parts;
 use http_body::Body as _;
 
 use super::body::{self, RequestContent};
-use super::claim::request_fingerprint;
+use super::identity::request_fingerprint;
 use super::{Payments, Problem, Purchase};
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.

@@ -11,7 +11,7 @@ use coinslot_x402::{Flow, Reason, SettlementResponse, UnixTime};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::claim::same_address;
+use super::identity::same_address;
 use super::{PaymentMethod, Payments};
 
 /// The interval of reading unfinished settlements from the ledger, unless one is announced.

@@ -11,9 +11,9 @@ use http::Request;
 
 use super::accepted::{Accepted, advice};
 use super::answer::{self, GuestAnswer};
-use super::claim::{self, same_address};
 use super::exposure::Exposure;
 use super::hold::Hold;
+use super::identity::{self, same_address};
 use super::{Executed, Payments, Problem, Purchase, challenge};
 
 /// A payment that is claimed for one request: no other request can use it until it is released.
@@ -82,7 +82,7 @@ impl Reserved {
 
     /// The receipt that the guest sees.
     pub(super) fn receipt(&self) -> PaymentReceipt {
-        claim::receipt(&self.accepted.price.asset, &self.accepted.exact, self.id())
+        identity::receipt(&self.accepted.price.asset, &self.accepted.exact, self.id())
     }
 
     pub(super) fn id(&self) -> &PaymentId {

@@ -8,7 +8,7 @@ use coinslot_ledger::{LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{Reason, SettlementResponse};
 
 use super::accepted::Accepted;
-use super::claim::same_address;
+use super::identity::same_address;
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.

@@ -27,7 +27,6 @@ use tokio::sync::oneshot;
 
 use super::Payments;
 use super::answer::stored_headers;
-use super::delivery::delivered;
 
 const HUNG_UP: &str = "the client hung up before the end of its answer";
 
@@ -225,7 +224,7 @@ impl AnswerCopy {
         // The body may end now: it does not wait for the delivery, which only says that the answer left.
         drop(done);
         if left {
-            delivered(&payments, &id, keep).await;
+            payments.delivered(&id, keep).await;
         }
     }
 }

@@ -14,6 +14,7 @@ use http::Request;
 use super::accepted::{Accepted, RefusedPayment};
 use super::claim::{self, ClaimOutcome};
 use super::hold::Hold;
+use super::identity;
 use super::problem::check_circuit;
 use super::{Payments, Problem, Purchase, Reserved, challenge};
 
@@ -28,7 +29,7 @@ pub struct Verified {
 
 impl Verified {
     pub(super) fn new(accepted: Accepted, signed: SignedBy) -> Self {
-        let id = claim::payment_id(&accepted.price.asset, &accepted.exact);
+        let id = identity::payment_id(&accepted.price.asset, &accepted.exact);
         Self { accepted, signed, id }
     }
 
@@ -76,7 +77,7 @@ impl Verified {
                 return Err(Problem::Invalid { reason, message: None, challenge });
             }
             Ok(earlier) => {
-                let receipt = claim::receipt(&accepted.price.asset, &accepted.exact, &id);
+                let receipt = identity::receipt(&accepted.price.asset, &accepted.exact, &id);
                 return claim::of_earlier(payments, earlier, id, accepted.version(), receipt);
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),

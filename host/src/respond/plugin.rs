@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 
 use super::error::{RETRY_SECONDS, error, retry_after};
 use super::headers::{Clean, clean};
-use super::{Reply, with_cors};
-use crate::payment::Charged;
+use super::{Reply, full, with_cors};
+use crate::payment::{Charged, GuestAnswer};
 
 /// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
@@ -48,6 +48,12 @@ pub(super) fn guest_answer(
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     reply
+}
+
+/// A guest's answer that was read to its end.
+pub(super) fn whole(answer: GuestAnswer) -> Reply {
+    let GuestAnswer { status, headers, body } = answer;
+    guest_answer(status, headers, full(body))
 }
 
 /// A plugin's failure, and what it means for the money. The fault's text stays in the log.

@@ -5,9 +5,9 @@ use http::StatusCode;
 
 use super::Reply;
 use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, with_payment_id};
-use super::paid::{whole, with_payment, with_settlement};
-use super::plugin::{failed, misbehaved};
+use super::plugin::{failed, misbehaved, whole};
 use super::required;
+use super::settlement::{with_payment, with_settlement};
 use crate::payment::{Charged, OwedFailure, Problem};
 
 const BODY_BROKEN: ErrorRow =

@@ -1,5 +1,7 @@
 //! Keeps the chain's time: the wall clock, plus an offset that the dev methods set.
 
+#![expect(clippy::disallowed_methods, reason = "this is the clock of the chain")]
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A clock in seconds since the Unix epoch.

@@ -4,6 +4,8 @@
 //! replaced by its cost. So spending and reservations together never exceed the budget. A journal keeps the sum over a
 //! restart: what was reserved when the process ended counts as spent.
 
+#![expect(clippy::disallowed_methods, reason = "a budget is for a day of the calendar")]
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

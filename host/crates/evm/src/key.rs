@@ -1,5 +1,7 @@
 //! Keeps a private key in memory. It signs and tells its address; nothing prints it.
 
+#![expect(clippy::disallowed_methods, reason = "a key may be named by a variable")]
+
 use alloy::primitives::{Address, B256, Signature};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;

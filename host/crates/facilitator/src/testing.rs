@@ -1,7 +1,11 @@
 //! A chain with funded accounts for tests, payments for it, and a proxy before its node that loses requests and
 //! answers on purpose.
 
-#![allow(clippy::disallowed_types, reason = "a node and a facilitator that fail, for tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a node and a facilitator that fail, for tests"
+)]
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
-use super::build::BuildResult;
 use super::chain::{self, DevChain};
+use super::compile::BuildResult;
 use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};

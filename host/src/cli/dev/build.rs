@@ -1,12 +1,14 @@
 //! Brings the components of a folder of plugin sources up to date: Rust with cargo, everything else with the folder's
 //! own `build.sh`, and finished components as they are.
 
+#![expect(clippy::disallowed_methods, reason = "the time of a build is compared with its files")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::compile;
+use super::compile::{self, BuildResult};
 use crate::cli::Failure;
 
 /// Builds the plugins of one folder into another.
@@ -15,19 +17,6 @@ pub(super) struct PluginBuilder {
     sources: PathBuf,
     output: PathBuf,
     progress: MultiProgress,
-}
-
-/// The end of one build.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum BuildResult {
-    /// Nothing changed since it was built.
-    Fresh,
-    /// Built and put into the output folder.
-    Built,
-    /// Its toolchain is not installed: how to get it.
-    Skipped(String),
-    /// It does not compile: the compiler's messages.
-    Failed(String),
 }
 
 /// The source of one plugin.

@@ -1,16 +1,30 @@
 //! Compiles one plugin with the tools of its language, and places its component into the output folder.
 
+#![expect(clippy::disallowed_methods, reason = "a component that is up to date gets a new time")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use super::build::BuildResult;
 use crate::cli::Failure;
 
 /// The compilation target of Rust plugins.
 const TARGET: &str = "wasm32-wasip2";
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
 const NO_TOOLCHAIN: i32 = 69;
+
+/// The end of one build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BuildResult {
+    /// Nothing changed since it was built.
+    Fresh,
+    /// Built and put into the output folder.
+    Built,
+    /// Its toolchain is not installed: how to get it.
+    Skipped(String),
+    /// It does not compile: the compiler's messages.
+    Failed(String),
+}
 
 /// Adds the compilation target of Rust plugins if it is missing.
 pub(super) fn ensure_target() -> Result<(), Failure> {

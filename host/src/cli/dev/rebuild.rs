@@ -8,7 +8,8 @@ use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio::sync::mpsc;
 
-use super::build::{BuildResult, PluginBuilder, is_generated};
+use super::build::{PluginBuilder, is_generated};
+use super::compile::BuildResult;
 use crate::catalog::ScanReport;
 use crate::cli::Failure;
 

@@ -1,5 +1,7 @@
 //! Writes the line that makes a first paid call, from what the endpoints declare.
 
+#![expect(clippy::disallowed_methods, reason = "the program is named as PATH finds it")]
+
 use std::path::Path;
 use std::sync::Arc;
 

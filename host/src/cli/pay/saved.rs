@@ -1,5 +1,7 @@
 //! Keeps signed payments on disk, from before they are sent until their outcome is known.
 
+#![expect(clippy::disallowed_methods, reason = "saved payments lie where XDG_STATE_HOME says")]
+
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The state that verification and settlement share.
 
+#![expect(clippy::disallowed_methods, reason = "this is the clock of the facilitator")]
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
