@@ -84,7 +84,7 @@ fn logging(arguments: &CliArguments) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
         .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
     // Colours are escapes, which a reader of a file or a journal would see. NO_COLOR is https://no-color.org.
-    #[expect(clippy::disallowed_methods, reason = "https://no-color.org")]
+    #[allow(clippy::disallowed_methods, reason = "https://no-color.org")]
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !plain;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
