@@ -86,10 +86,12 @@ mod verified;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
+use accepted::RefusedPayment;
 use claim::ClaimOutcome;
 
 pub use accepted::Accepted;
@@ -147,27 +149,30 @@ async fn redeem(
         Ok(verified) => Some(verified.payment_id()),
         Err(refused) => claim::named_id(payments, &refused.payment),
     };
-    let work = {
-        let payments = Arc::clone(payments);
-        // Boxed here: the future is large, and passing it through two calls would copy it each time.
-        Box::pin(async move {
-            let claim = match checked {
-                Ok(verified) => verified.reserve(&payments, &purchase, &request).await?,
-                Err(refused) => claim::bought_before(&payments, &purchase, &request, refused).await?,
-            };
-            let settled = match claim {
-                ClaimOutcome::Run(reserved) => {
-                    reserved.execute(&payments, &purchase, request).await?.settle(&payments).await?
-                }
-                ClaimOutcome::SettleFirst(reserved) => {
-                    let paid = reserved.settle_first(&payments, &purchase).await?;
-                    paid.execute(&payments, &purchase, request).await?
-                }
-                ClaimOutcome::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
-                ClaimOutcome::Settled(settled) => settled,
-            };
-            Ok(settled.with_receipt(&payments, &purchase.url))
-        })
-    };
+    // Boxed here: the future is large, and passing it on would copy it each time.
+    let work = Box::pin(exchange(Arc::clone(payments), purchase, checked, request));
     payments.detach(id, work).await // a client that hangs up stops nothing from here on
+}
+
+/// Claims the payment, or takes up its earlier claim, and takes it through the states to its settled answer.
+async fn exchange(
+    payments: Arc<Payments>,
+    purchase: Purchase,
+    checked: Result<Verified, RefusedPayment>,
+    request: Request<Bytes>,
+) -> Result<Settled, Problem> {
+    let claim = match checked {
+        Ok(verified) => verified.reserve(&payments, &purchase, &request).await?,
+        Err(refused) => claim::bought_before(&payments, &purchase, &request, refused).await?,
+    };
+    let settled = match claim {
+        ClaimOutcome::Run(reserved) => reserved.execute(&payments, &purchase, request).await?.settle(&payments).await?,
+        ClaimOutcome::SettleFirst(reserved) => {
+            let paid = reserved.settle_first(&payments, &purchase).await?;
+            paid.execute(&payments, &purchase, request).await?
+        }
+        ClaimOutcome::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
+        ClaimOutcome::Settled(settled) => settled,
+    };
+    Ok(settled.with_receipt(&payments, &purchase.url))
 }
