@@ -60,10 +60,11 @@ pub fn declaring(declaration: &str) -> Vec<u8> {
     bytes
 }
 
-/// The target folder that this test was built into.
+/// The target folder that this test was built into: cargo puts a test at `TARGET/PROFILE/deps/NAME`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");
-    own.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).expect("cargo's target folder").to_owned()
+    let deps = own.ancestors().find(|dir| dir.ends_with("deps")).expect("cargo's folder `deps`");
+    deps.ancestors().nth(2).expect("cargo's target folder").to_owned()
 }
 
 fn build(dir: &Path, target: &Path, arguments: &[&str]) {
