@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret};
+use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret, SecretError};
+use coinslot_x402::header::is_payment_header;
 use http::HeaderName;
 
 use super::limits;
@@ -97,7 +98,9 @@ fn secret_header(section: &mut Section<'_, '_>) -> Option<HeaderName> {
         section.key_problem("header", format!("`{text}` is not the name of a header field"));
         return None;
     };
-    Secret::check_header(&header).map_err(|error| section.key_problem("header", error)).ok()?;
+    let usable =
+        if is_payment_header(header.as_str()) { Err(SecretError::Header) } else { Secret::check_header(&header) };
+    usable.map_err(|error| section.key_problem("header", error)).ok()?;
     Some(header)
 }
 

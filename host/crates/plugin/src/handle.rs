@@ -205,7 +205,7 @@ fn resolve(
         )));
     }
     let capabilities = policy.map_or_else(Capabilities::none, |policy| {
-        Capabilities::new(name, &policy.grants, &resources.resolver, &resources.kv_stores)
+        Capabilities::new(name, &policy.grants, &resources.resolver, &resources.kv_stores, resources.is_host_only)
     });
     Ok((limits, capabilities))
 }

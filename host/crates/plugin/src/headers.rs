@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName, header};
 /// Names the servers that a request has been through (RFC 8586). Guests neither see nor set it.
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
-/// Fields that belong to a connection (RFC 9110, section 7.6.1), to the host's routing, or to a client's credential.
-const WITHHELD: [HeaderName; 13] = [
+/// Fields that belong to a connection (RFC 9110, section 7.6.1), to the host's routing, or to a proxy's credential.
+const WITHHELD: [HeaderName; 11] = [
     header::CONNECTION,
     header::HOST,
     header::PROXY_AUTHENTICATE,
@@ -17,18 +17,17 @@ const WITHHELD: [HeaderName; 13] = [
     HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("payment-signature"),
-    HeaderName::from_static("x-payment"),
     CDN_LOOP,
 ];
 
-/// True for a field that is removed from every message that a guest is given, headers and trailers, and from every
-/// message that a guest sends.
+/// True for a field that a guest cannot set, and that is removed from every message that it is given or sends, headers
+/// and trailers.
 pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }
 
-/// Tells the fields that only the host may write, by the rule of the host's own protocol.
+/// Tells the fields that only the host may write, by the rule of the host's own protocol. They are removed from a
+/// client's request before a guest sees it, and from a guest's outgoing requests.
 pub type HostOnly = fn(&HeaderName) -> bool;
 
 /// True for a field of a client's request that is kept from the guest, which is asked for a price or for the response.

@@ -28,9 +28,9 @@ pub const X_PAYMENT: &str = "x-payment";
 /// Response header with a version 1 settlement.
 pub const X_PAYMENT_RESPONSE: &str = "x-payment-response";
 
-/// Header of the reference implementations by which a handler changes the amount that is settled.
+/// Response header by which a handler tells a reference middleware the amount to settle. It never leaves the server.
 const SETTLEMENT_OVERRIDES: &str = "settlement-overrides";
-/// Header of the reference implementations with the results of extensions.
+/// Response header of a facilitator with the results of extensions. It is for the server and never reaches a buyer.
 const EXTENSION_RESPONSES: &str = "extension-responses";
 
 /// True if a header, named in lower case, is one of payments: a header of the protocol, and every name that is

@@ -1,5 +1,5 @@
 //! A handler of WASI 0.3 with the narrow world. It sends the body back while it arrives, and describes the request in
-//! header fields, with those that `x-emit: NAME: VALUE` asks for. `?trap`, `?spin` and `?sleep` misbehave after the
+//! header fields, with those that `x-emit: NAME: VALUE` asks for, and the names of the request's trailers in a trailer. `?trap`, `?spin` and `?sleep` misbehave after the
 //! head.
 
 wit_bindgen::generate!({
@@ -62,7 +62,7 @@ impl wasip3::exports::http::handler::Guest for Guest {
             let _ = headers.append(name, value.as_bytes());
         }
         let (_, taken) = wit_future::new(|| Ok(()));
-        let (mut body, _trailers) = Request::consume_body(request, taken);
+        let (mut body, received) = Request::consume_body(request, taken);
         let (mut sink, back) = wit_stream::new();
         let (end, ended) = wit_future::new(|| Ok(None));
         let (response, _sent) = Response::new(headers, Some(back), ended);
@@ -86,6 +86,10 @@ impl wasip3::exports::http::handler::Guest for Guest {
             }
             drop(sink);
             let trailers = Fields::new();
+            if let Ok(Some(received)) = received.await {
+                let names: Vec<String> = received.copy_all().into_iter().map(|(name, _)| name).collect();
+                trailers.append("x-received", names.join(",").as_bytes()).expect("a trailer");
+            }
             trailers.append("x-end", b"reached").expect("a trailer");
             let _ = end.write(Ok(Some(trailers))).await;
         });

@@ -8,6 +8,7 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use crate::capabilities::config::Grants;
 use crate::capabilities::egress::{EgressClient, Resolve};
 use crate::capabilities::keyvalue::{KvGrant, KvStores};
+use crate::headers::HostOnly;
 
 /// The capabilities of one plugin's guests. A guest that describes itself or quotes a price has
 /// [`Capabilities::none`], whatever its plugin is granted.
@@ -36,9 +37,15 @@ impl Capabilities {
     }
 
     /// The capabilities that the plugin of this name is granted.
-    pub(crate) fn new(name: &str, grants: &Grants, resolver: &Arc<dyn Resolve>, kv_stores: &KvStores) -> Arc<Self> {
-        let outgoing = (!grants.http.is_empty())
-            .then(|| Arc::new(EgressClient::new(grants.http.clone(), grants.secrets.clone(), Arc::clone(resolver))));
+    pub(crate) fn new(
+        name: &str,
+        grants: &Grants,
+        resolver: &Arc<dyn Resolve>,
+        kv_stores: &KvStores,
+        is_host_only: HostOnly,
+    ) -> Arc<Self> {
+        let client = || EgressClient::new(grants, Arc::clone(resolver), is_host_only);
+        let outgoing = (!grants.http.is_empty()).then(|| Arc::new(client()));
         let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let keyvalue = grants.keyvalue.map(|quota| KvGrant { store: kv_stores.of(name), quota });
         Arc::new(Self { outgoing, config, keyvalue })

@@ -42,7 +42,7 @@ pub(super) fn prepare(
     let host = parts.headers.remove(http::header::HOST);
     remove(&mut parts.headers, |name| is_kept_from_guests(name, is_host_only));
     parts.uri = absolute(parts.uri, host.as_ref())?;
-    Ok(Request::from_parts(parts, bounded(body, limit, awaited)))
+    Ok(Request::from_parts(parts, bounded(body, limit, awaited, is_host_only)))
 }
 
 /// Completes a request target. `https` stays, and any other scheme becomes `http`.
@@ -61,14 +61,14 @@ fn absolute(uri: Uri, host: Option<&http::HeaderValue>) -> Result<Uri, Fault> {
     Uri::from_parts(uri).map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))
 }
 
-fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>) -> WasiBody {
+fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>, is_host_only: HostOnly) -> WasiBody {
     // A body that declares a size within the limit needs no count of its bytes.
     let fits = body.size_hint().upper().is_some_and(|size| size <= limit);
-    // An empty body is never waited for, so it needs no layer that reports a wait.
+    // An empty body is never waited for and has no trailers, so it needs no layer for either.
     let body = if body.size_hint().exact() == Some(0) {
         body
     } else {
-        AwaitedBody { body, awaited: Arc::clone(awaited) }.boxed_unsync()
+        GuestRequestBody { body, awaited: Arc::clone(awaited), is_host_only }.boxed_unsync()
     };
     if fits {
         body.map_err(body_error).boxed_unsync()
@@ -78,13 +78,14 @@ fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>) -> WasiBody
     }
 }
 
-/// A request's body that reports whether the guest waits for it.
-struct AwaitedBody {
+/// A request's body that reports whether the guest waits for it, and whose trailers are filtered like the headers.
+struct GuestRequestBody {
     body: RequestBody,
     awaited: Arc<AtomicBool>,
+    is_host_only: HostOnly,
 }
 
-impl Body for AwaitedBody {
+impl Body for GuestRequestBody {
     type Data = Bytes;
     type Error = RequestBodyError;
 
@@ -94,7 +95,13 @@ impl Body for AwaitedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.awaited.store(polled.is_pending(), Relaxed);
-        polled
+        polled.map_ok(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                remove(&mut trailers, |name| is_kept_from_guests(name, self.is_host_only));
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -21,8 +21,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::connect::{ConnectError, Connector, Resolve};
 use super::origin::{Allowed, Origin};
 use super::response::BoundedResponse;
-use crate::capabilities::config::Secret;
-use crate::headers::{CDN_LOOP, is_withheld, remove};
+use crate::capabilities::config::{Grants, Secret};
+use crate::headers::{CDN_LOOP, HostOnly, is_withheld, remove};
 
 /// The longest time until the connection is established. A guest can ask for less than each of these times.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub(crate) struct EgressClient {
     allowed: Arc<[Allowed]>,
     secrets: Vec<Secret>,
     client: Client<HttpsConnector<Connector>, WasiBody>,
+    is_host_only: HostOnly,
 }
 
 impl fmt::Debug for EgressClient {
@@ -56,8 +57,9 @@ impl fmt::Debug for EgressClient {
 }
 
 impl EgressClient {
-    pub(crate) fn new(allowed: Vec<Allowed>, secrets: Vec<Secret>, resolver: Arc<dyn Resolve>) -> Self {
-        let allowed: Arc<[Allowed]> = allowed.into();
+    /// The client of a plugin that is granted these targets and secrets.
+    pub(crate) fn new(grants: &Grants, resolver: Arc<dyn Resolve>, is_host_only: HostOnly) -> Self {
+        let (allowed, secrets) = (Arc::<[Allowed]>::from(grants.http.as_slice()), grants.secrets.clone());
         let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
         let private_only = plain.cloned().collect();
         let connector = HttpsConnectorBuilder::new()
@@ -73,7 +75,7 @@ impl EgressClient {
             .http1_max_buf_size(HEAD)
             .http2_max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
             .build(connector);
-        Self { allowed, secrets, client }
+        Self { allowed, secrets, client, is_host_only }
     }
 
     /// Sends a request, and returns the head of its response. A request that is not allowed is refused before its
@@ -97,7 +99,7 @@ impl EgressClient {
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
         // Removed before the host's own fields are added, which a guest could otherwise forge.
-        remove(&mut parts.headers, is_withheld);
+        remove(&mut parts.headers, |name| is_withheld(name) || (self.is_host_only)(name));
         parts.headers.insert(CDN_LOOP, cdn_loop);
         for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
             parts.headers.insert(secret.header.clone(), secret.value.clone());
