@@ -32,7 +32,7 @@ struct Latest {
 #[endpoint(get, "/api/rates/{currency}", price = "0.001", summary = "Units of a currency per US dollar")]
 async fn rate(Path(Currency { currency }): Path<Currency>) -> Result<Text, Refusal> {
     let unavailable = |error: &dyn std::error::Error| {
-        log::error(error);
+        log::failure(error);
         Refusal::new(503, "no_rates", "the rates cannot be read now; try again later")
     };
     let currency = currency.to_ascii_uppercase();

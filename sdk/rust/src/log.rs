@@ -8,6 +8,7 @@
 //! coinslot_sdk::log::warn(format_args!("the server answered with status {}", 503));
 //! ```
 
+use std::error::Error;
 use std::fmt::Display;
 
 /// Logs an event that is as expected.
@@ -23,6 +24,16 @@ pub fn warn(message: impl Display) {
 /// Logs a failure.
 pub fn error(message: impl Display) {
     line("error", &message);
+}
+
+/// Logs an error with its causes, which an error's own text leaves out, as one line.
+pub fn failure(error: &dyn Error) {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    line("error", &text);
 }
 
 fn line(level: &str, message: &dyn Display) {

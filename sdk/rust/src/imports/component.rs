@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 
 use super::Receipt;
 use crate::bindings::coinslot::plugin as contract;
@@ -50,11 +49,9 @@ pub(crate) async fn send(
         client.set_between_bytes_timeout(timeout);
     }
     let mut request = request;
-    // Without a length the host would send chunks, which some servers refuse for a short body.
-    if !request.body().is_empty() || request.method() == Method::POST || request.method() == Method::PUT {
-        let length = request.body().len().into();
-        request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
-    }
+    // Without a length a host would send chunks, which some servers refuse for a short body or for none.
+    let length = request.body().len().into();
+    request.headers_mut().insert(http::header::CONTENT_LENGTH, length);
     let response = client.send(request).await?;
     Ok(response.map(|body| Body::chunks(IncomingBody::new(body))))
 }
