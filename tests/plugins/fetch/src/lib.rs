@@ -1,6 +1,7 @@
 //! Sends requests to other servers, and answers with their answers.
 //!
-//! The body of a POST is a plan: a line for each request, `METHOD URL [name:value]... [=body]`. A GET with `?again`
+//! The body of a POST is a plan: a line for each request, `METHOD URL [name:value]... [=body]`. After `=` alone
+//! the body is asked for and is empty. A GET with `?again`
 //! sends the same request to its own address, until the host refuses.
 
 use kit::{
@@ -22,7 +23,7 @@ fn info() -> PluginInfo {
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     if query(&request) == "again" {
         let own = format!("http://{}/fetch?again", request.authority().unwrap_or_default());
-        let text = match fetch("GET", &own, &[], "") {
+        let text = match fetch("GET", &own, &[], None) {
             Ok(inner) => format!("{{\"inner\":{}}}", inner.body),
             Err(error) => format!("{{\"end\":{}}}", quoted(&error)),
         };
@@ -37,15 +38,15 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
 fn line(line: &str) -> String {
     let mut words = line.split(' ');
     let (method, url) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut headers, mut body) = (Vec::new(), String::new());
+    let (mut headers, mut body) = (Vec::new(), None);
     for word in words {
         match (word.strip_prefix('='), word.split_once(':')) {
-            (Some(text), _) => body = text.to_owned(),
+            (Some(text), _) => body = Some(text),
             (None, Some(header)) => headers.push(header),
             (None, None) => panic!("{word} is neither a header nor a body"),
         }
     }
-    match fetch(method, url, &headers, &body) {
+    match fetch(method, url, &headers, body) {
         Ok(seen) => format!(
             "{{\"status\":{},\"headers\":[{}],\"body\":{},\"kept\":{}}}",
             seen.status,
@@ -65,7 +66,7 @@ struct Seen {
     kept: usize,
 }
 
-fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<Seen, String> {
+fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<Seen, String> {
     let (scheme, rest) = url.split_once("://").ok_or("no URL")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let fields = Fields::new();
@@ -90,10 +91,10 @@ fn fetch(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Resul
     request.set_scheme(Some(&scheme)).map_err(|()| "not a scheme")?;
     request.set_authority(Some(authority)).map_err(|()| "not an authority")?;
     request.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).map_err(|()| "not a path")?;
-    let outgoing = (!body.is_empty()).then(|| request.body().expect("the body, asked for once"));
+    let outgoing = body.map(|text| (request.body().expect("the body, asked for once"), text));
     let future = outgoing_handler::handle(request, None).map_err(|code| format!("{code:?}"))?;
-    if let Some(outgoing) = outgoing {
-        kit::write(&outgoing, body.as_bytes()).map_err(|error| format!("{error:?}"))?;
+    if let Some((outgoing, text)) = outgoing {
+        kit::write(&outgoing, text.as_bytes()).map_err(|error| format!("{error:?}"))?;
         OutgoingBody::finish(outgoing, None).map_err(|code| format!("{code:?}"))?;
     }
     future.subscribe().block();

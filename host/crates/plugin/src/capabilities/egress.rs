@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod connect;
+mod emptiness;
 mod loop_guard;
 mod origin;
 mod response;

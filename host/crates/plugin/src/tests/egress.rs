@@ -373,6 +373,16 @@ async fn headers_of_host_and_connection_never_leave() {
 }
 
 #[tokio::test]
+async fn a_get_whose_body_is_ended_empty_has_none_on_the_wire() {
+    let server = Server::start().await;
+    let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;
+    let said = follow(&plugin, &[format!("GET {} =", server.at("/")), format!("GET {} =some", server.at("/"))]).await;
+    assert_eq!((said[0]["status"].as_u64(), said[1]["body"].as_str()), (Some(200), Some("some")), "{said:?}");
+    let seen = server.seen();
+    assert!(!seen[0].contains("transfer-encoding") && seen[1].contains("transfer-encoding=chunked"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn a_request_is_passed_on_by_at_most_three_plugins() {
     let server = Server::start().await;
     let plugin = fetching(Arc::default(), vec![allowed(&server.at(""))]).await;

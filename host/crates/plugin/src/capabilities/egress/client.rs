@@ -19,6 +19,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::{ConnectError, Connector, Resolve};
+use super::emptiness;
 use super::origin::{Allowed, Origin};
 use super::response::BoundedResponse;
 use crate::capabilities::config::{Grants, Secret};
@@ -108,6 +109,7 @@ impl EgressClient {
         let limit = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
         let options = options.unwrap_or_default();
         let head = limit(options.connect_timeout, CONNECT) + limit(options.first_byte_timeout, FIRST_BYTE);
+        let body = emptiness::checked(&mut parts, body).await;
         let body = Limited::new(body, BODY).map_err(body_error).boxed_unsync();
         let sent = self.client.request(Request::from_parts(parts, body));
         let response = tokio::time::timeout(head, sent).await;
