@@ -16,6 +16,7 @@
 pub mod abi;
 mod budget;
 mod chain;
+mod confirmations;
 pub mod eip3009;
 mod fees;
 mod key;
@@ -27,6 +28,7 @@ pub mod scan;
 mod sequencer;
 
 pub use chain::{CallError, Chain, ChainError, ChainSettings, is_devnet};
+pub use confirmations::default_confirmations;
 pub use fees::GasLimits;
 pub use key::{Key, KeyError};
 pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};

@@ -67,7 +67,7 @@ impl Sequencer {
         if code.is_empty() {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
-        let shared = Arc::new(Shared::new(chain, limits, settings, !code.is_empty()));
+        let shared = Arc::new(Shared::open(chain, limits, settings, !code.is_empty()).await);
         let mut lanes: Vec<Arc<Lane>> = Vec::new();
         for key in keys {
             if lanes.iter().any(|lane| lane.address() == key.address()) {

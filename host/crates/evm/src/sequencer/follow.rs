@@ -99,6 +99,7 @@ impl Follower {
                         confirm(&self.lane, head).await;
                     }
                     close_gap(&self.lane, count).await;
+                    self.lane.shared.budget.flush().await;
                 }
                 Err(error) => tracing::debug!(%error, "the gas wallet's transactions cannot be counted"),
             }
