@@ -12,19 +12,27 @@ mod affinity;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, RemoteAttempt};
 use affinity::{Affinities, SettleAt};
 
 /// The time for which a payment is remembered beyond its time to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
+
+/// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
 pub const MEMBER_BREAKER: BreakerSettings =
@@ -39,6 +47,13 @@ struct MemberState {
     name: String,
     via: Via,
     breaker: Arc<Breaker>,
+    /// The circuit has opened and not closed since. A breaker whose pause is over lets a call through, which does not
+    /// mean that the member answers.
+    is_down: AtomicBool,
+    /// A call has failed since the last success.
+    is_suspect: AtomicBool,
+    /// The time of the last verdict on the member, and of the last look at it.
+    judged: Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -59,7 +74,14 @@ impl Member {
     }
 
     fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
-        Self(Arc::new(MemberState { name: name.to_owned(), via, breaker: Breaker::new(name.into(), settings) }))
+        Self(Arc::new(MemberState {
+            name: name.to_owned(),
+            via,
+            breaker: Breaker::new(name.into(), settings),
+            is_down: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(false),
+            judged: Mutex::new(Instant::now()),
+        }))
     }
 
     fn facilitator(&self) -> &dyn Facilitator {
@@ -73,13 +95,17 @@ impl Member {
     async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
         match self.attempt(request).await {
             RemoteAttempt::NotSent(message) => {
-                self.failed(permit, &message);
+                match &self.0.via {
+                    Via::Remote(_) => self.failed(permit, &message),
+                    // Its wallet, its limits or its node: its readiness tells, and the permit is given back unused.
+                    Via::Local(_) => drop(permit),
+                }
                 Err(format!("{}: {message}", self.0.name))
             }
             RemoteAttempt::Unclear(settlement) => {
                 let message = match &settlement {
-                    Settlement::Unknown { message, .. } => message.as_str(),
-                    Settlement::Settled(_) | Settlement::Refused { .. } => "",
+                    Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
+                    Settlement::Settled { .. } | Settlement::Refused { .. } => "",
                 };
                 self.failed(permit, message);
                 Ok(settlement)
@@ -92,23 +118,65 @@ impl Member {
     }
 
     fn succeeded(&self, permit: BreakerPermit) {
+        *self.0.judged.lock() = Instant::now();
+        self.0.is_suspect.store(false, Relaxed);
         if permit.succeeded() == Some(BreakerChange::Closed) {
+            self.0.is_down.store(false, Relaxed);
             tracing::info!(facilitator = self.0.name, "the facilitator answers again");
         }
     }
 
     fn failed(&self, permit: BreakerPermit, why: &str) {
+        *self.0.judged.lock() = Instant::now();
+        self.0.is_suspect.store(true, Relaxed);
         if let Some(BreakerChange::Opened { .. }) = permit.failed() {
+            self.0.is_down.store(true, Relaxed);
             tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
         }
     }
 
+    fn readiness(&self) -> Readiness {
+        if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
+    }
+
     async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
         match &self.0.via {
-            // The local facilitator may have sent its transaction whatever it says afterwards, so its attempt is never
-            // `NotSent`. A chain that does not answer shows in its verifications, and opens the circuit there.
-            Via::Local(local) => RemoteAttempt::Answered(local.settle(request).await),
+            Via::Local(local) => match local.settle(request).await {
+                Settlement::NotSent { message } => RemoteAttempt::NotSent(message),
+                settlement => RemoteAttempt::Answered(settlement),
+            },
             Via::Remote(remote) => remote.attempt(request).await,
+        }
+    }
+
+    /// Looks at the member every few seconds while its circuit is open or may open, and now and then while nothing is
+    /// asked of it. It never returns.
+    async fn watch(&self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if let Via::Local(local) = &self.0.via {
+                local.keep_head_fresh().await;
+            }
+            let is_in_doubt = self.0.is_down.load(Relaxed) || self.0.is_suspect.load(Relaxed);
+            let pause = if is_in_doubt { LOOK_INTERVAL } else { IDLE_INTERVAL };
+            {
+                // Pools share members, and each pool is watched.
+                let mut judged = self.0.judged.lock();
+                if judged.elapsed() < pause.mul_f32(0.9) {
+                    continue;
+                }
+                *judged = Instant::now();
+            }
+            // Refused until the pause of an open circuit is over, which is the next time to look.
+            let Ok(permit) = self.0.breaker.admit() else { continue };
+            let looked = match &self.0.via {
+                Via::Local(local) => local.look().await,
+                Via::Remote(remote) => remote.look().await,
+            };
+            match looked {
+                Ok(()) => self.succeeded(permit),
+                Err(error) => self.failed(permit, &error.message),
+            }
         }
     }
 }
@@ -130,7 +198,8 @@ impl FacilitatorPool {
     async fn verify_with_any(&self, request: &PaymentRequest) -> Verification {
         let mut why = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
-            // A member without gas would call the payment valid, and not settle it.
+            // A member without gas would call the payment valid, and not settle it. One whose circuit is open is told
+            // from that below.
             if member.facilitator().readiness() != Readiness::Ready {
                 why.push(format!("{}: cannot settle now", member.0.name));
                 continue;
@@ -182,7 +251,10 @@ impl FacilitatorPool {
                 }
                 settlement
             }
-            Err(message) => Settlement::Unknown { transaction: None, message },
+            Err(message) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
+                Settlement::Unknown { transaction: None, message }
+            }
+            Err(message) => Settlement::NotSent { message },
         }
     }
 
@@ -207,6 +279,8 @@ impl FacilitatorPool {
         let insist =
             !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
         let mut why = Vec::new();
+        // An earlier settlement may have arrived, or one that runs beside this one.
+        let mut perhaps_sent = matches!(place, SettleAt::Only(_));
         for index in order {
             let member = &self.members[index];
             let permit = match member.0.breaker.admit() {
@@ -219,6 +293,7 @@ impl FacilitatorPool {
             };
             if !self.affinities.begin(payment, index, remember_for(request)) {
                 why.push("it is being settled elsewhere".to_owned());
+                perhaps_sent = true;
                 break;
             }
             match member.settle(permit, request).await {
@@ -229,12 +304,14 @@ impl FacilitatorPool {
                 Err(not_sent) => {
                     why.push(not_sent);
                     if !self.affinities.not_sent(&payment) {
+                        perhaps_sent = true;
                         break;
                     }
                 }
             }
         }
-        Settlement::Unknown { transaction: None, message: why.join("; ") }
+        let message = why.join("; ");
+        if perhaps_sent { Settlement::Unknown { transaction: None, message } } else { Settlement::NotSent { message } }
     }
 
     async fn supported_by_any(&self) -> Result<Supported, Unavailable> {
@@ -286,8 +363,37 @@ impl Facilitator for FacilitatorPool {
 
     /// As ready as its readiest member.
     fn readiness(&self) -> Readiness {
-        let ready = self.members.iter().any(|member| member.facilitator().readiness() == Readiness::Ready);
-        if ready { Readiness::Ready } else { Readiness::NoGas }
+        let mut readiness = Readiness::Down;
+        for member in &self.members {
+            match member.readiness() {
+                Readiness::Ready => return Readiness::Ready,
+                Readiness::NoGas => readiness = Readiness::NoGas,
+                Readiness::Down => {}
+            }
+        }
+        readiness
+    }
+
+    /// The verdict of the first member that can ask a contract.
+    async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
+        let mut why = Vec::new();
+        for member in &self.members {
+            match member.facilitator().check_contract_signature(request).await {
+                SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.0.name)),
+                verdict @ (SignatureVerdict::Valid | SignatureVerdict::Invalid { .. }) => return verdict,
+            }
+        }
+        SignatureVerdict::Unavailable(Unavailable { message: why.join("; ") })
+    }
+
+    async fn watch(&self) {
+        let mut watches = tokio::task::JoinSet::new();
+        for member in self.members.iter().cloned() {
+            watches.spawn(async move { member.watch().await });
+        }
+        // The tasks never end; dropping this future ends them.
+        while watches.join_next().await.is_some() {}
+        std::future::pending().await
     }
 
     async fn supported(&self) -> Result<Supported, Unavailable> {

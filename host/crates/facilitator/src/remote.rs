@@ -15,17 +15,21 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Network, Versions};
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
+use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, read};
+use crate::facilitator::{Facilitator, Finality, Proof, Readiness, Settlement, Unavailable, Verification};
+use answer::SettleAnswer;
+use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, location, read, unexpected};
 use seen::SeenTransactions;
 
 pub(crate) use answer::RemoteAttempt;
@@ -37,6 +41,12 @@ const MAX_SUPPORTED: usize = 512 * 1024;
 
 /// The largest answer to `/verify` and `/settle` that is read, in bytes. They have a few hundred.
 const MAX_VERDICT: usize = 64 * 1024;
+
+/// The pause before a settlement that is under way is asked for again: a block of a rollup.
+const PENDING_PAUSE: Duration = Duration::from_secs(2);
+
+/// The time for which an answer of `/supported` counts as new.
+const SUPPORTED_FRESH: Duration = Duration::from_secs(60);
 
 /// Calls of `/supported` while the answer is 429, and the longest wait between two.
 const TRIES: u32 = 3;
@@ -53,6 +63,14 @@ pub struct Remote {
     verify_timeout: Duration,
     settle_timeout: Duration,
     seen: SeenTransactions,
+    sharing: Mutex<Sharing>,
+}
+
+/// What `/supported` said of shared transactions.
+#[derive(Debug, Default)]
+struct Sharing {
+    networks: HashSet<Network>,
+    asked: Option<Instant>,
 }
 
 impl Remote {
@@ -96,6 +114,7 @@ impl Remote {
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
             seen: SeenTransactions::default(),
+            sharing: Mutex::default(),
         })
     }
 
@@ -126,20 +145,106 @@ impl Remote {
         self.connection.post(url, body, at_most, MAX_VERDICT).await
     }
 
-    /// Tries to settle once.
+    /// Tries to settle, and asks once more for the end of a transaction that is under way. Both together take at most
+    /// the time-out of a settlement.
     pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
+        let deadline = Instant::now() + self.settle_timeout;
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
+        let (transaction, message) = match answer::settlement(payment, exchange) {
+            SettleAnswer::End(end) => return self.believed(payment, end).await,
+            SettleAnswer::Pending { transaction, message } => (transaction, message),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        tokio::time::sleep(PENDING_PAUSE.min(left / 2)).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let exchange = self.post(&self.settle, payment, left).await;
+        let pending = |named: Option<String>, message| Settlement::Unknown {
+            transaction: named.or_else(|| transaction.clone()),
+            message,
+        };
         match answer::settlement(payment, exchange) {
-            // Two payments are two transfers, so one transaction for both is not believed: recovery asks the chain.
-            RemoteAttempt::Answered(Settlement::Settled(settled))
-                if !self.seen.is_new(&settled.transaction, payment) =>
-            {
-                RemoteAttempt::Unclear(Settlement::Unknown {
-                    transaction: Some(settled.transaction),
-                    message: "/settle: success with the transaction of another payment".to_owned(),
-                })
+            SettleAnswer::Pending { transaction, message } => RemoteAttempt::Answered(pending(transaction, message)),
+            SettleAnswer::End(RemoteAttempt::NotSent(_)) => RemoteAttempt::Answered(pending(None, message)),
+            SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message })) => {
+                RemoteAttempt::Unclear(pending(transaction, message))
             }
-            attempt => attempt,
+            // A transaction was sent, so that no reason is final any more.
+            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+                reason,
+                message,
+                transaction: named,
+                ..
+            })) => {
+                let transaction = if named.is_empty() { transaction.unwrap_or_default() } else { named };
+                RemoteAttempt::Answered(Settlement::Refused { reason, message, transaction, finality: Finality::Open })
+            }
+            SettleAnswer::End(end) => self.believed(payment, end).await,
+        }
+    }
+
+    /// Holds a success to what else the facilitator has said: two payments are two transfers, so that one transaction
+    /// for both is believed only of a facilitator that says that its transactions settle several.
+    async fn believed(&self, payment: &PaymentRequest, end: RemoteAttempt) -> RemoteAttempt {
+        let RemoteAttempt::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
+        let is_new = self.seen.is_new(&settlement.transaction, payment);
+        if !is_new && !self.shares_transactions(payment) {
+            // It may not have been asked yet, or was configured anew.
+            self.read_supported_again().await;
+        }
+        let alone = !self.shares_transactions(payment);
+        RemoteAttempt::Answered(if alone && !is_new {
+            // The facilitator answers, so its circuit has no part in this.
+            Settlement::Unknown {
+                transaction: Some(settlement.transaction),
+                message: "/settle: success with the transaction of another payment".to_owned(),
+            }
+        } else {
+            Settlement::Settled { settlement, proof: Proof::Word { alone } }
+        })
+    }
+
+    fn shares_transactions(&self, payment: &PaymentRequest) -> bool {
+        let sharing = self.sharing.lock();
+        payment.network().is_some_and(|network| sharing.networks.contains(&network))
+    }
+
+    /// Asks what is supported, if that was not done within a minute.
+    async fn read_supported_again(&self) {
+        let now = Instant::now();
+        {
+            let mut sharing = self.sharing.lock();
+            if sharing.asked.is_some_and(|asked| now.duration_since(asked) < SUPPORTED_FRESH) {
+                return;
+            }
+            sharing.asked = Some(now);
+        }
+        drop(self.look().await);
+    }
+
+    /// Takes note of the networks on which one transaction may settle several payments.
+    fn learn(&self, supported: &Supported) {
+        let sharing = supported.kinds.iter().filter(|kind| kind.shares_transactions());
+        let networks = sharing.filter_map(|kind| Network::parse_v1(&kind.network).ok()).collect();
+        *self.sharing.lock() = Sharing { networks, asked: Some(Instant::now()) };
+    }
+
+    /// Asks once whether the facilitator is there. One that wants fewer requests is there.
+    pub(crate) async fn look(&self) -> Result<(), Unavailable> {
+        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
+        let response = self.connection.get(&self.supported, self.verify_timeout).await;
+        let response = response.map_err(|failure| unavailable(failure.into_message()))?;
+        let status = response.status();
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Ok(()),
+            StatusCode::OK => {
+                let body =
+                    read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
+                let supported: Supported = serde_json::from_slice(&body)
+                    .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
+                self.learn(&supported);
+                Ok(())
+            }
+            _ => Err(unavailable(unexpected(status, location(&response).as_deref()))),
         }
     }
 
@@ -160,11 +265,13 @@ impl Remote {
                 continue;
             }
             if status != StatusCode::OK {
-                return Err(unavailable(format!("it answered {status}")));
+                return Err(unavailable(unexpected(status, location(&response).as_deref())));
             }
             let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
-            return serde_json::from_slice(&body)
-                .map_err(|error| unavailable(format!("not what the protocol says: {error}")));
+            let supported = serde_json::from_slice(&body)
+                .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
+            self.learn(&supported);
+            return Ok(supported);
         }
         Err(unavailable("it keeps answering 429".to_owned()))
     }
@@ -203,13 +310,11 @@ impl Facilitator for Remote {
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
         match self.attempt(request).await {
             RemoteAttempt::Answered(settlement) | RemoteAttempt::Unclear(settlement) => settlement,
-            RemoteAttempt::NotSent(message) => {
-                Settlement::Unknown { transaction: None, message: format!("/settle: {message}") }
-            }
+            RemoteAttempt::NotSent(message) => Settlement::NotSent { message: format!("/settle: {message}") },
         }
     }
 
-    /// Always ready: the state of its gas wallet is known only from its answers.
+    /// Always ready: it is a [`crate::pool::FacilitatorPool`], also of one, that knows whether it answers.
     fn readiness(&self) -> Readiness {
         Readiness::Ready
     }
