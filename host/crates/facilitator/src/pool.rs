@@ -8,178 +8,22 @@
 //! authorisation would pay gas for one transfer, and the loser would call it refused.
 
 mod affinity;
+mod member;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
-use crate::local::Local;
-use crate::remote::{Remote, RemoteAttempt};
 use affinity::{Affinities, SettleAt};
+
+pub use member::{MEMBER_BREAKER, Member};
 
 /// The time for which a payment is remembered beyond its time to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
-
-/// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-const IDLE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
-pub const MEMBER_BREAKER: BreakerSettings =
-    BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
-
-/// A facilitator and its circuit breaker, which all pools share that it is a member of.
-#[derive(Clone, Debug)]
-pub struct Member(Arc<MemberState>);
-
-#[derive(Debug)]
-struct MemberState {
-    name: String,
-    via: Via,
-    breaker: Arc<Breaker>,
-    /// The circuit has opened and not closed since. A breaker whose pause is over lets a call through, which does not
-    /// mean that the member answers.
-    is_down: AtomicBool,
-    /// A call has failed since the last success.
-    is_suspect: AtomicBool,
-    /// The time of the last verdict on the member, and of the last look at it.
-    judged: Mutex<Instant>,
-}
-
-#[derive(Debug)]
-enum Via {
-    Local(Arc<Local>),
-    Remote(Arc<Remote>),
-}
-
-impl Member {
-    /// A facilitator in this process.
-    pub fn local(name: &str, local: Arc<Local>) -> Self {
-        Self::new(name, Via::Local(local), MEMBER_BREAKER)
-    }
-
-    /// A facilitator over HTTP.
-    pub fn remote(name: &str, remote: Arc<Remote>, settings: BreakerSettings) -> Self {
-        Self::new(name, Via::Remote(remote), settings)
-    }
-
-    fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
-        Self(Arc::new(MemberState {
-            name: name.to_owned(),
-            via,
-            breaker: Breaker::new(name.into(), settings),
-            is_down: AtomicBool::new(false),
-            is_suspect: AtomicBool::new(false),
-            judged: Mutex::new(Instant::now()),
-        }))
-    }
-
-    fn facilitator(&self) -> &dyn Facilitator {
-        match &self.0.via {
-            Via::Local(local) => local.as_ref(),
-            Via::Remote(remote) => remote.as_ref(),
-        }
-    }
-
-    /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
-    async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
-        match self.attempt(request).await {
-            RemoteAttempt::NotSent(message) => {
-                match &self.0.via {
-                    Via::Remote(_) => self.failed(permit, &message),
-                    // Its wallet, its limits or its node: its readiness tells, and the permit is given back unused.
-                    Via::Local(_) => drop(permit),
-                }
-                Err(format!("{}: {message}", self.0.name))
-            }
-            RemoteAttempt::Unclear(settlement) => {
-                let message = match &settlement {
-                    Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
-                    Settlement::Settled { .. } | Settlement::Refused { .. } => "",
-                };
-                self.failed(permit, message);
-                Ok(settlement)
-            }
-            RemoteAttempt::Answered(settlement) => {
-                self.succeeded(permit);
-                Ok(settlement)
-            }
-        }
-    }
-
-    fn succeeded(&self, permit: BreakerPermit) {
-        *self.0.judged.lock() = Instant::now();
-        self.0.is_suspect.store(false, Relaxed);
-        if permit.succeeded() == Some(BreakerChange::Closed) {
-            self.0.is_down.store(false, Relaxed);
-            tracing::info!(facilitator = self.0.name, "the facilitator answers again");
-        }
-    }
-
-    fn failed(&self, permit: BreakerPermit, why: &str) {
-        *self.0.judged.lock() = Instant::now();
-        self.0.is_suspect.store(true, Relaxed);
-        if let Some(BreakerChange::Opened { .. }) = permit.failed() {
-            self.0.is_down.store(true, Relaxed);
-            tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
-        }
-    }
-
-    fn readiness(&self) -> Readiness {
-        if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
-    }
-
-    async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
-        match &self.0.via {
-            Via::Local(local) => match local.settle(request).await {
-                Settlement::NotSent { message } => RemoteAttempt::NotSent(message),
-                settlement => RemoteAttempt::Answered(settlement),
-            },
-            Via::Remote(remote) => remote.attempt(request).await,
-        }
-    }
-
-    /// Looks at the member every few seconds while its circuit is open or may open, and now and then while nothing is
-    /// asked of it. It never returns.
-    async fn watch(&self) {
-        loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Via::Local(local) = &self.0.via {
-                local.keep_head_fresh().await;
-            }
-            let is_in_doubt = self.0.is_down.load(Relaxed) || self.0.is_suspect.load(Relaxed);
-            let pause = if is_in_doubt { LOOK_INTERVAL } else { IDLE_INTERVAL };
-            {
-                // Pools share members, and each pool is watched.
-                let mut judged = self.0.judged.lock();
-                if judged.elapsed() < pause.mul_f32(0.9) {
-                    continue;
-                }
-                *judged = Instant::now();
-            }
-            // Refused until the pause of an open circuit is over, which is the next time to look.
-            let Ok(permit) = self.0.breaker.admit() else { continue };
-            let looked = match &self.0.via {
-                Via::Local(local) => local.look().await,
-                Via::Remote(remote) => remote.look().await,
-            };
-            match looked {
-                Ok(()) => self.succeeded(permit),
-                Err(error) => self.failed(permit, &error.message),
-            }
-        }
-    }
-}
 
 /// Several facilitators, in the order of preference.
 #[derive(Debug)]
@@ -201,17 +45,17 @@ impl FacilitatorPool {
             // A member without gas would call the payment valid, and not settle it. One whose circuit is open is told
             // from that below.
             if member.facilitator().readiness() != Readiness::Ready {
-                why.push(format!("{}: cannot settle now", member.0.name));
+                why.push(format!("{}: cannot settle now", member.name()));
                 continue;
             }
-            let Ok(permit) = member.0.breaker.admit() else {
+            let Ok(permit) = member.breaker().admit() else {
                 why.push(circuit_open(member));
                 continue;
             };
             match member.facilitator().verify(request).await {
                 Verification::Unavailable(error) => {
                     member.failed(permit, &error.message);
-                    why.push(format!("{}: {}", member.0.name, error.message));
+                    why.push(format!("{}: {}", member.name(), error.message));
                 }
                 verdict => {
                     member.succeeded(permit);
@@ -234,12 +78,12 @@ impl FacilitatorPool {
     async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The
         // first settlement of a payment is tried in any case: there is no other member, and the work may be done.
-        let permit = match only.0.breaker.admit() {
+        let permit = match only.breaker().admit() {
             Ok(permit) => permit,
             Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
                 return Settlement::Unknown { transaction: None, message: circuit_open(only) };
             }
-            Err(_) => only.0.breaker.admit_anyway(),
+            Err(_) => only.breaker().admit_anyway(),
         };
         match only.settle(permit, request).await {
             Ok(settlement) => {
@@ -277,15 +121,15 @@ impl FacilitatorPool {
         // The payment has been verified, and its seller may have done the work: when every circuit is open, a try may
         // still succeed.
         let insist =
-            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
+            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.breaker().check().is_err());
         let mut why = Vec::new();
         // An earlier settlement may have arrived, or one that runs beside this one.
         let mut perhaps_sent = matches!(place, SettleAt::Only(_));
         for index in order {
             let member = &self.members[index];
-            let permit = match member.0.breaker.admit() {
+            let permit = match member.breaker().admit() {
                 Ok(permit) => permit,
-                Err(_) if insist => member.0.breaker.admit_anyway(),
+                Err(_) if insist => member.breaker().admit_anyway(),
                 Err(_) => {
                     why.push(circuit_open(member));
                     continue;
@@ -331,7 +175,7 @@ impl FacilitatorPool {
                     let more: Vec<_> = supported.kinds.into_iter().filter(new).collect();
                     all.kinds.extend(more);
                 }
-                (Err(error), _) => why.push(format!("{}: {error}", member.0.name)),
+                (Err(error), _) => why.push(format!("{}: {error}", member.name())),
             }
         }
         all.ok_or_else(|| Unavailable { message: why.join("; ") })
@@ -339,7 +183,7 @@ impl FacilitatorPool {
 }
 
 fn circuit_open(member: &Member) -> String {
-    format!("{}: its circuit is open after failures", member.0.name)
+    format!("{}: its circuit is open after failures", member.name())
 }
 
 /// The time for which a payment is remembered: until no chain takes it any more.
@@ -379,7 +223,7 @@ impl Facilitator for FacilitatorPool {
         let mut why = Vec::new();
         for member in &self.members {
             match member.facilitator().check_contract_signature(request).await {
-                SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.0.name)),
+                SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.name())),
                 verdict @ (SignatureVerdict::Valid | SignatureVerdict::Invalid { .. }) => return verdict,
             }
         }
@@ -388,7 +232,7 @@ impl Facilitator for FacilitatorPool {
 
     async fn watch(&self) {
         let mut watches = tokio::task::JoinSet::new();
-        for member in self.members.iter().cloned() {
+        for member in self.members.clone() {
             watches.spawn(async move { member.watch().await });
         }
         // The tasks never end; dropping this future ends them.

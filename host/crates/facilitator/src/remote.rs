@@ -12,16 +12,15 @@ mod config;
 mod connection;
 mod request;
 mod seen;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Network, Versions};
-use parking_lot::Mutex;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use tokio::time::Instant;
@@ -31,6 +30,7 @@ use crate::facilitator::{Facilitator, Finality, Proof, Readiness, Settlement, Un
 use answer::SettleAnswer;
 use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, location, read, unexpected};
 use seen::SeenTransactions;
+use sharing::Sharing;
 
 pub(crate) use answer::RemoteAttempt;
 pub use config::{Credential, RemoteConfig, RemoteError};
@@ -44,9 +44,6 @@ const MAX_VERDICT: usize = 64 * 1024;
 
 /// The pause before a settlement that is under way is asked for again: a block of a rollup.
 const PENDING_PAUSE: Duration = Duration::from_secs(2);
-
-/// The time for which an answer of `/supported` counts as new.
-const SUPPORTED_FRESH: Duration = Duration::from_secs(60);
 
 /// Calls of `/supported` while the answer is 429, and the longest wait between two.
 const TRIES: u32 = 3;
@@ -63,14 +60,7 @@ pub struct Remote {
     verify_timeout: Duration,
     settle_timeout: Duration,
     seen: SeenTransactions,
-    sharing: Mutex<Sharing>,
-}
-
-/// What `/supported` said of shared transactions.
-#[derive(Debug, Default)]
-struct Sharing {
-    networks: HashSet<Network>,
-    asked: Option<Instant>,
+    sharing: Sharing,
 }
 
 impl Remote {
@@ -114,7 +104,7 @@ impl Remote {
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
             seen: SeenTransactions::default(),
-            sharing: Mutex::default(),
+            sharing: Sharing::default(),
         })
     }
 
@@ -187,11 +177,11 @@ impl Remote {
     async fn believed(&self, payment: &PaymentRequest, end: RemoteAttempt) -> RemoteAttempt {
         let RemoteAttempt::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
         let is_new = self.seen.is_new(&settlement.transaction, payment);
-        if !is_new && !self.shares_transactions(payment) {
-            // It may not have been asked yet, or was configured anew.
-            self.read_supported_again().await;
+        // It may not have been asked yet, or was configured anew.
+        if !is_new && !self.sharing.includes(payment) && self.sharing.is_due() {
+            drop(self.look().await);
         }
-        let alone = !self.shares_transactions(payment);
+        let alone = !self.sharing.includes(payment);
         RemoteAttempt::Answered(if alone && !is_new {
             // The facilitator answers, so its circuit has no part in this.
             Settlement::Unknown {
@@ -201,31 +191,6 @@ impl Remote {
         } else {
             Settlement::Settled { settlement, proof: Proof::Word { alone } }
         })
-    }
-
-    fn shares_transactions(&self, payment: &PaymentRequest) -> bool {
-        let sharing = self.sharing.lock();
-        payment.network().is_some_and(|network| sharing.networks.contains(&network))
-    }
-
-    /// Asks what is supported, if that was not done within a minute.
-    async fn read_supported_again(&self) {
-        let now = Instant::now();
-        {
-            let mut sharing = self.sharing.lock();
-            if sharing.asked.is_some_and(|asked| now.duration_since(asked) < SUPPORTED_FRESH) {
-                return;
-            }
-            sharing.asked = Some(now);
-        }
-        drop(self.look().await);
-    }
-
-    /// Takes note of the networks on which one transaction may settle several payments.
-    fn learn(&self, supported: &Supported) {
-        let sharing = supported.kinds.iter().filter(|kind| kind.shares_transactions());
-        let networks = sharing.filter_map(|kind| Network::parse_v1(&kind.network).ok()).collect();
-        *self.sharing.lock() = Sharing { networks, asked: Some(Instant::now()) };
     }
 
     /// Asks once whether the facilitator is there. One that wants fewer requests is there.
@@ -241,7 +206,7 @@ impl Remote {
                     read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
                 let supported: Supported = serde_json::from_slice(&body)
                     .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
-                self.learn(&supported);
+                self.sharing.learn(&supported);
                 Ok(())
             }
             _ => Err(unavailable(unexpected(status, location(&response).as_deref()))),
@@ -270,7 +235,7 @@ impl Remote {
             let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
             let supported = serde_json::from_slice(&body)
                 .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
-            self.learn(&supported);
+            self.sharing.learn(&supported);
             return Ok(supported);
         }
         Err(unavailable("it keeps answering 429".to_owned()))

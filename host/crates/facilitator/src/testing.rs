@@ -315,7 +315,7 @@ pub struct Proxy {
     log_range: Arc<AtomicU64>,
 }
 
-/// Changes the answer to a method.
+/// Changes the answer to a method: its result, or its error.
 pub type Rewrite = fn(&str, &mut Value);
 
 impl Proxy {
@@ -375,7 +375,8 @@ impl Proxy {
                 let rewrite = *rewriting.lock().expect("not poisoned");
                 let Some(rewrite) = rewrite else { return Response::new(Full::new(answer)) };
                 let mut answer: Value = serde_json::from_slice(&answer).expect("JSON");
-                rewrite(&method, &mut answer["result"]);
+                let content = if answer.get("error").is_some() { "error" } else { "result" };
+                rewrite(&method, &mut answer[content]);
                 Response::new(Full::new(answer.to_string().into()))
             }
         })

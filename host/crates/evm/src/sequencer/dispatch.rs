@@ -214,7 +214,9 @@ async fn price_alone(lane: &Lane, call: &TxCall) -> Result<Transaction, SendErro
     let request = if call.alone { fees.priced(request) } else { request };
     let needed = shared.chain.estimate(request.clone()).await.map_err(unsent)?;
     if needed > most {
-        return Err(SendError::Reverts(format!("it takes {needed} gas, more than the limit of {most}")));
+        let problem = format!("it takes {needed} gas, more than the limit of {most}");
+        // A limit of its own is for code that its payer chose; the other one is ours.
+        return Err(if call.max_gas.is_some() { SendError::Reverts(problem) } else { SendError::Refused(problem) });
     }
     // A quarter more: the state may change until the transaction runs, and unused gas costs nothing.
     let gas = needed.saturating_add(needed / 4).min(most);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use bytes::Bytes;
+use coinslot_base::breaker::BreakerSettings;
 use coinslot_x402::exact::Authorization;
 use coinslot_x402::price::{Amount, Asset, Price};
 use coinslot_x402::{Network, X402Version, v2};
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::remote::RemoteConfig;
+use crate::remote::{Remote, RemoteConfig};
 use crate::testing::{SELLER, parse, payload, serve};
 
 const PAYER: Address = Address::repeat_byte(0xab);
