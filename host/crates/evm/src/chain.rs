@@ -273,7 +273,7 @@ impl std::fmt::Debug for Chain {
 }
 
 /// The start of `web3_clientVersion` of every embedded chain of `coinslot dev`.
-const DEVNET_CLIENT: &str = "coinslot-devnet/";
+pub(crate) const DEVNET_CLIENT: &str = "coinslot-devnet/";
 
 /// Asks whether the node behind `provider` is an embedded chain, where nothing paid is money.
 ///

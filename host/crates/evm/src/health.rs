@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::chain::DEVNET_CLIENT;
+
 /// Requests without an answer in a row that count as trouble, if they have gone on for [`NO_ANSWER_FOR`].
 const NO_ANSWERS: u32 = 3;
 const NO_ANSWER_FOR: Duration = Duration::from_secs(2);
@@ -118,7 +120,7 @@ pub(crate) const fn max_head_age(chain_id: u64) -> Option<Duration> {
 /// True for nodes whose chain makes a block when there is a transaction, and stands still otherwise: the embedded chain,
 /// and the development chains of other projects, which may have a real chain's id.
 pub(crate) fn makes_blocks_on_demand(client_version: &str) -> bool {
-    ["coinslot-devnet/", "anvil/", "HardhatNetwork/"].iter().any(|client| client_version.starts_with(client))
+    [DEVNET_CLIENT, "anvil/", "HardhatNetwork/"].iter().any(|client| client_version.starts_with(client))
 }
 
 #[cfg(test)]

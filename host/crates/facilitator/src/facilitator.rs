@@ -101,13 +101,14 @@ pub enum Proof {
     Word { alone: bool },
 }
 
-/// The certainty that a refused payment stays unpaid.
+/// The certainty that a refused payment stays unpaid. It is about this call, and for a facilitator in this process about
+/// the calls since it started. After an earlier call whose end is unknown, no refusal is final to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
     /// The reason cannot follow a broadcast.
     Final,
-    /// A transaction may have been sent all the same, or the signature is public: whoever has it may still submit it
-    /// while it is valid.
+    /// A transaction may have been sent all the same; or one was sent and failed, and every account that saw its
+    /// signature may submit it again while it is valid.
     Open,
 }
 

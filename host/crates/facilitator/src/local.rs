@@ -22,7 +22,6 @@ mod verify;
 mod wallets;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use arc_swap::ArcSwapOption;
@@ -32,7 +31,7 @@ use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported,
 use coinslot_x402::{Network, Object, Reason};
 
 use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
-use crate::probe::SettlementProbe;
+use crate::probe::{LOOK_INTERVAL, SettlementProbe};
 use records::Records;
 use rejection::{Judgement, Rejection};
 use state::LocalState;
@@ -40,9 +39,6 @@ use wallets::Wallets;
 
 pub use config::{LocalConfig, SettledMemory, SetupError};
 pub use token::check_token;
-
-/// The interval at which the newest block is read while nothing else reads it.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A facilitator on one chain.
 #[derive(Debug)]

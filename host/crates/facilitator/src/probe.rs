@@ -4,14 +4,18 @@
 //! account's transaction pays as well as a transfer by ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use coinslot_evm::eip3009::Eip3009Payment;
-use coinslot_evm::{Chain, LookupBounds, PaymentState};
+use coinslot_evm::{Chain, ChainTrouble, LookupBounds, PaymentState};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{SettlementResponse, UnixTime};
+
+/// The interval at which the newest block is read while nothing else reads it.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state of a payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,20 @@ impl SettlementProbe {
     /// A probe on this chain. `confirmations`: 1 means that the payment's own block is enough.
     pub fn new(chain: Arc<Chain>, confirmations: u64) -> Self {
         Self { chain, confirmations: confirmations.max(1) }
+    }
+
+    /// The reason for which the chain cannot be read at the moment, as far as earlier reads showed it. It asks nothing.
+    pub fn trouble(&self) -> Option<ChainTrouble> {
+        self.chain.trouble()
+    }
+
+    /// Keeps [`Self::trouble`] true while nothing is looked up: reads the newest block every few seconds. It never
+    /// returns; it is spawned once.
+    pub async fn watch(&self) {
+        loop {
+            self.chain.look(LOOK_INTERVAL).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Looks up a payment. A transaction that is known to have been sent for it is read first, which costs one read.

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -313,6 +313,8 @@ pub struct Proxy {
     rewrite: Arc<Mutex<Option<Rewrite>>>,
     /// The most blocks in one question for logs.
     log_range: Arc<AtomicU64>,
+    /// The node takes blocks by their number only.
+    numbers_only: Arc<AtomicBool>,
 }
 
 /// Changes the answer to a method: its result, or its error.
@@ -326,12 +328,13 @@ impl Proxy {
         let (rules, counts, upstream) = (faults.clone(), calls.clone(), upstream.to_owned());
         let rewriting = rewrite.clone();
         let log_range = Arc::new(AtomicU64::new(u64::MAX));
-        let allowed = log_range.clone();
+        let numbers_only = Arc::new(AtomicBool::new(false));
+        let (allowed, only) = (log_range.clone(), numbers_only.clone());
         let client = reqwest::Client::new();
         let address = serve(move |request: Request<Incoming>| {
             let (rules, counts, upstream, client) = (rules.clone(), counts.clone(), upstream.clone(), client.clone());
             let rewriting: Arc<Mutex<Option<Rewrite>>> = rewriting.clone();
-            let allowed = allowed.load(Ordering::SeqCst);
+            let (allowed, only) = (allowed.load(Ordering::SeqCst), only.load(Ordering::SeqCst));
             async move {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
@@ -353,11 +356,15 @@ impl Proxy {
                     let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": B256::repeat_byte(1)});
                     return Response::new(Full::new(answer.to_string().into()));
                 }
-                let refusal = |text: &str| {
-                    let error = json!({"code": -32_000, "message": text});
+                let refusal_with = |code: i64, text: &str| {
+                    let error = json!({"code": code, "message": text});
                     let answer = json!({"jsonrpc": "2.0", "id": call["id"], "error": error});
                     Response::new(Full::new(answer.to_string().into()))
                 };
+                let refusal = |text: &str| refusal_with(-32_000, text);
+                if only && call["params"][1]["blockHash"].is_string() {
+                    return refusal_with(-32_602, "invalid argument 1: a number or a tag is expected");
+                }
                 if fault == Some(ProxyFault::Deny) {
                     return refusal(GATEWAY_ERROR);
                 }
@@ -381,7 +388,12 @@ impl Proxy {
             }
         })
         .await;
-        Self { url: format!("http://{address}"), faults, calls, rewrite, log_range }
+        Self { url: format!("http://{address}"), faults, calls, rewrite, log_range, numbers_only }
+    }
+
+    /// Refuses blocks by their hash (EIP-1898) from now on.
+    pub fn take_numbers_only(&self) {
+        self.numbers_only.store(true, Ordering::SeqCst);
     }
 
     /// Refuses questions for logs of more blocks from now on.

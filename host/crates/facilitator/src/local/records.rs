@@ -26,7 +26,7 @@ const BRIEF: u64 = 60;
 const SWEEP_INTERVAL: u64 = 30;
 
 /// Records, at most. Beyond it the settled ones go first that end first.
-const MAX_RECORDS: usize = 262_144;
+const MAX_RECORDS: usize = 131_072;
 
 /// Spends whose verification is remembered, at most. What is beyond it is not remembered.
 const MAX_VERIFIED: usize = 65_536;
@@ -68,6 +68,8 @@ struct RecordMaps {
     verified: HashMap<SpendId, UnixTime>,
     /// The time of the next removal of records that are over.
     sweep_at: Option<UnixTime>,
+    /// There are too many records, of which none can go before the next removal.
+    is_crowded: bool,
 }
 
 #[derive(Debug)]
@@ -135,13 +137,14 @@ impl Records {
 impl RecordMaps {
     /// Removes the records that are over, at most twice a minute, and settled ones when there are too many.
     fn sweep(&mut self, now: UnixTime) {
-        let is_full = self.slots.len() >= MAX_RECORDS;
+        let is_full = self.slots.len() >= MAX_RECORDS && !self.is_crowded;
         if self.sweep_at.is_some_and(|at| now < at) && !is_full {
             return;
         }
         self.sweep_at = Some(now.plus(SWEEP_INTERVAL));
         self.slots.retain(|_, slot| Arc::strong_count(&slot.record) > 1 || slot.ends > now);
         self.verified.retain(|_, expiry| *expiry > now);
+        self.is_crowded = false;
         if self.slots.len() < MAX_RECORDS {
             return;
         }
@@ -154,6 +157,7 @@ impl RecordMaps {
         for (_, id) in settled.into_iter().take(MAX_RECORDS / 8) {
             self.slots.remove(&id);
         }
+        self.is_crowded = self.slots.len() >= MAX_RECORDS;
     }
 }
 

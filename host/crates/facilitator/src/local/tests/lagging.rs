@@ -201,3 +201,48 @@ async fn a_revert_without_a_reason_is_held_to_the_chain() {
     assert!(!IS_BEHIND.load(Ordering::SeqCst));
     assert_eq!(world.sent(world.gas.address()).await, 0);
 }
+
+#[tokio::test]
+async fn a_node_that_takes_no_block_hashes_is_asked_by_number_and_checked() {
+    let world = World::start().await;
+    let probe = probe(&world, 1).await;
+    world.proxy.take_numbers_only();
+    let authorization = world.authorization();
+    let payment = world.payment_of(&authorization);
+    assert!(matches!(probe.look_up(&payment, None).await, OnChain::Unused { .. }));
+    let hash = world.submit(&authorization).await.to_string();
+    let OnChain::Paid(settled) = probe.look_up(&payment, None).await else { panic!("it is paid") };
+    assert_eq!(settled.transaction, hash);
+}
+
+/// A token that lets a used authorisation pass without a transfer: our transaction succeeds and pays nothing, because
+/// another account's had paid before. The payment was refused for the missing transfer.
+#[tokio::test]
+async fn a_success_without_a_transfer_is_held_to_the_chain() {
+    fn passes(method: &str, answer: &mut Value) {
+        if method == "eth_getTransactionReceipt" && answer["status"] == "0x0" {
+            answer["status"] = json!("0x1");
+        }
+    }
+    fn passes_and_shows_no_logs(method: &str, answer: &mut Value) {
+        passes(method, answer);
+        no_logs(method, answer);
+    }
+    let world = World::start().await;
+    let local = world.local().await;
+    let authorization = world.authorization();
+    let payment = world.payment_of(&authorization);
+    world.proxy.set(&[("eth_sendRawTransaction", ProxyFault::Swallow)]);
+    open(local.settle(&payment).await);
+    let theirs = world.submit(&authorization).await.to_string();
+    world.proxy.rewrite(passes_and_shows_no_logs);
+    world.proxy.set(&[]);
+    while world.sent(world.gas.address()).await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let settlement = local.settle(&payment).await;
+    assert!(matches!(settlement, Settlement::Unknown { transaction: Some(_), .. }), "{settlement:?}");
+    world.proxy.rewrite(passes);
+    assert_eq!(transaction(local.settle(&payment).await), theirs);
+    assert_eq!(world.usdc(SELLER).await, PRICE);
+}
