@@ -31,7 +31,7 @@ use hyper_util::server::conn::auto;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use answer::{health, settlement, verification};
 use read::read;
@@ -92,7 +92,7 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     builder.http2().timer(TokioTimer::new());
     // The watch is dropped with this future, and never ends by itself.
     let facilitator = service.facilitator.clone();
-    let watch = AbortOnDrop(tokio::spawn(async move { facilitator.watch().await }));
+    let watch = AbortOnDropHandle::new(tokio::spawn(async move { facilitator.watch().await }));
     let graceful = accept(listener, MAX_CONNECTIONS, shutdown, |connection| {
         tokio::spawn(converse(service.clone(), builder.clone(), connection));
     })
@@ -107,15 +107,6 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
         tracing::warn!("stopped with settlements under way; the chain knows how they end");
     }
     drop(watch);
-}
-
-/// A task that ends when this is dropped.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Serves one connection.

@@ -198,19 +198,22 @@ impl Remote {
         let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
         let response = self.connection.get(&self.supported, self.verify_timeout).await;
         let response = response.map_err(|failure| unavailable(failure.into_message()))?;
-        let status = response.status();
-        match status {
-            StatusCode::TOO_MANY_REQUESTS => Ok(()),
-            StatusCode::OK => {
-                let body =
-                    read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
-                let supported: Supported = serde_json::from_slice(&body)
-                    .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
-                self.sharing.learn(&supported);
-                Ok(())
-            }
-            _ => Err(unavailable(unexpected(status, location(&response).as_deref()))),
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Ok(());
         }
+        self.read_supported(response).await.map(drop)
+    }
+
+    async fn read_supported(&self, response: reqwest::Response) -> Result<Supported, Unavailable> {
+        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
+        if response.status() != StatusCode::OK {
+            return Err(unavailable(unexpected(response.status(), location(&response).as_deref())));
+        }
+        let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
+        let supported = serde_json::from_slice(&body)
+            .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
+        self.sharing.learn(&supported);
+        Ok(supported)
     }
 
     async fn ask_supported(&self) -> Result<Supported, Unavailable> {
@@ -218,8 +221,7 @@ impl Remote {
         for attempt in 0..TRIES {
             let response = self.connection.get(&self.supported, self.verify_timeout).await;
             let response = response.map_err(|failure| unavailable(failure.into_message()))?;
-            let status = response.status();
-            if status == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
+            if response.status() == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
                 let asked = response
                     .headers()
                     .get(RETRY_AFTER)
@@ -229,14 +231,7 @@ impl Remote {
                 tokio::time::sleep(wait.min(MAX_WAIT)).await;
                 continue;
             }
-            if status != StatusCode::OK {
-                return Err(unavailable(unexpected(status, location(&response).as_deref())));
-            }
-            let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
-            let supported = serde_json::from_slice(&body)
-                .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
-            self.sharing.learn(&supported);
-            return Ok(supported);
+            return self.read_supported(response).await;
         }
         Err(unavailable("it keeps answering 429".to_owned()))
     }

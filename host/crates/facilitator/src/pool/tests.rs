@@ -267,7 +267,7 @@ async fn pools_share_the_circuit_of_a_member() {
     assert_eq!(a.heard("/verify").len(), 3);
 }
 
-/// A host asked for money although its only facilitator did not answer, and nobody noticed until the next payment.
+/// A host asked for money although its only facilitator did not answer: its readiness did not know.
 #[tokio::test]
 async fn a_pool_is_down_while_no_member_answers_and_a_look_closes_the_circuit() {
     let a = Scripted::honest(0xa0).await;
