@@ -5,6 +5,8 @@
 //! whose receipt the node does not show is an error, and an authorisation that is used by no log that the node shows is
 //! [`PaymentState::Used`], which says no more than that.
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
@@ -17,6 +19,10 @@ use crate::receipt::TxReceipt;
 /// Questions for logs in one look, at most. At 10 blocks for a question, the smallest range that nodes are known to
 /// allow, these are 20,000 blocks: eleven hours of a chain with a block every two seconds.
 const MAX_QUESTIONS: u32 = 2_000;
+
+/// Attempts to read a block that another backend has just shown, and the pause between two.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The state of a payment on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +81,8 @@ impl Chain {
         self.search(payment, &head, &deep, bounds).await
     }
 
-    /// Asks whether an authorisation is used or cancelled at a block.
+    /// Asks whether an authorisation is used or cancelled at a block. A backend of the node that does not have the block
+    /// yet refuses, so it is asked a few times.
     async fn is_authorization_used(
         &self,
         token: Address,
@@ -83,7 +90,15 @@ impl Chain {
         nonce: B256,
         at: &Block,
     ) -> Result<bool, CallError> {
-        self.call_at(token, &authorizationStateCall { authorizer: payer, nonce }, at).await
+        let asked = authorizationStateCall { authorizer: payer, nonce };
+        for _ in 1..ATTEMPTS {
+            match self.call_at(token, &asked, at).await {
+                Err(CallError::Refused(reason)) => tracing::debug!(reason, "a block cannot be read yet"),
+                answer => return answer,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.call_at(token, &asked, at).await
     }
 
     /// The newest block that is deep enough.

@@ -8,7 +8,7 @@
 use std::time::{Duration, SystemTime};
 
 use coinslot_base::text::excerpt;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
@@ -100,8 +100,7 @@ impl HttpConnection {
             })
             .await?;
         let (status, location) = (response.status(), location(&response));
-        if let Some(answers) = response.headers().get(EXTENSION_RESPONSES) {
-            let answers = excerpt(&String::from_utf8_lossy(answers.as_bytes()), MAX_EXTENSION_RESPONSES);
+        if let Some(answers) = extension_responses(response.headers()) {
             tracing::info!(host = url.host_str(), path = url.path(), answers, "the facilitator answers for extensions");
         }
         Ok(Reply { status, location, body: read(response, limit).await? })
@@ -142,6 +141,12 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// What the facilitator answers for the payment's extensions, for the log. It is not passed on.
+fn extension_responses(headers: &HeaderMap) -> Option<String> {
+    let answers = headers.get(EXTENSION_RESPONSES)?;
+    Some(excerpt(&String::from_utf8_lossy(answers.as_bytes()), MAX_EXTENSION_RESPONSES))
+}
+
 /// The address to which a redirect leads, for people: it is not followed.
 pub(super) fn location(response: &reqwest::Response) -> Option<String> {
     let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
@@ -180,4 +185,17 @@ fn describe(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_for_extensions_are_logged_in_part() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(extension_responses(&headers), None);
+        headers.insert(EXTENSION_RESPONSES, HeaderValue::from_bytes(&[b'x'; 4_000]).expect("a value"));
+        assert_eq!(extension_responses(&headers).map(|text| text.len()), Some(MAX_EXTENSION_RESPONSES + 3));
+    }
 }
