@@ -3,6 +3,8 @@
 //! Receipts and logs are read into types of our own, because chains have transaction types that alloy's closed set
 //! does not know. Error texts never carry the node's URL: it often holds an API key.
 
+mod block;
+
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U64, U256};
@@ -12,13 +14,20 @@ use alloy::rpc::json_rpc::{RpcError, RpcRecv, RpcSend};
 use alloy::rpc::types::{Filter, Log, TransactionRequest};
 use alloy::sol_types::SolCall;
 use alloy::transports::{TransportError, TransportErrorKind};
-use serde::Deserialize;
+use parking_lot::Mutex as SyncMutex;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::health::{NodeHealth, makes_blocks_on_demand, max_head_age};
 use crate::receipt::TxReceipt;
 use crate::refusal::NodeRefusal;
+use crate::span::LogSpan;
+
+pub use block::Block;
+
+/// The most blocks that one question for logs spans.
+const LOG_SPAN: u64 = 2_000;
 
 /// A chain, reached through one node. Cheap to share behind an `Arc`.
 pub struct Chain {
@@ -31,6 +40,9 @@ pub struct Chain {
     poll: Duration,
     /// The time of the last reading of the block number, and the number. Callers share one reading per interval.
     head: Mutex<Option<(Instant, u64)>>,
+    /// The span that the last question for logs had.
+    log_span: SyncMutex<LogSpan>,
+    health: NodeHealth,
 }
 
 /// The way in which a node is asked.
@@ -40,11 +52,14 @@ pub struct ChainSettings {
     pub poll_interval: Duration,
     /// The time after which a call counts as unanswered.
     pub request_timeout: Duration,
+    /// The age of the newest block at which the chain counts as standing still. None: some twenty block times for a
+    /// chain that is known, and no limit for others and for development chains.
+    pub max_head_age: Option<Duration>,
 }
 
 impl Default for ChainSettings {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_millis(150), request_timeout: Duration::from_secs(10) }
+        Self { poll_interval: Duration::from_millis(150), request_timeout: Duration::from_secs(10), max_head_age: None }
     }
 }
 
@@ -85,17 +100,29 @@ impl Chain {
             .build()
             .map_err(|error| ChainError::Client(error.to_string()))?;
         let node = url.host_str().unwrap_or("the node").to_owned();
-        let chain = Self {
+        let mut chain = Self {
             client: RpcClient::new_http_with_client(http, url.clone()),
             url: url.to_string(),
             node: node.clone(),
             chain_id,
             poll: settings.poll_interval.max(Duration::from_millis(10)),
             head: Mutex::new(None),
+            log_span: SyncMutex::new(LogSpan::new(LOG_SPAN)),
+            health: NodeHealth::new(settings.max_head_age),
         };
         let found: Result<U64, _> = chain.request("eth_chainId", ()).await;
         match found {
-            Ok(found) if found == U64::from(chain_id) => Ok(chain),
+            Ok(found) if found == U64::from(chain_id) => {
+                if settings.max_head_age.is_none()
+                    && let Some(usual) = max_head_age(chain_id)
+                {
+                    // A node that does not name itself is no development chain.
+                    let client: Result<String, _> = chain.request("web3_clientVersion", ()).await;
+                    let on_demand = client.is_ok_and(|client| makes_blocks_on_demand(&client));
+                    chain.health = NodeHealth::new((!on_demand).then_some(usual));
+                }
+                Ok(chain)
+            }
             Ok(found) => Err(ChainError::WrongChain { node, expected: chain_id, found: found.to() }),
             Err(error) => Err(ChainError::Asked { node, error }),
         }
@@ -170,22 +197,6 @@ impl Chain {
         self.request("eth_getBalance", (address, "latest")).await
     }
 
-    /// The number of the newest block.
-    pub async fn block_number(&self) -> Result<u64, CallError> {
-        let number: U64 = self.request("eth_blockNumber", ()).await?;
-        Ok(number.to())
-    }
-
-    /// The time of a block in Unix seconds. None if the node does not have the block.
-    pub async fn block_time(&self, number: u64) -> Result<Option<u64>, CallError> {
-        #[derive(Clone, Debug, Deserialize)]
-        struct Block {
-            timestamp: U64,
-        }
-        let block: Option<Block> = self.request("eth_getBlockByNumber", (U64::from(number), false)).await?;
-        Ok(block.map(|block| block.timestamp.to()))
-    }
-
     /// The receipt of a transaction that is in a block.
     pub async fn receipt(&self, hash: B256) -> Result<Option<TxReceipt>, CallError> {
         self.request("eth_getTransactionReceipt", (hash,)).await
@@ -216,10 +227,18 @@ impl Chain {
         method: &'static str,
         params: P,
     ) -> Result<R, CallError> {
-        self.client.request(method, params).await.map_err(|error| self.classify(method, error))
+        let answer = self.client.request(method, params).await;
+        if answer.is_ok() {
+            self.health.answered();
+        }
+        answer.map_err(|error| self.classify(method, error))
     }
 
     fn classify(&self, method: &str, error: RpcError<TransportErrorKind>) -> CallError {
+        match &error {
+            RpcError::ErrorResp(_) | RpcError::DeserError { .. } => self.health.answered(),
+            _ => self.health.did_not_answer(Instant::now()),
+        }
         match error {
             RpcError::ErrorResp(payload) => {
                 let text = payload.message.to_string();
@@ -254,7 +273,7 @@ impl std::fmt::Debug for Chain {
 }
 
 /// The start of `web3_clientVersion` of every embedded chain of `coinslot dev`.
-const DEVNET_CLIENT: &str = "coinslot-devnet/";
+pub(crate) const DEVNET_CLIENT: &str = "coinslot-devnet/";
 
 /// Asks whether the node behind `provider` is an embedded chain, where nothing paid is money.
 ///

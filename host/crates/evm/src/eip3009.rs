@@ -14,12 +14,10 @@
 //! one authorisation.
 
 use alloy::primitives::{Address, B256, U256};
-use alloy::rpc::types::{Filter, Log};
+use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
 
-use crate::abi::IEip3009::{AuthorizationUsed, Transfer, authorizationStateCall};
-use crate::chain::{CallError, Chain};
-use crate::receipt::TxReceipt;
+use crate::abi::IEip3009::{AuthorizationUsed, Transfer};
 
 #[cfg(test)]
 mod tests;
@@ -153,44 +151,5 @@ fn beside(token: Address, logs: &[TokenLog], at: usize, side: Side) -> Option<Ei
             Some(Eip3009Payment { token, payer, nonce, pay_to: to, amount: value })
         }
         _ => None,
-    }
-}
-
-impl Chain {
-    /// Asks whether an authorisation is used or cancelled.
-    pub async fn is_authorization_used(&self, token: Address, payer: Address, nonce: B256) -> Result<bool, CallError> {
-        self.call(token, &authorizationStateCall { authorizer: payer, nonce }, None).await
-    }
-
-    /// The transaction in these blocks that made this very payment, and its block.
-    pub async fn find_payment(
-        &self,
-        payment: &Eip3009Payment,
-        oldest: u64,
-        newest: u64,
-    ) -> Result<Option<(B256, u64)>, CallError> {
-        let filter = Filter::new()
-            .address(payment.token)
-            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
-            .topic1(payment.payer.into_word())
-            .topic2(payment.nonce)
-            .from_block(oldest)
-            .to_block(newest);
-        for used in self.logs(&filter).await? {
-            let Some(hash) = used.transaction_hash else { continue };
-            // The filter shows the authorisation alone; its transfer stands in the receipt.
-            let Some(receipt) = self.receipt(hash).await? else { continue };
-            if receipt.succeeded() && receipt.shows(payment) {
-                return Ok(Some((hash, receipt.block_number.to())));
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl TxReceipt {
-    /// The logs show this very payment.
-    fn shows(&self, payment: &Eip3009Payment) -> bool {
-        use_in(&self.logs, payment.token, payment.payer, payment.nonce) == AuthorizationUse::Payment(*payment)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{U64, U256};
-use alloy::rpc::types::FeeHistory;
+use alloy::rpc::types::{FeeHistory, TransactionRequest};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -78,6 +78,11 @@ impl TxFees {
     /// The most that so much gas costs, in wei.
     pub(super) fn max_cost(self, gas: u64) -> U256 {
         U256::from(gas).saturating_mul(U256::from(self.max_fee))
+    }
+
+    /// A request for a simulation in which gas has this price.
+    pub(super) fn priced(self, request: TransactionRequest) -> TransactionRequest {
+        request.max_fee_per_gas(self.max_fee).max_priority_fee_per_gas(self.tip)
     }
 
     /// Fees that every node takes for a replacement of a transaction with these: both an eighth higher, or the

@@ -16,19 +16,26 @@
 pub mod abi;
 mod budget;
 mod chain;
+mod confirmations;
 pub mod eip3009;
 mod fees;
+mod health;
 mod key;
+mod lookup;
 mod multicall;
 mod reads;
 mod receipt;
 mod refusal;
 pub mod scan;
 mod sequencer;
+mod span;
 
-pub use chain::{CallError, Chain, ChainError, ChainSettings, is_devnet};
+pub use chain::{Block, CallError, Chain, ChainError, ChainSettings, is_devnet};
+pub use confirmations::default_confirmations;
 pub use fees::GasLimits;
+pub use health::ChainTrouble;
 pub use key::{Key, KeyError};
+pub use lookup::{LookupBounds, PaymentState};
 pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};
 pub use receipt::TxReceipt;
 pub use sequencer::{Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready};

@@ -14,7 +14,7 @@ use alloy::sol_types::SolEvent;
 use crate::abi::IEip3009::{AuthorizationUsed, Transfer};
 use crate::chain::{CallError, Chain};
 use crate::eip3009::{Eip3009Payment, payments_in};
-use crate::receipt::TxReceipt;
+use crate::span::LogSpan;
 
 /// The most payers in one request for logs: each is a topic to match.
 const MAX_PAYERS: usize = 200;
@@ -49,22 +49,17 @@ pub async fn scan(
 ) -> Result<Vec<MinedPayment>, ScanError> {
     let mut found = Vec::new();
     let (mut first, end) = blocks.into_inner();
-    let (mut step, mut attempt) = (window.max(1), 1);
+    let (mut span, mut attempt) = (LogSpan::new(window), 1);
     while first <= end {
-        let last = first.saturating_add(step - 1).min(end);
-        match scan_window(chain, token, receivers, first, last).await {
-            Ok(payments) => {
+        let last = first.saturating_add(span.blocks() - 1).min(end);
+        let answer = scan_window(chain, token, receivers, first, last).await;
+        match span.learn(last - first + 1, answer).await {
+            Ok(Some(payments)) => {
                 found.extend(payments);
                 first = last + 1;
                 attempt = 1;
-                step = step.saturating_mul(2).min(window.max(1));
             }
-            // Too many blocks, too many logs, or too many requests: a refusal does not say which.
-            Err(CallError::Refused(reason)) if last > first => {
-                tracing::debug!(reason, first, last, "the node refused a range of blocks");
-                step = (step / 2).max(1);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Ok(None) => {}
             Err(CallError::Unreachable(reason)) if attempt < ATTEMPTS => {
                 tracing::warn!(reason, "asking the node again");
                 tokio::time::sleep(Duration::from_secs(1) * attempt).await;
@@ -105,8 +100,10 @@ async fn scan_window(
         let payments = if is_plain(&logs) {
             payments_in(&logs)
         } else {
-            let receipt = chain.receipt(transaction).await?.filter(TxReceipt::succeeded);
-            receipt.map(|receipt| payments_in(&receipt.logs)).unwrap_or_default()
+            let missing =
+                || CallError::Unreachable(format!("the node shows logs of {transaction} and not its receipt"));
+            let receipt = chain.receipt(transaction).await?.ok_or_else(missing)?;
+            if receipt.succeeded() { payments_in(&receipt.logs) } else { Vec::new() }
         };
         let ours = payments.into_iter().filter(|paid| paid.token == token && receivers.contains(&paid.pay_to));
         found.extend(ours.map(|payment| MinedPayment { payment, transaction, block }));

@@ -18,15 +18,18 @@ mod shared;
 mod submit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, Bytes, U256};
+use alloy::rpc::types::TransactionRequest;
 use tokio::sync::mpsc;
 
 use crate::abi::MULTICALL3;
-use crate::chain::{Chain, ChainError};
+use crate::chain::{CallError, Chain, ChainError};
 use crate::fees::GasLimits;
+use crate::health::ChainTrouble;
 use crate::key::Key;
-use call::{CallProgress, QueuedCall};
+use call::QueuedCall;
 use dispatch::Dispatcher;
 use follow::Follower;
 use lane::Lane;
@@ -44,6 +47,10 @@ pub enum Unready {
     BudgetSpent { spent: U256, limit: U256 },
     #[error("the base fee is {base} wei, above the limit of {limit}")]
     FeeAboveLimit { base: u128, limit: u128 },
+    #[error("the transactions of {address} have waited for {} seconds", .since.as_secs())]
+    Stuck { address: Address, since: Duration },
+    #[error(transparent)]
+    Chain(#[from] ChainTrouble),
 }
 
 /// Sends the transactions of some keys. Nothing else may use these keys on this chain. When it is dropped it stops,
@@ -67,7 +74,7 @@ impl Sequencer {
         if code.is_empty() {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
-        let shared = Arc::new(Shared::new(chain, limits, settings, !code.is_empty()));
+        let shared = Arc::new(Shared::open(chain, limits, settings, !code.is_empty()).await);
         let mut lanes: Vec<Arc<Lane>> = Vec::new();
         for key in keys {
             if lanes.iter().any(|lane| lane.address() == key.address()) {
@@ -87,10 +94,13 @@ impl Sequencer {
 
     /// Submits a call. The lane with the fewest open calls sends it, among those with money if there are any.
     pub fn submit(&self, call: TxCall) -> TxHandle {
-        let chosen = self.lanes.iter().min_by_key(|lane| (lane.low_balance().is_some(), lane.open_calls()));
+        let chosen = self
+            .lanes
+            .iter()
+            .min_by_key(|lane| (lane.low_balance().is_some(), lane.stuck_for().is_some(), lane.open_calls()));
         let Some(lane) = chosen else {
             let (call, handle) = QueuedCall::new(call, Arc::default());
-            call.end(CallProgress::NotSent(SendError::Refused("there is no key".to_owned())));
+            call.give_up(SendError::Refused("there is no key".to_owned()));
             return handle;
         };
         let (call, handle) = QueuedCall::new(call, lane.open_calls.clone());
@@ -101,6 +111,9 @@ impl Sequencer {
     /// Fails if a payment that is taken now could not be settled, as far as is known. It asks no node, so that it may
     /// be called for each request.
     pub fn ready(&self) -> Result<(), Unready> {
+        if let Some(trouble) = self.shared.chain.trouble() {
+            return Err(trouble.into());
+        }
         let fees = self.shared.fees.last();
         let limit = self.shared.limits.max_fee_per_gas;
         if let Some(base) = fees.map(|fees| fees.base).filter(|base| *base > limit) {
@@ -110,17 +123,32 @@ impl Sequencer {
         if let Err(exhausted) = self.shared.budget.allows(one) {
             return Err(Unready::BudgetSpent { spent: exhausted.spent, limit: exhausted.limit });
         }
-        // One funded wallet is enough; otherwise the first says what is missing.
-        let mut low = None;
+        // One wallet that can send is enough; otherwise the first says what is wrong.
+        let mut unready = None;
         for lane in &self.lanes {
-            match lane.low_balance() {
-                None => return Ok(()),
-                Some((balance, needed)) => {
-                    low.get_or_insert(Unready::LowBalance { address: lane.address(), balance, needed });
-                }
-            }
+            let problem = match (lane.low_balance(), lane.stuck_for()) {
+                (None, None) => return Ok(()),
+                (Some((balance, needed)), _) => Unready::LowBalance { address: lane.address(), balance, needed },
+                (None, Some(since)) => Unready::Stuck { address: lane.address(), since },
+            };
+            unready.get_or_insert(problem);
         }
-        low.map_or(Ok(()), Err)
+        unready.map_or(Ok(()), Err)
+    }
+
+    /// True if one transaction may make the calls of several callers.
+    pub fn shares_transactions(&self) -> bool {
+        self.shared.has_multicall && self.shared.settings.max_batch > 1
+    }
+
+    /// `eth_call` as the transactions of this sequencer are sent: from the wallet that would pay, at the price of gas
+    /// that it would pay, and with this much gas.
+    pub async fn simulate(&self, to: Address, data: Bytes, gas: u64) -> Result<Bytes, CallError> {
+        let fees = self.shared.fees.now().await?.tx_fees(self.shared.limits.max_fee_per_gas);
+        let payer = self.lanes.iter().find(|lane| lane.low_balance().is_none()).or(self.lanes.first());
+        let payer = payer.map(|lane| lane.address()).unwrap_or_default();
+        let request = TransactionRequest::default().from(payer).to(to).input(data.into()).gas_limit(gas);
+        self.shared.chain.run(fees.priced(request)).await
     }
 
     /// The keys' addresses, in the order in which they were given.

@@ -19,14 +19,31 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
 
     /// Lists what can be verified and settled.
     async fn supported(&self) -> Result<Supported, Unavailable>;
+
+    /// Judges a signature that is not the key's at the payer's address: by the contract that stands there (ERC-1271).
+    ///
+    /// It is asked before a payment is claimed, by anybody and for nothing, so its work is bounded: few of these
+    /// questions are asked of the chain at once, more wait in a short queue, and the rest is `Unavailable`. That an
+    /// address has no code is remembered for some minutes.
+    async fn check_contract_signature(&self, _request: &PaymentRequest) -> SignatureVerdict {
+        SignatureVerdict::Unavailable(Unavailable { message: "contracts cannot be asked here".to_owned() })
+    }
+
+    /// Keeps [`Self::readiness`] true while no payment comes: looks every few seconds at what is down or may be. It
+    /// never returns; it is spawned once.
+    async fn watch(&self) {
+        std::future::pending().await
+    }
 }
 
 /// The ability of a facilitator to settle payments at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
-    /// The wallet that pays for gas is empty.
+    /// Gas cannot be paid: the wallet is empty, the day's budget is used up, or gas costs more than the limit.
     NoGas,
+    /// Every circuit is open, the node does not answer, the chain stands still, or transactions are stuck.
+    Down,
 }
 
 /// The verdict of a facilitator on a payment.
@@ -37,6 +54,17 @@ pub enum Verification {
     /// The payment would not settle.
     Invalid { reason: String, message: Option<String>, payer: Option<String> },
     /// No verdict is known; nothing was written anywhere.
+    Unavailable(Unavailable),
+}
+
+/// The verdict on a signature that only a contract can judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureVerdict {
+    Valid,
+    /// The contract says no, or there is none.
+    Invalid {
+        message: Option<String>,
+    },
     Unavailable(Unavailable),
 }
 
@@ -54,12 +82,34 @@ pub enum PayerKind {
 /// The end of a settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// The money moved; the transaction is not empty.
-    Settled(SettlementResponse),
-    /// No money moved, and none will: the reason, and the transaction that failed if one was sent.
-    Refused { reason: String, message: Option<String>, transaction: String },
+    /// The money moved, as far as the proof goes; the transaction is not empty.
+    Settled { settlement: SettlementResponse, proof: Proof },
+    /// The payment was refused: the reason, and the transaction that failed if one was sent.
+    Refused { reason: String, message: Option<String>, transaction: String, finality: Finality },
     /// The money may have moved, or may yet: the transaction, if known. Ask again with the same request.
     Unknown { transaction: Option<String>, message: String },
+    /// Provably nothing was sent, and nothing will be by this call. It says nothing about earlier calls.
+    NotSent { message: String },
+}
+
+/// The grounds for a success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Logs that this process read, deep enough in the chain.
+    Logs,
+    /// The facilitator's word. `alone`: its transactions settle one payment each.
+    Word { alone: bool },
+}
+
+/// The certainty that a refused payment stays unpaid. It is about this call, and for a facilitator in this process about
+/// the calls since it started. After an earlier call whose end is unknown, no refusal is final to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finality {
+    /// The reason cannot follow a broadcast.
+    Final,
+    /// A transaction may have been sent all the same; or one was sent and failed, and every account that saw its
+    /// signature may submit it again while it is valid.
+    Open,
 }
 
 /// No answer that can be believed. Nothing was sent to a chain on behalf of this request.

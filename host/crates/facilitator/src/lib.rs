@@ -23,5 +23,7 @@ pub mod remote;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use facilitator::{Facilitator, PayerKind, Readiness, Settlement, Unavailable, Verification};
+pub use facilitator::{
+    Facilitator, Finality, PayerKind, Proof, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+};
 pub use probe::{OnChain, SettlementProbe};

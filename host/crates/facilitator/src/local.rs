@@ -2,8 +2,8 @@
 //! and our own keys, which pay gas and never hold a payer's or a seller's money.
 //!
 //! The order of the checks and the reason strings are those of the shipped facilitators. What needs no chain is
-//! checked before the chain is asked. A node that does not answer is [`Unavailable`] or [`Settlement::Unknown`], never
-//! the payer's fault. One authorisation is settled by at most one pending transaction of ours: every call for it meets
+//! checked before the chain is asked. A node that does not answer is [`Unavailable`], [`Settlement::NotSent`] or
+//! [`Settlement::Unknown`], never the payer's fault. One authorisation is settled by at most one pending transaction of ours: every call for it meets
 //! the same record (`records`), and a payment that another account submitted is looked for on the chain
 //! (`evidence`). Payments that come together are read together and settled in one transaction.
 
@@ -19,6 +19,7 @@ mod tests;
 mod token;
 mod transfer;
 mod verify;
+mod wallets;
 
 use std::sync::Arc;
 
@@ -26,22 +27,23 @@ use alloy::primitives::{Address, U256};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use coinslot_evm::{Chain, PaymentReader, Sequencer, Unready};
-use coinslot_x402::facilitator::{PaymentRequest, Supported, SupportedKind};
-use coinslot_x402::{Network, Object};
+use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported, SupportedKind};
+use coinslot_x402::{Network, Object, Reason};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use crate::probe::SettlementProbe;
+use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
+use crate::probe::{LOOK_INTERVAL, SettlementProbe};
 use records::Records;
-use rejection::Judgement;
+use rejection::{Judgement, Rejection};
 use state::LocalState;
+use wallets::Wallets;
 
-pub use config::{LocalConfig, SetupError};
+pub use config::{LocalConfig, SettledMemory, SetupError};
+pub use token::check_token;
 
 /// A facilitator on one chain.
 #[derive(Debug)]
 pub struct Local {
     state: LocalState,
-    confirmations: u64,
 }
 
 /// The state of the wallet that pays for gas.
@@ -78,13 +80,15 @@ impl Local {
             chain,
             network: config.network,
             tokens,
-            records: Records::default(),
+            records: Records::new(config.memory),
             receivers: ArcSwapOption::from_pointee(config.receivers),
             receipt_timeout: config.receipt_timeout,
             lookback_blocks: config.lookback_blocks,
             skew_seconds: config.skew_seconds,
+            confirmations: config.sequencer.confirmations,
+            wallets: Wallets::new(config.wallet_gas),
         };
-        Ok(Self { state, confirmations: config.sequencer.confirmations })
+        Ok(Self { state })
     }
 
     /// Spends gas for these receivers too, from now on. The receivers before them stay: offers to them are still
@@ -99,7 +103,7 @@ impl Local {
 
     /// A probe of the same chain, which asks for as many confirmations as settlements do.
     pub fn probe(&self) -> SettlementProbe {
-        SettlementProbe::new(self.state.chain.clone(), self.confirmations)
+        SettlementProbe::new(self.state.chain.clone(), self.state.confirmations)
     }
 
     /// Reads the fullest of the wallets that pay for gas. If it is empty, every settlement fails.
@@ -120,9 +124,36 @@ impl Local {
         self.state.sequencer.ready()
     }
 
+    /// Reads the newest block, unless it was read a moment ago.
+    pub(crate) async fn keep_head_fresh(&self) {
+        self.state.chain.look(LOOK_INTERVAL).await;
+    }
+
+    /// Asks whether the node answers and the chain moves.
+    pub(crate) async fn look(&self) -> Result<(), Unavailable> {
+        self.state.chain.newest_block().await?;
+        match self.state.chain.trouble() {
+            Some(trouble) => Err(Unavailable { message: trouble.to_string() }),
+            None => Ok(()),
+        }
+    }
+
     /// The network that is settled.
     pub fn network(&self) -> &Network {
         &self.state.network
+    }
+
+    /// Tells an asset that is not configured from one that is not there.
+    async fn explain(&self, rejection: Rejection, request: &PaymentRequest) -> Rejection {
+        let is_unknown = rejection.message.as_deref() == Some(parsed::UNKNOWN_ASSET);
+        let asset = is_unknown.then(|| request.asset().parse::<Address>().ok()).flatten();
+        let Some(asset) = asset else { return rejection };
+        match self.state.chain.code(asset).await {
+            Ok(code) if code.is_empty() => {
+                Rejection { reason: Reason::AssetNotDeployed, message: None, payer: rejection.payer }
+            }
+            _ => rejection,
+        }
     }
 
     /// Settles for a server that keeps no record of its own: a success is reported once. Every later call with
@@ -132,7 +163,10 @@ impl Local {
     /// verified it while it was unused; otherwise every payment of the past could be presented again
     /// to a server that settles without verifying.
     pub async fn settle_once(&self, request: &PaymentRequest) -> Settlement {
-        settle::settle_once(&self.state, request).await
+        match parsed::parse(&self.state, request) {
+            Ok(payment) => settle::settle_once(&self.state, payment).await,
+            Err(rejection) => self.explain(rejection, request).await.before_sending(),
+        }
     }
 }
 
@@ -141,7 +175,7 @@ impl Facilitator for Local {
     async fn verify(&self, request: &PaymentRequest) -> Verification {
         let payment = match parsed::parse(&self.state, request) {
             Ok(payment) => payment,
-            Err(rejection) => return rejection.into(),
+            Err(rejection) => return self.explain(rejection, request).await.into(),
         };
         match verify::judge(&self.state, &payment, state::now()).await {
             Ok(kind) => {
@@ -154,22 +188,50 @@ impl Facilitator for Local {
     }
 
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
-        settle::settle(&self.state, request).await
+        match parsed::parse(&self.state, request) {
+            Ok(payment) => settle::settle(&self.state, payment).await,
+            Err(rejection) => self.explain(rejection, request).await.before_sending(),
+        }
     }
 
     fn readiness(&self) -> Readiness {
         match self.ready() {
             Ok(()) => Readiness::Ready,
-            Err(_) => Readiness::NoGas,
+            Err(Unready::LowBalance { .. } | Unready::BudgetSpent { .. } | Unready::FeeAboveLimit { .. }) => {
+                Readiness::NoGas
+            }
+            Err(Unready::Stuck { .. } | Unready::Chain(_)) => Readiness::Down,
+        }
+    }
+
+    async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
+        match parsed::parse(&self.state, request) {
+            Ok(payment) => verify::check_contract_signature(&self.state, &payment).await,
+            Err(rejection) => {
+                let message = rejection.message.unwrap_or_else(|| rejection.reason.to_string());
+                SignatureVerdict::Invalid { message: Some(message) }
+            }
+        }
+    }
+
+    async fn watch(&self) {
+        loop {
+            self.keep_head_fresh().await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 
     async fn supported(&self) -> Result<Supported, Unavailable> {
+        let extra = self.state.sequencer.shares_transactions().then(|| {
+            let mut extra = Object::new();
+            extra.insert(SHARED_TRANSACTIONS.to_owned(), true.into());
+            extra
+        });
         let kind = |x402_version, network: &str| SupportedKind {
             x402_version,
             scheme: "exact".to_owned(),
             network: network.to_owned(),
-            extra: None,
+            extra: extra.clone(),
         };
         let network = &self.state.network;
         let mut kinds = vec![kind(2, network.as_str())];

@@ -8,110 +8,22 @@
 //! authorisation would pay gas for one transfer, and the loser would call it refused.
 
 mod affinity;
+mod member;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use crate::local::Local;
-use crate::remote::{Remote, RemoteAttempt};
+use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
 use affinity::{Affinities, SettleAt};
+
+pub use member::{MEMBER_BREAKER, Member};
 
 /// The time for which a payment is remembered beyond its time to be settled.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
-
-/// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
-pub const MEMBER_BREAKER: BreakerSettings =
-    BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
-
-/// A facilitator and its circuit breaker, which all pools share that it is a member of.
-#[derive(Clone, Debug)]
-pub struct Member(Arc<MemberState>);
-
-#[derive(Debug)]
-struct MemberState {
-    name: String,
-    via: Via,
-    breaker: Arc<Breaker>,
-}
-
-#[derive(Debug)]
-enum Via {
-    Local(Arc<Local>),
-    Remote(Arc<Remote>),
-}
-
-impl Member {
-    /// A facilitator in this process.
-    pub fn local(name: &str, local: Arc<Local>) -> Self {
-        Self::new(name, Via::Local(local), MEMBER_BREAKER)
-    }
-
-    /// A facilitator over HTTP.
-    pub fn remote(name: &str, remote: Arc<Remote>, settings: BreakerSettings) -> Self {
-        Self::new(name, Via::Remote(remote), settings)
-    }
-
-    fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
-        Self(Arc::new(MemberState { name: name.to_owned(), via, breaker: Breaker::new(name.into(), settings) }))
-    }
-
-    fn facilitator(&self) -> &dyn Facilitator {
-        match &self.0.via {
-            Via::Local(local) => local.as_ref(),
-            Via::Remote(remote) => remote.as_ref(),
-        }
-    }
-
-    /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
-    async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
-        match self.attempt(request).await {
-            RemoteAttempt::NotSent(message) => {
-                self.failed(permit, &message);
-                Err(format!("{}: {message}", self.0.name))
-            }
-            RemoteAttempt::Unclear(settlement) => {
-                let message = match &settlement {
-                    Settlement::Unknown { message, .. } => message.as_str(),
-                    Settlement::Settled(_) | Settlement::Refused { .. } => "",
-                };
-                self.failed(permit, message);
-                Ok(settlement)
-            }
-            RemoteAttempt::Answered(settlement) => {
-                self.succeeded(permit);
-                Ok(settlement)
-            }
-        }
-    }
-
-    fn succeeded(&self, permit: BreakerPermit) {
-        if permit.succeeded() == Some(BreakerChange::Closed) {
-            tracing::info!(facilitator = self.0.name, "the facilitator answers again");
-        }
-    }
-
-    fn failed(&self, permit: BreakerPermit, why: &str) {
-        if let Some(BreakerChange::Opened { .. }) = permit.failed() {
-            tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
-        }
-    }
-
-    async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
-        match &self.0.via {
-            // The local facilitator may have sent its transaction whatever it says afterwards, so its attempt is never
-            // `NotSent`. A chain that does not answer shows in its verifications, and opens the circuit there.
-            Via::Local(local) => RemoteAttempt::Answered(local.settle(request).await),
-            Via::Remote(remote) => remote.attempt(request).await,
-        }
-    }
-}
 
 /// Several facilitators, in the order of preference.
 #[derive(Debug)]
@@ -130,19 +42,20 @@ impl FacilitatorPool {
     async fn verify_with_any(&self, request: &PaymentRequest) -> Verification {
         let mut why = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
-            // A member without gas would call the payment valid, and not settle it.
+            // A member without gas would call the payment valid, and not settle it. One whose circuit is open is told
+            // from that below.
             if member.facilitator().readiness() != Readiness::Ready {
-                why.push(format!("{}: cannot settle now", member.0.name));
+                why.push(format!("{}: cannot settle now", member.name()));
                 continue;
             }
-            let Ok(permit) = member.0.breaker.admit() else {
+            let Ok(permit) = member.breaker().admit() else {
                 why.push(circuit_open(member));
                 continue;
             };
             match member.facilitator().verify(request).await {
                 Verification::Unavailable(error) => {
                     member.failed(permit, &error.message);
-                    why.push(format!("{}: {}", member.0.name, error.message));
+                    why.push(format!("{}: {}", member.name(), error.message));
                 }
                 verdict => {
                     member.succeeded(permit);
@@ -165,12 +78,12 @@ impl FacilitatorPool {
     async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The
         // first settlement of a payment is tried in any case: there is no other member, and the work may be done.
-        let permit = match only.0.breaker.admit() {
+        let permit = match only.breaker().admit() {
             Ok(permit) => permit,
             Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
                 return Settlement::Unknown { transaction: None, message: circuit_open(only) };
             }
-            Err(_) => only.0.breaker.admit_anyway(),
+            Err(_) => only.breaker().admit_anyway(),
         };
         match only.settle(permit, request).await {
             Ok(settlement) => {
@@ -182,7 +95,10 @@ impl FacilitatorPool {
                 }
                 settlement
             }
-            Err(message) => Settlement::Unknown { transaction: None, message },
+            Err(message) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
+                Settlement::Unknown { transaction: None, message }
+            }
+            Err(message) => Settlement::NotSent { message },
         }
     }
 
@@ -205,13 +121,15 @@ impl FacilitatorPool {
         // The payment has been verified, and its seller may have done the work: when every circuit is open, a try may
         // still succeed.
         let insist =
-            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.0.breaker.check().is_err());
+            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.breaker().check().is_err());
         let mut why = Vec::new();
+        // An earlier settlement may have arrived, or one that runs beside this one.
+        let mut perhaps_sent = matches!(place, SettleAt::Only(_));
         for index in order {
             let member = &self.members[index];
-            let permit = match member.0.breaker.admit() {
+            let permit = match member.breaker().admit() {
                 Ok(permit) => permit,
-                Err(_) if insist => member.0.breaker.admit_anyway(),
+                Err(_) if insist => member.breaker().admit_anyway(),
                 Err(_) => {
                     why.push(circuit_open(member));
                     continue;
@@ -219,6 +137,7 @@ impl FacilitatorPool {
             };
             if !self.affinities.begin(payment, index, remember_for(request)) {
                 why.push("it is being settled elsewhere".to_owned());
+                perhaps_sent = true;
                 break;
             }
             match member.settle(permit, request).await {
@@ -229,12 +148,14 @@ impl FacilitatorPool {
                 Err(not_sent) => {
                     why.push(not_sent);
                     if !self.affinities.not_sent(&payment) {
+                        perhaps_sent = true;
                         break;
                     }
                 }
             }
         }
-        Settlement::Unknown { transaction: None, message: why.join("; ") }
+        let message = why.join("; ");
+        if perhaps_sent { Settlement::Unknown { transaction: None, message } } else { Settlement::NotSent { message } }
     }
 
     async fn supported_by_any(&self) -> Result<Supported, Unavailable> {
@@ -254,7 +175,7 @@ impl FacilitatorPool {
                     let more: Vec<_> = supported.kinds.into_iter().filter(new).collect();
                     all.kinds.extend(more);
                 }
-                (Err(error), _) => why.push(format!("{}: {error}", member.0.name)),
+                (Err(error), _) => why.push(format!("{}: {error}", member.name())),
             }
         }
         all.ok_or_else(|| Unavailable { message: why.join("; ") })
@@ -262,7 +183,7 @@ impl FacilitatorPool {
 }
 
 fn circuit_open(member: &Member) -> String {
-    format!("{}: its circuit is open after failures", member.0.name)
+    format!("{}: its circuit is open after failures", member.name())
 }
 
 /// The time for which a payment is remembered: until no chain takes it any more.
@@ -286,8 +207,37 @@ impl Facilitator for FacilitatorPool {
 
     /// As ready as its readiest member.
     fn readiness(&self) -> Readiness {
-        let ready = self.members.iter().any(|member| member.facilitator().readiness() == Readiness::Ready);
-        if ready { Readiness::Ready } else { Readiness::NoGas }
+        let mut readiness = Readiness::Down;
+        for member in &self.members {
+            match member.readiness() {
+                Readiness::Ready => return Readiness::Ready,
+                Readiness::NoGas => readiness = Readiness::NoGas,
+                Readiness::Down => {}
+            }
+        }
+        readiness
+    }
+
+    /// The verdict of the first member that can ask a contract.
+    async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
+        let mut why = Vec::new();
+        for member in &self.members {
+            match member.facilitator().check_contract_signature(request).await {
+                SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.name())),
+                verdict @ (SignatureVerdict::Valid | SignatureVerdict::Invalid { .. }) => return verdict,
+            }
+        }
+        SignatureVerdict::Unavailable(Unavailable { message: why.join("; ") })
+    }
+
+    async fn watch(&self) {
+        let mut watches = tokio::task::JoinSet::new();
+        for member in self.members.clone() {
+            watches.spawn(async move { member.watch().await });
+        }
+        // The tasks never end; dropping this future ends them.
+        while watches.join_next().await.is_some() {}
+        std::future::pending().await
     }
 
     async fn supported(&self) -> Result<Supported, Unavailable> {

@@ -4,17 +4,18 @@
 //! account's transaction pays as well as a transfer by ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use coinslot_evm::eip3009::Eip3009Payment;
-use coinslot_evm::{CallError, Chain};
+use coinslot_evm::{Chain, ChainTrouble, LookupBounds, PaymentState};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{SettlementResponse, UnixTime};
 
-/// The most blocks that one question for logs spans. Nodes limit it.
-const SPAN: u64 = 2_000;
+/// The interval at which the newest block is read while nothing else reads it.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state of a payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,12 @@ pub enum OnChain {
     Paid(SettlementResponse),
     /// The money moved in a block that is not deep enough yet.
     Shallow,
-    /// The authorisation is used or cancelled, and not for this payment: it will never pay for it.
-    Spent,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
     Unused { at: UnixTime },
+    /// The authorisation is used or cancelled, and no transaction that pays was found. The newest block that is deep
+    /// enough is of this time. It is a report and no verdict: a node that lacks logs says the same. The payment is lost
+    /// only when the chain's time is past the authorisation's end, and a later look says it again.
+    Used { at: UnixTime },
     /// The chain cannot be asked now, for this reason.
     Unavailable(String),
 }
@@ -35,7 +38,7 @@ pub enum OnChain {
 #[derive(Debug)]
 pub struct SettlementProbe {
     chain: Arc<Chain>,
-    /// Blocks on top of each other, from the payment's own, until it counts: at least 1.
+    /// Blocks on top of each other, from the payment's own, until it counts.
     confirmations: u64,
 }
 
@@ -93,41 +96,41 @@ impl SettlementProbe {
         Self { chain, confirmations: confirmations.max(1) }
     }
 
-    /// Looks up a payment. It costs a few reads; many only for an authorisation that was used long ago.
-    pub async fn look_up(&self, request: &PaymentRequest) -> OnChain {
+    /// The reason for which the chain cannot be read at the moment, as far as earlier reads showed it. It asks nothing.
+    pub fn trouble(&self) -> Option<ChainTrouble> {
+        self.chain.trouble()
+    }
+
+    /// Keeps [`Self::trouble`] true while nothing is looked up: reads the newest block every few seconds. It never
+    /// returns; it is spawned once.
+    pub async fn watch(&self) {
+        loop {
+            self.chain.look(LOOK_INTERVAL).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Looks up a payment. A transaction that is known to have been sent for it is read first, which costs one read.
+    /// Otherwise it costs a few, and many only for an authorisation that was used long ago. All are of one block.
+    pub async fn look_up(&self, request: &PaymentRequest, transaction: Option<&str>) -> OnChain {
         let Some(sought) = SoughtPayment::of(request) else {
             return OnChain::Unavailable("the payment cannot be read".to_owned());
         };
-        self.seek(&sought).await.unwrap_or_else(|error| OnChain::Unavailable(error.to_string()))
-    }
-
-    async fn seek(&self, sought: &SoughtPayment) -> Result<OnChain, CallError> {
-        let head = self.chain.block_number().await?;
-        let deep = head.saturating_sub(self.confirmations - 1);
-        // The time is read before the nonce: an authorisation that is used after this reading is used at a later time,
-        // so "unused at this time" stays true.
-        let at = self.chain.block_time(deep).await?;
-        let Eip3009Payment { token, payer, nonce, .. } = sought.payment;
-        if !self.chain.is_authorization_used(token, payer, nonce).await? {
-            return Ok(match at {
-                Some(at) => OnChain::Unused { at: UnixTime(at) },
-                None => OnChain::Unavailable("the node does not have its own newest block".to_owned()),
-            });
-        }
-        // Read again: the block that used the authorisation may be newer than `head`.
-        let mut newest = self.chain.block_number().await?;
-        loop {
-            let oldest = newest.saturating_sub(SPAN - 1);
-            match self.chain.find_payment(&sought.payment, oldest, newest).await? {
-                Some((_, block)) if block > deep => return Ok(OnChain::Shallow),
-                Some((hash, _)) => return Ok(OnChain::Paid(sought.paid(hash))),
-                None if oldest == 0 => return Ok(OnChain::Spent),
-                None => {}
+        let known: Option<B256> = transaction.and_then(|hash| hash.parse().ok());
+        let bounds = LookupBounds {
+            confirmations: self.confirmations,
+            reached: 0,
+            earliest: sought.earliest(),
+            blocks: u64::MAX,
+        };
+        match self.chain.payment_state(&sought.payment, known, bounds).await {
+            Ok(PaymentState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
+            Ok(PaymentState::Shallow { .. }) => OnChain::Shallow,
+            Ok(PaymentState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
+            Ok(PaymentState::Used { at } | PaymentState::PaidOtherwise { at, .. }) => {
+                OnChain::Used { at: UnixTime(at) }
             }
-            if self.chain.block_time(oldest).await?.is_some_and(|at| at < sought.earliest()) {
-                return Ok(OnChain::Spent);
-            }
-            newest = oldest - 1;
+            Err(error) => OnChain::Unavailable(error.to_string()),
         }
     }
 }

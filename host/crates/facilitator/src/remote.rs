@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod request;
 mod seen;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +23,14 @@ use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Network, Versions};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
+use tokio::time::Instant;
 use url::{Host, Url};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
-use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, read};
+use crate::facilitator::{Facilitator, Finality, Proof, Readiness, Settlement, Unavailable, Verification};
+use answer::SettleAnswer;
+use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, location, read, unexpected};
 use seen::SeenTransactions;
+use sharing::Sharing;
 
 pub(crate) use answer::RemoteAttempt;
 pub use config::{Credential, RemoteConfig, RemoteError};
@@ -37,6 +41,9 @@ const MAX_SUPPORTED: usize = 512 * 1024;
 
 /// The largest answer to `/verify` and `/settle` that is read, in bytes. They have a few hundred.
 const MAX_VERDICT: usize = 64 * 1024;
+
+/// The pause before a settlement that is under way is asked for again: a block of a rollup.
+const PENDING_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls of `/supported` while the answer is 429, and the longest wait between two.
 const TRIES: u32 = 3;
@@ -53,6 +60,7 @@ pub struct Remote {
     verify_timeout: Duration,
     settle_timeout: Duration,
     seen: SeenTransactions,
+    sharing: Sharing,
 }
 
 impl Remote {
@@ -96,6 +104,7 @@ impl Remote {
             verify_timeout: config.verify_timeout,
             settle_timeout: config.settle_timeout,
             seen: SeenTransactions::default(),
+            sharing: Sharing::default(),
         })
     }
 
@@ -126,21 +135,85 @@ impl Remote {
         self.connection.post(url, body, at_most, MAX_VERDICT).await
     }
 
-    /// Tries to settle once.
+    /// Tries to settle, and asks once more for the end of a transaction that is under way. Both together take at most
+    /// the time-out of a settlement.
     pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
+        let deadline = Instant::now() + self.settle_timeout;
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
+        let (transaction, message) = match answer::settlement(payment, exchange) {
+            SettleAnswer::End(end) => return self.believed(payment, end).await,
+            SettleAnswer::Pending { transaction, message } => (transaction, message),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        tokio::time::sleep(PENDING_PAUSE.min(left / 2)).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let exchange = self.post(&self.settle, payment, left).await;
+        let pending = |named: Option<String>, message| Settlement::Unknown {
+            transaction: named.or_else(|| transaction.clone()),
+            message,
+        };
         match answer::settlement(payment, exchange) {
-            // Two payments are two transfers, so one transaction for both is not believed: recovery asks the chain.
-            RemoteAttempt::Answered(Settlement::Settled(settled))
-                if !self.seen.is_new(&settled.transaction, payment) =>
-            {
-                RemoteAttempt::Unclear(Settlement::Unknown {
-                    transaction: Some(settled.transaction),
-                    message: "/settle: success with the transaction of another payment".to_owned(),
-                })
+            SettleAnswer::Pending { transaction, message } => RemoteAttempt::Answered(pending(transaction, message)),
+            SettleAnswer::End(RemoteAttempt::NotSent(_)) => RemoteAttempt::Answered(pending(None, message)),
+            SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message })) => {
+                RemoteAttempt::Unclear(pending(transaction, message))
             }
-            attempt => attempt,
+            // A transaction was sent, so that no reason is final any more.
+            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+                reason,
+                message,
+                transaction: named,
+                ..
+            })) => {
+                let transaction = if named.is_empty() { transaction.unwrap_or_default() } else { named };
+                RemoteAttempt::Answered(Settlement::Refused { reason, message, transaction, finality: Finality::Open })
+            }
+            SettleAnswer::End(end) => self.believed(payment, end).await,
         }
+    }
+
+    /// Holds a success to what else the facilitator has said: two payments are two transfers, so that one transaction
+    /// for both is believed only of a facilitator that says that its transactions settle several.
+    async fn believed(&self, payment: &PaymentRequest, end: RemoteAttempt) -> RemoteAttempt {
+        let RemoteAttempt::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
+        let is_new = self.seen.is_new(&settlement.transaction, payment);
+        // It may not have been asked yet, or was configured anew.
+        if !is_new && !self.sharing.includes(payment) && self.sharing.is_due() {
+            drop(self.look().await);
+        }
+        let alone = !self.sharing.includes(payment);
+        RemoteAttempt::Answered(if alone && !is_new {
+            // The facilitator answers, so its circuit has no part in this.
+            Settlement::Unknown {
+                transaction: Some(settlement.transaction),
+                message: "/settle: success with the transaction of another payment".to_owned(),
+            }
+        } else {
+            Settlement::Settled { settlement, proof: Proof::Word { alone } }
+        })
+    }
+
+    /// Asks once whether the facilitator is there. One that wants fewer requests is there.
+    pub(crate) async fn look(&self) -> Result<(), Unavailable> {
+        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
+        let response = self.connection.get(&self.supported, self.verify_timeout).await;
+        let response = response.map_err(|failure| unavailable(failure.into_message()))?;
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Ok(());
+        }
+        self.read_supported(response).await.map(drop)
+    }
+
+    async fn read_supported(&self, response: reqwest::Response) -> Result<Supported, Unavailable> {
+        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
+        if response.status() != StatusCode::OK {
+            return Err(unavailable(unexpected(response.status(), location(&response).as_deref())));
+        }
+        let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
+        let supported = serde_json::from_slice(&body)
+            .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
+        self.sharing.learn(&supported);
+        Ok(supported)
     }
 
     async fn ask_supported(&self) -> Result<Supported, Unavailable> {
@@ -148,8 +221,7 @@ impl Remote {
         for attempt in 0..TRIES {
             let response = self.connection.get(&self.supported, self.verify_timeout).await;
             let response = response.map_err(|failure| unavailable(failure.into_message()))?;
-            let status = response.status();
-            if status == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
+            if response.status() == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
                 let asked = response
                     .headers()
                     .get(RETRY_AFTER)
@@ -159,12 +231,7 @@ impl Remote {
                 tokio::time::sleep(wait.min(MAX_WAIT)).await;
                 continue;
             }
-            if status != StatusCode::OK {
-                return Err(unavailable(format!("it answered {status}")));
-            }
-            let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
-            return serde_json::from_slice(&body)
-                .map_err(|error| unavailable(format!("not what the protocol says: {error}")));
+            return self.read_supported(response).await;
         }
         Err(unavailable("it keeps answering 429".to_owned()))
     }
@@ -203,13 +270,11 @@ impl Facilitator for Remote {
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
         match self.attempt(request).await {
             RemoteAttempt::Answered(settlement) | RemoteAttempt::Unclear(settlement) => settlement,
-            RemoteAttempt::NotSent(message) => {
-                Settlement::Unknown { transaction: None, message: format!("/settle: {message}") }
-            }
+            RemoteAttempt::NotSent(message) => Settlement::NotSent { message: format!("/settle: {message}") },
         }
     }
 
-    /// Always ready: the state of its gas wallet is known only from its answers.
+    /// Always ready: it is a [`crate::pool::FacilitatorPool`], also of one, that knows whether it answers.
     fn readiness(&self) -> Readiness {
         Readiness::Ready
     }

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -218,7 +219,7 @@ impl World {
         let keys = vec![other];
         let settings = SequencerSettings::default();
         let sequencer = Sequencer::start(self.chain.clone(), keys, GasLimits::default(), settings).await;
-        let order = TxCall { to: self.token(), data: call.abi_encode().into(), alone: false };
+        let order = TxCall { to: self.token(), data: call.abi_encode().into(), alone: false, max_gas: None };
         let ticket = sequencer.expect("started").submit(order);
         match ticket.wait(Duration::from_secs(5)).await {
             TxStatus::Included(landing) if landing.receipt.succeeded() => landing.receipt.transaction_hash,
@@ -293,7 +294,14 @@ pub enum ProxyFault {
     Reply,
     /// The request does not arrive, and is answered with a hash all the same, as by a node that loses a transaction.
     Swallow,
+    /// The request arrives, and is answered with an error, as by a gateway that failed after it had passed it on.
+    Mangle,
+    /// The request does not arrive, and is answered with the same error.
+    Deny,
 }
+
+/// The error of a gateway, which says nothing about the node behind it.
+const GATEWAY_ERROR: &str = "internal error";
 
 /// A proxy before a JSON-RPC node.
 #[derive(Debug)]
@@ -303,9 +311,13 @@ pub struct Proxy {
     /// The number of calls of each method, and the first parameter of the last one.
     calls: Arc<Mutex<HashMap<String, (usize, Value)>>>,
     rewrite: Arc<Mutex<Option<Rewrite>>>,
+    /// The most blocks in one question for logs.
+    log_range: Arc<AtomicU64>,
+    /// The node takes blocks by their number only.
+    numbers_only: Arc<AtomicBool>,
 }
 
-/// Changes the answer to a method.
+/// Changes the answer to a method: its result, or its error.
 pub type Rewrite = fn(&str, &mut Value);
 
 impl Proxy {
@@ -315,10 +327,14 @@ impl Proxy {
         let rewrite = Arc::new(Mutex::new(None));
         let (rules, counts, upstream) = (faults.clone(), calls.clone(), upstream.to_owned());
         let rewriting = rewrite.clone();
+        let log_range = Arc::new(AtomicU64::new(u64::MAX));
+        let numbers_only = Arc::new(AtomicBool::new(false));
+        let (allowed, only) = (log_range.clone(), numbers_only.clone());
         let client = reqwest::Client::new();
         let address = serve(move |request: Request<Incoming>| {
             let (rules, counts, upstream, client) = (rules.clone(), counts.clone(), upstream.clone(), client.clone());
             let rewriting: Arc<Mutex<Option<Rewrite>>> = rewriting.clone();
+            let (allowed, only) = (allowed.load(Ordering::SeqCst), only.load(Ordering::SeqCst));
             async move {
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 let call: Value = serde_json::from_slice(&body).expect("JSON");
@@ -340,20 +356,49 @@ impl Proxy {
                     let answer = json!({"jsonrpc": "2.0", "id": call["id"], "result": B256::repeat_byte(1)});
                     return Response::new(Full::new(answer.to_string().into()));
                 }
+                let refusal_with = |code: i64, text: &str| {
+                    let error = json!({"code": code, "message": text});
+                    let answer = json!({"jsonrpc": "2.0", "id": call["id"], "error": error});
+                    Response::new(Full::new(answer.to_string().into()))
+                };
+                let refusal = |text: &str| refusal_with(-32_000, text);
+                if only && call["params"][1]["blockHash"].is_string() {
+                    return refusal_with(-32_602, "invalid argument 1: a number or a tag is expected");
+                }
+                if fault == Some(ProxyFault::Deny) {
+                    return refusal(GATEWAY_ERROR);
+                }
+                if method == "eth_getLogs" && blocks_in(&call["params"][0]) > allowed {
+                    return refusal("the range of blocks is too large");
+                }
                 let sent = client.post(&upstream).header("content-type", "application/json").body(body).send().await;
                 let answer = sent.expect("forwarded").bytes().await.expect("an answer");
                 if fault == Some(ProxyFault::Reply) {
                     return bad_gateway();
                 }
+                if fault == Some(ProxyFault::Mangle) {
+                    return refusal(GATEWAY_ERROR);
+                }
                 let rewrite = *rewriting.lock().expect("not poisoned");
                 let Some(rewrite) = rewrite else { return Response::new(Full::new(answer)) };
                 let mut answer: Value = serde_json::from_slice(&answer).expect("JSON");
-                rewrite(&method, &mut answer["result"]);
+                let content = if answer.get("error").is_some() { "error" } else { "result" };
+                rewrite(&method, &mut answer[content]);
                 Response::new(Full::new(answer.to_string().into()))
             }
         })
         .await;
-        Self { url: format!("http://{address}"), faults, calls, rewrite }
+        Self { url: format!("http://{address}"), faults, calls, rewrite, log_range, numbers_only }
+    }
+
+    /// Refuses blocks by their hash (EIP-1898) from now on.
+    pub fn take_numbers_only(&self) {
+        self.numbers_only.store(true, Ordering::SeqCst);
+    }
+
+    /// Refuses questions for logs of more blocks from now on.
+    pub fn allow_log_range(&self, blocks: u64) {
+        self.log_range.store(blocks, Ordering::SeqCst);
     }
 
     /// The number of calls of a method since the proxy started; of all methods for `*`.
@@ -377,6 +422,12 @@ impl Proxy {
     pub fn set(&self, faults: &[(&'static str, ProxyFault)]) {
         *self.faults.lock().expect("not poisoned") = faults.to_vec();
     }
+}
+
+/// The blocks that a filter of logs spans.
+fn blocks_in(filter: &Value) -> u64 {
+    let number = |key: &str| u64::from_str_radix(filter[key].as_str()?.strip_prefix("0x")?, 16).ok();
+    number("toBlock").zip(number("fromBlock")).map_or(0, |(to, from)| to + 1 - from)
 }
 
 fn bad_gateway() -> Response<Full<bytes::Bytes>> {

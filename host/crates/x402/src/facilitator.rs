@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -177,19 +178,31 @@ impl<'de> Deserialize<'de> for PaymentRequest {
         {
             return Err(D::Error::custom(format_args!("x402Version is {outer} outside and {inner} in paymentPayload")));
         }
+        let (payload, mut requirements) = (wire.payment_payload, wire.payment_requirements);
+        // Some servers write `null` where there is nothing.
+        if let Some(requirements) = requirements.as_object_mut()
+            && requirements.get("extra").is_some_and(serde_json::Value::is_null)
+        {
+            requirements.remove("extra");
+        }
         match wire.x402_version.or(inner) {
             Some(1) => Ok(Self::V1 {
-                payload: serde_json::from_value(wire.payment_payload).map_err(D::Error::custom)?,
-                requirements: serde_json::from_value(wire.payment_requirements).map_err(D::Error::custom)?,
+                payload: part("paymentPayload", payload)?,
+                requirements: part("paymentRequirements", requirements)?,
             }),
             Some(2) => Ok(Self::V2 {
-                payload: serde_json::from_value(wire.payment_payload).map_err(D::Error::custom)?,
-                requirements: serde_json::from_value(wire.payment_requirements).map_err(D::Error::custom)?,
+                payload: part("paymentPayload", payload)?,
+                requirements: part("paymentRequirements", requirements)?,
             }),
             Some(other) => Err(D::Error::custom(format_args!("x402Version is {other}, expected 1 or 2"))),
             None => Err(D::Error::custom("x402Version is missing")),
         }
     }
+}
+
+/// Reads a part of a message. The error names the part, and serde's text the field's type.
+fn part<T: DeserializeOwned, E: serde::de::Error>(name: &str, value: serde_json::Value) -> Result<T, E> {
+    serde_json::from_value(value).map_err(|error| E::custom(format_args!("{name}: {error}")))
 }
 
 /// The answer of `/verify`. As a facilitator we always say the payer when we know it, and always a
@@ -224,6 +237,10 @@ pub struct Supported {
     pub signers: Object,
 }
 
+/// The key of [`SupportedKind::extra`] with which a facilitator says `true` if one of its transactions may settle several
+/// payments. Our own facilitators say so. Without it, one transaction for two payments is not believed.
+pub const SHARED_TRANSACTIONS: &str = "sharedTransactions";
+
 /// One thing a facilitator can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -234,9 +251,18 @@ pub struct SupportedKind {
     pub scheme: String,
     /// CAIP-2, or a name in version 1.
     pub network: String,
-    /// The fields that the server must put into `extra` of its requirements.
+    /// The fields that the server must put into `extra` of its requirements, and what else the facilitator says of the
+    /// kind, such as [`SHARED_TRANSACTIONS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Object>,
+}
+
+impl SupportedKind {
+    /// The facilitator says that one of its transactions may settle several payments.
+    pub fn shares_transactions(&self) -> bool {
+        let extra = self.extra.as_ref().and_then(|extra| extra.get(SHARED_TRANSACTIONS));
+        extra.and_then(serde_json::Value::as_bool) == Some(true)
+    }
 }
 
 impl Supported {

@@ -88,6 +88,51 @@ reasons! {
 }
 
 impl Reason {
+    /// The reason with this string on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+    }
+
+    /// True if a facilitator finds the reason in the payment itself, or in the chain's state before it sends anything,
+    /// and would not have sent a transaction.
+    ///
+    /// A used nonce is none of these: it may be used by a transaction that the facilitator sent before. Neither is a
+    /// simulation that fails, which for tokens with errors of their own may say the same.
+    pub fn precedes_sending(self) -> bool {
+        match self {
+            Self::InvalidX402Version
+            | Self::InvalidPayload
+            | Self::UnsupportedPayloadType
+            | Self::UnsupportedScheme
+            | Self::InvalidScheme
+            | Self::InvalidNetwork
+            | Self::InvalidPaymentRequirements
+            | Self::NetworkMismatch
+            | Self::MissingEip712Domain
+            | Self::ExtensionEchoMismatch
+            | Self::RecipientMismatch
+            | Self::InvalidSignature
+            | Self::ValidBefore
+            | Self::ValidAfter
+            | Self::ValueMismatch
+            | Self::Value
+            | Self::AssetNotDeployed
+            | Self::InsufficientBalance
+            | Self::Eip3009NotSupported
+            | Self::TokenNameMismatch
+            | Self::TokenVersionMismatch
+            | Self::FactoryNotAllowed => true,
+            Self::NonceAlreadyUsed
+            | Self::SimulationFailed
+            | Self::TransactionFailed
+            | Self::TransferEventMismatch
+            | Self::SettlementPending
+            | Self::DuplicateSettlement
+            | Self::UnexpectedVerifyError
+            | Self::UnexpectedSettleError => false,
+        }
+    }
+
     /// The reason as a client of `version` knows it. The rules answer with reasons of version 2; the one string that
     /// differs is that of a wrong amount, which legacy clients hold in a closed list.
     pub fn in_version(self, version: Version) -> Self {

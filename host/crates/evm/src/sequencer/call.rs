@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::chain::CallError;
 use crate::receipt::TxReceipt;
@@ -18,6 +19,8 @@ pub struct TxCall {
     /// Gives the call a transaction of its own. It is for calls that may take more gas than they need when they are
     /// simulated, at the cost of their neighbours.
     pub alone: bool,
+    /// The most gas that a transaction of its own is given. None: the limit of all transactions.
+    pub max_gas: Option<u64>,
 }
 
 /// The transaction of a call, in a block.
@@ -28,7 +31,8 @@ pub struct Inclusion {
     pub shared: bool,
 }
 
-/// The reason for which a call was not sent, and will not be.
+/// The reason for which a call was not sent, and will not be. Each is a proof: where a node may have the transaction all
+/// the same, the end is [`TxStatus::Abandoned`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The contract would revert.
@@ -50,8 +54,11 @@ pub enum TxStatus {
     /// The end is not known yet: the hash of the newest transaction, once there is one. The call may be waited for
     /// again.
     Pending(Option<B256>),
-    /// The sequencer has stopped, and nothing follows the call any more: the hash as it was last known.
-    Abandoned(Option<B256>),
+    /// Nothing follows the call any more, and a node may have a transaction of it, whose hash was the last one known.
+    Abandoned {
+        transaction: Option<B256>,
+        why: String,
+    },
 }
 
 /// A handle on a call that was submitted. Dropping it does not stop the call.
@@ -71,12 +78,19 @@ impl TxHandle {
         match (progress.borrow().clone(), abandoned) {
             (CallProgress::Included(inclusion), _) => TxStatus::Included(inclusion),
             (CallProgress::NotSent(error), _) => TxStatus::NotSent(error),
+            (CallProgress::Doubtful { transaction, why }, _) => {
+                TxStatus::Abandoned { transaction: Some(transaction), why }
+            }
             (CallProgress::Queued, false) => TxStatus::Pending(None),
             (CallProgress::Sent(hash), false) => TxStatus::Pending(Some(hash)),
-            (CallProgress::Queued, true) => TxStatus::Abandoned(None),
-            (CallProgress::Sent(hash), true) => TxStatus::Abandoned(Some(hash)),
+            (CallProgress::Queued, true) => TxStatus::Abandoned { transaction: None, why: stopped() },
+            (CallProgress::Sent(hash), true) => TxStatus::Abandoned { transaction: Some(hash), why: stopped() },
         }
     }
+}
+
+fn stopped() -> String {
+    "the sequencer stopped before the transaction was in a block".to_owned()
 }
 
 #[derive(Clone, Debug)]
@@ -86,11 +100,16 @@ pub(super) enum CallProgress {
     Sent(B256),
     Included(Inclusion),
     NotSent(SendError),
+    /// It is given up, and a node may have this transaction.
+    Doubtful {
+        transaction: B256,
+        why: String,
+    },
 }
 
 impl CallProgress {
     fn is_end(&self) -> bool {
-        matches!(self, Self::Included(_) | Self::NotSent(_))
+        matches!(self, Self::Included(_) | Self::NotSent(_) | Self::Doubtful { .. })
     }
 }
 
@@ -103,6 +122,9 @@ pub(super) struct QueuedCall {
     pub(super) call: TxCall,
     /// Times that the transaction of the call lost its nonce to a foreign one.
     pub(super) nonces_lost: u32,
+    /// The last transaction of the call that a node may have, although the call is not followed by it any more.
+    pub(super) perhaps_sent: Option<B256>,
+    pub(super) since: Instant,
     progress: watch::Sender<CallProgress>,
     open: OpenCalls,
 }
@@ -111,7 +133,8 @@ impl QueuedCall {
     pub(super) fn new(call: TxCall, open: OpenCalls) -> (Self, TxHandle) {
         open.fetch_add(1, Ordering::Relaxed);
         let (sender, progress) = watch::channel(CallProgress::Queued);
-        (Self { call, nonces_lost: 0, progress: sender, open }, TxHandle { progress })
+        let queued = Self { call, nonces_lost: 0, perhaps_sent: None, since: Instant::now(), progress: sender, open };
+        (queued, TxHandle { progress })
     }
 
     pub(super) fn report(&self, progress: CallProgress) {
@@ -120,6 +143,14 @@ impl QueuedCall {
 
     pub(super) fn end(self, progress: CallProgress) {
         self.report(progress);
+    }
+
+    /// Ends a call that is not sent now. It counts as not sent only if no node may have an earlier transaction of it.
+    pub(super) fn give_up(self, error: SendError) {
+        self.report(match self.perhaps_sent {
+            None => CallProgress::NotSent(error),
+            Some(transaction) => CallProgress::Doubtful { transaction, why: error.to_string() },
+        });
     }
 }
 
@@ -132,6 +163,25 @@ impl Drop for QueuedCall {
 /// Ends every call with this error.
 pub(super) fn end_all(calls: Vec<QueuedCall>, error: &SendError) {
     for call in calls {
-        call.end(CallProgress::NotSent(error.clone()));
+        call.give_up(error.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_a_node_may_have_is_never_called_unsent() {
+        let call = TxCall { to: Address::ZERO, data: Bytes::new(), alone: false, max_gas: None };
+        let refused = || SendError::Refused("no money".to_owned());
+        let (queued, handle) = QueuedCall::new(call.clone(), OpenCalls::default());
+        queued.give_up(refused());
+        assert!(matches!(handle.wait(Duration::ZERO).await, TxStatus::NotSent(error) if error == refused()));
+        let (mut queued, handle) = QueuedCall::new(call, OpenCalls::default());
+        queued.perhaps_sent = Some(B256::repeat_byte(1));
+        queued.give_up(refused());
+        let status = handle.wait(Duration::ZERO).await;
+        assert!(matches!(status, TxStatus::Abandoned { transaction, .. } if transaction == Some(B256::repeat_byte(1))));
     }
 }

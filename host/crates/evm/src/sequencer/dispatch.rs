@@ -14,7 +14,7 @@ use alloy::rpc::types::TransactionRequest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::call::{CallProgress, QueuedCall, SendError, end_all};
+use super::call::{QueuedCall, SendError, TxCall, end_all};
 use super::lane::Lane;
 use super::pending::Transaction;
 use super::shared::{BASE_GAS, MAX_BATCH_GAS, Shared};
@@ -74,7 +74,9 @@ impl Dispatcher {
                 self.collect(last).await;
             }
             // Calls that came while a block was awaited may join this batch.
+            self.lane.first_in_queue(self.queue.front());
             self.wait_for_room(max_waiting).await;
+            self.lane.first_in_queue(None);
             while let Ok(call) = self.incoming.try_recv() {
                 self.queue.push_back(call);
             }
@@ -146,7 +148,7 @@ impl Dispatcher {
         for (queued, outcome) in calls.into_iter().zip(outcomes) {
             match outcome {
                 CallOutcome::Success => good.push(queued),
-                CallOutcome::Reverted(text) => queued.end(CallProgress::NotSent(SendError::Reverts(text))),
+                CallOutcome::Reverted(text) => queued.give_up(SendError::Reverts(text)),
                 CallOutcome::NoReason => alone.push(queued),
             }
         }
@@ -190,27 +192,46 @@ impl Dispatcher {
         Ok((outcomes, sent_with(ample)))
     }
 
-    /// Sends one call. The estimate of its gas is its last simulation.
+    /// Sends one call.
     async fn send_alone(&mut self, queued: QueuedCall) {
-        let shared = self.lane.shared.clone();
-        let most = shared.limits.max_gas;
-        let (to, data) = (queued.call.to, queued.call.data.clone());
-        let request = TransactionRequest::default().from(self.lane.address()).to(to).input(data.clone().into());
-        let error = match shared.chain.estimate(request).await {
-            Ok(gas) if gas <= most => match shared.tx_fees().await {
-                Ok(fees) => {
-                    // A quarter more: the state may change until the transaction runs, and unused gas costs nothing.
-                    let gas = gas.saturating_add(gas / 4).min(most);
-                    return self.submitter.submit(vec![queued], Transaction { to, data, gas, fees }).await;
-                }
-                Err(error) => error,
-            },
-            Ok(gas) => SendError::Reverts(format!("it takes {gas} gas, more than the limit of {most}")),
-            Err(CallError::Reverted(text)) => SendError::Reverts(text),
-            Err(CallError::Refused(text)) => SendError::Refused(text),
-            Err(error @ CallError::Unreachable(_)) => SendError::Unreachable(error),
-        };
-        queued.end(CallProgress::NotSent(error));
+        match price_alone(&self.lane, &queued.call).await {
+            Ok(transaction) => self.submitter.submit(vec![queued], transaction).await,
+            Err(error) => queued.give_up(error),
+        }
+    }
+}
+
+/// Estimates the gas of one call, which is its simulation.
+///
+/// A call of its own runs the code of a wallet, which may answer otherwise when gas costs nothing or is plenty. So it is
+/// estimated at the fees that it will have, and then simulated as it will be sent.
+async fn price_alone(lane: &Lane, call: &TxCall) -> Result<Transaction, SendError> {
+    let shared = &lane.shared;
+    let limit = shared.limits.max_gas;
+    let most = call.max_gas.map_or(limit, |most| most.min(limit));
+    let fees = shared.tx_fees().await?;
+    let request = TransactionRequest::default().from(lane.address()).to(call.to).input(call.data.clone().into());
+    let request = if call.alone { fees.priced(request) } else { request };
+    let needed = shared.chain.estimate(request.clone()).await.map_err(unsent)?;
+    if needed > most {
+        let problem = format!("it takes {needed} gas, more than the limit of {most}");
+        // A limit of its own is for code that its payer chose; the other one is ours.
+        return Err(if call.max_gas.is_some() { SendError::Reverts(problem) } else { SendError::Refused(problem) });
+    }
+    // A quarter more: the state may change until the transaction runs, and unused gas costs nothing.
+    let gas = needed.saturating_add(needed / 4).min(most);
+    if call.alone {
+        shared.chain.run(request.gas_limit(gas)).await.map_err(unsent)?;
+    }
+    Ok(Transaction { to: call.to, data: call.data.clone(), gas, fees })
+}
+
+/// The meaning of an error before anything was sent.
+fn unsent(error: CallError) -> SendError {
+    match error {
+        CallError::Reverted(text) => SendError::Reverts(text),
+        CallError::Refused(text) => SendError::Refused(text),
+        error @ CallError::Unreachable(_) => SendError::Unreachable(error),
     }
 }
 

@@ -99,6 +99,7 @@ impl Follower {
                         confirm(&self.lane, head).await;
                     }
                     close_gap(&self.lane, count).await;
+                    self.lane.shared.budget.flush().await;
                 }
                 Err(error) => tracing::debug!(%error, "the gas wallet's transactions cannot be counted"),
             }
@@ -192,11 +193,12 @@ fn on_nonce_used(lane: &Lane, nonce: u64) {
     tracing::warn!(nonce, "a settlement lost its nonce to another transaction; it is sent anew");
     lane.shared.budget.settle(tx.reserved.unwrap_or_default(), U256::ZERO);
     lane.included.notify_one();
+    let lost = tx.signed.last().map(|signed| signed.hash);
     for mut call in tx.calls {
         call.nonces_lost += 1;
+        call.perhaps_sent = lost.or(call.perhaps_sent);
         if call.nonces_lost > MAX_NONCES_LOST {
-            let error = SendError::Refused("the transaction lost its nonce again and again".to_owned());
-            call.end(CallProgress::NotSent(error));
+            call.give_up(SendError::Refused("the transaction lost its nonce again and again".to_owned()));
         } else {
             call.report(CallProgress::Queued);
             lane.enqueue(call);

@@ -9,8 +9,9 @@ use alloy::eips::eip2718::Encodable2718;
 use alloy::primitives::{Address, TxKind, U256};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
-use super::call::{CallProgress, OpenCalls, QueuedCall, SendError};
+use super::call::{OpenCalls, QueuedCall, SendError};
 use super::pending::{PendingTxs, SignedTx, Transaction};
 use super::shared::{Shared, USUAL_GAS};
 use crate::chain::CallError;
@@ -18,6 +19,9 @@ use crate::key::Key;
 
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
 const ENOUGH_SETTLEMENTS: u64 = 200;
+
+/// A lane is stuck when something in it has waited for so many times the wait for one replacement.
+const STUCK_TIMES: u32 = 3;
 
 /// The interval at which the balance of an empty wallet is read: it is about to be funded.
 const EMPTY_INTERVAL: Duration = Duration::from_secs(3);
@@ -34,6 +38,8 @@ pub(super) struct Lane {
     key: Key,
     queue: mpsc::UnboundedSender<QueuedCall>,
     pending: Mutex<PendingTxs>,
+    /// The time since which the first call in the queue waits for room.
+    queued_since: Mutex<Option<Instant>>,
     /// In wei, as of the last reading, less what was spent since.
     balance: Mutex<Option<U256>>,
 }
@@ -48,6 +54,7 @@ impl Lane {
             key,
             queue,
             pending: Mutex::default(),
+            queued_since: Mutex::default(),
             balance: Mutex::new(None),
         }
     }
@@ -63,13 +70,27 @@ impl Lane {
     /// Queues a call for the dispatcher.
     pub(super) fn enqueue(&self, call: QueuedCall) {
         if let Err(mpsc::error::SendError(call)) = self.queue.send(call) {
-            call.end(CallProgress::NotSent(SendError::Refused("the sequencer has stopped".to_owned())));
+            call.give_up(SendError::Refused("the sequencer has stopped".to_owned()));
         }
     }
 
     /// Locks the transactions. Never held across an await, and never taken while the balance is held.
     pub(super) fn pending(&self) -> MutexGuard<'_, PendingTxs> {
         self.pending.lock()
+    }
+
+    /// Takes note of the first call in the queue.
+    pub(super) fn first_in_queue(&self, call: Option<&QueuedCall>) {
+        *self.queued_since.lock() = call.map(|call| call.since);
+    }
+
+    /// The time for which a call has waited for its transaction or a transaction for its block, if that is too long for
+    /// a payment that would have to wait behind it.
+    pub(super) fn stuck_for(&self) -> Option<Duration> {
+        let queued = *self.queued_since.lock();
+        let oldest = self.pending().waiting_since().into_iter().chain(queued).min()?;
+        let waited = oldest.elapsed();
+        (waited > self.shared.settings.stuck_after * STUCK_TIMES).then_some(waited)
     }
 
     pub(super) fn balance(&self) -> MutexGuard<'_, Option<U256>> {

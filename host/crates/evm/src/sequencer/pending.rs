@@ -47,6 +47,7 @@ pub(super) struct PendingTx {
     /// Wei reserved of the day's budget, until the cost is known.
     pub(super) reserved: Option<U256>,
     pub(super) state: TxState,
+    pub(super) since: Instant,
     /// The last time that it was given to the node.
     pub(super) sent_at: Instant,
     /// The time at which its fees were set, and the newest block then.
@@ -77,6 +78,7 @@ impl PendingTx {
             signed: vec![signed],
             calls,
             state,
+            since: now,
             sent_at: now,
             priced_at: now,
             priced_at_block: None,
@@ -119,6 +121,11 @@ impl PendingTxs {
     /// The number of transactions that are in no block.
     pub(super) fn waiting(&self) -> usize {
         self.by_nonce.values().filter(|tx| !tx.is_included()).count()
+    }
+
+    /// The time since which the oldest transaction waits that is in no block.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.by_nonce.values().filter(|tx| !tx.is_included()).map(|tx| tx.since).min()
     }
 
     /// Takes a transaction out that is deep enough, and remembers its bytes.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::call::CallProgress;
 use super::lane::Lane;
-use super::pending::{PendingTx, Transaction, TxState};
+use super::pending::{PendingTx, SignedTx, Transaction, TxState};
 use super::shared::EMPTY_TX_GAS;
 use crate::chain::CallError;
 use crate::refusal::NodeRefusal;
@@ -95,6 +95,14 @@ async fn bump(lane: &Lane, nonce: u64, tx: Transaction) -> Option<Bytes> {
     };
     let raised = Transaction { fees, ..tx };
     let signed = lane.sign(nonce, &raised).ok()?;
+    let raw = replace(lane, nonce, raised, signed)?;
+    shared.budget.flush().await;
+    Some(raw)
+}
+
+/// Puts a dearer transaction beside the ones that were signed for this nonce, and reserves its cost.
+fn replace(lane: &Lane, nonce: u64, raised: Transaction, signed: SignedTx) -> Option<Bytes> {
+    let shared = &lane.shared;
     let mut pending = lane.pending();
     // It may have got into a block while the fees were read.
     let tx = pending.by_nonce.get_mut(&nonce).filter(|tx| !tx.is_included())?;
@@ -157,6 +165,7 @@ async fn fill(lane: &Lane, nonce: u64) {
     if shared.budget.reserve(tx.max_cost(), U256::ZERO).is_err() {
         return;
     }
+    shared.budget.flush().await;
     tracing::warn!(nonce, transaction = %signed.hash, "no transaction has a nonce before ours; it is filled");
     let filling = PendingTx::new(tx, signed, Vec::new(), TxState::Unanswered);
     let mut pending = lane.pending();

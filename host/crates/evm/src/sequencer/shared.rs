@@ -83,9 +83,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(chain: Arc<Chain>, limits: GasLimits, settings: SequencerSettings, has_multicall: bool) -> Self {
+    pub(super) async fn open(
+        chain: Arc<Chain>,
+        limits: GasLimits,
+        settings: SequencerSettings,
+        has_multicall: bool,
+    ) -> Self {
         Self {
-            budget: GasBudget::new(limits.budget_per_day, limits.journal.clone()),
+            budget: GasBudget::open(limits.budget_per_day, limits.journal.clone()).await,
             limits,
             settings,
             fees: FeeOracle::new(chain.clone()),

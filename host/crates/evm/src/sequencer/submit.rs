@@ -3,7 +3,8 @@
 //! A nonce is used once and leaves no gap. The node's answer decides who has it afterwards: if the node took the
 //! transaction, or said nothing, the nonce belongs to the transaction, which is sent until its nonce is used; if the
 //! node refused the transaction, the nonce goes back and is the next one; if the node says that the nonce is taken,
-//! another one is tried.
+//! another one is tried. A refusal is a proof that nothing was sent only in the words of a node that checked the
+//! transaction (`refusal`).
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ impl Submitter {
         if let Err(exhausted) = budget.reserve(cost, U256::ZERO) {
             return end_all(calls, &SendError::Refused(exhausted.to_string()));
         }
+        budget.flush().await;
         // A transaction that was sent keeps the reservation until its cost is known.
         let (calls, error) = match self.send_with_some_nonce(calls, tx).await {
             Ok(()) => return self.lane.sent.notify_one(),
@@ -111,15 +113,24 @@ impl Submitter {
             // `Sending` kept the follower away, so the transaction can be taken back with its calls.
             Err(CallError::Refused(text) | CallError::Reverted(text)) => {
                 let pending = self.lane.pending().by_nonce.remove(&nonce);
-                let calls = pending.map(|pending| pending.calls).unwrap_or_default();
-                return Err(match NodeRefusal::of(&text) {
+                let mut calls = pending.map(|pending| pending.calls).unwrap_or_default();
+                let refusal = NodeRefusal::of(&text);
+                // A gateway may say so after it has passed the transaction on, or may have passed it on twice.
+                if matches!(refusal, NodeRefusal::NonceTaken | NodeRefusal::Other) {
+                    for call in &mut calls {
+                        call.perhaps_sent = Some(signed.hash);
+                    }
+                }
+                return Err(match refusal {
                     NodeRefusal::NonceTaken => NotTaken::Nonce(calls, text),
                     NodeRefusal::Funds => {
                         // Readiness turns at once, and not at the next reading of the balance.
                         *self.lane.balance() = Some(U256::ZERO);
                         NotTaken::Refused(calls, SendError::Refused(text))
                     }
-                    NodeRefusal::Known | NodeRefusal::Other => NotTaken::Refused(calls, SendError::Refused(text)),
+                    NodeRefusal::Known | NodeRefusal::Rejected | NodeRefusal::Other => {
+                        NotTaken::Refused(calls, SendError::Refused(text))
+                    }
                 });
             }
         };

@@ -11,9 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::{Service, serve};
+use crate::local::Local;
+use crate::pool::{FacilitatorPool, MEMBER_BREAKER, Member};
 use crate::remote::{Credential, Remote, RemoteConfig};
 use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
-use crate::{Facilitator, Settlement, Verification};
+use crate::{Facilitator, Proof, Readiness, Settlement, Verification};
 
 struct Server {
     url: String,
@@ -26,6 +28,10 @@ async fn start(world: &World, bearer: Option<&str>) -> Server {
     if let Some(token) = bearer {
         service = service.with_bearer(token);
     }
+    serve_at_any_port(service).await
+}
+
+async fn serve_at_any_port(service: Service) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -56,7 +62,7 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
         let verified = remote.verify(&payment).await;
         assert!(matches!(verified, Verification::Valid { .. }), "{verified:?}");
         let settled = remote.settle(&payment).await;
-        let Settlement::Settled(settled) = settled else {
+        let Settlement::Settled { settlement: settled, .. } = settled else {
             panic!("{settled:?}");
         };
         assert_eq!(world.usdc(SELLER).await, count * PRICE);
@@ -73,6 +79,58 @@ async fn our_own_client_verifies_and_settles_over_the_wire() {
     }
     server.stop.send(()).expect("still serving");
     tokio::time::timeout(Duration::from_secs(5), server.task).await.expect("stops").expect("without a panic");
+}
+
+/// A second payment with the transaction of a first was never believed, so a host behind our own facilitator, which
+/// settles many in one, charged customers and never served them.
+#[tokio::test]
+async fn many_payments_at_once_through_our_own_facilitator_are_all_settled() {
+    let world = World::start().await;
+    let service = Service::new(Arc::new(Local::connect(world.config_for_many()).await.expect("connected")));
+    let server = serve_at_any_port(service).await;
+    let remote = Arc::new(remote(&server));
+    remote.supported().await.expect("an answer");
+    let pool = Arc::new(FacilitatorPool::new(vec![Member::remote("own", remote, MEMBER_BREAKER)]));
+    let payments: Vec<_> = (0..12).map(|_| world.payment()).collect();
+    let mut settling = tokio::task::JoinSet::new();
+    for payment in payments {
+        let pool = pool.clone();
+        settling.spawn(async move { pool.settle(&payment).await });
+    }
+    let mut transactions = std::collections::HashSet::new();
+    while let Some(settlement) = settling.join_next().await {
+        let settlement = settlement.expect("no panic");
+        let Settlement::Settled { settlement, proof } = settlement else { panic!("{settlement:?}") };
+        assert_eq!(proof, Proof::Word { alone: false });
+        transactions.insert(settlement.transaction);
+    }
+    assert!(transactions.len() < 12, "some share one");
+    assert_eq!(world.usdc(SELLER).await, 12 * PRICE);
+    assert_eq!(pool.readiness(), Readiness::Ready);
+}
+
+#[tokio::test]
+async fn a_request_with_null_extra_is_read_and_a_wrong_type_is_named() {
+    let world = World::start().await;
+    let server = start(&world, None).await;
+    let mut body = serde_json::to_value(world.payment()).expect("JSON");
+    body["paymentRequirements"]["extra"] = Value::Null;
+    let (status, answer) = post(format!("{}/verify", server.url), body.to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["invalidReason"], Reason::MissingEip712Domain.as_str());
+    for (pointer, part) in [
+        ("/paymentRequirements/maxTimeoutSeconds", "paymentRequirements: "),
+        ("/paymentPayload/accepted", "paymentPayload: "),
+    ] {
+        let mut body = serde_json::to_value(world.payment()).expect("JSON");
+        *body.pointer_mut(pointer).expect(pointer) = json!("sixty");
+        for path in ["verify", "settle"] {
+            let (status, answer) = post(format!("{}/{path}", server.url), body.to_string()).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{pointer}");
+            let error = answer["error"].as_str().expect("text");
+            assert!(error.contains(part) && error.contains("invalid type"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -153,7 +211,7 @@ async fn without_the_token_nothing_is_settled() {
     let mut config = RemoteConfig::new(parse(&server.url));
     config.credential = Credential::Bearer("s3cret".to_owned());
     let settled = Remote::new(config).expect("usable").settle(&world.payment()).await;
-    assert!(matches!(settled, Settlement::Settled(_)), "{settled:?}");
+    assert!(matches!(settled, Settlement::Settled { .. }), "{settled:?}");
 }
 
 #[tokio::test]

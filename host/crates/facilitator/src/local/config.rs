@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use coinslot_evm::{ChainError, ChainSettings, GasLimits, Key, SequencerSettings};
+use coinslot_evm::{ChainError, ChainSettings, GasLimits, Key, SequencerSettings, default_confirmations};
 use coinslot_x402::Network;
 use coinslot_x402::price::Asset;
 use url::Url;
@@ -30,12 +30,28 @@ pub struct LocalConfig {
     pub lookback_blocks: u64,
     /// The difference that clocks may have, in seconds.
     pub skew_seconds: u64,
+    /// The most gas that a contract wallet may take to judge a signature (ERC-1271). The transaction that settles its
+    /// payment is given as much, and some for the transfer.
+    pub wallet_gas: u64,
+    pub memory: SettledMemory,
+}
+
+/// The time for which a payment that was settled is remembered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettledMemory {
+    /// Until it cannot be used any more, and a while longer: for callers that keep no record of their own, to whom a
+    /// success is reported once ([`super::Local::settle_once`]).
+    WhileValid,
+    /// A minute, for calls that run beside each other. It is for a caller whose ledger remembers.
+    Brief,
 }
 
 impl LocalConfig {
-    /// The usual settings: 50 seconds for a receipt, 2,000 blocks of search, a minute between clocks, gas for every
-    /// receiver.
+    /// The usual settings: the confirmations of [`default_confirmations`], 50 seconds for a receipt, 2,000 blocks of
+    /// search, a minute between clocks, gas for every receiver.
     pub fn new(rpc: Url, network: Network, assets: Vec<Asset>, keys: Vec<Key>) -> Self {
+        let mut sequencer = SequencerSettings::default();
+        sequencer.confirmations = network.chain_id().map_or(sequencer.confirmations, default_confirmations);
         Self {
             rpc,
             network,
@@ -44,10 +60,12 @@ impl LocalConfig {
             receivers: None,
             chain: ChainSettings::default(),
             gas: GasLimits::default(),
-            sequencer: SequencerSettings::default(),
+            sequencer,
             receipt_timeout: Duration::from_secs(50),
             lookback_blocks: 2_000,
             skew_seconds: 60,
+            wallet_gas: 350_000,
+            memory: SettledMemory::WhileValid,
         }
     }
 }

@@ -3,22 +3,26 @@
 
 use alloy::primitives::B256;
 use coinslot_evm::eip3009::{self, AuthorizationUse, Eip3009Payment};
-use coinslot_evm::{CallError, Inclusion};
+use coinslot_evm::{CallError, Inclusion, LookupBounds, PaymentState};
 
 use super::parsed::ParsedPayment;
 use super::state::LocalState;
 
-/// Asks whether the authorisation is used or cancelled.
-pub(super) async fn is_used(local: &LocalState, payment: &ParsedPayment<'_>) -> Result<bool, CallError> {
-    let Eip3009Payment { token, payer, nonce, .. } = payment.on_chain();
-    local.chain.is_authorization_used(token, payer, nonce).await
-}
-
-/// Finds the transaction that used this authorisation for this payment, among recent blocks.
-pub(super) async fn find(local: &LocalState, payment: &ParsedPayment<'_>) -> Result<Option<B256>, CallError> {
-    let newest = local.chain.block_number().await?;
-    let oldest = newest.saturating_sub(local.lookback_blocks);
-    Ok(local.chain.find_payment(&payment.on_chain(), oldest, newest).await?.map(|(hash, _)| hash))
+/// Looks the payment up among recent blocks. `known` is a transaction that may have made it, and `reached` a block that
+/// the node must have.
+pub(super) async fn look_up(
+    local: &LocalState,
+    payment: &ParsedPayment<'_>,
+    known: Option<B256>,
+    reached: u64,
+) -> Result<PaymentState, CallError> {
+    let bounds = LookupBounds {
+        confirmations: local.confirmations,
+        reached,
+        earliest: payment.earliest(),
+        blocks: local.lookback_blocks,
+    };
+    local.chain.payment_state(&payment.on_chain(), known, bounds).await
 }
 
 /// The evidence in the receipt of our own transaction for a payment that it was meant to make.
@@ -68,7 +72,9 @@ mod tests {
         let world = World::start().await;
         let local = world.local().await;
         let request = world.payment();
-        let Settlement::Settled(settled) = local.settle(&request).await else { panic!("it settles") };
+        let Settlement::Settled { settlement: settled, .. } = local.settle(&request).await else {
+            panic!("it settles")
+        };
         let hash = settled.transaction.parse().expect("a hash");
         let receipt = local.state.chain.receipt(hash).await.expect("an answer").expect("a receipt");
         let payment = parse(&local.state, &request).expect("a payment");

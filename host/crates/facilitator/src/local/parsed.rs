@@ -19,6 +19,12 @@ use super::token::Token;
 use super::transfer::TransferCall;
 use crate::facilitator::PayerKind;
 
+/// The difference of clocks that is ample, in seconds.
+const CLOCKS_DIFFER: u64 = 600;
+
+/// The message of a refusal of an asset that is not configured.
+pub(super) const UNKNOWN_ASSET: &str = "the asset is not settled here";
+
 /// A payment that is worth asking the chain about.
 #[derive(Debug)]
 pub(super) struct ParsedPayment<'t> {
@@ -88,7 +94,7 @@ fn requirements<'t>(
 ) -> Result<(&'t Token, Address, Amount), &'static str> {
     let asset: Option<Address> = request.asset().parse().ok();
     let token = local.tokens.iter().find(|token| Some(token.address) == asset);
-    let token = token.ok_or("the asset is not settled here")?;
+    let token = token.ok_or(UNKNOWN_ASSET)?;
     let pay_to: Address = request.pay_to().parse().map_err(|_| "payTo is not an EVM address")?;
     if let Some(receivers) = &*local.receivers.load()
         && !receivers.contains(&pay_to)
@@ -137,6 +143,13 @@ impl ParsedPayment<'_> {
         }
     }
 
+    /// The time before which no block can hold the payment, in Unix seconds: it was accepted at most
+    /// `max_timeout_seconds` before its end, by clocks that may differ from the chain's.
+    pub(super) fn earliest(&self) -> u64 {
+        let longest = self.terms.max_timeout_seconds.saturating_add(CLOCKS_DIFFER);
+        self.expiry().0.saturating_sub(longest)
+    }
+
     /// The end of the authorisation. An end beyond 64 bits of seconds is the end of time.
     pub(super) fn expiry(&self) -> UnixTime {
         UnixTime(self.authorization().valid_before.saturating_to())
@@ -168,6 +181,7 @@ impl ParsedPayment<'_> {
     /// The refusal for a revert of the transfer. FiatToken's texts tell the reason.
     pub(super) fn reverts(&self, text: &str) -> Rejection {
         let lower = text.to_lowercase();
+        // The words of FiatToken 2.2.
         let reason = if lower.contains("authorization is expired") {
             Reason::ValidBefore
         } else if lower.contains("authorization is not yet valid") {

@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use coinslot_evm::CallError;
 use coinslot_x402::Reason;
 
-use crate::facilitator::{Settlement, Unavailable, Verification};
+use crate::facilitator::{Finality, Settlement, Unavailable, Verification};
 
 /// A refusal of a payment.
 #[derive(Clone, Debug)]
@@ -22,12 +22,18 @@ pub(super) enum Judgement {
 }
 
 impl Rejection {
+    /// The end of a settlement that was refused before anything was sent.
+    pub(super) fn before_sending(self) -> Settlement {
+        self.settlement(None, Finality::Final)
+    }
+
     /// The end of a settlement that sent this transaction, or none.
-    pub(super) fn settlement(self, transaction: Option<B256>) -> Settlement {
+    pub(super) fn settlement(self, transaction: Option<B256>, finality: Finality) -> Settlement {
         Settlement::Refused {
             reason: self.reason.as_str().to_owned(),
             message: self.message,
             transaction: transaction.map(|hash| hash.to_string()).unwrap_or_default(),
+            finality,
         }
     }
 }

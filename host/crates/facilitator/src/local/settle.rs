@@ -2,30 +2,47 @@
 //!
 //! Everything is verified again, whatever was said before. The record is written when the
 //! transfer is submitted, so a call that is dropped half way is resumed by the next one. A receipt proves nothing but
-//! by its logs; and when they do not prove the payment, or the chain refuses it, the chain is searched for the same
-//! payment by another account's transaction before the payment is called refused.
+//! by its logs. Whatever speaks against the payment may be the trace of the payment itself, made by another account's
+//! transaction or by one of ours that this process forgot: so the chain is asked before a payment is refused
+//! (`objection`), and a used authorisation whose use is not found is unknown, and never refused.
+
+mod objection;
 
 use alloy::primitives::B256;
-use coinslot_evm::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
-use coinslot_x402::Reason;
-use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_evm::{Inclusion, PaymentState, SendError, TxCall, TxHandle, TxStatus};
+use coinslot_x402::{Reason, UnixTime};
 use tokio::sync::OwnedMutexGuard;
 
-use super::evidence::{ReceiptEvidence, evidence_in, find, is_used};
-use super::parsed::{ParsedPayment, parse};
+use super::evidence::{ReceiptEvidence, evidence_in, look_up};
+use super::parsed::ParsedPayment;
 use super::records::{RecordSlot, SpendRecord, SpendStage};
-use super::rejection::{Judgement, Rejection};
+use super::rejection::Rejection;
 use super::state::{LocalState, now};
-use super::verify::{check_signature, judge, judge_without_simulation};
-use crate::facilitator::{PayerKind, Settlement};
+use super::verify::{judge, judge_without_simulation};
+use crate::facilitator::{Finality, PayerKind, Proof, Settlement};
+use objection::Objection;
 
 /// The transaction that made a payment.
 type PayingTx = (B256, SubmittedBy);
 
 /// The end of an attempt that does not show the payment.
 enum NotSettled {
-    Refused(Rejection, Option<B256>),
-    Unknown(Option<B256>, String),
+    Refused {
+        rejection: Rejection,
+        transaction: Option<B256>,
+        finality: Finality,
+    },
+    Unknown {
+        transaction: Option<B256>,
+        message: String,
+    },
+    /// The authorisation is used at this time, or cancelled, and no transaction that did it was found.
+    Used {
+        transaction: Option<B256>,
+        at: UnixTime,
+    },
+    /// This call sent nothing.
+    NotSent(String),
     /// It failed in a batch, perhaps because of the other calls: it is tried again in a transaction of its own.
     TryAlone,
 }
@@ -46,59 +63,44 @@ enum SubmittedBy {
 }
 
 /// Settles a payment. The same payment may be settled again, and has the same end.
-pub(super) async fn settle(local: &LocalState, request: &PaymentRequest) -> Settlement {
-    let payment = match parse(local, request) {
-        Ok(payment) => payment,
-        Err(rejection) => return rejection.settlement(None),
-    };
+pub(super) async fn settle(local: &LocalState, payment: ParsedPayment<'_>) -> Settlement {
     let mut spend = SpendLock::lock(local, &payment).await;
     let settlement = match spend.settle().await {
         Ok((hash, _)) => {
             spend.remember(hash, spend.was_reported());
-            Settlement::Settled(payment.settled(hash))
+            spend.settled(hash)
         }
-        Err(not_settled) => not_settled.into(),
+        Err(not_settled) => spend.not_settled(not_settled),
     };
     spend.release();
     settlement
 }
 
 /// Settles a payment, and reports its success once. See `Local::settle_once`.
-pub(super) async fn settle_once(local: &LocalState, request: &PaymentRequest) -> Settlement {
-    let payment = match parse(local, request) {
-        Ok(payment) => payment,
-        Err(rejection) => return rejection.settlement(None),
-    };
+pub(super) async fn settle_once(local: &LocalState, payment: ParsedPayment<'_>) -> Settlement {
     let mut spend = SpendLock::lock(local, &payment).await;
     let settlement = match spend.settle().await {
         Ok((hash, by)) => {
             let was_reported = spend.was_reported();
             let is_ours = by == SubmittedBy::Us || local.records.was_verified(&payment.id());
             spend.remember(hash, true);
+            local.records.reported(&payment.id());
             if was_reported || !is_ours {
-                payment.rejected(Reason::DuplicateSettlement).settlement(Some(hash))
+                payment.rejected(Reason::DuplicateSettlement).settlement(Some(hash), Finality::Open)
             } else {
-                Settlement::Settled(payment.settled(hash))
+                spend.settled(hash)
             }
         }
-        Err(not_settled) => not_settled.into(),
+        // A payment of the past that was never seen here is presented again: its caller would ask for ever.
+        Err(NotSettled::Used { at, .. })
+            if at > payment.expiry() && spend.doubt.is_none() && !local.records.was_verified(&payment.id()) =>
+        {
+            payment.rejected(Reason::NonceAlreadyUsed).settlement(None, Finality::Open)
+        }
+        Err(not_settled) => spend.not_settled(not_settled),
     };
     spend.release();
     settlement
-}
-
-impl From<NotSettled> for Settlement {
-    fn from(not_settled: NotSettled) -> Self {
-        match not_settled {
-            NotSettled::Refused(rejection, hash) => rejection.settlement(hash),
-            NotSettled::Unknown(hash, message) => {
-                Self::Unknown { transaction: hash.map(|hash| hash.to_string()), message }
-            }
-            NotSettled::TryAlone => {
-                Self::Unknown { transaction: None, message: "the transaction failed beside others".to_owned() }
-            }
-        }
-    }
 }
 
 /// One spend while it is settled. It holds the lock of the spend's record, so that another call for the same spend
@@ -110,12 +112,19 @@ struct SpendLock<'s> {
     local: &'s LocalState,
     payment: &'s ParsedPayment<'s>,
     record: OwnedMutexGuard<Option<SpendRecord>>,
+    /// Set if an earlier call may have sent a transaction, perhaps this one, that is not followed any more.
+    doubt: Option<Option<B256>>,
 }
 
 impl<'s> SpendLock<'s> {
     async fn lock(local: &'s LocalState, payment: &'s ParsedPayment<'s>) -> Self {
         let slot = local.records.slot(payment.id(), payment.expiry(), now());
-        Self { local, payment, record: slot.lock_owned().await }
+        let record = slot.lock_owned().await;
+        let doubt = match record.as_ref().map(|record| &record.stage) {
+            Some(SpendStage::Doubtful(transaction)) => Some(*transaction),
+            Some(SpendStage::Submitted(..) | SpendStage::Settled(_)) | None => None,
+        };
+        Self { local, payment, record, doubt }
     }
 
     /// Unlocks the record, and forgets it if it is empty.
@@ -131,8 +140,44 @@ impl<'s> SpendLock<'s> {
     }
 
     fn remember(&mut self, hash: B256, reported: bool) {
-        let stage = SpendStage::Settled(hash);
+        self.write(SpendStage::Settled(hash), reported);
+        self.local.records.settled(&self.payment.id(), now());
+    }
+
+    fn write(&mut self, stage: SpendStage, reported: bool) {
         *self.record = Some(SpendRecord { payload: self.payment.payload.clone(), stage, reported });
+    }
+
+    /// Lets the next call begin anew. That an earlier call may have sent something is not forgotten.
+    fn begin_anew(&mut self) {
+        match self.doubt {
+            Some(transaction) => self.write(SpendStage::Doubtful(transaction), false),
+            None => *self.record = None,
+        }
+    }
+
+    fn settled(&self, hash: B256) -> Settlement {
+        Settlement::Settled { settlement: self.payment.settled(hash), proof: Proof::Logs }
+    }
+
+    fn not_settled(&self, not_settled: NotSettled) -> Settlement {
+        let unknown = |transaction: Option<B256>, message: String| Settlement::Unknown {
+            transaction: transaction.or(self.doubt.flatten()).map(|hash| hash.to_string()),
+            message,
+        };
+        match not_settled {
+            NotSettled::Refused { rejection, transaction, finality } => {
+                let finality = if self.doubt.is_some() { Finality::Open } else { finality };
+                rejection.settlement(transaction, finality)
+            }
+            NotSettled::Unknown { transaction, message } => unknown(transaction, message),
+            NotSettled::Used { transaction, .. } => {
+                unknown(transaction, "its authorisation is used, and no transaction is known that used it".to_owned())
+            }
+            NotSettled::NotSent(message) if self.doubt.is_some() => unknown(None, message),
+            NotSettled::NotSent(message) => Settlement::NotSent { message },
+            NotSettled::TryAlone => unknown(None, "the transaction failed beside others".to_owned()),
+        }
     }
 
     async fn settle(&mut self) -> Result<PayingTx, NotSettled> {
@@ -149,13 +194,17 @@ impl<'s> SpendLock<'s> {
         if known.payload != self.payment.payload || !self.payment.pays_the_terms() {
             // Another signature, or other terms, for a spend that is under way or done: it is judged on its own.
             return match judge(self.local, self.payment, now()).await {
-                Ok(_) => Err(NotSettled::Refused(self.payment.rejected(Reason::DuplicateSettlement), None)),
+                Ok(_) => Err(NotSettled::Unknown {
+                    transaction: None,
+                    message: "the same authorisation is being settled with another signature".to_owned(),
+                }),
                 Err(judgement) => self.refuse(judgement).await,
             };
         }
         match known.stage.clone() {
             SpendStage::Settled(hash) => Ok((hash, SubmittedBy::Us)),
-            SpendStage::Submitted(handle) => self.conclude(&handle).await,
+            SpendStage::Submitted(handle, kind) => self.conclude(&handle, kind).await,
+            SpendStage::Doubtful(_) => self.begin(batching).await,
         }
     }
 
@@ -165,99 +214,79 @@ impl<'s> SpendLock<'s> {
             Ok(kind) => kind,
             Err(judgement) => return self.refuse(judgement).await,
         };
+        let is_contract = kind != PayerKind::Account;
         let handle = self.local.sequencer.submit(TxCall {
             to: self.payment.token.address,
             data: self.payment.transfer(kind).data(),
             // A contract wallet's code runs in the transaction, and may burn what gas there is.
-            alone: kind != PayerKind::Account || batching == Batching::Avoided,
+            alone: is_contract || batching == Batching::Avoided,
+            max_gas: is_contract.then(|| self.local.wallets.tx_gas()),
         });
         // Written before the wait for the receipt: if this call is dropped there, the next one finds the transaction.
-        let stage = SpendStage::Submitted(handle.clone());
-        *self.record = Some(SpendRecord { payload: self.payment.payload.clone(), stage, reported: false });
-        self.conclude(&handle).await
+        self.write(SpendStage::Submitted(handle.clone(), kind), false);
+        self.conclude(&handle, kind).await
     }
 
     /// Waits for the receipt, and believes nothing but its logs. The record is dropped where the next call has to
     /// begin anew.
-    async fn conclude(&mut self, handle: &TxHandle) -> Result<PayingTx, NotSettled> {
+    async fn conclude(&mut self, handle: &TxHandle, kind: PayerKind) -> Result<PayingTx, NotSettled> {
         let inclusion = match handle.wait(self.local.receipt_timeout).await {
             TxStatus::Included(inclusion) => inclusion,
-            TxStatus::Pending(hash) => return Err(NotSettled::Unknown(hash, "no receipt in time".to_owned())),
-            TxStatus::Abandoned(hash) => {
-                *self.record = None;
-                let message = "the sequencer stopped before the transaction was in a block".to_owned();
-                return Err(NotSettled::Unknown(hash, message));
+            TxStatus::Pending(transaction) => {
+                return Err(NotSettled::Unknown { transaction, message: "no receipt in time".to_owned() });
             }
+            TxStatus::Abandoned { transaction, why } => return self.search_for(transaction, why).await,
             // Nothing was sent, so the next call may submit anew.
             TxStatus::NotSent(error) => {
-                *self.record = None;
+                self.begin_anew();
                 return match error {
                     SendError::Reverts(text) => self.refuse(self.payment.reverts(&text).into()).await,
-                    SendError::Refused(_) | SendError::Unreachable(_) => {
-                        Err(NotSettled::Unknown(None, error.to_string()))
-                    }
+                    SendError::Refused(_) | SendError::Unreachable(_) => Err(NotSettled::NotSent(error.to_string())),
                 };
             }
         };
         let hash = inclusion.receipt.transaction_hash;
         match evidence_in(&inclusion, &self.payment.on_chain()) {
             ReceiptEvidence::Paid => Ok((hash, SubmittedBy::Us)),
+            // A token that lets a used authorisation pass without a transfer has moved the money elsewhere.
             ReceiptEvidence::OtherTransfer => {
-                *self.record = None;
-                Err(NotSettled::Refused(self.payment.rejected(Reason::TransferEventMismatch), Some(hash)))
+                self.begin_anew();
+                self.hold_to_chain(self.failed_in(&inclusion, Reason::TransferEventMismatch)).await
             }
-            ReceiptEvidence::Unused => self.conclude_elsewhere(&inclusion).await,
+            ReceiptEvidence::Unused => self.conclude_elsewhere(&inclusion, kind).await,
         }
     }
 
     /// The transaction did not use the authorisation. If it is used all the same, another account was faster.
-    async fn conclude_elsewhere(&mut self, inclusion: &Inclusion) -> Result<PayingTx, NotSettled> {
-        let hash = inclusion.receipt.transaction_hash;
-        let used = is_used(self.local, self.payment).await;
-        let found = match &used {
-            Ok(true) => find(self.local, self.payment).await,
-            Ok(false) => Ok(None),
-            Err(error) => Err(error.clone()),
+    async fn conclude_elsewhere(&mut self, inclusion: &Inclusion, kind: PayerKind) -> Result<PayingTx, NotSettled> {
+        let ended = self.hold_to_chain(self.failed_in(inclusion, Reason::TransactionFailed)).await;
+        let Err(NotSettled::Refused { rejection, .. }) = &ended else {
+            // What the chain said may change, and the receipt stays: the next call reads both again.
+            return ended;
         };
-        match found {
-            Ok(Some(other)) => Ok((other, SubmittedBy::Us)),
-            Ok(None) => {
-                *self.record = None;
-                // Unused for sure: trying once more in a transaction of its own cannot pay twice.
-                if inclusion.shared && used == Ok(false) {
-                    return Err(NotSettled::TryAlone);
-                }
-                Err(NotSettled::Refused(self.payment.rejected(Reason::TransactionFailed), Some(hash)))
-            }
-            Err(error) => Err(NotSettled::Unknown(Some(hash), error.to_string())),
+        let is_unused = rejection.reason == Reason::TransactionFailed;
+        self.begin_anew();
+        if is_unused && kind == PayerKind::Contract {
+            self.local.wallets.reverted(self.payment.authorization().from);
         }
+        // Unused for sure: trying once more in a transaction of its own cannot pay twice.
+        if is_unused && inclusion.shared { Err(NotSettled::TryAlone) } else { ended }
     }
 
-    /// Refuses the payment, unless the chain shows that it was made.
-    async fn refuse(&self, judgement: Judgement) -> Result<PayingTx, NotSettled> {
-        let rejection = match judgement {
-            Judgement::Rejected(rejection) => rejection,
-            Judgement::Unavailable(error) => return Err(NotSettled::Unknown(None, error.message)),
-        };
-        // Used, or late: another account may have submitted it in time. The search costs several reads, so only what
-        // is signed by its payer and pays these terms is searched for.
-        let is_signed = match rejection.reason {
-            _ if !self.payment.pays_the_terms() => false,
-            Reason::NonceAlreadyUsed => true,
-            Reason::ValidBefore => match check_signature(self.local, self.payment).await {
-                Ok(_) => true,
-                Err(Judgement::Rejected(_)) => false,
-                Err(Judgement::Unavailable(error)) => return Err(NotSettled::Unknown(None, error.message)),
-            },
-            _ => false,
-        };
-        if !is_signed {
-            return Err(NotSettled::Refused(rejection, None));
-        }
-        match find(self.local, self.payment).await {
-            Ok(Some(hash)) => Ok((hash, SubmittedBy::Others)),
-            Ok(None) => Err(NotSettled::Refused(rejection, None)),
-            Err(error) => Err(NotSettled::Unknown(None, error.to_string())),
+    fn failed_in(&self, inclusion: &Inclusion, reason: Reason) -> Objection {
+        let receipt = &inclusion.receipt;
+        let failed = Some((receipt.transaction_hash, receipt.block_number.to()));
+        Objection { rejection: self.payment.rejected(reason), failed, by: SubmittedBy::Us }
+    }
+
+    /// Looks for a payment whose transaction is not followed any more.
+    async fn search_for(&mut self, transaction: Option<B256>, why: String) -> Result<PayingTx, NotSettled> {
+        self.doubt = Some(transaction);
+        self.begin_anew();
+        match look_up(self.local, self.payment, transaction, 0).await {
+            Ok(PaymentState::Paid { transaction }) => Ok((transaction, SubmittedBy::Us)),
+            Ok(_) => Err(NotSettled::Unknown { transaction, message: why }),
+            Err(error) => Err(NotSettled::Unknown { transaction, message: error.to_string() }),
         }
     }
 }

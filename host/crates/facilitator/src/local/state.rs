@@ -12,6 +12,7 @@ use coinslot_x402::{Network, UnixTime};
 
 use super::records::Records;
 use super::token::Token;
+use super::wallets::Wallets;
 
 #[derive(Debug)]
 pub(super) struct LocalState {
@@ -26,6 +27,8 @@ pub(super) struct LocalState {
     pub(super) receipt_timeout: Duration,
     pub(super) lookback_blocks: u64,
     pub(super) skew_seconds: u64,
+    pub(super) confirmations: u64,
+    pub(super) wallets: Wallets,
 }
 
 pub(super) fn now() -> UnixTime {

@@ -1,21 +1,26 @@
 //! Verification against the embedded chain.
 
+mod lagging;
 mod order;
 mod settle;
 mod together;
 mod trouble;
+mod wallets;
+
+use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
+use coinslot_devnet::MULTICALL3;
 use coinslot_evm::abi::ERC6492_SUFFIX;
 use coinslot_evm::{ChainError, Key};
-use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::facilitator::{PaymentRequest, SupportedKind};
 use coinslot_x402::price::{Amount, Eip712};
 use coinslot_x402::{Network, Reason};
 use serde_json::{Value, json};
 
-use super::{Local, SetupError};
+use super::{Local, LocalConfig, SetupError, check_token};
 use crate::testing::{PRICE, ProxyFault, SELLER, World};
-use crate::{Facilitator, PayerKind, Settlement, Verification};
+use crate::{Facilitator, Finality, PayerKind, Readiness, Settlement, Verification};
 
 fn reason(verification: Verification) -> String {
     match verification {
@@ -88,7 +93,8 @@ async fn every_defect_is_refused_with_its_own_reason_and_settles_nothing() {
         (Reason::InvalidScheme, set("/paymentPayload/accepted/scheme", json!("upto"))),
         (Reason::MissingEip712Domain, set("/paymentRequirements/extra", json!({"name": "USDC"}))),
         (Reason::NetworkMismatch, set("/paymentPayload/accepted/network", json!("eip155:8453"))),
-        (Reason::InvalidPaymentRequirements, set("/paymentRequirements/asset", json!(SELLER))),
+        (Reason::InvalidPaymentRequirements, set("/paymentRequirements/asset", json!(MULTICALL3))),
+        (Reason::AssetNotDeployed, set("/paymentRequirements/asset", json!(SELLER))),
         (Reason::InvalidPaymentRequirements, set("/paymentRequirements/amount", json!("0"))),
         (Reason::TokenNameMismatch, set("/paymentRequirements/extra/name", json!("USD Coin"))),
         (Reason::TokenVersionMismatch, set("/paymentRequirements/extra/version", json!("1"))),
@@ -105,8 +111,9 @@ async fn every_defect_is_refused_with_its_own_reason_and_settles_nothing() {
         let verified = local.verify(&payment).await;
         assert_eq!(reason(verified), expected.as_str(), "case {index}");
         match local.settle(&payment).await {
-            Settlement::Refused { reason, transaction, .. } => {
+            Settlement::Refused { reason, transaction, finality, .. } => {
                 assert_eq!(reason, expected.as_str(), "case {index}");
+                assert_eq!(finality, Finality::Final, "case {index}");
                 assert_eq!(transaction, "", "case {index}");
             }
             other => panic!("case {index}: {other:?}"),
@@ -143,7 +150,7 @@ async fn code_at_the_payer_decides_alone_whether_its_signature_counts() {
     let by_owner = world.payment_with(&authorization, &world.signature(&owner, &authorization));
     let valid = Verification::Valid { payer: world.payer.address().to_string(), kind: PayerKind::Contract };
     assert_eq!(local.verify(&by_owner).await, valid);
-    assert!(matches!(local.settle(&by_owner).await, Settlement::Settled(_)));
+    assert!(matches!(local.settle(&by_owner).await, Settlement::Settled { .. }));
     assert_eq!(world.usdc(SELLER).await, PRICE);
 }
 
@@ -160,6 +167,71 @@ async fn a_wallet_that_burns_gas_is_a_bad_signature_and_not_our_problem() {
 }
 
 #[tokio::test]
+async fn a_chain_that_stands_still_or_does_not_answer_takes_no_payments() {
+    let world = World::start().await;
+    let mut config = world.config();
+    config.chain.max_head_age = Some(Duration::from_millis(300));
+    let local = Local::connect(config).await.expect("connected");
+    world.rpc("evm_mine", json!([])).await;
+    drop(local.look().await);
+    world.rpc("evm_mine", json!([])).await;
+    local.look().await.expect("a new block");
+    assert_eq!(local.readiness(), Readiness::Ready);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    local.look().await.expect_err("no new block");
+    assert_eq!(local.readiness(), Readiness::Down);
+    world.rpc("evm_mine", json!([])).await;
+    local.look().await.expect("a new block");
+    assert_eq!(local.readiness(), Readiness::Ready);
+
+    let local = world.local().await;
+    world.proxy.set(&[("*", ProxyFault::Request)]);
+    while local.readiness() != Readiness::Down {
+        local.look().await.expect_err("no answer");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.proxy.set(&[]);
+    local.look().await.expect("an answer");
+    assert_eq!(local.readiness(), Readiness::Ready);
+}
+
+#[tokio::test]
+async fn a_transaction_that_waits_too_long_for_a_block_takes_no_more_payments() {
+    let world = World::start().await;
+    let mut config = world.config();
+    config.sequencer.stuck_after = Duration::from_millis(100);
+    let local = Local::connect(config).await.expect("connected");
+    world.rpc("evm_setAutomine", json!([false])).await;
+    let payment = world.payment();
+    drop(local.settle(&payment).await);
+    assert_eq!(local.readiness(), Readiness::Down);
+    world.rpc("evm_setAutomine", json!([true])).await;
+    world.rpc("evm_mine", json!([])).await;
+    settle::transaction(settle::eventually(&local, &payment).await);
+    assert_eq!(local.readiness(), Readiness::Ready);
+}
+
+#[tokio::test]
+async fn a_token_of_another_process_can_be_checked_too() {
+    let world = World::start().await;
+    assert_eq!(check_token(&world.chain, &world.asset).await, Ok(()));
+    let mut asset = world.asset.clone();
+    asset.eip712 = Some(Eip712 { name: "USD Coin".to_owned(), version: "2".to_owned() });
+    assert!(check_token(&world.chain, &asset).await.expect_err("another domain").contains("EIP-712 domain"));
+    asset.address = SELLER.to_string();
+    assert!(check_token(&world.chain, &asset).await.expect_err("no code").contains("no contract"));
+}
+
+#[test]
+fn a_chain_that_reorganises_is_given_more_confirmations() {
+    let of = |chain_id| {
+        let url = "http://127.0.0.1:1".parse().expect("a URL");
+        LocalConfig::new(url, Network::eip155(chain_id), Vec::new(), Vec::new()).sequencer.confirmations
+    };
+    assert_eq!((of(137), of(84_532)), (16, 1));
+}
+
+#[tokio::test]
 async fn a_node_that_does_not_answer_is_never_the_payers_fault() {
     let world = World::start().await;
     let local = world.local().await;
@@ -170,7 +242,7 @@ async fn a_node_that_does_not_answer_is_never_the_payers_fault() {
             let verified = local.verify(&world.payment()).await;
             assert!(matches!(verified, Verification::Unavailable(_)), "{call} {fault:?}: {verified:?}");
             let settled = local.settle(&world.payment()).await;
-            assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{call} {fault:?}: {settled:?}");
+            assert!(matches!(settled, Settlement::NotSent { .. }), "{call} {fault:?}: {settled:?}");
         }
     }
     assert_eq!(world.usdc(SELLER).await, 0);
@@ -220,6 +292,11 @@ async fn what_is_supported_names_both_versions_and_the_signer() {
     let network = Network::eip155(84532);
     assert!(supported.has(coinslot_x402::Version::V1, "exact", &network));
     assert!(supported.has(coinslot_x402::Version::V2, "exact", &network));
+    assert!(supported.kinds.iter().all(SupportedKind::shares_transactions), "as it does by default");
+    let mut config = world.config();
+    config.sequencer.max_batch = 1;
+    let one_by_one = Local::connect(config).await.expect("connected").supported().await.expect("always known");
+    assert!(!one_by_one.kinds.iter().any(SupportedKind::shares_transactions));
     let signers = json!([world.gas.address().to_string()]);
     assert_eq!(supported.signers["eip155:*"], signers);
     assert_eq!(Amount(U256::from(PRICE)).to_string(), "10000");

@@ -15,6 +15,12 @@ pub(super) struct Token {
     pub(super) domain: Domain,
 }
 
+/// Checks that a token is on the chain and has the EIP-712 domain that is configured, without which no payment in it can
+/// be settled. The error says how it differs. It is for an asset that another process settles, too.
+pub async fn check_token(chain: &Chain, asset: &Asset) -> Result<(), String> {
+    read(chain, asset).await.map(drop)
+}
+
 /// Reads a token. The error says how it differs from the configuration.
 pub(super) async fn read(chain: &Chain, asset: &Asset) -> Result<Token, String> {
     let address: Address = asset.address.parse().map_err(|_| "not an EVM address".to_owned())?;

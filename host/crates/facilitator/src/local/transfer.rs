@@ -1,9 +1,8 @@
 //! The contract call that settles a payment.
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::Bytes;
 use alloy::sol_types::SolCall as _;
 use coinslot_evm::abi::IEip3009;
-use coinslot_evm::{CallError, Chain};
 use coinslot_x402::exact::{self, Authorization, ExactPayload};
 
 use crate::facilitator::PayerKind;
@@ -42,13 +41,6 @@ impl TransferCall {
                 nonce,
                 signature: payload.signature.clone(),
             }),
-        }
-    }
-
-    pub(super) async fn simulate(&self, chain: &Chain, token: Address) -> Result<(), CallError> {
-        match self {
-            Self::Split(call) => chain.call(token, call, None).await.map(drop),
-            Self::Whole(call) => chain.call(token, call, None).await.map(drop),
         }
     }
 

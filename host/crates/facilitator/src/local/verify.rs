@@ -2,6 +2,7 @@
 //! facilitators.
 
 use alloy::primitives::Bytes;
+use alloy::sol_types::SolCall as _;
 use coinslot_evm::abi::{ERC1271_MAGIC, IErc1271};
 use coinslot_evm::{CallError, PaymentFinding, PaymentQuestion};
 use coinslot_x402::exact::{self, Authorization, SignedBy};
@@ -10,10 +11,7 @@ use coinslot_x402::{Reason, UnixTime};
 use super::parsed::ParsedPayment;
 use super::rejection::Judgement;
 use super::state::LocalState;
-use crate::facilitator::PayerKind;
-
-/// Gas that a contract wallet may burn to say if a signature is its own.
-const ERC1271_GAS: u64 = 300_000;
+use crate::facilitator::{PayerKind, SignatureVerdict, Unavailable};
 
 /// Judges a payment completely.
 pub(super) async fn judge(
@@ -27,7 +25,11 @@ pub(super) async fn judge(
     let (kind, simulated) = judge_state(local, payment, now, signed, transfer).await?;
     let simulated = match simulated {
         Some(simulated) => simulated,
-        None => payment.transfer(kind).simulate(&local.chain, payment.token.address).await,
+        // A wallet's code runs, and may do something else when gas is free.
+        None => {
+            let data = payment.transfer(kind).data();
+            local.sequencer.simulate(payment.token.address, data, local.wallets.tx_gas()).await.map(drop)
+        }
     };
     match simulated {
         Ok(()) => Ok(kind),
@@ -82,7 +84,42 @@ pub(super) async fn check_signature(local: &LocalState, payment: &ParsedPayment<
     judge_signature(local, payment, signed_by(payment), Ok(()), is_contract).await
 }
 
-fn signed_by(payment: &ParsedPayment<'_>) -> SignedBy {
+/// Judges the signature of a payer who has proven nothing. See `Facilitator::check_contract_signature`.
+pub(super) async fn check_contract_signature(local: &LocalState, payment: &ParsedPayment<'_>) -> SignatureVerdict {
+    let payer = payment.authorization().from;
+    let no_contract = || SignatureVerdict::Invalid { message: None };
+    let is_key = signed_by(payment) == SignedBy::Payer;
+    if local.wallets.is_without_code(payer) {
+        return if is_key { SignatureVerdict::Valid } else { no_contract() };
+    }
+    let Some(_turn) = local.wallets.turn().await else {
+        let message = "too many signatures of contracts are being checked".to_owned();
+        return SignatureVerdict::Unavailable(Unavailable { message });
+    };
+    let is_contract = match local.chain.code(payer).await {
+        Ok(code) => !code.is_empty(),
+        Err(error) => return SignatureVerdict::Unavailable(error.into()),
+    };
+    if !is_contract {
+        local.wallets.has_no_code(payer);
+        return if is_key { SignatureVerdict::Valid } else { no_contract() };
+    }
+    match judge_signature(local, payment, signed_by(payment), Ok(()), true).await {
+        Ok(_) => SignatureVerdict::Valid,
+        Err(Judgement::Rejected(rejection)) => SignatureVerdict::Invalid { message: rejection.message },
+        Err(Judgement::Unavailable(unavailable)) => SignatureVerdict::Unavailable(unavailable),
+    }
+}
+
+/// True if only a contract can have signed the payment, and there is one at the payer's address.
+pub(super) async fn is_of_contract(local: &LocalState, payment: &ParsedPayment<'_>) -> Result<bool, CallError> {
+    if signed_by(payment) == SignedBy::Payer {
+        return Ok(false);
+    }
+    Ok(!local.chain.code(payment.authorization().from).await?.is_empty())
+}
+
+pub(super) fn signed_by(payment: &ParsedPayment<'_>) -> SignedBy {
     exact::signed_by(payment.token.domain.digest(payment.authorization()), &payment.payload)
 }
 
@@ -103,12 +140,32 @@ async fn judge_signature(
         };
     }
     terms.map_err(|reason| payment.rejected(reason))?;
+    let wallet = payment.authorization().from;
+    if local.wallets.is_refused(wallet) {
+        let message =
+            "a transaction of this wallet was reverted although its simulation succeeded: pay from another one";
+        return Err(payment.rejected_because(Reason::SimulationFailed, message).into());
+    }
     let hash = payment.token.domain.digest(payment.authorization());
     let asked = IErc1271::isValidSignatureCall { hash, signature: payment.payload.signature.clone() };
-    match local.chain.call(payment.authorization().from, &asked, Some(ERC1271_GAS)).await {
-        Ok(magic) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
+    let answer = local.sequencer.simulate(wallet, asked.abi_encode().into(), local.wallets.call_gas()).await;
+    match answer.map(|answer| IErc1271::isValidSignatureCall::abi_decode_returns(&answer)) {
+        Ok(Ok(magic)) if magic == ERC1271_MAGIC => Ok(PayerKind::Contract),
         Ok(_) => Err(payment.rejected(Reason::InvalidSignature).into()),
+        Err(CallError::Reverted(text)) if is_out_of_gas(&text) => {
+            let message = format!(
+                "the wallet takes more than {} gas to judge a signature, which is the limit of this facilitator",
+                local.wallets.gas()
+            );
+            Err(payment.rejected_because(Reason::InvalidSignature, &message).into())
+        }
         Err(CallError::Reverted(text)) => Err(payment.rejected_because(Reason::InvalidSignature, &text).into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads the words of nodes for a call that used up its gas.
+fn is_out_of_gas(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["out of gas", "outofgas", "gas required exceeds"].iter().any(|sign| text.contains(sign))
 }

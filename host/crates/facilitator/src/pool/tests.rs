@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use bytes::Bytes;
+use coinslot_base::breaker::BreakerSettings;
 use coinslot_x402::exact::Authorization;
 use coinslot_x402::price::{Amount, Asset, Price};
 use coinslot_x402::{Network, X402Version, v2};
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::remote::RemoteConfig;
+use crate::remote::{Remote, RemoteConfig};
 use crate::testing::{SELLER, parse, payload, serve};
 
 const PAYER: Address = Address::repeat_byte(0xab);
@@ -77,10 +78,11 @@ impl Scripted {
                 let path = request.uri().path().to_owned();
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
                 record.lock().expect("not poisoned").push((path.clone(), body));
-                let says = if path == "/verify" { says.0 } else { says.1 };
+                let says = if path == "/settle" { says.1 } else { says.0 };
                 let Some((status, text)) = says.lock().expect("not poisoned").clone() else {
                     return std::future::pending().await;
                 };
+                let text = if path == "/supported" && status == 200 { "{\"kinds\":[]}".to_owned() } else { text };
                 Response::builder().status(status).body(Full::new(text.into())).expect("a response")
             }
         })
@@ -131,7 +133,9 @@ async fn pair() -> (Scripted, Scripted, FacilitatorPool) {
 #[track_caller]
 fn assert_settled_by(settlement: &Settlement, byte: u8) {
     match settlement {
-        Settlement::Settled(settled) => assert_eq!(settled.transaction, B256::repeat_byte(byte).to_string()),
+        Settlement::Settled { settlement: settled, .. } => {
+            assert_eq!(settled.transaction, B256::repeat_byte(byte).to_string())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -196,7 +200,10 @@ async fn a_settlement_that_may_have_arrived_never_goes_elsewhere() {
         assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
         assert!(b.heard("/settle").is_empty(), "{says:?}");
         let bodies = a.heard("/settle");
-        assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{says:?}: the same bytes");
+        // What is pending is asked for once more by each of the first two calls.
+        let is_pending = says.as_ref().is_some_and(|(_, body)| body["errorReason"] == "settlement_pending");
+        let expected = if is_pending { 5 } else { 3 };
+        assert!(bodies.len() == expected && bodies.iter().all(|body| *body == bodies[0]), "{says:?}: the same bytes");
     }
 }
 
@@ -258,4 +265,69 @@ async fn pools_share_the_circuit_of_a_member() {
     }
     assert!(matches!(other.verify(&payment(4)).await, Verification::Valid { .. }));
     assert_eq!(a.heard("/verify").len(), 3);
+}
+
+/// A host asked for money although its only facilitator did not answer: its readiness did not know.
+#[tokio::test]
+async fn a_pool_is_down_while_no_member_answers_and_a_look_closes_the_circuit() {
+    let a = Scripted::honest(0xa0).await;
+    let pool = Arc::new(FacilitatorPool::new(vec![a.member("a")]));
+    assert_eq!(pool.readiness(), Readiness::Ready);
+    a.on_verify(DOWN);
+    for nonce in 1..4 {
+        assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Unavailable(_)));
+    }
+    assert_eq!(pool.readiness(), Readiness::Down);
+    // The pause of the circuit alone shows nothing.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(pool.readiness(), Readiness::Down);
+    let watched = pool.clone();
+    let watch = tokio::spawn(async move { watched.watch().await });
+    while a.heard("/supported").is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(pool.readiness(), Readiness::Down);
+    a.on_verify(VALID);
+    while pool.readiness() != Readiness::Ready {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    watch.abort();
+    assert_eq!(a.heard("/verify").len(), 3, "no payment was needed for it");
+}
+
+#[tokio::test]
+async fn what_was_provably_not_sent_is_told_from_what_is_unknown() {
+    let gone = closed_address().await;
+    for members in [vec![member("a", gone)], vec![member("a", gone), member("b", gone)]] {
+        let pool = FacilitatorPool::new(members);
+        for _ in 0..2 {
+            let settlement = pool.settle(&payment(1)).await;
+            assert!(matches!(settlement, Settlement::NotSent { .. }), "{settlement:?}");
+        }
+    }
+    // After one settlement that may have arrived, no later one of the payment is called unsent.
+    let a = Scripted::honest(0xa0).await;
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    a.on_settle(None);
+    assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
+    a.on_verify(DOWN);
+    for nonce in 2..6 {
+        drop(pool.verify(&payment(nonce)).await);
+    }
+    let settlement = pool.settle(&payment(1)).await;
+    assert!(matches!(settlement, Settlement::Unknown { .. }), "{settlement:?}");
+}
+
+#[tokio::test]
+async fn one_transaction_for_two_payments_is_no_failure_of_the_circuit() {
+    let a = Scripted::honest(0xa0).await;
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
+    for nonce in 2..8 {
+        let settlement = pool.settle(&payment(nonce)).await;
+        let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
+        assert_eq!(transaction, Some(B256::repeat_byte(0xa0).to_string()));
+    }
+    assert_eq!(pool.readiness(), Readiness::Ready);
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
 }

@@ -9,13 +9,13 @@
 
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
-use coinslot_x402::{Network, Reason, SettlementResponse};
+use coinslot_x402::{Network, Object, Reason, SettlementResponse};
 use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
-use super::connection::{Exchange, RequestFailure};
-use crate::facilitator::{PayerKind, Settlement, Unavailable, Verification};
+use super::connection::{Exchange, Reply, RequestFailure, unexpected};
+use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
 
 /// The longest reason, and the longest text for people, in characters. The protocol's own reasons
 /// have at most 60.
@@ -24,6 +24,18 @@ const MAX_MESSAGE: usize = 512;
 
 /// The longest name of a transaction on any network.
 const MAX_TRANSACTION: usize = 128;
+
+/// The most bytes of JSON that is passed on from a success: extensions and fields of the scheme.
+const MAX_FIELDS: usize = 1_024;
+
+/// Reasons of the specification (version 2, section 9) that no shipped facilitator for EVM writes, and that are found
+/// before anything is sent.
+const SPECIFIED_BEFORE_SENDING: &[&str] = &[
+    "insufficient_funds",
+    "invalid_exact_evm_payload_signature",
+    "invalid_exact_evm_payload_recipient_mismatch",
+    "invalid_scheme",
+];
 
 /// The end of one try to settle: its meaning for the money, and for trying another facilitator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +46,16 @@ pub(crate) enum RemoteAttempt {
     Unclear(Settlement),
     /// The request cannot have arrived: another facilitator may be called.
     NotSent(String),
+}
+
+/// The content of one answer of `/settle`.
+pub(super) enum SettleAnswer {
+    End(RemoteAttempt),
+    /// The transaction is sent and in no block: the same request may be sent once more for its end.
+    Pending {
+        transaction: Option<String>,
+        message: String,
+    },
 }
 
 /// The facts that an answer has to agree with.
@@ -59,6 +81,13 @@ impl<'r> Expected<'r> {
         self.payer.is_none_or(|payer| payer.eq_ignore_ascii_case(named))
     }
 
+    /// The text as a transaction's name on this network, if it can be one. One hash has several spellings in hex, of
+    /// which the ledger and the duplicate check know the one in small letters.
+    fn transaction(&self, named: &str) -> Option<String> {
+        let is_evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
+        self.is_transaction(named).then(|| if is_evm { named.to_ascii_lowercase() } else { named.to_owned() })
+    }
+
     /// The text can be a transaction's name on this network.
     fn is_transaction(&self, named: &str) -> bool {
         let evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
@@ -81,16 +110,27 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
+/// A status with which a facilitator refuses the caller and not the payment: a key that it does not know, or too many
+/// requests. Whatever the body says of the payment, it may have been settled by an earlier request.
+fn refuses_the_caller(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// True if the body can be the answer to the payment.
+fn is_answer(status: StatusCode) -> bool {
+    status == StatusCode::OK || (status.is_client_error() && !refuses_the_caller(status))
+}
+
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
 pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
     let unavailable =
         |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
-    let (status, body) = match exchange {
-        Ok(exchange) => exchange,
+    let Reply { status, location, body } = match exchange {
+        Ok(reply) => reply,
         Err(failure) => return unavailable(failure.into_message()),
     };
-    if status != StatusCode::OK && !status.is_client_error() {
-        return unavailable(format!("it answered {status}"));
+    if !is_answer(status) {
+        return unavailable(unexpected(status, location.as_deref()));
     }
     let answer: VerifyResponse = match object(&body) {
         Ok(answer) => answer,
@@ -99,15 +139,18 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         }
     };
     let expected = Expected::of(request);
+    if answer.is_valid {
+        // Without a payer it is the one whose signature was checked here. Another payer contradicts that.
+        let named = answer.payer.as_deref().filter(|payer| !payer.is_empty());
+        return match named.or(expected.payer) {
+            Some(payer) if status == StatusCode::OK && expected.is_payer(payer) => {
+                Verification::Valid { payer: first_chars(payer, MAX_REASON).to_owned(), kind: PayerKind::Unknown }
+            }
+            Some(_) if status == StatusCode::OK => unavailable("it called another payer's payment valid".to_owned()),
+            _ => unavailable(format!("it answered {status}, valid, without a payer")),
+        };
+    }
     match answer {
-        VerifyResponse { is_valid: true, payer: Some(payer), .. }
-            if status == StatusCode::OK && !payer.is_empty() && expected.is_payer(&payer) =>
-        {
-            Verification::Valid { payer, kind: PayerKind::Unknown }
-        }
-        VerifyResponse { is_valid: true, .. } => {
-            unavailable(format!("it answered {status}, valid, without the payer of this payment"))
-        }
         // A failure of the facilitator's own says nothing about the payment.
         VerifyResponse { invalid_reason: Some(reason), .. } if reason == Reason::UnexpectedVerifyError.as_str() => {
             unavailable(reason)
@@ -116,7 +159,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
             Verification::Invalid {
                 reason: first_chars(&reason, MAX_REASON).to_owned(),
                 message: invalid_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
-                payer,
+                payer: payer.map(|text| first_chars(&text, MAX_REASON).to_owned()),
             }
         }
         _ => unavailable(format!("it answered {status}, invalid, without a reason")),
@@ -124,51 +167,86 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
 }
 
 /// Reads the answer of `/settle`. A refusal may come with a 4xx; a success only with 200.
-pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> RemoteAttempt {
+pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> SettleAnswer {
     let expected = Expected::of(request);
-    let unknown = |transaction: Option<String>, message: String| Settlement::Unknown {
-        transaction: transaction.filter(|named| expected.is_transaction(named)),
-        message: format!("/settle: {}", first_chars(&message, MAX_MESSAGE)),
+    let unknown = |named: Option<&str>, message: &str| Settlement::Unknown {
+        transaction: named.and_then(|named| expected.transaction(named)),
+        message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
     };
-    let unclear = |transaction, message| RemoteAttempt::Unclear(unknown(transaction, message));
-    let (status, body) = match exchange {
-        Ok(exchange) => exchange,
-        Err(RequestFailure::NotSent(message)) => return RemoteAttempt::NotSent(message),
-        Err(RequestFailure::Lost(message)) => return unclear(None, message),
+    let unclear =
+        |named: Option<&str>, message: &str| SettleAnswer::End(RemoteAttempt::Unclear(unknown(named, message)));
+    let Reply { status, location, body } = match exchange {
+        Ok(reply) => reply,
+        Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(RemoteAttempt::NotSent(message)),
+        Err(RequestFailure::Lost(message)) => return unclear(None, &message),
     };
     let answer: SettlementResponse = match object(&body) {
         Ok(answer) => answer,
+        Err(_) if location.is_some() => return unclear(None, &unexpected(status, location.as_deref())),
         Err(error) => {
             // A transaction is worth keeping even from an answer that is not believed: the operator can look it up.
-            let transaction = serde_json::from_slice::<Value>(&body)
-                .ok()
-                .and_then(|body| body.get("transaction")?.as_str().map(str::to_owned));
-            return unclear(transaction, format!("it answered {status}, not as agreed: {error}"));
+            let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            let named = body.get("transaction").and_then(Value::as_str);
+            return unclear(named, &format!("it answered {status}, not as agreed: {error}"));
         }
     };
-    let transaction = Some(answer.transaction.clone());
-    if status != StatusCode::OK && !status.is_client_error() {
-        return unclear(transaction, format!("it answered {status}"));
+    let named = Some(answer.transaction.as_str());
+    if !is_answer(status) {
+        return unclear(named, &unexpected(status, location.as_deref()));
     }
     if answer.success {
         return match check_success(&expected, status, &answer) {
-            Ok(()) => RemoteAttempt::Answered(Settlement::Settled(answer)),
-            Err(problem) => unclear(transaction, problem.to_owned()),
+            Ok(()) => SettleAnswer::End(RemoteAttempt::Answered(Settlement::Settled {
+                settlement: known_fields(&expected, answer),
+                proof: Proof::Word { alone: true },
+            })),
+            Err(problem) => unclear(named, problem),
         };
     }
-    let Some(reason) = answer.error_reason.filter(|reason| !reason.is_empty()) else {
-        return unclear(transaction, "it failed without a reason".to_owned());
+    let Some(reason) = answer.error_reason.as_deref().filter(|reason| !reason.is_empty()) else {
+        return unclear(named, "it failed without a reason");
     };
-    // Under way, done before, or failed on its side: in none of these is it certain that no money moved.
-    let open = [Reason::SettlementPending, Reason::DuplicateSettlement, Reason::UnexpectedSettleError];
-    if open.iter().any(|open| open.as_str() == reason) {
-        return RemoteAttempt::Answered(unknown(transaction, reason));
+    match Reason::parse(reason) {
+        Some(Reason::SettlementPending) => SettleAnswer::Pending {
+            transaction: expected.transaction(&answer.transaction),
+            message: format!("/settle: {reason}"),
+        },
+        // Done before, or failed on its side: in neither is it certain that no money moved.
+        Some(Reason::DuplicateSettlement | Reason::UnexpectedSettleError) => {
+            SettleAnswer::End(RemoteAttempt::Answered(unknown(named, reason)))
+        }
+        known => {
+            let precedes = known.is_some_and(Reason::precedes_sending) || SPECIFIED_BEFORE_SENDING.contains(&reason);
+            // A refusal that names a transaction follows a broadcast, whatever its reason.
+            let is_final = precedes && answer.transaction.is_empty();
+            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+                reason: first_chars(reason, MAX_REASON).to_owned(),
+                message: answer.error_message.as_deref().map(|text| first_chars(text, MAX_MESSAGE).to_owned()),
+                transaction: expected.transaction(&answer.transaction).unwrap_or_default(),
+                finality: if is_final { Finality::Final } else { Finality::Open },
+            }))
+        }
     }
-    RemoteAttempt::Answered(Settlement::Refused {
-        reason: first_chars(&reason, MAX_REASON).to_owned(),
-        message: answer.error_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
-        transaction: transaction.filter(|named| expected.is_transaction(named)).unwrap_or_default(),
-    })
+}
+
+/// The fields of a success that are passed on to clients: those that were checked, and what else is small. It ends in
+/// one header, of which some clients drop all that is longer than 16 KiB.
+fn known_fields(expected: &Expected<'_>, answer: SettlementResponse) -> SettlementResponse {
+    let small = |fields: Option<Object>| {
+        fields.filter(|fields| serde_json::to_vec(fields).is_ok_and(|json| json.len() <= MAX_FIELDS))
+    };
+    let payer = answer.payer.filter(|payer| !payer.is_empty());
+    SettlementResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        transaction: expected.transaction(&answer.transaction).unwrap_or(answer.transaction),
+        network: answer.network,
+        payer: payer.map(|payer| first_chars(&payer, MAX_REASON).to_owned()),
+        amount: answer.amount.filter(|amount| amount.len() <= MAX_REASON),
+        extensions: small(answer.extensions),
+        extra: small(answer.extra),
+    }
 }
 
 /// Checks that a success is about this payment.
@@ -185,7 +263,7 @@ fn check_success(expected: &Expected<'_>, status: StatusCode, answer: &Settlemen
     if expected.network.is_none() || Network::parse_v1(&answer.network).ok() != expected.network {
         return Err("success on another network");
     }
-    if answer.payer.as_ref().is_some_and(|payer| !expected.is_payer(payer)) {
+    if answer.payer.as_ref().is_some_and(|payer| !payer.is_empty() && !expected.is_payer(payer)) {
         return Err("success of another payer");
     }
     if expected.scheme == "exact" && answer.amount.as_ref().is_some_and(|amount| amount != expected.amount) {

@@ -7,15 +7,32 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use coinslot_base::text::excerpt;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::config::Credential;
 use crate::cdp::CdpKey;
 
-/// The status and the body of an answer, or the reason for which there is none.
-pub(super) type Exchange = Result<(StatusCode, Vec<u8>), RequestFailure>;
+/// An answer, or the reason for which there is none.
+pub(super) type Exchange = Result<Reply, RequestFailure>;
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// The address to which a redirect leads.
+    pub(super) location: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// The longest address of a redirect, and the longest header of an extension, that is shown, in characters.
+const MAX_LOCATION: usize = 200;
+const MAX_EXTENSION_RESPONSES: usize = 1_024;
+
+/// The header in which a facilitator answers for the payment's extensions.
+const EXTENSION_RESPONSES: &str = "extension-responses";
 
 /// The reason for which there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +99,11 @@ impl HttpConnection {
                 request.timeout(at_most).header(CONTENT_TYPE, json_type).body(json)
             })
             .await?;
-        Ok((response.status(), read(response, limit).await?))
+        let (status, location) = (response.status(), location(&response));
+        if let Some(answers) = extension_responses(response.headers()) {
+            tracing::info!(host = url.host_str(), path = url.path(), answers, "the facilitator answers for extensions");
+        }
+        Ok(Reply { status, location, body: read(response, limit).await? })
     }
 
     async fn send(
@@ -120,6 +141,26 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// What the facilitator answers for the payment's extensions, for the log. It is not passed on.
+fn extension_responses(headers: &HeaderMap) -> Option<String> {
+    let answers = headers.get(EXTENSION_RESPONSES)?;
+    Some(excerpt(&String::from_utf8_lossy(answers.as_bytes()), MAX_EXTENSION_RESPONSES))
+}
+
+/// The address to which a redirect leads, for people: it is not followed.
+pub(super) fn location(response: &reqwest::Response) -> Option<String> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    Some(excerpt(&String::from_utf8_lossy(location.as_bytes()), MAX_LOCATION))
+}
+
+/// Describes a status that is no answer. A redirect names the address that the operator may want to configure.
+pub(super) fn unexpected(status: StatusCode, location: Option<&str>) -> String {
+    match location {
+        Some(location) => format!("it answered {status}, and has moved to {location}: configure the new address"),
+        None => format!("it answered {status}"),
+    }
+}
+
 /// Reads a body of up to `limit` bytes.
 pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, RequestFailure> {
     let mut body = Vec::new();
@@ -144,4 +185,17 @@ fn describe(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_for_extensions_are_logged_in_part() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(extension_responses(&headers), None);
+        headers.insert(EXTENSION_RESPONSES, HeaderValue::from_bytes(&[b'x'; 4_000]).expect("a value"));
+        assert_eq!(extension_responses(&headers).map(|text| text.len()), Some(MAX_EXTENSION_RESPONSES + 3));
+    }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Credential, Remote, RemoteAttempt, RemoteConfig, RemoteError};
 use crate::cdp::{CdpKey, tests as cdp};
 use crate::testing::{SELLER, parse, payload, serve};
-use crate::{Facilitator, PayerKind, Settlement, Verification};
+use crate::{Facilitator, Finality, PayerKind, Proof, Settlement, Verification};
 
 const PAYER: Address = Address::repeat_byte(0xab);
 const HASH: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
@@ -131,14 +131,14 @@ async fn a_complete_answer_is_believed() {
     let expected = Verification::Valid { payer: PAYER.to_string(), kind: PayerKind::Unknown };
     assert_eq!(verified(200, &valid).await, expected);
     match settled(200, &success(|_| {})).await {
-        Settlement::Settled(settled) => assert_eq!(settled.transaction, HASH),
+        Settlement::Settled { settlement: settled, .. } => assert_eq!(settled.transaction, HASH),
         other => panic!("{other:?}"),
     }
     // Version 1 names the network.
     let named = success(|answer| answer["network"] = json!("base-sepolia"));
     let (url, heard) = scripted(200, &[], &named).await;
     let settlement = remote(&url).settle(&payment_v1()).await;
-    assert!(matches!(settlement, Settlement::Settled(_)), "{settlement:?}");
+    assert!(matches!(settlement, Settlement::Settled { .. }), "{settlement:?}");
     let (_, _, body) = heard.lock().expect("not poisoned")[0].clone();
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["x402Version"], 1);
@@ -150,8 +150,6 @@ async fn no_malformed_verification_is_valid_and_none_blames_the_payer() {
     let payer = PAYER.to_string();
     let other = Address::repeat_byte(1).to_string();
     let cases = [
-        (200, json!({"isValid": true}).to_string()),
-        (200, json!({"isValid": true, "payer": ""}).to_string()),
         (200, json!({"isValid": true, "payer": other}).to_string()),
         (200, json!({"isValid": "true", "payer": payer}).to_string()),
         (200, json!({"payer": payer}).to_string()),
@@ -193,6 +191,7 @@ async fn a_refusal_keeps_its_reason_with_200_and_with_4xx() {
             reason: "invalid_exact_evm_transaction_failed".to_owned(),
             message: None,
             transaction: HASH.to_owned(),
+            finality: Finality::Open,
         };
         assert_eq!(settled(status, &body.to_string()).await, expected, "{status}");
     }
@@ -316,8 +315,8 @@ async fn one_transaction_does_not_pay_twice() {
     let PaymentRequest::V2 { payload: mut another, requirements } = payment() else { panic!("version 2") };
     another.payload = payload(&Authorization { nonce: B256::repeat_byte(6), ..authorization() }, &vec![1; 65].into());
     let another = PaymentRequest::V2 { payload: another, requirements };
-    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)));
-    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled(_)), "the same payment may ask again");
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }));
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }), "the same payment may ask again");
     let settlement = remote.settle(&another).await;
     let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
     assert_eq!(transaction.as_deref(), Some(HASH), "to be looked for on the chain");
@@ -432,7 +431,9 @@ async fn a_facilitator_that_hangs_or_is_gone_decides_nothing() {
         let verification = remote.verify(&payment()).await;
         assert!(matches!(verification, Verification::Unavailable(_)), "{verification:?}");
         let settlement = remote.settle(&payment()).await;
-        assert!(matches!(settlement, Settlement::Unknown { transaction: None, .. }), "{settlement:?}");
+        let sent = address == hanging;
+        assert_eq!(matches!(settlement, Settlement::Unknown { transaction: None, .. }), sent, "{settlement:?}");
+        assert_eq!(matches!(settlement, Settlement::NotSent { .. }), !sent, "{settlement:?}");
         assert!(remote.supported().await.is_err());
         assert!(began.elapsed() < Duration::from_secs(3));
     }
@@ -547,4 +548,157 @@ async fn too_many_requests_are_waited_out_as_asked_and_not_for_ever() {
     let (url, heard) = scripted(429, &[("retry-after", "0")], "").await;
     assert!(remote(&url).supported().await.is_err());
     assert_eq!(heard.lock().expect("not poisoned").len(), 3);
+}
+
+#[tokio::test]
+async fn a_success_without_a_payer_is_of_the_one_who_signed_and_another_payer_is_not_believed() {
+    for payer in [Value::Null, json!("")] {
+        let valid = json!({"isValid": true, "payer": payer}).to_string();
+        let verification = verified(200, &valid).await;
+        let Verification::Valid { payer: named, .. } = verification else { panic!("{verification:?}") };
+        assert!(named.eq_ignore_ascii_case(&PAYER.to_string()), "{named}");
+        let settlement = settled(200, &success(|answer| answer["payer"] = payer.clone())).await;
+        let Settlement::Settled { settlement, .. } = settlement else { panic!("{settlement:?}") };
+        assert_eq!(settlement.payer, None);
+    }
+    let missing = json!({"isValid": true}).to_string();
+    assert!(matches!(verified(200, &missing).await, Verification::Valid { .. }));
+}
+
+/// A refusal was believed for good whatever its reason, also one that only a broadcast can have.
+#[tokio::test]
+async fn only_a_reason_that_precedes_a_broadcast_is_final() {
+    let refused = |reason: &str, transaction: &str| {
+        json!({"success": false, "errorReason": reason, "transaction": transaction, "network": "eip155:84532"})
+            .to_string()
+    };
+    for reason in [
+        "invalid_exact_evm_signature",
+        "invalid_exact_evm_recipient_mismatch",
+        "invalid_exact_evm_insufficient_balance",
+        "insufficient_funds",
+        "invalid_exact_evm_payload_authorization_valid_before",
+    ] {
+        let settlement = settled(200, &refused(reason, "")).await;
+        assert!(matches!(settlement, Settlement::Refused { finality: Finality::Final, .. }), "{settlement:?}");
+        // One that names a transaction follows it.
+        let settlement = settled(200, &refused(reason, HASH)).await;
+        assert!(matches!(settlement, Settlement::Refused { finality: Finality::Open, .. }), "{settlement:?}");
+    }
+    for reason in [
+        "invalid_exact_evm_nonce_already_used",
+        "invalid_exact_evm_transaction_failed",
+        "invalid_exact_evm_transaction_simulation_failed",
+        "rpc_error",
+        "a word of its own",
+    ] {
+        let settlement = settled(200, &refused(reason, "")).await;
+        assert!(matches!(settlement, Settlement::Refused { finality: Finality::Open, .. }), "{settlement:?}");
+    }
+    // These refuse the caller, and not the payment.
+    for status in [401, 403, 429, 500, 503] {
+        let settlement = settled(status, &refused("invalid_exact_evm_signature", "")).await;
+        assert!(matches!(settlement, Settlement::Unknown { .. }), "{status}: {settlement:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_success_only_what_is_small_and_known_is_kept() {
+    let long = "x".repeat(20_000);
+    let spelt = HASH.replace("0x11", "0xAB");
+    let body = success(|answer| {
+        answer["transaction"] = json!(spelt);
+        answer["errorMessage"] = json!(long);
+        answer["extensions"] = json!({ "receipt": long });
+        answer["extra"] = json!({ "small": 1 });
+        answer["unheard"] = json!(long);
+    });
+    let Settlement::Settled { settlement, proof } = settled(200, &body).await else { panic!("not settled") };
+    assert_eq!(settlement.transaction, spelt.to_ascii_lowercase(), "one hash has one spelling");
+    assert_eq!(proof, Proof::Word { alone: true });
+    assert_eq!((settlement.error_message, settlement.extensions), (None, None));
+    assert_eq!(settlement.extra.map(|extra| extra.len()), Some(1));
+}
+
+/// Answers the nth request with the nth body, and every later one with the last.
+async fn in_turn(bodies: &[String]) -> (String, Arc<AtomicUsize>) {
+    let (asked, bodies) = (Arc::new(AtomicUsize::new(0)), Arc::new(bodies.to_vec()));
+    let counter = asked.clone();
+    let address = serve(move |_| {
+        let nth = counter.fetch_add(1, Ordering::SeqCst);
+        let body = bodies[nth.min(bodies.len() - 1)].clone();
+        async move { Response::new(Full::new(body.into())) }
+    })
+    .await;
+    (format!("http://{address}"), asked)
+}
+
+#[tokio::test]
+async fn what_is_pending_is_asked_for_once_more_within_the_time_out() {
+    let answer = |reason: &str, transaction: &str| {
+        json!({"success": false, "errorReason": reason, "transaction": transaction, "network": "eip155:84532"})
+            .to_string()
+    };
+    let pending = answer("settlement_pending", HASH);
+    let (url, asked) = in_turn(&[pending.clone(), success(|_| {})]).await;
+    let settlement = remote(&url).settle(&payment()).await;
+    assert!(matches!(settlement, Settlement::Settled { .. }), "{settlement:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+
+    let (url, asked) = in_turn(std::slice::from_ref(&pending)).await;
+    let began = Instant::now();
+    let settlement = remote(&url).settle(&payment()).await;
+    let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
+    assert_eq!(transaction.as_deref(), Some(HASH));
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "once more, and no oftener");
+    assert!(began.elapsed() < Duration::from_secs(3));
+
+    // A transaction was sent, whatever it says of it later.
+    let (url, _) = in_turn(&[pending.clone(), answer("invalid_exact_evm_signature", "")]).await;
+    let settlement = remote(&url).settle(&payment()).await;
+    let Settlement::Refused { transaction, finality, .. } = settlement else { panic!("{settlement:?}") };
+    assert_eq!((transaction.as_str(), finality), (HASH, Finality::Open));
+    let (url, _) = in_turn(&[pending, "<html>".to_owned()]).await;
+    let settlement = remote(&url).settle(&payment()).await;
+    let Settlement::Unknown { transaction, .. } = settlement else { panic!("{settlement:?}") };
+    assert_eq!(transaction.as_deref(), Some(HASH), "it is not forgotten");
+}
+
+#[tokio::test]
+async fn a_redirect_names_the_new_address() {
+    let (url, _) = scripted(308, &[("location", "https://new.example/x402/supported")], "").await;
+    let error = remote(&url).supported().await.expect_err("a redirect");
+    assert!(error.message.contains("308") && error.message.contains("https://new.example/x402/supported"), "{error}");
+    let Verification::Unavailable(error) = remote(&url).verify(&payment()).await else { panic!("a redirect") };
+    assert!(error.message.contains("https://new.example/"), "{error}");
+    let Settlement::Unknown { message, .. } = remote(&url).settle(&payment()).await else { panic!("a redirect") };
+    assert!(message.contains("https://new.example/"), "{message}");
+}
+
+#[tokio::test]
+async fn one_transaction_for_two_payments_is_believed_of_a_facilitator_that_says_so() {
+    let kind = json!({"x402Version": 2, "scheme": "exact", "network": "eip155:84532",
+        "extra": {"sharedTransactions": true}});
+    let (supported, settled) = (json!({ "kinds": [kind] }).to_string(), success(|_| {}));
+    let address = serve(move |request: http::Request<hyper::body::Incoming>| {
+        let body = if request.uri().path() == "/supported" { supported.clone() } else { settled.clone() };
+        async move { Response::new(Full::new(Bytes::from(body))) }
+    })
+    .await;
+    let remote = remote(&format!("http://{address}"));
+    let another = PaymentRequest::V2 {
+        payload: match payment() {
+            PaymentRequest::V2 { mut payload, .. } => {
+                let other = Authorization { nonce: B256::repeat_byte(6), ..authorization() };
+                payload.payload = crate::testing::payload(&other, &vec![1; 65].into());
+                payload
+            }
+            PaymentRequest::V1 { .. } => panic!("version 2"),
+        },
+        requirements: price().requirements(),
+    };
+    // It was not asked at the start, perhaps because it was down then. The second payment makes up for it.
+    assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }));
+    let second = remote.settle(&another).await;
+    assert!(matches!(second, Settlement::Settled { proof: Proof::Word { alone: false }, .. }), "{second:?}");
 }

@@ -15,7 +15,7 @@ use crate::{Facilitator, Settlement, Verification};
 
 pub(super) fn transaction(settlement: Settlement) -> String {
     match settlement {
-        Settlement::Settled(settled) => {
+        Settlement::Settled { settlement: settled, .. } => {
             assert!(settled.success);
             settled.transaction
         }
@@ -71,7 +71,7 @@ async fn a_settlement_moves_exactly_the_price_and_repeats_give_its_transaction()
     let authorization = world.authorization();
     let v1 = world.payment_v1(&world.authorization());
     for (payment, network) in [(world.payment_of(&authorization), "eip155:84532"), (v1, "base-sepolia")] {
-        let Settlement::Settled(settled) = local.settle(&payment).await else {
+        let Settlement::Settled { settlement: settled, .. } = local.settle(&payment).await else {
             panic!("not settled");
         };
         assert_eq!(settled.network, network);
@@ -136,7 +136,7 @@ async fn many_at_once_have_their_own_nonces_and_failures_leave_no_gap() {
     let mut moved = 0;
     for (index, settlement) in settlements.into_iter().enumerate() {
         match settlement {
-            Settlement::Settled(settled) => {
+            Settlement::Settled { settlement: settled, .. } => {
                 hashes.insert(settled.transaction);
                 moved += if index < 64 { PRICE } else { 4_900_000 };
             }
@@ -296,7 +296,7 @@ async fn an_empty_gas_wallet_sends_nothing_and_refuses_no_payer() {
     world.rpc("anvil_setBalance", json!([wallet, "0x0"])).await;
     let payment = world.payment();
     let settled = local.settle(&payment).await;
-    assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{settled:?}");
+    assert!(matches!(settled, Settlement::NotSent { .. }), "{settled:?}");
     assert!(local.gas().await.expect("asked").balance.is_zero());
     // With the wallet funded again the same payment goes through: no nonce was lost.
     let ether = "0xde0b6b3a7640000";
@@ -311,7 +311,7 @@ async fn a_fee_above_the_limit_stops_before_sending() {
     config.gas.max_fee_per_gas = 1;
     let local = Local::connect(config).await.expect("connected");
     let settled = local.settle(&world.payment()).await;
-    assert!(matches!(settled, Settlement::Unknown { transaction: None, .. }), "{settled:?}");
+    assert!(matches!(settled, Settlement::NotSent { .. }), "{settled:?}");
     assert_eq!(world.sent(world.gas.address()).await, 0);
 }
 

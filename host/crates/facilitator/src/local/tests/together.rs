@@ -113,7 +113,7 @@ async fn one_that_reverts_among_many_is_refused_alone_and_never_sent() {
     let mut refused = Vec::new();
     for settlement in all_at_once(&local, payments).await {
         match settlement {
-            Settlement::Settled(settled) => drop(hashes.insert(settled.transaction)),
+            Settlement::Settled { settlement: settled, .. } => drop(hashes.insert(settled.transaction)),
             other => refused.push(refusal(other)),
         }
     }

@@ -136,12 +136,12 @@ async fn the_gas_budget_of_a_day_is_not_exceeded() {
     let mut settled = 0;
     let refused = loop {
         match local.settle(&world.payment()).await {
-            Settlement::Settled(_) => settled += 1,
+            Settlement::Settled { .. } => settled += 1,
             other => break other,
         }
         assert!(settled < 50, "no budget at all");
     };
-    assert!(matches!(&refused, Settlement::Unknown { transaction: None, message } if message.contains("budget")));
+    assert!(matches!(&refused, Settlement::NotSent { message } if message.contains("budget")));
     assert!(settled > 0);
     let unready = local.ready();
     assert!(matches!(unready, Err(Unready::BudgetSpent { .. })), "{unready:?}");

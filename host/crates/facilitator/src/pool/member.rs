@@ -1,0 +1,174 @@
+//! One facilitator of a pool, with its circuit breaker and what is known of its health.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
+use coinslot_x402::facilitator::PaymentRequest;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::facilitator::{Facilitator, Readiness, Settlement};
+use crate::local::Local;
+use crate::remote::{Remote, RemoteAttempt};
+
+/// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
+pub const MEMBER_BREAKER: BreakerSettings =
+    BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
+
+/// A facilitator and its circuit breaker, which all pools share that it is a member of.
+#[derive(Clone, Debug)]
+pub struct Member(Arc<MemberState>);
+
+#[derive(Debug)]
+struct MemberState {
+    name: String,
+    via: Via,
+    breaker: Arc<Breaker>,
+    /// The circuit has opened and not closed since. A breaker whose pause is over lets a call through, which does not
+    /// mean that the member answers.
+    is_down: AtomicBool,
+    /// A call has failed since the last success.
+    is_suspect: AtomicBool,
+    /// The time of the last verdict on the member, and of the last look at it.
+    judged: Mutex<Instant>,
+}
+
+#[derive(Debug)]
+enum Via {
+    Local(Arc<Local>),
+    Remote(Arc<Remote>),
+}
+
+impl Member {
+    /// A facilitator in this process.
+    pub fn local(name: &str, local: Arc<Local>) -> Self {
+        Self::new(name, Via::Local(local), MEMBER_BREAKER)
+    }
+
+    /// A facilitator over HTTP.
+    pub fn remote(name: &str, remote: Arc<Remote>, settings: BreakerSettings) -> Self {
+        Self::new(name, Via::Remote(remote), settings)
+    }
+
+    fn new(name: &str, via: Via, settings: BreakerSettings) -> Self {
+        Self(Arc::new(MemberState {
+            name: name.to_owned(),
+            via,
+            breaker: Breaker::new(name.into(), settings),
+            is_down: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(false),
+            judged: Mutex::new(Instant::now()),
+        }))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(super) fn breaker(&self) -> &Arc<Breaker> {
+        &self.0.breaker
+    }
+
+    pub(super) fn facilitator(&self) -> &dyn Facilitator {
+        match &self.0.via {
+            Via::Local(local) => local.as_ref(),
+            Via::Remote(remote) => remote.as_ref(),
+        }
+    }
+
+    /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
+    pub(super) async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
+        match self.attempt(request).await {
+            RemoteAttempt::NotSent(message) => {
+                match &self.0.via {
+                    Via::Remote(_) => self.failed(permit, &message),
+                    // Its wallet, its limits or its node: its readiness tells, and the permit is given back unused.
+                    Via::Local(_) => drop(permit),
+                }
+                Err(format!("{}: {message}", self.0.name))
+            }
+            RemoteAttempt::Unclear(settlement) => {
+                let message = match &settlement {
+                    Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
+                    Settlement::Settled { .. } | Settlement::Refused { .. } => "",
+                };
+                self.failed(permit, message);
+                Ok(settlement)
+            }
+            RemoteAttempt::Answered(settlement) => {
+                self.succeeded(permit);
+                Ok(settlement)
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&self, permit: BreakerPermit) {
+        *self.0.judged.lock() = Instant::now();
+        self.0.is_suspect.store(false, Relaxed);
+        if permit.succeeded() == Some(BreakerChange::Closed) {
+            self.0.is_down.store(false, Relaxed);
+            tracing::info!(facilitator = self.0.name, "the facilitator answers again");
+        }
+    }
+
+    pub(super) fn failed(&self, permit: BreakerPermit, why: &str) {
+        *self.0.judged.lock() = Instant::now();
+        self.0.is_suspect.store(true, Relaxed);
+        if let Some(BreakerChange::Opened { .. }) = permit.failed() {
+            self.0.is_down.store(true, Relaxed);
+            tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
+        }
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
+    }
+
+    async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
+        match &self.0.via {
+            Via::Local(local) => match local.settle(request).await {
+                Settlement::NotSent { message } => RemoteAttempt::NotSent(message),
+                settlement => RemoteAttempt::Answered(settlement),
+            },
+            Via::Remote(remote) => remote.attempt(request).await,
+        }
+    }
+
+    /// Looks at the member every few seconds while its circuit is open or may open, and now and then while nothing is
+    /// asked of it. It never returns.
+    pub(super) async fn watch(&self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if let Via::Local(local) = &self.0.via {
+                local.keep_head_fresh().await;
+            }
+            let is_in_doubt = self.0.is_down.load(Relaxed) || self.0.is_suspect.load(Relaxed);
+            let pause = if is_in_doubt { LOOK_INTERVAL } else { IDLE_INTERVAL };
+            {
+                // Pools share members, and each pool is watched.
+                let mut judged = self.0.judged.lock();
+                if judged.elapsed() < pause.mul_f32(0.9) {
+                    continue;
+                }
+                *judged = Instant::now();
+            }
+            // Refused until the pause of an open circuit is over, which is the next time to look.
+            let Ok(permit) = self.0.breaker.admit() else { continue };
+            let looked = match &self.0.via {
+                Via::Local(local) => local.look().await,
+                Via::Remote(remote) => remote.look().await,
+            };
+            match looked {
+                Ok(()) => self.succeeded(permit),
+                Err(error) => self.failed(permit, &error.message),
+            }
+        }
+    }
+}
