@@ -83,3 +83,11 @@ pub struct StoredAnswer {
     /// The whole body.
     pub body: Bytes,
 }
+
+impl StoredAnswer {
+    /// The size of header fields and body.
+    pub(crate) fn bytes(&self) -> usize {
+        let fields: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        fields + self.body.len()
+    }
+}

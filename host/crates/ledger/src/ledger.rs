@@ -38,7 +38,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Deletes what was kept long enough and can no longer be settled. Returns the number of rows and answers.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
-    /// True if the last write became durable. While it did not, nothing is sold.
+    /// True if the last write became durable and nothing has met a broken file since. Reads that succeed change nothing
+    /// about it. While it is false, nothing is sold.
     fn writable(&self) -> bool;
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
@@ -74,6 +75,9 @@ pub enum LedgerError {
     /// The store cannot be read or written. Paid routes answer 503 meanwhile.
     #[error("the ledger cannot be written: {0}")]
     Unavailable(String),
+    /// The file or its disk fails: it is full, or it cannot be read or written, or the file is damaged.
+    #[error("the ledger's file fails: {0}: look at the disk")]
+    Disk(String),
     /// Another payment was settled by this transaction, and its facilitator settles one payment in each.
     #[error("transaction {transaction} settled another payment")]
     Transaction { transaction: String },

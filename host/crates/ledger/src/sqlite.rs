@@ -58,7 +58,10 @@ impl Ledger for SqliteLedger {
             Step::Delivered { keep } => {
                 self.writer.run_lazily(move |connection| steps::deliver(connection, &id, keep, at)).await
             }
-            _ => self.writer.run(move |connection| steps::advance(connection, &id, step, at)).await,
+            _ => {
+                let bytes = step.bytes();
+                self.writer.run_with(bytes, move |connection| steps::advance(connection, &id, step, at)).await
+            }
         }
     }
 

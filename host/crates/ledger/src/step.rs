@@ -106,6 +106,23 @@ impl Step {
         }
     }
 
+    /// The size of the request and the answer that the step writes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Settling { request, answer } => request.len() + answer.bytes(),
+            Self::SettlingUpfront { request } => request.len(),
+            Self::Answered { kept: Retained::Answer(answer), .. } => answer.bytes(),
+            Self::Released
+            | Self::Executing
+            | Self::Unknown { .. }
+            | Self::Settled { .. }
+            | Self::Answered { kept: Retained::Nothing { .. }, .. }
+            | Self::Owed { .. }
+            | Self::Refused { .. }
+            | Self::Delivered { .. } => 0,
+        }
+    }
+
     /// The state diagram: where this step leads from a row at `from`, or `None` if it is not allowed there.
     ///
     /// Every line reads: step, states before, whether the money has moved, state after.

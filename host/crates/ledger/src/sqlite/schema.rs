@@ -1,6 +1,6 @@
 //! The layout of the ledger's file, and the migrations that lead to it.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::LedgerError;
 
@@ -227,7 +227,17 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
 
 impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly,
+            ) => Self::Disk(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
