@@ -63,7 +63,7 @@ impl LedgerReader {
             "SELECT {} FROM payment WHERE created_at >= ?1 AND created_at < ?2
                 AND (?3 IS NULL OR endpoint = ?3 OR substr(endpoint, instr(endpoint, ' ') + 1) = ?3)
                 AND (?4 IS NULL OR lower(payer) = lower(?4)) AND state IN ({})
-             ORDER BY created_at {order}, payment_id LIMIT ?5",
+             ORDER BY created_at {order}, id {order} LIMIT ?5",
             row::COLUMNS,
             states.join(", ")
         ))?;

@@ -6,7 +6,7 @@
 //!
 //! **In a crash** no change is lost whose caller was answered: an answer follows its commit. Lost are jobs that were
 //! queued or whose transaction was open. The reverse happens, too: a change may be on disk although the process ended
-//! before its caller heard of it. Opening the file recovers both kinds of rows (`open::RECOVER_ON_OPEN`).
+//! before its caller heard of it. Opening the file ends the leases of both kinds of rows (`leases::end_all`).
 //!
 //! **In an error** a job that fails before it changes anything fails alone. A job that fails later, as on a full disk,
 //! takes the whole transaction with it: to undo one job alone would need a savepoint, and with it a copy of every page
@@ -24,6 +24,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -106,7 +107,9 @@ struct SharedCommit {
 
 impl Writer {
     /// Starts the thread. It keeps the lock until it ends.
-    pub(super) fn start(mut connection: Connection, lock: File) -> Result<Self, LedgerError> {
+    ///
+    /// It ends after `reader`, so that it is the last to close the file, which empties the write-ahead log.
+    pub(super) fn start(mut connection: Connection, lock: File, reader: JoinHandle<()>) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
         let writable = Arc::new(AtomicBool::new(true));
         let flag = Arc::clone(&writable);
@@ -117,6 +120,9 @@ impl Writer {
                 // Dropped before `end`, by a panic too: once the flag is cleared, jobs are refused.
                 let queue = queue;
                 write(&mut connection, &queue, end.0);
+                // A panic of the reader was reported when it happened.
+                let _ = reader.join();
+                drop(connection);
                 drop(lock);
             })
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
@@ -153,6 +159,29 @@ impl Writer {
     ) -> Result<T, LedgerError> {
         let (job, answer) = job(work);
         self.send(Queued { job, urgency: Urgency::Lazy, bytes: 0 }, answer).await
+    }
+
+    /// Queues lazy work that nobody waits for. `failed` is called if it did not become durable.
+    pub(super) fn note(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Connection) -> Result<(), LedgerError> + Send + 'static,
+        failed: impl FnOnce(LedgerError) + Send + 'static,
+    ) {
+        let job: WriteJob = Box::new(move |connection| {
+            let result = connection.and_then(work);
+            let done = WorkResult::of(&result);
+            let reply: CommitReply = Box::new(move |committed| {
+                if let Err(error) = committed.and(result) {
+                    failed(error);
+                }
+            });
+            (done, reply)
+        });
+        if let Err(mpsc::SendError(queued)) = self.jobs.send(Queued { job, urgency: Urgency::Lazy, bytes }) {
+            let (_, reply) = (queued.job)(Err(stopped()));
+            reply(Ok(()));
+        }
     }
 
     async fn send<T>(

@@ -48,7 +48,7 @@ pub(crate) fn second_version(path: &std::path::Path) {
                     (state == "delivered").then_some("order-1"),
                     sent.then_some("{}"),
                     paid,
-                    paid.map(|_| format!("0x{state}")),
+                    paid.map(|_| format!("0x{}", state.replace('d', "D"))),
                     at,
                 ],
             )
@@ -66,4 +66,4 @@ pub(crate) fn second_version(path: &std::path::Path) {
     }
 }
 
-const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xdelivered","network":"eip155:84532","payer":"0xpayer"}"#;
+const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xDelivered","network":"eip155:84532","payer":"0xpayer"}"#;

@@ -9,7 +9,7 @@ fn writer() -> (tempfile::TempDir, Writer) {
     let path = dir.path().join("ledger.db");
     let lock = open::lock(&path).expect("the lock");
     let connection = open::open(&path).expect("a new ledger");
-    (dir, Writer::start(connection, lock).expect("a writer"))
+    (dir, Writer::start(connection, lock, std::thread::spawn(|| ())).expect("a writer"))
 }
 
 /// Limits the file to the pages that it has: every write that needs a new one fails as on a full disk. `None` lifts
@@ -83,6 +83,9 @@ async fn a_ledger_whose_writer_panicked_is_not_writable() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(!writer.is_writable());
+    let (failed, hears) = mpsc::channel();
+    writer.note(0, |_| Ok(()), move |error| drop(failed.send(error)));
+    assert!(matches!(hears.recv(), Ok(LedgerError::Unavailable(_))), "what is noted is not lost in silence");
 }
 
 #[test]
