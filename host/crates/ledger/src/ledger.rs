@@ -76,7 +76,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Lists the payers whose settlements were refused since this time, each with the number of refusals.
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError>;
 
-    /// Deletes what was kept long enough and can no longer be settled. Returns the number of rows and answers.
+    /// Deletes what was kept long enough and can no longer be settled, until nothing of it is left. Returns the number
+    /// of rows and answers. Payments go on beside it, and a backlog takes minutes: call it in a task of its own.
+    ///
+    /// A clock that jumps forward ages nothing by more than an hour while the ledger is open.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
     /// True if the last write became durable and nothing has met a broken file since. Reads that succeed change nothing
@@ -118,13 +121,16 @@ pub struct Pending {
     pub looks: u32,
 }
 
-/// The time for which finished things are kept.
+/// The limits of what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For paid answers.
+    /// The time for paid answers, and for the identifiers that name them.
     pub answers: Duration,
-    /// For rows that are finished. Their totals are kept for ever.
+    /// The time for rows that are finished. Their totals are kept for ever.
     pub payments: Duration,
+    /// The size of all paid answers together. Above it the oldest are deleted first, but never one whose settlement is
+    /// still open.
+    pub answer_bytes: u64,
 }
 
 /// The reason why a ledger did not do what it was asked for.

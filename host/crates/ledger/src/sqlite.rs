@@ -17,6 +17,8 @@ mod writer;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use coinslot_x402::UnixTime;
@@ -25,6 +27,7 @@ use crate::{
     Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
     Step,
 };
+use prune::Cutoffs;
 use reader::Reader;
 use writer::Writer;
 
@@ -34,6 +37,8 @@ pub struct SqliteLedger {
     // Dropped first: the writer's thread waits for the reader's, to be the last that closes the file.
     reader: Reader,
     writer: Writer,
+    /// The time of the first pruning, by both clocks.
+    first_pruning: OnceLock<(Instant, UnixTime)>,
 }
 
 impl SqliteLedger {
@@ -53,7 +58,7 @@ impl SqliteLedger {
     fn start(path: &Path, lock: File) -> Result<Self, LedgerError> {
         let connection = open::open(path)?;
         let (reader, thread) = Reader::start(path)?;
-        Ok(Self { reader, writer: Writer::start(connection, lock, thread)? })
+        Ok(Self { reader, writer: Writer::start(connection, lock, thread)?, first_pruning: OnceLock::new() })
     }
 }
 
@@ -121,7 +126,19 @@ impl Ledger for SqliteLedger {
     }
 
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
-        self.writer.run(move |connection| prune::prune(connection, now, kept)).await
+        let (begun, first) = *self.first_pruning.get_or_init(|| (Instant::now(), now));
+        let cutoffs = Cutoffs::new(prune::believed(now, first, begun.elapsed()), kept);
+        let mut deleted = 0;
+        for prune in prune::KINDS {
+            loop {
+                let slice = self.writer.run_lazily(move |connection| prune(connection, cutoffs)).await?;
+                deleted += slice.deleted;
+                if !slice.more {
+                    break;
+                }
+            }
+        }
+        Ok(deleted)
     }
 
     fn writable(&self) -> bool {

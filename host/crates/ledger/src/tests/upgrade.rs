@@ -13,7 +13,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(states, [("settled", "authorization".to_owned())]);
 }
 
-/// Rows from before version 4 know neither the secret nor the client of their payment, and signatures are public: their
+/// Rows from before version 5 know neither the secret nor the client of their payment, and signatures are public: their
 /// answers are fetched by nobody. Recovery goes on with them, and their debts stay in the reports.
 #[tokio::test]
 async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
