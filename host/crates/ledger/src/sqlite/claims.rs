@@ -132,8 +132,8 @@ fn namesake_key(connection: &Connection, claim: &Claim) -> Result<Option<[u8; 32
 fn take_up(connection: &Connection, row: i64, at: UnixTime) -> Result<Attempt, LedgerError> {
     let attempt = connection
         .prepare_cached(
-            "UPDATE progress SET state = 'executing', reason = NULL, attempt = random(), lease_until = ?2, updated_at = ?3
-             WHERE id = ?1 RETURNING attempt",
+            "UPDATE progress SET state = 'executing', reason = NULL, attempt = random(), lease_until = ?2,
+                updated_at = ?3 WHERE id = ?1 RETURNING attempt",
         )?
         .query_row(params![row, lease(PaymentState::Executing, at), to_sqlite(at.0)], |row| row.get(0))?;
     Ok(Attempt(attempt))
@@ -143,8 +143,8 @@ fn take_up(connection: &Connection, row: i64, at: UnixTime) -> Result<Attempt, L
 fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, LedgerError> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
-                generation, payment, request, identifier, valid_before, created_at, secret, client)
+            "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              ON CONFLICT (key) DO NOTHING",
         )?

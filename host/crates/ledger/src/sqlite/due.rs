@@ -10,8 +10,8 @@ use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Pending};
 pub(super) const FIRST_PAUSE: u64 = 1;
 const LONGEST_PAUSE: u64 = 30;
 
-/// The time after the end of an authorisation at which a watched refusal is looked at, in seconds: blocks lag behind the
-/// clock by seconds, not by minutes.
+/// The time after the end of an authorisation at which a watched refusal is looked at, in seconds: blocks lag behind
+/// the clock by seconds, not by minutes.
 pub(super) const WATCH_DELAY: i64 = 120;
 
 /// See [`crate::Ledger::take_due`].

@@ -64,8 +64,8 @@ fn end(connection: &Connection, until: i64, at: Option<i64>) -> Result<u64, Ledg
             updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'executing' AND paid",
         "UPDATE progress INDEXED BY progress_lease SET state = 'refused', reason = 'interrupted', lease_until = NULL,
             updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'executing'",
-        "UPDATE progress INDEXED BY progress_lease SET state = 'unknown', lease_until = NULL, next_look = coalesce(?2, 0), looks = 0,
-            updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'settling'",
+        "UPDATE progress INDEXED BY progress_lease SET state = 'unknown', lease_until = NULL,
+            next_look = coalesce(?2, 0), looks = 0, updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'settling'",
     ] {
         ended += connection.prepare_cached(sql)?.execute(params![until, at])?;
     }

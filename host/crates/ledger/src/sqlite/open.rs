@@ -16,7 +16,8 @@ const STATEMENT_CACHE: usize = 64;
 /// The time for which a reader waits for another tool that locks the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens or creates the file, upgrades its schema and ends the leases of an earlier process. The caller holds its [`lock`].
+/// Opens or creates the file, upgrades its schema and ends the leases of an earlier process. The caller holds its
+/// [`lock`].
 pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     let failed = |error: &dyn std::fmt::Display| LedgerError::Unavailable(format!("{}: {error}", path.display()));
     // Created here for its owner alone: it holds answers that were paid for and signed payments, and SQLite gives its

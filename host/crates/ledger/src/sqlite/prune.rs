@@ -100,7 +100,8 @@ fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Sl
 /// free.
 fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Slice, LedgerError> {
     let mut oldest = connection.prepare_cached(
-        "SELECT answer.id, length(head) + length(body) FROM answer INDEXED BY answer_by_age CROSS JOIN progress USING (id)
+        "SELECT answer.id, length(head) + length(body) FROM answer INDEXED BY answer_by_age
+            CROSS JOIN progress USING (id)
          WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed') ORDER BY kept_at LIMIT ?2",
     )?;
     let found = oldest.query_map(params![before, SLICE_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -179,7 +180,8 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Replaces the oldest rows that were settled or delivered long enough ago and can no longer be settled by their totals.
+/// Replaces the oldest rows by their totals: those that were settled or delivered long enough ago and whose
+/// authorisation has expired.
 ///
 /// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
 /// [`super::writer`].
@@ -204,7 +206,8 @@ fn prunable(connection: &Connection, cutoffs: Cutoffs) -> Result<PrunableRows, L
     let mut rows = connection.prepare_cached(
         "SELECT claim.id, updated_at, network, asset, pay_to, plugin, endpoint, testnet, amount
          FROM claim INDEXED BY claim_by_time CROSS JOIN progress USING (id) WHERE created_at < ?1
-            AND state IN ('settled', 'delivered') AND updated_at < ?1 AND valid_before < ?2 ORDER BY created_at LIMIT ?3",
+            AND state IN ('settled', 'delivered') AND updated_at < ?1 AND valid_before < ?2
+         ORDER BY created_at LIMIT ?3",
     )?;
     let mut ids = Vec::new();
     let mut totals: BTreeMap<TotalKey, (i64, Amount)> = BTreeMap::new();

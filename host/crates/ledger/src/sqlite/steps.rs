@@ -255,8 +255,8 @@ fn record_transaction(
     Ok(())
 }
 
-/// A transaction's name as it is stored and compared. The hash of an EVM chain is hex, in which upper and lower case mean
-/// the same; in the names of other chains they differ.
+/// A transaction's name as it is stored and compared. The hash of an EVM chain is hex, in which upper and lower case
+/// mean the same; in the names of other chains they differ.
 fn one_spelling(transaction: &str) -> Cow<'_, str> {
     match transaction.get(..2) {
         Some("0x" | "0X") => Cow::Owned(transaction.to_ascii_lowercase()),

@@ -12,9 +12,9 @@
 //! takes the whole transaction with it: to undo one job alone would need a savepoint, and with it a copy of every page
 //! that any job changes. The callers of the other jobs get [`LedgerError::Unavailable`] and may try again.
 //!
-//! **What callers hear of the disk** is one flag, [`Writer::is_writable`]. A batch that only read says nothing about the
-//! disk: on a full one it commits as well as ever. So only a commit with changes sets the flag, and a job that fails
-//! because of the file itself clears it, even if the commit of its batch succeeds.
+//! **What callers hear of the disk** is one flag, [`Writer::is_writable`]. A batch that only read says nothing about
+//! the disk: on a full one it commits as well as ever. So only a commit with changes sets the flag, and a job that
+//! fails because of the file itself clears it, even if the commit of its batch succeeds.
 //!
 //! **Two delays** make commits fewer and fuller, which gains callers more than they lose. Under load, which shows in a
 //! commit that was shared by many, the next commit waits as long as the last one took ([`BATCH_THRESHOLD`],

@@ -52,8 +52,8 @@ fn copy(dir: &tempfile::TempDir, copies: u32) {
             "BEGIN;
              CREATE TEMP TABLE number AS WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT {copies})
                 SELECT n FROM n;
-             INSERT INTO claim (id, key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
-                generation, payment, request, identifier, valid_before, created_at)
+             INSERT INTO claim (id, key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                plugin, generation, payment, request, identifier, valid_before, created_at)
                 SELECT 100 + n, randomblob(32), payment_id, network, asset, payer, nonce || n, amount, pay_to, testnet,
                     endpoint, plugin, generation, payment, request, identifier || n, valid_before, created_at
                 FROM claim, number;
