@@ -1,5 +1,6 @@
 //! Opens a ledger's file for reading, and selects payments from it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,11 +19,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The rows that a list reads at once.
 const PAGE_ROWS: u32 = 500;
-
-/// The numbers of the rows that are not finished, by the indexes of such rows.
-const OPEN_ROWS: &str = "SELECT id FROM progress INDEXED BY progress_lease WHERE lease_until IS NOT NULL
-    UNION ALL SELECT id FROM progress INDEXED BY progress_look WHERE next_look IS NOT NULL
-    UNION ALL SELECT id FROM progress INDEXED BY progress_owed WHERE state = 'owed'";
 
 /// A ledger's file, opened for reading.
 #[derive(Debug)]
@@ -201,20 +197,18 @@ impl Iterator for Pages<'_> {
 
 /// The query of one page. Its parameters: since, until, endpoint, payer, time and number of the last row, size.
 ///
-/// A list of rows that are not finished begins with the few that there are; the plus keeps SQLite from walking the index
-/// of all claims instead. Every other list walks that index.
+/// A list of rows that are not finished begins with the few that there are; the plus keeps SQLite from walking the
+/// index of all claims instead. Every other list walks that index.
 pub(super) fn sql(filter: &Filter) -> String {
     let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
-    let open = states.iter().all(|state| match state {
-        PaymentState::Reserved
-        | PaymentState::Executing
-        | PaymentState::Settling
-        | PaymentState::Unknown
-        | PaymentState::Owed => true,
-        PaymentState::Settled | PaymentState::Delivered | PaymentState::Refused => false,
-    });
-    let (rows, time) =
-        if open { (format!("id IN ({OPEN_ROWS}) AND"), "+created_at") } else { (String::new(), "created_at") };
+    let open: Option<BTreeSet<&str>> = states.iter().map(|state| open_rows(*state)).collect();
+    let (rows, time) = match open {
+        Some(open) => {
+            let queries: Vec<&str> = open.into_iter().collect();
+            (format!("id IN ({}) AND", queries.join(" UNION ALL ")), "+created_at")
+        }
+        None => (String::new(), "created_at"),
+    };
     let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
     let (after, order) = match filter.order {
         ClaimOrder::NewestFirst => ("<", "DESC"),
@@ -228,4 +222,16 @@ pub(super) fn sql(filter: &Filter) -> String {
         row::COLUMNS,
         states.join(", ")
     )
+}
+
+/// The query of the numbers of rows that may be in this state, by an index of few rows; `None` if there is none.
+fn open_rows(state: PaymentState) -> Option<&'static str> {
+    match state {
+        PaymentState::Reserved | PaymentState::Executing | PaymentState::Settling => {
+            Some("SELECT id FROM progress INDEXED BY progress_lease WHERE lease_until IS NOT NULL")
+        }
+        PaymentState::Unknown => Some("SELECT id FROM progress INDEXED BY progress_look WHERE next_look IS NOT NULL"),
+        PaymentState::Owed => Some("SELECT id FROM progress INDEXED BY progress_owed WHERE state = 'owed'"),
+        PaymentState::Settled | PaymentState::Delivered | PaymentState::Refused => None,
+    }
 }
