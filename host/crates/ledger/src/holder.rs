@@ -25,7 +25,7 @@ pub struct Holder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowHolder {
     pub(crate) secret: Option<[u8; 32]>,
-    /// `None` in rows from before schema version 5.
+    /// `None` in rows from before schema version 4.
     pub(crate) client: Option<[u8; 32]>,
     /// The time at which the whole answer was handed to the connection.
     pub(crate) delivered: Option<UnixTime>,
@@ -35,7 +35,7 @@ impl RowHolder {
     /// True if the presenter of this payment may learn what became of it. The request that it presents does not count,
     /// so that a refusal says nothing about the request that was paid for.
     ///
-    /// A row from before schema version 5 knows neither secret nor client: it is closed to everybody. Its debt stays in
+    /// A row from before schema version 4 knows neither secret nor client: it is closed to everybody. Its debt stays in
     /// `coinslot ledger owed`, where the operator sees it. Open, a reader of the chain could take the answer and close
     /// the debt for good.
     pub(crate) fn admits(&self, presenter: &Holder, same_signature: bool, at: UnixTime) -> bool {

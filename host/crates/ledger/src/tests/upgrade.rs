@@ -13,7 +13,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(states, [("settled", "authorization".to_owned())]);
 }
 
-/// Rows from before version 5 know neither the secret nor the client of their payment, and signatures are public: their
+/// Rows from before version 4 know neither the secret nor the client of their payment, and signatures are public: their
 /// answers are fetched by nobody. Recovery goes on with them, and their debts stay in the reports.
 #[tokio::test]
 async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
@@ -42,4 +42,34 @@ async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
     let other = sent(&ledger, "new").await;
     let taken = ledger.advance(&other, settled_by("0xdelivered", BY_REQUEST), UnixTime(1_002)).await;
     assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
+}
+
+#[tokio::test]
+async fn upgrading_a_ledger_of_the_third_version_ends_what_was_at_work() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("ledger.db");
+    sqlite::schema::tests::third_version(&path);
+    let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
+    let after: Vec<_> = rows(&dir).into_iter().map(|row| (row.nonce, row.state)).collect();
+    let expected = [
+        ("executing", PaymentState::Refused),
+        ("settling", PaymentState::Unknown),
+        ("unknown", PaymentState::Unknown),
+        ("settled", PaymentState::Settled),
+        ("delivered", PaymentState::Delivered),
+        ("owed", PaymentState::Owed),
+        ("refused", PaymentState::Refused),
+    ];
+    assert_eq!(after, expected.map(|(nonce, state)| (nonce.to_owned(), state)));
+    let due = ledger.take_due(UnixTime(0), 9).await.expect("what is due");
+    assert_eq!(due.into_iter().map(|due| due.hold.id.nonce().to_owned()).collect::<Vec<_>>(), ["settling", "unknown"]);
+    let taken = ledger.advance(&sent(&ledger, "new").await, settled_by("0xab5", BY_REQUEST), UnixTime(1_002)).await;
+    assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{taken:?}");
+    let bytes: i64 = file(&dir).query_row("SELECT bytes FROM kept_bytes", [], |row| row.get(0)).expect("a size");
+    let new = i64::try_from(answer().bytes()).expect("small");
+    assert!(bytes > 4 * 4 + new, "the old answers count: {bytes}");
+    let kept = Retention { answers: Duration::ZERO, payments: Duration::from_secs(90_000), answer_bytes: 0 };
+    ledger.prune(UnixTime(3_000), kept).await.expect("pruned");
+    let names = "claim WHERE identifier IS NOT NULL";
+    assert_eq!(count(&dir, names), 3, "unknown and owed purchases keep their names, the others' are free");
 }
