@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coinslot_ledger::{Claim, Claimed, Fingerprint, Ledger, PaymentId, SqliteLedger};
+use coinslot_ledger::{Claim, Claimed, Fingerprint, Holder, Ledger, PaymentId, SqliteLedger};
 use coinslot_x402::{Flow, Network, UnixTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -23,6 +23,7 @@ fn claim(number: u64) -> Claim {
         ),
         payment: Fingerprint([1; 32]),
         request: Fingerprint([2; 32]),
+        holder: Holder { secret: Some(Fingerprint([3; 32])), client: Fingerprint([4; 32]) },
         identifier: None,
         endpoint: "GET /api/gitignore".to_owned(),
         plugin: "aurora".to_owned(),
@@ -53,7 +54,7 @@ fn claims(criterion: &mut Criterion) {
                     payers.spawn(async move { ledger.claim(claim(number)).await });
                 }
                 for claimed in payers.join_all().await {
-                    assert_eq!(claimed, Ok(Claimed::Won));
+                    assert!(matches!(claimed, Ok(Claimed::Won(_))));
                 }
             }
         });

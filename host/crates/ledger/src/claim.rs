@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};
 
-use crate::{Fingerprint, PaymentId};
+use crate::{Fingerprint, Hold, Holder, PaymentId};
 
 /// A payment that a request presents, with everything that its row remembers.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Claim {
     pub payment: Fingerprint,
     /// The fingerprint of the request that the payment is for.
     pub request: Fingerprint,
+    /// The client that pays.
+    pub holder: Holder,
     /// The client's own name for the purchase (extension `payment-identifier`): a second payment of the same payer
     /// with the same identifier buys nothing more than the first.
     pub identifier: Option<String>,
@@ -36,13 +38,13 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The payment and the request of the claim.
+    /// The payment, the request and the client of the claim.
     pub(crate) fn presented(&self) -> Presented {
-        Presented { id: self.id.clone(), payment: self.payment, request: self.request }
+        Presented { id: self.id.clone(), payment: self.payment, request: self.request, holder: self.holder }
     }
 }
 
-/// A payment and a request that are presented together. An earlier claim of theirs has the same three values.
+/// A payment and a request that a client presents together.
 #[derive(Clone, Debug)]
 pub struct Presented {
     pub id: PaymentId,
@@ -50,16 +52,16 @@ pub struct Presented {
     pub payment: Fingerprint,
     /// The fingerprint of the request that the payment is for.
     pub request: Fingerprint,
+    pub holder: Holder,
 }
 
 /// The outcome of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// The payment is new. The row belongs to the caller until it is released or refused.
-    Won,
-    /// The payment was settled for this request and got no answer. The row belongs to the caller again, and is
-    /// executing.
-    Owed { settlement: SettlementResponse },
+    /// The payment is new. The row belongs to the caller until it is released or refused, or its lease ends.
+    Won(Hold),
+    /// The payment was settled for this request and got no answer. The row belongs to the caller, and is executing.
+    Owed { hold: Hold, settlement: SettlementResponse },
     /// Another call has the same payment at work, for the same request.
     InFlight,
     /// The same payment was claimed for another request or under another signature, or another payment with the same
@@ -71,6 +73,12 @@ pub enum Claimed {
     Settling { transaction: Option<String> },
     /// The settlement was refused.
     Refused { reason: String },
+    /// The payment was claimed by another client, as far as can be told: the presenter learns nothing about it.
+    Foreign,
+    /// Another authorisation of the payer has the same identifier. Nothing is disclosed until it is proven that the
+    /// payer signed the new payment; then [`crate::Ledger::namesake`] says what the other one bought. Only
+    /// [`crate::Ledger::claim`] returns it.
+    Namesake,
 }
 
 /// A paid answer, kept so that a client whose connection broke can fetch it again.
@@ -82,4 +90,12 @@ pub struct StoredAnswer {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The whole body.
     pub body: Bytes,
+}
+
+impl StoredAnswer {
+    /// The size of header fields and body.
+    pub(crate) fn bytes(&self) -> usize {
+        let fields: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        fields + self.body.len()
+    }
 }

@@ -6,66 +6,131 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
-use crate::{Claim, Claimed, PaymentId, Presented, Step};
+use crate::{Claim, Claimed, Fingerprint, Hold, Holder, PaymentId, PaymentState, Presented, Step};
 
-/// Remembers payments. Every change is durable when its method returns.
+/// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
+/// seconds: see [`Ledger::renew`].
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// Remembers payments.
 ///
-/// When a ledger is opened, the rows of the process before it are recovered: reserved rows are released (nothing
-/// ran and nothing was sent), executing ones are refused (the guest may have run, nothing was sent) or, if paid,
-/// owed, and settling ones are unknown.
+/// When a ledger is opened, all leases of the process before it end, as in [`Ledger::expire`].
 #[async_trait]
 pub trait Ledger: Send + Sync + fmt::Debug {
     /// Claims a payment for a request, atomically. The claim of an owed payment makes its row executing in the same
-    /// commit.
+    /// commit. Durable when it returns.
+    ///
+    /// A row of the same authorisation comes before one with the same identifier: a payment that has a row is never
+    /// answered with what another payment bought.
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError>;
 
+    /// Says what another authorisation of this payer with this identifier bought, to a caller that has proven that the
+    /// payer signed the new payment. `None` if there is no other, or if it was refused and has now given its identifier
+    /// up: then the payment may be claimed again.
+    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError>;
+
+    /// Says whether there is a row of this payment, before the request's body is read. Waits for no write.
+    async fn find(
+        &self,
+        id: &PaymentId,
+        payment: Fingerprint,
+        holder: &Holder,
+        at: UnixTime,
+    ) -> Result<Found, LedgerError>;
+
     /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. It serves
-    /// payments that would be refused today and may have bought their answer yesterday. Only [`Claimed::Owed`] moves
-    /// the row, as in [`Ledger::claim`].
+    /// payments that would be refused today and may have bought their answer yesterday. As in [`Ledger::claim`],
+    /// [`Claimed::Owed`] moves the row, and [`Claimed::Settling`] makes an unknown settlement due at once, so that a
+    /// repetition hurries recovery.
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
-    /// Takes one step of a claimed payment. Fails with [`LedgerError::OutOfOrder`] if there is no row or if its
-    /// state does not allow the step, and leaves the row as it was.
-    async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError>;
+    /// Takes one step of a held payment. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if the row is
+    /// not held by this attempt or if its state does not allow the step, and leaves the row as it was.
+    async fn advance(&self, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError>;
 
-    /// Lists settlements whose end is unknown, and settlements that were sent before `settling_before` and whose
-    /// request has not written down their end. The oldest first, `limit` at most.
-    async fn pending(&self, settling_before: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError>;
+    /// Queues a step, in order with all others. It is written with the next step that waits for the disk, or soon
+    /// after; a crash before that loses it, and a failure is logged. For steps that recovery can find out:
+    /// [`Step::Executing`], [`Step::Delivered`], and [`Step::Settled`] where a chain can be asked.
+    fn note(&self, hold: &Hold, step: Step, at: UnixTime);
+
+    /// Writes down that a stored answer was handed to a connection, like [`Step::Delivered`] without a hold. Returns
+    /// when it is written; a failure is logged.
+    async fn delivered(&self, id: &PaymentId, keep: bool, at: UnixTime);
+
+    /// Extends the leases of work that is under way. Holds that are no longer current are passed over.
+    async fn renew(&self, holds: Vec<Hold>, at: UnixTime) -> Result<(), LedgerError>;
+
+    /// Ends the claims whose lease is over: a reserved one is released (nothing was sent), an executing one is refused
+    /// (the guest may have run, nothing was sent) or, if paid, owed, and a settling one is unknown. Returns their
+    /// number. The attempt that held an unknown one may still write down how its settlement ended.
+    ///
+    /// Call it after [`Ledger::renew`] with the same time, so that a clock that jumps ends no work that is under way.
+    async fn expire(&self, at: UnixTime) -> Result<u64, LedgerError>;
+
+    /// Takes settlements that are due to be looked at, the longest due first, `limit` at most, and sets the next look
+    /// at each: after one second, and after twice the last pause each time, 30 seconds at most. They are unknown
+    /// settlements, and refused ones that are watched. The hold of the request stays good beside recovery's, which
+    /// is the same: the state of the row lets only the first of both write an end.
+    async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError>;
 
     /// Lists the payers whose settlements were refused since this time, each with the number of refusals.
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError>;
 
-    /// Deletes what was kept long enough and can no longer be settled. Returns the number of rows and answers.
+    /// Deletes what was kept long enough and can no longer be settled, until nothing of it is left. Returns the number
+    /// of rows and answers. Payments go on beside it, and a backlog takes minutes: call it in a task of its own.
+    ///
+    /// A clock that jumps forward ages nothing by more than an hour while the ledger is open.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
-    /// True if the last write became durable. While it did not, nothing is sold.
+    /// True if the last write became durable and nothing has met a broken file since. Reads that succeed change nothing
+    /// about it. While it is false, nothing is sold.
     fn writable(&self) -> bool;
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;
 }
 
-/// A settlement whose end is unknown, with what recovery needs to find it out.
+/// What [`Ledger::find`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is no row of this payment.
+    Nothing,
+    /// There is a row, and the presenter may learn nothing about it.
+    Foreign,
+    /// There is a row, and [`Ledger::claim`] or [`Ledger::reclaim`] will say what became of it.
+    Known,
+}
+
+/// A settlement that is due to be looked at, with what recovery needs to find out its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    pub id: PaymentId,
+    pub hold: Hold,
     /// JSON of the facilitator request, as first sent.
     pub request: String,
+    /// The transaction that its facilitator named.
+    pub transaction: Option<String>,
     /// The time from which the chain refuses the authorisation.
     pub valid_before: UnixTime,
     pub flow: Flow,
     /// True if the answer that it pays for is kept. Without it, in the authorization flow, nothing may be sent for
     /// settlement again: the money would buy nothing.
     pub answer_kept: bool,
+    /// [`PaymentState::Unknown`], or [`PaymentState::Refused`] for a refusal that is watched.
+    pub state: PaymentState,
+    /// The number of looks before this one.
+    pub looks: u32,
 }
 
-/// The time for which finished things are kept.
+/// The limits of what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For paid answers.
+    /// The time for paid answers, and for the identifiers that name them.
     pub answers: Duration,
-    /// For rows that are finished. Their totals are kept for ever.
+    /// The time for rows that are finished. Their totals are kept for ever.
     pub payments: Duration,
+    /// The size of all paid answers together. Above it the oldest are deleted first, but never one whose settlement is
+    /// still open.
+    pub answer_bytes: u64,
 }
 
 /// The reason why a ledger did not do what it was asked for.
@@ -74,6 +139,9 @@ pub enum LedgerError {
     /// The store cannot be read or written. Paid routes answer 503 meanwhile.
     #[error("the ledger cannot be written: {0}")]
     Unavailable(String),
+    /// The file or its disk fails: it is full, or it cannot be read or written, or the file is damaged.
+    #[error("the ledger's file fails: {0}: look at the disk")]
+    Disk(String),
     /// Another payment was settled by this transaction, and its facilitator settles one payment in each.
     #[error("transaction {transaction} settled another payment")]
     Transaction { transaction: String },

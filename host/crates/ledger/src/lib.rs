@@ -1,9 +1,12 @@
 //! Remembers every payment durably: one row per authorisation, from its claim until its row is pruned.
 //!
 //! A payment may buy something if its claim is won. A claim is one atomic durable step, so of two requests with
-//! one payment exactly one wins. Every change is on disk before its method returns. After an error the caller
-//! does not know whether the change became durable: it treats a payment whose claim failed as not claimed, and a
-//! repetition of the payment meets the row if there is one.
+//! one payment exactly one wins. After an error the caller does not know whether the change became durable: it treats
+//! a payment whose claim failed as not claimed, and a repetition of the payment meets the row if there is one.
+//!
+//! A claim gives its caller a [`Hold`], which every later step takes, with a lease that the caller renews while it
+//! works. Two steps of a payment wait for the disk, the claim and the step to settling; what recovery can find out is
+//! only noted ([`Ledger::note`]).
 //!
 //! A payment whose money moved and that got no answer is owed: its row stays until the same payment has fetched
 //! its answer.
@@ -21,6 +24,8 @@
 )]
 
 mod claim;
+mod hold;
+mod holder;
 mod id;
 mod ledger;
 mod number;
@@ -34,8 +39,10 @@ pub mod testing;
 mod tests;
 
 pub use claim::{Claim, Claimed, Presented, StoredAnswer};
+pub use hold::{Attempt, Hold};
+pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};
-pub use ledger::{Ledger, LedgerError, Pending, Retention};
+pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
 pub use sqlite::SqliteLedger;
 pub use state::PaymentState;

@@ -1,8 +1,9 @@
 //! Reports on payments, read from the ledger's file beside the host that writes it.
 //!
-//! A [`LedgerReader`] is read-only and works without the host's lock: SQLite gives a reader one consistent state while
-//! payments go on. Every report of one reader is made from the state that its first query met, so that a row that is
-//! pruned meanwhile is counted once. Amounts are summed in atomic units of one asset on one network
+//! A [`LedgerReader`] is read-only and works without the host's lock, while payments go on. A sum is made from one
+//! consistent state of the file, so that a row that is pruned meanwhile is counted once. A list is read in pages, each
+//! from the state of its moment: SQLite cannot empty its log while somebody reads an old state, and a list can take as
+//! long as the program that it is written to. Amounts are summed in atomic units of one asset on one network
 //! and never across them; money on test networks is a kind of its own.
 
 mod earnings;

@@ -1,36 +1,51 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
-//! [`writer`] has the thread and its group commit, [`claims`] and [`steps`] what it does to the rows of one payment,
-//! [`open`] the file itself.
+//! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`] and [`steps`]
+//! what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to many, [`open`] the file
+//! itself.
 
 mod claims;
+mod due;
+mod leases;
 mod open;
 mod prune;
 mod queries;
+mod reader;
 pub(crate) mod schema;
 mod steps;
 mod writer;
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use coinslot_x402::UnixTime;
+use rusqlite::Connection;
 
-use crate::{Claim, Claimed, Ledger, LedgerError, PaymentId, Pending, Presented, Retention, Step};
+use crate::{
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
+    Step,
+};
+use prune::Cutoffs;
+use reader::Reader;
 use writer::Writer;
 
 /// A ledger in a file of its own. The file is closed when the last job that was queued before the drop is written.
 #[derive(Debug)]
 pub struct SqliteLedger {
+    // Dropped first: the writer's thread waits for the reader's, to be the last that closes the file.
+    reader: Reader,
     writer: Writer,
+    /// The time of the first pruning, by both clocks.
+    first_pruning: OnceLock<(Instant, UnixTime)>,
 }
 
 impl SqliteLedger {
-    /// Opens or creates the file, recovers the rows that an earlier process left behind (see [`Ledger`]), and starts
-    /// the writer.
+    /// Opens or creates the file, ends the leases of an earlier process (see [`Ledger`]), and starts both threads.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let lock = open::lock(path)?;
-        Ok(Self { writer: Writer::start(open::open(path)?, lock)? })
+        Self::start(path, open::lock(path)?)
     }
 
     /// Like [`SqliteLedger::open`], on a new file: an older one is deleted, once it is certain that no other process
@@ -38,7 +53,13 @@ impl SqliteLedger {
     pub fn create(path: &Path) -> Result<Self, LedgerError> {
         let lock = open::lock(path)?;
         open::delete(path)?;
-        Ok(Self { writer: Writer::start(open::open(path)?, lock)? })
+        Self::start(path, lock)
+    }
+
+    fn start(path: &Path, lock: File) -> Result<Self, LedgerError> {
+        let connection = open::open(path)?;
+        let (reader, thread) = Reader::start(path)?;
+        Ok(Self { reader, writer: Writer::start(connection, lock, thread)?, first_pruning: OnceLock::new() })
     }
 }
 
@@ -48,22 +69,57 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |connection| claims::claim(connection, &claim)).await
     }
 
+    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
+        self.writer.run(move |connection| claims::namesake(connection, &claim)).await
+    }
+
+    async fn find(
+        &self,
+        id: &PaymentId,
+        payment: Fingerprint,
+        holder: &Holder,
+        at: UnixTime,
+    ) -> Result<Found, LedgerError> {
+        let (id, holder) = (id.clone(), *holder);
+        self.reader.ask(move |connection| claims::find(connection, &id, payment, &holder, at)).await
+    }
+
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
         self.writer.run(move |connection| claims::existing(connection, &presented, at)).await
     }
 
-    async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {
-        let id = id.clone();
-        match step {
-            Step::Delivered { keep } => {
-                self.writer.run_lazily(move |connection| steps::deliver(connection, &id, keep, at)).await
-            }
-            _ => self.writer.run(move |connection| steps::advance(connection, &id, step, at)).await,
+    async fn advance(&self, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError> {
+        let (hold, bytes) = (hold.clone(), step.bytes());
+        self.writer.run_with(bytes, move |connection| steps::advance(connection, &hold, step, at)).await
+    }
+
+    fn note(&self, hold: &Hold, step: Step, at: UnixTime) {
+        let (hold, bytes, name, payment) = (hold.clone(), step.bytes(), step.name(), hold.id.clone());
+        self.writer.note(
+            bytes,
+            move |connection| steps::advance(connection, &hold, step, at),
+            move |error| tracing::warn!(%payment, step = name, %error, "a step of a payment could not be noted"),
+        );
+    }
+
+    async fn delivered(&self, id: &PaymentId, keep: bool, at: UnixTime) {
+        let payment = id.clone();
+        let written = self.writer.run_lazily(move |connection| steps::deliver(connection, &payment, keep, at));
+        if let Err(error) = written.await {
+            tracing::warn!(payment = %id, %error, "the delivery of an answer could not be written");
         }
     }
 
-    async fn pending(&self, settling_before: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
-        self.writer.run(move |connection| queries::pending(connection, settling_before, limit)).await
+    async fn renew(&self, holds: Vec<Hold>, at: UnixTime) -> Result<(), LedgerError> {
+        self.writer.run_lazily(move |connection| leases::renew(connection, &holds, at)).await
+    }
+
+    async fn expire(&self, at: UnixTime) -> Result<u64, LedgerError> {
+        self.writer.run_lazily(move |connection| leases::expire(connection, at)).await
+    }
+
+    async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
+        self.writer.run_lazily(move |connection| due::take(connection, at, limit)).await
     }
 
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {
@@ -71,7 +127,26 @@ impl Ledger for SqliteLedger {
     }
 
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
-        self.writer.run(move |connection| prune::prune(connection, now, kept)).await
+        let (begun, first) = *self.first_pruning.get_or_init(|| (Instant::now(), now));
+        let cutoffs = Cutoffs::new(prune::believed(now, first, begun.elapsed()), kept);
+        let mut deleted = 0;
+        let mut most = prune::SLICE_ROWS;
+        for prune in prune::KINDS {
+            loop {
+                let job = move |connection: &Connection| {
+                    let begun = Instant::now();
+                    let slice = prune(connection, cutoffs, most)?;
+                    Ok((slice, begun.elapsed()))
+                };
+                let (slice, took) = self.writer.run_lazily(job).await?;
+                deleted += slice.deleted;
+                if !slice.more {
+                    break;
+                }
+                most = prune::next_rows(most, took);
+            }
+        }
+        Ok(deleted)
     }
 
     fn writable(&self) -> bool {

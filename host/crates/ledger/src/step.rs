@@ -9,22 +9,26 @@ use crate::{PaymentState, StoredAnswer};
 /// One step of a payment: what happened, with what the ledger keeps of it.
 ///
 /// ```text
-/// authorization   reserved -> executing -> settling [-> unknown] -> settled -> delivered
-///                                                             \-> refused
+/// authorization   reserved [-> executing] -> settling [-> unknown] -> settled -> delivered
+///                                                               \-> refused [-> owed]
 /// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
 ///                                               \-> refused   \-> owed -> executing ..
 /// ```
 ///
-/// `Step::next` is this diagram as a table. Two transitions are no step: a claim makes a row `reserved`,
-/// and the claim of an owed payment makes its row `executing` again.
+/// `Step::next` is this diagram as a table. Three transitions are no step: a claim makes a row `reserved`, the claim of
+/// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]).
+///
+/// A refusal that is watched is looked at once more when the authorisation has expired. If the money moved after all,
+/// its answer is gone, and the row becomes `owed` in both flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The claim is given up, before anything was sent for settlement. The row is deleted.
     Released,
-    /// The guest is about to run, before any money moved. A crash from here on ends the payment.
+    /// The guest is about to run, before any money moved. A crash from here on ends the payment, once the step is
+    /// written.
     Executing,
     /// Settlement is about to be sent for the answer that the guest made. From here on only the chain
-    /// knows how it ends.
+    /// knows how it ends. The step may follow the claim directly: [`Step::Executing`] is only noted, and can be lost.
     Settling {
         /// JSON of the facilitator request.
         request: String,
@@ -45,11 +49,19 @@ pub enum Step {
     /// The guest failed after the money had moved: its answer is owed. Upfront flow only.
     Owed { reason: String },
     /// The money did not move and will not. A kept answer is deleted.
-    Refused { reason: String, transaction: Option<String> },
+    Refused {
+        reason: String,
+        transaction: Option<String>,
+        /// True if the authorisation has left the house, so that the refusal may prove wrong. The request is kept, and
+        /// recovery looks once more, two minutes after the authorisation has expired.
+        watch: bool,
+    },
+    /// A watched refusal is final: the kept request is deleted.
+    Dismissed,
     /// The answer was handed to the connection. Without `keep` it is deleted.
     ///
-    /// Nothing depends on this step: it is written with other steps, or a moment later, and it is never out of
-    /// order, since an answer that is fetched again was delivered before.
+    /// Nothing depends on this step, and in no state is it out of order. An answer that is fetched again has no hold:
+    /// see [`crate::Ledger::delivered`].
     Delivered { keep: bool },
 }
 
@@ -68,8 +80,8 @@ pub enum SettledBy {
     /// The request that the payment is for, with the duration of each part. `alone`: the transaction settles no other
     /// payment, so a second payment that claims it is refused with [`crate::LedgerError::Transaction`].
     Request { alone: bool, verify: Duration, run: Option<Duration>, settle: Duration },
-    /// Recovery, from what the chain or the facilitator says.
-    Recovery,
+    /// Recovery, from what the chain or the facilitator says. `alone` as above.
+    Recovery { alone: bool },
 }
 
 /// Everything about a row that decides which steps it may take.
@@ -79,6 +91,8 @@ pub(crate) struct Position {
     pub(crate) flow: Flow,
     /// True if the money moved.
     pub(crate) paid: bool,
+    /// True if recovery looks at the row again: always for an unknown one, and for a refused one that is watched.
+    pub(crate) watched: bool,
 }
 
 /// The end of a step.
@@ -88,6 +102,15 @@ pub(crate) enum Next {
     State(PaymentState),
     /// The row is deleted, as if the payment had never been claimed.
     Deleted,
+}
+
+impl SettledBy {
+    /// True if the transaction settles no other payment.
+    pub(crate) fn alone(self) -> bool {
+        match self {
+            Self::Request { alone, .. } | Self::Recovery { alone } => alone,
+        }
+    }
 }
 
 impl Step {
@@ -102,7 +125,26 @@ impl Step {
             Self::Answered { .. } => "answered",
             Self::Owed { .. } => "owed",
             Self::Refused { .. } => "refused",
+            Self::Dismissed => "dismissed",
             Self::Delivered { .. } => "delivered",
+        }
+    }
+
+    /// The size of the request and the answer that the step writes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Settling { request, answer } => request.len() + answer.bytes(),
+            Self::SettlingUpfront { request } => request.len(),
+            Self::Answered { kept: Retained::Answer(answer), .. } => answer.bytes(),
+            Self::Released
+            | Self::Executing
+            | Self::Unknown { .. }
+            | Self::Settled { .. }
+            | Self::Answered { kept: Retained::Nothing { .. }, .. }
+            | Self::Owed { .. }
+            | Self::Refused { .. }
+            | Self::Dismissed
+            | Self::Delivered { .. } => 0,
         }
     }
 
@@ -111,21 +153,23 @@ impl Step {
     /// Every line reads: step, states before, whether the money has moved, state after.
     pub(crate) fn next(&self, from: Position) -> Option<Next> {
         use PaymentState::{Delivered, Executing, Owed, Refused, Reserved, Settled, Settling, Unknown};
-        let Position { state, flow, paid } = from;
+        let Position { state, flow, paid, watched } = from;
         let after = match (self, state) {
             (Self::Released, Reserved | Executing) if !paid => return Some(Next::Deleted),
             (Self::Executing, Reserved) => Executing,
-            (Self::Settling { .. }, Executing) if !paid => Settling,
+            (Self::Settling { .. }, Reserved | Executing) if !paid => Settling,
             (Self::SettlingUpfront { .. }, Reserved) => Settling,
             (Self::Unknown { .. }, Settling | Unknown) => Unknown,
             (Self::Settled { by, .. }, Settling | Unknown) => match (flow, by) {
                 (Flow::Authorization, _) => Settled,
                 (Flow::Upfront, SettledBy::Request { .. }) => Executing,
-                (Flow::Upfront, SettledBy::Recovery) => Owed,
+                (Flow::Upfront, SettledBy::Recovery { .. }) => Owed,
             },
+            (Self::Settled { by: SettledBy::Recovery { .. }, .. }, Refused) if watched => Owed,
             (Self::Answered { .. }, Executing) if paid => Settled,
             (Self::Owed { .. }, Executing) if paid => Owed,
             (Self::Refused { .. }, Settling | Unknown) => Refused,
+            (Self::Dismissed, Refused) if watched => Refused,
             (Self::Delivered { .. }, Settled) => Delivered,
             _ => return None,
         };

@@ -91,8 +91,10 @@ impl LedgerFile {
         let row = self.connection.last_insert_rowid();
         self.connection
             .execute(
-                "INSERT INTO progress (id, flow, state, sent, paid, reason, run_us, updated_at)
-                 VALUES (?1, 'authorization', ?2, 0, ?3, ?4, 7, ?5)",
+                "INSERT INTO progress (id, flow, state, sent, paid, reason, run_us, updated_at, lease_until, next_look)
+                 VALUES (?1, 'authorization', ?2, 0, ?3, ?4, 7, ?5,
+                    CASE WHEN ?2 IN ('reserved', 'executing', 'settling') THEN ?5 END,
+                    CASE WHEN ?2 = 'unknown' THEN ?5 END)",
                 params![
                     row,
                     payment.state,

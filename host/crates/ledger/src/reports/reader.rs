@@ -1,11 +1,12 @@
 //! Opens a ledger's file for reading, and selects payments from it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use coinslot_x402::UnixTime;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 use super::row::{self, PaymentRow};
 use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, ReportError, earnings};
@@ -16,7 +17,10 @@ use crate::sqlite::schema;
 /// The time for which a reader waits for a host that is just opening or closing the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One state of a ledger: that which the first query meets.
+/// The rows that a list reads at once.
+const PAGE_ROWS: u32 = 500;
+
+/// A ledger's file, opened for reading.
 #[derive(Debug)]
 pub struct LedgerReader {
     connection: Connection,
@@ -46,35 +50,26 @@ impl LedgerReader {
             std::cmp::Ordering::Less => return Err(ReportError::Older { path: shown, found, known }),
             std::cmp::Ordering::Equal => {}
         }
-        // One transaction for all reports: SQLite fixes its state at the first read in it.
-        connection.execute_batch("BEGIN").map_err(unreadable)?;
         Ok(Self { connection })
     }
 
     /// Selects the payments that the filter describes.
     pub fn select(&self, filter: &Filter) -> Result<Selection<'_>, ReportError> {
-        let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
-        let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
-        let order = match filter.order {
-            ClaimOrder::NewestFirst => "DESC",
-            ClaimOrder::OldestFirst => "ASC",
-        };
-        let statement = self.connection.prepare(&format!(
-            "SELECT {} FROM payment WHERE created_at >= ?1 AND created_at < ?2
-                AND (?3 IS NULL OR endpoint = ?3 OR substr(endpoint, instr(endpoint, ' ') + 1) = ?3)
-                AND (?4 IS NULL OR lower(payer) = lower(?4)) AND state IN ({})
-             ORDER BY created_at {order}, payment_id LIMIT ?5",
-            row::COLUMNS,
-            states.join(", ")
-        ))?;
-        let values = vec![
-            Value::Integer(filter.since.map_or(0, |time| to_sqlite(time.0))),
-            Value::Integer(filter.until.map_or(i64::MAX, |time| to_sqlite(time.0))),
-            filter.endpoint.clone().map_or(Value::Null, Value::Text),
-            filter.payer.clone().map_or(Value::Null, Value::Text),
-            Value::Integer(filter.limit.map_or(-1, i64::from)),
-        ];
-        Ok(Selection { statement, values })
+        Ok(Selection { connection: &self.connection, filter: filter.clone() })
+    }
+
+    /// Makes a report from one state of the ledger: that which its first query meets. Until it is made, the host's log
+    /// only grows.
+    pub(super) fn in_one_state<T>(&self, report: impl FnOnce() -> Result<T, ReportError>) -> Result<T, ReportError> {
+        let _state = self.connection.unchecked_transaction()?;
+        report()
+    }
+
+    /// Lists each network, token and receiver of the rows, and whether the money is test money.
+    pub(super) fn receivers(&self) -> Result<Vec<(String, String, String, bool)>, ReportError> {
+        let mut statement = self.connection.prepare("SELECT DISTINCT network, asset, pay_to, testnet FROM claim")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Sums up the money received, by group, asset and network, together with what pruned rows earned. A payment counts
@@ -85,7 +80,7 @@ impl LedgerReader {
         since: Option<UnixTime>,
         until: Option<UnixTime>,
     ) -> Result<Vec<Earnings>, ReportError> {
-        earnings::earned(&self.connection, by, since, until)
+        self.in_one_state(|| earnings::earned(&self.connection, by, since, until))
     }
 
     /// Lists what pruned rows earned, by day.
@@ -110,13 +105,133 @@ impl LedgerReader {
 /// Payments that are selected and not read yet.
 #[derive(Debug)]
 pub struct Selection<'b> {
-    statement: Statement<'b>,
-    values: Vec<Value>,
+    connection: &'b Connection,
+    filter: Filter,
 }
 
 impl Selection<'_> {
-    /// Reads one payment after the other from the file.
+    /// Reads the payments page by page. Between two pages nothing of the file is held. A payment that is claimed or
+    /// pruned meanwhile may be missing; none is read twice.
     pub fn rows(&mut self) -> Result<impl Iterator<Item = Result<PaymentRow, ReportError>> + '_, ReportError> {
-        Ok(self.statement.query_and_then(params_from_iter(&self.values), PaymentRow::read)?)
+        Ok(Pages {
+            connection: self.connection,
+            sql: sql(&self.filter),
+            filter: &self.filter,
+            last: None,
+            left: self.filter.limit,
+            page: Vec::new().into_iter(),
+        })
+    }
+}
+
+/// The place of a row in the order of claims: its time, and its number.
+type Place = (i64, i64);
+
+/// Rows that are read in pages.
+struct Pages<'s> {
+    connection: &'s Connection,
+    sql: String,
+    filter: &'s Filter,
+    /// The last row of the page before.
+    last: Option<Place>,
+    /// The rows that may follow; `None` without a limit.
+    left: Option<u32>,
+    page: std::vec::IntoIter<PaymentRow>,
+}
+
+impl Pages<'_> {
+    /// Reads the page after the last one. It is empty at the end.
+    fn read(&mut self) -> Result<Vec<PaymentRow>, ReportError> {
+        let filter = self.filter;
+        let since = filter.since.map_or(0, |time| to_sqlite(time.0));
+        let until = filter.until.map_or(i64::MAX, |time| to_sqlite(time.0));
+        let (time, number) = self.last.unwrap_or(match filter.order {
+            ClaimOrder::NewestFirst => (until, i64::MIN),
+            ClaimOrder::OldestFirst => (since, i64::MIN),
+        });
+        let size = self.left.unwrap_or(PAGE_ROWS).min(PAGE_ROWS);
+        let values = [
+            Value::Integer(since),
+            Value::Integer(until),
+            filter.endpoint.clone().map_or(Value::Null, Value::Text),
+            filter.payer.clone().map_or(Value::Null, Value::Text),
+            Value::Integer(time),
+            Value::Integer(number),
+            Value::Integer(i64::from(size)),
+        ];
+        let mut statement = self.connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next()? {
+            self.last = Some((row.get("created_at")?, row.get("id")?));
+            page.push(PaymentRow::read(row)?);
+        }
+        Ok(page)
+    }
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<PaymentRow, ReportError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == Some(0) {
+            return None;
+        }
+        if self.page.len() == 0 {
+            match self.read() {
+                Ok(page) => self.page = page.into_iter(),
+                Err(error) => {
+                    self.left = Some(0);
+                    return Some(Err(error));
+                }
+            }
+        }
+        let row = self.page.next();
+        self.left = match &row {
+            Some(_) => self.left.map(|left| left - 1),
+            None => Some(0),
+        };
+        row.map(Ok)
+    }
+}
+
+/// The query of one page. Its parameters: since, until, endpoint, payer, time and number of the last row, size.
+///
+/// A list of rows that are not finished begins with the few that there are; the plus keeps SQLite from walking the
+/// index of all claims instead. Every other list walks that index.
+pub(super) fn sql(filter: &Filter) -> String {
+    let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
+    let open: Option<BTreeSet<&str>> = states.iter().map(|state| open_rows(*state)).collect();
+    let (rows, time) = match open {
+        Some(open) => {
+            let queries: Vec<&str> = open.into_iter().collect();
+            (format!("id IN ({}) AND", queries.join(" UNION ALL ")), "+created_at")
+        }
+        None => (String::new(), "created_at"),
+    };
+    let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
+    let (after, order) = match filter.order {
+        ClaimOrder::NewestFirst => ("<", "DESC"),
+        ClaimOrder::OldestFirst => (">", "ASC"),
+    };
+    format!(
+        "SELECT {}, id FROM payment WHERE {rows} {time} >= ?1 AND {time} < ?2
+            AND (?3 IS NULL OR endpoint = ?3 OR substr(endpoint, instr(endpoint, ' ') + 1) = ?3)
+            AND (?4 IS NULL OR lower(payer) = lower(?4)) AND state IN ({}) AND ({time}, id) {after} (?5, ?6)
+         ORDER BY {time} {order}, id {order} LIMIT ?7",
+        row::COLUMNS,
+        states.join(", ")
+    )
+}
+
+/// The query of the numbers of rows that may be in this state, by an index of few rows; `None` if there is none.
+fn open_rows(state: PaymentState) -> Option<&'static str> {
+    match state {
+        PaymentState::Reserved | PaymentState::Executing | PaymentState::Settling => {
+            Some("SELECT id FROM progress INDEXED BY progress_lease WHERE lease_until IS NOT NULL")
+        }
+        PaymentState::Unknown => Some("SELECT id FROM progress INDEXED BY progress_look WHERE next_look IS NOT NULL"),
+        PaymentState::Owed => Some("SELECT id FROM progress INDEXED BY progress_owed WHERE state = 'owed'"),
+        PaymentState::Settled | PaymentState::Delivered | PaymentState::Refused => None,
     }
 }

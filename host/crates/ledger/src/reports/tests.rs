@@ -43,18 +43,117 @@ fn a_file_that_is_no_ledger_of_this_version_is_refused_by_name() {
 }
 
 #[test]
-fn a_reader_shows_one_state_while_the_host_goes_on() {
+fn each_sum_shows_the_state_of_its_moment_and_nothing_is_written() {
     let file = LedgerFile::create();
     file.add(&row(1, "settled"));
     let reader = file.reader();
-    let sum = |reader: &LedgerReader| reader.earned(GroupBy::Asset, None, None).expect("sums")[0].payments;
-    assert_eq!(sum(&reader), 1);
+    let sum = || reader.earned(GroupBy::Asset, None, None).expect("sums")[0].payments;
+    assert_eq!(sum(), 1);
     file.run("BEGIN IMMEDIATE");
     file.add(&row(2, "settled"));
     file.run("COMMIT");
-    assert_eq!(sum(&reader), 1, "the state that was opened");
-    assert_eq!(sum(&file.reader()), 2);
-    assert!(reader.connection().execute("DELETE FROM payment", []).is_err(), "nothing is ever written");
+    assert_eq!(sum(), 2);
+    assert!(reader.connection().execute("DELETE FROM claim", []).is_err());
+}
+
+#[test]
+fn a_report_of_several_queries_is_made_from_one_state() {
+    let file = LedgerFile::create();
+    file.add(&row(1, "settled"));
+    let reader = file.reader();
+    let listed = || reader.select(&Filter::default()).expect("a selection").rows().expect("rows").count();
+    let counts = reader.in_one_state(|| {
+        let before = listed();
+        file.add(&row(2, "settled"));
+        Ok([before, listed()])
+    });
+    assert_eq!(counts, Ok([1, 1]));
+    assert_eq!(listed(), 2);
+}
+
+/// Two thousand payments, of which many were claimed in the same second.
+fn many() -> LedgerFile {
+    let file = LedgerFile::create();
+    file.run("BEGIN");
+    for number in 0..2_000_u64 {
+        let id = u8::try_from(number % 7).expect("small");
+        let key = format!("{number:064x}");
+        file.add(&LedgerRow { at: 1_000 + number / 900, nonce: key, ..row(id, "settled") });
+        file.run("UPDATE claim SET key = randomblob(32) WHERE id = last_insert_rowid()");
+    }
+    file.run("COMMIT");
+    file
+}
+
+/// A list held one state of the file for as long as its reader took: with `ledger export | less` the log of a busy host
+/// grew without bound.
+#[test]
+fn a_list_that_is_read_slowly_does_not_keep_the_log_from_being_emptied() {
+    let file = many();
+    let reader = file.reader();
+    let mut selection =
+        reader.select(&Filter { order: ClaimOrder::OldestFirst, ..Filter::default() }).expect("a selection");
+    let mut rows = selection.rows().expect("rows");
+    let first = rows.next().expect("a row").expect("readable");
+    file.run("INSERT INTO heartbeat VALUES (1, 1)");
+    let host = Connection::open(&file.path).expect("the file");
+    let busy: i64 = host.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).expect("a checkpoint");
+    assert_eq!(busy, 0, "the log is emptied while the list is open");
+    let nonces: Vec<String> =
+        std::iter::once(first).chain(rows.map(|row| row.expect("readable"))).map(|row| row.nonce).collect();
+    assert!(nonces.iter().cloned().eq((0..2_000).map(|number| format!("{number:064x}"))), "each once, in order");
+}
+
+#[test]
+fn a_list_ends_at_its_limit_in_whatever_page_that_is() {
+    let file = many();
+    for limit in [0, 1, 499, 500, 501, 1_000, 1_999, 2_000, 2_001] {
+        let filter = Filter { limit: Some(limit), ..Filter::default() };
+        let found = file.ids(&filter).len();
+        assert_eq!(found, usize::try_from(limit.min(2_000)).expect("small"), "{limit}");
+    }
+    let newest = Filter { since: Some(UnixTime(1_001)), until: Some(UnixTime(1_002)), ..Filter::default() };
+    assert_eq!(file.ids(&newest).len(), 900);
+}
+
+#[test]
+fn every_open_payment_is_in_the_list_of_its_state() {
+    let file = LedgerFile::create();
+    let states = [
+        PaymentState::Reserved,
+        PaymentState::Executing,
+        PaymentState::Settling,
+        PaymentState::Unknown,
+        PaymentState::Owed,
+    ];
+    for (id, state) in (1..).zip(states) {
+        file.add(&row(id, state.as_str()));
+    }
+    file.add(&row(9, "settled"));
+    for (id, state) in (1..).zip(states) {
+        assert_eq!(file.ids(&Filter { states: vec![state], ..Filter::default() }), [format!("{id:02x}")]);
+    }
+    assert_eq!(file.ids(&Filter { states: states.to_vec(), ..Filter::default() }).len(), 5);
+}
+
+#[test]
+fn lists_walk_the_index_of_claims_and_lists_of_open_payments_only_the_open_ones() {
+    let file = LedgerFile::create();
+    let plan = |filter: &Filter| {
+        let reader = file.reader();
+        let sql = format!("EXPLAIN QUERY PLAN {}", reader::sql(filter));
+        let mut plan = reader.connection().prepare(&sql).expect("a query");
+        let unbound = [None::<i64>; 7];
+        let steps = plan.query_map(rusqlite::params_from_iter(unbound), |row| row.get::<_, String>(3)).expect("a plan");
+        steps.collect::<Result<Vec<_>, _>>().expect("its steps").join("; ")
+    };
+    for order in [ClaimOrder::NewestFirst, ClaimOrder::OldestFirst] {
+        let all = plan(&Filter { order, ..Filter::default() });
+        assert!(all.contains("SEARCH claim USING INDEX claim_by_time") && !all.contains("TEMP B-TREE"), "{all}");
+        let owed = plan(&Filter { states: vec![PaymentState::Owed], order, ..Filter::default() });
+        assert!(owed.contains("SEARCH claim USING INTEGER PRIMARY KEY") && !owed.contains("SCAN claim"), "{owed}");
+        assert!(owed.contains("progress_owed") && !owed.contains("progress_lease"), "{owed}");
+    }
 }
 
 #[test]

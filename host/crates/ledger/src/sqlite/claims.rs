@@ -1,25 +1,22 @@
 //! Makes claims, and looks up an existing claim when a new one conflicts with it.
 
 use bytes::Bytes;
-use coinslot_x402::UnixTime;
+use coinslot_x402::{SettlementResponse, UnixTime};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::number::to_sqlite;
-use crate::{Claim, Claimed, LedgerError, PaymentState, Presented, StoredAnswer};
-
-/// The relation of an existing row to the claim that meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
-    /// The row is of the same authorisation.
-    SamePayment,
-    /// The row is of another authorisation of the same payer, with the same identifier.
-    SameIdentifier,
-}
+use super::leases::lease;
+use crate::holder::RowHolder;
+use crate::number::{from_sqlite, to_sqlite};
+use crate::{
+    Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, LedgerError, PaymentId, PaymentState, Presented,
+    StoredAnswer,
+};
 
 /// A row that stands where a claim would be inserted, with the answer that it bought.
 struct ExistingRow {
     id: i64,
-    state: String,
+    state: PaymentState,
+    holder: RowHolder,
     payment: Vec<u8>,
     request: Vec<u8>,
     settlement: Option<String>,
@@ -31,62 +28,131 @@ struct ExistingRow {
 
 /// Claims a payment, or says what became of the claim that is there already.
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claimed, LedgerError> {
-    // First the identifier: the insert needs it free, and a refused payment gives it up only here.
-    if let Some(claimed) = with_same_identifier(connection, claim)? {
-        return Ok(claimed);
+    if claim.identifier.is_some() {
+        // The payment's own row comes first: what it bought is not what its namesake bought.
+        if let Some(claimed) = existing(connection, &claim.presented(), claim.at)? {
+            return Ok(claimed);
+        }
+        if namesake_key(connection, claim)?.is_some() {
+            return Ok(Claimed::Namesake);
+        }
     }
-    if insert(connection, claim)? {
-        return Ok(Claimed::Won);
+    if let Some(hold) = insert(connection, claim)? {
+        return Ok(Claimed::Won(hold));
     }
     existing(connection, &claim.presented(), claim.at)?
         .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
 }
 
-/// Looks up the claim of this authorisation. An owed one becomes executing, and the caller's.
+/// Looks up the claim of this authorisation. An owed one becomes executing, and the caller's. An unknown one is due at
+/// once.
 pub(super) fn existing(
     connection: &Connection,
     presented: &Presented,
     at: UnixTime,
 ) -> Result<Option<Claimed>, LedgerError> {
     let Some(row) = row(connection, presented.id.digest())? else { return Ok(None) };
+    let same_signature = row.payment == presented.payment.0;
+    if !row.holder.admits(&presented.holder, same_signature, at) {
+        return Ok(Some(Claimed::Foreign));
+    }
+    if !same_signature {
+        return Ok(Some(Claimed::OtherRequest));
+    }
     let id = row.id;
-    let claimed = outcome(row, presented, Owner::SamePayment)?;
-    if let Claimed::Owed { .. } = claimed {
+    let claimed = outcome(row, presented, |settlement| {
+        let hold = Hold { id: presented.id.clone(), attempt: take_up(connection, id, at)? };
+        Ok(Claimed::Owed { hold, settlement })
+    })?;
+    if let Claimed::Settling { .. } = claimed {
         connection
-            .prepare_cached("UPDATE progress SET state = 'executing', reason = NULL, updated_at = ?2 WHERE id = ?1")?
+            .prepare_cached("UPDATE progress SET next_look = ?2 WHERE id = ?1 AND next_look > ?2")?
             .execute(params![id, to_sqlite(at.0)])?;
     }
     Ok(Some(claimed))
 }
 
-/// Looks up another authorisation of this payer with the claim's identifier. A refused one gives its identifier up.
-fn with_same_identifier(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
-    let Some(identifier) = &claim.identifier else { return Ok(None) };
-    let other: Option<[u8; 32]> = connection
-        .prepare_cached("SELECT key FROM claim WHERE payer = ?1 AND identifier = ?2 AND key <> ?3")?
-        .query_row(params![claim.id.payer(), identifier, claim.id.digest()], |row| row.get(0))
-        .optional()?;
-    let Some(other) = other else { return Ok(None) };
-    let Some(row) = row(connection, &other)? else { return Ok(None) };
+/// See [`crate::Ledger::namesake`].
+pub(super) fn namesake(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
+    let has_row: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM claim WHERE key = ?1)")?
+        .query_row(params![claim.id.digest()], |row| row.get(0))?;
+    if has_row {
+        return Ok(None);
+    }
+    let Some(key) = namesake_key(connection, claim)? else { return Ok(None) };
+    let Some(row) = row(connection, &key)? else { return Ok(None) };
     let id = row.id;
-    match outcome(row, &claim.presented(), Owner::SameIdentifier)? {
+    // Only the payment that is owed an answer may fetch it.
+    let owed = |settlement: SettlementResponse| Ok(Claimed::Settling { transaction: Some(settlement.transaction) });
+    match outcome(row, &claim.presented(), owed)? {
         Claimed::Refused { .. } => {
-            connection.prepare_cached("UPDATE claim SET identifier = NULL WHERE id = ?1")?.execute(params![id])?;
+            forget_identifier(connection, id)?;
             Ok(None)
         }
-        // Only the payment that is owed an answer may fetch it.
-        Claimed::Owed { settlement } => Ok(Some(Claimed::Settling { transaction: Some(settlement.transaction) })),
         claimed => Ok(Some(claimed)),
     }
 }
 
-/// Inserts a reserved row. `false` if there is a row of this authorisation already.
-fn insert(connection: &Connection, claim: &Claim) -> Result<bool, LedgerError> {
+/// See [`crate::Ledger::find`].
+pub(super) fn find(
+    connection: &Connection,
+    id: &PaymentId,
+    payment: Fingerprint,
+    holder: &Holder,
+    at: UnixTime,
+) -> Result<Found, LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT payment, secret, client, state, updated_at FROM claim JOIN progress USING (id) WHERE key = ?1",
+    )?;
+    let mut rows = statement.query(params![id.digest()])?;
+    let Some(row) = rows.next()? else { return Ok(Found::Nothing) };
+    let same_signature = row.get::<_, Vec<u8>>(0)? == payment.0;
+    let found = row_holder(row.get(1)?, row.get(2)?, state(id.digest(), &row.get::<_, String>(3)?)?, row.get(4)?);
+    Ok(if found.admits(holder, same_signature, at) { Found::Known } else { Found::Foreign })
+}
+
+/// Frees the identifier of a claim, for another payment.
+pub(super) fn forget_identifier(connection: &Connection, row: i64) -> Result<(), LedgerError> {
+    connection.prepare_cached("UPDATE claim SET identifier = NULL WHERE id = ?1")?.execute(params![row])?;
+    connection.prepare_cached("UPDATE progress SET named = 0 WHERE id = ?1")?.execute(params![row])?;
+    Ok(())
+}
+
+/// The key of another authorisation of this payer with the claim's identifier.
+fn namesake_key(connection: &Connection, claim: &Claim) -> Result<Option<[u8; 32]>, LedgerError> {
+    let Some(identifier) = &claim.identifier else { return Ok(None) };
+    Ok(connection
+        .prepare_cached("SELECT key FROM claim WHERE payer = ?1 AND identifier = ?2 AND key <> ?3")?
+        .query_row(params![claim.id.payer(), identifier, claim.id.digest()], |row| row.get(0))
+        .optional()?)
+}
+
+/// Makes an owed row executing, for a new attempt.
+fn take_up(connection: &Connection, row: i64, at: UnixTime) -> Result<Attempt, LedgerError> {
+    let attempt = new_attempt(connection)?;
+    connection
+        .prepare_cached(
+            "UPDATE progress SET state = 'executing', reason = NULL, attempt = ?2, lease_until = ?3, updated_at = ?4
+             WHERE id = ?1",
+        )?
+        .execute(params![row, attempt.0, lease(PaymentState::Executing, at), to_sqlite(at.0)])?;
+    Ok(attempt)
+}
+
+/// A random number from SQLite, which seeds its generator from the operating system. A query of its own: RETURNING
+/// would make a temporary table for each claim.
+fn new_attempt(connection: &Connection) -> Result<Attempt, LedgerError> {
+    Ok(Attempt(connection.prepare_cached("SELECT random()")?.query_row([], |row| row.get(0))?))
+}
+
+/// Inserts a reserved row, and returns its hold: `None` if there is a row of this authorisation already.
+fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, LedgerError> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
-                generation, payment, request, identifier, valid_before, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+            "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
              ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
@@ -107,46 +173,72 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<bool, LedgerError> {
             claim.identifier,
             to_sqlite(claim.valid_before.0),
             to_sqlite(claim.at.0),
+            claim.holder.secret.map(|secret| secret.0),
+            claim.holder.client.0,
         ])?;
-    if inserted == 1 {
-        connection
-            .prepare_cached(
-                "INSERT INTO progress (id, flow, state, sent, paid, updated_at) VALUES (?1, ?2, 'reserved', 0, 0, ?3)",
-            )?
-            .execute(params![connection.last_insert_rowid(), claim.flow.as_str(), to_sqlite(claim.at.0)])?;
+    if inserted == 0 {
+        return Ok(None);
     }
-    Ok(inserted == 1)
+    let row = connection.last_insert_rowid();
+    let attempt = new_attempt(connection)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO progress (id, flow, state, sent, paid, named, attempt, lease_until, updated_at)
+             VALUES (?1, ?2, 'reserved', 0, 0, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            row,
+            claim.flow.as_str(),
+            claim.identifier.is_some(),
+            attempt.0,
+            lease(PaymentState::Reserved, claim.at),
+            to_sqlite(claim.at.0)
+        ])?;
+    Ok(Some(Hold { id: claim.id.clone(), attempt }))
 }
 
 fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, LedgerError> {
-    let row = connection
-        .prepare_cached(
-            "SELECT claim.id, state, payment, request, response, tx, reason, head, body
-             FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
-             WHERE key = ?1",
-        )?
-        .query_row(params![key], |row| {
-            Ok(ExistingRow {
-                id: row.get(0)?,
-                state: row.get(1)?,
-                payment: row.get(2)?,
-                request: row.get(3)?,
-                settlement: row.get(4)?,
-                transaction: row.get::<_, Option<String>>(5)?.filter(|transaction| !transaction.is_empty()),
-                reason: row.get(6)?,
-                head: row.get(7)?,
-                body: row.get(8)?,
-            })
-        })
-        .optional()?;
-    Ok(row)
+    let mut statement = connection.prepare_cached(
+        "SELECT claim.id, state, payment, request, response, tx, reason, head, body, secret, client, updated_at
+         FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
+         WHERE key = ?1",
+    )?;
+    let mut rows = statement.query(params![key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let state = state(key, &row.get::<_, String>(1)?)?;
+    Ok(Some(ExistingRow {
+        id: row.get(0)?,
+        state,
+        holder: row_holder(row.get(9)?, row.get(10)?, state, row.get(11)?),
+        payment: row.get(2)?,
+        request: row.get(3)?,
+        settlement: row.get(4)?,
+        transaction: row.get::<_, Option<String>>(5)?.filter(|transaction| !transaction.is_empty()),
+        reason: row.get(6)?,
+        head: row.get(7)?,
+        body: row.get(8)?,
+    }))
 }
 
-/// The meaning of an existing row for a payment that is presented. The request must be the same and, for the same
-/// authorisation, the signature; otherwise nothing about the row is disclosed.
-fn outcome(row: ExistingRow, presented: &Presented, owner: Owner) -> Result<Claimed, LedgerError> {
-    let other_signature = owner == Owner::SamePayment && row.payment != presented.payment.0;
-    if other_signature || row.request != presented.request.0 {
+fn state(key: &[u8; 32], word: &str) -> Result<PaymentState, LedgerError> {
+    PaymentState::parse(word)
+        .ok_or_else(|| LedgerError::Schema(format!("payment {} has no known state", hex::encode(&key[..16]))))
+}
+
+/// A delivered row was last changed by its delivery.
+fn row_holder(secret: Option<[u8; 32]>, client: Option<[u8; 32]>, state: PaymentState, updated_at: i64) -> RowHolder {
+    let delivered = (state == PaymentState::Delivered).then(|| UnixTime(from_sqlite(updated_at)));
+    RowHolder { secret, client, delivered }
+}
+
+/// The meaning of an existing row for a payment whose presenter may know it. The request must be the same. `owed` makes
+/// the outcome for an answer that is owed.
+fn outcome(
+    row: ExistingRow,
+    presented: &Presented,
+    owed: impl FnOnce(SettlementResponse) -> Result<Claimed, LedgerError>,
+) -> Result<Claimed, LedgerError> {
+    if row.request != presented.request.0 {
         return Ok(Claimed::OtherRequest);
     }
     let settlement = || {
@@ -154,12 +246,10 @@ fn outcome(row: ExistingRow, presented: &Presented, owner: Owner) -> Result<Clai
             LedgerError::Schema(format!("payment {} is paid without a settlement", presented.id.short()))
         })
     };
-    let state = PaymentState::parse(&row.state)
-        .ok_or_else(|| LedgerError::Schema(format!("payment {} has no known state", presented.id.short())))?;
-    Ok(match state {
+    Ok(match row.state {
         PaymentState::Reserved | PaymentState::Executing => Claimed::InFlight,
         PaymentState::Settling | PaymentState::Unknown => Claimed::Settling { transaction: row.transaction },
-        PaymentState::Owed => Claimed::Owed { settlement: settlement()? },
+        PaymentState::Owed => owed(settlement()?)?,
         PaymentState::Settled | PaymentState::Delivered => Claimed::Settled {
             settlement: settlement()?,
             answer: row.head.as_deref().and_then(|head| stored_answer(head, row.body.unwrap_or_default())),

@@ -3,28 +3,21 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
-use super::schema;
+use super::{leases, schema};
 use crate::LedgerError;
 
 /// Prepared statements that a connection keeps: more than this crate has, so that none is parsed twice.
 const STATEMENT_CACHE: usize = 64;
 
-/// Recovers the rows of a process that ended: nothing was sent for a reserved row, a guest may have run for an
-/// executing one, and only the chain knows how a settling one ended.
-const RECOVER_ON_OPEN: &str = "
-BEGIN IMMEDIATE;
-DELETE FROM claim WHERE id IN (SELECT id FROM progress WHERE state = 'reserved');
-DELETE FROM progress WHERE state = 'reserved';
-UPDATE progress SET state = 'owed', reason = 'interrupted' WHERE state = 'executing' AND paid;
-UPDATE progress SET state = 'refused', reason = 'interrupted' WHERE state = 'executing';
-UPDATE progress SET state = 'unknown' WHERE state = 'settling';
-COMMIT;
-";
+/// The time for which a reader waits for another tool that locks the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens or creates the file, upgrades its schema and recovers its rows. The caller holds its [`lock`].
+/// Opens or creates the file, upgrades its schema and ends the leases of an earlier process. The caller holds its
+/// [`lock`].
 pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     let failed = |error: &dyn std::fmt::Display| LedgerError::Unavailable(format!("{}: {error}", path.display()));
     // Created here for its owner alone: it holds answers that were paid for and signed payments, and SQLite gives its
@@ -33,7 +26,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     let mut connection = Connection::open(path).map_err(|error| failed(&error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     schema::prepare(&mut connection)?;
-    connection.execute_batch(RECOVER_ON_OPEN)?;
+    let transaction = connection.transaction()?;
+    leases::end_all(&transaction)?;
+    transaction.commit()?;
+    Ok(connection)
+}
+
+/// Opens the file once more, for reading beside the writer.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 

@@ -2,20 +2,69 @@
 //!
 //! Rows that earned money move into the table `total`, by day, receiver, plugin and endpoint; refused rows leave
 //! nothing.
+//!
+//! Payments wait while the writer prunes. So each function here does a slice that takes milliseconds, as a job of its
+//! own, and is called until nothing is left. Each finds its rows by an index.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::claims;
 use crate::number::to_sqlite;
 use crate::{DAY, LedgerError, Retention};
 
-/// The most rows that one call moves into the totals: it shares a commit with payments that wait.
-const MAX_ROWS: u32 = 1_000;
+/// The rows of the first slice, and the most of any.
+pub(super) const SLICE_ROWS: u32 = 100;
 
-/// The key of one total: day, network, asset, receiver, plugin, endpoint, and whether the money is test money.
+/// The fewest rows of a slice.
+const LEAST_ROWS: u32 = 4;
+
+/// The time that a slice may take. How many rows it can delete in it depends on how many of their pages are in memory:
+/// the keys of payments are spread over the whole of two indexes.
+const SLICE_TIME: Duration = Duration::from_millis(5);
+
+/// The bytes of answers after which a slice ends: every page of an answer is visited to free it.
+const SLICE_BYTES: i64 = 4 * 1024 * 1024;
+
+/// The difference between the clock and the time that has passed since the first pruning that is taken for a drift of
+/// the clock, in seconds.
+const CLOCK_DRIFT: u64 = 3_600;
+
+/// What can be forgotten now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutoffs {
+    /// The present time.
+    now: i64,
+    /// The time of the newest answer that is old enough.
+    answers: i64,
+    /// The time of the newest row that is old enough.
+    payments: i64,
+    /// The size of all answers that is never exceeded for long.
+    answer_bytes: i64,
+}
+
+/// The work of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slice {
+    /// Rows and answers that were deleted.
+    pub(super) deleted: u64,
+    /// True if there may be more to do.
+    pub(super) more: bool,
+}
+
+/// Does one slice of one kind, of so many rows at most.
+pub(super) type PruneSlice = fn(&Connection, Cutoffs, u32) -> Result<Slice, LedgerError>;
+
+/// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
+pub(super) const KINDS: [PruneSlice; 5] =
+    [delete_old_answers, delete_excess_answers, forget_identifiers, delete_refused, move_into_totals];
+
+/// The key of one total: day, network, asset, receiver, plugin, endpoint, and whether the money is test
+/// money.
 type TotalKey = (i64, String, String, String, String, String, bool);
 
 /// Rows that totals can stand for, with the number of payments that each total gains and the sum that it becomes.
@@ -24,37 +73,107 @@ struct PrunableRows {
     totals: BTreeMap<TotalKey, (i64, Amount)>,
 }
 
-/// Deletes everything that can be forgotten now. Returns the number of rows and answers.
-///
-/// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
-/// [`super::writer`].
-pub(super) fn prune(connection: &Connection, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
-    let prunable = prunable(connection, now, to_sqlite(now.0.saturating_sub(kept.payments.as_secs())))?;
-    let answers_before = to_sqlite(now.0.saturating_sub(kept.answers.as_secs()));
-    let answers = connection.execute(
-        "DELETE FROM answer WHERE kept_at < ?1 AND NOT EXISTS (SELECT 1 FROM progress
-            WHERE progress.id = answer.id AND state IN ('settling', 'unknown', 'executing', 'owed'))",
-        params![answers_before],
-    )?;
-    // A client may use an identifier again once the answer that it named is gone.
-    connection.execute(
-        "UPDATE claim SET identifier = NULL WHERE identifier IS NOT NULL AND EXISTS (SELECT 1 FROM progress
-            WHERE progress.id = claim.id AND updated_at < ?1 AND state IN ('settled', 'delivered', 'refused'))",
-        params![answers_before],
-    )?;
-    let refused = delete_refused(connection, now, answers_before)?;
-    Ok(answers as u64 + refused + move_into_totals(connection, prunable)?)
+impl Cutoffs {
+    pub(super) fn new(now: UnixTime, kept: Retention) -> Self {
+        Self {
+            now: to_sqlite(now.0),
+            answers: to_sqlite(now.0.saturating_sub(kept.answers.as_secs())),
+            payments: to_sqlite(now.0.saturating_sub(kept.payments.as_secs())),
+            answer_bytes: to_sqlite(kept.answer_bytes),
+        }
+    }
 }
 
-/// Deletes rows that were refused before this time and whose authorisation can no longer be tried.
-fn delete_refused(connection: &Connection, now: UnixTime, before: i64) -> Result<u64, LedgerError> {
-    let mut rows = connection.prepare_cached(
-        "SELECT id FROM progress JOIN claim USING (id) WHERE state = 'refused' AND updated_at < ?1 AND valid_before < ?2",
+/// The time that pruning goes by: that of the clock, unless the clock has run ahead of the time that passed since it
+/// said `first`. A clock that jumps by a day would otherwise make every answer a day old at once.
+pub(super) fn believed(now: UnixTime, first: UnixTime, passed: Duration) -> UnixTime {
+    now.min(first.plus(passed.as_secs()).plus(CLOCK_DRIFT))
+}
+
+/// The most rows of the slice after one that took so long.
+pub(super) fn next_rows(most: u32, took: Duration) -> u32 {
+    if took > SLICE_TIME { (most / 2).max(LEAST_ROWS) } else { (most * 2).min(SLICE_ROWS) }
+}
+
+fn delete_old_answers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+    delete_answers(connection, cutoffs.answers, i64::MAX, most)
+}
+
+/// Deletes the oldest answers while all together are too large.
+fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+    let bytes: i64 = connection.prepare_cached("SELECT bytes FROM kept_bytes")?.query_row([], |row| row.get(0))?;
+    if bytes <= cutoffs.answer_bytes {
+        return Ok(Slice { deleted: 0, more: false });
+    }
+    delete_answers(connection, i64::MAX, bytes - cutoffs.answer_bytes, most)
+}
+
+/// Deletes the oldest answers that were kept before this time and that no open payment needs, until so many bytes are
+/// free.
+fn delete_answers(connection: &Connection, before: i64, bytes: i64, most: u32) -> Result<Slice, LedgerError> {
+    let mut oldest = connection.prepare_cached(
+        "SELECT answer.id, length(head) + length(body) FROM answer INDEXED BY answer_by_age
+            CROSS JOIN progress USING (id)
+         WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed') ORDER BY kept_at LIMIT ?2",
     )?;
-    let found = rows.query_map(params![before, to_sqlite(now.0)], |row| row.get(0))?;
-    let ids = found.collect::<Result<Vec<i64>, _>>()?;
+    let found = oldest.query_map(params![before, most], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut ids: Vec<i64> = Vec::new();
+    let mut freed: i64 = 0;
+    let mut more = false;
+    for answer in found {
+        let (id, size): (i64, i64) = answer?;
+        ids.push(id);
+        freed = freed.saturating_add(size);
+        more = freed < bytes && (is_full(&ids, most) || freed >= SLICE_BYTES);
+        if more || freed >= bytes {
+            break;
+        }
+    }
+    for id in &ids {
+        connection.prepare_cached("DELETE FROM answer WHERE id = ?1")?.execute(params![id])?;
+    }
+    Ok(Slice { deleted: ids.len() as u64, more })
+}
+
+/// Frees the identifiers of payments whose answers are old enough to be gone: a client may use them again.
+fn forget_identifiers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+    let ids = ids(
+        connection,
+        "SELECT id FROM progress INDEXED BY progress_named
+         WHERE named = 1 AND state IN ('settled', 'delivered', 'refused') AND updated_at < ?1
+         ORDER BY updated_at LIMIT ?2",
+        params![cutoffs.answers, most],
+    )?;
+    for id in &ids {
+        claims::forget_identifier(connection, *id)?;
+    }
+    // Neither a row nor an answer is deleted.
+    Ok(Slice { deleted: 0, more: is_full(&ids, most) })
+}
+
+/// Deletes rows that were refused long enough ago and whose authorisation can no longer be tried. A refusal that is
+/// watched stays until it is dismissed.
+fn delete_refused(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+    let ids = ids(
+        connection,
+        "SELECT id FROM progress INDEXED BY progress_refused CROSS JOIN claim USING (id)
+         WHERE state = 'refused' AND updated_at < ?1 AND next_look IS NULL AND valid_before < ?3
+         ORDER BY updated_at LIMIT ?2",
+        params![cutoffs.answers, most, cutoffs.now],
+    )?;
     delete(connection, &ids)?;
-    Ok(ids.len() as u64)
+    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids, most) })
+}
+
+/// True if a slice has as many rows as it takes.
+fn is_full(ids: &[i64], most: u32) -> bool {
+    ids.len() >= most as usize
+}
+
+fn ids(connection: &Connection, sql: &str, params: &[&dyn rusqlite::ToSql]) -> Result<Vec<i64>, LedgerError> {
+    let mut rows = connection.prepare_cached(sql)?;
+    let found = rows.query_map(params, |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Deletes these payments from every table.
@@ -73,19 +192,38 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Finds the oldest rows that were settled or delivered before this time and can no longer be settled,
-/// [`MAX_ROWS`] at most.
-fn prunable(connection: &Connection, now: UnixTime, before: i64) -> Result<PrunableRows, LedgerError> {
+/// Replaces the oldest rows by their totals: those that were settled or delivered long enough ago and whose
+/// authorisation has expired.
+///
+/// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
+/// [`super::writer`].
+fn move_into_totals(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+    let PrunableRows { ids, totals } = prunable(connection, cutoffs, most)?;
+    for ((day, network, asset, pay_to, plugin, endpoint, testnet), (payments, sum)) in totals {
+        connection
+            .prepare_cached(
+                "INSERT INTO total (day, network, asset, pay_to, plugin, endpoint, testnet, payments, amount)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT DO UPDATE SET payments = payments + excluded.payments, amount = excluded.amount",
+            )?
+            .execute(params![day, network, asset, pay_to, plugin, endpoint, testnet, payments, sum.to_string()])?;
+    }
+    delete(connection, &ids)?;
+    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids, most) })
+}
+
+fn prunable(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<PrunableRows, LedgerError> {
     // A row is never older than its last change, so the condition on `created_at` excludes nothing. It lets SQLite walk
     // the index of claims by time from the old end, and CROSS JOIN keeps it there.
     let mut rows = connection.prepare_cached(
         "SELECT claim.id, updated_at, network, asset, pay_to, plugin, endpoint, testnet, amount
-         FROM claim CROSS JOIN progress USING (id) WHERE created_at < ?1
-            AND state IN ('settled', 'delivered') AND updated_at < ?1 AND valid_before < ?2 ORDER BY created_at LIMIT ?3",
+         FROM claim INDEXED BY claim_by_time CROSS JOIN progress USING (id) WHERE created_at < ?1
+            AND state IN ('settled', 'delivered') AND updated_at < ?1 AND valid_before < ?2
+         ORDER BY created_at LIMIT ?3",
     )?;
     let mut ids = Vec::new();
     let mut totals: BTreeMap<TotalKey, (i64, Amount)> = BTreeMap::new();
-    let mut found = rows.query(params![before, to_sqlite(now.0), MAX_ROWS])?;
+    let mut found = rows.query(params![cutoffs.payments, cutoffs.now, most])?;
     while let Some(row) = found.next()? {
         let day = row.get::<_, i64>(1)? / to_sqlite(DAY);
         let key = (day, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
@@ -110,25 +248,32 @@ fn prunable(connection: &Connection, now: UnixTime, before: i64) -> Result<Pruna
     Ok(PrunableRows { ids, totals })
 }
 
-/// Replaces the rows by their totals. Returns the number of rows.
-fn move_into_totals(connection: &Connection, prunable: PrunableRows) -> Result<u64, LedgerError> {
-    for ((day, network, asset, pay_to, plugin, endpoint, testnet), (payments, sum)) in prunable.totals {
-        connection
-            .prepare_cached(
-                "INSERT INTO total (day, network, asset, pay_to, plugin, endpoint, testnet, payments, amount)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT DO UPDATE SET payments = payments + excluded.payments, amount = excluded.amount",
-            )?
-            .execute(params![day, network, asset, pay_to, plugin, endpoint, testnet, payments, sum.to_string()])?;
-    }
-    delete(connection, &prunable.ids)?;
-    Ok(prunable.ids.len() as u64)
-}
-
 fn parse(digits: &str) -> Result<Amount, LedgerError> {
     Amount::parse_atomic(digits).map_err(|error| LedgerError::Schema(format!("the ledger has a bad amount: {error}")))
 }
 
 fn add(one: Amount, other: Amount) -> Result<Amount, LedgerError> {
     one.0.checked_add(other.0).map(Amount).ok_or_else(|| LedgerError::Schema("a total exceeds 256 bits".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_shrink_while_they_take_too_long() {
+        let (slow, fast) = (Duration::from_millis(6), Duration::from_millis(5));
+        assert_eq!([100, 50, 9, 5, 4].map(|most| next_rows(most, slow)), [50, 25, 4, 4, 4]);
+        assert_eq!([4, 25, 50, 99, 100].map(|most| next_rows(most, fast)), [8, 50, 100, 100, 100]);
+    }
+
+    #[test]
+    fn the_time_of_pruning_runs_with_the_time_that_passes() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let at = |hours: u64| UnixTime(1_000_000 + hours * 3_600);
+        assert_eq!(believed(at(0), at(0), hours(0)), at(0));
+        assert_eq!(believed(at(5), at(0), hours(5)), at(5));
+        assert_eq!(believed(at(29), at(0), hours(5)), at(6), "a day ahead");
+        assert_eq!(believed(at(0), at(24), hours(5)), at(0), "a clock that was set back deletes less");
+    }
 }

@@ -1,6 +1,6 @@
 //! The layout of the ledger's file, and the migrations that lead to it.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::LedgerError;
 
@@ -185,6 +185,31 @@ CREATE VIEW payment AS SELECT claim.id, key, payment_id, network, asset, payer, 
     plugin, generation, payment, claim.request, identifier, flow, state, outgoing.request AS settle, response AS settlement,
     reason, nullif(tx, '') AS tx, valid_before, verify_us, run_us, settle_us, created_at, updated_at
     FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN outgoing USING (id);
+", "
+ALTER TABLE claim ADD COLUMN secret BLOB;                           -- SHA-256 of the secret that the client echoed
+ALTER TABLE claim ADD COLUMN client BLOB;                           -- SHA-256 of its address; NULL: an older row
+ALTER TABLE progress ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0; -- the attempt that holds the row
+ALTER TABLE progress ADD COLUMN named INTEGER NOT NULL DEFAULT 0;   -- 1: the claim has an identifier
+ALTER TABLE progress ADD COLUMN lease_until INTEGER;                -- Unix seconds; NULL: no attempt is at work
+ALTER TABLE progress ADD COLUMN next_look INTEGER;                  -- Unix seconds; NULL: its end is known
+ALTER TABLE progress ADD COLUMN looks INTEGER NOT NULL DEFAULT 0;
+UPDATE progress SET named = 1 WHERE id IN (SELECT id FROM claim WHERE identifier IS NOT NULL);
+UPDATE progress SET lease_until = 0 WHERE state IN ('reserved', 'executing', 'settling');
+UPDATE progress SET next_look = 0 WHERE state = 'unknown';
+UPDATE settlement SET tx = lower(tx) WHERE lower(substr(tx, 1, 2)) = '0x' AND tx <> lower(tx);
+CREATE INDEX progress_lease ON progress (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX progress_look ON progress (next_look) WHERE next_look IS NOT NULL;
+CREATE INDEX progress_owed ON progress (updated_at) WHERE state = 'owed';
+CREATE INDEX progress_named ON progress (updated_at) WHERE named = 1 AND state IN ('settled', 'delivered', 'refused');
+CREATE TABLE kept_bytes (                    -- the size of all kept answers
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    bytes    INTEGER NOT NULL
+) STRICT;
+INSERT INTO kept_bytes SELECT 1, coalesce(sum(length(head) + length(body)), 0) FROM answer;
+CREATE TRIGGER answer_kept AFTER INSERT ON answer
+    BEGIN UPDATE kept_bytes SET bytes = bytes + length(new.head) + length(new.body); END;
+CREATE TRIGGER answer_deleted AFTER DELETE ON answer
+    BEGIN UPDATE kept_bytes SET bytes = bytes - length(old.head) - length(old.body); END;
 "];
 
 /// The schema version that this program reads and writes.
@@ -214,6 +239,8 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     // Milliseconds to wait for another tool that writes to the file.
     connection.pragma_update(None, "busy_timeout", 5_000)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // The size of kept answers is counted by triggers, and REPLACE calls that for a deletion only with this.
+    connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[done..] {
@@ -227,7 +254,17 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
 
 impl From<rusqlite::Error> for LedgerError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly,
+            ) => Self::Disk(error.to_string()),
+            _ => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

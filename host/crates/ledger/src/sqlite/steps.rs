@@ -5,94 +5,156 @@
 //! The row is read first and then written by its number. Its state is no condition of the statements: as a parameter
 //! it would make SQLite prepare a statement anew for each value, because a partial index depends on the state.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::claims;
+use super::due::{FIRST_PAUSE, WATCH_DELAY};
+use super::leases::lease;
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
-use crate::{LedgerError, PaymentId, PaymentState, Retained, SettledBy, Step, StoredAnswer};
+use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Retained, SettledBy, Step, StoredAnswer};
 
-/// Takes any step but [`Step::Delivered`].
+/// The row of a payment, as far as steps need it.
+struct Row {
+    id: i64,
+    attempt: Attempt,
+    position: Position,
+}
+
+/// Takes a step of the attempt that holds the row.
 ///
 /// Everything that may refuse the step comes before the first write: a job that fails later takes the whole commit
 /// with it, see [`super::writer`].
-pub(super) fn advance(connection: &Connection, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {
-    let out_of_order = || LedgerError::OutOfOrder { id: id.short(), step: step.name() };
-    let (row, from) = position(connection, id)?.ok_or_else(out_of_order)?;
-    if let Step::Settled { settlement, by: SettledBy::Request { alone: true, .. } } = &step
-        && settles_another(connection, row, &settlement.transaction)?
+pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError> {
+    let out_of_order = || LedgerError::OutOfOrder { id: hold.id.short(), step: step.name() };
+    let held = row(connection, &hold.id)?.filter(|row| row.attempt == hold.attempt);
+    let Row { id, position, .. } = held.ok_or_else(out_of_order)?;
+    if let Step::Delivered { keep } = step {
+        return deliver_row(connection, id, position, keep, at);
+    }
+    if let Step::Settled { settlement, by } = &step
+        && by.alone()
+        && settles_another(connection, id, &settlement.transaction)?
     {
         return Err(LedgerError::Transaction { transaction: settlement.transaction.clone() });
     }
-    let state = match step.next(from).ok_or_else(out_of_order)? {
+    let state = match step.next(position).ok_or_else(out_of_order)? {
         Next::State(state) => state,
-        Next::Deleted => return delete(connection, row),
+        Next::Deleted => return delete(connection, id),
     };
     match step {
-        Step::Released | Step::Executing | Step::Delivered { .. } => enter(connection, row, state, at),
+        Step::Released | Step::Executing | Step::Delivered { .. } => enter(connection, id, state, at),
         Step::Settling { request, answer } => {
-            send(connection, row, Flow::Authorization, &request, at)?;
-            keep(connection, row, &answer, at)
+            send(connection, id, Flow::Authorization, &request, at)?;
+            keep(connection, id, &answer, at)
         }
-        Step::SettlingUpfront { request } => send(connection, row, Flow::Upfront, &request, at),
+        Step::SettlingUpfront { request } => send(connection, id, Flow::Upfront, &request, at),
         Step::Unknown { transaction } => {
-            enter(connection, row, state, at)?;
-            transaction.map_or(Ok(()), |transaction| record_transaction(connection, row, &transaction, None))
+            leave_to_recovery(connection, id, at)?;
+            transaction.map_or(Ok(()), |transaction| record_transaction(connection, id, &transaction, None))
         }
-        Step::Settled { settlement, by } => settle(connection, row, state, &settlement, by, at),
-        Step::Answered { kept, run } => answer(connection, row, kept, run, at),
-        Step::Owed { reason } => fail(connection, row, state, &reason, at),
-        Step::Refused { reason, transaction } => {
-            fail(connection, row, state, &reason, at)?;
+        Step::Settled { settlement, by } => {
+            let after_all = (position.state == PaymentState::Refused).then_some("settled after it was refused");
+            settle(connection, id, state, &settlement, by, after_all, at)
+        }
+        Step::Answered { kept, run } => answer(connection, id, kept, run, at),
+        Step::Owed { reason } => fail(connection, id, state, &reason, at),
+        Step::Refused { reason, transaction, watch } => {
+            fail(connection, id, state, &reason, at)?;
             if let Some(transaction) = transaction {
-                record_transaction(connection, row, &transaction, None)?;
+                record_transaction(connection, id, &transaction, None)?;
             }
-            delete_outgoing(connection, row)?;
-            delete_answer(connection, row)
+            delete_answer(connection, id)?;
+            if watch { look_after_expiry(connection, id) } else { delete_outgoing(connection, id) }
+        }
+        Step::Dismissed => {
+            connection.prepare_cached("UPDATE progress SET next_look = NULL WHERE id = ?1")?.execute(params![id])?;
+            delete_outgoing(connection, id)
         }
     }
 }
 
-/// Takes the step [`Step::Delivered`], which is never out of order: an answer that is fetched again was delivered
-/// before, and its row stays as it is, with its time.
+/// Takes the step [`Step::Delivered`] for a request that fetched a stored answer. An answer that is fetched again was
+/// delivered before: its row stays as it is, with its time.
 pub(super) fn deliver(connection: &Connection, id: &PaymentId, keep: bool, at: UnixTime) -> Result<(), LedgerError> {
-    let Some((row, from)) = position(connection, id)? else { return Ok(()) };
-    if let Some(Next::State(state)) = (Step::Delivered { keep }).next(from) {
+    match row(connection, id)? {
+        Some(row) => deliver_row(connection, row.id, row.position, keep, at),
+        None => Ok(()),
+    }
+}
+
+fn deliver_row(
+    connection: &Connection,
+    row: i64,
+    position: Position,
+    keep: bool,
+    at: UnixTime,
+) -> Result<(), LedgerError> {
+    if let Some(Next::State(state)) = (Step::Delivered { keep }).next(position) {
         enter(connection, row, state, at)?;
     }
-    if keep { Ok(()) } else { delete_answer(connection, row) }
+    let fetched = matches!(position.state, PaymentState::Settled | PaymentState::Delivered);
+    if keep || !fetched { Ok(()) } else { delete_answer(connection, row) }
 }
 
-/// The number of a payment's row, and its position in the state diagram.
-fn position(connection: &Connection, id: &PaymentId) -> Result<Option<(i64, Position)>, LedgerError> {
-    let found: Option<(i64, String, String, bool)> = connection
-        .prepare_cached("SELECT progress.id, state, flow, paid FROM claim JOIN progress USING (id) WHERE key = ?1")?
-        .query_row(params![id.digest()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
-    let Some((row, state, flow, paid)) = found else { return Ok(None) };
-    let (Some(state), Some(flow)) = (PaymentState::parse(&state), Flow::parse(&flow)) else {
-        return Err(LedgerError::Schema(format!("payment {} has the state `{state}`, flow `{flow}`", id.short())));
+fn row(connection: &Connection, id: &PaymentId) -> Result<Option<Row>, LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT progress.id, state, flow, paid, attempt, next_look IS NOT NULL
+         FROM claim JOIN progress USING (id) WHERE key = ?1",
+    )?;
+    let mut rows = statement.query(params![id.digest()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let malformed = || LedgerError::Schema(format!("payment {} has no known state", id.short()));
+    let position = Position {
+        state: PaymentState::parse(&row.get::<_, String>(1)?).ok_or_else(malformed)?,
+        flow: Flow::parse(&row.get::<_, String>(2)?).ok_or_else(malformed)?,
+        paid: row.get(3)?,
+        watched: row.get(5)?,
     };
-    Ok(Some((row, Position { state, flow, paid })))
+    Ok(Some(Row { id: row.get(0)?, attempt: Attempt(row.get(4)?), position }))
 }
 
-/// Moves a row into a state, and changes nothing else of it.
+/// Moves a row into a state, and changes nothing else of it but its lease.
 fn enter(connection: &Connection, row: i64, state: PaymentState, at: UnixTime) -> Result<(), LedgerError> {
-    connection.prepare_cached("UPDATE progress SET state = ?2, updated_at = ?3 WHERE id = ?1")?.execute(params![
-        row,
-        state.as_str(),
-        to_sqlite(at.0)
-    ])?;
+    connection
+        .prepare_cached("UPDATE progress SET state = ?2, lease_until = ?3, updated_at = ?4 WHERE id = ?1")?
+        .execute(params![row, state.as_str(), lease(state, at), to_sqlite(at.0)])?;
     Ok(())
 }
 
-/// Moves a row into a state that has a reason.
+/// Moves a row to `unknown`. One that is unknown already keeps the time of its next look.
+fn leave_to_recovery(connection: &Connection, row: i64, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "UPDATE progress SET state = 'unknown', lease_until = NULL, next_look = coalesce(next_look, ?2),
+                updated_at = ?3 WHERE id = ?1",
+        )?
+        .execute(params![row, to_sqlite(at.plus(FIRST_PAUSE).0), to_sqlite(at.0)])?;
+    Ok(())
+}
+
+/// Lets recovery look at a refused row once its authorisation has expired. The time stays below what SQLite can add.
+fn look_after_expiry(connection: &Connection, row: i64) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "UPDATE progress SET looks = 0, next_look = (SELECT min(valid_before, ?3 - ?2) + ?2 FROM claim
+                WHERE claim.id = progress.id) WHERE id = ?1",
+        )?
+        .execute(params![row, WATCH_DELAY, i64::MAX])?;
+    Ok(())
+}
+
+/// Moves a row into a state that has a reason, and in which no attempt is at work.
 fn fail(connection: &Connection, row: i64, state: PaymentState, reason: &str, at: UnixTime) -> Result<(), LedgerError> {
     connection
-        .prepare_cached("UPDATE progress SET state = ?2, reason = ?3, updated_at = ?4 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE progress SET state = ?2, reason = ?3, lease_until = NULL, next_look = NULL, updated_at = ?4
+             WHERE id = ?1",
+        )?
         .execute(params![row, state.as_str(), reason, to_sqlite(at.0)])?;
     Ok(())
 }
@@ -107,33 +169,50 @@ fn delete(connection: &Connection, row: i64) -> Result<(), LedgerError> {
 /// Moves a row to `settling`, with the request that recovery would send again. The flow becomes that of the step.
 fn send(connection: &Connection, row: i64, flow: Flow, request: &str, at: UnixTime) -> Result<(), LedgerError> {
     connection
-        .prepare_cached("UPDATE progress SET state = 'settling', flow = ?2, sent = 1, updated_at = ?3 WHERE id = ?1")?
-        .execute(params![row, flow.as_str(), to_sqlite(at.0)])?;
+        .prepare_cached(
+            "UPDATE progress SET state = 'settling', flow = ?2, sent = 1, lease_until = ?3, updated_at = ?4
+             WHERE id = ?1",
+        )?
+        .execute(params![row, flow.as_str(), lease(PaymentState::Settling, at), to_sqlite(at.0)])?;
     connection.prepare_cached("INSERT INTO outgoing (id, request) VALUES (?1, ?2)")?.execute(params![row, request])?;
     Ok(())
 }
 
-/// Writes down that the money moved. Durations that the caller does not know stay as they are.
+/// Writes down that the money moved. Durations that the caller does not know stay as they are. The answer is kept from
+/// now on: its settlement may have taken longer than answers are kept.
 fn settle(
     connection: &Connection,
     row: i64,
     state: PaymentState,
     settlement: &SettlementResponse,
     by: SettledBy,
+    reason: Option<&str>,
     at: UnixTime,
 ) -> Result<(), LedgerError> {
     let json = serde_json::to_string(settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
     let (verify, run, settle) = match by {
         SettledBy::Request { verify, run, settle, .. } => (Some(micros(verify)), run.map(micros), Some(micros(settle))),
-        SettledBy::Recovery => (None, None, None),
+        SettledBy::Recovery { .. } => (None, None, None),
     };
     connection
         .prepare_cached(
-            "UPDATE progress SET state = ?2, paid = 1, reason = NULL, updated_at = ?3,
-                verify_us = coalesce(?4, verify_us), run_us = coalesce(?5, run_us), settle_us = coalesce(?6, settle_us)
+            "UPDATE progress SET state = ?2, paid = 1, reason = ?3, lease_until = ?4, next_look = NULL, updated_at = ?5,
+                verify_us = coalesce(?6, verify_us), run_us = coalesce(?7, run_us), settle_us = coalesce(?8, settle_us)
              WHERE id = ?1",
         )?
-        .execute(params![row, state.as_str(), to_sqlite(at.0), verify, run, settle])?;
+        .execute(params![
+            row,
+            state.as_str(),
+            reason,
+            lease(state, at),
+            to_sqlite(at.0),
+            verify,
+            run,
+            settle
+        ])?;
+    connection
+        .prepare_cached("UPDATE answer SET kept_at = ?2 WHERE id = ?1 AND kept_at < ?2")?
+        .execute(params![row, to_sqlite(at.0)])?;
     record_transaction(connection, row, &settlement.transaction, Some(&json))?;
     delete_outgoing(connection, row)
 }
@@ -146,7 +225,8 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
     };
     connection
         .prepare_cached(
-            "UPDATE progress SET state = 'settled', run_us = ?2, updated_at = ?3, reason = ?4 WHERE id = ?1",
+            "UPDATE progress SET state = 'settled', run_us = ?2, lease_until = NULL, updated_at = ?3, reason = ?4
+             WHERE id = ?1",
         )?
         .execute(params![row, micros(run), to_sqlite(at.0), why])?;
     answer.map_or(Ok(()), |answer| keep(connection, row, &answer, at))
@@ -156,7 +236,7 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
 fn settles_another(connection: &Connection, row: i64, transaction: &str) -> Result<bool, LedgerError> {
     Ok(connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM settlement WHERE tx = ?1 AND id <> ?2)")?
-        .query_row(params![transaction, row], |row| row.get(0))?)
+        .query_row(params![one_spelling(transaction), row], |row| row.get(0))?)
 }
 
 /// Records the transaction of a payment, with the JSON of its settlement if the money moved.
@@ -171,8 +251,17 @@ fn record_transaction(
             "INSERT INTO settlement (id, tx, response) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET tx = excluded.tx, response = excluded.response",
         )?
-        .execute(params![row, transaction, settlement])?;
+        .execute(params![row, one_spelling(transaction), settlement])?;
     Ok(())
+}
+
+/// A transaction's name as it is stored and compared. The hash of an EVM chain is hex, in which upper and lower case
+/// mean the same; in the names of other chains they differ.
+fn one_spelling(transaction: &str) -> Cow<'_, str> {
+    match transaction.get(..2) {
+        Some("0x" | "0X") => Cow::Owned(transaction.to_ascii_lowercase()),
+        _ => Cow::Borrowed(transaction),
+    }
 }
 
 /// Deletes the request of a settlement whose end is known, so that it is never sent again.

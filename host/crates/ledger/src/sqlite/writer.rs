@@ -6,11 +6,15 @@
 //!
 //! **In a crash** no change is lost whose caller was answered: an answer follows its commit. Lost are jobs that were
 //! queued or whose transaction was open. The reverse happens, too: a change may be on disk although the process ended
-//! before its caller heard of it. Opening the file recovers both kinds of rows (`open::RECOVER_ON_OPEN`).
+//! before its caller heard of it. Opening the file ends the leases of both kinds of rows (`leases::end_all`).
 //!
 //! **In an error** a job that fails before it changes anything fails alone. A job that fails later, as on a full disk,
 //! takes the whole transaction with it: to undo one job alone would need a savepoint, and with it a copy of every page
 //! that any job changes. The callers of the other jobs get [`LedgerError::Unavailable`] and may try again.
+//!
+//! **What callers hear of the disk** is one flag, [`Writer::is_writable`]. A batch that only read says nothing about
+//! the disk: on a full one it commits as well as ever. So only a commit with changes sets the flag, and a job that
+//! fails because of the file itself clears it, even if the commit of its batch succeeds.
 //!
 //! **Two delays** make commits fewer and fuller, which gains callers more than they lose. Under load, which shows in a
 //! commit that was shared by many, the next commit waits as long as the last one took ([`BATCH_THRESHOLD`],
@@ -20,6 +24,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -29,6 +34,10 @@ use crate::LedgerError;
 
 /// The most jobs that share a commit, so that no caller waits for an unbounded batch.
 const MAX_BATCH: usize = 512;
+
+/// The bytes of requests and answers after which a batch takes no more jobs. They are in the write-ahead log twice over
+/// before a checkpoint can empty it, and in memory until the commit.
+const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// A commit that was shared by so many jobs shows that more are on their way.
 const BATCH_THRESHOLD: usize = 4;
@@ -54,19 +63,39 @@ type WriteJob = Box<dyn FnOnce(Result<&Connection, LedgerError>) -> (WorkResult,
 /// Answers a caller: with the result of its work if the commit succeeded, else with the error of the commit.
 type CommitReply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 
-/// A job and its urgency.
-enum Queued {
+/// A job in the queue.
+struct Queued {
+    job: WriteJob,
+    urgency: Urgency,
+    /// The size of the request and the answer that it writes.
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
     /// Its caller waits for it.
-    Urgent(WriteJob),
-    /// Nothing depends on it: it is written with the next urgent job, or after [`LAZY_WRITE_DELAY`].
-    Lazy(WriteJob),
+    Urgent,
+    /// It is written with the next urgent job, or after [`LAZY_WRITE_DELAY`].
+    Lazy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WorkResult {
     Succeeded,
     Failed,
+    /// Failed because of the file or the disk: see [`LedgerError::Disk`].
+    DiskFailed,
 }
+
+/// The first jobs of a batch.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<WriteJob>,
+    bytes: usize,
+}
+
+/// Clears the flag when the thread ends, also by a panic: nothing is written from then on.
+struct WritableUntilEnd<'f>(&'f AtomicBool);
 
 /// A commit that was shared by many jobs.
 #[derive(Clone, Copy, Debug)]
@@ -78,21 +107,29 @@ struct SharedCommit {
 
 impl Writer {
     /// Starts the thread. It keeps the lock until it ends.
-    pub(super) fn start(mut connection: Connection, lock: File) -> Result<Self, LedgerError> {
+    ///
+    /// It ends after `reader`, so that it is the last to close the file, which empties the write-ahead log.
+    pub(super) fn start(mut connection: Connection, lock: File, reader: JoinHandle<()>) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
         let writable = Arc::new(AtomicBool::new(true));
         let flag = Arc::clone(&writable);
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
-                write(&mut connection, &queue, &flag);
+                let end = WritableUntilEnd(&flag);
+                // Dropped before `end`, by a panic too: once the flag is cleared, jobs are refused.
+                let queue = queue;
+                write(&mut connection, &queue, end.0);
+                // A panic of the reader was reported when it happened.
+                let _ = reader.join();
+                drop(connection);
                 drop(lock);
             })
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         Ok(Self { jobs, writable })
     }
 
-    /// True if the last commit succeeded.
+    /// True if the last write became durable and no job has met a broken disk since.
     pub(super) fn is_writable(&self) -> bool {
         self.writable.load(Ordering::Acquire)
     }
@@ -102,8 +139,17 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        self.run_with(0, work).await
+    }
+
+    /// Like [`Writer::run`], for work that writes so many bytes of requests and answers.
+    pub(super) async fn run_with<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
         let (job, answer) = job(work);
-        self.send(Queued::Urgent(job), answer).await
+        self.send(Queued { job, urgency: Urgency::Urgent, bytes }, answer).await
     }
 
     /// Like [`Writer::run`], for work that nothing depends on: it causes no commit of its own while there are others.
@@ -112,7 +158,30 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (job, answer) = job(work);
-        self.send(Queued::Lazy(job), answer).await
+        self.send(Queued { job, urgency: Urgency::Lazy, bytes: 0 }, answer).await
+    }
+
+    /// Queues lazy work that nobody waits for. `failed` is called if it did not become durable.
+    pub(super) fn note(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Connection) -> Result<(), LedgerError> + Send + 'static,
+        failed: impl FnOnce(LedgerError) + Send + 'static,
+    ) {
+        let job: WriteJob = Box::new(move |connection| {
+            let result = connection.and_then(work);
+            let done = WorkResult::of(&result);
+            let reply: CommitReply = Box::new(move |committed| {
+                if let Err(error) = committed.and(result) {
+                    failed(error);
+                }
+            });
+            (done, reply)
+        });
+        if let Err(mpsc::SendError(queued)) = self.jobs.send(Queued { job, urgency: Urgency::Lazy, bytes }) {
+            let (_, reply) = (queued.job)(Err(stopped()));
+            reply(Ok(()));
+        }
     }
 
     async fn send<T>(
@@ -120,10 +189,13 @@ impl Writer {
         queued: Queued,
         answer: oneshot::Receiver<Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
-        let stopped = || LedgerError::Unavailable("the ledger's writer has stopped".to_owned());
         self.jobs.send(queued).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+fn stopped() -> LedgerError {
+    LedgerError::Unavailable("the ledger's writer has stopped: restart the host".to_owned())
 }
 
 /// Packs work into a job, with the channel on which its caller is answered.
@@ -133,7 +205,7 @@ fn job<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     let job: WriteJob = Box::new(move |connection| {
         let result = connection.and_then(work);
-        let done = if result.is_ok() { WorkResult::Succeeded } else { WorkResult::Failed };
+        let done = WorkResult::of(&result);
         let reply: CommitReply = Box::new(move |committed| {
             // The caller may have been dropped; its change stays.
             let _ = reply.send(committed.and(result));
@@ -143,45 +215,83 @@ fn job<T: Send + 'static>(
     (job, answer)
 }
 
-impl Queued {
-    fn into_job(self) -> WriteJob {
-        match self {
-            Self::Urgent(job) | Self::Lazy(job) => job,
+impl WorkResult {
+    fn of<T>(result: &Result<T, LedgerError>) -> Self {
+        match result {
+            Ok(_) => Self::Succeeded,
+            Err(LedgerError::Disk(_)) => Self::DiskFailed,
+            Err(
+                LedgerError::Unavailable(_)
+                | LedgerError::Transaction { .. }
+                | LedgerError::OutOfOrder { .. }
+                | LedgerError::Schema(_),
+            ) => Self::Failed,
         }
+    }
+}
+
+impl Batch {
+    fn add(&mut self, queued: Queued) {
+        self.jobs.push(queued.job);
+        self.bytes = self.bytes.saturating_add(queued.bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
+    }
+
+    /// Adds what is queued, as far as there is room. The last job may exceed the bytes.
+    fn fill(&mut self, queue: &mpsc::Receiver<Queued>) {
+        while !self.is_full()
+            && let Ok(queued) = queue.try_recv()
+        {
+            self.add(queued);
+        }
+    }
+}
+
+impl Drop for WritableUntilEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
 /// Writes batches until the queue is closed and empty.
 fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
     let mut shared: Option<SharedCommit> = None;
-    while let Some(waiting) = wait(queue) {
+    while let Some(mut batch) = wait(queue) {
         if let Some(last) = shared
             && last.ended.elapsed() < MAX_COMMIT_DELAY
         {
             std::thread::sleep(last.took);
         }
+        batch.fill(queue);
+        let size = batch.jobs.len();
         let mut open = control(connection, "BEGIN IMMEDIATE");
-        let mut replies = Vec::with_capacity(waiting.len());
-        let more = std::iter::from_fn(|| queue.try_recv().ok().map(Queued::into_job));
-        for job in waiting.into_iter().chain(more).take(MAX_BATCH) {
+        let mut replies = Vec::with_capacity(size);
+        let mut disk_failed = false;
+        let at_begin = connection.total_changes();
+        for job in batch.jobs {
             let before = connection.total_changes();
             // A job runs only inside the transaction: outside, each of its statements would commit by itself, and its
             // caller would learn that they failed.
             let (done, reply) = job(open.clone().map(|()| &*connection));
             replies.push(reply);
+            disk_failed |= done == WorkResult::DiskFailed;
             // SQLite may end the transaction by itself when the disk is full or fails. If the job changed something
             // before it failed, the transaction holds half a job and must not be committed.
             if open.is_ok()
-                && (connection.is_autocommit() || done == WorkResult::Failed && connection.total_changes() != before)
+                && (connection.is_autocommit() || done != WorkResult::Succeeded && connection.total_changes() != before)
             {
                 open = Err(LedgerError::Unavailable("the ledger's transaction could not be finished".to_owned()));
             }
         }
+        let changed = connection.total_changes() != at_begin;
         let committing = Instant::now();
         let committed = open.and_then(|()| control(connection, "COMMIT"));
         // After a full batch there is no need to wait: the next one is in the queue.
         shared = (BATCH_THRESHOLD..MAX_BATCH)
-            .contains(&replies.len())
+            .contains(&size)
             .then(|| SharedCommit { took: committing.elapsed().min(MAX_COMMIT_DELAY), ended: Instant::now() });
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
@@ -190,32 +300,35 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
             }
         }
         // Before the answers: a caller that gets an error finds the ledger not writable.
-        writable.store(committed.is_ok(), Ordering::Release);
+        if committed.is_err() || disk_failed {
+            writable.store(false, Ordering::Release);
+        } else if changed {
+            writable.store(true, Ordering::Release);
+        }
         for reply in replies {
             reply(committed.clone());
         }
     }
 }
 
-/// Waits for the first jobs of a batch, in the order in which they came: one at least, [`MAX_BATCH`] at most. `None`
-/// when every sender is dropped and everything is written.
-fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Vec<WriteJob>> {
-    let mut waiting = match queue.recv().ok()? {
-        Queued::Urgent(job) => return Some(vec![job]),
-        Queued::Lazy(job) => vec![job],
-    };
+/// Waits for the first jobs of a batch, in the order in which they came. `None` when every sender is dropped and
+/// everything is written.
+fn wait(queue: &mpsc::Receiver<Queued>) -> Option<Batch> {
+    let first = queue.recv().ok()?;
+    let mut urgency = first.urgency;
+    let mut batch = Batch::default();
+    batch.add(first);
     let until = Instant::now() + LAZY_WRITE_DELAY;
-    while waiting.len() < MAX_BATCH {
+    while urgency == Urgency::Lazy && !batch.is_full() {
         match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Queued::Lazy(job)) => waiting.push(job),
-            Ok(Queued::Urgent(job)) => {
-                waiting.push(job);
-                break;
+            Ok(queued) => {
+                urgency = queued.urgency;
+                batch.add(queued);
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
-    Some(waiting)
+    Some(batch)
 }
 
 /// Runs one statement that begins or ends a transaction.
@@ -223,3 +336,6 @@ fn control(connection: &Connection, sql: &str) -> Result<(), LedgerError> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use coinslot_x402::{Network, UnixTime};
 
 use super::{ChainPayment, PaymentSum, Spend, TokenReceiver};
 use crate::DAY;
-use crate::reports::{Filter, LedgerReader, PaymentRow, PrunedTotal, ReportError};
+use crate::reports::{Filter, LedgerReader, PaymentRow, PrunedTotal, ReportError, row};
 
 /// Rows this much older than the period are read, too, in seconds: a payment can be settled until its authorisation
 /// ends, a day after the claim at most.
@@ -48,12 +48,8 @@ impl Scopes {
 
     /// Adds every receiver of the ledger's rows and totals.
     pub fn add_ledger(&mut self, reader: &LedgerReader) -> Result<(), ReportError> {
-        let mut known = HashSet::new();
-        for row in reader.select(&Filter::default())?.rows()? {
-            let row = row?;
-            if known.insert((row.network.clone(), row.asset.clone(), row.pay_to.clone())) {
-                self.add(&row.network, &row.asset, &row.pay_to, row.testnet)?;
-            }
+        for (network, asset, pay_to, testnet) in reader.receivers()? {
+            self.add(&row::network("of a receiver", &network)?, &asset, &pay_to, testnet)?;
         }
         for total in reader.pruned()? {
             self.add(&total.network, &total.asset, &total.pay_to, total.testnet)?;
@@ -88,7 +84,18 @@ impl LedgerSide {
     }
 
     /// Reads the side of every network from one state of the ledger. A network without rows and totals is missing.
+    ///
+    /// The rows since the beginning of the period are in memory together, each about one KiB: a later beginning needs
+    /// less.
     pub fn read_all(
+        reader: &LedgerReader,
+        since: UnixTime,
+        now: UnixTime,
+    ) -> Result<BTreeMap<Network, Self>, ReportError> {
+        reader.in_one_state(|| Self::read_state(reader, since, now))
+    }
+
+    fn read_state(
         reader: &LedgerReader,
         since: UnixTime,
         now: UnixTime,

@@ -1,7 +1,7 @@
 //! Files of older schema versions.
 
 use super::*;
-use crate::PaymentId;
+use crate::{PaymentId, PaymentState};
 use coinslot_x402::Network;
 
 /// Writes a file of schema version 1, with one settled payment.
@@ -48,7 +48,7 @@ pub(crate) fn second_version(path: &std::path::Path) {
                     (state == "delivered").then_some("order-1"),
                     sent.then_some("{}"),
                     paid,
-                    paid.map(|_| format!("0x{state}")),
+                    paid.map(|_| format!("0x{}", state.replace('d', "D"))),
                     at,
                 ],
             )
@@ -66,4 +66,53 @@ pub(crate) fn second_version(path: &std::path::Path) {
     }
 }
 
-const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xdelivered","network":"eip155:84532","payer":"0xpayer"}"#;
+/// Writes a file of schema version 3, with one payment in each state. Each has an identifier and, if it was sent, a
+/// transaction in upper case.
+pub(crate) fn third_version(path: &std::path::Path) {
+    let connection = Connection::open(path).expect("a file");
+    connection.execute_batch(&MIGRATIONS[..3].concat()).expect("the third layout");
+    connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
+    connection.pragma_update(None, "user_version", 3).expect("a version");
+    for (row, state) in (1_i64..).zip(PaymentState::ALL) {
+        let nonce = state.as_str();
+        let id = PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), nonce.to_owned());
+        connection
+            .execute(
+                "INSERT INTO claim (id, key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
+                    plugin, generation, payment, request, identifier, valid_before, created_at)
+                 VALUES (?1, ?2, ?3, 'eip155:84532', '0xasset', '0xpayer', ?4, '10000', '0xseller', 1, 'GET /a', 'a', 1,
+                    ?5, ?5, ?4, 2000, 1000 + ?1)",
+                rusqlite::params![row, id.digest(), id.short(), nonce, [1_u8; 32]],
+            )
+            .expect("a claim");
+        connection
+            .execute(
+                "INSERT INTO progress (id, flow, state, sent, paid, updated_at)
+                 VALUES (?1, 'authorization', ?2, ?3, ?4, 1000)",
+                rusqlite::params![
+                    row,
+                    nonce,
+                    !matches!(state, PaymentState::Reserved | PaymentState::Executing),
+                    matches!(state, PaymentState::Settled | PaymentState::Delivered | PaymentState::Owed)
+                ],
+            )
+            .expect("its progress");
+        let (transaction, more) = match state {
+            PaymentState::Reserved | PaymentState::Executing => continue,
+            PaymentState::Settling | PaymentState::Unknown => {
+                (None, format!("INSERT INTO outgoing VALUES ({row}, '{{}}')"))
+            }
+            PaymentState::Settled | PaymentState::Delivered | PaymentState::Owed | PaymentState::Refused => {
+                (Some(format!("0xAB{row}")), format!("INSERT INTO answer VALUES ({row}, '{{}}', x'0102', 1000)"))
+            }
+        };
+        connection.execute_batch(&more).expect("what belongs to it");
+        if let Some(transaction) = transaction {
+            connection
+                .execute("INSERT INTO settlement VALUES (?1, ?2, ?3)", rusqlite::params![row, transaction, SETTLEMENT])
+                .expect("its transaction");
+        }
+    }
+}
+
+const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xDelivered","network":"eip155:84532","payer":"0xpayer"}"#;

@@ -1,0 +1,158 @@
+//! Claims: who wins, and what a repetition hears.
+
+use super::*;
+
+/// The ends of so many claims of one payment that are made at the same time.
+async fn claim_at_once(ledger: &Arc<SqliteLedger>, count: usize) -> Vec<Claimed> {
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let ledger = Arc::clone(ledger);
+        attempts.spawn(async move { ledger.claim(claim("n", 1)).await.expect("a working ledger") });
+    }
+    attempts.join_all().await
+}
+
+#[tokio::test]
+async fn a_claim_is_won_once() {
+    let (_dir, ledger) = ledger();
+    let mut won = 0;
+    for claimed in claim_at_once(&ledger, 64).await {
+        match claimed {
+            Claimed::Won(_) => won += 1,
+            Claimed::InFlight => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn a_payment_cannot_be_moved_to_another_request() {
+    let (_dir, ledger) = ledger();
+    won(&ledger, claim("n", 1)).await;
+    assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest));
+    let forged = Claim { payment: Fingerprint([9; 32]), ..claim("n", 1) };
+    assert_eq!(ledger.claim(forged).await, Ok(Claimed::OtherRequest));
+}
+
+#[tokio::test]
+async fn a_released_payment_may_try_again() {
+    let (_dir, ledger) = ledger();
+    let hold = won(&ledger, claim("n", 1)).await;
+    take(&ledger, &hold, Step::Released, 1_000).await;
+    won(&ledger, claim("n", 2)).await;
+}
+
+#[tokio::test]
+async fn a_settled_payment_gives_its_answer_back() {
+    let (_dir, ledger) = ledger();
+    let hold = sent(&ledger, "n").await;
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
+    take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
+    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
+    take(&ledger, &hold, Step::Delivered { keep: true }, 1_003).await;
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
+    assert_eq!(ledger.reclaim(presented("n"), UnixTime(900_000)).await, Ok(Some(expected)));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_to_keep_waits_for_its_delivery() {
+    let (dir, ledger) = ledger();
+    let (of_the_request, of_a_repetition) = (sent(&ledger, "n").await, sent(&ledger, "m").await);
+    take(&ledger, &of_the_request, settled_by("0x1", BY_REQUEST), 1_002).await;
+    take(&ledger, &of_the_request, Step::Delivered { keep: false }, 1_003).await;
+    take(&ledger, &of_a_repetition, settled_by("0x2", BY_REQUEST), 1_002).await;
+    ledger.delivered(&of_a_repetition.id, false, UnixTime(1_003)).await;
+    for nonce in ["n", "m"] {
+        let claimed = ledger.claim(claim(nonce, 1)).await;
+        assert!(matches!(claimed, Ok(Claimed::Settled { answer: None, .. })), "{claimed:?}");
+    }
+    assert_eq!(states(&dir), [PaymentState::Delivered; 2]);
+}
+
+#[tokio::test]
+async fn an_owed_answer_is_claimed_by_one_request_at_a_time() {
+    let (_dir, ledger) = ledger();
+    let hold = paid_first(&ledger, "n").await;
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::InFlight));
+    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
+    assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest), "for its own request only");
+    let mut holds = Vec::new();
+    for claimed in claim_at_once(&ledger, 16).await {
+        match claimed {
+            Claimed::Owed { hold, settlement } if settlement.transaction == "0xn" => holds.push(hold),
+            other => assert_eq!(other, Claimed::InFlight),
+        }
+    }
+    let [hold] = &holds[..] else { panic!("one: {holds:?}") };
+    let released = ledger.advance(hold, Step::Released, UnixTime(1_000)).await;
+    assert!(is_out_of_order(&released), "money is not forgotten: {released:?}");
+}
+
+#[tokio::test]
+async fn an_identifier_names_one_purchase_of_a_payer() {
+    let (dir, ledger) = ledger();
+    let hold = won(&ledger, named("a", 1)).await;
+    assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::Namesake));
+    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(Claimed::InFlight)));
+    assert_eq!(ledger.namesake(named("b", 2)).await, Ok(Some(Claimed::OtherRequest)));
+    won(&ledger, Claim { id: of("0xother", "c"), ..named("c", 1) }).await;
+    take(&ledger, &hold, settling(), 1_001).await;
+    take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
+    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(expected)), "the second payment is not taken");
+    assert_eq!(rows(&dir).len(), 2);
+}
+
+/// A stranger who guessed the identifier of a payer's purchase, and put any 65 bytes in place of a signature, was given
+/// the payer's answer: with contract wallets no signature can be judged before the chain is asked.
+#[tokio::test]
+async fn nothing_is_disclosed_about_a_purchase_to_a_payment_whose_signer_is_not_proven() {
+    let (dir, ledger) = ledger();
+    let hold = sent_by(&ledger, named("a", 1)).await;
+    take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
+    for request in [1, 2] {
+        assert_eq!(ledger.claim(named("forged", request)).await, Ok(Claimed::Namesake), "for any request");
+    }
+    assert_eq!(states(&dir), [PaymentState::Settled], "and nothing is claimed");
+}
+
+#[tokio::test]
+async fn a_payment_with_a_row_of_its_own_is_never_answered_as_a_namesake() {
+    let (_dir, ledger) = ledger();
+    let other = sent_by(&ledger, claim("own", 1)).await;
+    take(&ledger, &other, settled_by("0xown", BY_REQUEST), 1_002).await;
+    let hold = sent_by(&ledger, named("a", 1)).await;
+    take(&ledger, &hold, settled_by("0xa", BY_REQUEST), 1_002).await;
+    let claimed = ledger.claim(named("own", 1)).await;
+    assert!(
+        matches!(&claimed, Ok(Claimed::Settled { settlement, .. }) if settlement.transaction == "0xown"),
+        "{claimed:?}"
+    );
+    assert_eq!(ledger.namesake(named("own", 1)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn an_owed_answer_is_not_given_to_a_namesake() {
+    let (_dir, ledger) = ledger();
+    let hold = won(&ledger, Claim { flow: Flow::Upfront, ..named("a", 1) }).await;
+    take(&ledger, &hold, Step::SettlingUpfront { request: "{}".to_owned() }, 1_001).await;
+    take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
+    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
+    let settling = Claimed::Settling { transaction: Some("0xhash".to_owned()) };
+    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(settling)));
+    let own = ledger.claim(named("a", 1)).await;
+    assert!(matches!(own, Ok(Claimed::Owed { .. })), "{own:?}");
+}
+
+#[tokio::test]
+async fn a_refused_purchase_gives_its_identifier_back() {
+    let (_dir, ledger) = ledger();
+    let hold = sent_by(&ledger, named("a", 1)).await;
+    take(&ledger, &hold, refused(false), 1_002).await;
+    assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::Namesake));
+    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(None));
+    won(&ledger, named("b", 1)).await;
+    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+}
