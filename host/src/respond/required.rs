@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::HeaderName;
 
 use super::{Reply, uncached, with_cors};
-use crate::payment::Charged;
+use crate::payment::{self, Charged};
 
 static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 
@@ -39,8 +39,8 @@ pub(super) fn refused(status: StatusCode, challenge: &Challenge, reason: &str, m
 }
 
 fn with_header(mut reply: Reply, challenge: &Challenge) -> Reply {
-    if let Some(value) = &challenge.header {
-        reply.headers_mut().insert(&PAYMENT_REQUIRED, value.clone());
+    if let Some(value) = challenge.header(&payment::challenge::new_secret()) {
+        reply.headers_mut().insert(&PAYMENT_REQUIRED, value);
     }
     reply
 }

@@ -10,6 +10,7 @@ mod challenge;
 mod entry;
 mod offer;
 mod receiver;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +21,4 @@ pub use challenge::{Challenge, Resource, TooLarge, extensions};
 pub use entry::Price;
 pub use offer::Offer;
 pub use receiver::{ReceiverError, evm_receiver};
+pub use secret::ChallengeSecret;

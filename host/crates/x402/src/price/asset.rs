@@ -14,6 +14,8 @@ pub struct Asset {
     pub decimals: u8,
     /// The EIP-712 domain of the token's contract, which `exact` by EIP-3009 needs.
     pub eip712: Option<Eip712>,
+    /// The token is a US dollar: amounts without a symbol, which are dollars, can be paid in it.
+    pub dollar: bool,
     /// The token is worth nothing: payments in it are never revenue.
     pub testnet: bool,
 }
@@ -71,6 +73,8 @@ impl Known {
             symbol: self.symbol.to_owned(),
             decimals: DECIMALS,
             eip712: Some(Eip712 { name: self.name.to_owned(), version: self.version.to_owned() }),
+            // Every token of the table is one.
+            dollar: true,
             testnet: self.testnet,
         }
     }

@@ -1,12 +1,13 @@
 //! The 402 of one endpoint: version 2 in the header and version 1 in the body of the same response.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::HeaderValue;
 
 use super::offer::Offer;
-use crate::{Object, Version, X402Version, header, identifier, v1, v2};
+use super::secret::{ChallengeSecret, SecretHeader};
+use crate::{Object, Version, X402Version, identifier, v1, v2};
 
 /// The largest `PAYMENT-REQUIRED` header, in bytes. Clients echo it, and proxies limit headers to 4 to 16 KiB.
 const MAX_HEADER: usize = 4096;
@@ -25,8 +26,8 @@ pub struct Resource {
 /// The two documents of a 402, encoded. A version that nothing can be paid in is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// The value of `PAYMENT-REQUIRED`, if something can be paid in version 2. A clone is one reference count.
-    pub header: Option<HeaderValue>,
+    /// `PAYMENT-REQUIRED`, if something can be paid in version 2. Shared, because prepared challenges are cloned.
+    header: Option<Arc<SecretHeader>>,
     /// A JSON object: the challenge of version 1 if something can be paid in it, else only `error` and `message`.
     pub body: Bytes,
 }
@@ -49,7 +50,8 @@ impl Challenge {
     /// Encodes the offer for the resource at `url`, which is absolute. `error` is the reason why the request was not
     /// served: `Payment required`, or a [`crate::Reason`].
     pub fn new(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
-        let header = if offer.takes(Version::V2) { Some(required(offer, url, resource, error)?) } else { None };
+        let header =
+            if offer.takes(Version::V2) { Some(Arc::new(required(offer, url, resource, error)?)) } else { None };
         let accepts = offer.requirements_v1(url, &resource.description, &resource.mime_type);
         let body = if accepts.is_empty() {
             let message = "this is paid by x402 version 2: the PAYMENT-REQUIRED header says how";
@@ -61,6 +63,11 @@ impl Challenge {
         Ok(Self { header, body: body.unwrap_or_default().into() })
     }
 
+    /// The value of `PAYMENT-REQUIRED`, if something can be paid in version 2. Each response has a secret of its own.
+    pub fn header(&self, secret: &ChallengeSecret) -> Option<HeaderValue> {
+        self.header.as_ref().map(|header| header.with(secret))
+    }
+
     /// A challenge that offers nothing, for an offer whose shortest form does not fit. No endpoint is loaded with such
     /// an offer.
     pub fn empty() -> Self {
@@ -69,7 +76,7 @@ impl Challenge {
 }
 
 /// Encodes the header. Extensions, the description and the summary are dropped in this order until it fits.
-fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<HeaderValue, TooLarge> {
+fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<SecretHeader, TooLarge> {
     let mut required = v2::PaymentRequired {
         x402_version: X402Version,
         error: Some(error.to_owned()),
@@ -82,19 +89,19 @@ fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Resul
         accepts: offer.requirements(),
         extensions: Some(extensions().clone()),
     };
-    let mut encoded = header::encode(&required);
+    let mut encoded = SecretHeader::new(&required);
     if encoded.len() > MAX_HEADER {
         required.extensions = None;
-        encoded = header::encode(&required);
+        encoded = SecretHeader::new(&required);
     }
     for shorter in [Some(&resource.summary), None] {
         if encoded.len() > MAX_HEADER {
             required.resource.description = shorter.cloned();
-            encoded = header::encode(&required);
+            encoded = SecretHeader::new(&required);
         }
     }
     if encoded.len() > MAX_HEADER {
         return Err(TooLarge(encoded.len()));
     }
-    Ok(HeaderValue::try_from(encoded).expect("Base64 is printable ASCII"))
+    Ok(encoded)
 }

@@ -316,7 +316,7 @@ fn a_version_that_cannot_be_settled_is_not_offered() {
         let offer = Offer::new(vec![Price { versions, ..price(8453, 1) }]).expect("one price");
         let challenge = Challenge::new(&offer, "https://a.example/x", &resource, "Payment required").expect("it fits");
         let body: serde_json::Value = serde_json::from_slice(&challenge.body).expect("JSON");
-        (challenge.header, body)
+        (challenge.header(&ChallengeSecret::new([0; 16])), body)
     };
     let (header, body) = challenge(Versions::Only(Version::V2));
     assert!(header.is_some());
@@ -340,7 +340,7 @@ fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
         let challenge = Challenge::new(&offer, url, resource, "Payment required").expect("it fits");
         let header = base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
-            challenge.header.expect("version 2 is taken"),
+            challenge.header(&ChallengeSecret::new([0; 16])).expect("version 2 is taken"),
         );
         let document: serde_json::Value = serde_json::from_slice(&header.expect("Base64")).expect("JSON");
         document["resource"]["description"].as_str().map(ToOwned::to_owned)
