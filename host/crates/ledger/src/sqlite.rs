@@ -22,7 +22,6 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use coinslot_x402::UnixTime;
-use rusqlite::Connection;
 
 use crate::{
     Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
@@ -130,20 +129,13 @@ impl Ledger for SqliteLedger {
         let (begun, first) = *self.first_pruning.get_or_init(|| (Instant::now(), now));
         let cutoffs = Cutoffs::new(prune::believed(now, first, begun.elapsed()), kept);
         let mut deleted = 0;
-        let mut most = prune::SLICE_ROWS;
         for prune in prune::KINDS {
             loop {
-                let job = move |connection: &Connection| {
-                    let begun = Instant::now();
-                    let slice = prune(connection, cutoffs, most)?;
-                    Ok((slice, begun.elapsed()))
-                };
-                let (slice, took) = self.writer.run_lazily(job).await?;
+                let slice = self.writer.run_lazily(move |connection| prune(connection, cutoffs)).await?;
                 deleted += slice.deleted;
                 if !slice.more {
                     break;
                 }
-                most = prune::next_rows(most, took);
             }
         }
         Ok(deleted)

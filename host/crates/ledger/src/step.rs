@@ -39,6 +39,8 @@ pub enum Step {
         /// JSON of the facilitator request.
         request: String,
     },
+    /// The settlement was provably not sent: the claim is given up after all. The row is deleted.
+    NotSent,
     /// The request that sent the settlement does not know its end: recovery finds out.
     Unknown { transaction: Option<String> },
     /// The money moved. In the authorization flow the kept answer is bought. In the upfront flow the guest
@@ -120,6 +122,7 @@ impl Step {
             Self::Released => "released",
             Self::Executing => "executing",
             Self::Settling { .. } | Self::SettlingUpfront { .. } => "settling",
+            Self::NotSent => "not sent",
             Self::Unknown { .. } => "unknown",
             Self::Settled { .. } => "settled",
             Self::Answered { .. } => "answered",
@@ -137,6 +140,7 @@ impl Step {
             Self::SettlingUpfront { request } => request.len(),
             Self::Answered { kept: Retained::Answer(answer), .. } => answer.bytes(),
             Self::Released
+            | Self::NotSent
             | Self::Executing
             | Self::Unknown { .. }
             | Self::Settled { .. }
@@ -156,6 +160,7 @@ impl Step {
         let Position { state, flow, paid, watched } = from;
         let after = match (self, state) {
             (Self::Released, Reserved | Executing) if !paid => return Some(Next::Deleted),
+            (Self::NotSent, Settling) => return Some(Next::Deleted),
             (Self::Executing, Reserved) => Executing,
             (Self::Settling { .. }, Reserved | Executing) if !paid => Settling,
             (Self::SettlingUpfront { .. }, Reserved) => Settling,

@@ -17,15 +17,8 @@ use super::claims;
 use crate::number::to_sqlite;
 use crate::{DAY, LedgerError, Retention};
 
-/// The rows of the first slice, and the most of any.
-pub(super) const SLICE_ROWS: u32 = 100;
-
-/// The fewest rows of a slice.
-const LEAST_ROWS: u32 = 4;
-
-/// The time that a slice may take. How many rows it can delete in it depends on how many of their pages are in memory:
-/// the keys of payments are spread over the whole of two indexes.
-const SLICE_TIME: Duration = Duration::from_millis(5);
+/// The most rows of one slice.
+const SLICE_ROWS: u32 = 100;
 
 /// The bytes of answers after which a slice ends: every page of an answer is visited to free it.
 const SLICE_BYTES: i64 = 4 * 1024 * 1024;
@@ -56,8 +49,8 @@ pub(super) struct Slice {
     pub(super) more: bool,
 }
 
-/// Does one slice of one kind, of so many rows at most.
-pub(super) type PruneSlice = fn(&Connection, Cutoffs, u32) -> Result<Slice, LedgerError>;
+/// Does one slice of one kind.
+pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
 pub(super) const KINDS: [PruneSlice; 5] =
@@ -90,33 +83,28 @@ pub(super) fn believed(now: UnixTime, first: UnixTime, passed: Duration) -> Unix
     now.min(first.plus(passed.as_secs()).plus(CLOCK_DRIFT))
 }
 
-/// The most rows of the slice after one that took so long.
-pub(super) fn next_rows(most: u32, took: Duration) -> u32 {
-    if took > SLICE_TIME { (most / 2).max(LEAST_ROWS) } else { (most * 2).min(SLICE_ROWS) }
-}
-
-fn delete_old_answers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
-    delete_answers(connection, cutoffs.answers, i64::MAX, most)
+fn delete_old_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    delete_answers(connection, cutoffs.answers, i64::MAX)
 }
 
 /// Deletes the oldest answers while all together are too large.
-fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
     let bytes: i64 = connection.prepare_cached("SELECT bytes FROM kept_bytes")?.query_row([], |row| row.get(0))?;
     if bytes <= cutoffs.answer_bytes {
         return Ok(Slice { deleted: 0, more: false });
     }
-    delete_answers(connection, i64::MAX, bytes - cutoffs.answer_bytes, most)
+    delete_answers(connection, i64::MAX, bytes - cutoffs.answer_bytes)
 }
 
 /// Deletes the oldest answers that were kept before this time and that no open payment needs, until so many bytes are
 /// free.
-fn delete_answers(connection: &Connection, before: i64, bytes: i64, most: u32) -> Result<Slice, LedgerError> {
+fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Slice, LedgerError> {
     let mut oldest = connection.prepare_cached(
         "SELECT answer.id, length(head) + length(body) FROM answer INDEXED BY answer_by_age
             CROSS JOIN progress USING (id)
          WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed') ORDER BY kept_at LIMIT ?2",
     )?;
-    let found = oldest.query_map(params![before, most], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = oldest.query_map(params![before, SLICE_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut ids: Vec<i64> = Vec::new();
     let mut freed: i64 = 0;
     let mut more = false;
@@ -124,7 +112,7 @@ fn delete_answers(connection: &Connection, before: i64, bytes: i64, most: u32) -
         let (id, size): (i64, i64) = answer?;
         ids.push(id);
         freed = freed.saturating_add(size);
-        more = freed < bytes && (is_full(&ids, most) || freed >= SLICE_BYTES);
+        more = freed < bytes && (is_full(&ids) || freed >= SLICE_BYTES);
         if more || freed >= bytes {
             break;
         }
@@ -136,38 +124,38 @@ fn delete_answers(connection: &Connection, before: i64, bytes: i64, most: u32) -
 }
 
 /// Frees the identifiers of payments whose answers are old enough to be gone: a client may use them again.
-fn forget_identifiers(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+fn forget_identifiers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
     let ids = ids(
         connection,
         "SELECT id FROM progress INDEXED BY progress_named
          WHERE named = 1 AND state IN ('settled', 'delivered', 'refused') AND updated_at < ?1
          ORDER BY updated_at LIMIT ?2",
-        params![cutoffs.answers, most],
+        params![cutoffs.answers, SLICE_ROWS],
     )?;
     for id in &ids {
         claims::forget_identifier(connection, *id)?;
     }
     // Neither a row nor an answer is deleted.
-    Ok(Slice { deleted: 0, more: is_full(&ids, most) })
+    Ok(Slice { deleted: 0, more: is_full(&ids) })
 }
 
 /// Deletes rows that were refused long enough ago and whose authorisation can no longer be tried. A refusal that is
 /// watched stays until it is dismissed.
-fn delete_refused(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
+fn delete_refused(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
     let ids = ids(
         connection,
         "SELECT id FROM progress INDEXED BY progress_refused CROSS JOIN claim USING (id)
          WHERE state = 'refused' AND updated_at < ?1 AND next_look IS NULL AND valid_before < ?3
          ORDER BY updated_at LIMIT ?2",
-        params![cutoffs.answers, most, cutoffs.now],
+        params![cutoffs.answers, SLICE_ROWS, cutoffs.now],
     )?;
     delete(connection, &ids)?;
-    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids, most) })
+    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids) })
 }
 
 /// True if a slice has as many rows as it takes.
-fn is_full(ids: &[i64], most: u32) -> bool {
-    ids.len() >= most as usize
+fn is_full(ids: &[i64]) -> bool {
+    ids.len() >= SLICE_ROWS as usize
 }
 
 fn ids(connection: &Connection, sql: &str, params: &[&dyn rusqlite::ToSql]) -> Result<Vec<i64>, LedgerError> {
@@ -197,8 +185,8 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
 ///
 /// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
 /// [`super::writer`].
-fn move_into_totals(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Slice, LedgerError> {
-    let PrunableRows { ids, totals } = prunable(connection, cutoffs, most)?;
+fn move_into_totals(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let PrunableRows { ids, totals } = prunable(connection, cutoffs)?;
     for ((day, network, asset, pay_to, plugin, endpoint, testnet), (payments, sum)) in totals {
         connection
             .prepare_cached(
@@ -209,10 +197,10 @@ fn move_into_totals(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Res
             .execute(params![day, network, asset, pay_to, plugin, endpoint, testnet, payments, sum.to_string()])?;
     }
     delete(connection, &ids)?;
-    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids, most) })
+    Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids) })
 }
 
-fn prunable(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<PrunableRows, LedgerError> {
+fn prunable(connection: &Connection, cutoffs: Cutoffs) -> Result<PrunableRows, LedgerError> {
     // A row is never older than its last change, so the condition on `created_at` excludes nothing. It lets SQLite walk
     // the index of claims by time from the old end, and CROSS JOIN keeps it there.
     let mut rows = connection.prepare_cached(
@@ -223,7 +211,7 @@ fn prunable(connection: &Connection, cutoffs: Cutoffs, most: u32) -> Result<Prun
     )?;
     let mut ids = Vec::new();
     let mut totals: BTreeMap<TotalKey, (i64, Amount)> = BTreeMap::new();
-    let mut found = rows.query(params![cutoffs.payments, cutoffs.now, most])?;
+    let mut found = rows.query(params![cutoffs.payments, cutoffs.now, SLICE_ROWS])?;
     while let Some(row) = found.next()? {
         let day = row.get::<_, i64>(1)? / to_sqlite(DAY);
         let key = (day, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
@@ -259,13 +247,6 @@ fn add(one: Amount, other: Amount) -> Result<Amount, LedgerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slices_shrink_while_they_take_too_long() {
-        let (slow, fast) = (Duration::from_millis(6), Duration::from_millis(5));
-        assert_eq!([100, 50, 9, 5, 4].map(|most| next_rows(most, slow)), [50, 25, 4, 4, 4]);
-        assert_eq!([4, 25, 50, 99, 100].map(|most| next_rows(most, fast)), [8, 50, 100, 100, 100]);
-    }
 
     #[test]
     fn the_time_of_pruning_runs_with_the_time_that_passes() {

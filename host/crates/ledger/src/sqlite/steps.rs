@@ -44,10 +44,14 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
     }
     let state = match step.next(position).ok_or_else(out_of_order)? {
         Next::State(state) => state,
-        Next::Deleted => return delete(connection, id),
+        Next::Deleted => {
+            delete_outgoing(connection, id)?;
+            delete_answer(connection, id)?;
+            return delete(connection, id);
+        }
     };
     match step {
-        Step::Released | Step::Executing | Step::Delivered { .. } => enter(connection, id, state, at),
+        Step::Released | Step::NotSent | Step::Executing | Step::Delivered { .. } => enter(connection, id, state, at),
         Step::Settling { request, answer } => {
             send(connection, id, Flow::Authorization, &request, at)?;
             keep(connection, id, &answer, at)

@@ -24,6 +24,7 @@ fn steps() -> Vec<Step> {
         Step::Executing,
         settling(),
         Step::SettlingUpfront { request: "{}".to_owned() },
+        Step::NotSent,
         Step::Unknown { transaction: None },
         settled(OF_A_BATCH),
         settled(SettledBy::Recovery { alone: false }),
