@@ -107,8 +107,10 @@ pub enum Proof {
 pub enum Finality {
     /// The reason cannot follow a broadcast.
     Final,
-    /// A transaction may have been sent all the same; or one was sent and failed, and every account that saw its
-    /// signature may submit it again while it is valid.
+    /// This process's own transaction failed in a block at which the authorisation is unused: it moved nothing. Every
+    /// account that saw its signature may submit it again while it is valid.
+    Failed,
+    /// A transaction may have been sent all the same.
     Open,
 }
 

@@ -160,13 +160,19 @@ impl Member {
                 *judged = Instant::now();
             }
             // Refused until the pause of an open circuit is over, which is the next time to look.
-            let Ok(permit) = self.0.breaker.admit() else { continue };
+            let Ok(mut permit) = self.0.breaker.admit() else { continue };
             let looked = match &self.0.via {
                 Via::Local(local) => local.look().await,
                 Via::Remote(remote) => remote.look().await,
             };
             match looked {
-                Ok(()) => self.succeeded(permit),
+                // It answers, and may still verify nothing: until a payment has shown that it does, one failure opens the
+                // circuit again.
+                Ok(()) if permit.responds() == Some(BreakerChange::Closed) => {
+                    self.0.is_down.store(false, Relaxed);
+                    tracing::info!(facilitator = self.0.name, "the facilitator answers again");
+                }
+                Ok(()) => drop(permit),
                 Err(error) => self.failed(permit, &error.message),
             }
         }

@@ -100,8 +100,7 @@ impl SpendLock<'_> {
         let unknown = |transaction: Option<B256>, message: String| {
             Confirmed::Ended(Err(NotSettled::Unknown { transaction, message }))
         };
-        // Once a transaction was sent, its signature is public, and may be submitted again while it is valid.
-        let finality = if transaction.is_some() { Finality::Open } else { Finality::Final };
+        let finality = if transaction.is_some() { Finality::Failed } else { Finality::Final };
         let refused = || {
             let rejection = rejection.clone();
             Confirmed::Ended(Err(NotSettled::Refused { rejection, transaction, finality }))
