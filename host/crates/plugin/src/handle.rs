@@ -21,6 +21,9 @@ use crate::limits::{Limits, PluginPolicies, Reuse};
 use crate::load::LoadedComponent;
 use crate::permit::Permit;
 
+/// The part of a plugin's instances that its quotes may take: one in so many.
+const QUOTE_SHARE: usize = 4;
+
 /// A loaded component, ready to be instantiated. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugin {
@@ -167,6 +170,7 @@ fn instances(
     permits: Arc<Semaphore>,
 ) -> Arc<Instances> {
     let reuse = InstanceReuse::new(&limits, &resources.idle_instances);
+    let quotes = Arc::new(Semaphore::new((limits.instances / QUOTE_SHARE).max(1)));
     let spec = InstanceSpec {
         plugin,
         engine: resources.engine(wasi).clone(),
@@ -174,6 +178,7 @@ fn instances(
         limits,
         capabilities,
         permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
+        quotes,
         wait: resources.wait,
         cpu_slots: Arc::clone(&resources.cpu_slots),
         is_host_only: resources.is_host_only,

@@ -23,6 +23,8 @@ pub(crate) struct InstanceSpec {
     pub(crate) limits: Limits,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) permits: InstanceLimit,
+    /// Quotes of this plugin at once.
+    pub(crate) quotes: Arc<Semaphore>,
     /// The longest wait for permits of a request that can be sent again.
     pub(crate) wait: Duration,
     /// Permits for long computations, of all plugins together.

@@ -14,10 +14,10 @@ use crate::instance::store::{GuestState, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
 use crate::status;
 
-/// CPU time of a quote, from `wit/plugin.wit`.
+/// CPU time of a quote, and for each MiB of the body that it reads, from `wit/plugin.wit`.
 const CPU: Duration = Duration::from_millis(50);
-/// Wall time of a quote. It is above the CPU time, so that a busy machine alone fails no quote; a guest that sleeps is
-/// still ended.
+/// Wall time of a quote, and for each MiB of the body. It is above the CPU time, so that a busy machine alone fails no
+/// quote; a guest that sleeps is still ended.
 const WALL: Duration = Duration::from_millis(250);
 /// The longest message of a refusal, in characters.
 const MESSAGE: usize = 2_000;
@@ -29,11 +29,14 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
     let Some(indices) = &spec.component.quote else {
         return Err(Fault::NoResponse("it does not export `quote`".into()));
     };
+    // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
+    let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
     let _permits = spec.permits.acquire(spec.wait).await?;
+    let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
         plugin: spec.plugin.clone(),
         memory: spec.limits.memory,
-        cpu: CPU,
+        cpu: CPU.saturating_mul(budget),
         cpu_slots: spec.cpu_slots.clone(),
         log: spec.limits.log,
         receipt: None,
@@ -58,7 +61,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         let guest = indices.load(&mut store, &instance)?;
         guest.call_quote::<&mut Store<GuestState>>(&mut store, &request).await
     };
-    match call_with_limits(&meter, WALL, call).await? {
+    match call_with_limits(&meter, WALL.saturating_mul(budget), call).await? {
         Ok(amount) if is_amount(&amount) => Ok(Ok(amount)),
         Ok(_) => Err(Fault::NoResponse("its quote is not an amount".into())),
         Err(refusal) => check(refusal).map(Err),

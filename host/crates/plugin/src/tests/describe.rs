@@ -19,7 +19,7 @@ async fn a_manifest_is_read_as_it_was_declared() {
             mime_type: "text/plain; charset=utf-8".into(),
             input_schema: Some(serde_json::json!({"type": "object"})),
             output_schema: None,
-            extensions: Vec::new(),
+            extensions: vec![("quote-headers".into(), "x-pages".into())],
         }]
     );
     assert!(!load("echo").await.quotes());
