@@ -35,6 +35,7 @@ impl manifest::Guest for PluginExports {
 }
 
 fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
+    let named = Some(declared.quote_headers).filter(|names| !names.is_empty());
     manifest::Endpoint {
         method: declared.method.to_owned(),
         path: declared.path.to_owned(),
@@ -49,7 +50,11 @@ fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
         mime_type: declared.mime_type.to_owned(),
         input_schema: declared.input_schema,
         output_schema: declared.output_schema,
-        extensions: declared.flow.map(|flow| ("payment-flow".to_owned(), flow.to_owned())).into_iter().collect(),
+        extensions: [declared.flow.map(|flow| ("payment-flow", flow)), named.map(|names| ("quote-headers", names))]
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct DeclaredEndpoint {
     pub mime_type: &'static str,
     /// `authorization` or `upfront`; none leaves the choice to the operator.
     pub flow: Option<&'static str>,
+    /// The header fields that `check` and `quote` see beside `content-type`, between commas.
+    pub quote_headers: &'static str,
     /// JSON Schema of the path's parameters, the query and the body; none if the endpoint reads none of them.
     pub input_schema: Option<String>,
     /// JSON Schema of a successful answer's body; none if the answer is not JSON.

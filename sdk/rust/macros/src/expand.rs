@@ -113,6 +113,10 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
         Some(flow) => quote!(::core::option::Option::Some(#flow)),
         None => quote!(::core::option::Option::None),
     };
+    let quote_headers = match &options.quote_headers {
+        Some(names) => quote!(#names),
+        None => quote!(""),
+    };
     quote! {
         ::coinslot_sdk::__private::inventory::submit! {
             ::coinslot_sdk::__private::Registration {
@@ -124,6 +128,7 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
                     description: #description,
                     mime_type: #mime_type,
                     flow: #flow,
+                    quote_headers: #quote_headers,
                     input_schema: ::core::option::Option::None,
                     output_schema: ::core::option::Option::None,
                 },

@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) check: Option<syn::Path>,
     /// `authorization` or `upfront`.
     pub(crate) flow: Option<LitStr>,
+    /// Names of header fields, between commas.
+    pub(crate) quote_headers: Option<LitStr>,
 }
 
 /// The options that have been read so far, each checked by itself.
@@ -49,6 +51,7 @@ struct PartialOptions {
     check: Option<syn::Path>,
     quote: Option<syn::Path>,
     flow: Option<LitStr>,
+    quote_headers: Option<LitStr>,
 }
 
 /// A price as it is written, before `quote` is known.
@@ -76,8 +79,8 @@ impl Parse for Options {
         let Some(summary) = options.summary else {
             return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
         };
-        let PartialOptions { description, mime_type, check, flow, .. } = options;
-        Ok(Self { method, path, template, price, summary, description, mime_type, check, flow })
+        let PartialOptions { description, mime_type, check, flow, quote_headers, .. } = options;
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, flow, quote_headers })
     }
 }
 
@@ -100,11 +103,12 @@ impl PartialOptions {
             "check" => once(&mut self.check, &name, function(&name, input)?),
             "quote" => once(&mut self.quote, &name, function(&name, input)?),
             "flow" => once(&mut self.flow, &name, payment_flow(&name, input)?),
+            "quote_headers" => once(&mut self.quote_headers, &name, header_names(&name, input)?),
             _ => Err(Error::new(
                 name.span(),
                 format!(
                     "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, \
-                     `description`, `mime_type`, `check`, `quote` and `flow`"
+                     `description`, `mime_type`, `check`, `quote`, `quote_headers` and `flow`"
                 ),
             )),
         }
@@ -132,6 +136,22 @@ fn price_option(price: Option<PriceWord>, quote: Option<syn::Path>, path: Span) 
         (PriceWord::Free, None) => Ok(PriceOption::Free),
         (PriceWord::Exact(amount), None) => Ok(PriceOption::Exact(amount)),
         (PriceWord::UpTo(amount), None) => Ok(PriceOption::UpTo(amount)),
+    }
+}
+
+/// Parses names of header fields, between commas.
+fn header_names(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
+    let text = option_text(name, input, 1_000)?;
+    let is_name = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if text.value().split(',').all(|word| is_name(word.trim())) {
+        Ok(text)
+    } else {
+        Err(Error::new(
+            text.span(),
+            "name header fields in lower case, with commas between them: `\"x-pages, accept-language\"`",
+        ))
     }
 }
 
