@@ -7,7 +7,7 @@ use super::routes::{routes, unknown_plugin};
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::Config;
-use crate::host::{Host, HostOptions};
+use crate::host::{ConfigFile, Host, HostOptions};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -31,11 +31,12 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     raise_open_files();
+    let config_file = ConfigFile::follow(args.config.clone());
     let config = Config::read(&args.config)?;
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
     let options = HostOptions {
-        config_file: Some(args.config),
+        config_file: Some(config_file),
         compiler: std::env::current_exe().ok(),
         address: Some(address),
         ..HostOptions::default()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy::primitives::Address;
 use coinslot_base::file::FileStamp;
 use coinslot_x402::price::Accept;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::HostError;
@@ -26,9 +26,30 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// done.
 const WRITE_GRACE: Duration = Duration::from_millis(100);
 
+/// The file of the configuration, which is followed from the moment before it is read: a change that comes while the host
+/// starts counts, and so does a SIGHUP.
+#[derive(Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    stamp: Option<FileStamp>,
+    hangup: Option<Signal>,
+}
+
+impl ConfigFile {
+    /// Notes the file as it is now. Call it before the file is read, within a runtime.
+    pub fn follow(path: PathBuf) -> Self {
+        let hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received: only changes of the file reload the configuration"))
+            .ok();
+        Self { stamp: FileStamp::of(&path).ok(), path, hangup }
+    }
+}
+
 /// Follows the file of the configuration.
 pub(super) struct Reload {
     file: PathBuf,
+    known: Option<FileStamp>,
+    hangup: Option<Signal>,
     /// The configuration that the host was built with.
     config: Config,
     /// The origin that challenges name.
@@ -39,28 +60,25 @@ pub(super) struct Reload {
 
 impl Reload {
     pub(super) fn new(
-        file: PathBuf,
+        file: ConfigFile,
         config: Config,
         origin: String,
         facilitators: Facilitators,
         reconfigure: mpsc::Sender<Reconfigure>,
     ) -> Self {
-        Self { file, config, origin, facilitators, reconfigure }
+        let ConfigFile { path, stamp, hangup } = file;
+        Self { file: path, known: stamp, hangup, config, origin, facilitators, reconfigure }
     }
 
     /// Follows the file for ever.
     pub(super) async fn follow(mut self) {
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received: only changes of the file reload the configuration"))
-            .ok();
-        let mut known = self.stamp();
         loop {
             let asked = tokio::select! {
-                Some(()) = async { hangup.as_mut()?.recv().await } => true,
+                Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
                 () = tokio::time::sleep(LOOK_INTERVAL) => false,
             };
             let now = self.stamp();
-            if !asked && now == known {
+            if !asked && now == self.known {
                 continue;
             }
             if !asked {
@@ -70,7 +88,7 @@ impl Reload {
                 }
             }
             // Remembered whether it applies or not: a wrong file is reported once, and read again when it changes.
-            known = now;
+            self.known = now;
             match self.apply().await {
                 Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is active"),
                 Err(reason) => {
