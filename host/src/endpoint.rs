@@ -9,7 +9,7 @@ use std::sync::Arc;
 use coinslot_plugin::{Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
-use http::Method;
+use http::{HeaderName, Method};
 
 /// A route of a plugin, priced by the operator's policy.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Endpoint {
     pub resource: Resource,
     /// Free, or its price.
     pub access: Access,
+    /// The header fields that `quote` sees, and that the seal of a quote binds.
+    pub quote_headers: Vec<HeaderName>,
     /// Largest request body, in bytes.
     pub request_limit: u64,
 }

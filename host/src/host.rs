@@ -34,6 +34,7 @@ use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+pub use self::reload::ConfigFile;
 
 /// Called after each scan of the plugin folder that changed something.
 pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
@@ -42,7 +43,7 @@ pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
 #[derive(Default)]
 pub struct HostOptions {
     /// The file of the configuration. It is read again when it changes, and on SIGHUP. None: the configuration stays.
-    pub config_file: Option<PathBuf>,
+    pub config_file: Option<ConfigFile>,
     /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
     /// components are compiled on threads of this process.
     pub compiler: Option<PathBuf>,
@@ -116,9 +117,11 @@ impl Host {
             with_fault_points(ledger),
             PaymentsConfig {
                 keep_answer_bytes: config.state.max_kept_answer,
+                held_bytes: config.server.max_held_bytes,
                 retention: Retention {
                     answers: config.state.keep_answers_for,
                     payments: config.state.keep_payments_for,
+                    answer_bytes: config.state.max_kept_answers,
                 },
                 receipts: receipts.map(sign),
                 rate_limits: RateLimits {
@@ -183,6 +186,9 @@ impl Host {
             ..ServerSettings::default()
         };
         let mut tasks = JoinSet::new();
+        for facilitator in payments.facilitators() {
+            tasks.spawn(async move { facilitator.watch().await });
+        }
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {

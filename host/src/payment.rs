@@ -61,17 +61,20 @@
 mod accepted;
 mod answer;
 mod body;
+mod budget;
 pub mod challenge;
 mod claim;
 mod delivery;
+mod evidence;
 mod executed;
 mod exposure;
-mod hold;
+mod hold_guard;
 mod identity;
 mod owed_retries;
 mod paid;
 mod payment_method;
 mod payments;
+mod presented;
 mod pricing;
 mod problem;
 mod purchase;
@@ -83,16 +86,23 @@ mod settle;
 mod settled;
 mod streamed;
 mod verified;
+mod waiting;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use coinslot_ledger::{Holder, PaymentId};
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::PaymentPayload;
 use http::Request;
+use tokio::time::Instant;
 
 use accepted::RefusedPayment;
-use claim::ClaimOutcome;
+use body::HeldBody;
+use claim::{Bought, ClaimOutcome, EarlierPayment, FoundPayment};
+use presented::PresentedPayment;
+use waiting::SETTLEMENT_WAIT;
 
 pub use accepted::Accepted;
 pub use answer::GuestAnswer;
@@ -102,11 +112,15 @@ pub use paid::Paid;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 pub use problem::{Charged, OwedFailure, Problem};
-pub use purchase::Purchase;
+pub use purchase::{Pricing, Purchase};
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
 pub use verified::Verified;
+
+/// The longest pause between two looks of a waiting client at its payment. It is told when the work ends, and looks by
+/// itself for an end that another process wrote.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Serves one request to a paid endpoint, from its first header to the settled answer.
 ///
@@ -130,49 +144,142 @@ pub async fn serve(
 }
 
 /// Exchanges one payment for the answer that it buys, or bought before.
+///
+/// The order: everything local and cheap comes first, then what the payment bought before, then the request's body, and
+/// only for a payment that is proven or known.
 async fn redeem(
     payments: &Arc<Payments>,
     purchase: Purchase,
-    payment: PaymentPayload,
+    payload: PaymentPayload,
     request: Request<RequestBody>,
 ) -> Result<Settled, Problem> {
     payments.check_address(purchase.client)?;
-    let circuit = purchase.endpoint.plugin.circuit();
-    let (purchase, request) = pricing::price_paid(payments, purchase, &payment, circuit, request).await?;
-    // Everything local is checked before anything remote is asked. A refusal is not returned yet: the payment may have
-    // bought its answer before, which the ledger knows.
-    let checked = Accepted::of(payments, &purchase, payment) // it is for one of our prices
-        .and_then(|accepted| accepted.verify(payments, &purchase)) // signed, and in its time window
-        .and_then(|verified| verified.admit(payments, circuit)); // circuit closed, facilitator ready, payer in its rate
-    let request = body::whole(request, purchase.endpoint.request_limit).await?;
-    let id = match &checked {
-        Ok(verified) => Some(verified.payment_id()),
-        Err(refused) => claim::named_id(payments, &refused.payment),
+    let payment = PresentedPayment::new(payments, payload, purchase.client);
+    let holder = payment.holder;
+    let checked = check(payments, &purchase, payment).await;
+    // A refusal is not returned yet, and no quote is asked for: the payment may have bought its answer before.
+    let earlier = match &checked {
+        Ok(_) if !purchase.endpoint.plugin.quotes() => None, // the claim will tell
+        Ok(verified) => claim::find(payments, &verified.payload(), &holder).await?,
+        Err(refused) => claim::find(payments, &refused.payload, &holder).await?,
     };
+    let task = match (earlier, checked) {
+        (Some(found), _) => Task::Fetch(found, holder),
+        (None, Ok(verified)) => Task::Buy(verified),
+        (None, Err(refused)) => return Err(refused.problem),
+    };
+    let (head, body) = request.into_parts();
+    let HeldBody { bytes, held } = body::read(payments, &purchase, body, purchase.endpoint.request_limit).await?;
+    let request = Request::from_parts(head, bytes);
+    let (id, payments_of_work) = (task.payment_id(), Arc::clone(payments));
     // Boxed here: the future is large, and passing it on would copy it each time.
-    let work = Box::pin(exchange(Arc::clone(payments), purchase, checked, request));
+    let work = Box::pin(async move {
+        let _held = held; // the body counts until the work ends
+        exchange(payments_of_work, purchase, task, request).await
+    });
     payments.detach(id, work).await // a client that hangs up stops nothing from here on
 }
 
-/// Claims the payment, or takes up its earlier claim, and takes it through the states to its settled answer.
+/// Checks what needs neither ledger nor body: the payment is for one of our prices, its signer is proven, it is in its
+/// time window, the circuit is closed, the facilitator is ready, and the payer is in its rate.
+async fn check(
+    payments: &Payments,
+    purchase: &Purchase,
+    payment: PresentedPayment,
+) -> Result<Verified, RefusedPayment> {
+    let accepted = Accepted::of(payments, purchase, payment)?;
+    accepted.verify(payments, purchase).await?.admit(payments, purchase.endpoint.plugin.circuit())
+}
+
+/// The work for a payment: to fetch what it bought before, or to buy.
+enum Task {
+    Fetch(FoundPayment, Holder),
+    Buy(Verified),
+}
+
+impl Task {
+    fn payment_id(&self) -> PaymentId {
+        match self {
+            Self::Fetch(found, _) => found.id.clone(),
+            Self::Buy(verified) => verified.payment_id().clone(),
+        }
+    }
+}
+
+/// Takes the payment through the states to its settled answer, or waits for the work that does.
 async fn exchange(
     payments: Arc<Payments>,
     purchase: Purchase,
-    checked: Result<Verified, RefusedPayment>,
+    task: Task,
     request: Request<Bytes>,
 ) -> Result<Settled, Problem> {
-    let claim = match checked {
-        Ok(verified) => verified.reserve(&payments, &purchase, &request).await?,
-        Err(refused) => claim::bought_before(&payments, &purchase, &request, refused).await?,
-    };
-    let settled = match claim {
-        ClaimOutcome::Run(reserved) => reserved.execute(&payments, &purchase, request).await?.settle(&payments).await?,
-        ClaimOutcome::SettleFirst(reserved) => {
-            let paid = reserved.settle_first(&payments, &purchase).await?;
-            paid.execute(&payments, &purchase, request).await?
+    let (earlier, settled) = match task {
+        Task::Fetch(found, holder) => (found.of(&purchase, &holder, &request), None),
+        Task::Buy(verified) => {
+            let earlier = verified.as_earlier(&purchase, &request);
+            let purchase = pricing::price_paid(&payments, purchase.clone(), &verified, &request).await?;
+            let settled = buy(&payments, &purchase, verified, &earlier, request.clone()).await;
+            (earlier, Some(settled))
         }
-        ClaimOutcome::Owed(paid) => paid.execute(&payments, &purchase, request).await?,
-        ClaimOutcome::Settled(settled) => settled,
+    };
+    let settled = match settled {
+        Some(Err(Problem::Unknown { .. })) | None => fetch(&payments, &purchase, &earlier, request).await?,
+        Some(settled) => settled?,
     };
     Ok(settled.with_receipt(&payments, &purchase.url))
+}
+
+/// Claims the payment, and takes it through the states.
+async fn buy(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    verified: Verified,
+    earlier: &EarlierPayment,
+    request: Request<Bytes>,
+) -> Result<Settled, Problem> {
+    match verified.priced(payments, purchase)?.reserve(payments, purchase, earlier).await? {
+        ClaimOutcome::Run(reserved) => reserved.execute(payments, purchase, request).await?.settle(payments).await,
+        ClaimOutcome::SettleFirst(reserved) => {
+            reserved.settle_first(payments, purchase).await?.execute(payments, purchase, request).await
+        }
+        ClaimOutcome::Earlier(bought) => deliver(payments, purchase, bought, request).await,
+    }
+}
+
+/// Fetches what the payment bought. While its settlement is under way, the client waits for the end, and the wait makes
+/// recovery look at once.
+async fn fetch(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    earlier: &EarlierPayment,
+    request: Request<Bytes>,
+) -> Result<Settled, Problem> {
+    let client = payments.waiting.enter(earlier.id());
+    let until = Instant::now() + SETTLEMENT_WAIT;
+    loop {
+        match claim::take_up(payments, purchase, earlier).await {
+            Err(unknown @ Problem::Unknown { .. }) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(unknown);
+                }
+                payments.wake_recovery();
+                client.ended(left.min(LOOK_AGAIN)).await;
+            }
+            taken => return deliver(payments, purchase, taken?, request).await,
+        }
+    }
+}
+
+/// Gives an answer that was bought, or runs the guest for it if it is still owed.
+async fn deliver(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    bought: Bought,
+    request: Request<Bytes>,
+) -> Result<Settled, Problem> {
+    match bought {
+        Bought::Owed(paid) => paid.execute(payments, purchase, request).await,
+        Bought::Answer(settled) => Ok(settled),
+    }
 }

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
+use coinslot_base::text::printable;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin};
 use coinslot_x402::Flow;
+use coinslot_x402::header::is_payment_header;
 use coinslot_x402::price::{Accept, Amount, AmountError, Challenge, Decimal, Offer, Price, Resource, TooLarge};
+use http::HeaderName;
+use http::header::CONTENT_TYPE;
 
 use crate::endpoint::{Access, Endpoint, PaidAccess};
+
+/// The most header fields that a price may depend on.
+const MAX_QUOTE_HEADERS: usize = 16;
 
 /// A plugin of one file with its priced endpoints: active, or ready to become active.
 #[derive(Debug)]
@@ -36,13 +43,17 @@ pub enum InstallError {
     #[error("{endpoint}: {source}")]
     Price { endpoint: String, source: AmountError },
     #[error(
-        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table"
+        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table (a contract that is a dollar says `usd = true`)"
     )]
     NoAsset { endpoint: String, symbol: String },
     #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
     NoQuote { endpoint: String },
     #[error("{endpoint}: metered prices (`up-to`) are not supported by this version; declare `exact` or `quoted`")]
     Metered { endpoint: String },
+    #[error("{endpoint}: `quote-headers` names `{name}`, which is no header field that a plugin sees")]
+    QuoteHeader { endpoint: String, name: String },
+    #[error("{endpoint}: `quote-headers` names more than {MAX_QUOTE_HEADERS} header fields")]
+    QuoteHeaders { endpoint: String },
     #[error("{endpoint}: `payment-flow` is {flow:?}; there are `authorization` and `upfront`")]
     UnknownFlow { endpoint: String, flow: String },
     #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
@@ -102,12 +113,36 @@ fn endpoint(plugin: &Arc<Plugin>, declared: &EndpointInfo, policy: &SalesPolicy)
         plugin: Arc::clone(plugin),
         method: declared.method.clone(),
         path: declared.path.clone(),
-        label,
         url,
         resource,
         access,
+        quote_headers: quote_headers(&label, declared)?,
         request_limit: plugin.limits().request_body,
+        label,
     })
+}
+
+/// The header fields that an endpoint's `quote` sees: the media type of the body, and those that `quote-headers` names.
+/// Fields that proxies and clients write anew for each request would make every quote worthless, so the plugin names
+/// what its price depends on.
+fn quote_headers(endpoint: &str, declared: &EndpointInfo) -> Result<Vec<HeaderName>, InstallError> {
+    let mut names = vec![CONTENT_TYPE];
+    let Some((_, list)) = declared.extensions.iter().find(|(key, _)| key == "quote-headers") else { return Ok(names) };
+    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let name = HeaderName::try_from(word).ok().filter(|name| !is_payment_header(name.as_str()));
+        let name = name.ok_or_else(|| InstallError::QuoteHeader {
+            endpoint: endpoint.to_owned(),
+            name: printable(&word.chars().take(64).collect::<String>()),
+        })?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > MAX_QUOTE_HEADERS {
+        Err(InstallError::QuoteHeaders { endpoint: endpoint.to_owned() })
+    } else {
+        Ok(names)
+    }
 }
 
 /// The flow that an endpoint asks for, if the policy allows it. An endpoint that answers with a stream of events and
@@ -128,13 +163,17 @@ fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result
 }
 
 /// The declared amount in each of the operator's assets that it can be paid in. An amount without a symbol is in US
-/// dollars, and can be paid in every asset.
+/// dollars, and can be paid in every asset that is one.
 fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &SalesPolicy) -> Result<Offer, InstallError> {
     let price_error = |source| InstallError::Price { endpoint: endpoint.to_owned(), source };
     let decimal = Decimal::parse(amount).map_err(price_error)?;
     let mut prices = Vec::new();
     for accept in &policy.accepts {
-        if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != accept.asset.symbol) {
+        let is_meant = match &decimal.symbol {
+            Some(symbol) => *symbol == accept.asset.symbol,
+            None => accept.asset.dollar,
+        };
+        if !is_meant {
             continue;
         }
         prices.push(Price {

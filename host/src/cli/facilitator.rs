@@ -63,9 +63,10 @@ pub struct FacilitatorArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Settlement")]
 pub struct SettlingArgs {
-    /// Blocks that a payment must be in or under before it counts as settled; 1 is its own block.
-    #[arg(long, value_name = "BLOCKS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub confirmations: u64,
+    /// Blocks that a payment must be in or under before it counts as settled; 1 is its own block. The default
+    /// depends on the chain: 1 on rollups.
+    #[arg(long, value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub confirmations: Option<u64>,
     /// Payments that come so soon after a transaction wait for the end of this time, and go together.
     #[arg(long, value_name = "DURATION", default_value = "40ms", value_parser = batch_delay)]
     pub batch_delay: Duration,
@@ -89,7 +90,7 @@ pub struct SettlingArgs {
 impl SettlingArgs {
     fn config(&self) -> SettlementConfig {
         SettlementConfig {
-            confirmations: Some(self.confirmations),
+            confirmations: self.confirmations,
             batch_delay: Some(self.batch_delay),
             batch_payments: usize::try_from(self.batch_payments).ok(),
             max_gas_price: Some(self.max_gas_price),

@@ -66,10 +66,13 @@ fn asset(section: &mut Section<'_, '_>, network: Option<&Network>) -> Option<Ass
         section.read::<String>("eip712_name"),
         section.read::<String>("eip712_version"),
     );
+    let (symbol, usd) = (section.read::<String>("symbol"), section.read::<bool>("usd"));
     let network = network?;
     if !name.starts_with("0x") {
-        if described != (None, None, None) {
-            section.problem("decimals, eip712_name and eip712_version describe an asset that is named by its contract");
+        if described != (None, None, None) || symbol.is_some() || usd.is_some() {
+            section.problem(
+                "decimals, eip712_name, eip712_version, symbol and usd describe an asset that is named by its contract",
+            );
             return None;
         }
         let known = Asset::known(network, Some(&name));
@@ -88,8 +91,9 @@ fn asset(section: &mut Section<'_, '_>, network: Option<&Network>) -> Option<Ass
     match (decimals.and_then(|decimals| u8::try_from(decimals).ok()), name, version) {
         (Some(decimals @ 0..=36), Some(name), Some(version)) => Some(Asset {
             network: network.clone(),
+            dollar: usd.unwrap_or_else(|| Asset::at(network, &address).is_some()),
             address,
-            symbol: name.to_ascii_uppercase(),
+            symbol: symbol.unwrap_or_else(|| name.clone()).to_ascii_uppercase(),
             decimals,
             eip712: Some(Eip712 { name, version }),
             testnet: Asset::known(network, None).is_none_or(|known| known.testnet),

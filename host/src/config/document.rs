@@ -88,17 +88,17 @@ fn flows(root: &mut Section<'_, '_>) -> Vec<Flow> {
 
 fn rate_limits(section: &mut Section<'_, '_>) -> RateLimitConfig {
     let default = PaymentConfig::default().rate_limits;
-    let mut rate = |key: &'static str, default: f64| match section.read(key) {
-        Some(rate) if rate == 0.0 || (0.001..=1_000_000.0).contains(&rate) => rate,
-        Some(_) => {
+    let mut rate = |key: &'static str| {
+        let rate: f64 = section.read(key)?;
+        let is_rate = rate == 0.0 || (0.001..=1_000_000.0).contains(&rate);
+        if !is_rate {
             section.key_problem(key, "from 0.001 to 1000000, or 0 for no limit");
-            default
         }
-        None => default,
+        is_rate.then_some(rate)
     };
     RateLimitConfig {
-        payments_per_second: rate("payments_per_second", default.payments_per_second),
-        failures_per_second: rate("failures_per_second", default.failures_per_second),
+        payments_per_second: rate("payments_per_second").unwrap_or(default.payments_per_second),
+        failures_per_second: rate("failures_per_second"),
     }
 }
 
@@ -120,6 +120,7 @@ fn state(root: &mut Section<'_, '_>, base: &Path) -> StateConfig {
     let mut answers = root.section("answers");
     let keep_answers_for = answers.read("keep_for").unwrap_or(default.keep_answers_for);
     let max_kept_answer = answers.read("max_size").map_or(default.max_kept_answer, ByteSize::bytes);
+    let max_kept_answers = answers.read("max_total").map_or(default.max_kept_answers, |size: ByteSize| size.0);
     let keep_payments_for = root.section("ledger").at_least("keep_for", DAY, default.keep_payments_for);
-    StateConfig { folder: base.join(folder), keep_answers_for, max_kept_answer, keep_payments_for }
+    StateConfig { folder: base.join(folder), keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for }
 }

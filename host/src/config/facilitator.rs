@@ -27,16 +27,18 @@ const OF_REMOTE: &str = "belongs to a remote facilitator (with `url`)";
 pub(super) fn read(mut section: Section<'_, '_>, base: &Path) -> Option<FacilitatorConfig> {
     let (has_url, has_rpc) = (section.has("url"), section.has("rpc"));
     let (url, rpc) = (section.read::<Url>("url"), section.read::<Url>("rpc"));
+    let confirmations = confirmations(&mut section);
     let no_url = Url::parse("https://facilitator.invalid").ok()?;
     let remote_defaults = RemoteFacilitator::new(url.clone().unwrap_or_else(|| no_url.clone()));
     let local_defaults = LocalFacilitator::new(rpc.clone().unwrap_or(no_url));
     if has_url {
         section.refusing(OF_LOCAL, |section| local(section, base, local_defaults));
         let remote = remote(&mut section, remote_defaults);
-        url.map(|_| FacilitatorConfig::Remote(RemoteFacilitator { rpc, ..remote }))
+        url.map(|_| FacilitatorConfig::Remote(RemoteFacilitator { rpc, confirmations, ..remote }))
     } else if has_rpc {
         section.refusing(OF_REMOTE, |section| remote(section, remote_defaults));
-        let local = local(&mut section, base, local_defaults);
+        let mut local = local(&mut section, base, local_defaults);
+        local.settlement.confirmations = confirmations;
         rpc.map(|_| FacilitatorConfig::Local(local))
     } else {
         section.problem("name `url` (a remote facilitator) or `rpc` (settle here)");
@@ -103,14 +105,19 @@ fn keys(section: &mut Section<'_, '_>, base: &Path) -> Option<Vec<KeySource>> {
     Some(keys)
 }
 
-fn settlement(section: &mut Section<'_, '_>) -> SettlementConfig {
+/// The depth of both kinds: settlements in this process wait for it, and so does the reader of a remote one's chain.
+fn confirmations(section: &mut Section<'_, '_>) -> Option<u64> {
     let confirmations = section.read::<u64>("confirmations");
     if confirmations == Some(0) {
         section.key_problem("confirmations", "at least 1, which is the payment's own block");
     }
+    confirmations
+}
+
+fn settlement(section: &mut Section<'_, '_>) -> SettlementConfig {
     let batch_payments = section.optional_within::<u64>("batch_payments", 1..=200);
     SettlementConfig {
-        confirmations,
+        confirmations: None,
         batch_delay: section.optional_within("batch_delay", Duration::ZERO..=MAX_BATCH_DELAY),
         batch_payments: batch_payments.and_then(|payments| usize::try_from(payments).ok()),
         max_gas_price: amount(section, "max_gas_price", parse_gas_price),

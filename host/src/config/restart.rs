@@ -26,6 +26,7 @@ fn server_changes(now: &ServerConfig, next: &ServerConfig) -> Vec<Change> {
         hosts,
         tls,
         max_connections,
+        max_held_bytes,
         drain_timeout,
         shutdown_delay,
         trusted_proxies,
@@ -36,6 +37,7 @@ fn server_changes(now: &ServerConfig, next: &ServerConfig) -> Vec<Change> {
         ("hosts", *hosts != next.hosts),
         ("[tls]", *tls != next.tls),
         ("server.max_connections", *max_connections != next.max_connections),
+        ("server.max_held_bytes", *max_held_bytes != next.max_held_bytes),
         ("server.drain_timeout", *drain_timeout != next.drain_timeout),
         ("server.shutdown_delay", *shutdown_delay != next.shutdown_delay),
         ("server.trusted_proxies", *trusted_proxies != next.trusted_proxies),
@@ -61,11 +63,12 @@ fn payment_changes(now: &PaymentConfig, next: &PaymentConfig) -> Vec<Change> {
 }
 
 fn state_changes(now: &StateConfig, next: &StateConfig) -> Vec<Change> {
-    let StateConfig { folder, keep_answers_for, max_kept_answer, keep_payments_for } = now;
+    let StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for } = now;
     vec![
         ("state", *folder != next.folder),
         ("answers.keep_for", *keep_answers_for != next.keep_answers_for),
         ("answers.max_size", *max_kept_answer != next.max_kept_answer),
+        ("answers.max_total", *max_kept_answers != next.max_kept_answers),
         ("ledger.keep_for", *keep_payments_for != next.keep_payments_for),
     ]
 }

@@ -10,7 +10,10 @@ use url::Url;
 use super::hosts;
 use super::reader::Section;
 use super::types::{ServerConfig, TlsFiles};
+use super::values::ByteSize;
 
+const MIB: ByteSize = ByteSize(1 << 20);
+const TIB: ByteSize = ByteSize(1 << 40);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Reads the keys of the server from the document's own table.
@@ -35,6 +38,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> ServerConfig {
         hosts,
         tls,
         max_connections: usize::try_from(max_connections).unwrap_or(default.max_connections),
+        max_held_bytes: section.within("max_held_bytes", MIB..=TIB, ByteSize::of(default.max_held_bytes)).bytes(),
         drain_timeout: section.within("drain_timeout", Duration::ZERO..=HOUR, default.drain_timeout),
         shutdown_delay: section.within("shutdown_delay", Duration::ZERO..=HOUR, default.shutdown_delay),
         trusted_proxies: trusted_proxies(&mut section),

@@ -43,8 +43,10 @@ pub struct RemoteFacilitator {
     pub strip_query: bool,
     pub verify_timeout: Duration,
     pub settle_timeout: Duration,
-    /// A node of its chain, which is asked when an answer of the facilitator is lost.
+    /// A node of its chain, which is asked whether the facilitator's word is true.
     pub rpc: Option<Url>,
+    /// Blocks that a payment must be in or under for the node; None leaves it to the chain.
+    pub confirmations: Option<u64>,
 }
 
 /// The environment variables with the credential for a facilitator.
@@ -107,6 +109,7 @@ impl RemoteFacilitator {
             verify_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(60),
             rpc: None,
+            confirmations: None,
         }
     }
 }

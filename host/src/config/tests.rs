@@ -258,8 +258,11 @@ fn a_wrong_setting_of_settling_is_named() {
         let problems = local(line).expect_err(line).join("\n");
         assert!(problems.contains(key), "{line}: {problems}");
     }
-    let remote = read_text(&format!("{GOOD}confirmations = 2\n"), "").expect_err("a remote one");
-    assert!(remote.join("\n").contains("facilitator.main.confirmations"), "{remote:?}");
+    let remote = read_text(&format!("{GOOD}confirmations = 2\n"), "").expect("of the node of a remote one, too");
+    let FacilitatorConfig::Remote(remote) = &remote.payment.facilitators["main"] else { panic!("not remote") };
+    assert_eq!(remote.confirmations, Some(2));
+    let remote = read_text(&format!("{GOOD}batch_payments = 2\n"), "").expect_err("a remote one");
+    assert!(remote.join("\n").contains("facilitator.main.batch_payments"), "{remote:?}");
 }
 
 const GRANTS: &str = r#"
@@ -464,7 +467,8 @@ fn the_example_parses_and_has_the_defaults() {
     assert_eq!(config.plugins.limits, default.plugins.limits);
     assert_eq!(config.plugins.max_instances, default.plugins.max_instances);
     assert_eq!(config.plugins.by_name["rates"].keyvalue, Some(Quota::default()));
-    assert_eq!(config.payment.rate_limits, default.payment.rate_limits);
+    let (rates, defaults) = (config.payment.rate_limits, default.payment.rate_limits);
+    assert_eq!(rates.payments_per_second, defaults.payments_per_second);
     assert_eq!(config.payment.flows, default.payment.flows);
     let FacilitatorConfig::Local(local) = &config.payment.facilitators["own"] else { panic!("not local") };
     let LocalFacilitator { keys, poll_interval, .. } = LocalFacilitator::new(local.rpc.clone());

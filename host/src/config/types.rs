@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Connections at once.
     pub max_connections: usize,
+    /// Bytes of request bodies, and of answers that wait for their settlement, that are held at once.
+    pub max_held_bytes: usize,
     /// The longest wait of a shutdown for connections and payments at work.
     pub drain_timeout: Duration,
     /// The time that the host serves on after the signal, and says that it is not ready.
@@ -79,6 +81,8 @@ pub struct StateConfig {
     pub keep_answers_for: Duration,
     /// The largest answer that is kept, in bytes.
     pub max_kept_answer: usize,
+    /// The bytes of all kept answers together; the oldest go first.
+    pub max_kept_answers: u64,
     /// The time for which finished payments stay in the ledger; their sums stay for ever.
     pub keep_payments_for: Duration,
 }
@@ -95,8 +99,8 @@ pub struct TlsFiles {
 pub struct RateLimitConfig {
     /// Payments of one payer.
     pub payments_per_second: f64,
-    /// Bad payments from one address.
-    pub failures_per_second: f64,
+    /// Bad payments from one address. None: 5, from addresses that tell one client from another.
+    pub failures_per_second: Option<f64>,
 }
 
 /// The grants and bounds of one plugin.
@@ -132,6 +136,7 @@ impl Default for ServerConfig {
             hosts: Vec::new(),
             tls: None,
             max_connections: 10_000,
+            max_held_bytes: 256 << 20,
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),
@@ -151,8 +156,7 @@ impl Default for PaymentConfig {
             accepts: Vec::new(),
             facilitators: BTreeMap::new(),
             flows: vec![Flow::Authorization, Flow::Upfront],
-            // Addresses are not limited: behind a proxy that is not trusted they are all the same.
-            rate_limits: RateLimitConfig { payments_per_second: 100.0, failures_per_second: 0.0 },
+            rate_limits: RateLimitConfig { payments_per_second: 100.0, failures_per_second: None },
             receipts: None,
         }
     }
@@ -165,6 +169,7 @@ impl Default for StateConfig {
             folder: ".coinslot".into(),
             keep_answers_for: DAY,
             max_kept_answer: 1 << 20,
+            max_kept_answers: 4 << 30,
             keep_payments_for: 400 * DAY,
         }
     }

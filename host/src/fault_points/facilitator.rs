@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coinslot_facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use coinslot_facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 use super::point;
@@ -30,6 +30,14 @@ impl Facilitator for CrashingFacilitator {
 
     fn readiness(&self) -> Readiness {
         self.0.readiness()
+    }
+
+    async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
+        self.0.check_contract_signature(request).await
+    }
+
+    async fn watch(&self) {
+        self.0.watch().await;
     }
 
     async fn supported(&self) -> Result<Supported, Unavailable> {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coinslot_ledger::{Claim, Claimed, Ledger, LedgerError, PaymentId, Pending, Presented, Retention, Step};
+use coinslot_ledger::{
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
+    Step,
+};
 use coinslot_x402::UnixTime;
 
 use super::point;
@@ -18,16 +21,52 @@ impl Ledger for CrashingLedger {
         around("claimed", self.0.claim(claim)).await
     }
 
+    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
+        self.0.namesake(claim).await
+    }
+
+    async fn find(
+        &self,
+        id: &PaymentId,
+        payment: Fingerprint,
+        holder: &Holder,
+        at: UnixTime,
+    ) -> Result<Found, LedgerError> {
+        self.0.find(id, payment, holder, at).await
+    }
+
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
         self.0.reclaim(presented, at).await
     }
 
-    async fn advance(&self, id: &PaymentId, step: Step, at: UnixTime) -> Result<(), LedgerError> {
-        around(step.name(), self.0.advance(id, step, at)).await
+    async fn advance(&self, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError> {
+        around(step.name(), self.0.advance(hold, step, at)).await
     }
 
-    async fn pending(&self, settling_before: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
-        self.0.pending(settling_before, limit).await
+    /// Takes the step in a task, so that its second point comes when it is durable.
+    fn note(&self, hold: &Hold, step: Step, at: UnixTime) {
+        let (ledger, hold) = (Arc::clone(&self.0), hold.clone());
+        tokio::spawn(async move { around(step.name(), ledger.advance(&hold, step, at)).await });
+    }
+
+    async fn delivered(&self, id: &PaymentId, keep: bool, at: UnixTime) {
+        let delivered = async {
+            self.0.delivered(id, keep, at).await;
+            Ok(())
+        };
+        let _ = around("delivered", delivered).await;
+    }
+
+    async fn renew(&self, holds: Vec<Hold>, at: UnixTime) -> Result<(), LedgerError> {
+        self.0.renew(holds, at).await
+    }
+
+    async fn expire(&self, at: UnixTime) -> Result<u64, LedgerError> {
+        self.0.expire(at).await
+    }
+
+    async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
+        self.0.take_due(at, limit).await
     }
 
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {

@@ -137,9 +137,8 @@ fn payment_method(
         contract,
         domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
         facilitator: with_fault_points(facilitator),
-        // `all`, because any member may have to verify the payment; `any`, because any of them may have settled it.
+        // `all`, because any member may have to verify the payment.
         contract_payers: members.iter().all(|one| one.local.is_some()),
-        batches: members.iter().any(|one| one.local.is_some()),
         probe: members.iter().find_map(|one| one.probe.clone()),
         max_unsettled: accept.max_unsettled,
     })

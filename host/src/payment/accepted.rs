@@ -1,15 +1,26 @@
 //! The state Accepted: the payment is for one of our own prices. Nothing is proven yet.
+//!
+//! A quoted price is not known before the body is read, and a body is read only for a payment that is proven. So here a
+//! payment for a quoted endpoint may be of any amount up to the declared one; `Verified::priced` compares it with the
+//! quote.
 
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use bytes::Bytes;
+use coinslot_facilitator::SignatureVerdict;
+use coinslot_ledger::{Holder, PaymentId, Presented};
 use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
-use coinslot_x402::price::{Price, Resource};
+use coinslot_x402::price::{Amount, Price, Resource};
 use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
+use http::Request;
 
-use super::{PaymentMethod, Payments, Problem, Purchase, Verified, challenge};
+use super::claim::EarlierPayment;
+use super::identity;
+use super::presented::PresentedPayment;
+use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, Verified, challenge};
 
 /// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones
 /// within a few.
@@ -24,14 +35,15 @@ pub struct Accepted {
     pub(super) exact: ExactPayload,
     /// The client's own name for the purchase.
     pub(super) identifier: Option<String>,
-    /// The payload as the client sent it, and our own requirements: the facilitator gets both.
+    /// The payload as the client sent it but for the secret, and our own requirements: the facilitator gets both.
     pub(super) request: PaymentRequest,
+    pub(super) holder: Holder,
 }
 
 /// A payment that does not buy this now. The payload is kept: it may have bought its answer before.
 #[derive(Debug)]
 pub(super) struct RefusedPayment {
-    pub(super) payment: PaymentPayload,
+    pub(super) payload: PaymentPayload,
     pub(super) problem: Problem,
 }
 
@@ -71,9 +83,9 @@ impl RefusalReason {
 }
 
 /// The price that a payment was found to be for.
-struct MatchedPrice<'o> {
-    payment_method: &'o PaymentMethod,
-    price: &'o Price,
+struct MatchedPrice<'p> {
+    payment_method: &'p PaymentMethod,
+    price: Price,
     exact: ExactPayload,
     identifier: Option<String>,
 }
@@ -86,12 +98,13 @@ impl Accepted {
     pub(super) fn of(
         payments: &Payments,
         purchase: &Purchase,
-        payment: PaymentPayload,
+        payment: PresentedPayment,
     ) -> Result<Self, RefusedPayment> {
-        let refused = |payment, reason: RefusalReason| {
-            Err(RefusedPayment { payment, problem: reason.into_problem(payments, purchase) })
+        let PresentedPayment { payload, holder } = payment;
+        let refused = |payload, reason: RefusalReason| {
+            Err(RefusedPayment { payload, problem: reason.into_problem(payments, purchase) })
         };
-        let (matched, request) = match payment {
+        let (matched, request) = match payload {
             PaymentPayload::V2(payload) => match match_v2(payments, purchase, &payload) {
                 Ok((matched, requirements)) => (matched, PaymentRequest::V2 { payload, requirements }),
                 Err(reason) => return refused(PaymentPayload::V2(payload), reason),
@@ -102,30 +115,77 @@ impl Accepted {
             },
         };
         let MatchedPrice { payment_method, price, exact, identifier } = matched;
-        Ok(Self { payment_method: payment_method.clone(), price: price.clone(), exact, identifier, request })
+        Ok(Self { payment_method: payment_method.clone(), price, exact, identifier, request, holder })
     }
 
-    /// Checks recipient, amount, window and signature: everything that needs no chain.
+    /// Checks recipient, amount and window, and proves the signer: by its key without a chain, and a contract by asking
+    /// it. Neither ledger nor rates are touched for a signer who is not proven.
     ///
     /// The authorisation must stay valid for as long as the guest may work until its answer.
-    pub(super) fn verify(self, payments: &Payments, purchase: &Purchase) -> Result<Verified, RefusedPayment> {
+    pub(super) async fn verify(self, payments: &Payments, purchase: &Purchase) -> Result<Verified, RefusedPayment> {
         let work = purchase.endpoint.plugin.limits().first_byte;
-        match self.check(payments.now(), work) {
-            Ok(signed) => Ok(Verified::new(self, signed)),
-            Err(reason) => Err(self.refuse(reason.into_problem(payments, purchase))),
-        }
+        let problem = match self.check(payments.now(), work) {
+            Ok(SignedBy::Payer) => return Ok(Verified::new(self, SignedBy::Payer)),
+            Ok(SignedBy::PerhapsContract) => {
+                match self.payment_method.facilitator.check_contract_signature(&self.request).await {
+                    SignatureVerdict::Valid => return Ok(Verified::new(self, SignedBy::PerhapsContract)),
+                    SignatureVerdict::Invalid { message } => {
+                        let reason = Reason::InvalidSignature;
+                        let message = message.unwrap_or_else(|| advice(reason).to_owned());
+                        let reason = reason.as_str().to_owned();
+                        RefusalReason::Mismatch { reason, message }.into_problem(payments, purchase)
+                    }
+                    SignatureVerdict::Unavailable(error) => Problem::CannotVerify(error.message),
+                }
+            }
+            Err(reason) => reason.into_problem(payments, purchase),
+        };
+        Err(self.refuse(problem))
     }
 
     pub(super) fn refuse(self, problem: Problem) -> RefusedPayment {
-        let payment = match self.request {
+        let payload = match self.request {
             PaymentRequest::V1 { payload, .. } => PaymentPayload::V1(payload),
             PaymentRequest::V2 { payload, .. } => PaymentPayload::V2(payload),
         };
-        RefusedPayment { payment, problem }
+        RefusedPayment { payload, problem }
     }
 
     pub(super) fn version(&self) -> Version {
         self.request.version()
+    }
+
+    /// The payload as the client sent it but for the secret.
+    pub(super) fn payload(&self) -> PaymentPayload {
+        match &self.request {
+            PaymentRequest::V1 { payload, .. } => PaymentPayload::V1(payload.clone()),
+            PaymentRequest::V2 { payload, .. } => PaymentPayload::V2(payload.clone()),
+        }
+    }
+
+    /// The payment as it looks for its own earlier claim.
+    pub(super) fn as_earlier(&self, id: &PaymentId, purchase: &Purchase, request: &Request<Bytes>) -> EarlierPayment {
+        let presented = Presented {
+            id: id.clone(),
+            payment: identity::payment_fingerprint(&self.exact),
+            request: identity::request_fingerprint(&purchase.endpoint, request),
+            holder: self.holder,
+        };
+        let receipt = identity::receipt(&self.price.asset, &self.exact, id);
+        EarlierPayment { presented, version: self.version(), receipt }
+    }
+
+    /// Compares the amount with the price that the plugin quoted for the request, if it did. An equal amount is taken, whichever
+    /// challenge it answers: a client may encode the same request anew.
+    pub(super) fn priced(self, payments: &Payments, purchase: &Purchase) -> Result<Self, RefusedPayment> {
+        let (asset, amount) = (&self.price.asset, self.price.amount);
+        if purchase.pricing == Pricing::Declared
+            || purchase.offer.prices().iter().any(|price| price.asset == *asset && price.amount == amount)
+        {
+            return Ok(self);
+        }
+        let problem = RefusalReason::no_match().into_problem(payments, purchase);
+        Err(self.refuse(problem))
     }
 
     fn check(&self, now: UnixTime, work: Duration) -> Result<SignedBy, RefusalReason> {
@@ -155,56 +215,58 @@ impl Accepted {
     }
 }
 
-fn match_v2<'o>(
-    payments: &'o Payments,
-    purchase: &'o Purchase,
+fn match_v2<'p>(
+    payments: &'p Payments,
+    purchase: &Purchase,
     payload: &v2::PaymentPayload,
-) -> Result<(MatchedPrice<'o>, v2::PaymentRequirements), RefusalReason> {
+) -> Result<(MatchedPrice<'p>, v2::PaymentRequirements), RefusalReason> {
     let identifier = payment_identifier(payload)?;
     if !purchase.offer.takes(Version::V2) {
         return Err(RefusalReason::OtherVersion { taken: Version::V1 });
     }
-    let mut prices = purchase.offers().flat_map(|offer| offer.payable(Version::V2));
-    let (price, requirements) = prices
+    let named = payload.accepted.get("amount").and_then(serde_json::Value::as_str);
+    let named = named.and_then(|amount| Amount::parse_atomic(amount).ok());
+    let (price, requirements) = purchase
+        .prices(Version::V2, named)
         .find_map(|price| {
             let requirements = price.requirements();
             payload.accepts(&requirements).then_some((price, requirements))
         })
         .ok_or_else(RefusalReason::no_match)?;
-    Ok((matched(payments, price, &payload.payload, identifier)?, requirements))
+    Ok((matched(payments, price.into_owned(), &payload.payload, identifier)?, requirements))
 }
 
-fn match_v1<'o>(
-    payments: &'o Payments,
-    purchase: &'o Purchase,
+fn match_v1<'p>(
+    payments: &'p Payments,
+    purchase: &Purchase,
     payload: &v1::PaymentPayload,
-) -> Result<(MatchedPrice<'o>, v1::PaymentRequirements), RefusalReason> {
+) -> Result<(MatchedPrice<'p>, v1::PaymentRequirements), RefusalReason> {
     if !purchase.offer.takes(Version::V1) {
         return Err(RefusalReason::OtherVersion { taken: Version::V2 });
     }
     let network = Network::parse_v1(&payload.network).map_err(|_| RefusalReason::no_match())?;
     let signed = ExactPayload::parse(&payload.payload).ok().map(|exact| exact.authorization.value);
-    let prices = || {
-        let payable = purchase.offers().flat_map(|offer| offer.payable(Version::V1));
-        payable.filter(|price| price.asset.network == network)
-    };
+    let prices = || purchase.prices(Version::V1, signed.map(Amount)).filter(|price| price.asset.network == network);
     // If no price has this amount, the first one is taken: the refusal then says that the amount is wrong.
     let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
     let Resource { description, mime_type, .. } = &purchase.endpoint.resource;
     let (price, requirements) = price
-        .and_then(|price| Some((price, price.requirements_v1(&purchase.url, description, mime_type)?)))
+        .and_then(|price| {
+            let requirements = price.requirements_v1(&purchase.url, description, mime_type)?;
+            Some((price, requirements))
+        })
         .filter(|_| payload.scheme == exact::SCHEME)
         .ok_or_else(RefusalReason::no_match)?;
-    Ok((matched(payments, price, &payload.payload, None)?, requirements))
+    Ok((matched(payments, price.into_owned(), &payload.payload, None)?, requirements))
 }
 
-fn matched<'o>(
-    payments: &'o Payments,
-    price: &'o Price,
+fn matched<'p>(
+    payments: &'p Payments,
+    price: Price,
     payload: &Object,
     identifier: Option<String>,
-) -> Result<MatchedPrice<'o>, RefusalReason> {
-    let payment_method = payments.payment_method(price).ok_or_else(RefusalReason::no_match)?;
+) -> Result<MatchedPrice<'p>, RefusalReason> {
+    let payment_method = payments.payment_method(&price).ok_or_else(RefusalReason::no_match)?;
     let exact = ExactPayload::parse(payload).map_err(|reason| {
         RefusalReason::because(reason, "`payload` must hold `signature` and an EIP-3009 `authorization`")
     })?;

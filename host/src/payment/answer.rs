@@ -6,12 +6,17 @@ use coinslot_plugin::{Fault, Permit, Plugin, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 
+use super::Problem;
+use super::budget::{Exhausted, HeldBytes};
+
 /// A guest's whole answer.
 #[derive(Debug)]
 pub struct GuestAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// The answer's part of the budget; none for one that comes from the ledger.
+    _held: Option<HeldBytes>,
 }
 
 /// Runs the guest until the head of its answer.
@@ -25,11 +30,20 @@ pub(super) async fn begin(
 }
 
 impl GuestAnswer {
-    /// Reads the whole body, as large as the plugin's limit allows.
-    pub(super) async fn read(response: Response<ResponseBody>) -> Result<Self, Fault> {
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
+    /// Reads the whole body, as large as the plugin's limit and the budget allow.
+    pub(super) async fn read(response: Response<ResponseBody>, mut held: HeldBytes) -> Result<Self, Problem> {
+        let (head, mut body) = response.into_parts();
+        let mut frames: Vec<Bytes> = Vec::new();
+        let mut length = 0_usize;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(Problem::Plugin)?.into_data() else { continue };
+            length = length.saturating_add(data.len());
+            held.grow_to(length).map_err(|Exhausted| Problem::Overloaded)?;
+            frames.push(data);
+        }
+        // Most answers are one frame, which is not copied.
+        let body = if let [whole] = &frames[..] { whole.clone() } else { frames.concat().into() };
+        Ok(Self { status: head.status.as_u16(), headers: head.headers, body, _held: Some(held) })
     }
 
     /// The answer as the ledger stores it.
@@ -43,7 +57,7 @@ impl GuestAnswer {
         for (name, value) in stored.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
-        Some(Self { status: stored.status, headers, body: stored.body })
+        Some(Self { status: stored.status, headers, body: stored.body, _held: None })
     }
 }
 

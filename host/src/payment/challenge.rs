@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use coinslot_plugin::{Plugin, RequestBody};
 use coinslot_x402::header::{self, HeaderError};
-use coinslot_x402::price::{Challenge, Offer};
+use coinslot_x402::price::{Challenge, ChallengeSecret, Offer};
 use http::{HeaderName, Method, Request};
 use http_body::Body;
 
 use super::problem::check_circuit;
-use super::{Payments, Problem, Purchase, pricing};
+use super::{Payments, Pricing, Problem, Purchase, pricing};
 use crate::endpoint::{Endpoint, PaidAccess};
 
 /// The `error` of a challenge whose only reason is the missing payment.
@@ -20,6 +20,11 @@ const PAYMENT_REQUIRED: &str = "Payment required";
 
 static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
 static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
+
+/// The secret of one response: each client that is challenged gets its own.
+pub fn new_secret() -> ChallengeSecret {
+    ChallengeSecret::new(secp256k1::rand::random())
+}
 
 /// The part of an offer that can be sold now. Money that could only buy a 503 is never asked for, and never taken.
 ///
@@ -45,6 +50,7 @@ pub fn prepared<'c, B: Body>(
     let bare = !headers.contains_key(&PAYMENT_SIGNATURE)
         && !headers.contains_key(&X_PAYMENT)
         && request.uri().query().is_none()
+        && !access.quoted
         && *request.method() != Method::HEAD
         && (!endpoint.plugin.quotes() || request.body().is_end_stream());
     (bare && matches!(sellable(payments, &endpoint.plugin, &access.offer), Ok(Cow::Borrowed(_)))).then_some(challenge)
@@ -53,7 +59,7 @@ pub fn prepared<'c, B: Body>(
 /// The challenge at the declared price. Nothing is read, quoted or run: `HEAD` ends here.
 pub fn declared(payments: &Payments, purchase: &Purchase) -> Problem {
     match sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
-        Ok(offer) => Problem::PaymentRequired(encode(purchase, &offer, PAYMENT_REQUIRED)),
+        Ok(offer) => Problem::PaymentRequired(encode(payments, purchase, &offer, PAYMENT_REQUIRED)),
         Err(problem) => problem,
     }
 }
@@ -70,7 +76,7 @@ pub(super) async fn unpaid(payments: &Payments, purchase: Purchase, request: Req
     };
     // A slow body or quote may have outlived the first look.
     match sellable(payments, &purchase.endpoint.plugin, &purchase.offer) {
-        Ok(offer) => Problem::PaymentRequired(encode(&purchase, &offer, PAYMENT_REQUIRED)),
+        Ok(offer) => Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)),
         Err(problem) => problem,
     }
 }
@@ -84,10 +90,11 @@ pub(super) fn malformed(payments: &Payments, purchase: &Purchase, error: HeaderE
 /// refused payment hears its own reason first.
 pub(super) fn because(payments: &Payments, purchase: &Purchase, reason: &str) -> Challenge {
     let offer = payments.settleable(&purchase.offer).unwrap_or(Cow::Borrowed(&purchase.offer));
-    encode(purchase, &offer, reason)
+    encode(payments, purchase, &offer, reason)
 }
 
-fn encode(purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
+/// Encodes the offer. A quote is sealed for its request, so that a payment for it is recognised.
+fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
     let access = &purchase.access;
     if let Some(prepared) = &access.challenge
         && reason == PAYMENT_REQUIRED
@@ -96,6 +103,11 @@ fn encode(purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
     {
         return prepared.clone();
     }
+    let sealed = match purchase.pricing {
+        Pricing::Quoted(Some(fingerprint)) => Some(payments.quotes.seal(offer, &fingerprint, payments.now())),
+        Pricing::Quoted(None) | Pricing::Declared | Pricing::AtMost => None,
+    };
+    let offer = sealed.as_ref().unwrap_or(offer);
     let Endpoint { url: template_url, resource, .. } = &*purchase.endpoint;
     // A long query or path parameter may not fit into the header. The URL with the template did fit at load.
     Challenge::new(offer, &purchase.url, resource, reason)

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coinslot_ledger::{self as ledger, Claimed, PaymentId, Presented};
+use coinslot_ledger::{self as ledger, Claimed, Found, Holder, PaymentId, Presented};
 use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::Asset;
 use coinslot_x402::{Flow, Network, UnixTime, Version};
 use http::Request;
 
-use super::accepted::{Accepted, RefusedPayment};
+use super::accepted::Accepted;
 use super::answer::GuestAnswer;
-use super::hold::Hold;
+use super::hold_guard::HoldGuard;
 use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
-use super::{Paid, PaymentMethod, Payments, Problem, Purchase, Reserved, Settled, SettledPayment};
+use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
 
 /// The end of an attempt to claim a payment.
 #[derive(Debug)]
@@ -24,90 +25,154 @@ pub(super) enum ClaimOutcome {
     Run(Reserved),
     /// Claimed: settle, and then run.
     SettleFirst(Reserved),
-    /// The payment was settled before, and its answer is still owed.
-    Owed(Paid),
-    /// The payment bought this answer before.
-    Settled(Settled),
+    /// The payment was claimed before, and has bought this.
+    Earlier(Bought),
 }
 
-/// Looks up what a refused payment bought before: its window may have passed, and the price may have changed, since it
-/// was sent or settled. Fails with the refusal if it bought nothing.
+/// What a payment has bought.
+#[derive(Debug)]
+pub(super) enum Bought {
+    /// An answer that is still owed.
+    Owed(Paid),
+    /// This answer.
+    Answer(Settled),
+}
+
+/// A payment that is in the ledger, with what an answer for it needs.
+#[derive(Clone, Debug)]
+pub(super) struct EarlierPayment {
+    pub(super) presented: Presented,
+    pub(super) version: Version,
+    /// The receipt that the guest sees, if the answer is still owed.
+    pub(super) receipt: PaymentReceipt,
+}
+
+impl EarlierPayment {
+    pub(super) fn id(&self) -> &PaymentId {
+        &self.presented.id
+    }
+}
+
+/// Looks up, before the request's body is read, whether a payment was claimed before. It may have bought its answer:
+/// its window may have passed, and the price may have changed, since it was sent or settled.
 ///
-/// The signature is not judged again: only the very payment that was claimed has its fingerprint.
-pub(super) async fn bought_before(
+/// The signature is not judged again: only the very payment that was claimed has its fingerprint. Fails if there is a
+/// claim, and another client made it.
+pub(super) async fn find(
+    payments: &Payments,
+    payload: &PaymentPayload,
+    holder: &Holder,
+) -> Result<Option<FoundPayment>, Problem> {
+    for found in named(payments, payload) {
+        let fingerprint = payment_fingerprint(&found.exact);
+        match payments.ledger.find(&found.id, fingerprint, holder, payments.now()).await {
+            Ok(Found::Nothing) => {}
+            Ok(Found::Foreign) => return Err(Problem::Foreign { payment_id: found.id.short() }),
+            Ok(Found::Known) => return Ok(Some(found)),
+            Err(error) => return Err(Problem::Ledger(error.to_string())),
+        }
+    }
+    Ok(None)
+}
+
+/// A payment that may have a claim, for a request whose body is not read yet.
+#[derive(Debug)]
+pub(super) struct FoundPayment {
+    asset: Arc<Asset>,
+    exact: ExactPayload,
+    version: Version,
+    pub(super) id: PaymentId,
+}
+
+impl FoundPayment {
+    /// The payment together with its whole request.
+    pub(super) fn of(self, purchase: &Purchase, holder: &Holder, request: &Request<Bytes>) -> EarlierPayment {
+        let Self { asset, exact, version, id } = self;
+        let receipt = receipt(&asset, &exact, &id);
+        let presented = Presented {
+            payment: payment_fingerprint(&exact),
+            request: request_fingerprint(&purchase.endpoint, request),
+            holder: *holder,
+            id,
+        };
+        EarlierPayment { presented, version, receipt }
+    }
+}
+
+/// Takes up the earlier claim of a payment.
+pub(super) async fn take_up(
     payments: &Arc<Payments>,
     purchase: &Purchase,
-    request: &Request<Bytes>,
-    refused: RefusedPayment,
-) -> Result<ClaimOutcome, Problem> {
-    let RefusedPayment { payment, problem } = refused;
-    let Some((payment_method, exact, version)) = named_method(payments, &payment) else { return Err(problem) };
-    let id = payment_id(&payment_method.asset, &exact);
-    check_owed_retry(payments, &id)?;
-    let presented = Presented {
-        id: id.clone(),
-        payment: payment_fingerprint(&exact),
-        request: request_fingerprint(&purchase.endpoint, request.uri(), request.headers(), request.body()),
-    };
-    // `reclaim` never makes a new claim: a refused payment buys nothing now.
-    match payments.ledger.reclaim(presented, payments.now()).await {
-        Ok(None | Some(Claimed::Refused { .. })) => Err(problem),
-        Ok(Some(earlier)) => {
-            let receipt = receipt(&payment_method.asset, &exact, &id);
-            of_earlier(payments, earlier, id, version, receipt)
-        }
+    earlier: &EarlierPayment,
+) -> Result<Bought, Problem> {
+    check_owed_retry(payments, earlier.id())?;
+    // `reclaim` never makes a new claim.
+    match payments.ledger.reclaim(earlier.presented.clone(), payments.now()).await {
+        Ok(Some(claimed)) => of_earlier(payments, purchase, claimed, earlier),
+        Ok(None) => Err(Problem::NotSent { message: "the claim was given back".to_owned() }),
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }
 
-/// The id of the spend that a payment names, if it names a payment method of this host.
-pub(super) fn named_id(payments: &Payments, payment: &PaymentPayload) -> Option<PaymentId> {
-    let (method, exact, _) = named_method(payments, payment)?;
-    Some(payment_id(&method.asset, &exact))
-}
-
-/// The payment method, authorisation and version that a payment names, whatever it is worth.
-fn named_method<'p>(
-    payments: &'p Payments,
-    payment: &PaymentPayload,
-) -> Option<(&'p PaymentMethod, ExactPayload, Version)> {
-    let (payload, version, network, asset) = match payment {
+/// The payments that a payload may be, whatever it is worth. Version 1 names the network alone, so it may be in any of
+/// its assets. An asset of the project's own table counts although it is no longer taken: what it bought stays bought.
+fn named(payments: &Payments, payload: &PaymentPayload) -> Vec<FoundPayment> {
+    let (fields, version, network, asset) = match payload {
         PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
         PaymentPayload::V2(v2) => {
             let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
             (&v2.payload, Version::V2, Network::parse(text("network").unwrap_or_default()), text("asset"))
         }
     };
-    let (network, exact) = (network.ok()?, ExactPayload::parse(payload).ok()?);
-    let named = |method: &&PaymentMethod| {
-        method.asset.network == network && asset.is_none_or(|asset| same_address(asset, &method.asset.address))
+    let (Ok(network), Ok(exact)) = (network, ExactPayload::parse(fields)) else { return Vec::new() };
+    let is_named =
+        |known: &Asset| known.network == network && asset.is_none_or(|asset| same_address(asset, &known.address));
+    let taken = payments.payment_methods.iter().map(|method| &method.asset).filter(|known| is_named(known)).cloned();
+    let mut assets: Vec<Arc<Asset>> = taken.collect();
+    if assets.is_empty() {
+        let retired = match asset {
+            Some(asset) => Asset::at(&network, asset),
+            None => Asset::known(&network, None),
+        };
+        assets.extend(retired.map(Arc::new));
+    }
+    let found = |asset: Arc<Asset>| {
+        let id = payment_id(&asset, &exact);
+        FoundPayment { asset, exact: exact.clone(), version, id }
     };
-    Some((payments.payment_methods.iter().find(named)?, exact, version))
+    assets.into_iter().map(found).collect()
 }
 
-/// The state of an earlier claim, as it is for a client that sends the same payment again. No state asks for another
-/// payment.
+/// The state of an earlier claim, as it is for the client that made it. Only a refused payment is asked for anew.
 pub(super) fn of_earlier(
     payments: &Arc<Payments>,
-    earlier: Claimed,
-    id: PaymentId,
-    version: Version,
-    receipt: PaymentReceipt,
-) -> Result<ClaimOutcome, Problem> {
-    let payment_id = id.short();
-    match earlier {
+    purchase: &Purchase,
+    claimed: Claimed,
+    earlier: &EarlierPayment,
+) -> Result<Bought, Problem> {
+    let EarlierPayment { presented, version, receipt } = earlier;
+    let payment_id = presented.id.short();
+    match claimed {
         Claimed::InFlight => Err(Problem::InFlight { payment_id }),
         Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
-        Claimed::Settling { .. } | Claimed::Won | Claimed::Refused { .. } => Err(Problem::Unknown { payment_id }),
-        Claimed::Owed { settlement } => {
-            let hold = Hold::new(payments, id);
-            Ok(ClaimOutcome::Owed(Paid { hold, settlement, version, receipt, breaker: None }))
+        Claimed::Foreign => Err(Problem::Foreign { payment_id }),
+        Claimed::Settling { .. } | Claimed::Won(_) | Claimed::Namesake => Err(Problem::Unknown { payment_id }),
+        Claimed::Refused { reason } => {
+            let challenge = challenge::because(payments, purchase, &reason);
+            Err(Problem::Invalid { reason, message: None, challenge })
         }
-        Claimed::Settled { settlement, answer: None } => Err(Problem::AnswerGone { payment_id, settlement, version }),
+        Claimed::Owed { hold, settlement } => {
+            let hold = HoldGuard::new(payments, hold);
+            Ok(Bought::Owed(Paid { hold, settlement, version: *version, receipt: receipt.clone(), breaker: None }))
+        }
+        Claimed::Settled { settlement, answer: None } => {
+            Err(Problem::AnswerGone { payment_id, settlement, version: *version })
+        }
         Claimed::Settled { settlement, answer: Some(stored) } => {
             let answer = GuestAnswer::of_stored(stored)
                 .ok_or_else(|| Problem::Ledger("a stored answer cannot be read".to_owned()))?;
-            Ok(ClaimOutcome::Settled(Settled::whole(payments, SettledPayment { id, settlement, version }, answer)))
+            let payment = SettledPayment { id: presented.id.clone(), settlement, version: *version };
+            Ok(Bought::Answer(Settled::whole(payments, payment, answer)))
         }
     }
 }
@@ -125,15 +190,16 @@ pub(super) fn row(
     payments: &Payments,
     purchase: &Purchase,
     accepted: &Accepted,
-    id: &PaymentId,
+    presented: &Presented,
     flow: Flow,
-    request: &Request<Bytes>,
 ) -> ledger::Claim {
     let authorization = &accepted.exact.authorization;
+    let Presented { id, payment, request, holder } = presented.clone();
     ledger::Claim {
-        id: id.clone(),
-        payment: payment_fingerprint(&accepted.exact),
-        request: request_fingerprint(&purchase.endpoint, request.uri(), request.headers(), request.body()),
+        id,
+        payment,
+        request,
+        holder,
         endpoint: purchase.endpoint.label.clone(),
         plugin: purchase.endpoint.plugin.info().name.clone(),
         generation: purchase.generation,

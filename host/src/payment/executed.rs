@@ -8,7 +8,7 @@ use coinslot_ledger::Step;
 use super::accepted::Accepted;
 use super::answer::GuestAnswer;
 use super::exposure::Exposure;
-use super::hold::Hold;
+use super::hold_guard::HoldGuard;
 use super::settle::{Recorded, SettlementAttempt};
 use super::{Payments, Problem, Settled, SettledPayment};
 
@@ -17,7 +17,7 @@ use super::{Payments, Problem, Settled, SettledPayment};
 #[must_use]
 pub struct Executed {
     pub(super) accepted: Accepted,
-    pub(super) hold: Hold,
+    pub(super) hold: HoldGuard,
     pub(super) verify: Duration,
     pub(super) run: Duration,
     pub(super) answer: GuestAnswer,
@@ -32,10 +32,10 @@ impl Executed {
     pub async fn settle(self, payments: &Arc<Payments>) -> Result<Settled, Problem> {
         let Self { accepted, hold, verify, run, answer, _exposure } = self;
         let version = accepted.version();
-        let attempt = SettlementAttempt { accepted: &accepted, id: hold.id(), verify, run: Some(run) };
+        let attempt = SettlementAttempt { accepted: &accepted, hold: hold.hold(), verify, run: Some(run) };
         attempt.begin(payments, |request| Step::Settling { request, answer: answer.stored() }).await?;
-        // Recorded or not, the answer goes out: the facilitator confirmed the settlement, and recovery repairs the row.
-        let (settlement, Recorded::Durably | Recorded::Not) = attempt.settle(payments).await?;
+        // Recorded or not, the answer goes out: the settlement is confirmed, and recovery repairs the row.
+        let (settlement, Recorded::Yes | Recorded::Not) = attempt.settle(payments).await?;
         Ok(Settled::whole(payments, SettledPayment { id: hold.id().clone(), settlement, version }, answer))
     }
 }

@@ -8,7 +8,7 @@ use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::price::{Amount, Asset};
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
@@ -48,19 +48,112 @@ pub(super) fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
 
 /// Hashes everything that a repetition of the request must have in common with it: method, template, target, media type
 /// and body.
-pub(super) fn request_fingerprint(endpoint: &Endpoint, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Fingerprint {
+///
+/// A multipart body counts by its parts: clients draw a new boundary each time they encode the same form (RFC 2046,
+/// section 5.1).
+pub(super) fn request_fingerprint(endpoint: &Endpoint, request: &Request<Bytes>) -> Fingerprint {
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    let media = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let head = [endpoint.label.as_bytes(), target.as_bytes()];
+    match Boundary::of(media) {
+        None => hash_of(head.into_iter().chain([media, request.body()])),
+        Some(boundary) => {
+            let around = [boundary.before, boundary.after];
+            hash_of(head.into_iter().chain(around).chain(boundary.parts(request.body())))
+        }
+    }
+}
+
+/// Adds the values of these header fields to the fingerprint of a request.
+pub(super) fn with_headers(request: Fingerprint, names: &[HeaderName], headers: &HeaderMap) -> Fingerprint {
+    let fields = names.iter().flat_map(|name| {
+        let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        std::iter::once(name.as_str().as_bytes()).chain(values)
+    });
+    hash_of(std::iter::once(&request.0[..]).chain(fields))
+}
+
+/// Hashes each part with its length, so that no byte can move from one part to the next and leave the hash as it was.
+fn hash_of<'p>(parts: impl Iterator<Item = &'p [u8]>) -> Fingerprint {
     let mut hash = Sha256::new();
-    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let media = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    // Each part with its length, so that no byte can move from one part to the next and leave the hash as it was.
-    for part in [endpoint.label.as_bytes(), target.as_bytes(), media, body] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
     Fingerprint(hash.finalize().into())
 }
 
+/// The boundary of a multipart media type, and the text around it.
+struct Boundary<'m> {
+    before: &'m [u8],
+    value: &'m [u8],
+    after: &'m [u8],
+}
+
+impl<'m> Boundary<'m> {
+    /// The shortest boundary that counts. Clients draw longer ones; a short one may occur in the content of a part.
+    const SHORTEST: usize = 8;
+
+    fn of(media: &'m [u8]) -> Option<Self> {
+        const KEY: &[u8] = b"boundary=";
+        let multipart = media.get(..10)?.eq_ignore_ascii_case(b"multipart/");
+        let at = media.windows(KEY.len()).position(|part| part.eq_ignore_ascii_case(KEY)).filter(|_| multipart)?;
+        let (before, rest) = media.split_at(at + KEY.len());
+        let quoted = rest.first() == Some(&b'"');
+        let (start, end) = if quoted {
+            (1, rest.iter().skip(1).position(|byte| *byte == b'"')? + 1)
+        } else {
+            (0, rest.iter().position(|byte| matches!(byte, b';' | b' ')).unwrap_or(rest.len()))
+        };
+        let value = rest.get(start..end).filter(|value| value.len() >= Self::SHORTEST)?;
+        Some(Self { before, value, after: &rest[end..] })
+    }
+
+    /// The pieces of a body between its boundaries.
+    fn parts<'b>(&self, body: &'b [u8]) -> Vec<&'b [u8]> {
+        let (mut parts, mut rest) = (Vec::new(), body);
+        while let Some(at) = rest.windows(self.value.len()).position(|piece| piece == self.value) {
+            parts.push(&rest[..at]);
+            rest = &rest[at + self.value.len()..];
+        }
+        parts.push(rest);
+        parts
+    }
+}
+
 /// Compares addresses as hex digits: a facilitator may write them checksummed or not.
 pub(super) fn same_address(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts<'b>(media: &str, body: &'b str) -> Vec<&'b [u8]> {
+        Boundary::of(media.as_bytes()).map_or(vec![], |boundary| boundary.parts(body.as_bytes()))
+    }
+
+    #[test]
+    fn a_form_counts_by_its_parts_whatever_its_boundary() {
+        let one = parts("multipart/form-data; boundary=----abcdefgh", "------abcdefgh\r\nx\r\n------abcdefgh--");
+        let quoted = parts("Multipart/Form-Data; boundary=\"12345678\"", "--12345678\r\nx\r\n--12345678--");
+        assert_eq!(one, [&b"--"[..], b"\r\nx\r\n--", b"--"]);
+        assert_eq!(one, quoted);
+        let other = parts("multipart/form-data; boundary=12345678", "--12345678\r\ny\r\n--12345678--");
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn other_media_types_and_short_boundaries_count_as_they_are() {
+        for media in [
+            "",
+            "text/plain",
+            "text/plain; boundary=12345678",
+            "multipart/mixed; boundary=1234567",
+            "multipart/x; boundary=\"12345678",
+        ] {
+            assert!(Boundary::of(media.as_bytes()).is_none(), "{media}");
+        }
+    }
 }

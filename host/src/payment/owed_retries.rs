@@ -48,6 +48,13 @@ impl OwedRetries {
         }
     }
 
+    /// Counts a client that hung up in the middle of its answer, and returns how often that happened. A payment that is
+    /// not remembered any more counts as one that used up its tries.
+    pub(super) fn hung_up(&self, id: &PaymentId, now: Instant) -> u32 {
+        self.failed(id, now);
+        self.failed.lock().get(id).map_or(u32::MAX, |tries| tries.times)
+    }
+
     /// The time that the next try has to wait. None if it may run.
     pub(super) fn wait(&self, id: &PaymentId, now: Instant) -> Option<Duration> {
         let tries = *self.failed.lock().get(id)?;

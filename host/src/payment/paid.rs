@@ -11,7 +11,8 @@ use http::{Request, Response};
 use http_body::Body as _;
 
 use super::answer::{self, GuestAnswer};
-use super::hold::Hold;
+use super::budget::HeldBytes;
+use super::hold_guard::HoldGuard;
 use super::problem::OwedFailure;
 use super::reserved::{Reserved, release};
 use super::settle::{Recorded, SettlementAttempt};
@@ -22,7 +23,7 @@ use super::{Payments, Problem, Purchase, Settled, SettledPayment};
 #[derive(Debug)]
 #[must_use]
 pub struct Paid {
-    pub(super) hold: Hold,
+    pub(super) hold: HoldGuard,
     pub(super) settlement: SettlementResponse,
     pub(super) version: Version,
     /// The receipt that the guest sees.
@@ -36,15 +37,16 @@ impl Reserved {
     pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
         // Checked while nothing is sent: a payment for a plugin without room would only make an owed answer.
         if let Err(busy) = purchase.endpoint.plugin.has_room().await {
-            release(payments, self.id()).await;
+            release(payments, self.hold.hold()).await;
             return Err(Problem::Plugin(busy));
         }
         let (version, receipt) = (self.version(), self.receipt());
-        let attempt = SettlementAttempt { accepted: &self.accepted, id: self.id(), verify: self.verify, run: None };
+        let attempt =
+            SettlementAttempt { accepted: &self.accepted, hold: self.hold.hold(), verify: self.verify, run: None };
         attempt.begin(payments, |request| Step::SettlingUpfront { request }).await?;
         let (settlement, recorded) = attempt.settle(payments).await?;
         match recorded {
-            Recorded::Durably => {
+            Recorded::Yes => {
                 let Self { hold, breaker, .. } = self;
                 Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker) })
             }
@@ -71,11 +73,12 @@ impl Paid {
         let begun = Instant::now();
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
-        match run(&purchase.endpoint.plugin, permit, request).await {
+        let held = payments.budget.holder(purchase.client);
+        match run(&purchase.endpoint.plugin, permit, request, held).await {
             Ok(Given::Whole(answer)) => {
                 payments.owed_retries.paid(&payment.id);
                 let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };
-                if let Err(error) = payments.ledger.advance(&payment.id, step, payments.now()).await {
+                if let Err(error) = payments.ledger.advance(hold.hold(), step, payments.now()).await {
                     // The answer goes out all the same. After a restart the row is owed, and the answer may be fetched
                     // once more.
                     tracing::error!(payment = %payment.id, %error, "a paid answer could not be written");
@@ -85,14 +88,14 @@ impl Paid {
             Ok(Given::Stream(response)) => {
                 let (head, body) = response.into_parts();
                 let (status, headers) = (head.status.as_u16(), head.headers);
-                let copy = AnswerCopy::new(payments, &payment.id, status, headers.clone(), begun);
+                let copy = AnswerCopy::new(payments, hold, status, headers.clone(), begun);
                 Ok(Settled::streamed(status, headers, StreamedAnswer::new(body, copy), payment))
             }
             Err(failure) => {
                 if failure.counts_as_try() {
                     payments.owed_retries.failed(&payment.id, Instant::now());
                 }
-                payments.owe(&payment.id, failure.to_string()).await;
+                payments.owe(hold.hold(), failure.to_string()).await;
                 Err(Problem::Owed { payment, failure })
             }
         }
@@ -107,15 +110,15 @@ enum Given {
     Stream(Response<ResponseBody>),
 }
 
-async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>) -> Result<Given, OwedFailure> {
+async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>, held: HeldBytes) -> Result<Given, OwedFailure> {
     let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
         Verdict::Done if !ended => Ok(Given::Stream(response)),
-        Verdict::Done => GuestAnswer::read(response).await.map(Given::Whole).map_err(OwedFailure::Fault),
+        Verdict::Done => GuestAnswer::read(response, held).await.map(Given::Whole).map_err(OwedFailure::of),
         Verdict::Failed => {
-            Err(GuestAnswer::read(response).await.map_or_else(OwedFailure::Fault, OwedFailure::Declined))
+            Err(GuestAnswer::read(response, held).await.map_or_else(OwedFailure::of, OwedFailure::Declined))
         }
         Verdict::Forbidden => Err(OwedFailure::Misbehaved("the plugin answered 402 itself".to_owned())),
     }

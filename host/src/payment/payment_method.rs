@@ -21,10 +21,7 @@ pub struct PaymentMethod {
     /// Set if the facilitator can ask a contract at the payer's address (ERC-1271). If not, a signature that is not
     /// the payer's own is refused without asking the facilitator.
     pub contract_payers: bool,
-    /// Set if one transaction may settle several payments. If not, a second payment that comes back with the
-    /// transaction of the first is not believed.
-    pub batches: bool,
-    /// Reads the chain when a settlement's end is unknown.
+    /// Reads the chain, whose word counts more than a facilitator's.
     pub probe: Option<Arc<SettlementProbe>>,
     /// The greatest sum that may be claimed and not settled, in atomic units. Above it payments are settled first.
     pub max_unsettled: Amount,

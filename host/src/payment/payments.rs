@@ -1,8 +1,8 @@
 //! The payment service of a host: the assets taken, the ledger, the limits of payers, and the tasks at work.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,16 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use super::budget::ByteBudget;
 use super::exposure::{Exposure, FailedSettlements, MEMORY, Unsettled};
 use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
-use super::{PaymentMethod, Problem, Purchase};
-use coinslot_ledger::{Ledger, LedgerError, PaymentId, Retention, Step};
-use coinslot_x402::price::{Amount, Offer, Price};
+use super::waiting::WaitingClients;
+use super::{PaymentMethod, Problem};
+use coinslot_facilitator::Facilitator;
+use coinslot_ledger::{Hold, Ledger, LedgerError, PaymentId, Retention, Step};
+use coinslot_x402::price::{Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
 
 /// Signs a digest with the key for receipts. Fails with a text for the log.
@@ -29,9 +32,13 @@ pub type ReceiptSigner = Arc<dyn Fn(B256) -> Result<Signature, String> + Send + 
 pub struct RateLimits {
     /// Payments of one payer.
     pub payments_per_second: f64,
-    /// Payments from one address that cannot be read, do not match or do not verify.
-    pub failures_per_second: f64,
+    /// Payments from one address that cannot be read, do not match or do not verify. None: 5 per second, from addresses
+    /// that tell one client from another, see [`is_known`].
+    pub failures_per_second: Option<f64>,
 }
+
+/// The bad payments per second of one address, where none are configured and the address is known.
+const FAILURES: f64 = 5.0;
 
 /// The burst of a rate limit, in seconds of its rate.
 const BURST: f64 = 10.0;
@@ -43,6 +50,8 @@ pub struct PaymentsConfig {
     pub keep_answer_bytes: usize,
     /// The time for which answers and finished payments are kept.
     pub retention: Retention,
+    /// The bytes of request bodies, and of answers that wait for their settlement, that may be held at once.
+    pub held_bytes: usize,
     /// Proves quotes; the same on every replica of a host.
     pub quote_key: [u8; 32],
     /// Signs receipts, if the host has a key for them.
@@ -73,6 +82,12 @@ pub struct Payments {
     bad_payment_rate: Option<RateLimiter<IpAddr>>,
     /// The unsettled sum of each payment method, in their order.
     unsettled: Vec<Arc<Unsettled>>,
+    /// The claims that work is under way for: their leases are renewed.
+    pub(super) held: Mutex<HashSet<Hold>>,
+    /// The clients that wait for settlements.
+    pub(super) waiting: WaitingClients,
+    /// The bytes of bodies and answers that may be held.
+    pub(super) budget: Arc<ByteBudget>,
     unknown: Notify,
     work: TaskTracker,
     /// The releases of claims whose work panicked, while they run.
@@ -90,7 +105,10 @@ impl Payments {
             owed_retries: OwedRetries::default(),
             failed_settlements: FailedSettlements::default(),
             payer_rate: RateLimiter::new(config.rate_limits.payments_per_second, BURST),
-            bad_payment_rate: RateLimiter::new(config.rate_limits.failures_per_second, BURST),
+            bad_payment_rate: RateLimiter::new(config.rate_limits.failures_per_second.unwrap_or(FAILURES), BURST),
+            held: Mutex::default(),
+            waiting: WaitingClients::default(),
+            budget: ByteBudget::new(config.held_bytes),
             config,
             unknown: Notify::new(),
             work: TaskTracker::new(),
@@ -110,6 +128,17 @@ impl Payments {
 
     pub(super) fn now(&self) -> UnixTime {
         (self.config.clock)()
+    }
+
+    /// Each facilitator once, however many assets it settles.
+    pub fn facilitators(&self) -> Vec<Arc<dyn Facilitator>> {
+        let mut facilitators: Vec<Arc<dyn Facilitator>> = Vec::new();
+        for method in &self.payment_methods {
+            if !facilitators.iter().any(|known| Arc::ptr_eq(known, &method.facilitator)) {
+                facilitators.push(Arc::clone(&method.facilitator));
+            }
+        }
+        facilitators
     }
 
     // === Offers that can be settled now ===
@@ -147,20 +176,15 @@ impl Payments {
 
     /// Decides whether a payment is settled before or after the guest runs. A share of what may be unsettled goes with
     /// the latter.
-    pub(super) fn flow(
-        &self,
-        purchase: &Purchase,
-        method: &PaymentMethod,
-        id: &PaymentId,
-        amount: Amount,
-    ) -> (Flow, Option<Exposure>) {
-        if purchase.access.flow == Flow::Upfront || self.failed_settlements.has(id.payer(), self.now()) {
+    pub(super) fn flow(&self, price: &Price, method: &PaymentMethod, id: &PaymentId) -> (Flow, Option<Exposure>) {
+        // The flow of the offer that is paid: a reload may have changed the endpoint's since.
+        if price.flow == Flow::Upfront || self.failed_settlements.has(id.payer(), self.now()) {
             return (Flow::Upfront, None);
         }
         // `take` checks and adds under one lock, so that payments that come at once cannot exceed the cap together.
         let index = self.payment_methods.iter().position(|known| known.asset == method.asset);
         let unsettled = index.and_then(|index| self.unsettled.get(index));
-        match unsettled.and_then(|unsettled| unsettled.take(amount.0, method.max_unsettled.0)) {
+        match unsettled.and_then(|unsettled| unsettled.take(price.amount.0, method.max_unsettled.0)) {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
         }
@@ -176,16 +200,21 @@ impl Payments {
 
     /// Counts a payment from this address that was malformed or invalid.
     pub(super) fn count_bad_payment(&self, client: IpAddr) {
-        if let Some(rate) = &self.bad_payment_rate {
+        if let Some(rate) = self.bad_payment_rate_of(client) {
             let _ = rate.take(prefix_of(client), Instant::now());
         }
     }
 
     /// Fails while this address has sent more bad payments than its rate.
     pub(super) fn check_address(&self, client: IpAddr) -> Result<(), Problem> {
-        let checked =
-            self.bad_payment_rate.as_ref().map_or(Ok(()), |rate| rate.look(&prefix_of(client), Instant::now()));
+        let rate = self.bad_payment_rate_of(client);
+        let checked = rate.map_or(Ok(()), |rate| rate.look(&prefix_of(client), Instant::now()));
         checked.map_err(|wait| Problem::TooMany { wait })
+    }
+
+    fn bad_payment_rate_of(&self, client: IpAddr) -> Option<&RateLimiter<IpAddr>> {
+        let counts = self.config.rate_limits.failures_per_second.is_some() || is_known(client);
+        self.bad_payment_rate.as_ref().filter(|_| counts)
     }
 
     /// Remembers that a settlement of this payer was refused after it had been verified.
@@ -196,18 +225,17 @@ impl Payments {
     // === Owed answers and unknown settlements ===
 
     /// Writes down that money has moved for an answer that was not given.
-    pub(super) async fn owe(&self, id: &PaymentId, reason: String) {
+    pub(super) async fn owe(&self, hold: &Hold, reason: String) {
+        let id = &hold.id;
         tracing::warn!(payment = %id, %reason, "paid for and not answered: the answer is owed");
-        if let Err(error) = self.ledger.advance(id, Step::Owed { reason }, self.now()).await {
-            tracing::error!(payment = %id, %error, "an owed answer could not be written; it is owed after a restart");
+        if let Err(error) = self.ledger.advance(hold, Step::Owed { reason }, self.now()).await {
+            tracing::error!(payment = %id, %error, "an owed answer could not be written; its lease ends soon");
         }
     }
 
     /// Writes down that an answer was handed to its connection. Without `keep` the ledger forgets the answer.
     pub(super) async fn delivered(&self, id: &PaymentId, keep: bool) {
-        if let Err(error) = self.ledger.advance(id, Step::Delivered { keep }, self.now()).await {
-            tracing::debug!(payment = %id, %error, "a delivery could not be written");
-        }
+        self.ledger.delivered(id, keep, self.now()).await;
     }
 
     /// Announces a new settlement whose end is unknown.
@@ -220,26 +248,43 @@ impl Payments {
         let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
     }
 
+    /// Announces that the settlement of this payment begins, from which on its clients wait for a bounded time.
+    pub(super) fn settling(&self, id: &PaymentId) {
+        self.waiting.settling(id);
+    }
+
+    /// Announces that the work for this payment has ended.
+    pub(super) fn ended(&self, id: &PaymentId) {
+        self.waiting.ended(id);
+    }
+
     // === Tasks of payments ===
 
     /// Runs the work of one payment to its end in a task of its own: a client that hangs up does not stop it, and
-    /// shutdown waits for it. Work that panics is [`Problem::Lost`]; its claim is given back by its `Hold`.
+    /// shutdown waits for it. The client hears [`Problem::Unknown`] when a settlement takes too long; the work goes on.
+    /// Work that panics is [`Problem::Lost`]; its claim is given back by its `HoldGuard`.
     pub(super) async fn detach<T: Send + 'static>(
         &self,
-        id: Option<PaymentId>,
+        id: PaymentId,
         work: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
-        let error = match self.work.spawn(work).await {
+        let client = self.waiting.enter(&id);
+        let mut task = self.work.spawn(work);
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = client.overdue() => return Err(Problem::Unknown { payment_id: id.short() }),
+        };
+        let error = match ended {
             Ok(end) => return end,
             Err(error) => error,
         };
         tracing::error!(%error, "a payment's work ended without an answer");
         // The client sends the same payment again at once, and must not meet the claim of the work that panicked.
-        let released = id.as_ref().and_then(|id| self.interrupted.lock().remove(id));
+        let released = self.interrupted.lock().remove(&id);
         if let Some(released) = released {
             let _ = released.await;
         }
-        Err(Problem::Lost { payment_id: id.map(|id| id.short()) })
+        Err(Problem::Lost { payment_id: id.short() })
     }
 
     /// Spawns the release of a claim whose work panicked. [`Self::detach`] waits for it before it answers.
@@ -283,8 +328,27 @@ impl Payments {
     }
 }
 
+/// True if the address tells one client from another. An address of a private network or of this machine may be that of a
+/// proxy which stands for all clients.
+pub(super) fn is_known(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || is_shared(v4))
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local())
+        }
+    }
+}
+
+/// True for an address that providers share between subscribers (RFC 6598).
+fn is_shared(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    first == 100 && (64..128).contains(&second)
+}
+
 /// The network that one client has: its address, or the /64 of an IPv6 address, all of which one subscriber has.
-fn prefix_of(address: IpAddr) -> IpAddr {
+pub(super) fn prefix_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

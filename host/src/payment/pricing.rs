@@ -2,25 +2,23 @@
 
 use bytes::Bytes;
 use coinslot_ledger::Fingerprint;
-use coinslot_plugin::{Circuit, QuoteRequest, RequestBody};
-use coinslot_x402::header::PaymentPayload;
+use coinslot_plugin::{QuoteRequest, RequestBody};
 use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 use http::Request;
-use http::request::Parts;
 use http_body::Body as _;
 
-use super::body::{self, RequestContent};
-use super::identity::request_fingerprint;
-use super::{Payments, Problem, Purchase};
+use super::body;
+use super::identity::{request_fingerprint, with_headers};
+use super::{Payments, Pricing, Problem, Purchase, Verified};
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.
 const MAX_UNPAID_BODY: u64 = 256 * 1024;
 
-/// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`].
+/// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`]; a
+/// larger body gets the declared price, and is read when it is paid for.
 ///
-/// A request without body and without query is not quoted: it asks for the challenge alone, and gets the declared
-/// price. So does a request whose body is larger than [`MAX_UNPAID_BODY`] and within the endpoint's limit: its body is
-/// read when it is paid for.
+/// A request that shows the plugin nothing to judge asks for the challenge alone: a directory that looks for endpoints
+/// sends such requests. It gets the declared price where that is the price, or where the plugin refuses to quote it.
 pub(super) async fn price_unpaid(
     payments: &Payments,
     purchase: Purchase,
@@ -28,65 +26,73 @@ pub(super) async fn price_unpaid(
 ) -> Result<Purchase, Problem> {
     let size = request.body().size_hint();
     let empty = request.body().is_end_stream() || size.exact() == Some(0);
-    let bare = empty && request.uri().query().is_none();
-    if !purchase.endpoint.plugin.quotes() || bare || size.lower() > MAX_UNPAID_BODY {
+    let bare = empty && request.uri().query().is_none() && purchase.params.is_empty();
+    let asks = purchase.endpoint.plugin.quotes() && (purchase.pricing == Pricing::AtMost || !bare);
+    if !asks || size.lower() > MAX_UNPAID_BODY {
         return Ok(purchase);
     }
     let (head, body) = request.into_parts();
-    let body = match body::read(body, MAX_UNPAID_BODY.min(purchase.endpoint.request_limit)).await {
+    let limit = MAX_UNPAID_BODY.min(purchase.endpoint.request_limit);
+    let held = match body::read(payments, &purchase, body, limit).await {
         Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => return Ok(purchase),
         read => read?,
     };
-    let fingerprint = request_fingerprint(&purchase.endpoint, &head.uri, &head.headers, &body);
-    ask(payments, purchase, &head, &body, &fingerprint).await
+    match ask(&purchase, &Request::from_parts(head, held.bytes)).await {
+        Ok(quoted) => Ok(quoted),
+        Err(Problem::Refused(_)) if bare => Ok(purchase),
+        Err(problem) => Err(problem),
+    }
 }
 
-/// Prices a request that carries a payment: an offer that was quoted for this request and is in its time counts, else
-/// the plugin quotes. Nothing is asked of a plugin whose circuit is open; the declared price counts then.
+/// Prices a request that carries a payment: a quote for this request that is in its time counts, else the plugin quotes
+/// again. Nothing is asked of a plugin that does not quote.
 pub(super) async fn price_paid(
     payments: &Payments,
     purchase: Purchase,
-    payment: &PaymentPayload,
-    circuit: Circuit,
-    request: Request<RequestBody>,
-) -> Result<(Purchase, Request<RequestContent>), Problem> {
-    if !purchase.endpoint.plugin.quotes() || circuit != Circuit::Closed {
-        return Ok((purchase, request.map(RequestContent::Unread)));
+    verified: &Verified,
+    request: &Request<Bytes>,
+) -> Result<Purchase, Problem> {
+    if !purchase.endpoint.plugin.quotes() {
+        return Ok(purchase);
     }
-    let (head, body) = request.into_parts();
-    let body = body::read(body, purchase.endpoint.request_limit).await?;
-    let fingerprint = request_fingerprint(&purchase.endpoint, &head.uri, &head.headers, &body);
-    let quoted = purchase.access.quoted;
-    // A quote that was made keeps its price, whatever the plugin would quote now.
-    let honoured = || payments.quotes.honoured(&purchase.access.offer, payment, &fingerprint, payments.now());
-    let purchase = match quoted.then(honoured).flatten() {
-        Some(offer) => Purchase { offer, ..purchase },
-        None => ask(payments, purchase, &head, &body, &fingerprint).await?,
-    };
-    Ok((purchase, Request::from_parts(head, RequestContent::Whole(body))))
+    if purchase.pricing == Pricing::AtMost {
+        let fingerprint = quote_fingerprint(&purchase, request);
+        // A quote that was made keeps its price, whatever the plugin would quote now.
+        let honoured =
+            payments.quotes.honoured(&purchase.access.offer, &verified.payload(), &fingerprint, payments.now());
+        if let Some(offer) = honoured {
+            return Ok(Purchase { offer, pricing: Pricing::Quoted(None), ..purchase });
+        }
+    }
+    ask(&purchase, request).await
 }
 
-/// Asks the plugin for its quote, which may refuse the request. A quoted price is sealed, so that a payment for it is
-/// recognised.
-async fn ask(
-    payments: &Payments,
-    purchase: Purchase,
-    head: &Parts,
-    body: &Bytes,
-    fingerprint: &Fingerprint,
-) -> Result<Purchase, Problem> {
+/// Asks the plugin for its quote, which may refuse the request. The plugin sees nothing that the seal of the quote does
+/// not bind: of the header fields the media type, and those that the endpoint names.
+async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<Purchase, Problem> {
+    let named = purchase.endpoint.quote_headers.iter();
+    let headers =
+        named.flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name.clone(), value.clone())));
     let question = QuoteRequest {
-        method: head.method.clone(),
+        method: request.method().clone(),
         route: purchase.endpoint.path.to_string(),
         params: purchase.params.clone(),
-        query: head.uri.query().map(ToOwned::to_owned),
-        headers: head.headers.clone(),
-        body: body.clone(),
+        query: request.uri().query().map(ToOwned::to_owned),
+        headers: headers.collect(),
+        body: request.body().clone(),
     };
     let quote = purchase.endpoint.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
-    let offer = at(&purchase, &quote).map_err(Problem::Misbehaved)?;
-    let offer = if purchase.access.quoted { payments.quotes.seal(&offer, fingerprint, payments.now()) } else { offer };
-    Ok(Purchase { offer, ..purchase })
+    let offer = at(purchase, &quote).map_err(Problem::Misbehaved)?;
+    let pricing = match purchase.pricing {
+        Pricing::Declared => Pricing::Declared,
+        Pricing::AtMost | Pricing::Quoted(_) => Pricing::Quoted(Some(quote_fingerprint(purchase, request))),
+    };
+    Ok(Purchase { offer, pricing, ..purchase.clone() })
+}
+
+/// Hashes everything that `quote` can see.
+fn quote_fingerprint(purchase: &Purchase, request: &Request<Bytes>) -> Fingerprint {
+    with_headers(request_fingerprint(&purchase.endpoint, request), &purchase.endpoint.quote_headers, request.headers())
 }
 
 /// The declared offer at the quoted amount. Fails with what the plugin did wrong: a quote that is no amount, that is
@@ -96,7 +102,11 @@ fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
     let declared = purchase.access.offer.prices();
     let mut prices = Vec::with_capacity(declared.len());
     for declared in declared {
-        if decimal.symbol.as_ref().is_some_and(|symbol| *symbol != declared.asset.symbol) {
+        let is_meant = match &decimal.symbol {
+            Some(symbol) => *symbol == declared.asset.symbol,
+            None => declared.asset.dollar,
+        };
+        if !is_meant {
             continue;
         }
         let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;

@@ -31,6 +31,8 @@ pub enum Problem {
     InFlight { payment_id: String },
     /// The same payment was used for another request.
     OtherRequest { payment_id: String },
+    /// The payment was used before, by a client that this one is not, as far as can be told.
+    Foreign { payment_id: String },
     /// The payment was settled for this request, and its answer is no longer kept.
     AnswerGone { payment_id: String, settlement: SettlementResponse, version: Version },
     /// The plugin failed; nothing was charged and the claim is released.
@@ -45,6 +47,10 @@ pub enum Problem {
     CannotVerify(String),
     /// Too many payments of this payer, or too many bad ones from this address.
     TooMany { wait: Duration },
+    /// The host holds as many bytes for its clients, or for this one, as it may; the claim is released.
+    Overloaded,
+    /// The settlement was provably not sent; the claim is released.
+    NotSent { message: String },
     /// The ledger cannot be written.
     Ledger(String),
     /// The settlement was refused: nothing moved.
@@ -63,7 +69,7 @@ pub enum Problem {
     /// The settlement's end is unknown: the money may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.
-    Lost { payment_id: Option<String> },
+    Lost { payment_id: String },
 }
 
 /// The reason why a guest did not give an answer that is paid for.
@@ -78,6 +84,15 @@ pub enum OwedFailure {
 }
 
 impl OwedFailure {
+    /// The failure to read the guest's answer.
+    pub(super) fn of(problem: Problem) -> Self {
+        match problem {
+            Problem::Plugin(fault) => Self::Fault(fault),
+            // The budget is used up: the answer is owed, as if the plugin had no room.
+            _ => Self::Fault(Fault::Busy),
+        }
+    }
+
     /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
         !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
@@ -124,17 +139,23 @@ impl Problem {
             | Self::Refused(_)
             | Self::BodyTooLarge { .. }
             | Self::BodyBroken
-            | Self::InFlight { .. }
-            | Self::OtherRequest { .. }
             | Self::Plugin(_)
             | Self::Declined(_)
             | Self::Misbehaved(_)
             | Self::CannotSettle
             | Self::CannotVerify(_)
             | Self::TooMany { .. }
+            | Self::Overloaded
+            | Self::NotSent { .. }
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } | Self::Owed { .. } | Self::OwedLater { .. } => Charged::Yes,
-            Self::Ledger(_) | Self::Unknown { .. } | Self::Lost { .. } => Charged::Unknown,
+            // The payment has an earlier claim, and what became of it is not told here.
+            Self::InFlight { .. }
+            | Self::OtherRequest { .. }
+            | Self::Foreign { .. }
+            | Self::Ledger(_)
+            | Self::Unknown { .. }
+            | Self::Lost { .. } => Charged::Unknown,
         }
     }
 }

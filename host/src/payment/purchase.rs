@@ -1,9 +1,12 @@
 //! One request to a paid endpoint, as the states of a payment see it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coinslot_x402::price::Offer;
+use coinslot_ledger::Fingerprint;
+use coinslot_x402::Version;
+use coinslot_x402::price::{Amount, Offer, Price};
 
 use crate::endpoint::{Endpoint, PaidAccess};
 
@@ -14,8 +17,10 @@ pub struct Purchase {
     pub endpoint: Arc<Endpoint>,
     /// The endpoint's price and the texts of its challenges.
     pub access: Arc<PaidAccess>,
-    /// The prices that one payment may choose from: the declared ones, until the plugin has quoted this request.
+    /// The prices that one payment may choose from, see [`Pricing`].
     pub offer: Offer,
+    /// How far the offer is this request's price.
+    pub pricing: Pricing,
     /// Offers of earlier generations that are still in their time. Source: `host/docs/design.md`, rule 11.
     pub honoured: Vec<Offer>,
     /// The catalogue's generation.
@@ -30,9 +35,27 @@ pub struct Purchase {
     pub client: IpAddr,
 }
 
+/// The relation of a purchase's offer to the price of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pricing {
+    /// The offer is the price.
+    Declared,
+    /// The offer is the most that the request can cost; the plugin has not quoted it yet.
+    AtMost,
+    /// The plugin has quoted this request. A challenge seals the quote with this fingerprint of the request. None for an
+    /// earlier quote that is honoured: it carries its own seal, with its own end.
+    Quoted(Option<Fingerprint>),
+}
+
 impl Purchase {
-    /// Every offer that a payment may answer, the newest first.
-    pub(super) fn offers(&self) -> impl Iterator<Item = &Offer> {
-        std::iter::once(&self.offer).chain(&self.honoured)
+    /// The prices in this version that a payment of the amount may be for, the newest first. Where the price is still to
+    /// be quoted, every amount up to the declared one may be meant.
+    pub(super) fn prices(&self, version: Version, amount: Option<Amount>) -> impl Iterator<Item = Cow<'_, Price>> {
+        let offers = std::iter::once(&self.offer).chain(&self.honoured);
+        offers.flat_map(move |offer| offer.payable(version)).filter_map(move |price| match (self.pricing, amount) {
+            (Pricing::AtMost, Some(amount)) if amount.0.is_zero() || amount > price.amount => None,
+            (Pricing::AtMost, Some(amount)) => Some(Cow::Owned(Price { amount, ..price.clone() })),
+            (Pricing::AtMost, None) | (Pricing::Declared | Pricing::Quoted(_), _) => Some(Cow::Borrowed(price)),
+        })
     }
 }

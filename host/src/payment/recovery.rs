@@ -1,61 +1,61 @@
-//! Finds the end of settlements that are unknown, by asking the chain until it knows.
+//! Finds the end of settlements that are unknown, by asking the chain until it knows, and ends claims that no work
+//! holds any more.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_facilitator::{OnChain, Settlement};
-use coinslot_ledger::{LedgerError, PaymentId, Pending, SettledBy, Step};
+use coinslot_facilitator::{OnChain, SettlementProbe};
+use coinslot_ledger::{Hold, LedgerError, PaymentId, PaymentState, Pending, SettledBy, Step};
+use coinslot_x402::Flow;
 use coinslot_x402::facilitator::PaymentRequest;
-use coinslot_x402::{Flow, Reason, SettlementResponse, UnixTime};
+use parking_lot::Mutex;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
+use super::evidence::{Conclusion, Evidence, Origin, Situation, conclude};
 use super::identity::same_address;
 use super::{PaymentMethod, Payments};
 
-/// The interval of reading unfinished settlements from the ledger, unless one is announced.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The pause before the first look at a settlement, and the longest pause between two looks.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The interval of looking for work in the ledger, unless some is announced.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one
 /// block for every few payments.
 const MAX_LOOKS: usize = 256;
-/// The age from which on a settlement is no longer in the hands of the request that sent it, in seconds.
-const SETTLING_GRACE: u64 = 150;
-/// Without a chain to ask, the time after `validBefore` from which on an authorisation is dead, in seconds: blocks lag
-/// behind the clock by seconds, not by minutes.
-const BLOCK_LAG: u64 = 120;
+/// The time between two looks that together show that an authorisation is used and paid nothing.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+/// The interval of renewing the leases of work that is under way. A lease is three times as long.
+const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval of pruning the ledger.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Finishes unknown settlements, and prunes the ledger. Never returns.
+/// Finishes unknown settlements, keeps leases, and prunes the ledger. Never returns.
 ///
 /// Settling again is safe: an authorisation moves money once, however often it is submitted.
 pub async fn recover(payments: Arc<Payments>) {
-    let mut schedule: HashMap<PaymentId, NextLook> = HashMap::new();
+    // A long prune does not keep a look waiting.
+    tokio::join!(prune(&payments), finish(&payments));
+}
+
+async fn finish(payments: &Arc<Payments>) {
+    let used = Arc::new(UsedAuthorizations::default());
     let mut looks = Looks::default();
-    let mut pruned: Option<Instant> = None;
+    let mut renewed = Instant::now();
     loop {
         let now = payments.now();
-        if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
-            pruned = Some(Instant::now());
-            if let Err(error) = payments.ledger.prune(now, payments.config.retention).await {
-                tracing::error!(%error, "the ledger could not be pruned");
-            }
-        }
         if !payments.ledger.writable() && payments.ledger.probe(now).await.is_ok() {
             tracing::info!("the ledger can be written again");
         }
-        match payments.ledger.pending(UnixTime(now.0.saturating_sub(SETTLING_GRACE)), u32::MAX).await {
-            Ok(pending) => begin_looks(&payments, pending, &mut schedule, &mut looks),
+        if renewed.elapsed() >= RENEW_INTERVAL {
+            renewed = Instant::now();
+            keep_leases(payments).await;
+        }
+        match payments.ledger.take_due(now, looks.free()).await {
+            Ok(due) => due.into_iter().for_each(|entry| looks.begin(payments, &used, entry)),
             Err(error) => tracing::error!(%error, "unfinished settlements could not be read"),
         }
-        let next = schedule.values().map(|next| next.at.saturating_duration_since(Instant::now())).min();
-        let pause = next.unwrap_or(POLL_INTERVAL).clamp(Duration::from_millis(50), POLL_INTERVAL);
         // The inner loop takes note of looks that end, without reading the ledger for each of them.
-        let mut announced = std::pin::pin!(payments.until_unknown(pause));
+        let mut announced = std::pin::pin!(payments.until_unknown(POLL_INTERVAL));
         loop {
             tokio::select! {
                 () = &mut announced => break,
@@ -65,21 +65,62 @@ pub async fn recover(payments: Arc<Payments>) {
     }
 }
 
+/// Prunes the ledger again and again.
+async fn prune(payments: &Payments) {
+    loop {
+        if let Err(error) = payments.ledger.prune(payments.now(), payments.config.retention).await {
+            tracing::error!(%error, "the ledger could not be pruned");
+        }
+        tokio::time::sleep(PRUNE_INTERVAL).await;
+    }
+}
+
+/// Renews the leases of the work that is under way, and ends the claims of work that is not: it was given up while the
+/// ledger could not be written.
+async fn keep_leases(payments: &Payments) {
+    let now = payments.now();
+    let held: Vec<Hold> = payments.held.lock().iter().cloned().collect();
+    let renewed = payments.ledger.renew(held, now).await;
+    // Not after a failure: the work that is under way would lose its claims.
+    let ended = match renewed {
+        Ok(()) => payments.ledger.expire(now).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(0) => {}
+        Ok(ended) => tracing::warn!(ended, "claims that no work held any more are ended"),
+        Err(error) => tracing::error!(%error, "leases could not be renewed"),
+    }
+}
+
 /// The looks at settlements that are under way.
 #[derive(Default)]
 struct Looks {
     tasks: JoinSet<()>,
     payments: HashMap<Id, PaymentId>,
+    under_way: HashSet<PaymentId>,
 }
 
 impl Looks {
-    /// True if there is room for a look at this payment, and no look at it is under way.
-    fn takes(&self, payment: &PaymentId) -> bool {
-        self.payments.len() < MAX_LOOKS && !self.payments.values().any(|other| other == payment)
+    fn free(&self) -> u32 {
+        u32::try_from(MAX_LOOKS.saturating_sub(self.payments.len())).unwrap_or(u32::MAX)
     }
 
-    fn begin(&mut self, payment: PaymentId, look: impl Future<Output = ()> + Send + 'static) {
-        self.payments.insert(self.tasks.spawn(look).id(), payment);
+    /// Begins a look, unless an earlier one at the same payment still waits for a block.
+    fn begin(&mut self, payments: &Arc<Payments>, used: &Arc<UsedAuthorizations>, entry: Pending) {
+        let id = entry.hold.id.clone();
+        if !self.under_way.insert(id.clone()) {
+            return;
+        }
+        let (payments, used) = (Arc::clone(payments), Arc::clone(used));
+        let task = self.tasks.spawn(async move {
+            let id = entry.hold.id.clone();
+            if let Err(error) = look(&payments, &used, entry).await {
+                tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
+            }
+            payments.waiting.ended(&id);
+        });
+        self.payments.insert(task.id(), id);
     }
 
     /// Waits for the end of a look; for ever if none is under way.
@@ -89,141 +130,115 @@ impl Looks {
             Some(Err(error)) => error.id(),
             None => return std::future::pending().await,
         };
-        self.payments.remove(&id);
+        if let Some(payment) = self.payments.remove(&id) {
+            self.under_way.remove(&payment);
+        }
     }
 }
 
-/// The time of the next look at a payment, and the pause after it.
-#[derive(Clone, Copy)]
-struct NextLook {
-    at: Instant,
-    pause: Duration,
-}
+/// The authorisations that were found used, without a payment, and the time of the first such look. Kept in memory: after
+/// a restart both looks are made again.
+#[derive(Default)]
+struct UsedAuthorizations(Mutex<HashMap<PaymentId, Instant>>);
 
-/// Begins a look at each pending payment whose time has come.
-fn begin_looks(
-    payments: &Arc<Payments>,
-    pending: Vec<Pending>,
-    schedule: &mut HashMap<PaymentId, NextLook>,
-    looks: &mut Looks,
-) {
-    let still_pending: HashSet<&PaymentId> = pending.iter().map(|entry| &entry.id).collect();
-    schedule.retain(|id, _| still_pending.contains(id));
-    let now = Instant::now();
-    for entry in pending {
-        let first = NextLook { at: now + FIRST_PAUSE, pause: FIRST_PAUSE };
-        let next = schedule.entry(entry.id.clone()).or_insert(first);
-        if next.at > now || !looks.takes(&entry.id) {
-            continue;
-        }
-        // Set now, although a look may take longer than its pause: `takes` lets no second look at a payment begin.
-        *next = NextLook { at: now + next.pause, pause: (next.pause * 2).min(LONGEST_PAUSE) };
-        let payments = Arc::clone(payments);
-        looks.begin(entry.id.clone(), async move {
-            let id = entry.id.clone();
-            if let Err(error) = look(&payments, entry).await {
-                tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
+impl UsedAuthorizations {
+    /// The looks before this one that count.
+    fn looks(&self, id: &PaymentId) -> u32 {
+        u32::from(self.0.lock().get(id).is_some_and(|first| first.elapsed() >= BETWEEN_LOOKS))
+    }
+
+    fn note(&self, id: &PaymentId, on_chain: &OnChain) {
+        match on_chain {
+            OnChain::Used { .. } => {
+                self.0.lock().entry(id.clone()).or_insert_with(Instant::now);
             }
-        });
+            OnChain::Unavailable(_) => {}
+            OnChain::Paid(_) | OnChain::Shallow | OnChain::Unused { .. } => {
+                self.0.lock().remove(id);
+            }
+        }
     }
 }
 
-/// Looks once at the chain, and writes down the end if there is one.
-async fn look(payments: &Payments, entry: Pending) -> Result<(), LedgerError> {
+/// Looks once at a payment, and writes down its end if there is one.
+async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) -> Result<(), LedgerError> {
+    let id = &entry.hold.id;
     let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
-        tracing::error!(payment = %entry.id, "an unfinished settlement cannot be read");
+        tracing::error!(payment = %id, "an unfinished settlement cannot be read");
         return Ok(());
     };
-    let settles = |method: &&PaymentMethod| {
-        method.asset.network == *entry.id.network() && same_address(&method.asset.address, entry.id.asset())
+    let method = payments
+        .payment_methods
+        .iter()
+        .find(|method| method.asset.network == *id.network() && same_address(&method.asset.address, id.asset()));
+    let probe = probe(payments, method, id);
+    let situation = Situation {
+        origin: Origin::Recovery,
+        has_node: probe.is_some(),
+        valid_before: entry.valid_before,
+        now: payments.now(),
+        looks_used: used.looks(id),
     };
-    let Some(method) = payments.payment_methods.iter().find(settles) else {
-        tracing::warn!(payment = %entry.id, "an unfinished settlement is in an asset that is no longer taken");
-        return Ok(());
-    };
-    let on_chain = match &method.probe {
-        Some(probe) => probe.look_up(&request).await,
-        None => OnChain::Unavailable("no chain to ask".to_owned()),
-    };
-    match on_chain {
-        OnChain::Paid(settlement) => settled(payments, &entry, settlement).await,
-        OnChain::Spent => {
-            tracing::info!(payment = %entry.id, "its authorization was cancelled or spent on something else");
-            refused(payments, &entry, Reason::NonceAlreadyUsed.as_str().to_owned(), None).await
-        }
-        OnChain::Unused { at } if at >= entry.valid_before => {
-            tracing::info!(payment = %entry.id, "not settled: its authorization expired unused");
-            refused(payments, &entry, Reason::ValidBefore.as_str().to_owned(), None).await
-        }
-        OnChain::Shallow => Ok(()),
-        // The answer is gone, so the payment would buy nothing: nothing is submitted, and the authorisation expires.
-        _ if entry.flow == Flow::Authorization && !entry.answer_kept => Ok(()),
-        OnChain::Unused { .. } => resubmit(payments, method, &entry, &request).await,
-        OnChain::Unavailable(why) => {
-            tracing::debug!(payment = %entry.id, %why, "the chain cannot be asked");
-            resubmit_unseen(payments, method, &entry, &request).await
+    let mut submit = true;
+    if let Some(probe) = probe {
+        let on_chain = probe.look_up(&request, entry.transaction.as_deref()).await;
+        used.note(id, &on_chain);
+        // Only a payment that the chain does not have is sent again.
+        submit = matches!(on_chain, OnChain::Unused { .. });
+        let conclusion = conclude(Evidence::Chain(on_chain), situation);
+        if write(payments, &entry, conclusion).await? {
+            return Ok(());
         }
     }
+    let Some(method) = method.filter(|_| submit && may_submit(payments, &entry)) else { return Ok(()) };
+    let answered = method.facilitator.settle(&request).await;
+    write(payments, &entry, conclude(Evidence::Facilitator(answered), situation)).await?;
+    Ok(())
 }
 
-/// Submits the very same bytes once more, where the chain will show how that ends.
-///
-/// A refusal is not believed: a transaction that was sent earlier may still wait for its block. A remote facilitator's
-/// success waits for the evidence, which the next look finds.
-async fn resubmit(
-    payments: &Payments,
-    method: &PaymentMethod,
-    entry: &Pending,
-    request: &PaymentRequest,
-) -> Result<(), LedgerError> {
-    match method.facilitator.settle(request).await {
-        Settlement::Settled(settlement) if method.batches => settled(payments, entry, settlement).await,
-        Settlement::Settled(_) | Settlement::Refused { .. } | Settlement::Unknown { .. } => Ok(()),
-    }
+/// The reader of the chain of a payment, also of one whose asset is no longer taken.
+fn probe<'p>(payments: &'p Payments, method: Option<&'p PaymentMethod>, id: &PaymentId) -> Option<&'p SettlementProbe> {
+    let of_network = || payments.payment_methods.iter().filter(|method| method.asset.network == *id.network());
+    let of_method = method.and_then(|method| method.probe.as_deref());
+    of_method.or_else(|| of_network().find_map(|method| method.probe.as_deref()))
 }
 
-/// Submits the very same bytes once more, where no chain can be asked: the facilitator's word is all there is.
-///
-/// A used nonce never means "not paid": it may have been used by the very settlement whose answer was lost.
-async fn resubmit_unseen(
-    payments: &Payments,
-    method: &PaymentMethod,
-    entry: &Pending,
-    request: &PaymentRequest,
-) -> Result<(), LedgerError> {
-    match method.facilitator.settle(request).await {
-        Settlement::Settled(settlement) => settled(payments, entry, settlement).await,
-        Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
-            tracing::warn!(
-                payment = %entry.id,
-                "its nonce is used, and no transaction is known that used it: name an `rpc` for its facilitator"
-            );
-            Ok(())
+/// True if the payment may be sent for settlement again. A refused one is only looked at. In the authorization flow the
+/// answer must be there, or the money would buy nothing. In the upfront flow no guest has run: the money is taken only
+/// while the client waits, who may have given up and paid anew.
+fn may_submit(payments: &Payments, entry: &Pending) -> bool {
+    entry.state != PaymentState::Refused
+        && match entry.flow {
+            Flow::Authorization => entry.answer_kept,
+            Flow::Upfront => payments.waiting.has(&entry.hold.id),
         }
-        Settlement::Refused { reason, .. }
-            if reason == Reason::ValidBefore.as_str() && payments.now() < entry.valid_before.plus(BLOCK_LAG) =>
-        {
-            Ok(())
-        }
-        Settlement::Refused { reason, transaction, .. } => {
-            tracing::info!(payment = %entry.id, %reason, "not settled after all");
-            refused(payments, entry, reason, (!transaction.is_empty()).then_some(transaction)).await
-        }
-        Settlement::Unknown { .. } => Ok(()),
-    }
 }
 
-async fn settled(payments: &Payments, entry: &Pending, settlement: SettlementResponse) -> Result<(), LedgerError> {
-    tracing::info!(payment = %entry.id, transaction = %settlement.transaction, "settled after all");
-    let step = Step::Settled { settlement, by: SettledBy::Recovery };
-    payments.ledger.advance(&entry.id, step, payments.now()).await
-}
-
-async fn refused(
-    payments: &Payments,
-    entry: &Pending,
-    reason: String,
-    transaction: Option<String>,
-) -> Result<(), LedgerError> {
-    payments.ledger.advance(&entry.id, Step::Refused { reason, transaction }, payments.now()).await
+/// Writes the end of a payment down. False if there is none yet.
+async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> Result<bool, LedgerError> {
+    let id = &entry.hold.id;
+    let watched = entry.state == PaymentState::Refused;
+    let step = match conclusion {
+        Conclusion::Settled { settlement, alone } => {
+            if watched {
+                tracing::error!(payment = %id, transaction = %settlement.transaction, "settled after it was refused: the answer is owed");
+            } else {
+                tracing::info!(payment = %id, transaction = %settlement.transaction, "settled after all");
+            }
+            Step::Settled { settlement, by: SettledBy::Recovery { alone } }
+        }
+        Conclusion::Refused { .. } if watched => Step::Dismissed,
+        Conclusion::Refused { reason, transaction, .. } => {
+            tracing::info!(payment = %id, %reason, "not settled");
+            let transaction = (!transaction.is_empty()).then_some(transaction);
+            Step::Refused { reason, transaction, watch: false }
+        }
+        Conclusion::AskChain { .. } | Conclusion::NotSent { .. } => return Ok(false),
+        Conclusion::Open { why, .. } => {
+            tracing::debug!(payment = %id, %why, "its end is not known yet");
+            return Ok(false);
+        }
+    };
+    payments.ledger.advance(&entry.hold, step, payments.now()).await?;
+    Ok(true)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Verification};
-use coinslot_ledger::{PaymentId, Step};
+use coinslot_ledger::{Hold, PaymentId, Step};
 use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::{Reason, Version};
 use http::Request;
@@ -12,7 +12,7 @@ use http::Request;
 use super::accepted::{Accepted, advice};
 use super::answer::{self, GuestAnswer};
 use super::exposure::Exposure;
-use super::hold::Hold;
+use super::hold_guard::HoldGuard;
 use super::identity::{self, same_address};
 use super::{Executed, Payments, Problem, Purchase, challenge};
 
@@ -21,7 +21,7 @@ use super::{Executed, Payments, Problem, Purchase, challenge};
 #[must_use]
 pub struct Reserved {
     pub(super) accepted: Accepted,
-    pub(super) hold: Hold,
+    pub(super) hold: HoldGuard,
     /// The time that the checks took.
     pub(super) verify: Duration,
     pub(super) breaker: BreakerPermit,
@@ -37,7 +37,7 @@ impl Reserved {
         payments: &Payments,
         purchase: &Purchase,
         accepted: Accepted,
-        hold: Hold,
+        hold: HoldGuard,
         exposure: Option<Exposure>,
         begun: Instant,
     ) -> Result<(Self, PayerKind), Problem> {
@@ -48,7 +48,7 @@ impl Reserved {
         match admitted {
             Ok((breaker, payer)) => Ok((Self { accepted, hold, verify, breaker, _exposure: exposure }, payer)),
             Err(problem) => {
-                release(payments, hold.id()).await;
+                release(payments, hold.hold()).await;
                 Err(problem)
             }
         }
@@ -61,19 +61,17 @@ impl Reserved {
         purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Executed, Problem> {
-        if let Err(error) = payments.ledger.advance(self.id(), Step::Executing, payments.now()).await {
-            release(payments, self.id()).await;
-            return Err(Problem::Ledger(error.to_string()));
-        }
+        // Noted, and not waited for: if the host dies now, nothing was sent, and the claim is given back.
+        payments.ledger.note(self.hold.hold(), Step::Executing, payments.now());
         let begun = Instant::now();
         let receipt = self.receipt();
         let Self { accepted, hold, verify, breaker, _exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
-        let answer = match run(purchase, permit, request).await {
+        let answer = match run(payments, purchase, permit, request).await {
             Ok(answer) => answer,
             Err(problem) => {
-                release(payments, hold.id()).await;
+                release(payments, hold.hold()).await;
                 return Err(problem);
             }
         };
@@ -95,7 +93,7 @@ impl Reserved {
 }
 
 /// Asks the facilitator whether the payment would settle.
-async fn confirm(
+pub(super) async fn confirm(
     payments: &Payments,
     purchase: &Purchase,
     accepted: &Accepted,
@@ -117,9 +115,14 @@ async fn confirm(
 }
 
 /// Runs the guest and reads its whole answer. Fails with the reason why the answer is not to be paid for.
-async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Result<GuestAnswer, Problem> {
+async fn run(
+    payments: &Payments,
+    purchase: &Purchase,
+    permit: Permit,
+    request: Request<Bytes>,
+) -> Result<GuestAnswer, Problem> {
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
-    let answer = GuestAnswer::read(response).await.map_err(Problem::Plugin)?;
+    let answer = GuestAnswer::read(response, payments.budget.holder(purchase.client)).await?;
     match Verdict::of(answer.status) {
         Verdict::Done => Ok(answer),
         Verdict::Failed => Err(Problem::Declined(answer)),
@@ -129,10 +132,9 @@ async fn run(purchase: &Purchase, permit: Permit, request: Request<Bytes>) -> Re
 
 /// Gives the claim up: nothing was sent, so the same payment may be tried again.
 ///
-/// If the ledger fails, the row stays reserved until a restart; the client hears the truth about its attempt all the
-/// same.
-pub(super) async fn release(payments: &Payments, id: &PaymentId) {
-    if let Err(error) = payments.ledger.advance(id, Step::Released, payments.now()).await {
-        tracing::error!(payment = %id, %error, "a claim could not be released");
+/// If the ledger fails, the claim ends with its lease; the client hears the truth about its attempt all the same.
+pub(super) async fn release(payments: &Payments, hold: &Hold) {
+    if let Err(error) = payments.ledger.advance(hold, Step::Released, payments.now()).await {
+        tracing::error!(payment = %hold.id, %error, "a claim could not be released");
     }
 }

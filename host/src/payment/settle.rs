@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coinslot_facilitator::{OnChain, Settlement};
-use coinslot_ledger::{LedgerError, PaymentId, SettledBy, Step};
-use coinslot_x402::{Reason, SettlementResponse};
+use coinslot_ledger::{Hold, LedgerError, PaymentId, SettledBy, Step};
+use coinslot_x402::{SettlementResponse, UnixTime};
 
 use super::accepted::Accepted;
-use super::identity::same_address;
+use super::evidence::{Conclusion, Evidence, Origin, Situation, conclude};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
 pub(super) struct SettlementAttempt<'a> {
     pub(super) accepted: &'a Accepted,
-    pub(super) id: &'a PaymentId,
+    pub(super) hold: &'a Hold,
     /// The time that the checks took.
     pub(super) verify: Duration,
     /// The time that the guest took, if it has run.
@@ -24,7 +23,8 @@ pub(super) struct SettlementAttempt<'a> {
 /// The result of writing a confirmed settlement into the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recorded {
-    Durably,
+    /// Written, or noted where recovery finds it out again.
+    Yes,
     /// The write failed. The payment stays settling until recovery has asked the chain.
     Not,
 }
@@ -35,77 +35,91 @@ impl SettlementAttempt<'_> {
         let request = match serde_json::to_string(&self.accepted.request) {
             Ok(request) => request,
             Err(error) => {
-                super::reserved::release(payments, self.id).await;
+                super::reserved::release(payments, self.hold).await;
                 return Err(Problem::Ledger(error.to_string()));
             }
         };
-        let Err(error) = payments.ledger.advance(self.id, step(request), payments.now()).await else {
+        let Err(error) = payments.ledger.advance(self.hold, step(request), payments.now()).await else {
             return Ok(());
         };
         // The row may have become settling all the same. Then the release is refused, and recovery decides.
-        Err(match payments.ledger.advance(self.id, Step::Released, payments.now()).await {
+        Err(match payments.ledger.advance(self.hold, Step::Released, payments.now()).await {
             Ok(()) => Problem::Ledger(error.to_string()),
-            Err(_) => Problem::Unknown { payment_id: self.id.short() },
+            Err(_) => Problem::Unknown { payment_id: self.id().short() },
         })
     }
 
     /// Asks the facilitator to settle, and writes down how that ends.
     ///
-    /// Three ends. Settled: the money moved. `NotSettled`: nothing moved and nothing will. `Unknown`: the transfer may
-    /// still arrive; the entry waits for recovery, which asks the chain, and the client for the same payment's answer.
+    /// Four ends. Settled: the money moved. `NotSettled`: nothing moved and nothing will. `NotSent`: nothing was sent,
+    /// and the payment can be used again. `Unknown`: the transfer may still arrive; the entry waits for recovery, which
+    /// asks the chain, and the client for the same payment's answer.
     pub(super) async fn settle(&self, payments: &Arc<Payments>) -> Result<(SettlementResponse, Recorded), Problem> {
         let begun = Instant::now();
-        match self.submit().await {
-            Settlement::Settled(settlement) => {
-                let recorded = self.settled(payments, &settlement, begun.elapsed()).await?;
+        payments.settling(self.id());
+        let method = &self.accepted.payment_method;
+        let answered = method.facilitator.settle(&self.accepted.request).await;
+        let situation = self.situation(payments);
+        let mut conclusion = conclude(Evidence::Facilitator(answered), situation);
+        if let Conclusion::AskChain { transaction, otherwise } = conclusion {
+            conclusion = match &method.probe {
+                None => *otherwise,
+                Some(probe) => {
+                    let shown = probe.look_up(&self.accepted.request, transaction.as_deref()).await;
+                    match conclude(Evidence::Chain(shown), situation) {
+                        settled @ Conclusion::Settled { .. } => settled,
+                        // The facilitator's word, or the wait for the chain.
+                        _ => *otherwise,
+                    }
+                }
+            };
+        }
+        match conclusion {
+            Conclusion::Settled { settlement, alone } => {
+                let recorded = self.settled(payments, &settlement, alone, begun.elapsed()).await?;
                 Ok((settlement, recorded))
             }
-            // The nonce was unused when it was verified: it is used by this very settlement, or by a transaction that
-            // was faster. Either way the payer has paid, and must not be asked again.
-            Settlement::Refused { reason, .. } if reason == Reason::NonceAlreadyUsed.as_str() => {
-                tracing::warn!(payment = %self.id.short(), "its nonce is used, and no transaction is known that used it");
-                Err(self.unknown(payments, None).await)
+            Conclusion::Refused { reason, message, transaction, watch } => {
+                Err(self.refused(payments, reason, message, transaction, watch).await)
             }
-            Settlement::Refused { reason, message, transaction } => {
-                Err(self.refused(payments, reason, message, transaction).await)
-            }
-            Settlement::Unknown { transaction, message } => {
-                tracing::warn!(payment = %self.id.short(), ?transaction, %message, "a settlement's end is unknown");
+            Conclusion::NotSent { message } => Err(self.not_sent(payments, message).await),
+            Conclusion::AskChain { transaction, .. } => Err(self.unknown(payments, transaction).await),
+            Conclusion::Open { transaction, why } => {
+                tracing::warn!(payment = %self.id().short(), ?transaction, %why, "a settlement's end is unknown");
                 Err(self.unknown(payments, transaction).await)
             }
         }
     }
 
-    /// Submits the payment. A remote facilitator's refusal is held to the chain, where there is one to ask.
-    async fn submit(&self) -> Settlement {
-        let method = &self.accepted.payment_method;
-        let end = method.facilitator.settle(&self.accepted.request).await;
-        if let (Settlement::Refused { .. }, false, Some(probe)) = (&end, method.batches, &method.probe)
-            && let OnChain::Paid(settlement) = probe.look_up(&self.accepted.request).await
-        {
-            tracing::error!(payment = %self.id.short(), "the facilitator called refused what the chain shows as paid");
-            return Settlement::Settled(settlement);
+    fn situation(&self, payments: &Payments) -> Situation {
+        let valid_before = self.accepted.exact.authorization.valid_before;
+        Situation {
+            origin: Origin::Request,
+            has_node: self.accepted.payment_method.probe.is_some(),
+            valid_before: UnixTime(u64::try_from(valid_before).unwrap_or(u64::MAX)),
+            now: payments.now(),
+            looks_used: 0,
         }
-        end
     }
 
     async fn settled(
         &self,
         payments: &Payments,
         settlement: &SettlementResponse,
+        alone: bool,
         settle: Duration,
     ) -> Result<Recorded, Problem> {
-        let payment = self.id.short();
-        // Unknown, and not refused: money may have moved, only not as the facilitator says.
-        if let Some(difference) = self.disagreement(settlement) {
-            tracing::error!(%payment, %difference, "the facilitator's settlement is not this payment's");
-            return Err(self.unknown(payments, None).await);
-        }
-        let alone = !self.accepted.payment_method.batches;
+        let payment = self.id().short();
         let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle };
         let step = Step::Settled { settlement: settlement.clone(), by };
-        match payments.ledger.advance(self.id, step, payments.now()).await {
-            Ok(()) => Ok(Recorded::Durably),
+        // Where the chain can be asked, recovery finds the settlement out: the answer does not wait for the disk. In the
+        // upfront flow the guest runs next, which needs the step; and a facilitator's word is kept nowhere else.
+        if self.accepted.payment_method.probe.is_some() && self.run.is_some() && !alone {
+            payments.ledger.note(self.hold, step, payments.now());
+            return Ok(Recorded::Yes);
+        }
+        match payments.ledger.advance(self.hold, step, payments.now()).await {
+            Ok(()) => Ok(Recorded::Yes),
             Err(error @ LedgerError::Transaction { .. }) => {
                 tracing::error!(%payment, %error, "the facilitator's settlement is another payment's");
                 Err(self.unknown(payments, None).await)
@@ -123,41 +137,46 @@ impl SettlementAttempt<'_> {
         reason: String,
         message: Option<String>,
         transaction: String,
+        watch: bool,
     ) -> Problem {
         // Before the write, which may fail: the payer's next payment is then settled first in any case.
-        payments.count_failed_settlement(self.id.payer());
+        payments.count_failed_settlement(self.id().payer());
         let sent = (!transaction.is_empty()).then(|| transaction.clone());
-        let step = Step::Refused { reason: reason.clone(), transaction: sent };
-        if let Err(error) = payments.ledger.advance(self.id, step, payments.now()).await {
-            tracing::error!(payment = %self.id.short(), %error, "a refused payment could not be written");
+        let step = Step::Refused { reason: reason.clone(), transaction: sent, watch };
+        if let Err(error) = payments.ledger.advance(self.hold, step, payments.now()).await {
+            tracing::error!(payment = %self.id().short(), %error, "a refused payment could not be written");
         }
         Problem::NotSettled {
             reason,
             message,
             transaction,
-            network: self.id.network().clone(),
-            payer: self.id.payer().to_owned(),
+            network: self.id().network().clone(),
+            payer: self.id().payer().to_owned(),
             version: self.accepted.version(),
+        }
+    }
+
+    /// Gives the claim back.
+    async fn not_sent(&self, payments: &Payments, message: String) -> Problem {
+        match payments.ledger.advance(self.hold, Step::NotSent, payments.now()).await {
+            Ok(()) => Problem::NotSent { message },
+            Err(error) => {
+                tracing::error!(payment = %self.id().short(), %error, "a claim could not be released");
+                Problem::Unknown { payment_id: self.id().short() }
+            }
         }
     }
 
     /// Leaves the payment to recovery.
     async fn unknown(&self, payments: &Payments, transaction: Option<String>) -> Problem {
-        if let Err(error) = payments.ledger.advance(self.id, Step::Unknown { transaction }, payments.now()).await {
-            tracing::error!(payment = %self.id, %error, "an unknown settlement could not be written");
+        if let Err(error) = payments.ledger.advance(self.hold, Step::Unknown { transaction }, payments.now()).await {
+            tracing::error!(payment = %self.id(), %error, "an unknown settlement could not be written");
         }
         payments.wake_recovery();
-        Problem::Unknown { payment_id: self.id.short() }
+        Problem::Unknown { payment_id: self.id().short() }
     }
 
-    /// The reason why a facilitator's success is not this payment's, if it is not.
-    fn disagreement(&self, settlement: &SettlementResponse) -> Option<String> {
-        if !settlement.success || settlement.transaction.is_empty() {
-            return Some("it claims success without a transaction".to_owned());
-        }
-        match &settlement.payer {
-            Some(payer) if !same_address(payer, self.id.payer()) => Some(format!("it names the payer {payer}")),
-            _ => None,
-        }
+    fn id(&self) -> &PaymentId {
+        &self.hold.id
     }
 }

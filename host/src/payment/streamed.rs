@@ -6,8 +6,10 @@
 //!
 //! - the guest has written everything: the answer is kept, or not if it outgrew the copy;
 //! - the guest failed: the answer is owed, and the same payment runs the guest again;
-//! - the client hung up with a part of the body, or the answer met a limit of its plugin when the client had a part: it
-//!   counts as given, or else one payment would buy any number of almost whole answers. The guest is stopped.
+//! - the client hung up with a part of the body: the guest is stopped, and the answer is owed. After a few times it
+//!   counts as given, or else one payment would buy any number of almost whole answers;
+//! - the answer met a limit of its plugin when the client had a part: it counts as given, because a retry would end at
+//!   the same limit.
 //!
 //! A client that was gone before the first byte does not stop the guest, or else it could have the guest begin again
 //! and again: the guest writes on, for the copy.
@@ -18,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use coinslot_ledger::{PaymentId, Retained, Step, StoredAnswer};
+use coinslot_ledger::{Retained, Step, StoredAnswer};
 use coinslot_plugin::{Fault, ResponseBody};
 use http::HeaderMap;
 use http_body::{Body, Frame};
@@ -27,8 +29,12 @@ use tokio::sync::oneshot;
 
 use super::Payments;
 use super::answer::stored_headers;
+use super::hold_guard::HoldGuard;
 
 const HUNG_UP: &str = "the client hung up before the end of its answer";
+
+/// The runs of one payment that its client may break off in the middle of the answer. The last counts as given.
+const HANG_UPS: u32 = 3;
 
 /// A paid answer that the guest is still writing.
 pub(super) struct StreamedAnswer {
@@ -50,7 +56,7 @@ struct EndOfStream {
 /// The copy of an answer that grows while the guest writes, with everything that its row needs.
 pub(super) struct AnswerCopy {
     payments: Arc<Payments>,
-    id: PaymentId,
+    hold: HoldGuard,
     status: u16,
     headers: HeaderMap,
     /// None when the body is larger than what is kept of an answer.
@@ -66,6 +72,8 @@ enum Outcome {
     Copied,
     /// The client has a part of the answer, and gets no more, for this reason.
     Partial(&'static str),
+    /// The client has a part of the answer, and hung up.
+    HungUp,
     /// The client has nothing, or what it has is worth nothing: the answer is owed.
     Owed(String),
 }
@@ -116,7 +124,7 @@ impl StreamedAnswer {
         }
         match fault {
             // A client that reads too slowly counts as one that hung up: it has a part, and the guest was stopped.
-            Fault::Unread => Outcome::Partial(HUNG_UP),
+            Fault::Unread => Outcome::HungUp,
             // A retry would end at the same limit, with another partial answer each time.
             Fault::Deadline => Outcome::Partial("the answer took as long as its plugin may"),
             Fault::ResponseTooLarge => Outcome::Partial("the answer was larger than its plugin may give"),
@@ -139,7 +147,7 @@ impl Drop for StreamedAnswer {
         // over.
         if self.begun {
             drop(body);
-            copy.close(Outcome::Partial(HUNG_UP));
+            copy.close(Outcome::HungUp);
             return;
         }
         let payments = Arc::clone(&copy.payments);
@@ -154,13 +162,13 @@ impl AnswerCopy {
     /// The empty copy of an answer whose guest runs since `since`.
     pub(super) fn new(
         payments: &Arc<Payments>,
-        id: &PaymentId,
+        hold: HoldGuard,
         status: u16,
         headers: HeaderMap,
         since: Instant,
     ) -> Self {
-        let (payments, id) = (Arc::clone(payments), id.clone());
-        Self { payments, id, status, headers, body: Some(BytesMut::new()), since }
+        let payments = Arc::clone(payments);
+        Self { payments, hold, status, headers, body: Some(BytesMut::new()), since }
     }
 
     fn add(&mut self, data: &Bytes) {
@@ -198,7 +206,8 @@ impl AnswerCopy {
     }
 
     async fn write(self, outcome: Outcome, done: oneshot::Sender<()>) {
-        let Self { payments, id, status, headers, body, since } = self;
+        let Self { payments, hold, status, headers, body, since } = self;
+        let id = hold.id();
         let whole = |body: Option<BytesMut>| match body {
             Some(body) => {
                 Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body: body.freeze() })
@@ -209,22 +218,26 @@ impl AnswerCopy {
             Outcome::Delivered => (whole(body), true),
             Outcome::Copied => (whole(body), false),
             Outcome::Partial(why) => (Retained::Nothing { why: why.to_owned() }, true),
+            Outcome::HungUp if payments.owed_retries.hung_up(id, Instant::now()) < HANG_UPS => {
+                return payments.owe(hold.hold(), HUNG_UP.to_owned()).await;
+            }
+            Outcome::HungUp => (Retained::Nothing { why: HUNG_UP.to_owned() }, true),
             Outcome::Owed(reason) => {
-                payments.owed_retries.failed(&id, Instant::now());
-                return payments.owe(&id, reason).await;
+                payments.owed_retries.failed(id, Instant::now());
+                return payments.owe(hold.hold(), reason).await;
             }
         };
-        payments.owed_retries.paid(&id);
+        payments.owed_retries.paid(id);
         let keep = matches!(kept, Retained::Answer(_));
         let step = Step::Answered { kept, run: since.elapsed() };
-        if let Err(error) = payments.ledger.advance(&id, step, payments.now()).await {
+        if let Err(error) = payments.ledger.advance(hold.hold(), step, payments.now()).await {
             // The client has its answer. After a restart the row is owed, and the answer may be fetched once more.
             tracing::error!(payment = %id, %error, "a paid answer could not be written");
         }
         // The body may end now: it does not wait for the delivery, which only says that the answer left.
         drop(done);
         if left {
-            payments.delivered(&id, keep).await;
+            payments.delivered(id, keep).await;
         }
     }
 }

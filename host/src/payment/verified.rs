@@ -1,24 +1,26 @@
-//! The state Verified: signed, in time, and admitted. The next step claims the payment.
+//! The state Verified: its signer is proven, and it is in time. The next step claims the payment.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Readiness};
-use coinslot_ledger::{Claimed, PaymentId};
+use coinslot_ledger::{Claim, Claimed, LedgerError, PaymentId};
 use coinslot_plugin::Circuit;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
+use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, ClaimOutcome};
-use super::hold::Hold;
+use super::claim::{self, ClaimOutcome, EarlierPayment};
+use super::hold_guard::HoldGuard;
 use super::identity;
 use super::problem::check_circuit;
-use super::{Payments, Problem, Purchase, Reserved, challenge};
+use super::{Payments, Problem, Purchase, Reserved, reserved};
 
-/// A payment that is for us, in time, and signed as far as can be told without a chain.
+/// A payment that is for us and in time, and whose signer is proven: by its key, or by the contract that stands at its
+/// address.
 #[derive(Debug)]
 #[must_use]
 pub struct Verified {
@@ -33,15 +35,33 @@ impl Verified {
         Self { accepted, signed, id }
     }
 
-    pub(super) fn payment_id(&self) -> PaymentId {
-        self.id.clone()
+    pub(super) fn payment_id(&self) -> &PaymentId {
+        &self.id
+    }
+
+    pub(super) fn payload(&self) -> PaymentPayload {
+        self.accepted.payload()
+    }
+
+    /// The payment as it looks for its own earlier claim.
+    pub(super) fn as_earlier(&self, purchase: &Purchase, request: &Request<Bytes>) -> EarlierPayment {
+        self.accepted.as_earlier(&self.id, purchase, request)
+    }
+
+    /// Compares the payment with the quoted price of its request.
+    pub(super) fn priced(self, payments: &Payments, purchase: &Purchase) -> Result<Self, Problem> {
+        let Self { accepted, signed, id } = self;
+        match accepted.priced(payments, purchase) {
+            Ok(accepted) => Ok(Self { accepted, signed, id }),
+            Err(refused) => Err(refused.problem),
+        }
     }
 
     /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, or a payer above
     /// its rate, who would keep everybody else waiting.
     pub(super) fn admit(self, payments: &Payments, circuit: Circuit) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
-            Readiness::NoGas => Some(Problem::CannotSettle),
+            Readiness::NoGas | Readiness::Down => Some(Problem::CannotSettle),
             Readiness::Ready => check_circuit(circuit)
                 .and_then(|()| payments.count_payment(self.accepted.exact.authorization.from))
                 .err(),
@@ -58,32 +78,30 @@ impl Verified {
         self,
         payments: &Arc<Payments>,
         purchase: &Purchase,
-        request: &Request<Bytes>,
+        earlier: &EarlierPayment,
     ) -> Result<ClaimOutcome, Problem> {
         let begun = Instant::now();
         let Self { accepted, signed, id } = self;
         let (flow, exposure) = match signed {
             // Only the chain can judge the signature, and a contract may change its mind: the money moves first.
             SignedBy::PerhapsContract => (Flow::Upfront, None),
-            SignedBy::Payer => payments.flow(purchase, &accepted.payment_method, &id, accepted.price.amount),
+            SignedBy::Payer => payments.flow(&accepted.price, &accepted.payment_method, &id),
         };
         // Before the claim, which for an owed payment makes the row executing.
         claim::check_owed_retry(payments, &id)?;
-        let row = claim::row(payments, purchase, &accepted, &id, flow, request);
-        match payments.ledger.claim(row).await {
-            Ok(Claimed::Won) => {}
-            Ok(Claimed::Refused { reason }) => {
-                let challenge = challenge::because(payments, purchase, &reason);
-                return Err(Problem::Invalid { reason, message: None, challenge });
-            }
-            Ok(earlier) => {
-                let receipt = identity::receipt(&accepted.price.asset, &accepted.exact, &id);
-                return claim::of_earlier(payments, earlier, id, accepted.version(), receipt);
+        let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
+        let mut claimed = payments.ledger.claim(row.clone()).await;
+        if let Ok(Claimed::Namesake) = claimed {
+            claimed = of_namesake(payments, purchase, &accepted, row).await?;
+        }
+        let hold = match claimed {
+            // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
+            Ok(Claimed::Won(hold)) => HoldGuard::new(payments, hold),
+            Ok(claimed) => {
+                return claim::of_earlier(payments, purchase, claimed, earlier).map(ClaimOutcome::Earlier);
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
-        }
-        // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
-        let hold = Hold::new(payments, id);
+        };
         let (reserved, payer) = Reserved::confirm(payments, purchase, accepted, hold, exposure, begun).await?;
         // A contract may call its own signature false between the run and the settlement.
         Ok(match (flow, payer) {
@@ -91,4 +109,21 @@ impl Verified {
             (Flow::Authorization, PayerKind::Account | PayerKind::Unknown) => ClaimOutcome::Run(reserved),
         })
     }
+}
+
+/// What another payment of this payer bought under the same identifier. An answer of it goes only to a payment that the
+/// facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is public, fetches it.
+async fn of_namesake(
+    payments: &Payments,
+    purchase: &Purchase,
+    accepted: &Accepted,
+    row: Claim,
+) -> Result<Result<Claimed, LedgerError>, Problem> {
+    reserved::confirm(payments, purchase, accepted, &row.id).await?;
+    Ok(match payments.ledger.namesake(row.clone()).await {
+        Ok(Some(claimed)) => Ok(claimed),
+        // A refused namesake gives its identifier up.
+        Ok(None) => payments.ledger.claim(row).await,
+        Err(error) => Err(error),
+    })
 }

@@ -52,7 +52,7 @@ pub(super) fn guest_answer(
 
 /// A guest's answer that was read to its end.
 pub(super) fn whole(answer: GuestAnswer) -> Reply {
-    let GuestAnswer { status, headers, body } = answer;
+    let GuestAnswer { status, headers, body, .. } = answer;
     guest_answer(status, headers, full(body))
 }
 

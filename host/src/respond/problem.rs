@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::Reply;
 use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, with_payment_id};
+use super::headers::private;
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
@@ -20,7 +21,22 @@ const IN_FLIGHT: ErrorRow = passing(
 const OTHER_REQUEST: ErrorRow = row(
     StatusCode::CONFLICT,
     "payment_used_for_another_request",
-    "this payment was used for another request: repeat that request exactly, or sign a new payment",
+    "this payment was used for another request or under another signature: repeat that request exactly, with the same payment, or sign a new authorization with a new nonce",
+);
+const FOREIGN: ErrorRow = row(
+    StatusCode::CONFLICT,
+    "payment_already_used",
+    "this payment was used before, and only the client that used it can fetch what it bought: repeat the request with the whole `accepted` of its challenge, or sign a new payment",
+);
+const OVERLOADED: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "host_busy",
+    "too many bytes are held for requests at work; nothing was charged: send the same request with the same payment later",
+);
+const NOT_SENT: ErrorRow = passing(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "settlement_not_sent",
+    "the payment could not be sent for settlement; nothing was charged: send the same request with the same payment later",
 );
 const ANSWER_GONE: ErrorRow = row(
     StatusCode::GONE,
@@ -93,10 +109,20 @@ pub(super) fn explain(problem: Problem) -> Reply {
         Problem::BodyBroken => BODY_BROKEN.reply(charged),
         Problem::InFlight { payment_id } => with_payment_id(IN_FLIGHT.reply(charged), &payment_id),
         Problem::OtherRequest { payment_id } => with_payment_id(OTHER_REQUEST.reply(charged), &payment_id),
+        Problem::Foreign { payment_id } => with_payment_id(FOREIGN.reply(charged), &payment_id),
+        Problem::Overloaded => OVERLOADED.reply(charged),
+        Problem::NotSent { message } => {
+            tracing::warn!(%message, "a settlement was not sent");
+            NOT_SENT.reply(charged)
+        }
         Problem::AnswerGone { payment_id, settlement, version } => {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
-        Problem::Owed { payment, failure } => with_payment(owed(failure, charged), &payment),
+        Problem::Owed { payment, failure } => {
+            let mut reply = owed(failure, charged);
+            private(reply.headers_mut());
+            with_payment(reply, &payment)
+        }
         Problem::OwedLater { payment_id, wait } => {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }
@@ -120,8 +146,7 @@ pub(super) fn explain(problem: Problem) -> Reply {
             with_settlement(reply, &unsettled(reason, transaction, &network, payer), version)
         }
         Problem::Unknown { payment_id } => with_payment_id(SETTLEMENT_UNKNOWN.reply(charged), &payment_id),
-        Problem::Lost { payment_id: Some(payment_id) } => with_payment_id(OUTCOME_UNKNOWN.reply(charged), &payment_id),
-        Problem::Lost { payment_id: None } => OUTCOME_UNKNOWN.reply(charged),
+        Problem::Lost { payment_id } => with_payment_id(OUTCOME_UNKNOWN.reply(charged), &payment_id),
     }
 }
 

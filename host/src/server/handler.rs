@@ -20,7 +20,7 @@ use super::response::ResponseFuture;
 use super::unread::{BorrowedBody, UnreadBody};
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::payment::{self, Payments, Purchase};
+use crate::payment::{self, Payments, Pricing, Purchase};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -263,6 +263,7 @@ impl EndpointCall {
             endpoint: Arc::clone(&self.endpoint),
             access: Arc::clone(access),
             offer: access.offer.clone(),
+            pricing: if access.quoted { Pricing::AtMost } else { Pricing::Declared },
             honoured: self.catalog.honoured(&self.endpoint),
             generation: self.catalog.generation,
             params: self.params.clone(),

@@ -19,10 +19,11 @@ async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger");
     let config = PaymentsConfig {
         keep_answer_bytes: 0,
-        retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO },
+        held_bytes: 0,
+        retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 },
         quote_key: [0; 32],
         receipts: None,
-        rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: 0.0 },
+        rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },
         clock: || UnixTime(0),
     };
     let payments = Payments::new(Vec::new(), Arc::new(ledger), config);

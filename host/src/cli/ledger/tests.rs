@@ -144,7 +144,7 @@ fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [
 async fn pay(world: &World) -> (Authorization, [String; 3]) {
     let authorization = world.authorization();
     let settled = world.local().await.settle(&world.payment_of(&authorization)).await;
-    let Settlement::Settled(settled) = settled else { panic!("{settled:?}") };
+    let Settlement::Settled { settlement: settled, .. } = settled else { panic!("{settled:?}") };
     let strings = [authorization.from.to_string().to_ascii_lowercase(), PRICE.to_string(), settled.transaction];
     (authorization, strings)
 }

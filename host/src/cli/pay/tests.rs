@@ -132,7 +132,7 @@ impl Shop {
             PaymentPayload::V2(payload) => PaymentRequest::V2 { payload, requirements: self.price.requirements() },
         };
         let settled = match self.local.settle(&request).await {
-            Settlement::Settled(settled) => settled,
+            Settlement::Settled { settlement: settled, .. } => settled,
             other => panic!("{other:?}"),
         };
         if mood == Mood::Loses {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy::providers::ProviderBuilder;
 use coinslot_evm::Key;
-use coinslot_facilitator::local::{Local, LocalConfig};
+use coinslot_facilitator::local::{Local, LocalConfig, SettledMemory};
 use coinslot_facilitator::pool::Member;
 use coinslot_x402::Versions;
 use coinslot_x402::price::{Accept, Asset};
@@ -56,6 +56,8 @@ pub(super) async fn connect(
     }
     let assets: Vec<Asset> = accepts.iter().map(|accept| (*accept.asset).clone()).collect();
     let mut local = LocalConfig::new(rpc.clone(), network.clone(), assets, keys);
+    // The ledger remembers what is settled.
+    local.memory = SettledMemory::Brief;
     local.chain.poll_interval = config.poll_interval;
     configure_settlement(&config.settlement, &mut local);
     // The keys of a facilitator share one budget, whose file the first of them names.

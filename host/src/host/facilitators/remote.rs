@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coinslot_evm::{Chain, ChainSettings};
+use coinslot_evm::{Chain, ChainSettings, default_confirmations};
 use coinslot_facilitator::SettlementProbe;
 use coinslot_facilitator::cdp::CdpKey;
 use coinslot_facilitator::pool::{FacilitatorPool, MEMBER_BREAKER, Member};
@@ -40,7 +40,7 @@ pub(super) async fn connect(
     };
     warn_of_missing_versions(name, &versions);
     let probe = match &config.rpc {
-        Some(rpc) => Some(Arc::new(probe(name, rpc, &networks).await?)),
+        Some(rpc) => Some(Arc::new(probe(name, config, rpc, accepts, &networks).await?)),
         None => None,
     };
     let member = Member::remote(name, Arc::new(remote), MEMBER_BREAKER);
@@ -77,7 +77,13 @@ fn warn_of_missing_versions(name: &str, versions: &BTreeMap<Network, Versions>) 
 }
 
 /// Reads the chain that a remote facilitator settles on.
-async fn probe(name: &str, rpc: &Url, networks: &[Network]) -> Result<SettlementProbe, HostError> {
+async fn probe(
+    name: &str,
+    config: &RemoteFacilitator,
+    rpc: &Url,
+    accepts: &[&Accept],
+    networks: &[Network],
+) -> Result<SettlementProbe, HostError> {
     let [network] = networks else {
         let problem = "`rpc` reads one chain, and it settles on several: write one facilitator for each";
         return Err(HostError::misconfigured(name, problem));
@@ -87,5 +93,12 @@ async fn probe(name: &str, rpc: &Url, networks: &[Network]) -> Result<Settlement
     };
     let chain = Chain::connect(rpc, chain_id, ChainSettings::default()).await;
     let chain = chain.map_err(|error| HostError::unavailable(name, error))?;
-    Ok(SettlementProbe::new(Arc::new(chain), 1))
+    // A wrong contract or domain would make every settlement fail.
+    for accept in accepts {
+        coinslot_facilitator::local::check_token(&chain, &accept.asset)
+            .await
+            .map_err(|error| HostError::misconfigured(name, error))?;
+    }
+    let confirmations = config.confirmations.unwrap_or_else(|| default_confirmations(chain_id));
+    Ok(SettlementProbe::new(Arc::new(chain), confirmations))
 }

@@ -1,0 +1,109 @@
+//! The table of evidence, row by row.
+
+use super::*;
+
+const DEAD: UnixTime = UnixTime(1_000);
+
+fn settlement() -> SettlementResponse {
+    SettlementResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        payer: None,
+        transaction: "0xt".to_owned(),
+        network: "eip155:84532".to_owned(),
+        amount: None,
+        extensions: None,
+        extra: None,
+    }
+}
+
+fn situation(origin: Origin, has_node: bool) -> Situation {
+    Situation { origin, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0 }
+}
+
+/// A word for a conclusion, and for what stands if the chain does not say more.
+fn word(conclusion: &Conclusion) -> String {
+    match conclusion {
+        Conclusion::Settled { alone: true, .. } => "settled alone".to_owned(),
+        Conclusion::Settled { alone: false, .. } => "settled".to_owned(),
+        Conclusion::Refused { watch: true, .. } => "refused, watched".to_owned(),
+        Conclusion::Refused { watch: false, .. } => "refused".to_owned(),
+        Conclusion::NotSent { .. } => "not sent".to_owned(),
+        Conclusion::AskChain { otherwise, .. } => format!("ask, else {}", word(otherwise)),
+        Conclusion::Open { .. } => "open".to_owned(),
+    }
+}
+
+fn refused(reason: &str, finality: Finality) -> Settlement {
+    Settlement::Refused { reason: reason.to_owned(), message: None, transaction: String::new(), finality }
+}
+
+#[test]
+fn a_facilitator_is_believed_as_far_as_the_table_says() {
+    let settled = |proof| Settlement::Settled { settlement: settlement(), proof };
+    // Evidence; request with a node, without; recovery with a node, without, without when the authorisation is dead.
+    let rows = [
+        (settled(Proof::Logs), ["settled"; 5]),
+        (
+            settled(Proof::Word { alone: true }),
+            ["ask, else open", "settled alone", "ask, else open", "settled alone", "settled alone"],
+        ),
+        (settled(Proof::Word { alone: false }), ["ask, else open", "settled", "ask, else open", "settled", "settled"]),
+        (
+            refused("bad_signature", Finality::Final),
+            ["ask, else refused, watched", "refused", "open", "open", "refused"],
+        ),
+        (refused("transaction_failed", Finality::Failed), ["refused, watched", "refused", "open", "open", "refused"]),
+        (refused("transaction_failed", Finality::Open), ["ask, else open", "open", "open", "open", "refused"]),
+        (
+            refused(Reason::NonceAlreadyUsed.as_str(), Finality::Open),
+            ["ask, else open", "open", "open", "open", "open"],
+        ),
+        (Settlement::Unknown { transaction: None, message: String::new() }, ["open"; 5]),
+        (Settlement::NotSent { message: String::new() }, ["not sent", "not sent", "open", "open", "open"]),
+    ];
+    for (evidence, expected) in rows {
+        let dead = Situation { now: DEAD.plus(BLOCK_LAG.as_secs()), ..situation(Origin::Recovery, false) };
+        let situations = [
+            situation(Origin::Request, true),
+            situation(Origin::Request, false),
+            situation(Origin::Recovery, true),
+            situation(Origin::Recovery, false),
+            dead,
+        ];
+        let concluded = situations.map(|at| word(&conclude(Evidence::Facilitator(evidence.clone()), at)));
+        assert_eq!(concluded, expected, "{evidence:?}");
+    }
+}
+
+#[test]
+fn the_chain_is_believed_when_nothing_can_change_any_more() {
+    let before = UnixTime(DEAD.0 - 1);
+    // Evidence; the first look, the second.
+    let rows = [
+        (OnChain::Paid(settlement()), ["settled", "settled"]),
+        (OnChain::Shallow, ["open", "open"]),
+        (OnChain::Unused { at: before }, ["open", "open"]),
+        (OnChain::Unused { at: DEAD }, ["refused", "refused"]),
+        (OnChain::Used { at: before }, ["open", "open"]),
+        (OnChain::Used { at: DEAD }, ["open", "refused"]),
+        (OnChain::Unavailable(String::new()), ["open", "open"]),
+    ];
+    for (evidence, expected) in rows {
+        for origin in [Origin::Request, Origin::Recovery] {
+            let concluded = [0, 1].map(|looks_used| {
+                let at = Situation { looks_used, ..situation(origin, true) };
+                word(&conclude(Evidence::Chain(evidence.clone()), at))
+            });
+            assert_eq!(concluded, expected, "{evidence:?}");
+        }
+    }
+}
+
+#[test]
+fn a_facilitators_word_about_a_transaction_leads_the_look_at_the_chain() {
+    let settled = Settlement::Settled { settlement: settlement(), proof: Proof::Word { alone: true } };
+    let asked = conclude(Evidence::Facilitator(settled), situation(Origin::Request, true));
+    assert!(matches!(asked, Conclusion::AskChain { transaction: Some(hash), .. } if hash == "0xt"));
+}

@@ -1,0 +1,121 @@
+//! Lets clients wait for a settlement, each for a bounded time.
+//!
+//! The work of a payment goes on however long its settlement takes, but a client hears within [`SETTLEMENT_WAIT`] of
+//! its beginning that the end is not known yet. The same payment sent again waits in its turn: it is told when the work
+//! for the payment has ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coinslot_ledger::PaymentId;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+/// The longest time that a client waits for the end of a settlement. Clients and proxies give up after 30 seconds.
+pub(super) const SETTLEMENT_WAIT: Duration = Duration::from_secs(25);
+
+/// The payments that clients wait for.
+#[derive(Debug, Default)]
+pub(super) struct WaitingClients {
+    by_payment: Arc<Mutex<HashMap<PaymentId, Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    clients: usize,
+    signals: Arc<Signals>,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    /// True once a settlement of the payment was begun.
+    settling: watch::Sender<bool>,
+    ended: Notify,
+}
+
+/// One client that waits for a payment.
+#[derive(Debug)]
+pub(super) struct WaitingClient {
+    of: Arc<Mutex<HashMap<PaymentId, Entry>>>,
+    id: PaymentId,
+    signals: Arc<Signals>,
+}
+
+impl WaitingClients {
+    /// A client that waits for this payment until it is dropped.
+    pub(super) fn enter(&self, id: &PaymentId) -> WaitingClient {
+        let mut by_payment = self.by_payment.lock();
+        let entry = by_payment.entry(id.clone()).or_insert_with(|| Entry { clients: 0, signals: Arc::default() });
+        entry.clients += 1;
+        WaitingClient { of: Arc::clone(&self.by_payment), id: id.clone(), signals: Arc::clone(&entry.signals) }
+    }
+
+    /// True if a client waits for this payment.
+    pub(super) fn has(&self, id: &PaymentId) -> bool {
+        self.by_payment.lock().contains_key(id)
+    }
+
+    /// Announces that a settlement of this payment begins.
+    pub(super) fn settling(&self, id: &PaymentId) {
+        if let Some(entry) = self.by_payment.lock().get(id) {
+            entry.signals.settling.send_replace(true);
+        }
+    }
+
+    /// Announces that the work for this payment has ended, or that its settlement has.
+    pub(super) fn ended(&self, id: &PaymentId) {
+        if let Some(entry) = self.by_payment.lock().get(id) {
+            entry.signals.ended.notify_waiters();
+        }
+    }
+}
+
+impl WaitingClient {
+    /// Returns [`SETTLEMENT_WAIT`] after a settlement of the payment was begun.
+    pub(super) async fn overdue(&self) {
+        let mut settling = self.signals.settling.subscribe();
+        if settling.wait_for(|settling| *settling).await.is_ok() {
+            tokio::time::sleep(SETTLEMENT_WAIT).await;
+        }
+    }
+
+    /// Waits for the end of the payment's work, at most so long.
+    pub(super) async fn ended(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.signals.ended.notified()).await;
+    }
+}
+
+impl Drop for WaitingClient {
+    fn drop(&mut self) {
+        let mut by_payment = self.of.lock();
+        if let Some(entry) = by_payment.get_mut(&self.id) {
+            entry.clients -= 1;
+            if entry.clients == 0 {
+                by_payment.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coinslot_x402::Network;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_is_told_of_the_end_and_is_forgotten_when_it_leaves() {
+        let network = Network::parse("eip155:84532").expect("a network");
+        let id = PaymentId::new(network, "0xa".to_owned(), "0xb".to_owned(), "0x1".to_owned());
+        let waiting = WaitingClients::default();
+        let (one, other) = (waiting.enter(&id), waiting.enter(&id));
+        let hour = Duration::from_secs(3_600);
+        // The client is told of the end, long before its time is over.
+        tokio::join!(other.ended(hour), async { waiting.ended(&id) });
+        drop(one);
+        assert!(waiting.has(&id));
+        drop(other);
+        assert!(!waiting.has(&id));
+    }
+}
