@@ -27,10 +27,12 @@ pub enum FacilitatorMode {
     ErrorAfter,
     /// Not done; 500 with a JSON error.
     ErrorBefore,
-    /// Not done; 200 with `success: false`, or `isValid: false`, and a reason.
+    /// Not done; 200 with `success: false`, or `isValid: false`, and a reason that precedes every transaction.
     Refuse,
-    /// Done; 200 with `success: false` and a reason.
+    /// Done; 200 with `success: false` and a reason that may follow a transaction.
     RefuseAfter,
+    /// 200 with `success: false` and a reason that may follow a transaction. Done this long afterwards.
+    RefuseBefore(Duration),
     /// Done; the answer has an empty transaction.
     NoTransaction,
     /// Done; the answer names another payer.
@@ -166,7 +168,7 @@ impl Shared {
         self.state().requests.iter().filter(|(at, _)| at == path).map(|(_, body)| body.clone()).collect()
     }
 
-    async fn answer(&self, path: &str, body: Bytes) -> Reply {
+    async fn answer(self: &Arc<Self>, path: &str, body: Bytes) -> Reply {
         if !matches!(path, "/verify" | "/settle") {
             let asked = self
                 .client
@@ -175,7 +177,12 @@ impl Shared {
                 .await
                 .expect("the facilitator behind the proxy");
             let status = asked.status().as_u16();
-            return Some(reply(status, asked.bytes().await.expect("an answer")));
+            let mut supported: Value = asked.json().await.expect("JSON");
+            // A stranger's facilitator, which does not say that its transactions settle several payments.
+            for kind in supported["kinds"].as_array_mut().into_iter().flatten() {
+                kind.as_object_mut().and_then(|kind| kind.remove("extra"));
+            }
+            return Some(reply(status, supported.to_string()));
         }
         let mode = {
             let mut state = self.state();
@@ -190,7 +197,15 @@ impl Shared {
             FacilitatorMode::Refuse if path == "/verify" => {
                 return Some(reply(200, json!({"isValid": false, "invalidReason": "invalid_payload"}).to_string()));
             }
-            FacilitatorMode::Refuse => return Some(reply(200, refusal(&body, ""))),
+            FacilitatorMode::Refuse => return Some(reply(200, refusal(&body, "insufficient_balance"))),
+            FacilitatorMode::RefuseBefore(pause) => {
+                let (shared, path, later) = (Arc::clone(self), path.to_owned(), body.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    shared.upstream_answer(&path, &later).await
+                });
+                return Some(reply(200, refusal(&body, "transaction_failed")));
+            }
             FacilitatorMode::Valid => {
                 return Some(reply(200, json!({"isValid": true, "payer": payer(&body)}).to_string()));
             }
@@ -207,7 +222,7 @@ impl Shared {
         match mode {
             FacilitatorMode::DropAfter => return None,
             FacilitatorMode::ErrorAfter => return Some(reply(500, "{\"error\":\"internal\"}")),
-            FacilitatorMode::RefuseAfter => return Some(reply(200, refusal(&body, ""))),
+            FacilitatorMode::RefuseAfter => return Some(reply(200, refusal(&body, "transaction_failed"))),
             FacilitatorMode::NoTransaction => document["transaction"] = json!(""),
             FacilitatorMode::OtherPayer => document["payer"] = json!("0x00000000000000000000000000000000000000e1"),
             FacilitatorMode::OtherNetwork => document["network"] = json!("eip155:1"),
@@ -215,8 +230,9 @@ impl Shared {
             FacilitatorMode::Html => return Some(reply(502, "<html><h1>502 Bad Gateway</h1></html>")),
             FacilitatorMode::Pending => {
                 let hash = document["transaction"].as_str().unwrap_or_default().to_owned();
-                document = serde_json::from_str(&refusal(&body, &hash)).expect("JSON");
+                document = serde_json::from_str(&refusal(&body, "")).expect("JSON");
                 document["errorReason"] = json!("settlement_pending");
+                document["transaction"] = json!(hash);
             }
             FacilitatorMode::GoneAfter => {
                 self.closer.close().await;
@@ -257,10 +273,10 @@ fn payer(body: &[u8]) -> Value {
 }
 
 /// The answer of a failed settlement, with this transaction.
-fn refusal(body: &[u8], transaction: &str) -> String {
+fn refusal(body: &[u8], reason: &str) -> String {
     let request: Value = serde_json::from_slice(body).expect("JSON");
     json!({
-        "success": false, "errorReason": "invalid_exact_evm_transaction_failed", "transaction": transaction,
+        "success": false, "errorReason": format!("invalid_exact_evm_{reason}"), "transaction": "",
         "network": request["paymentRequirements"]["network"], "payer": payer(body),
     })
     .to_string()

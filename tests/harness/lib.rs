@@ -44,3 +44,12 @@ pub fn decode(value: &str) -> serde_json::Value {
 pub fn encode(document: &serde_json::Value) -> String {
     base64::engine::general_purpose::STANDARD.encode(document.to_string())
 }
+
+/// Takes the secret out of an entry of `accepts`: it is another one in each challenge.
+///
+/// # Panics
+/// If there is none.
+pub fn take_secret(entry: &mut serde_json::Value) -> String {
+    let extra = entry["extra"].as_object_mut().expect("`extra`");
+    extra.remove("secret").and_then(|secret| secret.as_str().map(ToOwned::to_owned)).expect("a secret")
+}

@@ -226,7 +226,7 @@ impl ServeHost {
     /// The payment is signed once. It is sent again while the host answers 503 or 409 with `Retry-After`, or does not
     /// answer within five seconds, until `limit` has passed.
     pub async fn buy(&self, payer: &Wallet, path: &str, limit: Duration) -> PurchaseOutcome {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(40)).build().expect("a client");
         let ask = || client.post(self.url(path)).body("mine");
         let challenge = ask().send().await.expect("a challenge");
         assert_eq!(challenge.status(), 402, "{}", self.log());

@@ -57,6 +57,11 @@ impl TestChain {
 
     /// Starts a facilitator that can be told to fail, in front of a correct one with the gas key of this number.
     pub async fn facilitator(&self, gas: usize) -> FaultyFacilitator {
+        FaultyFacilitator::start(self.our_facilitator(gas).await).await
+    }
+
+    /// Starts a facilitator as `coinslot facilitator` does, with the gas key of this number, and returns its URL.
+    async fn our_facilitator(&self, gas: usize) -> String {
         let network = Network::eip155(CHAIN_ID);
         let asset = Asset::known(&network, None).expect("known");
         let key = tempfile::NamedTempFile::new().expect("a file");
@@ -66,9 +71,17 @@ impl TestChain {
         config.chain.poll_interval = Duration::from_millis(20);
         let local = Local::connect(config).await.expect("connected");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let upstream = format!("http://{}", listener.local_addr().expect("an address"));
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve(listener, Service::new(Arc::new(local)), std::future::pending()));
-        FaultyFacilitator::start(upstream).await
+        url
+    }
+
+    /// Starts a host behind our own facilitator, with a node to look payments up or without.
+    pub async fn serve_through_our_facilitator(&self, component: &Path, node: Option<&FaultyNode>) -> ServeHost {
+        let rpc = node.map(|node| format!("rpc = \"{}\"\n", node.url())).unwrap_or_default();
+        let url = self.our_facilitator(0).await;
+        let config = format!("{}[facilitator.f0]\nurl = \"{url}\"\n{rpc}", accept("\"f0\""));
+        ServeHost::start(&one_plugin(component), &config, "").await
     }
 
     /// Starts a host that settles through these facilitators, the preferred one first, with short timeouts.

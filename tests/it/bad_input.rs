@@ -1,7 +1,7 @@
 //! Refuses invalid payments with a stable code and advice, without a run, a claim or a transfer.
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, Payment, Wallet, decode, encode, guest, random_word};
+use coinslot_tests::{DevHost, Payment, Wallet, decode, encode, guest, random_word, take_secret};
 use serde_json::{Value, json};
 
 struct EchoHost {
@@ -45,11 +45,14 @@ impl EchoHost {
         let reply = self.send(headers).await;
         let shown: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value:.40}")).collect();
         assert_eq!(reply.status(), 400, "{shown:?}");
-        let required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
+        let mut required = decode(reply.headers()["payment-required"].to_str().expect("ASCII"));
+        take_secret(&mut required["accepts"][0]);
         let body: Value = reply.json().await.expect("JSON");
         assert_eq!((&body["error"], &required["error"]), (&json!(code), &json!(code)), "{shown:?}: {body}");
         assert!(body["message"].as_str().is_some_and(|message| message.len() > 20), "{shown:?}: {body}");
-        assert_eq!((&required["x402Version"], &required["accepts"][0]), (&json!(2), &self.entry), "{shown:?}");
+        let mut entry = self.entry.clone();
+        take_secret(&mut entry);
+        assert_eq!((&required["x402Version"], &required["accepts"][0]), (&json!(2), &entry), "{shown:?}");
         assert_eq!((&body["x402Version"], &body["accepts"][0]), (&json!(1), &self.legacy), "{shown:?}");
         assert_eq!(body["accepts"][0]["resource"], required["resource"]["url"]);
         assert_eq!(body["accepts"][0]["maxAmountRequired"], required["accepts"][0]["amount"]);

@@ -1,6 +1,6 @@
 //! Checks the 402 answer to a request without a payment: both versions, CORS, sizes, and input that is refused first.
 
-use coinslot_tests::{DevHost, decode, guest};
+use coinslot_tests::{DevHost, decode, guest, take_secret};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -12,7 +12,9 @@ async fn one_402_carries_both_protocol_versions() {
     assert_eq!(reply.headers()["content-type"], "application/json");
     let header = reply.headers()["payment-required"].to_str().expect("ASCII").to_owned();
     assert!(header.len() <= 4096, "{} bytes", header.len());
-    let v2 = decode(&header);
+    let mut v2 = decode(&header);
+    let secret = take_secret(&mut v2["accepts"][0]);
+    assert_eq!(secret.len(), 32, "an unguessable value");
     let entry = json!({
         "scheme": "exact",
         "network": "eip155:84532",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use coinslot_tests::{
-    FacilitatorMode, FaultyFacilitator, FaultyNode, NodeFault, PurchaseOutcome, ServeHost, TestChain, Wallet, decode,
-    guest,
+    FacilitatorMode, FaultyFacilitator, FaultyNode, LedgerRow, NodeFault, PurchaseOutcome, ServeHost, TestChain,
+    Wallet, decode, guest,
 };
 use serde_json::{Value, json};
 
@@ -17,10 +17,18 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 async fn assert_agreement(chain: &TestChain, host: &ServeHost, purchases: &[&PurchaseOutcome]) {
     let answers = purchases.iter().filter(|purchase| purchase.answer.is_some()).count();
     assert_eq!(chain.payments_received().await, answers, "charges and answers: {purchases:?}");
-    let rows = host.ledger();
-    let with = |states: &[&str]| rows.iter().filter(|row| states.contains(&row.state.as_str())).count();
-    assert_eq!(with(&["settled", "delivered"]), answers, "the ledger: {rows:?}");
-    assert_eq!(with(&["settling", "unknown"]), 0, "the ledger: {rows:?}");
+    // What recovery can find out on the chain is written a moment after the answer has left.
+    let agrees = |rows: &[LedgerRow]| {
+        let with = |states: &[&str]| rows.iter().filter(|row| states.contains(&row.state.as_str())).count();
+        with(&["settled", "delivered"]) == answers && with(&["settling", "unknown"]) == 0
+    };
+    for _ in 0..200 {
+        if agrees(&host.ledger()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{answers} answers, and the ledger: {:?}", host.ledger());
 }
 
 /// Buys an answer and asserts that it is served in the end, without a second challenge.
@@ -96,6 +104,65 @@ async fn a_settlement_that_the_facilitator_wrongly_refuses_is_found_on_chain() {
     let purchase = buy(&host, chain.payer(0)).await;
     assert_agreement(&chain, &host, &[&purchase]).await;
     assert_eq!(host.runs(), 1);
+}
+
+/// A refusal whose reason may follow a transaction was believed at once: "nothing was charged", and two seconds later the
+/// money arrived. The client is asked to wait instead, and served when the chain shows the payment.
+#[tokio::test]
+async fn a_payment_that_is_called_refused_and_then_lands_is_served() {
+    let chain = TestChain::start().await;
+    let (facilitator, node) = (chain.facilitator(0).await, chain.node().await);
+    let host = chain.serve_watching_node(&guest("echo"), &facilitator, &node).await;
+    facilitator.next_settle(FacilitatorMode::RefuseBefore(Duration::from_secs(2)));
+    let purchase = buy(&host, chain.payer(0)).await;
+    assert_agreement(&chain, &host, &[&purchase]).await;
+    assert_eq!(host.runs(), 1);
+}
+
+/// A node behind a balancer is a block behind the other one, or does not have a receipt yet. One such answer turned a
+/// paid payment into "refused", and its answer was thrown away.
+#[tokio::test]
+async fn a_lagging_node_turns_no_paid_payment_into_a_refused_one() {
+    let chain = TestChain::start().await;
+    let (facilitator, node) = (chain.facilitator(0).await, chain.node().await);
+    let host = chain.serve_watching_node(&guest("echo"), &facilitator, &node).await;
+    for method in ["eth_getTransactionReceipt", "eth_getLogs", "eth_getBlockByNumber"] {
+        facilitator.next_settle(FacilitatorMode::DropAfter);
+        node.next(method, NodeFault::Null, 2);
+        let purchase = buy(&host, chain.payer(0)).await;
+        assert!(purchase.answer.is_some(), "{method}");
+    }
+    assert_eq!((chain.payments_received().await, host.runs()), (3, 3));
+}
+
+/// A client waited for as long as a facilitator took, beyond what proxies allow, and the same payment sent again got 503
+/// although the money had arrived. It hears within 25 seconds, and a repetition waits for the end.
+#[tokio::test]
+async fn a_settlement_that_hangs_is_answered_in_time_and_a_repetition_waits_for_its_end() {
+    let chain = TestChain::start().await;
+    let (facilitator, node) = (chain.facilitator(0).await, chain.node().await);
+    let host = chain.serve_watching_node(&guest("echo"), &facilitator, &node).await;
+    host.write_configuration(&host.configuration().replace("settle_timeout = \"1500ms\"", "settle_timeout = \"30s\""));
+    let mut host = host;
+    host.restart(&[]).await;
+    facilitator.next_settle(FacilitatorMode::Hang);
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/echo")).body("mine");
+    let payment = chain.payer(0).pay(&ask().send().await.expect("a challenge")).header();
+    let (first, mut statuses) =
+        (ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer"), Vec::new());
+    assert_eq!(first.status(), 503);
+    assert!(first.headers().contains_key("retry-after"));
+    // The hanging settlement is given up after its lease, and the payment is settled for the client that waits.
+    for _ in 0..4 {
+        let reply = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+        statuses.push(reply.status().as_u16());
+        if reply.status() == 200 {
+            break;
+        }
+    }
+    assert_eq!(statuses.last(), Some(&200), "{statuses:?}\n{}", host.log());
+    assert_eq!((chain.payments_received().await, host.runs()), (1, 1));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Quotes as its query says: a price by the body's length, a valid or an invalid refusal, or without end.
+//! Quotes as its query says: a price by the length of the body (or of the path's word, if there is none) and by `x-pages`,
+//! a valid or an invalid refusal, or without end.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -27,7 +28,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
                 mime_type: "text/plain; charset=utf-8".into(),
                 input_schema: Some(r#"{"type":"object"}"#.into()),
                 output_schema: None,
-                extensions: Vec::new(),
+                extensions: vec![("quote-headers".into(), "x-pages".into())],
             }],
             extensions: Vec::new(),
         })
@@ -38,7 +39,12 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
     fn quote(request: Request) -> Result<String, Refusal> {
         let refuse = |status, code: &str, message: String| Err(Refusal { status, code: code.into(), message });
         match request.query.as_deref() {
-            None => Ok(format!("0.{:03}", request.body.len())),
+            None => {
+                let pages = request.headers.iter().find(|(name, _)| name == "x-pages");
+                let pages = pages.and_then(|(_, value)| String::from_utf8_lossy(value).parse::<usize>().ok());
+                let length = if request.body.is_empty() { request.params[0].1.len() } else { request.body.len() };
+                Ok(format!("0.{:03}", length + pages.unwrap_or(0)))
+            }
             Some("loop") => loop {
                 std::hint::black_box(&request);
             },

@@ -1,0 +1,69 @@
+//! Pays prices that a plugin quotes for each request, as stock clients do: they ask once, and repeat the request.
+
+use alloy::primitives::U256;
+use coinslot_tests::{DevHost, decode, guest};
+
+async fn price(challenge: &reqwest::Response) -> String {
+    assert_eq!(challenge.status(), 402);
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    required["accepts"][0]["amount"].as_str().expect("an amount").to_owned()
+}
+
+/// A request with neither query nor body got the most that it could cost, and the payment for that was refused: no client
+/// could buy.
+#[tokio::test]
+async fn a_quoted_route_with_parameters_alone_is_payable() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let ask = || host.client().post(host.url("/quoter/page"));
+    let challenge = ask().send().await.expect("an answer");
+    assert_eq!(price(&challenge).await, "4000");
+    let payment = host.payer(0).pay(&challenge).header();
+    assert_eq!(ask().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer").status(), 200);
+    let challenge = ask().send().await.expect("an answer");
+    let body: serde_json::Value = challenge.json().await.expect("JSON");
+    let legacy = host.payer(1).pay_v1(&body["accepts"][0]).header();
+    assert_eq!(ask().header("X-PAYMENT", legacy).send().await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(8_000));
+}
+
+/// A quote for one page was paid with a header that asked for a thousand.
+#[tokio::test]
+async fn a_quote_is_bound_to_the_headers_that_it_reads() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let ask = |pages: &str| host.client().post(host.url("/quoter/x")).header("x-pages", pages).body("12345");
+    let challenge = ask("1").send().await.expect("an answer");
+    assert_eq!(price(&challenge).await, "6000");
+    let payment = host.payer(0).pay(&challenge).header();
+    let more = ask("100").header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(price(&more).await, "105000");
+    // Other headers differ from request to request, and change nothing.
+    let paid = ask("1").header("PAYMENT-SIGNATURE", &payment).header("x-request-id", "2");
+    assert_eq!(paid.send().await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(6_000));
+}
+
+/// A client that encodes a form anew draws another boundary: its payment was for another request then, and a repetition
+/// did not fetch what it had paid for.
+#[tokio::test]
+async fn a_form_that_is_encoded_anew_is_the_same_request() {
+    let host =
+        DevHost::builder().plugin("quoter.wasm", &guest("quoter")).plugin("echo.wasm", &guest("echo")).start().await;
+    for path in ["/quoter/form", "/echo"] {
+        let ask = |boundary: &str, word: &str| {
+            let body = format!(
+                "--{boundary}\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\n{word}\r\n--{boundary}--\r\n"
+            );
+            let media = format!("multipart/form-data; boundary={boundary}");
+            host.client().post(host.url(path)).header("content-type", media).body(body)
+        };
+        let before = host.chain().balance(host.seller()).await;
+        let challenge = ask("----one-boundary", "mine").send().await.expect("an answer");
+        let amount: U256 = price(&challenge).await.parse().expect("a number");
+        let payment = host.payer(0).pay(&challenge).header();
+        let pay = |boundary, word| ask(boundary, word).header("PAYMENT-SIGNATURE", &payment).send();
+        assert_eq!(pay("----two-boundary", "mine").await.expect("an answer").status(), 200, "{path}");
+        assert_eq!(pay("----thr-boundary", "mine").await.expect("an answer").status(), 200, "{path}");
+        assert_eq!(pay("----two-boundary", "more").await.expect("an answer").status(), 409, "{path}");
+        assert_eq!(host.chain().balance(host.seller()).await - before, amount, "{path}");
+    }
+}
