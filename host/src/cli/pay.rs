@@ -45,11 +45,14 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 
     let answer = client.send(&request, None).await.map_err(Unanswered::failure)?;
     if answer.status != 402 {
-        let status = answer.status;
+        let (status, redirect) = (answer.status, answer.redirect());
         output.answer(answer, None).await?;
-        return match status < 400 {
-            true => Ok(()),
-            false => Err(Failure::new(format!("the server answered {status}; nothing was paid"))),
+        return match (redirect, status < 400) {
+            (Some(target), _) => Err(Failure::new(format!(
+                "the server answered {status}, a redirect to {target}; nothing was paid: a payment is for one server, so ask there"
+            ))),
+            (None, true) => Ok(()),
+            (None, false) => Err(Failure::new(format!("the server answered {status}; nothing was paid"))),
         };
     }
     let required = answer.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
@@ -75,7 +78,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 /// Sends the payment and reports its outcome. Its file is deleted once nothing is left that the same payment could
 /// fetch.
 async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path: &Path) -> Result<(), Failure> {
-    let answer = match client.send(&saved.request, Some(&saved.payment)).await {
+    let mut answer = match client.send(&saved.request, Some(&saved.payment)).await {
         Ok(answer) => answer,
         Err(unanswered) if !unanswered.sent => {
             return Err(Failure::new(format!(
@@ -99,7 +102,14 @@ async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path
     let purchase = saved.purchase.settled(receipt.as_ref());
     if open {
         // Nothing is final: the body is shown, and the file stays.
+        let uncharged = answer.says_uncharged().await;
         output.answer(answer, None).await?;
+        if uncharged {
+            return Err(Failure::new(format!(
+                "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {}",
+                path.display()
+            )));
+        }
         return Err(unknown(&format!("the server answered {status}"), path));
     }
     if let Err(mut failure) = output.answer(answer, paid.then_some(&purchase)).await {

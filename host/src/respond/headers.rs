@@ -12,6 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 /// The header with the payment's identifier, by which an operator finds it in the ledger.
 pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
 
+/// The header that says whether a request that was not served has cost the client something: `no`, `yes` or `unknown`. The
+/// plugin's own answer of 400 or above has no field for it.
+pub(super) const CHARGED: &str = "x-coinslot-charged";
+
 /// Headers that only the host writes, beside those of [`is_host_only`]. A guest's value never reaches a client.
 const RESERVED: &[&str] = &[
     "connection",
@@ -70,7 +74,7 @@ fn is_reserved(name: &HeaderName) -> bool {
 /// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host,
 /// and in a client's request a guest could take it for a receipt.
 pub(crate) fn is_host_only(name: &HeaderName) -> bool {
-    is_payment_header(name.as_str()) || name == PAYMENT_ID
+    is_payment_header(name.as_str()) || name == PAYMENT_ID || name == CHARGED
 }
 
 /// A guest's body whose trailers are cleaned like headers.

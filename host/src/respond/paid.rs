@@ -1,8 +1,8 @@
 //! Answers paid requests: sends the answer that was bought, with its settlement.
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
-use super::headers::private;
+use super::headers::{CHARGED, private};
 use super::plugin::guest_answer;
 use super::settlement::with_payment;
 use super::{Reply, problem, with_cors};
@@ -14,7 +14,8 @@ pub fn paid(end: Result<Settled, Problem>) -> Reply {
         Ok(settled) => sold(settled),
         Err(problem) => {
             let charged = problem.charged().as_str();
-            let reply = problem::explain(problem);
+            let mut reply = problem::explain(problem);
+            reply.headers_mut().insert(HeaderName::from_static(CHARGED), HeaderValue::from_static(charged));
             tracing::debug!(status = reply.status().as_u16(), charged, "a paid route was not served");
             reply
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use coinslot_base::text::printable;
 use coinslot_x402::{SettlementResponse, header};
 use reqwest::header::HeaderValue;
 
@@ -14,6 +16,9 @@ use crate::wallet::ReceivedChallenge;
 
 /// The largest body of a 402 that is read, in bytes.
 const MAX_CHALLENGE: usize = 1024 * 1024;
+
+/// The part of an error's body that is read to learn whether something was charged, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
 
 /// The error of a request that has no answer.
 #[derive(Debug)]
@@ -37,7 +42,9 @@ pub(super) struct PayClient(reqwest::Client);
 #[derive(Debug)]
 pub(super) struct SellerAnswer {
     pub(super) status: u16,
-    pub(super) response: reqwest::Response,
+    response: reqwest::Response,
+    /// The part of the body that was read ahead.
+    ahead: Option<Bytes>,
 }
 
 impl PayClient {
@@ -68,7 +75,7 @@ impl PayClient {
             request = request.header(payment.header.as_str(), payment.value.as_str());
         }
         match request.send().await {
-            Ok(response) => Ok(SellerAnswer { status: response.status().as_u16(), response }),
+            Ok(response) => Ok(SellerAnswer { status: response.status().as_u16(), response, ahead: None }),
             // Only a failure before the connection was made proves that the server saw nothing.
             Err(error) => {
                 Err(Unanswered { sent: !(error.is_connect() || error.is_builder()), message: describe(&error) })
@@ -85,12 +92,59 @@ fn describe(error: &reqwest::Error) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    text
+    match advice(&text) {
+        Some(advice) => format!("{text} ({advice})"),
+        None => text,
+    }
+}
+
+/// The likely mistake behind an error of TLS, whose own words speak of records.
+fn advice(text: &str) -> Option<&'static str> {
+    if text.contains("InvalidContentType") {
+        Some("the server does not speak TLS there: write http://")
+    } else if text.contains("CaUsedAsEndEntity") || text.contains("UnknownIssuer") || text.contains("BadSignature") {
+        Some("its certificate is not signed by an authority that this machine trusts")
+    } else if text.contains("certificate expired") || text.contains("Expired") {
+        Some("its certificate has expired, or this machine's clock is wrong")
+    } else {
+        None
+    }
 }
 
 impl SellerAnswer {
     pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
         self.response.headers().get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// The next piece of the body.
+    pub(super) async fn chunk(&mut self) -> reqwest::Result<Option<Bytes>> {
+        match self.ahead.take() {
+            Some(ahead) => Ok(Some(ahead)),
+            None => self.response.chunk().await,
+        }
+    }
+
+    /// The target of a redirect, as the server writes it.
+    pub(super) fn redirect(&self) -> Option<String> {
+        let location = self.header("location").filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
+        Some(printable(&String::from_utf8_lossy(location)))
+    }
+
+    /// True if the server says that nothing was charged: in a header of Coinslot, or in the field `charged` of a JSON
+    /// body.
+    pub(super) async fn says_uncharged(&mut self) -> bool {
+        if let Some(charged) = self.header("x-coinslot-charged") {
+            return charged == b"no";
+        }
+        let mut body = BytesMut::new();
+        while body.len() < MAX_ERROR
+            && let Ok(Some(chunk)) = self.response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+        let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        self.ahead = Some(body.freeze());
+        document.is_some_and(|document| document["charged"] == "no")
     }
 
     /// The settlement, from the header of either version; `None` if it is missing or cannot be read.
@@ -120,7 +174,7 @@ impl SellerAnswer {
     /// Reads the body of a 402, which may have [`MAX_CHALLENGE`] bytes.
     pub(super) async fn body(mut self) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        while let Some(chunk) = self.response.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
+        while let Some(chunk) = self.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
             if body.len() + chunk.len() > MAX_CHALLENGE {
                 return Err(Failure::new("the 402 has a body of more than 1 MiB"));
             }

@@ -21,6 +21,9 @@ pub(in crate::cli) const DEV_FILE: &str = ".coinslot/dev.json";
 pub(super) fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
     if let Some(file) = &args.dev_json {
         let shown = file.display();
+        if let Err(error) = fs::metadata(file) {
+            return Err(Failure::new(format!("{shown} cannot be read: {error}: is `coinslot dev` running there?")));
+        }
         let key =
             dev_key(file, url).ok_or_else(|| Failure::new(format!("{shown} is not of a host that serves {url}")))?;
         return key.map_err(|error| Failure::new(error.to_string()));

@@ -93,7 +93,7 @@ async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
 
 /// Reads the next piece of the body.
 async fn chunk(answer: &mut SellerAnswer) -> Result<Option<bytes::Bytes>, Failure> {
-    let chunk = answer.response.chunk().await;
+    let chunk = answer.chunk().await;
     chunk.map_err(|error| Failure::new(format!("the answer broke off: {error}")))
 }
 

@@ -36,6 +36,10 @@ enum Mood {
     Refuses,
     /// Answers 200 without a receipt, and takes nothing.
     Gives,
+    /// Fails, and says that nothing was charged.
+    Fails,
+    /// Sends clients elsewhere.
+    Redirects,
 }
 
 /// A seller, and what it was sent.
@@ -96,6 +100,10 @@ impl Seller {
 
 impl Shop {
     fn challenge(&self) -> Response<Full<Bytes>> {
+        if *self.mood.lock().expect("not poisoned") == Mood::Redirects {
+            let moved = Response::builder().status(308).header("location", "https://elsewhere.example/buy");
+            return moved.body(Full::default()).expect("a response");
+        }
         let response = Response::builder().status(402);
         let response = if self.legacy {
             let entry = self.price.requirements_v1("http://127.0.0.1/buy", "", "");
@@ -116,6 +124,10 @@ impl Shop {
         let mood = *self.mood.lock().expect("not poisoned");
         if mood == Mood::Refuses {
             return self.challenge();
+        }
+        if mood == Mood::Fails {
+            let body = json!({"error": "plugin_failed", "charged": "no"}).to_string();
+            return Response::builder().status(500).body(Full::new(body.into())).expect("a response");
         }
         if mood == Mood::Gives {
             return Response::new(Full::new("a present".into()));
@@ -272,6 +284,42 @@ async fn an_unknown_outcome_is_5_and_the_same_payment_fetches_the_answer() {
     assert!(payments.len() == 3 && payments.iter().all(|sent| *sent == payments[0]));
     assert_eq!(world.usdc(SELLER).await, PRICE);
     assert_eq!(code(home.pay(&["--resume", &resume]).await), 2);
+}
+
+#[tokio::test]
+async fn a_failure_that_cost_nothing_is_no_unknown_outcome() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Fails);
+    let failure = home.pay(&[&seller.url]).await.expect_err("failed");
+    assert!(failure.code == 1 && failure.message.contains("says that nothing was charged"), "{failure}");
+    // The server may still say otherwise: the same payment is the only one that cannot pay twice.
+    assert_eq!(home.kept().len(), 1);
+    assert_eq!(world.usdc(SELLER).await, 0);
+}
+
+#[tokio::test]
+async fn a_redirect_is_named_and_not_followed() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Redirects);
+    let failure = home.pay(&[&seller.url]).await.expect_err("moved");
+    assert!(
+        failure.code == 1 && failure.message.contains("308, a redirect to https://elsewhere.example/buy"),
+        "{failure}"
+    );
+    assert!(seller.payments().is_empty());
+}
+
+#[tokio::test]
+async fn a_dev_json_that_is_not_there_is_named_as_missing() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    let args = ["pay", &seller.url, "--dev-json", "/nonexistent/dev.json"];
+    let failure = run(Command::try_parse_from(args).expect("arguments").pay).await.expect_err("missing");
+    assert!(failure.message.contains("/nonexistent/dev.json cannot be read"), "{failure}");
+    let failure = home.pay(&[&seller.url.replace("http://", "https://")]).await.expect_err("no TLS");
+    assert!(failure.message.contains("write http://"), "{failure}");
 }
 
 fn is_private(path: &Path) -> bool {
