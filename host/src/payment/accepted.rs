@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use bytes::Bytes;
 use coinslot_facilitator::SignatureVerdict;
 use coinslot_ledger::{Holder, PaymentId, Presented};
-use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
+use coinslot_x402::exact::{self, Authorization, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Price, Resource};
@@ -199,11 +199,13 @@ impl Accepted {
             skew_seconds: SKEW_SECONDS,
         };
         let authorization = &self.exact.authorization;
-        authorization
-            .check(&terms, now)
-            .map_err(|reason| RefusalReason::because(reason.in_version(self.version()), advice(reason)))?;
+        let because = |reason: Reason| {
+            let advice = clock_advice(reason, authorization, &terms, now).unwrap_or_else(|| advice(reason).to_owned());
+            RefusalReason::because(reason.in_version(self.version()), &advice)
+        };
+        authorization.check(&terms, now).map_err(because)?;
         if !authorization.outlives(now.plus(work.as_secs())) {
-            return Err(RefusalReason::because(Reason::ValidBefore, advice(Reason::ValidBefore)));
+            return Err(because(Reason::ValidBefore));
         }
         match exact::signed_by(self.payment_method.domain.digest(authorization), &self.exact) {
             // The facilitator cannot ask a contract, so nothing could prove this signature.
@@ -284,6 +286,36 @@ fn payment_identifier(payload: &v2::PaymentPayload) -> Result<Option<String>, Re
     match identifier::of(payload) {
         Ok(id) => Ok(id.map(ToOwned::to_owned)),
         Err(bad) => Err(RefusalReason::because(Reason::InvalidPayload, &bad.to_string())),
+    }
+}
+
+/// The advice for a window that does not fit: which way and how far the payer's clock seems to be off.
+fn clock_advice(reason: Reason, authorization: &Authorization, terms: &ExpectedTerms, now: UnixTime) -> Option<String> {
+    let seconds = |time: U256| u64::try_from(time).unwrap_or(u64::MAX);
+    let here = format!("this host's clock says {}", now.0);
+    match reason {
+        Reason::ValidAfter => {
+            let early = seconds(authorization.valid_after).saturating_sub(now.0);
+            Some(format!(
+                "authorization.validAfter is {early} seconds in the future ({here}): the payer's clock is fast, so set it and sign a new one"
+            ))
+        }
+        Reason::ValidBefore => {
+            let end = seconds(authorization.valid_before);
+            let latest = now.plus(terms.max_timeout_seconds).0;
+            Some(if end > latest {
+                format!(
+                    "authorization.validBefore is {} seconds later than maxTimeoutSeconds allows ({here}): the payer's clock is fast, or the window is too long. Set the clock, and sign a new one",
+                    end - latest
+                )
+            } else {
+                format!(
+                    "authorization.validBefore leaves {} seconds ({here}), too little to work and to settle: the payer's clock is slow, or the window is too short. Sign a new one",
+                    end.saturating_sub(now.0)
+                )
+            })
+        }
+        _ => None,
     }
 }
 

@@ -68,7 +68,7 @@ pub enum HeaderError {
     TooLarge(usize),
     /// The header is not standard Base64.
     #[error(
-        "the payment header is not standard Base64: encode the JSON payload with the alphabet A-Z a-z 0-9 + / and = padding"
+        "the payment header is not standard Base64: encode the JSON payload with the alphabet A-Z a-z 0-9 + / (not - and _, which are base64url)"
     )]
     NotBase64,
     /// The header looks like a transaction hash or another proof that x402 does not use.
