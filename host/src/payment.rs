@@ -59,6 +59,7 @@
 //! ```
 
 mod accepted;
+mod advice;
 mod answer;
 mod body;
 mod budget;
@@ -85,6 +86,7 @@ mod reserved;
 mod settle;
 mod settled;
 mod streamed;
+mod tasks;
 mod verified;
 mod waiting;
 

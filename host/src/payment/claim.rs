@@ -29,7 +29,7 @@ pub(super) enum ClaimOutcome {
     Earlier(Bought),
 }
 
-/// What a payment has bought.
+/// The answer that a payment has bought.
 #[derive(Debug)]
 pub(super) enum Bought {
     /// An answer that is still owed.

@@ -38,7 +38,7 @@ pub(super) const BLOCK_LAG: Duration = Duration::from_secs(120);
 /// for a moment.
 const LOOKS: u32 = 2;
 
-/// What is known about the settlement of one payment, and from whom.
+/// A piece of evidence about the settlement of one payment.
 #[derive(Clone, Debug)]
 pub(super) enum Evidence {
     /// The answer of the facilitator that was asked to settle.
@@ -50,7 +50,7 @@ pub(super) enum Evidence {
 /// The circumstances under which evidence is judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
-    pub(super) origin: Origin,
+    pub(super) asker: Asker,
     /// Set if the chain can be asked.
     pub(super) has_node: bool,
     /// The time from which the chain refuses the authorisation.
@@ -62,7 +62,7 @@ pub(super) struct Situation {
 
 /// The work for which evidence is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum Asker {
     /// The request that the payment is for, which has sent it for the first time.
     Request,
     /// Recovery: the payment may have been sent before.
@@ -117,29 +117,29 @@ fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
             let refused =
                 Conclusion::Refused { reason: reason.clone(), message, transaction, watch: situation.has_node };
             let open = Conclusion::Open { transaction: sent.clone(), why: format!("refused: {reason}") };
-            match (finality, situation.origin) {
-                (Finality::Final, Origin::Request) if situation.has_node => {
+            match (finality, situation.asker) {
+                (Finality::Final, Asker::Request) if situation.has_node => {
                     Conclusion::AskChain { transaction: sent, otherwise: Box::new(refused) }
                 }
-                (Finality::Final, Origin::Request) => refused,
-                (Finality::Open, Origin::Request) if situation.has_node => {
+                (Finality::Final, Asker::Request) => refused,
+                (Finality::Open, Asker::Request) if situation.has_node => {
                     Conclusion::AskChain { transaction: sent, otherwise: Box::new(open) }
                 }
-                (Finality::Failed, Origin::Request) => refused,
+                (Finality::Failed, Asker::Request) => refused,
                 // Without a node the facilitator's word is all there is, once nothing can be sent any more. A used nonce
                 // never means "not paid": the very settlement whose answer was lost may have used it.
-                (_, Origin::Recovery)
+                (_, Asker::Recovery)
                     if !situation.has_node && situation.is_over() && reason != Reason::NonceAlreadyUsed.as_str() =>
                 {
                     refused
                 }
-                (Finality::Final | Finality::Failed | Finality::Open, Origin::Request | Origin::Recovery) => open,
+                (Finality::Final | Finality::Failed | Finality::Open, Asker::Request | Asker::Recovery) => open,
             }
         }
         Settlement::Unknown { transaction, message } => Conclusion::Open { transaction, why: message },
-        Settlement::NotSent { message } => match situation.origin {
-            Origin::Request => Conclusion::NotSent { message },
-            Origin::Recovery => Conclusion::Open { transaction: None, why: message },
+        Settlement::NotSent { message } => match situation.asker {
+            Asker::Request => Conclusion::NotSent { message },
+            Asker::Recovery => Conclusion::Open { transaction: None, why: message },
         },
     }
 }

@@ -19,7 +19,7 @@ pub struct Purchase {
     pub access: Arc<PaidAccess>,
     /// The prices that one payment may choose from, see [`Pricing`].
     pub offer: Offer,
-    /// How far the offer is this request's price.
+    /// The relation of the offer to this request's price.
     pub pricing: Pricing,
     /// Offers of earlier generations that are still in their time. Source: `host/docs/design.md`, rule 11.
     pub honoured: Vec<Offer>,

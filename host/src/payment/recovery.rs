@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::evidence::{Conclusion, Evidence, Origin, Situation, conclude};
+use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude};
 use super::identity::same_address;
 use super::{PaymentMethod, Payments};
 
@@ -173,7 +173,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         .find(|method| method.asset.network == *id.network() && same_address(&method.asset.address, id.asset()));
     let probe = probe(payments, method, id);
     let situation = Situation {
-        origin: Origin::Recovery,
+        asker: Asker::Recovery,
         has_node: probe.is_some(),
         valid_before: entry.valid_before,
         now: payments.now(),

@@ -9,7 +9,8 @@ use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::{Reason, Version};
 use http::Request;
 
-use super::accepted::{Accepted, advice};
+use super::accepted::Accepted;
+use super::advice::advice;
 use super::answer::{self, GuestAnswer};
 use super::exposure::Exposure;
 use super::hold_guard::HoldGuard;

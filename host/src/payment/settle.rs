@@ -7,7 +7,7 @@ use coinslot_ledger::{Hold, LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{SettlementResponse, UnixTime};
 
 use super::accepted::Accepted;
-use super::evidence::{Conclusion, Evidence, Origin, Situation, conclude};
+use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -94,7 +94,7 @@ impl SettlementAttempt<'_> {
     fn situation(&self, payments: &Payments) -> Situation {
         let valid_before = self.accepted.exact.authorization.valid_before;
         Situation {
-            origin: Origin::Request,
+            asker: Asker::Request,
             has_node: self.accepted.payment_method.probe.is_some(),
             valid_before: UnixTime(u64::try_from(valid_before).unwrap_or(u64::MAX)),
             now: payments.now(),

@@ -111,7 +111,7 @@ impl Verified {
     }
 }
 
-/// What another payment of this payer bought under the same identifier. An answer of it goes only to a payment that the
+/// Looks up the purchase of another payment of this payer under the same identifier. An answer of it goes only to a payment that the
 /// facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is public, fetches it.
 async fn of_namesake(
     payments: &Payments,

@@ -24,7 +24,7 @@ use crate::receipt::TxReceipt;
 use crate::refusal::NodeRefusal;
 use crate::span::LogSpan;
 
-pub use block::Block;
+pub use block::PinnedBlock;
 
 /// The most blocks that one question for logs spans.
 const LOG_SPAN: u64 = 2_000;

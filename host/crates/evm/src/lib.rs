@@ -30,12 +30,12 @@ pub mod scan;
 mod sequencer;
 mod span;
 
-pub use chain::{Block, CallError, Chain, ChainError, ChainSettings, is_devnet};
+pub use chain::{CallError, Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
 pub use confirmations::default_confirmations;
 pub use fees::GasLimits;
 pub use health::ChainTrouble;
 pub use key::{Key, KeyError};
-pub use lookup::{LookupBounds, PaymentState};
+pub use lookup::{AuthorizationState, LookupBounds};
 pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};
 pub use receipt::TxReceipt;
 pub use sequencer::{Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready};

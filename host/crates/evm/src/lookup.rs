@@ -3,7 +3,7 @@
 //! Nodes stand behind balancers, and two requests may be answered by two machines of which one is some blocks behind.
 //! So the authorisation is read at one block, which the node must have, and what is missing is never evidence: a log
 //! whose receipt the node does not show is an error, and an authorisation that is used by no log that the node shows is
-//! [`PaymentState::Used`], which says no more than that.
+//! [`AuthorizationState::Used`], which says no more than that.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, authorizationStateCall};
-use crate::chain::{Block, CallError, Chain};
+use crate::chain::{CallError, Chain, PinnedBlock};
 use crate::eip3009::{AuthorizationUse, Eip3009Payment, use_in};
 use crate::receipt::TxReceipt;
 
@@ -26,14 +26,14 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// The state of a payment on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentState {
+pub enum AuthorizationState {
     /// The logs of this transaction show the payment, and its block is deep enough.
     Paid { transaction: B256 },
     /// The same, in a block that is not deep enough yet.
     Shallow { transaction: B256 },
     /// The authorisation is unused at the newest block. The newest block that is deep enough is of the time `at`, in
     /// Unix seconds.
-    Unused { at: u64, newest: Block },
+    Unused { at: u64, newest: PinnedBlock },
     /// The logs of this transaction show that the authorisation was used for another payment, deep enough in the chain.
     /// The newest block that is deep enough is of this time, in Unix seconds.
     PaidOtherwise { transaction: B256, at: u64 },
@@ -62,7 +62,7 @@ impl Chain {
         payment: &Eip3009Payment,
         known: Option<B256>,
         bounds: LookupBounds,
-    ) -> Result<PaymentState, CallError> {
+    ) -> Result<AuthorizationState, CallError> {
         let confirmations = bounds.confirmations.max(1);
         if let Some(hash) = known
             && let Some(receipt) = self.receipt(hash).await?
@@ -76,7 +76,7 @@ impl Chain {
         }
         let deep = self.deep_block(&head, confirmations).await?;
         if !self.is_authorization_used(payment.token, payment.payer, payment.nonce, &head).await? {
-            return Ok(PaymentState::Unused { at: deep.time, newest: head });
+            return Ok(AuthorizationState::Unused { at: deep.time, newest: head });
         }
         self.search(payment, &head, &deep, bounds).await
     }
@@ -88,7 +88,7 @@ impl Chain {
         token: Address,
         payer: Address,
         nonce: B256,
-        at: &Block,
+        at: &PinnedBlock,
     ) -> Result<bool, CallError> {
         let asked = authorizationStateCall { authorizer: payer, nonce };
         for _ in 1..ATTEMPTS {
@@ -102,7 +102,7 @@ impl Chain {
     }
 
     /// The newest block that is deep enough.
-    async fn deep_block(&self, head: &Block, confirmations: u64) -> Result<Block, CallError> {
+    async fn deep_block(&self, head: &PinnedBlock, confirmations: u64) -> Result<PinnedBlock, CallError> {
         match head.number.saturating_sub(confirmations - 1) {
             number if number == head.number => Ok(*head),
             number => self.block(number).await?.ok_or_else(|| missing("a block below its newest")),
@@ -110,17 +110,17 @@ impl Chain {
     }
 
     /// The state of a payment that this receipt shows. One confirmation is the receipt itself.
-    async fn depth(&self, receipt: &TxReceipt, confirmations: u64) -> Result<PaymentState, CallError> {
+    async fn depth(&self, receipt: &TxReceipt, confirmations: u64) -> Result<AuthorizationState, CallError> {
         let (transaction, number) = (receipt.transaction_hash, receipt.block_number.to::<u64>());
         if confirmations == 1 {
-            return Ok(PaymentState::Paid { transaction });
+            return Ok(AuthorizationState::Paid { transaction });
         }
         let head = self.newest_block().await?;
         if head.number.saturating_add(1).saturating_sub(number) < confirmations {
-            return Ok(PaymentState::Shallow { transaction });
+            return Ok(AuthorizationState::Shallow { transaction });
         }
         match self.block(number).await? {
-            Some(block) if block.hash == receipt.block_hash => Ok(PaymentState::Paid { transaction }),
+            Some(block) if block.hash == receipt.block_hash => Ok(AuthorizationState::Paid { transaction }),
             Some(_) => Err(CallError::Unreachable("the receipt is of a block that was replaced".to_owned())),
             None => Err(missing("the block of a receipt")),
         }
@@ -130,10 +130,10 @@ impl Chain {
     async fn search(
         &self,
         payment: &Eip3009Payment,
-        head: &Block,
-        deep: &Block,
+        head: &PinnedBlock,
+        deep: &PinnedBlock,
         bounds: LookupBounds,
-    ) -> Result<PaymentState, CallError> {
+    ) -> Result<AuthorizationState, CallError> {
         let filter = Filter::new()
             .address(payment.token)
             .event_signature(AuthorizationUsed::SIGNATURE_HASH)
@@ -156,9 +156,9 @@ impl Chain {
                         let (transaction, is_deep) =
                             (receipt.transaction_hash, receipt.block_number.to::<u64>() <= deep.number);
                         return Ok(if is_deep {
-                            PaymentState::Paid { transaction }
+                            AuthorizationState::Paid { transaction }
                         } else {
-                            PaymentState::Shallow { transaction }
+                            AuthorizationState::Shallow { transaction }
                         });
                     }
                     AuthorizationUse::Payment(_) if receipt.block_number.to::<u64>() <= deep.number => {
@@ -173,8 +173,8 @@ impl Chain {
             let is_over = oldest <= lowest || self.block_time(oldest).await?.is_some_and(|at| at < bounds.earliest);
             if is_over {
                 return Ok(match otherwise {
-                    Some(transaction) => PaymentState::PaidOtherwise { transaction, at: deep.time },
-                    None => PaymentState::Used { at: deep.time },
+                    Some(transaction) => AuthorizationState::PaidOtherwise { transaction, at: deep.time },
+                    None => AuthorizationState::Used { at: deep.time },
                 });
             }
             newest = oldest - 1;

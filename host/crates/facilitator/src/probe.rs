@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use coinslot_evm::eip3009::Eip3009Payment;
-use coinslot_evm::{Chain, ChainTrouble, LookupBounds, PaymentState};
+use coinslot_evm::{AuthorizationState, Chain, ChainTrouble, LookupBounds};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
@@ -124,10 +124,10 @@ impl SettlementProbe {
             blocks: u64::MAX,
         };
         match self.chain.payment_state(&sought.payment, known, bounds).await {
-            Ok(PaymentState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
-            Ok(PaymentState::Shallow { .. }) => OnChain::Shallow,
-            Ok(PaymentState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
-            Ok(PaymentState::Used { at } | PaymentState::PaidOtherwise { at, .. }) => {
+            Ok(AuthorizationState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
+            Ok(AuthorizationState::Shallow { .. }) => OnChain::Shallow,
+            Ok(AuthorizationState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
+            Ok(AuthorizationState::Used { at } | AuthorizationState::PaidOtherwise { at, .. }) => {
                 OnChain::Used { at: UnixTime(at) }
             }
             Err(error) => OnChain::Unavailable(error.to_string()),

@@ -21,7 +21,7 @@ pub struct Holder {
     pub client: Fingerprint,
 }
 
-/// What a row remembers of the client that paid.
+/// The marks that a row keeps of the client that paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowHolder {
     pub(crate) secret: Option<[u8; 32]>,

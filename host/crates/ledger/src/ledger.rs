@@ -90,7 +90,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;
 }
 
-/// What [`Ledger::find`] found.
+/// The outcome of [`Ledger::find`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// There is no row of this payment.

@@ -28,14 +28,14 @@ use crate::{
     Step,
 };
 use prune::Cutoffs;
-use reader::Reader;
+use reader::LookupThread;
 use writer::Writer;
 
 /// A ledger in a file of its own. The file is closed when the last job that was queued before the drop is written.
 #[derive(Debug)]
 pub struct SqliteLedger {
     // Dropped first: the writer's thread waits for the reader's, to be the last that closes the file.
-    reader: Reader,
+    reader: LookupThread,
     writer: Writer,
     /// The time of the first pruning, by both clocks.
     first_pruning: OnceLock<(Instant, UnixTime)>,
@@ -57,7 +57,7 @@ impl SqliteLedger {
 
     fn start(path: &Path, lock: File) -> Result<Self, LedgerError> {
         let connection = open::open(path)?;
-        let (reader, thread) = Reader::start(path)?;
+        let (reader, thread) = LookupThread::start(path)?;
         Ok(Self { reader, writer: Writer::start(connection, lock, thread)?, first_pruning: OnceLock::new() })
     }
 }

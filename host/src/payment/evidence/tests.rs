@@ -18,8 +18,8 @@ fn settlement() -> SettlementResponse {
     }
 }
 
-fn situation(origin: Origin, has_node: bool) -> Situation {
-    Situation { origin, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0 }
+fn situation(asker: Asker, has_node: bool) -> Situation {
+    Situation { asker, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0 }
 }
 
 /// A word for a conclusion, and for what stands if the chain does not say more.
@@ -64,12 +64,12 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
         (Settlement::NotSent { message: String::new() }, ["not sent", "not sent", "open", "open", "open"]),
     ];
     for (evidence, expected) in rows {
-        let dead = Situation { now: DEAD.plus(BLOCK_LAG.as_secs()), ..situation(Origin::Recovery, false) };
+        let dead = Situation { now: DEAD.plus(BLOCK_LAG.as_secs()), ..situation(Asker::Recovery, false) };
         let situations = [
-            situation(Origin::Request, true),
-            situation(Origin::Request, false),
-            situation(Origin::Recovery, true),
-            situation(Origin::Recovery, false),
+            situation(Asker::Request, true),
+            situation(Asker::Request, false),
+            situation(Asker::Recovery, true),
+            situation(Asker::Recovery, false),
             dead,
         ];
         let concluded = situations.map(|at| word(&conclude(Evidence::Facilitator(evidence.clone()), at)));
@@ -91,9 +91,9 @@ fn the_chain_is_believed_when_nothing_can_change_any_more() {
         (OnChain::Unavailable(String::new()), ["open", "open"]),
     ];
     for (evidence, expected) in rows {
-        for origin in [Origin::Request, Origin::Recovery] {
+        for asker in [Asker::Request, Asker::Recovery] {
             let concluded = [0, 1].map(|looks_used| {
-                let at = Situation { looks_used, ..situation(origin, true) };
+                let at = Situation { looks_used, ..situation(asker, true) };
                 word(&conclude(Evidence::Chain(evidence.clone()), at))
             });
             assert_eq!(concluded, expected, "{evidence:?}");
@@ -104,6 +104,6 @@ fn the_chain_is_believed_when_nothing_can_change_any_more() {
 #[test]
 fn a_facilitators_word_about_a_transaction_leads_the_look_at_the_chain() {
     let settled = Settlement::Settled { settlement: settlement(), proof: Proof::Word { alone: true } };
-    let asked = conclude(Evidence::Facilitator(settled), situation(Origin::Request, true));
+    let asked = conclude(Evidence::Facilitator(settled), situation(Asker::Request, true));
     assert!(matches!(asked, Conclusion::AskChain { transaction: Some(hash), .. } if hash == "0xt"));
 }

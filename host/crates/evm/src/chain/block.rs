@@ -19,7 +19,7 @@ const INVALID_PARAMS: i64 = -32_602;
 
 /// A block, to which reads are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct PinnedBlock {
     pub number: u64,
     pub hash: B256,
     /// In Unix seconds.
@@ -28,13 +28,18 @@ pub struct Block {
 
 impl Chain {
     /// `eth_call` at a block, as [`Self::call`]. A node that does not have this very block answers with an error.
-    pub async fn call_at<C: SolCall>(&self, to: Address, call: &C, block: &Block) -> Result<C::Return, CallError> {
+    pub async fn call_at<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        block: &PinnedBlock,
+    ) -> Result<C::Return, CallError> {
         let answer = self.run_at(to, call.abi_encode().into(), block).await?;
         C::abi_decode_returns(&answer).map_err(|error| CallError::Reverted(format!("{}: {error}", C::SIGNATURE)))
     }
 
     /// `eth_call` of these data at a block.
-    pub async fn run_at(&self, to: Address, data: Bytes, block: &Block) -> Result<Bytes, CallError> {
+    pub async fn run_at(&self, to: Address, data: Bytes, block: &PinnedBlock) -> Result<Bytes, CallError> {
         let request = TransactionRequest::default().to(to).input(data.into());
         let by_hash = BlockId::Hash(RpcBlockHash { block_hash: block.hash, require_canonical: Some(true) });
         match self.client.request("eth_call", (&request, by_hash)).await {
@@ -63,7 +68,7 @@ impl Chain {
     }
 
     /// The newest block.
-    pub async fn newest_block(&self) -> Result<Block, CallError> {
+    pub async fn newest_block(&self) -> Result<PinnedBlock, CallError> {
         let block = self.read_block("latest").await?;
         let block = block.ok_or_else(|| CallError::Unreachable("the node has no newest block".to_owned()))?;
         self.health.saw_head(block.number, Some(block.time), Instant::now());
@@ -71,11 +76,11 @@ impl Chain {
     }
 
     /// The block with a number. None if the node does not have it.
-    pub async fn block(&self, number: u64) -> Result<Option<Block>, CallError> {
+    pub async fn block(&self, number: u64) -> Result<Option<PinnedBlock>, CallError> {
         self.read_block(U64::from(number)).await
     }
 
-    async fn read_block(&self, block: impl RpcSend) -> Result<Option<Block>, CallError> {
+    async fn read_block(&self, block: impl RpcSend) -> Result<Option<PinnedBlock>, CallError> {
         #[derive(Clone, Debug, Deserialize)]
         struct Header {
             number: U64,
@@ -83,7 +88,11 @@ impl Chain {
             timestamp: U64,
         }
         let header: Option<Header> = self.request("eth_getBlockByNumber", (block, false)).await?;
-        Ok(header.map(|header| Block { number: header.number.to(), hash: header.hash, time: header.timestamp.to() }))
+        Ok(header.map(|header| PinnedBlock {
+            number: header.number.to(),
+            hash: header.hash,
+            time: header.timestamp.to(),
+        }))
     }
 
     /// The time of a block in Unix seconds. None if the node does not have the block.

@@ -3,7 +3,7 @@
 
 use alloy::primitives::B256;
 use coinslot_evm::eip3009::{self, AuthorizationUse, Eip3009Payment};
-use coinslot_evm::{CallError, Inclusion, LookupBounds, PaymentState};
+use coinslot_evm::{AuthorizationState, CallError, Inclusion, LookupBounds};
 
 use super::parsed::ParsedPayment;
 use super::state::LocalState;
@@ -15,7 +15,7 @@ pub(super) async fn look_up(
     payment: &ParsedPayment<'_>,
     known: Option<B256>,
     reached: u64,
-) -> Result<PaymentState, CallError> {
+) -> Result<AuthorizationState, CallError> {
     let bounds = LookupBounds {
         confirmations: local.confirmations,
         reached,

@@ -9,7 +9,7 @@
 mod objection;
 
 use alloy::primitives::B256;
-use coinslot_evm::{Inclusion, PaymentState, SendError, TxCall, TxHandle, TxStatus};
+use coinslot_evm::{AuthorizationState, Inclusion, SendError, TxCall, TxHandle, TxStatus};
 use coinslot_x402::{Reason, UnixTime};
 use tokio::sync::OwnedMutexGuard;
 
@@ -284,7 +284,7 @@ impl<'s> SpendLock<'s> {
         self.doubt = Some(transaction);
         self.begin_anew();
         match look_up(self.local, self.payment, transaction, 0).await {
-            Ok(PaymentState::Paid { transaction }) => Ok((transaction, SubmittedBy::Us)),
+            Ok(AuthorizationState::Paid { transaction }) => Ok((transaction, SubmittedBy::Us)),
             Ok(_) => Err(NotSettled::Unknown { transaction, message: why }),
             Err(error) => Err(NotSettled::Unknown { transaction, message: error.to_string() }),
         }

@@ -141,7 +141,7 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What the facilitator answers for the payment's extensions, for the log. It is not passed on.
+/// The facilitator's answers for the payment's extensions, for the log. They are not passed on.
 fn extension_responses(headers: &HeaderMap) -> Option<String> {
     let answers = headers.get(EXTENSION_RESPONSES)?;
     Some(excerpt(&String::from_utf8_lossy(answers.as_bytes()), MAX_EXTENSION_RESPONSES))

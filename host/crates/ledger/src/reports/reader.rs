@@ -125,7 +125,7 @@ impl Selection<'_> {
 }
 
 /// The place of a row in the order of claims: its time, and its number.
-type Place = (i64, i64);
+type PagePlace = (i64, i64);
 
 /// Rows that are read in pages.
 struct Pages<'s> {
@@ -133,7 +133,7 @@ struct Pages<'s> {
     sql: String,
     filter: &'s Filter,
     /// The last row of the page before.
-    last: Option<Place>,
+    last: Option<PagePlace>,
     /// The rows that may follow; `None` without a limit.
     left: Option<u32>,
     page: std::vec::IntoIter<PaymentRow>,

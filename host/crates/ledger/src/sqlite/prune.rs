@@ -27,7 +27,7 @@ const SLICE_BYTES: i64 = 4 * 1024 * 1024;
 /// the clock, in seconds.
 const CLOCK_DRIFT: u64 = 3_600;
 
-/// What can be forgotten now.
+/// The ages and the size beyond which rows and answers are forgotten.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cutoffs {
     /// The present time.

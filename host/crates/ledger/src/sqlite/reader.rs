@@ -12,14 +12,14 @@ use crate::LedgerError;
 
 /// The sending side of the reader thread. The thread ends when this is dropped and every question is answered.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct LookupThread {
     questions: mpsc::Sender<Question>,
 }
 
 /// One question, which answers its caller itself.
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 
-impl Reader {
+impl LookupThread {
     /// Starts the thread, with a connection that cannot write.
     pub(super) fn start(path: &Path) -> Result<(Self, JoinHandle<()>), LedgerError> {
         let connection = open::open_to_read(path)?;

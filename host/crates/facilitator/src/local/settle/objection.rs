@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use coinslot_evm::{Block, CallError, PaymentState};
+use coinslot_evm::{AuthorizationState, CallError, PinnedBlock};
 use coinslot_x402::exact::SignedBy;
 use coinslot_x402::{Reason, UnixTime};
 
@@ -13,7 +13,7 @@ use crate::local::evidence::look_up;
 use crate::local::rejection::{Judgement, Rejection};
 use crate::local::verify::{check_signature, is_of_contract, signed_by};
 
-/// What is held against a payment that was not settled, before the chain is asked.
+/// The case against a payment that was not settled, before the chain is asked.
 pub(super) struct Objection {
     pub(super) rejection: Rejection,
     /// The transaction that failed, and its block.
@@ -111,25 +111,29 @@ impl SpendLock<'_> {
         };
         match state {
             // A signature that its payer denies gets no success.
-            PaymentState::Paid { .. } if rejection.reason == Reason::InvalidSignature => {
+            AuthorizationState::Paid { .. } if rejection.reason == Reason::InvalidSignature => {
                 unknown(transaction, "its payer's contract denies the signature".to_owned())
             }
-            PaymentState::Paid { transaction } => Confirmed::Ended(Ok((transaction, *by))),
-            PaymentState::Shallow { transaction } => {
+            AuthorizationState::Paid { transaction } => Confirmed::Ended(Ok((transaction, *by))),
+            AuthorizationState::Shallow { transaction } => {
                 unknown(Some(transaction), "it was paid in a block that is not deep enough yet".to_owned())
             }
-            PaymentState::PaidOtherwise { transaction: other, .. } if Some(other) == transaction => refused(),
-            PaymentState::PaidOtherwise { .. } => Confirmed::Ended(Err(NotSettled::Refused {
+            AuthorizationState::PaidOtherwise { transaction: other, .. } if Some(other) == transaction => refused(),
+            AuthorizationState::PaidOtherwise { .. } => Confirmed::Ended(Err(NotSettled::Refused {
                 rejection: self.payment.rejected(Reason::NonceAlreadyUsed),
                 transaction,
                 finality: Finality::Final,
             })),
-            PaymentState::Used { at } => Confirmed::Ended(Err(NotSettled::Used { transaction, at: UnixTime(at) })),
-            PaymentState::Unused { newest, .. } => match self.is_refused_at(rejection, transaction, &newest).await {
-                Ok(true) => refused(),
-                Ok(false) => Confirmed::Not,
-                Err(error) => unknown(transaction, error.to_string()),
-            },
+            AuthorizationState::Used { at } => {
+                Confirmed::Ended(Err(NotSettled::Used { transaction, at: UnixTime(at) }))
+            }
+            AuthorizationState::Unused { newest, .. } => {
+                match self.is_refused_at(rejection, transaction, &newest).await {
+                    Ok(true) => refused(),
+                    Ok(false) => Confirmed::Not,
+                    Err(error) => unknown(transaction, error.to_string()),
+                }
+            }
         }
     }
 
@@ -138,7 +142,7 @@ impl SpendLock<'_> {
         &self,
         rejection: &Rejection,
         failed: Option<B256>,
-        block: &Block,
+        block: &PinnedBlock,
     ) -> Result<bool, CallError> {
         match rejection.reason {
             // The failed transaction's own block is among those that the node has.
