@@ -139,7 +139,7 @@ pub async fn serve(
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
-    if let Err(Problem::Malformed { .. } | Problem::Invalid { .. }) = &end {
+    if let Err(Problem::Malformed { .. } | Problem::Invalid { .. } | Problem::Foreign { .. }) = &end {
         payments.count_bad_payment(client);
     }
     end

@@ -169,12 +169,33 @@ async fn strangers_cannot_use_up_a_payers_rate() {
     while let Some(flood) = floods.join_next().await {
         flood.expect("answers");
     }
-    for _ in 0..10 {
+    let paid = victim.pay_entry(&required["accepts"][0]);
+    let answer = send(&host, "/echo", "PAYMENT-SIGNATURE", &paid.document).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    for _ in 0..9 {
         let payment = victim.pay_entry(&required["accepts"][0]);
         let reply = send(&host, "/echo", "PAYMENT-SIGNATURE", &payment.document).send().await.expect("an answer");
         assert_eq!(reply.status(), 200);
     }
     assert_eq!(host.ledger().len(), 10, "no forged payment was ever claimed");
+
+    // Nor by a payment that the chain shows, sent again and again while it is valid.
+    let (public, _) = as_a_stranger_reads_it(&host, &paid, &answer).await;
+    let mut replays = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let requests: Vec<_> = (0..60).map(|_| send(&host, "/echo", "PAYMENT-SIGNATURE", &public)).collect();
+        replays.spawn(async move {
+            for request in requests {
+                assert!(matches!(request.send().await.expect("an answer").status().as_u16(), 409 | 429));
+            }
+        });
+    }
+    while let Some(replay) = replays.join_next().await {
+        replay.expect("answers");
+    }
+    let payment = victim.pay_entry(&required["accepts"][0]);
+    let reply = send(&host, "/echo", "PAYMENT-SIGNATURE", &payment.document).send().await.expect("an answer");
+    assert_eq!(reply.status(), 200, "the payer's rate is its own");
 }
 
 /// Any header that decodes made the host take in ten megabytes of body for it.

@@ -198,6 +198,14 @@ impl Payments {
         counted.map_err(|wait| Problem::TooMany { wait })
     }
 
+    /// Takes a counted payment of this payer back. It was no new one: everybody can send a settled payment again, which
+    /// must not use up its payer's rate.
+    pub(super) fn uncount_payment(&self, payer: Address) {
+        if let Some(rate) = &self.payer_rate {
+            rate.give_back(&payer);
+        }
+    }
+
     /// Counts a payment from this address that was malformed or invalid.
     pub(super) fn count_bad_payment(&self, client: IpAddr) {
         if let Some(rate) = self.bad_payment_rate_of(client) {

@@ -49,6 +49,13 @@ impl<K: Eq + Hash> RateLimiter<K> {
         Ok(())
     }
 
+    /// Takes back one event of this key that was counted.
+    pub(super) fn give_back(&self, key: &K) {
+        if let Some(at) = self.idle_at.lock().get_mut(key) {
+            *at = at.checked_sub(self.every).unwrap_or(*at);
+        }
+    }
+
     /// Fails like [`Self::take`], without counting.
     pub(super) fn look(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let idle_at = self.idle_at.lock();
@@ -72,6 +79,17 @@ mod tests {
         assert!(rate.take("b", start).is_ok(), "keys do not share");
         assert!(rate.look(&"a", start).is_err() && rate.look(&"b", start).is_ok());
         assert!(rate.take("a", start + Duration::from_secs(60)).is_ok());
+    }
+
+    #[test]
+    fn an_event_that_is_taken_back_does_not_count() {
+        let rate = RateLimiter::new(1.0, 0.0).expect("a rate");
+        let start = Instant::now();
+        for _ in 0..10 {
+            assert!(rate.take("a", start).is_ok());
+            rate.give_back(&"a");
+        }
+        assert!(rate.take("a", start).is_ok() && rate.take("a", start).is_err());
     }
 
     #[test]

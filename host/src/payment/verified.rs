@@ -98,6 +98,7 @@ impl Verified {
             // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
             Ok(Claimed::Won(hold)) => HoldGuard::new(payments, hold),
             Ok(claimed) => {
+                payments.uncount_payment(accepted.exact.authorization.from);
                 return claim::of_earlier(payments, purchase, claimed, earlier).map(ClaimOutcome::Earlier);
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
