@@ -65,6 +65,7 @@ mod body;
 mod budget;
 pub mod challenge;
 mod claim;
+mod client;
 mod delivery;
 mod evidence;
 mod executed;
@@ -102,8 +103,8 @@ use tokio::time::Instant;
 
 use accepted::RefusedPayment;
 use body::HeldBody;
-use claim::{Bought, ClaimOutcome, EarlierPayment, FoundPayment};
-use presented::PresentedPayment;
+use claim::{Bought, ClaimOutcome, FoundPayment};
+use presented::{EarlierPayment, PresentedPayment};
 use waiting::SETTLEMENT_WAIT;
 
 pub use accepted::Accepted;

@@ -18,9 +18,8 @@ use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, 
 use http::Request;
 
 use super::advice::{advice, clock_advice};
-use super::claim::EarlierPayment;
 use super::identity;
-use super::presented::PresentedPayment;
+use super::presented::{EarlierPayment, PresentedPayment};
 use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, Verified, challenge};
 
 /// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones

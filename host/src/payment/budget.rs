@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::payments::{is_known, prefix_of};
+use super::client::{is_known, prefix_of};
 
 /// The part of the budget that one client may hold.
 const SHARE: usize = 4;

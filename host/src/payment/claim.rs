@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_ledger::{self as ledger, Claimed, Found, Holder, PaymentId, Presented};
-use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::Asset;
@@ -16,6 +15,7 @@ use super::accepted::Accepted;
 use super::answer::GuestAnswer;
 use super::hold_guard::HoldGuard;
 use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
+use super::presented::EarlierPayment;
 use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
 
 /// The end of an attempt to claim a payment.
@@ -36,21 +36,6 @@ pub(super) enum Bought {
     Owed(Paid),
     /// This answer.
     Answer(Settled),
-}
-
-/// A payment that is in the ledger, with what an answer for it needs.
-#[derive(Clone, Debug)]
-pub(super) struct EarlierPayment {
-    pub(super) presented: Presented,
-    pub(super) version: Version,
-    /// The receipt that the guest sees, if the answer is still owed.
-    pub(super) receipt: PaymentReceipt,
-}
-
-impl EarlierPayment {
-    pub(super) fn id(&self) -> &PaymentId {
-        &self.presented.id
-    }
 }
 
 /// Looks up, before the request's body is read, whether a payment was claimed before. It may have bought its answer:

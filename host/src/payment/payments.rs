@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::budget::ByteBudget;
+use super::client::{is_known, prefix_of};
 use super::exposure::{Exposure, FailedSettlements, MEMORY, Unsettled};
 use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
@@ -264,32 +265,5 @@ impl Payments {
     /// Announces that the work for this payment has ended.
     pub(super) fn ended(&self, id: &PaymentId) {
         self.waiting.ended(id);
-    }
-}
-
-/// True if the address tells one client from another. An address of a private network or of this machine may be that of a
-/// proxy which stands for all clients.
-pub(super) fn is_known(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || is_shared(v4))
-        }
-        IpAddr::V6(v6) => {
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local())
-        }
-    }
-}
-
-/// True for an address that providers share between subscribers (RFC 6598).
-fn is_shared(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    first == 100 && (64..128).contains(&second)
-}
-
-/// The network that one client has: its address, or the /64 of an IPv6 address, all of which one subscriber has.
-pub(super) fn prefix_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
     }
 }

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use coinslot_ledger::{Fingerprint, Holder};
+use coinslot_ledger::{Fingerprint, Holder, PaymentId, Presented};
+use coinslot_plugin::PaymentReceipt;
+use coinslot_x402::Version;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::ChallengeSecret;
 use sha2::{Digest, Sha256};
 
 use super::Payments;
-use super::payments::prefix_of;
+use super::client::prefix_of;
 
 /// The payment of a request. Its payload goes to facilitators and into the ledger, so it no longer has the secret.
 #[derive(Clone, Debug)]
@@ -34,5 +36,20 @@ impl PresentedPayment {
             client: Fingerprint(client_hash.finalize().into()),
         };
         Self { payload, holder }
+    }
+}
+
+/// A payment that is in the ledger, with what an answer for it needs.
+#[derive(Clone, Debug)]
+pub(super) struct EarlierPayment {
+    pub(super) presented: Presented,
+    pub(super) version: Version,
+    /// The receipt that the guest sees, if the answer is still owed.
+    pub(super) receipt: PaymentReceipt,
+}
+
+impl EarlierPayment {
+    pub(super) fn id(&self) -> &PaymentId {
+        &self.presented.id
     }
 }

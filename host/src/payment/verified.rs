@@ -13,9 +13,10 @@ use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, ClaimOutcome, EarlierPayment};
+use super::claim::{self, ClaimOutcome};
 use super::hold_guard::HoldGuard;
 use super::identity;
+use super::presented::EarlierPayment;
 use super::problem::check_circuit;
 use super::{Payments, Problem, Purchase, Reserved, reserved};
 

@@ -26,6 +26,9 @@ use crate::span::LogSpan;
 
 pub use block::PinnedBlock;
 
+use crate::call_error::CallError;
+use crate::health::DEVNET_CLIENT;
+
 /// The most blocks that one question for logs spans.
 const LOG_SPAN: u64 = 2_000;
 
@@ -61,20 +64,6 @@ impl Default for ChainSettings {
     fn default() -> Self {
         Self { poll_interval: Duration::from_millis(150), request_timeout: Duration::from_secs(10), max_head_age: None }
     }
-}
-
-/// The reason for which a call has no result. Only the first kind says anything about a payment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The code at the address reverted, ran out of the gas it was given, or is not there.
-    #[error("{0}")]
-    Reverted(String),
-    /// The node answered with an error of its own.
-    #[error("the node refused: {0}")]
-    Refused(String),
-    /// No answer, or none that makes sense.
-    #[error("no answer from the node: {0}")]
-    Unreachable(String),
 }
 
 /// The reason for which a chain cannot be used.
@@ -271,9 +260,6 @@ impl std::fmt::Debug for Chain {
         f.debug_struct("Chain").field("node", &self.node).field("chain_id", &self.chain_id).finish_non_exhaustive()
     }
 }
-
-/// The start of `web3_clientVersion` of every embedded chain of `coinslot dev`.
-pub(crate) const DEVNET_CLIENT: &str = "coinslot-devnet/";
 
 /// Asks whether the node behind `provider` is an embedded chain, where nothing paid is money.
 ///

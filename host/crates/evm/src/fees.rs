@@ -10,7 +10,8 @@ use alloy::rpc::types::{FeeHistory, TransactionRequest};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::chain::{CallError, Chain};
+use crate::call_error::CallError;
+use crate::chain::Chain;
 
 /// The age up to which a reading of the fees is used again.
 const FRESH: Duration = Duration::from_secs(2);

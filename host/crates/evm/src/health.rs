@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::chain::DEVNET_CLIENT;
+/// The start of `web3_clientVersion` of every embedded chain of `coinslot dev`.
+pub(crate) const DEVNET_CLIENT: &str = "coinslot-devnet/";
 
 /// Requests without an answer in a row that count as trouble, if they have gone on for [`NO_ANSWER_FOR`].
 const NO_ANSWERS: u32 = 3;

@@ -15,6 +15,7 @@
 
 pub mod abi;
 mod budget;
+mod call_error;
 mod chain;
 mod confirmations;
 pub mod eip3009;
@@ -30,7 +31,8 @@ pub mod scan;
 mod sequencer;
 mod span;
 
-pub use chain::{CallError, Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
+pub use call_error::CallError;
+pub use chain::{Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
 pub use confirmations::default_confirmations;
 pub use fees::GasLimits;
 pub use health::ChainTrouble;

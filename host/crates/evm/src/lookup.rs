@@ -12,7 +12,8 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, authorizationStateCall};
-use crate::chain::{CallError, Chain, PinnedBlock};
+use crate::call_error::CallError;
+use crate::chain::{Chain, PinnedBlock};
 use crate::eip3009::{AuthorizationUse, Eip3009Payment, use_in};
 use crate::receipt::TxReceipt;
 

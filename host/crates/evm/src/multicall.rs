@@ -6,7 +6,8 @@ use alloy::sol_types::{Panic, Revert, SolCall, SolError};
 
 use crate::abi::IMulticall3::{Call3, aggregate3Call};
 use crate::abi::MULTICALL3;
-use crate::chain::{CallError, Chain};
+use crate::call_error::CallError;
+use crate::chain::Chain;
 
 /// The end of one call among many.
 #[derive(Clone, Debug, PartialEq, Eq)]

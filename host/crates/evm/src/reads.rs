@@ -18,7 +18,8 @@ use tokio::time::Instant;
 
 use crate::abi::IEip3009::{authorizationStateCall, balanceOfCall};
 use crate::abi::ProbeQuestion;
-use crate::chain::{CallError, Chain};
+use crate::call_error::CallError;
+use crate::chain::Chain;
 
 /// Questions in one call. Their bytes have to fit EIP-3860's limit of creation code, and their gas the cap of a
 /// node.

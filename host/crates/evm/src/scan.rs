@@ -12,7 +12,8 @@ use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, Transfer};
-use crate::chain::{CallError, Chain};
+use crate::call_error::CallError;
+use crate::chain::Chain;
 use crate::eip3009::{Eip3009Payment, payments_in};
 use crate::span::LogSpan;
 

@@ -25,7 +25,8 @@ use alloy::rpc::types::TransactionRequest;
 use tokio::sync::mpsc;
 
 use crate::abi::MULTICALL3;
-use crate::chain::{CallError, Chain, ChainError};
+use crate::call_error::CallError;
+use crate::chain::{Chain, ChainError};
 use crate::fees::GasLimits;
 use crate::health::ChainTrouble;
 use crate::key::Key;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::chain::CallError;
+use crate::call_error::CallError;
 
 /// Answers in a row after which the span is doubled.
 const CALM: u32 = 8;

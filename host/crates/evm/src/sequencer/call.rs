@@ -8,7 +8,7 @@ use alloy::primitives::{Address, B256, Bytes};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::chain::CallError;
+use crate::call_error::CallError;
 use crate::receipt::TxReceipt;
 
 /// A contract call that changes the chain.

@@ -20,7 +20,7 @@ use super::pending::Transaction;
 use super::shared::{BASE_GAS, MAX_BATCH_GAS, Shared};
 use super::submit::Submitter;
 use crate::abi::MULTICALL3;
-use crate::chain::CallError;
+use crate::call_error::CallError;
 use crate::multicall::{self, CallOutcome};
 
 /// Calls in one transaction, whatever the settings: no node takes a transaction of more than 128 KiB, and a call

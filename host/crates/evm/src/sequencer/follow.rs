@@ -19,7 +19,8 @@ use super::call::{CallProgress, SendError};
 use super::lane::Lane;
 use super::pending::TxState;
 use super::resend::{close_gap, resend_or_bump};
-use crate::chain::{CallError, Chain};
+use crate::call_error::CallError;
+use crate::chain::Chain;
 use crate::receipt::TxReceipt;
 
 /// The interval at which receipts are asked for without a new block: a node behind a balancer may show the block before

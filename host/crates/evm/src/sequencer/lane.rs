@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::call::{OpenCalls, QueuedCall, SendError};
 use super::pending::{PendingTxs, SignedTx, Transaction};
 use super::shared::{Shared, USUAL_GAS};
-use crate::chain::CallError;
+use crate::call_error::CallError;
 use crate::key::Key;
 
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.

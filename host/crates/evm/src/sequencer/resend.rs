@@ -14,7 +14,7 @@ use super::call::CallProgress;
 use super::lane::Lane;
 use super::pending::{PendingTx, SignedTx, Transaction, TxState};
 use super::shared::EMPTY_TX_GAS;
-use crate::chain::CallError;
+use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
 
 /// The interval at which a transaction is sent again that the node did not answer for.

@@ -13,7 +13,7 @@ use alloy::primitives::U256;
 use super::call::{CallProgress, QueuedCall, SendError, end_all};
 use super::lane::Lane;
 use super::pending::{PendingTx, Transaction, TxState};
-use crate::chain::CallError;
+use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
 
 /// Nonces that are tried for one transaction.
