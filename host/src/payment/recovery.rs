@@ -19,6 +19,8 @@ use super::{PaymentMethod, Payments};
 
 /// The interval of looking for work in the ledger, unless some is announced.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest pause between two readings.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one
 /// block for every few payments.
 const MAX_LOOKS: usize = 256;
@@ -54,6 +56,8 @@ async fn finish(payments: &Arc<Payments>) {
             Ok(due) => due.into_iter().for_each(|entry| looks.begin(payments, &used, entry)),
             Err(error) => tracing::error!(%error, "unfinished settlements could not be read"),
         }
+        // However many clients wait and announce their payments.
+        tokio::time::sleep(SHORTEST_PAUSE).await;
         // The inner loop takes note of looks that end, without reading the ledger for each of them.
         let mut announced = std::pin::pin!(payments.until_unknown(POLL_INTERVAL));
         loop {
@@ -115,10 +119,12 @@ impl Looks {
         let (payments, used) = (Arc::clone(payments), Arc::clone(used));
         let task = self.tasks.spawn(async move {
             let id = entry.hold.id.clone();
-            if let Err(error) = look(&payments, &used, entry).await {
-                tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
+            match look(&payments, &used, entry).await {
+                // Only of an end: a client that is told looks again at once, and each of its looks hurries recovery.
+                Ok(true) => payments.waiting.ended(&id),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(payment = %id, %error, "a recovered settlement could not be written"),
             }
-            payments.waiting.ended(&id);
         });
         self.payments.insert(task.id(), id);
     }
@@ -160,12 +166,12 @@ impl UsedAuthorizations {
     }
 }
 
-/// Looks once at a payment, and writes down its end if there is one.
-async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) -> Result<(), LedgerError> {
+/// Looks once at a payment, and writes down its end. False if there is none yet.
+async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) -> Result<bool, LedgerError> {
     let id = &entry.hold.id;
     let Ok(request) = serde_json::from_str::<PaymentRequest>(&entry.request) else {
         tracing::error!(payment = %id, "an unfinished settlement cannot be read");
-        return Ok(());
+        return Ok(false);
     };
     let method = payments
         .payment_methods
@@ -187,13 +193,12 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         submit = matches!(on_chain, OnChain::Unused { .. });
         let conclusion = conclude(Evidence::Chain(on_chain), situation);
         if write(payments, &entry, conclusion).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
-    let Some(method) = method.filter(|_| submit && may_submit(payments, &entry)) else { return Ok(()) };
+    let Some(method) = method.filter(|_| submit && may_submit(payments, &entry)) else { return Ok(false) };
     let answered = method.facilitator.settle(&request).await;
-    write(payments, &entry, conclude(Evidence::Facilitator(answered), situation)).await?;
-    Ok(())
+    write(payments, &entry, conclude(Evidence::Facilitator(answered), situation)).await
 }
 
 /// The reader of the chain of a payment, also of one whose asset is no longer taken.
