@@ -4,6 +4,7 @@
 //! what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to many, [`open`] the file
 //! itself.
 
+mod answers;
 mod claims;
 mod due;
 mod leases;

@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::claims;
+use super::{answers, claims};
 use crate::number::to_sqlite;
 use crate::{DAY, LedgerError, Retention};
 
@@ -89,7 +89,7 @@ fn delete_old_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice
 
 /// Deletes the oldest answers while all together are too large.
 fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
-    let bytes: i64 = connection.prepare_cached("SELECT bytes FROM kept_bytes")?.query_row([], |row| row.get(0))?;
+    let bytes = answers::bytes(connection)?;
     if bytes <= cutoffs.answer_bytes {
         return Ok(Slice { deleted: 0, more: false });
     }
@@ -100,7 +100,7 @@ fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Sl
 /// free.
 fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Slice, LedgerError> {
     let mut oldest = connection.prepare_cached(
-        "SELECT answer.id, length(head) + length(body) FROM answer INDEXED BY answer_by_age
+        "SELECT answer.id, octet_length(head) + octet_length(body) FROM answer INDEXED BY answer_by_age
             CROSS JOIN progress USING (id)
          WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed') ORDER BY kept_at LIMIT ?2",
     )?;
@@ -118,7 +118,7 @@ fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Sl
         }
     }
     for id in &ids {
-        connection.prepare_cached("DELETE FROM answer WHERE id = ?1")?.execute(params![id])?;
+        answers::delete(connection, *id)?;
     }
     Ok(Slice { deleted: ids.len() as u64, more })
 }
@@ -172,10 +172,10 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
             "DELETE FROM progress WHERE id = ?1",
             "DELETE FROM outgoing WHERE id = ?1",
             "DELETE FROM settlement WHERE id = ?1",
-            "DELETE FROM answer WHERE id = ?1",
         ] {
             connection.prepare_cached(sql)?.execute(params![id])?;
         }
+        answers::delete(connection, *id)?;
     }
     Ok(())
 }

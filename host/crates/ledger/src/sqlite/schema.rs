@@ -205,11 +205,7 @@ CREATE TABLE kept_bytes (                    -- the size of all kept answers
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     bytes    INTEGER NOT NULL
 ) STRICT;
-INSERT INTO kept_bytes SELECT 1, coalesce(sum(length(head) + length(body)), 0) FROM answer;
-CREATE TRIGGER answer_kept AFTER INSERT ON answer
-    BEGIN UPDATE kept_bytes SET bytes = bytes + length(new.head) + length(new.body); END;
-CREATE TRIGGER answer_deleted AFTER DELETE ON answer
-    BEGIN UPDATE kept_bytes SET bytes = bytes - length(old.head) - length(old.body); END;
+INSERT INTO kept_bytes SELECT 1, coalesce(sum(octet_length(head) + octet_length(body)), 0) FROM answer;
 "];
 
 /// The schema version that this program reads and writes.
@@ -239,8 +235,6 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
     // Milliseconds to wait for another tool that writes to the file.
     connection.pragma_update(None, "busy_timeout", 5_000)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    // The size of kept answers is counted by triggers, and REPLACE calls that for a deletion only with this.
-    connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     let transaction = connection.transaction()?;
     for migration in &MIGRATIONS[done..] {

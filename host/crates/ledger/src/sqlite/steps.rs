@@ -11,12 +11,12 @@ use std::time::Duration;
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};
 use rusqlite::{Connection, params};
 
-use super::claims;
+use super::answers;
 use super::due::{FIRST_PAUSE, WATCH_DELAY};
 use super::leases::lease;
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
-use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Retained, SettledBy, Step, StoredAnswer};
+use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Retained, SettledBy, Step};
 
 /// The row of a payment, as far as steps need it.
 struct Row {
@@ -46,7 +46,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
         Next::State(state) => state,
         Next::Deleted => {
             delete_outgoing(connection, id)?;
-            delete_answer(connection, id)?;
+            answers::delete(connection, id)?;
             return delete(connection, id);
         }
     };
@@ -54,7 +54,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
         Step::Released | Step::NotSent | Step::Executing | Step::Delivered { .. } => enter(connection, id, state, at),
         Step::Settling { request, answer } => {
             send(connection, id, Flow::Authorization, &request, at)?;
-            keep(connection, id, &answer, at)
+            answers::keep(connection, id, &answer, at)
         }
         Step::SettlingUpfront { request } => send(connection, id, Flow::Upfront, &request, at),
         Step::Unknown { transaction } => {
@@ -72,7 +72,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
             if let Some(transaction) = transaction {
                 record_transaction(connection, id, &transaction, None)?;
             }
-            delete_answer(connection, id)?;
+            answers::delete(connection, id)?;
             if watch { look_after_expiry(connection, id) } else { delete_outgoing(connection, id) }
         }
         Step::Dismissed => {
@@ -102,7 +102,7 @@ fn deliver_row(
         enter(connection, row, state, at)?;
     }
     let fetched = matches!(position.state, PaymentState::Settled | PaymentState::Delivered);
-    if keep || !fetched { Ok(()) } else { delete_answer(connection, row) }
+    if keep || !fetched { Ok(()) } else { answers::delete(connection, row) }
 }
 
 fn row(connection: &Connection, id: &PaymentId) -> Result<Option<Row>, LedgerError> {
@@ -233,7 +233,7 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
              WHERE id = ?1",
         )?
         .execute(params![row, micros(run), to_sqlite(at.0), why])?;
-    answer.map_or(Ok(()), |answer| keep(connection, row, &answer, at))
+    answer.map_or(Ok(()), |answer| answers::keep(connection, row, &answer, at))
 }
 
 /// True if the ledger records this transaction for another payment.
@@ -271,19 +271,6 @@ fn one_spelling(transaction: &str) -> Cow<'_, str> {
 /// Deletes the request of a settlement whose end is known, so that it is never sent again.
 fn delete_outgoing(connection: &Connection, row: i64) -> Result<(), LedgerError> {
     connection.prepare_cached("DELETE FROM outgoing WHERE id = ?1")?.execute(params![row])?;
-    Ok(())
-}
-
-/// Stores an answer, in place of an earlier one.
-fn keep(connection: &Connection, row: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![row, claims::encode_head(answer), answer.body.as_ref(), to_sqlite(at.0)])?;
-    Ok(())
-}
-
-fn delete_answer(connection: &Connection, row: i64) -> Result<(), LedgerError> {
-    connection.prepare_cached("DELETE FROM answer WHERE id = ?1")?.execute(params![row])?;
     Ok(())
 }
 

@@ -137,9 +137,12 @@ async fn the_size_of_kept_answers_is_that_of_the_answers() {
     let hold = paid_first(&ledger, "d").await;
     take(&ledger, &hold, answered(), 1_003).await;
     take(&ledger, &hold, Step::Delivered { keep: false }, 1_003).await;
-    file(&dir)
-        .execute_batch("PRAGMA recursive_triggers = ON; REPLACE INTO answer VALUES (1, '{}', x'00', 1)")
-        .expect("one");
+    let hold = sent(&ledger, "e").await;
+    take(&ledger, &hold, Step::Refused { reason: "reverted".to_owned(), transaction: None, watch: false }, 1_003).await;
+    let hold = sent(&ledger, "f").await;
+    take(&ledger, &hold, settled_by("0xf", BY_REQUEST), 1_002).await;
+    let kept = Retention { answers: Duration::from_secs(10), ..KEPT };
+    assert_eq!(ledger.prune(UnixTime(1_020), kept).await, Ok(1));
     let sizes: (i64, i64) = file(&dir)
         .query_row(
             "SELECT (SELECT bytes FROM kept_bytes), (SELECT sum(length(head) + length(body)) FROM answer)",

@@ -1,0 +1,43 @@
+//! Keeps the paid answers that their payments may fetch again, and counts their bytes.
+//!
+//! The count has a row of its own, because a sum over the answers would read every one of them before each pruning.
+//! Triggers would keep it as well, at a third more of the writer's time: every write of an answer is here instead.
+
+use coinslot_x402::UnixTime;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::claims;
+use crate::number::to_sqlite;
+use crate::{LedgerError, StoredAnswer};
+
+/// Stores an answer, in place of an earlier one.
+pub(super) fn keep(connection: &Connection, row: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
+    delete(connection, row)?;
+    let head = claims::encode_head(answer);
+    let bytes = head.len() + answer.body.len();
+    connection
+        .prepare_cached("INSERT INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![row, head, answer.body.as_ref(), to_sqlite(at.0)])?;
+    count(connection, i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
+/// Deletes the answer of this payment, if it has one.
+pub(super) fn delete(connection: &Connection, row: i64) -> Result<(), LedgerError> {
+    let bytes: Option<i64> = connection
+        .prepare_cached("SELECT octet_length(head) + octet_length(body) FROM answer WHERE id = ?1")?
+        .query_row(params![row], |row| row.get(0))
+        .optional()?;
+    let Some(bytes) = bytes else { return Ok(()) };
+    connection.prepare_cached("DELETE FROM answer WHERE id = ?1")?.execute(params![row])?;
+    count(connection, -bytes)
+}
+
+/// The bytes of all kept answers.
+pub(super) fn bytes(connection: &Connection) -> Result<i64, LedgerError> {
+    Ok(connection.prepare_cached("SELECT bytes FROM kept_bytes")?.query_row([], |row| row.get(0))?)
+}
+
+fn count(connection: &Connection, bytes: i64) -> Result<(), LedgerError> {
+    connection.prepare_cached("UPDATE kept_bytes SET bytes = bytes + ?1")?.execute(params![bytes])?;
+    Ok(())
+}
