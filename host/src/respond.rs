@@ -109,7 +109,8 @@ fn with_cors(mut reply: Reply) -> Reply {
     headers.insert(
         &EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, Retry-After",
+            "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, X-Coinslot-Charged, \
+             Retry-After",
         ),
     );
     reply
