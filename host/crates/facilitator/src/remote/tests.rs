@@ -385,10 +385,33 @@ async fn a_facilitator_sees_the_query_only_if_the_operator_wants_it() {
         let heard = heard.lock().expect("not poisoned");
         let bodies: Vec<Value> = heard.iter().map(|(.., body)| serde_json::from_slice(body).expect("JSON")).collect();
         assert!(!bodies[0].to_string().contains("email"), "{}", bodies[0]);
-        assert!(bodies[1].to_string().contains("email"));
+        assert_eq!(bodies[1].to_string().contains("email"), at.is_some());
         if let Some(at) = at {
             assert_eq!(bodies[0].pointer(at), Some(&json!("https://api.example.com/people")));
         }
+    }
+}
+
+/// A facilitator that validates refused a client's empty resource URL with 400, and three such payments closed the shop.
+#[tokio::test]
+async fn a_facilitator_sees_nothing_that_a_client_put_beside_its_payment() {
+    let plain = payment();
+    let PaymentRequest::V2 { mut payload, requirements } = payment() else { panic!("version 2") };
+    payload.extensions = json!({"bazaar": {"info": "mine"}}).as_object().cloned();
+    payload.accepted["extra"]["mine"] = json!(1);
+    payload.accepted.insert("mine".to_owned(), json!(1));
+    payload.payload.insert("mine".to_owned(), json!({"deep": [1]}));
+    payload.payload["authorization"]["mine"] = json!(1);
+    for resource in
+        [json!({"url": ""}), json!({"url": "javascript:mine"}), json!({"mine": 1}), json!(["mine"]), json!(1)]
+    {
+        payload.resource = Some(resource);
+        let (url, heard) = scripted(200, &[], "{}").await;
+        for payment in [&plain, &PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone() }] {
+            let _ = remote(&url).verify(payment).await;
+        }
+        let heard = heard.lock().expect("not poisoned");
+        assert_eq!(String::from_utf8_lossy(&heard[1].2), String::from_utf8_lossy(&heard[0].2));
     }
 }
 
