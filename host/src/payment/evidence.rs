@@ -8,7 +8,7 @@
 //! |---|---|
 //! | logs that this process read | settled |
 //! | a facilitator's success | settled; with a node, what the chain shows |
-//! | a facilitator's refusal that cannot follow a broadcast | request: refused, and watched; with a node, if the chain does not show otherwise. Recovery: open, an earlier transaction may still wait for its block |
+//! | a facilitator's refusal that cannot follow a broadcast | request: refused, and watched; with a node, if the chain calls the authorisation unused. Recovery: open, an earlier transaction may still wait for its block |
 //! | our own transaction failed, and the authorisation is unused at its block | request: refused, and watched. Recovery: open |
 //! | another refusal | open |
 //! | no answer, or one that says nothing | open |
@@ -97,6 +97,20 @@ pub(super) fn conclude(evidence: Evidence, situation: Situation) -> Conclusion {
     match evidence {
         Evidence::Facilitator(settlement) => by_facilitator(settlement, situation),
         Evidence::Chain(on_chain) => by_chain(on_chain, situation),
+    }
+}
+
+/// Judges what the chain shows beside the facilitator's word, `otherwise`. A refusal stands only beside an authorisation
+/// that the chain calls unused: a used one may have been used by the very transfer, whatever the facilitator says.
+pub(super) fn confirm(on_chain: OnChain, otherwise: Conclusion, situation: Situation) -> Conclusion {
+    let unused = matches!(on_chain, OnChain::Unused { .. });
+    match (by_chain(on_chain, situation), otherwise) {
+        (settled @ Conclusion::Settled { .. }, _) => settled,
+        (Conclusion::Open { why, .. }, Conclusion::Refused { transaction, reason, .. }) if !unused => {
+            let transaction = (!transaction.is_empty()).then_some(transaction);
+            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}") }
+        }
+        (_, otherwise) => otherwise,
     }
 }
 

@@ -235,6 +235,7 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
         Conclusion::Refused { .. } if watched => Step::Dismissed,
         Conclusion::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %id, %reason, "not settled");
+            payments.count_failed_settlement(id.payer());
             let transaction = (!transaction.is_empty()).then_some(transaction);
             Step::Refused { reason, transaction, watch: false }
         }

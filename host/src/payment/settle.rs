@@ -7,7 +7,7 @@ use coinslot_ledger::{Hold, LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{SettlementResponse, UnixTime};
 
 use super::accepted::Accepted;
-use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude};
+use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude, confirm};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -66,11 +66,7 @@ impl SettlementAttempt<'_> {
                 None => *otherwise,
                 Some(probe) => {
                     let shown = probe.look_up(&self.accepted.request, transaction.as_deref()).await;
-                    match conclude(Evidence::Chain(shown), situation) {
-                        settled @ Conclusion::Settled { .. } => settled,
-                        // The facilitator's word, or the wait for the chain.
-                        _ => *otherwise,
-                    }
+                    confirm(shown, *otherwise, situation)
                 }
             };
         }

@@ -77,6 +77,25 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
     }
 }
 
+/// A second try of a facilitator finds the balance spent by the first one, and calls that refused.
+#[test]
+fn a_refusal_stands_only_beside_an_unused_authorization() {
+    let at = situation(Asker::Request, true);
+    let word_beside = |shown| {
+        let Conclusion::AskChain { otherwise, .. } =
+            conclude(Evidence::Facilitator(refused("insufficient_funds", Finality::Final)), at)
+        else {
+            panic!("the chain is asked")
+        };
+        word(&confirm(shown, *otherwise, at))
+    };
+    assert_eq!(word_beside(OnChain::Unused { at: UnixTime(900) }), "refused, watched");
+    assert_eq!(word_beside(OnChain::Paid(settlement())), "settled");
+    assert_eq!(word_beside(OnChain::Shallow), "open");
+    assert_eq!(word_beside(OnChain::Used { at: UnixTime(900) }), "open");
+    assert_eq!(word_beside(OnChain::Unavailable("no answer".to_owned())), "open");
+}
+
 #[test]
 fn the_chain_is_believed_when_nothing_can_change_any_more() {
     let before = UnixTime(DEAD.0 - 1);
