@@ -1,7 +1,7 @@
 //! Settles through facilitators and nodes that lose, delay and forge. In the end chain, ledger and client agree: as
 //! many charges as answers, one run of the guest per payment, and no new challenge for a payment whose end is unknown.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
 use coinslot_tests::{
@@ -133,6 +133,29 @@ async fn a_lagging_node_turns_no_paid_payment_into_a_refused_one() {
         assert!(purchase.answer.is_some(), "{method}");
     }
     assert_eq!((chain.payments_received().await, host.runs()), (3, 3));
+}
+
+/// With the only facilitator gone, unpaid requests were still asked for money that nobody could settle, and the host said
+/// that it was ready.
+#[tokio::test]
+async fn a_host_whose_only_facilitator_is_gone_asks_for_no_money() {
+    let chain = TestChain::start().await;
+    let facilitator = chain.facilitator(0).await;
+    let host = chain.serve_through(&guest("echo"), &[&facilitator]).await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/echo")).body("mine").send();
+    assert_eq!(ask().await.expect("an answer").status(), 402);
+    drop(facilitator); // with every connection that the host keeps
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let (unpaid, ready) = (ask().await, client.get(host.url("/.well-known/coinslot/ready")).send().await);
+        let (unpaid, ready) = (unpaid.expect("an answer").status(), ready.expect("an answer").status());
+        if (unpaid.as_u16(), ready.as_u16()) == (503, 503) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{unpaid} {ready}\n{}", host.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// A client waited for as long as a facilitator took, beyond what proxies allow, and the same payment sent again got 503
