@@ -1,7 +1,7 @@
 //! Keeps the paid answers that their payments may fetch again, and counts their bytes.
 //!
-//! The count has a row of its own, because a sum over the answers would read every one of them before each pruning.
-//! Triggers would keep it as well, at a third more of the writer's time: every write of an answer is here instead.
+//! The count has a row of its own, because a sum would read every answer before each pruning. All writes of answers are
+//! in this module, so that none escapes the count.
 
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, OptionalExtension as _, params};
