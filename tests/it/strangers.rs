@@ -15,7 +15,7 @@ fn send(host: &DevHost, path: &str, header: &str, payment: &Value) -> reqwest::R
     host.client().post(host.url(path)).body("mine").header(header, encode(payment))
 }
 
-/// What everybody reads on the chain of a settled payment: the signed authorisation, in its form in both versions.
+/// Reads a settled payment from the chain, as everybody can: the signed authorisation, in its form in both versions.
 async fn as_a_stranger_reads_it(host: &DevHost, payment: &Payment, answer: &reqwest::Response) -> (Value, Value) {
     let receipt = decode(answer.headers()["payment-response"].to_str().expect("ASCII"));
     let transaction = host.chain().call("eth_getTransactionByHash", json!([receipt["transaction"]])).await;

@@ -1,4 +1,4 @@
-//! Who may fetch what a payment bought. A signature is public once it is settled: see `holder`.
+//! Tests who may fetch what a payment bought. A signature is public once it is settled: see `holder`.
 
 use super::*;
 

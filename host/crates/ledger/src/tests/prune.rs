@@ -1,4 +1,4 @@
-//! What is forgotten, and when.
+//! Tests what pruning deletes, and when.
 
 use super::*;
 
