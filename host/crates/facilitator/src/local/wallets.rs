@@ -36,22 +36,22 @@ const CALL_GAS: u64 = 30_000;
 pub(super) struct Wallets {
     /// The most gas that a wallet may take to judge a signature.
     gas: u64,
-    reverted: Addresses,
-    without_code: Addresses,
+    reverted: AddressesUntil,
+    without_code: AddressesUntil,
     turns: Semaphore,
     waiting: AtomicUsize,
 }
 
 /// Addresses until a time.
 #[derive(Debug, Default)]
-struct Addresses(Mutex<HashMap<Address, Instant>>);
+struct AddressesUntil(Mutex<HashMap<Address, Instant>>);
 
 impl Wallets {
     pub(super) fn new(gas: u64) -> Self {
         Self {
             gas,
-            reverted: Addresses::default(),
-            without_code: Addresses::default(),
+            reverted: AddressesUntil::default(),
+            without_code: AddressesUntil::default(),
             turns: Semaphore::new(AT_ONCE),
             waiting: AtomicUsize::new(0),
         }
@@ -112,7 +112,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Addresses {
+impl AddressesUntil {
     fn add(&self, address: Address, keep: Duration) {
         let now = Instant::now();
         let mut addresses = self.0.lock();
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn addresses_are_bounded_and_the_newest_stay() {
-        let addresses = Addresses::default();
+        let addresses = AddressesUntil::default();
         for number in 0..3 * MAX_ADDRESSES as u64 {
             addresses.add(Address::left_padding_from(&number.to_be_bytes()), REFUSED_FOR);
         }

@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
-use super::connection::{Exchange, Reply, RequestFailure, unexpected};
+use super::connection::{Exchange, HttpAnswer, RequestFailure, unexpected};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
 
 /// The longest reason, and the longest text for people, in characters. The protocol's own reasons
@@ -125,7 +125,7 @@ fn is_answer(status: StatusCode) -> bool {
 pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
     let unavailable =
         |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
-    let Reply { status, location, body } = match exchange {
+    let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
         Err(failure) => return unavailable(failure.into_message()),
     };
@@ -175,7 +175,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     };
     let unclear =
         |named: Option<&str>, message: &str| SettleAnswer::End(RemoteAttempt::Unclear(unknown(named, message)));
-    let Reply { status, location, body } = match exchange {
+    let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
         Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(RemoteAttempt::NotSent(message)),
         Err(RequestFailure::Lost(message)) => return unclear(None, &message),

@@ -16,11 +16,11 @@ use super::config::Credential;
 use crate::cdp::CdpKey;
 
 /// An answer, or the reason for which there is none.
-pub(super) type Exchange = Result<Reply, RequestFailure>;
+pub(super) type Exchange = Result<HttpAnswer, RequestFailure>;
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(super) struct HttpAnswer {
     pub(super) status: StatusCode,
     /// The address to which a redirect leads.
     pub(super) location: Option<String>,
@@ -103,7 +103,7 @@ impl HttpConnection {
         if let Some(answers) = extension_responses(response.headers()) {
             tracing::info!(host = url.host_str(), path = url.path(), answers, "the facilitator answers for extensions");
         }
-        Ok(Reply { status, location, body: read(response, limit).await? })
+        Ok(HttpAnswer { status, location, body: read(response, limit).await? })
     }
 
     async fn send(

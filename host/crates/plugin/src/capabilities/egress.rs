@@ -14,7 +14,7 @@ mod send;
 
 pub(crate) use self::client::EgressClient;
 #[cfg(test)]
-pub(crate) use self::connect::Addresses;
+pub(crate) use self::connect::Resolving;
 pub(crate) use self::connect::{Resolve, SystemResolver};
 pub(crate) use self::loop_guard::LoopGuard;
 pub use self::origin::{Allowed, Origin};

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::capabilities::egress::{Addresses, Resolve};
+use crate::capabilities::egress::{Resolve, Resolving};
 
 /// A server that answers every request with its own body, or with a redirect to itself.
 struct Server {
@@ -93,7 +93,7 @@ impl Names {
 }
 
 impl Resolve for Names {
-    fn addresses(&self, name: String) -> Addresses {
+    fn addresses(&self, name: String) -> Resolving {
         let mut asked = self.asked.lock().unwrap();
         let times = asked.entry(name.clone()).or_default();
         *times += 1;

@@ -24,11 +24,11 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ADDRESSES: usize = 4;
 
 /// The addresses of a name; an empty list if it has none.
-pub(crate) type Addresses = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
+pub(crate) type Resolving = Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Looks up the addresses of names.
 pub(crate) trait Resolve: Send + Sync {
-    fn addresses(&self, name: String) -> Addresses;
+    fn addresses(&self, name: String) -> Resolving;
 }
 
 /// The system's resolver.
@@ -36,7 +36,7 @@ pub(crate) trait Resolve: Send + Sync {
 pub(crate) struct SystemResolver;
 
 impl Resolve for SystemResolver {
-    fn addresses(&self, name: String) -> Addresses {
+    fn addresses(&self, name: String) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await?;
             Ok(found.map(|address| address.ip()).collect())
