@@ -150,3 +150,6 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |connection| queries::beat(connection, at)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,13 +130,20 @@ fn namesake_key(connection: &Connection, claim: &Claim) -> Result<Option<[u8; 32
 
 /// Makes an owed row executing, for a new attempt.
 fn take_up(connection: &Connection, row: i64, at: UnixTime) -> Result<Attempt, LedgerError> {
-    let attempt = connection
+    let attempt = new_attempt(connection)?;
+    connection
         .prepare_cached(
-            "UPDATE progress SET state = 'executing', reason = NULL, attempt = random(), lease_until = ?2,
-                updated_at = ?3 WHERE id = ?1 RETURNING attempt",
+            "UPDATE progress SET state = 'executing', reason = NULL, attempt = ?2, lease_until = ?3, updated_at = ?4
+             WHERE id = ?1",
         )?
-        .query_row(params![row, lease(PaymentState::Executing, at), to_sqlite(at.0)], |row| row.get(0))?;
-    Ok(Attempt(attempt))
+        .execute(params![row, attempt.0, lease(PaymentState::Executing, at), to_sqlite(at.0)])?;
+    Ok(attempt)
+}
+
+/// Draws the number of a new attempt. It is drawn before it is written: with `RETURNING` SQLite opens a table in memory
+/// for each statement, which costs as much as the rest of a claim.
+fn new_attempt(connection: &Connection) -> Result<Attempt, LedgerError> {
+    Ok(Attempt(connection.prepare_cached("SELECT random()")?.query_row([], |row| row.get(0))?))
 }
 
 /// Inserts a reserved row, and returns its hold: `None` if there is a row of this authorisation already.
@@ -172,22 +179,22 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
     if inserted == 0 {
         return Ok(None);
     }
-    let attempt = connection
+    let row = connection.last_insert_rowid();
+    let attempt = new_attempt(connection)?;
+    connection
         .prepare_cached(
             "INSERT INTO progress (id, flow, state, sent, paid, named, attempt, lease_until, updated_at)
-             VALUES (?1, ?2, 'reserved', 0, 0, ?3, random(), ?4, ?5) RETURNING attempt",
+             VALUES (?1, ?2, 'reserved', 0, 0, ?3, ?4, ?5, ?6)",
         )?
-        .query_row(
-            params![
-                connection.last_insert_rowid(),
-                claim.flow.as_str(),
-                claim.identifier.is_some(),
-                lease(PaymentState::Reserved, claim.at),
-                to_sqlite(claim.at.0)
-            ],
-            |row| row.get(0),
-        )?;
-    Ok(Some(Hold { id: claim.id.clone(), attempt: Attempt(attempt) }))
+        .execute(params![
+            row,
+            claim.flow.as_str(),
+            claim.identifier.is_some(),
+            attempt.0,
+            lease(PaymentState::Reserved, claim.at),
+            to_sqlite(claim.at.0)
+        ])?;
+    Ok(Some(Hold { id: claim.id.clone(), attempt }))
 }
 
 fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, LedgerError> {

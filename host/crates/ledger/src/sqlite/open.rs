@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{leases, schema};
@@ -24,7 +25,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     // side files the mode of the main one.
     File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| failed(&error))?;
     let mut connection = Connection::open(path).map_err(|error| failed(&error))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    prepare_statements_once(&connection)?;
     schema::prepare(&mut connection)?;
     let transaction = connection.transaction()?;
     leases::end_all(&transaction)?;
@@ -36,9 +37,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    prepare_statements_once(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
+}
+
+/// Makes each statement be prepared once. By default SQLite looks at the values that are bound, whenever a partial index
+/// may be of use, and prepares the statement again for the next value: that took a quarter of the time of a payment.
+fn prepare_statements_once(connection: &Connection) -> Result<(), LedgerError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Deletes the file and SQLite's files beside it, if they exist. The caller holds its [`lock`].
