@@ -4,8 +4,11 @@
 //! it, which looks like a failure of the facilitator and closes the shop for everybody; one that keeps a catalogue would
 //! list it in the seller's name.
 
-use coinslot_x402::Object;
+use std::borrow::Cow;
+
 use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::{Object, v1, v2};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use url::Url;
 
@@ -19,49 +22,126 @@ const RESOURCE: &[&str] = &["url", "description", "mimeType"];
 /// The body of `/verify` and `/settle`. The same payment has the same bytes each time: keys stand in the
 /// order in which they came, and nothing depends on the clock.
 pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8>, serde_json::Error> {
-    let mut payment = payment.clone();
-    match &mut payment {
+    match payment {
         PaymentRequest::V1 { payload, requirements } => {
-            keep_signed(&mut payload.payload);
-            if strip_query {
-                strip(&mut requirements.resource);
-            }
+            let v1::PaymentPayload { x402_version: _, scheme, network, payload } = payload;
+            let payment_payload = PayloadV1 { x402_version: 1, scheme, network, payload: Signed(payload) };
+            let payment_requirements = RequirementsV1::of(requirements, strip_query);
+            serde_json::to_vec(&Body { x402_version: 1, payment_payload, payment_requirements })
         }
         PaymentRequest::V2 { payload, requirements } => {
-            keep_signed(&mut payload.payload);
-            payload.accepted = serde_json::from_value(serde_json::to_value(requirements)?)?; // the echo equals it
-            payload.resource = payload.resource.take().and_then(|echo| resource(echo, strip_query));
-            payload.extensions = None; // we advertise none that a facilitator acts on
+            let resource = payload.resource.as_ref().and_then(|echo| Resource::of(echo, strip_query));
+            let payload = Signed(&payload.payload);
+            // The echo of the chosen entry equals it, and no extension is advertised on which a facilitator acts.
+            let payment_payload = PayloadV2 { x402_version: 2, resource, accepted: requirements, payload };
+            serde_json::to_vec(&Body { x402_version: 2, payment_payload, payment_requirements: requirements })
         }
     }
-    serde_json::to_vec(&payment)
 }
 
-/// Keeps the fields of an EIP-3009 payment. Payments of other kinds are the facilitator's to read.
-fn keep_signed(payload: &mut Object) {
-    if let Some(Value::Object(authorization)) = payload.get_mut("authorization") {
-        authorization.retain(|key, _| AUTHORIZATION.contains(&key.as_str()));
-        payload.retain(|key, _| PAYLOAD.contains(&key.as_str()));
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<P, R> {
+    x402_version: u8,
+    payment_payload: P,
+    payment_requirements: R,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PayloadV1<'p> {
+    x402_version: u8,
+    scheme: &'p str,
+    network: &'p str,
+    payload: Signed<'p>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PayloadV2<'p> {
+    x402_version: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<Resource<'p>>,
+    accepted: &'p v2::PaymentRequirements,
+    payload: Signed<'p>,
+}
+
+/// The requirements of version 1, which name the resource.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct RequirementsV1<'p>(Cow<'p, v1::PaymentRequirements>);
+
+impl<'p> RequirementsV1<'p> {
+    fn of(requirements: &'p v1::PaymentRequirements, strip_query: bool) -> Self {
+        let stripped = without_query(&requirements.resource);
+        if !strip_query || stripped == requirements.resource {
+            return Self(Cow::Borrowed(requirements));
+        }
+        Self(Cow::Owned(v1::PaymentRequirements { resource: stripped.to_owned(), ..requirements.clone() }))
     }
 }
 
-/// The client's echo of the resource, if it has the form that the protocol wants: a web address, and texts.
-fn resource(echo: Value, strip_query: bool) -> Option<Value> {
-    let Value::Object(mut resource) = echo else { return None };
-    resource.retain(|key, value| RESOURCE.contains(&key.as_str()) && value.is_string());
-    let Some(Value::String(url)) = resource.get_mut("url") else { return None };
-    if !Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-        return None;
+/// The fields of a payload that its payer signs, for an EIP-3009 payment. Payments of other kinds are the facilitator's
+/// to read.
+struct Signed<'p>(&'p Object);
+
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(Value::Object(authorization)) = self.0.get("authorization") else {
+            return self.0.serialize(serializer);
+        };
+        let mut fields = serializer.serialize_map(None)?;
+        for (key, value) in self.0.iter().filter(|(key, _)| PAYLOAD.contains(&key.as_str())) {
+            match key.as_str() {
+                "authorization" => {
+                    fields.serialize_entry(key, &Only { names: AUTHORIZATION, object: authorization })?
+                }
+                _ => fields.serialize_entry(key, value)?,
+            }
+        }
+        fields.end()
     }
-    if strip_query {
-        strip(url);
-    }
-    Some(Value::Object(resource))
 }
 
-/// Cuts query and fragment.
-fn strip(url: &mut String) {
-    if let Some(end) = url.find(['?', '#']) {
-        url.truncate(end);
+/// The fields of an object with these names.
+struct Only<'p> {
+    names: &'static [&'static str],
+    object: &'p Object,
+}
+
+impl Serialize for Only<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.object.iter().filter(|(key, _)| self.names.contains(&key.as_str())))
     }
+}
+
+/// The client's echo of the resource.
+struct Resource<'p> {
+    echo: &'p Object,
+    url: &'p str,
+}
+
+impl<'p> Resource<'p> {
+    /// `None` unless the echo has the form that the protocol wants: a web address, and texts.
+    fn of(echo: &'p Value, strip_query: bool) -> Option<Self> {
+        let echo = echo.as_object()?;
+        let url = echo.get("url")?.as_str()?;
+        if !Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+            return None;
+        }
+        Some(Self { echo, url: if strip_query { without_query(url) } else { url } })
+    }
+}
+
+impl Serialize for Resource<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let texts = self.echo.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+        let known = texts.filter(|(key, _)| RESOURCE.contains(key));
+        serializer.collect_map(known.map(|(key, text)| if key == "url" { (key, self.url) } else { (key, text) }))
+    }
+}
+
+/// The address without query and fragment.
+fn without_query(url: &str) -> &str {
+    url.find(['?', '#']).map_or(url, |end| &url[..end])
 }
