@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use coinslot_plugin::PluginPolicies;
-use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{Debouncer, RecommendedCache};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::folder::Folder;
@@ -45,7 +45,10 @@ pub async fn watch(
                 // The sender may have stopped waiting. The policies are active all the same.
                 let _ = done.send(folder.reconfigure(policies, sales));
             }
-            () = next(&mut events) => {}
+            () = next(&mut events) => {
+                tokio::time::sleep(DEBOUNCE).await;
+                let _ = events.try_recv(); // what came meanwhile is part of the same scan
+            }
             () = folder.staged() => {}
             () = tokio::time::sleep(pause) => {}
         }
@@ -74,13 +77,16 @@ async fn next<T>(receiver: &mut mpsc::Receiver<T>) -> T {
     }
 }
 
-/// Watches a folder: the channel receives a message after each event, until the watcher is dropped. Without a watcher
+/// Watches a folder: the channel receives a message after each change, until the watcher is dropped. Without a watcher
 /// the channel receives none.
-fn file_events(dir: &Path) -> (Option<Debouncer<RecommendedWatcher, RecommendedCache>>, mpsc::Receiver<()>) {
+fn file_events(dir: &Path) -> (Option<RecommendedWatcher>, mpsc::Receiver<()>) {
     let (sender, events) = mpsc::channel::<()>(1);
-    let watcher = notify_debouncer_full::new_debouncer(DEBOUNCE, None, move |_events| {
-        // A full channel means that a scan is due anyway.
-        let _ = sender.try_send(());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // Lost events are a change, too.
+        if event.map_or(true, |event| may_change(event.kind)) {
+            // A full channel means that a scan is due anyway.
+            let _ = sender.try_send(());
+        }
     });
     let watcher = watcher.and_then(|mut watcher| {
         watcher.watch(dir, RecursiveMode::NonRecursive)?;
@@ -92,11 +98,42 @@ fn file_events(dir: &Path) -> (Option<Debouncer<RecommendedWatcher, RecommendedC
     (watcher.ok(), events)
 }
 
+/// True unless something was only read. Each scan reads the folder, which is an event: answered with a scan, it would
+/// keep the host scanning for ever.
+fn may_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
+    }
+}
+
 fn log(report: &ScanReport) {
     for name in &report.removed {
         tracing::info!(file = %name, "no longer active");
     }
     for (name, reason) in &report.failed {
         tracing::warn!(file = %name, %reason, "not active; what served before still does");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host that did nothing read its plugin folder forty times a second.
+    #[tokio::test]
+    async fn reading_the_folder_is_no_reason_to_read_it_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("a.wasm");
+        std::fs::write(&file, b"first").expect("written");
+        let (_watcher, mut events) = file_events(dir.path());
+        for _ in 0..3 {
+            assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+            assert_eq!(std::fs::read(&file).expect("readable"), b"first");
+        }
+        let heard = tokio::time::timeout(Duration::from_millis(300), events.recv()).await;
+        assert!(heard.is_err(), "reading was taken for a change");
+        std::fs::write(&file, b"second").expect("written");
+        tokio::time::timeout(Duration::from_secs(10), events.recv()).await.expect("a change").expect("a watcher");
     }
 }
