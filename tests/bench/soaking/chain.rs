@@ -1,5 +1,5 @@
-//! Reads payments from the chain's logs, receipts and balances, and measures the gas of a payment that has a
-//! transaction of its own.
+//! Reads payments from the chain's logs, receipts and balances, and signed authorisations from its transactions, as
+//! everybody can. Measures the gas of a payment that has a transaction of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -141,7 +141,28 @@ impl Anvil {
         seen
     }
 
-    async fn newest(&self) -> u64 {
+    /// The signed payloads of the payments in a block, from the call data of its transactions: what a facilitator sends
+    /// is public, whether it is a call of the token or a part of a batch.
+    pub(crate) async fn signed_payloads(&self, block: u64) -> Vec<Value> {
+        let block = self.chain.call("eth_getBlockByNumber", json!([format!("{block:#x}"), true])).await;
+        let mut payloads = Vec::new();
+        for transaction in block["transactions"].as_array().into_iter().flatten() {
+            let data = hex::decode(&text(&transaction["input"])[2..]).expect("hex");
+            let length = 4 + 9 * 32;
+            let calls = data.windows(length).filter(|call| call.starts_with(&transferWithAuthorizationCall::SELECTOR));
+            payloads.extend(calls.filter_map(|call| transferWithAuthorizationCall::abi_decode(call).ok()).map(payload));
+        }
+        payloads
+    }
+
+    /// Makes no block for this long, and then one each second as before.
+    pub(crate) async fn pause_blocks(&self, time: Duration) {
+        self.chain.call("evm_setIntervalMining", json!([0])).await;
+        tokio::time::sleep(time).await;
+        self.chain.call("evm_setIntervalMining", json!([1])).await;
+    }
+
+    pub(crate) async fn newest(&self) -> u64 {
         number(&self.chain.call("eth_blockNumber", json!([])).await)
     }
 }
@@ -168,6 +189,18 @@ fn transfer(payload: &Value) -> String {
         s: alloy::primitives::B256::from_slice(&signature[32..64]),
     };
     alloy::primitives::hex::encode_prefixed(call.abi_encode())
+}
+
+/// The payload whose call data this is.
+fn payload(call: transferWithAuthorizationCall) -> Value {
+    let signature = [call.r.as_slice(), call.s.as_slice(), &[call.v]].concat();
+    json!({
+        "signature": alloy::primitives::hex::encode_prefixed(signature),
+        "authorization": {
+            "from": call.from, "to": call.to, "value": call.value.to_string(), "nonce": call.nonce,
+            "validAfter": call.validAfter.to_string(), "validBefore": call.validBefore.to_string(),
+        },
+    })
 }
 
 fn is_transfer(log: &Value) -> bool {

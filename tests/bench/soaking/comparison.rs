@@ -6,8 +6,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::chain::{ChainRecords, Spend};
-use crate::client::{End, Record};
+use crate::client::Record;
 use crate::host::HostRun;
+use crate::order::End;
 
 /// The ledger's states of payments whose money the receiver has.
 const RECEIVED: [&str; 3] = ["settled", "delivered", "owed"];
@@ -44,7 +45,8 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Compares the records of clients, ledger and chain, and checks how each run of the host ended.
+/// Compares the records of clients, ledger and chain, and checks how each run of the host ended. `strangers` has what
+/// strangers got that they must not get.
 pub(crate) fn compare(
     records: &[Record],
     ledger: &[Value],
@@ -52,13 +54,13 @@ pub(crate) fn compare(
     open: &[Value],
     reconciled: &Option<Value>,
     runs: &[HostRun],
+    strangers: &[String],
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let rows: HashMap<Spend, &Value> = ledger.iter().map(|row| (spend(row), row)).collect();
     let received = |row: &Value| RECEIVED.contains(&row["state"].as_str().unwrap_or_default());
     let booked: HashSet<&Spend> = rows.iter().filter(|(_, row)| received(row)).map(|(spend, _)| spend).collect();
-    let clients: HashMap<Spend, &Record> =
-        records.iter().map(|record| ((record.payer.clone(), record.nonce.clone()), record)).collect();
+    let clients: HashMap<Spend, &Record> = records.iter().map(|record| (record.spend(), record)).collect();
 
     for (spend, record) in &clients {
         let on_chain = seen.payments.get(spend);
@@ -76,8 +78,12 @@ pub(crate) fn compare(
             End::Refused(_) if booked.contains(spend) => "refused, and booked",
             End::Refused(reason) if reason != INTERRUPTED => "a good payment refused",
             End::Refused(_) => "",
-            End::Gone if on_chain.is_some() != booked.contains(spend) => "gone, and ledger and chain differ",
-            End::Gone => "",
+            // Whatever was charged has been fetched by now.
+            End::Gone(_) if on_chain.is_some() => "charged, and never fetched",
+            End::Gone(_) if booked.contains(spend) => "gone, and booked",
+            End::Gone(_) => "",
+            End::HandedOver if row.is_none_or(|row| row["state"] != "delivered") => "charged, and nothing given",
+            End::HandedOver => "",
             End::Wrong(what) => what,
         };
         verdict.unless(problem.is_empty(), || format!("{problem}: {spend:?}, {:?}, {row:?}", record.end));
@@ -88,8 +94,7 @@ pub(crate) fn compare(
         };
         verdict.unless(same, || format!("another transaction on chain than in the ledger: {spend:?}, {row:?}"));
         let owed = row.is_some_and(|row| row["state"] == "owed");
-        verdict
-            .unless(!owed || matches!(record.end, End::Gone), || format!("owed to a client that came back: {row:?}"));
+        verdict.unless(!owed, || format!("owed to a client that came back: {row:?}"));
     }
     for spend in seen.spends().difference(&booked) {
         verdict.differ(format!("on chain and not booked: {spend:?}"));
@@ -101,6 +106,9 @@ pub(crate) fn compare(
         verdict.differ(format!("no client's payment: {spend:?}"));
     }
     verdict.unless(clients.len() == records.len(), || "two payments with one nonce".to_owned());
+    for finding in strangers {
+        verdict.differ(format!("to a stranger: {finding}"));
+    }
     for row in open {
         verdict.differ(format!("not finished: {row}"));
     }
@@ -111,33 +119,23 @@ pub(crate) fn compare(
         verdict.unless(gentle, || format!("SIGTERM ended the host with {:?}", run.status));
         verdict.unless(run.left == 0, || format!("SIGTERM left {} payments at work", run.left));
     }
-    verdict.sum(records, ledger, seen, &booked, received);
+    verdict.sum(records, ledger, seen, received);
     verdict
 }
 
 impl Verdict {
-    fn sum(
-        &mut self,
-        records: &[Record],
-        ledger: &[Value],
-        seen: &ChainRecords,
-        booked: &HashSet<&Spend>,
-        received: impl Fn(&Value) -> bool,
-    ) {
+    fn sum(&mut self, records: &[Record], ledger: &[Value], seen: &ChainRecords, received: impl Fn(&Value) -> bool) {
         let bought = records.iter().filter(|record| matches!(record.end, End::Bought { .. }));
         let receipts = Tally::of(bought.map(|record| record.amount));
-        let gone = records.iter().filter(|record| {
-            matches!(record.end, End::Gone) && booked.contains(&(record.payer.clone(), record.nonce.clone()))
-        });
-        let unfetched = Tally::of(gone.map(|record| record.amount));
-        let clients =
-            Tally { payments: receipts.payments + unfetched.payments, amount: receipts.amount + unfetched.amount };
+        let handed_over = records.iter().filter(|record| matches!(record.end, End::HandedOver));
+        let late = Tally::of(handed_over.map(|record| record.amount));
+        let clients = Tally { payments: receipts.payments + late.payments, amount: receipts.amount + late.amount };
         let amount = |row: &Value| row["atomicAmount"].as_str().and_then(|digits| digits.parse().ok()).unwrap_or(0);
         let ledger = Tally::of(ledger.iter().filter(|row| received(row)).map(amount));
         let chain = Tally { payments: seen.transfers, amount: seen.transferred };
         self.lines = vec![
             format!("receipts       {receipts}"),
-            format!("  never fetched {unfetched:>7}, by clients that hung up and never came back"),
+            format!("handed over    {late}, to version 1 clients that came back late"),
             format!("ledger         {ledger}"),
             format!("chain          {chain}, by Transfer logs"),
             format!("balance        {:>8}          {:>14} units more", "", seen.received),

@@ -1,15 +1,16 @@
 //! Prints the figures of a soak: rate, gas, times, repetitions, refusals, and the runs of the host.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::chain::ChainRecords;
-use crate::client::{End, Record, SoakLoad};
+use crate::client::{Record, SoakLoad};
 use crate::host::HostRun;
+use crate::order::End;
 
 /// The highest gas of a payment as a share of the gas of one with a transaction of its own.
 const GAS_AIM: f64 = 0.65;
@@ -31,11 +32,12 @@ impl Figures<'_> {
         let count = |of: fn(&End) -> bool| self.records.iter().filter(|record| of(&record.end)).count();
         println!();
         println!(
-            "payments       {} signed: {} answered, {} refused, {} by clients that never came back, {} wrong",
+            "payments       {} signed: {} answered, {} refused, {} never charged and given up, {} read by version 1 clients that came back late, {} wrong",
             self.records.len(),
             count(|end| matches!(end, End::Bought { .. })),
             count(|end| matches!(end, End::Refused(_))),
-            count(|end| matches!(end, End::Gone)),
+            count(|end| matches!(end, End::Gone(_))),
+            count(|end| matches!(end, End::HandedOver)),
             count(|end| matches!(end, End::Wrong(_))),
         );
         let rate = self.paid_under_load as f64 / self.loaded.as_secs_f64();
@@ -47,6 +49,14 @@ impl Figures<'_> {
             "clients        {} hung up, {} times a payment was sent again",
             counts.hang_ups.load(Ordering::Relaxed),
             counts.retries.load(Ordering::Relaxed)
+        );
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        println!(
+            "  payments     {} in version 1, {} sent twice at a time, {} sent again after the answer, {} fetched at the end",
+            of(&counts.version_one),
+            of(&counts.doubled),
+            of(&counts.repeated),
+            of(&counts.fetched)
         );
         for (why, times) in counts.reasons() {
             println!("  again        {times:>6}  {why}");

@@ -2,14 +2,17 @@
 //! `tests/bench/soak` starts this program together with a chain.
 //!
 //! The steps: measure the gas of payments that are settled one by one; load, with a SIGTERM after a third of the time
-//! and a SIGKILL after two thirds; wait for the last answer of every client; wait until the ledger has no open payment;
-//! compare. The program ends with 1 if anything differs.
+//! and a SIGKILL after two thirds, a time without blocks after half, while strangers replay settled payments; wait for the last answer of every client;
+//! wait until the ledger has no open payment; fetch what was charged and never fetched; compare. The program ends with
+//! 1 if anything differs.
 
 mod chain;
 mod client;
 mod comparison;
 mod figures;
 mod host;
+mod order;
+mod stranger;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +28,10 @@ use crate::chain::Anvil;
 use crate::client::{Record, SoakLoad};
 use crate::figures::Figures;
 use crate::host::{HostRun, SoakHost, resident};
+use crate::stranger::Strangers;
+
+/// For so many clients there is one stranger, who replays the payments of others.
+const CLIENTS_PER_STRANGER: usize = 10;
 
 /// The time between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
@@ -58,6 +65,7 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let (anvil, mut wallets) = Anvil::read(&args.chain);
+    let anvil = Arc::new(anvil);
     let fresh = wallets.split_off(args.payers.min(wallets.len()));
     let single = anvil.settle_singly(&fresh).await;
     println!("one by one     {} transfers, {} gas each", fresh.len() - 1, single);
@@ -71,11 +79,24 @@ async fn main() -> ExitCode {
     for _ in 0..args.clients {
         clients.spawn(client::buy_repeatedly(Arc::clone(&load)));
     }
+    let strangers = Arc::new(Strangers::default());
+    let mut replaying = JoinSet::new();
+    for number in 0..args.clients / CLIENTS_PER_STRANGER {
+        let (load, anvil, strangers) = (Arc::clone(&load), Arc::clone(&anvil), Arc::clone(&strangers));
+        replaying.spawn(stranger::replay_repeatedly(load, anvil, strangers, number));
+    }
     let progress = tokio::spawn(print_progress(Arc::clone(&load), Arc::clone(&host.process)));
 
     let third = Duration::from_secs(args.seconds) / 3;
     for signal in [Signal::TERM, Signal::KILL] {
-        tokio::time::sleep(third).await;
+        if signal == Signal::KILL {
+            // Clients whose settlements wait for a block get 503 and come again.
+            tokio::time::sleep(third / 2).await;
+            anvil.pause_blocks(third / 5).await;
+            println!("{:>6} s  made no block for {:.0} s", began.elapsed().as_secs(), (third / 5).as_secs_f64());
+        }
+        let due = third * if signal == Signal::KILL { 2 } else { 1 };
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
         end(&mut host, &mut runs, signal).await;
         runs.push(host.start().await);
         let run = runs.last().expect("the run that has just begun");
@@ -90,16 +111,19 @@ async fn main() -> ExitCode {
     while let Some(done) = clients.join_next().await {
         records.extend(done.expect("a client that does not panic"));
     }
+    replaying.join_all().await;
     progress.abort();
     let open = host.wait_until_settled(SETTLED_WITHIN).await;
+    let records = client::fetch_charged(&load, records, &anvil.since(&before).await).await;
     let ledger = host.export();
     let reconciled = host.reconcile();
     let seen = anvil.since(&before).await;
     end(&mut host, &mut runs, Signal::TERM).await;
 
-    let verdict = comparison::compare(&records, &ledger, &seen, &open, &reconciled, &runs);
+    let verdict = comparison::compare(&records, &ledger, &seen, &open, &reconciled, &runs, &strangers.findings());
     Figures { records: &records, ledger: &ledger, seen: &seen, runs: &runs, single, loaded, paid_under_load }
         .print(&load);
+    strangers.print();
     verdict.print();
     if verdict.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,9 +3,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::order::{Order, Version};
 
-/// The records of clients, ledger and chain about three payments: one answered, one whose client never came back, and
-/// one refused.
+/// The records of clients, ledger and chain about three payments: one answered, one that a version 1 client did not get
+/// again, and one refused.
 struct Sources {
     records: Vec<Record>,
     ledger: Vec<Value>,
@@ -13,6 +14,7 @@ struct Sources {
     open: Vec<Value>,
     reconciled: Option<Value>,
     runs: Vec<HostRun>,
+    strangers: Vec<String>,
 }
 
 fn record(nonce: &str, end: End) -> Record {
@@ -36,23 +38,29 @@ fn agreed() -> Sources {
     Sources {
         records: vec![
             record("1", bought("0xt1")),
-            record("2", End::Gone),
+            record("2", End::HandedOver),
             record("3", End::Refused("interrupted".to_owned())),
         ],
-        ledger: vec![row("1", "delivered"), row("2", "settled"), row("3", "refused")],
+        ledger: vec![row("1", "delivered"), row("2", "delivered"), row("3", "refused")],
         seen: ChainRecords { payments, transfers: 2, transferred: 20, received: 20, ..ChainRecords::default() },
         open: Vec::new(),
         reconciled: Some(json!({ "agrees": true })),
         runs: Vec::new(),
+        strangers: Vec::new(),
     }
+}
+
+fn gone() -> End {
+    let order = Order { route: "/status", version: Version::Two, payment: String::new(), nonce: String::new() };
+    End::Gone(order)
 }
 
 #[track_caller]
 fn check(change: impl FnOnce(&mut Sources), expected: &[&str]) {
     let mut sources = agreed();
     change(&mut sources);
-    let verdict =
-        compare(&sources.records, &sources.ledger, &sources.seen, &sources.open, &sources.reconciled, &sources.runs);
+    let Sources { records, ledger, seen, open, reconciled, runs, strangers } = &sources;
+    let verdict = compare(records, ledger, seen, open, reconciled, runs, strangers);
     let found: Vec<&str> = verdict.differences.iter().map(String::as_str).collect();
     let all = expected.iter().all(|what| found.iter().any(|difference| difference.starts_with(what)));
     assert!(all && found.is_empty() == expected.is_empty(), "{found:#?} has not {expected:#?}");
@@ -88,10 +96,17 @@ fn a_refusal_needs_a_known_reason_and_no_charge() {
 }
 
 #[test]
-fn an_abandoned_payment_must_be_booked_as_on_chain() {
-    check(|sources| drop(sources.ledger.remove(1)), &["gone, and ledger and chain differ", "on chain and not booked"]);
-    check(|sources| sources.ledger[1] = row("2", "owed"), &[]);
+fn a_charged_payment_must_have_been_answered() {
+    check(|sources| sources.records[1].end = gone(), &["charged, and never fetched", "clients have"]);
+    check(|sources| sources.records[2].end = gone(), &[]);
+    check(|sources| sources.ledger[1] = row("2", "settled"), &["charged, and nothing given"]);
+    check(|sources| sources.ledger[1] = row("2", "owed"), &["charged, and nothing given", "owed to a client"]);
     check(|sources| sources.ledger[0] = row("1", "owed"), &["owed to a client that came back"]);
+}
+
+#[test]
+fn an_answer_to_a_stranger_is_a_difference() {
+    check(|sources| sources.strangers.push("200 with an answer".to_owned()), &["to a stranger: 200"]);
 }
 
 #[test]
