@@ -17,6 +17,7 @@ mod flows;
 mod folder;
 mod forged;
 mod forwarded;
+mod full_disk;
 mod fuzz;
 mod grants;
 mod health;
