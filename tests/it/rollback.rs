@@ -89,3 +89,43 @@ async fn rollback_activates_the_previous_build() {
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: shop.wasm"));
 }
+
+/// Waits until `coinslot plugins` lists a file, or no longer lists it.
+async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
+    let start = Instant::now();
+    while plugins(dir)["files"][file].is_null() == listed {
+        assert!(start.elapsed() < Duration::from_secs(90), "{file}: {}", plugins(dir));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A refused file stayed in the list for ever after it was removed: the history forgot only files that had served.
+#[tokio::test]
+async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let bad = dir.path().join("plugins/bad.wasm");
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    std::fs::write(&bad, "not a component").expect("a file");
+    becomes_listed(dir.path(), "bad.wasm", true).await;
+    assert!(plugins(dir.path())["files"]["bad.wasm"]["failure"].is_string());
+    std::fs::remove_file(&bad).expect("removed");
+    becomes_listed(dir.path(), "bad.wasm", false).await;
+
+    // The same while no host runs. The build of the other file can be rolled back to, and no longer counts as active.
+    std::fs::write(&bad, "not a component").expect("a file");
+    becomes_listed(dir.path(), "bad.wasm", true).await;
+    drop(served);
+    std::fs::remove_file(&bad).expect("removed");
+    std::fs::remove_file(dir.path().join("plugins/shop.wasm")).expect("removed");
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes_listed(dir.path(), "bad.wasm", false).await;
+    let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
+    assert_eq!((&shop["in_force"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
+    install(dir.path(), &component("echo"));
+    becomes(&served, "/echo", 200).await;
+    let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
+    assert_eq!((&shop["in_force"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
+}

@@ -75,8 +75,10 @@ impl Folder {
         }
     }
 
-    /// Keeps the builds that are served in this history, so that they can be rolled back to.
+    /// Keeps the builds that are served in this history, so that they can be rolled back to. Files that it lists and the
+    /// folder has not were removed while no host ran: the first scan takes note of them.
     pub fn with_history(mut self, history: History) -> Self {
+        self.files.extend(history.present().map(|name| (name.to_owned(), TrackedFile::default())));
         self.loader.history = Some(history.dir().to_owned());
         self.history = Some(history);
         self
@@ -216,8 +218,9 @@ impl Folder {
         for name in gone {
             self.staging.cancel(&name);
             self.staged.remove(&name);
-            if self.files.remove(&name).is_some_and(|file| file.active.is_some()) {
-                report.removed.push(name);
+            match self.files.remove(&name) {
+                Some(file) if file.active.is_some() => report.removed.push(name),
+                _ => report.forgotten.push(name),
             }
         }
         Ok(has_waiting)

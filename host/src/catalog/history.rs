@@ -94,9 +94,15 @@ impl History {
         self.entries.files.get(file)
     }
 
+    /// The files that were in the folder when the history was written last.
+    pub(super) fn present(&self) -> impl Iterator<Item = &str> {
+        let is_present = |entry: &HistoryEntry| entry.active.is_some() || entry.failure.is_some();
+        self.entries.files.iter().filter(move |(_, entry)| is_present(entry)).map(|(name, _)| name.as_str())
+    }
+
     /// Records what a scan changed. `active` gives the active plugin of a file.
     pub(super) fn record<'p>(&mut self, report: &ScanReport, active: impl Fn(&str) -> Option<&'p Installed>) {
-        for name in &report.removed {
+        for name in report.removed.iter().chain(&report.forgotten) {
             self.removed(name);
         }
         for name in &report.loaded {
@@ -117,8 +123,12 @@ impl History {
             // The same build again, as after a restart: only its prices may differ.
             Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
             active => {
-                if let Some(former) = active.replace(build) {
-                    entry.previous = Some(former);
+                let is_back = entry.previous.as_ref().is_some_and(|previous| previous.sha256 == build.sha256);
+                match active.replace(build) {
+                    Some(former) => entry.previous = Some(former),
+                    // The file was gone and is back: there is no other build to go back to.
+                    None if is_back => entry.previous = None,
+                    None => {}
                 }
             }
         }

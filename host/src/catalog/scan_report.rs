@@ -1,12 +1,14 @@
 //! The report of a scan of the plugin folder.
 
 /// The changes that a scan made and the files that it refused.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanReport {
     /// Files that became active, new or changed.
     pub loaded: Vec<String>,
     /// Files that were active and are gone.
     pub removed: Vec<String>,
+    /// Files that are gone and were not active: they were refused, or were removed while no host ran.
+    pub forgotten: Vec<String>,
     /// Files that could not become active, with the reason. Their former builds stay active.
     pub failed: Vec<(String, String)>,
     /// Set while a file is still changing, so that the next scan should follow soon.
@@ -14,15 +16,17 @@ pub struct ScanReport {
 }
 
 impl ScanReport {
-    /// Returns whether any file was loaded, removed or refused.
+    /// Returns whether any file was loaded, removed, forgotten or refused.
     pub fn has_changes(&self) -> bool {
-        !(self.loaded.is_empty() && self.removed.is_empty() && self.failed.is_empty())
+        let unchanged = self.loaded.is_empty() && self.removed.is_empty() && self.forgotten.is_empty();
+        !(unchanged && self.failed.is_empty())
     }
 
     /// Adds the report of the scan that followed. Its files are unsettled or not, whatever they were before.
     pub(super) fn extend(&mut self, next: Self) {
         self.loaded.extend(next.loaded);
         self.removed.extend(next.removed);
+        self.forgotten.extend(next.forgotten);
         self.failed.extend(next.failed);
         self.unsettled = next.unsettled;
     }

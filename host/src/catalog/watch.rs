@@ -112,6 +112,9 @@ fn log(report: &ScanReport) {
         tracing::info!(file = %name, "no longer active");
     }
     for (name, reason) in &report.failed {
+    for name in &report.forgotten {
+        tracing::info!(file = %name, "gone; it was not active");
+    }
         tracing::warn!(file = %name, %reason, "not active; what served before still does");
     }
 }

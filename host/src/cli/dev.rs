@@ -23,7 +23,6 @@ use self::build::PluginBuilder;
 use self::rebuild::DevEvent;
 use super::signals::Shutdown;
 use super::{Failure, listen};
-use crate::catalog::ScanReport;
 use crate::config::{Config, PluginsConfig};
 use crate::host::{Chains, Host, HostOptions};
 
@@ -104,8 +103,7 @@ async fn first_host(
         compiler: std::env::current_exe().ok(),
         ledger: Some(Arc::new(ledger)),
         on_change: Some(Box::new(move |report| {
-            let (loaded, removed, failed) = (report.loaded.clone(), report.removed.clone(), report.failed.clone());
-            let _ = events.send(DevEvent::Changed(ScanReport { loaded, removed, failed, unsettled: report.unsettled }));
+            let _ = events.send(DevEvent::Changed(report.clone()));
         })),
         ..HostOptions::default()
     };

@@ -154,6 +154,10 @@ impl Announcer {
         for name in &report.removed {
             self.print(&format!("{name} is no longer active"));
         }
+        for name in &report.forgotten {
+            self.pending.remove(name);
+            self.refused.remove(name);
+        }
         for (name, reason) in &report.failed {
             self.print(&format!("{name} is not active, the build before it stays so: {reason}"));
             self.pending.remove(name);
