@@ -34,6 +34,7 @@ use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+pub(crate) use self::policies::unknown_plugin;
 pub use self::reload::ConfigFile;
 
 /// Called after each scan of the plugin folder that changed something.

@@ -83,3 +83,13 @@ async fn a_configuration_that_cannot_serve_a_loaded_plugin_is_not_applied() {
     let bought = host.buy(chain.payer(0), "/upfront", Duration::from_secs(10)).await;
     assert_eq!(bought.statuses, [200], "{}", host.log());
 }
+
+/// The start warned about a misspelt name, and a reload took the table without a word.
+#[tokio::test]
+async fn a_table_for_a_plugin_that_is_not_there_is_reported_at_a_reload() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    host.write_configuration(&format!("{}[plugin.ehco.limits]\nrequest_body = \"1KiB\"\n", host.configuration()));
+    host.wait_for_log("the configuration is active", 1).await;
+    assert!(host.log().contains("plugin.ehco: no plugin of this name is active"), "{}", host.log());
+}

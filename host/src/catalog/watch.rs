@@ -25,8 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Reconfigure {
     pub policies: PluginPolicies,
     pub sales: SalesPolicy,
-    /// Receives whether the policies are active. If not, nothing has changed.
-    pub done: oneshot::Sender<Result<(), String>>,
+    /// Receives the result. With an error nothing has changed; otherwise the policies are active, and these are the names
+    /// of plugins that are configured and not active.
+    pub done: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
 /// Keeps the catalogue in step with the folder forever, and carries out reconfigurations. `on_change` receives the
@@ -43,7 +44,7 @@ pub async fn watch(
         tokio::select! {
             Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
                 // The sender may have stopped waiting. The policies are active all the same.
-                let _ = done.send(folder.reconfigure(policies, sales));
+                let _ = done.send(folder.reconfigure(policies, sales).map(|()| folder.unknown_plugins()));
             }
             () = next(&mut events) => {
                 tokio::time::sleep(DEBOUNCE).await;
@@ -111,10 +112,10 @@ fn log(report: &ScanReport) {
     for name in &report.removed {
         tracing::info!(file = %name, "no longer active");
     }
-    for (name, reason) in &report.failed {
     for name in &report.forgotten {
         tracing::info!(file = %name, "gone; it was not active");
     }
+    for (name, reason) in &report.failed {
         tracing::warn!(file = %name, %reason, "not active; what served before still does");
     }
 }

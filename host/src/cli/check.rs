@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::routes::{routes, unknown_plugin};
+use super::routes::routes;
 use crate::config::Config;
-use crate::host::{Host, HostOptions};
+use crate::host::{Host, HostOptions, unknown_plugin};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.

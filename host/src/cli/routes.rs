@@ -22,8 +22,3 @@ pub(super) fn routes(catalog: &Catalog) -> Table {
     }
     table
 }
-
-/// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.
-pub(super) fn unknown_plugin(name: &str) -> String {
-    format!("plugin.{name}: no plugin of this name is active; the table waits for one")
-}

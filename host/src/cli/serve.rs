@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::routes::{routes, unknown_plugin};
+use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::Config;
-use crate::host::{ConfigFile, Host, HostOptions};
+use crate::host::{ConfigFile, Host, HostOptions, unknown_plugin};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///

@@ -18,6 +18,11 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
     if problems.is_empty() { Ok(policies) } else { Err(HostError::Config(problems.join("\n"))) }
 }
 
+/// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.
+pub(crate) fn unknown_plugin(name: &str) -> String {
+    format!("plugin.{name}: no plugin of this name is active; the table waits for one")
+}
+
 /// The grants of one plugin, and the problems with its secrets.
 fn grants(plugin: &PluginConfig) -> (Grants, Vec<String>) {
     let (mut secrets, mut problems) = (Vec::new(), Vec::new());

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::HostError;
 use super::facilitators::Facilitators;
-use super::policies;
+use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, Config, needs_restart};
 
@@ -117,7 +117,9 @@ impl Reload {
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        for name in answer.await.map_err(|_| gone())?.map_err(HostError::Config)? {
+            tracing::warn!("{}", unknown_plugin(&name));
+        }
         for key in needs_restart(&self.config, &config) {
             tracing::warn!("{key} has changed: this takes effect at the next start");
         }

@@ -14,9 +14,9 @@ use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};
 use crate::cli::Failure;
-use crate::cli::routes::{routes, unknown_plugin};
+use crate::cli::routes::routes;
 use crate::endpoint::{Access, Endpoint};
-use crate::host::Host;
+use crate::host::{Host, unknown_plugin};
 
 /// Follows the events of `coinslot dev`.
 pub(super) struct Announcer {
