@@ -5,19 +5,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::cli::pay::key::DEV_FILE;
 use crate::endpoint::Endpoint;
 
-/// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET whose required query has examples.
+/// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET with a value for each required query parameter.
 /// Where dev.json is not where `pay` looks by itself, the line names it.
 pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
     let gets =
         || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.has_parameters());
-    // An endpoint with a query makes the better example.
-    let best = gets()
-        .filter_map(|endpoint| query(endpoint).map(|query| (endpoint, query)))
-        .max_by_key(|(_, query)| !query.is_empty());
-    let (endpoint, query) = best?;
+    // An endpoint with a query makes the better example, if its author wrote the values.
+    let best =
+        gets().map(|endpoint| (endpoint, query(endpoint))).max_by_key(|(_, query)| match (query.made, &*query.text) {
+            (true, _) => 0,
+            (false, "") => 1,
+            (false, _) => 2,
+        });
+    let (endpoint, Query { text: query, .. }) = best?;
     let target =
         if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
     let from = match dev_json == Path::new(DEV_FILE) {
@@ -37,38 +42,56 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// A query for a first call.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    text: String,
+    /// Whether a value was made up for a parameter without an example.
+    made: bool,
+}
+
 /// An example of each required query parameter, or, if none is required, of the first parameter that has an example.
-/// None if a required parameter has no example.
-fn query(endpoint: &Endpoint) -> Option<String> {
+fn query(endpoint: &Endpoint) -> Query {
     let info = endpoint.plugin.info();
-    let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path)?;
-    let Some(schema) = declared.input_schema.as_ref().and_then(|schema| schema.pointer("/properties/query")) else {
-        return Some(String::new());
-    };
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(|list| list.as_array())
-        .map(|list| list.iter().filter_map(|name| name.as_str()).collect())
-        .unwrap_or_default();
-    let properties = schema.get("properties").and_then(|properties| properties.as_object());
+    let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path);
+    let schema = declared.and_then(|declared| declared.input_schema.as_ref()?.pointer("/properties/query"));
+    schema.map(of_schema).unwrap_or_default()
+}
+
+/// The query that fits this JSON Schema of an object of parameters.
+fn of_schema(schema: &Value) -> Query {
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
     // If nothing is required, a parameter with an example still shows more than a line without a query.
+    let properties = schema["properties"].as_object();
     let shown = properties.into_iter().flatten().find(|(_, property)| property.get("examples").is_some());
     let names = match (required.is_empty(), shown) {
         (true, Some((name, _))) => vec![name.as_str()],
         _ => required,
     };
+    let mut made = false;
     let mut pairs = url::form_urlencoded::Serializer::new(String::new());
     for name in names {
-        let property = schema.get("properties")?.get(name)?;
-        let example = property
-            .get("examples")
-            .or_else(|| property.get("enum"))
-            .and_then(|list| list.get(0))
-            .or_else(|| property.get("default"))?;
-        let text = example.as_str().map_or_else(|| example.to_string(), ToOwned::to_owned);
-        pairs.append_pair(name, &text);
+        let property = &schema["properties"][name];
+        let written = ["examples", "enum"].iter().find_map(|list| property[list].get(0)).or(property.get("default"));
+        let value = written.cloned().unwrap_or_else(|| {
+            made = true;
+            of_type(property)
+        });
+        pairs.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
     }
-    Some(pairs.finish())
+    Query { text: pairs.finish(), made }
+}
+
+/// A value of the type of a parameter that has no example. A plugin may still refuse it, for a rule that its schema does
+/// not say.
+fn of_type(property: &Value) -> Value {
+    let least = property.get("minimum").cloned();
+    match property["type"].as_str().or_else(|| property["type"][0].as_str()) {
+        Some("integer" | "number") => least.unwrap_or_else(|| 1.into()),
+        Some("boolean") => true.into(),
+        _ => "example".into(),
+    }
 }
 
 /// The command that calls this program from here: its name if the shell would find it, else its path.
@@ -86,7 +109,9 @@ pub(super) fn program() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use serde_json::json;
+
+    use super::{Query, of_schema, quoted};
 
     #[test]
     fn a_word_stays_one_in_a_shell() {
@@ -99,5 +124,24 @@ mod tests {
         ] {
             assert_eq!(quoted(word), expected);
         }
+    }
+    /// A required parameter without an example left the line without a query, and the first call ended in 400.
+    #[test]
+    fn every_required_parameter_has_a_value() {
+        let text = |schema| of_schema(&schema);
+        let made = |text: &str| Query { text: text.to_owned(), made: true };
+        let written = |text: &str| Query { text: text.to_owned(), made: false };
+        let name = json!({ "type": "string" });
+        assert_eq!(text(json!({ "properties": { "name": name }, "required": ["name"] })), made("name=example"));
+        let count = json!({ "type": "integer", "minimum": 3 });
+        let both =
+            json!({ "properties": { "n": count, "yes": { "type": ["boolean", "null"] } }, "required": ["n", "yes"] });
+        assert_eq!(text(both), made("n=3&yes=true"));
+        let stack = json!({ "type": "string", "examples": ["rust lang"] });
+        assert_eq!(
+            text(json!({ "properties": { "stack": stack }, "required": ["stack"] })),
+            written("stack=rust+lang")
+        );
+        assert_eq!(text(json!({ "properties": { "name": name } })), written(""));
     }
 }
