@@ -5,8 +5,9 @@ use std::time::Duration;
 /// The reason why a guest gave no usable response. No text of a guest's reaches a client through it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The guest trapped or exited; the text is for the operator's log.
-    #[error("the plugin trapped: {0}")]
+    /// The guest trapped or exited. The text is for the operator's log: the cause in the first line, and the backtrace in
+    /// the others.
+    #[error("the plugin trapped: {}", .0.lines().next().unwrap_or_default())]
     Trap(String),
     /// The guest used up its CPU time.
     #[error("the plugin used more CPU time than its limit")]
@@ -35,6 +36,16 @@ pub enum Fault {
     /// The plugin failed repeatedly, and its circuit is open for this long.
     #[error("the plugin failed repeatedly and its circuit is open")]
     CircuitOpen { retry: Duration },
+}
+
+impl Fault {
+    /// The backtrace of a trap, in one line. Its module offsets mean something to the plugin's author alone, so it is not
+    /// part of the fault's text, which is also the reason in the ledger.
+    pub fn backtrace(&self) -> Option<String> {
+        let Self::Trap(text) = self else { return None };
+        let (_, frames) = text.split_once('\n')?;
+        Some(frames.lines().map(str::trim).collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// The state of a plugin's circuit breaker, for callers that send no request.

@@ -6,12 +6,15 @@
 use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::ValueEnum;
-use coinslot_base::text::printable;
+use coinslot_base::text::excerpt;
 use coinslot_x402::Object;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::cli::Failure;
+
+/// The most characters of a cell of a table. JSON lines and CSV have the whole text.
+const CELL: usize = 120;
 
 /// The values of `--format`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl<'c> RecordWriter<'c> {
         }
         match self.format {
             OutputFormat::Table => {
-                self.table.add_row(cells().iter().map(|cell| printable(cell)).collect::<Vec<_>>());
+                self.table.add_row(cells().iter().map(|text| cell(text)).collect::<Vec<_>>());
             }
             OutputFormat::Json => {
                 let object: Object = self.columns.iter().map(|name| (*name).to_owned()).zip(record()).collect();
@@ -128,6 +131,11 @@ impl<'c> RecordWriter<'c> {
     fn header(&self, out: &mut Output<'_>) -> Result<(), Failure> {
         if self.count == 0 { out.line(&self.columns.join(",")) } else { Ok(()) }
     }
+}
+
+/// A text as a cell of a table: its first line, which says what happened; a trap's backtrace follows it.
+fn cell(text: &str) -> String {
+    excerpt(text.lines().next().unwrap_or_default(), CELL)
 }
 
 /// The text of a JSON value, without the quotes of a string.

@@ -84,13 +84,15 @@ async fn revenue_never_adds_test_money_to_money() {
 #[tokio::test]
 async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
     let file = LedgerFile::create();
-    file.add(&LedgerRow { reason: Some("the plugin\u{1b}[2J trapped"), ..row(1, "owed") });
+    file.add(&LedgerRow { reason: Some("the plugin\u{1b}[2J trapped\n    0: 0x1b2c - a.wasm!main"), ..row(1, "owed") });
     file.add(&row(2, "settled"));
     let json = json_lines(&good(&["owed", "--file", path(&file), "--format", "json"]).await);
     assert_eq!(json.len(), 1);
+    assert!(json[0]["reason"].as_str().expect("text").contains("a.wasm!main"), "{}", json[0]);
     assert!(json[0]["makeGood"].as_str().expect("text").contains("the same payment again"), "{}", json[0]);
     let table = good(&["owed", "--file", path(&file), "--format", "table"]).await;
     assert!(table.contains("the plugin\u{fffd}[2J trapped"), "nothing steers a terminal: {table:?}");
+    assert!(!table.contains("a.wasm!main"), "no backtrace: {table}");
     assert!(table.contains("To make good"), "{table}");
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use coinslot_base::text::bounded;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::capabilities::log::GuestLog;
@@ -242,8 +242,17 @@ impl GuestMeter {
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
             Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
         } else {
-            Fault::Trap(bounded(format!("{error:#}"), TRAP_TEXT))
+            Fault::Trap(bounded(trap_text(error), TRAP_TEXT))
         }
+    }
+}
+
+/// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so the
+/// cause would be what is cut off.
+fn trap_text(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => format!("{}\n{backtrace}", error.root_cause()),
+        None => format!("{error:#}"),
     }
 }
 
