@@ -114,7 +114,7 @@ pub use executed::Executed;
 pub use paid::Paid;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
-pub use problem::{Charged, OwedFailure, Problem};
+pub use problem::{Charged, OwedFailure, Problem, Unserved};
 pub use purchase::{Pricing, Purchase};
 pub use recovery::recover;
 pub use reserved::Reserved;
@@ -132,15 +132,19 @@ pub async fn serve(
     payments: &Arc<Payments>,
     purchase: Purchase,
     request: Request<RequestBody>,
-) -> Result<Settled, Problem> {
+) -> Result<Settled, Unserved> {
     let client = purchase.client;
     let end = match body::credential(request.headers()) {
-        Err(unreadable) => Err(challenge::malformed(payments, &purchase, unreadable)),
-        Ok(None) => Err(challenge::unpaid(payments, purchase, request).await),
+        Err(unreadable) => Err(challenge::malformed(payments, &purchase, unreadable).into()),
+        Ok(None) => Err(challenge::unpaid(payments, purchase, request).await.into()),
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
-    if let Err(Problem::Malformed { .. } | Problem::Invalid { .. } | Problem::Foreign { .. }) = &end {
+    if let Err(Unserved {
+        problem: Problem::Malformed { .. } | Problem::Invalid { .. } | Problem::Foreign { .. },
+        ..
+    }) = &end
+    {
         payments.count_bad_payment(client);
     }
     end
@@ -155,7 +159,7 @@ async fn redeem(
     purchase: Purchase,
     payload: PaymentPayload,
     request: Request<RequestBody>,
-) -> Result<Settled, Problem> {
+) -> Result<Settled, Unserved> {
     payments.check_address(purchase.client)?;
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
@@ -169,7 +173,7 @@ async fn redeem(
     let task = match (earlier, checked) {
         (Some(found), _) => Task::Fetch(found, holder),
         (None, Ok(verified)) => Task::Buy(verified),
-        (None, Err(refused)) => return Err(refused.problem),
+        (None, Err(refused)) => return Err(refused.problem.into()),
     };
     let (head, body) = request.into_parts();
     let HeldBody { bytes, held } = body::read(payments, &purchase, body, purchase.endpoint.request_limit).await?;
@@ -180,7 +184,9 @@ async fn redeem(
         let _held = held; // the body counts until the work ends
         exchange(payments_of_work, purchase, task, request).await
     });
-    payments.detach(id, work).await // a client that hangs up stops nothing from here on
+    // A client that hangs up stops nothing from here on.
+    let end = payments.detach(id.clone(), work).await;
+    end.map_err(|problem| Unserved { problem, payment: Some(id) })
 }
 
 /// Checks what needs neither ledger nor body: the payment is for one of our prices, its signer is proven, it is in its

@@ -83,3 +83,23 @@ async fn the_same_payment_may_be_tried_again_after_a_failure() {
     }
     assert_eq!(host.ledger(), [""; 0]);
 }
+
+/// The log said "a plugin failed" and not which: with several plugins the line helped nobody.
+#[tokio::test]
+async fn the_log_names_plugin_endpoint_and_payment_of_a_failure() {
+    let host = DevHost::builder().plugin("trap.wasm", &guest("trap")).plugin("status.wasm", &guest("status"));
+    let host = host.start().await;
+    assert_eq!(pay(&host, "/trap").await.status(), 500);
+    assert_eq!(pay(&host, "/status?402").await.status(), 502);
+    let log = host.log();
+    for (what, plugin) in [("a plugin failed", "trap"), ("a plugin broke its contract", "status")] {
+        let line = log.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}:\n{log}"));
+        let names = [format!("plugin=\"{plugin}\""), format!("endpoint=\"POST /{plugin}\"")];
+        assert!(names.iter().all(|name| line.contains(name)), "{line}");
+        let payment = line.split_once(" payment=").expect("a payment").1;
+        let id = payment.get(..32).expect("its id");
+        assert!(id.chars().all(|digit| digit.is_ascii_hexdigit()), "{line}");
+    }
+    let line = log.lines().find(|line| line.contains("a plugin failed")).expect("found above");
+    assert!(line.contains("unreachable") && line.contains("backtrace"), "the cause and the place, in one line: {line}");
+}

@@ -3,12 +3,27 @@
 
 use std::time::Duration;
 
+use coinslot_ledger::PaymentId;
 use coinslot_plugin::{Circuit, Fault, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
 
 use super::{GuestAnswer, SettledPayment};
+
+/// A paid request that is not served.
+#[derive(Debug)]
+pub struct Unserved {
+    pub problem: Problem,
+    /// The payment, if work was begun for it.
+    pub payment: Option<PaymentId>,
+}
+
+impl From<Problem> for Unserved {
+    fn from(problem: Problem) -> Self {
+        Self { problem, payment: None }
+    }
+}
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]

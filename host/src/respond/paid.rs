@@ -3,16 +3,20 @@
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
 use super::headers::{CHARGED, private};
-use super::plugin::guest_answer;
+use super::plugin::{failing_call, guest_answer};
 use super::settlement::with_payment;
 use super::{Reply, problem, with_cors};
-use crate::payment::{Problem, Settled};
+use crate::endpoint::Endpoint;
+use crate::payment::{Problem, Settled, Unserved};
 
-/// The end of a paid request.
-pub fn paid(end: Result<Settled, Problem>) -> Reply {
+/// The end of a paid request to this endpoint.
+pub fn paid(end: Result<Settled, Unserved>, endpoint: &Endpoint) -> Reply {
     let reply = match end {
         Ok(settled) => sold(settled),
-        Err(problem) => {
+        Err(Unserved { problem, payment }) => {
+            // Most requests without a payment end here. Nothing is logged about them, so they need no span.
+            let asks = matches!(problem, Problem::PaymentRequired(_));
+            let _names = (!asks).then(|| failing_call(endpoint, payment.as_ref()).entered());
             let charged = problem.charged().as_str();
             let mut reply = problem::explain(problem);
             reply.headers_mut().insert(HeaderName::from_static(CHARGED), HeaderValue::from_static(charged));

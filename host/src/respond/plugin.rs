@@ -1,6 +1,9 @@
 //! Answers with what a guest wrote, and for a guest that failed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use coinslot_ledger::PaymentId;
 use coinslot_plugin::{Fault, ResponseBody, Verdict};
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Response, StatusCode};
@@ -10,23 +13,34 @@ use http_body_util::BodyExt;
 use super::error::{RETRY_SECONDS, error, retry_after};
 use super::headers::{Clean, clean};
 use super::{Reply, full, with_cors};
+use crate::endpoint::Endpoint;
 use crate::payment::{Charged, GuestAnswer};
 
+/// Names the plugin, the endpoint and the payment in each log line about a call that failed. It is made for such calls
+/// only, because a span costs time.
+pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> tracing::Span {
+    let payment = payment.map(tracing::field::display);
+    tracing::warn_span!("call", plugin = endpoint.plugin.info().name, endpoint = endpoint.label, payment)
+}
+
 /// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
-pub fn free(answer: Result<Response<ResponseBody>, Fault>) -> Reply {
+pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>) -> Reply {
     with_cors(match answer {
         Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
-            misbehaved("the plugin answered 402 itself", Charged::No)
+            failing_call(endpoint, None).in_scope(|| misbehaved("the plugin answered 402 itself", Charged::No))
         }
         Ok(response) => {
             let (head, body) = response.into_parts();
-            let body = body.map_err(|fault| {
-                tracing::warn!(%fault, "a plugin failed while it answered");
+            let endpoint = Arc::clone(endpoint);
+            let body = body.map_err(move |fault| {
+                failing_call(&endpoint, None).in_scope(
+                    || tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed while it answered"),
+                );
                 fault
             });
             guest_answer(head.status.as_u16(), head.headers, body)
         }
-        Err(fault) => failed(&fault, Charged::No),
+        Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, Charged::No)),
     })
 }
 
@@ -71,7 +85,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::SlowRequest
         | Fault::Unread
         | Fault::NoResponse(_)
-        | Fault::Busy => tracing::warn!(%fault, "a plugin failed"),
+        | Fault::Busy => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
     match fault {
         Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),

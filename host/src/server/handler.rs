@@ -161,14 +161,20 @@ impl RequestHandler {
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
-            Access::Free => respond::free(call.endpoint.plugin.invoke(Permit::grant(None), call.request).await),
+            Access::Free => {
+                let answer = call.endpoint.plugin.invoke(Permit::grant(None), call.request).await;
+                respond::free(answer, &call.endpoint)
+            }
             Access::Paid(access) => {
                 let purchase = call.purchase(access);
-                respond::paid(if head_only {
-                    Err(payment::challenge::declared(&self.payments, &purchase))
-                } else {
-                    payment::serve(&self.payments, purchase, call.request).await
-                })
+                respond::paid(
+                    if head_only {
+                        Err(payment::challenge::declared(&self.payments, &purchase).into())
+                    } else {
+                        payment::serve(&self.payments, purchase, call.request).await
+                    },
+                    &call.endpoint,
+                )
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
