@@ -140,12 +140,17 @@ async fn a_second_payment_with_the_same_identifier_buys_nothing_more() {
     };
     let first = send(&host, "/echo", &named("order-0123456789")).send().await.expect("an answer");
     assert_eq!(first.status(), 200);
+    let id = first.headers()["x-coinslot-payment-id"].clone();
     let answer = first.text().await.expect("a body");
     let second = send(&host, "/echo", &named("order-0123456789")).send().await.expect("an answer");
     assert_eq!(second.status(), 200);
+    assert_eq!(second.headers()["x-coinslot-payment-id"], id, "the payment that the ledger knows");
     assert_eq!(second.text().await.expect("a body"), answer, "the answer of the first payment");
     let other = send(&host, "/echo?other", &named("order-0123456789")).send().await.expect("an answer");
-    assert_eq!(other.status(), 409);
+    assert_eq!((other.status().as_u16(), &other.headers()["x-coinslot-payment-id"]), (409, &id));
+    let refused: Value = other.json().await.expect("JSON");
+    assert_eq!((&refused["error"], &refused["charged"]), (&json!("payment_used_for_another_request"), &json!("no")));
+    assert!(refused["message"].as_str().expect("text").contains("payment-identifier"), "{refused}");
     let bad = send(&host, "/echo", &named("too short")).send().await.expect("an answer");
     assert_eq!(bad.status(), 402);
     assert_eq!(bad.json::<Value>().await.expect("JSON")["error"], "invalid_payload");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
-    Step,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, Namesake, PaymentId, Pending, Presented,
+    Retention, Step,
 };
 use coinslot_x402::UnixTime;
 
@@ -21,7 +21,7 @@ impl Ledger for CrashingLedger {
         around("claimed", self.0.claim(claim)).await
     }
 
-    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
+    async fn namesake(&self, claim: Claim) -> Result<Option<Namesake>, LedgerError> {
         self.0.namesake(claim).await
     }
 

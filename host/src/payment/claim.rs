@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coinslot_ledger::{self as ledger, Claimed, Found, Holder, PaymentId, Presented};
+use coinslot_ledger::{self as ledger, Claimed, Found, Holder, Namesake, PaymentId, Presented};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::Asset;
@@ -160,6 +160,23 @@ pub(super) fn of_earlier(
             Ok(Bought::Answer(Settled::whole(payments, payment, answer)))
         }
     }
+}
+
+/// What another payment of this payer under the same identifier bought. Clients see the id of that payment: the new one
+/// is not taken, and the ledger does not know it.
+pub(super) fn of_namesake(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    namesake: Namesake,
+    earlier: &EarlierPayment,
+) -> Result<Bought, Problem> {
+    let Namesake { id, claimed } = namesake;
+    if claimed == Claimed::OtherRequest {
+        return Err(Problem::NameTaken { payment_id: id.short() });
+    }
+    let mut bought_by = earlier.clone();
+    bought_by.presented.id = id;
+    of_earlier(payments, purchase, claimed, &bought_by)
 }
 
 /// Refuses the retry of an owed answer that failed several times, until its pause is over.

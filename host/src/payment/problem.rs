@@ -46,6 +46,8 @@ pub enum Problem {
     InFlight { payment_id: String },
     /// The same payment was used for another request.
     OtherRequest { payment_id: String },
+    /// Another payment of the payer has the same identifier, and was used for another request. This one is not taken.
+    NameTaken { payment_id: String },
     /// The payment was used before, by a client that this one is not, as far as can be told.
     Foreign { payment_id: String },
     /// The payment was settled for this request, and its answer is no longer kept.
@@ -161,6 +163,7 @@ impl Problem {
             | Self::CannotVerify(_)
             | Self::TooMany { .. }
             | Self::Overloaded
+            | Self::NameTaken { .. }
             | Self::NotSent { .. }
             | Self::NotSettled { .. } => Charged::No,
             Self::AnswerGone { .. } | Self::Owed { .. } | Self::OwedLater { .. } => Charged::Yes,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Readiness};
-use coinslot_ledger::{Claim, Claimed, LedgerError, PaymentId};
+use coinslot_ledger::{Claim, Claimed, Namesake, PaymentId};
 use coinslot_plugin::Circuit;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
@@ -93,7 +93,15 @@ impl Verified {
         let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
         let mut claimed = payments.ledger.claim(row.clone()).await;
         if let Ok(Claimed::Namesake) = claimed {
-            claimed = of_namesake(payments, purchase, &accepted, row).await?;
+            match namesake(payments, purchase, &accepted, row.clone()).await? {
+                Some(namesake) => {
+                    payments.uncount_payment(accepted.exact.authorization.from);
+                    let bought = claim::of_namesake(payments, purchase, namesake, earlier);
+                    return bought.map(ClaimOutcome::Earlier);
+                }
+                // A refused namesake gives its identifier up.
+                None => claimed = payments.ledger.claim(row).await,
+            }
         }
         let hold = match claimed {
             // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
@@ -115,17 +123,12 @@ impl Verified {
 
 /// Looks up the purchase of another payment of this payer under the same identifier. An answer of it goes only to a payment that the
 /// facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is public, fetches it.
-async fn of_namesake(
+async fn namesake(
     payments: &Payments,
     purchase: &Purchase,
     accepted: &Accepted,
     row: Claim,
-) -> Result<Result<Claimed, LedgerError>, Problem> {
+) -> Result<Option<Namesake>, Problem> {
     reserved::confirm(payments, purchase, accepted, &row.id).await?;
-    Ok(match payments.ledger.namesake(row.clone()).await {
-        Ok(Some(claimed)) => Ok(claimed),
-        // A refused namesake gives its identifier up.
-        Ok(None) => payments.ledger.claim(row).await,
-        Err(error) => Err(error),
-    })
+    payments.ledger.namesake(row).await.map_err(|error| Problem::Ledger(error.to_string()))
 }

@@ -23,6 +23,11 @@ const OTHER_REQUEST: ErrorRow = row(
     "payment_used_for_another_request",
     "this payment was used for another request or under another signature: repeat that request exactly, with the same payment, or sign a new authorization with a new nonce",
 );
+const NAME_TAKEN: ErrorRow = row(
+    StatusCode::CONFLICT,
+    "payment_used_for_another_request",
+    "another payment with this payment-identifier was used for another request, and this payment was not taken; nothing was charged for it: repeat that request exactly, or send this one with a new identifier",
+);
 const FOREIGN: ErrorRow = row(
     StatusCode::CONFLICT,
     "payment_already_used",
@@ -109,6 +114,7 @@ pub(super) fn explain(problem: Problem) -> Reply {
         Problem::BodyBroken => BODY_BROKEN.reply(charged),
         Problem::InFlight { payment_id } => with_payment_id(IN_FLIGHT.reply(charged), &payment_id),
         Problem::OtherRequest { payment_id } => with_payment_id(OTHER_REQUEST.reply(charged), &payment_id),
+        Problem::NameTaken { payment_id } => with_payment_id(NAME_TAKEN.reply(charged), &payment_id),
         Problem::Foreign { payment_id } => with_payment_id(FOREIGN.reply(charged), &payment_id),
         Problem::Overloaded => OVERLOADED.reply(charged),
         Problem::NotSent { message } => {

@@ -81,6 +81,13 @@ pub enum Claimed {
     Namesake,
 }
 
+/// Another payment of the same payer under the same identifier, and what it bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namesake {
+    pub id: PaymentId,
+    pub claimed: Claimed,
+}
+
 /// A paid answer, kept so that a client whose connection broke can fetch it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAnswer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
-use crate::{Claim, Claimed, Fingerprint, Hold, Holder, PaymentId, PaymentState, Presented, Step};
+use crate::{Claim, Claimed, Fingerprint, Hold, Holder, Namesake, PaymentId, PaymentState, Presented, Step};
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
 /// seconds: see [`Ledger::renew`].
@@ -27,7 +27,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Says what another authorisation of this payer with this identifier bought, to a caller that has proven that the
     /// payer signed the new payment. `None` if there is no other, or if it was refused and has now given its identifier
     /// up: then the payment may be claimed again.
-    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError>;
+    async fn namesake(&self, claim: Claim) -> Result<Option<Namesake>, LedgerError>;
 
     /// Says whether there is a row of this payment, before the request's body is read. Waits for no write.
     async fn find(

@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use coinslot_x402::UnixTime;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, PaymentId, Pending, Presented, Retention,
-    Step,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, Namesake, PaymentId, Pending, Presented,
+    Retention, Step,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -69,7 +69,7 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |connection| claims::claim(connection, &claim)).await
     }
 
-    async fn namesake(&self, claim: Claim) -> Result<Option<Claimed>, LedgerError> {
+    async fn namesake(&self, claim: Claim) -> Result<Option<Namesake>, LedgerError> {
         self.writer.run(move |connection| claims::namesake(connection, &claim)).await
     }
 

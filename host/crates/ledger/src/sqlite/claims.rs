@@ -1,15 +1,15 @@
 //! Makes claims, and looks up an existing claim when a new one conflicts with it.
 
 use bytes::Bytes;
-use coinslot_x402::{SettlementResponse, UnixTime};
-use rusqlite::{Connection, OptionalExtension, params};
+use coinslot_x402::{Network, SettlementResponse, UnixTime};
+use rusqlite::{Connection, params};
 
 use super::leases::lease;
 use crate::holder::RowHolder;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
-    Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, LedgerError, PaymentId, PaymentState, Presented,
-    StoredAnswer,
+    Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, LedgerError, Namesake, PaymentId, PaymentState,
+    Presented, StoredAnswer,
 };
 
 /// A row that stands where a claim would be inserted, with the answer that it bought.
@@ -33,7 +33,7 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claimed, L
         if let Some(claimed) = existing(connection, &claim.presented(), claim.at)? {
             return Ok(claimed);
         }
-        if namesake_key(connection, claim)?.is_some() {
+        if namesake_id(connection, claim)?.is_some() {
             return Ok(Claimed::Namesake);
         }
     }
@@ -73,24 +73,24 @@ pub(super) fn existing(
 }
 
 /// See [`crate::Ledger::namesake`].
-pub(super) fn namesake(connection: &Connection, claim: &Claim) -> Result<Option<Claimed>, LedgerError> {
+pub(super) fn namesake(connection: &Connection, claim: &Claim) -> Result<Option<Namesake>, LedgerError> {
     let has_row: bool = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM claim WHERE key = ?1)")?
         .query_row(params![claim.id.digest()], |row| row.get(0))?;
     if has_row {
         return Ok(None);
     }
-    let Some(key) = namesake_key(connection, claim)? else { return Ok(None) };
-    let Some(row) = row(connection, &key)? else { return Ok(None) };
-    let id = row.id;
+    let Some(id) = namesake_id(connection, claim)? else { return Ok(None) };
+    let Some(row) = row(connection, id.digest())? else { return Ok(None) };
+    let row_id = row.id;
     // Only the payment that is owed an answer may fetch it.
     let owed = |settlement: SettlementResponse| Ok(Claimed::Settling { transaction: Some(settlement.transaction) });
     match outcome(row, &claim.presented(), owed)? {
         Claimed::Refused { .. } => {
-            forget_identifier(connection, id)?;
+            forget_identifier(connection, row_id)?;
             Ok(None)
         }
-        claimed => Ok(Some(claimed)),
+        claimed => Ok(Some(Namesake { id, claimed })),
     }
 }
 
@@ -119,13 +119,18 @@ pub(super) fn forget_identifier(connection: &Connection, row: i64) -> Result<(),
     Ok(())
 }
 
-/// The key of another authorisation of this payer with the claim's identifier.
-fn namesake_key(connection: &Connection, claim: &Claim) -> Result<Option<[u8; 32]>, LedgerError> {
+/// Another authorisation of this payer with the claim's identifier.
+fn namesake_id(connection: &Connection, claim: &Claim) -> Result<Option<PaymentId>, LedgerError> {
     let Some(identifier) = &claim.identifier else { return Ok(None) };
-    Ok(connection
-        .prepare_cached("SELECT key FROM claim WHERE payer = ?1 AND identifier = ?2 AND key <> ?3")?
-        .query_row(params![claim.id.payer(), identifier, claim.id.digest()], |row| row.get(0))
-        .optional()?)
+    let mut statement = connection.prepare_cached(
+        "SELECT network, asset, payer, nonce FROM claim WHERE payer = ?1 AND identifier = ?2 AND key <> ?3",
+    )?;
+    let mut rows = statement.query(params![claim.id.payer(), identifier, claim.id.digest()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let network: String = row.get(0)?;
+    let network = Network::parse(&network)
+        .map_err(|_| LedgerError::Schema(format!("{network} is no network: a payment cannot be read")))?;
+    Ok(Some(PaymentId::new(network, row.get(1)?, row.get(2)?, row.get(3)?)))
 }
 
 /// Makes an owed row executing, for a new attempt.

@@ -90,18 +90,23 @@ async fn an_owed_answer_is_claimed_by_one_request_at_a_time() {
     assert!(is_out_of_order(&released), "money is not forgotten: {released:?}");
 }
 
+/// What the payment with this nonce has claimed, as its namesake is told.
+fn by(nonce: &str, claimed: Claimed) -> Result<Option<Namesake>, LedgerError> {
+    Ok(Some(Namesake { id: claim(nonce, 1).id, claimed }))
+}
+
 #[tokio::test]
 async fn an_identifier_names_one_purchase_of_a_payer() {
     let (dir, ledger) = ledger();
     let hold = won(&ledger, named("a", 1)).await;
     assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::Namesake));
-    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(Claimed::InFlight)));
-    assert_eq!(ledger.namesake(named("b", 2)).await, Ok(Some(Claimed::OtherRequest)));
+    assert_eq!(ledger.namesake(named("b", 1)).await, by("a", Claimed::InFlight));
+    assert_eq!(ledger.namesake(named("b", 2)).await, by("a", Claimed::OtherRequest));
     won(&ledger, Claim { id: of("0xother", "c"), ..named("c", 1) }).await;
     take(&ledger, &hold, settling(), 1_001).await;
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
     let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
-    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(expected)), "the second payment is not taken");
+    assert_eq!(ledger.namesake(named("b", 1)).await, by("a", expected), "the second payment is not taken");
     assert_eq!(rows(&dir).len(), 2);
 }
 
@@ -141,7 +146,7 @@ async fn an_owed_answer_is_not_given_to_a_namesake() {
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
     take(&ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
     let settling = Claimed::Settling { transaction: Some("0xhash".to_owned()) };
-    assert_eq!(ledger.namesake(named("b", 1)).await, Ok(Some(settling)));
+    assert_eq!(ledger.namesake(named("b", 1)).await, by("a", settling));
     let own = ledger.claim(named("a", 1)).await;
     assert!(matches!(own, Ok(Claimed::Owed { .. })), "{own:?}");
 }
