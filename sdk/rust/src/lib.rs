@@ -179,3 +179,8 @@ pub mod __private {
         amount.into()
     }
 }
+
+/// The page for authors of plugins: the snippets that are whole are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../host/docs/plugins.md")]
+struct PluginsPage;
