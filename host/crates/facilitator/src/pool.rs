@@ -52,13 +52,9 @@ impl FacilitatorPool {
                 why.push(circuit_open(member));
                 continue;
             };
-            match member.facilitator().verify(request).await {
-                Verification::Unavailable(error) => {
-                    member.failed(permit, &error.message);
-                    why.push(format!("{}: {}", member.name(), error.message));
-                }
+            match member.verify(permit, request).await {
+                Verification::Unavailable(error) => why.push(format!("{}: {}", member.name(), error.message)),
                 verdict => {
-                    member.succeeded(permit);
                     if self.has_choice() && matches!(verdict, Verification::Valid { .. }) {
                         self.affinities.verified(request.fingerprint(), index, remember_for(request));
                     }

@@ -32,7 +32,7 @@ use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential,
 use seen::SeenTransactions;
 use sharing::Sharing;
 
-pub(crate) use answer::RemoteAttempt;
+pub(crate) use answer::{RemoteAttempt, RemoteVerification};
 pub use config::{Credential, RemoteConfig, RemoteError};
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
@@ -135,6 +135,11 @@ impl Remote {
         self.connection.post(url, body, at_most, MAX_VERDICT).await
     }
 
+    /// Verifies, and tells a verdict from an objection to this payment and from a failure of the facilitator.
+    pub(crate) async fn judge(&self, payment: &PaymentRequest) -> RemoteVerification {
+        answer::verification(payment, self.post(&self.verify, payment, self.verify_timeout).await)
+    }
+
     /// Tries to settle, and asks once more for the end of a transaction that is under way. Both together take at most
     /// the time-out of a settlement.
     pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
@@ -157,6 +162,9 @@ impl Remote {
             SettleAnswer::End(RemoteAttempt::NotSent(_)) => RemoteAttempt::Answered(pending(None, message)),
             SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message })) => {
                 RemoteAttempt::Unclear(pending(transaction, message))
+            }
+            SettleAnswer::End(RemoteAttempt::Objected(Settlement::Unknown { transaction, message })) => {
+                RemoteAttempt::Objected(pending(transaction, message))
             }
             // A transaction was sent, so that no reason is final any more.
             SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
@@ -263,13 +271,17 @@ fn listed(supported: &Supported) -> (String, bool) {
 #[async_trait]
 impl Facilitator for Remote {
     async fn verify(&self, request: &PaymentRequest) -> Verification {
-        let exchange = self.post(&self.verify, request, self.verify_timeout).await;
-        answer::verification(request, exchange)
+        match self.judge(request).await {
+            RemoteVerification::Answered(verdict) => verdict,
+            RemoteVerification::Objected(why) | RemoteVerification::Failed(why) => Verification::Unavailable(why),
+        }
     }
 
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
         match self.attempt(request).await {
-            RemoteAttempt::Answered(settlement) | RemoteAttempt::Unclear(settlement) => settlement,
+            RemoteAttempt::Answered(settlement)
+            | RemoteAttempt::Unclear(settlement)
+            | RemoteAttempt::Objected(settlement) => settlement,
             RemoteAttempt::NotSent(message) => Settlement::NotSent { message: format!("/settle: {message}") },
         }
     }

@@ -10,9 +10,9 @@ use coinslot_x402::facilitator::PaymentRequest;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::facilitator::{Facilitator, Readiness, Settlement};
+use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
 use crate::local::Local;
-use crate::remote::{Remote, RemoteAttempt};
+use crate::remote::{Remote, RemoteAttempt, RemoteVerification};
 
 /// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -83,6 +83,33 @@ impl Member {
         }
     }
 
+    /// Verifies, and gives the breaker its verdict. An objection to this one payment is none: the permit is given back
+    /// unused.
+    pub(super) async fn verify(&self, permit: BreakerPermit, request: &PaymentRequest) -> Verification {
+        let answered = match &self.0.via {
+            Via::Local(local) => match local.verify(request).await {
+                Verification::Unavailable(error) => RemoteVerification::Failed(error),
+                verdict => RemoteVerification::Answered(verdict),
+            },
+            Via::Remote(remote) => remote.judge(request).await,
+        };
+        match answered {
+            RemoteVerification::Answered(verdict) => {
+                self.succeeded(permit);
+                verdict
+            }
+            RemoteVerification::Objected(error) => {
+                drop(permit);
+                tracing::warn!(facilitator = self.0.name, %error, "the facilitator objects to a payment and does not say why");
+                Verification::Unavailable(error)
+            }
+            RemoteVerification::Failed(error) => {
+                self.failed(permit, &error.message);
+                Verification::Unavailable(error)
+            }
+        }
+    }
+
     /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
     pub(super) async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
         match self.attempt(request).await {
@@ -102,6 +129,10 @@ impl Member {
                 self.failed(permit, message);
                 Ok(settlement)
             }
+            RemoteAttempt::Objected(settlement) => {
+                drop(permit);
+                Ok(settlement)
+            }
             RemoteAttempt::Answered(settlement) => {
                 self.succeeded(permit);
                 Ok(settlement)
@@ -109,7 +140,7 @@ impl Member {
         }
     }
 
-    pub(super) fn succeeded(&self, permit: BreakerPermit) {
+    fn succeeded(&self, permit: BreakerPermit) {
         *self.0.judged.lock() = Instant::now();
         self.0.is_suspect.store(false, Relaxed);
         if permit.succeeded() == Some(BreakerChange::Closed) {
@@ -118,7 +149,7 @@ impl Member {
         }
     }
 
-    pub(super) fn failed(&self, permit: BreakerPermit, why: &str) {
+    fn failed(&self, permit: BreakerPermit, why: &str) {
         *self.0.judged.lock() = Instant::now();
         self.0.is_suspect.store(true, Relaxed);
         if let Some(BreakerChange::Opened { .. }) = permit.failed() {

@@ -331,3 +331,37 @@ async fn one_transaction_for_two_payments_is_no_failure_of_the_circuit() {
     assert_eq!(pool.readiness(), Readiness::Ready);
     assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
 }
+
+/// A client paused the only facilitator for everybody, with payments that the facilitator could not read.
+#[tokio::test]
+async fn an_objection_to_one_payment_is_no_failure_of_the_circuit() {
+    let a = Scripted::honest(0xa0).await;
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    for (status, body) in
+        [(400, "{\"error\":\"bad request\"}"), (422, "<html>"), (413, ""), (400, "{\"isValid\":true}")]
+    {
+        a.on_verify((status, body));
+        a.on_settle(Some((status, json!("not as agreed"))));
+        for nonce in 1..5 {
+            let verdict = pool.verify(&payment(nonce)).await;
+            assert!(matches!(verdict, Verification::Unavailable(_)), "{status}: {verdict:?}");
+            let settlement = pool.settle(&payment(nonce)).await;
+            assert!(matches!(settlement, Settlement::Unknown { .. }), "{status}: {settlement:?}");
+        }
+    }
+    assert_eq!(pool.readiness(), Readiness::Ready);
+    assert_eq!((a.heard("/verify").len(), a.heard("/settle").len()), (16, 16), "each was asked for");
+}
+
+#[tokio::test]
+async fn a_status_that_is_about_the_facilitator_opens_its_circuit() {
+    for status in [401, 402, 403, 404, 408, 429, 500, 503] {
+        let a = Scripted::honest(0xa0).await;
+        let pool = FacilitatorPool::new(vec![a.member("a")]);
+        a.on_verify((status, "{\"error\":\"no\"}"));
+        for nonce in 1..5 {
+            assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Unavailable(_)), "{status}");
+        }
+        assert_eq!((pool.readiness(), a.heard("/verify").len()), (Readiness::Down, 3), "{status}");
+    }
+}

@@ -44,8 +44,22 @@ pub(crate) enum RemoteAttempt {
     Answered(Settlement),
     /// No sound answer, after the request may have arrived. The settlement is unknown.
     Unclear(Settlement),
+    /// No sound answer, and a status that objects to this one payment. The settlement is unknown, and nothing is learnt
+    /// about the facilitator.
+    Objected(Settlement),
     /// The request cannot have arrived: another facilitator may be called.
     NotSent(String),
+}
+
+/// The end of one call of `/verify`: its meaning for the payment, and for the facilitator's circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RemoteVerification {
+    /// A sound verdict.
+    Answered(Verification),
+    /// No verdict, and a status that objects to this one payment: nothing is learnt about the facilitator.
+    Objected(Unavailable),
+    /// No verdict: the facilitator fails, or refuses this host.
+    Failed(Unavailable),
 }
 
 /// The content of one answer of `/settle`.
@@ -116,18 +130,44 @@ fn refuses_the_caller(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
 }
 
+/// True if the status objects to one payment, however little its body says: the next payment may be served. Everybody can
+/// send a payment that a facilitator cannot read, so that such a status must not open the circuit for all.
+///
+/// The statuses that are left out are about the facilitator, its address or this host: a key, a fee, a path that is not
+/// there, a time-out, a rate.
+fn objects_to_the_payment(status: StatusCode) -> bool {
+    status.is_client_error()
+        && !refuses_the_caller(status)
+        && !matches!(
+            status,
+            StatusCode::PAYMENT_REQUIRED
+                | StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::GONE
+                | StatusCode::MISDIRECTED_REQUEST
+                | StatusCode::TOO_EARLY
+                | StatusCode::UPGRADE_REQUIRED
+                | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+        )
+}
+
 /// True if the body can be the answer to the payment.
 fn is_answer(status: StatusCode) -> bool {
     status == StatusCode::OK || (status.is_client_error() && !refuses_the_caller(status))
 }
 
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
-pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Verification {
-    let unavailable =
-        |message: String| Verification::Unavailable(Unavailable { message: format!("/verify: {message}") });
+pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> RemoteVerification {
+    let without_verdict = |message: String| Unavailable { message: format!("/verify: {message}") };
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
-        Err(failure) => return unavailable(failure.into_message()),
+        Err(failure) => return RemoteVerification::Failed(without_verdict(failure.into_message())),
+    };
+    let unavailable = |message: String| {
+        let why = without_verdict(message);
+        if objects_to_the_payment(status) { RemoteVerification::Objected(why) } else { RemoteVerification::Failed(why) }
     };
     if !is_answer(status) {
         return unavailable(unexpected(status, location.as_deref()));
@@ -144,7 +184,8 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
         let named = answer.payer.as_deref().filter(|payer| !payer.is_empty());
         return match named.or(expected.payer) {
             Some(payer) if status == StatusCode::OK && expected.is_payer(payer) => {
-                Verification::Valid { payer: first_chars(payer, MAX_REASON).to_owned(), kind: PayerKind::Unknown }
+                let payer = first_chars(payer, MAX_REASON).to_owned();
+                RemoteVerification::Answered(Verification::Valid { payer, kind: PayerKind::Unknown })
             }
             Some(_) if status == StatusCode::OK => unavailable("it called another payer's payment valid".to_owned()),
             _ => unavailable(format!("it answered {status}, valid, without a payer")),
@@ -156,11 +197,11 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Veri
             unavailable(reason)
         }
         VerifyResponse { invalid_reason: Some(reason), invalid_message, payer, .. } if !reason.is_empty() => {
-            Verification::Invalid {
+            RemoteVerification::Answered(Verification::Invalid {
                 reason: first_chars(&reason, MAX_REASON).to_owned(),
                 message: invalid_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
                 payer: payer.map(|text| first_chars(&text, MAX_REASON).to_owned()),
-            }
+            })
         }
         _ => unavailable(format!("it answered {status}, invalid, without a reason")),
     }
@@ -173,12 +214,16 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
         transaction: named.and_then(|named| expected.transaction(named)),
         message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
     };
-    let unclear =
-        |named: Option<&str>, message: &str| SettleAnswer::End(RemoteAttempt::Unclear(unknown(named, message)));
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
         Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(RemoteAttempt::NotSent(message)),
-        Err(RequestFailure::Lost(message)) => return unclear(None, &message),
+        Err(RequestFailure::Lost(message)) => {
+            return SettleAnswer::End(RemoteAttempt::Unclear(unknown(None, &message)));
+        }
+    };
+    let unclear = |named: Option<&str>, message: &str| {
+        let end = if objects_to_the_payment(status) { RemoteAttempt::Objected } else { RemoteAttempt::Unclear };
+        SettleAnswer::End(end(unknown(named, message)))
     };
     let answer: SettlementResponse = match object(&body) {
         Ok(answer) => answer,
