@@ -256,7 +256,7 @@ async fn buy(
 }
 
 /// Fetches what the payment bought. While its settlement is under way, the client waits for the end, and the wait makes
-/// recovery look at once.
+/// recovery look soon.
 async fn fetch(
     payments: &Arc<Payments>,
     purchase: &Purchase,

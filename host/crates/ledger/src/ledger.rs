@@ -40,8 +40,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Takes up an earlier claim of this payment, and never makes a new one: `None` if there is none. It serves
     /// payments that would be refused today and may have bought their answer yesterday. As in [`Ledger::claim`],
-    /// [`Claimed::Owed`] moves the row, and [`Claimed::Settling`] makes an unknown settlement due at once, so that a
-    /// repetition hurries recovery.
+    /// [`Claimed::Owed`] moves the row, and [`Claimed::Settling`] makes an unknown settlement due soon, so that a
+    /// repetition hurries recovery: within one, two and then four seconds. However often a client repeats its payment,
+    /// recovery looks no oftener than that.
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
     /// Takes one step of a held payment. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if the row is

@@ -44,8 +44,9 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claimed, L
         .ok_or_else(|| LedgerError::OutOfOrder { id: claim.id.short(), step: "claimed" })
 }
 
-/// Looks up the claim of this authorisation. An owed one becomes executing, and the caller's. An unknown one is due at
-/// once.
+/// Looks up the claim of this authorisation. An owed one becomes executing, and the caller's. An unknown one is due
+/// soon: after one, two and then four seconds, counted from the first repetition since the last look, so that no client
+/// makes recovery ask in a loop.
 pub(super) fn existing(
     connection: &Connection,
     presented: &Presented,
@@ -66,7 +67,10 @@ pub(super) fn existing(
     })?;
     if let Claimed::Settling { .. } = claimed {
         connection
-            .prepare_cached("UPDATE progress SET next_look = ?2 WHERE id = ?1 AND next_look > ?2")?
+            .prepare_cached(
+                "UPDATE progress SET next_look = min(next_look, ?2 + (1 << min(looks, 2)))
+                 WHERE id = ?1 AND next_look > ?2",
+            )?
             .execute(params![id, to_sqlite(at.0)])?;
     }
     Ok(Some(claimed))

@@ -52,7 +52,8 @@ async fn only_so_many_are_taken_as_asked_for_and_the_longest_due_first() {
 }
 
 #[tokio::test]
-async fn a_repetition_hurries_recovery() {
+/// Each repetition had the facilitator asked at once: a client that repeats without a pause had it asked in a loop.
+async fn a_repetition_hurries_recovery_to_a_look_every_four_seconds() {
     let (_dir, ledger) = ledger();
     unknown(&ledger, "n").await;
     for at in [1_003, 1_004, 1_006, 1_010] {
@@ -61,10 +62,22 @@ async fn a_repetition_hurries_recovery() {
     assert_eq!(due(&ledger, 1_012).await, [""; 0]);
     let taken_up = ledger.reclaim(presented("n"), UnixTime(1_012)).await;
     assert_eq!(taken_up, Ok(Some(Claimed::Settling { transaction: None })));
-    assert_eq!(due(&ledger, 1_012).await, ["n"]);
+    assert_eq!(due(&ledger, 1_015).await, [""; 0]);
+    assert_eq!(due(&ledger, 1_016).await, ["n"], "before its time, which was 1018");
+    let mut looks = Vec::new();
+    for at in 1_016..1_040 {
+        for _ in 0..3 {
+            assert!(matches!(ledger.reclaim(presented("n"), UnixTime(at)).await, Ok(Some(Claimed::Settling { .. }))));
+            looks.extend(due(&ledger, at).await.into_iter().map(|_| at));
+        }
+    }
+    assert_eq!(looks, [1_020, 1_024, 1_028, 1_032, 1_036]);
     let stranger = Presented { holder: OLD_CLIENT, ..presented("n") };
-    assert_eq!(ledger.reclaim(stranger, UnixTime(1_013)).await, Ok(Some(Claimed::Foreign)));
-    assert_eq!(due(&ledger, 1_013).await, [""; 0], "a stranger hurries nothing");
+    for at in 1_041..1_050 {
+        assert_eq!(ledger.reclaim(stranger.clone(), UnixTime(at)).await, Ok(Some(Claimed::Foreign)));
+    }
+    assert_eq!(due(&ledger, 1_042).await, ["n"], "as the client itself has asked for");
+    assert_eq!(due(&ledger, 1_050).await, [""; 0], "a stranger hurries nothing");
 }
 
 #[tokio::test]
