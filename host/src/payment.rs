@@ -72,6 +72,7 @@ mod executed;
 mod exposure;
 mod hold_guard;
 mod identity;
+mod open_settlements;
 mod owed_retries;
 mod paid;
 mod payment_method;

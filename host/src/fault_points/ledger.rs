@@ -69,8 +69,12 @@ impl Ledger for CrashingLedger {
         self.0.take_due(at, limit).await
     }
 
-    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {
+    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError> {
         self.0.failed_settlements(since).await
+    }
+
+    async fn open_settlements(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
+        self.0.open_settlements().await
     }
 
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {

@@ -21,7 +21,7 @@ pub struct Executed {
     pub(super) verify: Duration,
     pub(super) run: Duration,
     pub(super) answer: GuestAnswer,
-    pub(super) _exposure: Option<Exposure>,
+    pub(super) exposure: Option<Exposure>,
 }
 
 impl Executed {
@@ -30,12 +30,23 @@ impl Executed {
     /// On `NotSettled` nothing moved. On `Unknown` the transfer may still arrive: the answer is in the ledger, recovery
     /// asks the chain, and the same payment fetches it.
     pub async fn settle(self, payments: &Arc<Payments>) -> Result<Settled, Problem> {
-        let Self { accepted, hold, verify, run, answer, _exposure } = self;
+        let Self { accepted, hold, verify, run, answer, exposure } = self;
+        // Kept before anything is sent: a settlement whose end is unknown stays exposed, also if this work panics.
+        if let Some(exposure) = exposure {
+            payments.open_settlements.keep(hold.id(), exposure);
+        }
         let version = accepted.version();
         let attempt = SettlementAttempt { accepted: &accepted, hold: hold.hold(), verify, run: Some(run) };
-        attempt.begin(payments, |request| Step::Settling { request, answer: answer.stored() }).await?;
+        let begun = attempt.begin(payments, |request| Step::Settling { request, answer: answer.stored() }).await;
+        let settled = match begun {
+            Ok(()) => attempt.settle(payments).await,
+            Err(problem) => Err(problem),
+        };
+        if !matches!(settled, Err(Problem::Unknown { .. })) {
+            payments.open_settlements.ended(hold.id());
+        }
         // Recorded or not, the answer goes out: the settlement is confirmed, and recovery repairs the row.
-        let (settlement, Recorded::Yes | Recorded::Not) = attempt.settle(payments).await?;
+        let (settlement, Recorded::Yes | Recorded::Not) = settled?;
         Ok(Settled::whole(payments, SettledPayment { id: hold.id().clone(), settlement, version }, answer))
     }
 }

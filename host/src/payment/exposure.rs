@@ -21,15 +21,17 @@ pub(super) struct FailedSettlements {
 }
 
 impl FailedSettlements {
-    /// Adds a failed settlement of this payer.
-    pub(super) fn add(&self, payer: &str, now: UnixTime) {
+    /// Adds a settlement of this payer that failed at this time. An earlier one than is known changes nothing.
+    pub(super) fn add(&self, payer: &str, at: UnixTime, now: UnixTime) {
         let mut since = self.since.lock();
         if since.len() >= MAX_PAYERS {
             since.retain(|_, at| at.plus(MEMORY) > now);
         }
+        let payer = payer.to_ascii_lowercase();
         // A flood of new payers does not push out those that are known.
-        if since.len() < MAX_PAYERS {
-            since.insert(payer.to_ascii_lowercase(), now);
+        if since.len() < MAX_PAYERS || since.contains_key(&payer) {
+            let last = since.entry(payer).or_insert(at);
+            *last = at.max(*last);
         }
     }
 
@@ -63,6 +65,16 @@ impl Unsettled {
         drop(sum);
         Some(Exposure { of: Arc::clone(self), amount })
     }
+
+    /// Adds the amount, also above the cap: a payment of the process before is exposed already.
+    pub(super) fn add(self: &Arc<Self>, amount: U256) -> Exposure {
+        let mut sum = self.sum.lock();
+        // What does not fit is not taken from the sum later.
+        let amount = amount.min(U256::MAX - *sum);
+        *sum += amount;
+        drop(sum);
+        Exposure { of: Arc::clone(self), amount }
+    }
 }
 
 impl Drop for Exposure {
@@ -90,8 +102,19 @@ mod tests {
     #[test]
     fn a_failed_settlement_is_forgotten_after_a_day() {
         let failed = FailedSettlements::default();
-        failed.add("0xAB", UnixTime(1_000));
+        failed.add("0xAB", UnixTime(1_000), UnixTime(1_000));
         assert!(failed.has("0xab", UnixTime(1_001)));
         assert!(!failed.has("0xab", UnixTime(1_000 + MEMORY)));
+        failed.add("0xAB", UnixTime(900), UnixTime(1_002));
+        assert!(failed.has("0xab", UnixTime(999 + MEMORY)), "the last one counts, in whatever order they are added");
+    }
+
+    #[test]
+    fn what_was_unsettled_before_the_start_counts_also_above_the_cap() {
+        let unsettled = Arc::new(Unsettled::default());
+        let before = [unsettled.add(U256::from(5)), unsettled.add(U256::MAX)];
+        assert!(unsettled.take(U256::from(1), U256::from(9)).is_none());
+        drop(before);
+        assert!(unsettled.take(U256::from(9), U256::from(9)).is_some());
     }
 }

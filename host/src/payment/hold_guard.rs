@@ -54,7 +54,7 @@ impl Drop for HoldGuard {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use coinslot_ledger::{Claim, Claimed, Fingerprint, Holder, Ledger, Retention, SqliteLedger};
@@ -63,7 +63,25 @@ mod tests {
     use super::*;
     use crate::payment::{PaymentsConfig, Problem, RateLimits};
 
-    fn claim(id: &PaymentId) -> Claim {
+    pub(in crate::payment) fn id() -> PaymentId {
+        let network = Network::parse("eip155:84532").expect("a network");
+        PaymentId::new(network, "0xa".to_owned(), "0xb".to_owned(), "0x1".to_owned())
+    }
+
+    pub(in crate::payment) fn payments(ledger: &Arc<dyn Ledger>) -> Arc<Payments> {
+        let config = PaymentsConfig {
+            keep_answer_bytes: 0,
+            retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 },
+            held_bytes: 0,
+            quote_key: [0; 32],
+            receipts: None,
+            rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },
+            clock: || UnixTime(0),
+        };
+        Payments::new(Vec::new(), Arc::clone(ledger), config)
+    }
+
+    pub(in crate::payment) fn claim(id: &PaymentId) -> Claim {
         Claim {
             id: id.clone(),
             payment: Fingerprint([1; 32]),
@@ -86,18 +104,8 @@ mod tests {
     async fn the_claim_of_work_that_panics_is_free_again_before_the_client_hears_of_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger"));
-        let config = PaymentsConfig {
-            keep_answer_bytes: 0,
-            retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 },
-            held_bytes: 0,
-            quote_key: [0; 32],
-            receipts: None,
-            rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },
-            clock: || UnixTime(0),
-        };
-        let payments = Payments::new(Vec::new(), Arc::clone(&ledger), config);
-        let network = Network::parse("eip155:84532").expect("a network");
-        let id = PaymentId::new(network, "0xa".to_owned(), "0xb".to_owned(), "0x1".to_owned());
+        let payments = payments(&ledger);
+        let id = id();
         let Ok(Claimed::Won(hold)) = ledger.claim(claim(&id)).await else { panic!("a new claim") };
         let hold = HoldGuard::new(&payments, hold);
         let work = async move {

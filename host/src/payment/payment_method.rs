@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use alloy::primitives::Address;
 use coinslot_facilitator::{Facilitator, Readiness, SettlementProbe};
+use coinslot_ledger::PaymentId;
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::{Amount, Asset};
+
+use super::identity::same_address;
 
 /// One asset that is taken, and the facilitator that settles it.
 #[derive(Clone, Debug)]
@@ -28,6 +31,11 @@ pub struct PaymentMethod {
 }
 
 impl PaymentMethod {
+    /// True if the payment is in this method's asset.
+    pub(super) fn takes(&self, id: &PaymentId) -> bool {
+        self.asset.network == *id.network() && same_address(&self.asset.address, id.asset())
+    }
+
     /// True if the facilitator would settle a payment now, as far as is known without asking it.
     pub(super) fn is_ready(&self) -> bool {
         self.facilitator.readiness() == Readiness::Ready

@@ -14,14 +14,15 @@ use tokio_util::task::TaskTracker;
 
 use super::budget::ByteBudget;
 use super::client::{is_known, prefix_of};
-use super::exposure::{Exposure, FailedSettlements, MEMORY, Unsettled};
+use super::exposure::{Exposure, FailedSettlements, Unsettled};
+use super::open_settlements::OpenSettlements;
 use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
 use super::waiting::WaitingClients;
 use super::{PaymentMethod, Problem};
 use coinslot_facilitator::Facilitator;
-use coinslot_ledger::{Hold, Ledger, LedgerError, PaymentId, Retention, Step};
+use coinslot_ledger::{Hold, Ledger, PaymentId, Retention, Step};
 use coinslot_x402::price::{Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
 
@@ -78,11 +79,13 @@ pub struct Payments {
     pub(super) config: PaymentsConfig,
     pub(super) quotes: Quotes,
     pub(super) owed_retries: OwedRetries,
-    failed_settlements: FailedSettlements,
+    pub(super) failed_settlements: FailedSettlements,
     payer_rate: Option<RateLimiter<Address>>,
     bad_payment_rate: Option<RateLimiter<IpAddr>>,
     /// The unsettled sum of each payment method, in their order.
     unsettled: Vec<Arc<Unsettled>>,
+    /// The shares of it whose settlements were begun.
+    pub(super) open_settlements: OpenSettlements,
     /// The claims that work is under way for: their leases are renewed.
     pub(super) held: Mutex<HashSet<Hold>>,
     /// The clients that wait for settlements.
@@ -107,6 +110,7 @@ impl Payments {
             failed_settlements: FailedSettlements::default(),
             payer_rate: RateLimiter::new(config.rate_limits.payments_per_second, BURST),
             bad_payment_rate: RateLimiter::new(config.rate_limits.failures_per_second.unwrap_or(FAILURES), BURST),
+            open_settlements: OpenSettlements::default(),
             held: Mutex::default(),
             waiting: WaitingClients::default(),
             budget: ByteBudget::new(config.held_bytes),
@@ -117,14 +121,9 @@ impl Payments {
         })
     }
 
-    /// Reads from the ledger the payers whose settlements failed of late, which must be known before the first
-    /// purchase.
-    pub async fn load(&self) -> Result<(), LedgerError> {
-        let now = self.now();
-        for (payer, _) in self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(MEMORY))).await? {
-            self.failed_settlements.add(&payer, now);
-        }
-        Ok(())
+    /// The unsettled sum of a payment method.
+    pub(super) fn unsettled_of(&self, is_meant: impl Fn(&PaymentMethod) -> bool) -> Option<&Arc<Unsettled>> {
+        self.payment_methods.iter().position(is_meant).and_then(|index| self.unsettled.get(index))
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -183,8 +182,7 @@ impl Payments {
             return (Flow::Upfront, None);
         }
         // `take` checks and adds under one lock, so that payments that come at once cannot exceed the cap together.
-        let index = self.payment_methods.iter().position(|known| known.asset == method.asset);
-        let unsettled = index.and_then(|index| self.unsettled.get(index));
+        let unsettled = self.unsettled_of(|known| known.asset == method.asset);
         match unsettled.and_then(|unsettled| unsettled.take(price.amount.0, method.max_unsettled.0)) {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
@@ -226,9 +224,9 @@ impl Payments {
         self.bad_payment_rate.as_ref().filter(|_| counts)
     }
 
-    /// Remembers that a settlement of this payer was refused after it had been verified.
-    pub(super) fn count_failed_settlement(&self, payer: &str) {
-        self.failed_settlements.add(payer, self.now());
+    /// Remembers that a settlement of this payer, which had been verified, was refused at this time.
+    pub(super) fn count_failed_settlement(&self, payer: &str, at: UnixTime) {
+        self.failed_settlements.add(payer, at, self.now());
     }
 
     // === Owed answers and unknown settlements ===

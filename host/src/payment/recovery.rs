@@ -74,6 +74,7 @@ async fn prune(payments: &Payments) {
     loop {
         if let Err(error) = payments.ledger.prune(payments.now(), payments.config.retention).await {
             tracing::error!(%error, "the ledger could not be pruned");
+        payments.review_exposures().await;
         }
         tokio::time::sleep(PRUNE_INTERVAL).await;
     }
@@ -121,7 +122,10 @@ impl Looks {
             let id = entry.hold.id.clone();
             match look(&payments, &used, entry).await {
                 // Only of an end: a client that is told looks again at once, and each of its looks hurries recovery.
-                Ok(true) => payments.waiting.ended(&id),
+                Ok(true) => {
+                    payments.open_settlements.ended(&id);
+                    payments.waiting.ended(&id);
+                }
                 Ok(false) => {}
                 Err(error) => tracing::warn!(payment = %id, %error, "a recovered settlement could not be written"),
             }
@@ -235,7 +239,7 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
         Conclusion::Refused { .. } if watched => Step::Dismissed,
         Conclusion::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %id, %reason, "not settled");
-            payments.count_failed_settlement(id.payer());
+            payments.count_failed_settlement(id.payer(), payments.now());
             let transaction = (!transaction.is_empty()).then_some(transaction);
             Step::Refused { reason, transaction, watch: false }
         }

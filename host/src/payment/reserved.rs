@@ -26,7 +26,7 @@ pub struct Reserved {
     /// The time that the checks took.
     pub(super) verify: Duration,
     pub(super) breaker: BreakerPermit,
-    _exposure: Option<Exposure>,
+    exposure: Option<Exposure>,
 }
 
 impl Reserved {
@@ -47,7 +47,7 @@ impl Reserved {
         let admitted =
             confirmed.and_then(|payer| Ok((purchase.endpoint.plugin.admit().map_err(Problem::Plugin)?, payer)));
         match admitted {
-            Ok((breaker, payer)) => Ok((Self { accepted, hold, verify, breaker, _exposure: exposure }, payer)),
+            Ok((breaker, payer)) => Ok((Self { accepted, hold, verify, breaker, exposure }, payer)),
             Err(problem) => {
                 release(payments, hold.hold()).await;
                 Err(problem)
@@ -66,7 +66,7 @@ impl Reserved {
         payments.ledger.note(self.hold.hold(), Step::Executing, payments.now());
         let begun = Instant::now();
         let receipt = self.receipt();
-        let Self { accepted, hold, verify, breaker, _exposure } = self;
+        let Self { accepted, hold, verify, breaker, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
         let answer = match run(payments, purchase, permit, request).await {
@@ -76,7 +76,7 @@ impl Reserved {
                 return Err(problem);
             }
         };
-        Ok(Executed { accepted, hold, verify, run: begun.elapsed(), answer, _exposure })
+        Ok(Executed { accepted, hold, verify, run: begun.elapsed(), answer, exposure })
     }
 
     /// The receipt that the guest sees.

@@ -136,7 +136,7 @@ impl SettlementAttempt<'_> {
         watch: bool,
     ) -> Problem {
         // Before the write, which may fail: the payer's next payment is then settled first in any case.
-        payments.count_failed_settlement(self.id().payer());
+        payments.count_failed_settlement(self.id().payer(), payments.now());
         let sent = (!transaction.is_empty()).then(|| transaction.clone());
         let step = Step::Refused { reason: reason.clone(), transaction: sent, watch };
         if let Err(error) = payments.ledger.advance(self.hold, step, payments.now()).await {

@@ -74,8 +74,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// is the same: the state of the row lets only the first of both write an end.
     async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError>;
 
-    /// Lists the payers whose settlements were refused since this time, each with the number of refusals.
-    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError>;
+    /// Lists the payers whose settlements were refused since this time, each with the time of the last refusal.
+    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError>;
+
+    /// Lists the payments of the authorization flow whose settlements may have been sent and have no known end, each with
+    /// its amount in atomic units: their guests have run, and their money may never come.
+    async fn open_settlements(&self) -> Result<Vec<(PaymentId, String)>, LedgerError>;
 
     /// Deletes what was kept long enough and can no longer be settled, until nothing of it is left. Returns the number
     /// of rows and answers. Payments go on beside it, and a backlog takes minutes: call it in a task of its own.

@@ -122,8 +122,12 @@ impl Ledger for SqliteLedger {
         self.writer.run_lazily(move |connection| due::take(connection, at, limit)).await
     }
 
-    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {
+    async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError> {
         self.writer.run(move |connection| queries::failed_settlements(connection, since)).await
+    }
+
+    async fn open_settlements(&self) -> Result<Vec<(PaymentId, String)>, LedgerError> {
+        self.writer.run(queries::open_settlements).await
     }
 
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {

@@ -1,19 +1,40 @@
 //! Reads what the exposure limits need, and writes the heartbeat.
 
-use coinslot_x402::UnixTime;
+use coinslot_x402::{Network, UnixTime};
 use rusqlite::{Connection, params};
 
-use crate::LedgerError;
-use crate::number::to_sqlite;
+use crate::number::{from_sqlite, to_sqlite};
+use crate::{LedgerError, PaymentId};
 
 /// See [`crate::Ledger::failed_settlements`]. A payment that was refused before it was sent is no failed settlement.
-pub(super) fn failed_settlements(connection: &Connection, since: UnixTime) -> Result<Vec<(String, u32)>, LedgerError> {
+pub(super) fn failed_settlements(
+    connection: &Connection,
+    since: UnixTime,
+) -> Result<Vec<(String, UnixTime)>, LedgerError> {
     let mut rows = connection.prepare_cached(
-        "SELECT payer, count(*) FROM progress JOIN claim USING (id)
+        "SELECT payer, max(updated_at) FROM progress JOIN claim USING (id)
          WHERE state = 'refused' AND sent AND updated_at >= ?1 GROUP BY payer",
     )?;
-    let found = rows.query_map(params![to_sqlite(since.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found =
+        rows.query_map(params![to_sqlite(since.0)], |row| Ok((row.get(0)?, UnixTime(from_sqlite(row.get(1)?)))))?;
     found.collect::<Result<_, _>>().map_err(LedgerError::from)
+}
+
+/// See [`crate::Ledger::open_settlements`]. Every open row has a row in `outgoing`, which is small.
+pub(super) fn open_settlements(connection: &Connection) -> Result<Vec<(PaymentId, String)>, LedgerError> {
+    let mut rows = connection.prepare_cached(
+        "SELECT network, asset, payer, nonce, amount
+         FROM outgoing CROSS JOIN progress USING (id) CROSS JOIN claim USING (id)
+         WHERE state IN ('settling', 'unknown') AND flow = 'authorization'",
+    )?;
+    let mut found = rows.query([])?;
+    let mut open = Vec::new();
+    while let Some(row) = found.next()? {
+        // A network that cannot be read is none that this host takes payments on.
+        let Ok(network) = Network::parse(&row.get::<_, String>(0)?) else { continue };
+        open.push((PaymentId::new(network, row.get(1)?, row.get(2)?, row.get(3)?), row.get(4)?));
+    }
+    Ok(open)
 }
 
 /// Writes the time into the one row of the table `heartbeat`.

@@ -159,5 +159,5 @@ async fn a_refused_purchase_gives_its_identifier_back() {
     assert_eq!(ledger.claim(named("b", 1)).await, Ok(Claimed::Namesake));
     assert_eq!(ledger.namesake(named("b", 1)).await, Ok(None));
     won(&ledger, named("b", 1)).await;
-    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), UnixTime(1_002))]));
 }

@@ -27,7 +27,7 @@ async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
     let [one] = &pending[..] else { panic!("one: {pending:?}") };
     assert_eq!((one.hold.id.nonce(), one.request.as_str(), one.answer_kept), ("settling", "{}", true));
     take(&ledger, &one.hold, settled(BY_RECOVERY), 1_004).await;
-    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), 1)]));
+    assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), UnixTime(1_002))]));
     let kept = StoredAnswer { headers: Vec::new(), ..answer() };
     let bought = SettlementResponse { transaction: "0xDelivered".to_owned(), ..settlement() };
     assert_eq!(ledger.claim(named("another", 1)).await, Ok(Claimed::Namesake), "a purchase keeps its name");
