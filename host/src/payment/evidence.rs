@@ -10,7 +10,7 @@
 //! | a facilitator's success | settled; with a node, what the chain shows |
 //! | a facilitator's refusal that cannot follow a broadcast | request: refused, and watched; with a node, if the chain calls the authorisation unused. Recovery: open, an earlier transaction may still wait for its block |
 //! | our own transaction failed, and the authorisation is unused at its block | request: refused, and watched. Recovery: open |
-//! | another refusal | open |
+//! | another refusal | request: open, and the reason is remembered. Recovery with a node: open. Recovery without one: the table below |
 //! | no answer, or one that says nothing | open |
 //! | provably not sent | request: released. Recovery: open, an earlier attempt may have sent it |
 //! | the chain: paid, deep enough | settled |
@@ -21,7 +21,30 @@
 //! | the chain: the same earlier, or in one look | open |
 //! | the chain cannot be read | open |
 //!
-//! Without a node nothing but a facilitator's word ends a payment that is open: see [`Situation::is_over`].
+//! Without a node nothing but a facilitator's word ends a payment that is open. What a refusal of recovery's sending means
+//! depends on how the request's own sending ended. *Over* means: no block takes the authorisation any more.
+//!
+//! | the request's sending | the facilitator now says | conclusion |
+//! |---|---|---|
+//! | had no answer at all | the authorisation is used | paid |
+//! | | another refusal | open; once over, undecidable |
+//! | was refused because the transfer failed | the authorisation is used | open, and remembered; once over, undecidable |
+//! | | another refusal | open; once over, refused |
+//! | had another answer, or a used authorisation is remembered | any refusal | open; once over, undecidable |
+//!
+//! The rows weigh a payer who is charged for nothing against a seller whose answer is taken for nothing:
+//!
+//! - A sending without an answer may have moved the money, and a later refusal is about the later sending alone: "too late",
+//!   "the balance is too low" and "the transfer would fail" are just what a facilitator says after the first one succeeded.
+//!   So none of them becomes "refused", which tells the payer that nothing was charged and to sign anew.
+//! - A used authorisation was used by the payer's signature, which names our receiver and amount; we had sent it, and
+//!   nothing contradicts that our sending used it. So the payer is served. The payer could have cancelled it just before,
+//!   but would have to know that the facilitator's answer is going to be lost. The seller risks that one answer.
+//! - A payer can bring about a failure that is answered: a cancellation that is mined first makes each transfer revert. There
+//!   a used authorisation pays for nothing. But somebody else may have submitted the same transfer first, which reads the
+//!   same, so it is not called refused either.
+//! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew, its
+//!   answer is not given away, and a node that is configured later decides it.
 //!
 //! Source: `host/docs/design.md`, rule 6.
 
@@ -37,6 +60,10 @@ pub(super) const BLOCK_LAG: Duration = Duration::from_secs(120);
 /// The looks that must find an authorisation used without a payment. A node that lags behind the others finds no log
 /// for a moment.
 const LOOKS: u32 = 2;
+
+/// The specification's word for a transaction that failed (x402 version 2, section 9). Shipped facilitators for EVM have
+/// words of their own.
+const SPECIFIED_FAILURE: &str = "invalid_transaction_state";
 
 /// A piece of evidence about the settlement of one payment.
 #[derive(Clone, Debug)]
@@ -58,6 +85,33 @@ pub(super) struct Situation {
     pub(super) now: UnixTime,
     /// The looks before this one that found the authorisation used after `valid_before` without a payment.
     pub(super) looks_used: u32,
+    /// The earlier word of a facilitator about the payment.
+    pub(super) said: Said,
+}
+
+/// The earlier word of a facilitator about an open payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The request's sending had no answer at all: it was lost, or this host died.
+    Nothing,
+    /// The transfer failed, or would have.
+    Failed,
+    /// Another refusal, a used authorisation among them, or an answer that is none.
+    Else,
+}
+
+impl Said {
+    /// The word that a reason in the ledger stands for: see [`coinslot_ledger::Step::Unknown`].
+    pub(super) fn of(reason: Option<&str>) -> Self {
+        let Some(reason) = reason else { return Self::Nothing };
+        if reason == SPECIFIED_FAILURE {
+            return Self::Failed;
+        }
+        match Reason::parse(reason) {
+            Some(Reason::TransactionFailed | Reason::SimulationFailed | Reason::TransferEventMismatch) => Self::Failed,
+            _ => Self::Else,
+        }
+    }
 }
 
 /// The work for which evidence is judged.
@@ -79,15 +133,19 @@ pub(super) enum Conclusion {
     Refused { reason: String, message: Option<String>, transaction: String, watch: bool },
     /// Nothing was sent: the claim is given back.
     NotSent { message: String },
+    /// The money counts as moved, because the authorisation is used. `transaction`: the one that was named, if any.
+    Used { transaction: Option<String> },
     /// The facilitator's word alone is not enough: the chain decides, and until then `otherwise`.
     AskChain { transaction: Option<String>, otherwise: Box<Conclusion> },
-    /// Nobody knows yet.
-    Open { transaction: Option<String>, why: String },
+    /// Nobody knows yet. `said`: the word of the facilitator that the ledger remembers, if it is a new one.
+    Open { transaction: Option<String>, why: String, said: Option<String> },
+    /// Nobody who can be asked will ever know.
+    Undecidable { reason: String },
 }
 
 impl Situation {
     /// True if no block takes the authorisation any more, by our own clock.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.now >= self.valid_before.plus(BLOCK_LAG.as_secs())
     }
 }
@@ -108,7 +166,7 @@ pub(super) fn confirm(on_chain: OnChain, otherwise: Conclusion, situation: Situa
         (settled @ Conclusion::Settled { .. }, _) => settled,
         (Conclusion::Open { why, .. }, Conclusion::Refused { transaction, reason, .. }) if !unused => {
             let transaction = (!transaction.is_empty()).then_some(transaction);
-            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}") }
+            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}"), said: None }
         }
         (_, otherwise) => otherwise,
     }
@@ -123,43 +181,88 @@ fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
             }
             let why = "the facilitator says that it is settled, and the chain does not show it".to_owned();
             let transaction = Some(settlement.transaction);
-            let otherwise = Box::new(Conclusion::Open { transaction: transaction.clone(), why });
+            let otherwise = Box::new(Conclusion::Open { transaction: transaction.clone(), why, said: None });
             Conclusion::AskChain { transaction, otherwise }
         }
         Settlement::Refused { reason, message, transaction, finality } => {
-            let sent = (!transaction.is_empty()).then(|| transaction.clone());
-            let refused =
-                Conclusion::Refused { reason: reason.clone(), message, transaction, watch: situation.has_node };
-            let open = Conclusion::Open { transaction: sent.clone(), why: format!("refused: {reason}") };
-            match (finality, situation.asker) {
-                (Finality::Final, Asker::Request) if situation.has_node => {
-                    Conclusion::AskChain { transaction: sent, otherwise: Box::new(refused) }
-                }
-                (Finality::Final, Asker::Request) => refused,
-                (Finality::Open, Asker::Request) if situation.has_node => {
-                    Conclusion::AskChain { transaction: sent, otherwise: Box::new(open) }
-                }
-                (Finality::Failed, Asker::Request) => refused,
-                // Without a node the facilitator's word is all there is, once nothing can be sent any more. A used nonce
-                // never means "not paid": the very settlement whose answer was lost may have used it.
-                (_, Asker::Recovery)
-                    if !situation.has_node && situation.is_over() && reason != Reason::NonceAlreadyUsed.as_str() =>
-                {
-                    refused
-                }
-                (Finality::Final | Finality::Failed | Finality::Open, Asker::Request | Asker::Recovery) => open,
+            let refusal = Refusal { reason, message, transaction };
+            match situation.asker {
+                Asker::Request => refused_at_once(refusal, finality, situation),
+                Asker::Recovery => refused_again(refusal, situation),
             }
         }
-        Settlement::Unknown { transaction, message } => Conclusion::Open { transaction, why: message },
+        Settlement::Unknown { transaction, message, unanswered } => {
+            let said = (situation.asker == Asker::Request && !unanswered).then(|| message.clone());
+            Conclusion::Open { transaction, why: message, said }
+        }
         Settlement::NotSent { message } => match situation.asker {
             Asker::Request => Conclusion::NotSent { message },
-            Asker::Recovery => Conclusion::Open { transaction: None, why: message },
+            Asker::Recovery => Conclusion::Open { transaction: None, why: message, said: None },
         },
     }
 }
 
+/// A refusal as a facilitator gives it.
+struct Refusal {
+    reason: String,
+    message: Option<String>,
+    /// The transaction that it names; empty if it names none.
+    transaction: String,
+}
+
+impl Refusal {
+    fn stands(self, watch: bool) -> Conclusion {
+        let Self { reason, message, transaction } = self;
+        Conclusion::Refused { reason, message, transaction, watch }
+    }
+
+    fn stays_open(self) -> Conclusion {
+        let Self { reason, transaction, .. } = self;
+        let transaction = (!transaction.is_empty()).then_some(transaction);
+        Conclusion::Open { transaction, why: format!("refused: {reason}"), said: Some(reason) }
+    }
+}
+
+/// Judges a refusal of the request's own sending.
+fn refused_at_once(refusal: Refusal, finality: Finality, situation: Situation) -> Conclusion {
+    let transaction = (!refusal.transaction.is_empty()).then(|| refusal.transaction.clone());
+    let otherwise = match finality {
+        Finality::Final | Finality::Failed => refusal.stands(situation.has_node),
+        Finality::Open => refusal.stays_open(),
+    };
+    match finality {
+        Finality::Final | Finality::Open if situation.has_node => {
+            Conclusion::AskChain { transaction, otherwise: Box::new(otherwise) }
+        }
+        Finality::Final | Finality::Open | Finality::Failed => otherwise,
+    }
+}
+
+/// Judges a refusal of a sending by recovery. With a node the chain decides, at each look. Without one the second table
+/// of this module does.
+fn refused_again(refusal: Refusal, situation: Situation) -> Conclusion {
+    let open = |said: Option<String>| Conclusion::Open {
+        transaction: None,
+        why: format!("refused: {}", refusal.reason),
+        said,
+    };
+    if situation.has_node {
+        return open(None);
+    }
+    let is_used = refusal.reason == Reason::NonceAlreadyUsed.as_str();
+    match (situation.said, situation.is_over()) {
+        (Said::Nothing, _) if is_used => {
+            Conclusion::Used { transaction: (!refusal.transaction.is_empty()).then_some(refusal.transaction) }
+        }
+        (Said::Failed, true) if !is_used => refusal.stands(false),
+        (Said::Failed, false) if is_used => open(Some(refusal.reason.clone())),
+        (Said::Nothing | Said::Failed | Said::Else, true) => Conclusion::Undecidable { reason: refusal.reason },
+        (Said::Nothing | Said::Failed | Said::Else, false) => open(None),
+    }
+}
+
 fn by_chain(on_chain: OnChain, situation: Situation) -> Conclusion {
-    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned() };
+    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), said: None };
     let refused = |reason: Reason| Conclusion::Refused {
         reason: reason.as_str().to_owned(),
         message: None,
@@ -175,7 +278,7 @@ fn by_chain(on_chain: OnChain, situation: Situation) -> Conclusion {
             refused(Reason::NonceAlreadyUsed)
         }
         OnChain::Used { .. } => open("its authorization is used, and no transaction is found that pays"),
-        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why },
+        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, said: None },
     }
 }
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use coinslot_facilitator::{OnChain, SettlementProbe};
 use coinslot_ledger::{Hold, LedgerError, PaymentId, PaymentState, Pending, SettledBy, Step};
-use coinslot_x402::Flow;
 use coinslot_x402::facilitator::PaymentRequest;
+use coinslot_x402::{Flow, Reason, SettlementResponse};
 use parking_lot::Mutex;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude};
-use super::identity::same_address;
+use super::evidence::{Asker, BLOCK_LAG, Conclusion, Evidence, Said, Situation, conclude};
 use super::{PaymentMethod, Payments};
 
 /// The interval of looking for work in the ledger, unless some is announced.
@@ -74,8 +73,8 @@ async fn prune(payments: &Payments) {
     loop {
         if let Err(error) = payments.ledger.prune(payments.now(), payments.config.retention).await {
             tracing::error!(%error, "the ledger could not be pruned");
-        payments.review_exposures().await;
         }
+        payments.review_exposures().await;
         tokio::time::sleep(PRUNE_INTERVAL).await;
     }
 }
@@ -177,10 +176,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         tracing::error!(payment = %id, "an unfinished settlement cannot be read");
         return Ok(false);
     };
-    let method = payments
-        .payment_methods
-        .iter()
-        .find(|method| method.asset.network == *id.network() && same_address(&method.asset.address, id.asset()));
+    let method = payments.payment_methods.iter().find(|method| method.takes(id));
     let probe = probe(payments, method, id);
     let situation = Situation {
         asker: Asker::Recovery,
@@ -188,6 +184,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         valid_before: entry.valid_before,
         now: payments.now(),
         looks_used: used.looks(id),
+        said: Said::of(entry.reason.as_deref()),
     };
     let mut submit = true;
     if let Some(probe) = probe {
@@ -200,9 +197,32 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
             return Ok(true);
         }
     }
-    let Some(method) = method.filter(|_| submit && may_submit(payments, &entry)) else { return Ok(false) };
+    let Some(method) = method.filter(|_| submit && may_submit(payments, &entry, situation)) else { return Ok(false) };
     let answered = method.facilitator.settle(&request).await;
-    write(payments, &entry, conclude(Evidence::Facilitator(answered), situation)).await
+    let conclusion = match conclude(Evidence::Facilitator(answered), situation) {
+        Conclusion::Used { transaction } => {
+            tracing::warn!(payment = %id, ?transaction, "settled without an answer, and its authorization is used: it counts as paid");
+            let transaction = transaction.or_else(|| entry.transaction.clone());
+            Conclusion::Settled { settlement: taken_as_paid(&request, transaction), alone: false }
+        }
+        conclusion => conclusion,
+    };
+    write(payments, &entry, conclusion).await
+}
+
+/// The settlement of a payment whose authorisation is used. The transaction may be unknown; then its name is empty.
+fn taken_as_paid(request: &PaymentRequest, transaction: Option<String>) -> SettlementResponse {
+    SettlementResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        transaction: transaction.unwrap_or_default(),
+        network: request.network_name().to_owned(),
+        payer: request.named_payer().map(ToOwned::to_owned),
+        amount: None,
+        extensions: None,
+        extra: None,
+    }
 }
 
 /// The reader of the chain of a payment, also of one whose asset is no longer taken.
@@ -214,12 +234,14 @@ fn probe<'p>(payments: &'p Payments, method: Option<&'p PaymentMethod>, id: &Pay
 
 /// True if the payment may be sent for settlement again. A refused one is only looked at. In the authorization flow the
 /// answer must be there, or the money would buy nothing. In the upfront flow no guest has run: the money is taken only
-/// while the client waits, who may have given up and paid anew.
-fn may_submit(payments: &Payments, entry: &Pending) -> bool {
+/// while the client waits, who may have given up and paid anew. A dead authorisation moves no money any more; it is sent
+/// where the facilitator's word is the only way to learn what became of an earlier sending.
+fn may_submit(payments: &Payments, entry: &Pending, situation: Situation) -> bool {
+    let learns_only = situation.is_over() && !situation.has_node;
     entry.state != PaymentState::Refused
         && match entry.flow {
-            Flow::Authorization => entry.answer_kept,
-            Flow::Upfront => payments.waiting.has(&entry.hold.id),
+            Flow::Authorization => entry.answer_kept || learns_only,
+            Flow::Upfront => payments.waiting.has(&entry.hold.id) || learns_only,
         }
 }
 
@@ -243,9 +265,20 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             let transaction = (!transaction.is_empty()).then_some(transaction);
             Step::Refused { reason, transaction, watch: false }
         }
-        Conclusion::AskChain { .. } | Conclusion::NotSent { .. } => return Ok(false),
-        Conclusion::Open { why, .. } => {
+        Conclusion::Undecidable { reason } => {
+            tracing::error!(payment = %id, %reason, "nobody who can be asked knows whether it was paid: name an `rpc` in its facilitator's table");
+            // By the same time after each start, which looks at the payment anew.
+            payments.count_failed_settlement(id.payer(), entry.valid_before.plus(BLOCK_LAG.as_secs()));
+            // The next start judges by what was said first, unless the authorisation has turned out to be used since.
+            Step::Undecidable { reason: Some(reason).filter(|reason| reason == Reason::NonceAlreadyUsed.as_str()) }
+        }
+        Conclusion::AskChain { .. } | Conclusion::NotSent { .. } | Conclusion::Used { .. } => return Ok(false),
+        Conclusion::Open { why, said, .. } => {
             tracing::debug!(payment = %id, %why, "its end is not known yet");
+            if let Some(reason) = said {
+                let step = Step::Unknown { transaction: None, reason: Some(reason) };
+                payments.ledger.advance(&entry.hold, step, payments.now()).await?;
+            }
             return Ok(false);
         }
     };

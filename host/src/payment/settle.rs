@@ -7,7 +7,7 @@ use coinslot_ledger::{Hold, LedgerError, PaymentId, SettledBy, Step};
 use coinslot_x402::{SettlementResponse, UnixTime};
 
 use super::accepted::Accepted;
-use super::evidence::{Asker, Conclusion, Evidence, Situation, conclude, confirm};
+use super::evidence::{Asker, Conclusion, Evidence, Said, Situation, conclude, confirm};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -79,10 +79,14 @@ impl SettlementAttempt<'_> {
                 Err(self.refused(payments, reason, message, transaction, watch).await)
             }
             Conclusion::NotSent { message } => Err(self.not_sent(payments, message).await),
-            Conclusion::AskChain { transaction, .. } => Err(self.unknown(payments, transaction).await),
-            Conclusion::Open { transaction, why } => {
+            // Only recovery comes to the latter two.
+            Conclusion::AskChain { transaction, .. } | Conclusion::Used { transaction } => {
+                Err(self.unknown(payments, transaction, None).await)
+            }
+            Conclusion::Undecidable { reason } => Err(self.unknown(payments, None, Some(reason)).await),
+            Conclusion::Open { transaction, why, said } => {
                 tracing::warn!(payment = %self.id().short(), ?transaction, %why, "a settlement's end is unknown");
-                Err(self.unknown(payments, transaction).await)
+                Err(self.unknown(payments, transaction, said).await)
             }
         }
     }
@@ -95,6 +99,7 @@ impl SettlementAttempt<'_> {
             valid_before: UnixTime(u64::try_from(valid_before).unwrap_or(u64::MAX)),
             now: payments.now(),
             looks_used: 0,
+            said: Said::Nothing,
         }
     }
 
@@ -118,7 +123,7 @@ impl SettlementAttempt<'_> {
             Ok(()) => Ok(Recorded::Yes),
             Err(error @ LedgerError::Transaction { .. }) => {
                 tracing::error!(%payment, %error, "the facilitator's settlement is another payment's");
-                Err(self.unknown(payments, None).await)
+                Err(self.unknown(payments, None, Some(error.to_string())).await)
             }
             Err(error) => {
                 tracing::error!(%payment, %error, "a settled payment could not be written");
@@ -163,9 +168,10 @@ impl SettlementAttempt<'_> {
         }
     }
 
-    /// Leaves the payment to recovery.
-    async fn unknown(&self, payments: &Payments, transaction: Option<String>) -> Problem {
-        if let Err(error) = payments.ledger.advance(self.hold, Step::Unknown { transaction }, payments.now()).await {
+    /// Leaves the payment to recovery, with what the facilitator said of it.
+    async fn unknown(&self, payments: &Payments, transaction: Option<String>, reason: Option<String>) -> Problem {
+        let step = Step::Unknown { transaction, reason };
+        if let Err(error) = payments.ledger.advance(self.hold, step, payments.now()).await {
             tracing::error!(payment = %self.id(), %error, "an unknown settlement could not be written");
         }
         payments.wake_recovery();

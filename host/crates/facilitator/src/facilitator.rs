@@ -87,7 +87,11 @@ pub enum Settlement {
     /// The payment was refused: the reason, and the transaction that failed if one was sent.
     Refused { reason: String, message: Option<String>, transaction: String, finality: Finality },
     /// The money may have moved, or may yet: the transaction, if known. Ask again with the same request.
-    Unknown { transaction: Option<String>, message: String },
+    ///
+    /// `unanswered`: the call ended in a time-out or a broken connection, so that nothing at all was said about it. A payer
+    /// can bring about a facilitator's answers, failures of its own included, by what it does on the chain meanwhile; the
+    /// absence of an answer it cannot.
+    Unknown { transaction: Option<String>, message: String, unanswered: bool },
     /// Provably nothing was sent, and nothing will be by this call. It says nothing about earlier calls.
     NotSent { message: String },
 }

@@ -77,7 +77,7 @@ impl FacilitatorPool {
         let permit = match only.breaker().admit() {
             Ok(permit) => permit,
             Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
-                return Settlement::Unknown { transaction: None, message: circuit_open(only) };
+                return Settlement::Unknown { transaction: None, message: circuit_open(only), unanswered: false };
             }
             Err(_) => only.breaker().admit_anyway(),
         };
@@ -92,7 +92,7 @@ impl FacilitatorPool {
                 settlement
             }
             Err(message) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
-                Settlement::Unknown { transaction: None, message }
+                Settlement::Unknown { transaction: None, message, unanswered: false }
             }
             Err(message) => Settlement::NotSent { message },
         }
@@ -151,7 +151,11 @@ impl FacilitatorPool {
             }
         }
         let message = why.join("; ");
-        if perhaps_sent { Settlement::Unknown { transaction: None, message } } else { Settlement::NotSent { message } }
+        if perhaps_sent {
+            Settlement::Unknown { transaction: None, message, unanswered: false }
+        } else {
+            Settlement::NotSent { message }
+        }
     }
 
     async fn supported_by_any(&self) -> Result<Supported, Unavailable> {

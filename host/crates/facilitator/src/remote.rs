@@ -156,14 +156,15 @@ impl Remote {
         let pending = |named: Option<String>, message| Settlement::Unknown {
             transaction: named.or_else(|| transaction.clone()),
             message,
+            unanswered: false,
         };
         match answer::settlement(payment, exchange) {
             SettleAnswer::Pending { transaction, message } => RemoteAttempt::Answered(pending(transaction, message)),
             SettleAnswer::End(RemoteAttempt::NotSent(_)) => RemoteAttempt::Answered(pending(None, message)),
-            SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message })) => {
+            SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message, .. })) => {
                 RemoteAttempt::Unclear(pending(transaction, message))
             }
-            SettleAnswer::End(RemoteAttempt::Objected(Settlement::Unknown { transaction, message })) => {
+            SettleAnswer::End(RemoteAttempt::Objected(Settlement::Unknown { transaction, message, .. })) => {
                 RemoteAttempt::Objected(pending(transaction, message))
             }
             // A transaction was sent, so that no reason is final any more.
@@ -195,6 +196,7 @@ impl Remote {
             Settlement::Unknown {
                 transaction: Some(settlement.transaction),
                 message: "/settle: success with the transaction of another payment".to_owned(),
+                unanswered: false,
             }
         } else {
             Settlement::Settled { settlement, proof: Proof::Word { alone } }

@@ -124,6 +124,8 @@ pub struct Pending {
     pub state: PaymentState,
     /// The number of looks before this one.
     pub looks: u32,
+    /// The reason with which a facilitator has refused the payment, if one has: see [`Step::Unknown`].
+    pub reason: Option<String>,
 }
 
 /// The limits of what is kept.

@@ -15,6 +15,8 @@ use crate::{PaymentState, StoredAnswer};
 ///                                               \-> refused   \-> owed -> executing ..
 /// ```
 ///
+/// An unknown row can stay unknown for good: see [`Step::Undecidable`].
+///
 /// `Step::next` is this diagram as a table. Three transitions are no step: a claim makes a row `reserved`, the claim of
 /// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]).
 ///
@@ -41,8 +43,17 @@ pub enum Step {
     },
     /// The settlement was provably not sent: the claim is given up after all. The row is deleted.
     NotSent,
-    /// The request that sent the settlement does not know its end: recovery finds out.
-    Unknown { transaction: Option<String> },
+    /// The request that sent the settlement does not know its end: recovery finds out. Recovery takes the step again for
+    /// what it has learnt. `transaction` and `reason` replace what the row has, unless they are `None`.
+    Unknown {
+        transaction: Option<String>,
+        /// The reason with which a facilitator has refused the payment, if one has.
+        reason: Option<String>,
+    },
+    /// The authorisation is dead, and no one who can be asked knows whether the money moved. The row stays unknown, and
+    /// is looked at again when the ledger is opened the next time: a node may be configured by then. `reason` as in
+    /// [`Step::Unknown`].
+    Undecidable { reason: Option<String> },
     /// The money moved. In the authorization flow the kept answer is bought. In the upfront flow the guest
     /// runs next or, if recovery found out, the answer is owed, because no request waits for it.
     Settled { settlement: SettlementResponse, by: SettledBy },
@@ -93,7 +104,8 @@ pub(crate) struct Position {
     pub(crate) flow: Flow,
     /// True if the money moved.
     pub(crate) paid: bool,
-    /// True if recovery looks at the row again: always for an unknown one, and for a refused one that is watched.
+    /// True if recovery looks at the row again: for an unknown one that is not undecidable, and for a refused one that is
+    /// watched.
     pub(crate) watched: bool,
 }
 
@@ -124,6 +136,7 @@ impl Step {
             Self::Settling { .. } | Self::SettlingUpfront { .. } => "settling",
             Self::NotSent => "not sent",
             Self::Unknown { .. } => "unknown",
+            Self::Undecidable { .. } => "undecidable",
             Self::Settled { .. } => "settled",
             Self::Answered { .. } => "answered",
             Self::Owed { .. } => "owed",
@@ -143,6 +156,7 @@ impl Step {
             | Self::NotSent
             | Self::Executing
             | Self::Unknown { .. }
+            | Self::Undecidable { .. }
             | Self::Settled { .. }
             | Self::Answered { kept: Retained::Nothing { .. }, .. }
             | Self::Owed { .. }
@@ -165,6 +179,7 @@ impl Step {
             (Self::Settling { .. }, Reserved | Executing) if !paid => Settling,
             (Self::SettlingUpfront { .. }, Reserved) => Settling,
             (Self::Unknown { .. }, Settling | Unknown) => Unknown,
+            (Self::Undecidable { .. }, Unknown) => Unknown,
             (Self::Settled { by, .. }, Settling | Unknown) => match (flow, by) {
                 (Flow::Authorization, _) => Settled,
                 (Flow::Upfront, SettledBy::Request { .. }) => Executing,

@@ -19,7 +19,7 @@ fn settlement() -> SettlementResponse {
 }
 
 fn situation(asker: Asker, has_node: bool) -> Situation {
-    Situation { asker, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0 }
+    Situation { asker, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0, said: Said::Nothing }
 }
 
 /// A word for a conclusion, and for what stands if the chain does not say more.
@@ -31,7 +31,9 @@ fn word(conclusion: &Conclusion) -> String {
         Conclusion::Refused { watch: false, .. } => "refused".to_owned(),
         Conclusion::NotSent { .. } => "not sent".to_owned(),
         Conclusion::AskChain { otherwise, .. } => format!("ask, else {}", word(otherwise)),
+        Conclusion::Used { .. } => "paid".to_owned(),
         Conclusion::Open { .. } => "open".to_owned(),
+        Conclusion::Undecidable { .. } => "undecidable".to_owned(),
     }
 }
 
@@ -52,15 +54,18 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
         (settled(Proof::Word { alone: false }), ["ask, else open", "settled", "ask, else open", "settled", "settled"]),
         (
             refused("bad_signature", Finality::Final),
-            ["ask, else refused, watched", "refused", "open", "open", "refused"],
+            ["ask, else refused, watched", "refused", "open", "open", "undecidable"],
         ),
-        (refused("transaction_failed", Finality::Failed), ["refused, watched", "refused", "open", "open", "refused"]),
-        (refused("transaction_failed", Finality::Open), ["ask, else open", "open", "open", "open", "refused"]),
+        (
+            refused("transaction_failed", Finality::Failed),
+            ["refused, watched", "refused", "open", "open", "undecidable"],
+        ),
+        (refused("transaction_failed", Finality::Open), ["ask, else open", "open", "open", "open", "undecidable"]),
         (
             refused(Reason::NonceAlreadyUsed.as_str(), Finality::Open),
-            ["ask, else open", "open", "open", "open", "open"],
+            ["ask, else open", "open", "open", "paid", "paid"],
         ),
-        (Settlement::Unknown { transaction: None, message: String::new() }, ["open"; 5]),
+        (Settlement::Unknown { transaction: None, message: String::new(), unanswered: true }, ["open"; 5]),
         (Settlement::NotSent { message: String::new() }, ["not sent", "not sent", "open", "open", "open"]),
     ];
     for (evidence, expected) in rows {
@@ -75,6 +80,62 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
         let concluded = situations.map(|at| word(&conclude(Evidence::Facilitator(evidence.clone()), at)));
         assert_eq!(concluded, expected, "{evidence:?}");
     }
+}
+
+/// A payment whose settlement had no answer was called refused as soon as it was too late for another one, although its
+/// money had moved; and what a facilitator had said of it was forgotten.
+#[test]
+fn without_a_node_a_refusal_is_about_its_own_sending() {
+    const USED: Reason = Reason::NonceAlreadyUsed;
+    let failed = Said::of(Some(Reason::TransactionFailed.as_str()));
+    let used = Said::of(Some(USED.as_str()));
+    // What was said of the request's sending; what is said now; before the authorisation is over, and afterwards.
+    let rows = [
+        (Said::of(None), Reason::ValidBefore, ["open", "undecidable"]),
+        (Said::of(None), Reason::InsufficientBalance, ["open", "undecidable"]),
+        (Said::of(None), Reason::InvalidSignature, ["open", "undecidable"]),
+        (Said::of(None), Reason::TransactionFailed, ["open", "undecidable"]),
+        (Said::of(None), USED, ["paid", "paid"]),
+        (failed, Reason::ValidBefore, ["open", "refused"]),
+        (failed, Reason::InsufficientBalance, ["open", "refused"]),
+        (failed, USED, ["open", "undecidable"]),
+        (Said::of(Some("invalid_transaction_state")), Reason::ValidBefore, ["open", "refused"]),
+        (used, Reason::ValidBefore, ["open", "undecidable"]),
+        (used, USED, ["open", "undecidable"]),
+        (Said::of(Some("/settle: it answered 500")), Reason::ValidBefore, ["open", "undecidable"]),
+        (Said::of(Some("/settle: it answered 500")), USED, ["open", "undecidable"]),
+        (Said::of(Some("a word of its own")), USED, ["open", "undecidable"]),
+    ];
+    for (said, reason, expected) in rows {
+        let concluded = [UnixTime(900), DEAD.plus(BLOCK_LAG.as_secs())].map(|now| {
+            let at = Situation { said, now, ..situation(Asker::Recovery, false) };
+            word(&conclude(Evidence::Facilitator(refused(reason.as_str(), Finality::Open)), at))
+        });
+        assert_eq!(concluded, expected, "{said:?}, then {reason}");
+    }
+}
+
+#[test]
+fn the_first_word_of_a_facilitator_is_remembered_and_later_only_that_the_authorization_is_used() {
+    let said = |settlement, at| match conclude(Evidence::Facilitator(settlement), at) {
+        Conclusion::Open { said, .. } => said,
+        other => panic!("{other:?}"),
+    };
+    let unknown = |unanswered| Settlement::Unknown { transaction: None, message: "no answer".to_owned(), unanswered };
+    let refused = |reason: Reason| refused(reason.as_str(), Finality::Open);
+    let first = situation(Asker::Request, false);
+    assert_eq!(said(unknown(true), first), None);
+    assert_eq!(said(unknown(false), first).as_deref(), Some("no answer"));
+    for reason in [Reason::TransactionFailed, Reason::NonceAlreadyUsed] {
+        assert_eq!(said(refused(reason), first).as_deref(), Some(reason.as_str()));
+    }
+    let again = Situation { said: Said::Failed, ..situation(Asker::Recovery, false) };
+    assert_eq!(said(unknown(false), again), None);
+    assert_eq!(said(refused(Reason::ValidBefore), again), None);
+    assert_eq!(said(refused(Reason::NonceAlreadyUsed), again).as_deref(), Some(Reason::NonceAlreadyUsed.as_str()));
+    // Beside a node the chain is asked anew each time.
+    let beside_a_node = Situation { has_node: true, ..again };
+    assert_eq!(said(refused(Reason::NonceAlreadyUsed), beside_a_node), None);
 }
 
 /// A second try of a facilitator finds the balance spent by the first one, and calls that refused.

@@ -57,14 +57,14 @@ pub(super) async fn settlement(service: &Service, payment: PaymentRequest) -> Js
         Ok(Settlement::Refused { reason, message, transaction, finality: _ }) => {
             reply(StatusCode::OK, &failed(reason, message, transaction))
         }
-        Ok(Settlement::Unknown { transaction: Some(hash), message }) => {
+        Ok(Settlement::Unknown { transaction: Some(hash), message, .. }) => {
             tracing::warn!(transaction = hash, message, "a settlement is open");
             let reason = Reason::SettlementPending.to_string();
             let message = "the transaction has no receipt yet: ask again with the same payment";
             reply(StatusCode::OK, &failed(reason, Some(message.to_owned()), hash))
         }
         // Without a hash the protocol has no answer for it: `success` would be wrong either way.
-        Ok(Settlement::Unknown { transaction: None, message } | Settlement::NotSent { message }) => {
+        Ok(Settlement::Unknown { transaction: None, message, .. } | Settlement::NotSent { message }) => {
             unavailable(&Unavailable { message })
         }
         Err(error) => unavailable(&Unavailable { message: error.to_string() }),

@@ -164,6 +164,7 @@ impl<'s> SpendLock<'s> {
         let unknown = |transaction: Option<B256>, message: String| Settlement::Unknown {
             transaction: transaction.or(self.doubt.flatten()).map(|hash| hash.to_string()),
             message,
+            unanswered: false,
         };
         match not_settled {
             NotSettled::Refused { rejection, transaction, finality } => {

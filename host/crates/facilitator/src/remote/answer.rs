@@ -153,6 +153,12 @@ fn objects_to_the_payment(status: StatusCode) -> bool {
         )
 }
 
+/// True if something between the facilitator and this host says that the facilitator did not answer in time. 524 is
+/// Cloudflare's word for 504.
+fn is_gateway_time_out(status: StatusCode) -> bool {
+    status == StatusCode::GATEWAY_TIMEOUT || status.as_u16() == 524
+}
+
 /// True if the body can be the answer to the payment.
 fn is_answer(status: StatusCode) -> bool {
     status == StatusCode::OK || (status.is_client_error() && !refuses_the_caller(status))
@@ -213,14 +219,20 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     let unknown = |named: Option<&str>, message: &str| Settlement::Unknown {
         transaction: named.and_then(|named| expected.transaction(named)),
         message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
+        unanswered: false,
+    };
+    let unanswered = |message: &str| {
+        let message = format!("/settle: {}", first_chars(message, MAX_MESSAGE));
+        SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction: None, message, unanswered: true }))
     };
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
         Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(RemoteAttempt::NotSent(message)),
-        Err(RequestFailure::Lost(message)) => {
-            return SettleAnswer::End(RemoteAttempt::Unclear(unknown(None, &message)));
-        }
+        Err(RequestFailure::Lost(message)) => return unanswered(&message),
     };
+    if is_gateway_time_out(status) {
+        return unanswered(&unexpected(status, None));
+    }
     let unclear = |named: Option<&str>, message: &str| {
         let end = if objects_to_the_payment(status) { RemoteAttempt::Objected } else { RemoteAttempt::Unclear };
         SettleAnswer::End(end(unknown(named, message)))

@@ -625,6 +625,31 @@ async fn only_a_reason_that_precedes_a_broadcast_is_final() {
     }
 }
 
+/// A payer can bring about whatever a facilitator answers, its failures included, and not that there is no answer.
+#[tokio::test]
+async fn only_a_settlement_without_any_answer_is_unanswered() {
+    let unanswered = |settlement: &Settlement| match settlement {
+        Settlement::Unknown { unanswered, .. } => *unanswered,
+        other => panic!("{other:?}"),
+    };
+    let hanging = serve(|_| std::future::pending::<Response<Full<Bytes>>>()).await;
+    assert!(unanswered(&remote(&format!("http://{hanging}")).settle(&payment()).await));
+    let said = |reason: &str| json!({"success": false, "errorReason": reason, "transaction": HASH}).to_string();
+    for (status, body, expected) in [
+        (504, "<html>".to_owned(), true),
+        (524, String::new(), true),
+        (500, "{\"error\":\"internal\"}".to_owned(), false),
+        (502, "<html>".to_owned(), false),
+        (400, "{\"error\":\"bad request\"}".to_owned(), false),
+        (200, "{".to_owned(), false),
+        (200, said("unexpected_settle_error"), false),
+        (200, said("settlement_pending"), false),
+    ] {
+        let settlement = settled(status, &body).await;
+        assert_eq!(unanswered(&settlement), expected, "{status} {body}: {settlement:?}");
+    }
+}
+
 #[tokio::test]
 async fn of_a_success_only_what_is_small_and_known_is_kept() {
     let long = "x".repeat(20_000);

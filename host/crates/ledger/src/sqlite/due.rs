@@ -19,7 +19,7 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
     // CROSS JOIN keeps SQLite from reordering: the index of looks has the open settlements and nothing else.
     let mut rows = connection.prepare_cached(
         "SELECT progress.id, network, asset, payer, nonce, attempt, outgoing.request, tx, kept_at IS NOT NULL,
-            valid_before, flow, state, looks
+            valid_before, flow, state, looks, reason
          FROM progress INDEXED BY progress_look CROSS JOIN claim USING (id) CROSS JOIN outgoing USING (id)
             LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
          WHERE next_look <= ?1 ORDER BY next_look LIMIT ?2",
@@ -48,6 +48,7 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
             flow: Flow::parse(&row.get::<_, String>(10)?).unwrap_or_default(),
             state,
             looks,
+            reason: row.get(13)?,
         });
     }
     let mut schedule =

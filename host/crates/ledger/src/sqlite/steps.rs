@@ -57,13 +57,18 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
             answers::keep(connection, id, &answer, at)
         }
         Step::SettlingUpfront { request } => send(connection, id, Flow::Upfront, &request, at),
-        Step::Unknown { transaction } => {
-            leave_to_recovery(connection, id, at)?;
+        Step::Unknown { transaction, reason } => {
+            leave_to_recovery(connection, id, reason.as_deref(), at)?;
             transaction.map_or(Ok(()), |transaction| record_transaction(connection, id, &transaction, None))
         }
+        Step::Undecidable { reason } => stop_looking(connection, id, reason.as_deref(), at),
         Step::Settled { settlement, by } => {
-            let after_all = (position.state == PaymentState::Refused).then_some("settled after it was refused");
-            settle(connection, id, state, &settlement, by, after_all, at)
+            let remark = if position.state == PaymentState::Refused {
+                Some("settled after it was refused")
+            } else {
+                settlement.transaction.is_empty().then_some("its authorization is used, and no transaction is named")
+            };
+            settle(connection, id, state, &settlement, by, remark, at)
         }
         Step::Answered { kept, run } => answer(connection, id, kept, run, at),
         Step::Owed { reason } => fail(connection, id, state, &reason, at),
@@ -131,13 +136,23 @@ fn enter(connection: &Connection, row: i64, state: PaymentState, at: UnixTime) -
 }
 
 /// Moves a row to `unknown`. One that is unknown already keeps the time of its next look.
-fn leave_to_recovery(connection: &Connection, row: i64, at: UnixTime) -> Result<(), LedgerError> {
+fn leave_to_recovery(connection: &Connection, row: i64, reason: Option<&str>, at: UnixTime) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
             "UPDATE progress SET state = 'unknown', lease_until = NULL, next_look = coalesce(next_look, ?2),
-                updated_at = ?3 WHERE id = ?1",
+                updated_at = ?3, reason = coalesce(?4, reason) WHERE id = ?1",
         )?
-        .execute(params![row, to_sqlite(at.plus(FIRST_PAUSE).0), to_sqlite(at.0)])?;
+        .execute(params![row, to_sqlite(at.plus(FIRST_PAUSE).0), to_sqlite(at.0), reason])?;
+    Ok(())
+}
+
+/// Leaves an unknown row as it is, without another look.
+fn stop_looking(connection: &Connection, row: i64, reason: Option<&str>, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "UPDATE progress SET next_look = NULL, reason = coalesce(?2, reason), updated_at = ?3 WHERE id = ?1",
+        )?
+        .execute(params![row, reason, to_sqlite(at.0)])?;
     Ok(())
 }
 

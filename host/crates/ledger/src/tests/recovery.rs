@@ -13,7 +13,7 @@ async fn an_unknown_settlement_is_looked_at_at_growing_intervals() {
     let (_dir, ledger) = ledger();
     let hold = sent(&ledger, "n").await;
     assert_eq!(due(&ledger, 1_001).await, [""; 0], "in the hands of its request");
-    take(&ledger, &hold, Step::Unknown { transaction: Some("0xTX".to_owned()) }, 1_002).await;
+    take(&ledger, &hold, Step::Unknown { transaction: Some("0xTX".to_owned()), reason: None }, 1_002).await;
     let mut looks = Vec::new();
     for at in 1_002..1_100 {
         for pending in ledger.take_due(UnixTime(at), 9).await.expect("what is due") {
@@ -26,6 +26,7 @@ async fn an_unknown_settlement_is_looked_at_at_growing_intervals() {
                 answer_kept: true,
                 state: PaymentState::Unknown,
                 looks: u32::try_from(looks.len()).expect("few"),
+                reason: None,
             };
             assert_eq!(pending, expected);
             looks.push(at);
@@ -40,7 +41,7 @@ async fn only_so_many_are_taken_as_asked_for_and_the_longest_due_first() {
     let (_dir, ledger) = ledger();
     for (nonce, at) in [("b", 1_020), ("a", 1_010), ("c", 1_030)] {
         let hold = sent(&ledger, nonce).await;
-        take(&ledger, &hold, Step::Unknown { transaction: None }, at).await;
+        take(&ledger, &hold, Step::Unknown { transaction: None, reason: None }, at).await;
     }
     let take = async |at| {
         let due = ledger.take_due(UnixTime(at), 2).await.expect("what is due");
@@ -51,8 +52,8 @@ async fn only_so_many_are_taken_as_asked_for_and_the_longest_due_first() {
     assert_eq!(take(1_040).await, ["c"], "those that were taken are not due at once");
 }
 
-#[tokio::test]
 /// Each repetition had the facilitator asked at once: a client that repeats without a pause had it asked in a loop.
+#[tokio::test]
 async fn a_repetition_hurries_recovery_to_a_look_every_four_seconds() {
     let (_dir, ledger) = ledger();
     unknown(&ledger, "n").await;
@@ -92,12 +93,63 @@ async fn a_settlement_whose_end_is_known_is_no_longer_looked_at() {
 }
 
 #[tokio::test]
+async fn what_a_facilitator_said_of_an_unknown_settlement_is_remembered() {
+    let (dir, ledger) = ledger();
+    let hold = unknown(&ledger, "n").await;
+    let said = |transaction: Option<&str>, reason: Option<&str>| Step::Unknown {
+        transaction: transaction.map(ToOwned::to_owned),
+        reason: reason.map(ToOwned::to_owned),
+    };
+    take(&ledger, &hold, said(Some("0xtx"), Some("used")), 1_003).await;
+    take(&ledger, &hold, said(None, None), 1_003).await;
+    let taken = ledger.take_due(UnixTime(1_003), 9).await.expect("what is due");
+    let [pending] = &taken[..] else { panic!("one: {taken:?}") };
+    assert_eq!((pending.transaction.as_deref(), pending.reason.as_deref()), (Some("0xtx"), Some("used")));
+    let row = rows(&dir).remove(0);
+    assert_eq!((row.state, row.reason.as_deref()), (PaymentState::Unknown, Some("used")));
+    take(&ledger, &hold, settled(BY_RECOVERY), 1_004).await;
+    assert_eq!(rows(&dir).remove(0).reason, None);
+}
+
+/// A payment whose end nobody could tell was asked about for ever.
+#[tokio::test]
+async fn an_undecidable_settlement_is_looked_at_again_only_after_the_ledger_is_opened_anew() {
+    let (dir, ledger) = ledger();
+    let hold = unknown(&ledger, "n").await;
+    take(&ledger, &hold, Step::Undecidable { reason: Some("late".to_owned()) }, 3_000).await;
+    assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
+    assert_eq!(due(&ledger, 900_000).await, [""; 0], "a repetition changes nothing");
+    let still_open = ledger.open_settlements().await.expect("a list");
+    assert_eq!(still_open, [(hold.id.clone(), "10000".to_owned())]);
+    drop(ledger);
+    let ledger = reopened(&dir.path().join("ledger.db")).await;
+    let taken = ledger.take_due(UnixTime(900_000), 9).await.expect("what is due");
+    assert_eq!(taken.iter().map(|pending| pending.reason.as_deref()).collect::<Vec<_>>(), [Some("late")]);
+    take(&ledger, &hold, settled(BY_RECOVERY), 900_001).await;
+    assert_eq!(states(&dir), [PaymentState::Settled]);
+}
+
+#[tokio::test]
+async fn only_open_settlements_of_answers_that_are_made_are_exposed() {
+    let (_dir, ledger) = ledger();
+    unknown(&ledger, "a").await;
+    let ended = unknown(&ledger, "b").await;
+    take(&ledger, &ended, refused(false), 1_003).await;
+    sent(&ledger, "settling").await;
+    let upfront = won(&ledger, Claim { flow: Flow::Upfront, ..claim("c", 1) }).await;
+    take(&ledger, &upfront, Step::SettlingUpfront { request: "{}".to_owned() }, 1_001).await;
+    take(&ledger, &upfront, Step::Unknown { transaction: None, reason: None }, 1_001).await;
+    let exposed = ledger.open_settlements().await.expect("a list");
+    assert_eq!(exposed.iter().map(|(id, _)| id.nonce()).collect::<Vec<_>>(), ["a", "settling"]);
+}
+
+#[tokio::test]
 async fn recovery_of_an_upfront_payment_leaves_its_answer_owed() {
     let (_dir, ledger) = ledger();
     let upfront = Claim { flow: Flow::Upfront, ..claim("n", 1) };
     let hold = won(&ledger, upfront.clone()).await;
     take(&ledger, &hold, Step::SettlingUpfront { request: "{}".to_owned() }, 1).await;
-    take(&ledger, &hold, Step::Unknown { transaction: Some("0xtx".to_owned()) }, 1).await;
+    take(&ledger, &hold, Step::Unknown { transaction: Some("0xtx".to_owned()), reason: None }, 1).await;
     take(&ledger, &hold, settled(BY_RECOVERY), 2).await;
     let claimed = ledger.claim(upfront).await;
     assert!(matches!(&claimed, Ok(Claimed::Owed { settlement: by, .. }) if *by == settlement()), "{claimed:?}");
@@ -163,7 +215,7 @@ async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_s
             assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{spelling}: {taken:?}");
         }
     }
-    take(&ledger, &other, Step::Unknown { transaction: None }, 1_003).await;
+    take(&ledger, &other, Step::Unknown { transaction: None, reason: None }, 1_003).await;
     take(&ledger, &other, settled_by("0xab", SettledBy::Recovery { alone: false }), 1_004).await;
     let third = sent(&ledger, "third").await;
     take(&ledger, &third, settled_by("0xab", OF_A_BATCH), 1_004).await;
