@@ -1,6 +1,8 @@
 //! Finds the end of settlements that are unknown, by asking the chain until it knows, and ends claims that no work
 //! holds any more.
 
+mod used_authorizations;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +11,12 @@ use coinslot_facilitator::{OnChain, SettlementProbe};
 use coinslot_ledger::{Hold, LedgerError, PaymentId, PaymentState, Pending, SettledBy, Step};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::{Flow, Reason, SettlementResponse};
-use parking_lot::Mutex;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::evidence::{Asker, BLOCK_LAG, Conclusion, Evidence, Said, Situation, conclude};
 use super::{PaymentMethod, Payments};
+use used_authorizations::UsedAuthorizations;
 
 /// The interval of looking for work in the ledger, unless some is announced.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,8 +25,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one
 /// block for every few payments.
 const MAX_LOOKS: usize = 256;
-/// The time between two looks that together show that an authorisation is used and paid nothing.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// The interval of renewing the leases of work that is under way. A lease is three times as long.
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval of pruning the ledger.
@@ -122,11 +122,16 @@ impl Looks {
             match look(&payments, &used, entry).await {
                 // Only of an end: a client that is told looks again at once, and each of its looks hurries recovery.
                 Ok(true) => {
+                    used.forget(&id);
                     payments.open_settlements.ended(&id);
                     payments.waiting.ended(&id);
                 }
                 Ok(false) => {}
-                Err(error) => tracing::warn!(payment = %id, %error, "a recovered settlement could not be written"),
+                Err(error) => {
+                    // The request has written the end, or it is written in a later look.
+                    used.forget(&id);
+                    tracing::warn!(payment = %id, %error, "a recovered settlement could not be written");
+                }
             }
         });
         self.payments.insert(task.id(), id);
@@ -141,30 +146,6 @@ impl Looks {
         };
         if let Some(payment) = self.payments.remove(&id) {
             self.under_way.remove(&payment);
-        }
-    }
-}
-
-/// The authorisations that were found used, without a payment, and the time of the first such look. Kept in memory: after
-/// a restart both looks are made again.
-#[derive(Default)]
-struct UsedAuthorizations(Mutex<HashMap<PaymentId, Instant>>);
-
-impl UsedAuthorizations {
-    /// The looks before this one that count.
-    fn looks(&self, id: &PaymentId) -> u32 {
-        u32::from(self.0.lock().get(id).is_some_and(|first| first.elapsed() >= BETWEEN_LOOKS))
-    }
-
-    fn note(&self, id: &PaymentId, on_chain: &OnChain) {
-        match on_chain {
-            OnChain::Used { .. } => {
-                self.0.lock().entry(id.clone()).or_insert_with(Instant::now);
-            }
-            OnChain::Unavailable(_) => {}
-            OnChain::Paid(_) | OnChain::Shallow | OnChain::Unused { .. } => {
-                self.0.lock().remove(id);
-            }
         }
     }
 }
