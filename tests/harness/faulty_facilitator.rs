@@ -29,6 +29,8 @@ pub enum FacilitatorMode {
     ErrorBefore,
     /// Not done; 200 with `success: false`, or `isValid: false`, and a reason that precedes every transaction.
     Refuse,
+    /// Not done; 200 with `success: false` and this reason.
+    RefuseAs(&'static str),
     /// Done; 200 with `success: false` and a reason that may follow a transaction.
     RefuseAfter,
     /// 200 with `success: false` and a reason that may follow a transaction. Done this long afterwards.
@@ -197,14 +199,17 @@ impl Shared {
             FacilitatorMode::Refuse if path == "/verify" => {
                 return Some(reply(200, json!({"isValid": false, "invalidReason": "invalid_payload"}).to_string()));
             }
-            FacilitatorMode::Refuse => return Some(reply(200, refusal(&body, "insufficient_balance"))),
+            FacilitatorMode::Refuse => {
+                return Some(reply(200, refusal(&body, "invalid_exact_evm_insufficient_balance")));
+            }
+            FacilitatorMode::RefuseAs(reason) => return Some(reply(200, refusal(&body, reason))),
             FacilitatorMode::RefuseBefore(pause) => {
                 let (shared, path, later) = (Arc::clone(self), path.to_owned(), body.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(pause).await;
                     shared.upstream_answer(&path, &later).await
                 });
-                return Some(reply(200, refusal(&body, "transaction_failed")));
+                return Some(reply(200, refusal(&body, "invalid_exact_evm_transaction_failed")));
             }
             FacilitatorMode::Valid => {
                 return Some(reply(200, json!({"isValid": true, "payer": payer(&body)}).to_string()));
@@ -222,7 +227,9 @@ impl Shared {
         match mode {
             FacilitatorMode::DropAfter => return None,
             FacilitatorMode::ErrorAfter => return Some(reply(500, "{\"error\":\"internal\"}")),
-            FacilitatorMode::RefuseAfter => return Some(reply(200, refusal(&body, "transaction_failed"))),
+            FacilitatorMode::RefuseAfter => {
+                return Some(reply(200, refusal(&body, "invalid_exact_evm_transaction_failed")));
+            }
             FacilitatorMode::NoTransaction => document["transaction"] = json!(""),
             FacilitatorMode::OtherPayer => document["payer"] = json!("0x00000000000000000000000000000000000000e1"),
             FacilitatorMode::OtherNetwork => document["network"] = json!("eip155:1"),
@@ -272,11 +279,11 @@ fn payer(body: &[u8]) -> Value {
     request["paymentPayload"]["payload"]["authorization"]["from"].clone()
 }
 
-/// The answer of a failed settlement, with this transaction.
+/// The answer of a failed settlement, with this reason.
 fn refusal(body: &[u8], reason: &str) -> String {
     let request: Value = serde_json::from_slice(body).expect("JSON");
     json!({
-        "success": false, "errorReason": format!("invalid_exact_evm_{reason}"), "transaction": "",
+        "success": false, "errorReason": reason, "transaction": "",
         "network": request["paymentRequirements"]["network"], "payer": payer(body),
     })
     .to_string()

@@ -43,3 +43,4 @@ mod streaming;
 mod supply;
 mod texts;
 mod tls;
+mod unknown;
