@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use coinslot_ledger::Fingerprint;
+use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Object, UnixTime};
@@ -16,13 +17,23 @@ use hmac::{Hmac, Mac};
 use parking_lot::Mutex;
 use sha2_mac::Sha256;
 
-/// The greatest number of quotes that are remembered for version 1.
+/// The greatest number of requests whose quotes are remembered for version 1.
 const MAX_RECENT: usize = 8_192;
+
+/// The greatest number of different quotes for one request that are remembered.
+const MAX_PER_REQUEST: usize = 8;
 
 /// Seals quotes, and recognises them in payments.
 pub(super) struct Quotes {
     key: [u8; 32],
-    recent: Mutex<HashMap<[u8; 32], (Offer, UnixTime)>>,
+    /// By request, the newest last: several clients may have been quoted different prices for the same request.
+    recent: Mutex<HashMap<[u8; 32], Vec<RecentQuote>>>,
+}
+
+/// A quote for version 1, and the time until which it is honoured.
+struct RecentQuote {
+    offer: Offer,
+    until: UnixTime,
 }
 
 impl fmt::Debug for Quotes {
@@ -46,15 +57,27 @@ impl Quotes {
         });
         if offer.prices().iter().any(|price| price.asset.network.v1_name().is_some()) {
             let until = now.plus(offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0));
-            let mut recent = self.recent.lock();
-            if recent.len() >= MAX_RECENT {
-                recent.retain(|_, (_, until)| *until > now);
-            }
-            if recent.len() < MAX_RECENT {
-                recent.insert(request.0, (offer.clone(), until));
-            }
+            self.remember(RecentQuote { offer: offer.clone(), until }, request, now);
         }
         sealed
+    }
+
+    /// Remembers a quote beside the others of its request. Above either bound those in their time stay: of one request
+    /// all but the oldest, and of all requests all of them.
+    fn remember(&self, quote: RecentQuote, request: &Fingerprint, now: UnixTime) {
+        let mut recent = self.recent.lock();
+        if recent.len() >= MAX_RECENT && !recent.contains_key(&request.0) {
+            recent.retain(|_, quotes| quotes.iter().any(|quote| quote.until > now));
+            if recent.len() >= MAX_RECENT {
+                return;
+            }
+        }
+        let quotes = recent.entry(request.0).or_default();
+        quotes.retain(|earlier| earlier.until > now && earlier.offer != quote.offer);
+        if quotes.len() >= MAX_PER_REQUEST {
+            quotes.remove(0);
+        }
+        quotes.push(quote);
     }
 
     /// The offer that this payment answers, if this host made it for this request and it is in its time.
@@ -70,9 +93,14 @@ impl Quotes {
                 let price = most.prices().iter().find_map(|most| self.proven(most, &payload.accepted, request, now))?;
                 Offer::new(vec![price])
             }
-            PaymentPayload::V1(_) => {
+            PaymentPayload::V1(payload) => {
+                // Version 1 echoes no amount: the signed one tells which quote is meant.
+                let signed = Amount(ExactPayload::parse(&payload.payload).ok()?.authorization.value);
                 let recent = self.recent.lock();
-                recent.get(&request.0).filter(|(_, until)| *until > now).map(|(offer, _)| offer.clone())
+                let mut quotes = recent.get(&request.0)?.iter().rev().filter(|quote| quote.until > now);
+                quotes
+                    .find(|quote| quote.offer.prices().iter().any(|price| price.amount == signed))
+                    .map(|quote| quote.offer.clone())
             }
         }
     }
@@ -173,17 +201,52 @@ mod tests {
         }
     }
 
+    /// A payment of version 1, which names the amount in its authorisation alone.
+    fn signed(units: u64) -> PaymentPayload {
+        let zero = format!("0x{}", "0".repeat(40));
+        let payload = serde_json::json!({
+            "signature": format!("0x{}", "11".repeat(65)),
+            "authorization": {
+                "from": zero, "to": zero, "value": units.to_string(), "validAfter": "0", "validBefore": "1",
+                "nonce": format!("0x{}", "0".repeat(64)),
+            },
+        });
+        let serde_json::Value::Object(payload) = payload else { panic!("an object") };
+        PaymentPayload::V1(coinslot_x402::v1::PaymentPayload {
+            x402_version: X402Version,
+            scheme: "exact".to_owned(),
+            network: "base-sepolia".to_owned(),
+            payload,
+        })
+    }
+
     #[test]
     fn a_quote_for_version_1_is_remembered() {
         let quotes = Quotes::new([1; 32]);
         let _ = quotes.seal(&offer(300), &REQUEST, NOW);
-        let paid = PaymentPayload::V1(coinslot_x402::v1::PaymentPayload {
-            x402_version: X402Version,
-            scheme: "exact".to_owned(),
-            network: "base-sepolia".to_owned(),
-            payload: Object::new(),
-        });
-        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(59)), Some(offer(300)));
-        assert_eq!(quotes.honoured(&offer(500), &paid, &REQUEST, NOW.plus(60)), None);
+        let honoured = |units, at| quotes.honoured(&offer(500), &signed(units), &REQUEST, at);
+        assert_eq!(honoured(300, NOW.plus(59)), Some(offer(300)));
+        assert_eq!(honoured(300, NOW.plus(60)), None);
+        assert_eq!(honoured(299, NOW), None, "no quote has this amount");
+    }
+
+    /// A quote took the place of an older one for the same request: the payment of the client that was quoted first was
+    /// refused.
+    #[test]
+    fn a_newer_quote_of_version_1_leaves_the_older_ones_good() {
+        let quotes = Quotes::new([1; 32]);
+        for units in 1..=MAX_PER_REQUEST as u64 {
+            let _ = quotes.seal(&offer(units), &REQUEST, NOW.plus(units));
+        }
+        let honoured = |units, at| quotes.honoured(&offer(500), &signed(units), &REQUEST, at);
+        for units in 1..=MAX_PER_REQUEST as u64 {
+            assert_eq!(honoured(units, NOW.plus(9)), Some(offer(units)));
+            assert_eq!(honoured(units, NOW.plus(units + 60)), None, "each for its own time");
+        }
+        let _ = quotes.seal(&offer(2), &REQUEST, NOW.plus(10));
+        assert!(honoured(1, NOW.plus(10)).is_some(), "a price that is quoted again takes no place");
+        let _ = quotes.seal(&offer(100), &REQUEST, NOW.plus(10));
+        assert_eq!(honoured(1, NOW.plus(10)), None, "the list is bounded");
+        assert!(honoured(2, NOW.plus(69)).is_some() && honoured(100, NOW.plus(10)).is_some());
     }
 }
