@@ -105,6 +105,36 @@ async fn a_stranger_cannot_take_up_or_burn_an_owed_answer() {
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
 }
 
+/// The pause of an owed answer was looked up before the proof that a repetition comes from its payer: everybody who read
+/// the chain was told that an answer was owed.
+#[tokio::test]
+async fn a_stranger_does_not_learn_that_an_answer_is_owed() {
+    let host = DevHost::builder().plugin("upfront.wasm", &guest("upfront")).start().await;
+    let asked = host.client().post(host.url("/upfront")).send().await.expect("an answer");
+    let payment = host.payer(0).pay(&asked);
+    let bare = |header: &str, document: &Value| {
+        host.client().post(host.url("/upfront")).header(header, encode(document)).header("x-do", "500")
+    };
+    let mut stranger = Vec::new();
+    // The fifth failure is the first one with a pause.
+    for _ in 0..5 {
+        let failed = bare("PAYMENT-SIGNATURE", &payment.document).send().await.expect("an answer");
+        assert_eq!(failed.status(), 500);
+        let (second, first) = as_a_stranger_reads_it(&host, &payment, &failed).await;
+        stranger = vec![("PAYMENT-SIGNATURE", second), ("X-PAYMENT", first)];
+    }
+    for (header, document) in &stranger {
+        for body in ["", "mine"] {
+            let reply = bare(header, document).body(body).send().await.expect("an answer");
+            let text = reply.text().await.expect("a body");
+            assert!(text.contains("payment_already_used"), "{header} {body}: {text}");
+        }
+    }
+    let own = bare("PAYMENT-SIGNATURE", &payment.document).send().await.expect("an answer");
+    assert_eq!(own.status(), 503);
+    assert!(own.text().await.expect("a body").contains("answer_owed"));
+}
+
 /// A payment with any 65 bytes for its signature, and the identifier of another one's purchase, fetched its answer: the
 /// signature was to be judged by a contract, and the answer came before anybody asked.
 #[tokio::test]

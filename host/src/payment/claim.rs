@@ -90,7 +90,7 @@ pub(super) async fn take_up(
     purchase: &Purchase,
     earlier: &EarlierPayment,
 ) -> Result<Bought, Problem> {
-    check_owed_retry(payments, earlier.id())?;
+    check_owed_retry(payments, &earlier.presented).await?;
     // `reclaim` never makes a new claim.
     match payments.ledger.reclaim(earlier.presented.clone(), payments.now()).await {
         Ok(Some(claimed)) => of_earlier(payments, purchase, claimed, earlier),
@@ -179,11 +179,16 @@ pub(super) fn of_namesake(
     of_earlier(payments, purchase, claimed, &bought_by)
 }
 
-/// Refuses the retry of an owed answer that failed several times, until its pause is over.
-pub(super) fn check_owed_retry(payments: &Payments, id: &PaymentId) -> Result<(), Problem> {
-    match payments.owed_retries.wait(id, Instant::now()) {
-        Some(wait) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
-        None => Ok(()),
+/// Refuses the retry of an owed answer that failed several times, until its pause is over. Only the client that paid
+/// hears of the pause: to others the payment is used, as any other.
+pub(super) async fn check_owed_retry(payments: &Payments, presented: &Presented) -> Result<(), Problem> {
+    let Presented { id, payment, holder, .. } = presented;
+    let Some(wait) = payments.owed_retries.wait(id, Instant::now()) else { return Ok(()) };
+    match payments.ledger.find(id, *payment, holder, payments.now()).await {
+        Ok(Found::Nothing) => Ok(()),
+        Ok(Found::Foreign) => Err(Problem::Foreign { payment_id: id.short() }),
+        Ok(Found::Known) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
+        Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }
 
