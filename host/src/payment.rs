@@ -89,6 +89,7 @@ mod settle;
 mod settled;
 mod streamed;
 mod tasks;
+mod unserved;
 mod verified;
 mod waiting;
 
@@ -98,13 +99,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use coinslot_ledger::{Holder, PaymentId};
 use coinslot_plugin::RequestBody;
-use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::header::{HeaderError, PaymentPayload};
 use http::Request;
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use accepted::RefusedPayment;
 use body::HeldBody;
-use claim::{Bought, ClaimOutcome, FoundPayment};
+use claim::{Bought, ClaimOutcome, EarlierClaim, FoundPayment};
 use presented::{EarlierPayment, PresentedPayment};
 use waiting::SETTLEMENT_WAIT;
 
@@ -115,11 +117,12 @@ pub use executed::Executed;
 pub use paid::Paid;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
-pub use problem::{Charged, OwedFailure, Problem, Unserved};
+pub use problem::{OwedFailure, Problem};
 pub use purchase::{Pricing, Purchase};
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
+pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 
 /// The longest pause between two looks of a waiting client at its payment. It is told when the work ends, and looks by
@@ -136,19 +139,31 @@ pub async fn serve(
 ) -> Result<Settled, Unserved> {
     let client = purchase.client;
     let end = match body::credential(request.headers()) {
-        Err(unreadable) => Err(challenge::malformed(payments, &purchase, unreadable).into()),
-        Ok(None) => Err(challenge::unpaid(payments, purchase, request).await.into()),
+        Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
+        Ok(None) => Err(Unserved::unclaimed(challenge::unpaid(payments, purchase, request).await)),
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
-    if let Err(Unserved {
-        problem: Problem::Malformed { .. } | Problem::Invalid { .. } | Problem::Foreign { .. },
-        ..
-    }) = &end
+    if let Err(unserved) = &end
+        && let Problem::Malformed { .. } | Problem::Invalid { .. } | Problem::Foreign { .. } = unserved.problem()
     {
         payments.count_bad_payment(client);
     }
     end
+}
+
+/// The end of a request whose payment header cannot be read. A payment that is in a wrong place may have been charged in
+/// the right one.
+fn unread(payments: &Payments, purchase: &Purchase, error: HeaderError) -> Unserved {
+    let carries_payment = match error {
+        HeaderError::Ambiguous | HeaderError::OtherProtocol | HeaderError::Version { .. } => true,
+        HeaderError::TooLarge(_)
+        | HeaderError::NotBase64
+        | HeaderError::TransactionHash
+        | HeaderError::NotPayload(_) => false,
+    };
+    let problem = challenge::malformed(payments, purchase, error);
+    if carries_payment { Unserved::unknown(problem) } else { Unserved::unclaimed(problem) }
 }
 
 /// Exchanges one payment for the answer that it buys, or bought before.
@@ -161,23 +176,29 @@ async fn redeem(
     payload: PaymentPayload,
     request: Request<RequestBody>,
 ) -> Result<Settled, Unserved> {
-    payments.check_address(purchase.client)?;
+    payments.check_address(purchase.client).map_err(Unserved::unknown)?;
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
     let checked = check(payments, &purchase, payment).await;
     // A refusal is not returned yet, and no quote is asked for: the payment may have bought its answer before.
     let earlier = match &checked {
-        Ok(_) if !purchase.endpoint.plugin.quotes() => None, // the claim will tell
-        Ok(verified) => claim::find(payments, &verified.payload(), &holder).await?,
-        Err(refused) => claim::find(payments, &refused.payload, &holder).await?,
+        // Nothing comes between here and the claim, which will tell.
+        Ok(_) if !purchase.endpoint.plugin.quotes() && request.body().is_end_stream() => EarlierClaim::None,
+        Ok(verified) => verified.earlier_claim(payments).await.map_err(Unserved::of_claim)?,
+        Err(refused) => claim::find(payments, &refused.payload, &holder).await.map_err(Unserved::of_claim)?,
     };
     let task = match (earlier, checked) {
-        (Some(found), _) => Task::Fetch(found, holder),
-        (None, Ok(verified)) => Task::Buy(verified),
-        (None, Err(refused)) => return Err(refused.problem.into()),
+        (EarlierClaim::Found(found), _) => Task::Fetch(found, holder),
+        (EarlierClaim::None | EarlierClaim::Unreadable, Ok(verified)) => Task::Buy(verified),
+        (EarlierClaim::None, Err(refused)) => return Err(Unserved::unclaimed(refused.problem)),
+        (EarlierClaim::Unreadable, Err(refused)) => return Err(Unserved::unknown(refused.problem)),
     };
     let (head, body) = request.into_parts();
-    let HeldBody { bytes, held } = body::read(payments, &purchase, body, purchase.endpoint.request_limit).await?;
+    let read = body::read(payments, &purchase, body, purchase.endpoint.request_limit).await;
+    let HeldBody { bytes, held } = match read {
+        Ok(body) => body,
+        Err(problem) => return Err(task.without_body(payments, problem).await),
+    };
     let request = Request::from_parts(head, bytes);
     let (id, payments_of_work) = (task.payment_id(), Arc::clone(payments));
     // Boxed here: the future is large, and passing it on would copy it each time.
@@ -186,8 +207,7 @@ async fn redeem(
         exchange(payments_of_work, purchase, task, request).await
     });
     // A client that hangs up stops nothing from here on.
-    let end = payments.detach(id.clone(), work).await;
-    end.map_err(|problem| Unserved { problem, payment: Some(id) })
+    payments.detach(id.clone(), work).await.map_err(|problem| Unserved::of_claim(problem).of_payment(id))
 }
 
 /// Checks what needs neither ledger nor body: the payment is for one of our prices, its signer is proven, it is in its
@@ -212,6 +232,18 @@ impl Task {
         match self {
             Self::Fetch(found, _) => found.id.clone(),
             Self::Buy(verified) => verified.payment_id().clone(),
+        }
+    }
+
+    /// The end of a request whose body was not taken in. Another request may have claimed the payment meanwhile, so the
+    /// ledger is asked about a new payment once more.
+    async fn without_body(&self, payments: &Payments, problem: Problem) -> Unserved {
+        match self {
+            Self::Fetch(..) => Unserved::unknown(problem),
+            Self::Buy(verified) => match claim::find(payments, &verified.payload(), &verified.holder()).await {
+                Ok(EarlierClaim::None) => Unserved::unclaimed(problem),
+                Ok(EarlierClaim::Found(_) | EarlierClaim::Unreadable) | Err(_) => Unserved::unknown(problem),
+            },
         }
     }
 }

@@ -32,6 +32,32 @@ fn codes() -> BTreeSet<String> {
     codes
 }
 
+/// The errors that may end a request before the ledger is asked about its payment.
+const BEFORE_THE_LEDGER: [&str; 11] = [
+    "bad_path",
+    "bad_host",
+    "body_incomplete",
+    "not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "body_too_large",
+    "misdirected",
+    "too_many_payments",
+    "host_busy",
+    "closing",
+];
+
+/// The table called all of these uncharged, as the host did: a payment that they turn away may have been charged earlier.
+#[test]
+fn an_error_that_comes_before_the_ledger_is_documented_as_unknown() {
+    let page = read(PAGE);
+    for code in BEFORE_THE_LEDGER {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{code}` |")));
+        let row = row.unwrap_or_else(|| panic!("{code} is not in the table"));
+        assert!(row.split('|').nth(3).is_some_and(|charged| charged.contains("unknown")), "{row}");
+    }
+}
+
 /// The code that the ledger writes by itself for payments that a crash interrupted.
 const OF_THE_LEDGER: &str = "interrupted";
 

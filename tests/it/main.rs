@@ -3,6 +3,7 @@
 mod bad_input;
 mod bytes;
 mod challenge;
+mod charged;
 mod commands;
 mod compile;
 mod configured;

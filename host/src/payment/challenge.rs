@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use coinslot_plugin::{Plugin, RequestBody};
 use coinslot_x402::header::{self, HeaderError};
 use coinslot_x402::price::{Challenge, ChallengeSecret, Offer};
-use http::{HeaderName, Method, Request};
+use http::{HeaderMap, HeaderName, Method, Request};
 use http_body::Body;
 
 use super::problem::check_circuit;
@@ -35,6 +35,11 @@ fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Resul
     Ok(settleable)
 }
 
+/// True if a request has a payment header, whatever is in it.
+pub(super) fn carries_payment(headers: &HeaderMap) -> bool {
+    headers.contains_key(&PAYMENT_SIGNATURE) || headers.contains_key(&X_PAYMENT)
+}
+
 /// The prepared challenge, which answers most requests: agents send one without a payment first.
 ///
 /// Nothing is read, encoded or waited for. None if the request has a payment, a query, or a body that the plugin's
@@ -47,8 +52,7 @@ pub fn prepared<'c, B: Body>(
 ) -> Option<&'c Challenge> {
     let challenge = access.challenge.as_ref()?;
     let headers = request.headers();
-    let bare = !headers.contains_key(&PAYMENT_SIGNATURE)
-        && !headers.contains_key(&X_PAYMENT)
+    let bare = !carries_payment(headers)
         && request.uri().query().is_none()
         && !access.quoted
         && *request.method() != Method::HEAD

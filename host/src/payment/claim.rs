@@ -38,6 +38,17 @@ pub(super) enum Bought {
     Answer(Settled),
 }
 
+/// The claim of a payment before the request that presents it.
+#[derive(Debug)]
+pub(super) enum EarlierClaim {
+    /// The ledger has none.
+    None,
+    /// The payment was claimed by this client.
+    Found(FoundPayment),
+    /// The payment is in an asset that the host does not know any more. There may be a claim, and nothing is made of it.
+    Unreadable,
+}
+
 /// Looks up, before the request's body is read, whether a payment was claimed before. It may have bought its answer:
 /// its window may have passed, and the price may have changed, since it was sent or settled.
 ///
@@ -47,17 +58,22 @@ pub(super) async fn find(
     payments: &Payments,
     payload: &PaymentPayload,
     holder: &Holder,
-) -> Result<Option<FoundPayment>, Problem> {
-    for found in named(payments, payload) {
+) -> Result<EarlierClaim, Problem> {
+    let Some(named) = NamedPayment::of(payload) else { return Ok(EarlierClaim::None) };
+    let assets = named.assets(payments);
+    if assets.is_empty() {
+        return Ok(EarlierClaim::Unreadable);
+    }
+    for found in assets.into_iter().map(|asset| named.found(asset)) {
         let fingerprint = payment_fingerprint(&found.exact);
         match payments.ledger.find(&found.id, fingerprint, holder, payments.now()).await {
             Ok(Found::Nothing) => {}
             Ok(Found::Foreign) => return Err(Problem::Foreign { payment_id: found.id.short() }),
-            Ok(Found::Known) => return Ok(Some(found)),
+            Ok(Found::Known) => return Ok(EarlierClaim::Found(found)),
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
     }
-    Ok(None)
+    Ok(EarlierClaim::None)
 }
 
 /// A payment that may have a claim, for a request whose body is not read yet.
@@ -99,33 +115,50 @@ pub(super) async fn take_up(
     }
 }
 
-/// The payments that a payload may be, whatever it is worth. Version 1 names the network alone, so it may be in any of
-/// its assets. An asset of the project's own table counts although it is no longer taken: what it bought stays bought.
-fn named(payments: &Payments, payload: &PaymentPayload) -> Vec<FoundPayment> {
-    let (fields, version, network, asset) = match payload {
-        PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
-        PaymentPayload::V2(v2) => {
-            let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
-            (&v2.payload, Version::V2, Network::parse(text("network").unwrap_or_default()), text("asset"))
-        }
-    };
-    let (Ok(network), Ok(exact)) = (network, ExactPayload::parse(fields)) else { return Vec::new() };
-    let is_named =
-        |known: &Asset| known.network == network && asset.is_none_or(|asset| same_address(asset, &known.address));
-    let taken = payments.payment_methods.iter().map(|method| &method.asset).filter(|known| is_named(known)).cloned();
-    let mut assets: Vec<Arc<Asset>> = taken.collect();
-    if assets.is_empty() {
-        let retired = match asset {
-            Some(asset) => Asset::at(&network, asset),
-            None => Asset::known(&network, None),
+/// The authorisation that a payload names, whatever it is worth.
+struct NamedPayment<'p> {
+    exact: ExactPayload,
+    version: Version,
+    network: Network,
+    /// None: version 1, which names the network alone.
+    asset: Option<&'p str>,
+}
+
+impl<'p> NamedPayment<'p> {
+    /// None if the payload has no authorisation on a network that x402 names: no host can have claimed it.
+    fn of(payload: &'p PaymentPayload) -> Option<Self> {
+        let (fields, version, network, asset) = match payload {
+            PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
+            PaymentPayload::V2(v2) => {
+                let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
+                (&v2.payload, Version::V2, Network::parse(text("network")?), Some(text("asset")?))
+            }
         };
-        assets.extend(retired.map(Arc::new));
+        Some(Self { exact: ExactPayload::parse(fields).ok()?, version, network: network.ok()?, asset })
     }
-    let found = |asset: Arc<Asset>| {
-        let id = payment_id(&asset, &exact);
-        FoundPayment { asset, exact: exact.clone(), version, id }
-    };
-    assets.into_iter().map(found).collect()
+
+    /// The assets that it may be in: of version 1 any of its network. An asset of the project's own table counts
+    /// although it is no longer taken: what it bought stays bought.
+    fn assets(&self, payments: &Payments) -> Vec<Arc<Asset>> {
+        let is_named = |known: &Asset| {
+            known.network == self.network && self.asset.is_none_or(|asset| same_address(asset, &known.address))
+        };
+        let taken = payments.payment_methods.iter().map(|method| &method.asset).filter(|known| is_named(known));
+        let mut assets: Vec<Arc<Asset>> = taken.cloned().collect();
+        if assets.is_empty() {
+            let retired = match self.asset {
+                Some(asset) => Asset::at(&self.network, asset),
+                None => Asset::known(&self.network, None),
+            };
+            assets.extend(retired.map(Arc::new));
+        }
+        assets
+    }
+
+    fn found(&self, asset: Arc<Asset>) -> FoundPayment {
+        let id = payment_id(&asset, &self.exact);
+        FoundPayment { asset, exact: self.exact.clone(), version: self.version, id }
+    }
 }
 
 /// The state of an earlier claim, as it is for the client that made it. Only a refused payment is asked for anew.

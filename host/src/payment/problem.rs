@@ -1,29 +1,14 @@
-//! The reasons why a paid request is not served, and the consequence of each for the money. `respond` makes their
-//! responses.
+//! The reasons why a paid request is not served. `unserved` says what each means for the money, and `respond` makes
+//! their responses.
 
 use std::time::Duration;
 
-use coinslot_ledger::PaymentId;
 use coinslot_plugin::{Circuit, Fault, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
 
 use super::{GuestAnswer, SettledPayment};
-
-/// A paid request that is not served.
-#[derive(Debug)]
-pub struct Unserved {
-    pub problem: Problem,
-    /// The payment, if work was begun for it.
-    pub payment: Option<PaymentId>,
-}
-
-impl From<Problem> for Unserved {
-    fn from(problem: Problem) -> Self {
-        Self { problem, payment: None }
-    }
-}
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
@@ -42,6 +27,8 @@ pub enum Problem {
     BodyTooLarge { limit: u64 },
     /// The client stopped sending the body.
     BodyBroken,
+    /// The client sent its body too slowly.
+    BodyLate,
     /// The same payment is at work for the same request.
     InFlight { payment_id: String },
     /// The same payment was used for another request.
@@ -122,58 +109,6 @@ impl std::fmt::Display for OwedFailure {
             Self::Fault(fault) => fault.fmt(f),
             Self::Declined(answer) => write!(f, "the plugin answered {}", answer.status),
             Self::Misbehaved(what) => f.write_str(what),
-        }
-    }
-}
-
-/// The effect of a request on the client's money: it did not move, it moved, or that is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charged {
-    No,
-    Yes,
-    Unknown,
-}
-
-impl Charged {
-    /// The word for it in answers and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::Yes => "yes",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl Problem {
-    /// The effect of this request on the client's money.
-    pub fn charged(&self) -> Charged {
-        match self {
-            Self::PaymentRequired(_)
-            | Self::Malformed { .. }
-            | Self::Invalid { .. }
-            | Self::OtherVersion { .. }
-            | Self::Refused(_)
-            | Self::BodyTooLarge { .. }
-            | Self::BodyBroken
-            | Self::Plugin(_)
-            | Self::Declined(_)
-            | Self::Misbehaved(_)
-            | Self::CannotSettle
-            | Self::CannotVerify(_)
-            | Self::TooMany { .. }
-            | Self::Overloaded
-            | Self::NameTaken { .. }
-            | Self::NotSent { .. }
-            | Self::NotSettled { .. } => Charged::No,
-            Self::AnswerGone { .. } | Self::Owed { .. } | Self::OwedLater { .. } => Charged::Yes,
-            // The payment has an earlier claim, and what became of it is not told here.
-            Self::InFlight { .. }
-            | Self::OtherRequest { .. }
-            | Self::Foreign { .. }
-            | Self::Ledger(_)
-            | Self::Unknown { .. }
-            | Self::Lost { .. } => Charged::Unknown,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Readiness};
-use coinslot_ledger::{Claim, Claimed, Namesake, PaymentId};
+use coinslot_ledger::{Claim, Claimed, Holder, Namesake, PaymentId};
 use coinslot_plugin::Circuit;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
@@ -13,7 +13,7 @@ use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, ClaimOutcome};
+use super::claim::{self, ClaimOutcome, EarlierClaim};
 use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
@@ -38,6 +38,10 @@ impl Verified {
 
     pub(super) fn payment_id(&self) -> &PaymentId {
         &self.id
+    }
+
+    pub(super) fn holder(&self) -> Holder {
+        self.accepted.holder
     }
 
     pub(super) fn payload(&self) -> PaymentPayload {
@@ -71,6 +75,16 @@ impl Verified {
             None => Ok(self),
             Some(problem) => Err(self.accepted.refuse(problem)),
         }
+    }
+
+    /// Looks up whether the payment was claimed before. One that was is no new payment: everybody can send a settled
+    /// one again, so it does not count for its payer's rate.
+    pub(super) async fn earlier_claim(&self, payments: &Payments) -> Result<EarlierClaim, Problem> {
+        let found = claim::find(payments, &self.payload(), &self.holder()).await;
+        if !matches!(found, Ok(EarlierClaim::None)) {
+            payments.uncount_payment(self.accepted.exact.authorization.from);
+        }
+        found
     }
 
     /// Claims the payment for this request, durably, and then asks the facilitator to verify it. On an error the claim

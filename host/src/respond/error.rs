@@ -1,9 +1,11 @@
 //! Errors as rows of a table: `host/docs/errors.md` explains the same rows.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::headers::PAYMENT_ID;
+use super::headers::{CHARGED, PAYMENT_ID};
 use super::{Reply, json};
 use crate::payment::Charged;
 
@@ -18,26 +20,43 @@ pub(super) struct ErrorRow {
     pub(super) status: StatusCode,
     /// `error`: stable, for programs.
     pub(super) code: &'static str,
-    /// `message`: for people, with what to do.
+    /// `message`: for people.
     pub(super) message: &'static str,
+    /// The end of `message`, with what to do. Before it the message says that nothing was charged, where that is known.
+    pub(super) advice: Option<&'static str>,
     /// `Retry-After`, in seconds.
     pub(super) retry_after: Option<u64>,
 }
 
 /// A row of an error that the same request meets again.
 pub(super) const fn row(status: StatusCode, code: &'static str, message: &'static str) -> ErrorRow {
-    ErrorRow { status, code, message, retry_after: None }
+    ErrorRow { status, code, message, advice: None, retry_after: None }
 }
 
 /// A row of an error that passes: the same request may succeed after [`RETRY_SECONDS`].
 pub(super) const fn passing(status: StatusCode, code: &'static str, message: &'static str) -> ErrorRow {
-    ErrorRow { status, code, message, retry_after: Some(RETRY_SECONDS) }
+    row(status, code, message).after(RETRY_SECONDS)
 }
 
 impl ErrorRow {
+    /// Adds what to do, to a row that says nothing about money itself.
+    pub(super) const fn advising(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    /// Adds `Retry-After`.
+    pub(super) const fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
     /// The response of this row.
     pub(super) fn reply(&self, charged: Charged) -> Reply {
-        let reply = error(self.status, self.code, self.message, charged);
+        let message = match (self.advice, charged) {
+            (None, _) => Cow::Borrowed(self.message),
+            (Some(advice), Charged::No) => format!("{}; nothing was charged: {advice}", self.message).into(),
+            (Some(advice), Charged::Yes | Charged::Unknown) => format!("{}: {advice}", self.message).into(),
+        };
+        let reply = error(self.status, self.code, &message, charged);
         match self.retry_after {
             Some(seconds) => retry_after(reply, seconds),
             None => reply,
@@ -47,7 +66,16 @@ impl ErrorRow {
 
 /// An error with a text that is made for this request.
 pub(super) fn error(status: StatusCode, code: &str, message: &str, charged: Charged) -> Reply {
-    json(status, &serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() }))
+    with_charged(
+        json(status, &serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() })),
+        charged,
+    )
+}
+
+/// Says in the header what the field `charged` says, for a body that is not the host's.
+pub(super) fn with_charged(mut reply: Reply, charged: Charged) -> Reply {
+    reply.headers_mut().insert(HeaderName::from_static(CHARGED), HeaderValue::from_static(charged.as_str()));
+    reply
 }
 
 pub(super) fn retry_after(mut reply: Reply, seconds: u64) -> Reply {

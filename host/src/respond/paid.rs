@@ -1,8 +1,9 @@
 //! Answers paid requests: sends the answer that was bought, with its settlement.
 
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::CONTENT_LENGTH;
 
-use super::headers::{CHARGED, private};
+use super::error::with_charged;
+use super::headers::private;
 use super::plugin::{failing_call, guest_answer};
 use super::settlement::with_payment;
 use super::{Reply, problem, with_cors};
@@ -13,14 +14,17 @@ use crate::payment::{Problem, Settled, Unserved};
 pub fn paid(end: Result<Settled, Unserved>, endpoint: &Endpoint) -> Reply {
     let reply = match end {
         Ok(settled) => sold(settled),
-        Err(Unserved { problem, payment }) => {
+        Err(unserved) => {
+            let (problem, charged, payment) = unserved.into_parts();
             // Most requests without a payment end here. Nothing is logged about them, so they need no span.
             let asks = matches!(problem, Problem::PaymentRequired(_));
             let _names = (!asks).then(|| failing_call(endpoint, payment.as_ref()).entered());
-            let charged = problem.charged().as_str();
-            let mut reply = problem::explain(problem);
-            reply.headers_mut().insert(HeaderName::from_static(CHARGED), HeaderValue::from_static(charged));
-            tracing::debug!(status = reply.status().as_u16(), charged, "a paid route was not served");
+            let reply = with_charged(problem::explain(problem, charged), charged);
+            tracing::debug!(
+                status = reply.status().as_u16(),
+                charged = charged.as_str(),
+                "a paid route was not served"
+            );
             reply
         }
     };

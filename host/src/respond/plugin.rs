@@ -24,10 +24,12 @@ pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> 
 }
 
 /// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
-pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>) -> Reply {
+///
+/// A failure says what is known about the payment that the request may carry, which no free route looks at.
+pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>, charged: Charged) -> Reply {
     with_cors(match answer {
         Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
-            failing_call(endpoint, None).in_scope(|| misbehaved("the plugin answered 402 itself", Charged::No))
+            failing_call(endpoint, None).in_scope(|| misbehaved("the plugin answered 402 itself", charged))
         }
         Ok(response) => {
             let (head, body) = response.into_parts();
@@ -40,7 +42,7 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
             });
             guest_answer(head.status.as_u16(), head.headers, body)
         }
-        Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, Charged::No)),
+        Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, charged)),
     })
 }
 

@@ -12,7 +12,10 @@ use super::settlement::{with_payment, with_settlement};
 use crate::payment::{Charged, OwedFailure, Problem};
 
 const BODY_BROKEN: ErrorRow =
-    row(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body");
+    row(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early").advising("send the whole body");
+const BODY_LATE: ErrorRow =
+    row(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the request's body did not come in time")
+        .advising("send it again");
 const IN_FLIGHT: ErrorRow = passing(
     StatusCode::CONFLICT,
     "payment_in_flight",
@@ -33,16 +36,12 @@ const FOREIGN: ErrorRow = row(
     "payment_already_used",
     "this payment was used before, and only the client that used it can fetch what it bought: repeat the request with the whole `accepted` of its challenge, or sign a new payment",
 );
-const OVERLOADED: ErrorRow = passing(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "host_busy",
-    "too many bytes are held for requests at work; nothing was charged: send the same request with the same payment later",
-);
-const NOT_SENT: ErrorRow = passing(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "settlement_not_sent",
-    "the payment could not be sent for settlement; nothing was charged: send the same request with the same payment later",
-);
+const OVERLOADED: ErrorRow =
+    passing(StatusCode::SERVICE_UNAVAILABLE, "host_busy", "too many bytes are held for requests at work")
+        .advising(SAME_PAYMENT_LATER);
+const NOT_SENT: ErrorRow =
+    passing(StatusCode::SERVICE_UNAVAILABLE, "settlement_not_sent", "the payment could not be sent for settlement")
+        .advising(SAME_PAYMENT_LATER);
 const ANSWER_GONE: ErrorRow = row(
     StatusCode::GONE,
     "answer_no_longer_kept",
@@ -53,22 +52,16 @@ const OWED_LATER: ErrorRow = row(
     "answer_owed",
     "this is paid and its answer is owed, but several tries to give it failed: send the same request with the same payment again after Retry-After, never a new one",
 );
-const TOO_MANY: ErrorRow = row(
-    StatusCode::TOO_MANY_REQUESTS,
-    "too_many_payments",
-    "too many payments in too short a time; nothing was charged: send the same request with the same payment later",
-);
-const CANNOT_SETTLE: ErrorRow = ErrorRow {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "cannot_settle",
-    message: "payments cannot be settled now, so none is taken; nothing was charged: send the same request again later",
-    retry_after: Some(FUNDING_SECONDS),
-};
-const CANNOT_VERIFY: ErrorRow = passing(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "cannot_verify",
-    "the payment could not be verified now; nothing was charged: send the same payment again later",
-);
+const TOO_MANY: ErrorRow =
+    row(StatusCode::TOO_MANY_REQUESTS, "too_many_payments", "too many payments in too short a time")
+        .advising(SAME_PAYMENT_LATER);
+const CANNOT_SETTLE: ErrorRow =
+    row(StatusCode::SERVICE_UNAVAILABLE, "cannot_settle", "payments cannot be settled now, so none is taken")
+        .advising("send the same request again later")
+        .after(FUNDING_SECONDS);
+const CANNOT_VERIFY: ErrorRow =
+    passing(StatusCode::SERVICE_UNAVAILABLE, "cannot_verify", "the payment could not be verified now")
+        .advising("send the same payment again later");
 const LEDGER_UNAVAILABLE: ErrorRow = passing(
     StatusCode::SERVICE_UNAVAILABLE,
     "ledger_unavailable",
@@ -85,23 +78,23 @@ const OUTCOME_UNKNOWN: ErrorRow = passing(
     "the request ended unexpectedly: do not pay again; send the same request with the same payment",
 );
 
+const SAME_PAYMENT_LATER: &str = "send the same request with the same payment later";
 const SIGN_ANEW: &str = "the payment was refused: sign a new one for this offer";
 
 /// The response to each problem. There is no wildcard: a new problem does not compile until its response is decided.
-pub(super) fn explain(problem: Problem) -> Reply {
-    let charged = problem.charged();
+pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
     match problem {
         Problem::PaymentRequired(challenge) => required::bare(&challenge),
         Problem::Malformed { error, challenge } => {
-            required::refused(StatusCode::BAD_REQUEST, &challenge, error.reason().as_str(), error.to_string())
+            required::refused(StatusCode::BAD_REQUEST, &challenge, error.reason().as_str(), error.to_string(), charged)
         }
         Problem::Invalid { reason, message, challenge } => {
             let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
-            required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message)
+            required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message, charged)
         }
         Problem::OtherVersion { taken, challenge } => {
             let reason = Reason::InvalidX402Version.as_str();
-            required::refused(StatusCode::BAD_REQUEST, &challenge, reason, paid_in(taken).to_owned())
+            required::refused(StatusCode::BAD_REQUEST, &challenge, reason, paid_in(taken).to_owned(), charged)
         }
         Problem::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -112,6 +105,7 @@ pub(super) fn explain(problem: Problem) -> Reply {
             error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message, charged)
         }
         Problem::BodyBroken => BODY_BROKEN.reply(charged),
+        Problem::BodyLate => BODY_LATE.reply(charged),
         Problem::InFlight { payment_id } => with_payment_id(IN_FLIGHT.reply(charged), &payment_id),
         Problem::OtherRequest { payment_id } => with_payment_id(OTHER_REQUEST.reply(charged), &payment_id),
         Problem::NameTaken { payment_id } => with_payment_id(NAME_TAKEN.reply(charged), &payment_id),

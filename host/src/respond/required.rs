@@ -25,12 +25,18 @@ pub(super) fn bare(challenge: &Challenge) -> Reply {
 
 /// A challenge for a payment that was refused. The reason and the advice join the version 1 body, which stays one that
 /// version 1 clients parse.
-pub(super) fn refused(status: StatusCode, challenge: &Challenge, reason: &str, message: String) -> Reply {
+pub(super) fn refused(
+    status: StatusCode,
+    challenge: &Challenge,
+    reason: &str,
+    message: String,
+    charged: Charged,
+) -> Reply {
     let body = match serde_json::from_slice::<serde_json::Value>(&challenge.body) {
         Ok(serde_json::Value::Object(mut document)) => {
             document.insert("error".to_owned(), reason.into());
             document.insert("message".to_owned(), message.into());
-            document.insert("charged".to_owned(), Charged::No.as_str().into());
+            document.insert("charged".to_owned(), charged.as_str().into());
             serde_json::Value::Object(document).to_string().into()
         }
         _ => challenge.body.clone(),

@@ -30,15 +30,11 @@ const METHOD_NOT_ALLOWED: ErrorRow =
     row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
 const MISDIRECTED: ErrorRow =
     row(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this host name is not served here: use the public address");
-const CLOSING: ErrorRow = passing(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "closing",
-    "the server is shutting down; nothing was charged: send the request again",
-);
+const CLOSING: ErrorRow = passing(StatusCode::SERVICE_UNAVAILABLE, "closing", "the server is shutting down")
+    .advising("send the request again");
 
-/// The response to a request that no endpoint will see.
-pub fn unroutable(why: &Unroutable) -> Reply {
-    let charged = Charged::No;
+/// The response to a request that no endpoint will see, and whose payment, if it carries one, nobody has looked at.
+pub fn unroutable(why: &Unroutable, charged: Charged) -> Reply {
     with_cors(match why {
         Unroutable::Path(path @ PathError::TooLong) => {
             error(StatusCode::URI_TOO_LONG, "path_too_long", &path.to_string(), charged)

@@ -20,7 +20,7 @@ use super::response::ResponseFuture;
 use super::unread::{BorrowedBody, UnreadBody};
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::payment::{self, Payments, Pricing, Purchase};
+use crate::payment::{self, Charged, Payments, Pricing, Purchase, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -142,7 +142,9 @@ impl RequestHandler {
         let matched = match self.route(&catalog, &request) {
             Ok(Routed::Endpoint(matched)) => matched,
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
-            Err(unroutable) => return Handled::Ready(respond::unroutable(&unroutable)),
+            Err(unroutable) => {
+                return Handled::Ready(respond::unroutable(&unroutable, Charged::unasked(request.headers())));
+            }
         };
         // Most requests end here: they carry no payment, and their challenge is prepared.
         if let Access::Paid(access) = &matched.endpoint.access
@@ -150,9 +152,10 @@ impl RequestHandler {
         {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
+        let charged = Charged::unasked(request.headers());
         match matched.call(&catalog, request, peer, &self.proxies) {
             Ok(call) => Handled::Call(call),
-            Err(unroutable) => Handled::Ready(respond::unroutable(&unroutable)),
+            Err(unroutable) => Handled::Ready(respond::unroutable(&unroutable, charged)),
         }
     }
 
@@ -162,14 +165,16 @@ impl RequestHandler {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
             Access::Free => {
+                let charged = Charged::unasked(call.request.headers());
                 let answer = call.endpoint.plugin.invoke(Permit::grant(None), call.request).await;
-                respond::free(answer, &call.endpoint)
+                respond::free(answer, &call.endpoint, charged)
             }
             Access::Paid(access) => {
                 let purchase = call.purchase(access);
                 respond::paid(
                     if head_only {
-                        Err(payment::challenge::declared(&self.payments, &purchase).into())
+                        let problem = payment::challenge::declared(&self.payments, &purchase);
+                        Err(Unserved::unasked(problem, call.request.headers()))
                     } else {
                         payment::serve(&self.payments, purchase, call.request).await
                     },

@@ -1,0 +1,111 @@
+//! The end of a request that is not served: the reason, and what is known about the client's money there.
+//!
+//! The same problem may end a request before the ledger was asked about its payment, and afterwards. Only afterwards is
+//! it known that nothing was charged: the payment may have been settled by an earlier request. So a [`Problem`] does not
+//! say what it means for the money, and the place where the request ends does, by the constructor that it calls.
+
+use coinslot_ledger::PaymentId;
+use http::HeaderMap;
+
+use super::{Problem, challenge};
+
+/// A request that is not served.
+#[derive(Debug)]
+pub struct Unserved {
+    problem: Problem,
+    charged: Charged,
+    /// The payment at work, for the log.
+    payment: Option<PaymentId>,
+}
+
+/// The effect of a payment on the client's money: it did not move, it moved, or that is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charged {
+    No,
+    Yes,
+    Unknown,
+}
+
+impl Charged {
+    /// The word for it in answers and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Yes => "yes",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The effect of a request that ends before the ledger was asked: unknown if the request carries a payment, which an
+    /// earlier request may have spent.
+    pub fn unasked(headers: &HeaderMap) -> Self {
+        if challenge::carries_payment(headers) { Self::Unknown } else { Self::No }
+    }
+}
+
+impl Unserved {
+    /// The ledger was not asked about a payment. It is unknown what became of it, if the request carries one.
+    pub fn unasked(problem: Problem, headers: &HeaderMap) -> Self {
+        Self { problem, charged: Charged::unasked(headers), payment: None }
+    }
+
+    /// The request carries a payment, and what became of it earlier is unknown: the ledger was not asked, or has a claim
+    /// that was not looked at.
+    pub(super) fn unknown(problem: Problem) -> Self {
+        Self { problem, charged: Charged::Unknown, payment: None }
+    }
+
+    /// The request carries no payment, or one of which the ledger has no claim.
+    pub(super) fn unclaimed(problem: Problem) -> Self {
+        Self { problem, charged: Charged::No, payment: None }
+    }
+
+    /// The ledger was asked about the payment: the problem says what became of it.
+    pub(super) fn of_claim(problem: Problem) -> Self {
+        let charged = match &problem {
+            Problem::PaymentRequired(_)
+            | Problem::Malformed { .. }
+            | Problem::Invalid { .. }
+            | Problem::OtherVersion { .. }
+            | Problem::Refused(_)
+            | Problem::Plugin(_)
+            | Problem::Declined(_)
+            | Problem::Misbehaved(_)
+            | Problem::CannotSettle
+            | Problem::CannotVerify(_)
+            | Problem::NameTaken { .. }
+            | Problem::NotSent { .. }
+            | Problem::NotSettled { .. }
+            // A guest's answer that found no room. The claim is released.
+            | Problem::Overloaded => Charged::No,
+            Problem::AnswerGone { .. } | Problem::Owed { .. } | Problem::OwedLater { .. } => Charged::Yes,
+            // The payment has an earlier claim, and what became of it is not told here.
+            Problem::InFlight { .. }
+            | Problem::OtherRequest { .. }
+            | Problem::Foreign { .. }
+            | Problem::Ledger(_)
+            | Problem::Unknown { .. }
+            | Problem::Lost { .. }
+            // These end a request before its claim is looked at.
+            | Problem::BodyTooLarge { .. }
+            | Problem::BodyBroken
+            | Problem::BodyLate
+            | Problem::TooMany { .. } => Charged::Unknown,
+        };
+        Self { problem, charged, payment: None }
+    }
+
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Names the payment that was at work.
+    pub(super) fn of_payment(self, id: PaymentId) -> Self {
+        Self { payment: Some(id), ..self }
+    }
+
+    /// The problem, what is known about the money, and the payment that was at work.
+    pub fn into_parts(self) -> (Problem, Charged, Option<PaymentId>) {
+        (self.problem, self.charged, self.payment)
+    }
+}

@@ -1,0 +1,93 @@
+//! Checks what a client hears about its money when a request ends early: a payment that an earlier request spent is
+//! never called uncharged.
+
+use coinslot_tests::{ServeHost, TestChain, encode, raw};
+use serde_json::{Value, json};
+
+/// An address may send two bad payments; the test names its addresses as a proxy would. Bodies above 512 KiB are refused.
+const CONFIG: &str = "
+[server]
+max_held_bytes = \"16MiB\"
+trusted_proxies = [\"127.0.0.1\"]
+[rate_limits]
+failures_per_second = 0.1
+[plugin.echo.limits]
+request_body = \"512KiB\"
+";
+
+/// What a response says about money, in its header and in its body.
+struct Heard {
+    status: u16,
+    header: String,
+    field: Option<String>,
+    body: String,
+}
+
+impl Heard {
+    fn of(answer: &str) -> Self {
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a response");
+        let charged = head.lines().find_map(|line| line.strip_prefix("x-coinslot-charged: "));
+        let json: Value = serde_json::from_str(body).unwrap_or_default();
+        Self {
+            status: head.get(9..12).and_then(|status| status.parse().ok()).expect("a status"),
+            header: charged.unwrap_or_else(|| panic!("no header: {answer}")).to_owned(),
+            field: json["charged"].as_str().map(ToOwned::to_owned),
+            body: body.to_owned(),
+        }
+    }
+
+    fn assert(&self, name: &str, status: u16, charged: &str) {
+        assert_eq!((self.status, &*self.header), (status, charged), "{name}: {}", self.body);
+        assert!(self.field.as_deref().is_none_or(|field| field == charged), "{name}: {}", self.body);
+        assert!(charged == "no" || !self.body.contains("nothing was charged"), "{name}: {}", self.body);
+    }
+}
+
+/// Sends a request of these lines, with a payment, from an address of its own.
+async fn ask(host: &ServeHost, line: &str, payment: &str, rest: &str) -> Heard {
+    let request = format!("{line} HTTP/1.1\r\nhost: h\r\nconnection: close\r\npayment-signature: {payment}\r\n{rest}");
+    Heard::of(&raw(&host.url("/"), request.as_bytes()).await)
+}
+
+const NO_BODY: &str = "x-forwarded-for: 192.0.2.1\r\ncontent-length: 0\r\n\r\n";
+const TOO_LARGE: &str = "x-forwarded-for: 192.0.2.1\r\ntransfer-encoding: chunked\r\n\r\n90000\r\n";
+const BROKEN: &str = "x-forwarded-for: 192.0.2.1\r\ntransfer-encoding: chunked\r\n\r\n4\r\nmine\r\nZZ\r\n";
+
+/// A 429, a body that was refused, and everything else that ends a request before the ledger is asked said "nothing was
+/// charged", also about a payment that had bought an answer a moment earlier. A client that believes it pays twice.
+#[tokio::test]
+async fn a_payment_that_was_charged_earlier_is_never_called_uncharged() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo", "aurora"], CONFIG).await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo")).send().await.expect("a challenge");
+    let paid = chain.payer(0).pay(&challenge).header();
+    let fresh = chain.payer(1).pay(&challenge).header();
+    let bought = client.post(host.url("/echo")).header("PAYMENT-SIGNATURE", &paid).body("mine").send().await;
+    assert_eq!(bought.expect("an answer").status(), 200, "{}", host.log());
+    let large = format!("{TOO_LARGE}{}", "x".repeat(0x90000));
+    let bad = encode(&json!({ "x402Version": 2, "accepted": {}, "payload": {} }));
+    for (payment, charged) in [(&paid, "unknown"), (&fresh, "no")] {
+        ask(&host, "POST /echo", payment, &large).await.assert("a body that is too large", 413, charged);
+        ask(&host, "POST /echo", payment, BROKEN).await.assert("a body that breaks off", 400, charged);
+    }
+    // Nobody has asked the ledger here.
+    let twice = format!("x-payment: {paid}\r\n{NO_BODY}");
+    for (name, line, rest, status) in [
+        ("a HEAD", "HEAD /api/gitignore", NO_BODY, 402),
+        ("no such path", "POST /nothing", NO_BODY, 404),
+        ("no such method", "DELETE /echo", NO_BODY, 405),
+        ("a bad path", "POST /a//b", NO_BODY, 400),
+        ("two payments", "POST /echo", &twice, 400),
+    ] {
+        ask(&host, line, &paid, rest).await.assert(name, status, "unknown");
+    }
+    let without = raw(&host.url("/"), b"POST /nothing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    Heard::of(&without).assert("no payment", 404, "no");
+    let elsewhere = NO_BODY.replace("192.0.2.1", "192.0.2.7");
+    for _ in 0..2 {
+        ask(&host, "POST /echo", &bad, &elsewhere).await.assert("no payment of anybody", 402, "no");
+    }
+    ask(&host, "POST /echo", &paid, &elsewhere).await.assert("a limited address", 429, "unknown");
+    assert_eq!(chain.payments_received().await, 1);
+}
