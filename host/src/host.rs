@@ -119,6 +119,7 @@ impl Host {
             PaymentsConfig {
                 keep_answer_bytes: config.state.max_kept_answer,
                 held_bytes: config.server.max_held_bytes,
+                min_body_rate: config.server.min_body_rate,
                 retention: Retention {
                     answers: config.state.keep_answers_for,
                     payments: config.state.keep_payments_for,

@@ -72,6 +72,7 @@ mod executed;
 mod exposure;
 mod hold_guard;
 mod identity;
+mod known_payers;
 mod open_settlements;
 mod owed_retries;
 mod paid;
@@ -93,6 +94,7 @@ mod unserved;
 mod verified;
 mod waiting;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +108,7 @@ use tokio::time::Instant;
 
 use accepted::RefusedPayment;
 use body::HeldBody;
+use budget::HeldBytes;
 use claim::{Bought, ClaimOutcome, EarlierClaim, FoundPayment};
 use presented::{EarlierPayment, PresentedPayment};
 use waiting::SETTLEMENT_WAIT;
@@ -194,7 +197,8 @@ async fn redeem(
         (EarlierClaim::Unreadable, Err(refused)) => return Err(Unserved::unknown(refused.problem)),
     };
     let (head, body) = request.into_parts();
-    let read = body::read(payments, &purchase, body, purchase.endpoint.request_limit).await;
+    let held = task.body_bytes(payments, purchase.client);
+    let read = body::read(payments, held, body, purchase.endpoint.request_limit).await;
     let HeldBody { bytes, held } = match read {
         Ok(body) => body,
         Err(problem) => return Err(task.without_body(payments, problem).await),
@@ -232,6 +236,14 @@ impl Task {
         match self {
             Self::Fetch(found, _) => found.id.clone(),
             Self::Buy(verified) => verified.payment_id().clone(),
+        }
+    }
+
+    /// A holder of nothing, for the body of the request.
+    fn body_bytes(&self, payments: &Payments, client: IpAddr) -> HeldBytes {
+        match self {
+            Self::Fetch(found, _) => payments.bytes_at_work(client, &found.id),
+            Self::Buy(verified) => payments.body_of_new_payment(client, verified.payment_id().payer()),
         }
     }
 

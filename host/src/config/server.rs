@@ -39,6 +39,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> ServerConfig {
         tls,
         max_connections: usize::try_from(max_connections).unwrap_or(default.max_connections),
         max_held_bytes: section.within("max_held_bytes", MIB..=TIB, ByteSize::of(default.max_held_bytes)).bytes(),
+        min_body_rate: section.within("min_body_rate", ByteSize(0)..=MIB, ByteSize(default.min_body_rate)).0,
         drain_timeout: section.within("drain_timeout", Duration::ZERO..=HOUR, default.drain_timeout),
         shutdown_delay: section.within("shutdown_delay", Duration::ZERO..=HOUR, default.shutdown_delay),
         trusted_proxies: trusted_proxies(&mut section),

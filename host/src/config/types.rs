@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Bytes of request bodies, and of answers that wait for their settlement, that are held at once.
     pub max_held_bytes: usize,
+    /// The least bytes per second at which a client sends the body of a paid request. Zero: none.
+    pub min_body_rate: u64,
     /// The longest wait of a shutdown for connections and payments at work.
     pub drain_timeout: Duration,
     /// The time that the host serves on after the signal, and says that it is not ready.
@@ -137,6 +139,7 @@ impl Default for ServerConfig {
             tls: None,
             max_connections: 10_000,
             max_held_bytes: 256 << 20,
+            min_body_rate: 1 << 10,
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             trusted_proxies: Vec::new(),

@@ -77,6 +77,10 @@ impl Ledger for CrashingLedger {
         self.0.open_settlements().await
     }
 
+    async fn recent_payers(&self, payments: u32) -> Result<Vec<String>, LedgerError> {
+        self.0.recent_payers(payments).await
+    }
+
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
         self.0.prune(now, kept).await
     }

@@ -1,7 +1,10 @@
-//! Bounds the bytes that payments hold in memory: request bodies, and answers that wait for their settlement.
+//! Bounds the bytes that payments hold in memory: request bodies, answers that wait for their settlement, and stored
+//! answers on their way to a client.
 //!
-//! One budget counts for the whole process, and one client has at most a share of it. What a body or an answer holds
-//! grows as its bytes arrive: a declared length alone reserves nothing, or a client could use the budget up by promises.
+//! One budget counts for the whole process. Half of it is out of reach for [`Standing::Newcomer`]: whoever makes keys
+//! without money, or repeats what is paid, leaves that half to the payers who have paid. One client and one payer each
+//! have at most a share. What a body or an answer holds grows as its bytes arrive: a declared length alone reserves
+//! nothing, or a client could use the budget up by promises.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,8 +14,11 @@ use parking_lot::Mutex;
 
 use super::client::{is_known, prefix_of};
 
-/// The part of the budget that one client may hold.
+/// The part of the budget, or of the newcomers' part, that one client or payer may hold.
 const SHARE: usize = 4;
+
+/// The part of the budget that all newcomers together may hold.
+const NEWCOMERS: usize = 2;
 
 /// The unit in which holders grow: fewer, larger steps spare the lock.
 const STEP: usize = 64 << 10;
@@ -27,19 +33,37 @@ pub(super) struct ByteBudget {
 #[derive(Debug, Default)]
 struct Held {
     all: usize,
-    by_client: HashMap<IpAddr, usize>,
+    newcomers: usize,
+    by_holder: HashMap<HolderName, usize>,
+}
+
+/// A holder that has a share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum HolderName {
+    Client(IpAddr),
+    Payer(String),
+}
+
+/// The part of the budget that a holder draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing shows that money is or was behind the request, or the money has bought its answer already.
+    Newcomer,
+    /// The payer has paid here before, or the payment is at work.
+    Payer,
 }
 
 /// Bytes that one body or answer holds, until this is dropped.
 #[derive(Debug)]
 pub(super) struct HeldBytes {
     of: Arc<ByteBudget>,
-    /// None: the address does not tell one client from another, so none has a share.
-    client: Option<IpAddr>,
+    standing: Standing,
+    /// The client, unless its address does not tell one client from another, and the payer, if there is one.
+    names: Vec<HolderName>,
     bytes: usize,
 }
 
-/// The budget, or the client's share of it, is used up.
+/// The budget, or the share of the client or of the payer, is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
@@ -48,10 +72,18 @@ impl ByteBudget {
         Arc::new(Self { most, held: Mutex::default() })
     }
 
-    /// A holder of nothing, for this client.
-    pub(super) fn holder(self: &Arc<Self>, client: IpAddr) -> HeldBytes {
-        let client = is_known(client).then(|| prefix_of(client));
-        HeldBytes { of: Arc::clone(self), client, bytes: 0 }
+    /// A holder of nothing, for a client without a payment.
+    pub(super) fn client(self: &Arc<Self>, client: IpAddr) -> HeldBytes {
+        let names = is_known(client).then(|| HolderName::Client(prefix_of(client)));
+        HeldBytes { of: Arc::clone(self), standing: Standing::Newcomer, names: names.into_iter().collect(), bytes: 0 }
+    }
+
+    /// A holder of nothing, for a client that has proven that this payer signed its payment.
+    pub(super) fn payer(self: &Arc<Self>, client: IpAddr, payer: &str, standing: Standing) -> HeldBytes {
+        let mut held = Self::client(self, client);
+        held.standing = standing;
+        held.names.push(HolderName::Payer(payer.to_owned()));
+        held
     }
 }
 
@@ -63,18 +95,22 @@ impl HeldBytes {
         }
         let more = (bytes - self.bytes).next_multiple_of(STEP);
         let mut held = self.of.held.lock();
-        let all = held.all.saturating_add(more);
-        if all > self.of.most {
+        let (all, newcomers) = (held.all.saturating_add(more), held.newcomers.saturating_add(more));
+        let (most, exhausted) = match self.standing {
+            Standing::Newcomer => (self.of.most / NEWCOMERS, newcomers > self.of.most / NEWCOMERS),
+            Standing::Payer => (self.of.most, false),
+        };
+        let of_holder = |name| held.by_holder.get(name).copied().unwrap_or(0).saturating_add(more);
+        if exhausted || all > self.of.most || self.names.iter().any(|name| of_holder(name) > most / SHARE) {
             return Err(Exhausted);
         }
-        if let Some(client) = self.client {
-            let of_client = held.by_client.entry(client).or_default();
-            if of_client.saturating_add(more) > self.of.most / SHARE {
-                return Err(Exhausted);
-            }
-            *of_client += more;
+        for name in &self.names {
+            *held.by_holder.entry(name.clone()).or_default() += more;
         }
         held.all = all;
+        if self.standing == Standing::Newcomer {
+            held.newcomers = newcomers;
+        }
         drop(held);
         self.bytes += more;
         Ok(())
@@ -88,12 +124,15 @@ impl Drop for HeldBytes {
         }
         let mut held = self.of.held.lock();
         held.all = held.all.saturating_sub(self.bytes);
-        if let Some(client) = self.client
-            && let Some(of_client) = held.by_client.get_mut(&client)
-        {
-            *of_client = of_client.saturating_sub(self.bytes);
-            if *of_client == 0 {
-                held.by_client.remove(&client);
+        if self.standing == Standing::Newcomer {
+            held.newcomers = held.newcomers.saturating_sub(self.bytes);
+        }
+        for name in &self.names {
+            if let Some(of_holder) = held.by_holder.get_mut(name) {
+                *of_holder = of_holder.saturating_sub(self.bytes);
+                if *of_holder == 0 {
+                    held.by_holder.remove(name);
+                }
             }
         }
     }
@@ -103,31 +142,59 @@ impl Drop for HeldBytes {
 mod tests {
     use super::*;
 
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn all_holders_together_stay_within_the_budget_and_give_it_back() {
-        let budget = ByteBudget::new(4 * STEP);
-        let local = IpAddr::from([127, 0, 0, 1]);
-        let mut one = budget.holder(local);
-        let mut other = budget.holder(local);
-        assert_eq!(one.grow_to(3 * STEP), Ok(()));
-        assert_eq!(one.grow_to(2 * STEP), Ok(()), "it has them");
-        assert_eq!(other.grow_to(2 * STEP), Err(Exhausted));
-        assert_eq!(other.grow_to(1), Ok(()));
-        drop(one);
-        assert_eq!(other.grow_to(4 * STEP), Ok(()));
-        drop(other);
-        assert_eq!(budget.held.lock().all, 0);
+        let budget = ByteBudget::new(16 * STEP);
+        let mut holders: Vec<_> =
+            (0..5).map(|number| budget.payer(LOCAL, &format!("0x{number}"), Standing::Payer)).collect();
+        for holder in &mut holders[..3] {
+            assert_eq!(holder.grow_to(4 * STEP), Ok(()));
+            assert_eq!(holder.grow_to(2 * STEP), Ok(()), "it has them");
+        }
+        assert_eq!(holders[3].grow_to(3 * STEP), Ok(()));
+        assert_eq!(holders[4].grow_to(2 * STEP), Err(Exhausted));
+        assert_eq!(holders[4].grow_to(1), Ok(()));
+        drop(holders.remove(0));
+        assert_eq!(holders[3].grow_to(4 * STEP), Ok(()));
+        drop(holders);
+        let held = budget.held.lock();
+        assert!(held.all == 0 && held.newcomers == 0 && held.by_holder.is_empty());
     }
 
     #[test]
     fn one_client_has_a_share_where_its_address_is_known() {
-        let budget = ByteBudget::new(8 * STEP);
+        let budget = ByteBudget::new(16 * STEP);
         let client = IpAddr::from([93, 184, 216, 34]);
-        let (mut one, mut two) = (budget.holder(client), budget.holder(client));
+        let (mut one, mut two) = (budget.client(client), budget.client(client));
         assert_eq!((one.grow_to(STEP), two.grow_to(STEP)), (Ok(()), Ok(())));
         assert_eq!(one.grow_to(2 * STEP), Err(Exhausted));
-        assert_eq!(budget.holder(IpAddr::from([93, 184, 216, 35])).grow_to(2 * STEP), Ok(()));
+        assert_eq!(budget.client(IpAddr::from([93, 184, 216, 35])).grow_to(2 * STEP), Ok(()));
         drop((one, two));
-        assert!(budget.held.lock().by_client.is_empty());
+        assert!(budget.held.lock().by_holder.is_empty());
+    }
+
+    #[test]
+    fn one_payer_has_a_share_from_whatever_address() {
+        let budget = ByteBudget::new(8 * STEP);
+        let (mut one, mut two) =
+            (budget.payer(LOCAL, "0xa", Standing::Payer), budget.payer(LOCAL, "0xa", Standing::Payer));
+        assert_eq!((one.grow_to(STEP), two.grow_to(STEP)), (Ok(()), Ok(())));
+        assert_eq!(two.grow_to(2 * STEP), Err(Exhausted));
+        assert_eq!(budget.payer(LOCAL, "0xb", Standing::Payer).grow_to(2 * STEP), Ok(()));
+    }
+
+    #[test]
+    fn newcomers_leave_a_part_to_those_who_have_paid() {
+        let budget = ByteBudget::new(8 * STEP);
+        let mut newcomers: Vec<_> = (0..8).map(|_| budget.client(LOCAL)).collect();
+        let room = newcomers.iter_mut().filter_map(|newcomer| newcomer.grow_to(STEP).ok()).count();
+        assert_eq!(room, 4);
+        let mut payer = budget.payer(LOCAL, "0xa", Standing::Payer);
+        assert_eq!(payer.grow_to(2 * STEP), Ok(()));
+        drop(newcomers);
+        assert_eq!(budget.held.lock().newcomers, 0);
+        assert_eq!(budget.payer(LOCAL, "0xb", Standing::Newcomer).grow_to(STEP), Ok(()));
     }
 }

@@ -73,6 +73,7 @@ pub(super) mod tests {
             keep_answer_bytes: 0,
             retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 },
             held_bytes: 0,
+            min_body_rate: 0,
             quote_key: [0; 32],
             receipts: None,
             rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::Payments;
 use super::exposure::{Exposure, MEMORY};
+use super::known_payers;
 
 /// The exposures of payments whose settlements were begun and have no known end.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ impl OpenSettlements {
 
 impl Payments {
     /// Reads from the ledger what must be known before the first purchase: the payers whose settlements failed of late,
-    /// and the payments whose settlements are open.
+    /// the payments whose settlements are open, and the payers who have paid.
     pub async fn load(&self) -> Result<(), LedgerError> {
         let now = self.now();
         for (payer, at) in self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(MEMORY))).await? {
@@ -57,6 +58,9 @@ impl Payments {
             if let (Some(unsettled), Ok(amount)) = (unsettled, Amount::parse_atomic(&amount)) {
                 self.open_settlements.keep(&id, unsettled.add(amount.0));
             }
+        }
+        for payer in self.ledger.recent_payers(known_payers::GENERATION).await? {
+            self.known_payers.add(&payer);
         }
         Ok(())
     }

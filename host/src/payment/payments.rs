@@ -12,9 +12,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::budget::ByteBudget;
+use super::budget::{ByteBudget, HeldBytes, Standing};
 use super::client::{is_known, prefix_of};
 use super::exposure::{Exposure, FailedSettlements, Unsettled};
+use super::known_payers::KnownPayers;
 use super::open_settlements::OpenSettlements;
 use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
@@ -54,6 +55,8 @@ pub struct PaymentsConfig {
     pub retention: Retention,
     /// The bytes of request bodies, and of answers that wait for their settlement, that may be held at once.
     pub held_bytes: usize,
+    /// The least bytes per second at which a client sends a body. Zero: none.
+    pub min_body_rate: u64,
     /// Proves quotes; the same on every replica of a host.
     pub quote_key: [u8; 32],
     /// Signs receipts, if the host has a key for them.
@@ -80,6 +83,7 @@ pub struct Payments {
     pub(super) quotes: Quotes,
     pub(super) owed_retries: OwedRetries,
     pub(super) failed_settlements: FailedSettlements,
+    pub(super) known_payers: KnownPayers,
     payer_rate: Option<RateLimiter<Address>>,
     bad_payment_rate: Option<RateLimiter<IpAddr>>,
     /// The unsettled sum of each payment method, in their order.
@@ -108,6 +112,7 @@ impl Payments {
             quotes: Quotes::new(config.quote_key),
             owed_retries: OwedRetries::default(),
             failed_settlements: FailedSettlements::default(),
+            known_payers: KnownPayers::default(),
             payer_rate: RateLimiter::new(config.rate_limits.payments_per_second, BURST),
             bad_payment_rate: RateLimiter::new(config.rate_limits.failures_per_second.unwrap_or(FAILURES), BURST),
             open_settlements: OpenSettlements::default(),
@@ -222,6 +227,22 @@ impl Payments {
     fn bad_payment_rate_of(&self, client: IpAddr) -> Option<&RateLimiter<IpAddr>> {
         let counts = self.config.rate_limits.failures_per_second.is_some() || is_known(client);
         self.bad_payment_rate.as_ref().filter(|_| counts)
+    }
+
+    /// Remembers that a payment of this payer moved money.
+    pub(super) fn count_settlement(&self, payer: &str) {
+        self.known_payers.add(payer);
+    }
+
+    /// A holder of nothing, for the body of a new payment whose signer is proven.
+    pub(super) fn body_of_new_payment(&self, client: IpAddr, payer: &str) -> HeldBytes {
+        let known = self.known_payers.has(payer);
+        self.budget.payer(client, payer, if known { Standing::Payer } else { Standing::Newcomer })
+    }
+
+    /// A holder of nothing, for what belongs to a payment that is at work, or that the ledger knows.
+    pub(super) fn bytes_at_work(&self, client: IpAddr, id: &PaymentId) -> HeldBytes {
+        self.budget.payer(client, id.payer(), Standing::Payer)
     }
 
     /// Remembers that a settlement of this payer, which had been verified, was refused at this time.

@@ -237,6 +237,7 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             } else {
                 tracing::info!(payment = %id, transaction = %settlement.transaction, "settled after all");
             }
+            payments.count_settlement(id.payer());
             Step::Settled { settlement, by: SettledBy::Recovery { alone } }
         }
         Conclusion::Refused { .. } if watched => Step::Dismissed,

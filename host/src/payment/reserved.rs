@@ -12,6 +12,7 @@ use http::Request;
 use super::accepted::Accepted;
 use super::advice::advice;
 use super::answer::{self, GuestAnswer};
+use super::budget::HeldBytes;
 use super::exposure::Exposure;
 use super::hold_guard::HoldGuard;
 use super::identity::{self, same_address};
@@ -69,7 +70,7 @@ impl Reserved {
         let Self { accepted, hold, verify, breaker, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
-        let answer = match run(payments, purchase, permit, request).await {
+        let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client, hold.id())).await {
             Ok(answer) => answer,
             Err(problem) => {
                 release(payments, hold.hold()).await;
@@ -117,13 +118,13 @@ pub(super) async fn confirm(
 
 /// Runs the guest and reads its whole answer. Fails with the reason why the answer is not to be paid for.
 async fn run(
-    payments: &Payments,
     purchase: &Purchase,
     permit: Permit,
     request: Request<Bytes>,
+    held: HeldBytes,
 ) -> Result<GuestAnswer, Problem> {
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
-    let answer = GuestAnswer::read(response, payments.budget.holder(purchase.client)).await?;
+    let answer = GuestAnswer::read(response, held).await?;
     match Verdict::of(answer.status) {
         Verdict::Done => Ok(answer),
         Verdict::Failed => Err(Problem::Declined(answer)),

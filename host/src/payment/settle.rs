@@ -110,6 +110,7 @@ impl SettlementAttempt<'_> {
         alone: bool,
         settle: Duration,
     ) -> Result<Recorded, Problem> {
+        payments.count_settlement(self.id().payer());
         let payment = self.id().short();
         let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle };
         let step = Step::Settled { settlement: settlement.clone(), by };

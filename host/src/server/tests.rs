@@ -20,6 +20,7 @@ async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     let config = PaymentsConfig {
         keep_answer_bytes: 0,
         held_bytes: 0,
+        min_body_rate: 0,
         retention: Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 },
         quote_key: [0; 32],
         receipts: None,

@@ -130,6 +130,10 @@ impl Ledger for SqliteLedger {
         self.writer.run(queries::open_settlements).await
     }
 
+    async fn recent_payers(&self, payments: u32) -> Result<Vec<String>, LedgerError> {
+        self.reader.ask(move |connection| queries::recent_payers(connection, payments)).await
+    }
+
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
         let (begun, first) = *self.first_pruning.get_or_init(|| (Instant::now(), now));
         let cutoffs = Cutoffs::new(prune::believed(now, first, begun.elapsed()), kept);

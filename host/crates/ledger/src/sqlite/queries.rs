@@ -1,4 +1,4 @@
-//! Reads what the exposure limits need, and writes the heartbeat.
+//! Reads what the limits of payers need, and writes the heartbeat.
 
 use coinslot_x402::{Network, UnixTime};
 use rusqlite::{Connection, params};
@@ -35,6 +35,16 @@ pub(super) fn open_settlements(connection: &Connection) -> Result<Vec<(PaymentId
         open.push((PaymentId::new(network, row.get(1)?, row.get(2)?, row.get(3)?), row.get(4)?));
     }
     Ok(open)
+}
+
+/// See [`crate::Ledger::recent_payers`].
+pub(super) fn recent_payers(connection: &Connection, payments: u32) -> Result<Vec<String>, LedgerError> {
+    let mut rows = connection.prepare_cached(
+        "SELECT DISTINCT payer FROM claim
+         WHERE id IN (SELECT id FROM progress WHERE paid = 1 ORDER BY id DESC LIMIT ?1)",
+    )?;
+    let found = rows.query_map(params![payments], |row| row.get(0))?;
+    found.collect::<Result<_, _>>().map_err(LedgerError::from)
 }
 
 /// Writes the time into the one row of the table `heartbeat`.

@@ -161,3 +161,18 @@ async fn a_refused_purchase_gives_its_identifier_back() {
     won(&ledger, named("b", 1)).await;
     assert_eq!(ledger.failed_settlements(UnixTime(0)).await, Ok(vec![("0xpayer".to_owned(), UnixTime(1_002))]));
 }
+
+#[tokio::test]
+async fn the_payers_of_the_last_payments_that_moved_money_are_listed_once() {
+    let (_dir, ledger) = ledger();
+    for (payer, nonce, paid) in [("0xa", "1", true), ("0xb", "2", true), ("0xb", "3", true), ("0xc", "4", false)] {
+        let hold = sent_by(&ledger, Claim { id: of(payer, nonce), ..claim(nonce, 1) }).await;
+        if paid {
+            take(&ledger, &hold, settled_by(&format!("0x{nonce}"), BY_REQUEST), 1_002).await;
+        }
+    }
+    assert_eq!(ledger.recent_payers(2).await, Ok(vec!["0xb".to_owned()]));
+    let mut all = ledger.recent_payers(100).await.expect("readable");
+    all.sort();
+    assert_eq!(all, ["0xa", "0xb"]);
+}

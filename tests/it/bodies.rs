@@ -1,0 +1,78 @@
+//! Checks what slow and large bodies can hold, and whom they keep out.
+
+use std::time::Duration;
+
+use coinslot_tests::{ServeHost, TestChain, Wallet};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A client that sends a part of its body, and then nothing.
+struct SlowSender(TcpStream);
+
+impl SlowSender {
+    /// Sends 64 KiB of 200,000 bytes, with a payment that is signed by an account without money.
+    async fn start(host: &ServeHost, challenge: &reqwest::Response) -> Self {
+        let payment = Wallet::poor().pay(challenge).header();
+        let head =
+            format!("POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 200000\r\npayment-signature: {payment}\r\n\r\n");
+        let mut stream = TcpStream::connect(host.url("").trim_start_matches("http://")).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        // A host that has answered may close before it has read everything.
+        let _ = stream.write_all(&[b'x'; 64 << 10]).await;
+        Self(stream)
+    }
+
+    /// The status that the host answers within this time.
+    async fn status(&mut self, within: Duration) -> Option<u16> {
+        let mut line = [0; 12];
+        tokio::time::timeout(within, self.0.read_exact(&mut line)).await.ok()?.expect("an answer");
+        std::str::from_utf8(&line[9..]).ok()?.parse().ok()
+    }
+}
+
+async fn upload(host: &ServeHost, payer: &Wallet, challenge: &reqwest::Response, bytes: usize) -> reqwest::Response {
+    let request =
+        reqwest::Client::new().post(host.url("/echo")).header("PAYMENT-SIGNATURE", payer.pay(challenge).header());
+    request.body(vec![b'y'; bytes]).send().await.expect("an answer")
+}
+
+/// Everybody can make keys, and each key proves its signature. Bodies of payments without money, sent slowly, filled the
+/// budget for all bodies, and everybody else got 503 for a minute.
+#[tokio::test]
+async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["echo"], "[server]\nmax_held_bytes = \"1MiB\"\n").await;
+    let challenge = reqwest::Client::new().post(host.url("/echo")).send().await.expect("a challenge");
+    let first = upload(&host, chain.payer(0), &challenge, 10).await;
+    assert_eq!(first.status(), 200, "{}", host.log());
+    // The payers who have paid are known again after a restart.
+    host.signal("TERM");
+    host.wait_for_exit().await;
+    host.restart(&[]).await;
+    let mut senders = Vec::new();
+    for _ in 0..20 {
+        senders.push(SlowSender::start(&host, &challenge).await);
+    }
+    let mut waiting = Vec::new();
+    for mut sender in senders {
+        match sender.status(Duration::from_millis(300)).await {
+            None => waiting.push(sender),
+            Some(status) => assert_eq!(status, 503, "the budget of its kind is used up"),
+        }
+    }
+    assert_eq!(waiting.len(), 8, "half of the budget");
+    let newcomer = upload(&host, chain.payer(1), &challenge, 50_000).await;
+    assert_eq!(newcomer.status(), 503);
+    let body: Value = newcomer.json().await.expect("JSON");
+    assert_eq!((&body["error"], &body["charged"]), (&"host_busy".into(), &"no".into()));
+    let served = upload(&host, chain.payer(0), &challenge, 90_000).await;
+    assert_eq!(served.status(), 200, "{}", host.log());
+    // A body that stops is given up long before the minute that a whole one may take.
+    for mut sender in waiting {
+        assert_eq!(sender.status(Duration::from_secs(20)).await, Some(408));
+    }
+    let newcomer = upload(&host, chain.payer(1), &challenge, 50_000).await;
+    assert_eq!(newcomer.status(), 200, "{}", host.log());
+    assert_eq!(chain.payments_received().await, 3);
+}
