@@ -200,6 +200,7 @@ impl ServeHost {
         let printed = match guest {
             "echo" => "echo got",
             "upfront" => "upfront ran",
+            "ticker" => "ticker ran",
             "trap" => "about to trap",
             other => panic!("{other} prints no line when it runs"),
         };

@@ -176,6 +176,38 @@ async fn a_client_that_hangs_up_before_settlement_can_fetch_the_stream() {
     assert_eq!((ticker.paid_cents().await, ticker.runs()), (U256::from(1), 1), "the guest ran once, without a reader");
 }
 
+/// A guest that ran out of its CPU time in the middle of its answer was run again for the same payment without end, and
+/// its client had almost all of the answer each time.
+#[tokio::test]
+async fn a_guest_that_always_fails_midway_runs_a_few_times_for_one_payment() {
+    let chain = TestChain::start().await;
+    let config = "[plugin.ticker.limits]\ncpu_time = \"100ms\"\n[plugin.ticker.health]\nfailures = 0\n";
+    let host = chain.serve(&["ticker"], config).await;
+    let ask = |order| reqwest::Client::new().post(host.url("/ticker")).header("x-do", order);
+    let challenge = ask("event").send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let send = |order| ask(order).header("PAYMENT-SIGNATURE", &payment).send();
+    for run in 1..=5 {
+        let reply = send("event spin").await.expect("an answer");
+        assert_eq!(reply.status(), 200, "run {run}: {}", host.log());
+        reply.text().await.expect_err("it breaks off");
+        assert_eq!(host.count("owed"), 1);
+    }
+    for _ in 0..2 {
+        let refused = send("event").await.expect("an answer");
+        assert_eq!(refused.status(), 502);
+        assert!(refused.headers().contains_key("x-coinslot-payment-id"));
+        let body: serde_json::Value = refused.json().await.expect("JSON");
+        assert_eq!((&body["error"], &body["charged"]), (&"answer_not_given".into(), &"yes".into()));
+    }
+    assert_eq!((host.runs_of("ticker"), host.count("owed")), (5, 1), "the debt stays in the books");
+    host.install_another_build("ticker");
+    host.wait_for_log("active file=ticker.wasm", 2).await;
+    let repaired = send("event").await.expect("an answer");
+    assert_eq!(repaired.text().await.expect("a whole answer"), "data: 1\n\n");
+    assert_eq!(chain.payments_received().await, 1);
+}
+
 /// Waits until the only instance is free again.
 async fn until_served(url: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);

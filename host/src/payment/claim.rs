@@ -15,6 +15,7 @@ use super::accepted::Accepted;
 use super::answer::GuestAnswer;
 use super::hold_guard::HoldGuard;
 use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
+use super::owed_retries::Retry;
 use super::presented::EarlierPayment;
 use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
 
@@ -106,7 +107,7 @@ pub(super) async fn take_up(
     purchase: &Purchase,
     earlier: &EarlierPayment,
 ) -> Result<Bought, Problem> {
-    check_owed_retry(payments, &earlier.presented).await?;
+    check_owed_retry(payments, purchase.generation, &earlier.presented).await?;
     // `reclaim` never makes a new claim.
     match payments.ledger.reclaim(earlier.presented.clone(), payments.now()).await {
         Ok(Some(claimed)) => of_earlier(payments, purchase, claimed, earlier),
@@ -212,15 +213,24 @@ pub(super) fn of_namesake(
     of_earlier(payments, purchase, claimed, &bought_by)
 }
 
-/// Refuses the retry of an owed answer that failed several times, until its pause is over. Only the client that paid
-/// hears of the pause: to others the payment is used, as any other.
-pub(super) async fn check_owed_retry(payments: &Payments, presented: &Presented) -> Result<(), Problem> {
+/// Refuses the retry of an owed answer that failed several times, until its pause is over, and for good when no run is
+/// left in this generation. Only the client that paid hears of it: to others the payment is used, as any other.
+pub(super) async fn check_owed_retry(
+    payments: &Payments,
+    generation: u64,
+    presented: &Presented,
+) -> Result<(), Problem> {
     let Presented { id, payment, holder, .. } = presented;
-    let Some(wait) = payments.owed_retries.wait(id, Instant::now()) else { return Ok(()) };
+    let payment_id = id.short();
+    let problem = match payments.owed_retries.next(id, generation, Instant::now()) {
+        Retry::Now => return Ok(()),
+        Retry::After(wait) => Problem::OwedLater { payment_id, wait },
+        Retry::Never => Problem::OwedNoMore { payment_id },
+    };
     match payments.ledger.find(id, *payment, holder, payments.now()).await {
         Ok(Found::Nothing) => Ok(()),
         Ok(Found::Foreign) => Err(Problem::Foreign { payment_id: id.short() }),
-        Ok(Found::Known) => Err(Problem::OwedLater { payment_id: id.short(), wait }),
+        Ok(Found::Known) => Err(problem),
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }

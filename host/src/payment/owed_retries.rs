@@ -1,7 +1,9 @@
-//! Spaces the retries of an owed answer. Its payer has paid once, and every run costs the host: a request that makes
-//! its guest fail must not run for ever at the price of one.
+//! Spaces and bounds the runs for an owed answer. Its payer has paid once, and every run costs the host: a request that
+//! makes its guest fail must not run for ever at the price of one.
 //!
-//! The counts are in memory only: after a restart an owed answer is tried as if it were new.
+//! The counts are in memory only, and begin anew with each generation of the catalogue and after a restart: both are the
+//! operator's, who may have repaired the plugin. A count in the ledger would need a command to take it back. No client
+//! can cause either, so none can have more runs than one generation allows. The debt itself stays in the ledger.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,6 +17,13 @@ const IMMEDIATE_TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The failures after which no run follows. With the pauses between them they take an hour and a half at least, so that
+/// a payer who tries again during an outage of what the plugin calls does not use them up.
+const MOST_RUNS: u32 = 32;
+/// The failures in the middle of an answer after which no run follows: the client has a part of the answer each time.
+const MOST_PARTS: u32 = 5;
+/// The time for which an answer without a run left is remembered.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// The greatest number of owed answers that are remembered.
 const MAX_OWED: usize = 65_536;
 
@@ -27,12 +36,40 @@ pub(super) struct OwedRetries {
 #[derive(Clone, Copy, Debug)]
 struct FailedTries {
     times: u32,
+    /// Of these, the failures in the middle of an answer.
+    parts: u32,
     until: Instant,
+    /// The generation in which a run was refused, after which no run is left.
+    refused_in: Option<u64>,
+}
+
+/// The decision about the next run for an owed answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    Now,
+    After(Duration),
+    /// Not in this generation.
+    Never,
+}
+
+impl FailedTries {
+    fn used_up(&self) -> bool {
+        self.times >= MOST_RUNS || self.parts >= MOST_PARTS
+    }
 }
 
 impl OwedRetries {
-    /// Counts a failure of the guest.
+    /// Counts a failure of the guest before the client had anything.
     pub(super) fn failed(&self, id: &PaymentId, now: Instant) {
+        self.count(id, 0, now);
+    }
+
+    /// Counts a failure of the guest in the middle of its answer.
+    pub(super) fn failed_midway(&self, id: &PaymentId, now: Instant) {
+        self.count(id, 1, now);
+    }
+
+    fn count(&self, id: &PaymentId, parts: u32, now: Instant) {
         let mut failed = self.failed.lock();
         if failed.len() >= MAX_OWED && !failed.contains_key(id) {
             // An answer that was not tried for so long is forgotten: its next try would be due anyway.
@@ -41,9 +78,13 @@ impl OwedRetries {
                 return;
             }
         }
-        let tries = failed.entry(id.clone()).or_insert(FailedTries { times: 0, until: now });
+        let none = FailedTries { times: 0, parts: 0, until: now, refused_in: None };
+        let tries = failed.entry(id.clone()).or_insert(none);
         tries.times = tries.times.saturating_add(1);
-        if let Some(doublings) = tries.times.checked_sub(IMMEDIATE_TRIES) {
+        tries.parts = tries.parts.saturating_add(parts);
+        if tries.used_up() {
+            tries.until = now + REMEMBERED;
+        } else if let Some(doublings) = tries.times.checked_sub(IMMEDIATE_TRIES) {
             tries.until = now + FIRST_PAUSE.saturating_mul(1 << doublings.min(16)).min(LONGEST_PAUSE);
         }
     }
@@ -55,10 +96,20 @@ impl OwedRetries {
         self.failed.lock().get(id).map_or(u32::MAX, |tries| tries.times)
     }
 
-    /// The time that the next try has to wait. None if it may run.
-    pub(super) fn wait(&self, id: &PaymentId, now: Instant) -> Option<Duration> {
-        let tries = *self.failed.lock().get(id)?;
-        Some(tries.until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    /// Decides about a run in this generation. Where no run is left, the first refusal notes the generation, and a later
+    /// generation begins anew.
+    pub(super) fn next(&self, id: &PaymentId, generation: u64, now: Instant) -> Retry {
+        let mut failed = self.failed.lock();
+        let Some(tries) = failed.get_mut(id) else { return Retry::Now };
+        if !tries.used_up() {
+            let wait = tries.until.saturating_duration_since(now);
+            return if wait.is_zero() { Retry::Now } else { Retry::After(wait) };
+        }
+        if *tries.refused_in.get_or_insert(generation) == generation {
+            return Retry::Never;
+        }
+        failed.remove(id);
+        Retry::Now
     }
 
     /// Forgets an answer that was given.
@@ -81,17 +132,44 @@ mod tests {
     fn the_first_tries_run_at_once_and_then_each_waits_twice_as_long() {
         let retries = OwedRetries::default();
         let start = Instant::now();
+        let seconds = |retry| match retry {
+            Retry::Now => 0,
+            Retry::After(wait) => wait.as_secs(),
+            Retry::Never => panic!("runs are left"),
+        };
         let waits: Vec<_> = (0..14)
             .map(|_| {
                 retries.failed(&id("1"), start);
-                retries.wait(&id("1"), start).map_or(0, |wait| wait.as_secs())
+                seconds(retries.next(&id("1"), 1, start))
             })
             .collect();
         assert_eq!(waits, [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert!(retries.wait(&id("1"), start + LONGEST_PAUSE).is_none(), "and then it may");
-        assert!(retries.wait(&id("2"), start).is_none(), "other answers do not wait for it");
+        assert_eq!(retries.next(&id("1"), 1, start + LONGEST_PAUSE), Retry::Now, "and then it may");
+        assert_eq!(retries.next(&id("2"), 1, start), Retry::Now, "other answers do not wait for it");
         retries.paid(&id("1"));
-        assert!(retries.wait(&id("1"), start).is_none());
+        assert_eq!(retries.next(&id("1"), 1, start), Retry::Now);
+    }
+
+    #[test]
+    fn the_runs_of_one_payment_are_bounded_until_the_operator_changes_something() {
+        let start = Instant::now();
+        let later = start + LONGEST_PAUSE;
+        for (fail, most) in [
+            (OwedRetries::failed as fn(&OwedRetries, &PaymentId, Instant), MOST_RUNS),
+            (OwedRetries::failed_midway, MOST_PARTS),
+        ] {
+            let retries = OwedRetries::default();
+            for run in 0..most {
+                assert_eq!(retries.next(&id("1"), 1, later), Retry::Now, "{run} of {most}");
+                fail(&retries, &id("1"), start);
+            }
+            for _ in 0..2 {
+                assert_eq!(retries.next(&id("1"), 1, later), Retry::Never);
+            }
+            assert_eq!(retries.next(&id("2"), 1, later), Retry::Now);
+            assert_eq!(retries.next(&id("1"), 2, later), Retry::Now, "another generation");
+            assert!(retries.failed.lock().is_empty(), "with all of its runs");
+        }
     }
 
     #[test]

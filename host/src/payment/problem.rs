@@ -70,6 +70,9 @@ pub enum Problem {
     Owed { payment: SettledPayment, failure: OwedFailure },
     /// The plugin did not answer a paid request several times: the next run waits for this long.
     OwedLater { payment_id: String, wait: Duration },
+    /// The plugin failed too often to answer a paid request: it is not run for it again, unless its operator changes
+    /// something.
+    OwedNoMore { payment_id: String },
     /// The settlement's end is unknown: the money may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.

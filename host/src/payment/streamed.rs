@@ -5,7 +5,8 @@
 //! client sees it, whichever it is:
 //!
 //! - the guest has written everything: the answer is kept, or not if it outgrew the copy;
-//! - the guest failed: the answer is owed, and the same payment runs the guest again;
+//! - the guest failed: the answer is owed, and the same payment runs the guest again, a bounded number of times
+//!   (`owed_retries`);
 //! - the client hung up with a part of the body: the guest is stopped, and the answer is owed. After a few times it
 //!   counts as given, or else one payment would buy any number of almost whole answers;
 //! - the answer met a limit of its plugin when the client had a part: it counts as given, because a retry would end at
@@ -74,8 +75,10 @@ enum Outcome {
     Partial(&'static str),
     /// The client has a part of the answer, and hung up.
     HungUp,
-    /// The client has nothing, or what it has is worth nothing: the answer is owed.
+    /// The client has nothing: the answer is owed.
     Owed(String),
+    /// The client has a part of the answer, and the guest failed: the answer is owed, a few times.
+    Broken(String),
 }
 
 impl StreamedAnswer {
@@ -134,7 +137,7 @@ impl StreamedAnswer {
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest
-            | Fault::CircuitOpen { .. } => Outcome::Owed(fault.to_string()),
+            | Fault::CircuitOpen { .. } => Outcome::Broken(fault.to_string()),
         }
     }
 }
@@ -224,6 +227,10 @@ impl AnswerCopy {
             Outcome::HungUp => (Retained::Nothing { why: HUNG_UP.to_owned() }, true),
             Outcome::Owed(reason) => {
                 payments.owed_retries.failed(id, Instant::now());
+                return payments.owe(hold.hold(), reason).await;
+            }
+            Outcome::Broken(reason) => {
+                payments.owed_retries.failed_midway(id, Instant::now());
                 return payments.owe(hold.hold(), reason).await;
             }
         };

@@ -103,7 +103,7 @@ impl Verified {
             SignedBy::Payer => payments.flow(&accepted.price, &accepted.payment_method, &id),
         };
         // Before the claim, which for an owed payment makes the row executing.
-        claim::check_owed_retry(payments, &earlier.presented).await?;
+        claim::check_owed_retry(payments, purchase.generation, &earlier.presented).await?;
         let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
         let mut claimed = payments.ledger.claim(row.clone()).await;
         if let Ok(Claimed::Namesake) = claimed {

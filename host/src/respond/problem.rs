@@ -52,6 +52,11 @@ const OWED_LATER: ErrorRow = row(
     "answer_owed",
     "this is paid and its answer is owed, but several tries to give it failed: send the same request with the same payment again after Retry-After, never a new one",
 );
+const OWED_NO_MORE: ErrorRow = row(
+    StatusCode::BAD_GATEWAY,
+    "answer_not_given",
+    "this is paid and its answer is owed, but the endpoint failed too often to give it, and is not run for it again: ask the operator, who finds the payment by X-Coinslot-Payment-Id, and send the same request with the same payment once the endpoint is repaired",
+);
 const TOO_MANY: ErrorRow =
     row(StatusCode::TOO_MANY_REQUESTS, "too_many_payments", "too many payments in too short a time")
         .advising(SAME_PAYMENT_LATER);
@@ -126,6 +131,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::OwedLater { payment_id, wait } => {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }
+        Problem::OwedNoMore { payment_id } => with_payment_id(OWED_NO_MORE.reply(charged), &payment_id),
         Problem::Plugin(fault) => failed(&fault, charged),
         Problem::Declined(answer) => whole(answer),
         Problem::Misbehaved(what) => misbehaved(&what, charged),

@@ -1,5 +1,5 @@
 //! Sends server-sent events, free and paid. The header `x-do`, which does not count when two requests are compared, has
-//! the steps in order: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of 700 KiB), `trap`. With
+//! the steps in order: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of 700 KiB), `spin` (without end), `trap`. With
 //! `sized` as the first step the answer has a `content-length`.
 
 use kit::{
@@ -41,6 +41,9 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             }
             "big" => send(&stream, format!(":{}\n\n", "x".repeat(700 << 10)).as_bytes()).expect("a reader"),
             "sized" => {}
+            "spin" => loop {
+                std::hint::black_box(&number);
+            },
             "wait" => monotonic_clock::subscribe_duration(20_000_000).block(),
             "sleep" => monotonic_clock::subscribe_duration(3_600_000_000_000).block(),
             _ => panic!("as asked"),
