@@ -301,24 +301,25 @@ async fn buy(
 }
 
 /// Fetches what the payment bought. While its settlement is under way, the client waits for the end, and the wait makes
-/// recovery look soon.
+/// recovery look soon. When the client leaves, so does this work: it would be in the way of the next client that
+/// presents the payment.
 async fn fetch(
     payments: &Arc<Payments>,
     purchase: &Purchase,
     earlier: &EarlierPayment,
     request: Request<Bytes>,
 ) -> Result<Settled, Problem> {
-    let client = payments.waiting.enter(earlier.id());
+    let work = payments.waiting.listen(earlier.id());
     let until = Instant::now() + SETTLEMENT_WAIT;
     loop {
         match claim::take_up(payments, purchase, earlier).await {
             Err(unknown @ Problem::Unknown { .. }) => {
                 let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if left.is_zero() || !payments.waiting.has(earlier.id()) {
                     return Err(unknown);
                 }
                 payments.wake_recovery();
-                client.ended(left.min(LOOK_AGAIN)).await;
+                work.ended(left.min(LOOK_AGAIN)).await;
             }
             taken => return deliver(payments, purchase, taken?, request).await,
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, decode, guest};
+use coinslot_tests::{DevHost, FacilitatorMode, TestChain, decode, guest};
 use serde_json::Value;
 
 struct UpfrontHost {
@@ -133,4 +133,32 @@ async fn an_upfront_payment_without_funds_runs_nothing() {
     let request = upfront.host.client().post(upfront.host.url("/upfront")).header("PAYMENT-SIGNATURE", payment);
     assert_eq!(request.send().await.expect("an answer").status(), 402);
     assert_eq!((upfront.paid_cents().await, upfront.runs()), (U256::ZERO, 0));
+}
+
+/// Money was taken for an answer that nobody waited for: the work of a payment went on without its client before the
+/// payment was sent, and recovery took the work that waited for 25 seconds for a client.
+#[tokio::test]
+async fn money_is_not_taken_upfront_from_a_client_that_has_left() {
+    let chain = TestChain::start().await;
+    let facilitator = chain.facilitator(0).await;
+    let host = chain.serve_through(&guest("upfront"), &[&facilitator]).await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/upfront")).send().await.expect("a challenge");
+    for (name, sent) in [("during the verification", 0), ("when its settlement is unknown", 1)] {
+        let payment = chain.payer(0).pay(&challenge).header();
+        let ask = || client.post(host.url("/upfront")).header("PAYMENT-SIGNATURE", &payment);
+        let (settled, moved) = (facilitator.settles().len(), chain.payments_received().await);
+        match sent {
+            0 => facilitator.next_verify(FacilitatorMode::Slow(Duration::from_millis(1_500))),
+            _ => facilitator.next_settle(FacilitatorMode::Hang),
+        }
+        ask().timeout(Duration::from_millis(700)).send().await.expect_err("it hangs up");
+        // Recovery looks after one second, and would send the payment again for a client that waits.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(facilitator.settles().len(), settled + sent, "{name}: {}", host.log());
+        assert_eq!(chain.payments_received().await, moved, "{name}");
+        let served = ask().send().await.expect("an answer");
+        assert_eq!(served.status(), 200, "{name}: the same payment still buys it: {}", host.log());
+        assert_eq!(chain.payments_received().await, moved + 1, "{name}");
+    }
 }

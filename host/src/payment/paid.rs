@@ -33,7 +33,13 @@ pub struct Paid {
 }
 
 impl Reserved {
-    /// Takes the money before the guest runs, unless there is no room to run it.
+    /// Takes the money before the guest runs, unless there is no room to run it, or its client has left.
+    ///
+    /// Work goes on without its client from the claim on, because what it has done would be lost. Here nothing is done
+    /// yet: no guest has run, and nothing was sent. A client that left may pay anew elsewhere, so its money is not
+    /// taken, and the claim is given back. The look comes after the durable step, right before the settlement is sent: a
+    /// crash between them leaves a row that recovery does not send either, as long as no client waits. A client that
+    /// leaves later has paid, and fetches its answer.
     pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
         // Checked while nothing is sent: a payment for a plugin without room would only make an owed answer.
         if let Err(busy) = purchase.endpoint.plugin.has_room().await {
@@ -44,6 +50,9 @@ impl Reserved {
         let attempt =
             SettlementAttempt { accepted: &self.accepted, hold: self.hold.hold(), verify: self.verify, run: None };
         attempt.begin(payments, |request| Step::SettlingUpfront { request }).await?;
+        if !payments.waiting.has(self.id()) {
+            return Err(attempt.not_sent(payments, "the client left before its payment was sent".to_owned()).await);
+        }
         let (settlement, recorded) = attempt.settle(payments).await?;
         match recorded {
             Recorded::Yes => {

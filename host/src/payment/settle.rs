@@ -159,7 +159,7 @@ impl SettlementAttempt<'_> {
     }
 
     /// Gives the claim back.
-    async fn not_sent(&self, payments: &Payments, message: String) -> Problem {
+    pub(super) async fn not_sent(&self, payments: &Payments, message: String) -> Problem {
         match payments.ledger.advance(self.hold, Step::NotSent, payments.now()).await {
             Ok(()) => Problem::NotSent { message },
             Err(error) => {

@@ -23,6 +23,9 @@ pub(super) struct WaitingClients {
 
 #[derive(Debug)]
 struct Entry {
+    /// Clients, and the work that waits for the payment on behalf of a client.
+    waiting: usize,
+    /// Of these, the clients, whose connections are open.
     clients: usize,
     signals: Arc<Signals>,
 }
@@ -34,26 +37,41 @@ struct Signals {
     ended: Notify,
 }
 
-/// One client that waits for a payment.
+/// One client that waits for a payment, or the work that waits on behalf of one.
 #[derive(Debug)]
 pub(super) struct WaitingClient {
+    /// 1 for a client, 0 for work.
+    clients: usize,
     of: Arc<Mutex<HashMap<PaymentId, Entry>>>,
     id: PaymentId,
     signals: Arc<Signals>,
 }
 
 impl WaitingClients {
-    /// A client that waits for this payment until it is dropped.
+    /// A client that waits for this payment until it is dropped, as it is when the client hangs up.
     pub(super) fn enter(&self, id: &PaymentId) -> WaitingClient {
+        self.add(id, 1)
+    }
+
+    /// Work that waits for this payment until it is dropped. It goes on when its client hangs up, so it does not count
+    /// as a client.
+    pub(super) fn listen(&self, id: &PaymentId) -> WaitingClient {
+        self.add(id, 0)
+    }
+
+    fn add(&self, id: &PaymentId, clients: usize) -> WaitingClient {
         let mut by_payment = self.by_payment.lock();
-        let entry = by_payment.entry(id.clone()).or_insert_with(|| Entry { clients: 0, signals: Arc::default() });
-        entry.clients += 1;
-        WaitingClient { of: Arc::clone(&self.by_payment), id: id.clone(), signals: Arc::clone(&entry.signals) }
+        let none = || Entry { waiting: 0, clients: 0, signals: Arc::default() };
+        let entry = by_payment.entry(id.clone()).or_insert_with(none);
+        entry.waiting += 1;
+        entry.clients += clients;
+        let (of, signals) = (Arc::clone(&self.by_payment), Arc::clone(&entry.signals));
+        WaitingClient { clients, of, id: id.clone(), signals }
     }
 
     /// True if a client waits for this payment.
     pub(super) fn has(&self, id: &PaymentId) -> bool {
-        self.by_payment.lock().contains_key(id)
+        self.by_payment.lock().get(id).is_some_and(|entry| entry.clients > 0)
     }
 
     /// Announces that a settlement of this payment begins.
@@ -90,8 +108,9 @@ impl Drop for WaitingClient {
     fn drop(&mut self) {
         let mut by_payment = self.of.lock();
         if let Some(entry) = by_payment.get_mut(&self.id) {
-            entry.clients -= 1;
-            if entry.clients == 0 {
+            entry.clients -= self.clients;
+            entry.waiting -= 1;
+            if entry.waiting == 0 {
                 by_payment.remove(&self.id);
             }
         }
@@ -115,7 +134,11 @@ mod tests {
         tokio::join!(other.ended(hour), async { waiting.ended(&id) });
         drop(one);
         assert!(waiting.has(&id));
+        let work = waiting.listen(&id);
         drop(other);
-        assert!(!waiting.has(&id));
+        assert!(!waiting.has(&id), "work is no client");
+        tokio::join!(work.ended(hour), async { waiting.ended(&id) });
+        drop(work);
+        assert!(waiting.by_payment.lock().is_empty());
     }
 }
