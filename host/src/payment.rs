@@ -115,6 +115,7 @@ use waiting::SETTLEMENT_WAIT;
 
 pub use accepted::Accepted;
 pub use answer::GuestAnswer;
+pub use client::ClientAddress;
 pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use paid::Paid;
@@ -140,7 +141,7 @@ pub async fn serve(
     purchase: Purchase,
     request: Request<RequestBody>,
 ) -> Result<Settled, Unserved> {
-    let client = purchase.client;
+    let client = purchase.client.ip;
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
         Ok(None) => Err(Unserved::unclaimed(challenge::unpaid(payments, purchase, request).await)),
@@ -179,7 +180,7 @@ async fn redeem(
     payload: PaymentPayload,
     request: Request<RequestBody>,
 ) -> Result<Settled, Unserved> {
-    payments.check_address(purchase.client).map_err(Unserved::unknown)?;
+    payments.check_address(purchase.client.ip).map_err(Unserved::unknown)?;
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
     let checked = check(payments, &purchase, payment).await;
@@ -197,7 +198,7 @@ async fn redeem(
         (EarlierClaim::Unreadable, Err(refused)) => return Err(Unserved::unknown(refused.problem)),
     };
     let (head, body) = request.into_parts();
-    let held = task.body_bytes(payments, purchase.client);
+    let held = task.body_bytes(payments, purchase.client.ip);
     let read = body::read(payments, held, body, purchase.endpoint.request_limit).await;
     let HeldBody { bytes, held } = match read {
         Ok(body) => body,

@@ -91,3 +91,49 @@ async fn forwarded_addresses_from_untrusted_peers_are_ignored() {
         }
     }
 }
+
+/// Behind a proxy that is not named all clients have one address, and it counted as a proof: whoever read a payment of
+/// version 1 on the chain fetched its answer through the same proxy.
+#[tokio::test]
+async fn an_address_that_may_be_a_proxys_fetches_nothing_without_a_secret() {
+    let chain = TestChain::start().await;
+    let client = Client::new();
+    let nobody = "[server]\ntrusted_proxies = []\n";
+    let named = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    // The configuration, X-Forwarded-For of the purchase and of its repetition, and the status of that.
+    for (number, (config, first, again, status)) in [
+        ("", None, None, 409),
+        (nobody, None, None, 200),
+        (nobody, Some("192.0.2.1"), Some("192.0.2.1"), 409),
+        (nobody, None, Some("192.0.2.1"), 409),
+        (named, Some("192.0.2.1"), Some("192.0.2.1"), 200),
+        (named, Some("192.0.2.1"), Some("192.0.2.2"), 409),
+        (named, None, None, 409),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let host = chain.serve(&["echo"], config).await;
+        let challenge = client.post(host.url("/echo")).send().await.expect("a challenge");
+        let second = chain.payer(1).pay(&challenge).header();
+        let body: Value = challenge.json().await.expect("JSON");
+        let legacy = chain.payer(0).pay_v1(&body["accepts"][0]).header();
+        let ask = |header: &str, payment: &str, forwarded: Option<&str>| {
+            let request = client.post(host.url("/echo")).header(header, payment);
+            match forwarded {
+                Some(by) => request.header("X-Forwarded-For", by),
+                None => request,
+            }
+        };
+        let bought = ask("X-PAYMENT", &legacy, first).send().await.expect("an answer");
+        assert_eq!(bought.status(), 200, "case {number}: it is served all the same: {}", host.log());
+        let repeated = ask("X-PAYMENT", &legacy, again).send().await.expect("an answer");
+        assert_eq!(repeated.status(), status, "case {number}: {}", host.log());
+        let warned = host.log().contains("may be a proxy's");
+        assert_eq!(warned, status == 409 && again != Some("192.0.2.2"), "case {number}: {}", host.log());
+        for _ in 0..2 {
+            let served = ask("PAYMENT-SIGNATURE", &second, first).send().await.expect("an answer");
+            assert_eq!(served.status(), 200, "case {number}: a secret needs no address");
+        }
+    }
+}

@@ -89,8 +89,8 @@ fn tls(root: &mut Section<'_, '_>, base: &Path) -> Option<TlsFiles> {
 }
 
 /// Networks, or single addresses.
-fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<IpNet> {
-    let named: Vec<String> = section.read("trusted_proxies").unwrap_or_default();
+fn trusted_proxies(section: &mut Section<'_, '_>) -> Option<Vec<IpNet>> {
+    let named: Vec<String> = section.read("trusted_proxies")?;
     let mut networks = Vec::new();
     for (index, text) in named.iter().enumerate() {
         match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
@@ -101,5 +101,5 @@ fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<IpNet> {
             ),
         }
     }
-    networks
+    Some(networks)
 }

@@ -44,8 +44,8 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// The time that the host serves on after the signal, and says that it is not ready.
     pub shutdown_delay: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Proxies whose `X-Forwarded-For` is believed. None: the operator has not said which there are.
+    pub trusted_proxies: Option<Vec<IpNet>>,
 }
 
 /// The plugin folder and the bounds of what runs from it: `plugins`, `[limits]`, `[health]` and `[plugin.NAME]`.
@@ -142,7 +142,7 @@ impl Default for ServerConfig {
             min_body_rate: 1 << 10,
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: None,
         }
     }
 }

@@ -2,6 +2,23 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The address of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress {
+    pub ip: IpAddr,
+    /// Set if the address is that of this client alone, as far as the host can know: then a client without a secret is
+    /// known again by it.
+    pub proves: bool,
+}
+
+impl ClientAddress {
+    /// The address of a peer, where nobody has said which proxies there are: one of a private network or of this machine
+    /// may be a proxy's.
+    pub fn of_peer(ip: IpAddr) -> Self {
+        Self { ip, proves: is_known(ip) }
+    }
+}
+
 /// True if the address tells one client from another. An address of a private network or of this machine may be that of a
 /// proxy which stands for all clients.
 pub(super) fn is_known(address: IpAddr) -> bool {

@@ -87,7 +87,7 @@ pub(super) mod tests {
             id: id.clone(),
             payment: Fingerprint([1; 32]),
             request: Fingerprint([2; 32]),
-            holder: Holder { secret: None, client: Fingerprint([3; 32]) },
+            holder: Holder { secret: None, client: Some(Fingerprint([3; 32])) },
             identifier: None,
             endpoint: "GET /a".to_owned(),
             plugin: "a".to_owned(),

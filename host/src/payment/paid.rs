@@ -82,7 +82,7 @@ impl Paid {
         let begun = Instant::now();
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
-        let held = payments.bytes_at_work(purchase.client, &payment.id);
+        let held = payments.bytes_at_work(purchase.client.ip, &payment.id);
         match run(&purchase.endpoint.plugin, permit, request, held).await {
             Ok(Given::Whole(answer)) => {
                 payments.owed_retries.paid(&payment.id);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, Signature};
@@ -96,6 +97,8 @@ pub struct Payments {
     pub(super) waiting: WaitingClients,
     /// The bytes of bodies and answers that may be held.
     pub(super) budget: Arc<ByteBudget>,
+    /// Set once the operator was told of a proxy that is not named.
+    warned_of_proxy: AtomicBool,
     unknown: Notify,
     pub(super) work: TaskTracker,
     /// The releases of claims whose work panicked, while they run.
@@ -120,6 +123,7 @@ impl Payments {
             waiting: WaitingClients::default(),
             budget: ByteBudget::new(config.held_bytes),
             config,
+            warned_of_proxy: AtomicBool::new(false),
             unknown: Notify::new(),
             work: TaskTracker::new(),
             interrupted: Mutex::default(),
@@ -207,6 +211,17 @@ impl Payments {
     pub(super) fn uncount_payment(&self, payer: Address) {
         if let Some(rate) = &self.payer_rate {
             rate.give_back(&payer);
+        }
+    }
+
+    /// Tells the operator, once, that a client without a secret came from an address that may be a proxy's.
+    pub(super) fn warn_of_unnamed_proxy(&self, client: IpAddr) {
+        if !self.warned_of_proxy.swap(true, Relaxed) {
+            tracing::warn!(
+                %client,
+                "a payment of version 1, or without its secret, came from an address that may be a proxy's: its answer \
+                 cannot be fetched again; name the proxies in trusted_proxies of [server], or write [] if there are none"
+            );
         }
     }
 

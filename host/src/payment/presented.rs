@@ -1,7 +1,5 @@
 //! A payment as a client presents it: the payload, and the proof that it comes from the client that was challenged.
 
-use std::net::IpAddr;
-
 use coinslot_ledger::{Fingerprint, Holder, PaymentId, Presented};
 use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::Version;
@@ -10,7 +8,7 @@ use coinslot_x402::price::ChallengeSecret;
 use sha2::{Digest, Sha256};
 
 use super::Payments;
-use super::client::prefix_of;
+use super::client::{ClientAddress, prefix_of};
 
 /// The payment of a request. Its payload goes to facilitators and into the ledger, so it no longer has the secret.
 #[derive(Clone, Debug)]
@@ -22,18 +20,24 @@ pub(super) struct PresentedPayment {
 
 impl PresentedPayment {
     /// Takes the secret out of the payload of this client.
-    pub(super) fn new(payments: &Payments, mut payload: PaymentPayload, client: IpAddr) -> Self {
+    pub(super) fn new(payments: &Payments, mut payload: PaymentPayload, client: ClientAddress) -> Self {
         let secret = match &mut payload {
             PaymentPayload::V1(_) => None,
             PaymentPayload::V2(payload) => ChallengeSecret::take(&mut payload.accepted),
         };
         // Keyed: the ledger's file does not tell who its clients were. One subscriber has many addresses of IPv6.
-        let mut client_hash = Sha256::new();
-        client_hash.update(payments.config.quote_key);
-        client_hash.update(prefix_of(client).to_string());
+        let client_hash = || {
+            let mut hash = Sha256::new();
+            hash.update(payments.config.quote_key);
+            hash.update(prefix_of(client.ip).to_string());
+            Fingerprint(hash.finalize().into())
+        };
+        if secret.is_none() && !client.proves {
+            payments.warn_of_unnamed_proxy(client.ip);
+        }
         let holder = Holder {
             secret: secret.map(|secret| Fingerprint(Sha256::digest(secret.as_bytes()).into())),
-            client: Fingerprint(client_hash.finalize().into()),
+            client: client.proves.then(client_hash),
         };
         Self { payload, holder }
     }

@@ -33,7 +33,7 @@ pub(super) async fn price_unpaid(
     }
     let (head, body) = request.into_parts();
     let limit = MAX_UNPAID_BODY.min(purchase.endpoint.request_limit);
-    let held = match body::read(payments, payments.budget.client(purchase.client), body, limit).await {
+    let held = match body::read(payments, payments.budget.client(purchase.client.ip), body, limit).await {
         Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => return Ok(purchase),
         read => read?,
     };

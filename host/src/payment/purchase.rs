@@ -1,13 +1,13 @@
 //! One request to a paid endpoint, as the states of a payment see it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use coinslot_ledger::Fingerprint;
 use coinslot_x402::Version;
 use coinslot_x402::price::{Amount, Offer, Price};
 
+use super::ClientAddress;
 use crate::endpoint::{Endpoint, PaidAccess};
 
 /// One request to a paid endpoint, in the generation of its arrival.
@@ -32,7 +32,7 @@ pub struct Purchase {
     /// Set if the request has a query, which the prepared challenge does not name.
     pub has_query: bool,
     /// The client's address, behind trusted proxies.
-    pub client: IpAddr,
+    pub client: ClientAddress,
 }
 
 /// The relation of a purchase's offer to the price of its request.

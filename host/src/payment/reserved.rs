@@ -70,7 +70,7 @@ impl Reserved {
         let Self { accepted, hold, verify, breaker, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
-        let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client, hold.id())).await {
+        let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,
             Err(problem) => {
                 release(payments, hold.hold()).await;

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+use crate::payment::ClientAddress;
+
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The fields that proxies write, and that a guest sees only from a named proxy.
 static CLAIMS: [HeaderName; 6] = [
@@ -21,15 +23,31 @@ static CLAIMS: [HeaderName; 6] = [
 ];
 
 /// The address of the client. Claims of a peer that is no named proxy are removed.
-pub(super) fn client(proxies: &[IpNet], peer: IpAddr, headers: &mut HeaderMap) -> IpAddr {
-    let named = |address: IpAddr| proxies.iter().any(|net| net.contains(&address.to_canonical()));
+///
+/// It proves who the client is only if no proxy can stand for several clients there. `None` for `proxies`: the operator
+/// has not said which there are. Then an address of a private network or of this machine may be a proxy's. A peer that
+/// writes claims and is not named, and a named proxy that does not say for whom it asks, are proxies in any case.
+pub(super) fn client(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &mut HeaderMap) -> ClientAddress {
+    let named =
+        |address: IpAddr| proxies.is_some_and(|nets| nets.iter().any(|net| net.contains(&address.to_canonical())));
     if !named(peer) {
+        let mut claims = false;
         for name in &CLAIMS {
-            headers.remove(name);
+            claims |= headers.remove(name).is_some();
         }
-        return peer.to_canonical();
+        let peer = peer.to_canonical();
+        return ClientAddress {
+            ip: peer,
+            proves: !claims && (proxies.is_some() || ClientAddress::of_peer(peer).proves),
+        };
     }
-    let mut client = peer.to_canonical();
+    let ip = believed(named, peer.to_canonical(), headers);
+    ClientAddress { ip, proves: !named(ip) }
+}
+
+/// The address for which the last proxy that is believed asks.
+fn believed(named: impl Fn(IpAddr) -> bool, proxy: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let mut client = proxy;
     let claims: Vec<&str> = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok()).collect();
     for text in claims.iter().flat_map(|value| value.split(',')).rev() {
         // An entry that cannot be read ends the chain: the last proxy that was believed counts as the client.
@@ -63,8 +81,8 @@ mod tests {
             headers.append(&FOR, HeaderValue::from_static(value));
         }
         headers.insert("x-real-ip", HeaderValue::from_static("192.0.2.1"));
-        let client = client(&proxies, peer.parse().expect("an address"), &mut headers);
-        (client.to_string(), headers.contains_key("x-real-ip") && headers.contains_key(&FOR) != said.is_empty())
+        let client = client(Some(&proxies), peer.parse().expect("an address"), &mut headers);
+        (client.ip.to_string(), headers.contains_key("x-real-ip") && headers.contains_key(&FOR) != said.is_empty())
     }
 
     #[test]
@@ -83,5 +101,35 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["192.0.2.9, unknown"]).0, "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["[2001:db8::1]:4711"]).0, "2001:db8::1");
         assert_eq!(seen("10.0.0.1", &["192.0.2.9:4711, 10.0.0.9:80"]).0, "192.0.2.9");
+    }
+
+    #[test]
+    fn an_address_that_may_be_a_proxys_proves_nothing() {
+        let named: Vec<IpNet> = vec!["10.0.0.1/32".parse().expect("a network")];
+        let none = Vec::new();
+        // The proxies that the operator named, the peer, X-Forwarded-For, and whether the address proves the client.
+        for (proxies, peer, said, proves) in [
+            (None, "198.51.100.7", None, true),
+            (None, "198.51.100.7", Some("192.0.2.9"), false),
+            (None, "127.0.0.1", None, false),
+            (None, "10.0.0.1", None, false),
+            (None, "::1", None, false),
+            (None, "fd00::1", None, false),
+            (Some(&none), "127.0.0.1", None, true),
+            (Some(&none), "127.0.0.1", Some("192.0.2.9"), false),
+            (Some(&named), "10.0.0.1", Some("192.0.2.9"), true),
+            (Some(&named), "10.0.0.1", Some("10.0.0.9"), true),
+            (Some(&named), "10.0.0.1", None, false),
+            (Some(&named), "10.0.0.1", Some("unknown"), false),
+            (Some(&named), "10.0.0.9", None, true),
+            (Some(&named), "10.0.0.9", Some("192.0.2.9"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert(&FOR, HeaderValue::from_static(said));
+            }
+            let client = client(proxies.map(Vec::as_slice), peer.parse().expect("an address"), &mut headers);
+            assert_eq!(client.proves, proves, "{proxies:?} {peer} {said:?}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::response::ResponseFuture;
 use super::unread::{BorrowedBody, UnreadBody};
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::payment::{self, Charged, Payments, Pricing, Purchase, Unserved};
+use crate::payment::{self, Charged, ClientAddress, Payments, Pricing, Purchase, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -33,7 +33,8 @@ pub struct RequestHandler {
     catalog: Arc<ArcSwap<Catalog>>,
     payments: Arc<Payments>,
     hosts: Hosts,
-    proxies: Vec<IpNet>,
+    /// None: the operator has not said which proxies there are.
+    proxies: Option<Vec<IpNet>>,
     leaving: AtomicBool,
     closing: AtomicBool,
 }
@@ -71,7 +72,7 @@ struct EndpointCall {
     params: Vec<(String, String)>,
     path: RequestPath,
     request: Request<RequestBody>,
-    client: IpAddr,
+    client: ClientAddress,
     /// Set if the client asks for the head alone. The guest sees a `GET`.
     head_only: bool,
 }
@@ -86,7 +87,12 @@ enum Handled {
 impl RequestHandler {
     /// A handler that serves this catalogue and takes these payments. The `proxies` are believed when they name the
     /// client that they ask for; no other peer is.
-    pub fn new(catalog: Arc<ArcSwap<Catalog>>, payments: Arc<Payments>, hosts: Hosts, proxies: Vec<IpNet>) -> Self {
+    pub fn new(
+        catalog: Arc<ArcSwap<Catalog>>,
+        payments: Arc<Payments>,
+        hosts: Hosts,
+        proxies: Option<Vec<IpNet>>,
+    ) -> Self {
         let (leaving, closing) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { catalog, payments, hosts, proxies, leaving, closing }
     }
@@ -153,7 +159,7 @@ impl RequestHandler {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
         let charged = Charged::unasked(request.headers());
-        match matched.call(&catalog, request, peer, &self.proxies) {
+        match matched.call(&catalog, request, peer, self.proxies.as_deref()) {
             Ok(call) => Handled::Call(call),
             Err(unroutable) => Handled::Ready(respond::unroutable(&unroutable, charged)),
         }
@@ -237,7 +243,7 @@ impl MatchedEndpoint<'_> {
         catalog: &Arc<Catalog>,
         mut request: Request<ArrivedBody>,
         peer: Peer,
-        proxies: &[IpNet],
+        proxies: Option<&[IpNet]>,
     ) -> Result<EndpointCall, Unroutable> {
         let Self { endpoint, params, path, authority } = self;
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());

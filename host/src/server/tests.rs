@@ -29,7 +29,7 @@ async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     };
     let payments = Payments::new(Vec::new(), Arc::new(ledger), config);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-    let handler = Arc::new(RequestHandler::new(catalog, payments, Hosts::Any, Vec::new()));
+    let handler = Arc::new(RequestHandler::new(catalog, payments, Hosts::Any, None));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {

@@ -27,7 +27,7 @@ fn claim(number: u64) -> Claim {
         ),
         payment: Fingerprint([1; 32]),
         request: Fingerprint([2; 32]),
-        holder: Holder { secret: Some(Fingerprint([3; 32])), client: Fingerprint([4; 32]) },
+        holder: Holder { secret: Some(Fingerprint([3; 32])), client: Some(Fingerprint([4; 32])) },
         identifier: None,
         endpoint: "GET /api/gitignore".to_owned(),
         plugin: "aurora".to_owned(),

@@ -9,6 +9,10 @@ use coinslot_x402::UnixTime;
 
 use crate::Fingerprint;
 
+/// The time after the claim during which the same client may fetch, without a secret, what was never delivered whole, or
+/// is owed, in seconds: addresses are given to others.
+const UNDELIVERED: u64 = 24 * 60 * 60;
+
 /// The time after the delivery during which the same client may fetch the answer again without a secret, in seconds.
 const GRACE: u64 = 120;
 
@@ -17,16 +21,17 @@ const GRACE: u64 = 120;
 pub struct Holder {
     /// The hash of the challenge's secret that the client echoed; `None` if it echoed none, as in version 1.
     pub secret: Option<Fingerprint>,
-    /// The hash of the client's address.
-    pub client: Fingerprint,
+    /// The hash of the client's address; `None` if the address does not tell one client from another, as that of a proxy.
+    pub client: Option<Fingerprint>,
 }
 
 /// The marks that a row keeps of the client that paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowHolder {
     pub(crate) secret: Option<[u8; 32]>,
-    /// `None` in rows from before schema version 4.
+    /// `None` if the address proves nothing, and in rows from before schema version 4.
     pub(crate) client: Option<[u8; 32]>,
+    pub(crate) claimed: UnixTime,
     /// The time at which the whole answer was handed to the connection.
     pub(crate) delivered: Option<UnixTime>,
 }
@@ -35,15 +40,15 @@ impl RowHolder {
     /// True if the presenter of this payment may learn what became of it. The request that it presents does not count,
     /// so that a refusal says nothing about the request that was paid for.
     ///
-    /// A row from before schema version 4 knows neither secret nor client: it is closed to everybody. Its debt stays in
-    /// `coinslot ledger owed`, where the operator sees it. Open, a reader of the chain could take the answer and close
-    /// the debt for good.
+    /// A row without both secret and client is closed to everybody: the payment came without a secret through a proxy
+    /// that is not named, or the row is from before schema version 4. Its debt stays in `coinslot ledger owed`, where the
+    /// operator sees it. Open, a reader of the chain could take the answer and close the debt for good.
     pub(crate) fn admits(&self, presenter: &Holder, same_signature: bool, at: UnixTime) -> bool {
         match (self.secret, self.client) {
             (Some(secret), _) => presenter.secret == Some(Fingerprint(secret)),
             (None, Some(client)) => {
-                let in_time = self.delivered.is_none_or(|delivered| at <= delivered.plus(GRACE));
-                presenter.client == Fingerprint(client) && same_signature && in_time
+                let until = self.delivered.map_or(self.claimed.plus(UNDELIVERED), |delivered| delivered.plus(GRACE));
+                presenter.client == Some(Fingerprint(client)) && same_signature && at <= until
             }
             (None, None) => false,
         }
@@ -66,8 +71,9 @@ mod tests {
             (Some(secret), Some(client), None, Some(other), client, true, 5_000, false),
             (Some(secret), Some(client), None, None, client, true, 5_000, false),
             (Some(secret), Some(client), late, None, client, true, 1_001, false),
-            (None, Some(client), None, None, client, true, 900_000, true),
-            (None, Some(client), None, Some(secret), client, true, 900_000, true),
+            (None, Some(client), None, None, client, true, 86_500, true),
+            (None, Some(client), None, None, client, true, 86_501, false),
+            (None, Some(client), None, Some(secret), client, true, 86_500, true),
             (None, Some(client), None, None, other, true, 5_000, false),
             (None, Some(client), None, None, client, false, 5_000, false),
             (None, Some(client), late, None, client, true, 1_120, true),
@@ -79,9 +85,15 @@ mod tests {
         for (number, (secret, client, delivered, shown, from, same_signature, at, admitted)) in
             cases.into_iter().enumerate()
         {
-            let row = RowHolder { secret, client, delivered };
-            let presenter = Holder { secret: shown.map(Fingerprint), client: Fingerprint(from) };
+            let row = RowHolder { secret, client, claimed: UnixTime(100), delivered };
+            let presenter = Holder { secret: shown.map(Fingerprint), client: Some(Fingerprint(from)) };
             assert_eq!(row.admits(&presenter, same_signature, UnixTime(at)), admitted, "case {number}");
+            let nobody = Holder { client: None, ..presenter };
+            assert_eq!(
+                row.admits(&nobody, same_signature, UnixTime(at)),
+                admitted && secret.is_some(),
+                "case {number}"
+            );
         }
     }
 }

@@ -25,10 +25,10 @@ fn of(payer: &str, nonce: &str) -> PaymentId {
 }
 
 /// A client that echoed the secret of its challenge.
-const HOLDER: Holder = Holder { secret: Some(Fingerprint([5; 32])), client: Fingerprint([7; 32]) };
+const HOLDER: Holder = Holder { secret: Some(Fingerprint([5; 32])), client: Some(Fingerprint([7; 32])) };
 
 /// A client of version 1, which has no field for a secret.
-const OLD_CLIENT: Holder = Holder { secret: None, client: Fingerprint([7; 32]) };
+const OLD_CLIENT: Holder = Holder { secret: None, client: Some(Fingerprint([7; 32])) };
 
 fn claim(nonce: &str, request: u8) -> Claim {
     Claim {

@@ -108,8 +108,10 @@ impl DevChain {
             poll_interval: Duration::from_millis(50),
             ..LocalFacilitator::new(rpc)
         };
+        // On the developer's own machine every client is the developer, without a proxy.
+        let trusted_proxies = listen.ip().is_loopback().then(Vec::new);
         Config {
-            server: ServerConfig { listen, ..ServerConfig::default() },
+            server: ServerConfig { listen, trusted_proxies, ..ServerConfig::default() },
             plugins: PluginsConfig { folder: plugins.to_owned(), ..PluginsConfig::default() },
             payment: PaymentConfig {
                 accepts: vec![AcceptConfig { accept, facilitators: vec!["dev".to_owned()] }],

@@ -107,12 +107,13 @@ pub(super) fn find(
     at: UnixTime,
 ) -> Result<Found, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT payment, secret, client, state, updated_at FROM claim JOIN progress USING (id) WHERE key = ?1",
+        "SELECT payment, secret, client, state, updated_at, created_at FROM claim JOIN progress USING (id) WHERE key = ?1",
     )?;
     let mut rows = statement.query(params![id.digest()])?;
     let Some(row) = rows.next()? else { return Ok(Found::Nothing) };
     let same_signature = row.get::<_, Vec<u8>>(0)? == payment.0;
-    let found = row_holder(row.get(1)?, row.get(2)?, state(id.digest(), &row.get::<_, String>(3)?)?, row.get(4)?);
+    let state = state(id.digest(), &row.get::<_, String>(3)?)?;
+    let found = row_holder(row.get(1)?, row.get(2)?, row.get(5)?, state, row.get(4)?);
     Ok(if found.admits(holder, same_signature, at) { Found::Known } else { Found::Foreign })
 }
 
@@ -183,7 +184,7 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
             to_sqlite(claim.valid_before.0),
             to_sqlite(claim.at.0),
             claim.holder.secret.map(|secret| secret.0),
-            claim.holder.client.0,
+            claim.holder.client.map(|client| client.0),
         ])?;
     if inserted == 0 {
         return Ok(None);
@@ -208,7 +209,8 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
 
 fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT claim.id, state, payment, request, response, tx, reason, head, body, secret, client, updated_at
+        "SELECT claim.id, state, payment, request, response, tx, reason, head, body, secret, client, updated_at,
+            created_at
          FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
          WHERE key = ?1",
     )?;
@@ -218,7 +220,7 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, L
     Ok(Some(ExistingRow {
         id: row.get(0)?,
         state,
-        holder: row_holder(row.get(9)?, row.get(10)?, state, row.get(11)?),
+        holder: row_holder(row.get(9)?, row.get(10)?, row.get(12)?, state, row.get(11)?),
         payment: row.get(2)?,
         request: row.get(3)?,
         settlement: row.get(4)?,
@@ -235,9 +237,15 @@ fn state(key: &[u8; 32], word: &str) -> Result<PaymentState, LedgerError> {
 }
 
 /// A delivered row was last changed by its delivery.
-fn row_holder(secret: Option<[u8; 32]>, client: Option<[u8; 32]>, state: PaymentState, updated_at: i64) -> RowHolder {
+fn row_holder(
+    secret: Option<[u8; 32]>,
+    client: Option<[u8; 32]>,
+    created_at: i64,
+    state: PaymentState,
+    updated_at: i64,
+) -> RowHolder {
     let delivered = (state == PaymentState::Delivered).then(|| UnixTime(from_sqlite(updated_at)));
-    RowHolder { secret, client, delivered }
+    RowHolder { secret, client, claimed: UnixTime(from_sqlite(created_at)), delivered }
 }
 
 /// The meaning of an existing row for a payment whose presenter may know it. The request must be the same. `owed` makes

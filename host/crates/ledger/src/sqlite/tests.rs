@@ -20,7 +20,7 @@ fn pay(connection: &Connection, nonce: &str, identifier: Option<&str>) {
         id: PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), nonce.to_owned()),
         payment: Fingerprint([1; 32]),
         request: Fingerprint([2; 32]),
-        holder: Holder { secret: Some(Fingerprint([3; 32])), client: Fingerprint([4; 32]) },
+        holder: Holder { secret: Some(Fingerprint([3; 32])), client: Some(Fingerprint([4; 32])) },
         endpoint: "GET /a".to_owned(),
         plugin: "a".to_owned(),
         generation: 1,

@@ -40,7 +40,7 @@ async fn a_secret_fetches_from_any_address_for_as_long_as_the_answer_is_kept() {
     let hold = sent(&ledger, "n").await;
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
     take(&ledger, &hold, Step::Delivered { keep: true }, 1_003).await;
-    let moved = Holder { client: Fingerprint([8; 32]), ..HOLDER };
+    let moved = Holder { client: Some(Fingerprint([8; 32])), ..HOLDER };
     let fetched = ledger.reclaim(Presented { holder: moved, ..presented("n") }, UnixTime(80_000)).await;
     assert_eq!(fetched, Ok(Some(Claimed::Settled { settlement: settlement(), answer: Some(answer()) })));
     assert_eq!(ledger.find(&hold.id, Fingerprint([1; 32]), &moved, UnixTime(80_000)).await, Ok(Found::Known));
@@ -59,7 +59,7 @@ async fn without_a_secret_the_same_client_fetches_until_two_minutes_after_the_de
     assert_eq!(fetch(60_120).await, Ok(Some(bought)));
     ledger.delivered(&hold.id, true, UnixTime(60_120)).await;
     assert_eq!(fetch(60_121).await, Ok(Some(Claimed::Foreign)), "a second delivery gives no more time");
-    let other = Claim { holder: Holder { client: Fingerprint([8; 32]), ..OLD_CLIENT }, ..old.clone() };
+    let other = Claim { holder: Holder { client: Some(Fingerprint([8; 32])), ..OLD_CLIENT }, ..old.clone() };
     assert_eq!(ledger.reclaim(other.presented(), UnixTime(60_001)).await, Ok(Some(Claimed::Foreign)));
     let forged = Presented { payment: Fingerprint([9; 32]), ..old.presented() };
     assert_eq!(ledger.reclaim(forged, UnixTime(60_001)).await, Ok(Some(Claimed::Foreign)), "another signature");
