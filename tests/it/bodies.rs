@@ -1,11 +1,11 @@
-//! Checks what slow and large bodies can hold, and whom they keep out.
+//! Checks what slow bodies and answers that nobody reads can hold, and whom they keep out.
 
 use std::time::Duration;
 
 use coinslot_tests::{ServeHost, TestChain, Wallet};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A client that sends a part of its body, and then nothing.
 struct SlowSender(TcpStream);
@@ -75,4 +75,58 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     let newcomer = upload(&host, chain.payer(1), &challenge, 50_000).await;
     assert_eq!(newcomer.status(), 200, "{}", host.log());
     assert_eq!(chain.payments_received().await, 3);
+}
+
+/// Stored answers were read outside of any budget: a thousand repetitions of one payment, which cost nothing, held a
+/// thousand answers for as long as their clients did not read.
+#[tokio::test]
+async fn repetitions_of_a_stored_answer_stay_within_the_budget() {
+    // More than the kernel takes from a connection that is not read. A payer has 32 MiB for repetitions, in which the
+    // body of the request counts, too.
+    const SIZE: usize = 8_000_000;
+    let chain = TestChain::start().await;
+    let limits = "[answers]\nmax_size = \"9MiB\"\n[limits]\ncpu_time = \"60s\"\n";
+    let host = chain.serve(&["echo"], limits).await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo?stream")).send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let body = "z".repeat(SIZE);
+    let ask = || client.post(host.url("/echo?stream")).header("PAYMENT-SIGNATURE", &payment).body(body.clone()).send();
+    let bought = ask().await.expect("an answer");
+    assert_eq!(bought.status(), 200, "{}", host.log());
+    assert_eq!(bought.text().await.expect("a body").len(), SIZE);
+    let head = format!(
+        "POST /echo?stream HTTP/1.1\r\nhost: h\r\ncontent-length: {SIZE}\r\npayment-signature: {payment}\r\n\r\n"
+    );
+    let (mut idle, mut statuses) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
+        let address = host.url("").trim_start_matches("http://").parse().expect("an address");
+        let mut stream = socket.connect(address).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(body.as_bytes()).await.expect("sent");
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.expect("an answer");
+        statuses.push(String::from_utf8_lossy(&line[9..]).into_owned());
+        // The rest of the answer is not read.
+        idle.push(stream);
+    }
+    let expected: Vec<_> = (0..10).map(|number| if number < 3 { "200" } else { "503" }).collect();
+    assert_eq!(statuses, expected, "{}", host.log());
+    let later = ask().await.expect("an answer");
+    let told: Value = later.json().await.expect("JSON");
+    assert_eq!((&told["error"], &told["charged"]), (&"host_busy".into(), &"yes".into()));
+    drop(idle);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let again = ask().await.expect("an answer");
+        if again.status() == 200 {
+            assert_eq!(again.text().await.expect("a body").len(), SIZE);
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the answers that nobody reads are still held");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!((host.runs(), chain.payments_received().await), (1, 1));
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, Namesake, PaymentId, Pending, Presented,
-    Retention, Step,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentId, Pending,
+    Presented, Retention, Step, StoredAnswer,
 };
 use coinslot_x402::UnixTime;
 
@@ -37,6 +37,10 @@ impl Ledger for CrashingLedger {
 
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
         self.0.reclaim(presented, at).await
+    }
+
+    async fn answer(&self, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError> {
+        self.0.answer(kept).await
     }
 
     async fn advance(&self, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError> {

@@ -15,8 +15,20 @@ pub struct GuestAnswer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// The answer's part of the budget; none for one that comes from the ledger.
+    /// The answer's part of the budget; none for one that comes from the ledger, whose body has it.
     _held: Option<HeldBytes>,
+}
+
+/// The body of a stored answer, and its part of the budget.
+struct CountedBody {
+    bytes: Bytes,
+    _held: HeldBytes,
+}
+
+impl AsRef<[u8]> for CountedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Runs the guest until the head of its answer.
@@ -52,12 +64,16 @@ impl GuestAnswer {
     }
 
     /// The answer that the ledger stored. None if a header of it is not one.
-    pub(super) fn of_stored(stored: StoredAnswer) -> Option<Self> {
+    ///
+    /// Its body counts as held until its last copy is dropped, which is when the connection has written it: a client that
+    /// fetches many answers and reads none of them holds its share, and no more.
+    pub(super) fn of_stored(stored: StoredAnswer, held: HeldBytes) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(stored.headers.len());
         for (name, value) in stored.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
-        Some(Self { status: stored.status, headers, body: stored.body, _held: None })
+        let body = Bytes::from_owner(CountedBody { bytes: stored.body, _held: held });
+        Some(Self { status: stored.status, headers, body, _held: None })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coinslot_ledger::{self as ledger, Claimed, Found, Holder, Namesake, PaymentId, Presented};
+use coinslot_ledger::{self as ledger, Claimed, Found, Holder, KeptAnswer, Namesake, PaymentId, Presented};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::Asset;
@@ -13,6 +13,7 @@ use http::Request;
 
 use super::accepted::Accepted;
 use super::answer::GuestAnswer;
+use super::budget::{Exhausted, Standing};
 use super::hold_guard::HoldGuard;
 use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
 use super::owed_retries::Retry;
@@ -110,7 +111,7 @@ pub(super) async fn take_up(
     check_owed_retry(payments, purchase.generation, &earlier.presented).await?;
     // `reclaim` never makes a new claim.
     match payments.ledger.reclaim(earlier.presented.clone(), payments.now()).await {
-        Ok(Some(claimed)) => of_earlier(payments, purchase, claimed, earlier),
+        Ok(Some(claimed)) => of_earlier(payments, purchase, claimed, earlier).await,
         Ok(None) => Err(Problem::NotSent { message: "the claim was given back".to_owned() }),
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
@@ -163,7 +164,7 @@ impl<'p> NamedPayment<'p> {
 }
 
 /// The state of an earlier claim, as it is for the client that made it. Only a refused payment is asked for anew.
-pub(super) fn of_earlier(
+pub(super) async fn of_earlier(
     payments: &Arc<Payments>,
     purchase: &Purchase,
     claimed: Claimed,
@@ -187,18 +188,21 @@ pub(super) fn of_earlier(
         Claimed::Settled { settlement, answer: None } => {
             Err(Problem::AnswerGone { payment_id, settlement, version: *version })
         }
-        Claimed::Settled { settlement, answer: Some(stored) } => {
-            let answer = GuestAnswer::of_stored(stored)
-                .ok_or_else(|| Problem::Ledger("a stored answer cannot be read".to_owned()))?;
+        Claimed::Settled { settlement, answer: Some(kept) } => {
             let payment = SettledPayment { id: presented.id.clone(), settlement, version: *version };
-            Ok(Bought::Answer(Settled::whole(payments, payment, answer)))
+            match stored_answer(payments, purchase, &presented.id, kept).await? {
+                Some(answer) => Ok(Bought::Answer(Settled::whole(payments, payment, answer))),
+                None => {
+                    Err(Problem::AnswerGone { payment_id, settlement: payment.settlement, version: payment.version })
+                }
+            }
         }
     }
 }
 
 /// What another payment of this payer under the same identifier bought. Clients see the id of that payment: the new one
 /// is not taken, and the ledger does not know it.
-pub(super) fn of_namesake(
+pub(super) async fn of_namesake(
     payments: &Arc<Payments>,
     purchase: &Purchase,
     namesake: Namesake,
@@ -210,7 +214,27 @@ pub(super) fn of_namesake(
     }
     let mut bought_by = earlier.clone();
     bought_by.presented.id = id;
-    of_earlier(payments, purchase, claimed, &bought_by)
+    of_earlier(payments, purchase, claimed, &bought_by).await
+}
+
+/// Reads a stored answer, once there is room for it. It counts for the rate of its client's address, as a bad payment
+/// does: it costs the host the same each time, and its client has paid once.
+async fn stored_answer(
+    payments: &Payments,
+    purchase: &Purchase,
+    id: &PaymentId,
+    kept: KeptAnswer,
+) -> Result<Option<GuestAnswer>, Problem> {
+    payments.count_bad_payment(purchase.client.ip);
+    let mut held = payments.budget.payer(purchase.client.ip, id.payer(), Standing::Newcomer);
+    held.grow_to(kept.bytes).map_err(|Exhausted| Problem::AnswerWaits { payment_id: id.short() })?;
+    let stored = match payments.ledger.answer(kept).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(Problem::Ledger(error.to_string())),
+    };
+    let answer = GuestAnswer::of_stored(stored, held);
+    answer.map(Some).ok_or_else(|| Problem::Ledger("a stored answer cannot be read".to_owned()))
 }
 
 /// Refuses the retry of an owed answer that failed several times, until its pause is over, and for good when no run is

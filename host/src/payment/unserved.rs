@@ -78,7 +78,7 @@ impl Unserved {
             | Problem::NotSettled { .. }
             // A guest's answer that found no room. The claim is released.
             | Problem::Overloaded => Charged::No,
-            Problem::AnswerGone { .. } | Problem::Owed { .. } | Problem::OwedLater { .. } | Problem::OwedNoMore { .. } => Charged::Yes,
+            Problem::AnswerGone { .. } | Problem::AnswerWaits { .. } | Problem::Owed { .. } | Problem::OwedLater { .. } | Problem::OwedNoMore { .. } => Charged::Yes,
             // The payment has an earlier claim, and what became of it is not told here.
             Problem::InFlight { .. }
             | Problem::OtherRequest { .. }

@@ -110,7 +110,7 @@ impl Verified {
             match namesake(payments, purchase, &accepted, row.clone()).await? {
                 Some(namesake) => {
                     payments.uncount_payment(accepted.exact.authorization.from);
-                    let bought = claim::of_namesake(payments, purchase, namesake, earlier);
+                    let bought = claim::of_namesake(payments, purchase, namesake, earlier).await;
                     return bought.map(ClaimOutcome::Earlier);
                 }
                 // A refused namesake gives its identifier up.
@@ -122,7 +122,7 @@ impl Verified {
             Ok(Claimed::Won(hold)) => HoldGuard::new(payments, hold),
             Ok(claimed) => {
                 payments.uncount_payment(accepted.exact.authorization.from);
-                return claim::of_earlier(payments, purchase, claimed, earlier).map(ClaimOutcome::Earlier);
+                return claim::of_earlier(payments, purchase, claimed, earlier).await.map(ClaimOutcome::Earlier);
             }
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         };

@@ -116,6 +116,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::NameTaken { payment_id } => with_payment_id(NAME_TAKEN.reply(charged), &payment_id),
         Problem::Foreign { payment_id } => with_payment_id(FOREIGN.reply(charged), &payment_id),
         Problem::Overloaded => OVERLOADED.reply(charged),
+        Problem::AnswerWaits { payment_id } => with_payment_id(OVERLOADED.reply(charged), &payment_id),
         Problem::NotSent { message } => {
             tracing::warn!(%message, "a settlement was not sent");
             NOT_SENT.reply(charged)

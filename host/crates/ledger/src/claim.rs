@@ -67,8 +67,8 @@ pub enum Claimed {
     /// The same payment was claimed for another request or under another signature, or another payment with the same
     /// identifier was claimed for another request.
     OtherRequest,
-    /// The payment was settled for this request; `answer` is the answer that it bought, if it is still kept.
-    Settled { settlement: SettlementResponse, answer: Option<StoredAnswer> },
+    /// The payment was settled for this request; `answer` names the answer that it bought, if it is still kept.
+    Settled { settlement: SettlementResponse, answer: Option<KeptAnswer> },
     /// The settlement was sent, and its end is not known yet.
     Settling { transaction: Option<String> },
     /// The settlement was refused.
@@ -86,6 +86,16 @@ pub enum Claimed {
 pub struct Namesake {
     pub id: PaymentId,
     pub claimed: Claimed,
+}
+
+/// The place of a kept answer, which [`crate::Ledger::answer`] reads. Its size is known first, so that a caller can make
+/// room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// The number of its claim.
+    pub(crate) row: i64,
+    /// The size of what is stored.
+    pub bytes: usize,
 }
 
 /// A paid answer, kept so that a client whose connection broke can fetch it again.

@@ -6,7 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
-use crate::{Claim, Claimed, Fingerprint, Hold, Holder, Namesake, PaymentId, PaymentState, Presented, Step};
+use crate::{
+    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentId, PaymentState, Presented, Step,
+    StoredAnswer,
+};
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
 /// seconds: see [`Ledger::renew`].
@@ -44,6 +47,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// repetition hurries recovery: within one, two and then four seconds. However often a client repeats its payment,
     /// recovery looks no oftener than that.
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
+
+    /// Reads a kept answer, for the presenter to whom its payment was [`Claimed::Settled`]. `None` if it is not kept any
+    /// more. Waits for no write.
+    async fn answer(&self, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError>;
 
     /// Takes one step of a held payment. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if the row is
     /// not held by this attempt or if its state does not allow the step, and leaves the row as it was.

@@ -38,7 +38,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{Claim, Claimed, Namesake, Presented, StoredAnswer};
+pub use claim::{Claim, Claimed, KeptAnswer, Namesake, Presented, StoredAnswer};
 pub use hold::{Attempt, Hold};
 pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};

@@ -16,6 +16,9 @@ pub(crate) mod schema;
 mod steps;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use claims::encode_head;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -25,8 +28,8 @@ use async_trait::async_trait;
 use coinslot_x402::UnixTime;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, Ledger, LedgerError, Namesake, PaymentId, Pending, Presented,
-    Retention, Step,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentId, Pending,
+    Presented, Retention, Step, StoredAnswer,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -86,6 +89,10 @@ impl Ledger for SqliteLedger {
 
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
         self.writer.run(move |connection| claims::existing(connection, &presented, at)).await
+    }
+
+    async fn answer(&self, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError> {
+        self.reader.ask(move |connection| answers::read(connection, kept)).await
     }
 
     async fn advance(&self, hold: &Hold, step: Step, at: UnixTime) -> Result<(), LedgerError> {

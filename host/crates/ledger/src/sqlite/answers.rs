@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::claims;
 use crate::number::to_sqlite;
-use crate::{LedgerError, StoredAnswer};
+use crate::{KeptAnswer, LedgerError, StoredAnswer};
 
 /// Stores an answer, in place of an earlier one.
 pub(super) fn keep(connection: &Connection, row: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
@@ -19,6 +19,15 @@ pub(super) fn keep(connection: &Connection, row: i64, answer: &StoredAnswer, at:
         .prepare_cached("INSERT INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![row, head, answer.body.as_ref(), to_sqlite(at.0)])?;
     count(connection, i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
+/// See [`crate::Ledger::answer`].
+pub(super) fn read(connection: &Connection, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError> {
+    let found: Option<(String, Vec<u8>)> = connection
+        .prepare_cached("SELECT head, body FROM answer WHERE id = ?1")?
+        .query_row(params![kept.row], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.and_then(|(head, body)| claims::stored_answer(&head, body)))
 }
 
 /// Deletes the answer of this payment, if it has one.

@@ -8,11 +8,11 @@ use super::leases::lease;
 use crate::holder::RowHolder;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
-    Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, LedgerError, Namesake, PaymentId, PaymentState,
-    Presented, StoredAnswer,
+    Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, LedgerError, Namesake, PaymentId,
+    PaymentState, Presented, StoredAnswer,
 };
 
-/// A row that stands where a claim would be inserted, with the answer that it bought.
+/// A row that stands where a claim would be inserted.
 struct ExistingRow {
     id: i64,
     state: PaymentState,
@@ -22,8 +22,8 @@ struct ExistingRow {
     settlement: Option<String>,
     transaction: Option<String>,
     reason: Option<String>,
-    head: Option<String>,
-    body: Option<Vec<u8>>,
+    /// The size of the kept answer.
+    answer: Option<i64>,
 }
 
 /// Claims a payment, or says what became of the claim that is there already.
@@ -209,8 +209,8 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
 
 fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT claim.id, state, payment, request, response, tx, reason, head, body, secret, client, updated_at,
-            created_at
+        "SELECT claim.id, state, payment, request, response, tx, reason,
+            octet_length(head) + octet_length(body), secret, client, updated_at, created_at
          FROM claim JOIN progress USING (id) LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
          WHERE key = ?1",
     )?;
@@ -220,14 +220,13 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, L
     Ok(Some(ExistingRow {
         id: row.get(0)?,
         state,
-        holder: row_holder(row.get(9)?, row.get(10)?, row.get(12)?, state, row.get(11)?),
+        holder: row_holder(row.get(8)?, row.get(9)?, row.get(11)?, state, row.get(10)?),
         payment: row.get(2)?,
         request: row.get(3)?,
         settlement: row.get(4)?,
         transaction: row.get::<_, Option<String>>(5)?.filter(|transaction| !transaction.is_empty()),
         reason: row.get(6)?,
-        head: row.get(7)?,
-        body: row.get(8)?,
+        answer: row.get(7)?,
     }))
 }
 
@@ -269,7 +268,9 @@ fn outcome(
         PaymentState::Owed => owed(settlement()?)?,
         PaymentState::Settled | PaymentState::Delivered => Claimed::Settled {
             settlement: settlement()?,
-            answer: row.head.as_deref().and_then(|head| stored_answer(head, row.body.unwrap_or_default())),
+            answer: row
+                .answer
+                .map(|bytes| KeptAnswer { row: row.id, bytes: usize::try_from(bytes).unwrap_or(usize::MAX) }),
         },
         PaymentState::Refused => Claimed::Refused { reason: row.reason.unwrap_or_default() },
     })
@@ -277,13 +278,13 @@ fn outcome(
 
 /// Status and header fields of an answer as they are stored: JSON, with the values of the fields in hex because HTTP
 /// allows bytes that are not UTF-8.
-pub(super) fn encode_head(answer: &StoredAnswer) -> String {
+pub(crate) fn encode_head(answer: &StoredAnswer) -> String {
     let headers: Vec<(&str, String)> =
         answer.headers.iter().map(|(name, value)| (name.as_str(), hex::encode(value))).collect();
     serde_json::json!({ "status": answer.status, "headers": headers }).to_string()
 }
 
-fn stored_answer(head: &str, body: Vec<u8>) -> Option<StoredAnswer> {
+pub(super) fn stored_answer(head: &str, body: Vec<u8>) -> Option<StoredAnswer> {
     #[derive(serde::Deserialize)]
     struct AnswerHead {
         status: u16,

@@ -49,7 +49,7 @@ async fn a_settled_payment_gives_its_answer_back() {
     let hold = sent(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::Settling { transaction: None }));
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
-    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    let expected = Claimed::Settled { settlement: settlement(), answer: kept(1) };
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
     take(&ledger, &hold, Step::Delivered { keep: true }, 1_003).await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(expected.clone()));
@@ -105,7 +105,7 @@ async fn an_identifier_names_one_purchase_of_a_payer() {
     won(&ledger, Claim { id: of("0xother", "c"), ..named("c", 1) }).await;
     take(&ledger, &hold, settling(), 1_001).await;
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
-    let expected = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    let expected = Claimed::Settled { settlement: settlement(), answer: kept(1) };
     assert_eq!(ledger.namesake(named("b", 1)).await, by("a", expected), "the second payment is not taken");
     assert_eq!(rows(&dir).len(), 2);
 }
@@ -175,4 +175,21 @@ async fn the_payers_of_the_last_payments_that_moved_money_are_listed_once() {
     let mut all = ledger.recent_payers(100).await.expect("readable");
     all.sort();
     assert_eq!(all, ["0xa", "0xb"]);
+}
+
+/// Every repetition read its answer as soon as its claim was found, whatever room there was: a thousand at once held a
+/// thousand answers.
+#[tokio::test]
+async fn the_size_of_a_kept_answer_is_known_before_it_is_read() {
+    let (_dir, ledger) = ledger();
+    let hold = sent(&ledger, "n").await;
+    take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
+    let Ok(Some(Claimed::Settled { answer: Some(found), .. })) = ledger.reclaim(presented("n"), UnixTime(1_003)).await
+    else {
+        panic!("a kept answer")
+    };
+    assert_eq!(Some(found), kept(1));
+    assert_eq!(ledger.answer(found).await, Ok(Some(answer())));
+    ledger.delivered(&hold.id, false, UnixTime(1_004)).await;
+    assert_eq!(ledger.answer(found).await, Ok(None), "it is forgotten meanwhile");
 }

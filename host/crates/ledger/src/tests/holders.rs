@@ -42,7 +42,7 @@ async fn a_secret_fetches_from_any_address_for_as_long_as_the_answer_is_kept() {
     take(&ledger, &hold, Step::Delivered { keep: true }, 1_003).await;
     let moved = Holder { client: Some(Fingerprint([8; 32])), ..HOLDER };
     let fetched = ledger.reclaim(Presented { holder: moved, ..presented("n") }, UnixTime(80_000)).await;
-    assert_eq!(fetched, Ok(Some(Claimed::Settled { settlement: settlement(), answer: Some(answer()) })));
+    assert_eq!(fetched, Ok(Some(Claimed::Settled { settlement: settlement(), answer: kept(1) })));
     assert_eq!(ledger.find(&hold.id, Fingerprint([1; 32]), &moved, UnixTime(80_000)).await, Ok(Found::Known));
 }
 
@@ -52,7 +52,7 @@ async fn without_a_secret_the_same_client_fetches_until_two_minutes_after_the_de
     let old = Claim { holder: OLD_CLIENT, ..claim("n", 1) };
     let hold = sent_by(&ledger, old.clone()).await;
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
-    let bought = Claimed::Settled { settlement: settlement(), answer: Some(answer()) };
+    let bought = Claimed::Settled { settlement: settlement(), answer: kept(1) };
     let fetch = async |at| ledger.reclaim(old.presented(), UnixTime(at)).await;
     assert_eq!(fetch(50_000).await, Ok(Some(bought.clone())), "not delivered yet");
     ledger.delivered(&hold.id, true, UnixTime(60_000)).await;

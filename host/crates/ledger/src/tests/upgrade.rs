@@ -31,12 +31,12 @@ async fn upgrading_a_ledger_of_the_second_version_keeps_its_payments() {
     let kept = StoredAnswer { headers: Vec::new(), ..answer() };
     let bought = SettlementResponse { transaction: "0xDelivered".to_owned(), ..settlement() };
     assert_eq!(ledger.claim(named("another", 1)).await, Ok(Claimed::Namesake), "a purchase keeps its name");
-    let bought_before = Claimed::Settled { settlement: bought, answer: Some(kept) };
-    assert_eq!(
-        ledger.namesake(named("another", 1)).await,
-        Ok(Some(Namesake { id: claim("delivered", 1).id, claimed: bought_before })),
-        "for its payer"
-    );
+    let namesake = ledger.namesake(named("another", 1)).await;
+    let Ok(Some(Namesake { id, claimed: Claimed::Settled { settlement, answer: Some(found) } })) = namesake else {
+        panic!("its answer, for its payer: {namesake:?}")
+    };
+    assert_eq!(id, claim("delivered", 1).id);
+    assert_eq!((settlement, ledger.answer(found).await), (bought, Ok(Some(kept))));
     for nonce in ["delivered", "settling", "owed", "refused"] {
         for holder in [HOLDER, OLD_CLIENT] {
             assert_eq!(ledger.claim(Claim { holder, ..claim(nonce, 1) }).await, Ok(Claimed::Foreign), "{nonce}");
