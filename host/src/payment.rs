@@ -156,8 +156,8 @@ pub async fn serve(
     end
 }
 
-/// The end of a request whose payment header cannot be read. A payment that is in a wrong place may have been charged in
-/// the right one.
+/// The end of a request whose payment header cannot be read. A payment that is in a wrong place may have been charged
+/// in the right one.
 fn unread(payments: &Payments, purchase: &Purchase, error: HeaderError) -> Unserved {
     let carries_payment = match error {
         HeaderError::Ambiguous | HeaderError::OtherProtocol | HeaderError::Version { .. } => true,

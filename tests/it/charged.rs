@@ -4,7 +4,8 @@
 use coinslot_tests::{ServeHost, TestChain, encode, raw};
 use serde_json::{Value, json};
 
-/// An address may send two bad payments; the test names its addresses as a proxy would. Bodies above 512 KiB are refused.
+/// An address may send two bad payments; the test names its addresses as a proxy would. Bodies above 512 KiB are
+/// refused.
 const CONFIG: &str = "
 [server]
 max_held_bytes = \"16MiB\"

@@ -47,7 +47,8 @@ const BEFORE_THE_LEDGER: [&str; 11] = [
     "closing",
 ];
 
-/// The table called all of these uncharged, as the host did: a payment that they turn away may have been charged earlier.
+/// The table called all of these uncharged, as the host did: a payment that they turn away may have been charged
+/// earlier.
 #[test]
 fn an_error_that_comes_before_the_ledger_is_documented_as_unknown() {
     let page = read(PAGE);

@@ -105,8 +105,8 @@ async fn a_stranger_cannot_take_up_or_burn_an_owed_answer() {
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(10_000));
 }
 
-/// The pause of an owed answer was looked up before the proof that a repetition comes from its payer: everybody who read
-/// the chain was told that an answer was owed.
+/// The pause of an owed answer was looked up before the proof that a repetition comes from its payer: everybody who
+/// read the chain was told that an answer was owed.
 #[tokio::test]
 async fn a_stranger_does_not_learn_that_an_answer_is_owed() {
     let host = DevHost::builder().plugin("upfront.wasm", &guest("upfront")).start().await;

@@ -65,8 +65,8 @@ impl GuestAnswer {
 
     /// The answer that the ledger stored. None if a header of it is not one.
     ///
-    /// Its body counts as held until its last copy is dropped, which is when the connection has written it: a client that
-    /// fetches many answers and reads none of them holds its share, and no more.
+    /// Its body counts as held until its last copy is dropped, which is when the connection has written it: a client
+    /// that fetches many answers and reads none of them holds its share, and no more.
     pub(super) fn of_stored(stored: StoredAnswer, held: HeldBytes) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(stored.headers.len());
         for (name, value) in stored.headers {

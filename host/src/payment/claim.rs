@@ -47,7 +47,8 @@ pub(super) enum EarlierClaim {
     None,
     /// The payment was claimed by this client.
     Found(FoundPayment),
-    /// The payment is in an asset that the host does not know any more. There may be a claim, and nothing is made of it.
+    /// The payment is in an asset that the host does not know any more. There may be a claim, and nothing is made of
+    /// it.
     Unreadable,
 }
 

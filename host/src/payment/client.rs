@@ -12,8 +12,8 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The address of a peer, where nobody has said which proxies there are: one of a private network or of this machine
-    /// may be a proxy's.
+    /// The address of a peer, where nobody has said which proxies there are: one of a private network or of this
+    /// machine may be a proxy's.
     pub fn of_peer(ip: IpAddr) -> Self {
         Self { ip, proves: is_known(ip) }
     }

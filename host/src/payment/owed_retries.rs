@@ -1,9 +1,10 @@
 //! Spaces and bounds the runs for an owed answer. Its payer has paid once, and every run costs the host: a request that
 //! makes its guest fail must not run for ever at the price of one.
 //!
-//! The counts are in memory only, and begin anew with each generation of the catalogue and after a restart: both are the
-//! operator's, who may have repaired the plugin. A count in the ledger would need a command to take it back. No client
-//! can cause either, so none can have more runs than one generation allows. The debt itself stays in the ledger.
+//! The counts are in memory only, and begin anew with each generation of the catalogue and after a restart: both are
+//! the operator's, who may have repaired the plugin. A count in the ledger would need a command to take it back. No
+//! client can cause either, so none can have more runs than one generation allows. The debt itself stays in the
+//! ledger.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -96,8 +97,8 @@ impl OwedRetries {
         self.failed.lock().get(id).map_or(u32::MAX, |tries| tries.times)
     }
 
-    /// Decides about a run in this generation. Where no run is left, the first refusal notes the generation, and a later
-    /// generation begins anew.
+    /// Decides about a run in this generation. Where no run is left, the first refusal notes the generation, and a
+    /// later generation begins anew.
     pub(super) fn next(&self, id: &PaymentId, generation: u64, now: Instant) -> Retry {
         let mut failed = self.failed.lock();
         let Some(tries) = failed.get_mut(id) else { return Retry::Now };

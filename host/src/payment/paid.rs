@@ -37,9 +37,9 @@ impl Reserved {
     ///
     /// Work goes on without its client from the claim on, because what it has done would be lost. Here nothing is done
     /// yet: no guest has run, and nothing was sent. A client that left may pay anew elsewhere, so its money is not
-    /// taken, and the claim is given back. The look comes after the durable step, right before the settlement is sent: a
-    /// crash between them leaves a row that recovery does not send either, as long as no client waits. A client that
-    /// leaves later has paid, and fetches its answer.
+    /// taken, and the claim is given back. The look comes after the durable step, right before the settlement is
+    /// sent: a crash between them leaves a row that recovery does not send either, as long as no client waits. A
+    /// client that leaves later has paid, and fetches its answer.
     pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
         // Checked while nothing is sent: a payment for a plugin without room would only make an owed answer.
         if let Err(busy) = purchase.endpoint.plugin.has_room().await {

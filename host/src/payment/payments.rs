@@ -220,7 +220,7 @@ impl Payments {
             tracing::warn!(
                 %client,
                 "a payment of version 1, or without its secret, came from an address that may be a proxy's: its answer \
-                 cannot be fetched again; name the proxies in trusted_proxies of [server], or write [] if there are none"
+                 cannot be fetched again; name the proxies in trusted_proxies of [server], or write [] for none"
             );
         }
     }

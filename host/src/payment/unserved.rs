@@ -1,8 +1,8 @@
 //! The end of a request that is not served: the reason, and what is known about the client's money there.
 //!
 //! The same problem may end a request before the ledger was asked about its payment, and afterwards. Only afterwards is
-//! it known that nothing was charged: the payment may have been settled by an earlier request. So a [`Problem`] does not
-//! say what it means for the money, and the place where the request ends does, by the constructor that it calls.
+//! it known that nothing was charged: the payment may have been settled by an earlier request. So a [`Problem`] does
+//! not say what it means for the money, and the place where the request ends does, by the constructor that it calls.
 
 use coinslot_ledger::PaymentId;
 use http::HeaderMap;
@@ -36,8 +36,8 @@ impl Charged {
         }
     }
 
-    /// The effect of a request that ends before the ledger was asked: unknown if the request carries a payment, which an
-    /// earlier request may have spent.
+    /// The effect of a request that ends before the ledger was asked: unknown if the request carries a payment, which
+    /// an earlier request may have spent.
     pub fn unasked(headers: &HeaderMap) -> Self {
         if challenge::carries_payment(headers) { Self::Unknown } else { Self::No }
     }
@@ -49,8 +49,8 @@ impl Unserved {
         Self { problem, charged: Charged::unasked(headers), payment: None }
     }
 
-    /// The request carries a payment, and what became of it earlier is unknown: the ledger was not asked, or has a claim
-    /// that was not looked at.
+    /// The request carries a payment, and what became of it earlier is unknown: the ledger was not asked, or has a
+    /// claim that was not looked at.
     pub(super) fn unknown(problem: Problem) -> Self {
         Self { problem, charged: Charged::Unknown, payment: None }
     }
@@ -63,6 +63,7 @@ impl Unserved {
     /// The ledger was asked about the payment: the problem says what became of it.
     pub(super) fn of_claim(problem: Problem) -> Self {
         let charged = match &problem {
+            // `Overloaded`: a guest's answer found no room, and the claim is released.
             Problem::PaymentRequired(_)
             | Problem::Malformed { .. }
             | Problem::Invalid { .. }
@@ -74,19 +75,22 @@ impl Unserved {
             | Problem::CannotSettle
             | Problem::CannotVerify(_)
             | Problem::NameTaken { .. }
+            | Problem::Overloaded
             | Problem::NotSent { .. }
-            | Problem::NotSettled { .. }
-            // A guest's answer that found no room. The claim is released.
-            | Problem::Overloaded => Charged::No,
-            Problem::AnswerGone { .. } | Problem::AnswerWaits { .. } | Problem::Owed { .. } | Problem::OwedLater { .. } | Problem::OwedNoMore { .. } => Charged::Yes,
-            // The payment has an earlier claim, and what became of it is not told here.
+            | Problem::NotSettled { .. } => Charged::No,
+            Problem::AnswerGone { .. }
+            | Problem::AnswerWaits { .. }
+            | Problem::Owed { .. }
+            | Problem::OwedLater { .. }
+            | Problem::OwedNoMore { .. } => Charged::Yes,
+            // The payment has an earlier claim, and what became of it is not told here; or, from the body on, its claim
+            // was not looked at.
             Problem::InFlight { .. }
             | Problem::OtherRequest { .. }
             | Problem::Foreign { .. }
             | Problem::Ledger(_)
             | Problem::Unknown { .. }
             | Problem::Lost { .. }
-            // These end a request before its claim is looked at.
             | Problem::BodyTooLarge { .. }
             | Problem::BodyBroken
             | Problem::BodyLate

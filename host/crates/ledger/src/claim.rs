@@ -88,8 +88,8 @@ pub struct Namesake {
     pub claimed: Claimed,
 }
 
-/// The place of a kept answer, which [`crate::Ledger::answer`] reads. Its size is known first, so that a caller can make
-/// room for it.
+/// The place of a kept answer, which [`crate::Ledger::answer`] reads. Its size is known first, so that a caller can
+/// make room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
     /// The number of its claim.

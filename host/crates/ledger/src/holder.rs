@@ -9,8 +9,8 @@ use coinslot_x402::UnixTime;
 
 use crate::Fingerprint;
 
-/// The time after the claim during which the same client may fetch, without a secret, what was never delivered whole, or
-/// is owed, in seconds: addresses are given to others.
+/// The time after the claim during which the same client may fetch, without a secret, what was never delivered whole,
+/// or is owed, in seconds: addresses are given to others.
 const UNDELIVERED: u64 = 24 * 60 * 60;
 
 /// The time after the delivery during which the same client may fetch the answer again without a secret, in seconds.
@@ -21,7 +21,8 @@ const GRACE: u64 = 120;
 pub struct Holder {
     /// The hash of the challenge's secret that the client echoed; `None` if it echoed none, as in version 1.
     pub secret: Option<Fingerprint>,
-    /// The hash of the client's address; `None` if the address does not tell one client from another, as that of a proxy.
+    /// The hash of the client's address; `None` if the address does not tell one client from another, as that of a
+    /// proxy.
     pub client: Option<Fingerprint>,
 }
 
@@ -41,8 +42,8 @@ impl RowHolder {
     /// so that a refusal says nothing about the request that was paid for.
     ///
     /// A row without both secret and client is closed to everybody: the payment came without a secret through a proxy
-    /// that is not named, or the row is from before schema version 4. Its debt stays in `coinslot ledger owed`, where the
-    /// operator sees it. Open, a reader of the chain could take the answer and close the debt for good.
+    /// that is not named, or the row is from before schema version 4. Its debt stays in `coinslot ledger owed`, where
+    /// the operator sees it. Open, a reader of the chain could take the answer and close the debt for good.
     pub(crate) fn admits(&self, presenter: &Holder, same_signature: bool, at: UnixTime) -> bool {
         match (self.secret, self.client) {
             (Some(secret), _) => presenter.secret == Some(Fingerprint(secret)),

@@ -48,8 +48,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// recovery looks no oftener than that.
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError>;
 
-    /// Reads a kept answer, for the presenter to whom its payment was [`Claimed::Settled`]. `None` if it is not kept any
-    /// more. Waits for no write.
+    /// Reads a kept answer, for the presenter to whom its payment was [`Claimed::Settled`]. `None` if it is not kept
+    /// any more. Waits for no write.
     async fn answer(&self, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError>;
 
     /// Takes one step of a held payment. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if the row is

@@ -1,6 +1,6 @@
 //! Sends server-sent events, free and paid. The header `x-do`, which does not count when two requests are compared, has
-//! the steps in order: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of 700 KiB), `spin` (without end), `trap`. With
-//! `sized` as the first step the answer has a `content-length`.
+//! the steps in order: `event`, `wait` (a moment), `sleep` (an hour), `big` (a comment of 700 KiB), `spin` (without
+//! end), `trap`. With `sized` as the first step the answer has a `content-length`.
 
 use kit::{
     IncomingRequest, OutgoingBody, OutputStream, Price, ResponseOutparam, StreamError, endpoint, head, monotonic_clock,

@@ -107,7 +107,8 @@ pub(super) fn find(
     at: UnixTime,
 ) -> Result<Found, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT payment, secret, client, state, updated_at, created_at FROM claim JOIN progress USING (id) WHERE key = ?1",
+        "SELECT payment, secret, client, state, updated_at, created_at FROM claim JOIN progress USING (id)
+         WHERE key = ?1",
     )?;
     let mut rows = statement.query(params![id.digest()])?;
     let Some(row) = rows.next()? else { return Ok(Found::Nothing) };
