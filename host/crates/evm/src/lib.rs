@@ -28,6 +28,7 @@ mod reads;
 mod receipt;
 mod refusal;
 pub mod scan;
+mod sender_tag;
 mod sequencer;
 mod span;
 
@@ -40,4 +41,5 @@ pub use key::{Key, KeyError};
 pub use lookup::{AuthorizationState, LookupBounds};
 pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};
 pub use receipt::TxReceipt;
+pub use sender_tag::{SenderKind, SenderTag};
 pub use sequencer::{Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready};

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use alloy::primitives::Bytes;
 use alloy::rpc::types::TransactionRequest;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -153,7 +154,7 @@ impl Dispatcher {
             }
         }
         if good.len() > 1 {
-            let data = multicall::data(good.iter().map(|queued| (queued.call.to, &queued.call.data)));
+            let data = self.data(&good);
             match self.lane.shared.tx_fees().await {
                 Ok(fees) => self.submitter.submit(good, Transaction { to: MULTICALL3, data, gas, fees }).await,
                 Err(error) => end_all(good, &error),
@@ -168,7 +169,7 @@ impl Dispatcher {
     /// the gas that they are given, so when one ends without a reason, all are simulated again with more.
     async fn simulate(&self, calls: &[QueuedCall]) -> Result<(Vec<CallOutcome>, u64), CallError> {
         let shared = &self.lane.shared;
-        let data = multicall::data(calls.iter().map(|queued| (queued.call.to, &queued.call.data)));
+        let data = self.data(calls);
         let count = calls.len() as u64;
         // The transaction gets a tenth more than the simulation, and both stay within the limit.
         let most = shared.limits.max_batch_gas / 11 * 10;
@@ -192,6 +193,12 @@ impl Dispatcher {
         Ok((outcomes, sent_with(ample)))
     }
 
+    /// The data of a transaction that makes these calls.
+    fn data(&self, calls: &[QueuedCall]) -> Bytes {
+        let data = multicall::data(calls.iter().map(|queued| (queued.call.to, &queued.call.data)));
+        self.lane.shared.tagged(&data)
+    }
+
     /// Sends one call.
     async fn send_alone(&mut self, queued: QueuedCall) {
         match price_alone(&self.lane, &queued.call).await {
@@ -210,7 +217,8 @@ async fn price_alone(lane: &Lane, call: &TxCall) -> Result<Transaction, SendErro
     let limit = shared.limits.max_gas;
     let most = call.max_gas.map_or(limit, |most| most.min(limit));
     let fees = shared.tx_fees().await?;
-    let request = TransactionRequest::default().from(lane.address()).to(call.to).input(call.data.clone().into());
+    let data = shared.tagged(&call.data);
+    let request = TransactionRequest::default().from(lane.address()).to(call.to).input(data.clone().into());
     let request = if call.alone { fees.priced(request) } else { request };
     let needed = shared.chain.estimate(request.clone()).await.map_err(unsent)?;
     if needed > most {
@@ -223,7 +231,7 @@ async fn price_alone(lane: &Lane, call: &TxCall) -> Result<Transaction, SendErro
     if call.alone {
         shared.chain.run(request.gas_limit(gas)).await.map_err(unsent)?;
     }
-    Ok(Transaction { to: call.to, data: call.data.clone(), gas, fees })
+    Ok(Transaction { to: call.to, data, gas, fees })
 }
 
 /// The meaning of an error before anything was sent.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::U256;
+use alloy::primitives::{Bytes, U256};
 use tokio_util::sync::CancellationToken;
 
 use super::call::SendError;
 use crate::budget::GasBudget;
 use crate::chain::Chain;
 use crate::fees::{BlockFees, FeeOracle, GasLimits, TxFees};
+use crate::sender_tag::SenderTag;
 
 /// Gas of one call among many in a transaction, until transactions have shown what it takes.
 const USUAL_BATCH_GAS: u64 = 90_000;
@@ -21,7 +22,7 @@ pub(super) const MAX_BATCH_GAS: u64 = 150_000;
 /// The least gas that a call among many is given.
 const MIN_BATCH_GAS: u64 = 45_000;
 
-/// Gas of a transaction without calls: the protocol's 21,000 and the frame of Multicall3.
+/// Gas of a transaction without calls: the protocol's 21,000, the frame of Multicall3 and the tag.
 pub(super) const BASE_GAS: u64 = 30_000;
 
 /// The protocol's gas for a transaction that does nothing.
@@ -51,6 +52,8 @@ pub struct SequencerSettings {
     pub confirmations: u64,
     /// The interval at which the balances of the wallets are read.
     pub balance_interval: Duration,
+    /// The tag at the end of the call data of each transaction.
+    pub tag: Option<SenderTag>,
 }
 
 impl Default for SequencerSettings {
@@ -64,6 +67,7 @@ impl Default for SequencerSettings {
             displaced_after: Duration::from_secs(10),
             confirmations: 1,
             balance_interval: Duration::from_secs(15),
+            tag: None,
         }
     }
 }
@@ -104,6 +108,11 @@ impl Shared {
     /// The most that so much gas costs at these fees, in wei.
     pub(super) fn max_cost_of(&self, fees: BlockFees, gas: u64) -> U256 {
         fees.tx_fees(self.limits.max_fee_per_gas).max_cost(gas)
+    }
+
+    /// The data of a call as they are simulated and sent: with the tag of this sender.
+    pub(super) fn tagged(&self, data: &Bytes) -> Bytes {
+        self.settings.tag.map_or_else(|| data.clone(), |tag| tag.append_to(data))
     }
 
     /// The fees of a transaction that is sent now. Refuses while the base fee is above our limit.
