@@ -12,7 +12,7 @@ mod reload;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use coinslot_evm::{SenderKind, SenderTag};
+use coinslot_facilitator::Seller;
 use coinslot_ledger::{Ledger, Retention, SqliteLedger};
 use coinslot_plugin::{Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
@@ -100,8 +102,10 @@ impl Host {
     pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
+        let tag = SenderTag { kind: SenderKind::Host, id: identity(&config, &options)? };
+        let seller = Seller { tag, shares_receiver: config.payment.receiver_shared };
         // The history is opened before the first scan, which keeps in it the builds that it loads.
-        let mut loaded = load(&config, &options).await?;
+        let mut loaded = load(&config, &options, seller).await?;
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
@@ -147,7 +151,8 @@ impl Host {
     pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
         tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
-        let mut loaded = load(config, options).await?;
+        // The ledger has the tag. A check sends nothing, and needs none.
+        let mut loaded = load(config, options, Seller::random(SenderKind::Host)).await?;
         let report = loaded.settle().await?;
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
@@ -221,11 +226,11 @@ impl Loaded {
 }
 
 /// Connects the facilitators and prepares the plugin folder, which is not scanned yet.
-async fn load(config: &Config, options: &HostOptions) -> Result<Loaded, HostError> {
+async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<Loaded, HostError> {
     let policies = policies::read(&config.plugins)?;
-    let facilitators = facilitators::connect(config, options.chains).await?;
+    let facilitators = facilitators::connect(config, options.chains, seller).await?;
     let state = &config.state.folder;
-    std::fs::create_dir_all(state).map_err(|source| HostError::File { path: state.clone(), source })?;
+    create(state)?;
     let runtime = RuntimeConfig {
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
@@ -238,6 +243,21 @@ async fn load(config: &Config, options: &HostOptions) -> Result<Loaded, HostErro
         SalesPolicy { accepts: facilitators.accepts.clone(), public_url: origin, flows: config.payment.flows.clone() };
     let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
     Ok(Loaded { facilitators, catalog, folder, report: ScanReport::default() })
+}
+
+/// The identity of the host's ledger. Facilitators need it, and are connected before the ledger is opened: a start that
+/// fails may be tried again at once.
+fn identity(config: &Config, options: &HostOptions) -> Result<[u8; 16], HostError> {
+    if let Some(ledger) = &options.ledger {
+        return Ok(ledger.identity());
+    }
+    create(&config.state.folder)?;
+    SqliteLedger::identity_at(&config.state.ledger()).map_err(HostError::ledger)
+}
+
+/// Creates a folder, unless there is one.
+fn create(folder: &Path) -> Result<(), HostError> {
+    std::fs::create_dir_all(folder).map_err(|source| HostError::File { path: folder.to_owned(), source })
 }
 
 /// Reads the certificate, if one is configured.

@@ -71,6 +71,7 @@ enum OnTransaction {
     Pass,
     Withhold,
     FrontRun,
+    FrontRunUntagged,
     Reorg,
 }
 
@@ -145,6 +146,11 @@ impl FaultyNode {
     /// Submits the authorisation of each transaction from another account before passing the transaction on.
     pub fn front_run(&self) {
         self.shared.state().transactions = OnTransaction::FrontRun;
+    }
+
+    /// The same, with the call alone: without the tag that the host puts behind it.
+    pub fn front_run_untagged(&self) {
+        self.shared.state().transactions = OnTransaction::FrontRunUntagged;
     }
 
     /// Replaces the block of each transaction by one without it, and sends the transaction again 700 ms later.
@@ -238,7 +244,14 @@ impl Shared {
                 result(json!(hash))
             }
             OnTransaction::FrontRun => {
-                self.front_run(&tx).await;
+                self.front_run(&tx, tx.input().clone()).await;
+                self.pass(SEND, params).await
+            }
+            OnTransaction::FrontRunUntagged => {
+                let tagged = tx.input();
+                let call = tagged.len() - tagged.len() % 32 + 4;
+                assert_eq!(tagged.slice(call..)[..8], *b"coinslot", "a selector, whole words, and the tag");
+                self.front_run(&tx, tagged.slice(..call)).await;
                 self.pass(SEND, params).await
             }
             OnTransaction::Reorg => {
@@ -258,7 +271,7 @@ impl Shared {
     }
 
     /// Submits the call of a transaction from the front-runner's account, which puts it into a block at once.
-    async fn front_run(&self, tx: &TxEnvelope) {
+    async fn front_run(&self, tx: &TxEnvelope, input: Data) {
         let from = self.front_runner.address();
         let nonce: U256 = serde_json::from_value(
             self.pass("eth_getTransactionCount", json!([from, "latest"])).await["result"].clone(),
@@ -273,7 +286,7 @@ impl Shared {
             to: tx.to().map_or(TxKind::Create, TxKind::Call),
             value: U256::ZERO,
             access_list: Default::default(),
-            input: tx.input().clone(),
+            input,
         };
         let signature = self.front_runner.sign_hash_sync(&copy.signature_hash()).expect("a signature");
         let signed = TxEnvelope::from(copy.into_signed(signature));

@@ -61,7 +61,7 @@ impl TestChain {
     }
 
     /// Starts a facilitator as `coinslot facilitator` does, with the gas key of this number, and returns its URL.
-    async fn our_facilitator(&self, gas: usize) -> String {
+    pub async fn our_facilitator(&self, gas: usize) -> String {
         let network = Network::eip155(CHAIN_ID);
         let asset = Asset::known(&network, None).expect("known");
         let key = tempfile::NamedTempFile::new().expect("a file");
@@ -78,8 +78,12 @@ impl TestChain {
 
     /// Starts a host behind our own facilitator, with a node to look payments up or without.
     pub async fn serve_through_our_facilitator(&self, component: &Path, node: Option<&FaultyNode>) -> ServeHost {
+        self.serve_behind(component, &self.our_facilitator(0).await, node).await
+    }
+
+    /// Starts a host behind the facilitator at this URL, with a node to look payments up or without.
+    pub async fn serve_behind(&self, component: &Path, url: &str, node: Option<&FaultyNode>) -> ServeHost {
         let rpc = node.map(|node| format!("rpc = \"{}\"\n", node.url())).unwrap_or_default();
-        let url = self.our_facilitator(0).await;
         let config = format!("{}[facilitator.f0]\nurl = \"{url}\"\n{rpc}", accept("\"f0\""));
         ServeHost::start(&one_plugin(component), &config, "").await
     }
@@ -116,6 +120,13 @@ impl TestChain {
     /// Starts a host that settles by itself, through this node.
     pub async fn serve_on(&self, component: &Path, node: &FaultyNode) -> ServeHost {
         ServeHost::start(&one_plugin(component), &settles_itself(node), &hex_key(&self.gas[0])).await
+    }
+
+    /// Starts a host that settles by itself, with the gas key of this number and more lines of configuration. Every
+    /// host has the same receiver, so that several of them are sellers who share it.
+    pub async fn serve_seller(&self, component: &Path, node: &FaultyNode, gas: usize, more: &str) -> ServeHost {
+        let config = format!("{more}{}", settles_itself(node));
+        ServeHost::start(&one_plugin(component), &config, &hex_key(&self.gas[gas])).await
     }
 
     /// Starts a host with these guests and more lines of configuration, which settles by itself.

@@ -45,4 +45,5 @@ mod streaming;
 mod supply;
 mod texts;
 mod tls;
+mod two_hosts;
 mod unknown;

@@ -65,6 +65,7 @@ fn payment(root: &mut Section<'_, '_>, base: &Path, slowest: Duration) -> Paymen
     PaymentConfig {
         accepts: accepts.into_iter().flatten().collect(),
         facilitators,
+        receiver_shared: root.read("receiver_shared").unwrap_or(PaymentConfig::default().receiver_shared),
         flows: flows(root),
         rate_limits: rate_limits(&mut root.section("rate_limits")),
         receipts: receipts(root, base),

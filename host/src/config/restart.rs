@@ -52,13 +52,14 @@ fn plugin_changes(now: &PluginsConfig, next: &PluginsConfig) -> Vec<Change> {
 }
 
 fn payment_changes(now: &PaymentConfig, next: &PaymentConfig) -> Vec<Change> {
-    let PaymentConfig { accepts, facilitators, flows: _, rate_limits, receipts } = now;
+    let PaymentConfig { accepts, facilitators, receiver_shared, flows: _, rate_limits, receipts } = now;
     // A reload stops taking an asset that is not named any more; its facilitator may stay connected.
     let known: Vec<_> = accepts.iter().map(connected).collect();
     let is_new = next.accepts.iter().any(|accept| !known.contains(&connected(accept)));
     vec![
         ("[[accept]]: an asset, its facilitator or max_unsettled", is_new),
         ("[facilitator]", *facilitators != next.facilitators),
+        ("receiver_shared", *receiver_shared != next.receiver_shared),
         ("[rate_limits]", *rate_limits != next.rate_limits),
         ("[receipts]", *receipts != next.receipts),
     ]

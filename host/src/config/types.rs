@@ -60,13 +60,15 @@ pub struct PluginsConfig {
     pub by_name: BTreeMap<String, PluginConfig>,
 }
 
-/// The assets that are taken, and their facilitators: `[[accept]]`, `[facilitator.NAME]`, `flows`, `[rate_limits]` and
-/// `[receipts]`.
+/// The assets that are taken, and their facilitators: `[[accept]]`, `[facilitator.NAME]`, `receiver_shared`, `flows`,
+/// `[rate_limits]` and `[receipts]`.
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
     /// The preferred first: clients take the first that they support.
     pub accepts: Vec<AcceptConfig>,
     pub facilitators: BTreeMap<String, FacilitatorConfig>,
+    /// Others sell for the same receivers: a payment by a transaction that tells no seller may be theirs.
+    pub receiver_shared: bool,
     /// The payment flows that plugins may choose from; the first is for plugins that do not choose.
     pub flows: Vec<Flow>,
     pub rate_limits: RateLimitConfig,
@@ -158,6 +160,7 @@ impl Default for PaymentConfig {
         Self {
             accepts: Vec::new(),
             facilitators: BTreeMap::new(),
+            receiver_shared: false,
             flows: vec![Flow::Authorization, Flow::Upfront],
             rate_limits: RateLimitConfig { payments_per_second: 100.0, failures_per_second: None },
             receipts: None,

@@ -89,6 +89,10 @@ impl Ledger for CrashingLedger {
         self.0.prune(now, kept).await
     }
 
+    fn identity(&self) -> [u8; 16] {
+        self.0.identity()
+    }
+
     fn writable(&self) -> bool {
         self.0.writable()
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use coinslot_facilitator::local::Local;
 use coinslot_facilitator::pool::{FacilitatorPool, Member};
 use coinslot_facilitator::remote::RemoteError;
-use coinslot_facilitator::{Facilitator, SettlementProbe};
+use coinslot_facilitator::{Facilitator, Seller, SettlementProbe};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::Accept;
 use coinslot_x402::{Network, Versions};
@@ -18,6 +18,8 @@ use coinslot_x402::{Network, Versions};
 use super::error::HostError;
 use crate::config::{AcceptConfig, Config, FacilitatorConfig};
 use crate::payment::PaymentMethod;
+
+use self::local::SettlingFor;
 
 pub use self::local::{Chains, configure_settlement};
 
@@ -48,8 +50,8 @@ struct Connection {
 }
 
 /// Connects all facilitators. A facilitator over HTTP may be down if another one settles the same assets.
-pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Facilitators, HostError> {
-    let connections = connections(config, chains).await?;
+pub(super) async fn connect(config: &Config, chains: Chains, seller: Seller) -> Result<Facilitators, HostError> {
+    let connections = connections(config, chains, seller).await?;
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     let (mut payment_methods, mut accepts) = (Vec::new(), Vec::new());
     for AcceptConfig { accept, facilitators } in &config.payment.accepts {
@@ -62,14 +64,14 @@ pub(super) async fn connect(config: &Config, chains: Chains) -> Result<Facilitat
                 Arc::clone(pools.entry(facilitators).or_insert_with(|| pool()))
             }
         };
-        payment_methods.push(payment_method(accept, facilitator, &members)?);
+        payment_methods.push(payment_method(accept, facilitator, &members, seller)?);
         accepts.push(Accept { versions: versions(accept, &members)?, ..accept.clone() });
     }
     let locals = connections.into_values().filter_map(|connection| connection.local).collect();
     Ok(Facilitators { payment_methods, accepts, locals })
 }
 
-async fn connections(config: &Config, chains: Chains) -> Result<BTreeMap<&str, Connection>, HostError> {
+async fn connections(config: &Config, chains: Chains, seller: Seller) -> Result<BTreeMap<&str, Connection>, HostError> {
     let mut connections = BTreeMap::new();
     for (name, facilitator) in &config.payment.facilitators {
         let of_it = config.payment.accepts.iter().filter(|entry| entry.facilitators.contains(name));
@@ -78,8 +80,10 @@ async fn connections(config: &Config, chains: Chains) -> Result<BTreeMap<&str, C
             return Err(HostError::Config(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
         }
         let connection = match facilitator {
-            FacilitatorConfig::Local(local) => local::connect(name, local, &accepts, &config.state, chains).await?,
-            FacilitatorConfig::Remote(remote) => remote::connect(name, remote, &accepts).await?,
+            FacilitatorConfig::Local(local) => {
+                local::connect(name, local, &accepts, &config.state, SettlingFor { chains, seller }).await?
+            }
+            FacilitatorConfig::Remote(remote) => remote::connect(name, remote, &accepts, seller).await?,
         };
         connections.insert(name.as_str(), connection);
     }
@@ -123,6 +127,7 @@ fn payment_method(
     accept: &Accept,
     facilitator: Arc<dyn Facilitator>,
     members: &[&Connection],
+    seller: Seller,
 ) -> Result<PaymentMethod, HostError> {
     let asset = &accept.asset;
     let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
@@ -132,14 +137,18 @@ fn payment_method(
             asset.symbol, asset.network
         ))
     })?;
+    let is_local = members.iter().all(|one| one.local.is_some());
+    let probe = members.iter().find_map(|one| one.probe.as_deref().cloned());
+    let probe = probe.map(|probe| Arc::new(if is_local { probe } else { probe.with_facilitators() }));
     Ok(PaymentMethod {
         asset: Arc::clone(asset),
         contract,
         domain: Domain::new(&domain.name, &domain.version, chain_id, contract),
         facilitator: with_fault_points(facilitator),
         // `all`, because any member may have to verify the payment.
-        contract_payers: members.iter().all(|one| one.local.is_some()),
-        probe: members.iter().find_map(|one| one.probe.clone()),
+        contract_payers: is_local,
+        probe,
+        receiver_shared: seller.shares_receiver,
         max_unsettled: accept.max_unsettled,
     })
 }

@@ -8,7 +8,7 @@ use coinslot_ledger::{self as ledger, Claimed, Found, Holder, KeptAnswer, Namesa
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::Asset;
-use coinslot_x402::{Flow, Network, UnixTime, Version};
+use coinslot_x402::{Flow, Network, Reason, UnixTime, Version};
 use http::Request;
 
 use super::accepted::Accepted;
@@ -178,6 +178,9 @@ pub(super) async fn of_earlier(
         Claimed::OtherRequest => Err(Problem::OtherRequest { payment_id }),
         Claimed::Foreign => Err(Problem::Foreign { payment_id }),
         Claimed::Settling { .. } | Claimed::Won(_) | Claimed::Namesake => Err(Problem::Unknown { payment_id }),
+        Claimed::Refused { reason } if reason == Reason::DuplicateSettlement.as_str() => {
+            Err(Problem::SettledElsewhere { payment_id })
+        }
         Claimed::Refused { reason } => {
             let challenge = challenge::because(payments, purchase, &reason);
             Err(Problem::Invalid { reason, message: None, challenge })

@@ -10,10 +10,14 @@
 //! | a facilitator's success | settled; with a node, what the chain shows |
 //! | a facilitator's refusal that cannot follow a broadcast | request: refused, and watched; with a node, if the chain calls the authorisation unused. Recovery: open, an earlier transaction may still wait for its block |
 //! | our own transaction failed, and the authorisation is unused at its block | request: refused, and watched. Recovery: open |
+//! | a facilitator: used before it was asked for the first time | request with a node: settled elsewhere, if the chain shows a payment that is not by our own transaction. Otherwise as another refusal |
+//! | our own facilitator found a payment for another seller | settled elsewhere |
 //! | another refusal | request: open, and the reason is remembered. Recovery with a node: open. Recovery without one: the table below |
 //! | no answer, or one that says nothing | open |
 //! | provably not sent | request: released. Recovery: open, an earlier attempt may have sent it |
-//! | the chain: paid, deep enough | settled |
+//! | the chain: paid, deep enough, by our own transaction | settled |
+//! | the chain: paid, by another seller's transaction | settled elsewhere |
+//! | the chain: paid, by a transaction without a seller's tag | as the facilitator said: settled, or used before, which is settled elsewhere. If it said neither: settled, and elsewhere if the receiver is shared |
 //! | the chain: paid, not deep enough | open |
 //! | the chain: unused at a time after `validBefore` | refused |
 //! | the chain: unused before that | open |
@@ -21,12 +25,15 @@
 //! | the chain: the same earlier, or in one look | open |
 //! | the chain cannot be read | open |
 //!
+//! Settled elsewhere: the money moved to our receiver, for a sale of another host with the same one. The payment buys
+//! nothing here.
+//!
 //! Without a node nothing but a facilitator's word ends a payment that is open. What a refusal of recovery's sending means
 //! depends on how the request's own sending ended. *Over* means: no block takes the authorisation any more.
 //!
 //! | the request's sending | the facilitator now says | conclusion |
 //! |---|---|---|
-//! | had no answer at all | the authorisation is used | paid |
+//! | had no answer at all | the authorisation is used | paid; settled elsewhere if the receiver is shared |
 //! | | another refusal | open; once over, undecidable |
 //! | was refused because the transfer failed | the authorisation is used | open, and remembered; once over, undecidable |
 //! | | another refusal | open; once over, refused |
@@ -50,7 +57,9 @@
 
 use std::time::Duration;
 
-use coinslot_facilitator::{Finality, OnChain, Proof, Settlement};
+use coinslot_facilitator::{Finality, OnChain, PaidBy, Proof, Settlement, SettlementProbe};
+use coinslot_ledger::Reported;
+use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::{Reason, SettlementResponse, UnixTime};
 
 /// The time after `validBefore` from which on an authorisation is dead by our own clock: blocks lag behind the clock by
@@ -71,7 +80,41 @@ pub(super) enum Evidence {
     /// The answer of the facilitator that was asked to settle.
     Facilitator(Settlement),
     /// The state of the payment on the chain.
-    Chain(OnChain),
+    Chain(Shown),
+}
+
+/// The state of a payment on the chain, as one look found it.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) on_chain: OnChain,
+    /// The sender of the transaction that paid. It means something only beside [`OnChain::Paid`].
+    by: PaidBy,
+    /// Others sell for the same receiver.
+    shares_receiver: bool,
+}
+
+impl Shown {
+    /// Looks up a payment, and by whom it was sent. `transaction` may have made it.
+    pub(super) async fn look_up(probe: &SettlementProbe, request: &PaymentRequest, transaction: Option<&str>) -> Self {
+        let shares_receiver = probe.seller().shares_receiver;
+        let on_chain = probe.look_up(request, transaction).await;
+        let shown = |on_chain, by| Self { on_chain, by, shares_receiver };
+        let OnChain::Paid(settlement) = &on_chain else { return shown(on_chain, PaidBy::Untagged) };
+        match probe.paid_by(settlement).await {
+            Ok(by) => shown(on_chain, by),
+            Err(error) => shown(OnChain::Unavailable(error.message), PaidBy::Untagged),
+        }
+    }
+
+    /// True if a payment that is shown was made for a sale of this host.
+    fn is_for_us(&self, reported: Option<Reported>) -> bool {
+        match (self.by, reported) {
+            (PaidBy::Us, _) | (PaidBy::Untagged, Some(Reported::Settled)) => true,
+            (PaidBy::OtherSeller, _) | (PaidBy::Untagged, Some(Reported::UsedBefore)) => false,
+            // See `Seller::counts`.
+            (PaidBy::Untagged, None) => !self.shares_receiver,
+        }
+    }
 }
 
 /// The circumstances under which evidence is judged.
@@ -87,6 +130,8 @@ pub(super) struct Situation {
     pub(super) looks_used: u32,
     /// The earlier word of a facilitator about the payment.
     pub(super) said: Said,
+    /// The word of the facilitator by which a payment that the chain shows is judged.
+    pub(super) reported: Option<Reported>,
 }
 
 /// The earlier word of a facilitator about an open payment.
@@ -131,14 +176,16 @@ pub(super) enum Conclusion {
     /// The money did not move. `watch`: a transaction may have been sent all the same, so the chain is looked at once
     /// more when the authorisation is dead.
     Refused { reason: String, message: Option<String>, transaction: String, watch: bool },
+    /// The money moved, by this transaction if it is known, for a sale of another host with the same receiver.
+    SettledElsewhere { transaction: Option<String> },
     /// Nothing was sent: the claim is given back.
     NotSent { message: String },
     /// The money counts as moved, because the authorisation is used. `transaction`: the one that was named, if any.
     Used { transaction: Option<String> },
     /// The facilitator's word alone is not enough: the chain decides, and until then `otherwise`.
-    AskChain { transaction: Option<String>, otherwise: Box<Conclusion> },
-    /// Nobody knows yet. `said`: the word of the facilitator that the ledger remembers, if it is a new one.
-    Open { transaction: Option<String>, why: String, said: Option<String> },
+    AskChain { transaction: Option<String>, reported: Option<Reported>, otherwise: Box<Conclusion> },
+    /// Nobody knows yet. `said` and `reported`: the words of the facilitator that the ledger remembers, if they are new.
+    Open { transaction: Option<String>, why: String, said: Option<String>, reported: Option<Reported> },
     /// Nobody who can be asked will ever know.
     Undecidable { reason: String },
 }
@@ -154,19 +201,20 @@ impl Situation {
 pub(super) fn conclude(evidence: Evidence, situation: Situation) -> Conclusion {
     match evidence {
         Evidence::Facilitator(settlement) => by_facilitator(settlement, situation),
-        Evidence::Chain(on_chain) => by_chain(on_chain, situation),
+        Evidence::Chain(shown) => by_chain(shown, situation),
     }
 }
 
 /// Judges what the chain shows beside the facilitator's word, `otherwise`. A refusal stands only beside an authorisation
 /// that the chain calls unused: a used one may have been used by the very transfer, whatever the facilitator says.
-pub(super) fn confirm(on_chain: OnChain, otherwise: Conclusion, situation: Situation) -> Conclusion {
-    let unused = matches!(on_chain, OnChain::Unused { .. });
-    match (by_chain(on_chain, situation), otherwise) {
-        (settled @ Conclusion::Settled { .. }, _) => settled,
+pub(super) fn confirm(shown: Shown, otherwise: Conclusion, situation: Situation) -> Conclusion {
+    let unused = matches!(shown.on_chain, OnChain::Unused { .. });
+    match (by_chain(shown, situation), otherwise) {
+        (ended @ (Conclusion::Settled { .. } | Conclusion::SettledElsewhere { .. }), _) => ended,
         (Conclusion::Open { why, .. }, Conclusion::Refused { transaction, reason, .. }) if !unused => {
             let transaction = (!transaction.is_empty()).then_some(transaction);
-            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}"), said: None }
+            let reported = situation.reported;
+            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}"), said: None, reported }
         }
         (_, otherwise) => otherwise,
     }
@@ -180,10 +228,11 @@ fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
                 return Conclusion::Settled { settlement, alone };
             }
             let why = "the facilitator says that it is settled, and the chain does not show it".to_owned();
-            let transaction = Some(settlement.transaction);
-            let otherwise = Box::new(Conclusion::Open { transaction: transaction.clone(), why, said: None });
-            Conclusion::AskChain { transaction, otherwise }
+            let (transaction, reported) = (Some(settlement.transaction), Some(Reported::Settled));
+            let otherwise = Box::new(Conclusion::Open { transaction: transaction.clone(), why, said: None, reported });
+            Conclusion::AskChain { transaction, reported, otherwise }
         }
+        Settlement::SettledElsewhere { transaction } => Conclusion::SettledElsewhere { transaction: Some(transaction) },
         Settlement::Refused { reason, message, transaction, finality } => {
             let refusal = Refusal { reason, message, transaction };
             match situation.asker {
@@ -193,11 +242,11 @@ fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
         }
         Settlement::Unknown { transaction, message, unanswered } => {
             let said = (situation.asker == Asker::Request && !unanswered).then(|| message.clone());
-            Conclusion::Open { transaction, why: message, said }
+            Conclusion::Open { transaction, why: message, said, reported: None }
         }
         Settlement::NotSent { message } => match situation.asker {
             Asker::Request => Conclusion::NotSent { message },
-            Asker::Recovery => Conclusion::Open { transaction: None, why: message, said: None },
+            Asker::Recovery => Conclusion::Open { transaction: None, why: message, said: None, reported: None },
         },
     }
 }
@@ -216,25 +265,27 @@ impl Refusal {
         Conclusion::Refused { reason, message, transaction, watch }
     }
 
-    fn stays_open(self) -> Conclusion {
+    fn stays_open(self, reported: Option<Reported>) -> Conclusion {
         let Self { reason, transaction, .. } = self;
         let transaction = (!transaction.is_empty()).then_some(transaction);
-        Conclusion::Open { transaction, why: format!("refused: {reason}"), said: Some(reason) }
+        Conclusion::Open { transaction, why: format!("refused: {reason}"), said: Some(reason), reported }
     }
 }
 
-/// Judges a refusal of the request's own sending.
+/// Judges a refusal of the request's own sending. It was the first one: where the authorisation was used before it, and
+/// the chain shows a payment, another seller has sent that. Without a node the payer may as well have cancelled it.
 fn refused_at_once(refusal: Refusal, finality: Finality, situation: Situation) -> Conclusion {
     let transaction = (!refusal.transaction.is_empty()).then(|| refusal.transaction.clone());
+    let reported = (finality == Finality::UsedBefore).then_some(Reported::UsedBefore);
     let otherwise = match finality {
         Finality::Final | Finality::Failed => refusal.stands(situation.has_node),
-        Finality::Open => refusal.stays_open(),
+        Finality::UsedBefore | Finality::Open => refusal.stays_open(reported),
     };
     match finality {
-        Finality::Final | Finality::Open if situation.has_node => {
-            Conclusion::AskChain { transaction, otherwise: Box::new(otherwise) }
+        Finality::Final | Finality::Open | Finality::UsedBefore if situation.has_node => {
+            Conclusion::AskChain { transaction, reported, otherwise: Box::new(otherwise) }
         }
-        Finality::Final | Finality::Open | Finality::Failed => otherwise,
+        Finality::Final | Finality::Open | Finality::UsedBefore | Finality::Failed => otherwise,
     }
 }
 
@@ -245,32 +296,37 @@ fn refused_again(refusal: Refusal, situation: Situation) -> Conclusion {
         transaction: None,
         why: format!("refused: {}", refusal.reason),
         said,
+        reported: None,
     };
     if situation.has_node {
         return open(None);
     }
     let is_used = refusal.reason == Reason::NonceAlreadyUsed.as_str();
+    // Settled, or being settled: nobody says by whom.
+    let is_duplicate = refusal.reason == Reason::DuplicateSettlement.as_str();
     match (situation.said, situation.is_over()) {
         (Said::Nothing, _) if is_used => {
             Conclusion::Used { transaction: (!refusal.transaction.is_empty()).then_some(refusal.transaction) }
         }
-        (Said::Failed, true) if !is_used => refusal.stands(false),
+        (Said::Failed, true) if !is_used && !is_duplicate => refusal.stands(false),
         (Said::Failed, false) if is_used => open(Some(refusal.reason.clone())),
         (Said::Nothing | Said::Failed | Said::Else, true) => Conclusion::Undecidable { reason: refusal.reason },
         (Said::Nothing | Said::Failed | Said::Else, false) => open(None),
     }
 }
 
-fn by_chain(on_chain: OnChain, situation: Situation) -> Conclusion {
-    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), said: None };
+fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
+    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), said: None, reported: None };
     let refused = |reason: Reason| Conclusion::Refused {
         reason: reason.as_str().to_owned(),
         message: None,
         transaction: String::new(),
         watch: false,
     };
-    match on_chain {
-        OnChain::Paid(settlement) => Conclusion::Settled { settlement, alone: false },
+    let is_for_us = shown.is_for_us(situation.reported);
+    match shown.on_chain {
+        OnChain::Paid(settlement) if is_for_us => Conclusion::Settled { settlement, alone: false },
+        OnChain::Paid(settlement) => Conclusion::SettledElsewhere { transaction: Some(settlement.transaction) },
         OnChain::Shallow => open("its block is not deep enough yet"),
         OnChain::Unused { at } if at >= situation.valid_before => refused(Reason::ValidBefore),
         OnChain::Unused { .. } => open("the chain does not show it"),
@@ -278,7 +334,7 @@ fn by_chain(on_chain: OnChain, situation: Situation) -> Conclusion {
             refused(Reason::NonceAlreadyUsed)
         }
         OnChain::Used { .. } => open("its authorization is used, and no transaction is found that pays"),
-        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, said: None },
+        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, said: None, reported: None },
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
 
         let answer = StoredAnswer { status: 200, headers: Vec::new(), body: bytes::Bytes::new() };
         let settling = Step::Settling { request: "{}".to_owned(), answer };
-        for step in [settling, Step::Unknown { transaction: None, reason: None }] {
+        for step in [settling, Step::Unknown { transaction: None, reason: None, reported: None }] {
             ledger.advance(&hold, step, UnixTime(0)).await.expect("taken");
         }
         drop(work);

@@ -41,6 +41,8 @@ pub enum Problem {
     AnswerGone { payment_id: String, settlement: SettlementResponse, version: Version },
     /// The payment was settled for this request, and the budget of bytes has no room for its stored answer.
     AnswerWaits { payment_id: String },
+    /// The payment was settled for a sale of another host with the same receiver.
+    SettledElsewhere { payment_id: String },
     /// The plugin failed; nothing was charged and the claim is released.
     Plugin(Fault),
     /// The plugin answered with a status of 400 or above, which costs nothing and is passed on; the claim is released.

@@ -14,7 +14,8 @@ use coinslot_x402::{Flow, Reason, SettlementResponse};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::evidence::{Asker, BLOCK_LAG, Conclusion, Evidence, Said, Situation, conclude};
+use super::evidence::{Asker, BLOCK_LAG, Conclusion, Evidence, Said, Shown, Situation, conclude};
+use super::settle::settled_elsewhere;
 use super::{PaymentMethod, Payments};
 use used_authorizations::UsedAuthorizations;
 
@@ -166,14 +167,15 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         now: payments.now(),
         looks_used: used.looks(id),
         said: Said::of(entry.reason.as_deref()),
+        reported: entry.reported,
     };
     let mut submit = true;
     if let Some(probe) = probe {
-        let on_chain = probe.look_up(&request, entry.transaction.as_deref()).await;
-        used.note(id, &on_chain);
+        let shown = Shown::look_up(probe, &request, entry.transaction.as_deref()).await;
+        used.note(id, &shown.on_chain);
         // Only a payment that the chain does not have is sent again.
-        submit = matches!(on_chain, OnChain::Unused { .. });
-        let conclusion = conclude(Evidence::Chain(on_chain), situation);
+        submit = matches!(shown.on_chain, OnChain::Unused { .. });
+        let conclusion = conclude(Evidence::Chain(shown), situation);
         if write(payments, &entry, conclusion).await? {
             return Ok(true);
         }
@@ -181,6 +183,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
     let Some(method) = method.filter(|_| submit && may_submit(payments, &entry, situation)) else { return Ok(false) };
     let answered = method.facilitator.settle(&request).await;
     let conclusion = match conclude(Evidence::Facilitator(answered), situation) {
+        Conclusion::Used { transaction } if method.receiver_shared => Conclusion::SettledElsewhere { transaction },
         Conclusion::Used { transaction } => {
             tracing::warn!(payment = %id, ?transaction, "settled without an answer, and its authorization is used: it counts as paid");
             let transaction = transaction.or_else(|| entry.transaction.clone());
@@ -240,7 +243,12 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             payments.count_settlement(id.payer());
             Step::Settled { settlement, by: SettledBy::Recovery { alone } }
         }
-        Conclusion::Refused { .. } if watched => Step::Dismissed,
+        Conclusion::Refused { .. } | Conclusion::SettledElsewhere { .. } if watched => Step::Dismissed,
+        Conclusion::SettledElsewhere { transaction } => {
+            tracing::warn!(payment = %id, ?transaction, "it was settled for another host with this receiver");
+            payments.count_failed_settlement(id.payer(), payments.now());
+            settled_elsewhere(transaction)
+        }
         Conclusion::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %id, %reason, "not settled");
             payments.count_failed_settlement(id.payer(), payments.now());
@@ -258,7 +266,7 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
         Conclusion::Open { why, said, .. } => {
             tracing::debug!(payment = %id, %why, "its end is not known yet");
             if let Some(reason) = said {
-                let step = Step::Unknown { transaction: None, reason: Some(reason) };
+                let step = Step::Unknown { transaction: None, reason: Some(reason), reported: None };
                 payments.ledger.advance(&entry.hold, step, payments.now()).await?;
             }
             return Ok(false);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coinslot_ledger::{Hold, LedgerError, PaymentId, SettledBy, Step};
-use coinslot_x402::{SettlementResponse, UnixTime};
+use coinslot_ledger::{Hold, LedgerError, PaymentId, Reported, SettledBy, Step};
+use coinslot_x402::{Reason, SettlementResponse, UnixTime};
 
 use super::accepted::Accepted;
-use super::evidence::{Asker, Conclusion, Evidence, Said, Situation, conclude, confirm};
+use super::evidence::{Asker, Conclusion, Evidence, Said, Shown, Situation, conclude, confirm};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -51,9 +51,9 @@ impl SettlementAttempt<'_> {
 
     /// Asks the facilitator to settle, and writes down how that ends.
     ///
-    /// Four ends. Settled: the money moved. `NotSettled`: nothing moved and nothing will. `NotSent`: nothing was sent,
-    /// and the payment can be used again. `Unknown`: the transfer may still arrive; the entry waits for recovery, which
-    /// asks the chain, and the client for the same payment's answer.
+    /// Five ends. Settled: the money moved. `SettledElsewhere`: it moved for another host. `NotSettled`: nothing moved
+    /// and nothing will. `NotSent`: nothing was sent, and the payment can be used again. `Unknown`: the transfer may
+    /// still arrive; the entry waits for recovery, which asks the chain, and the client for the same payment's answer.
     pub(super) async fn settle(&self, payments: &Arc<Payments>) -> Result<(SettlementResponse, Recorded), Problem> {
         let begun = Instant::now();
         payments.settling(self.id());
@@ -61,12 +61,12 @@ impl SettlementAttempt<'_> {
         let answered = method.facilitator.settle(&self.accepted.request).await;
         let situation = self.situation(payments);
         let mut conclusion = conclude(Evidence::Facilitator(answered), situation);
-        if let Conclusion::AskChain { transaction, otherwise } = conclusion {
+        if let Conclusion::AskChain { transaction, reported, otherwise } = conclusion {
             conclusion = match &method.probe {
                 None => *otherwise,
                 Some(probe) => {
-                    let shown = probe.look_up(&self.accepted.request, transaction.as_deref()).await;
-                    confirm(shown, *otherwise, situation)
+                    let shown = Shown::look_up(probe, &self.accepted.request, transaction.as_deref()).await;
+                    confirm(shown, *otherwise, Situation { reported, ..situation })
                 }
             };
         }
@@ -78,15 +78,17 @@ impl SettlementAttempt<'_> {
             Conclusion::Refused { reason, message, transaction, watch } => {
                 Err(self.refused(payments, reason, message, transaction, watch).await)
             }
+            Conclusion::SettledElsewhere { transaction } => Err(self.settled_elsewhere(payments, transaction).await),
             Conclusion::NotSent { message } => Err(self.not_sent(payments, message).await),
             // Only recovery comes to the latter two.
-            Conclusion::AskChain { transaction, .. } | Conclusion::Used { transaction } => {
-                Err(self.unknown(payments, transaction, None).await)
+            Conclusion::AskChain { transaction, reported, .. } => {
+                Err(self.unknown(payments, transaction, None, reported).await)
             }
-            Conclusion::Undecidable { reason } => Err(self.unknown(payments, None, Some(reason)).await),
-            Conclusion::Open { transaction, why, said } => {
+            Conclusion::Used { transaction } => Err(self.unknown(payments, transaction, None, None).await),
+            Conclusion::Undecidable { reason } => Err(self.unknown(payments, None, Some(reason), None).await),
+            Conclusion::Open { transaction, why, said, reported } => {
                 tracing::warn!(payment = %self.id().short(), ?transaction, %why, "a settlement's end is unknown");
-                Err(self.unknown(payments, transaction, said).await)
+                Err(self.unknown(payments, transaction, said, reported).await)
             }
         }
     }
@@ -100,6 +102,7 @@ impl SettlementAttempt<'_> {
             now: payments.now(),
             looks_used: 0,
             said: Said::Nothing,
+            reported: None,
         }
     }
 
@@ -124,7 +127,7 @@ impl SettlementAttempt<'_> {
             Ok(()) => Ok(Recorded::Yes),
             Err(error @ LedgerError::Transaction { .. }) => {
                 tracing::error!(%payment, %error, "the facilitator's settlement is another payment's");
-                Err(self.unknown(payments, None, Some(error.to_string())).await)
+                Err(self.unknown(payments, None, Some(error.to_string()), None).await)
             }
             Err(error) => {
                 tracing::error!(%payment, %error, "a settled payment could not be written");
@@ -158,6 +161,17 @@ impl SettlementAttempt<'_> {
         }
     }
 
+    /// Ends the payment, which bought an answer of another host with the same receiver.
+    async fn settled_elsewhere(&self, payments: &Payments, transaction: Option<String>) -> Problem {
+        // The payer may have given one payment to two hosts: the next one is settled before anything runs for it.
+        payments.count_failed_settlement(self.id().payer(), payments.now());
+        tracing::warn!(payment = %self.id().short(), ?transaction, "settled for another host with this receiver");
+        if let Err(error) = payments.ledger.advance(self.hold, settled_elsewhere(transaction), payments.now()).await {
+            tracing::error!(payment = %self.id().short(), %error, "a payment of another host could not be written");
+        }
+        Problem::SettledElsewhere { payment_id: self.id().short() }
+    }
+
     /// Gives the claim back.
     pub(super) async fn not_sent(&self, payments: &Payments, message: String) -> Problem {
         match payments.ledger.advance(self.hold, Step::NotSent, payments.now()).await {
@@ -170,8 +184,14 @@ impl SettlementAttempt<'_> {
     }
 
     /// Leaves the payment to recovery, with what the facilitator said of it.
-    async fn unknown(&self, payments: &Payments, transaction: Option<String>, reason: Option<String>) -> Problem {
-        let step = Step::Unknown { transaction, reason };
+    async fn unknown(
+        &self,
+        payments: &Payments,
+        transaction: Option<String>,
+        reason: Option<String>,
+        reported: Option<Reported>,
+    ) -> Problem {
+        let step = Step::Unknown { transaction, reason, reported };
         if let Err(error) = payments.ledger.advance(self.hold, step, payments.now()).await {
             tracing::error!(payment = %self.id(), %error, "an unknown settlement could not be written");
         }
@@ -182,4 +202,9 @@ impl SettlementAttempt<'_> {
     fn id(&self) -> &PaymentId {
         &self.hold.id
     }
+}
+
+/// The step of a payment that another host with the same receiver has taken. A repetition knows it by the reason.
+pub(super) fn settled_elsewhere(transaction: Option<String>) -> Step {
+    Step::Refused { reason: Reason::DuplicateSettlement.as_str().to_owned(), transaction, watch: false }
 }

@@ -80,6 +80,7 @@ impl Unserved {
             | Problem::NotSettled { .. } => Charged::No,
             Problem::AnswerGone { .. }
             | Problem::AnswerWaits { .. }
+            | Problem::SettledElsewhere { .. }
             | Problem::Owed { .. }
             | Problem::OwedLater { .. }
             | Problem::OwedNoMore { .. } => Charged::Yes,

@@ -47,6 +47,11 @@ const ANSWER_GONE: ErrorRow = row(
     "answer_no_longer_kept",
     "this payment was settled and its answer is no longer kept: sign a new payment to ask again",
 );
+const SETTLED_ELSEWHERE: ErrorRow = row(
+    StatusCode::CONFLICT,
+    "payment_settled_elsewhere",
+    "the receiver has this payment from a sale of another host or from an unknown sender, so it buys nothing here: fetch the answer from the host that you gave it to first, or sign a new payment",
+);
 const OWED_LATER: ErrorRow = row(
     StatusCode::SERVICE_UNAVAILABLE,
     "answer_owed",
@@ -124,6 +129,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::AnswerGone { payment_id, settlement, version } => {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
+        Problem::SettledElsewhere { payment_id } => with_payment_id(SETTLED_ELSEWHERE.reply(charged), &payment_id),
         Problem::Owed { payment, failure } => {
             let mut reply = owed(failure, charged);
             private(reply.headers_mut());

@@ -86,6 +86,8 @@ pub enum Settlement {
     Settled { settlement: SettlementResponse, proof: Proof },
     /// The payment was refused: the reason, and the transaction that failed if one was sent.
     Refused { reason: String, message: Option<String>, transaction: String, finality: Finality },
+    /// The money moved to the receiver, by this transaction, for a sale of another seller.
+    SettledElsewhere { transaction: String },
     /// The money may have moved, or may yet: the transaction, if known. Ask again with the same request.
     ///
     /// `unanswered`: the call ended in a time-out or a broken connection, so that nothing at all was said about it. A payer
@@ -114,6 +116,8 @@ pub enum Finality {
     /// This process's own transaction failed in a block at which the authorisation is unused: it moved nothing. Every
     /// account that saw its signature may submit it again while it is valid.
     Failed,
+    /// The authorisation was used before this call sent anything. After no earlier call it was used for somebody else.
+    UsedBefore,
     /// A transaction may have been sent all the same.
     Open,
 }

@@ -20,6 +20,7 @@ pub mod local;
 pub mod pool;
 mod probe;
 pub mod remote;
+mod seller;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -27,3 +28,4 @@ pub use facilitator::{
     Facilitator, Finality, PayerKind, Proof, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
 };
 pub use probe::{OnChain, SettlementProbe};
+pub use seller::{PaidBy, Seller};

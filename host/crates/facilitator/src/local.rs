@@ -26,7 +26,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, U256};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use coinslot_evm::{Chain, PaymentReader, Sequencer, Unready};
+use coinslot_evm::{Chain, PaymentReader, Sequencer, SequencerSettings, Unready};
 use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported, SupportedKind};
 use coinslot_x402::{Network, Object, Reason};
 
@@ -74,8 +74,9 @@ impl Local {
         if config.keys.is_empty() {
             return Err(SetupError::NoKey);
         }
+        let sequencer = SequencerSettings { tag: Some(config.seller.tag), ..config.sequencer };
         let state = LocalState {
-            sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, config.sequencer).await?,
+            sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, sequencer).await?,
             reader: PaymentReader::start(chain.clone()),
             chain,
             network: config.network,
@@ -87,6 +88,7 @@ impl Local {
             skew_seconds: config.skew_seconds,
             confirmations: config.sequencer.confirmations,
             wallets: Wallets::new(config.wallet_gas),
+            seller: config.seller,
         };
         Ok(Self { state })
     }
@@ -103,7 +105,7 @@ impl Local {
 
     /// A probe of the same chain, which asks for as many confirmations as settlements do.
     pub fn probe(&self) -> SettlementProbe {
-        SettlementProbe::new(self.state.chain.clone(), self.state.confirmations)
+        SettlementProbe::new(self.state.chain.clone(), self.state.confirmations, self.state.seller)
     }
 
     /// Reads the fullest of the wallets that pay for gas. If it is empty, every settlement fails.
@@ -161,7 +163,7 @@ impl Local {
     ///
     /// A payment that is on the chain already when it is first presented counts only if this process
     /// verified it while it was unused; otherwise every payment of the past could be presented again
-    /// to a server that settles without verifying.
+    /// to a server that settles without verifying. A payment that another sender of ours took counts for nobody here.
     pub async fn settle_once(&self, request: &PaymentRequest) -> Settlement {
         match parsed::parse(&self.state, request) {
             Ok(payment) => settle::settle_once(&self.state, payment).await,

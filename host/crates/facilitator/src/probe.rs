@@ -1,7 +1,7 @@
 //! Asks the chain itself about a payment, however its settlement was answered. It only reads.
 //!
 //! Every account that sees a signature can submit it, and the money goes to `payTo` all the same: a transfer by another
-//! account's transaction pays as well as a transfer by ours.
+//! account's transaction pays as well as a transfer by ours, unless it was made for another seller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{SettlementResponse, UnixTime};
+
+use crate::facilitator::Unavailable;
+use crate::seller::{PaidBy, Seller, Senders};
 
 /// The interval at which the newest block is read while nothing else reads it.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -35,11 +38,13 @@ pub enum OnChain {
 }
 
 /// Looks up payments on one chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SettlementProbe {
     chain: Arc<Chain>,
     /// Blocks on top of each other, from the payment's own, until it counts.
     confirmations: u64,
+    seller: Seller,
+    senders: Senders,
 }
 
 /// A payment that is looked for.
@@ -91,9 +96,27 @@ impl SoughtPayment {
 }
 
 impl SettlementProbe {
-    /// A probe on this chain. `confirmations`: 1 means that the payment's own block is enough.
-    pub fn new(chain: Arc<Chain>, confirmations: u64) -> Self {
-        Self { chain, confirmations: confirmations.max(1) }
+    /// A probe on this chain, for a seller whose payments are sent by itself. `confirmations`: 1 means that the
+    /// payment's own block is enough.
+    pub fn new(chain: Arc<Chain>, confirmations: u64, seller: Seller) -> Self {
+        Self { chain, confirmations: confirmations.max(1), seller, senders: Senders::Own }
+    }
+
+    /// The same, for a seller whose payments are sent by facilitators, too: their tags tell nothing.
+    pub fn with_facilitators(self) -> Self {
+        Self { senders: Senders::AndFacilitators, ..self }
+    }
+
+    /// Tells by the tag of its transaction who has sent a payment that [`Self::look_up`] found.
+    pub async fn paid_by(&self, settlement: &SettlementResponse) -> Result<PaidBy, Unavailable> {
+        let transaction = settlement.transaction.parse();
+        let transaction = transaction.map_err(|_| Unavailable { message: "this is no transaction".to_owned() })?;
+        Ok(self.seller.paid_by(&self.chain, transaction, self.senders).await?)
+    }
+
+    /// The seller for whom it looks.
+    pub fn seller(&self) -> &Seller {
+        &self.seller
     }
 
     /// The reason for which the chain cannot be read at the moment, as far as earlier reads showed it. It asks nothing.

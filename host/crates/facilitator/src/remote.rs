@@ -167,6 +167,16 @@ impl Remote {
             SettleAnswer::End(RemoteAttempt::Objected(Settlement::Unknown { transaction, message, .. })) => {
                 RemoteAttempt::Objected(pending(transaction, message))
             }
+            // The transaction that was sent may have used it.
+            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+                finality: Finality::UsedBefore,
+                reason,
+                transaction: named,
+                ..
+            })) => RemoteAttempt::Answered(pending(
+                (!named.is_empty()).then_some(named),
+                format!("/settle: refused after it was pending: {reason}"),
+            )),
             // A transaction was sent, so that no reason is final any more.
             SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
                 reason,

@@ -18,7 +18,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig, wallet1271_runtime_code};
 use coinslot_evm::abi::IEip3009;
-use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, Sequencer, SequencerSettings, TxCall, TxStatus};
+use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, SenderKind, Sequencer, SequencerSettings, TxCall, TxStatus};
 use coinslot_x402::exact::{Authorization, Domain};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::{Amount, Asset, Price};
@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
+use super::Seller;
 use super::local::{Local, LocalConfig};
 
 pub const SELLER: Address = address!("0x00000000000000000000000000000000005e11e5");
@@ -47,6 +48,8 @@ pub struct World {
     pub payer: Key,
     pub asset: Asset,
     pub url: String,
+    /// The seller of its configurations: one host that restarts.
+    pub seller: Seller,
     _devnet: Devnet,
 }
 
@@ -70,6 +73,7 @@ impl World {
             payer,
             asset: Asset::known(&Network::eip155(CHAIN_ID), None).expect("known"),
             url,
+            seller: Seller::random(SenderKind::Host),
             _devnet: devnet,
         }
     }
@@ -82,6 +86,7 @@ impl World {
             vec![self.asset.clone()],
             vec![self.gas.clone()],
         );
+        config.seller = self.seller;
         config.chain.poll_interval = Duration::from_millis(10);
         config.chain.request_timeout = Duration::from_secs(2);
         config.receipt_timeout = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentId, PaymentState, Presented, Step,
-    StoredAnswer,
+    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentId, PaymentState, Presented, Reported,
+    Step, StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -97,6 +97,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// A clock that jumps forward ages nothing by more than an hour while the ledger is open.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
 
+    /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
+    fn identity(&self) -> [u8; 16];
+
     /// True if the last write became durable and nothing has met a broken file since. Reads that succeed change nothing
     /// about it. While it is false, nothing is sold.
     fn writable(&self) -> bool;
@@ -124,6 +127,7 @@ pub struct Pending {
     pub request: String,
     /// The transaction that its facilitator named.
     pub transaction: Option<String>,
+    pub reported: Option<Reported>,
     /// The time from which the chain refuses the authorisation.
     pub valid_before: UnixTime,
     pub flow: Flow,

@@ -46,4 +46,4 @@ pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
 pub use sqlite::SqliteLedger;
 pub use state::PaymentState;
-pub use step::{Retained, SettledBy, Step};
+pub use step::{Reported, Retained, SettledBy, Step};

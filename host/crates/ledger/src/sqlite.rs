@@ -41,6 +41,7 @@ pub struct SqliteLedger {
     // Dropped first: the writer's thread waits for the reader's, to be the last that closes the file.
     reader: LookupThread,
     writer: Writer,
+    identity: [u8; 16],
     /// The time of the first pruning, by both clocks.
     first_pruning: OnceLock<(Instant, UnixTime)>,
 }
@@ -59,10 +60,19 @@ impl SqliteLedger {
         Self::start(path, lock)
     }
 
+    /// The identity of the ledger in this file, which is created or upgraded as [`SqliteLedger::open`] does. Nothing is
+    /// open when it returns, so that a host which fails to start leaves no lock behind.
+    pub fn identity_at(path: &Path) -> Result<[u8; 16], LedgerError> {
+        let _lock = open::lock(path)?;
+        queries::identity(&open::open(path)?)
+    }
+
     fn start(path: &Path, lock: File) -> Result<Self, LedgerError> {
         let connection = open::open(path)?;
+        let identity = queries::identity(&connection)?;
         let (reader, thread) = LookupThread::start(path)?;
-        Ok(Self { reader, writer: Writer::start(connection, lock, thread)?, first_pruning: OnceLock::new() })
+        let writer = Writer::start(connection, lock, thread)?;
+        Ok(Self { reader, writer, identity, first_pruning: OnceLock::new() })
     }
 }
 
@@ -155,6 +165,10 @@ impl Ledger for SqliteLedger {
             }
         }
         Ok(deleted)
+    }
+
+    fn identity(&self) -> [u8; 16] {
+        self.identity
     }
 
     fn writable(&self) -> bool {

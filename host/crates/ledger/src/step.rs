@@ -44,11 +44,13 @@ pub enum Step {
     /// The settlement was provably not sent: the claim is given up after all. The row is deleted.
     NotSent,
     /// The request that sent the settlement does not know its end: recovery finds out. Recovery takes the step again for
-    /// what it has learnt. `transaction` and `reason` replace what the row has, unless they are `None`.
+    /// what it has learnt. Each field replaces what the row has, unless it is `None`.
     Unknown {
         transaction: Option<String>,
         /// The reason with which a facilitator has refused the payment, if one has.
         reason: Option<String>,
+        /// The word of a facilitator by which a payment that the chain shows later is judged.
+        reported: Option<Reported>,
     },
     /// The authorisation is dead, and no one who can be asked knows whether the money moved. The row stays unknown, and
     /// is looked at again when the ledger is opened the next time: a node may be configured by then. `reason` as in
@@ -85,6 +87,30 @@ pub enum Retained {
     Answer(StoredAnswer),
     /// Nothing, for this reason: a repetition of the payment learns that its answer is gone.
     Nothing { why: String },
+}
+
+/// The word of a facilitator about a payment whose end it does not decide: recovery needs it to judge a payment that it
+/// finds on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// It has settled the payment.
+    Settled,
+    /// The authorisation was used before it was asked for the first time.
+    UsedBefore,
+}
+
+impl Reported {
+    /// The word of the column `reported`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::UsedBefore => "used before",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Settled, Self::UsedBefore].into_iter().find(|reported| reported.as_str() == text)
+    }
 }
 
 /// The source of the news that a payment is settled.

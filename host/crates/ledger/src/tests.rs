@@ -187,7 +187,7 @@ async fn sent_by(ledger: &SqliteLedger, claim: Claim) -> Hold {
 /// Claims, runs, sends, and does not hear how it ended.
 async fn unknown(ledger: &SqliteLedger, nonce: &str) -> Hold {
     let hold = sent(ledger, nonce).await;
-    take(ledger, &hold, Step::Unknown { transaction: None, reason: None }, 1_002).await;
+    take(ledger, &hold, Step::Unknown { transaction: None, reason: None, reported: None }, 1_002).await;
     hold
 }
 

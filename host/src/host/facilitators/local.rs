@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy::providers::ProviderBuilder;
 use coinslot_evm::Key;
+use coinslot_facilitator::Seller;
 use coinslot_facilitator::local::{Local, LocalConfig, SettledMemory};
 use coinslot_facilitator::pool::Member;
 use coinslot_x402::Versions;
@@ -30,6 +31,13 @@ pub enum Chains {
 /// The longest wait for a node to name itself.
 const DEVNET_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The chains that are settled on, and the seller for whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SettlingFor {
+    pub(super) chains: Chains,
+    pub(super) seller: Seller,
+}
+
 /// Connects a facilitator to its chain. Fails if its assets are on several chains, if its chain is the embedded one and
 /// `chains` does not allow that, and as [`Local::connect`] does.
 pub(super) async fn connect(
@@ -37,7 +45,7 @@ pub(super) async fn connect(
     config: &LocalFacilitator,
     accepts: &[&Accept],
     state: &StateConfig,
-    chains: Chains,
+    SettlingFor { chains, seller }: SettlingFor,
 ) -> Result<Connection, HostError> {
     let rpc = &config.rpc;
     let mut networks = accepts.iter().map(|accept| &accept.asset.network);
@@ -58,6 +66,7 @@ pub(super) async fn connect(
     let mut local = LocalConfig::new(rpc.clone(), network.clone(), assets, keys);
     // The ledger remembers what is settled.
     local.memory = SettledMemory::Brief;
+    local.seller = seller;
     local.chain.poll_interval = config.poll_interval;
     configure_settlement(&config.settlement, &mut local);
     // The keys of a facilitator share one budget, whose file the first of them names.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coinslot_evm::{Chain, ChainSettings, default_confirmations};
-use coinslot_facilitator::SettlementProbe;
 use coinslot_facilitator::cdp::CdpKey;
 use coinslot_facilitator::pool::{FacilitatorPool, MEMBER_BREAKER, Member};
 use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
+use coinslot_facilitator::{Seller, SettlementProbe};
 use coinslot_x402::price::Accept;
 use coinslot_x402::{Network, Version, Versions};
 use url::Url;
@@ -23,6 +23,7 @@ pub(super) async fn connect(
     name: &str,
     config: &RemoteFacilitator,
     accepts: &[&Accept],
+    seller: Seller,
 ) -> Result<Connection, HostError> {
     let mut settings = RemoteConfig::new(config.url.clone());
     settings.strip_query = config.strip_query;
@@ -40,7 +41,7 @@ pub(super) async fn connect(
     };
     warn_of_missing_versions(name, &versions);
     let probe = match &config.rpc {
-        Some(rpc) => Some(Arc::new(probe(name, config, rpc, accepts, &networks).await?)),
+        Some(rpc) => Some(Arc::new(probe(name, config, rpc, accepts, &networks, seller).await?)),
         None => None,
     };
     let member = Member::remote(name, Arc::new(remote), MEMBER_BREAKER);
@@ -83,6 +84,7 @@ async fn probe(
     rpc: &Url,
     accepts: &[&Accept],
     networks: &[Network],
+    seller: Seller,
 ) -> Result<SettlementProbe, HostError> {
     let [network] = networks else {
         let problem = "`rpc` reads one chain, and it settles on several: write one facilitator for each";
@@ -100,5 +102,5 @@ async fn probe(
             .map_err(|error| HostError::misconfigured(name, error))?;
     }
     let confirmations = config.confirmations.unwrap_or_else(|| default_confirmations(chain_id));
-    Ok(SettlementProbe::new(Arc::new(chain), confirmations))
+    Ok(SettlementProbe::new(Arc::new(chain), confirmations, seller))
 }

@@ -19,7 +19,20 @@ fn settlement() -> SettlementResponse {
 }
 
 fn situation(asker: Asker, has_node: bool) -> Situation {
-    Situation { asker, has_node, valid_before: DEAD, now: UnixTime(900), looks_used: 0, said: Said::Nothing }
+    Situation {
+        asker,
+        has_node,
+        valid_before: DEAD,
+        now: UnixTime(900),
+        looks_used: 0,
+        said: Said::Nothing,
+        reported: None,
+    }
+}
+
+/// What a look shows at a payment that a transaction without a tag made.
+fn shown(on_chain: OnChain) -> Shown {
+    Shown { on_chain, by: PaidBy::Untagged, shares_receiver: false }
 }
 
 /// A word for a conclusion, and for what stands if the chain does not say more.
@@ -29,6 +42,7 @@ fn word(conclusion: &Conclusion) -> String {
         Conclusion::Settled { alone: false, .. } => "settled".to_owned(),
         Conclusion::Refused { watch: true, .. } => "refused, watched".to_owned(),
         Conclusion::Refused { watch: false, .. } => "refused".to_owned(),
+        Conclusion::SettledElsewhere { .. } => "elsewhere".to_owned(),
         Conclusion::NotSent { .. } => "not sent".to_owned(),
         Conclusion::AskChain { otherwise, .. } => format!("ask, else {}", word(otherwise)),
         Conclusion::Used { .. } => "paid".to_owned(),
@@ -65,6 +79,15 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
             refused(Reason::NonceAlreadyUsed.as_str(), Finality::Open),
             ["ask, else open", "open", "open", "paid", "paid"],
         ),
+        (
+            refused(Reason::NonceAlreadyUsed.as_str(), Finality::UsedBefore),
+            ["ask, else open", "open", "open", "paid", "paid"],
+        ),
+        (
+            refused(Reason::DuplicateSettlement.as_str(), Finality::UsedBefore),
+            ["ask, else open", "open", "open", "open", "undecidable"],
+        ),
+        (Settlement::SettledElsewhere { transaction: "0xt".to_owned() }, ["elsewhere"; 5]),
         (Settlement::Unknown { transaction: None, message: String::new(), unanswered: true }, ["open"; 5]),
         (Settlement::NotSent { message: String::new() }, ["not sent", "not sent", "open", "open", "open"]),
     ];
@@ -99,6 +122,8 @@ fn without_a_node_a_refusal_is_about_its_own_sending() {
         (failed, Reason::ValidBefore, ["open", "refused"]),
         (failed, Reason::InsufficientBalance, ["open", "refused"]),
         (failed, USED, ["open", "undecidable"]),
+        (Said::of(None), Reason::DuplicateSettlement, ["open", "undecidable"]),
+        (failed, Reason::DuplicateSettlement, ["open", "undecidable"]),
         (Said::of(Some("invalid_transaction_state")), Reason::ValidBefore, ["open", "refused"]),
         (used, Reason::ValidBefore, ["open", "undecidable"]),
         (used, USED, ["open", "undecidable"]),
@@ -142,13 +167,13 @@ fn the_first_word_of_a_facilitator_is_remembered_and_later_only_that_the_authori
 #[test]
 fn a_refusal_stands_only_beside_an_unused_authorization() {
     let at = situation(Asker::Request, true);
-    let word_beside = |shown| {
+    let word_beside = |on_chain| {
         let Conclusion::AskChain { otherwise, .. } =
             conclude(Evidence::Facilitator(refused("insufficient_funds", Finality::Final)), at)
         else {
             panic!("the chain is asked")
         };
-        word(&confirm(shown, *otherwise, at))
+        word(&confirm(shown(on_chain), *otherwise, at))
     };
     assert_eq!(word_beside(OnChain::Unused { at: UnixTime(900) }), "refused, watched");
     assert_eq!(word_beside(OnChain::Paid(settlement())), "settled");
@@ -174,7 +199,7 @@ fn the_chain_is_believed_when_nothing_can_change_any_more() {
         for asker in [Asker::Request, Asker::Recovery] {
             let concluded = [0, 1].map(|looks_used| {
                 let at = Situation { looks_used, ..situation(asker, true) };
-                word(&conclude(Evidence::Chain(evidence.clone()), at))
+                word(&conclude(Evidence::Chain(shown(evidence.clone())), at))
             });
             assert_eq!(concluded, expected, "{evidence:?}");
         }
@@ -186,4 +211,47 @@ fn a_facilitators_word_about_a_transaction_leads_the_look_at_the_chain() {
     let settled = Settlement::Settled { settlement: settlement(), proof: Proof::Word { alone: true } };
     let asked = conclude(Evidence::Facilitator(settled), situation(Asker::Request, true));
     assert!(matches!(asked, Conclusion::AskChain { transaction: Some(hash), .. } if hash == "0xt"));
+}
+
+/// One payment bought an answer of two hosts with one receiver: each saw on the chain that the receiver was paid.
+#[test]
+fn a_payment_that_is_shown_counts_for_the_seller_whose_transaction_made_it() {
+    use Reported::{Settled, UsedBefore};
+    // The sender; what the facilitator said; whether others share the receiver; the conclusion.
+    let rows = [
+        (PaidBy::Us, [None, Some(Settled), Some(UsedBefore)], [false, true], "settled"),
+        (PaidBy::OtherSeller, [None, Some(Settled), Some(UsedBefore)], [false, true], "elsewhere"),
+        (PaidBy::Untagged, [Some(Settled); 3], [false, true], "settled"),
+        (PaidBy::Untagged, [Some(UsedBefore); 3], [false, true], "elsewhere"),
+        (PaidBy::Untagged, [None; 3], [false; 2], "settled"),
+        (PaidBy::Untagged, [None; 3], [true; 2], "elsewhere"),
+    ];
+    for (by, reports, sharing, expected) in rows {
+        for (reported, shares_receiver) in reports.into_iter().flat_map(|one| sharing.map(|share| (one, share))) {
+            let shown = Shown { on_chain: OnChain::Paid(settlement()), by, shares_receiver };
+            for asker in [Asker::Request, Asker::Recovery] {
+                let at = Situation { reported, ..situation(asker, true) };
+                let concluded = word(&conclude(Evidence::Chain(shown.clone()), at));
+                assert_eq!(concluded, expected, "{by:?} {reported:?} {shares_receiver}");
+                let open = Conclusion::Open { transaction: None, reported, said: None, why: String::new() };
+                assert_eq!(word(&confirm(shown.clone(), open, at)), expected, "{by:?} {reported:?} {shares_receiver}");
+            }
+        }
+    }
+}
+
+/// The node lags behind: the word has to outlive the look, or recovery would take the payment for its own.
+#[test]
+fn what_the_facilitator_said_is_kept_until_the_chain_shows_the_payment() {
+    let at = situation(Asker::Request, true);
+    let used = refused(Reason::NonceAlreadyUsed.as_str(), Finality::UsedBefore);
+    let settled = Settlement::Settled { settlement: settlement(), proof: Proof::Word { alone: true } };
+    for (evidence, expected) in [(used, Reported::UsedBefore), (settled, Reported::Settled)] {
+        let Conclusion::AskChain { reported, otherwise, .. } = conclude(Evidence::Facilitator(evidence), at) else {
+            panic!("the chain is asked")
+        };
+        assert_eq!(reported, Some(expected));
+        let concluded = confirm(shown(OnChain::Shallow), *otherwise, Situation { reported, ..at });
+        assert!(matches!(concluded, Conclusion::Open { reported, .. } if reported == Some(expected)), "{concluded:?}");
+    }
 }

@@ -57,6 +57,10 @@ pub(super) async fn settlement(service: &Service, payment: PaymentRequest) -> Js
         Ok(Settlement::Refused { reason, message, transaction, finality: _ }) => {
             reply(StatusCode::OK, &failed(reason, message, transaction))
         }
+        // `settle_once` says so itself; here for a caller that does not.
+        Ok(Settlement::SettledElsewhere { transaction }) => {
+            reply(StatusCode::OK, &failed(Reason::DuplicateSettlement.to_string(), None, transaction))
+        }
         Ok(Settlement::Unknown { transaction: Some(hash), message, .. }) => {
             tracing::warn!(transaction = hash, message, "a settlement is open");
             let reason = Reason::SettlementPending.to_string();

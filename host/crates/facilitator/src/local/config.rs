@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use coinslot_evm::{ChainError, ChainSettings, GasLimits, Key, SequencerSettings, default_confirmations};
+use coinslot_evm::{ChainError, ChainSettings, GasLimits, Key, SenderKind, SequencerSettings, default_confirmations};
 use coinslot_x402::Network;
 use coinslot_x402::price::Asset;
 use url::Url;
+
+use crate::seller::Seller;
 
 /// The configuration of one local facilitator.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct LocalConfig {
     /// payment is given as much, and some for the transfer.
     pub wallet_gas: u64,
     pub memory: SettledMemory,
+    /// The seller for whom it settles, whose tag its transactions get.
+    pub seller: Seller,
 }
 
 /// The time for which a payment that was settled is remembered here.
@@ -48,7 +52,7 @@ pub enum SettledMemory {
 
 impl LocalConfig {
     /// The usual settings: the confirmations of [`default_confirmations`], 50 seconds for a receipt, 2,000 blocks of
-    /// search, a minute between clocks, gas for every receiver.
+    /// search, a minute between clocks, gas for every receiver, and a facilitator's tag that no other process has.
     pub fn new(rpc: Url, network: Network, assets: Vec<Asset>, keys: Vec<Key>) -> Self {
         let mut sequencer = SequencerSettings::default();
         sequencer.confirmations = network.chain_id().map_or(sequencer.confirmations, default_confirmations);
@@ -66,6 +70,7 @@ impl LocalConfig {
             skew_seconds: 60,
             wallet_gas: 350_000,
             memory: SettledMemory::WhileValid,
+            seller: Seller::random(SenderKind::Facilitator),
         }
     }
 }

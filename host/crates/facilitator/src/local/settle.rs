@@ -4,7 +4,8 @@
 //! transfer is submitted, so a call that is dropped half way is resumed by the next one. A receipt proves nothing but
 //! by its logs. Whatever speaks against the payment may be the trace of the payment itself, made by another account's
 //! transaction or by one of ours that this process forgot: so the chain is asked before a payment is refused
-//! (`objection`), and a used authorisation whose use is not found is unknown, and never refused.
+//! (`objection`), and a used authorisation whose use is not found is unknown, and never refused. A payment that
+//! is found there counts only if its transaction may have been made for this seller (`found`).
 
 mod objection;
 
@@ -20,6 +21,7 @@ use super::rejection::Rejection;
 use super::state::{LocalState, now};
 use super::verify::{judge, judge_without_simulation};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement};
+use crate::seller::Senders;
 use objection::Objection;
 
 /// The transaction that made a payment.
@@ -36,6 +38,8 @@ enum NotSettled {
         transaction: Option<B256>,
         message: String,
     },
+    /// This transaction made the payment for another seller.
+    Elsewhere(B256),
     /// The authorisation is used at this time, or cancelled, and no transaction that did it was found.
     Used {
         transaction: Option<B256>,
@@ -90,6 +94,9 @@ pub(super) async fn settle_once(local: &LocalState, payment: ParsedPayment<'_>) 
             } else {
                 spend.settled(hash)
             }
+        }
+        Err(NotSettled::Elsewhere(hash)) => {
+            payment.rejected(Reason::DuplicateSettlement).settlement(Some(hash), Finality::Open)
         }
         // A payment of the past that was never seen here is presented again: its caller would ask for ever.
         Err(NotSettled::Used { at, .. })
@@ -172,6 +179,7 @@ impl<'s> SpendLock<'s> {
                 rejection.settlement(transaction, finality)
             }
             NotSettled::Unknown { transaction, message } => unknown(transaction, message),
+            NotSettled::Elsewhere(hash) => Settlement::SettledElsewhere { transaction: hash.to_string() },
             NotSettled::Used { transaction, .. } => {
                 unknown(transaction, "its authorisation is used, and no transaction is known that used it".to_owned())
             }
@@ -274,6 +282,16 @@ impl<'s> SpendLock<'s> {
         if is_unused && inclusion.shared { Err(NotSettled::TryAlone) } else { ended }
     }
 
+    /// Judges a payment that was found by its log. It may have been made for another seller.
+    async fn found(&self, transaction: B256, by: SubmittedBy) -> Result<PayingTx, NotSettled> {
+        let seller = &self.local.seller;
+        match seller.paid_by(&self.local.chain, transaction, Senders::Own).await {
+            Ok(sender) if seller.counts(sender) => Ok((transaction, by)),
+            Ok(_) => Err(NotSettled::Elsewhere(transaction)),
+            Err(error) => Err(NotSettled::Unknown { transaction: Some(transaction), message: error.to_string() }),
+        }
+    }
+
     fn failed_in(&self, inclusion: &Inclusion, reason: Reason) -> Objection {
         let receipt = &inclusion.receipt;
         let failed = Some((receipt.transaction_hash, receipt.block_number.to()));
@@ -285,7 +303,7 @@ impl<'s> SpendLock<'s> {
         self.doubt = Some(transaction);
         self.begin_anew();
         match look_up(self.local, self.payment, transaction, 0).await {
-            Ok(AuthorizationState::Paid { transaction }) => Ok((transaction, SubmittedBy::Us)),
+            Ok(AuthorizationState::Paid { transaction }) => self.found(transaction, SubmittedBy::Us).await,
             Ok(_) => Err(NotSettled::Unknown { transaction, message: why }),
             Err(error) => Err(NotSettled::Unknown { transaction, message: error.to_string() }),
         }

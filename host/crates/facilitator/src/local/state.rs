@@ -13,6 +13,7 @@ use coinslot_x402::{Network, UnixTime};
 use super::records::Records;
 use super::token::Token;
 use super::wallets::Wallets;
+use crate::seller::Seller;
 
 #[derive(Debug)]
 pub(super) struct LocalState {
@@ -29,6 +30,7 @@ pub(super) struct LocalState {
     pub(super) skew_seconds: u64,
     pub(super) confirmations: u64,
     pub(super) wallets: Wallets,
+    pub(super) seller: Seller,
 }
 
 pub(super) fn now() -> UnixTime {

@@ -2,6 +2,7 @@
 
 mod lagging;
 mod order;
+mod sellers;
 mod settle;
 mod together;
 mod trouble;

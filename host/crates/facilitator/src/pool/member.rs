@@ -124,7 +124,7 @@ impl Member {
             RemoteAttempt::Unclear(settlement) => {
                 let message = match &settlement {
                     Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
-                    Settlement::Settled { .. } | Settlement::Refused { .. } => "",
+                    Settlement::Settled { .. } | Settlement::SettledElsewhere { .. } | Settlement::Refused { .. } => "",
                 };
                 self.failed(permit, message);
                 Ok(settlement)

@@ -268,19 +268,22 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
             transaction: expected.transaction(&answer.transaction),
             message: format!("/settle: {reason}"),
         },
-        // Done before, or failed on its side: in neither is it certain that no money moved.
-        Some(Reason::DuplicateSettlement | Reason::UnexpectedSettleError) => {
-            SettleAnswer::End(RemoteAttempt::Answered(unknown(named, reason)))
-        }
+        // Failed on its side: it is not certain that no money moved.
+        Some(Reason::UnexpectedSettleError) => SettleAnswer::End(RemoteAttempt::Answered(unknown(named, reason))),
         known => {
             let precedes = known.is_some_and(Reason::precedes_sending) || SPECIFIED_BEFORE_SENDING.contains(&reason);
             // A refusal that names a transaction follows a broadcast, whatever its reason.
             let is_final = precedes && answer.transaction.is_empty();
+            let finality = match known {
+                Some(Reason::DuplicateSettlement | Reason::NonceAlreadyUsed) => Finality::UsedBefore,
+                _ if is_final => Finality::Final,
+                _ => Finality::Open,
+            };
             SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
                 reason: first_chars(reason, MAX_REASON).to_owned(),
                 message: answer.error_message.as_deref().map(|text| first_chars(text, MAX_MESSAGE).to_owned()),
                 transaction: expected.transaction(&answer.transaction).unwrap_or_default(),
-                finality: if is_final { Finality::Final } else { Finality::Open },
+                finality,
             }))
         }
     }

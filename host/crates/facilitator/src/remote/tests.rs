@@ -223,7 +223,6 @@ async fn no_malformed_settlement_is_a_success_or_a_refusal() {
         (200, failed(Value::Null)),
         (200, failed(json!(""))),
         (200, failed(json!("settlement_pending"))),
-        (200, failed(json!("duplicate_settlement"))),
         (200, failed(json!("unexpected_settle_error"))),
         (200, "{}".to_owned()),
         (200, "<html>502 Bad Gateway</html>".to_owned()),
@@ -248,6 +247,24 @@ async fn no_malformed_settlement_is_a_success_or_a_refusal() {
         panic!("not open");
     };
     assert_eq!(transaction.as_deref(), Some(HASH));
+}
+
+/// A facilitator that has settled the payment for another server says one of these.
+#[tokio::test]
+async fn a_payment_that_was_used_before_it_was_asked_for_is_told_apart() {
+    for reason in ["duplicate_settlement", "invalid_exact_evm_nonce_already_used"] {
+        for transaction in ["", HASH] {
+            let body = json!({"success": false, "errorReason": reason,
+                "transaction": transaction, "network": "eip155:84532"});
+            let expected = Settlement::Refused {
+                reason: reason.to_owned(),
+                message: None,
+                transaction: transaction.to_owned(),
+                finality: Finality::UsedBefore,
+            };
+            assert_eq!(settled(200, &body.to_string()).await, expected);
+        }
+    }
 }
 
 /// The answers that a sloppy or lying facilitator has been seen to give: none is a success, and none
@@ -609,7 +626,6 @@ async fn only_a_reason_that_precedes_a_broadcast_is_final() {
         assert!(matches!(settlement, Settlement::Refused { finality: Finality::Open, .. }), "{settlement:?}");
     }
     for reason in [
-        "invalid_exact_evm_nonce_already_used",
         "invalid_exact_evm_transaction_failed",
         "invalid_exact_evm_transaction_simulation_failed",
         "rpc_error",

@@ -4,7 +4,7 @@ use coinslot_x402::{Flow, Network, UnixTime};
 use rusqlite::{Connection, params};
 
 use crate::number::{from_sqlite, to_sqlite};
-use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Pending};
+use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Pending, Reported};
 
 /// The first pause between two looks, and the longest, in seconds: a clock of whole seconds has no shorter one.
 pub(super) const FIRST_PAUSE: u64 = 1;
@@ -19,7 +19,7 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
     // CROSS JOIN keeps SQLite from reordering: the index of looks has the open settlements and nothing else.
     let mut rows = connection.prepare_cached(
         "SELECT progress.id, network, asset, payer, nonce, attempt, outgoing.request, tx, kept_at IS NOT NULL,
-            valid_before, flow, state, looks, reason
+            valid_before, flow, state, looks, reason, reported
          FROM progress INDEXED BY progress_look CROSS JOIN claim USING (id) CROSS JOIN outgoing USING (id)
             LEFT JOIN settlement USING (id) LEFT JOIN answer USING (id)
          WHERE next_look <= ?1 ORDER BY next_look LIMIT ?2",
@@ -43,6 +43,7 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
             },
             request: row.get(6)?,
             transaction: row.get::<_, Option<String>>(7)?.filter(|transaction| !transaction.is_empty()),
+            reported: row.get::<_, Option<String>>(14)?.as_deref().and_then(Reported::parse),
             answer_kept: row.get(8)?,
             valid_before: UnixTime(from_sqlite(row.get(9)?)),
             flow: Flow::parse(&row.get::<_, String>(10)?).unwrap_or_default(),

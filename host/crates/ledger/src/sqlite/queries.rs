@@ -47,6 +47,11 @@ pub(super) fn recent_payers(connection: &Connection, payments: u32) -> Result<Ve
     found.collect::<Result<_, _>>().map_err(LedgerError::from)
 }
 
+/// See [`crate::Ledger::identity`].
+pub(super) fn identity(connection: &Connection) -> Result<[u8; 16], LedgerError> {
+    Ok(connection.query_row("SELECT id FROM identity", [], |row| row.get(0))?)
+}
+
 /// Writes the time into the one row of the table `heartbeat`.
 pub(super) fn beat(connection: &Connection, at: UnixTime) -> Result<(), LedgerError> {
     connection

@@ -206,6 +206,10 @@ CREATE TABLE kept_bytes (                    -- the size of all kept answers
     bytes    INTEGER NOT NULL
 ) STRICT;
 INSERT INTO kept_bytes SELECT 1, coalesce(sum(octet_length(head) + octet_length(body)), 0) FROM answer;
+", "
+CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL) STRICT;
+INSERT INTO identity SELECT 1, randomblob(16);  -- of this ledger, in the transactions of its host
+ALTER TABLE progress ADD COLUMN reported TEXT;  -- what the facilitator said of an unknown one
 "];
 
 /// The schema version that this program reads and writes.

@@ -16,7 +16,7 @@ use super::due::{FIRST_PAUSE, WATCH_DELAY};
 use super::leases::lease;
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
-use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Retained, SettledBy, Step};
+use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Reported, Retained, SettledBy, Step};
 
 /// The row of a payment, as far as steps need it.
 struct Row {
@@ -57,8 +57,8 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
             answers::keep(connection, id, &answer, at)
         }
         Step::SettlingUpfront { request } => send(connection, id, Flow::Upfront, &request, at),
-        Step::Unknown { transaction, reason } => {
-            leave_to_recovery(connection, id, reason.as_deref(), at)?;
+        Step::Unknown { transaction, reason, reported } => {
+            leave_to_recovery(connection, id, reason.as_deref(), reported, at)?;
             transaction.map_or(Ok(()), |transaction| record_transaction(connection, id, &transaction, None))
         }
         Step::Undecidable { reason } => stop_looking(connection, id, reason.as_deref(), at),
@@ -136,13 +136,20 @@ fn enter(connection: &Connection, row: i64, state: PaymentState, at: UnixTime) -
 }
 
 /// Moves a row to `unknown`. One that is unknown already keeps the time of its next look.
-fn leave_to_recovery(connection: &Connection, row: i64, reason: Option<&str>, at: UnixTime) -> Result<(), LedgerError> {
+fn leave_to_recovery(
+    connection: &Connection,
+    row: i64,
+    reason: Option<&str>,
+    reported: Option<Reported>,
+    at: UnixTime,
+) -> Result<(), LedgerError> {
+    let (next_look, at) = (to_sqlite(at.plus(FIRST_PAUSE).0), to_sqlite(at.0));
     connection
         .prepare_cached(
             "UPDATE progress SET state = 'unknown', lease_until = NULL, next_look = coalesce(next_look, ?2),
-                updated_at = ?3, reason = coalesce(?4, reason) WHERE id = ?1",
+                updated_at = ?3, reason = coalesce(?4, reason), reported = coalesce(?5, reported) WHERE id = ?1",
         )?
-        .execute(params![row, to_sqlite(at.plus(FIRST_PAUSE).0), to_sqlite(at.0), reason])?;
+        .execute(params![row, next_look, at, reason, reported.map(Reported::as_str)])?;
     Ok(())
 }
 

@@ -13,7 +13,9 @@ async fn an_unknown_settlement_is_looked_at_at_growing_intervals() {
     let (_dir, ledger) = ledger();
     let hold = sent(&ledger, "n").await;
     assert_eq!(due(&ledger, 1_001).await, [""; 0], "in the hands of its request");
-    take(&ledger, &hold, Step::Unknown { transaction: Some("0xTX".to_owned()), reason: None }, 1_002).await;
+    let step = |reported| Step::Unknown { transaction: Some("0xTX".to_owned()), reason: None, reported };
+    take(&ledger, &hold, step(Some(Reported::UsedBefore)), 1_002).await;
+    take(&ledger, &hold, step(None), 1_002).await;
     let mut looks = Vec::new();
     for at in 1_002..1_100 {
         for pending in ledger.take_due(UnixTime(at), 9).await.expect("what is due") {
@@ -21,6 +23,7 @@ async fn an_unknown_settlement_is_looked_at_at_growing_intervals() {
                 hold: hold.clone(),
                 request: "{}".to_owned(),
                 transaction: Some("0xtx".to_owned()),
+                reported: Some(Reported::UsedBefore),
                 valid_before: UnixTime(2_000),
                 flow: Flow::Authorization,
                 answer_kept: true,
@@ -41,7 +44,7 @@ async fn only_so_many_are_taken_as_asked_for_and_the_longest_due_first() {
     let (_dir, ledger) = ledger();
     for (nonce, at) in [("b", 1_020), ("a", 1_010), ("c", 1_030)] {
         let hold = sent(&ledger, nonce).await;
-        take(&ledger, &hold, Step::Unknown { transaction: None, reason: None }, at).await;
+        take(&ledger, &hold, Step::Unknown { transaction: None, reason: None, reported: None }, at).await;
     }
     let take = async |at| {
         let due = ledger.take_due(UnixTime(at), 2).await.expect("what is due");
@@ -99,6 +102,7 @@ async fn what_a_facilitator_said_of_an_unknown_settlement_is_remembered() {
     let said = |transaction: Option<&str>, reason: Option<&str>| Step::Unknown {
         transaction: transaction.map(ToOwned::to_owned),
         reason: reason.map(ToOwned::to_owned),
+        reported: None,
     };
     take(&ledger, &hold, said(Some("0xtx"), Some("used")), 1_003).await;
     take(&ledger, &hold, said(None, None), 1_003).await;
@@ -138,7 +142,7 @@ async fn only_open_settlements_of_answers_that_are_made_are_exposed() {
     sent(&ledger, "settling").await;
     let upfront = won(&ledger, Claim { flow: Flow::Upfront, ..claim("c", 1) }).await;
     take(&ledger, &upfront, Step::SettlingUpfront { request: "{}".to_owned() }, 1_001).await;
-    take(&ledger, &upfront, Step::Unknown { transaction: None, reason: None }, 1_001).await;
+    take(&ledger, &upfront, Step::Unknown { transaction: None, reason: None, reported: None }, 1_001).await;
     let exposed = ledger.open_settlements().await.expect("a list");
     assert_eq!(exposed.iter().map(|(id, _)| id.nonce()).collect::<Vec<_>>(), ["a", "settling"]);
 }
@@ -149,7 +153,7 @@ async fn recovery_of_an_upfront_payment_leaves_its_answer_owed() {
     let upfront = Claim { flow: Flow::Upfront, ..claim("n", 1) };
     let hold = won(&ledger, upfront.clone()).await;
     take(&ledger, &hold, Step::SettlingUpfront { request: "{}".to_owned() }, 1).await;
-    take(&ledger, &hold, Step::Unknown { transaction: Some("0xtx".to_owned()), reason: None }, 1).await;
+    take(&ledger, &hold, Step::Unknown { transaction: Some("0xtx".to_owned()), reason: None, reported: None }, 1).await;
     take(&ledger, &hold, settled(BY_RECOVERY), 2).await;
     let claimed = ledger.claim(upfront).await;
     assert!(matches!(&claimed, Ok(Claimed::Owed { settlement: by, .. }) if *by == settlement()), "{claimed:?}");
@@ -215,7 +219,7 @@ async fn two_payments_are_not_settled_by_one_transaction_of_a_facilitator_that_s
             assert!(matches!(taken, Err(LedgerError::Transaction { .. })), "{spelling}: {taken:?}");
         }
     }
-    take(&ledger, &other, Step::Unknown { transaction: None, reason: None }, 1_003).await;
+    take(&ledger, &other, Step::Unknown { transaction: None, reason: None, reported: None }, 1_003).await;
     take(&ledger, &other, settled_by("0xab", SettledBy::Recovery { alone: false }), 1_004).await;
     let third = sent(&ledger, "third").await;
     take(&ledger, &third, settled_by("0xab", OF_A_BATCH), 1_004).await;

@@ -25,7 +25,7 @@ fn steps() -> Vec<Step> {
         settling(),
         Step::SettlingUpfront { request: "{}".to_owned() },
         Step::NotSent,
-        Step::Unknown { transaction: None, reason: None },
+        Step::Unknown { transaction: None, reason: None, reported: None },
         Step::Undecidable { reason: None },
         settled(OF_A_BATCH),
         settled(SettledBy::Recovery { alone: false }),
@@ -97,7 +97,7 @@ async fn a_settlement_request_is_kept_until_its_end_is_known() {
     assert_eq!(count(&dir, "outgoing"), 2);
     take(&ledger, &paid, settled(BY_REQUEST), 1_002).await;
     assert_eq!(count(&dir, "outgoing"), 1);
-    take(&ledger, &refused_row, Step::Unknown { transaction: None, reason: None }, 1_002).await;
+    take(&ledger, &refused_row, Step::Unknown { transaction: None, reason: None, reported: None }, 1_002).await;
     assert_eq!(count(&dir, "outgoing"), 1);
     take(&ledger, &refused_row, refused(false), 1_003).await;
     assert_eq!(count(&dir, "outgoing"), 0);

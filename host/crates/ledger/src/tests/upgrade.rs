@@ -7,8 +7,16 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("ledger.db");
     sqlite::schema::tests::first_version(&path);
-    let ledger = SqliteLedger::open(&path).expect("an upgraded ledger");
+    let identity = SqliteLedger::identity_at(&path).expect("an upgraded ledger");
+    let ledger = SqliteLedger::open(&path).expect("which is not open any more");
+    assert_eq!(ledger.identity(), identity);
     drop(ledger);
+    let again = reopened(&path).await;
+    assert_eq!(again.identity(), identity, "made once");
+    assert!(SqliteLedger::identity_at(&path).is_err(), "it is open");
+    let (_dir, other) = super::ledger();
+    assert_ne!(other.identity(), identity);
+    drop(again);
     let states: Vec<_> = rows(&dir).into_iter().map(|row| (row.state.as_str(), row.flow)).collect();
     assert_eq!(states, [("settled", "authorization".to_owned())]);
 }

@@ -114,7 +114,7 @@ impl SpendLock<'_> {
             AuthorizationState::Paid { .. } if rejection.reason == Reason::InvalidSignature => {
                 unknown(transaction, "its payer's contract denies the signature".to_owned())
             }
-            AuthorizationState::Paid { transaction } => Confirmed::Ended(Ok((transaction, *by))),
+            AuthorizationState::Paid { transaction } => Confirmed::Ended(self.found(transaction, *by).await),
             AuthorizationState::Shallow { transaction } => {
                 unknown(Some(transaction), "it was paid in a block that is not deep enough yet".to_owned())
             }

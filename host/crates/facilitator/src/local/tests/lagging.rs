@@ -37,7 +37,7 @@ fn nothing(_: &str, _: &mut Value) {}
 async fn probe(world: &World, confirmations: u64) -> SettlementProbe {
     let settings = world.config().chain;
     let chain = Chain::connect(&parse(&world.proxy.url), world.chain.chain_id(), settings).await;
-    SettlementProbe::new(Arc::new(chain.expect("connected")), confirmations)
+    SettlementProbe::new(Arc::new(chain.expect("connected")), confirmations, world.seller)
 }
 
 /// One `null` for the receipt of a log that was found, or one range of logs that ended a block too early, was read as
