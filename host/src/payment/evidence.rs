@@ -19,6 +19,7 @@
 //! | the chain: paid, by another seller's transaction | settled elsewhere |
 //! | the chain: paid, by a transaction without a seller's tag | as the facilitator said: settled, or used before, which is settled elsewhere. If it said neither: settled, and elsewhere if the receiver is shared |
 //! | the chain: paid, not deep enough | open |
+//! | the chain: cancelled, deep enough | refused |
 //! | the chain: unused at a time after `validBefore` | refused |
 //! | the chain: unused before that | open |
 //! | the chain: used, and no transaction that pays, after `validBefore`, in two looks | refused |
@@ -209,8 +210,10 @@ pub(super) fn conclude(evidence: Evidence, situation: Situation) -> Conclusion {
 /// that the chain calls unused: a used one may have been used by the very transfer, whatever the facilitator says.
 pub(super) fn confirm(shown: Shown, otherwise: Conclusion, situation: Situation) -> Conclusion {
     let unused = matches!(shown.on_chain, OnChain::Unused { .. });
+    let is_canceled = matches!(shown.on_chain, OnChain::Canceled);
     match (by_chain(shown, situation), otherwise) {
         (ended @ (Conclusion::Settled { .. } | Conclusion::SettledElsewhere { .. }), _) => ended,
+        (ended @ Conclusion::Refused { .. }, Conclusion::Open { .. }) if is_canceled => ended,
         (Conclusion::Open { why, .. }, Conclusion::Refused { transaction, reason, .. }) if !unused => {
             let transaction = (!transaction.is_empty()).then_some(transaction);
             let reported = situation.reported;
@@ -328,6 +331,8 @@ fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
         OnChain::Paid(settlement) if is_for_us => Conclusion::Settled { settlement, alone: false },
         OnChain::Paid(settlement) => Conclusion::SettledElsewhere { transaction: Some(settlement.transaction) },
         OnChain::Shallow => open("its block is not deep enough yet"),
+        // The reason by which facilitators call it, too.
+        OnChain::Canceled => refused(Reason::NonceAlreadyUsed),
         OnChain::Unused { at } if at >= situation.valid_before => refused(Reason::ValidBefore),
         OnChain::Unused { .. } => open("the chain does not show it"),
         OnChain::Used { at } if at >= situation.valid_before && situation.looks_used + 1 >= LOOKS => {

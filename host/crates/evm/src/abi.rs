@@ -18,6 +18,7 @@ alloy::sol! {
 
         event Transfer(address indexed from, address indexed to, uint256 value);
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
     }
 
     /// A wallet that is a contract.

@@ -11,7 +11,7 @@ use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
-use crate::abi::IEip3009::{AuthorizationUsed, authorizationStateCall};
+use crate::abi::IEip3009::{AuthorizationCanceled, AuthorizationUsed, authorizationStateCall};
 use crate::call_error::CallError;
 use crate::chain::{Chain, PinnedBlock};
 use crate::eip3009::{AuthorizationUse, Eip3009Payment, use_in};
@@ -38,6 +38,8 @@ pub enum AuthorizationState {
     /// The logs of this transaction show that the authorisation was used for another payment, deep enough in the chain.
     /// The newest block that is deep enough is of this time, in Unix seconds.
     PaidOtherwise { transaction: B256, at: u64 },
+    /// The authorisation was cancelled, deep enough in the chain: it is used for nothing, and never will be.
+    Canceled,
     /// The authorisation is used or cancelled, and no log was found that shows what for. A node that lacks logs gives
     /// the same answer. The newest block that is deep enough is of this time, in Unix seconds.
     Used { at: u64 },
@@ -137,12 +139,12 @@ impl Chain {
     ) -> Result<AuthorizationState, CallError> {
         let filter = Filter::new()
             .address(payment.token)
-            .event_signature(AuthorizationUsed::SIGNATURE_HASH)
+            .event_signature(vec![AuthorizationUsed::SIGNATURE_HASH, AuthorizationCanceled::SIGNATURE_HASH])
             .topic1(payment.payer.into_word())
             .topic2(payment.nonce);
         let lowest = head.number.saturating_sub(bounds.blocks.saturating_sub(1));
         let mut newest = head.number;
-        let mut otherwise = None;
+        let (mut otherwise, mut is_canceled) = (None, false);
         let mut span = self.log_span();
         for _ in 0..MAX_QUESTIONS {
             let oldest = newest.saturating_sub(span.blocks() - 1).max(lowest);
@@ -151,6 +153,11 @@ impl Chain {
             self.keep_log_span(span);
             let Some(logs) = learnt? else { continue };
             for log in logs.iter().rev().filter(|log| !log.removed) {
+                if log.topic0() == Some(&AuthorizationCanceled::SIGNATURE_HASH) {
+                    // The search goes on: only a token that breaks the standard has a payment besides.
+                    is_canceled |= log.block_number.is_some_and(|number| number <= deep.number);
+                    continue;
+                }
                 let receipt = self.receipt_of(log).await?;
                 match use_of(&receipt, payment) {
                     AuthorizationUse::Payment(found) if found == *payment => {
@@ -175,6 +182,7 @@ impl Chain {
             if is_over {
                 return Ok(match otherwise {
                     Some(transaction) => AuthorizationState::PaidOtherwise { transaction, at: deep.time },
+                    None if is_canceled => AuthorizationState::Canceled,
                     None => AuthorizationState::Used { at: deep.time },
                 });
             }

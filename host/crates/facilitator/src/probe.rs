@@ -29,6 +29,8 @@ pub enum OnChain {
     Shallow,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
     Unused { at: UnixTime },
+    /// The payer has cancelled the authorisation, deep enough in the chain: no money moved by it, and none will.
+    Canceled,
     /// The authorisation is used or cancelled, and no transaction that pays was found. The newest block that is deep
     /// enough is of this time. It is a report and no verdict: a node that lacks logs says the same. The payment is lost
     /// only when the chain's time is past the authorisation's end, and a later look says it again.
@@ -150,6 +152,7 @@ impl SettlementProbe {
             Ok(AuthorizationState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
             Ok(AuthorizationState::Shallow { .. }) => OnChain::Shallow,
             Ok(AuthorizationState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
+            Ok(AuthorizationState::Canceled) => OnChain::Canceled,
             Ok(AuthorizationState::Used { at } | AuthorizationState::PaidOtherwise { at, .. }) => {
                 OnChain::Used { at: UnixTime(at) }
             }

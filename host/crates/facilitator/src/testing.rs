@@ -209,9 +209,6 @@ impl World {
 
     /// Submits an authorisation from another account.
     pub async fn submit(&self, authorization: &Authorization) -> B256 {
-        let other = Key::random();
-        let ether = "0xde0b6b3a7640000";
-        self.rpc("anvil_setBalance", json!([other.address(), ether])).await;
         let call = IEip3009::transferWithAuthorization_1Call {
             from: authorization.from,
             to: authorization.to,
@@ -221,10 +218,32 @@ impl World {
             nonce: authorization.nonce,
             signature: self.signature(&self.payer, authorization),
         };
-        let keys = vec![other];
+        self.send_from_another_account(call.abi_encode().into()).await
+    }
+
+    /// Cancels an authorisation of the payer.
+    pub async fn cancel(&self, authorization: &Authorization) -> B256 {
+        alloy::sol! {
+            function cancelAuthorization(address authorizer, bytes32 nonce, bytes signature) external;
+        }
+        let separator = self.chain.call(self.token(), &IEip3009::DOMAIN_SEPARATORCall {}, None).await;
+        let typehash = keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+        let (authorizer, nonce) = (authorization.from, authorization.nonce);
+        let message = keccak256((typehash, authorizer, nonce).abi_encode());
+        let digest = keccak256([&[0x19, 0x01][..], &separator.expect("a domain")[..], &message[..]].concat());
+        let signature = self.payer.sign(digest).expect("signed").as_bytes().to_vec().into();
+        let call = cancelAuthorizationCall { authorizer, nonce, signature };
+        self.send_from_another_account(call.abi_encode().into()).await
+    }
+
+    /// Sends a call to the token from a new account.
+    async fn send_from_another_account(&self, data: Bytes) -> B256 {
+        let other = Key::random();
+        let ether = "0xde0b6b3a7640000";
+        self.rpc("anvil_setBalance", json!([other.address(), ether])).await;
         let settings = SequencerSettings::default();
-        let sequencer = Sequencer::start(self.chain.clone(), keys, GasLimits::default(), settings).await;
-        let order = TxCall { to: self.token(), data: call.abi_encode().into(), alone: false, max_gas: None };
+        let sequencer = Sequencer::start(self.chain.clone(), vec![other], GasLimits::default(), settings).await;
+        let order = TxCall { to: self.token(), data, alone: false, max_gas: None };
         let ticket = sequencer.expect("started").submit(order);
         match ticket.wait(Duration::from_secs(5)).await {
             TxStatus::Included(landing) if landing.receipt.succeeded() => landing.receipt.transaction_hash,

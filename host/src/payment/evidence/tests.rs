@@ -177,6 +177,7 @@ fn a_refusal_stands_only_beside_an_unused_authorization() {
     };
     assert_eq!(word_beside(OnChain::Unused { at: UnixTime(900) }), "refused, watched");
     assert_eq!(word_beside(OnChain::Paid(settlement())), "settled");
+    assert_eq!(word_beside(OnChain::Canceled), "refused, watched");
     assert_eq!(word_beside(OnChain::Shallow), "open");
     assert_eq!(word_beside(OnChain::Used { at: UnixTime(900) }), "open");
     assert_eq!(word_beside(OnChain::Unavailable("no answer".to_owned())), "open");
@@ -191,6 +192,7 @@ fn the_chain_is_believed_when_nothing_can_change_any_more() {
         (OnChain::Shallow, ["open", "open"]),
         (OnChain::Unused { at: before }, ["open", "open"]),
         (OnChain::Unused { at: DEAD }, ["refused", "refused"]),
+        (OnChain::Canceled, ["refused", "refused"]),
         (OnChain::Used { at: before }, ["open", "open"]),
         (OnChain::Used { at: DEAD }, ["open", "refused"]),
         (OnChain::Unavailable(String::new()), ["open", "open"]),

@@ -119,11 +119,13 @@ impl SpendLock<'_> {
                 unknown(Some(transaction), "it was paid in a block that is not deep enough yet".to_owned())
             }
             AuthorizationState::PaidOtherwise { transaction: other, .. } if Some(other) == transaction => refused(),
-            AuthorizationState::PaidOtherwise { .. } => Confirmed::Ended(Err(NotSettled::Refused {
-                rejection: self.payment.rejected(Reason::NonceAlreadyUsed),
-                transaction,
-                finality: Finality::Final,
-            })),
+            AuthorizationState::PaidOtherwise { .. } | AuthorizationState::Canceled => {
+                Confirmed::Ended(Err(NotSettled::Refused {
+                    rejection: self.payment.rejected(Reason::NonceAlreadyUsed),
+                    transaction,
+                    finality: Finality::Final,
+                }))
+            }
             AuthorizationState::Used { at } => {
                 Confirmed::Ended(Err(NotSettled::Used { transaction, at: UnixTime(at) }))
             }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy::primitives::B256;
 use coinslot_evm::Chain;
+use coinslot_x402::Reason;
 use serde_json::{Value, json};
 
-use super::settle::{eventually, open, transaction};
+use super::settle::{eventually, open, refusal, transaction};
 use crate::local::Local;
 use crate::testing::{PRICE, ProxyFault, SELLER, World, parse};
 use crate::{Facilitator, OnChain, Settlement, SettlementProbe};
@@ -245,4 +246,25 @@ async fn a_success_without_a_transfer_is_held_to_the_chain() {
     world.proxy.rewrite(passes);
     assert_eq!(transaction(local.settle(&payment).await), theirs);
     assert_eq!(world.usdc(SELLER).await, PRICE);
+}
+
+/// A cancelled authorisation was "used, and nobody knows what for" until its end, and its payer was told to wait.
+#[tokio::test]
+async fn a_cancelled_authorization_is_refused_as_soon_as_its_block_is_deep_enough() {
+    let world = World::start().await;
+    let (local, deep) = (world.local().await, probe(&world, 3).await);
+    let authorization = world.authorization();
+    let payment = world.payment_of(&authorization);
+    let hash = world.cancel(&authorization).await;
+    let (reason, _) = refusal(local.settle(&payment).await);
+    assert_eq!(reason, Reason::NonceAlreadyUsed.as_str());
+    for hint in [None, Some(hash.to_string())] {
+        assert_eq!(probe(&world, 1).await.look_up(&payment, hint.as_deref()).await, OnChain::Canceled);
+    }
+    assert!(matches!(deep.look_up(&payment, None).await, OnChain::Used { .. }), "not deep enough");
+    for _ in 0..2 {
+        world.rpc("evm_mine", json!([])).await;
+    }
+    assert_eq!(deep.look_up(&payment, None).await, OnChain::Canceled);
+    assert_eq!(world.usdc(SELLER).await, 0);
 }
