@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use alloy::primitives::Address;
 use bytes::Bytes;
 use coinslot_ledger::{self as ledger, Claimed, Found, Holder, KeptAnswer, Namesake, PaymentId, Presented};
 use coinslot_x402::exact::ExactPayload;
@@ -140,28 +141,51 @@ impl<'p> NamedPayment<'p> {
         Some(Self { exact: ExactPayload::parse(fields).ok()?, version, network: network.ok()?, asset })
     }
 
-    /// The assets that it may be in: of version 1 any of its network. An asset of the project's own table counts
-    /// although it is no longer taken: what it bought stays bought.
+    /// The assets that it may be in: of version 1 any of its network. An asset that is no longer taken counts, too: what
+    /// was bought in it stays bought. In version 1, which does not name it, that is the network's default.
     fn assets(&self, payments: &Payments) -> Vec<Arc<Asset>> {
-        let is_named = |known: &Asset| {
-            known.network == self.network && self.asset.is_none_or(|asset| same_address(asset, &known.address))
-        };
-        let taken = payments.payment_methods.iter().map(|method| &method.asset).filter(|known| is_named(known));
-        let mut assets: Vec<Arc<Asset>> = taken.cloned().collect();
-        if assets.is_empty() {
-            let retired = match self.asset {
-                Some(asset) => Asset::at(&self.network, asset),
-                None => Asset::known(&self.network, None),
-            };
-            assets.extend(retired.map(Arc::new));
-        }
-        assets
+        let taken = payments.payment_methods.iter().map(|method| &method.asset);
+        assets_named(taken, &self.network, self.asset)
     }
 
     fn found(&self, asset: Arc<Asset>) -> FoundPayment {
         let id = payment_id(&asset, &self.exact);
         FoundPayment { asset, exact: self.exact.clone(), version: self.version, id }
     }
+}
+
+/// The assets that a payload may be in: of those that are taken, else one that was taken once.
+fn assets_named<'a>(
+    taken: impl Iterator<Item = &'a Arc<Asset>>,
+    network: &Network,
+    asset: Option<&str>,
+) -> Vec<Arc<Asset>> {
+    let is_named =
+        |known: &Asset| known.network == *network && asset.is_none_or(|asset| same_address(asset, &known.address));
+    let mut assets: Vec<Arc<Asset>> = taken.filter(|known| is_named(known)).cloned().collect();
+    if assets.is_empty() {
+        let retired = match asset {
+            Some(asset) => Asset::at(network, asset).or_else(|| retired_contract(network, asset)),
+            None => Asset::known(network, None),
+        };
+        assets.extend(retired.map(Arc::new));
+    }
+    assets
+}
+
+/// A token that is not in the table, and was taken by its contract once. Only a payment whose claim names it is found
+/// by it. Its decimals are not known any more, so that the receipt of an answer that is still owed has atomic units.
+fn retired_contract(network: &Network, address: &str) -> Option<Asset> {
+    address.parse::<Address>().ok()?;
+    Some(Asset {
+        network: network.clone(),
+        address: address.to_owned(),
+        symbol: address.to_owned(),
+        decimals: 0,
+        eip712: None,
+        dollar: false,
+        testnet: false,
+    })
 }
 
 /// The state of an earlier claim, as it is for the client that made it. Only a refused payment is asked for anew.
@@ -288,5 +312,31 @@ pub(super) fn row(
         identifier: accepted.identifier.clone(),
         valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
         at: payments.now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An asset that was removed from the configuration had no claims any more: what it had bought was asked for again.
+    #[test]
+    fn a_payment_in_an_asset_that_is_no_longer_taken_finds_its_claim() {
+        let network = Network::eip155(84532);
+        let usdc = Arc::new(Asset::known(&network, None).expect("in the table"));
+        let contract = "0x00000000000000000000000000000000000000AB";
+        let addresses = |taken: &[Arc<Asset>], asset: Option<&str>| {
+            let named = assets_named(taken.iter(), &network, asset);
+            named.iter().map(|asset| asset.address.to_ascii_lowercase()).collect::<Vec<_>>().join(" ")
+        };
+        let of_usdc = usdc.address.to_ascii_lowercase();
+        for taken in [&[][..], &[Arc::clone(&usdc)]] {
+            assert_eq!(addresses(taken, Some(contract)), contract.to_ascii_lowercase());
+            assert_eq!(addresses(taken, Some(&of_usdc)), of_usdc);
+            assert_eq!(addresses(taken, None), of_usdc, "version 1 names no asset");
+            assert_eq!(addresses(taken, Some("no address")), "");
+        }
+        let other = Arc::new(Asset { address: contract.to_owned(), ..(*usdc).clone() });
+        assert_eq!(addresses(&[usdc, other], None).split(' ').count(), 2, "version 1 may mean any of its network");
     }
 }

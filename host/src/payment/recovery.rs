@@ -160,6 +160,9 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
     };
     let method = payments.payment_methods.iter().find(|method| method.takes(id));
     let probe = probe(payments, method, id);
+    if method.is_none() && probe.is_none() {
+        tracing::warn!(payment = %id, "an unfinished settlement is in an asset that is no longer taken");
+    }
     let situation = Situation {
         asker: Asker::Recovery,
         has_node: probe.is_some(),
