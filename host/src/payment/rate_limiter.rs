@@ -2,7 +2,8 @@
 //!
 //! The algorithm is the generic cell rate algorithm (GCRA), one instant per key: a key may burst, and afterwards goes
 //! on at its rate. Idle keys are forgotten, and the number of keys is bounded, so a flood of keys costs no memory.
-//! Above the bound new keys pass: they are not the ones that made the flood.
+//! Above the bound new keys pass: they are not the ones that made the flood. Idle keys are looked for once in a while,
+//! so that a flood does not pay for each of its keys with a look at all of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,13 +14,23 @@ use parking_lot::Mutex;
 /// The greatest number of keys that are remembered.
 const MAX_KEYS: usize = 65_536;
 
+/// The shortest time between two looks for idle keys.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A rate limit per key.
 #[derive(Debug)]
 pub(super) struct RateLimiter<K> {
     every: Duration,
     burst: Duration,
+    keys: Mutex<Keys<K>>,
+}
+
+#[derive(Debug)]
+struct Keys<K> {
     /// The time at which each key is idle again.
-    idle_at: Mutex<HashMap<K, Instant>>,
+    idle_at: HashMap<K, Instant>,
+    /// The time from which idle keys may be looked for again.
+    sweep_at: Option<Instant>,
 }
 
 impl<K: Eq + Hash> RateLimiter<K> {
@@ -27,20 +38,20 @@ impl<K: Eq + Hash> RateLimiter<K> {
     /// limit: zero, negative or not a number.
     pub(super) fn new(per_second: f64, seconds: f64) -> Option<Self> {
         let every = Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|every| !every.is_zero())?;
-        Some(Self { every, burst: Duration::try_from_secs_f64(seconds).ok()?, idle_at: Mutex::default() })
+        Some(Self { every, burst: Duration::try_from_secs_f64(seconds).ok()?, keys: Mutex::default() })
     }
 
     /// Counts an event of this key. Fails with the time to wait.
     pub(super) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
-        let mut idle_at = self.idle_at.lock();
-        if idle_at.len() >= MAX_KEYS && !idle_at.contains_key(&key) {
-            idle_at.retain(|_, at| *at > now);
+        let mut keys = self.keys.lock();
+        if keys.idle_at.len() >= MAX_KEYS && !keys.idle_at.contains_key(&key) {
+            keys.sweep(now);
             // Above the bound new keys pass, see the module's documentation.
-            if idle_at.len() >= MAX_KEYS {
+            if keys.idle_at.len() >= MAX_KEYS {
                 return Ok(());
             }
         }
-        let at = idle_at.entry(key).or_insert(now);
+        let at = keys.idle_at.entry(key).or_insert(now);
         let busy = at.saturating_duration_since(now);
         if busy > self.burst {
             return Err(busy - self.burst);
@@ -51,16 +62,32 @@ impl<K: Eq + Hash> RateLimiter<K> {
 
     /// Takes back one event of this key that was counted.
     pub(super) fn give_back(&self, key: &K) {
-        if let Some(at) = self.idle_at.lock().get_mut(key) {
+        if let Some(at) = self.keys.lock().idle_at.get_mut(key) {
             *at = at.checked_sub(self.every).unwrap_or(*at);
         }
     }
 
     /// Fails like [`Self::take`], without counting.
     pub(super) fn look(&self, key: &K, now: Instant) -> Result<(), Duration> {
-        let idle_at = self.idle_at.lock();
-        let busy = idle_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let keys = self.keys.lock();
+        let busy = keys.idle_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         if busy > self.burst { Err(busy - self.burst) } else { Ok(()) }
+    }
+}
+
+impl<K> Default for Keys<K> {
+    fn default() -> Self {
+        Self { idle_at: HashMap::new(), sweep_at: None }
+    }
+}
+
+impl<K: Eq + Hash> Keys<K> {
+    /// Forgets the keys that are idle, unless that was done a moment ago.
+    fn sweep(&mut self, now: Instant) {
+        if self.sweep_at.is_none_or(|at| at <= now) {
+            self.idle_at.retain(|_, at| *at > now);
+            self.sweep_at = Some(now + SWEEP_INTERVAL);
+        }
     }
 }
 
@@ -94,14 +121,17 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_is_bounded_and_stops_no_other_key() {
-        let rate = RateLimiter::new(1.0, 0.0).expect("a rate");
+        let rate = RateLimiter::new(4.0, 0.0).expect("a rate");
         let start = Instant::now();
         for key in 0..(MAX_KEYS as u64 + 10) {
             assert!(rate.take(key, start).is_ok());
         }
-        assert_eq!(rate.idle_at.lock().len(), MAX_KEYS);
+        assert_eq!(rate.keys.lock().idle_at.len(), MAX_KEYS);
+        // All are idle now, and were looked at half a second ago.
+        assert!(rate.take(u64::MAX, start + SWEEP_INTERVAL / 2).is_ok());
+        assert_eq!(rate.keys.lock().idle_at.len(), MAX_KEYS, "one look in a second, however many keys come");
         assert!(rate.take(u64::MAX, start + Duration::from_secs(5)).is_ok());
-        assert_eq!(rate.idle_at.lock().len(), 1, "idle keys are forgotten");
+        assert_eq!(rate.keys.lock().idle_at.len(), 1, "idle keys are forgotten");
     }
 
     #[test]
