@@ -34,6 +34,35 @@ fn volume(dir: &Path, version: &str, component: &str) {
     std::fs::copy(guest(component), dir.join(version).join("shop.wasm")).expect("a component");
 }
 
+/// An answer that was bought from a plugin that is gone: the host said "not found", and that nothing was charged.
+#[tokio::test]
+async fn a_payment_for_a_plugin_that_is_gone_is_not_called_uncharged_and_is_served_when_it_is_back() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/echo")).body("mine");
+    let payment = chain.payer(0).pay(&ask().send().await.expect("a challenge")).header();
+    let paid = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(paid.status(), 200);
+    let answer = paid.bytes().await.expect("a body");
+    let (file, away) = (host.plugin_dir().join("echo.wasm"), host.path("echo.wasm"));
+    std::fs::rename(&file, &away).expect("a move");
+    becomes(&host, "/echo", 404).await;
+    let charged = async |request: reqwest::RequestBuilder| {
+        let reply = request.send().await.expect("an answer");
+        assert_eq!(reply.status(), 404);
+        let error: serde_json::Value = reply.json().await.expect("JSON");
+        error["charged"].as_str().expect("a word").to_owned()
+    };
+    assert_eq!(charged(ask().header("PAYMENT-SIGNATURE", &payment)).await, "unknown");
+    assert_eq!(charged(ask()).await, "no");
+    std::fs::rename(&away, &file).expect("a move");
+    becomes(&host, "/echo", 200).await;
+    let again = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!((again.status().as_u16(), again.bytes().await.expect("a body")), (200, answer));
+    assert_eq!(chain.payments_received().await, 1);
+}
+
 #[tokio::test]
 async fn a_swapped_kubernetes_volume_is_reloaded_without_a_gap() {
     let chain = TestChain::start().await;
