@@ -1,6 +1,6 @@
 //! Checks the 402 answer to a request without a payment: both versions, CORS, sizes, and input that is refused first.
 
-use coinslot_tests::{DevHost, decode, guest, take_secret};
+use coinslot_tests::{DevHost, declaring, decode, guest, take_secret};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -144,5 +144,27 @@ async fn a_long_query_still_gets_a_challenge_that_can_be_paid() {
     assert_eq!(reply.status(), 402);
     let header = reply.headers()["payment-required"].to_str().expect("ASCII");
     assert!(header.len() <= 4096, "{} bytes", header.len());
-    assert_eq!(decode(header)["accepts"][0]["amount"], "10000");
+    let challenge = decode(header);
+    assert_eq!(challenge["accepts"][0]["amount"], "10000");
+    // The path alone, which is still the request's own.
+    assert_eq!(challenge["resource"]["url"], host.url("/echo").as_str());
+}
+
+/// The template stood for the path as soon as the query was too long.
+#[tokio::test]
+async fn a_challenge_names_the_path_of_its_request_where_its_query_does_not_fit() {
+    let builder = DevHost::builder();
+    std::fs::write(builder.path("plugins").join("shop.wasm"), declaring("/items/{id} exact 0.01"))
+        .expect("a component");
+    let host = builder.start().await;
+    let challenged = async |path: String| {
+        let reply = host.client().get(host.url(&path)).send().await.expect("an answer");
+        assert_eq!(reply.status(), 402, "{path}");
+        decode(reply.headers()["payment-required"].to_str().expect("ASCII"))["resource"]["url"].clone()
+    };
+    let long = "x".repeat(3_800);
+    assert_eq!(challenged("/items/7?q=1".to_owned()).await, host.url("/items/7?q=1").as_str());
+    assert_eq!(challenged(format!("/items/7?q={long}")).await, host.url("/items/7").as_str());
+    // Nothing of the path's own can be named.
+    assert_eq!(challenged(format!("/items/{long}")).await, host.url("/items/{id}").as_str());
 }

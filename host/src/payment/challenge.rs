@@ -113,8 +113,11 @@ fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str)
     };
     let offer = sealed.as_ref().unwrap_or(offer);
     let Endpoint { url: template_url, resource, .. } = &*purchase.endpoint;
-    // A long query or path parameter may not fit into the header. The URL with the template did fit at load.
+    // A long query or path parameter may not fit into the header: then the query is left out, and if that is not
+    // enough, the template stands for the path. The URL with the template did fit at load.
+    let path_url = purchase.url.split_once('?').map_or(purchase.url.as_str(), |(path, _)| path);
     Challenge::new(offer, &purchase.url, resource, reason)
+        .or_else(|_| Challenge::new(offer, path_url, resource, reason))
         .or_else(|_| Challenge::new(offer, template_url, resource, reason))
         .unwrap_or_else(|_| Challenge::empty())
 }
