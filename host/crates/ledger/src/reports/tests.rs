@@ -292,6 +292,7 @@ fn every_difference_between_ledger_and_chain_is_reported() {
     file.add(&row(9, "unknown"));
     file.add(&row(10, "settling"));
     file.add(&LedgerRow { at: 99_900, ..row(11, "settling") });
+    file.add(&LedgerRow { reason: Some("duplicate_settlement"), ..row(13, "refused") });
     let chain = [
         paid(1),
         ChainPayment { amount: Amount(U256::from(9_999)), ..paid(2) },
@@ -301,6 +302,7 @@ fn every_difference_between_ledger_and_chain_is_reported() {
         paid(10),
         paid(11),
         paid(12),
+        paid(13),
     ];
     let outcomes = HashMap::from([
         (B256::repeat_byte(4), TxOutcome::Missing),
@@ -322,10 +324,11 @@ fn every_difference_between_ledger_and_chain_is_reported() {
             (id("08"), DifferenceKind::NotBooked),
             (id("09"), DifferenceKind::NotBooked),
             (id("0a"), DifferenceKind::NotBooked),
+            (id("0d"), DifferenceKind::OutsideLedger),
         ]
     );
     let totals = comparison.totals.values().next().expect("one receiver");
-    assert_eq!((totals.ledger.payments, totals.chain.payments, totals.at_work), (7, 7, 1));
+    assert_eq!((totals.ledger.payments, totals.chain.payments, totals.at_work), (7, 8, 1));
 }
 
 #[test]

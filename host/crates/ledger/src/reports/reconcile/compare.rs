@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use alloy_primitives::{Address, B256};
+use coinslot_x402::Reason;
 
 use super::side::{spend, transaction};
 use super::{
@@ -108,7 +109,11 @@ impl Comparison {
             return Ok(());
         }
         totals.chain.add(1, payment.amount)?;
-        self.differs(DifferenceKind::NotBooked, ledger, Some(row), Some(payment));
+        // Presented here, and settled for another host with this receiver: the money is for a sale of that one.
+        let is_elsewhere =
+            row.state == PaymentState::Refused && row.reason.as_deref() == Some(Reason::DuplicateSettlement.as_str());
+        let kind = if is_elsewhere { DifferenceKind::OutsideLedger } else { DifferenceKind::NotBooked };
+        self.differs(kind, ledger, Some(row), Some(payment));
         Ok(())
     }
 

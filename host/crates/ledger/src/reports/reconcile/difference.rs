@@ -23,7 +23,7 @@ pub enum DifferenceKind {
     OtherTransaction,
     /// The money was received for a payment that the ledger calls refused, unknown or unfinished.
     NotBooked,
-    /// The money was received for a payment that the ledger does not have.
+    /// The money was received for a payment that the ledger does not have, or that it knows as another host's.
     OutsideLedger,
     /// The totals of pruned rows are not those of the chain.
     PrunedTotals,
