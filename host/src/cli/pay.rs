@@ -23,7 +23,7 @@ use coinslot_x402::{UnixTime, header};
 use super::Failure;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
 pub use args::PayArgs;
-use http::{PayClient, Unanswered};
+use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
 use purchase::PurchaseSummary;
 use saved::{PaymentStore, SavedPayment};
 use show::PayOutput;
@@ -65,6 +65,12 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     }
     let key = key::key(&args, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
+    if let Some(kept) = store.kept_for(&request) {
+        eprintln!(
+            "warning: a payment for this request is kept, and this one pays anew: coinslot pay --resume {} sends that one",
+            kept.display()
+        );
+    }
     let payment = sign(&key, &challenge, option, now()).map_err(|error| Failure::new(error.to_string()))?;
     if request.url.scheme() == "http" && !request.is_local() {
         eprintln!("warning: {} is not encrypted: every network on the way may change it", request.url);
@@ -76,7 +82,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 }
 
 /// Sends the payment and reports its outcome. Its file is deleted once nothing is left that the same payment could
-/// fetch.
+/// fetch: the file is the only way to what was paid for.
 async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path: &Path) -> Result<(), Failure> {
     let mut answer = match client.send(&saved.request, Some(&saved.payment)).await {
         Ok(answer) => answer,
@@ -89,58 +95,98 @@ async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path
         }
         Err(unanswered) => return Err(unknown(&unanswered.message, path)),
     };
+    let outcome = Outcome::of(&mut answer).await;
     let status = answer.status;
     let receipt = answer.receipt();
-    let reason = receipt.as_ref().and_then(|r| r.error_reason.clone());
-    let paid = receipt.as_ref().is_some_and(|receipt| receipt.success);
-    let open =
-        reason.as_deref() == Some("settlement_pending") || (!paid && (status >= 500 || status == 409 || status == 429));
-    let why = match status {
-        402 => reason.or_else(|| answer.challenge_error()),
-        _ => reason,
-    };
+    let why = receipt.as_ref().and_then(|receipt| receipt.error_reason.clone()).or_else(|| answer.challenge_error());
     let purchase = saved.purchase.settled(receipt.as_ref());
-    if open {
-        // Nothing is final: the body is shown, and the file stays.
-        let uncharged = answer.says_uncharged().await;
-        output.answer(answer, None).await?;
-        if uncharged {
-            return Err(Failure::new(format!(
-                "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {}",
-                path.display()
-            )));
-        }
-        return Err(unknown(&format!("the server answered {status}"), path));
-    }
-    if let Err(mut failure) = output.answer(answer, paid.then_some(&purchase)).await {
+    let paid = receipt.is_some_and(|receipt| receipt.success);
+    let shown = output.answer(answer, paid.then_some(&purchase)).await;
+    if let (Err(mut failure), Outcome::Answered | Outcome::Gone) = (shown, outcome) {
         // An answer that breaks off is not paid twice: the server still owes it, or keeps it.
         failure.message = format!("{}; the payment is kept: coinslot pay --resume {}", failure.message, path.display());
         return Err(failure);
     }
-    if paid && status >= 400 && status != 410 {
-        return Err(Failure::new(format!(
-            "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {}",
-            path.display()
-        )));
-    }
-    if status == 402 && !paid {
+    if !outcome.leaves_something() {
         saved::discard(path);
-        return Err(Failure {
-            code: REFUSED,
-            message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
-        });
     }
-    saved::discard(path);
-    match (paid, status < 400) {
-        (true, true) => Ok(()),
-        (true, false) => Err(Failure::new(format!("paid, but the server answered {status}"))),
-        (false, true) => {
+    match outcome {
+        Outcome::Answered if paid => Ok(()),
+        Outcome::Answered => {
             eprintln!("answered without a receipt: {}", purchase.offer_line());
             Ok(())
         }
-        (false, false) => Err(Failure::new(format!(
-            "the server answered {status} and gave no receipt: nothing was paid, as far as it says"
+        Outcome::Gone => Err(Failure::new(format!("paid, but the server answered {status}"))),
+        Outcome::Owed => Err(Failure::new(format!(
+            "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {}",
+            path.display()
         ))),
+        Outcome::Refused => Err(Failure {
+            code: REFUSED,
+            message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
+        }),
+        Outcome::NotServed => Err(Failure::new(format!(
+            "the server answered {status}, and says that nothing was charged: nothing was paid"
+        ))),
+        Outcome::TryAgain => Err(Failure::new(format!(
+            "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {}",
+            path.display()
+        ))),
+        Outcome::Unknown => Err(unknown(&format!("the server answered {status}"), path)),
+    }
+}
+
+/// The outcome of a payment, as its answer tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The answer came, paid or given.
+    Answered,
+    /// Paid, and the answer is gone for good.
+    Gone,
+    /// Paid, and the answer is still to come.
+    Owed,
+    /// Refused, with another challenge.
+    Refused,
+    /// Nothing was charged, and the same payment would fare no better.
+    NotServed,
+    /// Nothing was charged, and the same payment may buy the answer later.
+    TryAgain,
+    /// The server does not say whether it has charged.
+    Unknown,
+}
+
+impl Outcome {
+    /// Reads a server's answer to a payment. Without its word that nothing was charged a failure means nothing: a
+    /// plugin may be away whose answer was paid, and a proxy answers without asking the server.
+    async fn of(answer: &mut SellerAnswer) -> Self {
+        let status = answer.status;
+        let receipt = answer.receipt();
+        if receipt.as_ref().and_then(|receipt| receipt.error_reason.as_deref()) == Some("settlement_pending") {
+            return Self::Unknown;
+        }
+        match (status, receipt.is_some_and(|receipt| receipt.success)) {
+            (..400, false) if answer.redirect().is_some() => {} // from a proxy: a payment is for one server
+            (..400, _) => return Self::Answered,
+            (410, true) => return Self::Gone,
+            (_, true) => return Self::Owed,
+            (_, false) => {}
+        }
+        match (answer.charged().await, status) {
+            (ChargedWord::Yes, 410) => Self::Gone,
+            (ChargedWord::Yes, _) => Self::Owed,
+            (ChargedWord::No | ChargedWord::Nothing, 402) => Self::Refused,
+            (ChargedWord::No, 408 | 409 | 425 | 429 | 500..) => Self::TryAgain,
+            (ChargedWord::No, _) => Self::NotServed,
+            (ChargedWord::Unknown | ChargedWord::Nothing, _) => Self::Unknown,
+        }
+    }
+
+    /// True if the same payment may still fetch something.
+    fn leaves_something(self) -> bool {
+        match self {
+            Self::Answered | Self::Gone | Self::Refused | Self::NotServed => false,
+            Self::Owed | Self::TryAgain | Self::Unknown => true,
+        }
     }
 }
 

@@ -111,6 +111,27 @@ fn advice(text: &str) -> Option<&'static str> {
     }
 }
 
+/// A server's word about the charge of a request that it has not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChargedWord {
+    No,
+    Yes,
+    Unknown,
+    /// It says nothing about it, as servers other than Coinslot do.
+    Nothing,
+}
+
+impl ChargedWord {
+    fn of(word: Option<&str>) -> Self {
+        match word {
+            Some("no") => Self::No,
+            Some("yes") => Self::Yes,
+            Some(_) => Self::Unknown,
+            None => Self::Nothing,
+        }
+    }
+}
+
 impl SellerAnswer {
     pub(super) fn header(&self, name: &str) -> Option<&[u8]> {
         self.response.headers().get(name).map(HeaderValue::as_bytes)
@@ -130,11 +151,10 @@ impl SellerAnswer {
         Some(printable(&String::from_utf8_lossy(location)))
     }
 
-    /// True if the server says that nothing was charged: in a header of Coinslot, or in the field `charged` of a JSON
-    /// body.
-    pub(super) async fn says_uncharged(&mut self) -> bool {
+    /// The server's word about the charge: in a header of Coinslot, or in the field `charged` of a JSON body.
+    pub(super) async fn charged(&mut self) -> ChargedWord {
         if let Some(charged) = self.header("x-coinslot-charged") {
-            return charged == b"no";
+            return ChargedWord::of(Some(&String::from_utf8_lossy(charged)));
         }
         let mut body = BytesMut::new();
         while body.len() < MAX_ERROR
@@ -144,7 +164,7 @@ impl SellerAnswer {
         }
         let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         self.ahead = Some(body.freeze());
-        document.is_some_and(|document| document["charged"] == "no")
+        ChargedWord::of(document.as_ref().and_then(|document| document["charged"].as_str()))
     }
 
     /// The settlement, from the header of either version; `None` if it is missing or cannot be read.

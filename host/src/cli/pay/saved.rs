@@ -78,8 +78,14 @@ impl PaymentStore {
         Ok(Self(folder))
     }
 
-    /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could not be sent again. Send it
-    /// after this only.
+    /// The file of a payment for the same request whose outcome was left open.
+    pub(super) fn kept_for(&self, request: &RequestSpec) -> Option<PathBuf> {
+        let files = fs::read_dir(&self.0).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+        files.into_iter().find(|path| SavedPayment::load(path).is_ok_and(|saved| saved.request == *request))
+    }
+
+    /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could
+    /// not be sent again. Send it after this only.
     pub(super) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));

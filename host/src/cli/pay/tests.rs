@@ -38,6 +38,12 @@ enum Mood {
     Gives,
     /// Fails, and says that nothing was charged.
     Fails,
+    /// Does not know the endpoint any more, nor whether it has charged for it.
+    Away,
+    /// Says that the request is wrong, and that nothing was charged.
+    Declines,
+    /// Has a proxy before it that refuses everybody.
+    Fenced,
     /// Sends clients elsewhere.
     Redirects,
 }
@@ -128,6 +134,15 @@ impl Shop {
         if mood == Mood::Fails {
             let body = json!({"error": "plugin_failed", "charged": "no"}).to_string();
             return Response::builder().status(500).body(Full::new(body.into())).expect("a response");
+        }
+        let failure = match mood {
+            Mood::Away => Some((404, json!({"error": "not_found", "charged": "unknown"}).to_string())),
+            Mood::Declines => Some((404, json!({"error": "not_found", "charged": "no"}).to_string())),
+            Mood::Fenced => Some((403, "<html>".to_owned())),
+            _ => None,
+        };
+        if let Some((status, body)) = failure {
+            return Response::builder().status(status).body(Full::new(body.into())).expect("a response");
         }
         if mood == Mood::Gives {
             return Response::new(Full::new("a present".into()));
@@ -296,6 +311,29 @@ async fn a_failure_that_cost_nothing_is_no_unknown_outcome() {
     // The server may still say otherwise: the same payment is the only one that cannot pay twice.
     assert_eq!(home.kept().len(), 1);
     assert_eq!(world.usdc(SELLER).await, 0);
+}
+
+/// The file of an owed payment was deleted when its plugin was away for a moment: the only way to the answer was gone.
+#[tokio::test]
+async fn a_payment_is_kept_until_the_server_says_that_nothing_was_charged() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Loses);
+    assert_eq!(code(home.pay(&[&seller.url]).await), 5);
+    let kept = home.kept();
+    let resume = kept[0].display().to_string();
+    for mood in [Mood::Away, Mood::Fenced] {
+        seller.set(mood);
+        let failure = home.pay(&["--resume", &resume]).await.expect_err("not served");
+        assert!(failure.code == 5 && failure.message.contains(&resume), "{mood:?}: {failure}");
+        assert_eq!(home.kept(), kept, "{mood:?}");
+    }
+    seller.set(Mood::Honest);
+    assert_eq!(home.pay(&["--resume", &resume]).await, Ok(()));
+    seller.set(Mood::Declines);
+    let failure = home.pay(&[&seller.url]).await.expect_err("declined");
+    assert!(failure.code == 1 && failure.message.contains("nothing was paid"), "{failure}");
+    assert!(home.kept().is_empty());
 }
 
 #[tokio::test]
