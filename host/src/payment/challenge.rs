@@ -13,7 +13,7 @@ use http_body::Body;
 
 use super::problem::check_circuit;
 use super::{Payments, Pricing, Problem, Purchase, pricing};
-use crate::endpoint::{Endpoint, PaidAccess};
+use crate::endpoint::{Access, Endpoint};
 
 /// The `error` of a challenge whose only reason is the missing payment.
 const PAYMENT_REQUIRED: &str = "Payment required";
@@ -42,14 +42,14 @@ pub(super) fn carries_payment(headers: &HeaderMap) -> bool {
 
 /// The prepared challenge, which answers most requests: agents send one without a payment first.
 ///
-/// Nothing is read, encoded or waited for. None if the request has a payment, a query, or a body that the plugin's
-/// quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
-pub fn prepared<'c, B: Body>(
+/// Nothing is read, encoded or waited for. None if the endpoint is free, if the request has a payment, a query, or a
+/// body that the plugin's quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
+pub fn prepared<'e, B: Body>(
     payments: &Payments,
-    endpoint: &Endpoint,
-    access: &'c PaidAccess,
+    endpoint: &'e Endpoint,
     request: &Request<B>,
-) -> Option<&'c Challenge> {
+) -> Option<&'e Challenge> {
+    let Access::Paid(access) = &endpoint.access else { return None };
     let challenge = access.challenge.as_ref()?;
     let headers = request.headers();
     let bare = !carries_payment(headers)

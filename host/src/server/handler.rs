@@ -148,21 +148,15 @@ impl RequestHandler {
         let matched = match self.route(&catalog, &request) {
             Ok(Routed::Endpoint(matched)) => matched,
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
-            Err(unroutable) => {
-                return Handled::Ready(respond::unroutable(&unroutable, Charged::unasked(request.headers())));
-            }
+            Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
         };
         // Most requests end here: they carry no payment, and their challenge is prepared.
-        if let Access::Paid(access) = &matched.endpoint.access
-            && let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, access, &request)
-        {
+        if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
         let charged = Charged::unasked(request.headers());
-        match matched.call(&catalog, request, peer, self.proxies.as_deref()) {
-            Ok(call) => Handled::Call(call),
-            Err(unroutable) => Handled::Ready(respond::unroutable(&unroutable, charged)),
-        }
+        let call = matched.call(&catalog, request, peer, self.proxies.as_deref());
+        call.map_or_else(|unroutable| Handled::unroutable(&unroutable, charged), Handled::Call)
     }
 
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
@@ -227,6 +221,12 @@ impl RequestHandler {
         obstacles.extend(self.payments.obstacles());
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
+    }
+}
+
+impl Handled {
+    fn unroutable(why: &Unroutable, charged: Charged) -> Self {
+        Self::Ready(respond::unroutable(why, charged))
     }
 }
 
