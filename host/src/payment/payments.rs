@@ -4,48 +4,32 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Signature};
+use coinslot_facilitator::Facilitator;
+use coinslot_ledger::{Hold, Ledger, PaymentId, Retention, Step};
+use coinslot_x402::price::{Offer, Price};
+use coinslot_x402::{Flow, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::budget::{ByteBudget, HeldBytes, Standing};
-use super::client::{is_known, prefix_of};
+use super::PaymentMethod;
+use super::budget::ByteBudget;
 use super::exposure::{Exposure, FailedSettlements, Unsettled};
 use super::known_payers::KnownPayers;
+use super::limits::{BURST, FAILURES, RateLimits};
 use super::open_settlements::OpenSettlements;
 use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
 use super::waiting::WaitingClients;
-use super::{PaymentMethod, Problem};
-use coinslot_facilitator::Facilitator;
-use coinslot_ledger::{Hold, Ledger, PaymentId, Retention, Step};
-use coinslot_x402::price::{Offer, Price};
-use coinslot_x402::{Flow, UnixTime};
 
 /// Signs a digest with the key for receipts. Fails with a text for the log.
 pub type ReceiptSigner = Arc<dyn Fn(B256) -> Result<Signature, String> + Send + Sync>;
-
-/// The rate limits of payers and addresses. Zero disables a limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateLimits {
-    /// Payments of one payer.
-    pub payments_per_second: f64,
-    /// Payments from one address that cannot be read, do not match or do not verify. None: 5 per second, from addresses
-    /// that tell one client from another, see [`is_known`].
-    pub failures_per_second: Option<f64>,
-}
-
-/// The bad payments per second of one address, where none are configured and the address is known.
-const FAILURES: f64 = 5.0;
-
-/// The burst of a rate limit, in seconds of its rate.
-const BURST: f64 = 10.0;
 
 /// Settings of [`Payments`].
 #[derive(Clone)]
@@ -85,8 +69,8 @@ pub struct Payments {
     pub(super) owed_retries: OwedRetries,
     pub(super) failed_settlements: FailedSettlements,
     pub(super) known_payers: KnownPayers,
-    payer_rate: Option<RateLimiter<Address>>,
-    bad_payment_rate: Option<RateLimiter<IpAddr>>,
+    pub(super) payer_rate: Option<RateLimiter<Address>>,
+    pub(super) bad_payment_rate: Option<RateLimiter<IpAddr>>,
     /// The unsettled sum of each payment method, in their order.
     unsettled: Vec<Arc<Unsettled>>,
     /// The shares of it whose settlements were begun.
@@ -97,8 +81,8 @@ pub struct Payments {
     pub(super) waiting: WaitingClients,
     /// The bytes of bodies and answers that may be held.
     pub(super) budget: Arc<ByteBudget>,
-    /// Set once the operator was told of a proxy that is not named.
-    warned_of_proxy: AtomicBool,
+    /// Set once the operator was warned of a proxy that is not named.
+    pub(super) warned_of_proxy: AtomicBool,
     unknown: Notify,
     pub(super) work: TaskTracker,
     /// The releases of claims whose work panicked, while they run.
@@ -196,73 +180,6 @@ impl Payments {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
         }
-    }
-
-    // === Limits of payers and addresses ===
-
-    /// Counts a payment of this payer. Fails above its rate.
-    pub(super) fn count_payment(&self, payer: Address) -> Result<(), Problem> {
-        let counted = self.payer_rate.as_ref().map_or(Ok(()), |rate| rate.take(payer, Instant::now()));
-        counted.map_err(|wait| Problem::TooMany { wait })
-    }
-
-    /// Takes a counted payment of this payer back. It was no new one: everybody can send a settled payment again, which
-    /// must not use up its payer's rate.
-    pub(super) fn uncount_payment(&self, payer: Address) {
-        if let Some(rate) = &self.payer_rate {
-            rate.give_back(&payer);
-        }
-    }
-
-    /// Tells the operator, once, that a client without a secret came from an address that may be a proxy's.
-    pub(super) fn warn_of_unnamed_proxy(&self, client: IpAddr) {
-        if !self.warned_of_proxy.swap(true, Relaxed) {
-            tracing::warn!(
-                %client,
-                "a payment of version 1, or without its secret, came from an address that may be a proxy's: its answer \
-                 cannot be fetched again; name the proxies in trusted_proxies of [server], or write [] for none"
-            );
-        }
-    }
-
-    /// Counts a payment from this address that was malformed or invalid.
-    pub(super) fn count_bad_payment(&self, client: IpAddr) {
-        if let Some(rate) = self.bad_payment_rate_of(client) {
-            let _ = rate.take(prefix_of(client), Instant::now());
-        }
-    }
-
-    /// Fails while this address has sent more bad payments than its rate.
-    pub(super) fn check_address(&self, client: IpAddr) -> Result<(), Problem> {
-        let rate = self.bad_payment_rate_of(client);
-        let checked = rate.map_or(Ok(()), |rate| rate.look(&prefix_of(client), Instant::now()));
-        checked.map_err(|wait| Problem::TooMany { wait })
-    }
-
-    fn bad_payment_rate_of(&self, client: IpAddr) -> Option<&RateLimiter<IpAddr>> {
-        let counts = self.config.rate_limits.failures_per_second.is_some() || is_known(client);
-        self.bad_payment_rate.as_ref().filter(|_| counts)
-    }
-
-    /// Remembers that a payment of this payer moved money.
-    pub(super) fn count_settlement(&self, payer: &str) {
-        self.known_payers.add(payer);
-    }
-
-    /// A holder of nothing, for the body of a new payment whose signer is proven.
-    pub(super) fn body_of_new_payment(&self, client: IpAddr, payer: &str) -> HeldBytes {
-        let known = self.known_payers.has(payer);
-        self.budget.payer(client, payer, if known { Standing::Payer } else { Standing::Newcomer })
-    }
-
-    /// A holder of nothing, for what belongs to a payment that is at work, or that the ledger knows.
-    pub(super) fn bytes_at_work(&self, client: IpAddr, id: &PaymentId) -> HeldBytes {
-        self.budget.payer(client, id.payer(), Standing::Payer)
-    }
-
-    /// Remembers that a settlement of this payer, which had been verified, was refused at this time.
-    pub(super) fn count_failed_settlement(&self, payer: &str, at: UnixTime) {
-        self.failed_settlements.add(payer, at, self.now());
     }
 
     // === Owed answers and unknown settlements ===

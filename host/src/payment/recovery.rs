@@ -243,25 +243,25 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             } else {
                 tracing::info!(payment = %id, transaction = %settlement.transaction, "settled after all");
             }
-            payments.count_settlement(id.payer());
+            payments.remember_settlement(id.payer());
             Step::Settled { settlement, by: SettledBy::Recovery { alone } }
         }
         Conclusion::Refused { .. } | Conclusion::SettledElsewhere { .. } if watched => Step::Dismissed,
         Conclusion::SettledElsewhere { transaction } => {
             tracing::warn!(payment = %id, ?transaction, "it was settled for another host with this receiver");
-            payments.count_failed_settlement(id.payer(), payments.now());
+            payments.remember_failed_settlement(id.payer(), payments.now());
             settled_elsewhere(transaction)
         }
         Conclusion::Refused { reason, transaction, .. } => {
             tracing::info!(payment = %id, %reason, "not settled");
-            payments.count_failed_settlement(id.payer(), payments.now());
+            payments.remember_failed_settlement(id.payer(), payments.now());
             let transaction = (!transaction.is_empty()).then_some(transaction);
             Step::Refused { reason, transaction, watch: false }
         }
         Conclusion::Undecidable { reason } => {
             tracing::error!(payment = %id, %reason, "nobody who can be asked knows whether it was paid: name an `rpc` in its facilitator's table");
             // By the same time after each start, which looks at the payment anew.
-            payments.count_failed_settlement(id.payer(), entry.valid_before.plus(BLOCK_LAG.as_secs()));
+            payments.remember_failed_settlement(id.payer(), entry.valid_before.plus(BLOCK_LAG.as_secs()));
             // The next start judges by what was said first, unless the authorisation has turned out to be used since.
             Step::Undecidable { reason: Some(reason).filter(|reason| reason == Reason::NonceAlreadyUsed.as_str()) }
         }

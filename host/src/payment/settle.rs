@@ -113,7 +113,7 @@ impl SettlementAttempt<'_> {
         alone: bool,
         settle: Duration,
     ) -> Result<Recorded, Problem> {
-        payments.count_settlement(self.id().payer());
+        payments.remember_settlement(self.id().payer());
         let payment = self.id().short();
         let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle };
         let step = Step::Settled { settlement: settlement.clone(), by };
@@ -145,7 +145,7 @@ impl SettlementAttempt<'_> {
         watch: bool,
     ) -> Problem {
         // Before the write, which may fail: the payer's next payment is then settled first in any case.
-        payments.count_failed_settlement(self.id().payer(), payments.now());
+        payments.remember_failed_settlement(self.id().payer(), payments.now());
         let sent = (!transaction.is_empty()).then(|| transaction.clone());
         let step = Step::Refused { reason: reason.clone(), transaction: sent, watch };
         if let Err(error) = payments.ledger.advance(self.hold, step, payments.now()).await {
@@ -164,7 +164,7 @@ impl SettlementAttempt<'_> {
     /// Ends the payment, which bought an answer of another host with the same receiver.
     async fn settled_elsewhere(&self, payments: &Payments, transaction: Option<String>) -> Problem {
         // The payer may have given one payment to two hosts: the next one is settled before anything runs for it.
-        payments.count_failed_settlement(self.id().payer(), payments.now());
+        payments.remember_failed_settlement(self.id().payer(), payments.now());
         tracing::warn!(payment = %self.id().short(), ?transaction, "settled for another host with this receiver");
         if let Err(error) = payments.ledger.advance(self.hold, settled_elsewhere(transaction), payments.now()).await {
             tracing::error!(payment = %self.id().short(), %error, "a payment of another host could not be written");
