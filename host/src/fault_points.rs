@@ -1,7 +1,8 @@
 //! Fault points for tests: the process kills itself at a named step, as a power cut would.
 //!
-//! They exist with the feature `fault-points` only. `COINSLOT_CRASH_AT` names the point: at `before:settled` the process
-//! dies when the step is about to be taken, at `after:settled` when it is durable and its caller does not know yet.
+//! They exist with the feature `fault-points` only. `COINSLOT_CRASH_AT` names the point: at `before:settled` the
+//! process dies when the step is about to be taken, at `after:settled` when it is durable and its caller does not know
+//! yet.
 
 #![expect(clippy::disallowed_methods, reason = "a test names the point by a variable")]
 

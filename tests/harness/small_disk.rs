@@ -1,8 +1,8 @@
 //! A disk for the files of one folder that a test can fill, without the rights that a file system of its own needs.
 //!
-//! The process under test loads `small_disk.c` before the C library, and its writes fail with ENOSPC where a full disk's
-//! would. Mounting a small file system needs root or user namespaces, which many CI machines deny, and `RLIMIT_FSIZE`
-//! ends in EFBIG, which SQLite takes for another error.
+//! The process under test loads `small_disk.c` before the C library, and its writes fail with ENOSPC where a full
+//! disk's would. Mounting a small file system needs root or user namespaces, which many CI machines deny, and
+//! `RLIMIT_FSIZE` ends in EFBIG, which SQLite takes for another error.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -94,8 +94,8 @@ impl End {
         assert!(self.status == 200 && self.charged == 1 && self.runs == runs && settled, "{self:?}");
     }
 
-    /// Asserts that nothing was lost in a crash around the run. The step `executing` is written beside the guest: where it
-    /// was on the disk, the payment is refused, and else it is free again, and runs once more. Nothing was sent.
+    /// Asserts that nothing was lost in a crash around the run. The step `executing` is written beside the guest: where
+    /// it was on the disk, the payment is refused, and else it is free again, and runs once more. Nothing was sent.
     #[track_caller]
     fn is_interrupted_or_served(&self, runs: usize) {
         if self.status == 402 { self.is_over(runs.min(self.runs)) } else { self.is_served(self.runs.min(runs + 1)) }

@@ -10,8 +10,8 @@ use serde_json::Value;
 /// One of both flows each.
 const PATHS: [&str; 2] = ["/echo", "/upfront"];
 
-/// Buys until `over` is set. Each payment is repeated until it has its answer, or hears that its run was interrupted and
-/// cost nothing: then the next one is signed. Returns the number of receipts.
+/// Buys until `over` is set. Each payment is repeated until it has its answer, or hears that its run was interrupted
+/// and cost nothing: then the next one is signed. Returns the number of receipts.
 async fn buy_repeatedly(client: reqwest::Client, url: String, payer: Wallet, over: Arc<AtomicBool>) -> usize {
     let mut receipts = 0;
     while !over.load(Ordering::Relaxed) {

@@ -9,8 +9,8 @@ async fn price(challenge: &reqwest::Response) -> String {
     required["accepts"][0]["amount"].as_str().expect("an amount").to_owned()
 }
 
-/// A request with neither query nor body got the most that it could cost, and the payment for that was refused: no client
-/// could buy.
+/// A request with neither query nor body got the most that it could cost, and the payment for that was refused: no
+/// client could buy.
 #[tokio::test]
 async fn a_quoted_route_with_parameters_alone_is_payable() {
     let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;

@@ -40,7 +40,8 @@ fn functions(dir: &Path, found: &mut HashSet<String>) {
     }
 }
 
-/// The rows of a page's table whose first cell is a number behind this letter: the number, the third cell, and the tests.
+/// The rows of a page's table whose first cell is a number behind this letter: the number, the third cell, and the
+/// tests.
 fn rows(page: &str, letter: &str) -> Vec<(u32, String, String)> {
     let text = read(&root().join("host/docs").join(page));
     let row = |line: &str| {

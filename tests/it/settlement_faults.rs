@@ -106,8 +106,8 @@ async fn a_settlement_that_the_facilitator_wrongly_refuses_is_found_on_chain() {
     assert_eq!(host.runs(), 1);
 }
 
-/// A refusal whose reason may follow a transaction was believed at once: "nothing was charged", and two seconds later the
-/// money arrived. The client is asked to wait instead, and served when the chain shows the payment.
+/// A refusal whose reason may follow a transaction was believed at once: "nothing was charged", and two seconds later
+/// the money arrived. The client is asked to wait instead, and served when the chain shows the payment.
 #[tokio::test]
 async fn a_payment_that_is_called_refused_and_then_lands_is_served() {
     let chain = TestChain::start().await;
@@ -135,8 +135,8 @@ async fn a_lagging_node_turns_no_paid_payment_into_a_refused_one() {
     assert_eq!((chain.payments_received().await, host.runs()), (3, 3));
 }
 
-/// With the only facilitator gone, unpaid requests were still asked for money that nobody could settle, and the host said
-/// that it was ready.
+/// With the only facilitator gone, unpaid requests were still asked for money that nobody could settle, and the host
+/// said that it was ready.
 #[tokio::test]
 async fn a_host_whose_only_facilitator_is_gone_asks_for_no_money() {
     let chain = TestChain::start().await;
@@ -158,8 +158,8 @@ async fn a_host_whose_only_facilitator_is_gone_asks_for_no_money() {
     }
 }
 
-/// A client waited for as long as a facilitator took, beyond what proxies allow, and the same payment sent again got 503
-/// although the money had arrived. It hears within 25 seconds, and a repetition waits for the end.
+/// A client waited for as long as a facilitator took, beyond what proxies allow, and the same payment sent again got
+/// 503 although the money had arrived. It hears within 25 seconds, and a repetition waits for the end.
 #[tokio::test]
 async fn a_settlement_that_hangs_is_answered_in_time_and_a_repetition_waits_for_its_end() {
     let chain = TestChain::start().await;

@@ -31,8 +31,8 @@ async fn as_a_stranger_reads_it(host: &DevHost, payment: &Payment, answer: &reqw
     (second, first)
 }
 
-/// The host re-served a paid answer to every client that sent the settled authorisation, which it had published itself as
-/// calldata. One customer paid, and a reader of the chain served the rest.
+/// The host re-served a paid answer to every client that sent the settled authorisation, which it had published itself
+/// as calldata. One customer paid, and a reader of the chain served the rest.
 #[tokio::test]
 async fn a_stranger_who_reads_the_chain_gets_no_answer_and_learns_nothing() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
@@ -256,8 +256,8 @@ async fn a_body_is_not_read_for_a_worthless_payment() {
     }
 }
 
-/// `coinslot facilitator` settles payments together. A host behind it believed the first of a transaction, and charged the
-/// others for nothing.
+/// `coinslot facilitator` settles payments together. A host behind it believed the first of a transaction, and charged
+/// the others for nothing.
 #[tokio::test]
 async fn a_host_behind_our_own_facilitator_serves_every_payment_of_a_batch() {
     for with_node in [false, true] {

@@ -45,8 +45,8 @@ async fn wait_for(what: &str, host: &ServeHost, mut is_so: impl AsyncFnMut() -> 
     }
 }
 
-/// The payer was charged, and told that nothing was charged: the facilitator's answer was lost, and a later try found the
-/// authorisation used.
+/// The payer was charged, and told that nothing was charged: the facilitator's answer was lost, and a later try found
+/// the authorisation used.
 #[tokio::test]
 async fn a_lost_settlement_whose_authorization_is_used_is_served() {
     let chain = TestChain::start().await;
@@ -60,8 +60,8 @@ async fn a_lost_settlement_whose_authorization_is_used_is_served() {
     assert_eq!(facilitator.settles().len(), 2, "what is used is not asked for again");
 }
 
-/// A payer can have its own authorisation used for something else while the guest runs. It sees to a failure, and not to
-/// the loss of an answer.
+/// A payer can have its own authorisation used for something else while the guest runs. It sees to a failure, and not
+/// to the loss of an answer.
 #[tokio::test]
 async fn an_authorization_that_is_used_after_a_failure_buys_nothing_and_is_not_called_refused() {
     for first in [FAILED, USED, UNCLEAR, FacilitatorMode::ErrorBefore] {
@@ -137,7 +137,8 @@ async fn unknown_settlements_count_as_unsettled_until_their_end_and_over_a_resta
     assert_eq!(host.runs(), 2);
 }
 
-/// A refusal that recovery found was held against nobody, and each start held an old one against its payer for another day.
+/// A refusal that recovery found was held against nobody, and each start held an old one against its payer for another
+/// day.
 #[tokio::test]
 async fn a_refusal_that_recovery_finds_counts_in_the_payers_history_from_its_own_time() {
     let chain = TestChain::start().await;

@@ -75,8 +75,8 @@ impl Folder {
         }
     }
 
-    /// Keeps the builds that are served in this history, so that they can be rolled back to. Files that it lists and the
-    /// folder has not were removed while no host ran: the first scan takes note of them.
+    /// Keeps the builds that are served in this history, so that they can be rolled back to. Files that it lists and
+    /// the folder has not were removed while no host ran: the first scan takes note of them.
     pub fn with_history(mut self, history: History) -> Self {
         self.files.extend(history.present().map(|name| (name.to_owned(), TrackedFile::default())));
         self.loader.history = Some(history.dir().to_owned());

@@ -25,8 +25,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Reconfigure {
     pub policies: PluginPolicies,
     pub sales: SalesPolicy,
-    /// Receives the result. With an error nothing has changed; otherwise the policies are active, and these are the names
-    /// of plugins that are configured and not active.
+    /// Receives the result. With an error nothing has changed; otherwise the policies are active, and these are the
+    /// names of plugins that are configured and not active.
     pub done: oneshot::Sender<Result<Vec<String>, String>>,
 }
 

@@ -26,8 +26,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// done.
 const WRITE_GRACE: Duration = Duration::from_millis(100);
 
-/// The file of the configuration, which is followed from the moment before it is read: a change that comes while the host
-/// starts counts, and so does a SIGHUP.
+/// The file of the configuration, which is followed from the moment before it is read: a change that comes while the
+/// host starts counts, and so does a SIGHUP.
 #[derive(Debug)]
 pub struct ConfigFile {
     path: PathBuf,

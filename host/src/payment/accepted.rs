@@ -175,8 +175,8 @@ impl Accepted {
         EarlierPayment { presented, version: self.version(), receipt }
     }
 
-    /// Compares the amount with the price that the plugin quoted for the request, if it did. An equal amount is taken, whichever
-    /// challenge it answers: a client may encode the same request anew.
+    /// Compares the amount with the price that the plugin quoted for the request, if it did. An equal amount is taken,
+    /// whichever challenge it answers: a client may encode the same request anew.
     pub(super) fn priced(self, payments: &Payments, purchase: &Purchase) -> Result<Self, RefusedPayment> {
         let (asset, amount) = (&self.price.asset, self.price.amount);
         if purchase.pricing == Pricing::Declared

@@ -1,4 +1,5 @@
-//! Advises the payer of a payment that does not verify: the next step, and for a window in time how far its clock is off.
+//! Advises the payer of a payment that does not verify: the next step, and for a window in time how far its clock is
+//! off.
 
 use alloy::primitives::U256;
 use coinslot_x402::exact::{Authorization, ExpectedTerms};

@@ -141,8 +141,8 @@ impl<'p> NamedPayment<'p> {
         Some(Self { exact: ExactPayload::parse(fields).ok()?, version, network: network.ok()?, asset })
     }
 
-    /// The assets that it may be in: of version 1 any of its network. An asset that is no longer taken counts, too: what
-    /// was bought in it stays bought. In version 1, which does not name it, that is the network's default.
+    /// The assets that it may be in: of version 1 any of its network. An asset that is no longer taken counts, too:
+    /// what was bought in it stays bought. In version 1, which does not name it, that is the network's default.
     fn assets(&self, payments: &Payments) -> Vec<Arc<Asset>> {
         let taken = payments.payment_methods.iter().map(|method| &method.asset);
         assets_named(taken, &self.network, self.asset)

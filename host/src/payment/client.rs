@@ -19,8 +19,8 @@ impl ClientAddress {
     }
 }
 
-/// True if the address tells one client from another. An address of a private network or of this machine may be that of a
-/// proxy which stands for all clients.
+/// True if the address tells one client from another. An address of a private network or of this machine may be that of
+/// a proxy which stands for all clients.
 pub(super) fn is_known(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {

@@ -29,8 +29,8 @@
 //! Settled elsewhere: the money moved to our receiver, for a sale of another host with the same one. The payment buys
 //! nothing here.
 //!
-//! Without a node nothing but a facilitator's word ends a payment that is open. What a refusal of recovery's sending means
-//! depends on how the request's own sending ended. *Over* means: no block takes the authorisation any more.
+//! Without a node nothing but a facilitator's word ends a payment that is open. What a refusal of recovery's sending
+//! means depends on how the request's own sending ended. *Over* means: no block takes the authorisation any more.
 //!
 //! | the request's sending | the facilitator now says | conclusion |
 //! |---|---|---|
@@ -42,17 +42,18 @@
 //!
 //! The rows weigh a payer who is charged for nothing against a seller whose answer is taken for nothing:
 //!
-//! - A sending without an answer may have moved the money, and a later refusal is about the later sending alone: "too late",
-//!   "the balance is too low" and "the transfer would fail" are just what a facilitator says after the first one succeeded.
-//!   So none of them becomes "refused", which tells the payer that nothing was charged and to sign anew.
+//! - A sending without an answer may have moved the money, and a later refusal is about the later sending alone: "too
+//!   late", "the balance is too low" and "the transfer would fail" are just what a facilitator says after the first one
+//!   succeeded. So none of them becomes "refused", which tells the payer that nothing was charged and to sign anew.
 //! - A used authorisation was used by the payer's signature, which names our receiver and amount; we had sent it, and
-//!   nothing contradicts that our sending used it. So the payer is served. The payer could have cancelled it just before,
-//!   but would have to know that the facilitator's answer is going to be lost. The seller risks that one answer.
-//! - A payer can bring about a failure that is answered: a cancellation that is mined first makes each transfer revert. There
-//!   a used authorisation pays for nothing. But somebody else may have submitted the same transfer first, which reads the
-//!   same, so it is not called refused either.
-//! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew, its
-//!   answer is not given away, and a node that is configured later decides it.
+//!   nothing contradicts that our sending used it. So the payer is served. The payer could have cancelled it just
+//!   before, but would have to know that the facilitator's answer is going to be lost. The seller risks that one
+//!   answer.
+//! - A payer can bring about a failure that is answered: a cancellation that is mined first makes each transfer revert.
+//!   There a used authorisation pays for nothing. But somebody else may have submitted the same transfer first, which
+//!   reads the same, so it is not called refused either.
+//! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew,
+//!   its answer is not given away, and a node that is configured later decides it.
 //!
 //! Source: `host/docs/design.md`, rule 6.
 
@@ -71,8 +72,8 @@ pub(super) const BLOCK_LAG: Duration = Duration::from_secs(120);
 /// for a moment.
 const LOOKS: u32 = 2;
 
-/// The specification's word for a transaction that failed (x402 version 2, section 9). Shipped facilitators for EVM have
-/// words of their own.
+/// The specification's word for a transaction that failed (x402 version 2, section 9). Shipped facilitators for EVM
+/// have words of their own.
 const SPECIFIED_FAILURE: &str = "invalid_transaction_state";
 
 /// A piece of evidence about the settlement of one payment.
@@ -185,7 +186,8 @@ pub(super) enum Conclusion {
     Used { transaction: Option<String> },
     /// The facilitator's word alone is not enough: the chain decides, and until then `otherwise`.
     AskChain { transaction: Option<String>, reported: Option<Reported>, otherwise: Box<Conclusion> },
-    /// Nobody knows yet. `said` and `reported`: the words of the facilitator that the ledger remembers, if they are new.
+    /// Nobody knows yet. `said` and `reported`: the words of the facilitator that the ledger remembers, if they are
+    /// new.
     Open { transaction: Option<String>, why: String, said: Option<String>, reported: Option<Reported> },
     /// Nobody who can be asked will ever know.
     Undecidable { reason: String },
@@ -206,8 +208,9 @@ pub(super) fn conclude(evidence: Evidence, situation: Situation) -> Conclusion {
     }
 }
 
-/// Judges what the chain shows beside the facilitator's word, `otherwise`. A refusal stands only beside an authorisation
-/// that the chain calls unused: a used one may have been used by the very transfer, whatever the facilitator says.
+/// Judges what the chain shows beside the facilitator's word, `otherwise`. A refusal stands only beside an
+/// authorisation that the chain calls unused: a used one may have been used by the very transfer, whatever the
+/// facilitator says.
 pub(super) fn confirm(shown: Shown, otherwise: Conclusion, situation: Situation) -> Conclusion {
     let unused = matches!(shown.on_chain, OnChain::Unused { .. });
     let is_canceled = matches!(shown.on_chain, OnChain::Canceled);

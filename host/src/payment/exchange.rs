@@ -78,8 +78,8 @@ impl PaymentWork {
         }
     }
 
-    /// The end of a request whose body could not be read. Another request may have claimed the payment meanwhile, so the
-    /// ledger is asked about a new payment once more.
+    /// The end of a request whose body could not be read. Another request may have claimed the payment meanwhile, so
+    /// the ledger is asked about a new payment once more.
     async fn without_body(&self, payments: &Payments, problem: Problem) -> Unserved {
         match self {
             Self::Fetch(..) => Unserved::unknown(problem),

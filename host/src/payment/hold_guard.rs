@@ -10,8 +10,8 @@ use super::Payments;
 ///
 /// While it lives, the host renews the lease of the claim. Every way out of the states of a payment writes the claim's
 /// end itself. A panic is the way out that none of them sees: then dropping the guard releases the claim, or leaves the
-/// answer owed if the payment is settled. A claim whose settlement was sent stays as it is, and recovery finishes it. The
-/// ledger refuses a step that the claim's state does not allow, so the guard need not know the state.
+/// answer owed if the payment is settled. A claim whose settlement was sent stays as it is, and recovery finishes it.
+/// The ledger refuses a step that the claim's state does not allow, so the guard need not know the state.
 #[derive(Debug)]
 pub(super) struct HoldGuard {
     payments: Arc<Payments>,

@@ -1,4 +1,5 @@
-//! Identifies payments and requests: by the spend on the chain, and by fingerprints of what was signed and what was asked.
+//! Identifies payments and requests: by the spend on the chain, and by fingerprints of what was signed and what was
+//! asked.
 
 use alloy::primitives::hex;
 use bytes::Bytes;

@@ -1,7 +1,8 @@
 //! Keeps the exposures of payments from the sending of their settlements until the ends are known.
 //!
-//! The work of such a payment may be over long before: a facilitator that does not answer leaves it to recovery. Were its
-//! exposure given back with the work, payers whose settlements all stay unknown could have the guest run without limit.
+//! The work of such a payment may be over long before: a facilitator that does not answer leaves it to recovery. Were
+//! its exposure given back with the work, payers whose settlements all stay unknown could have the guest run without
+//! limit.
 
 use std::collections::{HashMap, HashSet};
 
@@ -66,8 +67,8 @@ impl Payments {
     }
 
     /// Gives back the exposures of payments that no work holds and that are not open in the ledger. Where an end is
-    /// written, its exposure is given back at once. Some claims end otherwise: their leases end, after work that panicked
-    /// or while the ledger could not be written.
+    /// written, its exposure is given back at once. Some claims end otherwise: their leases end, after work that
+    /// panicked or while the ledger could not be written.
     pub(super) async fn review_exposures(&self) {
         // Before the ledger is read: a settlement that is begun meanwhile is not among them.
         let mut kept = self.open_settlements.kept();

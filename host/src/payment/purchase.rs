@@ -42,14 +42,14 @@ pub enum Pricing {
     Declared,
     /// The offer is the most that the request can cost; the plugin has not quoted it yet.
     AtMost,
-    /// The plugin has quoted this request. A challenge seals the quote with this fingerprint of the request. None for an
-    /// earlier quote that is honoured: it carries its own seal, with its own end.
+    /// The plugin has quoted this request. A challenge seals the quote with this fingerprint of the request. None for
+    /// an earlier quote that is honoured: it carries its own seal, with its own end.
     Quoted(Option<Fingerprint>),
 }
 
 impl Purchase {
-    /// The prices in this version that a payment of the amount may be for, the newest first. Where the price is still to
-    /// be quoted, every amount up to the declared one may be meant.
+    /// The prices in this version that a payment of the amount may be for, the newest first. Where the price is still
+    /// to be quoted, every amount up to the declared one may be meant.
     pub(super) fn prices(&self, version: Version, amount: Option<Amount>) -> impl Iterator<Item = Cow<'_, Price>> {
         let offers = std::iter::once(&self.offer).chain(&self.honoured);
         offers.flat_map(move |offer| offer.payable(version)).filter_map(move |price| match (self.pricing, amount) {

@@ -221,8 +221,8 @@ fn probe<'p>(payments: &'p Payments, method: Option<&'p PaymentMethod>, id: &Pay
 
 /// True if the payment may be sent for settlement again. A refused one is only looked at. In the authorization flow the
 /// answer must be there, or the money would buy nothing. In the upfront flow no guest has run: the money is taken only
-/// while the client waits, who may have given up and paid anew. A dead authorisation moves no money any more; it is sent
-/// where the facilitator's word is the only way to learn what became of an earlier sending.
+/// while the client waits, who may have given up and paid anew. A dead authorisation moves no money any more; it is
+/// sent where the facilitator's word is the only way to learn what became of an earlier sending.
 fn may_submit(payments: &Payments, entry: &Pending, situation: Situation) -> bool {
     let learns_only = situation.is_over() && !situation.has_node;
     entry.state != PaymentState::Refused

@@ -117,8 +117,8 @@ impl SettlementAttempt<'_> {
         let payment = self.id().short();
         let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle };
         let step = Step::Settled { settlement: settlement.clone(), by };
-        // Where the chain can be asked, recovery finds the settlement out: the answer does not wait for the disk. In the
-        // upfront flow the guest runs next, which needs the step; and a facilitator's word is kept nowhere else.
+        // Where the chain can be asked, recovery finds the settlement out: the answer does not wait for the disk. In
+        // the upfront flow the guest runs next, which needs the step; and a facilitator's word is kept nowhere else.
         if self.accepted.payment_method.probe.is_some() && self.run.is_some() && !alone {
             payments.ledger.note(self.hold, step, payments.now());
             return Ok(Recorded::Yes);

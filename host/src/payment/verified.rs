@@ -135,8 +135,9 @@ impl Verified {
     }
 }
 
-/// Looks up the purchase of another payment of this payer under the same identifier. An answer of it goes only to a payment that the
-/// facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is public, fetches it.
+/// Looks up the purchase of another payment of this payer under the same identifier. An answer of it goes only to a
+/// payment that the facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is
+/// public, fetches it.
 async fn namesake(
     payments: &Payments,
     purchase: &Purchase,

@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 /// The header with the payment's identifier, by which an operator finds it in the ledger.
 pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
 
-/// The header that says whether a request that was not served has cost the client something: `no`, `yes` or `unknown`. The
-/// plugin's own answer of 400 or above has no field for it.
+/// The header that says whether a request that was not served has cost the client something: `no`, `yes` or `unknown`.
+/// The plugin's own answer of 400 or above has no field for it.
 pub(super) const CHARGED: &str = "x-coinslot-charged";
 
 /// Headers that only the host writes, beside those of [`is_host_only`]. A guest's value never reaches a client.

@@ -1,7 +1,7 @@
 //! The clients of the soak. Each pays again and again, one of four payments in protocol version 1. Most wait for their
 //! answer; some hang up in the middle of the request, right after it, while they wait, or in the middle of the answer.
-//! Most of these come back with the same payment, as a client does that has lost its connection, and some come back only
-//! when all others have ended. Some send a payment again after it was answered, and some send it twice at a time.
+//! Most of these come back with the same payment, as a client does that has lost its connection, and some come back
+//! only when all others have ended. Some send a payment again after it was answered, and some send it twice at a time.
 //!
 //! A client repeats its payment until it has a 200 or a refusal that the documentation calls final. Its behaviour
 //! follows from the random nonce of its payment, so that no other source of chance is needed.

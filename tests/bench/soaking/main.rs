@@ -2,9 +2,9 @@
 //! `tests/bench/soak` starts this program together with a chain.
 //!
 //! The steps: measure the gas of payments that are settled one by one; load, with a SIGTERM after a third of the time
-//! and a SIGKILL after two thirds, a time without blocks after half, while strangers replay settled payments; wait for the last answer of every client;
-//! wait until the ledger has no open payment; fetch what was charged and never fetched; compare. The program ends with
-//! 1 if anything differs.
+//! and a SIGKILL after two thirds, a time without blocks after half, while strangers replay settled payments; wait for
+//! the last answer of every client; wait until the ledger has no open payment; fetch what was charged and never
+//! fetched; compare. The program ends with 1 if anything differs.
 
 mod chain;
 mod client;

@@ -1,6 +1,6 @@
 //! Clients that pay nothing: they read settled payments from the chain and send them as their own, in both protocol
-//! versions, without the secret of the payer's challenge or with the secret of another challenge. Each has an address of
-//! its own, which is not the payers' address: version 1 gives an answer again to the address that bought it.
+//! versions, without the secret of the payer's challenge or with the secret of another challenge. Each has an address
+//! of its own, which is not the payers' address: version 1 gives an answer again to the address that bought it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -118,8 +118,8 @@ pub(crate) const fn max_head_age(chain_id: u64) -> Option<Duration> {
     }
 }
 
-/// True for nodes whose chain makes a block when there is a transaction, and stands still otherwise: the embedded chain,
-/// and the development chains of other projects, which may have a real chain's id.
+/// True for nodes whose chain makes a block when there is a transaction, and stands still otherwise: the embedded
+/// chain, and the development chains of other projects, which may have a real chain's id.
 pub(crate) fn makes_blocks_on_demand(client_version: &str) -> bool {
     [DEVNET_CLIENT, "anvil/", "HardhatNetwork/"].iter().any(|client| client_version.starts_with(client))
 }

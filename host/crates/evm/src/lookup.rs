@@ -84,8 +84,8 @@ impl Chain {
         self.search(payment, &head, &deep, bounds).await
     }
 
-    /// Asks whether an authorisation is used or cancelled at a block. A backend of the node that does not have the block
-    /// yet refuses, so it is asked a few times.
+    /// Asks whether an authorisation is used or cancelled at a block. A backend of the node that does not have the
+    /// block yet refuses, so it is asked a few times.
     async fn is_authorization_used(
         &self,
         token: Address,

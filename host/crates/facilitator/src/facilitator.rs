@@ -90,9 +90,9 @@ pub enum Settlement {
     SettledElsewhere { transaction: String },
     /// The money may have moved, or may yet: the transaction, if known. Ask again with the same request.
     ///
-    /// `unanswered`: the call ended in a time-out or a broken connection, so that nothing at all was said about it. A payer
-    /// can bring about a facilitator's answers, failures of its own included, by what it does on the chain meanwhile; the
-    /// absence of an answer it cannot.
+    /// `unanswered`: the call ended in a time-out or a broken connection, so that nothing at all was said about it. A
+    /// payer can bring about a facilitator's answers, failures of its own included, by what it does on the chain
+    /// meanwhile; the absence of an answer it cannot.
     Unknown { transaction: Option<String>, message: String, unanswered: bool },
     /// Provably nothing was sent, and nothing will be by this call. It says nothing about earlier calls.
     NotSent { message: String },
@@ -107,8 +107,8 @@ pub enum Proof {
     Word { alone: bool },
 }
 
-/// The certainty that a refused payment stays unpaid. It is about this call, and for a facilitator in this process about
-/// the calls since it started. After an earlier call whose end is unknown, no refusal is final to its caller.
+/// The certainty that a refused payment stays unpaid. It is about this call, and for a facilitator in this process
+/// about the calls since it started. After an earlier call whose end is unknown, no refusal is final to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finality {
     /// The reason cannot follow a broadcast.

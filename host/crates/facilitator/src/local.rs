@@ -3,9 +3,9 @@
 //!
 //! The order of the checks and the reason strings are those of the shipped facilitators. What needs no chain is
 //! checked before the chain is asked. A node that does not answer is [`Unavailable`], [`Settlement::NotSent`] or
-//! [`Settlement::Unknown`], never the payer's fault. One authorisation is settled by at most one pending transaction of ours: every call for it meets
-//! the same record (`records`), and a payment that another account submitted is looked for on the chain
-//! (`evidence`). Payments that come together are read together and settled in one transaction.
+//! [`Settlement::Unknown`], never the payer's fault. One authorisation is settled by at most one pending transaction of
+//! ours: every call for it meets the same record (`records`), and a payment that another account submitted is looked
+//! for on the chain (`evidence`). Payments that come together are read together and settled in one transaction.
 
 mod config;
 mod evidence;

@@ -84,8 +84,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Lists the payers whose settlements were refused since this time, each with the time of the last refusal.
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError>;
 
-    /// Lists the payments of the authorization flow whose settlements may have been sent and have no known end, each with
-    /// its amount in atomic units: their guests have run, and their money may never come.
+    /// Lists the payments of the authorization flow whose settlements may have been sent and have no known end, each
+    /// with its amount in atomic units: their guests have run, and their money may never come.
     async fn open_settlements(&self) -> Result<Vec<(PaymentId, String)>, LedgerError>;
 
     /// Lists the payers of the last payments that moved money, each once, of so many payments at most.

@@ -43,8 +43,8 @@ pub enum Step {
     },
     /// The settlement was provably not sent: the claim is given up after all. The row is deleted.
     NotSent,
-    /// The request that sent the settlement does not know its end: recovery finds out. Recovery takes the step again for
-    /// what it has learnt. Each field replaces what the row has, unless it is `None`.
+    /// The request that sent the settlement does not know its end: recovery finds out. Recovery takes the step again
+    /// for what it has learnt. Each field replaces what the row has, unless it is `None`.
     Unknown {
         transaction: Option<String>,
         /// The reason with which a facilitator has refused the payment, if one has.
@@ -130,8 +130,8 @@ pub(crate) struct Position {
     pub(crate) flow: Flow,
     /// True if the money moved.
     pub(crate) paid: bool,
-    /// True if recovery looks at the row again: for an unknown one that is not undecidable, and for a refused one that is
-    /// watched.
+    /// True if recovery looks at the row again: for an unknown one that is not undecidable, and for a refused one that
+    /// is watched.
     pub(crate) watched: bool,
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The reason why a guest gave no usable response. No text of a guest's reaches a client through it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The guest trapped or exited. The text is for the operator's log: the cause in the first line, and the backtrace in
-    /// the others.
+    /// The guest trapped or exited. The text is for the operator's log: the cause in the first line, and the backtrace
+    /// in the others.
     #[error("the plugin trapped: {}", .0.lines().next().unwrap_or_default())]
     Trap(String),
     /// The guest used up its CPU time.
@@ -39,8 +39,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The backtrace of a trap, in one line. Its module offsets mean something to the plugin's author alone, so it is not
-    /// part of the fault's text, which is also the reason in the ledger.
+    /// The backtrace of a trap, in one line. Its module offsets mean something to the plugin's author alone, so it is
+    /// not part of the fault's text, which is also the reason in the ledger.
     pub fn backtrace(&self) -> Option<String> {
         let Self::Trap(text) = self else { return None };
         let (_, frames) = text.split_once('\n')?;

@@ -1,7 +1,7 @@
 //! Tests with real guests from `tests/plugins` in real engines: each limit, and everything that a guest can see.
 //!
-//! The guests are built by cargo from within these tests, into `target/guests`, which the integration tests in `tests/it`
-//! use, too. So these tests need the target `wasm32-wasip2`.
+//! The guests are built by cargo from within these tests, into `target/guests`, which the integration tests in
+//! `tests/it` use, too. So these tests need the target `wasm32-wasip2`.
 
 mod describe;
 mod egress;

@@ -237,8 +237,8 @@ pub struct Supported {
     pub signers: Object,
 }
 
-/// The key of [`SupportedKind::extra`] with which a facilitator says `true` if one of its transactions may settle several
-/// payments. Our own facilitators say so. Without it, one transaction for two payments is not believed.
+/// The key of [`SupportedKind::extra`] with which a facilitator says `true` if one of its transactions may settle
+/// several payments. Our own facilitators say so. Without it, one transaction for two payments is not believed.
 pub const SHARED_TRANSACTIONS: &str = "sharedTransactions";
 
 /// One thing a facilitator can do.

@@ -83,8 +83,8 @@ fn of_schema(schema: &Value) -> Query {
     Query { text: pairs.finish(), made }
 }
 
-/// A value of the type of a parameter that has no example. A plugin may still refuse it, for a rule that its schema does
-/// not say.
+/// A value of the type of a parameter that has no example. A plugin may still refuse it, for a rule that its schema
+/// does not say.
 fn of_type(property: &Value) -> Value {
     let least = property.get("minimum").cloned();
     match property["type"].as_str().or_else(|| property["type"][0].as_str()) {

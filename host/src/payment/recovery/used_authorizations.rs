@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// The time between two looks that together show that an authorisation is used and paid nothing.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
-/// The authorisations of open payments that were found used, without a payment, and the time of the first such look. Kept
-/// in memory: after a restart both looks are made again.
+/// The authorisations of open payments that were found used, without a payment, and the time of the first such look.
+/// Kept in memory: after a restart both looks are made again.
 #[derive(Default)]
 pub(super) struct UsedAuthorizations(Mutex<HashMap<PaymentId, Instant>>);
 

@@ -1,6 +1,6 @@
 //! A handler of WASI 0.3 with the narrow world. It sends the body back while it arrives, and describes the request in
-//! header fields, with those that `x-emit: NAME: VALUE` asks for, and the names of the request's trailers in a trailer. `?trap`, `?spin` and `?sleep` misbehave after the
-//! head.
+//! header fields, with those that `x-emit: NAME: VALUE` asks for, and the names of the request's trailers in a trailer.
+//! `?trap`, `?spin` and `?sleep` misbehave after the head.
 
 wit_bindgen::generate!({
     path: "../../../wit",

@@ -1,5 +1,5 @@
-//! Quotes as its query says: a price by the length of the body (or of the path's word, if there is none) and by `x-pages`,
-//! a valid or an invalid refusal, or without end.
+//! Quotes as its query says: a price by the length of the body (or of the path's word, if there is none) and by
+//! `x-pages`, a valid or an invalid refusal, or without end.
 
 wit_bindgen::generate!({
     path: "../../../wit",

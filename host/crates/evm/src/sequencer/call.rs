@@ -31,8 +31,8 @@ pub struct Inclusion {
     pub shared: bool,
 }
 
-/// The reason for which a call was not sent, and will not be. Each is a proof: where a node may have the transaction all
-/// the same, the end is [`TxStatus::Abandoned`].
+/// The reason for which a call was not sent, and will not be. Each is a proof: where a node may have the transaction
+/// all the same, the end is [`TxStatus::Abandoned`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The contract would revert.

@@ -210,8 +210,8 @@ impl Dispatcher {
 
 /// Estimates the gas of one call, which is its simulation.
 ///
-/// A call of its own runs the code of a wallet, which may answer otherwise when gas costs nothing or is plenty. So it is
-/// estimated at the fees that it will have, and then simulated as it will be sent.
+/// A call of its own runs the code of a wallet, which may answer otherwise when gas costs nothing or is plenty. So it
+/// is estimated at the fees that it will have, and then simulated as it will be sent.
 async fn price_alone(lane: &Lane, call: &TxCall) -> Result<Transaction, SendError> {
     let shared = &lane.shared;
     let limit = shared.limits.max_gas;

@@ -15,8 +15,8 @@ pub(super) struct Token {
     pub(super) domain: Domain,
 }
 
-/// Checks that a token is on the chain and has the EIP-712 domain that is configured, without which no payment in it can
-/// be settled. The error says how it differs. It is for an asset that another process settles, too.
+/// Checks that a token is on the chain and has the EIP-712 domain that is configured, without which no payment in it
+/// can be settled. The error says how it differs. It is for an asset that another process settles, too.
 pub async fn check_token(chain: &Chain, asset: &Asset) -> Result<(), String> {
     read(chain, asset).await.map(drop)
 }

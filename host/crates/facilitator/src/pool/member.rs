@@ -197,8 +197,8 @@ impl Member {
                 Via::Remote(remote) => remote.look().await,
             };
             match looked {
-                // It answers, and may still verify nothing: until a payment has shown that it does, one failure opens the
-                // circuit again.
+                // It answers, and may still verify nothing: until a payment has shown that it does, one failure opens
+                // the circuit again.
                 Ok(()) if permit.responds() == Some(BreakerChange::Closed) => {
                     self.0.is_down.store(false, Relaxed);
                     tracing::info!(facilitator = self.0.name, "the facilitator answers again");

@@ -130,8 +130,8 @@ fn refuses_the_caller(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// True if the status objects to one payment, however little its body says: the next payment may be served. Everybody can
-/// send a payment that a facilitator cannot read, so that such a status must not open the circuit for all.
+/// True if the status objects to one payment, however little its body says: the next payment may be served. Everybody
+/// can send a payment that a facilitator cannot read, so that such a status must not open the circuit for all.
 ///
 /// The statuses that are left out are about the facilitator, its address or this host: a key, a fee, a path that is not
 /// there, a time-out, a rate.

@@ -1,8 +1,8 @@
 //! Writes the bodies of requests to a facilitator: the payment, the requirements, and nothing else that a client wrote.
 //!
 //! A client may put anything beside its payment. A facilitator that validates what it gets would refuse our request for
-//! it, which looks like a failure of the facilitator and closes the shop for everybody; one that keeps a catalogue would
-//! list it in the seller's name.
+//! it, which looks like a failure of the facilitator and closes the shop for everybody; one that keeps a catalogue
+//! would list it in the seller's name.
 
 use std::borrow::Cow;
 

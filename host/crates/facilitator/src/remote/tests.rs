@@ -409,7 +409,8 @@ async fn a_facilitator_sees_the_query_only_if_the_operator_wants_it() {
     }
 }
 
-/// A facilitator that validates refused a client's empty resource URL with 400, and three such payments closed the shop.
+/// A facilitator that validates refused a client's empty resource URL with 400, and three such payments closed the
+/// shop.
 #[tokio::test]
 async fn a_facilitator_sees_nothing_that_a_client_put_beside_its_payment() {
     let plain = payment();

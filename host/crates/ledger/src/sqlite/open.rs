@@ -42,8 +42,9 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
-/// Makes each statement be prepared once. By default SQLite looks at the values that are bound, whenever a partial index
-/// may be of use, and prepares the statement again for the next value: that took a quarter of the time of a payment.
+/// Makes each statement be prepared once. By default SQLite looks at the values that are bound, whenever a partial
+/// index may be of use, and prepares the statement again for the next value: that took a quarter of the time of a
+/// payment.
 fn prepare_statements_once(connection: &Connection) -> Result<(), LedgerError> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

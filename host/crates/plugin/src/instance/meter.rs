@@ -247,8 +247,8 @@ impl GuestMeter {
     }
 }
 
-/// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so the
-/// cause would be what is cut off.
+/// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so
+/// the cause would be what is cut off.
 fn trap_text(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{}\n{backtrace}", error.root_cause()),

@@ -76,9 +76,9 @@ impl SpendLock<'_> {
 
     /// Asks the chain whether the payment was made all the same.
     ///
-    /// A refusal is confirmed at the very block at which the authorisation is unused. Where it is not, the node was ahead
-    /// of that block when it refused, with this payment in between, or another payment of the payer is not in a block
-    /// yet: a later block shows it.
+    /// A refusal is confirmed at the very block at which the authorisation is unused. Where it is not, the node was
+    /// ahead of that block when it refused, with this payment in between, or another payment of the payer is not in a
+    /// block yet: a later block shows it.
     pub(super) async fn hold_to_chain(&self, objection: Objection) -> Result<PayingTx, NotSettled> {
         let transaction = objection.failed.map(|(hash, _)| hash);
         for look in 0..LOOKS {
