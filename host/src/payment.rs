@@ -10,7 +10,7 @@
 //! answer streams to the client as the guest writes it, and a guest that fails leaves an owed answer, which the same
 //! payment fetches.
 //!
-//! What must not happen does not compile. An answer does not leave without its settlement:
+//! Misuse does not compile. An answer does not leave without its settlement:
 //!
 //! ```compile_fail,E0308
 //! # use coinslot::payment::{Executed, Settled};

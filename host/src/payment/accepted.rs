@@ -22,8 +22,8 @@ use super::identity;
 use super::presented::{EarlierPayment, PresentedPayment};
 use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, Verified, challenge};
 
-/// The greatest difference between a client's clock and ours, in seconds: NTP keeps clocks within a second, phones
-/// within a few.
+/// The greatest difference between a client's clock and ours that is allowed for, in seconds: NTP keeps clocks within a
+/// second, phones within a few.
 const SKEW_SECONDS: u64 = 30;
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
@@ -153,6 +153,11 @@ impl Accepted {
 
     pub(super) fn version(&self) -> Version {
         self.request.version()
+    }
+
+    /// The time from which the chain refuses the authorisation.
+    pub(super) fn valid_before(&self) -> UnixTime {
+        UnixTime(u64::try_from(self.exact.authorization.valid_before).unwrap_or(u64::MAX))
     }
 
     /// The payload as the client sent it but for the secret.

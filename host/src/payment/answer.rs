@@ -1,4 +1,4 @@
-//! The whole answer of a guest, and its form in the ledger.
+//! Reads the whole answer of a guest, and converts it to and from its form in the ledger.
 
 use bytes::Bytes;
 use coinslot_ledger::StoredAnswer;
@@ -8,6 +8,9 @@ use http_body_util::{BodyExt, Full};
 
 use super::Problem;
 use super::budget::{Exhausted, HeldBytes};
+
+/// The fault of a plugin that asks for money by itself, for the log and the ledger.
+pub(super) const ANSWERED_402: &str = "the plugin answered 402 itself";
 
 /// A guest's whole answer.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Bounds the bytes that payments hold in memory: request bodies, answers that wait for their settlement, and stored
 //! answers on their way to a client.
 //!
-//! One budget counts for the whole process. Half of it is out of reach for [`Standing::Newcomer`]: whoever makes keys
-//! without money, or repeats what is paid, leaves that half to the payers who have paid. One client and one payer each
-//! have at most a share. What a body or an answer holds grows as its bytes arrive: a declared length alone reserves
-//! nothing, or a client could use the budget up by promises.
+//! One budget counts for the whole process. Half of it is out of reach for [`BudgetPart::Newcomers`]: clients that make
+//! keys without money, or repeat what is paid, leave that half to the payers who have paid. One client and one payer
+//! each have at most a share. What a body or an answer holds grows as its bytes arrive: a declared length alone
+//! reserves nothing, or a client could use the budget up by promises.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::client::{is_known, prefix_of};
+use super::client::{is_public, prefix_of};
 
-/// The part of the budget, or of the newcomers' part, that one client or payer may hold.
+/// One client or payer may hold one part in so many of the budget, or of the newcomers' half.
 const SHARE: usize = 4;
 
-/// The part of the budget that all newcomers together may hold.
+/// All newcomers together may hold one part in so many of the budget.
 const NEWCOMERS: usize = 2;
 
 /// The unit in which holders grow: fewer, larger steps spare the lock.
@@ -46,18 +46,19 @@ enum HolderName {
 
 /// The part of the budget that a holder draws on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nothing shows that money is or was behind the request, or the money has bought its answer already.
-    Newcomer,
-    /// The payer has paid here before, or the payment is at work.
-    Payer,
+pub(super) enum BudgetPart {
+    /// The newcomers' half: nothing shows that money is or was behind the request, or the money has bought its answer
+    /// already.
+    Newcomers,
+    /// All of it: the payer has paid here before, or the payment is at work.
+    Whole,
 }
 
 /// Bytes that one body or answer holds, until this is dropped.
 #[derive(Debug)]
 pub(super) struct HeldBytes {
     of: Arc<ByteBudget>,
-    standing: Standing,
+    part: BudgetPart,
     /// The client, unless its address does not tell one client from another, and the payer, if there is one.
     names: Vec<HolderName>,
     bytes: usize,
@@ -74,14 +75,14 @@ impl ByteBudget {
 
     /// A holder of nothing, for a client without a payment.
     pub(super) fn client(self: &Arc<Self>, client: IpAddr) -> HeldBytes {
-        let names = is_known(client).then(|| HolderName::Client(prefix_of(client)));
-        HeldBytes { of: Arc::clone(self), standing: Standing::Newcomer, names: names.into_iter().collect(), bytes: 0 }
+        let names = is_public(client).then(|| HolderName::Client(prefix_of(client)));
+        HeldBytes { of: Arc::clone(self), part: BudgetPart::Newcomers, names: names.into_iter().collect(), bytes: 0 }
     }
 
     /// A holder of nothing, for a client that has proven that this payer signed its payment.
-    pub(super) fn payer(self: &Arc<Self>, client: IpAddr, payer: &str, standing: Standing) -> HeldBytes {
+    pub(super) fn payer(self: &Arc<Self>, client: IpAddr, payer: &str, part: BudgetPart) -> HeldBytes {
         let mut held = Self::client(self, client);
-        held.standing = standing;
+        held.part = part;
         held.names.push(HolderName::Payer(payer.to_owned()));
         held
     }
@@ -96,9 +97,9 @@ impl HeldBytes {
         let more = (bytes - self.bytes).next_multiple_of(STEP);
         let mut held = self.of.held.lock();
         let (all, newcomers) = (held.all.saturating_add(more), held.newcomers.saturating_add(more));
-        let (most, exhausted) = match self.standing {
-            Standing::Newcomer => (self.of.most / NEWCOMERS, newcomers > self.of.most / NEWCOMERS),
-            Standing::Payer => (self.of.most, false),
+        let (most, exhausted) = match self.part {
+            BudgetPart::Newcomers => (self.of.most / NEWCOMERS, newcomers > self.of.most / NEWCOMERS),
+            BudgetPart::Whole => (self.of.most, false),
         };
         let of_holder = |name| held.by_holder.get(name).copied().unwrap_or(0).saturating_add(more);
         if exhausted || all > self.of.most || self.names.iter().any(|name| of_holder(name) > most / SHARE) {
@@ -108,7 +109,7 @@ impl HeldBytes {
             *held.by_holder.entry(name.clone()).or_default() += more;
         }
         held.all = all;
-        if self.standing == Standing::Newcomer {
+        if self.part == BudgetPart::Newcomers {
             held.newcomers = newcomers;
         }
         drop(held);
@@ -124,7 +125,7 @@ impl Drop for HeldBytes {
         }
         let mut held = self.of.held.lock();
         held.all = held.all.saturating_sub(self.bytes);
-        if self.standing == Standing::Newcomer {
+        if self.part == BudgetPart::Newcomers {
             held.newcomers = held.newcomers.saturating_sub(self.bytes);
         }
         for name in &self.names {
@@ -148,7 +149,7 @@ mod tests {
     fn all_holders_together_stay_within_the_budget_and_give_it_back() {
         let budget = ByteBudget::new(16 * STEP);
         let mut holders: Vec<_> =
-            (0..5).map(|number| budget.payer(LOCAL, &format!("0x{number}"), Standing::Payer)).collect();
+            (0..5).map(|number| budget.payer(LOCAL, &format!("0x{number}"), BudgetPart::Whole)).collect();
         for holder in &mut holders[..3] {
             assert_eq!(holder.grow_to(4 * STEP), Ok(()));
             assert_eq!(holder.grow_to(2 * STEP), Ok(()), "it has them");
@@ -179,10 +180,10 @@ mod tests {
     fn one_payer_has_a_share_from_whatever_address() {
         let budget = ByteBudget::new(8 * STEP);
         let (mut one, mut two) =
-            (budget.payer(LOCAL, "0xa", Standing::Payer), budget.payer(LOCAL, "0xa", Standing::Payer));
+            (budget.payer(LOCAL, "0xa", BudgetPart::Whole), budget.payer(LOCAL, "0xa", BudgetPart::Whole));
         assert_eq!((one.grow_to(STEP), two.grow_to(STEP)), (Ok(()), Ok(())));
         assert_eq!(two.grow_to(2 * STEP), Err(Exhausted));
-        assert_eq!(budget.payer(LOCAL, "0xb", Standing::Payer).grow_to(2 * STEP), Ok(()));
+        assert_eq!(budget.payer(LOCAL, "0xb", BudgetPart::Whole).grow_to(2 * STEP), Ok(()));
     }
 
     #[test]
@@ -191,10 +192,10 @@ mod tests {
         let mut newcomers: Vec<_> = (0..8).map(|_| budget.client(LOCAL)).collect();
         let room = newcomers.iter_mut().filter_map(|newcomer| newcomer.grow_to(STEP).ok()).count();
         assert_eq!(room, 4);
-        let mut payer = budget.payer(LOCAL, "0xa", Standing::Payer);
+        let mut payer = budget.payer(LOCAL, "0xa", BudgetPart::Whole);
         assert_eq!(payer.grow_to(2 * STEP), Ok(()));
         drop(newcomers);
         assert_eq!(budget.held.lock().newcomers, 0);
-        assert_eq!(budget.payer(LOCAL, "0xb", Standing::Newcomer).grow_to(STEP), Ok(()));
+        assert_eq!(budget.payer(LOCAL, "0xb", BudgetPart::Newcomers).grow_to(STEP), Ok(()));
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn malformed(payments: &Payments, purchase: &Purchase, error: HeaderE
 }
 
 /// The challenge for the part of the purchase's offer that would be settled now, or for all of it if none would: a
-/// refused payment hears its own reason first.
+/// refused payment is told its own reason first.
 pub(super) fn because(payments: &Payments, purchase: &Purchase, reason: &str) -> Challenge {
     let offer = payments.settleable(&purchase.offer).unwrap_or(Cow::Borrowed(&purchase.offer));
     encode(payments, purchase, &offer, reason)

@@ -9,12 +9,12 @@ use coinslot_ledger::{self as ledger, Claimed, Found, Holder, KeptAnswer, Namesa
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::Asset;
-use coinslot_x402::{Flow, Network, Reason, UnixTime, Version};
+use coinslot_x402::{Flow, Network, Reason, Version};
 use http::Request;
 
 use super::accepted::Accepted;
 use super::answer::GuestAnswer;
-use super::budget::{Exhausted, Standing};
+use super::budget::{BudgetPart, Exhausted};
 use super::hold_guard::HoldGuard;
 use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
 use super::owed_retries::Retry;
@@ -35,9 +35,9 @@ pub(super) enum ClaimOutcome {
 /// The answer that a payment has bought.
 #[derive(Debug)]
 pub(super) enum Bought {
-    /// An answer that is still owed.
+    /// An answer that is still owed: the guest runs for it.
     Owed(Paid),
-    /// This answer.
+    /// An answer that the ledger kept.
     Answer(Settled),
 }
 
@@ -48,8 +48,8 @@ pub(super) enum EarlierClaim {
     None,
     /// The payment was claimed by this client.
     Found(FoundPayment),
-    /// The payment is in an asset that the host does not know any more. There may be a claim, and nothing is made of
-    /// it.
+    /// The payment is in an asset that the host does not know any more. There may be a claim, which cannot be looked
+    /// up.
     Unreadable,
 }
 
@@ -188,7 +188,8 @@ fn retired_contract(network: &Network, address: &str) -> Option<Asset> {
     })
 }
 
-/// The state of an earlier claim, as it is for the client that made it. Only a refused payment is asked for anew.
+/// Returns what an earlier claim bought, or the problem that its state means for the client that made it. Only after a
+/// refusal is money asked for anew.
 pub(super) async fn of_earlier(
     payments: &Arc<Payments>,
     purchase: &Purchase,
@@ -228,8 +229,8 @@ pub(super) async fn of_earlier(
     }
 }
 
-/// What another payment of this payer under the same identifier bought. Clients see the id of that payment: the new one
-/// is not taken, and the ledger does not know it.
+/// Returns what another payment of this payer under the same identifier bought. Clients see the id of that payment: the
+/// new one is not taken, and the ledger does not know it.
 pub(super) async fn of_namesake(
     payments: &Arc<Payments>,
     purchase: &Purchase,
@@ -254,7 +255,7 @@ async fn stored_answer(
     kept: KeptAnswer,
 ) -> Result<Option<GuestAnswer>, Problem> {
     payments.count_bad_payment(purchase.client.ip);
-    let mut held = payments.budget.payer(purchase.client.ip, id.payer(), Standing::Newcomer);
+    let mut held = payments.budget.payer(purchase.client.ip, id.payer(), BudgetPart::Newcomers);
     held.grow_to(kept.bytes).map_err(|Exhausted| Problem::AnswerWaits { payment_id: id.short() })?;
     let stored = match payments.ledger.answer(kept).await {
         Ok(Some(stored)) => stored,
@@ -266,7 +267,7 @@ async fn stored_answer(
 }
 
 /// Refuses the retry of an owed answer that failed several times, until its pause is over, and for good when no run is
-/// left in this generation. Only the client that paid hears of it: to others the payment is used, as any other.
+/// left in this generation. Only the client that paid is told so: for others the payment is used, as any other.
 pub(super) async fn check_owed_retry(
     payments: &Payments,
     generation: u64,
@@ -295,7 +296,6 @@ pub(super) fn row(
     presented: &Presented,
     flow: Flow,
 ) -> ledger::Claim {
-    let authorization = &accepted.exact.authorization;
     let Presented { id, payment, request, holder } = presented.clone();
     ledger::Claim {
         id,
@@ -310,7 +310,7 @@ pub(super) fn row(
         testnet: accepted.price.asset.testnet,
         flow,
         identifier: accepted.identifier.clone(),
-        valid_before: UnixTime(u64::try_from(authorization.valid_before).unwrap_or(u64::MAX)),
+        valid_before: accepted.valid_before(),
         at: payments.now(),
     }
 }

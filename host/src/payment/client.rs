@@ -1,4 +1,4 @@
-//! Tells clients apart by their addresses, as far as an address does.
+//! Tells clients apart by their addresses, where an address belongs to one client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,16 +12,16 @@ pub struct ClientAddress {
 }
 
 impl ClientAddress {
-    /// The address of a peer, where nobody has said which proxies there are: one of a private network or of this
-    /// machine may be a proxy's.
+    /// The address of a peer of a host whose operator has not named the proxies: an address of a private network or of
+    /// this machine may be a proxy's.
     pub fn of_peer(ip: IpAddr) -> Self {
-        Self { ip, proves: is_known(ip) }
+        Self { ip, proves: is_public(ip) }
     }
 }
 
 /// True if the address tells one client from another. An address of a private network or of this machine may be that of
-/// a proxy which stands for all clients.
-pub(super) fn is_known(address: IpAddr) -> bool {
+/// a proxy, which asks for all its clients.
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || is_shared(v4))

@@ -1,8 +1,8 @@
 //! Decides what the evidence of a settlement means: the one table for requests and for recovery.
 //!
-//! Each row of the table is a piece of evidence (what a facilitator said, or what the chain shows), each column an
-//! origin: the request that has just sent the payment, or recovery, which looks at it later. Money is believed to have
-//! moved, or to stay, only where the table says so; everything else stays open until the chain knows.
+//! Each row of the table is a piece of evidence: what a facilitator said, or what the chain shows. Some mean one thing
+//! for the request that has just sent the payment, and another for recovery, which looks at it later. Money is believed
+//! to have moved, or to stay, only where the table says so; everything else stays open until the chain shows its end.
 //!
 //! | evidence | conclusion |
 //! |---|---|
@@ -50,7 +50,7 @@
 //!   before, but would have to know that the facilitator's answer is going to be lost. The seller risks that one
 //!   answer.
 //! - A payer can bring about a failure that is answered: a cancellation that is mined first makes each transfer revert.
-//!   There a used authorisation pays for nothing. But somebody else may have submitted the same transfer first, which
+//!   There a used authorisation pays for nothing. But another account may have submitted the same transfer first, which
 //!   reads the same, so it is not called refused either.
 //! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew,
 //!   its answer is not given away, and a node that is configured later decides it.
@@ -130,33 +130,33 @@ pub(super) struct Situation {
     pub(super) now: UnixTime,
     /// The looks before this one that found the authorisation used after `valid_before` without a payment.
     pub(super) looks_used: u32,
-    /// The earlier word of a facilitator about the payment.
-    pub(super) said: Said,
+    /// The earlier answer of a facilitator about the payment.
+    pub(super) earlier: EarlierAnswer,
     /// The word of the facilitator by which a payment that the chain shows is judged.
     pub(super) reported: Option<Reported>,
 }
 
-/// The earlier word of a facilitator about an open payment.
+/// The earlier answer of a facilitator about an open payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum EarlierAnswer {
     /// The request's sending had no answer at all: it was lost, or this host died.
-    Nothing,
+    Absent,
     /// The transfer failed, or would have.
     Failed,
     /// Another refusal, a used authorisation among them, or an answer that is none.
-    Else,
+    Other,
 }
 
-impl Said {
-    /// The word that a reason in the ledger stands for: see [`coinslot_ledger::Step::Unknown`].
+impl EarlierAnswer {
+    /// The answer that a reason in the ledger stands for: see [`coinslot_ledger::Step::Unknown`].
     pub(super) fn of(reason: Option<&str>) -> Self {
-        let Some(reason) = reason else { return Self::Nothing };
+        let Some(reason) = reason else { return Self::Absent };
         if reason == SPECIFIED_FAILURE {
             return Self::Failed;
         }
         match Reason::parse(reason) {
             Some(Reason::TransactionFailed | Reason::SimulationFailed | Reason::TransferEventMismatch) => Self::Failed,
-            _ => Self::Else,
+            _ => Self::Other,
         }
     }
 }
@@ -186,10 +186,9 @@ pub(super) enum Conclusion {
     Used { transaction: Option<String> },
     /// The facilitator's word alone is not enough: the chain decides, and until then `otherwise`.
     AskChain { transaction: Option<String>, reported: Option<Reported>, otherwise: Box<Conclusion> },
-    /// Nobody knows yet. `said` and `reported`: the words of the facilitator that the ledger remembers, if they are
-    /// new.
-    Open { transaction: Option<String>, why: String, said: Option<String>, reported: Option<Reported> },
-    /// Nobody who can be asked will ever know.
+    /// The end is not known yet. `answer` and `reported`: what the facilitator said, if the ledger is to remember it.
+    Open { transaction: Option<String>, why: String, answer: Option<String>, reported: Option<Reported> },
+    /// The end cannot be found out any more, unless a node is configured.
     Undecidable { reason: String },
 }
 
@@ -220,7 +219,7 @@ pub(super) fn confirm(shown: Shown, otherwise: Conclusion, situation: Situation)
         (Conclusion::Open { why, .. }, Conclusion::Refused { transaction, reason, .. }) if !unused => {
             let transaction = (!transaction.is_empty()).then_some(transaction);
             let reported = situation.reported;
-            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}"), said: None, reported }
+            Conclusion::Open { transaction, why: format!("refused: {reason}; {why}"), answer: None, reported }
         }
         (_, otherwise) => otherwise,
     }
@@ -235,37 +234,38 @@ fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
             }
             let why = "the facilitator says that it is settled, and the chain does not show it".to_owned();
             let (transaction, reported) = (Some(settlement.transaction), Some(Reported::Settled));
-            let otherwise = Box::new(Conclusion::Open { transaction: transaction.clone(), why, said: None, reported });
+            let otherwise =
+                Box::new(Conclusion::Open { transaction: transaction.clone(), why, answer: None, reported });
             Conclusion::AskChain { transaction, reported, otherwise }
         }
         Settlement::SettledElsewhere { transaction } => Conclusion::SettledElsewhere { transaction: Some(transaction) },
         Settlement::Refused { reason, message, transaction, finality } => {
-            let refusal = Refusal { reason, message, transaction };
+            let refusal = FacilitatorRefusal { reason, message, transaction };
             match situation.asker {
                 Asker::Request => refused_at_once(refusal, finality, situation),
                 Asker::Recovery => refused_again(refusal, situation),
             }
         }
         Settlement::Unknown { transaction, message, unanswered } => {
-            let said = (situation.asker == Asker::Request && !unanswered).then(|| message.clone());
-            Conclusion::Open { transaction, why: message, said, reported: None }
+            let answer = (situation.asker == Asker::Request && !unanswered).then(|| message.clone());
+            Conclusion::Open { transaction, why: message, answer, reported: None }
         }
         Settlement::NotSent { message } => match situation.asker {
             Asker::Request => Conclusion::NotSent { message },
-            Asker::Recovery => Conclusion::Open { transaction: None, why: message, said: None, reported: None },
+            Asker::Recovery => Conclusion::Open { transaction: None, why: message, answer: None, reported: None },
         },
     }
 }
 
 /// A refusal as a facilitator gives it.
-struct Refusal {
+struct FacilitatorRefusal {
     reason: String,
     message: Option<String>,
     /// The transaction that it names; empty if it names none.
     transaction: String,
 }
 
-impl Refusal {
+impl FacilitatorRefusal {
     fn stands(self, watch: bool) -> Conclusion {
         let Self { reason, message, transaction } = self;
         Conclusion::Refused { reason, message, transaction, watch }
@@ -274,13 +274,13 @@ impl Refusal {
     fn stays_open(self, reported: Option<Reported>) -> Conclusion {
         let Self { reason, transaction, .. } = self;
         let transaction = (!transaction.is_empty()).then_some(transaction);
-        Conclusion::Open { transaction, why: format!("refused: {reason}"), said: Some(reason), reported }
+        Conclusion::Open { transaction, why: format!("refused: {reason}"), answer: Some(reason), reported }
     }
 }
 
 /// Judges a refusal of the request's own sending. It was the first one: where the authorisation was used before it, and
 /// the chain shows a payment, another seller has sent that. Without a node the payer may as well have cancelled it.
-fn refused_at_once(refusal: Refusal, finality: Finality, situation: Situation) -> Conclusion {
+fn refused_at_once(refusal: FacilitatorRefusal, finality: Finality, situation: Situation) -> Conclusion {
     let transaction = (!refusal.transaction.is_empty()).then(|| refusal.transaction.clone());
     let reported = (finality == Finality::UsedBefore).then_some(Reported::UsedBefore);
     let otherwise = match finality {
@@ -297,11 +297,11 @@ fn refused_at_once(refusal: Refusal, finality: Finality, situation: Situation) -
 
 /// Judges a refusal of a sending by recovery. With a node the chain decides, at each look. Without one the second table
 /// of this module does.
-fn refused_again(refusal: Refusal, situation: Situation) -> Conclusion {
-    let open = |said: Option<String>| Conclusion::Open {
+fn refused_again(refusal: FacilitatorRefusal, situation: Situation) -> Conclusion {
+    let open = |answer: Option<String>| Conclusion::Open {
         transaction: None,
         why: format!("refused: {}", refusal.reason),
-        said,
+        answer,
         reported: None,
     };
     if situation.has_node {
@@ -310,19 +310,21 @@ fn refused_again(refusal: Refusal, situation: Situation) -> Conclusion {
     let is_used = refusal.reason == Reason::NonceAlreadyUsed.as_str();
     // Settled, or being settled: nobody says by whom.
     let is_duplicate = refusal.reason == Reason::DuplicateSettlement.as_str();
-    match (situation.said, situation.is_over()) {
-        (Said::Nothing, _) if is_used => {
+    match (situation.earlier, situation.is_over()) {
+        (EarlierAnswer::Absent, _) if is_used => {
             Conclusion::Used { transaction: (!refusal.transaction.is_empty()).then_some(refusal.transaction) }
         }
-        (Said::Failed, true) if !is_used && !is_duplicate => refusal.stands(false),
-        (Said::Failed, false) if is_used => open(Some(refusal.reason.clone())),
-        (Said::Nothing | Said::Failed | Said::Else, true) => Conclusion::Undecidable { reason: refusal.reason },
-        (Said::Nothing | Said::Failed | Said::Else, false) => open(None),
+        (EarlierAnswer::Failed, true) if !is_used && !is_duplicate => refusal.stands(false),
+        (EarlierAnswer::Failed, false) if is_used => open(Some(refusal.reason.clone())),
+        (EarlierAnswer::Absent | EarlierAnswer::Failed | EarlierAnswer::Other, true) => {
+            Conclusion::Undecidable { reason: refusal.reason }
+        }
+        (EarlierAnswer::Absent | EarlierAnswer::Failed | EarlierAnswer::Other, false) => open(None),
     }
 }
 
 fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
-    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), said: None, reported: None };
+    let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), answer: None, reported: None };
     let refused = |reason: Reason| Conclusion::Refused {
         reason: reason.as_str().to_owned(),
         message: None,
@@ -342,7 +344,7 @@ fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
             refused(Reason::NonceAlreadyUsed)
         }
         OnChain::Used { .. } => open("its authorization is used, and no transaction is found that pays"),
-        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, said: None, reported: None },
+        OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, answer: None, reported: None },
     }
 }
 

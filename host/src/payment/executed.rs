@@ -46,7 +46,7 @@ impl Executed {
             payments.open_settlements.ended(hold.id());
         }
         // Recorded or not, the answer goes out: the settlement is confirmed, and recovery repairs the row.
-        let (settlement, Recorded::Yes | Recorded::Not) = settled?;
+        let (settlement, Recorded::Yes | Recorded::No) = settled?;
         Ok(Settled::whole(payments, SettledPayment { id: hold.id().clone(), settlement, version }, answer))
     }
 }

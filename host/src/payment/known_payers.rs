@@ -1,7 +1,7 @@
 //! Remembers the payers whose payments moved money here.
 //!
-//! They have shown that they have money, which a signature alone does not: everybody can make keys. Part of the budget
-//! of bytes is kept for them.
+//! Such a payer has shown that it has money, which a signature alone does not: keys cost nothing. Part of the budget of
+//! bytes is kept for known payers.
 
 use std::collections::HashSet;
 

@@ -11,8 +11,8 @@ use alloy::primitives::Address;
 use coinslot_ledger::PaymentId;
 use coinslot_x402::UnixTime;
 
-use super::budget::{HeldBytes, Standing};
-use super::client::{is_known, prefix_of};
+use super::budget::{BudgetPart, HeldBytes};
+use super::client::{is_public, prefix_of};
 use super::rate_limiter::RateLimiter;
 use super::{Payments, Problem};
 
@@ -39,8 +39,8 @@ impl Payments {
         counted.map_err(|wait| Problem::TooMany { wait })
     }
 
-    /// Takes a counted payment of this payer back. It was no new one: everybody can send a settled payment again, which
-    /// must not use up its payer's rate.
+    /// Takes back a counted payment of this payer that was not new: every reader of the chain can send a settled
+    /// payment again, which must not use up its payer's rate.
     pub(super) fn uncount_payment(&self, payer: Address) {
         if let Some(rate) = &self.payer_rate {
             rate.give_back(&payer);
@@ -73,7 +73,7 @@ impl Payments {
     }
 
     fn bad_payment_rate_of(&self, client: IpAddr) -> Option<&RateLimiter<IpAddr>> {
-        let counts = self.config.rate_limits.failures_per_second.is_some() || is_known(client);
+        let counts = self.config.rate_limits.failures_per_second.is_some() || is_public(client);
         self.bad_payment_rate.as_ref().filter(|_| counts)
     }
 
@@ -85,12 +85,12 @@ impl Payments {
     /// A holder of nothing, for the body of a new payment whose signer is proven.
     pub(super) fn body_of_new_payment(&self, client: IpAddr, payer: &str) -> HeldBytes {
         let known = self.known_payers.has(payer);
-        self.budget.payer(client, payer, if known { Standing::Payer } else { Standing::Newcomer })
+        self.budget.payer(client, payer, if known { BudgetPart::Whole } else { BudgetPart::Newcomers })
     }
 
     /// A holder of nothing, for what belongs to a payment that is at work, or that the ledger knows.
     pub(super) fn bytes_at_work(&self, client: IpAddr, id: &PaymentId) -> HeldBytes {
-        self.budget.payer(client, id.payer(), Standing::Payer)
+        self.budget.payer(client, id.payer(), BudgetPart::Whole)
     }
 
     /// Remembers that a settlement of this payer, which had been verified, was refused at this time.

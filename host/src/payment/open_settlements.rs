@@ -27,7 +27,7 @@ impl OpenSettlements {
         self.exposures.lock().insert(id.clone(), exposure);
     }
 
-    /// Gives the exposure of a payment back whose end is known.
+    /// Gives back the exposure of a payment whose end is known.
     pub(super) fn ended(&self, id: &PaymentId) {
         self.exposures.lock().remove(id);
     }

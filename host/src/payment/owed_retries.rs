@@ -20,9 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// The failures after which no run follows. With the pauses between them they take an hour and a half at least, so that
 /// a payer who tries again during an outage of what the plugin calls does not use them up.
-const MOST_RUNS: u32 = 32;
+const MAX_RUNS: u32 = 32;
 /// The failures in the middle of an answer after which no run follows: the client has a part of the answer each time.
-const MOST_PARTS: u32 = 5;
+const MAX_PARTIAL_RUNS: u32 = 5;
 /// The time for which an answer without a run left is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// The greatest number of owed answers that are remembered.
@@ -37,7 +37,7 @@ pub(super) struct OwedRetries {
 #[derive(Clone, Copy, Debug)]
 struct FailedTries {
     times: u32,
-    /// Of these, the failures in the middle of an answer.
+    /// The number of failures in the middle of an answer among them.
     parts: u32,
     until: Instant,
     /// The generation in which a run was refused, after which no run is left.
@@ -55,7 +55,7 @@ pub(super) enum Retry {
 
 impl FailedTries {
     fn used_up(&self) -> bool {
-        self.times >= MOST_RUNS || self.parts >= MOST_PARTS
+        self.times >= MAX_RUNS || self.parts >= MAX_PARTIAL_RUNS
     }
 }
 
@@ -114,7 +114,7 @@ impl OwedRetries {
     }
 
     /// Forgets an answer that was given.
-    pub(super) fn paid(&self, id: &PaymentId) {
+    pub(super) fn answered(&self, id: &PaymentId) {
         self.failed.lock().remove(id);
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(waits, [0, 0, 0, 0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(retries.next(&id("1"), 1, start + LONGEST_PAUSE), Retry::Now, "and then it may");
         assert_eq!(retries.next(&id("2"), 1, start), Retry::Now, "other answers do not wait for it");
-        retries.paid(&id("1"));
+        retries.answered(&id("1"));
         assert_eq!(retries.next(&id("1"), 1, start), Retry::Now);
     }
 
@@ -156,8 +156,8 @@ mod tests {
         let start = Instant::now();
         let later = start + LONGEST_PAUSE;
         for (fail, most) in [
-            (OwedRetries::failed as fn(&OwedRetries, &PaymentId, Instant), MOST_RUNS),
-            (OwedRetries::failed_midway, MOST_PARTS),
+            (OwedRetries::failed as fn(&OwedRetries, &PaymentId, Instant), MAX_RUNS),
+            (OwedRetries::failed_midway, MAX_PARTIAL_RUNS),
         ] {
             let retries = OwedRetries::default();
             for run in 0..most {

@@ -61,7 +61,7 @@ impl Reserved {
             }
             // The row does not say that the answer is owed; recovery will write that. An answer that is made now could
             // be made once more then.
-            Recorded::Not => Err(Problem::Unknown { payment_id: self.id().short() }),
+            Recorded::No => Err(Problem::Unknown { payment_id: self.id().short() }),
         }
     }
 }
@@ -84,8 +84,8 @@ impl Paid {
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
         let held = payments.bytes_at_work(purchase.client.ip, &payment.id);
         match run(&purchase.endpoint.plugin, permit, request, held).await {
-            Ok(Given::Whole(answer)) => {
-                payments.owed_retries.paid(&payment.id);
+            Ok(PaidAnswer::Whole(answer)) => {
+                payments.owed_retries.answered(&payment.id);
                 let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };
                 if let Err(error) = payments.ledger.advance(hold.hold(), step, payments.now()).await {
                     // The answer goes out all the same. After a restart the row is owed, and the answer may be fetched
@@ -94,7 +94,7 @@ impl Paid {
                 }
                 Ok(Settled::whole(payments, payment, answer))
             }
-            Ok(Given::Stream(response)) => {
+            Ok(PaidAnswer::Stream(response)) => {
                 let (head, body) = response.into_parts();
                 let (status, headers) = (head.status.as_u16(), head.headers);
                 let copy = AnswerCopy::new(payments, hold, status, headers.clone(), begun);
@@ -112,23 +112,28 @@ impl Paid {
 }
 
 /// The answer of a guest to a payment that is settled.
-enum Given {
+enum PaidAnswer {
     /// The guest has ended, and this is all of its answer.
     Whole(GuestAnswer),
     /// The guest is still writing its answer.
     Stream(Response<ResponseBody>),
 }
 
-async fn run(plugin: &Plugin, permit: Permit, request: Request<Bytes>, held: HeldBytes) -> Result<Given, OwedFailure> {
+async fn run(
+    plugin: &Plugin,
+    permit: Permit,
+    request: Request<Bytes>,
+    held: HeldBytes,
+) -> Result<PaidAnswer, OwedFailure> {
     let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
-        Verdict::Done if !ended => Ok(Given::Stream(response)),
-        Verdict::Done => GuestAnswer::read(response, held).await.map(Given::Whole).map_err(OwedFailure::of),
+        Verdict::Done if !ended => Ok(PaidAnswer::Stream(response)),
+        Verdict::Done => GuestAnswer::read(response, held).await.map(PaidAnswer::Whole).map_err(OwedFailure::of),
         Verdict::Failed => {
             Err(GuestAnswer::read(response, held).await.map_or_else(OwedFailure::of, OwedFailure::Declined))
         }
-        Verdict::Forbidden => Err(OwedFailure::Misbehaved("the plugin answered 402 itself".to_owned())),
+        Verdict::Forbidden => Err(OwedFailure::Misbehaved(answer::ANSWERED_402.to_owned())),
     }
 }

@@ -1,4 +1,4 @@
-//! The payment service of a host: the assets taken, the ledger, the limits of payers, and the tasks at work.
+//! The payment service of a host: holds the payment methods, the ledger, the limits of payers and the tasks at work.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

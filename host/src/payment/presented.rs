@@ -1,4 +1,4 @@
-//! A payment as a client presents it: the payload, and the proof that it comes from the client that was challenged.
+//! Represents a payment as a client presents it: the payload, and the marks by which the client is known again.
 
 use coinslot_ledger::{Fingerprint, Holder, PaymentId, Presented};
 use coinslot_plugin::PaymentReceipt;
@@ -14,7 +14,7 @@ use super::client::{ClientAddress, prefix_of};
 #[derive(Clone, Debug)]
 pub(super) struct PresentedPayment {
     pub(super) payload: PaymentPayload,
-    /// Tells the client from a stranger who read the payment on the chain.
+    /// Distinguishes the client from a stranger who read the payment on the chain.
     pub(super) holder: Holder,
 }
 

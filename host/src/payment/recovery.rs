@@ -1,5 +1,5 @@
-//! Finds the end of settlements that are unknown, by asking the chain until it knows, and ends claims that no work
-//! holds any more.
+//! Finds the end of unknown settlements, by asking the chain and their facilitators again and again, and ends claims
+//! that no work holds any more.
 
 mod used_authorizations;
 
@@ -14,7 +14,7 @@ use coinslot_x402::{Flow, Reason, SettlementResponse};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::evidence::{Asker, BLOCK_LAG, Conclusion, Evidence, Said, Shown, Situation, conclude};
+use super::evidence::{Asker, BLOCK_LAG, Conclusion, EarlierAnswer, Evidence, Shown, Situation, conclude};
 use super::settle::settled_elsewhere;
 use super::{PaymentMethod, Payments};
 use used_authorizations::UsedAuthorizations;
@@ -121,7 +121,8 @@ impl Looks {
         let task = self.tasks.spawn(async move {
             let id = entry.hold.id.clone();
             match look(&payments, &used, entry).await {
-                // Only of an end: a client that is told looks again at once, and each of its looks hurries recovery.
+                // Only at an end: a client that is notified looks again at once, and each of its looks hurries
+                // recovery.
                 Ok(true) => {
                     used.forget(&id);
                     payments.open_settlements.ended(&id);
@@ -169,7 +170,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
         valid_before: entry.valid_before,
         now: payments.now(),
         looks_used: used.looks(id),
-        said: Said::of(entry.reason.as_deref()),
+        earlier: EarlierAnswer::of(entry.reason.as_deref()),
         reported: entry.reported,
     };
     let mut submit = true;
@@ -266,9 +267,9 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             Step::Undecidable { reason: Some(reason).filter(|reason| reason == Reason::NonceAlreadyUsed.as_str()) }
         }
         Conclusion::AskChain { .. } | Conclusion::NotSent { .. } | Conclusion::Used { .. } => return Ok(false),
-        Conclusion::Open { why, said, .. } => {
+        Conclusion::Open { why, answer, .. } => {
             tracing::debug!(payment = %id, %why, "its end is not known yet");
-            if let Some(reason) = said {
+            if let Some(reason) = answer {
                 let step = Step::Unknown { transaction: None, reason: Some(reason), reported: None };
                 payments.ledger.advance(&entry.hold, step, payments.now()).await?;
             }

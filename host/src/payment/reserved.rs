@@ -128,13 +128,13 @@ async fn run(
     match Verdict::of(answer.status) {
         Verdict::Done => Ok(answer),
         Verdict::Failed => Err(Problem::Declined(answer)),
-        Verdict::Forbidden => Err(Problem::Misbehaved("the plugin answered 402 itself".to_owned())),
+        Verdict::Forbidden => Err(Problem::Misbehaved(answer::ANSWERED_402.to_owned())),
     }
 }
 
 /// Gives the claim up: nothing was sent, so the same payment may be tried again.
 ///
-/// If the ledger fails, the claim ends with its lease; the client hears the truth about its attempt all the same.
+/// If the ledger fails, the claim ends with its lease, and the problem that the client is told stays the same.
 pub(super) async fn release(payments: &Payments, hold: &Hold) {
     if let Err(error) = payments.ledger.advance(hold, Step::Released, payments.now()).await {
         tracing::error!(payment = %hold.id, %error, "a claim could not be released");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coinslot_ledger::{Hold, LedgerError, PaymentId, Reported, SettledBy, Step};
-use coinslot_x402::{Reason, SettlementResponse, UnixTime};
+use coinslot_x402::{Reason, SettlementResponse};
 
 use super::accepted::Accepted;
-use super::evidence::{Asker, Conclusion, Evidence, Said, Shown, Situation, conclude, confirm};
+use super::evidence::{Asker, Conclusion, EarlierAnswer, Evidence, Shown, Situation, conclude, confirm};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -26,7 +26,7 @@ pub(super) enum Recorded {
     /// Written, or noted where recovery finds it out again.
     Yes,
     /// The write failed. The payment stays settling until recovery has asked the chain.
-    Not,
+    No,
 }
 
 impl SettlementAttempt<'_> {
@@ -80,28 +80,27 @@ impl SettlementAttempt<'_> {
             }
             Conclusion::SettledElsewhere { transaction } => Err(self.settled_elsewhere(payments, transaction).await),
             Conclusion::NotSent { message } => Err(self.not_sent(payments, message).await),
-            // Only recovery comes to the latter two.
+            // The chain was asked above, and only recovery comes to the next two conclusions.
             Conclusion::AskChain { transaction, reported, .. } => {
                 Err(self.unknown(payments, transaction, None, reported).await)
             }
             Conclusion::Used { transaction } => Err(self.unknown(payments, transaction, None, None).await),
             Conclusion::Undecidable { reason } => Err(self.unknown(payments, None, Some(reason), None).await),
-            Conclusion::Open { transaction, why, said, reported } => {
+            Conclusion::Open { transaction, why, answer, reported } => {
                 tracing::warn!(payment = %self.id().short(), ?transaction, %why, "a settlement's end is unknown");
-                Err(self.unknown(payments, transaction, said, reported).await)
+                Err(self.unknown(payments, transaction, answer, reported).await)
             }
         }
     }
 
     fn situation(&self, payments: &Payments) -> Situation {
-        let valid_before = self.accepted.exact.authorization.valid_before;
         Situation {
             asker: Asker::Request,
             has_node: self.accepted.payment_method.probe.is_some(),
-            valid_before: UnixTime(u64::try_from(valid_before).unwrap_or(u64::MAX)),
+            valid_before: self.accepted.valid_before(),
             now: payments.now(),
             looks_used: 0,
-            said: Said::Nothing,
+            earlier: EarlierAnswer::Absent,
             reported: None,
         }
     }
@@ -131,7 +130,7 @@ impl SettlementAttempt<'_> {
             }
             Err(error) => {
                 tracing::error!(%payment, %error, "a settled payment could not be written");
-                Ok(Recorded::Not)
+                Ok(Recorded::No)
             }
         }
     }
@@ -183,7 +182,7 @@ impl SettlementAttempt<'_> {
         }
     }
 
-    /// Leaves the payment to recovery, with what the facilitator said of it.
+    /// Leaves the payment to recovery, with what the facilitator said about it.
     async fn unknown(
         &self,
         payments: &Payments,

@@ -234,7 +234,7 @@ impl AnswerCopy {
                 return payments.owe(hold.hold(), reason).await;
             }
         };
-        payments.owed_retries.paid(id);
+        payments.owed_retries.answered(id);
         let keep = matches!(kept, Retained::Answer(_));
         let step = Step::Answered { kept, run: since.elapsed() };
         if let Err(error) = payments.ledger.advance(hold.hold(), step, payments.now()).await {

@@ -1,4 +1,4 @@
-//! The end of a request that is not served: the reason, and what is known about the client's money there.
+//! Pairs the reason why a request is not served with what is then known about the client's money.
 //!
 //! The same problem may end a request before the ledger was asked about its payment, and afterwards. Only afterwards is
 //! it known that nothing was charged: the payment may have been settled by an earlier request. So a [`Problem`] does
@@ -84,8 +84,8 @@ impl Unserved {
             | Problem::Owed { .. }
             | Problem::OwedLater { .. }
             | Problem::OwedNoMore { .. } => Charged::Yes,
-            // The payment has an earlier claim, and what became of it is not told here; or, from the body on, its claim
-            // was not looked at.
+            // The payment has an earlier claim whose end the problem does not name; or, from the body on, its claim was
+            // not looked at.
             Problem::InFlight { .. }
             | Problem::OtherRequest { .. }
             | Problem::Foreign { .. }

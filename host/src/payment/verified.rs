@@ -1,4 +1,4 @@
-//! The state Verified: its signer is proven, and it is in time. The next step claims the payment.
+//! The state Verified: the payment's signer is proven, and its window in time is open. The next step claims it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,7 +63,7 @@ impl Verified {
     }
 
     /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, or a payer above
-    /// its rate, who would keep everybody else waiting.
+    /// its rate, who would keep all others waiting.
     pub(super) fn admit(self, payments: &Payments, circuit: Circuit) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
             Readiness::NoGas | Readiness::Down => Some(Problem::CannotSettle),
@@ -77,8 +77,8 @@ impl Verified {
         }
     }
 
-    /// Looks up whether the payment was claimed before. One that was is no new payment: everybody can send a settled
-    /// one again, so it does not count for its payer's rate.
+    /// Looks up whether the payment was claimed before. A claimed payment does not count for its payer's rate: every
+    /// reader of the chain can send a settled one again.
     pub(super) async fn earlier_claim(&self, payments: &Payments) -> Result<EarlierClaim, Problem> {
         let found = claim::find(payments, &self.payload(), &self.holder()).await;
         if !matches!(found, Ok(EarlierClaim::None)) {

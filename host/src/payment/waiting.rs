@@ -1,8 +1,8 @@
 //! Lets clients wait for a settlement, each for a bounded time.
 //!
 //! The work of a payment goes on however long its settlement takes, but a client hears within [`SETTLEMENT_WAIT`] of
-//! its beginning that the end is not known yet. The same payment sent again waits in its turn: it is told when the work
-//! for the payment has ended.
+//! its beginning that the end is not known yet. A client that sends the same payment again waits in its turn, and is
+//! notified when the work for the payment has ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub(super) struct WaitingClients {
 
 #[derive(Debug)]
 struct Entry {
-    /// Clients, and the work that waits for the payment on behalf of a client.
+    /// The number of clients that wait for the payment, and of tasks that wait on behalf of one.
     waiting: usize,
-    /// Of these, the clients, whose connections are open.
+    /// The number of clients among them, whose connections are open.
     clients: usize,
     signals: Arc<Signals>,
 }

@@ -25,7 +25,7 @@ fn situation(asker: Asker, has_node: bool) -> Situation {
         valid_before: DEAD,
         now: UnixTime(900),
         looks_used: 0,
-        said: Said::Nothing,
+        earlier: EarlierAnswer::Absent,
         reported: None,
     }
 }
@@ -110,57 +110,60 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
 #[test]
 fn without_a_node_a_refusal_is_about_its_own_sending() {
     const USED: Reason = Reason::NonceAlreadyUsed;
-    let failed = Said::of(Some(Reason::TransactionFailed.as_str()));
-    let used = Said::of(Some(USED.as_str()));
-    // What was said of the request's sending; what is said now; before the authorisation is over, and afterwards.
+    let failed = EarlierAnswer::of(Some(Reason::TransactionFailed.as_str()));
+    let used = EarlierAnswer::of(Some(USED.as_str()));
+    // The answer to the request's sending; the reason now; the conclusion before the authorisation is over, and after.
     let rows = [
-        (Said::of(None), Reason::ValidBefore, ["open", "undecidable"]),
-        (Said::of(None), Reason::InsufficientBalance, ["open", "undecidable"]),
-        (Said::of(None), Reason::InvalidSignature, ["open", "undecidable"]),
-        (Said::of(None), Reason::TransactionFailed, ["open", "undecidable"]),
-        (Said::of(None), USED, ["paid", "paid"]),
+        (EarlierAnswer::of(None), Reason::ValidBefore, ["open", "undecidable"]),
+        (EarlierAnswer::of(None), Reason::InsufficientBalance, ["open", "undecidable"]),
+        (EarlierAnswer::of(None), Reason::InvalidSignature, ["open", "undecidable"]),
+        (EarlierAnswer::of(None), Reason::TransactionFailed, ["open", "undecidable"]),
+        (EarlierAnswer::of(None), USED, ["paid", "paid"]),
         (failed, Reason::ValidBefore, ["open", "refused"]),
         (failed, Reason::InsufficientBalance, ["open", "refused"]),
         (failed, USED, ["open", "undecidable"]),
-        (Said::of(None), Reason::DuplicateSettlement, ["open", "undecidable"]),
+        (EarlierAnswer::of(None), Reason::DuplicateSettlement, ["open", "undecidable"]),
         (failed, Reason::DuplicateSettlement, ["open", "undecidable"]),
-        (Said::of(Some("invalid_transaction_state")), Reason::ValidBefore, ["open", "refused"]),
+        (EarlierAnswer::of(Some("invalid_transaction_state")), Reason::ValidBefore, ["open", "refused"]),
         (used, Reason::ValidBefore, ["open", "undecidable"]),
         (used, USED, ["open", "undecidable"]),
-        (Said::of(Some("/settle: it answered 500")), Reason::ValidBefore, ["open", "undecidable"]),
-        (Said::of(Some("/settle: it answered 500")), USED, ["open", "undecidable"]),
-        (Said::of(Some("a word of its own")), USED, ["open", "undecidable"]),
+        (EarlierAnswer::of(Some("/settle: it answered 500")), Reason::ValidBefore, ["open", "undecidable"]),
+        (EarlierAnswer::of(Some("/settle: it answered 500")), USED, ["open", "undecidable"]),
+        (EarlierAnswer::of(Some("a word of its own")), USED, ["open", "undecidable"]),
     ];
-    for (said, reason, expected) in rows {
+    for (earlier, reason, expected) in rows {
         let concluded = [UnixTime(900), DEAD.plus(BLOCK_LAG.as_secs())].map(|now| {
-            let at = Situation { said, now, ..situation(Asker::Recovery, false) };
+            let at = Situation { earlier, now, ..situation(Asker::Recovery, false) };
             word(&conclude(Evidence::Facilitator(refused(reason.as_str(), Finality::Open)), at))
         });
-        assert_eq!(concluded, expected, "{said:?}, then {reason}");
+        assert_eq!(concluded, expected, "{earlier:?}, then {reason}");
     }
 }
 
 #[test]
 fn the_first_word_of_a_facilitator_is_remembered_and_later_only_that_the_authorization_is_used() {
-    let said = |settlement, at| match conclude(Evidence::Facilitator(settlement), at) {
-        Conclusion::Open { said, .. } => said,
+    let remembered = |settlement, at| match conclude(Evidence::Facilitator(settlement), at) {
+        Conclusion::Open { answer, .. } => answer,
         other => panic!("{other:?}"),
     };
     let unknown = |unanswered| Settlement::Unknown { transaction: None, message: "no answer".to_owned(), unanswered };
     let refused = |reason: Reason| refused(reason.as_str(), Finality::Open);
     let first = situation(Asker::Request, false);
-    assert_eq!(said(unknown(true), first), None);
-    assert_eq!(said(unknown(false), first).as_deref(), Some("no answer"));
+    assert_eq!(remembered(unknown(true), first), None);
+    assert_eq!(remembered(unknown(false), first).as_deref(), Some("no answer"));
     for reason in [Reason::TransactionFailed, Reason::NonceAlreadyUsed] {
-        assert_eq!(said(refused(reason), first).as_deref(), Some(reason.as_str()));
+        assert_eq!(remembered(refused(reason), first).as_deref(), Some(reason.as_str()));
     }
-    let again = Situation { said: Said::Failed, ..situation(Asker::Recovery, false) };
-    assert_eq!(said(unknown(false), again), None);
-    assert_eq!(said(refused(Reason::ValidBefore), again), None);
-    assert_eq!(said(refused(Reason::NonceAlreadyUsed), again).as_deref(), Some(Reason::NonceAlreadyUsed.as_str()));
+    let again = Situation { earlier: EarlierAnswer::Failed, ..situation(Asker::Recovery, false) };
+    assert_eq!(remembered(unknown(false), again), None);
+    assert_eq!(remembered(refused(Reason::ValidBefore), again), None);
+    assert_eq!(
+        remembered(refused(Reason::NonceAlreadyUsed), again).as_deref(),
+        Some(Reason::NonceAlreadyUsed.as_str())
+    );
     // Beside a node the chain is asked anew each time.
     let beside_a_node = Situation { has_node: true, ..again };
-    assert_eq!(said(refused(Reason::NonceAlreadyUsed), beside_a_node), None);
+    assert_eq!(remembered(refused(Reason::NonceAlreadyUsed), beside_a_node), None);
 }
 
 /// A second try of a facilitator finds the balance spent by the first one, and calls that refused.
@@ -235,7 +238,7 @@ fn a_payment_that_is_shown_counts_for_the_seller_whose_transaction_made_it() {
                 let at = Situation { reported, ..situation(asker, true) };
                 let concluded = word(&conclude(Evidence::Chain(shown.clone()), at));
                 assert_eq!(concluded, expected, "{by:?} {reported:?} {shares_receiver}");
-                let open = Conclusion::Open { transaction: None, reported, said: None, why: String::new() };
+                let open = Conclusion::Open { transaction: None, reported, answer: None, why: String::new() };
                 assert_eq!(word(&confirm(shown.clone(), open, at)), expected, "{by:?} {reported:?} {shares_receiver}");
             }
         }
