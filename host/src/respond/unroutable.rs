@@ -33,7 +33,7 @@ const MISDIRECTED: ErrorRow =
 const CLOSING: ErrorRow = passing(StatusCode::SERVICE_UNAVAILABLE, "closing", "the server is shutting down")
     .advising("send the request again");
 
-/// The response to a request that no endpoint will see, and whose payment, if it carries one, nobody has looked at.
+/// The response to a request that no endpoint will see. Its payment, if it carries one, was not looked at.
 pub fn unroutable(why: &Unroutable, charged: Charged) -> Reply {
     with_cors(match why {
         Unroutable::Path(path @ PathError::TooLong) => {

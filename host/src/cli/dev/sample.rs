@@ -46,7 +46,7 @@ fn quoted(word: &str) -> String {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
     text: String,
-    /// Whether a value was made up for a parameter without an example.
+    /// Set if a value was made up for a parameter without an example.
     made: bool,
 }
 
