@@ -1,11 +1,9 @@
-//! A facilitator over HTTP. Source: x402 specification v2, section 7.
+//! Calls a facilitator over HTTP. Source: x402 specification v2, section 7.
 //!
 //! The facilitator is believed only as far as its answers are complete and speak of the payment we asked about.
-//! `answer` reads its answers, `request` writes our requests, and `connection` speaks HTTP. After a settlement request
-//! may have reached it, anything but a clear answer is [`Settlement::Unknown`]. A payment is sent in the same bytes
-//! however often it is sent.
-
-#![expect(clippy::disallowed_types, reason = "a client reads the answer of its facilitator")]
+//! `answer` and `supported` read its answers, `request` writes our requests, and `connection` speaks HTTP. Once a
+//! settlement request may have reached the facilitator, anything but a clear answer is [`Settlement::Unknown`]. A
+//! payment is sent in the same bytes however often it is sent.
 
 mod answer;
 mod config;
@@ -13,6 +11,8 @@ mod connection;
 mod request;
 mod seen;
 mod sharing;
+mod status;
+mod supported;
 #[cfg(test)]
 mod tests;
 
@@ -20,34 +20,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
-use coinslot_x402::{Network, Versions};
-use reqwest::StatusCode;
-use reqwest::header::RETRY_AFTER;
 use tokio::time::Instant;
 use url::{Host, Url};
 
 use crate::facilitator::{Facilitator, Finality, Proof, Readiness, Settlement, Unavailable, Verification};
 use answer::SettleAnswer;
-use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential, location, read, unexpected};
+use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential};
 use seen::SeenTransactions;
 use sharing::Sharing;
 
 pub(crate) use answer::{RemoteAttempt, RemoteVerification};
 pub use config::{Credential, RemoteConfig, RemoteError};
 
-/// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks
-/// has some ten thousand.
-const MAX_SUPPORTED: usize = 512 * 1024;
-
 /// The largest answer to `/verify` and `/settle` that is read, in bytes. They have a few hundred.
 const MAX_VERDICT: usize = 64 * 1024;
 
 /// The pause before a settlement that is under way is asked for again: a block of a rollup.
 const PENDING_PAUSE: Duration = Duration::from_secs(2);
-
-/// Calls of `/supported` while the answer is 429, and the longest wait between two.
-const TRIES: u32 = 3;
-const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// A facilitator over HTTP. Connections are pooled; it is cheap to share behind an `Arc`.
 pub struct Remote {
@@ -106,27 +95,6 @@ impl Remote {
             seen: SeenTransactions::default(),
             sharing: Sharing::default(),
         })
-    }
-
-    /// Asks in which versions of the protocol each network can be paid, for the check at the start. An error if one of
-    /// the networks is not listed at all.
-    pub async fn versions(&self, scheme: &str, networks: &[Network]) -> Result<Vec<Versions>, RemoteError> {
-        let supported =
-            self.supported().await.map_err(|error| RemoteError::Asked { base: self.base.clone(), error })?;
-        let versions = |network: &Network| {
-            let offered = |version| network.is_named_in(version) && supported.has(version, scheme, network);
-            Versions::of(offered).ok_or_else(|| {
-                let (lists, testnets) = listed(&supported);
-                RemoteError::NotSupported {
-                    base: self.base.clone(),
-                    scheme: scheme.to_owned(),
-                    network: network.clone(),
-                    lists,
-                    hint: if testnets { " or a testnet network" } else { "" },
-                }
-            })
-        };
-        networks.iter().map(versions).collect()
     }
 
     async fn post(&self, url: &Url, payment: &PaymentRequest, at_most: Duration) -> Exchange {
@@ -212,72 +180,6 @@ impl Remote {
             Settlement::Settled { settlement, proof: Proof::Word { alone } }
         })
     }
-
-    /// Asks once whether the facilitator is there. One that wants fewer requests is there.
-    pub(crate) async fn look(&self) -> Result<(), Unavailable> {
-        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
-        let response = self.connection.get(&self.supported, self.verify_timeout).await;
-        let response = response.map_err(|failure| unavailable(failure.into_message()))?;
-        if response.status() == StatusCode::TOO_MANY_REQUESTS {
-            return Ok(());
-        }
-        self.read_supported(response).await.map(drop)
-    }
-
-    async fn read_supported(&self, response: reqwest::Response) -> Result<Supported, Unavailable> {
-        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
-        if response.status() != StatusCode::OK {
-            return Err(unavailable(unexpected(response.status(), location(&response).as_deref())));
-        }
-        let body = read(response, MAX_SUPPORTED).await.map_err(|failure| unavailable(failure.into_message()))?;
-        let supported = serde_json::from_slice(&body)
-            .map_err(|error| unavailable(format!("not what the protocol says: {error}")))?;
-        self.sharing.learn(&supported);
-        Ok(supported)
-    }
-
-    async fn ask_supported(&self) -> Result<Supported, Unavailable> {
-        let unavailable = |message: String| Unavailable { message: format!("/supported: {message}") };
-        for attempt in 0..TRIES {
-            let response = self.connection.get(&self.supported, self.verify_timeout).await;
-            let response = response.map_err(|failure| unavailable(failure.into_message()))?;
-            if response.status() == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
-                let asked = response
-                    .headers()
-                    .get(RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                    .map(Duration::from_secs);
-                let wait = asked.unwrap_or(Duration::from_millis(500) * 2_u32.pow(attempt));
-                tokio::time::sleep(wait.min(MAX_WAIT)).await;
-                continue;
-            }
-            return self.read_supported(response).await;
-        }
-        Err(unavailable("it keeps answering 429".to_owned()))
-    }
-}
-
-/// Lists up to eight supported kinds of payment as text. True if Base Sepolia is among all of them.
-fn listed(supported: &Supported) -> (String, bool) {
-    let mut lists: Vec<String> = Vec::new();
-    for kind in &supported.kinds {
-        // Version 1 has names for the same networks.
-        let network = Network::parse_v1(&kind.network).map_or_else(|_| kind.network.clone(), |known| known.to_string());
-        let entry = format!("{} on {network}", kind.scheme);
-        if !lists.contains(&entry) {
-            lists.push(entry);
-        }
-    }
-    let testnets = lists.iter().any(|kind| kind.ends_with("eip155:84532"));
-    let more = lists.len().saturating_sub(8);
-    lists.truncate(8);
-    if more > 0 {
-        lists.push(format!("and {more} more"));
-    }
-    if lists.is_empty() {
-        lists.push("nothing".to_owned());
-    }
-    (lists.join(", "), testnets)
 }
 
 #[async_trait]

@@ -1,9 +1,8 @@
-//! Reads a facilitator's answers. It may be sloppy, or lie: nothing counts as a success unless
-//! it is complete and speaks of this payment, on this network, by this payer.
+//! Reads a facilitator's answers. A facilitator may be sloppy, or lie: no answer counts as a success unless it is
+//! complete and speaks of this payment, on this network, by this payer.
 //!
-//! For `/verify` everything unclear is [`Unavailable`]; for `/settle` it is
-//! [`Settlement::Unknown`], because the money may have moved. Texts are shortened: they end in
-//! headers and in logs.
+//! For `/verify` everything unclear is [`Unavailable`]; for `/settle` it is [`Settlement::Unknown`], because the money
+//! may have moved. Texts are shortened: they end in headers and in logs.
 
 #![expect(clippy::disallowed_types, reason = "a client reads the answer of its facilitator")]
 
@@ -15,6 +14,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
 use super::connection::{Exchange, HttpAnswer, RequestFailure, unexpected};
+use super::status::{is_answer, is_gateway_time_out, objects_to_the_payment};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
 
 /// The longest reason, and the longest text for people, in characters. The protocol's own reasons
@@ -102,7 +102,16 @@ impl<'r> Expected<'r> {
         self.is_transaction(named).then(|| if is_evm { named.to_ascii_lowercase() } else { named.to_owned() })
     }
 
-    /// The text can be a transaction's name on this network.
+    /// A settlement whose end the answer does not tell, with the transaction that it names, if any.
+    fn unknown(&self, named: Option<&str>, message: &str) -> Settlement {
+        Settlement::Unknown {
+            transaction: named.and_then(|named| self.transaction(named)),
+            message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
+            unanswered: false,
+        }
+    }
+
+    /// True if the text can be a transaction's name on this network.
     fn is_transaction(&self, named: &str) -> bool {
         let evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
         match named.strip_prefix("0x") {
@@ -122,46 +131,6 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
         return Err(serde_json::Error::custom("not a JSON object"));
     }
     serde_json::from_slice(body)
-}
-
-/// A status with which a facilitator refuses the caller and not the payment: a key that it does not know, or too many
-/// requests. Whatever the body says of the payment, it may have been settled by an earlier request.
-fn refuses_the_caller(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// True if the status objects to one payment, however little its body says: the next payment may be served. Everybody
-/// can send a payment that a facilitator cannot read, so that such a status must not open the circuit for all.
-///
-/// The statuses that are left out are about the facilitator, its address or this host: a key, a fee, a path that is not
-/// there, a time-out, a rate.
-fn objects_to_the_payment(status: StatusCode) -> bool {
-    status.is_client_error()
-        && !refuses_the_caller(status)
-        && !matches!(
-            status,
-            StatusCode::PAYMENT_REQUIRED
-                | StatusCode::NOT_FOUND
-                | StatusCode::METHOD_NOT_ALLOWED
-                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                | StatusCode::REQUEST_TIMEOUT
-                | StatusCode::GONE
-                | StatusCode::MISDIRECTED_REQUEST
-                | StatusCode::TOO_EARLY
-                | StatusCode::UPGRADE_REQUIRED
-                | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
-        )
-}
-
-/// True if something between the facilitator and this host says that the facilitator did not answer in time. 524 is
-/// Cloudflare's word for 504.
-fn is_gateway_time_out(status: StatusCode) -> bool {
-    status == StatusCode::GATEWAY_TIMEOUT || status.as_u16() == 524
-}
-
-/// True if the body can be the answer to the payment.
-fn is_answer(status: StatusCode) -> bool {
-    status == StatusCode::OK || (status.is_client_error() && !refuses_the_caller(status))
 }
 
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
@@ -216,11 +185,6 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Remo
 /// Reads the answer of `/settle`. A refusal may come with a 4xx; a success only with 200.
 pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> SettleAnswer {
     let expected = Expected::of(request);
-    let unknown = |named: Option<&str>, message: &str| Settlement::Unknown {
-        transaction: named.and_then(|named| expected.transaction(named)),
-        message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
-        unanswered: false,
-    };
     let unanswered = |message: &str| {
         let message = format!("/settle: {}", first_chars(message, MAX_MESSAGE));
         SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction: None, message, unanswered: true }))
@@ -235,7 +199,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     }
     let unclear = |named: Option<&str>, message: &str| {
         let end = if objects_to_the_payment(status) { RemoteAttempt::Objected } else { RemoteAttempt::Unclear };
-        SettleAnswer::End(end(unknown(named, message)))
+        SettleAnswer::End(end(expected.unknown(named, message)))
     };
     let answer: SettlementResponse = match object(&body) {
         Ok(answer) => answer,
@@ -263,13 +227,21 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     let Some(reason) = answer.error_reason.as_deref().filter(|reason| !reason.is_empty()) else {
         return unclear(named, "it failed without a reason");
     };
+    failure(&expected, &answer, reason)
+}
+
+/// Reads a failure with this reason. It says that the payment is pending, that its end is unknown, or that it is
+/// refused.
+fn failure(expected: &Expected<'_>, answer: &SettlementResponse, reason: &str) -> SettleAnswer {
     match Reason::parse(reason) {
         Some(Reason::SettlementPending) => SettleAnswer::Pending {
             transaction: expected.transaction(&answer.transaction),
             message: format!("/settle: {reason}"),
         },
         // Failed on its side: it is not certain that no money moved.
-        Some(Reason::UnexpectedSettleError) => SettleAnswer::End(RemoteAttempt::Answered(unknown(named, reason))),
+        Some(Reason::UnexpectedSettleError) => {
+            SettleAnswer::End(RemoteAttempt::Answered(expected.unknown(Some(&answer.transaction), reason)))
+        }
         known => {
             let precedes = known.is_some_and(Reason::precedes_sending) || SPECIFIED_BEFORE_SENDING.contains(&reason);
             // A refusal that names a transaction follows a broadcast, whatever its reason.

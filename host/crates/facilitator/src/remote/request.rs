@@ -1,8 +1,8 @@
 //! Writes the bodies of requests to a facilitator: the payment, the requirements, and nothing else that a client wrote.
 //!
 //! A client may put anything beside its payment. A facilitator that validates what it gets would refuse our request for
-//! it, which looks like a failure of the facilitator and closes the shop for everybody; one that keeps a catalogue
-//! would list it in the seller's name.
+//! it, which looks like a failure of the facilitator and stops all sales; a facilitator that keeps a catalogue would
+//! list it in the seller's name.
 
 use std::borrow::Cow;
 
@@ -27,21 +27,25 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
             let v1::PaymentPayload { x402_version: _, scheme, network, payload } = payload;
             let payment_payload = PayloadV1 { x402_version: 1, scheme, network, payload: Signed(payload) };
             let payment_requirements = RequirementsV1::of(requirements, strip_query);
-            serde_json::to_vec(&Body { x402_version: 1, payment_payload, payment_requirements })
+            serde_json::to_vec(&FacilitatorRequest { x402_version: 1, payment_payload, payment_requirements })
         }
         PaymentRequest::V2 { payload, requirements } => {
-            let resource = payload.resource.as_ref().and_then(|echo| Resource::of(echo, strip_query));
+            let resource = payload.resource.as_ref().and_then(|echo| ResourceEcho::of(echo, strip_query));
             let payload = Signed(&payload.payload);
             // The echo of the chosen entry equals it, and no extension is advertised on which a facilitator acts.
             let payment_payload = PayloadV2 { x402_version: 2, resource, accepted: requirements, payload };
-            serde_json::to_vec(&Body { x402_version: 2, payment_payload, payment_requirements: requirements })
+            serde_json::to_vec(&FacilitatorRequest {
+                x402_version: 2,
+                payment_payload,
+                payment_requirements: requirements,
+            })
         }
     }
 }
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<P, R> {
+struct FacilitatorRequest<P, R> {
     x402_version: u8,
     payment_payload: P,
     payment_requirements: R,
@@ -61,7 +65,7 @@ struct PayloadV1<'p> {
 struct PayloadV2<'p> {
     x402_version: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resource: Option<Resource<'p>>,
+    resource: Option<ResourceEcho<'p>>,
     accepted: &'p v2::PaymentRequirements,
     payload: Signed<'p>,
 }
@@ -116,12 +120,12 @@ impl Serialize for Only<'_> {
 }
 
 /// The client's echo of the resource.
-struct Resource<'p> {
+struct ResourceEcho<'p> {
     echo: &'p Object,
     url: &'p str,
 }
 
-impl<'p> Resource<'p> {
+impl<'p> ResourceEcho<'p> {
     /// `None` unless the echo has the form that the protocol wants: a web address, and texts.
     fn of(echo: &'p Value, strip_query: bool) -> Option<Self> {
         let echo = echo.as_object()?;
@@ -133,7 +137,7 @@ impl<'p> Resource<'p> {
     }
 }
 
-impl Serialize for Resource<'_> {
+impl Serialize for ResourceEcho<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let texts = self.echo.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
         let known = texts.filter(|(key, _)| RESOURCE.contains(key));
