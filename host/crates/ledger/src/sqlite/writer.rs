@@ -12,13 +12,15 @@
 //! takes the whole transaction with it: to undo one job alone would need a savepoint, and with it a copy of every page
 //! that any job changes. The callers of the other jobs get [`LedgerError::Unavailable`] and may try again.
 //!
-//! **What callers hear of the disk** is one flag, [`Writer::is_writable`]. A batch that only read says nothing about
-//! the disk: on a full one it commits as well as ever. So only a commit with changes sets the flag, and a job that
-//! fails because of the file itself clears it, even if the commit of its batch succeeds.
+//! **The state of the disk** is one flag for callers, [`Writer::is_writable`]. A batch that only read says nothing
+//! about the disk: on a full one it commits as well as ever. So only a commit with changes sets the flag, and a job
+//! that fails because of the file itself clears it, even if the commit of its batch succeeds.
 //!
 //! **Two delays** make commits fewer and fuller, which gains callers more than they lose. Under load, which shows in a
 //! commit that was shared by many, the next commit waits as long as the last one took ([`BATCH_THRESHOLD`],
 //! [`MAX_COMMIT_DELAY`]). Lazy jobs wait for the next urgent one, or for [`LAZY_WRITE_DELAY`].
+
+mod job;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -31,13 +33,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::LedgerError;
-
-/// The most jobs that share a commit, so that no caller waits for an unbounded batch.
-const MAX_BATCH: usize = 512;
-
-/// The bytes of requests and answers after which a batch takes no more jobs. They are in the write-ahead log twice over
-/// before a checkpoint can empty it, and in memory until the commit.
-const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+use job::{Batch, MAX_BATCH, Queued, Urgency, WorkResult, awaited_job, job};
 
 /// A commit that was shared by so many jobs shows that more are on their way.
 const BATCH_THRESHOLD: usize = 4;
@@ -54,44 +50,6 @@ const LAZY_WRITE_DELAY: Duration = Duration::from_millis(50);
 pub(super) struct Writer {
     jobs: mpsc::Sender<Queued>,
     writable: Arc<AtomicBool>,
-}
-
-/// Work of one caller. It runs inside the transaction, or learns why there is none, and returns the closure that
-/// answers the caller once it is known whether the transaction was committed.
-type WriteJob = Box<dyn FnOnce(Result<&Connection, LedgerError>) -> (WorkResult, CommitReply) + Send>;
-
-/// Answers a caller: with the result of its work if the commit succeeded, else with the error of the commit.
-type CommitReply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
-
-/// A job in the queue.
-struct Queued {
-    job: WriteJob,
-    urgency: Urgency,
-    /// The size of the request and the answer that it writes.
-    bytes: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Urgency {
-    /// Its caller waits for it.
-    Urgent,
-    /// It is written with the next urgent job, or after [`LAZY_WRITE_DELAY`].
-    Lazy,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WorkResult {
-    Succeeded,
-    Failed,
-    /// Failed because of the file or the disk: see [`LedgerError::Disk`].
-    DiskFailed,
-}
-
-/// The first jobs of a batch.
-#[derive(Default)]
-struct Batch {
-    jobs: Vec<WriteJob>,
-    bytes: usize,
 }
 
 /// Clears the flag when the thread ends, also by a panic: nothing is written from then on.
@@ -148,7 +106,7 @@ impl Writer {
         bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let (job, answer) = job(work);
+        let (job, answer) = awaited_job(work);
         self.send(Queued { job, urgency: Urgency::Urgent, bytes }, answer).await
     }
 
@@ -157,7 +115,7 @@ impl Writer {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let (job, answer) = job(work);
+        let (job, answer) = awaited_job(work);
         self.send(Queued { job, urgency: Urgency::Lazy, bytes: 0 }, answer).await
     }
 
@@ -168,15 +126,10 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<(), LedgerError> + Send + 'static,
         failed: impl FnOnce(LedgerError) + Send + 'static,
     ) {
-        let job: WriteJob = Box::new(move |connection| {
-            let result = connection.and_then(work);
-            let done = WorkResult::of(&result);
-            let reply: CommitReply = Box::new(move |committed| {
-                if let Err(error) = committed.and(result) {
-                    failed(error);
-                }
-            });
-            (done, reply)
+        let job = job(work, move |outcome| {
+            if let Err(error) = outcome {
+                failed(error);
+            }
         });
         if let Err(mpsc::SendError(queued)) = self.jobs.send(Queued { job, urgency: Urgency::Lazy, bytes }) {
             let (_, reply) = (queued.job)(Err(stopped()));
@@ -196,58 +149,6 @@ impl Writer {
 
 fn stopped() -> LedgerError {
     LedgerError::Unavailable("the ledger's writer has stopped: restart the host".to_owned())
-}
-
-/// Packs work into a job, with the channel on which its caller is answered.
-fn job<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-) -> (WriteJob, oneshot::Receiver<Result<T, LedgerError>>) {
-    let (reply, answer) = oneshot::channel();
-    let job: WriteJob = Box::new(move |connection| {
-        let result = connection.and_then(work);
-        let done = WorkResult::of(&result);
-        let reply: CommitReply = Box::new(move |committed| {
-            // The caller may have been dropped; its change stays.
-            let _ = reply.send(committed.and(result));
-        });
-        (done, reply)
-    });
-    (job, answer)
-}
-
-impl WorkResult {
-    fn of<T>(result: &Result<T, LedgerError>) -> Self {
-        match result {
-            Ok(_) => Self::Succeeded,
-            Err(LedgerError::Disk(_)) => Self::DiskFailed,
-            Err(
-                LedgerError::Unavailable(_)
-                | LedgerError::Transaction { .. }
-                | LedgerError::OutOfOrder { .. }
-                | LedgerError::Schema(_),
-            ) => Self::Failed,
-        }
-    }
-}
-
-impl Batch {
-    fn add(&mut self, queued: Queued) {
-        self.jobs.push(queued.job);
-        self.bytes = self.bytes.saturating_add(queued.bytes);
-    }
-
-    fn is_full(&self) -> bool {
-        self.jobs.len() >= MAX_BATCH || self.bytes >= MAX_BATCH_BYTES
-    }
-
-    /// Adds what is queued, as far as there is room. The last job may exceed the bytes.
-    fn fill(&mut self, queue: &mpsc::Receiver<Queued>) {
-        while !self.is_full()
-            && let Ok(queued) = queue.try_recv()
-        {
-            self.add(queued);
-        }
-    }
 }
 
 impl Drop for WritableUntilEnd<'_> {

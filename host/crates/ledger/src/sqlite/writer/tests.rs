@@ -1,5 +1,6 @@
 //! The writer's view of the disk, and the bounds of a batch.
 
+use super::job::MAX_BATCH_BYTES;
 use super::*;
 use crate::sqlite::open;
 
@@ -92,7 +93,7 @@ async fn a_ledger_whose_writer_panicked_is_not_writable() {
 fn a_batch_takes_no_more_jobs_once_its_bytes_are_many() {
     let (jobs, queue) = mpsc::channel();
     for _ in 0..4 {
-        let (job, _) = job(|_| Ok(()));
+        let (job, _) = awaited_job(|_| Ok(()));
         jobs.send(Queued { job, urgency: Urgency::Urgent, bytes: MAX_BATCH_BYTES / 2 + 1 }).expect("a queue");
     }
     let mut batch = wait(&queue).expect("a batch");
