@@ -1,8 +1,8 @@
 //! Finds the client's address in `X-Forwarded-For`, trusting named proxies only.
 //!
-//! The field is a claim: each proxy appends the address that it was asked from, and a client may have written the
-//! beginning of it. So the field is read from its end, and an entry is believed for as long as the peer that appended
-//! it is a proxy that the operator named. A guest sees such fields only from a named proxy.
+//! The field proves nothing by itself: each proxy appends the address that it was asked from, and a client may have
+//! written the beginning of the field. So it is read from its end, and an entry is believed for as long as the peer
+//! that appended it is a proxy that the operator named. A guest sees such fields only from a named proxy.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::payment::ClientAddress;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The fields that proxies write, and that a guest sees only from a named proxy.
-static CLAIMS: [HeaderName; 6] = [
+static PROXY_FIELDS: [HeaderName; 6] = [
     http::header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
@@ -22,34 +22,34 @@ static CLAIMS: [HeaderName; 6] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// The address of the client. Claims of a peer that is no named proxy are removed.
+/// The address of the client. The proxy fields of a peer that is no named proxy are removed.
 ///
 /// It proves who the client is only if no proxy can stand for several clients there. `None` for `proxies`: the operator
-/// has not said which there are. Then an address of a private network or of this machine may be a proxy's. A peer that
-/// writes claims and is not named, and a named proxy that does not say for whom it asks, are proxies in any case.
+/// has not named any. Then an address of a private network or of this machine may be a proxy's. A peer that writes
+/// proxy fields and is not named, and a named proxy that does not name its client, are proxies in any case.
 pub(super) fn client(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &mut HeaderMap) -> ClientAddress {
     let named =
         |address: IpAddr| proxies.is_some_and(|nets| nets.iter().any(|net| net.contains(&address.to_canonical())));
     if !named(peer) {
-        let mut claims = false;
-        for name in &CLAIMS {
-            claims |= headers.remove(name).is_some();
+        let mut has_proxy_fields = false;
+        for name in &PROXY_FIELDS {
+            has_proxy_fields |= headers.remove(name).is_some();
         }
         let peer = peer.to_canonical();
         return ClientAddress {
             ip: peer,
-            proves: !claims && (proxies.is_some() || ClientAddress::of_peer(peer).proves),
+            proves: !has_proxy_fields && (proxies.is_some() || ClientAddress::of_peer(peer).proves),
         };
     }
     let ip = believed(named, peer.to_canonical(), headers);
     ClientAddress { ip, proves: !named(ip) }
 }
 
-/// The address for which the last proxy that is believed asks.
+/// The client that the last believed proxy names.
 fn believed(named: impl Fn(IpAddr) -> bool, proxy: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = proxy;
-    let claims: Vec<&str> = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    for text in claims.iter().flat_map(|value| value.split(',')).rev() {
+    let values: Vec<&str> = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    for text in values.iter().flat_map(|value| value.split(',')).rev() {
         // An entry that cannot be read ends the chain: the last proxy that was believed counts as the client.
         let Some(address) = address(text.trim()) else { return client };
         client = address;
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn only_named_proxies_are_believed() {
         assert_eq!(seen("198.51.100.7", &["192.0.2.9"]).0, "198.51.100.7");
-        assert!(!seen("198.51.100.7", &["192.0.2.9"]).1, "a guest does not see the claims of an unnamed peer");
+        assert!(!seen("198.51.100.7", &["192.0.2.9"]).1, "a guest does not see the proxy fields of an unnamed peer");
         assert_eq!(seen("10.0.0.1", &["192.0.2.9"]), ("192.0.2.9".to_owned(), true));
         assert_eq!(seen("::ffff:10.0.0.1", &["192.0.2.9"]).0, "192.0.2.9");
         assert_eq!(seen("10.0.0.1", &[]).0, "10.0.0.1");

@@ -33,7 +33,7 @@ pub struct RequestHandler {
     catalog: Arc<ArcSwap<Catalog>>,
     payments: Arc<Payments>,
     hosts: Hosts,
-    /// None: the operator has not said which proxies there are.
+    /// None: the operator has not named the proxies.
     proxies: Option<Vec<IpNet>>,
     leaving: AtomicBool,
     closing: AtomicBool,
@@ -237,7 +237,7 @@ fn guest_method(method: &Method) -> &Method {
 
 impl MatchedEndpoint<'_> {
     /// The call of this endpoint, with the request as its guest sees it: canonical path, the connection's scheme, the
-    /// host that it was sent to, and no claims of peers that are not named proxies.
+    /// host that it was sent to, and no proxy fields of peers that are not named proxies.
     fn call(
         self,
         catalog: &Arc<Catalog>,

@@ -1,4 +1,4 @@
-//! The future that hyper polls for the response to one request.
+//! Declares the future that hyper polls for the response to one request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
