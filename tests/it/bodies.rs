@@ -1,4 +1,4 @@
-//! Checks what slow bodies and answers that nobody reads can hold, and whom they keep out.
+//! Checks that slow bodies and unread answers stay within the budget of bytes, and keep out no payer who has paid.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ async fn upload(host: &ServeHost, payer: &Wallet, challenge: &reqwest::Response,
     request.body(vec![b'y'; bytes]).send().await.expect("an answer")
 }
 
-/// Everybody can make keys, and each key proves its signature. Bodies of payments without money, sent slowly, filled
-/// the budget for all bodies, and everybody else got 503 for a minute.
+/// Keys cost nothing, and each key proves its signature. Bodies of payments without money, sent slowly, filled the
+/// budget for all bodies, and all other clients got 503 for a minute.
 #[tokio::test]
 async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     let chain = TestChain::start().await;

@@ -1,5 +1,4 @@
-//! Checks what a client hears about its money when a request ends early: a payment that an earlier request spent is
-//! never called uncharged.
+//! Checks that a payment which an earlier request spent is never called uncharged when a later request ends early.
 
 use coinslot_tests::{ServeHost, TestChain, encode, raw};
 use serde_json::{Value, json};
@@ -72,7 +71,7 @@ async fn a_payment_that_was_charged_earlier_is_never_called_uncharged() {
         ask(&host, "POST /echo", payment, &large).await.assert("a body that is too large", 413, charged);
         ask(&host, "POST /echo", payment, BROKEN).await.assert("a body that breaks off", 400, charged);
     }
-    // Nobody has asked the ledger here.
+    // The ledger was not asked here.
     let twice = format!("x-payment: {paid}\r\n{NO_BODY}");
     for (name, line, rest, status) in [
         ("a HEAD", "HEAD /api/gitignore", NO_BODY, 402),

@@ -1,4 +1,4 @@
-//! `coinslot dev` while it builds: what is built is served, and the rest follows.
+//! Starts `coinslot dev` with plugins to build, and checks that each is served once it is built.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

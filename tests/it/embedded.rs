@@ -1,4 +1,5 @@
-//! A host inside another program: built from a value, served on a free port, and gone after its shutdown.
+//! Runs a host inside another program: builds it from a value, serves on a free port, and checks that nothing is left
+//! after its shutdown.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -105,9 +105,8 @@ async fn concurrent_copies_of_an_owed_payment_run_once() {
     assert_eq!((upfront.paid_cents().await, upfront.runs()), (U256::from(1), 2), "the failure, and one answer");
 }
 
-/// This failed as follows: a client that had paid once could repeat a request that makes the guest fail, without end
-/// and without paying again. From the fifth failure on the next run now waits, first 2 seconds and then twice as long
-/// each time, up to five minutes.
+/// A client that had paid once could repeat a request that makes the guest fail, without end and without paying again.
+/// From the fifth failure on the next run waits, first 2 seconds and then twice as long each time, up to five minutes.
 #[tokio::test]
 async fn an_owed_answer_that_keeps_failing_is_retried_with_increasing_delay() {
     let upfront = UpfrontHost::open().await;
@@ -135,8 +134,8 @@ async fn an_upfront_payment_without_funds_runs_nothing() {
     assert_eq!((upfront.paid_cents().await, upfront.runs()), (U256::ZERO, 0));
 }
 
-/// Money was taken for an answer that nobody waited for: the work of a payment went on without its client before the
-/// payment was sent, and recovery took the work that waited for 25 seconds for a client.
+/// Money was taken for an answer for which no client waited: the work of a payment went on without its client before
+/// the payment was sent, and recovery took the work that waited for 25 seconds for a client.
 #[tokio::test]
 async fn money_is_not_taken_upfront_from_a_client_that_has_left() {
     let chain = TestChain::start().await;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use coinslot_tests::{ServeHost, SmallDisk, TestChain, Wallet, decode};
 use serde_json::Value;
 
-/// One of both flows each.
+/// One endpoint of each flow.
 const PATHS: [&str; 2] = ["/echo", "/upfront"];
 
-/// Buys until `over` is set. Each payment is repeated until it has its answer, or hears that its run was interrupted
+/// Buys until `over` is set. Each payment is repeated until it has its answer, or is told that its run was interrupted
 /// and cost nothing: then the next one is signed. Returns the number of receipts.
 async fn buy_repeatedly(client: reqwest::Client, url: String, payer: Wallet, over: Arc<AtomicBool>) -> usize {
     let mut receipts = 0;

@@ -159,7 +159,7 @@ async fn a_host_whose_only_facilitator_is_gone_asks_for_no_money() {
 }
 
 /// A client waited for as long as a facilitator took, beyond what proxies allow, and the same payment sent again got
-/// 503 although the money had arrived. It hears within 25 seconds, and a repetition waits for the end.
+/// 503 although the money had arrived. It is answered within 25 seconds, and a repetition waits for the end.
 #[tokio::test]
 async fn a_settlement_that_hangs_is_answered_in_time_and_a_repetition_waits_for_its_end() {
     let chain = TestChain::start().await;

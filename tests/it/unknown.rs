@@ -1,4 +1,5 @@
-//! Payments whose settlement had no answer: who is served, who is told what, and what they cost meanwhile.
+//! Checks payments whose settlement had no answer: the evidence decides whether they are served, refused or left open,
+//! and they count as unsettled meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use coinslot_tests::{FacilitatorMode, ServeHost, TestChain, Wallet, guest};
 const USED: FacilitatorMode = FacilitatorMode::RefuseAs("invalid_exact_evm_nonce_already_used");
 const FAILED: FacilitatorMode = FacilitatorMode::RefuseAs("invalid_exact_evm_transaction_failed");
 const TOO_LATE: FacilitatorMode = FacilitatorMode::RefuseAs("invalid_exact_evm_payload_authorization_valid_before");
-/// Decides nothing, and is no failure of the facilitator.
+/// A refusal that decides nothing and is no failure of the facilitator.
 const UNCLEAR: FacilitatorMode = FacilitatorMode::RefuseAs("a_word_of_its_own");
 
 /// Pays for `/echo` and hangs up before the end is known. Returns the payment.
@@ -60,8 +61,8 @@ async fn a_lost_settlement_whose_authorization_is_used_is_served() {
     assert_eq!(facilitator.settles().len(), 2, "what is used is not asked for again");
 }
 
-/// A payer can have its own authorisation used for something else while the guest runs. It sees to a failure, and not
-/// to the loss of an answer.
+/// A payer can have its own authorisation used for something else while the guest runs. So it can bring about a failed
+/// settlement, and not the loss of a facilitator's answer.
 #[tokio::test]
 async fn an_authorization_that_is_used_after_a_failure_buys_nothing_and_is_not_called_refused() {
     for first in [FAILED, USED, UNCLEAR, FacilitatorMode::ErrorBefore] {

@@ -1,4 +1,4 @@
-//! Looks up one payment on the chain: whether its authorisation is used, and what for.
+//! Looks up one payment on the chain: the state of its authorisation, and the transfer that used it.
 //!
 //! Nodes stand behind balancers, and two requests may be answered by two machines of which one is some blocks behind.
 //! So the authorisation is read at one block, which the node must have, and what is missing is never evidence: a log

@@ -1,4 +1,4 @@
-//! Receipts of transactions, as far as they are read.
+//! Declares the fields of a transaction's receipt that are read.
 
 use alloy::primitives::{B256, U64, U256};
 use alloy::rpc::types::Log;

@@ -1,4 +1,4 @@
-//! The contract of every facilitator, and the facts that it returns.
+//! Declares the trait of every facilitator, and the facts that it returns.
 
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
@@ -22,9 +22,9 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
 
     /// Judges a signature that is not the key's at the payer's address: by the contract that stands there (ERC-1271).
     ///
-    /// It is asked before a payment is claimed, by anybody and for nothing, so its work is bounded: few of these
-    /// questions are asked of the chain at once, more wait in a short queue, and the rest is `Unavailable`. That an
-    /// address has no code is remembered for some minutes.
+    /// It is called before a payment is claimed, for any client and without payment, so its work is bounded: few of
+    /// these questions are asked of the chain at once, more wait in a short queue, and the rest is `Unavailable`. That
+    /// an address has no code is remembered for some minutes.
     async fn check_contract_signature(&self, _request: &PaymentRequest) -> SignatureVerdict {
         SignatureVerdict::Unavailable(Unavailable { message: "contracts cannot be asked here".to_owned() })
     }

@@ -1,5 +1,5 @@
-//! The facilitator in this process: `exact` on one EVM chain, verified and settled by our own node
-//! and our own keys, which pay gas and never hold a payer's or a seller's money.
+//! Verifies and settles `exact` payments on one EVM chain in this process, through our own node and with our own keys,
+//! which pay gas and never hold a payer's or a seller's money.
 //!
 //! The order of the checks and the reason strings are those of the shipped facilitators. What needs no chain is
 //! checked before the chain is asked. A node that does not answer is [`Unavailable`], [`Settlement::NotSent`] or
@@ -145,7 +145,7 @@ impl Local {
         &self.state.network
     }
 
-    /// Tells an asset that is not configured from one that is not there.
+    /// Distinguishes an asset that is not configured from one that is not deployed.
     async fn explain(&self, rejection: Rejection, request: &PaymentRequest) -> Rejection {
         let is_unknown = rejection.message.as_deref() == Some(parsed::UNKNOWN_ASSET);
         let asset = is_unknown.then(|| request.asset().parse::<Address>().ok()).flatten();

@@ -1,4 +1,4 @@
-//! The claim of a payment, and its outcomes.
+//! Declares the claim of a payment and its outcomes.
 
 use bytes::Bytes;
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};

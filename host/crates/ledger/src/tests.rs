@@ -1,4 +1,4 @@
-//! Stories of payments, told through the trait.
+//! Tests the ledger through its trait: claims, steps, leases, recovery, pruning and upgrades of the file.
 
 mod claims;
 mod disk;
@@ -184,7 +184,7 @@ async fn sent_by(ledger: &SqliteLedger, claim: Claim) -> Hold {
     hold
 }
 
-/// Claims, runs, sends, and does not hear how it ended.
+/// Claims, runs, sends, and gets no answer.
 async fn unknown(ledger: &SqliteLedger, nonce: &str) -> Hold {
     let hold = sent(ledger, nonce).await;
     take(ledger, &hold, Step::Unknown { transaction: None, reason: None, reported: None }, 1_002).await;

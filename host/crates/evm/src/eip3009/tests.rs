@@ -1,3 +1,5 @@
+//! Tests the pairing of authorisations with transfers, for tokens that write the two logs in either order.
+
 use alloy::primitives::LogData;
 use alloy::sol_types::SolEvent;
 

@@ -1,4 +1,4 @@
-//! Contract calls on their way through the sequencer, and what their callers learn of them.
+//! Declares the contract calls that go through the sequencer, and reports their progress to their callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

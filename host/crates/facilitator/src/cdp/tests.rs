@@ -1,4 +1,4 @@
-//! Held to the examples of RFC 7515 and RFC 8037, whose keys these are.
+//! Checks the tokens with the keys and examples of RFC 7515 and RFC 8037.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub(crate) fn taken_apart(token: &str) -> (Value, Value, String, Vec<u8>) {
     (json(header), json(claims), format!("{header}.{claims}"), base64url(signature))
 }
 
-/// Whether the Ed25519 key above signed it.
+/// True if the Ed25519 key above signed it.
 #[track_caller]
 pub(crate) fn assert_signed(signed: &str, signature: &[u8]) {
     let public = base64url("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");

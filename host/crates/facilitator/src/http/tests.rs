@@ -1,5 +1,5 @@
-//! The facilitator's server over real sockets, against the embedded chain; the client is our own
-//! `remote`, and a plain HTTP client where it would be too polite.
+//! Tests the facilitator's server over real sockets, against the embedded chain. The client is our own `remote`, and a
+//! plain HTTP client for requests that `remote` does not send.
 
 use std::sync::Arc;
 use std::time::Duration;

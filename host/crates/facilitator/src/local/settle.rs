@@ -1,7 +1,7 @@
-//! The settlement of one payment: finds it, resumes it, or sends it and waits for it.
+//! Settles one payment: finds the transfer that made it, resumes one that is under way, or sends one and waits for it.
 //!
-//! Everything is verified again, whatever was said before. The record is written when the
-//! transfer is submitted, so a call that is dropped half way is resumed by the next one. A receipt proves nothing but
+//! Everything is verified again, whatever an earlier verification said. The record is written when the transfer is
+//! submitted, so a call that is dropped half way is resumed by the next one. A receipt proves nothing but
 //! by its logs. Whatever speaks against the payment may be the trace of the payment itself, made by another account's
 //! transaction or by one of ours that this process forgot: so the chain is asked before a payment is refused
 //! (`objection`), and a used authorisation whose use is not found is unknown, and never refused. A payment that

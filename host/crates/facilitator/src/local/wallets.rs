@@ -1,4 +1,4 @@
-//! Bounds what contract wallets cost: who is asked how often to judge a signature, and whose transactions are paid for.
+//! Bounds the cost of contract wallets: the judgements of signatures at once, and the gas of transactions that revert.
 //!
 //! A contract decides for itself whether a signature is its own (ERC-1271), and may decide otherwise when the gas is
 //! paid for. Simulations run as the transaction will, and a wallet whose transaction reverted all the same is refused

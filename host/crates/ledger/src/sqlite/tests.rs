@@ -53,8 +53,8 @@ fn pay(connection: &Connection, nonce: &str, identifier: Option<&str>) {
     }
 }
 
-/// SQLite prepares a statement anew when a value is bound on which its plan may depend, and says so to nobody. It costs
-/// as much as the statement itself.
+/// SQLite prepares a statement anew when a value is bound on which its plan may depend, and does not report it. It
+/// costs as much as the statement itself.
 #[test]
 fn no_statement_is_prepared_again_for_the_next_payment() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,4 @@
-//! Claims: who wins, and what a repetition hears.
+//! Tests claims: one of them wins, and a repetition gets its outcome.
 
 use super::*;
 
@@ -90,7 +90,7 @@ async fn an_owed_answer_is_claimed_by_one_request_at_a_time() {
     assert!(is_out_of_order(&released), "money is not forgotten: {released:?}");
 }
 
-/// What the payment with this nonce has claimed, as its namesake is told.
+/// The outcome for a namesake of the payment with this nonce.
 fn by(nonce: &str, claimed: Claimed) -> Result<Option<Namesake>, LedgerError> {
     Ok(Some(Namesake { id: claim(nonce, 1).id, claimed }))
 }

@@ -1,4 +1,4 @@
-//! Holds what speaks against a payment to the chain, before the payment is refused.
+//! Compares an objection to a payment with the chain, before the payment is refused.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::local::evidence::look_up;
 use crate::local::rejection::{Judgement, Rejection};
 use crate::local::verify::{check_signature, is_of_contract, signed_by};
 
-/// The case against a payment that was not settled, before the chain is asked.
+/// An objection to a payment that was not settled, before the chain is asked.
 pub(super) struct Objection {
     pub(super) rejection: Rejection,
     /// The transaction that failed, and its block.

@@ -1,4 +1,4 @@
-//! Many payments at once against the embedded chain: what they share, and what they must not.
+//! Settles many payments at once against the embedded chain: they share transactions, and none decides another's end.
 
 use std::collections::HashSet;
 use std::sync::Arc;

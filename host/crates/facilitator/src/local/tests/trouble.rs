@@ -1,5 +1,4 @@
-//! What gets in the way of a transaction: a pool that forgets, prices that rise, blocks that vanish,
-//! and money that runs out.
+//! Settles while the node forgets transactions, gas becomes dearer, blocks vanish, or the gas wallet is empty.
 
 use std::sync::Arc;
 use std::time::Duration;

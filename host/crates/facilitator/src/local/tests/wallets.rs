@@ -1,4 +1,4 @@
-//! Contract wallets: who judges their signatures, and what they can cost.
+//! Tests contract wallets: they judge their own signatures, and the gas that they can cost is bounded.
 
 use std::time::Duration;
 
