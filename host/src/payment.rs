@@ -109,6 +109,7 @@ use exchange::{PaymentWork, exchange};
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
+pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub use client::ClientAddress;
 pub use delivery::PaidBody;

@@ -10,7 +10,7 @@ use super::Problem;
 use super::budget::{Exhausted, HeldBytes};
 
 /// The fault of a plugin that asks for money by itself, for the log and the ledger.
-pub(super) const ANSWERED_402: &str = "the plugin answered 402 itself";
+pub(crate) const ANSWERED_402: &str = "the plugin answered 402 itself";
 
 /// A guest's whole answer.
 #[derive(Debug)]

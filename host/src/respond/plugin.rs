@@ -14,7 +14,7 @@ use super::error::{RETRY_SECONDS, error, retry_after};
 use super::headers::{Clean, clean};
 use super::{Reply, full, with_cors};
 use crate::endpoint::Endpoint;
-use crate::payment::{Charged, GuestAnswer};
+use crate::payment::{ANSWERED_402, Charged, GuestAnswer};
 
 /// Names the plugin, the endpoint and the payment in each log line about a call that failed. It is made for such calls
 /// only, because a span costs time.
@@ -29,7 +29,7 @@ pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> 
 pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>, charged: Charged) -> Reply {
     with_cors(match answer {
         Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
-            failing_call(endpoint, None).in_scope(|| misbehaved("the plugin answered 402 itself", charged))
+            failing_call(endpoint, None).in_scope(|| misbehaved(ANSWERED_402, charged))
         }
         Ok(response) => {
             let (head, body) = response.into_parts();

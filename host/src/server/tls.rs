@@ -96,7 +96,8 @@ impl Tls {
 
     /// Gives new connections the certificate that is in the files now. Open ones keep theirs. Never returns.
     pub async fn watch(self: Arc<Self>) {
-        let mut failure = None;
+        // The last error, and the number of checks that met it one after the other.
+        let mut failure: Option<(String, u32)> = None;
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
             match self.check() {
@@ -107,16 +108,14 @@ impl Tls {
                 }
                 Err(error) => {
                     let text = error.to_string();
+                    let same = failure.filter(|(before, _)| *before == text);
+                    let checks = same.map_or(1, |(_, checks)| checks.saturating_add(1));
                     // While a renewal is under way the files may not fit together for a moment: an error is logged at
                     // the second check that meets it, and only then.
-                    if let Some((before, false)) = &failure
-                        && *before == text
-                    {
+                    if checks == 2 {
                         tracing::error!(error = text, "the new certificate cannot be used; the former still is");
-                        failure = Some((text, true));
-                    } else if failure.as_ref().is_none_or(|(before, _)| *before != text) {
-                        failure = Some((text, false));
                     }
+                    failure = Some((text, checks));
                 }
             }
         }

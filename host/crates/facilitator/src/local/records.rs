@@ -17,10 +17,10 @@ use super::config::SettledMemory;
 use crate::facilitator::PayerKind;
 
 /// The time by which a record outlives its authorisation, in seconds: clocks differ, and a transaction may be late.
-const AFTERLIFE: u64 = 600;
+const KEPT_AFTER_EXPIRY: u64 = 600;
 
 /// The time for which a settled record is kept for a caller that remembers, in seconds.
-const BRIEF: u64 = 60;
+const SETTLED_KEPT: u64 = 60;
 
 /// The interval at which records that are over are removed, in seconds.
 const SWEEP_INTERVAL: u64 = 30;
@@ -88,7 +88,7 @@ impl Records {
     pub(super) fn slot(&self, id: SpendId, expiry: UnixTime, now: UnixTime) -> RecordSlot {
         let mut inner = self.inner.lock();
         inner.sweep(now);
-        let new = || Slot { record: RecordSlot::default(), ends: expiry.plus(AFTERLIFE), is_settled: false };
+        let new = || Slot { record: RecordSlot::default(), ends: expiry.plus(KEPT_AFTER_EXPIRY), is_settled: false };
         inner.slots.entry(id).or_insert_with(new).record.clone()
     }
 
@@ -98,7 +98,7 @@ impl Records {
         if let Some(slot) = inner.slots.get_mut(id) {
             slot.is_settled = true;
             if self.memory == SettledMemory::Brief {
-                slot.ends = slot.ends.min(now.plus(BRIEF));
+                slot.ends = slot.ends.min(now.plus(SETTLED_KEPT));
             }
         }
     }
@@ -184,9 +184,9 @@ mod tests {
             }
             // A spend that is under way stays.
             drop(records.slot(spend(100), expiry, now));
-            drop(records.slot(spend(100), expiry, now.plus(2 * BRIEF)));
+            drop(records.slot(spend(100), expiry, now.plus(2 * SETTLED_KEPT)));
             assert_eq!(kept(&records), left, "{memory:?}");
-            drop(records.slot(spend(100), expiry, expiry.plus(AFTERLIFE)));
+            drop(records.slot(spend(100), expiry, expiry.plus(KEPT_AFTER_EXPIRY)));
             assert_eq!(kept(&records), 1, "{memory:?}");
         }
     }

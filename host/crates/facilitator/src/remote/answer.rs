@@ -230,8 +230,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     failure(&expected, &answer, reason)
 }
 
-/// Reads a failure with this reason. It says that the payment is pending, that its end is unknown, or that it is
-/// refused.
+/// Reads the reason of a failure: the payment is pending, refused, or its end is unknown.
 fn failure(expected: &Expected<'_>, answer: &SettlementResponse, reason: &str) -> SettleAnswer {
     match Reason::parse(reason) {
         Some(Reason::SettlementPending) => SettleAnswer::Pending {
