@@ -71,6 +71,7 @@ mod evidence;
 mod exchange;
 mod executed;
 mod exposure;
+mod failed_settlements;
 mod hold_guard;
 mod identity;
 mod known_payers;

@@ -6,14 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use coinslot_ledger::{LedgerError, PaymentId};
-use coinslot_x402::UnixTime;
-use coinslot_x402::price::Amount;
+use coinslot_ledger::PaymentId;
 use parking_lot::Mutex;
 
 use super::Payments;
-use super::exposure::{Exposure, MEMORY};
-use super::known_payers;
+use super::exposure::Exposure;
 
 /// The exposures of payments whose settlements were begun and have no known end.
 #[derive(Debug, Default)]
@@ -47,25 +44,6 @@ impl OpenSettlements {
 }
 
 impl Payments {
-    /// Reads from the ledger what must be known before the first purchase: the payers whose settlements failed of late,
-    /// the payments whose settlements are open, and the payers who have paid.
-    pub async fn load(&self) -> Result<(), LedgerError> {
-        let now = self.now();
-        for (payer, at) in self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(MEMORY))).await? {
-            self.failed_settlements.add(&payer, at, now);
-        }
-        for (id, amount) in self.ledger.open_settlements().await? {
-            let unsettled = self.unsettled_of(|method| method.takes(&id));
-            if let (Some(unsettled), Ok(amount)) = (unsettled, Amount::parse_atomic(&amount)) {
-                self.open_settlements.keep(&id, unsettled.add(amount.0));
-            }
-        }
-        for payer in self.ledger.recent_payers(known_payers::GENERATION).await? {
-            self.known_payers.add(&payer);
-        }
-        Ok(())
-    }
-
     /// Gives back the exposures of payments that no work holds and that are not open in the ledger. Where an end is
     /// written, its exposure is given back at once. Some claims end otherwise: their leases end, after work that
     /// panicked or while the ledger could not be written.
@@ -96,8 +74,8 @@ mod tests {
 
     use alloy::primitives::U256;
     use coinslot_ledger::{Claimed, Ledger, SqliteLedger, Step, StoredAnswer};
+    use coinslot_x402::UnixTime;
 
-    use super::*;
     use crate::payment::exposure::Unsettled;
     use crate::payment::hold_guard::HoldGuard;
     use crate::payment::hold_guard::tests::{claim, id, payments};

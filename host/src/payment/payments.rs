@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Signature};
 use coinslot_facilitator::Facilitator;
-use coinslot_ledger::{Hold, Ledger, PaymentId, Retention, Step};
-use coinslot_x402::price::{Offer, Price};
+use coinslot_ledger::{Hold, Ledger, LedgerError, PaymentId, Retention, Step};
+use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -19,8 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use super::PaymentMethod;
 use super::budget::ByteBudget;
-use super::exposure::{Exposure, FailedSettlements, Unsettled};
-use super::known_payers::KnownPayers;
+use super::exposure::{Exposure, Unsettled};
+use super::failed_settlements::{self, FailedSettlements};
+use super::known_payers::{self, KnownPayers};
 use super::limits::{BURST, FAILURES, RateLimits};
 use super::open_settlements::OpenSettlements;
 use super::owed_retries::OwedRetries;
@@ -114,8 +115,29 @@ impl Payments {
         })
     }
 
+    /// Reads from the ledger what must be known before the first purchase: the payers whose settlements failed of late,
+    /// the payments whose settlements are open, and the payers who have paid.
+    pub async fn load(&self) -> Result<(), LedgerError> {
+        let now = self.now();
+        for (payer, at) in
+            self.ledger.failed_settlements(UnixTime(now.0.saturating_sub(failed_settlements::MEMORY))).await?
+        {
+            self.failed_settlements.add(&payer, at, now);
+        }
+        for (id, amount) in self.ledger.open_settlements().await? {
+            let unsettled = self.unsettled_of(|method| method.takes(&id));
+            if let (Some(unsettled), Ok(amount)) = (unsettled, Amount::parse_atomic(&amount)) {
+                self.open_settlements.keep(&id, unsettled.add(amount.0));
+            }
+        }
+        for payer in self.ledger.recent_payers(known_payers::GENERATION).await? {
+            self.known_payers.add(&payer);
+        }
+        Ok(())
+    }
+
     /// The unsettled sum of a payment method.
-    pub(super) fn unsettled_of(&self, is_meant: impl Fn(&PaymentMethod) -> bool) -> Option<&Arc<Unsettled>> {
+    fn unsettled_of(&self, is_meant: impl Fn(&PaymentMethod) -> bool) -> Option<&Arc<Unsettled>> {
         self.payment_methods.iter().position(is_meant).and_then(|index| self.unsettled.get(index))
     }
 
