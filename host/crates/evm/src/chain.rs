@@ -48,7 +48,7 @@ pub struct Chain {
     health: NodeHealth,
 }
 
-/// The way in which a node is asked.
+/// The pace of requests to a node, and their limits.
 #[derive(Clone, Copy, Debug)]
 pub struct ChainSettings {
     /// The interval at which receipts are looked for: 100 to 200 ms suits chains with blocks of a second or two.

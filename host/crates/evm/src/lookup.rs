@@ -40,8 +40,8 @@ pub enum AuthorizationState {
     PaidOtherwise { transaction: B256, at: u64 },
     /// The authorisation was cancelled, deep enough in the chain: it is used for nothing, and never will be.
     Canceled,
-    /// The authorisation is used or cancelled, and no log was found that shows what for. A node that lacks logs gives
-    /// the same answer. The newest block that is deep enough is of this time, in Unix seconds.
+    /// The authorisation is used or cancelled, and no log was found that shows the payment. A node that lacks logs
+    /// gives the same answer. The newest block that is deep enough is of this time, in Unix seconds.
     Used { at: u64 },
 }
 
@@ -129,7 +129,7 @@ impl Chain {
         }
     }
 
-    /// Finds out what an authorisation was used for, from the newest block back.
+    /// Searches for the use of an authorisation, from the newest block back.
     async fn search(
         &self,
         payment: &Eip3009Payment,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::call_error::CallError;
 
 /// Answers in a row after which the span is doubled.
-const CALM: u32 = 8;
+const ANSWERS_BEFORE_DOUBLING: u32 = 8;
 
 /// The pause after a refusal, which may be about the number of requests.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,7 +39,7 @@ impl LogSpan {
         match answer {
             Ok(answer) => {
                 self.answers += 1;
-                if self.answers >= CALM {
+                if self.answers >= ANSWERS_BEFORE_DOUBLING {
                     self.answers = 0;
                     self.blocks = self.blocks.saturating_mul(2).min(self.most);
                 }
@@ -69,7 +69,7 @@ mod tests {
             assert_eq!(span.learn(span.blocks(), refusal()).await, Ok(None));
         }
         let small = span.blocks();
-        for _ in 0..CALM {
+        for _ in 0..ANSWERS_BEFORE_DOUBLING {
             assert_eq!(span.learn(small, Ok(())).await, Ok(Some(())));
         }
         assert_eq!(span.blocks(), 2 * small);

@@ -23,7 +23,7 @@ use affinity::{Affinities, SettleAt};
 pub use member::{MEMBER_BREAKER, Member};
 
 /// The time for which a payment is remembered beyond its time to be settled.
-const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
+const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(10 * 60);
 
 /// Several facilitators, in the order of preference.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ fn circuit_open(member: &Member) -> String {
 /// The time for which a payment is remembered: until no chain takes it any more.
 fn remember_for(request: &PaymentRequest) -> Duration {
     // The requirements are ours, and ask for a day at most. A larger number is cut, so that every entry expires.
-    Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + AFTERWARDS
+    Duration::from_secs(request.max_timeout_seconds().min(7 * 24 * 60 * 60)) + KEPT_AFTER_EXPIRY
 }
 
 #[async_trait]

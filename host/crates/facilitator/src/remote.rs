@@ -159,12 +159,12 @@ impl Remote {
         }
     }
 
-    /// Holds a success to what else the facilitator has said: two payments are two transfers, so that one transaction
-    /// for both is believed only of a facilitator that says that its transactions settle several.
+    /// Compares a success with earlier ones: two payments are two transfers, so that one transaction for both is
+    /// believed only of a facilitator that says that its transactions settle several.
     async fn believed(&self, payment: &PaymentRequest, end: RemoteAttempt) -> RemoteAttempt {
         let RemoteAttempt::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
         let is_new = self.seen.is_new(&settlement.transaction, payment);
-        // It may not have been asked yet, or was configured anew.
+        // The facilitator may not have been asked yet, or was configured anew.
         if !is_new && !self.sharing.includes(payment) && self.sharing.is_due() {
             drop(self.look().await);
         }

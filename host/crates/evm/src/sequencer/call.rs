@@ -46,7 +46,7 @@ pub enum SendError {
     Unreachable(CallError),
 }
 
-/// The knowledge of a call after some time.
+/// The state of a call after a wait.
 #[derive(Clone, Debug)]
 pub enum TxStatus {
     Included(Inclusion),

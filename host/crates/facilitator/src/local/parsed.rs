@@ -150,7 +150,7 @@ impl ParsedPayment<'_> {
         self.expiry().0.saturating_sub(longest)
     }
 
-    /// The end of the authorisation. An end beyond 64 bits of seconds is the end of time.
+    /// The end of the authorisation. An end beyond 64 bits of seconds counts as the latest time.
     pub(super) fn expiry(&self) -> UnixTime {
         UnixTime(self.authorization().valid_before.saturating_to())
     }

@@ -51,7 +51,7 @@ enum NotSettled {
     TryAlone,
 }
 
-/// The choice of a transaction for a payment.
+/// The permission to settle a payment in one transaction with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batching {
     Allowed,

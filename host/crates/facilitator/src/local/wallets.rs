@@ -96,7 +96,7 @@ impl Wallets {
     }
 }
 
-/// A place among those that wait. Dropping it gives it back, also when the wait is dropped half way.
+/// A place among the judgements that wait. Dropping it gives it back, also when the wait is dropped half way.
 struct Place<'w>(&'w AtomicUsize);
 
 impl<'w> Place<'w> {
