@@ -67,6 +67,7 @@ pub mod challenge;
 mod claim;
 mod client;
 mod delivery;
+mod earlier_claim;
 mod evidence;
 mod exchange;
 mod executed;
@@ -105,7 +106,7 @@ use http::Request;
 use http_body::Body as _;
 
 use accepted::RefusedPayment;
-use claim::EarlierClaim;
+use earlier_claim::EarlierClaim;
 use exchange::{PaymentWork, exchange};
 use presented::PresentedPayment;
 
@@ -183,7 +184,7 @@ async fn redeem(
         // The claim is the next step, and meets an earlier one by itself.
         Ok(_) if !purchase.endpoint.plugin.quotes() && request.body().is_end_stream() => EarlierClaim::None,
         Ok(verified) => verified.earlier_claim(payments).await.map_err(Unserved::of_claim)?,
-        Err(refused) => claim::find(payments, &refused.payload, &holder).await.map_err(Unserved::of_claim)?,
+        Err(refused) => earlier_claim::find(payments, &refused.payload, &holder).await.map_err(Unserved::of_claim)?,
     };
     let work = PaymentWork::new(checked, earlier, holder)?;
     let (request, held) = work.read_body(payments, &purchase, request).await?;

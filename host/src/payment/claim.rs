@@ -1,22 +1,15 @@
-//! Claims a payment for its request, and reads what an earlier claim of it bought.
+//! Makes the row that claims a payment for its request, and reads what an earlier claim bought.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use alloy::primitives::Address;
-use bytes::Bytes;
-use coinslot_ledger::{self as ledger, Claimed, Found, Holder, KeptAnswer, Namesake, PaymentId, Presented};
-use coinslot_x402::exact::ExactPayload;
-use coinslot_x402::header::PaymentPayload;
-use coinslot_x402::price::Asset;
-use coinslot_x402::{Flow, Network, Reason, Version};
-use http::Request;
+use coinslot_ledger::{self as ledger, Claimed, Found, KeptAnswer, Namesake, PaymentId, Presented};
+use coinslot_x402::{Flow, Reason};
 
 use super::accepted::Accepted;
 use super::answer::GuestAnswer;
 use super::budget::{BudgetPart, Exhausted};
 use super::hold_guard::HoldGuard;
-use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
 use super::owed_retries::Retry;
 use super::presented::EarlierPayment;
 use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
@@ -41,69 +34,6 @@ pub(super) enum Bought {
     Answer(Settled),
 }
 
-/// The claim of a payment before the request that presents it.
-#[derive(Debug)]
-pub(super) enum EarlierClaim {
-    /// The ledger has none.
-    None,
-    /// The payment was claimed by this client.
-    Found(FoundPayment),
-    /// The payment is in an asset that the host does not know any more. There may be a claim, which cannot be looked
-    /// up.
-    Unreadable,
-}
-
-/// Looks up, before the request's body is read, whether a payment was claimed before. It may have bought its answer:
-/// its window may have passed, and the price may have changed, since it was sent or settled.
-///
-/// The signature is not judged again: only the very payment that was claimed has its fingerprint. Fails if there is a
-/// claim, and another client made it.
-pub(super) async fn find(
-    payments: &Payments,
-    payload: &PaymentPayload,
-    holder: &Holder,
-) -> Result<EarlierClaim, Problem> {
-    let Some(named) = NamedPayment::of(payload) else { return Ok(EarlierClaim::None) };
-    let assets = named.assets(payments);
-    if assets.is_empty() {
-        return Ok(EarlierClaim::Unreadable);
-    }
-    for found in assets.into_iter().map(|asset| named.found(asset)) {
-        let fingerprint = payment_fingerprint(&found.exact);
-        match payments.ledger.find(&found.id, fingerprint, holder, payments.now()).await {
-            Ok(Found::Nothing) => {}
-            Ok(Found::Foreign) => return Err(Problem::Foreign { payment_id: found.id.short() }),
-            Ok(Found::Known) => return Ok(EarlierClaim::Found(found)),
-            Err(error) => return Err(Problem::Ledger(error.to_string())),
-        }
-    }
-    Ok(EarlierClaim::None)
-}
-
-/// A payment that may have a claim, for a request whose body is not read yet.
-#[derive(Debug)]
-pub(super) struct FoundPayment {
-    asset: Arc<Asset>,
-    exact: ExactPayload,
-    version: Version,
-    pub(super) id: PaymentId,
-}
-
-impl FoundPayment {
-    /// The payment together with its whole request.
-    pub(super) fn of(self, purchase: &Purchase, holder: &Holder, request: &Request<Bytes>) -> EarlierPayment {
-        let Self { asset, exact, version, id } = self;
-        let receipt = receipt(&asset, &exact, &id);
-        let presented = Presented {
-            payment: payment_fingerprint(&exact),
-            request: request_fingerprint(&purchase.endpoint, request),
-            holder: *holder,
-            id,
-        };
-        EarlierPayment { presented, version, receipt }
-    }
-}
-
 /// Takes up the earlier claim of a payment.
 pub(super) async fn take_up(
     payments: &Arc<Payments>,
@@ -117,75 +47,6 @@ pub(super) async fn take_up(
         Ok(None) => Err(Problem::NotSent { message: "the claim was given back".to_owned() }),
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
-}
-
-/// The authorisation that a payload names, whatever it is worth.
-struct NamedPayment<'p> {
-    exact: ExactPayload,
-    version: Version,
-    network: Network,
-    /// None: version 1, which names the network alone.
-    asset: Option<&'p str>,
-}
-
-impl<'p> NamedPayment<'p> {
-    /// None if the payload has no authorisation on a network that x402 names: no host can have claimed it.
-    fn of(payload: &'p PaymentPayload) -> Option<Self> {
-        let (fields, version, network, asset) = match payload {
-            PaymentPayload::V1(v1) => (&v1.payload, Version::V1, Network::parse_v1(&v1.network), None),
-            PaymentPayload::V2(v2) => {
-                let text = |key: &str| v2.accepted.get(key).and_then(serde_json::Value::as_str);
-                (&v2.payload, Version::V2, Network::parse(text("network")?), Some(text("asset")?))
-            }
-        };
-        Some(Self { exact: ExactPayload::parse(fields).ok()?, version, network: network.ok()?, asset })
-    }
-
-    /// The assets that it may be in: of version 1 any of its network. An asset that is no longer taken counts, too:
-    /// what was bought in it stays bought. In version 1, which does not name it, that is the network's default.
-    fn assets(&self, payments: &Payments) -> Vec<Arc<Asset>> {
-        let taken = payments.payment_methods.iter().map(|method| &method.asset);
-        assets_named(taken, &self.network, self.asset)
-    }
-
-    fn found(&self, asset: Arc<Asset>) -> FoundPayment {
-        let id = payment_id(&asset, &self.exact);
-        FoundPayment { asset, exact: self.exact.clone(), version: self.version, id }
-    }
-}
-
-/// The assets that a payload may be in: of those that are taken, else one that was taken once.
-fn assets_named<'a>(
-    taken: impl Iterator<Item = &'a Arc<Asset>>,
-    network: &Network,
-    asset: Option<&str>,
-) -> Vec<Arc<Asset>> {
-    let is_named =
-        |known: &Asset| known.network == *network && asset.is_none_or(|asset| same_address(asset, &known.address));
-    let mut assets: Vec<Arc<Asset>> = taken.filter(|known| is_named(known)).cloned().collect();
-    if assets.is_empty() {
-        let retired = match asset {
-            Some(asset) => Asset::at(network, asset).or_else(|| retired_contract(network, asset)),
-            None => Asset::known(network, None),
-        };
-        assets.extend(retired.map(Arc::new));
-    }
-    assets
-}
-
-/// A token that is not in the table, and was taken by its contract once. Only a payment whose claim names it is found
-/// by it. Its decimals are not known any more, so that the receipt of an answer that is still owed has atomic units.
-fn retired_contract(network: &Network, address: &str) -> Option<Asset> {
-    address.parse::<Address>().ok()?;
-    Some(Asset {
-        network: network.clone(),
-        address: address.to_owned(),
-        symbol: address.to_owned(),
-        decimals: 0,
-        eip712: None,
-        dollar: false,
-        testnet: false,
-    })
 }
 
 /// Returns what an earlier claim bought, or the problem that its state means for the client that made it. Only after a
@@ -312,31 +173,5 @@ pub(super) fn row(
         identifier: accepted.identifier.clone(),
         valid_before: accepted.valid_before(),
         at: payments.now(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An asset that was removed from the configuration had no claims any more: what it had bought was asked for again.
-    #[test]
-    fn a_payment_in_an_asset_that_is_no_longer_taken_finds_its_claim() {
-        let network = Network::eip155(84532);
-        let usdc = Arc::new(Asset::known(&network, None).expect("in the table"));
-        let contract = "0x00000000000000000000000000000000000000AB";
-        let addresses = |taken: &[Arc<Asset>], asset: Option<&str>| {
-            let named = assets_named(taken.iter(), &network, asset);
-            named.iter().map(|asset| asset.address.to_ascii_lowercase()).collect::<Vec<_>>().join(" ")
-        };
-        let of_usdc = usdc.address.to_ascii_lowercase();
-        for taken in [&[][..], &[Arc::clone(&usdc)]] {
-            assert_eq!(addresses(taken, Some(contract)), contract.to_ascii_lowercase());
-            assert_eq!(addresses(taken, Some(&of_usdc)), of_usdc);
-            assert_eq!(addresses(taken, None), of_usdc, "version 1 names no asset");
-            assert_eq!(addresses(taken, Some("no address")), "");
-        }
-        let other = Arc::new(Asset { address: contract.to_owned(), ..(*usdc).clone() });
-        assert_eq!(addresses(&[usdc, other], None).split(' ').count(), 2, "version 1 may mean any of its network");
     }
 }

@@ -57,12 +57,19 @@
 //!
 //! Source: `host/docs/design.md`, rule 6.
 
+mod earlier_answer;
+mod shown;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use coinslot_facilitator::{Finality, OnChain, PaidBy, Proof, Settlement, SettlementProbe};
+use coinslot_facilitator::{Finality, OnChain, Proof, Settlement};
 use coinslot_ledger::Reported;
-use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::{Reason, SettlementResponse, UnixTime};
+
+pub(super) use earlier_answer::EarlierAnswer;
+pub(super) use shown::Shown;
 
 /// The time after `validBefore` from which on an authorisation is dead by our own clock: blocks lag behind the clock by
 /// seconds, not by minutes.
@@ -72,10 +79,6 @@ pub(super) const BLOCK_LAG: Duration = Duration::from_secs(120);
 /// for a moment.
 const LOOKS: u32 = 2;
 
-/// The specification's word for a transaction that failed (x402 version 2, section 9). Shipped facilitators for EVM
-/// have words of their own.
-const SPECIFIED_FAILURE: &str = "invalid_transaction_state";
-
 /// A piece of evidence about the settlement of one payment.
 #[derive(Clone, Debug)]
 pub(super) enum Evidence {
@@ -83,40 +86,6 @@ pub(super) enum Evidence {
     Facilitator(Settlement),
     /// The state of the payment on the chain.
     Chain(Shown),
-}
-
-/// The state of a payment on the chain, as one look found it.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) on_chain: OnChain,
-    /// The sender of the transaction that paid. It means something only beside [`OnChain::Paid`].
-    by: PaidBy,
-    /// Others sell for the same receiver.
-    shares_receiver: bool,
-}
-
-impl Shown {
-    /// Looks up a payment, and by whom it was sent. `transaction` may have made it.
-    pub(super) async fn look_up(probe: &SettlementProbe, request: &PaymentRequest, transaction: Option<&str>) -> Self {
-        let shares_receiver = probe.seller().shares_receiver;
-        let on_chain = probe.look_up(request, transaction).await;
-        let shown = |on_chain, by| Self { on_chain, by, shares_receiver };
-        let OnChain::Paid(settlement) = &on_chain else { return shown(on_chain, PaidBy::Untagged) };
-        match probe.paid_by(settlement).await {
-            Ok(by) => shown(on_chain, by),
-            Err(error) => shown(OnChain::Unavailable(error.message), PaidBy::Untagged),
-        }
-    }
-
-    /// True if a payment that is shown was made for a sale of this host.
-    fn is_for_us(&self, reported: Option<Reported>) -> bool {
-        match (self.by, reported) {
-            (PaidBy::Us, _) | (PaidBy::Untagged, Some(Reported::Settled)) => true,
-            (PaidBy::OtherSeller, _) | (PaidBy::Untagged, Some(Reported::UsedBefore)) => false,
-            // See `Seller::counts`.
-            (PaidBy::Untagged, None) => !self.shares_receiver,
-        }
-    }
 }
 
 /// The circumstances under which evidence is judged.
@@ -134,31 +103,6 @@ pub(super) struct Situation {
     pub(super) earlier: EarlierAnswer,
     /// The word of the facilitator by which a payment that the chain shows is judged.
     pub(super) reported: Option<Reported>,
-}
-
-/// The earlier answer of a facilitator about an open payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EarlierAnswer {
-    /// The request's sending had no answer at all: it was lost, or this host died.
-    Absent,
-    /// The transfer failed, or would have.
-    Failed,
-    /// Another refusal, a used authorisation among them, or an answer that is none.
-    Other,
-}
-
-impl EarlierAnswer {
-    /// The answer that a reason in the ledger stands for: see [`coinslot_ledger::Step::Unknown`].
-    pub(super) fn of(reason: Option<&str>) -> Self {
-        let Some(reason) = reason else { return Self::Absent };
-        if reason == SPECIFIED_FAILURE {
-            return Self::Failed;
-        }
-        match Reason::parse(reason) {
-            Some(Reason::TransactionFailed | Reason::SimulationFailed | Reason::TransferEventMismatch) => Self::Failed,
-            _ => Self::Other,
-        }
-    }
 }
 
 /// The work for which evidence is judged.
@@ -347,6 +291,3 @@ fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
         OnChain::Unavailable(why) => Conclusion::Open { transaction: None, why, answer: None, reported: None },
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::accepted::RefusedPayment;
 use super::body::{self, HeldBody};
 use super::budget::HeldBytes;
-use super::claim::{self, Bought, ClaimOutcome, EarlierClaim, FoundPayment};
+use super::claim::{self, Bought, ClaimOutcome};
+use super::earlier_claim::{self, EarlierClaim, FoundPayment};
 use super::presented::EarlierPayment;
 use super::waiting::SETTLEMENT_WAIT;
 use super::{Payments, Problem, Purchase, Settled, Unserved, Verified, pricing};
@@ -83,7 +84,7 @@ impl PaymentWork {
     async fn without_body(&self, payments: &Payments, problem: Problem) -> Unserved {
         match self {
             Self::Fetch(..) => Unserved::unknown(problem),
-            Self::Buy(verified) => match claim::find(payments, &verified.payload(), &verified.holder()).await {
+            Self::Buy(verified) => match earlier_claim::find(payments, &verified.payload(), &verified.holder()).await {
                 Ok(EarlierClaim::None) => Unserved::unclaimed(problem),
                 Ok(EarlierClaim::Found(_) | EarlierClaim::Unreadable) | Err(_) => Unserved::unknown(problem),
             },

@@ -13,7 +13,8 @@ use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, ClaimOutcome, EarlierClaim};
+use super::claim::{self, ClaimOutcome};
+use super::earlier_claim::{self, EarlierClaim};
 use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
@@ -80,7 +81,7 @@ impl Verified {
     /// Looks up whether the payment was claimed before. A claimed payment does not count for its payer's rate: every
     /// reader of the chain can send a settled one again.
     pub(super) async fn earlier_claim(&self, payments: &Payments) -> Result<EarlierClaim, Problem> {
-        let found = claim::find(payments, &self.payload(), &self.holder()).await;
+        let found = earlier_claim::find(payments, &self.payload(), &self.holder()).await;
         if !matches!(found, Ok(EarlierClaim::None)) {
             payments.uncount_payment(self.accepted.exact.authorization.from);
         }

@@ -1,5 +1,7 @@
 //! The table of evidence, row by row.
 
+use coinslot_facilitator::PaidBy;
+
 use super::*;
 
 const DEAD: UnixTime = UnixTime(1_000);
