@@ -1,13 +1,14 @@
 //! Calls a facilitator over HTTP. Source: x402 specification v2, section 7.
 //!
 //! The facilitator is believed only as far as its answers are complete and speak of the payment we asked about.
-//! `answer` and `supported` read its answers, `request` writes our requests, and `connection` speaks HTTP. Once a
-//! settlement request may have reached the facilitator, anything but a clear answer is [`Settlement::Unknown`]. A
-//! payment is sent in the same bytes however often it is sent.
+//! `answer` (with `expected` and `status`) and `supported` read its answers, `request` writes our requests, and
+//! `connection` speaks HTTP. Once a settlement request may have reached the facilitator, anything but a clear answer is
+//! [`Settlement::Unknown`]. A payment is sent in the same bytes however often it is sent.
 
 mod answer;
 mod config;
 mod connection;
+mod expected;
 mod request;
 mod seen;
 mod sharing;

@@ -1,8 +1,8 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
-//! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`] and [`steps`]
-//! what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to many, [`open`] the file
-//! itself.
+//! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`]
+//! and [`transactions`] what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to
+//! many, [`open`] the file itself.
 
 mod answers;
 mod claims;
@@ -14,6 +14,7 @@ mod queries;
 mod reader;
 pub(crate) mod schema;
 mod steps;
+mod transactions;
 mod writer;
 
 #[cfg(test)]

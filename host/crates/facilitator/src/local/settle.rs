@@ -8,62 +8,28 @@
 //! is found there counts only if its transaction may have been made for this seller (`found`).
 
 mod objection;
+mod outcome;
 
 use alloy::primitives::B256;
 use coinslot_evm::{AuthorizationState, Inclusion, SendError, TxCall, TxHandle, TxStatus};
-use coinslot_x402::{Reason, UnixTime};
+use coinslot_x402::Reason;
 use tokio::sync::OwnedMutexGuard;
 
 use super::evidence::{ReceiptEvidence, evidence_in, look_up};
 use super::parsed::ParsedPayment;
 use super::records::{RecordSlot, SpendRecord, SpendStage};
-use super::rejection::Rejection;
 use super::state::{LocalState, now};
 use super::verify::{judge, judge_without_simulation};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement};
 use crate::seller::Senders;
 use objection::Objection;
-
-/// The transaction that made a payment.
-type PayingTx = (B256, SubmittedBy);
-
-/// The end of an attempt that does not show the payment.
-enum NotSettled {
-    Refused {
-        rejection: Rejection,
-        transaction: Option<B256>,
-        finality: Finality,
-    },
-    Unknown {
-        transaction: Option<B256>,
-        message: String,
-    },
-    /// This transaction made the payment for another seller.
-    Elsewhere(B256),
-    /// The authorisation is used at this time, or cancelled, and no transaction that did it was found.
-    Used {
-        transaction: Option<B256>,
-        at: UnixTime,
-    },
-    /// This call sent nothing.
-    NotSent(String),
-    /// It failed in a batch, perhaps because of the other calls: it is tried again in a transaction of its own.
-    TryAlone,
-}
+use outcome::{NotSettled, PayingTx, SubmittedBy};
 
 /// The permission to settle a payment in one transaction with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batching {
     Allowed,
     Avoided,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SubmittedBy {
-    /// This process, or another account while this process was settling it.
-    Us,
-    /// Another account, before this process did anything.
-    Others,
 }
 
 /// Settles a payment. The same payment may be settled again, and has the same end.

@@ -8,25 +8,15 @@
 
 use coinslot_base::text::first_chars;
 use coinslot_x402::facilitator::{PaymentRequest, VerifyResponse};
-use coinslot_x402::{Network, Object, Reason, SettlementResponse};
+use coinslot_x402::{Reason, SettlementResponse};
 use reqwest::StatusCode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
 use super::connection::{Exchange, HttpAnswer, RequestFailure, unexpected};
+use super::expected::{Expected, MAX_MESSAGE, MAX_REASON, check_success, known_fields};
 use super::status::{is_answer, is_gateway_time_out, objects_to_the_payment};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
-
-/// The longest reason, and the longest text for people, in characters. The protocol's own reasons
-/// have at most 60.
-const MAX_REASON: usize = 128;
-const MAX_MESSAGE: usize = 512;
-
-/// The longest name of a transaction on any network.
-const MAX_TRANSACTION: usize = 128;
-
-/// The most bytes of JSON that is passed on from a success: extensions and fields of the scheme.
-const MAX_FIELDS: usize = 1_024;
 
 /// Reasons of the specification (version 2, section 9) that no shipped facilitator for EVM writes, and that are found
 /// before anything is sent.
@@ -70,58 +60,6 @@ pub(super) enum SettleAnswer {
         transaction: Option<String>,
         message: String,
     },
-}
-
-/// The facts that an answer has to agree with.
-struct Expected<'r> {
-    /// Known of payloads with an EIP-3009 or Permit2 authorisation.
-    payer: Option<&'r str>,
-    network: Option<Network>,
-    amount: &'r str,
-    scheme: &'r str,
-}
-
-impl<'r> Expected<'r> {
-    fn of(request: &'r PaymentRequest) -> Self {
-        Self {
-            payer: request.named_payer(),
-            network: request.network(),
-            amount: request.amount(),
-            scheme: request.scheme(),
-        }
-    }
-
-    fn is_payer(&self, named: &str) -> bool {
-        self.payer.is_none_or(|payer| payer.eq_ignore_ascii_case(named))
-    }
-
-    /// The text as a transaction's name on this network, if it can be one. One hash has several spellings in hex, of
-    /// which the ledger and the duplicate check know the one in small letters.
-    fn transaction(&self, named: &str) -> Option<String> {
-        let is_evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
-        self.is_transaction(named).then(|| if is_evm { named.to_ascii_lowercase() } else { named.to_owned() })
-    }
-
-    /// A settlement whose end the answer does not tell, with the transaction that it names, if any.
-    fn unknown(&self, named: Option<&str>, message: &str) -> Settlement {
-        Settlement::Unknown {
-            transaction: named.and_then(|named| self.transaction(named)),
-            message: format!("/settle: {}", first_chars(message, MAX_MESSAGE)),
-            unanswered: false,
-        }
-    }
-
-    /// True if the text can be a transaction's name on this network.
-    fn is_transaction(&self, named: &str) -> bool {
-        let evm = self.network.as_ref().is_some_and(|network| network.chain_id().is_some());
-        match named.strip_prefix("0x") {
-            Some(digits) if evm => digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
-            _ => {
-                !evm && (1..=MAX_TRANSACTION).contains(&named.len())
-                    && named.bytes().all(|byte| byte.is_ascii_graphic())
-            }
-        }
-    }
 }
 
 /// Reads an object. Serde would read an array too, field by field; and a field that is there twice is an
@@ -258,47 +196,4 @@ fn failure(expected: &Expected<'_>, answer: &SettlementResponse, reason: &str) -
             }))
         }
     }
-}
-
-/// The fields of a success that are passed on to clients: those that were checked, and what else is small. It ends in
-/// one header, of which some clients drop all that is longer than 16 KiB.
-fn known_fields(expected: &Expected<'_>, answer: SettlementResponse) -> SettlementResponse {
-    let small = |fields: Option<Object>| {
-        fields.filter(|fields| serde_json::to_vec(fields).is_ok_and(|json| json.len() <= MAX_FIELDS))
-    };
-    let payer = answer.payer.filter(|payer| !payer.is_empty());
-    SettlementResponse {
-        success: true,
-        error_reason: None,
-        error_message: None,
-        transaction: expected.transaction(&answer.transaction).unwrap_or(answer.transaction),
-        network: answer.network,
-        payer: payer.map(|payer| first_chars(&payer, MAX_REASON).to_owned()),
-        amount: answer.amount.filter(|amount| amount.len() <= MAX_REASON),
-        extensions: small(answer.extensions),
-        extra: small(answer.extra),
-    }
-}
-
-/// Checks that a success is about this payment.
-fn check_success(expected: &Expected<'_>, status: StatusCode, answer: &SettlementResponse) -> Result<(), &'static str> {
-    if status != StatusCode::OK {
-        return Err("success, and a status that says otherwise");
-    }
-    if answer.transaction.is_empty() {
-        return Err("success without a transaction");
-    }
-    if !expected.is_transaction(&answer.transaction) {
-        return Err("success with something that is no transaction hash");
-    }
-    if expected.network.is_none() || Network::parse_v1(&answer.network).ok() != expected.network {
-        return Err("success on another network");
-    }
-    if answer.payer.as_ref().is_some_and(|payer| !payer.is_empty() && !expected.is_payer(payer)) {
-        return Err("success of another payer");
-    }
-    if expected.scheme == "exact" && answer.amount.as_ref().is_some_and(|amount| amount != expected.amount) {
-        return Err("success with another amount");
-    }
-    Ok(())
 }

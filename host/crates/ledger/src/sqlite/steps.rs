@@ -5,15 +5,14 @@
 //! The row is read first and then written by its number. Its state is no condition of the statements: as a parameter
 //! it would make SQLite prepare a statement anew for each value, because a partial index depends on the state.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};
 use rusqlite::{Connection, params};
 
-use super::answers;
 use super::due::{FIRST_PAUSE, WATCH_DELAY};
 use super::leases::lease;
+use super::{answers, transactions};
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
 use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Reported, Retained, SettledBy, Step};
@@ -38,7 +37,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
     }
     if let Step::Settled { settlement, by } = &step
         && by.alone()
-        && settles_another(connection, id, &settlement.transaction)?
+        && transactions::settles_another(connection, id, &settlement.transaction)?
     {
         return Err(LedgerError::Transaction { transaction: settlement.transaction.clone() });
     }
@@ -59,7 +58,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
         Step::SettlingUpfront { request } => send(connection, id, Flow::Upfront, &request, at),
         Step::Unknown { transaction, reason, reported } => {
             leave_to_recovery(connection, id, reason.as_deref(), reported, at)?;
-            transaction.map_or(Ok(()), |transaction| record_transaction(connection, id, &transaction, None))
+            transaction.map_or(Ok(()), |transaction| transactions::record(connection, id, &transaction, None))
         }
         Step::Undecidable { reason } => stop_looking(connection, id, reason.as_deref(), at),
         Step::Settled { settlement, by } => {
@@ -75,7 +74,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
         Step::Refused { reason, transaction, watch } => {
             fail(connection, id, state, &reason, at)?;
             if let Some(transaction) = transaction {
-                record_transaction(connection, id, &transaction, None)?;
+                transactions::record(connection, id, &transaction, None)?;
             }
             answers::delete(connection, id)?;
             if watch { look_after_expiry(connection, id) } else { delete_outgoing(connection, id) }
@@ -239,7 +238,7 @@ fn settle(
     connection
         .prepare_cached("UPDATE answer SET kept_at = ?2 WHERE id = ?1 AND kept_at < ?2")?
         .execute(params![row, to_sqlite(at.0)])?;
-    record_transaction(connection, row, &settlement.transaction, Some(&json))?;
+    transactions::record(connection, row, &settlement.transaction, Some(&json))?;
     delete_outgoing(connection, row)
 }
 
@@ -256,38 +255,6 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
         )?
         .execute(params![row, micros(run), to_sqlite(at.0), why])?;
     answer.map_or(Ok(()), |answer| answers::keep(connection, row, &answer, at))
-}
-
-/// True if the ledger records this transaction for another payment.
-fn settles_another(connection: &Connection, row: i64, transaction: &str) -> Result<bool, LedgerError> {
-    Ok(connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM settlement WHERE tx = ?1 AND id <> ?2)")?
-        .query_row(params![one_spelling(transaction), row], |row| row.get(0))?)
-}
-
-/// Records the transaction of a payment, with the JSON of its settlement if the money moved.
-fn record_transaction(
-    connection: &Connection,
-    row: i64,
-    transaction: &str,
-    settlement: Option<&str>,
-) -> Result<(), LedgerError> {
-    connection
-        .prepare_cached(
-            "INSERT INTO settlement (id, tx, response) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET tx = excluded.tx, response = excluded.response",
-        )?
-        .execute(params![row, one_spelling(transaction), settlement])?;
-    Ok(())
-}
-
-/// A transaction's name as it is stored and compared. The hash of an EVM chain is hex, in which upper and lower case
-/// mean the same; in the names of other chains they differ.
-fn one_spelling(transaction: &str) -> Cow<'_, str> {
-    match transaction.get(..2) {
-        Some("0x" | "0X") => Cow::Owned(transaction.to_ascii_lowercase()),
-        _ => Cow::Borrowed(transaction),
-    }
 }
 
 /// Deletes the request of a settlement whose end is known, so that it is never sent again.

@@ -7,7 +7,8 @@ use coinslot_evm::{AuthorizationState, CallError, PinnedBlock};
 use coinslot_x402::exact::SignedBy;
 use coinslot_x402::{Reason, UnixTime};
 
-use super::{NotSettled, PayingTx, SpendLock, SubmittedBy};
+use super::SpendLock;
+use super::outcome::{NotSettled, PayingTx, SubmittedBy};
 use crate::facilitator::{Finality, PayerKind};
 use crate::local::evidence::look_up;
 use crate::local::rejection::{Judgement, Rejection};
