@@ -66,7 +66,7 @@ pub(super) struct AnswerCopy {
 }
 
 /// The outcome of a streamed answer for its payer.
-enum Outcome {
+enum StreamOutcome {
     /// The guest wrote everything, and the client had it.
     Delivered,
     /// The guest wrote everything for the copy, after the client had gone.
@@ -103,7 +103,7 @@ impl StreamedAnswer {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(fault)) => (self.interrupted(&fault), Some(fault)),
-                None => (Outcome::Delivered, None),
+                None => (StreamOutcome::Delivered, None),
             };
             self.body = None;
             self.end = self.copy.take().map(|copy| EndOfStream { written: copy.close(outcome), fault });
@@ -121,23 +121,23 @@ impl StreamedAnswer {
     }
 
     /// The outcome of an answer that breaks off with this fault.
-    fn interrupted(&self, fault: &Fault) -> Outcome {
+    fn interrupted(&self, fault: &Fault) -> StreamOutcome {
         if !self.begun {
-            return Outcome::Owed(fault.to_string());
+            return StreamOutcome::Owed(fault.to_string());
         }
         match fault {
             // A client that reads too slowly counts as one that hung up: it has a part, and the guest was stopped.
-            Fault::Unread => Outcome::HungUp,
+            Fault::Unread => StreamOutcome::HungUp,
             // A retry would end at the same limit, with another partial answer each time.
-            Fault::Deadline => Outcome::Partial("the answer took as long as its plugin may"),
-            Fault::ResponseTooLarge => Outcome::Partial("the answer was larger than its plugin may give"),
+            Fault::Deadline => StreamOutcome::Partial("the answer took as long as its plugin may"),
+            Fault::ResponseTooLarge => StreamOutcome::Partial("the answer was larger than its plugin may give"),
             Fault::Trap(_)
             | Fault::Cpu
             | Fault::Memory
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest
-            | Fault::CircuitOpen { .. } => Outcome::Broken(fault.to_string()),
+            | Fault::CircuitOpen { .. } => StreamOutcome::Broken(fault.to_string()),
         }
     }
 }
@@ -150,7 +150,7 @@ impl Drop for StreamedAnswer {
         // over.
         if self.begun {
             drop(body);
-            copy.close(Outcome::HungUp);
+            copy.close(StreamOutcome::HungUp);
             return;
         }
         let payments = Arc::clone(&copy.payments);
@@ -183,7 +183,7 @@ impl AnswerCopy {
     }
 
     /// Reads the rest of a body for the copy alone, as long as the copy can be kept.
-    async fn read_on(&mut self, mut body: ResponseBody) -> Outcome {
+    async fn read_on(&mut self, mut body: ResponseBody) -> StreamOutcome {
         while let Some(frame) = body.frame().await {
             match frame {
                 Ok(frame) => {
@@ -191,24 +191,26 @@ impl AnswerCopy {
                         self.add(data);
                     }
                 }
-                Err(fault) => return Outcome::Owed(fault.to_string()),
+                Err(fault) => return StreamOutcome::Owed(fault.to_string()),
             }
             if self.body.is_none() {
-                return Outcome::Owed("the client hung up, and the answer is larger than what is kept".to_owned());
+                return StreamOutcome::Owed(
+                    "the client hung up, and the answer is larger than what is kept".to_owned(),
+                );
             }
         }
-        Outcome::Copied
+        StreamOutcome::Copied
     }
 
     /// Writes the outcome down, in a task that no client can stop. The receiver is notified when that is done.
-    fn close(self, outcome: Outcome) -> oneshot::Receiver<()> {
+    fn close(self, outcome: StreamOutcome) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
         let payments = Arc::clone(&self.payments);
         payments.track(self.write(outcome, done));
         written
     }
 
-    async fn write(self, outcome: Outcome, done: oneshot::Sender<()>) {
+    async fn write(self, outcome: StreamOutcome, done: oneshot::Sender<()>) {
         let Self { payments, hold, status, headers, body, since } = self;
         let id = hold.id();
         let whole = |body: Option<BytesMut>| match body {
@@ -218,18 +220,18 @@ impl AnswerCopy {
             None => Retained::Nothing { why: "the answer was larger than what is kept".to_owned() },
         };
         let (kept, left) = match outcome {
-            Outcome::Delivered => (whole(body), true),
-            Outcome::Copied => (whole(body), false),
-            Outcome::Partial(why) => (Retained::Nothing { why: why.to_owned() }, true),
-            Outcome::HungUp if payments.owed_retries.hung_up(id, Instant::now()) < HANG_UPS => {
+            StreamOutcome::Delivered => (whole(body), true),
+            StreamOutcome::Copied => (whole(body), false),
+            StreamOutcome::Partial(why) => (Retained::Nothing { why: why.to_owned() }, true),
+            StreamOutcome::HungUp if payments.owed_retries.hung_up(id, Instant::now()) < HANG_UPS => {
                 return payments.owe(hold.hold(), HUNG_UP.to_owned()).await;
             }
-            Outcome::HungUp => (Retained::Nothing { why: HUNG_UP.to_owned() }, true),
-            Outcome::Owed(reason) => {
+            StreamOutcome::HungUp => (Retained::Nothing { why: HUNG_UP.to_owned() }, true),
+            StreamOutcome::Owed(reason) => {
                 payments.owed_retries.failed(id, Instant::now());
                 return payments.owe(hold.hold(), reason).await;
             }
-            Outcome::Broken(reason) => {
+            StreamOutcome::Broken(reason) => {
                 payments.owed_retries.failed_midway(id, Instant::now());
                 return payments.owe(hold.hold(), reason).await;
             }
