@@ -72,6 +72,7 @@ enum OnTransaction {
     Withhold,
     FrontRun,
     FrontRunUntagged,
+    FrontRunWithAnotherTag,
     Reorg,
 }
 
@@ -151,6 +152,11 @@ impl FaultyNode {
     /// The same, with the call alone: without the tag that the host puts behind it.
     pub fn front_run_untagged(&self) {
         self.shared.state().transactions = OnTransaction::FrontRunUntagged;
+    }
+
+    /// The same, with a tag that the front-runner made up in place of the host's.
+    pub fn front_run_with_another_tag(&self) {
+        self.shared.state().transactions = OnTransaction::FrontRunWithAnotherTag;
     }
 
     /// Replaces the block of each transaction by one without it, and sends the transaction again 700 ms later.
@@ -248,10 +254,12 @@ impl Shared {
                 self.pass(SEND, params).await
             }
             OnTransaction::FrontRunUntagged => {
-                let tagged = tx.input();
-                let call = tagged.len() - tagged.len() % 32 + 4;
-                assert_eq!(tagged.slice(call..)[..8], *b"coinslot", "a selector, whole words, and the tag");
-                self.front_run(&tx, tagged.slice(..call)).await;
+                self.front_run(&tx, call_without_tag(tx.input())).await;
+                self.pass(SEND, params).await
+            }
+            OnTransaction::FrontRunWithAnotherTag => {
+                let call = call_without_tag(tx.input());
+                self.front_run(&tx, [&call[..], b"coinsloth", &[7; 16]].concat().into()).await;
                 self.pass(SEND, params).await
             }
             OnTransaction::Reorg => {
@@ -312,4 +320,11 @@ async fn pass(client: &reqwest::Client, upstream: &str, method: &str, params: Va
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let asked = client.post(upstream).json(&call).send().await.expect("the chain");
     asked.json().await.expect("JSON")
+}
+
+/// The data of a call that ends in the tag of its sender, without the tag.
+fn call_without_tag(tagged: &Data) -> Data {
+    let call = tagged.len() - tagged.len() % 32 + 4;
+    assert_eq!(tagged.slice(call..)[..8], *b"coinslot", "a selector, whole words, and the tag");
+    tagged.slice(..call)
 }

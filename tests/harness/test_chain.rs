@@ -78,13 +78,13 @@ impl TestChain {
 
     /// Starts a host behind our own facilitator, with a node to look payments up or without.
     pub async fn serve_through_our_facilitator(&self, component: &Path, node: Option<&FaultyNode>) -> ServeHost {
-        self.serve_behind(component, &self.our_facilitator(0).await, node).await
+        self.serve_behind(component, &self.our_facilitator(0).await, node, "").await
     }
 
     /// Starts a host behind the facilitator at this URL, with a node to look payments up or without.
-    pub async fn serve_behind(&self, component: &Path, url: &str, node: Option<&FaultyNode>) -> ServeHost {
+    pub async fn serve_behind(&self, component: &Path, url: &str, node: Option<&FaultyNode>, more: &str) -> ServeHost {
         let rpc = node.map(|node| format!("rpc = \"{}\"\n", node.url())).unwrap_or_default();
-        let config = format!("{}[facilitator.f0]\nurl = \"{url}\"\n{rpc}", accept("\"f0\""));
+        let config = format!("{more}{}[facilitator.f0]\nurl = \"{url}\"\n{rpc}", accept("\"f0\""));
         ServeHost::start(&one_plugin(component), &config, "").await
     }
 

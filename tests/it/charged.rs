@@ -1,7 +1,10 @@
 //! Checks that a payment which an earlier request spent is never called uncharged when a later request ends early.
 
+use std::time::Duration;
+
 use coinslot_tests::{ServeHost, TestChain, encode, raw};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An address may send two bad payments; the test names its addresses as a proxy would. Bodies above 512 KiB are
 /// refused.
@@ -61,6 +64,7 @@ async fn a_payment_that_was_charged_earlier_is_never_called_uncharged() {
     let host = chain.serve(&["echo", "aurora"], CONFIG).await;
     let client = reqwest::Client::new();
     let challenge = client.post(host.url("/echo")).send().await.expect("a challenge");
+    assert_eq!(challenge.status(), 402, "{}", host.log());
     let paid = chain.payer(0).pay(&challenge).header();
     let fresh = chain.payer(1).pay(&challenge).header();
     let bought = client.post(host.url("/echo")).header("PAYMENT-SIGNATURE", &paid).body("mine").send().await;
@@ -90,4 +94,34 @@ async fn a_payment_that_was_charged_earlier_is_never_called_uncharged() {
     }
     ask(&host, "POST /echo", &paid, &elsewhere).await.assert("a limited address", 429, "unknown");
     assert_eq!(chain.payments_received().await, 1);
+}
+
+/// A payment bought its answer while another request with it was still sending its body. The other request heard
+/// "nothing was charged", because its body did not fit the endpoint.
+#[tokio::test]
+async fn a_payment_that_is_charged_while_a_body_comes_is_not_called_uncharged() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["aurora"], "").await;
+    let code = json!({ "code": "fn main() {}", "language": "rust" }).to_string();
+    let client = reqwest::Client::new();
+    let post =
+        || client.post(host.url("/api/code-review")).header("content-type", "application/json").body(code.clone());
+    let challenge = post().send().await.expect("a challenge");
+    assert_eq!(challenge.status(), 402, "{}", host.log());
+    let payment = chain.payer(0).pay(&challenge).header();
+
+    let address = host.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut slow = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let head = format!(
+        "POST /api/code-review HTTP/1.1\r\nhost: h\r\nconnection: close\r\npayment-signature: {payment}\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let bought = post().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(bought.status(), 200, "{}", host.log());
+    slow.write_all(b"null").await.expect("sent");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("an answer");
+    Heard::of(&answer).assert("a body that does not fit", 409, "unknown");
+    assert_eq!(chain.payments_received().await, 5, "five cents, once");
 }

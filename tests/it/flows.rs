@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use coinslot_tests::{DevHost, FacilitatorMode, TestChain, decode, guest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct UpfrontHost {
     host: DevHost,
@@ -74,6 +74,35 @@ async fn a_guest_that_fails_after_payment_owes_its_answer_to_the_same_payment() 
     let again = upfront.send("").await;
     assert_eq!(again.status(), 200, "the answer is stored");
     assert_eq!((upfront.paid_cents().await, upfront.runs()), (U256::from(1), 4), "one charge; no run after the answer");
+}
+
+/// A purchase that was paid and is owed was called "not sent, nothing was charged" to another payment of its name.
+#[tokio::test]
+async fn a_second_payment_under_the_name_of_an_owed_purchase_does_not_hear_that_nothing_was_charged() {
+    let host = DevHost::builder().plugin("upfront.wasm", &guest("upfront")).start().await;
+    let challenge = host.client().post(host.url("/upfront")).send().await.expect("an answer");
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    let named = || {
+        let mut payment = host.payer(0).pay(&challenge);
+        let mut extensions = required["extensions"].clone();
+        extensions["payment-identifier"]["info"]["id"] = json!("order-0123456789");
+        payment.document["extensions"] = extensions;
+        payment.header()
+    };
+    let send = async |payment: &str, order: &str| {
+        let request = host.client().post(host.url("/upfront")).header("PAYMENT-SIGNATURE", payment);
+        request.header("x-do", order).send().await.expect("an answer")
+    };
+    let first = named();
+    let owed = send(&first, "trap").await;
+    assert_eq!(owed.status(), 500);
+    let id = owed.headers()["x-coinslot-payment-id"].clone();
+    let second = send(&named(), "trap").await;
+    assert_eq!(second.status(), 503);
+    assert_eq!(second.headers()["x-coinslot-charged"], "unknown");
+    assert_eq!(second.headers()["x-coinslot-payment-id"], id, "the purchase that the name stands for");
+    assert_eq!(second.json::<Value>().await.expect("JSON")["error"], "settlement_unknown");
+    assert_eq!(host.ledger(), ["owed"], "the second payment was not taken");
 }
 
 #[tokio::test]

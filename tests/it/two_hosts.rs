@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{FacilitatorMode, ServeHost, TestChain, guest};
+use coinslot_tests::{FacilitatorMode, FaultyNode, ServeHost, TestChain, guest};
 use serde_json::Value;
+
+/// What each of several hosts with one receiver has in its configuration.
+const SHARED: &str = "receiver_shared = true\n";
 
 /// The last answer of a host to a payment: its status, its body, and the header that says what it cost.
 struct Answer {
@@ -80,8 +83,8 @@ async fn assert_one_answer_each(chain: &TestChain, hosts: [&ServeHost; 2], round
 async fn one_payment_at_two_hosts_that_settle_by_themselves_buys_one_answer() {
     let chain = TestChain::start().await;
     let (node, component) = (chain.node().await, guest("echo"));
-    let one = chain.serve_seller(&component, &node, 0, "").await;
-    let other = chain.serve_seller(&component, &node, 1, "receiver_shared = true\n").await;
+    let one = chain.serve_seller(&component, &node, 0, SHARED).await;
+    let other = chain.serve_seller(&component, &node, 1, SHARED).await;
     assert_one_answer_each(&chain, [&one, &other], 40).await;
 }
 
@@ -90,8 +93,8 @@ async fn one_payment_at_two_hosts_that_settle_by_themselves_buys_one_answer() {
 async fn one_payment_at_two_hosts_of_one_facilitator_buys_one_answer() {
     let chain = TestChain::start().await;
     let (facilitator, node, component) = (chain.our_facilitator(0).await, chain.node().await, guest("echo"));
-    let one = chain.serve_behind(&component, &facilitator, Some(&node)).await;
-    let other = chain.serve_behind(&component, &facilitator, Some(&node)).await;
+    let one = chain.serve_behind(&component, &facilitator, Some(&node), SHARED).await;
+    let other = chain.serve_behind(&component, &facilitator, Some(&node), SHARED).await;
     assert_one_answer_each(&chain, [&one, &other], 20).await;
 }
 
@@ -101,8 +104,8 @@ async fn one_payment_at_two_hosts_of_two_facilitators_buys_one_answer() {
     let chain = TestChain::start().await;
     let (node, component) = (chain.node().await, guest("echo"));
     let (first, second) = (chain.our_facilitator(0).await, chain.our_facilitator(1).await);
-    let one = chain.serve_behind(&component, &first, Some(&node)).await;
-    let other = chain.serve_behind(&component, &second, Some(&node)).await;
+    let one = chain.serve_behind(&component, &first, Some(&node), SHARED).await;
+    let other = chain.serve_behind(&component, &second, Some(&node), SHARED).await;
     assert_one_answer_each(&chain, [&one, &other], 20).await;
 }
 
@@ -112,9 +115,9 @@ async fn one_payment_at_two_hosts_of_two_facilitators_buys_one_answer() {
 async fn a_host_that_died_after_its_settlement_serves_the_payment_and_the_other_host_does_not() {
     let chain = TestChain::start().await;
     let (node, component) = (chain.node().await, guest("echo"));
-    for (round, shared) in ["", "receiver_shared = true\n"].into_iter().enumerate() {
-        let mut one = chain.serve_seller(&component, &node, 0, shared).await;
-        let other = chain.serve_seller(&component, &node, 1, shared).await;
+    for round in 0..2 {
+        let mut one = chain.serve_seller(&component, &node, 0, SHARED).await;
+        let other = chain.serve_seller(&component, &node, 1, SHARED).await;
         one.restart(&[("COINSLOT_CRASH_AT", "after:settlement")]).await;
         let payment = sign(&chain, round, &one).await;
         let client = reqwest::Client::new();
@@ -131,21 +134,24 @@ async fn a_host_that_died_after_its_settlement_serves_the_payment_and_the_other_
     }
 }
 
-/// A transaction without a tag was sent by nobody known. It counts for the only seller, and for none of several.
+/// A stranger who sees a signature before its block may send it first, under any tag. It counts for the only seller, and
+/// for none of several.
 #[tokio::test]
-async fn a_payment_by_a_stranger_without_a_tag_counts_where_the_receiver_is_not_shared() {
+async fn a_payment_that_a_stranger_sends_first_counts_where_the_receiver_is_not_shared() {
     let chain = TestChain::start().await;
     let (node, component) = (chain.node().await, guest("echo"));
     let alone = chain.serve_seller(&component, &node, 0, "").await;
-    let sharing = chain.serve_seller(&component, &node, 1, "receiver_shared = true\n").await;
-    node.front_run_untagged();
-    let payment = sign(&chain, 0, &alone).await;
-    assert_eq!(spend(&alone, &payment).await.status, 200);
-    let payment = sign(&chain, 1, &sharing).await;
-    for _ in 0..2 {
-        assert_settled_elsewhere(&spend(&sharing, &payment).await);
+    let sharing = chain.serve_seller(&component, &node, 1, SHARED).await;
+    for front_run in [FaultyNode::front_run_untagged, FaultyNode::front_run_with_another_tag] {
+        front_run(&node);
+        let payment = sign(&chain, 0, &alone).await;
+        assert_eq!(spend(&alone, &payment).await.status, 200);
+        let payment = sign(&chain, 1, &sharing).await;
+        for _ in 0..2 {
+            assert_settled_elsewhere(&spend(&sharing, &payment).await);
+        }
     }
-    assert_eq!(chain.payments_received().await, 2);
+    assert_eq!(chain.payments_received().await, 4);
     // One that copies the tag, too, pays for the sale that the tag names.
     node.front_run();
     let payment = sign(&chain, 2, &sharing).await;
@@ -162,7 +168,7 @@ async fn a_lost_success_of_a_facilitator_counts_where_the_receiver_is_not_shared
     facilitator.next_settle(FacilitatorMode::DropAfter);
     let payment = sign(&chain, 0, &host).await;
     assert_eq!(spend(&host, &payment).await.status, 200);
-    host.write_configuration(&format!("receiver_shared = true\n{}", host.configuration()));
+    host.write_configuration(&format!("{SHARED}{}", host.configuration()));
     host.restart(&[]).await;
     facilitator.next_settle(FacilitatorMode::DropAfter);
     let payment = sign(&chain, 1, &host).await;

@@ -64,7 +64,7 @@ pub(super) async fn connect(config: &Config, chains: Chains, seller: Seller) -> 
                 Arc::clone(pools.entry(facilitators).or_insert_with(|| pool()))
             }
         };
-        payment_methods.push(payment_method(accept, facilitator, &members, seller)?);
+        payment_methods.push(payment_method(accept, facilitator, &members)?);
         accepts.push(Accept { versions: versions(accept, &members)?, ..accept.clone() });
     }
     let locals = connections.into_values().filter_map(|connection| connection.local).collect();
@@ -127,7 +127,6 @@ fn payment_method(
     accept: &Accept,
     facilitator: Arc<dyn Facilitator>,
     members: &[&Connection],
-    seller: Seller,
 ) -> Result<PaymentMethod, HostError> {
     let asset = &accept.asset;
     let described = asset.eip712.as_ref().zip(asset.network.chain_id()).zip(asset.address.parse().ok());
@@ -148,7 +147,6 @@ fn payment_method(
         // `all`, because any member may have to verify the payment.
         contract_payers: is_local,
         probe,
-        receiver_shared: seller.shares_receiver,
         max_unsettled: accept.max_unsettled,
     })
 }

@@ -134,17 +134,22 @@ pub(super) async fn check_owed_retry(
     generation: u64,
     presented: &Presented,
 ) -> Result<(), Problem> {
-    let Presented { id, payment, holder, .. } = presented;
-    let payment_id = id.short();
-    let problem = match payments.owed_retries.next(id, generation, Instant::now()) {
+    let payment_id = presented.id.short();
+    let problem = match payments.owed_retries.next(&presented.id, generation, Instant::now()) {
         Retry::Now => return Ok(()),
         Retry::After(wait) => Problem::OwedLater { payment_id, wait },
         Retry::Never => Problem::OwedNoMore { payment_id },
     };
+    if is_claimed(payments, presented).await? { Err(problem) } else { Ok(()) }
+}
+
+/// Looks up whether a payment is claimed. Fails if another client made the claim.
+pub(super) async fn is_claimed(payments: &Payments, presented: &Presented) -> Result<bool, Problem> {
+    let Presented { id, payment, request: _, holder } = presented;
     match payments.ledger.find(id, *payment, holder, payments.now()).await {
-        Ok(Found::Nothing) => Ok(()),
+        Ok(Found::Nothing) => Ok(false),
+        Ok(Found::Known { .. }) => Ok(true),
         Ok(Found::Foreign) => Err(Problem::Foreign { payment_id: id.short() }),
-        Ok(Found::Known) => Err(problem),
         Err(error) => Err(Problem::Ledger(error.to_string())),
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn find(
         match payments.ledger.find(&found.id, fingerprint, holder, payments.now()).await {
             Ok(Found::Nothing) => {}
             Ok(Found::Foreign) => return Err(Problem::Foreign { payment_id: found.id.short() }),
-            Ok(Found::Known) => return Ok(EarlierClaim::Found(found)),
+            Ok(Found::Known { funded }) => return Ok(EarlierClaim::Found(FoundPayment { funded, ..found })),
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
     }
@@ -61,12 +61,14 @@ pub(super) struct FoundPayment {
     exact: ExactPayload,
     version: Version,
     pub(super) id: PaymentId,
+    /// Its money has moved, or its settlement is under way. Others have proven no money yet.
+    pub(super) funded: bool,
 }
 
 impl FoundPayment {
     /// The payment together with its whole request.
     pub(super) fn of(self, purchase: &Purchase, holder: &Holder, request: &Request<Bytes>) -> EarlierPayment {
-        let Self { asset, exact, version, id } = self;
+        let Self { asset, exact, version, id, funded: _ } = self;
         let receipt = receipt(&asset, &exact, &id);
         let presented = Presented {
             payment: payment_fingerprint(&exact),
@@ -109,7 +111,7 @@ impl<'p> NamedPayment<'p> {
 
     fn found(&self, asset: Arc<Asset>) -> FoundPayment {
         let id = payment_id(&asset, &self.exact);
-        FoundPayment { asset, exact: self.exact.clone(), version: self.version, id }
+        FoundPayment { asset, exact: self.exact.clone(), version: self.version, id, funded: false }
     }
 }
 

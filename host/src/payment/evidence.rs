@@ -34,8 +34,7 @@
 //!
 //! | the request's sending | the facilitator now says | conclusion |
 //! |---|---|---|
-//! | had no answer at all | the authorisation is used | paid; settled elsewhere if the receiver is shared |
-//! | | another refusal | open; once over, undecidable |
+//! | had no answer at all | any refusal | open; once over, undecidable |
 //! | was refused because the transfer failed | the authorisation is used | open, and remembered; once over, undecidable |
 //! | | another refusal | open; once over, refused |
 //! | had another answer, or a used authorisation is remembered | any refusal | open; once over, undecidable |
@@ -45,13 +44,9 @@
 //! - A sending without an answer may have moved the money, and a later refusal is about the later sending alone: "too
 //!   late", "the balance is too low" and "the transfer would fail" are just what a facilitator says after the first one
 //!   succeeded. So none of them becomes "refused", which tells the payer that nothing was charged and to sign anew.
-//! - A used authorisation was used by the payer's signature, which names our receiver and amount; we had sent it, and
-//!   nothing contradicts that our sending used it. So the payer is served. The payer could have cancelled it just
-//!   before, but would have to know that the facilitator's answer is going to be lost. The seller risks that one
-//!   answer.
-//! - A payer can bring about a failure that is answered: a cancellation that is mined first makes each transfer revert.
-//!   There a used authorisation pays for nothing. But another account may have submitted the same transfer first, which
-//!   reads the same, so it is not called refused either.
+//! - A used authorisation is no proof of payment: a payer can use its own nonce for a transfer to itself, for many payments
+//!   at once while a facilitator is slow. But the lost sending may have used it, too, and so may another account that
+//!   submitted the same transfer first, so it is not called refused either.
 //! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew,
 //!   its answer is not given away, and a node that is configured later decides it.
 //!
@@ -126,8 +121,6 @@ pub(super) enum Conclusion {
     SettledElsewhere { transaction: Option<String> },
     /// Nothing was sent: the claim is given back.
     NotSent { message: String },
-    /// The money counts as moved, because the authorisation is used. `transaction`: the one that was named, if any.
-    Used { transaction: Option<String> },
     /// The facilitator's word alone is not enough: the chain decides, and until then `otherwise`.
     AskChain { transaction: Option<String>, reported: Option<Reported>, otherwise: Box<Conclusion> },
     /// The end is not known yet. `answer` and `reported`: what the facilitator said, if the ledger is to remember it.
@@ -255,9 +248,6 @@ fn refused_again(refusal: FacilitatorRefusal, situation: Situation) -> Conclusio
     // Settled, or being settled: nobody says by whom.
     let is_duplicate = refusal.reason == Reason::DuplicateSettlement.as_str();
     match (situation.earlier, situation.is_over()) {
-        (EarlierAnswer::Absent, _) if is_used => {
-            Conclusion::Used { transaction: (!refusal.transaction.is_empty()).then_some(refusal.transaction) }
-        }
         (EarlierAnswer::Failed, true) if !is_used && !is_duplicate => refusal.stands(false),
         (EarlierAnswer::Failed, false) if is_used => open(Some(refusal.reason.clone())),
         (EarlierAnswer::Absent | EarlierAnswer::Failed | EarlierAnswer::Other, true) => {

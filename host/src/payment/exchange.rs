@@ -74,7 +74,8 @@ impl PaymentWork {
     /// A holder of nothing, for the body of the request.
     fn body_bytes(&self, payments: &Payments, client: IpAddr) -> HeldBytes {
         match self {
-            Self::Fetch(found, _) => payments.bytes_at_work(client, &found.id),
+            Self::Fetch(found, _) if found.funded => payments.bytes_at_work(client, &found.id),
+            Self::Fetch(found, _) => payments.body_of_new_payment(client, found.id.payer()),
             Self::Buy(verified) => payments.body_of_new_payment(client, verified.payment_id().payer()),
         }
     }
@@ -103,16 +104,40 @@ pub(super) async fn exchange(
         PaymentWork::Fetch(found, holder) => (found.of(&purchase, &holder, &request), None),
         PaymentWork::Buy(verified) => {
             let earlier = verified.as_earlier(&purchase, &request);
-            let purchase = pricing::price_paid(&payments, purchase.clone(), &verified, &request).await?;
-            let settled = buy(&payments, &purchase, verified, &earlier, request.clone()).await;
-            (earlier, Some(settled))
+            match price(&payments, &purchase, verified, &request).await {
+                Ok((purchase, verified)) => {
+                    let settled = buy(&payments, &purchase, verified, &earlier, request.clone()).await;
+                    (earlier, Some(settled))
+                }
+                // Another request may have bought with the payment while this one sent its body.
+                Err(problem) => match claim::is_claimed(&payments, &earlier.presented).await? {
+                    true => (earlier, None),
+                    false => return Err(problem),
+                },
+            }
         }
     };
     let settled = match settled {
-        Some(Err(Problem::Unknown { .. })) | None => fetch(&payments, &purchase, &earlier, request).await?,
+        None => fetch(&payments, &purchase, &earlier, request).await?,
+        Some(Err(Problem::Unknown { payment_id })) if payment_id == earlier.id().short() => {
+            fetch(&payments, &purchase, &earlier, request).await?
+        }
+        // Also where another payment under the same name is unknown: this one has no claim to wait for.
         Some(settled) => settled?,
     };
     Ok(settled.with_receipt(&payments, &purchase.url))
+}
+
+/// Asks the plugin for the price of this very request, and matches the payment with it.
+async fn price(
+    payments: &Payments,
+    purchase: &Purchase,
+    verified: Verified,
+    request: &Request<Bytes>,
+) -> Result<(Purchase, Verified), Problem> {
+    let purchase = pricing::price_paid(payments, purchase.clone(), &verified, request).await?;
+    let verified = verified.priced(payments, &purchase)?;
+    Ok((purchase, verified))
 }
 
 /// Claims the payment, and takes it through the states.
@@ -123,7 +148,7 @@ async fn buy(
     earlier: &EarlierPayment,
     request: Request<Bytes>,
 ) -> Result<Settled, Problem> {
-    match verified.priced(payments, purchase)?.reserve(payments, purchase, earlier).await? {
+    match verified.reserve(payments, purchase, earlier).await? {
         ClaimOutcome::Run(reserved) => reserved.execute(payments, purchase, request).await?.settle(payments).await,
         ClaimOutcome::SettleFirst(reserved) => {
             reserved.settle_first(payments, purchase).await?.execute(payments, purchase, request).await

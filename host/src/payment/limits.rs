@@ -88,7 +88,7 @@ impl Payments {
         self.budget.payer(client, payer, if known { BudgetPart::Whole } else { BudgetPart::Newcomers })
     }
 
-    /// A holder of nothing, for what belongs to a payment that is at work, or that the ledger knows.
+    /// A holder of nothing, for what belongs to a payment that is at work, or whose money has moved.
     pub(super) fn bytes_at_work(&self, client: IpAddr, id: &PaymentId) -> HeldBytes {
         self.budget.payer(client, id.payer(), BudgetPart::Whole)
     }

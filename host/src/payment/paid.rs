@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_ledger::{Retained, Step};
-use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
 
 use super::answer::{self, GuestAnswer};
-use super::budget::HeldBytes;
+use super::budget::{Exhausted, HeldBytes};
 use super::hold_guard::HoldGuard;
 use super::problem::OwedFailure;
 use super::reserved::{Reserved, release};
@@ -123,8 +123,10 @@ async fn run(
     plugin: &Plugin,
     permit: Permit,
     request: Request<Bytes>,
-    held: HeldBytes,
+    mut held: HeldBytes,
 ) -> Result<PaidAnswer, OwedFailure> {
+    // Without room for the begin of an answer the guest would run for nothing.
+    held.grow_to(1).map_err(|Exhausted| OwedFailure::Fault(Fault::Busy))?;
     let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();

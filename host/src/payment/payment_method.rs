@@ -26,8 +26,6 @@ pub struct PaymentMethod {
     pub contract_payers: bool,
     /// Reads the chain, whose word counts more than a facilitator's.
     pub probe: Option<Arc<SettlementProbe>>,
-    /// Others sell for the same receiver.
-    pub receiver_shared: bool,
     /// The greatest sum that may be claimed and not settled, in atomic units. Above it payments are settled first.
     pub max_unsettled: Amount,
 }

@@ -92,6 +92,8 @@ pub enum OwedFailure {
     Declined(GuestAnswer),
     /// The guest broke its contract.
     Misbehaved(String),
+    /// The guest answered, and there was no room for its answer.
+    NoRoom,
 }
 
 impl OwedFailure {
@@ -99,8 +101,7 @@ impl OwedFailure {
     pub(super) fn of(problem: Problem) -> Self {
         match problem {
             Problem::Plugin(fault) => Self::Fault(fault),
-            // The budget is used up: the answer is owed, as if the plugin had no room.
-            _ => Self::Fault(Fault::Busy),
+            _ => Self::NoRoom,
         }
     }
 
@@ -116,6 +117,7 @@ impl std::fmt::Display for OwedFailure {
             Self::Fault(fault) => fault.fmt(f),
             Self::Declined(answer) => write!(f, "the plugin answered {}", answer.status),
             Self::Misbehaved(what) => f.write_str(what),
+            Self::NoRoom => f.write_str("there was no room for the answer"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use coinslot_facilitator::{OnChain, SettlementProbe};
 use coinslot_ledger::{Hold, LedgerError, PaymentId, PaymentState, Pending, SettledBy, Step};
 use coinslot_x402::facilitator::PaymentRequest;
-use coinslot_x402::{Flow, Reason, SettlementResponse};
+use coinslot_x402::{Flow, Reason};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
@@ -186,31 +186,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
     }
     let Some(method) = method.filter(|_| submit && may_submit(payments, &entry, situation)) else { return Ok(false) };
     let answered = method.facilitator.settle(&request).await;
-    let conclusion = match conclude(Evidence::Facilitator(answered), situation) {
-        Conclusion::Used { transaction } if method.receiver_shared => Conclusion::SettledElsewhere { transaction },
-        Conclusion::Used { transaction } => {
-            tracing::warn!(payment = %id, ?transaction, "settled without an answer, and its authorization is used: it counts as paid");
-            let transaction = transaction.or_else(|| entry.transaction.clone());
-            Conclusion::Settled { settlement: taken_as_paid(&request, transaction), alone: false }
-        }
-        conclusion => conclusion,
-    };
-    write(payments, &entry, conclusion).await
-}
-
-/// The settlement of a payment whose authorisation is used. The transaction may be unknown; then its name is empty.
-fn taken_as_paid(request: &PaymentRequest, transaction: Option<String>) -> SettlementResponse {
-    SettlementResponse {
-        success: true,
-        error_reason: None,
-        error_message: None,
-        transaction: transaction.unwrap_or_default(),
-        network: request.network_name().to_owned(),
-        payer: request.named_payer().map(ToOwned::to_owned),
-        amount: None,
-        extensions: None,
-        extra: None,
-    }
+    write(payments, &entry, conclude(Evidence::Facilitator(answered), situation)).await
 }
 
 /// The reader of the chain of a payment, also of one whose asset is no longer taken.
@@ -266,7 +242,7 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
             // The next start judges by what was said first, unless the authorisation has turned out to be used since.
             Step::Undecidable { reason: Some(reason).filter(|reason| reason == Reason::NonceAlreadyUsed.as_str()) }
         }
-        Conclusion::AskChain { .. } | Conclusion::NotSent { .. } | Conclusion::Used { .. } => return Ok(false),
+        Conclusion::AskChain { .. } | Conclusion::NotSent { .. } => return Ok(false),
         Conclusion::Open { why, answer, .. } => {
             tracing::debug!(payment = %id, %why, "its end is not known yet");
             if let Some(reason) = answer {

@@ -12,7 +12,7 @@ use http::Request;
 use super::accepted::Accepted;
 use super::advice::advice;
 use super::answer::{self, GuestAnswer};
-use super::budget::HeldBytes;
+use super::budget::{Exhausted, HeldBytes};
 use super::exposure::Exposure;
 use super::hold_guard::HoldGuard;
 use super::identity::{self, same_address};
@@ -121,8 +121,10 @@ async fn run(
     purchase: &Purchase,
     permit: Permit,
     request: Request<Bytes>,
-    held: HeldBytes,
+    mut held: HeldBytes,
 ) -> Result<GuestAnswer, Problem> {
+    // Without room for the begin of an answer the guest would run for nothing.
+    held.grow_to(1).map_err(|Exhausted| Problem::Overloaded)?;
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
     let answer = GuestAnswer::read(response, held).await?;
     match Verdict::of(answer.status) {

@@ -80,11 +80,10 @@ impl SettlementAttempt<'_> {
             }
             Conclusion::SettledElsewhere { transaction } => Err(self.settled_elsewhere(payments, transaction).await),
             Conclusion::NotSent { message } => Err(self.not_sent(payments, message).await),
-            // The chain was asked above, and only recovery comes to the next two conclusions.
+            // The chain was asked above, and only recovery comes to the last but one.
             Conclusion::AskChain { transaction, reported, .. } => {
                 Err(self.unknown(payments, transaction, None, reported).await)
             }
-            Conclusion::Used { transaction } => Err(self.unknown(payments, transaction, None, None).await),
             Conclusion::Undecidable { reason } => Err(self.unknown(payments, None, Some(reason), None).await),
             Conclusion::Open { transaction, why, answer, reported } => {
                 tracing::warn!(payment = %self.id().short(), ?transaction, %why, "a settlement's end is unknown");

@@ -1,5 +1,6 @@
 //! Answers paid requests that are not served.
 
+use coinslot_plugin::Fault;
 use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
 
@@ -169,6 +170,7 @@ fn owed(failure: OwedFailure, charged: Charged) -> Reply {
         OwedFailure::Fault(fault) => failed(&fault, charged),
         OwedFailure::Declined(answer) => whole(answer),
         OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
+        OwedFailure::NoRoom => failed(&Fault::Busy, charged),
     }
 }
 

@@ -13,7 +13,7 @@ use coinslot_evm::{CallError, Chain, SenderKind, SenderTag};
 pub struct Seller {
     /// The tag of its transactions.
     pub tag: SenderTag,
-    /// Others sell for the same receiver, so that a payment by a transaction without a tag may be for one of them.
+    /// Others sell for the same receiver, so that a payment by another sender may be for one of them.
     pub shares_receiver: bool,
 }
 
@@ -63,15 +63,16 @@ impl Seller {
 
     /// True if a payment counts for this seller of which no more is known than the sender of its transaction.
     ///
-    /// A transaction without a tag counts unless the receiver is shared. The money has arrived, and where nobody else
-    /// sells for this receiver it can be for no other sale: to refuse it would let every account that sees a signature
-    /// take the payer's answer away, for the price of gas. Where others do sell for it, a payer can send such a
-    /// transaction himself and show the payment to two sellers, so that neither serves it.
+    /// A host's payment by another sender counts unless its receiver is shared, whatever the tag says. The money has
+    /// arrived, and where nobody else sells for this receiver it can be for no other sale: to refuse it would let every
+    /// account that sees a signature, and makes up a tag, take the payer's answer away for the price of gas. Where others
+    /// do sell for it, a payer can show one payment to two sellers, so only the one that sent it serves it. A facilitator
+    /// works for sellers that it does not know, so it never reports another's transaction as a success of its own.
     pub fn counts(&self, by: PaidBy) -> bool {
-        match by {
-            PaidBy::Us => true,
-            PaidBy::OtherSeller => false,
-            PaidBy::Untagged => !self.shares_receiver,
+        match (by, self.tag.kind) {
+            (PaidBy::Us, _) => true,
+            (PaidBy::OtherSeller, SenderKind::Facilitator) => false,
+            (PaidBy::OtherSeller, SenderKind::Host) | (PaidBy::Untagged, _) => !self.shares_receiver,
         }
     }
 }

@@ -115,8 +115,9 @@ pub enum Found {
     Nothing,
     /// There is a row, and the presenter may learn nothing about it.
     Foreign,
-    /// There is a row, and [`Ledger::claim`] or [`Ledger::reclaim`] will say what became of it.
-    Known,
+    /// There is a row, and [`Ledger::claim`] or [`Ledger::reclaim`] will say what became of it. `funded`: its money
+    /// has moved, or its settlement is under way.
+    Known { funded: bool },
 }
 
 /// A settlement that is due to be looked at, with what recovery needs to find out its end.

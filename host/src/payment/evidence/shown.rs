@@ -26,7 +26,15 @@ impl Shown {
         let shown = |on_chain, by| Self { on_chain, by, shares_receiver };
         let OnChain::Paid(settlement) = &on_chain else { return shown(on_chain, PaidBy::Untagged) };
         match probe.paid_by(settlement).await {
-            Ok(by) => shown(on_chain, by),
+            Ok(by) => {
+                if by == PaidBy::OtherSeller && !shares_receiver {
+                    tracing::warn!(
+                        transaction = settlement.transaction,
+                        "another host's tag is on a payment to this host: if another host sells for its receiver, write `receiver_shared = true` in both"
+                    );
+                }
+                shown(on_chain, by)
+            }
             Err(error) => shown(OnChain::Unavailable(error.message), PaidBy::Untagged),
         }
     }
@@ -35,9 +43,8 @@ impl Shown {
     pub(super) fn is_for_us(&self, reported: Option<Reported>) -> bool {
         match (self.by, reported) {
             (PaidBy::Us, _) | (PaidBy::Untagged, Some(Reported::Settled)) => true,
-            (PaidBy::OtherSeller, _) | (PaidBy::Untagged, Some(Reported::UsedBefore)) => false,
             // See `Seller::counts`.
-            (PaidBy::Untagged, None) => !self.shares_receiver,
+            (PaidBy::OtherSeller, _) | (PaidBy::Untagged, Some(Reported::UsedBefore) | None) => !self.shares_receiver,
         }
     }
 }

@@ -47,7 +47,6 @@ fn word(conclusion: &Conclusion) -> String {
         Conclusion::SettledElsewhere { .. } => "elsewhere".to_owned(),
         Conclusion::NotSent { .. } => "not sent".to_owned(),
         Conclusion::AskChain { otherwise, .. } => format!("ask, else {}", word(otherwise)),
-        Conclusion::Used { .. } => "paid".to_owned(),
         Conclusion::Open { .. } => "open".to_owned(),
         Conclusion::Undecidable { .. } => "undecidable".to_owned(),
     }
@@ -79,11 +78,11 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
         (refused("transaction_failed", Finality::Open), ["ask, else open", "open", "open", "open", "undecidable"]),
         (
             refused(Reason::NonceAlreadyUsed.as_str(), Finality::Open),
-            ["ask, else open", "open", "open", "paid", "paid"],
+            ["ask, else open", "open", "open", "open", "undecidable"],
         ),
         (
             refused(Reason::NonceAlreadyUsed.as_str(), Finality::UsedBefore),
-            ["ask, else open", "open", "open", "paid", "paid"],
+            ["ask, else open", "open", "open", "open", "undecidable"],
         ),
         (
             refused(Reason::DuplicateSettlement.as_str(), Finality::UsedBefore),
@@ -120,7 +119,7 @@ fn without_a_node_a_refusal_is_about_its_own_sending() {
         (EarlierAnswer::of(None), Reason::InsufficientBalance, ["open", "undecidable"]),
         (EarlierAnswer::of(None), Reason::InvalidSignature, ["open", "undecidable"]),
         (EarlierAnswer::of(None), Reason::TransactionFailed, ["open", "undecidable"]),
-        (EarlierAnswer::of(None), USED, ["paid", "paid"]),
+        (EarlierAnswer::of(None), USED, ["open", "undecidable"]),
         (failed, Reason::ValidBefore, ["open", "refused"]),
         (failed, Reason::InsufficientBalance, ["open", "refused"]),
         (failed, USED, ["open", "undecidable"]),
@@ -227,11 +226,11 @@ fn a_payment_that_is_shown_counts_for_the_seller_whose_transaction_made_it() {
     // The sender; what the facilitator said; whether others share the receiver; the conclusion.
     let rows = [
         (PaidBy::Us, [None, Some(Settled), Some(UsedBefore)], [false, true], "settled"),
-        (PaidBy::OtherSeller, [None, Some(Settled), Some(UsedBefore)], [false, true], "elsewhere"),
+        (PaidBy::OtherSeller, [None, Some(Settled), Some(UsedBefore)], [false; 2], "settled"),
+        (PaidBy::OtherSeller, [None, Some(Settled), Some(UsedBefore)], [true; 2], "elsewhere"),
         (PaidBy::Untagged, [Some(Settled); 3], [false, true], "settled"),
-        (PaidBy::Untagged, [Some(UsedBefore); 3], [false, true], "elsewhere"),
-        (PaidBy::Untagged, [None; 3], [false; 2], "settled"),
-        (PaidBy::Untagged, [None; 3], [true; 2], "elsewhere"),
+        (PaidBy::Untagged, [None, Some(UsedBefore), None], [false; 2], "settled"),
+        (PaidBy::Untagged, [None, Some(UsedBefore), None], [true; 2], "elsewhere"),
     ];
     for (by, reports, sharing, expected) in rows {
         for (reported, shares_receiver) in reports.into_iter().flat_map(|one| sharing.map(|share| (one, share))) {

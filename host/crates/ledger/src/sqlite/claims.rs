@@ -107,7 +107,7 @@ pub(super) fn find(
     at: UnixTime,
 ) -> Result<Found, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT payment, secret, client, state, updated_at, created_at FROM claim JOIN progress USING (id)
+        "SELECT payment, secret, client, state, updated_at, created_at, paid FROM claim JOIN progress USING (id)
          WHERE key = ?1",
     )?;
     let mut rows = statement.query(params![id.digest()])?;
@@ -115,7 +115,10 @@ pub(super) fn find(
     let same_signature = row.get::<_, Vec<u8>>(0)? == payment.0;
     let state = state(id.digest(), &row.get::<_, String>(3)?)?;
     let found = row_holder(row.get(1)?, row.get(2)?, row.get(5)?, state, row.get(4)?);
-    Ok(if found.admits(holder, same_signature, at) { Found::Known } else { Found::Foreign })
+    if !found.admits(holder, same_signature, at) {
+        return Ok(Found::Foreign);
+    }
+    Ok(Found::Known { funded: row.get(6)? || matches!(state, PaymentState::Settling | PaymentState::Unknown) })
 }
 
 /// Frees the identifier of a claim, for another payment.

@@ -32,7 +32,10 @@ async fn another_programs_database_is_refused() {
 async fn a_ledger_that_is_closed_leaves_no_log_beside_it() {
     let (dir, ledger) = ledger();
     let hold = won(&ledger, claim("n", 1)).await;
-    assert_eq!(ledger.find(&hold.id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await, Ok(Found::Known));
+    assert_eq!(
+        ledger.find(&hold.id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await,
+        Ok(Found::Known { funded: false })
+    );
     drop(ledger);
     let log = dir.path().join("ledger.db-wal");
     for _ in 0..1_000 {

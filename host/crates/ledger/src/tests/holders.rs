@@ -43,7 +43,10 @@ async fn a_secret_fetches_from_any_address_for_as_long_as_the_answer_is_kept() {
     let moved = Holder { client: Some(Fingerprint([8; 32])), ..HOLDER };
     let fetched = ledger.reclaim(Presented { holder: moved, ..presented("n") }, UnixTime(80_000)).await;
     assert_eq!(fetched, Ok(Some(Claimed::Settled { settlement: settlement(), answer: kept(1) })));
-    assert_eq!(ledger.find(&hold.id, Fingerprint([1; 32]), &moved, UnixTime(80_000)).await, Ok(Found::Known));
+    assert_eq!(
+        ledger.find(&hold.id, Fingerprint([1; 32]), &moved, UnixTime(80_000)).await,
+        Ok(Found::Known { funded: true })
+    );
 }
 
 #[tokio::test]
@@ -72,7 +75,7 @@ async fn a_payment_without_a_row_is_found_to_have_none() {
     assert_eq!(ledger.find(&id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await, Ok(Found::Nothing));
     assert_eq!(ledger.reclaim(presented("n"), UnixTime(1)).await, Ok(None));
     let hold = won(&ledger, claim("n", 1)).await;
-    assert_eq!(ledger.find(&id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await, Ok(Found::Known));
+    assert_eq!(ledger.find(&id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await, Ok(Found::Known { funded: false }));
     take(&ledger, &hold, Step::Released, 1_000).await;
     assert_eq!(ledger.find(&id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await, Ok(Found::Nothing));
 }
@@ -84,6 +87,21 @@ async fn finding_a_payment_does_not_wait_for_writes() {
     let other = file(&dir);
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock of all writes");
     let found = ledger.find(&hold.id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await;
-    assert_eq!(found, Ok(Found::Known));
+    assert_eq!(found, Ok(Found::Known { funded: false }));
     other.execute_batch("ROLLBACK").expect("no lock");
+}
+
+/// Keys without money took the part of the budget that is kept for payers: a claim costs them nothing.
+#[tokio::test]
+async fn a_payment_is_funded_while_its_settlement_is_under_way_and_once_it_has_moved_money() {
+    let (_dir, ledger) = ledger();
+    let find = async |nonce: &str| ledger.find(&claim(nonce, 1).id, Fingerprint([1; 32]), &HOLDER, UnixTime(1)).await;
+    let hold = won(&ledger, claim("n", 1)).await;
+    take(&ledger, &hold, Step::Executing, 1_001).await;
+    assert_eq!(find("n").await, Ok(Found::Known { funded: false }));
+    let hold = sent(&ledger, "sent").await;
+    assert_eq!(find("sent").await, Ok(Found::Known { funded: true }));
+    let refused = Step::Refused { reason: "transaction_failed".to_owned(), transaction: None, watch: false };
+    take(&ledger, &hold, refused, 1_002).await;
+    assert_eq!(find("sent").await, Ok(Found::Known { funded: false }));
 }

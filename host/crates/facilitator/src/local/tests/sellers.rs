@@ -38,7 +38,7 @@ async fn tag_of(world: &World, hash: &str) -> Option<SenderTag> {
 async fn of_two_sellers_that_settle_one_payment_at_once_one_is_paid() {
     let world = World::start().await;
     let one = Local::connect(world.config_for_many()).await.expect("connected");
-    let other = another(&world, SenderKind::Host, |_| {}).await;
+    let other = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     for round in 1..=20 {
         let payment = world.payment();
         let (first, second) = tokio::join!(one.settle(&payment), other.settle(&payment));
@@ -63,7 +63,7 @@ async fn a_seller_knows_its_own_transactions_after_a_restart_and_no_other_seller
     assert!(shared && hashes.iter().any(|hash| *hash != hashes[0]), "some alone, and some together: {hashes:?}");
     drop(one);
     let restarted = Local::connect(world.config_for_many()).await.expect("connected");
-    let other = another(&world, SenderKind::Host, |_| {}).await;
+    let other = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     for (payment, hash) in payments.iter().zip(&hashes) {
         assert_eq!(tag_of(&world, hash).await, Some(world.seller.tag));
         assert_eq!(transaction(restarted.settle(payment).await), *hash);
@@ -75,7 +75,7 @@ async fn a_seller_knows_its_own_transactions_after_a_restart_and_no_other_seller
 #[tokio::test]
 async fn a_transaction_without_a_tag_counts_unless_the_receiver_is_shared() {
     let world = World::start().await;
-    let alone = another(&world, SenderKind::Host, |_| {}).await;
+    let alone = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     let sharing = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     let authorization = world.authorization();
     let hash = world.submit(&authorization).await.to_string();
@@ -96,7 +96,8 @@ async fn a_transaction_that_the_node_does_not_show_decides_nothing() {
         }
     }
     let world = World::start().await;
-    let (one, other) = (world.local().await, another(&world, SenderKind::Host, |_| {}).await);
+    let (one, other) =
+        (world.local().await, another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await);
     let payment = world.payment();
     let hash = transaction(one.settle(&payment).await);
     world.proxy.rewrite(without_transactions);
@@ -111,8 +112,8 @@ async fn a_transaction_that_the_node_does_not_show_decides_nothing() {
 #[tokio::test]
 async fn of_two_facilitators_that_settle_one_payment_at_once_one_reports_a_success() {
     let world = World::start().await;
-    let one = another(&world, SenderKind::Facilitator, |_| {}).await;
-    let other = another(&world, SenderKind::Facilitator, |_| {}).await;
+    let one = another(&world, SenderKind::Facilitator, |config| config.seller.shares_receiver = true).await;
+    let other = another(&world, SenderKind::Facilitator, |config| config.seller.shares_receiver = true).await;
     for _ in 0..10 {
         let payment = world.payment();
         drop(tokio::join!(one.verify(&payment), other.verify(&payment)));
