@@ -177,6 +177,11 @@ impl BreakerPermit {
         &self.breaker
     }
 
+    /// True if this call is the trial of an open circuit: the others are refused until it ends.
+    pub fn is_trial(&self) -> bool {
+        self.role == CallRole::Trial
+    }
+
     /// The call has begun to answer and may go on for long: if it is the trial, the circuit closes, so that other
     /// calls need not wait for its end. Until one of them succeeds, a single failure opens the circuit again, for
     /// the doubled pause.
@@ -219,7 +224,12 @@ impl BreakerPermit {
     }
 
     /// The call failed by the fault of what was called. After a failure that is no such fault, drop the permit.
-    pub fn failed(mut self) -> Option<BreakerChange> {
+    pub fn failed(self) -> Option<BreakerChange> {
+        self.failed_times(1)
+    }
+
+    /// The call failed, and stands for this many failures in a row, itself and those that were held back before it.
+    pub fn failed_times(mut self, times: u32) -> Option<BreakerChange> {
         let is_excused = self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed));
         if is_excused && self.role != CallRole::Trial {
             return None;
@@ -236,12 +246,12 @@ impl BreakerPermit {
                 let pause = self.breaker.doubled(pause);
                 (self.breaker.open(pause), Some(BreakerChange::Reopened { pause }))
             }
-            (_, CircuitState::Closed { failures, pause }) if failures + 1 >= settings.failures => {
-                let opened = BreakerChange::Opened { failures: failures + 1, pause };
+            (_, CircuitState::Closed { failures, pause }) if failures.saturating_add(times) >= settings.failures => {
+                let opened = BreakerChange::Opened { failures: failures.saturating_add(times), pause };
                 (self.breaker.open(pause), Some(opened))
             }
             (_, CircuitState::Closed { failures, pause }) => {
-                (CircuitState::Closed { failures: failures + 1, pause }, None)
+                (CircuitState::Closed { failures: failures + times, pause }, None)
             }
             // The call began before the circuit opened, so it says nothing about the state since then.
             (_, CircuitState::Open { .. } | CircuitState::Trial { .. }) => return None,
@@ -432,6 +442,19 @@ mod tests {
         excused.store(true, Relaxed);
         wait(&breaker);
         assert_eq!(shared(&breaker).failed(), Some(BreakerChange::Reopened { pause: 2 * HOUR }));
+    }
+
+    #[test]
+    fn failures_that_were_held_back_count_together() {
+        let breaker = breaker(3, HOUR);
+        assert_eq!(breaker.admit().unwrap().failed_times(2), None);
+        let last = breaker.admit().unwrap();
+        assert!(!last.is_trial());
+        assert_eq!(last.failed_times(3), Some(BreakerChange::Opened { failures: 5, pause: HOUR }));
+        wait(&breaker);
+        let trial = breaker.admit().unwrap();
+        assert!(trial.is_trial());
+        assert_eq!(trial.failed_times(1), Some(BreakerChange::Reopened { pause: 2 * HOUR }));
     }
 
     #[test]

@@ -188,7 +188,9 @@ impl Facilitator for Remote {
     async fn verify(&self, request: &PaymentRequest) -> Verification {
         match self.judge(request).await {
             RemoteVerification::Answered(verdict) => verdict,
-            RemoteVerification::Objected(why) | RemoteVerification::Failed(why) => Verification::Unavailable(why),
+            RemoteVerification::Objected(why)
+            | RemoteVerification::Ambiguous(why)
+            | RemoteVerification::Failed(why) => Verification::Unavailable(why),
         }
     }
 

@@ -1,8 +1,8 @@
 //! One facilitator of a pool, with its circuit breaker and what is known of its health.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
@@ -10,13 +10,17 @@ use coinslot_x402::facilitator::PaymentRequest;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
+use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, RemoteAttempt, RemoteVerification};
 
 /// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The shortest time between two looks for the sake of ambiguous answers: a client that causes them by the thousand
+/// causes no more looks than that.
+const AMBIGUITY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
 pub const MEMBER_BREAKER: BreakerSettings =
@@ -31,6 +35,13 @@ struct MemberState {
     name: String,
     via: Via,
     breaker: Arc<Breaker>,
+    /// Ambiguous answers in a row that cause a look: as many as the failures that open the circuit. Zero: never.
+    ambiguous_limit: u32,
+    /// Ambiguous answers since the last verdict or successful look. The breaker does not count them.
+    ambiguous: AtomicU32,
+    /// The time of the last successful look for the sake of ambiguous answers. Locked during such a look, so that there
+    /// is one at a time.
+    ambiguous_look: tokio::sync::Mutex<Option<Instant>>,
     /// The circuit has opened and not closed since. A breaker whose pause is over lets a call through, which does not
     /// mean that the member answers.
     is_down: AtomicBool,
@@ -61,6 +72,9 @@ impl Member {
         Self(Arc::new(MemberState {
             name: name.to_owned(),
             via,
+            ambiguous_limit: settings.failures,
+            ambiguous: AtomicU32::new(0),
+            ambiguous_look: tokio::sync::Mutex::new(None),
             breaker: Breaker::new(name.into(), settings),
             is_down: AtomicBool::new(false),
             is_suspect: AtomicBool::new(false),
@@ -84,7 +98,8 @@ impl Member {
     }
 
     /// Verifies, and gives the breaker its verdict. An objection to this one payment is none: the permit is given back
-    /// unused.
+    /// unused. After several ambiguous answers it also looks at the member, which takes as long as a verification at
+    /// most.
     pub(super) async fn verify(&self, permit: BreakerPermit, request: &PaymentRequest) -> Verification {
         let answered = match &self.0.via {
             Via::Local(local) => match local.verify(request).await {
@@ -103,10 +118,48 @@ impl Member {
                 tracing::warn!(facilitator = self.0.name, %error, "the facilitator objects to a payment and does not say why");
                 Verification::Unavailable(error)
             }
+            RemoteVerification::Ambiguous(error) => {
+                self.answered_ambiguously(permit, &error.message).await;
+                Verification::Unavailable(error)
+            }
             RemoteVerification::Failed(error) => {
                 self.failed(permit, &error.message);
                 Verification::Unavailable(error)
             }
+        }
+    }
+
+    /// Decides what an answer like a 500 says about the member.
+    ///
+    /// A member may fail for some payments only, which anyone can send at no cost and by as many keys as they like: if
+    /// these failures opened the circuit, one client would stop all sales. So they are counted apart from the
+    /// breaker's failures, and at the limit `/supported` is asked, on which no client has an influence. If it answers,
+    /// the failures were about the payments. If not, the breaker is given all of them at once. A trial is judged
+    /// without delay, because every other call is refused until it ends.
+    ///
+    /// A call that finds a look under way, or a successful one a moment ago, gives its permit back unused. So does one
+    /// whose client hangs up during the look: the next answer of this kind takes another look.
+    async fn answered_ambiguously(&self, permit: BreakerPermit, why: &str) {
+        self.0.is_suspect.store(true, Relaxed);
+        let in_a_row = self.0.ambiguous.fetch_add(1, Relaxed).saturating_add(1);
+        let is_due = self.0.ambiguous_limit > 0 && in_a_row >= self.0.ambiguous_limit;
+        if !is_due && !permit.is_trial() {
+            return;
+        }
+        let Ok(mut last_look) = self.0.ambiguous_look.try_lock() else { return };
+        let is_recent = last_look.is_some_and(|at| at.elapsed() < AMBIGUITY_INTERVAL);
+        if is_recent && !permit.is_trial() {
+            return;
+        }
+        match self.look().await {
+            Ok(()) => {
+                *last_look = Some(Instant::now());
+                self.0.ambiguous.store(0, Relaxed);
+                let facilitator = &self.0.name;
+                tracing::warn!(facilitator, why, in_a_row, "the facilitator answers, and fails for some payments");
+                self.responded(permit);
+            }
+            Err(error) => self.failed_times(permit, in_a_row, &format!("{why}; {error}")),
         }
     }
 
@@ -143,16 +196,30 @@ impl Member {
     fn succeeded(&self, permit: BreakerPermit) {
         *self.0.judged.lock() = Instant::now();
         self.0.is_suspect.store(false, Relaxed);
+        self.0.ambiguous.store(0, Relaxed);
         if permit.succeeded() == Some(BreakerChange::Closed) {
             self.0.is_down.store(false, Relaxed);
             tracing::info!(facilitator = self.0.name, "the facilitator answers again");
         }
     }
 
+    /// A look succeeded. The member answers, and may still verify nothing: until a payment has shown that it does, one
+    /// failure opens a circuit again that this closes.
+    fn responded(&self, mut permit: BreakerPermit) {
+        if permit.responds() == Some(BreakerChange::Closed) {
+            self.0.is_down.store(false, Relaxed);
+            tracing::info!(facilitator = self.0.name, "the facilitator answers again");
+        }
+    }
+
     fn failed(&self, permit: BreakerPermit, why: &str) {
+        self.failed_times(permit, 1, why);
+    }
+
+    fn failed_times(&self, permit: BreakerPermit, times: u32, why: &str) {
         *self.0.judged.lock() = Instant::now();
         self.0.is_suspect.store(true, Relaxed);
-        if let Some(BreakerChange::Opened { .. }) = permit.failed() {
+        if let Some(BreakerChange::Opened { .. }) = permit.failed_times(times) {
             self.0.is_down.store(true, Relaxed);
             tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
         }
@@ -169,6 +236,14 @@ impl Member {
                 settlement => RemoteAttempt::Answered(settlement),
             },
             Via::Remote(remote) => remote.attempt(request).await,
+        }
+    }
+
+    /// Asks for what no payment has an influence on.
+    async fn look(&self) -> Result<(), Unavailable> {
+        match &self.0.via {
+            Via::Local(local) => local.look().await,
+            Via::Remote(remote) => remote.look().await,
         }
     }
 
@@ -191,19 +266,9 @@ impl Member {
                 *judged = Instant::now();
             }
             // Refused until the pause of an open circuit is over, which is the next time to look.
-            let Ok(mut permit) = self.0.breaker.admit() else { continue };
-            let looked = match &self.0.via {
-                Via::Local(local) => local.look().await,
-                Via::Remote(remote) => remote.look().await,
-            };
-            match looked {
-                // It answers, and may still verify nothing: until a payment has shown that it does, one failure opens
-                // the circuit again.
-                Ok(()) if permit.responds() == Some(BreakerChange::Closed) => {
-                    self.0.is_down.store(false, Relaxed);
-                    tracing::info!(facilitator = self.0.name, "the facilitator answers again");
-                }
-                Ok(()) => drop(permit),
+            let Ok(permit) = self.0.breaker.admit() else { continue };
+            match self.look().await {
+                Ok(()) => self.responded(permit),
                 Err(error) => self.failed(permit, &error.message),
             }
         }

@@ -1,8 +1,10 @@
 //! Pools of facilitators over real sockets, whose answers are scripted.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256, U256};
 use bytes::Bytes;
@@ -23,6 +25,10 @@ const VALID: (u16, &str) = (200, "{\"isValid\":true,\"payer\":\"0xababababababab
 const DOWN: (u16, &str) = (502, "<html>");
 
 fn payment(nonce: u8) -> PaymentRequest {
+    payment_of(PAYER, nonce)
+}
+
+fn payment_of(payer: Address, nonce: u8) -> PaymentRequest {
     let price = Price {
         amount: Amount(U256::from(10_000)),
         asset: Arc::new(Asset::known(&Network::eip155(84532), None).expect("known")),
@@ -34,7 +40,7 @@ fn payment(nonce: u8) -> PaymentRequest {
     };
     let requirements = price.requirements();
     let authorization = Authorization {
-        from: PAYER,
+        from: payer,
         to: SELLER,
         value: U256::from(10_000),
         valid_after: U256::ZERO,
@@ -60,6 +66,8 @@ struct Scripted {
     address: SocketAddr,
     verify: Arc<Mutex<Option<(u16, String)>>>,
     settle: Arc<Mutex<Option<(u16, String)>>>,
+    /// Answers 500 for every payer but one, and is in order otherwise.
+    fails_for_strangers: Arc<AtomicBool>,
     heard: Arc<Mutex<Vec<(String, Bytes)>>>,
 }
 
@@ -72,14 +80,23 @@ impl Scripted {
         let settle = Arc::new(Mutex::new(Some((200, settled.to_string()))));
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (says, record) = ((verify.clone(), settle.clone()), heard.clone());
+        let fails_for_strangers = Arc::new(AtomicBool::new(false));
+        let fails = fails_for_strangers.clone();
         let address = serve(move |request| {
-            let (says, record) = (says.clone(), record.clone());
+            let (says, record, fails) = (says.clone(), record.clone(), fails.clone());
             async move {
                 let path = request.uri().path().to_owned();
                 let body = request.into_body().collect().await.expect("a body").to_bytes();
-                record.lock().expect("not poisoned").push((path.clone(), body));
-                let says = if path == "/settle" { says.1 } else { says.0 };
-                let Some((status, text)) = says.lock().expect("not poisoned").clone() else {
+                record.lock().expect("not poisoned").push((path.clone(), body.clone()));
+                let is_known = String::from_utf8_lossy(&body).to_lowercase().contains(&format!("{PAYER:?}"));
+                let scripted = if path == "/settle" { says.1 } else { says.0 };
+                let scripted = scripted.lock().expect("not poisoned").clone();
+                let says = match path.as_str() {
+                    "/supported" if fails.load(Relaxed) => Some((200, String::new())),
+                    "/verify" if fails.load(Relaxed) && !is_known => Some((500, "{\"error\":\"no\"}".to_owned())),
+                    _ => scripted,
+                };
+                let Some((status, text)) = says else {
                     return std::future::pending().await;
                 };
                 let text = if path == "/supported" && status == 200 { "{\"kinds\":[]}".to_owned() } else { text };
@@ -87,7 +104,7 @@ impl Scripted {
             }
         })
         .await;
-        Self { address, verify, settle, heard }
+        Self { address, verify, settle, fails_for_strangers, heard }
     }
 
     fn on_verify(&self, says: (u16, &str)) {
@@ -229,7 +246,7 @@ async fn a_payment_waits_for_the_member_that_may_have_it_while_its_circuit_is_op
     a.on_settle(None);
     assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
     a.on_verify(DOWN);
-    for nonce in 2..4 {
+    for nonce in 2..5 {
         assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Valid { .. }));
     }
     let settlement = pool.settle(&payment(1)).await;
@@ -363,5 +380,76 @@ async fn a_status_that_is_about_the_facilitator_opens_its_circuit() {
             assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Unavailable(_)), "{status}");
         }
         assert_eq!((pool.readiness(), a.heard("/verify").len()), (Readiness::Down, 3), "{status}");
+    }
+}
+
+fn stranger(number: u16) -> PaymentRequest {
+    payment_of(Address::left_padding_from(&number.to_be_bytes()), 1)
+}
+
+/// A few verifications by keys without money, at which a facilitator failed with 500, stopped the sales to everybody.
+#[tokio::test]
+async fn a_facilitator_that_fails_for_some_payers_is_there_for_the_others() {
+    let a = Scripted::honest(0xa0).await;
+    a.fails_for_strangers.store(true, Relaxed);
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    let begun = Instant::now();
+    for number in 0..300 {
+        assert!(matches!(pool.verify(&stranger(number)).await, Verification::Unavailable(_)));
+        assert_eq!(pool.readiness(), Readiness::Ready, "after {number}");
+    }
+    let looks = a.heard("/supported").len();
+    assert!((1..=1 + begun.elapsed().as_secs() as usize).contains(&looks), "{looks} looks");
+    assert_eq!(a.heard("/verify").len(), 300, "each was asked for");
+    assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+    assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
+}
+
+/// The same payments as the trial of a circuit that was open for a better reason.
+#[tokio::test]
+async fn a_trial_that_fails_for_its_own_payer_closes_the_circuit_if_the_facilitator_answers() {
+    let a = Scripted::honest(0xa0).await;
+    a.fails_for_strangers.store(true, Relaxed);
+    *a.verify.lock().expect("not poisoned") = None;
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    for nonce in 1..4 {
+        assert!(matches!(pool.verify(&payment(nonce)).await, Verification::Unavailable(_)));
+    }
+    assert_eq!(pool.readiness(), Readiness::Down, "it hangs");
+    a.on_verify(VALID);
+    while a.heard("/verify").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(matches!(pool.verify(&stranger(1)).await, Verification::Unavailable(_)));
+    }
+    for number in 2..20 {
+        assert!(matches!(pool.verify(&stranger(number)).await, Verification::Unavailable(_)));
+    }
+    assert_eq!(pool.readiness(), Readiness::Ready);
+    assert!(matches!(pool.verify(&payment(4)).await, Verification::Valid { .. }));
+}
+
+#[tokio::test]
+async fn a_facilitator_that_answers_500_to_everything_has_its_circuit_opened() {
+    let a = Scripted::honest(0xa0).await;
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    for down in [(500, "{\"error\":\"no\"}"), DOWN] {
+        // It answers, and later fails altogether: a look of a moment ago does not count for long.
+        a.on_verify(VALID);
+        a.fails_for_strangers.store(true, Relaxed);
+        for number in 0..10 {
+            drop(pool.verify(&stranger(number)).await);
+        }
+        while !matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(pool.readiness(), Readiness::Ready);
+        a.fails_for_strangers.store(false, Relaxed);
+        a.on_verify(down);
+        let begun = Instant::now();
+        while pool.readiness() != Readiness::Down {
+            assert!(matches!(pool.verify(&payment(2)).await, Verification::Unavailable(_)));
+            assert!(begun.elapsed() < Duration::from_secs(20), "{down:?}: the circuit stays closed");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }

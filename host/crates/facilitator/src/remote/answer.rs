@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::connection::{Exchange, HttpAnswer, RequestFailure, unexpected};
 use super::expected::{Expected, MAX_MESSAGE, MAX_REASON, check_success, known_fields};
-use super::status::{is_answer, is_gateway_time_out, objects_to_the_payment};
+use super::status::{is_about_the_facilitator, is_answer, is_gateway_time_out, objects_to_the_payment};
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
 
 /// Reasons of the specification (version 2, section 9) that no shipped facilitator for EVM writes, and that are found
@@ -48,7 +48,10 @@ pub(crate) enum RemoteVerification {
     Answered(Verification),
     /// No verdict, and a status that objects to this one payment: nothing is learnt about the facilitator.
     Objected(Unavailable),
-    /// No verdict: the facilitator fails, or refuses this host.
+    /// No verdict, in an answer that may be about this payment or about the facilitator, such as a 500: `/supported`
+    /// tells them apart.
+    Ambiguous(Unavailable),
+    /// No verdict: the facilitator does not answer, is not there, or refuses this host.
     Failed(Unavailable),
 }
 
@@ -80,7 +83,13 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Remo
     };
     let unavailable = |message: String| {
         let why = without_verdict(message);
-        if objects_to_the_payment(status) { RemoteVerification::Objected(why) } else { RemoteVerification::Failed(why) }
+        if objects_to_the_payment(status) {
+            RemoteVerification::Objected(why)
+        } else if is_about_the_facilitator(status) {
+            RemoteVerification::Failed(why)
+        } else {
+            RemoteVerification::Ambiguous(why)
+        }
     };
     if !is_answer(status) {
         return unavailable(unexpected(status, location.as_deref()));

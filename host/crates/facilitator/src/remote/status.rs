@@ -33,6 +33,14 @@ pub(super) fn objects_to_the_payment(status: StatusCode) -> bool {
         )
 }
 
+/// True if the status of an answer without a verdict is about the facilitator, its address or this host, whatever the
+/// payment is. A 5xx is not: a facilitator may fail in it for some payments only, which every client can send.
+pub(super) fn is_about_the_facilitator(status: StatusCode) -> bool {
+    status.is_redirection()
+        || (status.is_client_error() && !objects_to_the_payment(status))
+        || is_gateway_time_out(status)
+}
+
 /// True if something between the facilitator and this host says that the facilitator did not answer in time. 524 is
 /// Cloudflare's word for 504.
 pub(super) fn is_gateway_time_out(status: StatusCode) -> bool {
