@@ -22,6 +22,13 @@ async fn another(world: &World, kind: SenderKind, change: impl FnOnce(&mut Local
     Local::connect(config).await.expect("connected")
 }
 
+/// The seller of this world, who knows that others sell for its receiver.
+async fn sharing(world: &World) -> Local {
+    let mut config = world.config_for_many();
+    config.seller.shares_receiver = true;
+    Local::connect(config).await.expect("connected")
+}
+
 fn elsewhere(settlement: Settlement) -> String {
     match settlement {
         Settlement::SettledElsewhere { transaction } => transaction,
@@ -37,7 +44,7 @@ async fn tag_of(world: &World, hash: &str) -> Option<SenderTag> {
 #[tokio::test]
 async fn of_two_sellers_that_settle_one_payment_at_once_one_is_paid() {
     let world = World::start().await;
-    let one = Local::connect(world.config_for_many()).await.expect("connected");
+    let one = sharing(&world).await;
     let other = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     for round in 1..=20 {
         let payment = world.payment();
@@ -55,14 +62,14 @@ async fn of_two_sellers_that_settle_one_payment_at_once_one_is_paid() {
 #[tokio::test]
 async fn a_seller_knows_its_own_transactions_after_a_restart_and_no_other_seller_takes_them() {
     let world = World::start().await;
-    let one = Arc::new(Local::connect(world.config_for_many()).await.expect("connected"));
+    let one = Arc::new(sharing(&world).await);
     let payments: Vec<_> = (0..8).map(|_| world.payment()).collect();
     transaction(one.settle(&payments[0]).await);
     let hashes: Vec<String> = all_at_once(&one, payments.clone()).await.into_iter().map(transaction).collect();
     let shared = hashes.iter().any(|hash| hashes.iter().filter(|other| *other == hash).count() > 1);
     assert!(shared && hashes.iter().any(|hash| *hash != hashes[0]), "some alone, and some together: {hashes:?}");
     drop(one);
-    let restarted = Local::connect(world.config_for_many()).await.expect("connected");
+    let restarted = sharing(&world).await;
     let other = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     for (payment, hash) in payments.iter().zip(&hashes) {
         assert_eq!(tag_of(&world, hash).await, Some(world.seller.tag));
@@ -71,18 +78,23 @@ async fn a_seller_knows_its_own_transactions_after_a_restart_and_no_other_seller
     }
 }
 
-/// Whose sale a transaction without a tag was for is not known. Where nobody else sells, it is ours.
+/// A transaction without a tag, or with any tag but one's own, may be a stranger's, who has seen the signature. Where
+/// nobody else sells, the money that it moved is for us.
 #[tokio::test]
-async fn a_transaction_without_a_tag_counts_unless_the_receiver_is_shared() {
+async fn a_transaction_of_another_sender_counts_unless_the_receiver_is_shared() {
     let world = World::start().await;
-    let alone = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
+    let alone = another(&world, SenderKind::Host, |_| {}).await;
     let sharing = another(&world, SenderKind::Host, |config| config.seller.shares_receiver = true).await;
     let authorization = world.authorization();
-    let hash = world.submit(&authorization).await.to_string();
-    assert_eq!(tag_of(&world, &hash).await, None);
-    let payment = world.payment_of(&authorization);
-    assert_eq!(elsewhere(sharing.settle(&payment).await), hash);
-    assert_eq!(transaction(alone.settle(&payment).await), hash);
+    let untagged = (world.payment_of(&authorization), world.submit(&authorization).await.to_string());
+    assert_eq!(tag_of(&world, &untagged.1).await, None);
+    let foreign = world.payment();
+    let hash = transaction(world.local().await.settle(&foreign).await);
+    assert_ne!(tag_of(&world, &hash).await, None);
+    for (payment, hash) in [untagged, (foreign, hash)] {
+        assert_eq!(elsewhere(sharing.settle(&payment).await), hash);
+        assert_eq!(transaction(alone.settle(&payment).await), hash);
+    }
     // What it sends itself counts in any case.
     transaction(sharing.settle(&world.payment()).await);
 }
