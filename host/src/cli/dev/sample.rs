@@ -22,7 +22,7 @@ pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>])
             (false, "") => 1,
             (false, _) => 2,
         });
-    let (endpoint, Query { text: query, .. }) = best?;
+    let (endpoint, SampleQuery { text: query, .. }) = best?;
     let target =
         if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
     let from = match dev_json == Path::new(DEV_FILE) {
@@ -44,14 +44,14 @@ fn quoted(word: &str) -> String {
 
 /// A query for a first call.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+struct SampleQuery {
     text: String,
     /// Set if a value was made up for a parameter without an example.
     made: bool,
 }
 
 /// An example of each required query parameter, or, if none is required, of the first parameter that has an example.
-fn query(endpoint: &Endpoint) -> Query {
+fn query(endpoint: &Endpoint) -> SampleQuery {
     let info = endpoint.plugin.info();
     let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path);
     let schema = declared.and_then(|declared| declared.input_schema.as_ref()?.pointer("/properties/query"));
@@ -59,7 +59,7 @@ fn query(endpoint: &Endpoint) -> Query {
 }
 
 /// The query that fits this JSON Schema of an object of parameters.
-fn of_schema(schema: &Value) -> Query {
+fn of_schema(schema: &Value) -> SampleQuery {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
     // If nothing is required, a parameter with an example still shows more than a line without a query.
@@ -80,7 +80,7 @@ fn of_schema(schema: &Value) -> Query {
         });
         pairs.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
     }
-    Query { text: pairs.finish(), made }
+    SampleQuery { text: pairs.finish(), made }
 }
 
 /// A value of the type of a parameter that has no example. A plugin may still refuse it, for a rule that its schema
@@ -111,7 +111,7 @@ pub(super) fn program() -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Query, of_schema, quoted};
+    use super::{SampleQuery, of_schema, quoted};
 
     #[test]
     fn a_word_stays_one_in_a_shell() {
@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn every_required_parameter_has_a_value() {
         let text = |schema| of_schema(&schema);
-        let made = |text: &str| Query { text: text.to_owned(), made: true };
-        let written = |text: &str| Query { text: text.to_owned(), made: false };
+        let made = |text: &str| SampleQuery { text: text.to_owned(), made: true };
+        let written = |text: &str| SampleQuery { text: text.to_owned(), made: false };
         let name = json!({ "type": "string" });
         assert_eq!(text(json!({ "properties": { "name": name }, "required": ["name"] })), made("name=example"));
         let count = json!({ "type": "integer", "minimum": 3 });
