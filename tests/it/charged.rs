@@ -18,7 +18,7 @@ failures_per_second = 0.1
 request_body = \"512KiB\"
 ";
 
-/// What a response says about money, in its header and in its body.
+/// A response's word about money, in its header and in its body.
 struct Heard {
     status: u16,
     header: String,

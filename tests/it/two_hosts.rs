@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use coinslot_tests::{FacilitatorMode, FaultyNode, ServeHost, TestChain, guest};
 use serde_json::Value;
 
-/// What each of several hosts with one receiver has in its configuration.
+/// The line in the configuration of each of several hosts with one receiver.
 const SHARED: &str = "receiver_shared = true\n";
 
 /// The last answer of a host to a payment: its status, its body, and the header that says what it cost.

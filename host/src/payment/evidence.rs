@@ -10,14 +10,14 @@
 //! | a facilitator's success | settled; with a node, what the chain shows |
 //! | a facilitator's refusal that cannot follow a broadcast | request: refused, and watched; with a node, if the chain calls the authorisation unused. Recovery: open, an earlier transaction may still wait for its block |
 //! | our own transaction failed, and the authorisation is unused at its block | request: refused, and watched. Recovery: open |
-//! | a facilitator: used before it was asked for the first time | request with a node: settled elsewhere, if the chain shows a payment that is not by our own transaction. Otherwise as another refusal |
+//! | a facilitator: used before it was asked for the first time | as another refusal. With a node and a shared receiver: settled elsewhere, if the chain shows a payment that is not by our own transaction |
 //! | our own facilitator found a payment for another seller | settled elsewhere |
 //! | another refusal | request: open, and the reason is remembered. Recovery with a node: open. Recovery without one: the table below |
 //! | no answer, or one that says nothing | open |
 //! | provably not sent | request: released. Recovery: open, an earlier attempt may have sent it |
 //! | the chain: paid, deep enough, by our own transaction | settled |
-//! | the chain: paid, by another seller's transaction | settled elsewhere |
-//! | the chain: paid, by a transaction without a seller's tag | as the facilitator said: settled, or used before, which is settled elsewhere. If it said neither: settled, and elsewhere if the receiver is shared |
+//! | the chain: paid, by a transaction with another seller's tag | settled; settled elsewhere if the receiver is shared |
+//! | the chain: paid, by a transaction without a seller's tag | settled; settled elsewhere if the receiver is shared and no facilitator reported its success |
 //! | the chain: paid, not deep enough | open |
 //! | the chain: cancelled, deep enough | refused |
 //! | the chain: unused at a time after `validBefore` | refused |
@@ -216,7 +216,7 @@ impl FacilitatorRefusal {
 }
 
 /// Judges a refusal of the request's own sending. It was the first one: where the authorisation was used before it, and
-/// the chain shows a payment, another seller has sent that. Without a node the payer may as well have cancelled it.
+/// the chain shows a payment, another account has sent that: another seller, if the receiver is shared. Without a node the payer may as well have cancelled it.
 fn refused_at_once(refusal: FacilitatorRefusal, finality: Finality, situation: Situation) -> Conclusion {
     let transaction = (!refusal.transaction.is_empty()).then(|| refusal.transaction.clone());
     let reported = (finality == Finality::UsedBefore).then_some(Reported::UsedBefore);

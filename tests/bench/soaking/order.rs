@@ -28,7 +28,7 @@ pub(crate) enum Version {
     Two,
 }
 
-/// How a payment ended for its client.
+/// The end of a payment for its client.
 #[derive(Debug)]
 pub(crate) enum End {
     /// An answer with a receipt, and the time and the number of attempts that it took.

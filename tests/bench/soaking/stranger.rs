@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The answers that a replayed payment may get: the host refuses it, is busy with it, or cannot know yet.
 const HARMLESS: [u16; 3] = [409, 429, 503];
 
-/// What all strangers got.
+/// The answers to all strangers.
 #[derive(Default)]
 pub(crate) struct Strangers {
     answers: Mutex<BTreeMap<String, u64>>,

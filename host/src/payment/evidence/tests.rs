@@ -32,7 +32,7 @@ fn situation(asker: Asker, has_node: bool) -> Situation {
     }
 }
 
-/// What a look shows at a payment that a transaction without a tag made.
+/// The result of a look at a payment that a transaction without a tag made.
 fn shown(on_chain: OnChain) -> Shown {
     Shown { on_chain, by: PaidBy::Untagged, shares_receiver: false }
 }
