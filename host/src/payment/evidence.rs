@@ -216,7 +216,8 @@ impl FacilitatorRefusal {
 }
 
 /// Judges a refusal of the request's own sending. It was the first one: where the authorisation was used before it, and
-/// the chain shows a payment, another account has sent that: another seller, if the receiver is shared. Without a node the payer may as well have cancelled it.
+/// the chain shows a payment, another account has sent that: another seller, if the receiver is shared. Without a node
+/// the payer may as well have cancelled it.
 fn refused_at_once(refusal: FacilitatorRefusal, finality: Finality, situation: Situation) -> Conclusion {
     let transaction = (!refusal.transaction.is_empty()).then(|| refusal.transaction.clone());
     let reported = (finality == Finality::UsedBefore).then_some(Reported::UsedBefore);
