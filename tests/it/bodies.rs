@@ -32,8 +32,8 @@ impl SlowSender {
 }
 
 async fn upload(host: &ServeHost, payer: &Wallet, challenge: &reqwest::Response, bytes: usize) -> reqwest::Response {
-    let request =
-        reqwest::Client::new().post(host.url("/echo")).header("PAYMENT-SIGNATURE", payer.pay(challenge).header());
+    let url = host.url(challenge.url().path());
+    let request = reqwest::Client::new().post(url).header("PAYMENT-SIGNATURE", payer.pay(challenge).header());
     request.body(vec![b'y'; bytes]).send().await.expect("an answer")
 }
 
@@ -75,6 +75,26 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     let newcomer = upload(&host, chain.payer(1), &challenge, 50_000).await;
     assert_eq!(newcomer.status(), 200, "{}", host.log());
     assert_eq!(chain.payments_received().await, 3);
+}
+
+/// A guest ran for an answer that had no room, and an upfront payment was taken for one.
+#[tokio::test]
+async fn without_room_for_the_answer_no_guest_runs_and_no_money_is_taken() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo", "upfront"], "[server]\nmax_held_bytes = \"1MiB\"\n").await;
+    for (bought, path) in ["/echo", "/upfront"].into_iter().enumerate() {
+        let challenge = reqwest::Client::new().post(host.url(path)).send().await.expect("a challenge");
+        let first = upload(&host, chain.payer(0), &challenge, 10).await;
+        assert_eq!(first.status(), 200, "{}", host.log());
+        first.bytes().await.expect("a body");
+        // All of the quarter that one payer has: the body is read, and nothing is left for the answer.
+        let refused = upload(&host, chain.payer(0), &challenge, 250_000).await;
+        assert_eq!(refused.status(), 503, "{}", host.log());
+        let body: Value = refused.json().await.expect("JSON");
+        assert_eq!((&body["error"], &body["charged"]), (&"host_busy".into(), &"no".into()));
+        assert_eq!(chain.payments_received().await, bought + 1);
+    }
+    assert_eq!((host.runs(), host.runs_of("upfront")), (1, 1));
 }
 
 /// Stored answers were read outside of any budget: a thousand repetitions of one payment, which cost nothing, held a

@@ -73,7 +73,14 @@ pub(super) async fn of_earlier(
         }
         Claimed::Owed { hold, settlement } => {
             let hold = HoldGuard::new(payments, hold);
-            Ok(Bought::Owed(Paid { hold, settlement, version: *version, receipt: receipt.clone(), breaker: None }))
+            Ok(Bought::Owed(Paid {
+                hold,
+                settlement,
+                version: *version,
+                receipt: receipt.clone(),
+                breaker: None,
+                held: None,
+            }))
         }
         Claimed::Settled { settlement, answer: None } => {
             Err(Problem::AnswerGone { payment_id, settlement, version: *version })

@@ -52,8 +52,8 @@
 //!
 //! Source: `host/docs/design.md`, rule 6.
 
+mod chain_evidence;
 mod earlier_answer;
-mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -63,8 +63,8 @@ use coinslot_facilitator::{Finality, OnChain, Proof, Settlement};
 use coinslot_ledger::Reported;
 use coinslot_x402::{Reason, SettlementResponse, UnixTime};
 
+pub(super) use chain_evidence::ChainEvidence;
 pub(super) use earlier_answer::EarlierAnswer;
-pub(super) use shown::Shown;
 
 /// The time after `validBefore` from which on an authorisation is dead by our own clock: blocks lag behind the clock by
 /// seconds, not by minutes.
@@ -80,7 +80,7 @@ pub(super) enum Evidence {
     /// The answer of the facilitator that was asked to settle.
     Facilitator(Settlement),
     /// The state of the payment on the chain.
-    Chain(Shown),
+    Chain(ChainEvidence),
 }
 
 /// The circumstances under which evidence is judged.
@@ -147,7 +147,7 @@ pub(super) fn conclude(evidence: Evidence, situation: Situation) -> Conclusion {
 /// Judges what the chain shows beside the facilitator's word, `otherwise`. A refusal stands only beside an
 /// authorisation that the chain calls unused: a used one may have been used by the very transfer, whatever the
 /// facilitator says.
-pub(super) fn confirm(shown: Shown, otherwise: Conclusion, situation: Situation) -> Conclusion {
+pub(super) fn confirm(shown: ChainEvidence, otherwise: Conclusion, situation: Situation) -> Conclusion {
     let unused = matches!(shown.on_chain, OnChain::Unused { .. });
     let is_canceled = matches!(shown.on_chain, OnChain::Canceled);
     match (by_chain(shown, situation), otherwise) {
@@ -258,7 +258,7 @@ fn refused_again(refusal: FacilitatorRefusal, situation: Situation) -> Conclusio
     }
 }
 
-fn by_chain(shown: Shown, situation: Situation) -> Conclusion {
+fn by_chain(shown: ChainEvidence, situation: Situation) -> Conclusion {
     let open = |why: &str| Conclusion::Open { transaction: None, why: why.to_owned(), answer: None, reported: None };
     let refused = |reason: Reason| Conclusion::Refused {
         reason: reason.as_str().to_owned(),

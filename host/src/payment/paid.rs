@@ -30,10 +30,13 @@ pub struct Paid {
     pub(super) receipt: PaymentReceipt,
     /// The permit to run the plugin. An owed answer of an earlier request has none: its run asks for one.
     pub(super) breaker: Option<BreakerPermit>,
+    /// The room for the begin of the answer. The run of an owed answer asks for it.
+    pub(super) held: Option<HeldBytes>,
 }
 
 impl Reserved {
-    /// Takes the money before the guest runs, unless there is no room to run it, or its client has left.
+    /// Takes the money before the guest runs, unless there is no room to run it or for its answer, or its client has
+    /// left.
     ///
     /// Work goes on without its client from the claim on, because what it has done would be lost. Here nothing is done
     /// yet: no guest has run, and nothing was sent. A client that left may pay anew elsewhere, so its money is not
@@ -41,10 +44,16 @@ impl Reserved {
     /// sent: a crash between them leaves a row that recovery does not send either, as long as no client waits. A
     /// client that leaves later has paid, and fetches its answer.
     pub(super) async fn settle_first(self, payments: &Arc<Payments>, purchase: &Purchase) -> Result<Paid, Problem> {
-        // Checked while nothing is sent: a payment for a plugin without room would only make an owed answer.
-        if let Err(busy) = purchase.endpoint.plugin.has_room().await {
+        // Checked while nothing is sent: a payment without room to run or to answer would only make an owed answer.
+        let mut held = payments.bytes_at_work(purchase.client.ip, self.id());
+        let room = held.grow_to(1).map_err(|Exhausted| Problem::Overloaded);
+        let room = match room {
+            Ok(()) => purchase.endpoint.plugin.has_room().await.map_err(Problem::Plugin),
+            full @ Err(_) => full,
+        };
+        if let Err(problem) = room {
             release(payments, self.hold.hold()).await;
-            return Err(Problem::Plugin(busy));
+            return Err(problem);
         }
         let (version, receipt) = (self.version(), self.receipt());
         let attempt =
@@ -57,7 +66,7 @@ impl Reserved {
         match recorded {
             Recorded::Yes => {
                 let Self { hold, breaker, .. } = self;
-                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker) })
+                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker), held: Some(held) })
             }
             // The row does not say that the answer is owed; recovery will write that. An answer that is made now could
             // be made once more then.
@@ -77,12 +86,12 @@ impl Paid {
         purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
-        let Self { hold, settlement, version, receipt, breaker } = self;
+        let Self { hold, settlement, version, receipt, breaker, held } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
-        let held = payments.bytes_at_work(purchase.client.ip, &payment.id);
+        let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
         match run(&purchase.endpoint.plugin, permit, request, held).await {
             Ok(PaidAnswer::Whole(answer)) => {
                 payments.owed_retries.answered(&payment.id);

@@ -14,7 +14,7 @@ use coinslot_x402::{Flow, Reason};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::evidence::{Asker, BLOCK_LAG, Conclusion, EarlierAnswer, Evidence, Shown, Situation, conclude};
+use super::evidence::{Asker, BLOCK_LAG, ChainEvidence, Conclusion, EarlierAnswer, Evidence, Situation, conclude};
 use super::settle::settled_elsewhere;
 use super::{PaymentMethod, Payments};
 use used_authorizations::UsedAuthorizations;
@@ -175,7 +175,7 @@ async fn look(payments: &Payments, used: &UsedAuthorizations, entry: Pending) ->
     };
     let mut submit = true;
     if let Some(probe) = probe {
-        let shown = Shown::look_up(probe, &request, entry.transaction.as_deref()).await;
+        let shown = ChainEvidence::look_up(probe, &request, entry.transaction.as_deref()).await;
         used.note(id, &shown.on_chain);
         // Only a payment that the chain does not have is sent again.
         submit = matches!(shown.on_chain, OnChain::Unused { .. });

@@ -7,7 +7,7 @@ use coinslot_ledger::{Hold, LedgerError, PaymentId, Reported, SettledBy, Step};
 use coinslot_x402::{Reason, SettlementResponse};
 
 use super::accepted::Accepted;
-use super::evidence::{Asker, Conclusion, EarlierAnswer, Evidence, Shown, Situation, conclude, confirm};
+use super::evidence::{Asker, ChainEvidence, Conclusion, EarlierAnswer, Evidence, Situation, conclude, confirm};
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -65,7 +65,7 @@ impl SettlementAttempt<'_> {
             conclusion = match &method.probe {
                 None => *otherwise,
                 Some(probe) => {
-                    let shown = Shown::look_up(probe, &self.accepted.request, transaction.as_deref()).await;
+                    let shown = ChainEvidence::look_up(probe, &self.accepted.request, transaction.as_deref()).await;
                     confirm(shown, *otherwise, Situation { reported, ..situation })
                 }
             };

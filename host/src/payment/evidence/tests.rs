@@ -33,8 +33,8 @@ fn situation(asker: Asker, has_node: bool) -> Situation {
 }
 
 /// The result of a look at a payment that a transaction without a tag made.
-fn shown(on_chain: OnChain) -> Shown {
-    Shown { on_chain, by: PaidBy::Untagged, shares_receiver: false }
+fn shown(on_chain: OnChain) -> ChainEvidence {
+    ChainEvidence { on_chain, by: PaidBy::Untagged, shares_receiver: false }
 }
 
 /// A word for a conclusion, and for what stands if the chain does not say more.
@@ -234,7 +234,7 @@ fn a_payment_that_is_shown_counts_for_the_seller_whose_transaction_made_it() {
     ];
     for (by, reports, sharing, expected) in rows {
         for (reported, shares_receiver) in reports.into_iter().flat_map(|one| sharing.map(|share| (one, share))) {
-            let shown = Shown { on_chain: OnChain::Paid(settlement()), by, shares_receiver };
+            let shown = ChainEvidence { on_chain: OnChain::Paid(settlement()), by, shares_receiver };
             for asker in [Asker::Request, Asker::Recovery] {
                 let at = Situation { reported, ..situation(asker, true) };
                 let concluded = word(&conclude(Evidence::Chain(shown.clone()), at));

@@ -6,9 +6,13 @@ use rusqlite::{Connection, params};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Pending, Reported};
 
-/// The first pause between two looks, and the longest, in seconds: a clock of whole seconds has no shorter one.
+/// The first pause between two looks, in seconds: a clock of whole seconds has no shorter one.
 pub(super) const FIRST_PAUSE: u64 = 1;
+/// The longest pause of the first [`FREQUENT_LOOKS`], which take an hour, and the pause after them. What is open for so
+/// long waits for an operator, not for a block: a node that is gone, or a facilitator that has closed.
 const LONGEST_PAUSE: u64 = 30;
+const LATE_PAUSE: u64 = 300;
+const FREQUENT_LOOKS: u32 = 120;
 
 /// The time after the end of an authorisation at which a watched refusal is looked at, in seconds: blocks lag behind
 /// the clock by seconds, not by minutes.
@@ -62,6 +66,9 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
 
 /// The pause after a look, in seconds.
 fn pause(looks_before: u32) -> u64 {
+    if looks_before >= FREQUENT_LOOKS {
+        return LATE_PAUSE;
+    }
     FIRST_PAUSE.checked_shl(looks_before).map_or(LONGEST_PAUSE, |pause| pause.clamp(FIRST_PAUSE, LONGEST_PAUSE))
 }
 
@@ -70,8 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_half_a_minute() {
-        let pauses = [0, 1, 2, 3, 4, 5, 6, 62, 63, 64, u32::MAX].map(pause);
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]);
+    fn pauses_double_up_to_half_a_minute_and_are_longer_after_an_hour() {
+        let pauses = [0, 1, 2, 3, 4, 5, 6, 63, 64, 119, 120, u32::MAX].map(pause);
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 300, 300]);
+        assert!((0..FREQUENT_LOOKS).map(pause).sum::<u64>() < 3_600);
     }
 }

@@ -39,13 +39,14 @@ pub(super) fn expire(connection: &Connection, at: UnixTime) -> Result<u64, Ledge
 }
 
 /// Ends every lease, when the file is opened: one process writes it, and the one before is gone. The rows keep the time
-/// of their last change. Undecidable rows are due again: the host may have another configuration now.
+/// of their last change. Every unknown row is due: the host may have another configuration now, and the clock may have
+/// gone back since the next look was set.
 pub(super) fn end_all(connection: &Connection) -> Result<u64, LedgerError> {
     // Every open row has a row in `outgoing`, which is small.
     connection
         .prepare_cached(
             "UPDATE progress SET next_look = 0, looks = 0
-             WHERE id IN (SELECT id FROM outgoing) AND state = 'unknown' AND next_look IS NULL",
+             WHERE id IN (SELECT id FROM outgoing) AND state = 'unknown'",
         )?
         .execute([])?;
     end(connection, i64::MAX, None)

@@ -133,6 +133,17 @@ async fn an_undecidable_settlement_is_looked_at_again_only_after_the_ledger_is_o
     assert_eq!(states(&dir), [PaymentState::Settled]);
 }
 
+/// A clock that was set back by an hour kept the payment of an hour before from being looked at for an hour.
+#[tokio::test]
+async fn every_unknown_settlement_is_due_after_the_ledger_is_opened_whatever_the_clock_says_now() {
+    let (dir, ledger) = ledger();
+    let hold = unknown(&ledger, "n").await;
+    assert_eq!(due(&ledger, 900_000).await, ["n"]);
+    drop(ledger);
+    let ledger = reopened(&dir.path().join("ledger.db")).await;
+    assert_eq!(due(&ledger, 3_000).await, [hold.id.nonce()]);
+}
+
 #[tokio::test]
 async fn only_open_settlements_of_answers_that_are_made_are_exposed() {
     let (_dir, ledger) = ledger();

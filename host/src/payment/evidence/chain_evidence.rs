@@ -6,7 +6,7 @@ use coinslot_x402::facilitator::PaymentRequest;
 
 /// The state of a payment on the chain, as one look found it.
 #[derive(Clone, Debug)]
-pub(in crate::payment) struct Shown {
+pub(in crate::payment) struct ChainEvidence {
     pub(in crate::payment) on_chain: OnChain,
     /// The sender of the transaction that paid. It means something only beside [`OnChain::Paid`].
     pub(super) by: PaidBy,
@@ -14,7 +14,7 @@ pub(in crate::payment) struct Shown {
     pub(super) shares_receiver: bool,
 }
 
-impl Shown {
+impl ChainEvidence {
     /// Looks up a payment, and by whom it was sent. `transaction` may have made it.
     pub(in crate::payment) async fn look_up(
         probe: &SettlementProbe,
