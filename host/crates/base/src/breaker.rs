@@ -141,6 +141,16 @@ impl Breaker {
         }
     }
 
+    /// Lets a call through while the circuit is closed, and never as a trial: a call that is repeated by itself, and may
+    /// fail for a reason of its own, would be every trial.
+    pub fn admit_closed(self: &Arc<Self>) -> Result<BreakerPermit, BreakerOpen> {
+        self.check()?;
+        match *self.state.lock() {
+            CircuitState::Closed { .. } => Ok(self.permit(CallRole::Usual)),
+            CircuitState::Open { pause, .. } | CircuitState::Trial { pause } => Err(BreakerOpen { retry: pause }),
+        }
+    }
+
     /// Lets a call through whatever the state. The call counts while the circuit is closed and changes nothing
     /// otherwise.
     pub fn admit_anyway(self: &Arc<Self>) -> BreakerPermit {

@@ -20,6 +20,7 @@ use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
 use affinity::{Affinities, SettleAt};
 
+use member::Sending;
 pub use member::{MEMBER_BREAKER, Member};
 
 /// The time for which a payment is remembered beyond its time to be settled.
@@ -74,14 +75,17 @@ impl FacilitatorPool {
     async fn settle_with_only(&self, only: &Member, request: &PaymentRequest) -> Settlement {
         // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The
         // first settlement of a payment is tried in any case: there is no other member, and the work may be done.
-        let permit = match only.breaker().admit() {
-            Ok(permit) => permit,
-            Err(_) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
-                return Settlement::Unknown { transaction: None, message: circuit_open(only), unanswered: false };
+        let (permit, sending) = if self.may_have_arrived(request) {
+            match only.breaker().admit_closed() {
+                Ok(permit) => (permit, Sending::Repeated),
+                Err(_) => {
+                    return Settlement::Unknown { transaction: None, message: circuit_open(only), unanswered: false };
+                }
             }
-            Err(_) => only.breaker().admit_anyway(),
+        } else {
+            (only.breaker().admit().unwrap_or_else(|_| only.breaker().admit_anyway()), Sending::First)
         };
-        match only.settle(permit, request).await {
+        match only.settle(permit, request, sending).await {
             Ok(settlement) => {
                 if let Settlement::Unknown { .. } = settlement {
                     let payment = request.fingerprint();
@@ -91,11 +95,18 @@ impl FacilitatorPool {
                 }
                 settlement
             }
-            Err(message) if matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_)) => {
+            // Sent by another call, before this one or beside it.
+            Err(message) if self.may_have_arrived(request) => {
                 Settlement::Unknown { transaction: None, message, unanswered: false }
             }
             Err(message) => Settlement::NotSent { message },
         }
+    }
+
+    /// True if a settlement of this payment may have arrived at a member.
+    fn may_have_arrived(&self, request: &PaymentRequest) -> bool {
+        // The fingerprint is a digest of the whole payment, and few payments are asked for twice.
+        !self.affinities.is_empty() && matches!(self.affinities.members_for(&request.fingerprint()), SettleAt::Only(_))
     }
 
     /// Settles with the first member that the payment may go to.
@@ -116,14 +127,18 @@ impl FacilitatorPool {
         };
         // The payment has been verified, and its seller may have done the work: when every circuit is open, a try may
         // still succeed.
-        let insist =
-            !matches!(place, SettleAt::Only(_)) && self.members.iter().all(|member| member.breaker().check().is_err());
+        let sending = if matches!(place, SettleAt::Only(_)) { Sending::Repeated } else { Sending::First };
+        let insist = sending == Sending::First && self.members.iter().all(|member| member.breaker().check().is_err());
         let mut why = Vec::new();
         // An earlier settlement may have arrived, or one that runs beside this one.
-        let mut perhaps_sent = matches!(place, SettleAt::Only(_));
+        let mut perhaps_sent = sending == Sending::Repeated;
         for index in order {
             let member = &self.members[index];
-            let permit = match member.breaker().admit() {
+            let admitted = match sending {
+                Sending::First => member.breaker().admit(),
+                Sending::Repeated => member.breaker().admit_closed(),
+            };
+            let permit = match admitted {
                 Ok(permit) => permit,
                 Err(_) if insist => member.breaker().admit_anyway(),
                 Err(_) => {
@@ -136,7 +151,7 @@ impl FacilitatorPool {
                 perhaps_sent = true;
                 break;
             }
-            match member.settle(permit, request).await {
+            match member.settle(permit, request, sending).await {
                 Ok(settlement) => {
                     self.affinities.sent(&payment);
                     return settlement;

@@ -53,6 +53,10 @@ pub(super) enum SettleAt {
 }
 
 impl Affinities {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.lock().is_empty()
+    }
+
     pub(super) fn members_for(&self, payment: &[u8; 32]) -> SettleAt {
         match self.entries.lock().get(payment) {
             Some(Affinity { member, stage: AffinityStage::Settling { .. }, .. }) => SettleAt::Only(*member),

@@ -1,5 +1,6 @@
 //! One facilitator of a pool, with its circuit breaker and what is known of its health.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -22,6 +23,9 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// causes no more looks than that.
 const AMBIGUITY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Payers whose failed settlements are remembered at most. Before so many fail in a row the circuit has opened.
+const MAX_FAILING_PAYERS: usize = 1_024;
+
 /// The usual circuit breaker of a member. The pauses are jittered, so that many hosts do not call it at once.
 pub const MEMBER_BREAKER: BreakerSettings =
     BreakerSettings { failures: 3, pause: Duration::from_secs(1), longest: Duration::from_secs(30), jitter: true };
@@ -42,6 +46,8 @@ struct MemberState {
     /// The time of the last successful look for the sake of ambiguous answers. Locked during such a look, so that there
     /// is one at a time.
     ambiguous_look: tokio::sync::Mutex<Option<Instant>>,
+    /// Payers whose settlements have failed without a clear end since the last one that was answered.
+    failing_payers: Mutex<HashSet<String>>,
     /// The circuit has opened and not closed since. A breaker whose pause is over lets a call through, which does not
     /// mean that the member answers.
     is_down: AtomicBool,
@@ -49,6 +55,14 @@ struct MemberState {
     is_suspect: AtomicBool,
     /// The time of the last verdict on the member, and of the last look at it.
     judged: Mutex<Instant>,
+}
+
+/// The history of a payment that is sent to be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    First,
+    /// An earlier sending may have arrived.
+    Repeated,
 }
 
 #[derive(Debug)]
@@ -75,6 +89,7 @@ impl Member {
             ambiguous_limit: settings.failures,
             ambiguous: AtomicU32::new(0),
             ambiguous_look: tokio::sync::Mutex::new(None),
+            failing_payers: Mutex::default(),
             breaker: Breaker::new(name.into(), settings),
             is_down: AtomicBool::new(false),
             is_suspect: AtomicBool::new(false),
@@ -164,7 +179,17 @@ impl Member {
     }
 
     /// Tries to settle once, and gives the breaker its verdict. An error says why nothing was sent.
-    pub(super) async fn settle(&self, permit: BreakerPermit, request: &PaymentRequest) -> Result<Settlement, String> {
+    ///
+    /// A failure may be about the payment: a facilitator may answer 500, or nothing in time, where the payer has spent
+    /// its money meanwhile, and one payer can have many payments verified with the money for one. So a failure counts
+    /// once for each payer until a settlement is answered, and a repeated sending counts for nothing: recovery sends
+    /// what has failed again and again.
+    pub(super) async fn settle(
+        &self,
+        permit: BreakerPermit,
+        request: &PaymentRequest,
+        sending: Sending,
+    ) -> Result<Settlement, String> {
         match self.attempt(request).await {
             RemoteAttempt::NotSent(message) => {
                 match &self.0.via {
@@ -179,7 +204,11 @@ impl Member {
                     Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
                     Settlement::Settled { .. } | Settlement::SettledElsewhere { .. } | Settlement::Refused { .. } => "",
                 };
-                self.failed(permit, message);
+                if sending == Sending::First && self.is_first_failure_of(request) {
+                    self.failed(permit, message);
+                } else {
+                    drop(permit);
+                }
                 Ok(settlement)
             }
             RemoteAttempt::Objected(settlement) => {
@@ -187,10 +216,22 @@ impl Member {
                 Ok(settlement)
             }
             RemoteAttempt::Answered(settlement) => {
+                self.0.failing_payers.lock().clear();
                 self.succeeded(permit);
                 Ok(settlement)
             }
         }
+    }
+
+    /// Notes that a settlement of this payer has failed. False if one had before, since the last that was answered.
+    fn is_first_failure_of(&self, request: &PaymentRequest) -> bool {
+        // Of another network than EVM: each payment counts as a payer.
+        let Some(payer) = request.named_payer() else { return true };
+        let mut failing = self.0.failing_payers.lock();
+        if failing.len() >= MAX_FAILING_PAYERS {
+            failing.clear();
+        }
+        failing.insert(payer.to_ascii_lowercase())
     }
 
     fn succeeded(&self, permit: BreakerPermit) {

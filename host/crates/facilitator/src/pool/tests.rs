@@ -405,6 +405,50 @@ async fn a_facilitator_that_fails_for_some_payers_is_there_for_the_others() {
     assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
 }
 
+/// One payer, who had eight payments verified with the money for one, and a facilitator that answers 500 to a settlement
+/// without money: the circuit opened, and recovery, which sent the payments again, kept it open for minutes.
+#[tokio::test]
+async fn settlements_of_one_payer_that_fail_do_not_open_the_circuit_however_often_they_are_sent() {
+    for is_answered in [true, false] {
+        let a = Scripted::honest(0xa0).await;
+        a.on_settle(is_answered.then(|| (500, json!({"error": "no"}))));
+        let pool = FacilitatorPool::new(vec![a.member("a")]);
+        for sendings in 1..=2 {
+            for nonce in 1..=4 {
+                assert!(matches!(pool.settle(&payment(nonce)).await, Settlement::Unknown { .. }));
+                assert_eq!(pool.readiness(), Readiness::Ready);
+            }
+            assert_eq!(a.heard("/settle").len(), 4 * sendings, "each was sent");
+        }
+        for number in 1..=2 {
+            assert_eq!(pool.readiness(), Readiness::Ready);
+            assert!(matches!(pool.settle(&stranger(number)).await, Settlement::Unknown { .. }));
+        }
+        assert_eq!(pool.readiness(), Readiness::Down, "three payers in a row");
+    }
+}
+
+/// A payment that is sent again took the place of every trial, and failed it.
+#[tokio::test]
+async fn a_settlement_that_is_sent_again_is_never_the_trial_of_an_open_circuit() {
+    let a = Scripted::honest(0xa0).await;
+    a.on_settle(Some((500, json!({"error": "no"}))));
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
+    for number in 1..=2 {
+        drop(pool.settle(&stranger(number)).await);
+    }
+    assert_eq!(pool.readiness(), Readiness::Down);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let settlement = pool.settle(&payment(1)).await;
+    let Settlement::Unknown { message, .. } = settlement else { panic!("{settlement:?}") };
+    assert!(message.contains("its circuit is open"), "{message}");
+    assert!(matches!(pool.verify(&payment(2)).await, Verification::Valid { .. }), "the trial");
+    assert_eq!(pool.readiness(), Readiness::Ready);
+    assert!(matches!(pool.settle(&payment(1)).await, Settlement::Unknown { .. }));
+    assert_eq!((a.heard("/settle").len(), pool.readiness()), (4, Readiness::Ready), "sent, and not counted");
+}
+
 /// The same payments as the trial of a circuit that was open for a better reason.
 #[tokio::test]
 async fn a_trial_that_fails_for_its_own_payer_closes_the_circuit_if_the_facilitator_answers() {
