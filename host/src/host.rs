@@ -36,7 +36,7 @@ use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
-pub(crate) use self::policies::unknown_plugin;
+pub(crate) use self::policies::{too_large_for_budget, unknown_plugin};
 pub use self::reload::ConfigFile;
 
 /// Called after each scan of the plugin folder that changed something.

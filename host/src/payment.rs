@@ -113,6 +113,7 @@ use presented::PresentedPayment;
 pub use accepted::Accepted;
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
+pub(crate) use budget::least_budget;
 pub use client::ClientAddress;
 pub use delivery::PaidBody;
 pub use executed::Executed;
@@ -195,7 +196,10 @@ async fn redeem(
         exchange(payments_of_work, purchase, work, request).await
     });
     // A client that hangs up stops nothing from here on.
-    payments.detach(id.clone(), exchanged).await.map_err(|problem| Unserved::of_claim(problem).of_payment(id))
+    payments.detach(id.clone(), exchanged).await.map_err(|problem| {
+        let is_at_work = payments.waiting.is_at_work(&id);
+        Unserved::of_claim(problem).beside_other_work(is_at_work).of_payment(id)
+    })
 }
 
 /// Checks what needs neither ledger nor body: the payment is for one of our prices, its signer is proven, it is in its

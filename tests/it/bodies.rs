@@ -31,6 +31,33 @@ impl SlowSender {
     }
 }
 
+/// Connections whose answers are not read beyond the status.
+#[derive(Default)]
+struct UnreadAnswers {
+    statuses: Vec<String>,
+    open: Vec<TcpStream>,
+}
+
+impl UnreadAnswers {
+    /// Sends a body with a payment to `/echo?stream`, and reads the status.
+    async fn ask(&mut self, host: &ServeHost, payment: &str, body: &str) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
+        let address = host.url("").trim_start_matches("http://").parse().expect("an address");
+        let mut stream = socket.connect(address).await.expect("a connection");
+        let length = body.len();
+        let head = format!(
+            "POST /echo?stream HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\npayment-signature: {payment}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(body.as_bytes()).await.expect("sent");
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.expect("an answer");
+        self.statuses.push(String::from_utf8_lossy(&line[9..]).into_owned());
+        self.open.push(stream);
+    }
+}
+
 async fn upload(host: &ServeHost, payer: &Wallet, challenge: &reqwest::Response, bytes: usize) -> reqwest::Response {
     let url = host.url(challenge.url().path());
     let request = reqwest::Client::new().post(url).header("PAYMENT-SIGNATURE", payer.pay(challenge).header());
@@ -97,6 +124,41 @@ async fn without_room_for_the_answer_no_guest_runs_and_no_money_is_taken() {
     assert_eq!((host.runs(), host.runs_of("upfront")), (1, 1));
 }
 
+/// The answers to payments left the budget when they were settled: a client that bought many and read none had the host
+/// hold them all, for a cent each.
+#[tokio::test]
+async fn paid_answers_that_nobody_reads_stay_within_the_budget() {
+    const SIZE: usize = 8_000_000; // more than the kernel takes from a connection that is not read
+    let chain = TestChain::start().await;
+    let limits = "[answers]\nmax_size = \"1KiB\"\n[limits]\ncpu_time = \"60s\"\n";
+    let host = chain.serve(&["echo"], limits).await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo?stream")).send().await.expect("a challenge");
+    let body = "z".repeat(SIZE);
+    let mut unread = UnreadAnswers::default();
+    for _ in 0..12 {
+        let payment = chain.payer(0).pay(&challenge).header();
+        unread.ask(&host, &payment, &body).await;
+    }
+    let bought = unread.statuses.iter().filter(|status| *status == "200").count();
+    assert!((3..=8).contains(&bought), "a payer has 64 MiB: {:?}", unread.statuses);
+    assert!(unread.statuses[bought..].iter().all(|status| status == "503"), "{:?}", unread.statuses);
+    assert_eq!(chain.payments_received().await, bought, "and no more is charged");
+    drop(unread);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let payment = chain.payer(0).pay(&challenge).header();
+        let ask = client.post(host.url("/echo?stream")).header("PAYMENT-SIGNATURE", payment).body(body.clone());
+        let again = ask.send().await.expect("an answer");
+        if again.status() == 200 {
+            assert_eq!(again.text().await.expect("a body").len(), SIZE);
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the answers that nobody reads are still held");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Stored answers were read outside of any budget: a thousand repetitions of one payment, which cost nothing, held a
 /// thousand answers for as long as their clients did not read.
 #[tokio::test]
@@ -115,29 +177,16 @@ async fn repetitions_of_a_stored_answer_stay_within_the_budget() {
     let bought = ask().await.expect("an answer");
     assert_eq!(bought.status(), 200, "{}", host.log());
     assert_eq!(bought.text().await.expect("a body").len(), SIZE);
-    let head = format!(
-        "POST /echo?stream HTTP/1.1\r\nhost: h\r\ncontent-length: {SIZE}\r\npayment-signature: {payment}\r\n\r\n"
-    );
-    let (mut idle, mut statuses) = (Vec::new(), Vec::new());
+    let mut unread = UnreadAnswers::default();
     for _ in 0..10 {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
-        let address = host.url("").trim_start_matches("http://").parse().expect("an address");
-        let mut stream = socket.connect(address).await.expect("a connection");
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        stream.write_all(body.as_bytes()).await.expect("sent");
-        let mut line = [0; 12];
-        stream.read_exact(&mut line).await.expect("an answer");
-        statuses.push(String::from_utf8_lossy(&line[9..]).into_owned());
-        // The rest of the answer is not read.
-        idle.push(stream);
+        unread.ask(&host, &payment, &body).await;
     }
     let expected: Vec<_> = (0..10).map(|number| if number < 3 { "200" } else { "503" }).collect();
-    assert_eq!(statuses, expected, "{}", host.log());
+    assert_eq!(unread.statuses, expected, "{}", host.log());
     let later = ask().await.expect("an answer");
     let told: Value = later.json().await.expect("JSON");
     assert_eq!((&told["error"], &told["charged"]), (&"host_busy".into(), &"yes".into()));
-    drop(idle);
+    drop(unread);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let again = ask().await.expect("an answer");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coinslot_tests::{ServeHost, TestChain, encode, raw};
+use coinslot_tests::{FacilitatorMode, ServeHost, TestChain, decode, encode, guest, raw};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -124,4 +124,53 @@ async fn a_payment_that_is_charged_while_a_body_comes_is_not_called_uncharged() 
     slow.read_to_string(&mut answer).await.expect("an answer");
     Heard::of(&answer).assert("a body that does not fit", 409, "unknown");
     assert_eq!(chain.payments_received().await, 5, "five cents, once");
+}
+
+/// The second copy of a named payment heard that it was invalid and that nothing was charged, because the first copy,
+/// whose client had hung up, had settled it in the meantime.
+#[tokio::test]
+async fn a_copy_of_a_named_payment_that_another_copy_spends_is_served() {
+    let chain = TestChain::start().await;
+    let facilitator = chain.facilitator(0).await;
+    let host = chain.serve_behind(&guest("echo"), &facilitator.url(), None, "").await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo")).send().await.expect("a challenge");
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    let named = || {
+        let mut payment = chain.payer(0).pay(&challenge);
+        let mut extensions = required["extensions"].clone();
+        extensions["payment-identifier"]["info"]["id"] = json!("order-0123456789");
+        payment.document["extensions"] = extensions;
+        payment.header()
+    };
+    let send = |payment: &str| client.post(host.url("/echo")).header("PAYMENT-SIGNATURE", payment);
+    facilitator.next_settle(FacilitatorMode::Refuse);
+    assert_eq!(send(&named()).send().await.expect("an answer").status(), 402, "the name is taken, and given up");
+    let payment = named();
+    facilitator.next_verify(FacilitatorMode::Slow(Duration::from_secs(1)));
+    facilitator.next_verify(FacilitatorMode::Slow(Duration::from_secs(4)));
+    let hung_up = send(&payment).timeout(Duration::from_millis(300)).send().await;
+    assert!(hung_up.is_err_and(|error| error.is_timeout()));
+    let copy = send(&payment).send().await.expect("an answer");
+    assert_eq!((copy.status().as_u16(), chain.payments_received().await, host.runs()), (200, 1, 2), "{}", host.log());
+}
+
+/// Payments under the name of an earlier purchase were free of their payer's rate, and each had the facilitator asked.
+#[tokio::test]
+async fn payments_under_one_name_count_for_the_rate_of_their_payer() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "[rate_limits]\npayments_per_second = 0.2\n").await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo")).send().await.expect("a challenge");
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let mut payment = chain.payer(0).pay(&challenge);
+        payment.document["extensions"] = required["extensions"].clone();
+        payment.document["extensions"]["payment-identifier"]["info"]["id"] = json!("order-0123456789");
+        let request = client.post(host.url("/echo")).header("PAYMENT-SIGNATURE", payment.header());
+        statuses.push(request.send().await.expect("an answer").status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429, 429], "{}", host.log());
+    assert_eq!((chain.payments_received().await, host.runs()), (1, 1));
 }

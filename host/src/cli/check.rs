@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Failure;
 use super::routes::routes;
 use crate::config::Config;
-use crate::host::{Host, HostOptions, unknown_plugin};
+use crate::host::{Host, HostOptions, too_large_for_budget, unknown_plugin};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -22,14 +22,15 @@ pub struct CheckArgs {
 /// Prints the routes, or the problems.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
+    let warnings = too_large_for_budget(&config);
     let options = HostOptions { compiler: std::env::current_exe().ok(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     println!("{}", routes(&check.catalog));
     if let Some(address) = check.receipts {
         println!("receipts are signed by {address}");
     }
-    for name in &check.unknown_plugins {
-        println!("warning: {}", unknown_plugin(name));
+    for warning in check.unknown_plugins.iter().map(|name| unknown_plugin(name)).chain(warnings) {
+        println!("warning: {warning}");
     }
     if check.failed.is_empty() {
         println!("{} is good", args.config.display());

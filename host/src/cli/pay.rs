@@ -174,7 +174,9 @@ impl Outcome {
         match (answer.charged().await, status) {
             (ChargedWord::Yes, 410) => Self::Gone,
             (ChargedWord::Yes, _) => Self::Owed,
-            (ChargedWord::No | ChargedWord::Nothing, 402) => Self::Refused,
+            (ChargedWord::No, 402) => Self::Refused,
+            // Middlewares answer 402 also where the facilitator's answer to the settlement was lost.
+            (ChargedWord::Nothing, 402) if answer.precedes_settlement() => Self::Refused,
             (ChargedWord::No, 408 | 409 | 425 | 429 | 500..) => Self::TryAgain,
             (ChargedWord::No, _) => Self::NotServed,
             (ChargedWord::Unknown | ChargedWord::Nothing, _) => Self::Unknown,

@@ -7,7 +7,7 @@ use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::Config;
-use crate::host::{ConfigFile, Host, HostOptions, unknown_plugin};
+use crate::host::{ConfigFile, Host, HostOptions, too_large_for_budget, unknown_plugin};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -33,6 +33,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     raise_open_files();
     let config_file = ConfigFile::follow(args.config.clone());
     let config = Config::read(&args.config)?;
+    for warning in too_large_for_budget(&config) {
+        tracing::warn!("{warning}");
+    }
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
     let options = HostOptions {

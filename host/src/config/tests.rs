@@ -522,3 +522,20 @@ fn document_keys(text: &str) -> std::collections::BTreeSet<String> {
     walk("", &toml::Value::Table(text.parse().expect("TOML")), &mut keys);
     keys
 }
+
+/// A budget that was lowered below the limits of bodies had the host ask for money, run the guest, and answer 503 each
+/// time.
+#[test]
+fn limits_that_never_fit_into_the_budget_of_bytes_are_warned_of() {
+    let warnings = |text: &str| {
+        let config = read_text(&format!("{GOOD}{text}"), "/srv").expect("a good file");
+        crate::host::too_large_for_budget(&config)
+    };
+    assert_eq!(warnings(""), [""; 0]);
+    let lowered = warnings("[server]\nmax_held_bytes = \"32MiB\"\n");
+    assert_eq!(lowered.len(), 1, "{lowered:?}");
+    assert!(lowered[0].starts_with("limits: ") && lowered[0].contains("max_held_bytes = \"80MiB\""), "{lowered:?}");
+    let raised = warnings("[plugin.big.limits]\nresponse_body = \"100MiB\"\n");
+    assert_eq!(raised.len(), 1, "{raised:?}");
+    assert!(raised[0].starts_with("plugin.big.limits: ") && raised[0].contains("\"440MiB\""), "{raised:?}");
+}

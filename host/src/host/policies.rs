@@ -1,10 +1,11 @@
 //! Turns the configuration of plugins into the policies that the plugin runtime enforces; secrets are looked up here.
 
-use coinslot_plugin::{Grants, PluginPolicies, PluginPolicy, Secret};
+use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Secret};
 
 use super::error::HostError;
 use super::keys;
-use crate::config::{KeySource, PluginConfig, PluginsConfig, SecretSource};
+use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
+use crate::payment::least_budget;
 
 /// The limits and grants of all plugins. Fails with every secret that is missing or cannot be a header's value.
 pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> {
@@ -21,6 +22,30 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
 /// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.
 pub(crate) fn unknown_plugin(name: &str) -> String {
     format!("plugin.{name}: no plugin of this name is active; the table waits for one")
+}
+
+/// The warnings for limits of plugins that do not fit `max_held_bytes`: such a request or answer would always find the
+/// host busy, however idle it is.
+pub(crate) fn too_large_for_budget(config: &Config) -> Vec<String> {
+    let budget = config.server.max_held_bytes as u64;
+    let of_plugins = config.plugins.by_name.iter().filter_map(|(name, plugin)| {
+        let limits = plugin.limits.as_ref()?;
+        Some((format!("plugin.{name}.limits"), limits))
+    });
+    let all = std::iter::once(("limits".to_owned(), &config.plugins.limits)).chain(of_plugins);
+    let warning = |(table, limits): (String, &Limits)| {
+        let least = least_budget(limits.request_body, limits.response_body);
+        (least > budget).then(|| {
+            let mebibytes = least.div_ceil(1 << 20);
+            format!(
+                "{table}: one payer may hold a quarter of max_held_bytes, and a request of {} bytes with an answer of {} \
+                 does not fit: its payer is told that the host is busy; write max_held_bytes = \"{mebibytes}MiB\" or \
+                 more in [server], or lower request_body or response_body",
+                limits.request_body, limits.response_body
+            )
+        })
+    };
+    all.filter_map(warning).collect()
 }
 
 /// The grants of one plugin, and the problems with its secrets.

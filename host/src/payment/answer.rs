@@ -17,12 +17,12 @@ pub(crate) const ANSWERED_402: &str = "the plugin answered 402 itself";
 pub struct GuestAnswer {
     pub status: u16,
     pub headers: HeaderMap,
+    /// Its part of the budget is held until its last copy is dropped, which is when the connection has written it: a
+    /// client that buys or fetches many answers and reads none of them holds its share, and no more.
     pub body: Bytes,
-    /// The answer's part of the budget; none for one that comes from the ledger, whose body has it.
-    _held: Option<HeldBytes>,
 }
 
-/// The body of a stored answer, and its part of the budget.
+/// The body of an answer, and its part of the budget.
 struct CountedBody {
     bytes: Bytes,
     _held: HeldBytes,
@@ -57,8 +57,9 @@ impl GuestAnswer {
             frames.push(data);
         }
         // Most answers are one frame, which is not copied.
-        let body = if let [whole] = &frames[..] { whole.clone() } else { frames.concat().into() };
-        Ok(Self { status: head.status.as_u16(), headers: head.headers, body, _held: Some(held) })
+        let bytes = if let [whole] = &frames[..] { whole.clone() } else { frames.concat().into() };
+        let body = Bytes::from_owner(CountedBody { bytes, _held: held });
+        Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
     }
 
     /// The answer as the ledger stores it.
@@ -67,16 +68,13 @@ impl GuestAnswer {
     }
 
     /// The answer that the ledger stored. None if a header of it is not one.
-    ///
-    /// Its body counts as held until its last copy is dropped, which is when the connection has written it: a client
-    /// that fetches many answers and reads none of them holds its share, and no more.
     pub(super) fn of_stored(stored: StoredAnswer, held: HeldBytes) -> Option<Self> {
         let mut headers = HeaderMap::with_capacity(stored.headers.len());
         for (name, value) in stored.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
         let body = Bytes::from_owner(CountedBody { bytes: stored.body, _held: held });
-        Some(Self { status: stored.status, headers, body, _held: None })
+        Some(Self { status: stored.status, headers, body })
     }
 }
 

@@ -68,6 +68,12 @@ pub(super) struct HeldBytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
+/// The least budget in which one payer can send so many bytes and have so many answered.
+pub(crate) fn least_budget(request: u64, response: u64) -> u64 {
+    let stepped = |bytes: u64| bytes.checked_next_multiple_of(STEP as u64).unwrap_or(u64::MAX);
+    stepped(request).saturating_add(stepped(response)).saturating_mul(SHARE as u64)
+}
+
 impl ByteBudget {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, held: Mutex::default() })

@@ -22,9 +22,9 @@ pub(super) enum EarlierClaim {
     None,
     /// The payment was claimed by this client.
     Found(FoundPayment),
-    /// The payment is in an asset that the host does not know any more. There may be a claim, which cannot be looked
-    /// up.
-    Unreadable,
+    /// There may be a claim: the payment is in an asset that the host does not know any more, or another request is at
+    /// work for it and has not claimed it yet.
+    Uncertain,
 }
 
 /// Looks up, before the request's body is read, whether a payment was claimed before. It may have bought its answer:
@@ -40,9 +40,12 @@ pub(super) async fn find(
     let Some(named) = NamedPayment::of(payload) else { return Ok(EarlierClaim::None) };
     let assets = named.assets(payments);
     if assets.is_empty() {
-        return Ok(EarlierClaim::Unreadable);
+        return Ok(EarlierClaim::Uncertain);
     }
+    let mut is_at_work = false;
     for found in assets.into_iter().map(|asset| named.found(asset)) {
+        // Looked up before the ledger is asked: work that ends in between has written its claim by then.
+        is_at_work |= payments.waiting.is_at_work(&found.id);
         let fingerprint = payment_fingerprint(&found.exact);
         match payments.ledger.find(&found.id, fingerprint, holder, payments.now()).await {
             Ok(Found::Nothing) => {}
@@ -51,7 +54,7 @@ pub(super) async fn find(
             Err(error) => return Err(Problem::Ledger(error.to_string())),
         }
     }
-    Ok(EarlierClaim::None)
+    Ok(if is_at_work { EarlierClaim::Uncertain } else { EarlierClaim::None })
 }
 
 /// A payment that may have a claim, for a request whose body is not read yet.

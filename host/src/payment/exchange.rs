@@ -43,9 +43,9 @@ impl PaymentWork {
     ) -> Result<Self, Unserved> {
         match (earlier, checked) {
             (EarlierClaim::Found(found), _) => Ok(Self::Fetch(found, holder)),
-            (EarlierClaim::None | EarlierClaim::Unreadable, Ok(verified)) => Ok(Self::Buy(verified)),
+            (EarlierClaim::None | EarlierClaim::Uncertain, Ok(verified)) => Ok(Self::Buy(verified)),
             (EarlierClaim::None, Err(refused)) => Err(Unserved::unclaimed(refused.problem)),
-            (EarlierClaim::Unreadable, Err(refused)) => Err(Unserved::unknown(refused.problem)),
+            (EarlierClaim::Uncertain, Err(refused)) => Err(Unserved::unknown(refused.problem)),
         }
     }
 
@@ -87,7 +87,7 @@ impl PaymentWork {
             Self::Fetch(..) => Unserved::unknown(problem),
             Self::Buy(verified) => match earlier_claim::find(payments, &verified.payload(), &verified.holder()).await {
                 Ok(EarlierClaim::None) => Unserved::unclaimed(problem),
-                Ok(EarlierClaim::Found(_) | EarlierClaim::Unreadable) | Err(_) => Unserved::unknown(problem),
+                Ok(EarlierClaim::Found(_) | EarlierClaim::Uncertain) | Err(_) => Unserved::unknown(problem),
             },
         }
     }

@@ -39,6 +39,8 @@ struct FailedTries {
     times: u32,
     /// The number of failures in the middle of an answer among them.
     parts: u32,
+    /// The number of times that the client hung up, apart from them.
+    hang_ups: u32,
     until: Instant,
     /// The generation in which a run was refused, after which no run is left.
     refused_in: Option<u64>,
@@ -62,15 +64,15 @@ impl FailedTries {
 impl OwedRetries {
     /// Counts a failure of the guest before the client had anything.
     pub(super) fn failed(&self, id: &PaymentId, now: Instant) {
-        self.count(id, 0, now);
+        self.count(id, now, |_| ());
     }
 
     /// Counts a failure of the guest in the middle of its answer.
     pub(super) fn failed_midway(&self, id: &PaymentId, now: Instant) {
-        self.count(id, 1, now);
+        self.count(id, now, |tries| tries.parts = tries.parts.saturating_add(1));
     }
 
-    fn count(&self, id: &PaymentId, parts: u32, now: Instant) {
+    fn count(&self, id: &PaymentId, now: Instant, also: impl FnOnce(&mut FailedTries)) {
         let mut failed = self.failed.lock();
         if failed.len() >= MAX_OWED && !failed.contains_key(id) {
             // An answer that was not tried for so long is forgotten: its next try would be due anyway.
@@ -79,10 +81,10 @@ impl OwedRetries {
                 return;
             }
         }
-        let none = FailedTries { times: 0, parts: 0, until: now, refused_in: None };
+        let none = FailedTries { times: 0, parts: 0, hang_ups: 0, until: now, refused_in: None };
         let tries = failed.entry(id.clone()).or_insert(none);
         tries.times = tries.times.saturating_add(1);
-        tries.parts = tries.parts.saturating_add(parts);
+        also(tries);
         if tries.used_up() {
             tries.until = now + REMEMBERED;
         } else if let Some(doublings) = tries.times.checked_sub(IMMEDIATE_TRIES) {
@@ -90,15 +92,21 @@ impl OwedRetries {
         }
     }
 
-    /// Counts a client that hung up in the middle of its answer, and returns how often that happened. A payment that is
-    /// not remembered any more counts as one that used up its tries.
+    /// Counts a client that hung up in the middle of its answer, and returns how often that happened. Failures of the
+    /// guest before it are the host's, and not among them. A payment that is not remembered any more counts as one that
+    /// used up its tries.
     pub(super) fn hung_up(&self, id: &PaymentId, now: Instant) -> u32 {
-        self.failed(id, now);
-        self.failed.lock().get(id).map_or(u32::MAX, |tries| tries.times)
+        self.count(id, now, |tries| tries.hang_ups = tries.hang_ups.saturating_add(1));
+        self.failed.lock().get(id).map_or(u32::MAX, |tries| tries.hang_ups)
+    }
+
+    /// True if a run for this answer has failed.
+    pub(super) fn has_failed(&self, id: &PaymentId) -> bool {
+        self.failed.lock().contains_key(id)
     }
 
     /// Decides about a run in this generation. Where no run is left, the first refusal notes the generation, and a
-    /// later generation begins anew.
+    /// later generation begins anew. Requests of an earlier one that are still at work do not.
     pub(super) fn next(&self, id: &PaymentId, generation: u64, now: Instant) -> Retry {
         let mut failed = self.failed.lock();
         let Some(tries) = failed.get_mut(id) else { return Retry::Now };
@@ -106,7 +114,7 @@ impl OwedRetries {
             let wait = tries.until.saturating_duration_since(now);
             return if wait.is_zero() { Retry::Now } else { Retry::After(wait) };
         }
-        if *tries.refused_in.get_or_insert(generation) == generation {
+        if generation <= *tries.refused_in.get_or_insert(generation) {
             return Retry::Never;
         }
         failed.remove(id);
@@ -168,9 +176,23 @@ mod tests {
                 assert_eq!(retries.next(&id("1"), 1, later), Retry::Never);
             }
             assert_eq!(retries.next(&id("2"), 1, later), Retry::Now);
-            assert_eq!(retries.next(&id("1"), 2, later), Retry::Now, "another generation");
+            assert_eq!(retries.next(&id("1"), 0, later), Retry::Never, "an earlier generation");
+            assert_eq!(retries.next(&id("1"), 2, later), Retry::Now, "a later generation");
             assert!(retries.failed.lock().is_empty(), "with all of its runs");
         }
+    }
+
+    /// A guest that had failed twice left its client one connection: the first that broke was counted as the third.
+    #[test]
+    fn failures_of_the_guest_are_no_hang_ups_of_its_client() {
+        let retries = OwedRetries::default();
+        let now = Instant::now();
+        retries.failed(&id("1"), now);
+        retries.failed_midway(&id("1"), now);
+        assert_eq!(retries.hung_up(&id("1"), now), 1);
+        retries.failed(&id("1"), now);
+        assert_eq!(retries.hung_up(&id("1"), now), 2);
+        assert!(retries.has_failed(&id("1")) && !retries.has_failed(&id("2")));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The state Paid: the money has moved, and its answer is still to be made.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_ledger::{Retained, Step};
+use coinslot_ledger::{Hold, Retained, Step};
 use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
@@ -18,6 +18,9 @@ use super::reserved::{Reserved, release};
 use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
+
+/// The time after the pause of a plugin's open circuit for which an owed run that has failed leaves the trial to others.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The money moved, and the guest has not answered yet.
 #[derive(Debug)]
@@ -89,6 +92,16 @@ impl Paid {
         let Self { hold, settlement, version, receipt, breaker, held } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
+        let breaker = match breaker {
+            // A run that failed may do so for a reason of its own, such as its input, and is repeated without a price.
+            None if payments.owed_retries.has_failed(&payment.id) => {
+                match purchase.endpoint.plugin.admit_uncounted(TRIAL_PATIENCE) {
+                    Ok(permit) => Some(permit),
+                    Err(fault) => return Err(owed(payments, hold.hold(), payment, OwedFailure::Fault(fault)).await),
+                }
+            }
+            breaker => breaker,
+        };
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
@@ -113,11 +126,16 @@ impl Paid {
                 if failure.counts_as_try() {
                     payments.owed_retries.failed(&payment.id, Instant::now());
                 }
-                payments.owe(hold.hold(), failure.to_string()).await;
-                Err(Problem::Owed { payment, failure })
+                Err(owed(payments, hold.hold(), payment, failure).await)
             }
         }
     }
+}
+
+/// Leaves the answer owed, for this reason.
+async fn owed(payments: &Payments, hold: &Hold, payment: SettledPayment, failure: OwedFailure) -> Problem {
+    payments.owe(hold, failure.to_string()).await;
+    Problem::Owed { payment, failure }
 }
 
 /// The answer of a guest to a payment that is settled.

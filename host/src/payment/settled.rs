@@ -34,7 +34,7 @@ pub struct SettledPayment {
 impl Settled {
     /// A whole answer, which is in the ledger.
     pub(super) fn whole(payments: &Arc<Payments>, payment: SettledPayment, answer: GuestAnswer) -> Self {
-        let GuestAnswer { status, headers, body, .. } = answer;
+        let GuestAnswer { status, headers, body } = answer;
         Self { status, headers, body: PaidBody::whole(payments, &payment.id, body), payment }
     }
 

@@ -16,7 +16,12 @@ impl Payments {
         work: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
         let client = self.waiting.enter(&id);
-        let mut task = self.work.spawn(work);
+        let at_work = self.waiting.work(&id);
+        let mut task = self.work.spawn(async move {
+            let end = work.await;
+            drop(at_work);
+            end
+        });
         let ended = tokio::select! {
             ended = &mut task => ended,
             () = client.overdue() => return Err(Problem::Unknown { payment_id: id.short() }),

@@ -100,6 +100,15 @@ impl Unserved {
         Self { problem, charged, payment: None }
     }
 
+    /// Takes back that nothing was charged if the same payment is at work for another request, which can still charge
+    /// it.
+    pub(super) fn beside_other_work(self, is_at_work: bool) -> Self {
+        match self.charged {
+            Charged::No if is_at_work => Self { charged: Charged::Unknown, ..self },
+            Charged::No | Charged::Yes | Charged::Unknown => self,
+        }
+    }
+
     pub fn problem(&self) -> &Problem {
         &self.problem
     }

@@ -82,7 +82,7 @@ impl Verified {
     /// reader of the chain can send a settled one again.
     pub(super) async fn earlier_claim(&self, payments: &Payments) -> Result<EarlierClaim, Problem> {
         let found = earlier_claim::find(payments, &self.payload(), &self.holder()).await;
-        if !matches!(found, Ok(EarlierClaim::None)) {
+        if matches!(found, Ok(EarlierClaim::Found(_)) | Err(Problem::Foreign { .. })) {
             payments.uncount_payment(self.accepted.exact.authorization.from);
         }
         found
@@ -108,14 +108,18 @@ impl Verified {
         let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
         let mut claimed = payments.ledger.claim(row.clone()).await;
         if let Ok(Claimed::Namesake) = claimed {
-            match namesake(payments, purchase, &accepted, row.clone()).await? {
-                Some(namesake) => {
-                    payments.uncount_payment(accepted.exact.authorization.from);
+            match namesake(payments, purchase, &accepted, row.clone()).await {
+                Ok(Some(namesake)) => {
                     let bought = claim::of_namesake(payments, purchase, namesake, earlier).await;
                     return bought.map(ClaimOutcome::Earlier);
                 }
                 // A refused namesake gives its identifier up.
-                None => claimed = payments.ledger.claim(row).await,
+                Ok(None) => claimed = payments.ledger.claim(row).await,
+                // Another request may have claimed this very payment, and had it settled, during the verification.
+                Err(_) if claim::is_claimed(payments, &earlier.presented).await? => {
+                    return claim::take_up(payments, purchase, earlier).await.map(ClaimOutcome::Earlier);
+                }
+                Err(problem) => return Err(problem),
             }
         }
         let hold = match claimed {
@@ -138,7 +142,7 @@ impl Verified {
 
 /// Looks up the purchase of another payment of this payer under the same identifier. An answer of it goes only to a
 /// payment that the facilitator calls valid: signed by the payer and unused, so that no payment of the past, which is
-/// public, fetches it.
+/// public, fetches it. So each one counts for its payer's rate.
 async fn namesake(
     payments: &Payments,
     purchase: &Purchase,

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 /// The longest time that a client waits for the end of a settlement. Clients and proxies give up after 30 seconds.
 pub(super) const SETTLEMENT_WAIT: Duration = Duration::from_secs(25);
 
-/// The payments that clients wait for.
+/// The payments that clients wait for, and those for which work is under way.
 #[derive(Debug, Default)]
 pub(super) struct WaitingClients {
     by_payment: Arc<Mutex<HashMap<PaymentId, Entry>>>,
@@ -27,6 +27,8 @@ struct Entry {
     waiting: usize,
     /// The number of clients among them, whose connections are open.
     clients: usize,
+    /// The number of requests at work for the payment. Work goes on when its client hangs up.
+    works: usize,
     signals: Arc<Signals>,
 }
 
@@ -40,33 +42,54 @@ struct Signals {
 /// One client that waits for a payment, or the work that waits on behalf of one.
 #[derive(Debug)]
 pub(super) struct WaitingClient {
-    /// 1 for a client, 0 for work.
-    clients: usize,
+    role: WaitingRole,
     of: Arc<Mutex<HashMap<PaymentId, Entry>>>,
     id: PaymentId,
     signals: Arc<Signals>,
 }
 
+/// The reason for which something waits for a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitingRole {
+    /// A client, whose connection is open.
+    Client,
+    /// Work that waits on behalf of a client for what other work does.
+    Listener,
+    /// Work for the payment.
+    Work,
+}
+
 impl WaitingClients {
     /// A client that waits for this payment until it is dropped, as it is when the client hangs up.
     pub(super) fn enter(&self, id: &PaymentId) -> WaitingClient {
-        self.add(id, 1)
+        self.add(id, WaitingRole::Client)
+    }
+
+    /// Work for this payment, until it is dropped.
+    pub(super) fn work(&self, id: &PaymentId) -> WaitingClient {
+        self.add(id, WaitingRole::Work)
     }
 
     /// Work that waits for this payment until it is dropped. It goes on when its client hangs up, so it does not count
     /// as a client.
     pub(super) fn listen(&self, id: &PaymentId) -> WaitingClient {
-        self.add(id, 0)
+        self.add(id, WaitingRole::Listener)
     }
 
-    fn add(&self, id: &PaymentId, clients: usize) -> WaitingClient {
+    fn add(&self, id: &PaymentId, role: WaitingRole) -> WaitingClient {
         let mut by_payment = self.by_payment.lock();
-        let none = || Entry { waiting: 0, clients: 0, signals: Arc::default() };
+        let none = || Entry { waiting: 0, clients: 0, works: 0, signals: Arc::default() };
         let entry = by_payment.entry(id.clone()).or_insert_with(none);
         entry.waiting += 1;
-        entry.clients += clients;
+        entry.clients += usize::from(role == WaitingRole::Client);
+        entry.works += usize::from(role == WaitingRole::Work);
         let (of, signals) = (Arc::clone(&self.by_payment), Arc::clone(&entry.signals));
-        WaitingClient { clients, of, id: id.clone(), signals }
+        WaitingClient { role, of, id: id.clone(), signals }
+    }
+
+    /// True if a request is at work for this payment.
+    pub(super) fn is_at_work(&self, id: &PaymentId) -> bool {
+        self.by_payment.lock().get(id).is_some_and(|entry| entry.works > 0)
     }
 
     /// True if a client waits for this payment.
@@ -108,7 +131,8 @@ impl Drop for WaitingClient {
     fn drop(&mut self) {
         let mut by_payment = self.of.lock();
         if let Some(entry) = by_payment.get_mut(&self.id) {
-            entry.clients -= self.clients;
+            entry.clients -= usize::from(self.role == WaitingRole::Client);
+            entry.works -= usize::from(self.role == WaitingRole::Work);
             entry.waiting -= 1;
             if entry.waiting == 0 {
                 by_payment.remove(&self.id);
@@ -138,6 +162,9 @@ mod tests {
         drop(other);
         assert!(!waiting.has(&id), "work is no client");
         tokio::join!(work.ended(hour), async { waiting.ended(&id) });
+        drop(work);
+        let work = waiting.work(&id);
+        assert!(waiting.is_at_work(&id) && !waiting.has(&id));
         drop(work);
         assert!(waiting.by_payment.lock().is_empty());
     }

@@ -93,6 +93,8 @@ pub struct BreakerPermit {
 enum CallRole {
     Usual,
     Trial,
+    /// A failure of it does not count.
+    Uncounted,
     /// The end was reported: dropping the permit means nothing.
     Judged,
 }
@@ -141,13 +143,23 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through while the circuit is closed, and never as a trial: a call that is repeated by itself, and may
-    /// fail for a reason of its own, would be every trial.
-    pub fn admit_closed(self: &Arc<Self>) -> Result<BreakerPermit, BreakerOpen> {
-        self.check()?;
-        match *self.state.lock() {
-            CircuitState::Closed { .. } => Ok(self.permit(CallRole::Usual)),
-            CircuitState::Open { pause, .. } | CircuitState::Trial { pause } => Err(BreakerOpen { retry: pause }),
+    /// Lets a call through that may fail for a reason of its own and is repeated by itself. While the circuit is closed
+    /// its failure does not count. It is the trial only if no other call has been for so long after the pause: else one
+    /// client could have every trial fail.
+    pub fn admit_uncounted(self: &Arc<Self>, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        match *state {
+            CircuitState::Closed { .. } => Ok(self.permit(CallRole::Uncounted)),
+            CircuitState::Open { until, pause } if now.saturating_duration_since(until) >= patience && now >= until => {
+                *state = CircuitState::Trial { pause };
+                Ok(self.permit(CallRole::Trial))
+            }
+            CircuitState::Open { until, pause } => {
+                let left = until.saturating_duration_since(now);
+                Err(BreakerOpen { retry: if left.is_zero() { pause } else { left } })
+            }
+            CircuitState::Trial { pause } => Err(BreakerOpen { retry: pause }),
         }
     }
 
@@ -218,7 +230,7 @@ impl BreakerPermit {
     pub fn succeeded(mut self) -> Option<BreakerChange> {
         let role = std::mem::replace(&mut self.role, CallRole::Judged);
         // The usual case, without the lock.
-        if role == CallRole::Usual && self.breaker.unbroken.load(Relaxed) {
+        if role != CallRole::Trial && self.breaker.unbroken.load(Relaxed) {
             return None;
         }
         let mut state = self.breaker.state.lock();
@@ -241,7 +253,7 @@ impl BreakerPermit {
     /// The call failed, and stands for this many failures in a row, itself and those that were held back before it.
     pub fn failed_times(mut self, times: u32) -> Option<BreakerChange> {
         let is_excused = self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed));
-        if is_excused && self.role != CallRole::Trial {
+        if self.role == CallRole::Uncounted || (is_excused && self.role != CallRole::Trial) {
             return None;
         }
         let role = std::mem::replace(&mut self.role, CallRole::Judged);
@@ -316,6 +328,22 @@ mod tests {
         let mut state = breaker.state.lock();
         let CircuitState::Open { pause, .. } = *state else { panic!("{state:?}") };
         *state = CircuitState::Open { until: Instant::now(), pause };
+    }
+
+    #[test]
+    fn a_call_that_is_not_counted_opens_nothing_and_is_the_trial_when_no_other_comes() {
+        let breaker = breaker(3, HOUR);
+        for _ in 0..9 {
+            assert_eq!(breaker.admit_uncounted(Duration::ZERO).unwrap().failed(), None);
+        }
+        assert_eq!(breaker.check(), Ok(()));
+        open_by_failures(&breaker);
+        assert!(breaker.admit_uncounted(Duration::ZERO).is_err(), "during the pause");
+        wait(&breaker);
+        assert!(breaker.admit_uncounted(HOUR).is_err(), "another call may still come");
+        let trial = breaker.admit_uncounted(Duration::ZERO).unwrap();
+        assert!(trial.is_trial() && breaker.admit().is_err());
+        assert!(matches!(trial.failed(), Some(BreakerChange::Reopened { .. })));
     }
 
     #[test]

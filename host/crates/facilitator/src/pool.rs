@@ -76,7 +76,7 @@ impl FacilitatorPool {
         // An open circuit holds back only a settlement that may have arrived before, which is asked for again. The
         // first settlement of a payment is tried in any case: there is no other member, and the work may be done.
         let (permit, sending) = if self.may_have_arrived(request) {
-            match only.breaker().admit_closed() {
+            match only.breaker().admit_uncounted(Duration::MAX) {
                 Ok(permit) => (permit, Sending::Repeated),
                 Err(_) => {
                     return Settlement::Unknown { transaction: None, message: circuit_open(only), unanswered: false };
@@ -136,7 +136,8 @@ impl FacilitatorPool {
             let member = &self.members[index];
             let admitted = match sending {
                 Sending::First => member.breaker().admit(),
-                Sending::Repeated => member.breaker().admit_closed(),
+                // A look at the member is the trial.
+                Sending::Repeated => member.breaker().admit_uncounted(Duration::MAX),
             };
             let permit = match admitted {
                 Ok(permit) => permit,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coinslot_base::breaker::{Breaker, BreakerPermit};
 use tokio::sync::Semaphore;
@@ -125,6 +126,13 @@ impl Plugin {
     /// [`Fault::CircuitOpen`].
     pub fn admit(&self) -> Result<BreakerPermit, Fault> {
         Ok(self.loaded.breaker.admit()?)
+    }
+
+    /// Takes a permit for a run that has failed before and is repeated: its failure does not count, and it is the trial
+    /// of an open circuit only if no other run has been for so long after the pause. Fails with
+    /// [`Fault::CircuitOpen`].
+    pub fn admit_uncounted(&self, patience: Duration) -> Result<BreakerPermit, Fault> {
+        Ok(self.loaded.breaker.admit_uncounted(patience)?)
     }
 
     /// Waits until another request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). It reserves

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use coinslot_base::text::printable;
-use coinslot_x402::{SettlementResponse, header};
+use coinslot_x402::{Reason, SettlementResponse, header};
 use reqwest::header::HeaderValue;
 
 use super::purchase::{PaymentHeader, RequestSpec};
@@ -171,6 +171,24 @@ impl SellerAnswer {
     pub(super) fn receipt(&self) -> Option<SettlementResponse> {
         let value = self.header(header::PAYMENT_RESPONSE).or_else(|| self.header(header::X_PAYMENT_RESPONSE))?;
         serde_json::from_slice(&STANDARD.decode(value).ok()?).ok()
+    }
+
+    /// True if the reason of a 402 is one for which no server sends a payment to be settled. It reads the body as far
+    /// as [`Self::charged`] has.
+    pub(super) fn precedes_settlement(&self) -> bool {
+        let of_body = || {
+            let document: serde_json::Value = serde_json::from_slice(self.ahead.as_deref()?).ok()?;
+            document["error"].as_str().map(str::to_owned)
+        };
+        let reason = match self.receipt() {
+            Some(receipt) => receipt.error_reason,
+            None => self.challenge_error().or_else(of_body),
+        };
+        reason.is_some_and(|reason| {
+            // The words of the reference middlewares for a payment that fits none of their offers.
+            Reason::parse(&reason).is_some_and(Reason::precedes_sending)
+                || reason.contains("matching payment requirements")
+        })
     }
 
     /// The error of another challenge, in answer to a payment.

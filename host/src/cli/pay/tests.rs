@@ -15,10 +15,10 @@ use crate::cli::Failure;
 use coinslot_facilitator::local::Local;
 use coinslot_facilitator::testing::{PRICE, SELLER, World, serve};
 use coinslot_facilitator::{Facilitator, Settlement};
-use coinslot_x402::SettlementResponse;
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::{self, PaymentPayload};
 use coinslot_x402::price::Price;
+use coinslot_x402::{Reason, SettlementResponse};
 
 #[derive(Parser)]
 struct Command {
@@ -32,8 +32,12 @@ enum Mood {
     Honest,
     /// Settles, and answers 503 all the same.
     Loses,
-    /// Says no.
+    /// Says no, for a reason that comes before any settlement.
     Refuses,
+    /// Says that the settlement failed, as a middleware does whose facilitator's answer was lost.
+    FailsToSettle,
+    /// Answers 402 and nothing else.
+    FailsSilently,
     /// Answers 200 without a receipt, and takes nothing.
     Gives,
     /// Fails, and says that nothing was charged.
@@ -86,7 +90,7 @@ impl Seller {
                 let value = |name| request.headers().get(name).map(|v| v.as_bytes().to_vec());
                 let sent = value(header::PAYMENT_SIGNATURE).or(value(header::X_PAYMENT));
                 match sent {
-                    None => shop.challenge(),
+                    None => shop.challenge("pay"),
                     Some(sent) => shop.sell(&sent).await,
                 }
             }
@@ -105,7 +109,7 @@ impl Seller {
 }
 
 impl Shop {
-    fn challenge(&self) -> Response<Full<Bytes>> {
+    fn challenge(&self, error: &str) -> Response<Full<Bytes>> {
         if *self.mood.lock().expect("not poisoned") == Mood::Redirects {
             let moved = Response::builder().status(308).header("location", "https://elsewhere.example/buy");
             return moved.body(Full::default()).expect("a response");
@@ -113,11 +117,11 @@ impl Shop {
         let response = Response::builder().status(402);
         let response = if self.legacy {
             let entry = self.price.requirements_v1("http://127.0.0.1/buy", "", "");
-            let body = json!({"x402Version": 1, "error": "pay", "accepts": [entry]});
+            let body = json!({"x402Version": 1, "error": error, "accepts": [entry]});
             response.body(Full::new(body.to_string().into()))
         } else {
             let document = json!({
-                "x402Version": 2, "error": "pay", "resource": {"url": "http://127.0.0.1/buy"},
+                "x402Version": 2, "error": error, "resource": {"url": "http://127.0.0.1/buy"},
                 "accepts": [self.price.requirements()],
             });
             response.header(header::PAYMENT_REQUIRED, header::encode(&document)).body(Full::default())
@@ -129,13 +133,22 @@ impl Shop {
         self.payments.lock().expect("not poisoned").push(sent.to_vec());
         let mood = *self.mood.lock().expect("not poisoned");
         if mood == Mood::Refuses {
-            return self.challenge();
+            return self.challenge(Reason::InvalidSignature.as_str());
         }
         if mood == Mood::Fails {
             let body = json!({"error": "plugin_failed", "charged": "no"}).to_string();
             return Response::builder().status(500).body(Full::new(body.into())).expect("a response");
         }
+        if mood == Mood::FailsToSettle {
+            let mut failed = self.challenge("pay");
+            let settlement = json!({"success": false, "errorReason": "Settlement failed: fetch failed", "transaction": "", "network": "eip155:84532"});
+            failed
+                .headers_mut()
+                .insert(header::PAYMENT_RESPONSE, header::encode(&settlement).parse().expect("a value"));
+            return failed;
+        }
         let failure = match mood {
+            Mood::FailsSilently => Some((402, "{}".to_owned())),
             Mood::Away => Some((404, json!({"error": "not_found", "charged": "unknown"}).to_string())),
             Mood::Declines => Some((404, json!({"error": "not_found", "charged": "no"}).to_string())),
             Mood::Fenced => Some((403, "<html>".to_owned())),
@@ -273,7 +286,8 @@ async fn a_refused_payment_is_4_and_is_not_tried_again() {
     let seller = Seller::start(&world, false).await;
     seller.set(Mood::Refuses);
     let failure = home.pay(&[&seller.url]).await.expect_err("refused");
-    assert_eq!((failure.code, failure.message.as_str()), (4, "the payment was refused: pay"));
+    let message = format!("the payment was refused: {}", Reason::InvalidSignature);
+    assert_eq!((failure.code, failure.message), (4, message));
     assert_eq!(seller.payments().len(), 1);
     assert!(home.kept().is_empty());
 }
@@ -322,7 +336,7 @@ async fn a_payment_is_kept_until_the_server_says_that_nothing_was_charged() {
     assert_eq!(code(home.pay(&[&seller.url]).await), 5);
     let kept = home.kept();
     let resume = kept[0].display().to_string();
-    for mood in [Mood::Away, Mood::Fenced] {
+    for mood in [Mood::Away, Mood::Fenced, Mood::FailsToSettle, Mood::FailsSilently] {
         seller.set(mood);
         let failure = home.pay(&["--resume", &resume]).await.expect_err("not served");
         assert!(failure.code == 5 && failure.message.contains(&resume), "{mood:?}: {failure}");
