@@ -73,6 +73,7 @@ mod exchange;
 mod executed;
 mod exposure;
 mod failed_settlements;
+mod free;
 mod hold_guard;
 mod identity;
 mod known_payers;
@@ -107,7 +108,7 @@ use http_body::Body as _;
 
 use accepted::RefusedPayment;
 use earlier_claim::EarlierClaim;
-use exchange::{PaymentWork, exchange};
+use exchange::{Exchanged, PaymentWork, exchange};
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
@@ -117,6 +118,7 @@ pub(crate) use budget::least_budget;
 pub use client::ClientAddress;
 pub use delivery::PaidBody;
 pub use executed::Executed;
+pub use free::FreeRequest;
 pub use limits::RateLimits;
 pub use paid::Paid;
 pub use payment_method::PaymentMethod;
@@ -129,6 +131,16 @@ pub use settled::{Settled, SettledPayment};
 pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 
+/// The result of a request to a paid endpoint.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "matched at once by the only caller")]
+pub enum Served {
+    /// Its payment is settled, and the answer may leave.
+    Settled(Settled),
+    /// Its plugin quoted it as free: it is to be served without a payment, and none was taken.
+    Free(FreeRequest),
+}
+
 /// Serves one request to a paid endpoint, from its first header to the settled answer.
 ///
 /// Without a payment the answer is [`Problem::PaymentRequired`], or the reason why nothing is sold now.
@@ -136,11 +148,11 @@ pub async fn serve(
     payments: &Arc<Payments>,
     purchase: Purchase,
     request: Request<RequestBody>,
-) -> Result<Settled, Unserved> {
+) -> Result<Served, Unserved> {
     let client = purchase.client.ip;
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
-        Ok(None) => Err(Unserved::unclaimed(challenge::unpaid(payments, purchase, request).await)),
+        Ok(None) => challenge::unpaid(payments, purchase, request).await.map(Served::Free).map_err(Unserved::unclaimed),
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
@@ -175,7 +187,7 @@ async fn redeem(
     purchase: Purchase,
     payload: PaymentPayload,
     request: Request<RequestBody>,
-) -> Result<Settled, Unserved> {
+) -> Result<Served, Unserved> {
     payments.check_address(purchase.client.ip).map_err(Unserved::unknown)?;
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
@@ -192,8 +204,11 @@ async fn redeem(
     let (id, payments_of_work) = (work.payment_id(), Arc::clone(payments));
     // Boxed here: the future is large, and passing it on would copy it each time.
     let exchanged = Box::pin(async move {
-        let _held = held; // the body counts until the work ends
-        exchange(payments_of_work, purchase, work, request).await
+        // The body counts until the work ends, or until the guest of a free request has read it.
+        Ok(match exchange(payments_of_work, purchase, work, request).await? {
+            Exchanged::Settled(settled) => Served::Settled(settled),
+            Exchanged::Free(request) => Served::Free(FreeRequest::new(request, held)),
+        })
     });
     // A client that hangs up stops nothing from here on.
     payments.detach(id.clone(), exchanged).await.map_err(|problem| {

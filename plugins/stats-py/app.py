@@ -7,7 +7,7 @@ from math import isfinite
 from componentize_py_types import Err, Ok
 from wit_world import exports
 from wit_world.exports.manifest import Endpoint, PluginInfo, Price_Exact
-from wit_world.exports.quote import Refusal, Request
+from wit_world.exports.quote import Quotation, QuotedPrice_Amount, Refusal, Request
 from wit_world.imports.streams import StreamError_Closed
 from wit_world.imports.types import Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam
 
@@ -54,7 +54,7 @@ OUTPUT_SCHEMA = {
 class BadInput(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.refusal = Refusal(status, code, message)
+        self.refusal = Refusal(status, code, message, extensions=[])
 
 
 def values_of(body: bytes) -> list[float]:
@@ -91,18 +91,19 @@ class Manifest(exports.Manifest):
             mime_type="application/json",
             input_schema=json.dumps(INPUT_SCHEMA),
             output_schema=json.dumps(OUTPUT_SCHEMA),
+            quote_headers=[],
             extensions=[],
         )
         return PluginInfo(name="stats-py", version="0.1.0", endpoints=[endpoint], extensions=[])
 
 
 class Quote(exports.Quote):
-    def quote(self, request: Request) -> str:
+    def quote(self, request: Request) -> Quotation:
         try:
             values_of(request.body)
         except BadInput as bad:
             raise Err(bad.refusal) from None
-        return PRICE
+        return Quotation(QuotedPrice_Amount(PRICE), extensions=[])
 
 
 class IncomingHandler(exports.IncomingHandler):

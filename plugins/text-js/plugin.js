@@ -11,8 +11,8 @@ const MAX_MARKDOWN = 65_536; // bytes of a document: the engine has no JIT, and 
 class Refusal extends Error {
   constructor(status, code, message) {
     super(message);
-    // What `result<amount, refusal>` of the WIT carries as its error.
-    this.payload = { status, code, message };
+    // What `result<quotation, refusal>` of the WIT carries as its error.
+    this.payload = { status, code, message, extensions: [] };
   }
 }
 
@@ -122,6 +122,7 @@ export const manifest = {
       mimeType: route.mimeType,
       inputSchema: JSON.stringify(route.inputSchema),
       outputSchema: JSON.stringify(route.outputSchema),
+      quoteHeaders: [],
       extensions: [],
     })),
     extensions: [],
@@ -131,7 +132,7 @@ export const manifest = {
 export const quote = {
   quote(request) {
     routes[request.route].input(request);
-    return PRICE;
+    return { price: { tag: 'amount', val: PRICE }, extensions: [] };
   },
 };
 

@@ -67,3 +67,21 @@ async fn a_form_that_is_encoded_anew_is_the_same_request() {
         assert_eq!(host.chain().balance(host.seller()).await - before, amount, "{path}");
     }
 }
+
+/// A route with free and paid methods could not be sold: a quote of nothing was a broken contract.
+#[tokio::test]
+async fn a_request_that_is_quoted_as_free_runs_without_a_payment_and_takes_none() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let ask = |query: &str| host.client().post(host.url(&format!("/quoter/x{query}"))).body("12345");
+    let free = ask("?free").send().await.expect("an answer");
+    assert_eq!((free.status().as_u16(), free.headers().get("payment-response")), (200, None));
+    let challenge = ask("").send().await.expect("an answer");
+    assert_eq!(price(&challenge).await, "5000");
+    let payment = host.payer(0).pay(&challenge).header();
+    let with_payment = ask("?free").header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!((with_payment.status().as_u16(), with_payment.headers().get("payment-response")), (200, None));
+    assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
+    // The payment is still worth what it was.
+    assert_eq!(ask("").header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer").status(), 200);
+    assert_eq!(host.chain().balance(host.seller()).await, U256::from(5_000));
+}

@@ -90,7 +90,7 @@ async fn components_of_every_release_load_and_sell() {
 
 /// The component with a later version of the contract in its imports and exports.
 fn for_a_later_contract(component: &Path) -> Vec<u8> {
-    let (ours, theirs) = (b"coinslot:plugin/manifest@0.1.0", b"coinslot:plugin/manifest@0.2.0");
+    let (ours, theirs) = (b"coinslot:plugin/manifest@0.2.0", b"coinslot:plugin/manifest@0.3.0");
     let mut wasm = std::fs::read(component).expect("a component");
     let mut found = 0;
     for at in 0..wasm.len() - ours.len() {
@@ -105,8 +105,8 @@ fn for_a_later_contract(component: &Path) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_component_for_a_newer_contract_is_refused_with_both_versions() {
-    const SENTENCE: &str = "it was built for coinslot:plugin@0.2.0, and this host speaks coinslot:plugin@0.1.0";
-    let kept = root().join("tests/fixtures/0.1.0");
+    const SENTENCE: &str = "it was built for coinslot:plugin@0.3.0, and this host speaks coinslot:plugin@0.2.0";
+    let kept = root().join("tests/fixtures/0.2.0");
     let host = DevHost::builder().plugin("echo.wasm", &kept.join("rust-wasi-0.2.wasm")).start().await;
     // Once over the active file and then beside it, for both versions of WASI.
     for (file, of) in

@@ -127,9 +127,8 @@ fn endpoint(plugin: &Arc<Plugin>, declared: &EndpointInfo, policy: &SalesPolicy)
 /// what its price depends on.
 fn quote_headers(endpoint: &str, declared: &EndpointInfo) -> Result<Vec<HeaderName>, InstallError> {
     let mut names = vec![CONTENT_TYPE];
-    let Some((_, list)) = declared.extensions.iter().find(|(key, _)| key == "quote-headers") else { return Ok(names) };
-    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let name = HeaderName::try_from(word).ok().filter(|name| !is_payment_header(name.as_str()));
+    for word in &declared.quote_headers {
+        let name = HeaderName::try_from(word.as_str()).ok().filter(|name| !is_payment_header(name.as_str()));
         let name = name.ok_or_else(|| InstallError::QuoteHeader {
             endpoint: endpoint.to_owned(),
             name: printable(&word.chars().take(64).collect::<String>()),

@@ -22,18 +22,6 @@ pub struct GuestAnswer {
     pub body: Bytes,
 }
 
-/// The body of an answer, and its part of the budget.
-struct CountedBody {
-    bytes: Bytes,
-    _held: HeldBytes,
-}
-
-impl AsRef<[u8]> for CountedBody {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// Runs the guest until the head of its answer.
 pub(super) async fn begin(
     plugin: &Plugin,
@@ -58,7 +46,7 @@ impl GuestAnswer {
         }
         // Most answers are one frame, which is not copied.
         let bytes = if let [whole] = &frames[..] { whole.clone() } else { frames.concat().into() };
-        let body = Bytes::from_owner(CountedBody { bytes, _held: held });
+        let body = held.counted(bytes);
         Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
     }
 
@@ -73,7 +61,7 @@ impl GuestAnswer {
         for (name, value) in stored.headers {
             headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
-        let body = Bytes::from_owner(CountedBody { bytes: stored.body, _held: held });
+        let body = held.counted(stored.body);
         Some(Self { status: stored.status, headers, body })
     }
 }

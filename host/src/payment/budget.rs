@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::client::{is_public, prefix_of};
@@ -94,7 +95,24 @@ impl ByteBudget {
     }
 }
 
+/// Bytes with their part of the budget.
+struct CountedBytes {
+    bytes: Bytes,
+    _held: HeldBytes,
+}
+
+impl AsRef<[u8]> for CountedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl HeldBytes {
+    /// The bytes, which count for the budget until their last copy is dropped.
+    pub(super) fn counted(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(CountedBytes { bytes, _held: self })
+    }
+
     /// Makes room for so many bytes in all. On an error the holder keeps what it has.
     pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
         if bytes <= self.bytes {

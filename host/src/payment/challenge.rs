@@ -11,6 +11,8 @@ use coinslot_x402::price::{Challenge, ChallengeSecret, Offer};
 use http::{HeaderMap, HeaderName, Method, Request};
 use http_body::Body;
 
+use super::free::FreeRequest;
+use super::pricing::UnpaidRequest;
 use super::problem::check_circuit;
 use super::{Payments, Pricing, Problem, Purchase, pricing};
 use crate::endpoint::{Access, Endpoint};
@@ -68,21 +70,22 @@ pub fn declared(payments: &Payments, purchase: &Purchase) -> Problem {
     }
 }
 
-/// The challenge for a request without a payment, at the price of this very request.
-pub(super) async fn unpaid(payments: &Payments, purchase: Purchase, request: Request<RequestBody>) -> Problem {
+/// The challenge for a request without a payment, at the price of this very request. Ok if the plugin quotes it as
+/// free.
+pub(super) async fn unpaid(
+    payments: &Payments,
+    purchase: Purchase,
+    request: Request<RequestBody>,
+) -> Result<FreeRequest, Problem> {
     // Before the quote: a plugin whose circuit is open is not called.
-    if let Err(problem) = sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer) {
-        return problem;
-    }
-    let purchase = match pricing::price_unpaid(payments, purchase, request).await {
-        Ok(purchase) => purchase,
-        Err(problem) => return problem,
+    sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer)?;
+    let purchase = match pricing::price_unpaid(payments, purchase, request).await? {
+        UnpaidRequest::Priced(purchase) => purchase,
+        UnpaidRequest::Free(free) => return Ok(free),
     };
     // A slow body or quote may have outlived the first look.
-    match sellable(payments, &purchase.endpoint.plugin, &purchase.offer) {
-        Ok(offer) => Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)),
-        Err(problem) => problem,
-    }
+    let offer = sellable(payments, &purchase.endpoint.plugin, &purchase.offer)?;
+    Err(Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)))
 }
 
 /// The problem of a payment header that cannot be read, with the challenge at the declared price.

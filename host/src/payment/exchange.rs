@@ -18,6 +18,7 @@ use super::budget::HeldBytes;
 use super::claim::{self, Bought, ClaimOutcome};
 use super::earlier_claim::{self, EarlierClaim, FoundPayment};
 use super::presented::EarlierPayment;
+use super::pricing::RequestPrice;
 use super::waiting::SETTLEMENT_WAIT;
 use super::{Payments, Problem, Purchase, Settled, Unserved, Verified, pricing};
 
@@ -93,19 +94,27 @@ impl PaymentWork {
     }
 }
 
+/// The end of the work for a payment.
+pub(super) enum Exchanged {
+    Settled(Settled),
+    /// The plugin quoted the request as free. The payment was not claimed.
+    Free(Request<Bytes>),
+}
+
 /// Takes the payment through the states to its settled answer, or waits for the work that does.
 pub(super) async fn exchange(
     payments: Arc<Payments>,
     purchase: Purchase,
     work: PaymentWork,
     request: Request<Bytes>,
-) -> Result<Settled, Problem> {
+) -> Result<Exchanged, Problem> {
     let (earlier, settled) = match work {
         PaymentWork::Fetch(found, holder) => (found.of(&purchase, &holder, &request), None),
         PaymentWork::Buy(verified) => {
             let earlier = verified.as_earlier(&purchase, &request);
             match price(&payments, &purchase, verified, &request).await {
-                Ok((purchase, verified)) => {
+                Ok(None) => return Ok(Exchanged::Free(request)),
+                Ok(Some((purchase, verified))) => {
                     let settled = buy(&payments, &purchase, verified, &earlier, request.clone()).await;
                     (earlier, Some(settled))
                 }
@@ -125,19 +134,23 @@ pub(super) async fn exchange(
         // Also where another payment under the same name is unknown: this one has no claim to wait for.
         Some(settled) => settled?,
     };
-    Ok(settled.with_receipt(&payments, &purchase.url))
+    Ok(Exchanged::Settled(settled.with_receipt(&payments, &purchase.url)))
 }
 
-/// Asks the plugin for the price of this very request, and matches the payment with it.
+/// Asks the plugin for the price of this very request, and matches the payment with it. None if it is free.
 async fn price(
     payments: &Payments,
     purchase: &Purchase,
     verified: Verified,
     request: &Request<Bytes>,
-) -> Result<(Purchase, Verified), Problem> {
-    let purchase = pricing::price_paid(payments, purchase.clone(), &verified, request).await?;
-    let verified = verified.priced(payments, &purchase)?;
-    Ok((purchase, verified))
+) -> Result<Option<(Purchase, Verified)>, Problem> {
+    match pricing::price_paid(payments, purchase.clone(), &verified, request).await? {
+        RequestPrice::Free => Ok(None),
+        RequestPrice::Paid(purchase) => {
+            let verified = verified.priced(payments, &purchase)?;
+            Ok(Some((purchase, verified)))
+        }
+    }
 }
 
 /// Claims the payment, and takes it through the states.

@@ -2,17 +2,32 @@
 
 use bytes::Bytes;
 use coinslot_ledger::Fingerprint;
-use coinslot_plugin::{QuoteRequest, RequestBody};
+use coinslot_plugin::{QuoteRequest, QuotedPrice, RequestBody};
 use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 use http::Request;
 use http_body::Body as _;
 
-use super::body;
+use super::body::{self, HeldBody};
+use super::free::FreeRequest;
 use super::identity::{request_fingerprint, with_headers};
 use super::{Payments, Pricing, Problem, Purchase, Verified};
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.
 const MAX_UNPAID_BODY: u64 = 256 * 1024;
+
+/// The price of one request.
+pub(super) enum RequestPrice {
+    /// The prices of this purchase, of which one is to be paid.
+    Paid(Purchase),
+    /// Nothing: the plugin quoted this request as free.
+    Free,
+}
+
+/// A request without a payment, with its price.
+pub(super) enum UnpaidRequest {
+    Priced(Purchase),
+    Free(FreeRequest),
+}
 
 /// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`]; a
 /// larger body gets the declared price, and is read when it is paid for.
@@ -23,23 +38,28 @@ pub(super) async fn price_unpaid(
     payments: &Payments,
     purchase: Purchase,
     request: Request<RequestBody>,
-) -> Result<Purchase, Problem> {
+) -> Result<UnpaidRequest, Problem> {
     let size = request.body().size_hint();
     let empty = request.body().is_end_stream() || size.exact() == Some(0);
     let bare = empty && request.uri().query().is_none() && purchase.params.is_empty();
     let asks = purchase.endpoint.plugin.quotes() && (purchase.pricing == Pricing::AtMost || !bare);
     if !asks || size.lower() > MAX_UNPAID_BODY {
-        return Ok(purchase);
+        return Ok(UnpaidRequest::Priced(purchase));
     }
     let (head, body) = request.into_parts();
     let limit = MAX_UNPAID_BODY.min(purchase.endpoint.request_limit);
     let held = match body::read(payments, payments.budget.client(purchase.client.ip), body, limit).await {
-        Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => return Ok(purchase),
+        Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => {
+            return Ok(UnpaidRequest::Priced(purchase));
+        }
         read => read?,
     };
-    match ask(&purchase, &Request::from_parts(head, held.bytes)).await {
-        Ok(quoted) => Ok(quoted),
-        Err(Problem::Refused(_)) if bare => Ok(purchase),
+    let HeldBody { bytes, held } = held;
+    let request = Request::from_parts(head, bytes);
+    match ask(&purchase, &request).await {
+        Ok(RequestPrice::Paid(quoted)) => Ok(UnpaidRequest::Priced(quoted)),
+        Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request, held))),
+        Err(Problem::Refused(_)) if bare => Ok(UnpaidRequest::Priced(purchase)),
         Err(problem) => Err(problem),
     }
 }
@@ -51,9 +71,9 @@ pub(super) async fn price_paid(
     purchase: Purchase,
     verified: &Verified,
     request: &Request<Bytes>,
-) -> Result<Purchase, Problem> {
+) -> Result<RequestPrice, Problem> {
     if !purchase.endpoint.plugin.quotes() {
-        return Ok(purchase);
+        return Ok(RequestPrice::Paid(purchase));
     }
     if purchase.pricing == Pricing::AtMost {
         let fingerprint = quote_fingerprint(&purchase, request);
@@ -61,7 +81,7 @@ pub(super) async fn price_paid(
         let honoured =
             payments.quotes.honoured(&purchase.access.offer, &verified.payload(), &fingerprint, payments.now());
         if let Some(offer) = honoured {
-            return Ok(Purchase { offer, pricing: Pricing::Quoted(None), ..purchase });
+            return Ok(RequestPrice::Paid(Purchase { offer, pricing: Pricing::Quoted(None), ..purchase }));
         }
     }
     ask(&purchase, request).await
@@ -69,7 +89,7 @@ pub(super) async fn price_paid(
 
 /// Asks the plugin for its quote, which may refuse the request. The plugin sees nothing that the seal of the quote does
 /// not bind: of the header fields the media type, and those that the endpoint names.
-async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<Purchase, Problem> {
+async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPrice, Problem> {
     let named = purchase.endpoint.quote_headers.iter();
     let headers =
         named.flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name.clone(), value.clone())));
@@ -81,13 +101,20 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<Purchase, 
         headers: headers.collect(),
         body: request.body().clone(),
     };
-    let quote = purchase.endpoint.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
-    let offer = at(purchase, &quote).map_err(Problem::Misbehaved)?;
+    let quoted = purchase.endpoint.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
+    let amount = match quoted {
+        QuotedPrice::Free if purchase.access.quoted => return Ok(RequestPrice::Free),
+        QuotedPrice::Free => {
+            return Err(Problem::Misbehaved("it quoted nothing for an endpoint with an exact price".to_owned()));
+        }
+        QuotedPrice::Amount(amount) => amount,
+    };
+    let offer = at(purchase, &amount).map_err(Problem::Misbehaved)?;
     let pricing = match purchase.pricing {
         Pricing::Declared => Pricing::Declared,
         Pricing::AtMost | Pricing::Quoted(_) => Pricing::Quoted(Some(quote_fingerprint(purchase, request))),
     };
-    Ok(Purchase { offer, pricing, ..purchase.clone() })
+    Ok(RequestPrice::Paid(Purchase { offer, pricing, ..purchase.clone() }))
 }
 
 /// Hashes everything that `quote` can see.

@@ -20,7 +20,7 @@ use super::response::ResponseFuture;
 use super::unread::{BorrowedBody, UnreadBody};
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::payment::{self, Charged, ClientAddress, Payments, Pricing, Purchase, Unserved};
+use crate::payment::{self, Charged, ClientAddress, Payments, Pricing, Purchase, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -160,26 +160,23 @@ impl RequestHandler {
     }
 
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
-    #[expect(clippy::disallowed_methods, reason = "a free route runs its guest without payment")]
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
-            Access::Free => {
-                let charged = Charged::unasked(call.request.headers());
-                let answer = call.endpoint.plugin.invoke(Permit::grant(None), call.request).await;
-                respond::free(answer, &call.endpoint, charged)
-            }
+            Access::Free => run_free(&call.endpoint, call.request).await,
             Access::Paid(access) => {
                 let purchase = call.purchase(access);
-                respond::paid(
-                    if head_only {
-                        let problem = payment::challenge::declared(&self.payments, &purchase);
-                        Err(Unserved::unasked(problem, call.request.headers()))
-                    } else {
-                        payment::serve(&self.payments, purchase, call.request).await
-                    },
-                    &call.endpoint,
-                )
+                let served = if head_only {
+                    let problem = payment::challenge::declared(&self.payments, &purchase);
+                    Err(Unserved::unasked(problem, call.request.headers()))
+                } else {
+                    payment::serve(&self.payments, purchase, call.request).await
+                };
+                match served {
+                    Ok(Served::Settled(settled)) => respond::paid(Ok(settled), &call.endpoint),
+                    Ok(Served::Free(free)) => run_free(&call.endpoint, free.into_request()).await,
+                    Err(unserved) => respond::paid(Err(unserved), &call.endpoint),
+                }
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
@@ -222,6 +219,14 @@ impl RequestHandler {
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
     }
+}
+
+/// Runs the guest for a request that costs nothing.
+#[expect(clippy::disallowed_methods, reason = "a free request runs its guest without payment")]
+async fn run_free(endpoint: &Arc<Endpoint>, request: Request<RequestBody>) -> Reply {
+    let charged = Charged::unasked(request.headers());
+    let answer = endpoint.plugin.invoke(Permit::grant(None), request).await;
+    respond::free(answer, endpoint, charged)
 }
 
 impl Handled {

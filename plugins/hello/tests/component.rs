@@ -37,7 +37,7 @@ fn hello_is_a_small_component_with_the_exports_of_the_contract() {
     exports.sort();
     assert_eq!(
         exports,
-        ["coinslot:plugin/manifest@0.1.0", "coinslot:plugin/quote@0.1.0", "wasi:http/incoming-handler@0.2.12"]
+        ["coinslot:plugin/manifest@0.2.0", "coinslot:plugin/quote@0.2.0", "wasi:http/incoming-handler@0.2.12"]
     );
     // It reads no receipt, so it imports nothing of the contract and nothing beyond WASI.
     for key in world.imports.keys() {

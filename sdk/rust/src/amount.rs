@@ -22,7 +22,7 @@ pub struct Amount(Cow<'static, str>);
 pub struct BadAmount;
 
 impl Amount {
-    /// Zero: the quote of a free endpoint, and the charge for work not done.
+    /// Zero: the quote of a request that is free, and the charge for work not done.
     pub const ZERO: Self = Self(Cow::Borrowed("0"));
 
     /// An amount in millionths of a US dollar: `Amount::micros(10_000)` is a cent.
@@ -50,6 +50,12 @@ impl Amount {
     #[doc(hidden)]
     pub const fn declared(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
+    }
+
+    /// True for zero, in whatever digits.
+    pub fn is_zero(&self) -> bool {
+        let number = self.0.split(' ').next().unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| matches!(byte, b'0' | b'.'))
     }
 
     /// The text of the amount.

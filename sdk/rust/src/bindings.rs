@@ -14,7 +14,7 @@ wit_bindgen::generate!({
         package coinslot:sdk;
         // An interface that the plugin does not call is not imported by its component.
         world plugin {
-            include coinslot:plugin/narrow-quoting@0.1.0;
+            include coinslot:plugin/narrow-quoting@0.2.0;
             include wasi:config/imports@0.2.0-rc.1;
             include wasi:keyvalue/imports@0.2.0-draft;
         }

@@ -72,7 +72,7 @@ pub(crate) fn quote(raw: RawRequest, params: Pairs) -> Result<Amount, Refusal> {
 fn quote_at(mut raw: RawRequest, registration: &'static Registration, params: Pairs) -> Result<Amount, Refusal> {
     let (method, path) = (registration.declared.method, registration.declared.path);
     // What the host shows to a quote, so that a test sees the same.
-    let seen: Vec<&str> = registration.declared.quote_headers.split(',').map(str::trim).collect();
+    let seen: Vec<&str> = registration.declared.quoted_headers().collect();
     let hidden = |name: &&HeaderName| **name != CONTENT_TYPE && !seen.contains(&name.as_str());
     let hidden: Vec<HeaderName> = raw.headers.keys().filter(hidden).cloned().collect();
     for name in hidden {

@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::dispatch::{self, RawRequest};
 use crate::registry::{self, DeclaredEndpoint, Price};
 use crate::wasi_body::{IncomingBody, send_body};
-use crate::{HeaderName, HeaderValue, Method, Refusal, Response, log};
+use crate::{Amount, HeaderName, HeaderValue, Method, Refusal, Response, log};
 
 /// Implements the exported interfaces.
 struct PluginExports;
@@ -35,7 +35,7 @@ impl manifest::Guest for PluginExports {
 }
 
 fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
-    let named = Some(declared.quote_headers).filter(|names| !names.is_empty());
+    let quote_headers = declared.quoted_headers().map(str::to_owned).collect();
     manifest::Endpoint {
         method: declared.method.to_owned(),
         path: declared.path.to_owned(),
@@ -50,16 +50,13 @@ fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
         mime_type: declared.mime_type.to_owned(),
         input_schema: declared.input_schema,
         output_schema: declared.output_schema,
-        extensions: [declared.flow.map(|flow| ("payment-flow", flow)), named.map(|names| ("quote-headers", names))]
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
+        quote_headers,
+        extensions: declared.flow.into_iter().map(|flow| ("payment-flow".to_owned(), flow.to_owned())).collect(),
     }
 }
 
 impl quote::Guest for PluginExports {
-    fn quote(request: quote::Request) -> Result<String, quote::Refusal> {
+    fn quote(request: quote::Request) -> Result<quote::Quotation, quote::Refusal> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| refused(Refusal::bad_request("invalid_method", "the request's method is not one")))?;
         let mut headers = HeaderMap::new();
@@ -70,8 +67,15 @@ impl quote::Guest for PluginExports {
         }
         let body = Body::from(request.body);
         let raw = RawRequest { method, path: request.route, query: request.query, headers, body };
-        dispatch::quote(raw, request.params).map(|amount| amount.to_string()).map_err(refused)
+        dispatch::quote(raw, request.params).map(quoted).map_err(refused)
     }
+}
+
+/// The quote in the contract's type. An amount of zero is a free request.
+fn quoted(amount: Amount) -> quote::Quotation {
+    let price =
+        if amount.is_zero() { quote::QuotedPrice::Free } else { quote::QuotedPrice::Amount(amount.to_string()) };
+    quote::Quotation { price, extensions: Vec::new() }
 }
 
 /// The refusal in the contract's type. The contract takes 2,000 characters of a message.
@@ -80,6 +84,7 @@ fn refused(refusal: Refusal) -> quote::Refusal {
         status: refusal.status(),
         code: refusal.code().to_owned(),
         message: refusal.message().chars().take(2_000).collect(),
+        extensions: Vec::new(),
     }
 }
 

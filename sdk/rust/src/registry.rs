@@ -69,6 +69,13 @@ pub struct DeclaredEndpoint {
     pub output_schema: Option<String>,
 }
 
+impl DeclaredEndpoint {
+    /// The names in [`Self::quote_headers`].
+    pub(crate) fn quoted_headers(&self) -> impl Iterator<Item = &'static str> {
+        self.quote_headers.split(',').map(str::trim).filter(|name| !name.is_empty())
+    }
+}
+
 /// A mistake that no single attribute shows and that keeps the plugin from being loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -34,6 +34,8 @@ pub struct EndpointInfo {
     pub input_schema: Option<serde_json::Value>,
     /// A JSON object.
     pub output_schema: Option<serde_json::Value>,
+    /// The header fields that `quote` sees beside `content-type`, as written.
+    pub quote_headers: Vec<String>,
     /// Keys and values that the contract has no field for.
     pub extensions: Vec<(String, String)>,
 }
@@ -66,6 +68,15 @@ pub struct QuoteRequest {
     pub query: Option<String>,
     pub headers: http::HeaderMap,
     pub body: Bytes,
+}
+
+/// The price that `coinslot:plugin/quote.quote` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuotedPrice {
+    /// This request costs nothing.
+    Free,
+    /// An amount as written.
+    Amount(String),
 }
 
 /// The error of `coinslot:plugin/quote.quote`. The status is from 400 to 499 and not 402.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::breaker;
 use crate::capabilities::Capabilities;
-use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, ResponseBody};
+use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::linked::{HandlerPre, LinkedComponent};
@@ -162,7 +162,7 @@ impl Plugin {
     }
 
     /// Asks the price of one request, within 50 ms of CPU time.
-    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<String, QuoteRefusal>, Fault> {
+    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
         invoke::quote(&self.loaded.instances.spec, request).await
     }
 }

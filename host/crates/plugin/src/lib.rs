@@ -44,8 +44,8 @@ pub use coinslot_base::breaker::{BreakerPermit, BreakerSettings};
 
 pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError};
 pub use self::contract::{
-    DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, RequestBodyError,
-    ResponseBody,
+    DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody,
+    RequestBodyError, ResponseBody,
 };
 pub use self::fault::{Circuit, Fault, LoadError};
 pub use self::handle::Plugin;

@@ -10,7 +10,7 @@ wit_bindgen::generate!({
     inline: "
         package test:crowd;
         world crowd {
-            include coinslot:plugin/narrow@0.1.0;
+            include coinslot:plugin/narrow@0.2.0;
             import wasi:http/outgoing-handler@0.2.12;
         }
     ",
@@ -54,6 +54,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
             mime_type: "application/json".into(),
             input_schema: None,
             output_schema: None,
+            quote_headers: Vec::new(),
             extensions: Vec::new(),
         };
         Ok(PluginInfo {

@@ -33,6 +33,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
                 mime_type: "application/octet-stream".into(),
                 input_schema: None,
                 output_schema: None,
+                quote_headers: Vec::new(),
                 extensions: Vec::new(),
             }],
             extensions: Vec::new(),

@@ -28,6 +28,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
                 mime_type: "text/plain".into(),
                 input_schema: None,
                 output_schema: None,
+                quote_headers: Vec::new(),
                 extensions: Vec::new(),
             }],
             extensions: Vec::new(),

@@ -5,7 +5,7 @@ wit_bindgen::generate!({
     inline: "
         package test:keeper;
         world keeper {
-            include coinslot:plugin/endpoint-quoting@0.1.0;
+            include coinslot:plugin/endpoint-quoting@0.2.0;
             include wasi:config/imports@0.2.0-rc.1;
             include wasi:keyvalue/imports@0.2.0-draft;
         }
@@ -15,7 +15,7 @@ wit_bindgen::generate!({
 });
 
 use exports::coinslot::plugin::manifest::{Endpoint, PluginInfo, Price};
-use exports::coinslot::plugin::quote::{Refusal, Request};
+use exports::coinslot::plugin::quote::{Quotation, Refusal, Request};
 use wasi::config::store as config;
 use wasi::http::outgoing_handler;
 use wasi::http::types::{
@@ -57,6 +57,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
             mime_type: "text/plain".into(),
             input_schema: None,
             output_schema: None,
+            quote_headers: Vec::new(),
             extensions: Vec::new(),
         };
         Ok(PluginInfo {
@@ -72,8 +73,9 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
 }
 
 impl exports::coinslot::plugin::quote::Guest for Guest {
-    fn quote(_request: Request) -> Result<String, Refusal> {
-        Err(Refusal { status: 400, code: "reached".into(), message: reach() })
+    fn quote(_request: Request) -> Result<Quotation, Refusal> {
+        let extensions = Vec::new();
+        Err(Refusal { status: 400, code: "reached".into(), message: reach(), extensions })
     }
 }
 

@@ -29,6 +29,7 @@ pub fn endpoint(method: &str, path: &str, price: Price) -> Endpoint {
         mime_type: "application/json".into(),
         input_schema: None,
         output_schema: None,
+        quote_headers: Vec::new(),
         extensions: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ wit_bindgen::generate!({
 });
 
 use exports::coinslot::plugin::manifest::{Endpoint, PluginInfo, Price};
-use exports::coinslot::plugin::quote::{Refusal, Request};
+use exports::coinslot::plugin::quote::{Quotation, QuotedPrice, Refusal, Request};
 use wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 
 struct Guest;
@@ -28,7 +28,8 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
                 mime_type: "text/plain; charset=utf-8".into(),
                 input_schema: Some(r#"{"type":"object"}"#.into()),
                 output_schema: None,
-                extensions: vec![("quote-headers".into(), "x-pages".into())],
+                quote_headers: vec!["x-pages".into()],
+                extensions: Vec::new(),
             }],
             extensions: Vec::new(),
         })
@@ -36,21 +37,25 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
 }
 
 impl exports::coinslot::plugin::quote::Guest for Guest {
-    fn quote(request: Request) -> Result<String, Refusal> {
-        let refuse = |status, code: &str, message: String| Err(Refusal { status, code: code.into(), message });
+    fn quote(request: Request) -> Result<Quotation, Refusal> {
+        let price = |price| Ok(Quotation { price, extensions: vec![("unknown".into(), "ignored".into())] });
+        let amount = |amount: String| price(QuotedPrice::Amount(amount));
+        let refuse = |status, code: &str, message: String| {
+            Err(Refusal { status, code: code.into(), message, extensions: Vec::new() })
+        };
         match request.query.as_deref() {
             None => {
                 let pages = request.headers.iter().find(|(name, _)| name == "x-pages");
                 let pages = pages.and_then(|(_, value)| String::from_utf8_lossy(value).parse::<usize>().ok());
                 let length = if request.body.is_empty() { request.params[0].1.len() } else { request.body.len() };
-                Ok(format!("0.{:03}", length + pages.unwrap_or(0)))
+                amount(format!("0.{:03}", length + pages.unwrap_or(0)))
             }
             Some("loop") => loop {
                 std::hint::black_box(&request);
             },
             Some("sleep") => {
                 wasi::clocks::monotonic_clock::subscribe_duration(3_600_000_000_000).block();
-                Ok("1".into())
+                amount("1".into())
             }
             Some("headers") => {
                 refuse(400, "seen", request.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(","))
@@ -62,9 +67,10 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
             Some("402") => refuse(402, "pay", String::new()),
             Some("500") => refuse(500, "broken", String::new()),
             Some("code") => refuse(400, "Not A Word", String::new()),
-            Some("amount") => Ok("a lot".into()),
+            Some("amount") => amount("a lot".into()),
+            Some("free") => price(QuotedPrice::Free),
             Some("charge") => match coinslot::plugin::usage::charge("1") {
-                Ok(()) => Ok("1".into()),
+                Ok(()) => amount("1".into()),
                 Err(reason) => refuse(400, "charge", reason),
             },
             Some(_) => panic!("as asked"),

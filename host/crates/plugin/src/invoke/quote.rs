@@ -6,7 +6,7 @@ use coinslot_base::text::printable;
 use wasmtime::Store;
 
 use crate::bindings::{is_amount, quote as wit};
-use crate::contract::{QuoteRefusal, QuoteRequest};
+use crate::contract::{QuoteRefusal, QuoteRequest, QuotedPrice};
 use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
 use crate::instance::spec::InstanceSpec;
@@ -25,7 +25,10 @@ const MESSAGE: usize = 2_000;
 const CODE: usize = 64;
 
 /// Calls `quote`. The guest has a fresh instance, which is granted nothing.
-pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<Result<String, QuoteRefusal>, Fault> {
+pub(crate) async fn quote(
+    spec: &InstanceSpec,
+    request: QuoteRequest,
+) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
     let Some(indices) = &spec.component.quote else {
         return Err(Fault::NoResponse("it does not export `quote`".into()));
     };
@@ -55,6 +58,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
             .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
             .collect(),
         body: request.body.to_vec(),
+        extensions: Vec::new(),
     };
     let call = async move {
         let instance = spec.component.pre.instantiate_async(&mut store).await?;
@@ -62,8 +66,11 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         guest.call_quote::<&mut Store<GuestState>>(&mut store, &request).await
     };
     match call_with_limits(&meter, WALL.saturating_mul(budget), call).await? {
-        Ok(amount) if is_amount(&amount) => Ok(Ok(amount)),
-        Ok(_) => Err(Fault::NoResponse("its quote is not an amount".into())),
+        Ok(quotation) => match quotation.price {
+            wit::QuotedPrice::Free => Ok(Ok(QuotedPrice::Free)),
+            wit::QuotedPrice::Amount(amount) if is_amount(&amount) => Ok(Ok(QuotedPrice::Amount(amount))),
+            wit::QuotedPrice::Amount(_) => Err(Fault::NoResponse("its quote is not an amount".into())),
+        },
         Err(refusal) => check(refusal).map(Err),
     }
 }

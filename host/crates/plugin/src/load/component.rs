@@ -14,7 +14,7 @@ pub(crate) const MAX_WASM: usize = 64 << 20;
 /// The package of the project's own interfaces.
 const PACKAGE: &str = "coinslot:plugin";
 /// The version of the package that this host implements.
-const VERSION: &str = "0.1.0";
+pub(crate) const VERSION: &str = "0.2.0";
 
 /// Interfaces that the host links, by package and version. Versions that share the first two numbers are compatible.
 /// The table only explains what is missing: the linker decides.

@@ -7,7 +7,7 @@ use wasm_metadata::Producers;
 use wasmparser::{Parser, Payload};
 
 use crate::fault::LoadError;
-use crate::load::component::{ComponentInfo, InterfaceName};
+use crate::load::component::{ComponentInfo, InterfaceName, VERSION};
 
 /// The outside of a component. All of it is read from its bytes; no code of it has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -121,7 +121,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         refusal,
         toolchain: toolchain(wasm),
         handlers,
-        quotes: info.exports("coinslot:plugin", "quote", "0.1.0"),
+        quotes: info.exports("coinslot:plugin", "quote", VERSION),
         uses,
         asks,
         inert,

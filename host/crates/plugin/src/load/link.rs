@@ -8,7 +8,7 @@ use crate::bindings::{manifest, quote};
 use crate::fault::LoadError;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::store::GuestState;
-use crate::load::component::ComponentInfo;
+use crate::load::component::{ComponentInfo, VERSION};
 
 /// Links a compiled component. The error names a missing import if there is one.
 pub(super) fn link(
@@ -28,12 +28,13 @@ pub(super) fn link(
                 .map_err(|error| LoadError::Invalid(format!("its HTTP handler does not fit `wasi:http`: {error:#}")))?,
         ),
     };
-    let manifest = manifest::GuestIndices::new(&pre)
-        .map_err(|error| LoadError::Invalid(format!("its `manifest` does not fit coinslot:plugin@0.1.0: {error:#}")))?;
+    let manifest = manifest::GuestIndices::new(&pre).map_err(|error| {
+        LoadError::Invalid(format!("its `manifest` does not fit coinslot:plugin@{VERSION}: {error:#}"))
+    })?;
     // A plugin may have no `quote`. A `quote` that does not fit is a mistake, which its author should learn of.
-    let quote = if info.exports("coinslot:plugin", "quote", "0.1.0") {
+    let quote = if info.exports("coinslot:plugin", "quote", VERSION) {
         Some(quote::GuestIndices::new(&pre).map_err(|error| {
-            LoadError::Invalid(format!("its `quote` does not fit coinslot:plugin@0.1.0: {error:#}"))
+            LoadError::Invalid(format!("its `quote` does not fit coinslot:plugin@{VERSION}: {error:#}"))
         })?)
     } else {
         None

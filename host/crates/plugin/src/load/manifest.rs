@@ -100,6 +100,7 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
         mime_type: endpoint.mime_type,
         input_schema,
         output_schema,
+        quote_headers: endpoint.quote_headers,
         extensions: endpoint.extensions,
     })
 }
@@ -204,6 +205,7 @@ fn total(info: &manifest::PluginInfo) -> usize {
                 + e.mime_type.len()
                 + e.input_schema.as_ref().map_or(0, String::len)
                 + e.output_schema.as_ref().map_or(0, String::len)
+                + e.quote_headers.iter().map(String::len).sum::<usize>()
                 + pairs(&e.extensions)
         })
         .sum();

@@ -19,7 +19,8 @@ async fn a_manifest_is_read_as_it_was_declared() {
             mime_type: "text/plain; charset=utf-8".into(),
             input_schema: Some(serde_json::json!({"type": "object"})),
             output_schema: None,
-            extensions: vec![("quote-headers".into(), "x-pages".into())],
+            quote_headers: vec!["x-pages".into()],
+            extensions: Vec::new(),
         }]
     );
     assert!(!load("echo").await.quotes());
@@ -76,6 +77,7 @@ fn names_versions_paths_and_types_follow_their_grammar() {
                 mime_type: mime.into(),
                 input_schema: None,
                 output_schema: None,
+                quote_headers: Vec::new(),
                 extensions: vec![("unknown".into(), "ignored".into())],
             }],
             extensions: Vec::new(),

@@ -106,10 +106,10 @@ fn renamed(name: &str, from: &str, to: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_component_of_another_contract_is_refused_with_both_versions() {
-    let wasm = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifest@0.2.0");
+    let wasm = renamed("echo", "coinslot:plugin/manifest@0.2.0", "coinslot:plugin/manifest@0.3.0");
     let sentence = refused(&wasm).await;
-    assert!(sentence.contains("coinslot:plugin@0.2.0") && sentence.contains("coinslot:plugin@0.1.0"), "{sentence}");
-    let patch = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifest@0.1.9");
+    assert!(sentence.contains("coinslot:plugin@0.3.0") && sentence.contains("coinslot:plugin@0.2.0"), "{sentence}");
+    let patch = renamed("echo", "coinslot:plugin/manifest@0.2.0", "coinslot:plugin/manifest@0.2.9");
     runtime().load(&patch, &PluginPolicies::default()).await.expect("a later patch is compatible");
 }
 
@@ -117,10 +117,10 @@ async fn a_component_of_another_contract_is_refused_with_both_versions() {
 async fn a_missing_import_or_export_is_named() {
     let wasm = renamed("echo", "wasi:http/incoming-handler@0.2.12", "wasi:http/incoming-hungler@0.2.12");
     assert!(refused(&wasm).await.contains("wasi:http/incoming-handler"));
-    let wasm = renamed("echo", "coinslot:plugin/manifest@0.1.0", "coinslot:plugin/manifold@0.1.0");
-    assert!(refused(&wasm).await.contains("coinslot:plugin/manifest@0.1.0"));
-    let wasm = renamed("echo", "coinslot:plugin/payment@0.1.0", "coinslot:plugin/pigment@0.1.0");
-    assert!(refused(&wasm).await.contains("coinslot:plugin/pigment@0.1.0"));
+    let wasm = renamed("echo", "coinslot:plugin/manifest@0.2.0", "coinslot:plugin/manifold@0.2.0");
+    assert!(refused(&wasm).await.contains("coinslot:plugin/manifest@0.2.0"));
+    let wasm = renamed("echo", "coinslot:plugin/payment@0.2.0", "coinslot:plugin/pigment@0.2.0");
+    assert!(refused(&wasm).await.contains("coinslot:plugin/pigment@0.2.0"));
     let wasm = renamed("echo", "wasi:io/streams@0.2.12", "wasi:io/streams@0.4.12");
     let sentence = refused(&wasm).await;
     assert!(sentence.contains("wasi:io/streams@0.4.12") && sentence.contains("0.2.12"), "{sentence}");

@@ -17,7 +17,7 @@ fn request(query: Option<&str>) -> QuoteRequest {
     }
 }
 
-async fn ask(query: Option<&str>) -> Result<Result<String, QuoteRefusal>, Fault> {
+async fn ask(query: Option<&str>) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
     load("quoter").await.quote(request(query)).await
 }
 
@@ -27,7 +27,8 @@ fn refusal(status: u16, code: &str, message: &str) -> QuoteRefusal {
 
 #[tokio::test]
 async fn a_quote_depends_on_the_request() {
-    assert_eq!(ask(None).await.unwrap(), Ok("0.012".into()));
+    assert_eq!(ask(None).await.unwrap(), Ok(QuotedPrice::Amount("0.012".into())));
+    assert_eq!(ask(Some("free")).await.unwrap(), Ok(QuotedPrice::Free));
     assert_eq!(
         ask(Some("params")).await.unwrap(),
         Err(refusal(422, "params", "POST /quoter/{kind} [(\"kind\", \"a b\")]"))
