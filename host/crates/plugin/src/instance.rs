@@ -4,6 +4,7 @@ pub(crate) mod context;
 pub(crate) mod engine;
 pub(crate) mod exchange;
 pub(crate) mod guest_task;
+mod host_memory;
 pub(crate) mod imports;
 mod instances;
 mod limiter;

@@ -20,6 +20,7 @@ use crate::capabilities::egress::{Egress, LoopGuard};
 use crate::capabilities::log::{GuestLog, LogStream};
 use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
+use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
 use crate::instance::meter::GuestMeter;
 use crate::instance::output::OutputPipe;
@@ -28,8 +29,6 @@ use crate::instance::output::OutputPipe;
 const REQUEST_HANDLES: usize = 1_000;
 /// Bytes that one call from the guest may make the host allocate.
 const CALL_BYTES: usize = 8 << 20;
-/// Headers or trailers of one message, in bytes, bookkeeping included.
-const FIELDS: usize = 32 << 10;
 /// Random bytes of one call.
 const RANDOM: u64 = 1 << 20;
 
@@ -99,8 +98,13 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(REQUEST_HANDLES);
     // A guest that computes yields at each tick, and goes on when it has a CPU slot; over its budget it is ended.
-    store.epoch_deadline_callback(|context| {
-        let meter = &context.data().meter;
+    store.epoch_deadline_callback(|mut context| {
+        let state = context.data_mut();
+        let meter = &state.meter;
+        if host_memory::measure(&mut state.table) > HOST_MEMORY.saturating_mul(state.contexts.count()) {
+            meter.refuse_memory();
+            return Ok(UpdateDeadline::Interrupt);
+        }
         if meter.tick() {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())))
         } else {
