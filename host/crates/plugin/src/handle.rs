@@ -180,7 +180,7 @@ fn instances(
         permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
         quotes,
         wait: resources.wait,
-        cpu_slots: Arc::clone(&resources.cpu_slots),
+        processors: Arc::clone(&resources.processors),
         is_host_only: resources.is_host_only,
     };
     Arc::new(Instances { spec: Arc::new(spec), reuse })

@@ -14,6 +14,7 @@ pub(crate) mod offload;
 mod output;
 pub(crate) mod permits;
 pub(crate) mod pool;
+pub(crate) mod processors;
 pub(crate) mod resources;
 pub(crate) mod shared;
 pub(crate) mod spec;

@@ -1,4 +1,4 @@
-//! The two engines, their pools, and the clock that interrupts guests.
+//! The two engines and their pools.
 //!
 //! Both engines are configured by the same function, in the server and in the compiling process, because a compiled
 //! component loads only into an engine of the same configuration. Guests of WASI 0.2 run in an engine without
@@ -6,12 +6,11 @@
 //! with it.
 
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 /// The interval between interruptions of guests. A guest that computes yields to its neighbours this often, so this is
@@ -129,27 +128,6 @@ fn swaps() -> bool {
 /// True if `/proc/swaps` lists a device. Its first line has the names of the columns.
 fn names_a_device(swaps: &str) -> bool {
     swaps.lines().skip(1).any(|line| !line.trim().is_empty())
-}
-
-/// Increments the epoch of every engine each [`TICK`], from a thread of its own: a task could be starved by the very
-/// guest that it should interrupt. The thread ends with the last engine.
-pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
-    let engines: Vec<EngineWeak> = engines.iter().map(|engine| engine.weak()).collect();
-    std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
-        loop {
-            std::thread::sleep(TICK);
-            // Weak references, so that this thread does not keep the engines of a runtime that is gone.
-            let mut alive = false;
-            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                engine.increment_epoch();
-                alive = true;
-            }
-            if !alive {
-                return;
-            }
-        }
-    })?;
-    Ok(())
 }
 
 /// Names the configuration of an engine in a file name. A clash is harmless: wasmtime checks the artifact's own

@@ -13,6 +13,7 @@ use crate::capabilities::keyvalue::KvStores;
 use crate::headers::HostOnly;
 use crate::instance::engine::{self, Wasi};
 use crate::instance::imports;
+use crate::instance::processors::Processors;
 use crate::instance::store::GuestState;
 
 /// Engines, linkers, permits and stores: one of each per runtime.
@@ -23,8 +24,7 @@ pub(crate) struct SharedResources {
     pub(crate) instances: Arc<Semaphore>,
     /// Permits of instances that wait for another request.
     pub(crate) idle_instances: Arc<Semaphore>,
-    /// Permits for long computations: as many as there are processors.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
     /// The longest wait for a permit of an instance.
     pub(crate) wait: Duration,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -57,13 +57,13 @@ impl SharedResources {
         };
         let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
         let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
-        engine::start_ticker(&[&p2.engine, &p3.engine])?;
+        let processors = Processors::new(&[&p2.engine, &p3.engine])?;
         Ok(Self {
             p2,
             p3,
             instances: Arc::new(Semaphore::new(instances)),
             idle_instances: Arc::new(Semaphore::new(idle)),
-            cpu_slots: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            processors,
             wait,
             resolver,
             kv_stores,

@@ -12,6 +12,7 @@ use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::InstanceLimit;
+use crate::instance::processors::Processors;
 use crate::instance::store::{RequestGrant, StoreConfig};
 use crate::limits::Limits;
 
@@ -27,8 +28,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) quotes: Arc<Semaphore>,
     /// The longest wait for permits of a request that can be sent again.
     pub(crate) wait: Duration,
-    /// Permits for long computations, of all plugins together.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
     /// Tells the header fields that guests never see in a client's request.
     pub(crate) is_host_only: HostOnly,
 }
@@ -43,7 +43,7 @@ impl InstanceSpec {
             plugin: self.plugin.clone(),
             memory: limits.memory,
             cpu: limits.cpu,
-            cpu_slots: self.cpu_slots.clone(),
+            processors: self.processors.clone(),
             log: limits.log,
             receipt,
             grant: Some(grant),

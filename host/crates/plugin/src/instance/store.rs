@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -22,8 +21,9 @@ use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
 use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
-use crate::instance::meter::GuestMeter;
+use crate::instance::meter::{AfterTick, GuestMeter};
 use crate::instance::output::OutputPipe;
+use crate::instance::processors::Processors;
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
 const REQUEST_HANDLES: usize = 1_000;
@@ -40,8 +40,7 @@ pub(crate) struct StoreConfig {
     pub(crate) memory: usize,
     /// CPU time.
     pub(crate) cpu: Duration,
-    /// Permits for long computations.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
     /// Bytes that the guest may print.
     pub(crate) log: usize,
     pub(crate) receipt: Option<PaymentReceipt>,
@@ -76,7 +75,7 @@ pub(crate) struct GuestState {
 
 /// Builds an empty store with every limit armed.
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin.clone(), config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let mut table = ResourceTable::new();
@@ -97,7 +96,8 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(REQUEST_HANDLES);
-    // A guest that computes yields at each tick, and goes on when it has a CPU slot; over its budget it is ended.
+    // A guest that computes for long yields at each tick, and goes on when it has a CPU slot; over its budget it is
+    // ended.
     store.epoch_deadline_callback(|mut context| {
         let state = context.data_mut();
         let meter = &state.meter;
@@ -105,11 +105,11 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
             meter.refuse_memory();
             return Ok(UpdateDeadline::Interrupt);
         }
-        if meter.tick() {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())))
-        } else {
-            Ok(UpdateDeadline::Interrupt)
-        }
+        Ok(match meter.tick() {
+            AfterTick::GoOn => UpdateDeadline::Continue(1),
+            AfterTick::Queue => UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())),
+            AfterTick::End => UpdateDeadline::Interrupt,
+        })
     });
     // With 0 every guest would be interrupted once at its first instruction.
     store.set_epoch_deadline(1);
@@ -119,7 +119,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin.clone(), config.log));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));

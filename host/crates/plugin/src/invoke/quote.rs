@@ -37,7 +37,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         plugin: spec.plugin.clone(),
         memory: spec.limits.memory,
         cpu: CPU.saturating_mul(budget),
-        cpu_slots: spec.cpu_slots.clone(),
+        processors: spec.processors.clone(),
         log: spec.limits.log,
         receipt: None,
         grant: None,

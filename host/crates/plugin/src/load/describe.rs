@@ -30,7 +30,7 @@ pub(super) async fn describe(
         plugin: "(loading)".into(),
         memory: MEMORY,
         cpu: CPU,
-        cpu_slots: resources.cpu_slots.clone(),
+        processors: resources.processors.clone(),
         log: LOG,
         receipt: None,
         grant: None,
