@@ -27,6 +27,7 @@ pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits 
         instances: count(section, "max_instances_per_plugin", default.instances),
         outgoing_requests: u32::try_from(outgoing_requests).unwrap_or(default.outgoing_requests),
         log: section.within("log", ByteSize(0)..=GIB, ByteSize::of(default.log)).bytes(),
+        log_rate: section.within("log_rate", KIB..=GIB, ByteSize::of(default.log_rate)).bytes(),
         breaker: default.breaker,
         rollback: default.rollback,
         reuse: default.reuse,

@@ -171,6 +171,7 @@ fn instances(
 ) -> Arc<Instances> {
     let reuse = InstanceReuse::new(&limits, &resources.idle_instances);
     let quotes = Arc::new(Semaphore::new((limits.instances / QUOTE_SHARE).max(1)));
+    let log = resources.logs.of(&plugin, limits.log_rate);
     let spec = InstanceSpec {
         plugin,
         engine: resources.engine(wasi).clone(),
@@ -181,6 +182,7 @@ fn instances(
         quotes,
         wait: resources.wait,
         processors: Arc::clone(&resources.processors),
+        log,
         is_host_only: resources.is_host_only,
     };
     Arc::new(Instances { spec: Arc::new(spec), reuse })

@@ -27,8 +27,10 @@ pub struct Limits {
     pub instances: usize,
     /// Outgoing HTTP requests of one request.
     pub outgoing_requests: u32,
-    /// Bytes that one request may print.
+    /// Bytes that one request may print. A line counts for 128 bytes at least.
     pub log: usize,
+    /// Bytes that all requests together may print in a second, on average.
+    pub log_rate: usize,
     /// The circuit breaker: the rule by which a plugin that keeps failing gets no requests for a while.
     pub breaker: BreakerSettings,
     /// Brings the previous build back when the circuit opens soon after a build was deployed.
@@ -58,6 +60,7 @@ impl Default for Limits {
             instances: 64,
             outgoing_requests: 16,
             log: 64 << 10,
+            log_rate: 256 << 10,
             breaker: BreakerSettings {
                 failures: 5,
                 pause: Duration::from_secs(5),

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::capabilities::log::GuestLog;
+use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
 use crate::instance::engine::TICK;
 use crate::instance::processors::{Processors, RunningGuest};
@@ -115,8 +115,8 @@ impl GuestMeter {
 
     /// The meter of one request in a shared instance. It takes the charge; CPU time and log are metered for the whole
     /// instance.
-    pub(crate) fn of_shared_request(plugin: Arc<str>, processors: Arc<Processors>) -> Arc<Self> {
-        Self::new(Duration::MAX, processors, GuestLog::new(plugin, 0))
+    pub(crate) fn of_shared_request(log: Arc<PluginLog>, processors: Arc<Processors>) -> Arc<Self> {
+        Self::new(Duration::MAX, processors, GuestLog::new(log, 0))
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now. Time and log that earlier
@@ -309,9 +309,10 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::log::LogWriter;
 
     fn log() -> GuestLog {
-        GuestLog::new("p".into(), 10)
+        GuestLog::new(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), 10)
     }
 
     #[test]

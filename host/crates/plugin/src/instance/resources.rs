@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::capabilities::egress::Resolve;
 use crate::capabilities::keyvalue::KvStores;
+use crate::capabilities::log::PluginLogs;
 use crate::headers::HostOnly;
 use crate::instance::engine::{self, Wasi};
 use crate::instance::imports;
@@ -25,6 +26,7 @@ pub(crate) struct SharedResources {
     /// Permits of instances that wait for another request.
     pub(crate) idle_instances: Arc<Semaphore>,
     pub(crate) processors: Arc<Processors>,
+    pub(crate) logs: PluginLogs,
     /// The longest wait for a permit of an instance.
     pub(crate) wait: Duration,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -64,6 +66,7 @@ impl SharedResources {
             instances: Arc::new(Semaphore::new(instances)),
             idle_instances: Arc::new(Semaphore::new(idle)),
             processors,
+            logs: PluginLogs::new()?,
             wait,
             resolver,
             kv_stores,
@@ -84,5 +87,11 @@ impl SharedResources {
             Wasi::P2 => &self.p2,
             Wasi::P3 => &self.p3,
         }
+    }
+}
+
+impl Drop for SharedResources {
+    fn drop(&mut self) {
+        self.logs.flush();
     }
 }

@@ -8,6 +8,7 @@ use wasmtime::Engine;
 
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::log::PluginLog;
 use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
@@ -29,6 +30,7 @@ pub(crate) struct InstanceSpec {
     /// The longest wait for permits of a request that can be sent again.
     pub(crate) wait: Duration,
     pub(crate) processors: Arc<Processors>,
+    pub(crate) log: Arc<PluginLog>,
     /// Tells the header fields that guests never see in a client's request.
     pub(crate) is_host_only: HostOnly,
 }
@@ -45,6 +47,7 @@ impl InstanceSpec {
             cpu: limits.cpu,
             processors: self.processors.clone(),
             log: limits.log,
+            plugin_log: self.log.clone(),
             receipt,
             grant: Some(grant),
         }

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::{Egress, LoopGuard};
-use crate::capabilities::log::{GuestLog, LogStream};
+use crate::capabilities::log::{GuestLog, LogStream, PluginLog};
 use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
 use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
@@ -43,6 +43,7 @@ pub(crate) struct StoreConfig {
     pub(crate) processors: Arc<Processors>,
     /// Bytes that the guest may print.
     pub(crate) log: usize,
+    pub(crate) plugin_log: Arc<PluginLog>,
     pub(crate) receipt: Option<PaymentReceipt>,
     /// None for `describe` and `quote`, which are granted nothing.
     pub(crate) grant: Option<RequestGrant>,
@@ -75,7 +76,7 @@ pub(crate) struct GuestState {
 
 /// Builds an empty store with every limit armed.
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let mut table = ResourceTable::new();
@@ -119,7 +120,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));

@@ -39,6 +39,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         cpu: CPU.saturating_mul(budget),
         processors: spec.processors.clone(),
         log: spec.limits.log,
+        plugin_log: spec.log.clone(),
         receipt: None,
         grant: None,
     };

@@ -19,6 +19,8 @@ const MEMORY: usize = 64 << 20;
 const CPU: Duration = Duration::from_secs(1);
 const WALL: Duration = Duration::from_secs(2);
 const LOG: usize = 64 << 10;
+/// The name under which it prints, because its own is not known yet.
+const LOADING: &str = "(loading)";
 
 /// Calls `describe`, and checks its result.
 pub(super) async fn describe(
@@ -27,11 +29,12 @@ pub(super) async fn describe(
     component: &LinkedComponent,
 ) -> Result<PluginInfo, LoadError> {
     let config = StoreConfig {
-        plugin: "(loading)".into(),
+        plugin: LOADING.into(),
         memory: MEMORY,
         cpu: CPU,
         processors: resources.processors.clone(),
         log: LOG,
+        plugin_log: resources.logs.of(LOADING, LOG),
         receipt: None,
         grant: None,
     };
