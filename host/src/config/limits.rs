@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coinslot_plugin::{BreakerSettings, Limits};
+use coinslot_plugin::{BreakerSettings, Limits, MAX_INSTANCES};
 
 use super::reader::Section;
 use super::values::ByteSize;
@@ -32,6 +32,13 @@ pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits 
         rollback: default.rollback,
         reuse: default.reuse,
     }
+}
+
+/// Reads the instances of all plugins together.
+pub(super) fn max_instances(section: &mut Section<'_, '_>, default: usize) -> usize {
+    let as_u64 = |count| u64::try_from(count).unwrap_or(u64::MAX);
+    let count = section.within("max_instances", 1..=as_u64(MAX_INSTANCES), as_u64(default));
+    usize::try_from(count).unwrap_or(default)
 }
 
 /// Reads a number of things that is at least one.

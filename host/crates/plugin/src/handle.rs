@@ -8,11 +8,11 @@ use tokio::sync::Semaphore;
 
 use crate::breaker;
 use crate::capabilities::Capabilities;
-use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, ResponseBody};
+use crate::contract::{DeclaredPrice, PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::InstanceLimit;
+use crate::instance::permits::{Demand, InstanceLimit};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -61,7 +61,8 @@ impl Plugin {
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let permits = Arc::new(Semaphore::new(limits.instances));
+        let sells = info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free);
+        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, info, digest, breaker, instances }) })
     }
@@ -74,9 +75,9 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &old.info.name, &spec.component, policies)?;
         let permits = if limits.instances == spec.limits.instances {
-            Arc::clone(&spec.permits.own)
+            spec.permits.clone()
         } else {
-            Arc::new(Semaphore::new(limits.instances))
+            spec.permits.with_most(limits.instances)
         };
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
@@ -133,7 +134,9 @@ impl Plugin {
         let Instances { spec, reuse } = &*self.loaded.instances;
         match reuse {
             InstanceReuse::Shared(shared) => shared.has_room(spec, spec.wait).await,
-            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.acquire(spec.wait).await.map(drop),
+            InstanceReuse::Never | InstanceReuse::Pooled(_) => {
+                spec.permits.acquire(Demand::Paid, spec.wait).await.map(drop)
+            }
         }
     }
 
@@ -167,9 +170,9 @@ fn instances(
     component: Arc<LinkedComponent>,
     limits: Limits,
     capabilities: Arc<Capabilities>,
-    permits: Arc<Semaphore>,
+    permits: InstanceLimit,
 ) -> Arc<Instances> {
-    let reuse = InstanceReuse::new(&limits, &resources.idle_instances);
+    let reuse = InstanceReuse::new(&limits, &permits, &resources.idle_instances);
     let quotes = Arc::new(Semaphore::new((limits.instances / QUOTE_SHARE).max(1)));
     let log = resources.logs.of(&plugin, limits.log_rate);
     let spec = InstanceSpec {
@@ -178,7 +181,7 @@ fn instances(
         component,
         limits,
         capabilities,
-        permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
+        permits,
         quotes,
         wait: resources.wait,
         processors: Arc::clone(&resources.processors),

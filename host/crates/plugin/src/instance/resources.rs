@@ -12,8 +12,9 @@ use crate::capabilities::egress::Resolve;
 use crate::capabilities::keyvalue::KvStores;
 use crate::capabilities::log::PluginLogs;
 use crate::headers::HostOnly;
-use crate::instance::engine::{self, Wasi};
+use crate::instance::engine::{self, MAX_INSTANCES, MAX_WEIGHT, Wasi};
 use crate::instance::imports;
+use crate::instance::permits::PermitPool;
 use crate::instance::processors::Processors;
 use crate::instance::store::GuestState;
 
@@ -22,7 +23,9 @@ pub(crate) struct SharedResources {
     p2: EngineWithLinker,
     p3: EngineWithLinker,
     /// Permits of running instances.
-    pub(crate) instances: Arc<Semaphore>,
+    pub(crate) instances: Arc<PermitPool>,
+    /// Permits of instances that describe themselves.
+    pub(crate) descriptions: Semaphore,
     /// Permits of instances that wait for another request.
     pub(crate) idle_instances: Arc<Semaphore>,
     pub(crate) processors: Arc<Processors>,
@@ -48,9 +51,13 @@ impl SharedResources {
         resolver: Arc<dyn Resolve>,
         is_host_only: HostOnly,
     ) -> io::Result<Self> {
-        let idle = instances / 4 + 1;
+        if instances > MAX_INSTANCES {
+            let problem = format!("{instances} instances at once are more than {MAX_INSTANCES}, the most that fit");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         // Components are loaded and reloaded under full load, so the pools are larger than the permits.
-        let pool = instances + instances / 4 + 4 + idle;
+        let (idle, describing) = (instances / 4 + 1, instances / 4 + 2 * MAX_WEIGHT);
+        let pool = instances + describing + idle;
         let pool = u32::try_from(pool).unwrap_or(u32::MAX);
         let engine = |wasi| {
             let engine = engine::runner(wasi, pool)?;
@@ -63,7 +70,8 @@ impl SharedResources {
         Ok(Self {
             p2,
             p3,
-            instances: Arc::new(Semaphore::new(instances)),
+            instances: PermitPool::new(instances),
+            descriptions: Semaphore::new(describing),
             idle_instances: Arc::new(Semaphore::new(idle)),
             processors,
             logs: PluginLogs::new()?,

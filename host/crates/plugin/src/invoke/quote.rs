@@ -9,6 +9,7 @@ use crate::bindings::{is_amount, quote as wit};
 use crate::contract::{QuoteRefusal, QuoteRequest};
 use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
+use crate::instance::permits::Demand;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::store::{GuestState, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
@@ -31,7 +32,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
     };
     // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
     let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
-    let _permits = spec.permits.acquire(spec.wait).await?;
+    let _permits = spec.permits.acquire(Demand::Unpaid, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
         plugin: spec.plugin.clone(),

@@ -17,6 +17,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest};
+use crate::instance::permits::Demand;
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
 use crate::invoke::body::GuestBody;
@@ -68,6 +69,7 @@ async fn run(
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
+    let demand = if receipt.is_some() { Demand::Paid } else { Demand::Unpaid };
     let loop_guard = LoopGuard::of(request.headers());
     let awaits_request = Arc::new(AtomicBool::new(false));
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, &awaits_request)?;
@@ -75,8 +77,8 @@ async fn run(
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
     let started = match &instances.reuse {
-        InstanceReuse::Shared(shared) => start_shared(instances, shared, wait, request, permit).await?,
-        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, wait, request).await?,
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, demand, wait, request, permit).await?,
+        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, demand, wait, request).await?,
     };
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();

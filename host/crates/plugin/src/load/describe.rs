@@ -38,6 +38,8 @@ pub(super) async fn describe(
         receipt: None,
         grant: None,
     };
+    let weight = u32::try_from(component.weight).unwrap_or(u32::MAX);
+    let _permits = resources.descriptions.acquire_many(weight).await;
     let (mut store, meter) = store(resources.engine(wasi), config);
     let call = async move {
         let instance = component.pre.instantiate_async(&mut store).await?;
