@@ -27,9 +27,12 @@ pub(crate) enum Demand {
     Unpaid,
 }
 
-/// The permits of a running instance, returned when this is dropped.
+/// The permits of a running instance, returned when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct InstancePermits(Arc<HeldPermits>);
+
 #[derive(Debug)]
-pub(crate) struct InstancePermits {
+struct HeldPermits {
     limit: Arc<LimitEntry>,
     demand: Demand,
 }
@@ -97,7 +100,7 @@ impl InstanceLimit {
 
     /// The permits of an instance that the pool has counted.
     fn taken(&self, demand: Demand) -> InstancePermits {
-        InstancePermits { limit: Arc::clone(&self.0), demand }
+        InstancePermits(Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }))
     }
 
     /// Instances that the plugin may still start, for tests.
@@ -107,7 +110,7 @@ impl InstanceLimit {
     }
 }
 
-impl Drop for InstancePermits {
+impl Drop for HeldPermits {
     fn drop(&mut self) {
         self.limit.pool.give_back(self.limit.key, self.demand);
     }

@@ -116,6 +116,7 @@ impl InstancePool {
         instance.answered += 1;
         let state = instance.store.data_mut();
         state.meter.log().finish();
+        state.permits = None;
         // With one of these handles the guest could still write to the response of the request that has ended.
         if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
             return;

@@ -12,7 +12,7 @@ use crate::capabilities::log::PluginLog;
 use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
-use crate::instance::permits::InstanceLimit;
+use crate::instance::permits::{InstanceLimit, InstancePermits};
 use crate::instance::processors::Processors;
 use crate::instance::store::{RequestGrant, StoreConfig};
 use crate::limits::Limits;
@@ -37,7 +37,12 @@ pub(crate) struct InstanceSpec {
 
 impl InstanceSpec {
     /// The store of an instance that answers one request at a time.
-    pub(crate) fn store_config(&self, receipt: Option<PaymentReceipt>, loop_guard: LoopGuard) -> StoreConfig {
+    pub(crate) fn store_config(
+        &self,
+        permits: Option<InstancePermits>,
+        receipt: Option<PaymentReceipt>,
+        loop_guard: LoopGuard,
+    ) -> StoreConfig {
         let limits = &self.limits;
         let grant =
             RequestGrant { capabilities: self.capabilities.clone(), outgoing: limits.outgoing_requests, loop_guard };
@@ -49,6 +54,7 @@ impl InstanceSpec {
             log: limits.log,
             plugin_log: self.log.clone(),
             receipt,
+            permits,
             grant: Some(grant),
         }
     }

@@ -23,6 +23,7 @@ use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
 use crate::instance::meter::{AfterTick, GuestMeter};
 use crate::instance::output::OutputPipe;
+use crate::instance::permits::InstancePermits;
 use crate::instance::processors::Processors;
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
@@ -45,6 +46,8 @@ pub(crate) struct StoreConfig {
     pub(crate) log: usize,
     pub(crate) plugin_log: Arc<PluginLog>,
     pub(crate) receipt: Option<PaymentReceipt>,
+    /// The permits that work which outlives the guest has to hold. None for a shared instance, which holds its own.
+    pub(crate) permits: Option<InstancePermits>,
     /// None for `describe` and `quote`, which are granted nothing.
     pub(crate) grant: Option<RequestGrant>,
 }
@@ -68,6 +71,8 @@ pub(crate) struct GuestState {
     /// The same meter, where the standard streams find it.
     printing: Arc<ArcSwap<GuestMeter>>,
     pub(crate) capabilities: Arc<Capabilities>,
+    /// The permits of the instance while it has a request.
+    pub(crate) permits: Option<InstancePermits>,
     limiter: MemoryLimiter,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -89,6 +94,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
         wasi: denied(&printing),
         printing,
         capabilities,
+        permits: config.permits,
         limiter: MemoryLimiter::new(config.memory, meter.clone()),
         table,
         http,
@@ -124,6 +130,7 @@ pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<G
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));
+    state.permits = config.permits;
     state.limiter.set_meter(meter.clone());
     state.printing.store(meter.clone());
     state.meter = meter.clone();

@@ -42,6 +42,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         log: spec.limits.log,
         plugin_log: spec.log.clone(),
         receipt: None,
+        permits: None,
         grant: None,
     };
     let (mut store, meter) = store(&spec.engine, config);

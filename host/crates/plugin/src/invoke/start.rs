@@ -47,7 +47,7 @@ pub(super) async fn start_alone(
     let spec = &instances.spec;
     let permits = spec.permits.acquire(demand, wait).await?;
     let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
-    let config = spec.store_config(receipt, loop_guard);
+    let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
     let (instance, meter) = match pooled {
         Some(mut instance) => {

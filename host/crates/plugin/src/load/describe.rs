@@ -36,6 +36,7 @@ pub(super) async fn describe(
         log: LOG,
         plugin_log: resources.logs.of(LOADING, LOG),
         receipt: None,
+        permits: None,
         grant: None,
     };
     let weight = u32::try_from(component.weight).unwrap_or(u32::MAX);
