@@ -54,6 +54,9 @@ fn http(section: &mut Section<'_, '_>) -> Vec<Allowed> {
             Ok(origin) if allowed.iter().any(|other| other.origin == origin) => {
                 section.key_problem(&key, format!("{origin} is named twice"));
             }
+            Ok(origin) if private && origin.is_any() => {
+                section.key_problem(&key, format!("{origin} is for public servers: name the private ones"));
+            }
             Ok(origin) => allowed.push(Allowed { origin, private }),
             Err(problem) => section.key_problem(&key, problem),
         }

@@ -302,7 +302,8 @@ fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
 fn a_grant_that_would_not_do_what_it_says_is_refused() {
     let bad = r#"
 [plugin.rates]
-http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com"]
+http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com", "http://*",
+        { origin = "https://*", private = true }]
 keyvalue = { total_size = "0B" }
 secrets = [
   { origin = "https://elsewhere.example", header = "authorization", value_env = "A" },
@@ -317,6 +318,8 @@ secrets = [
     for problem in [
         "plugin.rates.http[0]: `api.example.com` is not a URL",
         "plugin.rates.http[2]: https://*.example.com is named twice",
+        "plugin.rates.http[4]: `http://*` has a `*`",
+        "plugin.rates.http[5]: https://* is for public servers",
         "plugin.rates.keyvalue.total_size: from 1KiB to 16GiB",
         "plugin.rates.secrets[0].origin: the plugin's `http` does not allow",
         "plugin.rates.secrets[1].origin: a secret belongs to one origin",
