@@ -215,7 +215,8 @@ fn resolve(
         )));
     }
     let capabilities = policy.map_or_else(Capabilities::none, |policy| {
-        Capabilities::new(name, &policy.grants, &resources.resolver, &resources.kv_stores, resources.is_host_only)
+        let SharedResources { resolver, kv_stores, is_host_only, .. } = resources;
+        Capabilities::new(name, &policy.grants, limits.outgoing_timeouts, resolver, kv_stores, *is_host_only)
     });
     Ok((limits, capabilities))
 }

@@ -52,7 +52,7 @@ pub use self::handle::Plugin;
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
-pub use self::limits::{Limits, PluginPolicies, PluginPolicy, Reuse};
+pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{Ask, Capability, Import, Inspection, Tool, compile_main, inspect, is_name};
 pub use self::permit::Permit;
 pub use self::runtime::{Runtime, RuntimeConfig};

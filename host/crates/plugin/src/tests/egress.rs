@@ -418,3 +418,16 @@ async fn a_refused_connection_is_reported_as_such() {
     let said = follow(&plugin, &[format!("GET {origin}/")]).await;
     assert_eq!(said[0]["error"], "ErrorCode::ConnectionRefused");
 }
+
+#[tokio::test]
+async fn the_operator_says_how_long_an_outgoing_request_may_wait() {
+    // It accepts connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let grants = Grants { http: vec![allowed(&origin)], ..Grants::default() };
+    let short = Duration::from_millis(50);
+    let outgoing_timeouts = OutgoingTimeouts { connect: short, first_byte: short, ..OutgoingTimeouts::default() };
+    let plugin = granted("fetch", Arc::default(), Limits { outgoing_timeouts, ..Limits::default() }, grants).await;
+    let said = tokio::time::timeout(Duration::from_secs(20), follow(&plugin, &[format!("GET {origin}/")])).await;
+    assert_eq!(said.unwrap()[0]["error"], "ErrorCode::HttpResponseTimeout");
+}
