@@ -312,6 +312,8 @@ secrets = [
   { origin = "https://a.example.com", header = "x-payment", value_env = "A" },
   { origin = "https://a.example.com", header = "a b", value_env = "A" },
   { origin = "https://a.example.com", header = "x-key" },
+  { origin = "https://a.example.com", query = "a b", value_env = "A" },
+  { origin = "https://a.example.com", header = "x-key", query = "key", value_env = "A" },
 ]
 "#;
     let problems = read_text(&format!("{GOOD}{bad}"), "").expect_err("a bad file").join("\n");
@@ -327,6 +329,8 @@ secrets = [
         "plugin.rates.secrets[3].header: this header field belongs to",
         "plugin.rates.secrets[4].header: `a b`",
         "plugin.rates.secrets[5]: name the secret's variable",
+        "plugin.rates.secrets[6].query: the name of a parameter",
+        "plugin.rates.secrets[7]: name the header field that carries the secret in header, or the parameter in query",
     ] {
         assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
     }

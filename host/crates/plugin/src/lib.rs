@@ -42,7 +42,7 @@ mod tests;
 
 pub use coinslot_base::breaker::{BreakerPermit, BreakerSettings};
 
-pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError};
+pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError, SecretPlace};
 pub use self::contract::{
     DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, RequestBody, RequestBodyError,
     ResponseBody,

@@ -62,7 +62,7 @@ impl EgressClient {
         is_host_only: HostOnly,
     ) -> Self {
         let (allowed, secrets) = (Arc::<[Allowed]>::from(grants.http.as_slice()), grants.secrets.clone());
-        let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
+        let plain = secrets.iter().map(Secret::origin).filter(|origin| origin.is_plain());
         let private_only = plain.cloned().collect();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls())
@@ -103,8 +103,8 @@ impl EgressClient {
         // Removed before the host's own fields are added, which a guest could otherwise forge.
         remove(&mut parts.headers, |name| is_withheld(name) || (self.is_host_only)(name));
         parts.headers.insert(CDN_LOOP, cdn_loop);
-        for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
-            parts.headers.insert(secret.header.clone(), secret.value.clone());
+        for secret in self.secrets.iter().filter(|secret| *secret.origin() == asked) {
+            secret.add_to(&mut parts).map_err(|_| Error::HttpRequestUriInvalid)?;
         }
         // A guest may ask for less time than the host's limits, and gets no more.
         let limit = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
