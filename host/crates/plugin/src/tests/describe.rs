@@ -112,6 +112,38 @@ fn names_versions_paths_and_types_follow_their_grammar() {
 }
 
 #[test]
+fn a_schema_is_an_object_or_true_and_anything_else_is_named() {
+    use crate::bindings::manifest as wit;
+
+    let check = |schema: &str| {
+        let endpoint = wit::Endpoint {
+            method: "GET".into(),
+            path: "/".into(),
+            price: wit::Price::Free,
+            summary: String::new(),
+            description: String::new(),
+            mime_type: "application/json".into(),
+            input_schema: None,
+            output_schema: Some(schema.into()),
+            extensions: Vec::new(),
+        };
+        let (name, version) = ("a".into(), "1.0.0".into());
+        let info = wit::PluginInfo { name, version, endpoints: vec![endpoint], extensions: Vec::new() };
+        let checked = crate::load::manifest::check(info, false);
+        checked.map(|info| info.endpoints[0].output_schema.clone().expect("a schema"))
+    };
+    // What `Json<serde_json::Value>` in Rust makes.
+    assert_eq!(check("true"), Ok(serde_json::json!({})));
+    assert_eq!(check("{\"type\": \"object\"}"), Ok(serde_json::json!({"type": "object"})));
+    for (schema, kind) in
+        [("false", "false"), ("null", "null"), ("7", "a number"), ("\"x\"", "a string"), ("[{}]", "an array")]
+    {
+        let problems = check(schema).expect_err("no schema");
+        assert!(problems[0].contains(&format!("and this is {kind}")), "{problems:?}");
+    }
+}
+
+#[test]
 fn amounts_are_plain_decimals_with_an_optional_symbol() {
     for amount in ["0", "1", "0.01", "10.50 USDC", "0001.0"] {
         assert!(crate::bindings::is_amount(amount), "{amount}");
