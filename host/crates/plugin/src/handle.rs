@@ -18,7 +18,7 @@ use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
 use crate::limits::{Limits, PluginPolicies, Reuse};
-use crate::load::LoadedComponent;
+use crate::load::{DESCRIBE_MEMORY, LoadedComponent};
 use crate::permit::Permit;
 
 /// The part of a plugin's instances that its quotes may take: one in so many.
@@ -57,8 +57,17 @@ impl Plugin {
         component: LoadedComponent,
         policies: &PluginPolicies,
     ) -> Result<Self, LoadError> {
-        let LoadedComponent { wasi, linked, info, digest } = component;
+        let LoadedComponent { wasi, linked, info, digest, memory } = component;
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
+        if memory > limits.memory.max(DESCRIBE_MEMORY) {
+            return Err(LoadError::Describe(format!(
+                "`describe` used {} MiB of memory, and the plugin's limit is {} MiB: raise `memory` in \
+                 [plugin.{}.limits]",
+                memory.div_ceil(1 << 20),
+                limits.memory >> 20,
+                info.name
+            )));
+        }
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
         let sells = info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free);

@@ -74,7 +74,7 @@ impl Runtime {
     /// Validates, compiles (or finds the compiled artifact), links and describes a component. The name in its manifest
     /// selects its policy.
     pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
-        let component = load::load(&self.resources, &self.components, wasm).await?;
+        let component = load::load(&self.resources, &self.components, wasm, policies).await?;
         Plugin::new(Arc::clone(&self.resources), component, policies)
     }
 }

@@ -5,19 +5,23 @@ use crate::load::component::ComponentInfo;
 
 /// A core module with one table of so many elements.
 fn table(elements: u32) -> Vec<u8> {
-    let mut limits = vec![1, 0x70, 0];
-    let mut left = elements;
-    while left >= 0x80 {
-        limits.push(0x80 | (left & 0x7f) as u8);
-        left >>= 7;
-    }
-    limits.push(left as u8);
-    module(4, &limits)
+    module(4, &[vec![1, 0x70, 0], leb128(elements)].concat())
 }
 
-/// A core module with one memory of a page.
-fn memory() -> Vec<u8> {
-    module(5, &[1, 0, 1])
+/// A core module with one memory of so many pages.
+fn memory(pages: u32) -> Vec<u8> {
+    module(5, &[vec![1, 0], leb128(pages)].concat())
+}
+
+/// A number as WebAssembly writes it.
+fn leb128(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(0x80 | (number & 0x7f) as u8);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 fn module(section: u8, bytes: &[u8]) -> Vec<u8> {
@@ -67,7 +71,7 @@ async fn a_plugin_of_many_tables_leaves_the_pool_to_others() {
 #[tokio::test]
 async fn an_instance_of_many_memories_takes_several_permits() {
     let runtime = small_runtime();
-    let wide = with_modules("spin", 2, &memory());
+    let wide = with_modules("spin", 2, &memory(1));
     let wide = runtime.load(&wide, &Limits::default().into()).await.expect("loaded");
     let asleep = wide.invoke(paid_by("0xa"), get("/?how=sleep"));
     let pool = &runtime.resources.instances;
@@ -101,4 +105,21 @@ fn instances_beyond_the_machine_s_addresses_are_refused() {
     let config = RuntimeConfig { instances: MAX_INSTANCES + 1, ..config(artifacts()) };
     let error = Runtime::new(config).map(drop).expect_err("too many").to_string();
     assert!(error.contains("more than 4000"), "{error}");
+}
+
+#[tokio::test]
+async fn a_description_may_use_as_much_memory_as_a_plugin() {
+    // 70 MiB from the beginning.
+    let large = with_modules("echo", 1, &memory(70 * 16));
+    let limits = |memory| Limits { memory, ..Limits::default() };
+    runtime().load(&large, &limits(80 << 20).into()).await.expect("within its limit");
+    let own = |name: &str, memory| {
+        let policy = PluginPolicy { limits: Some(limits(memory)), ..PluginPolicy::default() };
+        PluginPolicies { limits: limits(32 << 20), plugins: [(name.to_owned(), policy)].into() }
+    };
+    runtime().load(&large, &own("echo", 80 << 20)).await.expect("within its own limit");
+    for policies in [limits(32 << 20).into(), own("other", 80 << 20)] {
+        let error = runtime().load(&large, &policies).await.expect_err("above its limit").to_string();
+        assert!(error.contains("memory") && error.contains("raise `memory` in ["), "{error}");
+    }
 }
