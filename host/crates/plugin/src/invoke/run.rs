@@ -1,7 +1,8 @@
 //! Runs a guest until the head of its response exists, or to its end if that comes at once.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use coinslot_base::breaker::{Breaker, BreakerPermit};
@@ -58,6 +59,23 @@ pub(crate) async fn invoke(
     }
 }
 
+/// The time for which a trial of the circuit breaker waits for the body of its request.
+const TRIAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits for a head. A trial whose client is slow to send its body says nothing about the plugin, and all other
+/// requests would be refused meanwhile: after a while the next request is the trial in its place.
+async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermit, awaits_request: &AtomicBool) -> T {
+    let mut head = pin!(head);
+    while permit.is_trial() {
+        match tokio::time::timeout(TRIAL_WAIT, head.as_mut()).await {
+            Ok(head) => return head,
+            Err(_) if awaits_request.load(Relaxed) => permit.give_up_trial(),
+            Err(_) => {}
+        }
+    }
+    head.await
+}
+
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
 type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
@@ -82,9 +100,11 @@ async fn run(
     };
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
-    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, awaits_request);
+    let guest =
+        TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));
     let driven_elsewhere = started.permits.is_none();
-    let (response, mut guest, ended) = AwaitedHead::new(guest, received, driven_elsewhere).head().await?;
+    let head = AwaitedHead::new(guest, received, driven_elsewhere).head();
+    let (response, mut guest, ended) = watch_trial(head, permit, &awaits_request).await?;
 
     let (mut parts, body) = response.into_parts();
     if parts.status.is_informational() {

@@ -450,6 +450,31 @@ impl Body for Never {
     }
 }
 
+#[tokio::test]
+async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
+    let pause = Duration::from_millis(10);
+    let breaker = BreakerSettings { pause, longest: pause, ..opens_after(1) };
+    let plugin = load_with("echo", limits(|l| l.breaker = breaker)).await;
+    plugin.admit().unwrap().failed().expect("the circuit opens");
+    tokio::time::sleep(2 * pause).await;
+    let slow = Request::post("/").body(Never.boxed_unsync()).unwrap();
+    let slow = tokio::spawn({
+        let plugin = plugin.clone();
+        async move { plugin.invoke(free(), slow).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    assert!(matches!(plugin.admit(), Err(Fault::CircuitOpen { .. })), "the upload is the trial");
+    let served = async {
+        while call(&plugin, get("/")).await.is_err() {
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), served).await.expect("another request is the trial");
+    assert!(!slow.is_finished());
+    slow.abort();
+    assert_eq!(plugin.circuit(), Circuit::Closed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_writes_without_end_lets_other_tasks_run() {
     let plugin = load("flood").await;
