@@ -46,7 +46,7 @@ fn outgoing_timeouts(section: &mut Section<'_, '_>, default: OutgoingTimeouts) -
 
 /// Reads the instances of all plugins together.
 pub(super) fn max_instances(section: &mut Section<'_, '_>, default: usize) -> usize {
-    let as_u64 = |count| u64::try_from(count).unwrap_or(u64::MAX);
+    let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let count = section.within("max_instances", 1..=as_u64(MAX_INSTANCES), as_u64(default));
     usize::try_from(count).unwrap_or(default)
 }

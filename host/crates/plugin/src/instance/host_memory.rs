@@ -31,7 +31,7 @@ const BODY: usize = FIELDS + (2 << 10);
 /// The bytes that the host keeps for the entries of a table, roughly.
 pub(crate) fn measure(table: &mut ResourceTable) -> usize {
     let mut weigher = Weigher::default();
-    table.iter_mut().map(|entry| weigher.entry(entry as &dyn Any)).fold(0, usize::saturating_add)
+    table.iter_mut().map(|entry| weigher.entry(&*entry)).fold(0, usize::saturating_add)
 }
 
 /// Weighs entries. Field maps that share their fields are weighed once.

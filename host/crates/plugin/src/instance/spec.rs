@@ -14,7 +14,7 @@ use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::{InstanceLimit, InstancePermits};
 use crate::instance::processors::Processors;
-use crate::instance::store::{RequestGrant, StoreConfig};
+use crate::instance::store::{OutsideWorld, RequestGrant, StoreConfig};
 use crate::limits::Limits;
 
 /// Everything that instances of one build are made of, under one policy.
@@ -53,6 +53,7 @@ impl InstanceSpec {
             processors: self.processors.clone(),
             log: limits.log,
             plugin_log: self.log.clone(),
+            world: OutsideWorld::Real,
             receipt,
             permits,
             grant: Some(grant),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -45,11 +45,33 @@ pub(crate) struct StoreConfig {
     /// Bytes that the guest may print.
     pub(crate) log: usize,
     pub(crate) plugin_log: Arc<PluginLog>,
+    pub(crate) world: OutsideWorld,
     pub(crate) receipt: Option<PaymentReceipt>,
     /// The permits that work which outlives the guest has to hold. None for a shared instance, which holds its own.
     pub(crate) permits: Option<InstancePermits>,
     /// None for `describe` and `quote`, which are granted nothing.
     pub(crate) grant: Option<RequestGrant>,
+}
+
+/// The time and the random numbers that a guest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutsideWorld {
+    Real,
+    /// Always the same, so that a guest says the same whenever it is asked.
+    Fixed,
+}
+
+/// A clock that stands still, in 2026.
+struct FixedClock;
+
+impl HostWallClock for FixedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_secs(1_767_225_600)
+    }
 }
 
 /// The capabilities of a guest while it handles a request.
@@ -83,6 +105,7 @@ pub(crate) struct GuestState {
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
     let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
+    let world = config.world;
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(REQUEST_HANDLES);
@@ -91,7 +114,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     let state = GuestState {
         contexts: RequestContexts::one(context),
         meter: meter.clone(),
-        wasi: denied(&printing),
+        wasi: denied(&printing, world),
         printing,
         capabilities,
         permits: config.permits,
@@ -167,9 +190,16 @@ pub(crate) fn share(store: &mut Store<GuestState>, at_once: usize) {
     state.contexts = RequestContexts::many();
 }
 
-/// A context of WASI that grants the standard streams and random numbers, and nothing else.
-fn denied(printing: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
-    WasiCtxBuilder::new()
+/// A context of WASI that grants the standard streams, clocks and random numbers, and nothing else.
+fn denied(printing: &Arc<ArcSwap<GuestMeter>>, world: OutsideWorld) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    if world == OutsideWorld::Fixed {
+        wasi.wall_clock(FixedClock)
+            .secure_random(Deterministic::new(vec![4]))
+            .insecure_random(Deterministic::new(vec![4]))
+            .insecure_random_seed(4);
+    }
+    wasi
         .stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
         .stderr(OutputPipe { stream: LogStream::Stderr, meter: printing.clone() })
         .allow_tcp(false)

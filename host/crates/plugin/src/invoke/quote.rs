@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
 use crate::instance::permits::Demand;
 use crate::instance::spec::InstanceSpec;
-use crate::instance::store::{GuestState, StoreConfig, store};
+use crate::instance::store::{GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
 use crate::status;
 
@@ -41,6 +41,7 @@ pub(crate) async fn quote(spec: &InstanceSpec, request: QuoteRequest) -> Result<
         processors: spec.processors.clone(),
         log: spec.limits.log,
         plugin_log: spec.log.clone(),
+        world: OutsideWorld::Real,
         receipt: None,
         permits: None,
         grant: None,

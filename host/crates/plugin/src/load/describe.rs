@@ -10,7 +10,7 @@ use crate::fault::{Fault, LoadError};
 use crate::instance::engine::Wasi;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::resources::SharedResources;
-use crate::instance::store::{GuestState, StoreConfig, store};
+use crate::instance::store::{GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
 use crate::load::manifest;
 
@@ -42,6 +42,7 @@ pub(super) async fn describe(
         processors: resources.processors.clone(),
         log: LOG,
         plugin_log: resources.logs.of(LOADING, LOG),
+        world: OutsideWorld::Fixed,
         receipt: None,
         permits: None,
         grant: None,

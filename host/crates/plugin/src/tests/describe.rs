@@ -52,6 +52,13 @@ async fn the_reason_of_a_refusal_to_load_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_guest_describes_itself_alike_whenever_it_is_asked() {
+    let said = refused(&guest("describe-world")).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(refused(&guest("describe-world")).await, said);
+}
+
+#[tokio::test]
 async fn describing_has_a_second() {
     let sentence = refused(&guest("describe-spin")).await;
     // On a busy machine the wall clock may be first.

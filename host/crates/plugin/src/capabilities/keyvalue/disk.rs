@@ -126,7 +126,7 @@ impl KvStore {
 
     /// Holds up all operations, for tests.
     #[cfg(test)]
-    pub(crate) fn hold(&self) -> impl Drop + '_ {
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
         self.connection.lock()
     }
 

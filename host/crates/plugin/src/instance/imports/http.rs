@@ -8,9 +8,9 @@ use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime::{AsContextMut, StoreContextMut};
 use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
-use wasmtime_wasi_http::p2::bindings::http::types::{self as p2, HostOutgoingRequest as _};
+use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::p3::bindings::http::client;
-use wasmtime_wasi_http::p3::bindings::http::types::{self as p3, HostRequest as _};
+use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtxView, WasiHttpView};
 
 use crate::instance::guest_task::calling_task;
@@ -38,7 +38,7 @@ pub(super) fn bound_texts_p2(linker: &mut Linker<GuestState>) -> wasmtime::Resul
             if matches!(&method, p2::Method::Other(name) if name.len() > METHOD) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_method(request, method)?,))
+            Ok((p2::HostOutgoingRequest::set_method(&mut store.data_mut().http(), request, method)?,))
         },
     )?;
     types.func_wrap(
@@ -47,7 +47,7 @@ pub(super) fn bound_texts_p2(linker: &mut Linker<GuestState>) -> wasmtime::Resul
             if name.as_ref().is_some_and(|name| name.len() > AUTHORITY) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_authority(request, name)?,))
+            Ok((p2::HostOutgoingRequest::set_authority(&mut store.data_mut().http(), request, name)?,))
         },
     )?;
     linker.allow_shadowing(false);
@@ -64,7 +64,7 @@ fn bound_texts_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             if matches!(&method, p3::Method::Other(name) if name.len() > METHOD) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_method(request, method)?,))
+            Ok((p3::HostRequest::set_method(&mut store.data_mut().http(), request, method)?,))
         },
     )?;
     types.func_wrap(
@@ -73,7 +73,7 @@ fn bound_texts_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
             if name.as_ref().is_some_and(|name| name.len() > AUTHORITY) {
                 return Ok((Err(()),));
             }
-            Ok((store.data_mut().http().set_authority(request, name)?,))
+            Ok((p3::HostRequest::set_authority(&mut store.data_mut().http(), request, name)?,))
         },
     )?;
     linker.allow_shadowing(false);
