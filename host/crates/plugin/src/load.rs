@@ -26,8 +26,8 @@ use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
 
 pub(crate) use self::cache::ComponentCache;
-pub(crate) use self::describe::MEMORY as DESCRIBE_MEMORY;
 pub use self::compile::compile_main;
+pub(crate) use self::describe::MEMORY as DESCRIBE_MEMORY;
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 

@@ -50,9 +50,7 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("free_instances", &self.resources.instances.free())
-            .finish_non_exhaustive()
+        f.debug_struct("Runtime").field("free_instances", &self.resources.instances.free()).finish_non_exhaustive()
     }
 }
 

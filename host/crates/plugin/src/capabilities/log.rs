@@ -148,6 +148,9 @@ mod tests {
         let dropped = (64 << 10) - (64 << 10) / LINE_COST;
         let said = written.last().map(String::as_str).unwrap_or_default();
         assert!(said.ends_with(&format!("the rest is dropped: {dropped} lines")), "{said}");
-        assert_eq!(lines(0, &[b"x\n"]), ["it printed more than 0 bytes while handling one request; the rest is dropped: 1 lines"]);
+        assert_eq!(
+            lines(0, &[b"x\n"]),
+            ["it printed more than 0 bytes while handling one request; the rest is dropped: 1 lines"]
+        );
     }
 }

@@ -33,9 +33,7 @@ impl InstanceReuse {
         let idle = IdlePermits::new(Arc::clone(idle), permits.weight());
         match limits.reuse {
             None | Some(Reuse { concurrent: 0, .. }) => Self::Never,
-            Some(Reuse { total, concurrent: 1 }) => {
-                Self::Pooled(InstancePool::new(total, limits.memory, idle))
-            }
+            Some(Reuse { total, concurrent: 1 }) => Self::Pooled(InstancePool::new(total, limits.memory, idle)),
             Some(reuse) => Self::Shared(SharedInstances::new(reuse, permits.sells(), idle)),
         }
     }

@@ -199,8 +199,7 @@ fn denied(printing: &Arc<ArcSwap<GuestMeter>>, world: OutsideWorld) -> WasiCtx {
             .insecure_random(Deterministic::new(vec![4]))
             .insecure_random_seed(4);
     }
-    wasi
-        .stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
+    wasi.stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
         .stderr(OutputPipe { stream: LogStream::Stderr, meter: printing.clone() })
         .allow_tcp(false)
         .allow_udp(false)

@@ -100,8 +100,7 @@ async fn run(
     };
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
-    let guest =
-        TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));
+    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));
     let driven_elsewhere = started.permits.is_none();
     let head = AwaitedHead::new(guest, received, driven_elsewhere).head();
     let (response, mut guest, ended) = watch_trial(head, permit, &awaits_request).await?;

@@ -309,7 +309,8 @@ async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
     let (server, other) = (Server::start().await, Server::start().await);
     let secret = |at: &Server| {
         let origin = Origin::parse(&at.at("")).unwrap();
-        Secret::new(origin, SecretPlace::Header(HeaderName::from_static("authorization")), "Bearer ", "hunter2").unwrap()
+        Secret::new(origin, SecretPlace::Header(HeaderName::from_static("authorization")), "Bearer ", "hunter2")
+            .unwrap()
     };
     let http = vec![allowed(&server.at("")), allowed(&other.at(""))];
     let grants = Grants { http, secrets: vec![secret(&server)], ..Grants::default() };

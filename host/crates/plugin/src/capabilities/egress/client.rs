@@ -69,7 +69,12 @@ impl EgressClient {
             .https_or_http()
             .enable_http1()
             .enable_http2()
-            .wrap_connector(Connector { allowed: Arc::clone(&allowed), private_only, timeout: timeouts.connect, resolver });
+            .wrap_connector(Connector {
+                allowed: Arc::clone(&allowed),
+                private_only,
+                timeout: timeouts.connect,
+                resolver,
+            });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)

@@ -271,7 +271,13 @@ mod tests {
             let said = Origin::parse(text).unwrap_err();
             assert!(said.contains(reason), "{text}: {said}");
         }
-        for text in ["https://api.example.com", "http://127.0.0.1:9000", "https://*.example.com", "https://*", "http://[::1]:81"] {
+        for text in [
+            "https://api.example.com",
+            "http://127.0.0.1:9000",
+            "https://*.example.com",
+            "https://*",
+            "http://[::1]:81",
+        ] {
             assert_eq!(Origin::parse(text).unwrap().to_string(), text);
         }
     }

@@ -43,7 +43,8 @@ pub(super) fn bound_texts_p2(linker: &mut Linker<GuestState>) -> wasmtime::Resul
     )?;
     types.func_wrap(
         "[method]outgoing-request.set-authority",
-        |mut store: StoreContextMut<'_, GuestState>, (request, name): (Resource<p2::OutgoingRequest>, Option<String>)| {
+        |mut store: StoreContextMut<'_, GuestState>,
+         (request, name): (Resource<p2::OutgoingRequest>, Option<String>)| {
             if name.as_ref().is_some_and(|name| name.len() > AUTHORITY) {
                 return Ok((Err(()),));
             }

@@ -103,9 +103,8 @@ impl SharedInstances {
         filter: impl Fn(&SharedInstance) -> bool,
     ) -> Option<RequestSlot> {
         let mut newest_first = instances.iter_mut().rev();
-        let accepts = |instance: &SharedInstance| {
-            instance.is_in_use() && self.list.accepts(instance, demand) && filter(instance)
-        };
+        let accepts =
+            |instance: &SharedInstance| instance.is_in_use() && self.list.accepts(instance, demand) && filter(instance);
         let instance = newest_first.find(|instance| accepts(instance))?;
         Some(RequestSlot::new(&self.list, instance))
     }

@@ -183,7 +183,6 @@ impl SharedInstance {
         self.active > 0
     }
 
-
     /// Counts a request that comes in.
     pub(super) fn enter(&mut self) {
         self.active += 1;
