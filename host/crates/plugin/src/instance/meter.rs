@@ -176,9 +176,10 @@ impl GuestMeter {
     pub(crate) fn tick(&self) -> AfterTick {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.ticked.store(true, Relaxed);
-        if !self.is_within_budget(used) {
-            return AfterTick::End;
-        }
+        if self.is_within_budget(used) { self.queue_or_go_on(used) } else { AfterTick::End }
+    }
+
+    fn queue_or_go_on(&self, used: u64) -> AfterTick {
         let since_queued = used.saturating_sub(self.queued_at.load(Relaxed));
         let little = nanos(LITTLE).saturating_add(nanos(self.base.elapsed()) / LITTLE_SHARE);
         if since_queued < nanos(TICK) && used <= little {
@@ -338,11 +339,7 @@ mod tests {
     fn a_guest_queues_when_it_has_computed_for_a_tick_and_not_after_each_wait() {
         let second = Duration::from_secs(1);
         let meter = GuestMeter::new(second, Processors::without_clock(), log());
-        let tick = |used: Duration| {
-            meter.used.store(nanos(used), Relaxed);
-            let _running = meter.begin_poll();
-            meter.tick()
-        };
+        let tick = |used: Duration| meter.queue_or_go_on(nanos(used));
         assert_eq!(tick(TICK / 20), AfterTick::GoOn, "it resumes after a wait, past its deadline");
         assert_eq!(tick(TICK / 2), AfterTick::GoOn);
         assert_eq!(tick(TICK), AfterTick::Queue, "it has computed for a tick");
@@ -350,6 +347,7 @@ mod tests {
         assert_eq!(tick(TICK * 2), AfterTick::Queue);
         assert_eq!(tick(LITTLE * 2), AfterTick::Queue);
         assert_eq!(tick(LITTLE * 2 + TICK / 2), AfterTick::Queue, "it has computed much, in pieces");
-        assert_eq!(tick(second), AfterTick::End);
+        meter.used.store(nanos(2 * second), Relaxed);
+        assert_eq!(meter.tick(), AfterTick::End);
     }
 }
