@@ -33,6 +33,8 @@ const MISBEHAVIOURS: &[(&str, &str)] = &[
     ("answers with too many trailers", "/unruly?trailers"),
     ("answers without end", "/flood"),
     ("fills the log", "/unruly?chatter"),
+    ("fills the log with empty lines", "/unruly?newlines"),
+    ("hoards bodies", "/unruly?hoard-bodies"),
     ("traps midway", "/trap?when=late"),
     ("traps at once", "/trap"),
     ("gives no answer", "/silent"),

@@ -30,10 +30,12 @@ const EXCESSES: &[(&str, &str, u16)] = &[
     ("the stack", "/unruly?recurse", 500),
     ("handles", "/unruly?leak", 500),
     ("what the host keeps for handles", "/unruly?fields", 500),
+    ("bodies that are never sent", "/unruly?hoard-bodies", 500),
     ("headers", "/unruly?headers", 500),
     ("trailers", "/unruly?trailers", 500),
     ("the answer", "/flood", 0),
     ("the log", "/unruly?chatter", 200),
+    ("the log, by empty lines", "/unruly?newlines", 200),
     ("a trap midway", "/trap?when=late", 0),
     ("no answer", "/silent", 502),
     ("half an answer", "/unruly?unfinished", 502),
@@ -98,6 +100,19 @@ async fn requests_that_fill_one_plugin_do_not_block_another() {
     let (late, busy) = (ends.get(&504).copied().unwrap_or(0), ends.get(&503).copied().unwrap_or(0));
     assert!(late + busy == 24 && (4..=16).contains(&late), "{ends:?}");
     assert_eq!(ask(&host, "/echo").await, 200);
+}
+
+#[tokio::test]
+async fn slow_readers_of_a_free_route_leave_places_to_paid_requests() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["crowd"], "[limits]\nmax_instances_per_plugin = 4\n").await;
+    // Free requests that hold every instance that they may have, and more that wait for one.
+    let slow: Vec<_> =
+        (0..8).map(|_| tokio::spawn(reqwest::get(host.url("/crowd?wait=60000")))).collect();
+    host.wait_for_log("crowd got /crowd?wait", 3).await;
+    let bought = host.buy(chain.payer(0), "/crowd", Duration::from_secs(20)).await;
+    assert!(bought.answer.is_some(), "{:?}", bought.statuses);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

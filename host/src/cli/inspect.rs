@@ -128,7 +128,7 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
                     KeySource::Env(name) => format!("the variable {name}"),
                     KeySource::File(file) => file.display().to_string(),
                 };
-                format!("the host adds {} to {} from {from}", secret.header, secret.origin)
+                format!("the host adds {} to {} from {from}", secret.place, secret.origin)
             });
             own.http.iter().map(ToString::to_string).chain(secrets).collect()
         }

@@ -27,7 +27,7 @@ pub(super) fn plugins(root: &mut Section<'_, '_>, base: &Path) -> PluginsConfig 
     let default = PluginsConfig::default();
     let folder = root.read::<String>("plugins").map_or(default.folder, Into::into);
     let mut section = root.section("limits");
-    let max_instances = limits::count(&mut section, "max_instances", default.max_instances);
+    let max_instances = limits::max_instances(&mut section, default.max_instances);
     let all = limits::limits(&mut section, &default.limits);
     let all = limits::health(&mut root.section("health"), all);
     let tables = root.named_sections("plugin").into_iter();

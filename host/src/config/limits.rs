@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coinslot_plugin::{BreakerSettings, Limits};
+use coinslot_plugin::{BreakerSettings, Limits, MAX_INSTANCES, OutgoingTimeouts};
 
 use super::reader::Section;
 use super::values::ByteSize;
@@ -26,11 +26,29 @@ pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits 
         response_body: section.within("response_body", KIB..=GIB, ByteSize(default.response_body)).0,
         instances: count(section, "max_instances_per_plugin", default.instances),
         outgoing_requests: u32::try_from(outgoing_requests).unwrap_or(default.outgoing_requests),
+        outgoing_timeouts: outgoing_timeouts(section, default.outgoing_timeouts),
         log: section.within("log", ByteSize(0)..=GIB, ByteSize::of(default.log)).bytes(),
+        log_rate: section.within("log_rate", KIB..=GIB, ByteSize::of(default.log_rate)).bytes(),
         breaker: default.breaker,
         rollback: default.rollback,
         reuse: default.reuse,
     }
+}
+
+fn outgoing_timeouts(section: &mut Section<'_, '_>, default: OutgoingTimeouts) -> OutgoingTimeouts {
+    let mut time = |key, default| section.within(key, MILLISECOND..=HOUR, default);
+    OutgoingTimeouts {
+        connect: time("outgoing_connect_timeout", default.connect),
+        first_byte: time("outgoing_first_byte_timeout", default.first_byte),
+        between_bytes: time("outgoing_between_bytes_timeout", default.between_bytes),
+    }
+}
+
+/// Reads the instances of all plugins together.
+pub(super) fn max_instances(section: &mut Section<'_, '_>, default: usize) -> usize {
+    let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let count = section.within("max_instances", 1..=as_u64(MAX_INSTANCES), as_u64(default));
+    usize::try_from(count).unwrap_or(default)
 }
 
 /// Reads a number of things that is at least one.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret, SecretError};
+use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret, SecretError, SecretPlace};
 use coinslot_x402::header::is_payment_header;
 use http::HeaderName;
 
@@ -54,6 +54,9 @@ fn http(section: &mut Section<'_, '_>) -> Vec<Allowed> {
             Ok(origin) if allowed.iter().any(|other| other.origin == origin) => {
                 section.key_problem(&key, format!("{origin} is named twice"));
             }
+            Ok(origin) if private && origin.is_any() => {
+                section.key_problem(&key, format!("{origin} is for public servers: name the private ones"));
+            }
             Ok(origin) => allowed.push(Allowed { origin, private }),
             Err(problem) => section.key_problem(&key, problem),
         }
@@ -63,7 +66,7 @@ fn http(section: &mut Section<'_, '_>) -> Vec<Allowed> {
 
 fn secret(mut section: Section<'_, '_>, http: &[Allowed], base: &Path) -> Option<SecretSource> {
     let origin = secret_origin(&mut section, http);
-    let header = secret_header(&mut section);
+    let place = secret_place(&mut section);
     let prefix = section.read("prefix").unwrap_or_default();
     let value = match (section.read("value_env"), section.read::<String>("value_file")) {
         (Some(name), None) => Some(KeySource::Env(name)),
@@ -73,7 +76,7 @@ fn secret(mut section: Section<'_, '_>, http: &[Allowed], base: &Path) -> Option
             None
         }
     };
-    Some(SecretSource { origin: origin?, header: header?, prefix, value: value? })
+    Some(SecretSource { origin: origin?, place: place?, prefix, value: value? })
 }
 
 /// One of the origins of `http`, exactly, and not one where the secret would be readable on its way.
@@ -92,8 +95,22 @@ fn secret_origin(section: &mut Section<'_, '_>, http: &[Allowed]) -> Option<Orig
     None
 }
 
-fn secret_header(section: &mut Section<'_, '_>) -> Option<HeaderName> {
-    let text: String = section.required("header", "name the header field that carries the secret")?;
+/// Reads the header field or the parameter that carries a secret, of which exactly one is named.
+fn secret_place(section: &mut Section<'_, '_>) -> Option<SecretPlace> {
+    match (section.read::<String>("header"), section.read::<String>("query")) {
+        (Some(header), None) => secret_header(section, header).map(SecretPlace::Header),
+        (None, Some(name)) => {
+            Secret::check_parameter(&name).map_err(|error| section.key_problem("query", error)).ok()?;
+            Some(SecretPlace::Query(name))
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            section.problem("name the header field that carries the secret in header, or the parameter in query");
+            None
+        }
+    }
+}
+
+fn secret_header(section: &mut Section<'_, '_>, text: String) -> Option<HeaderName> {
     let Ok(header) = HeaderName::try_from(&text) else {
         section.key_problem("header", format!("`{text}` is not the name of a header field"));
         return None;

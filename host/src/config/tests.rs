@@ -302,7 +302,8 @@ fn a_plugin_is_granted_what_its_table_names_and_nothing_else() {
 fn a_grant_that_would_not_do_what_it_says_is_refused() {
     let bad = r#"
 [plugin.rates]
-http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com"]
+http = ["api.example.com", "https://*.example.com", "https://*.example.com", "http://plain.example.com", "http://*",
+        { origin = "https://*", private = true }]
 keyvalue = { total_size = "0B" }
 secrets = [
   { origin = "https://elsewhere.example", header = "authorization", value_env = "A" },
@@ -311,12 +312,16 @@ secrets = [
   { origin = "https://a.example.com", header = "x-payment", value_env = "A" },
   { origin = "https://a.example.com", header = "a b", value_env = "A" },
   { origin = "https://a.example.com", header = "x-key" },
+  { origin = "https://a.example.com", query = "a b", value_env = "A" },
+  { origin = "https://a.example.com", header = "x-key", query = "key", value_env = "A" },
 ]
 "#;
     let problems = read_text(&format!("{GOOD}{bad}"), "").expect_err("a bad file").join("\n");
     for problem in [
         "plugin.rates.http[0]: `api.example.com` is not a URL",
         "plugin.rates.http[2]: https://*.example.com is named twice",
+        "plugin.rates.http[4]: `http://*` has a `*`",
+        "plugin.rates.http[5]: https://* is for public servers",
         "plugin.rates.keyvalue.total_size: from 1KiB to 16GiB",
         "plugin.rates.secrets[0].origin: the plugin's `http` does not allow",
         "plugin.rates.secrets[1].origin: a secret belongs to one origin",
@@ -324,6 +329,8 @@ secrets = [
         "plugin.rates.secrets[3].header: this header field belongs to",
         "plugin.rates.secrets[4].header: `a b`",
         "plugin.rates.secrets[5]: name the secret's variable",
+        "plugin.rates.secrets[6].query: the name of a parameter",
+        "plugin.rates.secrets[7]: name the header field that carries the secret in header, or the parameter in query",
     ] {
         assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
     }

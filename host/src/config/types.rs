@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota};
+use coinslot_plugin::{Allowed, Limits, Origin, Quota, SecretPlace};
 use coinslot_x402::{Flow, Network};
-use http::HeaderName;
 use ipnet::IpNet;
 use url::Url;
 
@@ -112,7 +111,7 @@ pub struct RateLimitConfig {
 pub struct PluginConfig {
     /// Origins that its requests may go to.
     pub http: Vec<Allowed>,
-    /// Header fields that the host adds to some of them.
+    /// Header fields and parameters that the host adds to some of them.
     pub secrets: Vec<SecretSource>,
     /// Keys and values that `wasi:config` gives to it.
     pub config: Vec<(String, String)>,
@@ -122,11 +121,11 @@ pub struct PluginConfig {
     pub limits: Option<Limits>,
 }
 
-/// A header field that is added to requests to one origin, and the place of its value.
+/// A secret that is added to requests to one origin, and where its value is found.
 #[derive(Clone, Debug)]
 pub struct SecretSource {
     pub origin: Origin,
-    pub header: HeaderName,
+    pub place: SecretPlace,
     /// Text before the value, for example `Bearer `.
     pub prefix: String,
     pub value: KeySource,

@@ -69,6 +69,6 @@ fn secret(source: &SecretSource) -> Result<Secret, String> {
         KeySource::Env(name) => name.clone(),
         KeySource::File(file) => file.display().to_string(),
     };
-    Secret::new(source.origin.clone(), source.header.clone(), &source.prefix, value.trim())
+    Secret::new(source.origin.clone(), source.place.clone(), &source.prefix, value.trim())
         .map_err(|error| format!("{from}: {error}"))
 }

@@ -178,6 +178,15 @@ impl Breaker {
         CircuitState::Open { until: Instant::now() + lasts, pause }
     }
 
+    /// Ends a trial that decided nothing.
+    fn end_trial(&self) {
+        let mut state = self.state.lock();
+        // Open, with a pause that is over: the next call is the trial.
+        if let CircuitState::Trial { pause } = *state {
+            *state = CircuitState::Open { until: Instant::now(), pause };
+        }
+    }
+
     fn closed(&self) -> CircuitState {
         CircuitState::Closed { failures: 0, pause: self.settings.pause }
     }
@@ -218,6 +227,15 @@ impl BreakerPermit {
         let failures = self.breaker.settings.failures.saturating_sub(1);
         *state = CircuitState::Closed { failures, pause: self.breaker.doubled(pause) };
         Some(BreakerChange::Closed)
+    }
+
+    /// The call is no trial any more, because its end may say nothing or take long: the next call is the trial in its
+    /// place.
+    pub fn give_up_trial(&mut self) {
+        if self.role == CallRole::Trial {
+            self.role = CallRole::Usual;
+            self.breaker.end_trial();
+        }
     }
 
     /// A failure of this call will not count if `excused` is set by then: what several calls share fails once,
@@ -286,11 +304,7 @@ impl BreakerPermit {
 impl Drop for BreakerPermit {
     fn drop(&mut self) {
         if self.role == CallRole::Trial {
-            let mut state = self.breaker.state.lock();
-            // Open, with a pause that is over: the next call is the trial.
-            if let CircuitState::Trial { pause } = *state {
-                *state = CircuitState::Open { until: Instant::now(), pause };
-            }
+            self.breaker.end_trial();
         }
     }
 }

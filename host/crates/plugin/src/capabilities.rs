@@ -6,6 +6,6 @@ mod granted;
 pub(crate) mod keyvalue;
 pub(crate) mod log;
 
-pub use self::config::{Grants, Quota, Secret, SecretError};
+pub use self::config::{Grants, Quota, Secret, SecretError, SecretPlace};
 pub use self::egress::{Allowed, Origin};
 pub(crate) use self::granted::Capabilities;

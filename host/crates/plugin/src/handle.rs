@@ -9,18 +9,18 @@ use tokio::sync::Semaphore;
 
 use crate::breaker;
 use crate::capabilities::Capabilities;
-use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
+use crate::contract::{DeclaredPrice, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::InstanceLimit;
+use crate::instance::permits::{Demand, InstanceLimit};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
 use crate::limits::{Limits, PluginPolicies, Reuse};
-use crate::load::LoadedComponent;
-use crate::permit::Permit;
+use crate::load::{DESCRIBE_MEMORY, LoadedComponent};
+use crate::permit::{InstanceReservation, Permit, ReservedInstance};
 
 /// The part of a plugin's instances that its quotes may take: one in so many.
 const QUOTE_SHARE: usize = 4;
@@ -58,11 +58,21 @@ impl Plugin {
         component: LoadedComponent,
         policies: &PluginPolicies,
     ) -> Result<Self, LoadError> {
-        let LoadedComponent { wasi, linked, info, digest } = component;
+        let LoadedComponent { wasi, linked, info, digest, memory } = component;
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
+        if memory > limits.memory.max(DESCRIBE_MEMORY) {
+            return Err(LoadError::Describe(format!(
+                "`describe` used {} MiB of memory, and the plugin's limit is {} MiB: raise `memory` in \
+                 [plugin.{}.limits]",
+                memory.div_ceil(1 << 20),
+                limits.memory >> 20,
+                info.name
+            )));
+        }
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let permits = Arc::new(Semaphore::new(limits.instances));
+        let sells = info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free);
+        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, info, digest, breaker, instances }) })
     }
@@ -75,9 +85,9 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &old.info.name, &spec.component, policies)?;
         let permits = if limits.instances == spec.limits.instances {
-            Arc::clone(&spec.permits.own)
+            spec.permits.clone()
         } else {
-            Arc::new(Semaphore::new(limits.instances))
+            spec.permits.with_most(limits.instances)
         };
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
@@ -135,14 +145,19 @@ impl Plugin {
         Ok(self.loaded.breaker.admit_uncounted(patience)?)
     }
 
-    /// Waits until another request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). It reserves
-    /// nothing.
-    pub async fn has_room(&self) -> Result<(), Fault> {
+    /// Reserves an instance for a request that is about to be paid for, waiting at most
+    /// [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). A request with a reservation is never [`Fault::Busy`].
+    pub async fn reserve(&self) -> Result<InstanceReservation, Fault> {
         let Instances { spec, reuse } = &*self.loaded.instances;
-        match reuse {
-            InstanceReuse::Shared(shared) => shared.has_room(spec, spec.wait).await,
-            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.acquire(spec.wait).await.map(drop),
-        }
+        let reserved = match reuse {
+            InstanceReuse::Shared(shared) => {
+                ReservedInstance::Shared(shared.acquire(spec, Demand::Paid, spec.wait).await?)
+            }
+            InstanceReuse::Never | InstanceReuse::Pooled(_) => {
+                ReservedInstance::Alone(spec.permits.acquire(Demand::Paid, spec.wait).await?)
+            }
+        };
+        Ok(InstanceReservation(reserved))
     }
 
     /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body
@@ -175,20 +190,22 @@ fn instances(
     component: Arc<LinkedComponent>,
     limits: Limits,
     capabilities: Arc<Capabilities>,
-    permits: Arc<Semaphore>,
+    permits: InstanceLimit,
 ) -> Arc<Instances> {
-    let reuse = InstanceReuse::new(&limits, &resources.idle_instances);
+    let reuse = InstanceReuse::new(&limits, &permits, &resources.idle_instances);
     let quotes = Arc::new(Semaphore::new((limits.instances / QUOTE_SHARE).max(1)));
+    let log = resources.logs.of(&plugin, limits.log_rate);
     let spec = InstanceSpec {
         plugin,
         engine: resources.engine(wasi).clone(),
         component,
         limits,
         capabilities,
-        permits: InstanceLimit { own: permits, shared: Arc::clone(&resources.instances) },
+        permits,
         quotes,
         wait: resources.wait,
-        cpu_slots: Arc::clone(&resources.cpu_slots),
+        processors: Arc::clone(&resources.processors),
+        log,
         is_host_only: resources.is_host_only,
     };
     Arc::new(Instances { spec: Arc::new(spec), reuse })
@@ -218,7 +235,8 @@ fn resolve(
         )));
     }
     let capabilities = policy.map_or_else(Capabilities::none, |policy| {
-        Capabilities::new(name, &policy.grants, &resources.resolver, &resources.kv_stores, resources.is_host_only)
+        let SharedResources { resolver, kv_stores, is_host_only, .. } = resources;
+        Capabilities::new(name, &policy.grants, limits.outgoing_timeouts, resolver, kv_stores, *is_host_only)
     });
     Ok((limits, capabilities))
 }

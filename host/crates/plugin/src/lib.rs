@@ -42,7 +42,7 @@ mod tests;
 
 pub use coinslot_base::breaker::{BreakerPermit, BreakerSettings};
 
-pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError};
+pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError, SecretPlace};
 pub use self::contract::{
     DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody,
     RequestBodyError, ResponseBody,
@@ -51,9 +51,10 @@ pub use self::fault::{Circuit, Fault, LoadError};
 pub use self::handle::Plugin;
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
-pub use self::limits::{Limits, PluginPolicies, PluginPolicy, Reuse};
+pub use self::instance::engine::MAX_INSTANCES;
+pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{Ask, Capability, Import, Inspection, Tool, compile_main, inspect, is_name};
-pub use self::permit::Permit;
+pub use self::permit::{InstanceReservation, Permit};
 pub use self::runtime::{Runtime, RuntimeConfig};
 pub use self::status::Verdict;
 pub use self::template::{Segment, Template, TemplateError, split_segment};

@@ -27,8 +27,12 @@ pub struct Limits {
     pub instances: usize,
     /// Outgoing HTTP requests of one request.
     pub outgoing_requests: u32,
-    /// Bytes that one request may print.
+    /// The longest waits of an outgoing request.
+    pub outgoing_timeouts: OutgoingTimeouts,
+    /// Bytes that one request may print. A line counts for 128 bytes at least.
     pub log: usize,
+    /// Bytes that all requests together may print in a second, on average.
+    pub log_rate: usize,
     /// The circuit breaker: the rule by which a plugin that keeps failing gets no requests for a while.
     pub breaker: BreakerSettings,
     /// Brings the previous build back when the circuit opens soon after a build was deployed.
@@ -46,6 +50,24 @@ pub struct Reuse {
     pub concurrent: u32,
 }
 
+/// The longest waits of an outgoing request. A guest can ask for less than each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutgoingTimeouts {
+    /// Until the connection is established.
+    pub connect: Duration,
+    /// From then until the head of the response.
+    pub first_byte: Duration,
+    /// Between two pieces of the response's body.
+    pub between_bytes: Duration,
+}
+
+impl Default for OutgoingTimeouts {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self { connect: Duration::from_secs(10), first_byte: minute, between_bytes: minute }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -57,7 +79,9 @@ impl Default for Limits {
             response_body: 10 << 20,
             instances: 64,
             outgoing_requests: 16,
+            outgoing_timeouts: OutgoingTimeouts::default(),
             log: 64 << 10,
+            log_rate: 256 << 10,
             breaker: BreakerSettings {
                 failures: 5,
                 pause: Duration::from_secs(5),

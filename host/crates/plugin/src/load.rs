@@ -1,7 +1,7 @@
 //! Loads components: from bytes to a component that can be instantiated, and its manifest.
 //!
 //! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs once, in a
-//! store with less memory and time than a request gets. A failure leaves nothing behind but a reusable artifact.
+//! store with less time than a request gets. A failure leaves nothing behind but a reusable artifact.
 
 mod artifact;
 mod cache;
@@ -23,9 +23,11 @@ use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::resources::SharedResources;
+use crate::limits::PluginPolicies;
 
 pub(crate) use self::cache::ComponentCache;
 pub use self::compile::compile_main;
+pub(crate) use self::describe::MEMORY as DESCRIBE_MEMORY;
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 
@@ -36,6 +38,8 @@ pub(crate) struct LoadedComponent {
     pub(crate) info: PluginInfo,
     /// The SHA-256 of its bytes, in hex.
     pub(crate) digest: String,
+    /// Memory that it had when it had described itself, in bytes.
+    pub(crate) memory: usize,
 }
 
 /// Validates, compiles (or finds the compiled artifact), links and describes a component.
@@ -43,6 +47,7 @@ pub(crate) async fn load(
     resources: &SharedResources,
     cache: &ComponentCache,
     wasm: &[u8],
+    policies: &PluginPolicies,
 ) -> Result<LoadedComponent, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
     let bytes = Arc::clone(&wasm);
@@ -57,6 +62,6 @@ pub(crate) async fn load(
     .await?;
     let component = cache.component(resources.engine(wasi), wasi, &wasm, &digest).await?;
     let linked = link::link(resources.linker(wasi), &component, &info)?;
-    let info = describe::describe(resources, wasi, &linked).await?;
-    Ok(LoadedComponent { wasi, linked, info, digest })
+    let (info, memory) = describe::describe(resources, wasi, &linked, policies).await?;
+    Ok(LoadedComponent { wasi, linked, info, digest, memory })
 }

@@ -50,9 +50,7 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("free_instances", &self.resources.instances.available_permits())
-            .finish_non_exhaustive()
+        f.debug_struct("Runtime").field("free_instances", &self.resources.instances.free()).finish_non_exhaustive()
     }
 }
 
@@ -74,7 +72,7 @@ impl Runtime {
     /// Validates, compiles (or finds the compiled artifact), links and describes a component. The name in its manifest
     /// selects its policy.
     pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
-        let component = load::load(&self.resources, &self.components, wasm).await?;
+        let component = load::load(&self.resources, &self.components, wasm, policies).await?;
         Plugin::new(Arc::clone(&self.resources), component, policies)
     }
 }

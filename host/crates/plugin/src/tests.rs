@@ -10,6 +10,7 @@ mod keyvalue;
 mod load;
 mod pool;
 mod quote;
+mod shape;
 mod shared;
 
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ async fn json(plugin: &Plugin, permit: Permit, request: Request<RequestBody>) ->
 
 /// Instances that the plugin may still start.
 fn free_instances(plugin: &Plugin) -> usize {
-    plugin.loaded.instances.spec.permits.own.available_permits()
+    plugin.loaded.instances.spec.permits.free()
 }
 
 /// A circuit breaker that opens after this many failures; 0 is never.

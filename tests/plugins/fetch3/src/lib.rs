@@ -1,4 +1,5 @@
-//! A handler of WASI 0.3 that requests the URL in its query, and passes the answer on.
+//! A handler of WASI 0.3 that requests the URL in its query, and passes the answer on. `?hoard` keeps requests that it
+//! never sends, and `?texts` tries methods and authorities without end.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -7,7 +8,7 @@ wit_bindgen::generate!({
 
 use exports::coinslot::plugin::manifest::{Endpoint, PluginInfo, Price};
 use wasip3::http::client;
-use wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
+use wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme};
 use wasip3::{wit_future, wit_stream};
 
 struct Guest;
@@ -40,6 +41,11 @@ impl wasip3::exports::http::handler::Guest for Guest {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let target = request.get_path_with_query().unwrap_or_default();
         let url = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
+        match url.as_str() {
+            "hoard" => hoard(),
+            "texts" => return Err(ErrorCode::InternalError(Some(texts()))),
+            _ => {}
+        }
         let (status, text) = match fetch(&url).await {
             Ok(found) => found,
             Err(error) => (502, format!("{error:?}")),
@@ -55,6 +61,29 @@ impl wasip3::exports::http::handler::Guest for Guest {
         });
         Ok(response)
     }
+}
+
+/// Makes requests of 16 KiB of header fields, and keeps them.
+fn hoard() {
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        let fields = Fields::new();
+        for index in 0..4 {
+            fields.append(&format!("x-much-{index}"), &[b'x'; 4096]).expect("a header that the host takes");
+        }
+        let (end, ended) = wit_future::new(|| Ok(None));
+        held.push((Request::new(fields, None, ended, None), end));
+    }
+    std::mem::forget(held);
+}
+
+/// Tells whether the host takes a method and an authority of a mebibyte.
+fn texts() -> String {
+    let (_end, ended) = wit_future::new(|| Ok(None));
+    let (request, _sent) = Request::new(Fields::new(), None, ended, None);
+    let method = request.set_method(&Method::Other("X".repeat(1 << 20)));
+    let authority = request.set_authority(Some(&"x".repeat(1 << 20)));
+    format!("{} {}", method.is_ok(), authority.is_ok())
 }
 
 async fn fetch(url: &str) -> Result<(u16, String), ErrorCode> {

@@ -1,10 +1,12 @@
 //! Exhausts a resource, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
-//! `trailers` without end, `chatter` into the log, `forget` to answer, leave an answer `unfinished`.
+//! `trailers` without end, `chatter` into the log, `newlines` into the log, `forget` to answer, leave an answer
+//! `unfinished`, `hoard-bodies` of requests that are never sent, or `hoard-texts` of such requests.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use kit::http::OutgoingRequest;
 use kit::{
-    Fields, IncomingRequest, OutgoingBody, ResponseOutparam, answer, head, monotonic_clock, plugin, query, write,
+    Fields, IncomingRequest, Method, OutgoingBody, ResponseOutparam, answer, head, monotonic_clock, plugin, query, write,
 };
 
 kit::guest!(Ok(plugin("unruly")), handle);
@@ -50,6 +52,28 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             }
             answer(out, 200, "\"said\"");
         }
+        "newlines" => {
+            use std::io::Write;
+            let mut log = std::io::stdout().lock();
+            log.write_all(&[b'\n'; 64 << 10]).and_then(|()| log.flush()).expect("a log");
+            answer(out, 200, "\"said\"");
+        }
+        "hoard-bodies" => {
+            let mut held = Vec::new();
+            for _ in 0..900 {
+                let request = OutgoingRequest::new(Fields::new());
+                fill(&request.body().expect("the body"));
+                held.push(request);
+            }
+            monotonic_clock::subscribe_duration(20_000_000_000).block();
+            answer(out, 200, "\"held\"");
+        }
+        "hoard-texts" => {
+            let request = OutgoingRequest::new(Fields::new());
+            let method = request.set_method(&Method::Other("X".repeat(1 << 20)));
+            let authority = request.set_authority(Some(&"x".repeat(1 << 20)));
+            answer(out, 200, &format!("\"{} {}\"", method.is_ok(), authority.is_ok()));
+        }
         "forget" => std::mem::forget(out),
         "unfinished" => {
             let body = head(out, 200, &[]);
@@ -57,6 +81,14 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             std::mem::forget(body);
         }
         _ => answer(out, 200, "\"quiet\""),
+    }
+}
+
+/// Writes to a body that nobody reads, until it is full.
+fn fill(body: &OutgoingBody) {
+    let stream = body.write().expect("the stream, asked for once");
+    while let Ok(room @ 1..) = stream.check_write() {
+        stream.write(&vec![b'x'; usize::try_from(room.min(64 << 10)).expect("small")]).expect("room");
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::{InvalidUri, PathAndQuery};
+use http::{HeaderName, HeaderValue, Uri};
+use url::form_urlencoded::{self, byte_serialize};
 
 use crate::capabilities::egress::{Allowed, Origin};
 use crate::headers::is_withheld;
@@ -20,12 +23,30 @@ pub struct Grants {
     pub keyvalue: Option<Quota>,
 }
 
-/// A header field that the host adds to every request to one origin. The guest never sees its value.
+/// A secret that the host adds to every request to one origin. The guest never sees its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    pub(crate) origin: Origin,
-    pub(crate) header: HeaderName,
-    pub(crate) value: HeaderValue,
+    origin: Origin,
+    place: SecretPlace,
+    /// As it is sent: what a header field may have, and in a query percent-encoded.
+    value: HeaderValue,
+}
+
+/// The place of a secret in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    Header(HeaderName),
+    /// The parameter of this name in the query.
+    Query(String),
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(header) => write!(f, "{header}"),
+            Self::Query(name) => write!(f, "?{name}="),
+        }
+    }
 }
 
 /// The reason why a secret is refused. It never shows the value.
@@ -35,6 +56,8 @@ pub enum SecretError {
     Value,
     #[error("this header field belongs to the connection, to the message or to the host: use another")]
     Header,
+    #[error("the name of a parameter has from 1 to 64 letters, digits, `-`, `_` and `.`")]
+    Parameter,
 }
 
 /// The size of a plugin's key-value store.
@@ -54,16 +77,57 @@ impl Default for Quota {
 }
 
 impl Secret {
-    /// A field whose value is the prefix, such as `Bearer `, and then the secret.
-    pub fn new(origin: Origin, header: HeaderName, prefix: &str, value: &str) -> Result<Self, SecretError> {
-        Self::check_header(&header)?;
+    /// A header field or a parameter whose value is the prefix, such as `Bearer `, and then the secret.
+    pub fn new(origin: Origin, place: SecretPlace, prefix: &str, value: &str) -> Result<Self, SecretError> {
         if value.is_empty() {
             return Err(SecretError::Value);
         }
-        let mut value = HeaderValue::try_from(format!("{prefix}{value}")).map_err(|_| SecretError::Value)?;
+        let value = format!("{prefix}{value}");
+        let value = match &place {
+            SecretPlace::Header(header) => {
+                Self::check_header(header)?;
+                value
+            }
+            SecretPlace::Query(name) => {
+                Self::check_parameter(name)?;
+                byte_serialize(value.as_bytes()).collect()
+            }
+        };
+        let mut value = HeaderValue::try_from(value).map_err(|_| SecretError::Value)?;
         // Debug output does not show a sensitive value, and HTTP/2 does not keep it in its tables.
         value.set_sensitive(true);
-        Ok(Self { origin, header, value })
+        Ok(Self { origin, place, value })
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Adds the secret to a request, in place of what the guest has written there.
+    pub(crate) fn add_to(&self, parts: &mut Parts) -> Result<(), InvalidUri> {
+        match &self.place {
+            SecretPlace::Header(header) => {
+                parts.headers.insert(header.clone(), self.value.clone());
+            }
+            SecretPlace::Query(name) => {
+                let written = parts.uri.query().unwrap_or_default().split('&');
+                let kept = written.filter(|pair| !pair.is_empty() && !is_parameter(pair, name));
+                let value = self.value.to_str().unwrap_or_default();
+                let query = kept.map(str::to_owned).chain([format!("{name}={value}")]).collect::<Vec<_>>().join("&");
+                let mut uri = std::mem::take(&mut parts.uri).into_parts();
+                let path = uri.path_and_query.as_ref().map_or("/", PathAndQuery::path);
+                uri.path_and_query = Some(format!("{path}?{query}").parse()?);
+                // The path and the query alone have changed.
+                parts.uri = Uri::from_parts(uri).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a parameter of this name may hold a secret.
+    pub fn check_parameter(name: &str) -> Result<(), SecretError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if (1..=64).contains(&name.len()) && name.bytes().all(plain) { Ok(()) } else { Err(SecretError::Parameter) }
     }
 
     /// Checks that this field may hold a secret.
@@ -75,8 +139,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for {}", self.header, self.origin)
+        write!(f, "{} for {}", self.place, self.origin)
     }
+}
+
+/// True if a pair of a query has this name, however it is spelt.
+fn is_parameter(pair: &str, name: &str) -> bool {
+    form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(key, _)| key == name)
 }
 
 #[cfg(test)]
@@ -87,14 +156,36 @@ mod tests {
     #[test]
     fn a_secret_never_shows_its_value() {
         let origin = Origin::parse("https://api.example.com").unwrap();
-        let secret = Secret::new(origin.clone(), http::header::AUTHORIZATION, "Bearer ", "hunter2").unwrap();
+        let authorization = SecretPlace::Header(http::header::AUTHORIZATION);
+        let secret = Secret::new(origin.clone(), authorization.clone(), "Bearer ", "hunter2").unwrap();
         let shown = format!("{secret:?} {:?}", secret.value);
         assert!(!shown.contains("hunter2"), "{shown}");
-        assert_eq!(Secret::new(origin.clone(), http::header::AUTHORIZATION, "", "a\nb"), Err(SecretError::Value));
-        assert_eq!(Secret::new(origin.clone(), http::header::AUTHORIZATION, "Bearer ", ""), Err(SecretError::Value));
+        assert_eq!(Secret::new(origin.clone(), authorization.clone(), "", "a\nb"), Err(SecretError::Value));
+        assert_eq!(Secret::new(origin.clone(), authorization, "Bearer ", ""), Err(SecretError::Value));
+        for name in ["", "a b", "a&b", "a=b", &"x".repeat(65)] {
+            let place = SecretPlace::Query(name.to_owned());
+            assert_eq!(Secret::new(origin.clone(), place, "", "x"), Err(SecretError::Parameter), "{name}");
+        }
         for name in ["host", "content-length", "cdn-loop", "transfer-encoding"] {
-            let header = HeaderName::from_static(name);
+            let header = SecretPlace::Header(HeaderName::from_static(name));
             assert_eq!(Secret::new(origin.clone(), header, "", "x"), Err(SecretError::Header), "{name}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_a_query_replaces_what_the_guest_has_written_there() {
+        let origin = Origin::parse("https://api.example.com").unwrap();
+        let secret = Secret::new(origin, SecretPlace::Query("key".to_owned()), "", "a b&c=\u{e9}").unwrap();
+        for (written, sent) in [
+            ("/", "/?key=a+b%26c%3D%C3%A9"),
+            ("/x?", "/x?key=a+b%26c%3D%C3%A9"),
+            ("/x?q=1&key=mine&k%65y=mine&key&keys=2", "/x?q=1&keys=2&key=a+b%26c%3D%C3%A9"),
+        ] {
+            let request = http::Request::get(format!("https://api.example.com{written}")).body(()).unwrap();
+            let mut parts = request.into_parts().0;
+            secret.add_to(&mut parts).unwrap();
+            assert_eq!(parts.uri.to_string(), format!("https://api.example.com{sent}"));
+        }
+        assert!(!format!("{secret:?}").contains("%26"));
     }
 }

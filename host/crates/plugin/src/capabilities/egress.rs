@@ -18,4 +18,4 @@ pub(crate) use self::connect::Resolving;
 pub(crate) use self::connect::{Resolve, SystemResolver};
 pub(crate) use self::loop_guard::LoopGuard;
 pub use self::origin::{Allowed, Origin};
-pub(crate) use self::send::{CHUNK, CHUNKS, Egress, OutgoingResult};
+pub(crate) use self::send::{Egress, OutgoingResult};

@@ -9,6 +9,7 @@ use crate::capabilities::config::Grants;
 use crate::capabilities::egress::{EgressClient, Resolve};
 use crate::capabilities::keyvalue::{KvGrant, KvStores};
 use crate::headers::HostOnly;
+use crate::limits::OutgoingTimeouts;
 
 /// The capabilities of one plugin's guests. A guest that describes itself or quotes a price has
 /// [`Capabilities::none`], whatever its plugin is granted.
@@ -40,11 +41,12 @@ impl Capabilities {
     pub(crate) fn new(
         name: &str,
         grants: &Grants,
+        timeouts: OutgoingTimeouts,
         resolver: &Arc<dyn Resolve>,
         kv_stores: &KvStores,
         is_host_only: HostOnly,
     ) -> Arc<Self> {
-        let client = || EgressClient::new(grants, Arc::clone(resolver), is_host_only);
+        let client = || EgressClient::new(grants, timeouts, Arc::clone(resolver), is_host_only);
         let outgoing = (!grants.http.is_empty()).then(|| Arc::new(client()));
         let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let keyvalue = grants.keyvalue.map(|quota| KvGrant { store: kv_stores.of(name), quota });

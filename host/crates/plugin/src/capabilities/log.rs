@@ -1,14 +1,26 @@
 //! Writes the output of guests to the operator's log, line by line and with the plugin's name.
 //!
-//! The length of a line and the bytes of one request are bounded, and control characters are replaced: a guest can
-//! neither flood the log nor forge lines in it.
+//! The length of a line, the output of one request and the output of one plugin over time are bounded, and control
+//! characters are replaced: a guest can neither flood the log nor forge lines in it. An empty line costs as much as a
+//! line of [`LINE_COST`] bytes. A thread of its own writes the lines, so that a log that is slow to take them holds up
+//! no request. Lines that are dropped are counted, and the log says how many.
+
+mod rate;
+mod writer;
 
 use std::sync::Arc;
 
 use coinslot_base::text::printable;
 
+pub(crate) use self::rate::{PluginLog, PluginLogs};
+#[cfg(test)]
+pub(crate) use self::writer::LogWriter;
+
 /// The longest line, in bytes. A longer one is broken.
 const LINE: usize = 8 << 10;
+/// Bytes that a line counts for at least: the log writes about as much beside the text.
+const LINE_COST: usize = 128;
+
 /// The stream of a line. Lines of stderr are warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogStream {
@@ -19,57 +31,50 @@ pub(crate) enum LogStream {
 /// The log of one guest: its unfinished lines, and the bytes that it may still print.
 #[derive(Debug)]
 pub(crate) struct GuestLog {
-    plugin: Arc<str>,
+    plugin: Arc<PluginLog>,
     /// Bytes that one request may print, both streams together.
     limit: usize,
     left: usize,
-    /// Set once the warning about dropped output has been written.
-    full: bool,
+    /// Lines that were dropped because nothing was left, and not reported.
+    dropped: usize,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
 impl GuestLog {
-    pub(crate) fn new(plugin: Arc<str>, limit: usize) -> Self {
-        Self { plugin, limit, left: limit, full: false, stdout: Vec::new(), stderr: Vec::new() }
+    pub(crate) fn new(plugin: Arc<PluginLog>, limit: usize) -> Self {
+        Self { plugin, limit, left: limit, dropped: 0, stdout: Vec::new(), stderr: Vec::new() }
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now.
     pub(crate) fn grant(&mut self, inside: usize) {
         self.left = self.left.saturating_add(self.limit).min(self.limit.saturating_mul(inside));
-        self.full = false;
     }
 
     pub(crate) fn plugin(&self) -> &str {
-        &self.plugin
+        self.plugin.name()
     }
 
-    pub(crate) fn write(&mut self, stream: LogStream, bytes: &[u8]) {
-        let kept = &bytes[..bytes.len().min(self.left)];
-        self.left -= kept.len();
-        for piece in kept.split_inclusive(|&byte| byte == b'\n') {
-            let (text, ended) = match piece.strip_suffix(b"\n") {
-                Some(text) => (text, true),
-                None => (piece, false),
-            };
-            for chunk in text.chunks(LINE) {
-                if self.line(stream).len() + chunk.len() > LINE {
-                    self.emit(stream);
-                }
-                self.line(stream).extend_from_slice(chunk);
+    pub(crate) fn write(&mut self, stream: LogStream, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.left == 0 {
+                // An unfinished line counts as well.
+                let ends = bytes.iter().filter(|&&byte| byte == b'\n').count();
+                self.dropped = self.dropped.saturating_add(ends.max(1));
+                return;
             }
-            if ended {
+            let text = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+            let room = LINE - self.line(stream).len();
+            let taken = text.min(room).min(self.left);
+            self.line(stream).extend_from_slice(&bytes[..taken]);
+            self.left -= taken;
+            bytes = &bytes[taken..];
+            if let Some(rest) = bytes.strip_prefix(b"\n") {
+                bytes = rest;
+                self.emit(stream);
+            } else if taken == room {
                 self.emit(stream);
             }
-        }
-        if kept.len() < bytes.len() && !self.full {
-            self.full = true;
-            tracing::warn!(
-                target: "coinslot::guest",
-                plugin = &*self.plugin,
-                "it printed more than {} bytes while handling one request; the rest is dropped",
-                self.limit
-            );
         }
     }
 
@@ -82,20 +87,28 @@ impl GuestLog {
 
     fn emit(&mut self, stream: LogStream) {
         let line = std::mem::take(self.line(stream));
-        let line = printable(&String::from_utf8_lossy(&line));
-        let plugin = &*self.plugin;
-        match stream {
-            LogStream::Stdout => tracing::info!(target: "coinslot::guest", plugin, "{line}"),
-            LogStream::Stderr => tracing::warn!(target: "coinslot::guest", plugin, "{line}"),
-        }
+        // Its text has been counted; its end counts, too.
+        self.left = self.left.saturating_sub(LINE_COST.saturating_sub(line.len()).max(1));
+        self.plugin.line(stream, printable(&String::from_utf8_lossy(&line)));
     }
 
-    /// Writes the unfinished lines. The last line often lacks its newline, above all when the guest trapped.
+    /// Writes the unfinished lines, and the number of dropped ones. The last line often lacks its newline, above all
+    /// when the guest trapped.
     pub(crate) fn finish(&mut self) {
         for stream in [LogStream::Stdout, LogStream::Stderr] {
             if !self.line(stream).is_empty() {
                 self.emit(stream);
             }
+        }
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            self.plugin.line(
+                LogStream::Stderr,
+                format!(
+                    "it printed more than {} bytes while handling one request; the rest is dropped: {dropped} lines",
+                    self.limit
+                ),
+            );
         }
     }
 }
@@ -103,5 +116,41 @@ impl GuestLog {
 impl Drop for GuestLog {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(limit: usize, pieces: &[&[u8]]) -> Vec<String> {
+        let (writer, lines) = LogWriter::to_channel();
+        let mut log = GuestLog::new(PluginLog::new("p".into(), 1 << 20, writer), limit);
+        for piece in pieces {
+            log.write(LogStream::Stdout, piece);
+        }
+        drop(log);
+        lines.try_iter().collect()
+    }
+
+    #[test]
+    fn pieces_make_lines_and_a_long_line_is_broken() {
+        assert_eq!(lines(1 << 20, &[b"a", b"b\nc\n\nd"]), ["ab", "c", "", "d"]);
+        let long = vec![b'x'; LINE + 1];
+        assert_eq!(lines(1 << 20, &[&long, b"\ny"]), ["x".repeat(LINE), "x".to_owned(), "y".to_owned()]);
+    }
+
+    #[test]
+    fn an_empty_line_costs_and_dropped_lines_are_counted() {
+        let flood = [b'\n'; 64 << 10];
+        let written = lines(64 << 10, &[&flood]);
+        assert_eq!(written.len(), (64 << 10) / LINE_COST + 1);
+        let dropped = (64 << 10) - (64 << 10) / LINE_COST;
+        let said = written.last().map(String::as_str).unwrap_or_default();
+        assert!(said.ends_with(&format!("the rest is dropped: {dropped} lines")), "{said}");
+        assert_eq!(
+            lines(0, &[b"x\n"]),
+            ["it printed more than 0 bytes while handling one request; the rest is dropped: 1 lines"]
+        );
     }
 }

@@ -10,14 +10,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http_body::Body as _;
 use wasmtime::component::GuestTaskId;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::capabilities::egress::{CHUNK, CHUNKS, Egress, OutgoingResult};
+use crate::capabilities::egress::{Egress, OutgoingResult};
 use crate::contract::PaymentReceipt;
 use crate::headers::is_withheld;
 use crate::instance::guest_task::GuestTask;
 use crate::instance::meter::GuestMeter;
+
+/// Bytes of one write to a body.
+const CHUNK: usize = 64 << 10;
+/// Writes to a body of WASI 0.2 that are buffered before the guest waits. Together with [`CHUNK`] they let a guest
+/// write a small body without being suspended.
+const CHUNKS: usize = 4;
+/// Bodies of WASI 0.2 that a guest may hold with such buffers: its response, and requests that it makes and does not
+/// send at once. The buffers are filled without a reader, so they are memory that a guest can take.
+const BUFFERED_BODIES: usize = 4;
+/// Bytes of one write to any further body. Two writes are buffered.
+const SMALL_CHUNK: usize = 1 << 10;
 
 /// One request, as the host knows it while a guest works on it.
 pub(crate) struct RequestContext {
@@ -34,6 +46,8 @@ pub(crate) struct RequestContexts {
     active: ActiveRequests,
     /// The sender of the request that is handed to [`WasiHttpHooks::send_request`] next: the hook gets no task.
     sender: Option<GuestTask>,
+    /// Bodies of WASI 0.2 that were made and not sent.
+    held_bodies: usize,
 }
 
 enum ActiveRequests {
@@ -47,12 +61,12 @@ enum ActiveRequests {
 impl RequestContexts {
     /// For an instance that has one request at a time.
     pub(crate) fn one(context: RequestContext) -> Self {
-        Self { active: ActiveRequests::One(context, None), sender: None }
+        Self { active: ActiveRequests::One(context, None), sender: None, held_bodies: 0 }
     }
 
     /// For an instance that has several requests at once, and none yet.
     pub(crate) fn many() -> Self {
-        Self { active: ActiveRequests::Many(HashMap::new()), sender: None }
+        Self { active: ActiveRequests::Many(HashMap::new()), sender: None, held_bodies: 0 }
     }
 
     /// Names the task that answers the only request.
@@ -77,6 +91,14 @@ impl RequestContexts {
             contexts.remove(&task);
         }
         contexts.len()
+    }
+
+    /// The number of requests, at least one: an instance between two requests keeps the share of one.
+    pub(crate) fn count(&self) -> usize {
+        match &self.active {
+            ActiveRequests::One(..) => 1,
+            ActiveRequests::Many(contexts) => contexts.len().max(1),
+        }
     }
 
     /// True if [`RequestContexts::of`] needs the task.
@@ -123,6 +145,10 @@ impl WasiHttpHooks for RequestContexts {
         options: Option<RequestOptions>,
         _response_read: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
+        // A request without a body has one that has ended.
+        if !request.body().is_end_stream() {
+            self.held_bodies = self.held_bodies.saturating_sub(1);
+        }
         // Taken, so that no later request is attributed to this sender.
         let sender = self.sender.take();
         match self.of(sender) {
@@ -131,12 +157,14 @@ impl WasiHttpHooks for RequestContexts {
         }
     }
 
+    /// Called once for each body that is made, before its size of chunks is asked for.
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        CHUNKS
+        self.held_bodies = self.held_bodies.saturating_add(1);
+        if self.held_bodies <= BUFFERED_BODIES { CHUNKS } else { 1 }
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
+        if self.held_bodies <= BUFFERED_BODIES { CHUNK } else { SMALL_CHUNK }
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {

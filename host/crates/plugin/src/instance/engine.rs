@@ -1,4 +1,4 @@
-//! The two engines, their pools, and the clock that interrupts guests.
+//! The two engines and their pools.
 //!
 //! Both engines are configured by the same function, in the server and in the compiling process, because a compiled
 //! component loads only into an engine of the same configuration. Guests of WASI 0.2 run in an engine without
@@ -6,13 +6,11 @@
 //! with it.
 
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
-};
+use wasmtime::component::Component;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// The interval between interruptions of guests. A guest that computes yields to its neighbours this often, so this is
 /// the most that a neighbour waits for it. A shorter interval wakes the machine for little.
@@ -23,6 +21,28 @@ pub(crate) const MAX_MEMORY: usize = 256 << 20;
 
 /// The most elements of one table. A Python component has 5,768 and a JavaScript one 7,786.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
+
+/// The most core instances, tables and memories of one component. A Python component has 14 core modules.
+pub(crate) const CORE_INSTANCES: u32 = 50;
+pub(crate) const TABLES: u32 = 20;
+pub(crate) const MEMORIES: u32 = 4;
+/// Memories of the pool for each of its slots. A memory reserves 4 GiB of addresses, and few components have more than
+/// one; a component with more than these takes several permits. Core instances and tables reserve little, so the pool
+/// has as many for each slot as a component may have.
+const SLOT_MEMORIES: u32 = 2;
+
+/// The most instances at once, for which both pools can be reserved in 47 bits of addresses.
+pub const MAX_INSTANCES: usize = 4_000;
+
+/// The permits that one instance of a component takes, so that as many instances as there are permits fit the pool.
+/// An instance takes at most [`MAX_WEIGHT`].
+pub(crate) fn weight(component: &Component) -> usize {
+    let memories = component.resources_required().map_or(MEMORIES, |resources| resources.num_memories);
+    usize::try_from(memories.div_ceil(SLOT_MEMORIES).max(1)).unwrap_or(MAX_WEIGHT)
+}
+
+/// The largest weight of a component that the pool can hold.
+pub(crate) const MAX_WEIGHT: usize = MEMORIES.div_ceil(SLOT_MEMORIES) as usize;
 
 /// The generation of WASI that a plugin's handler speaks. It selects the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,20 +114,19 @@ pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<Engine> {
     }
 }
 
-/// A pool whose sizes fit Rust, JavaScript and Python guests. A Python component has 14 core modules, hence the
-/// multiples; for tables see [`TABLE_ELEMENTS`].
+/// A pool whose sizes fit Rust, JavaScript and Python guests, whatever their shapes are.
 fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(4))
-        .total_memories(slots.saturating_mul(2))
-        .total_tables(slots.saturating_mul(2))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(SLOT_MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
         .total_stacks(slots.saturating_mul(2))
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
-        .max_core_instances_per_component(50)
-        .max_memories_per_component(4)
-        .max_tables_per_component(20)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(MAX_MEMORY)
         // Resetting this much by copying is cheaper than giving it back to the kernel and faulting it in again. Each
@@ -129,27 +148,6 @@ fn swaps() -> bool {
 /// True if `/proc/swaps` lists a device. Its first line has the names of the columns.
 fn names_a_device(swaps: &str) -> bool {
     swaps.lines().skip(1).any(|line| !line.trim().is_empty())
-}
-
-/// Increments the epoch of every engine each [`TICK`], from a thread of its own: a task could be starved by the very
-/// guest that it should interrupt. The thread ends with the last engine.
-pub(crate) fn start_ticker(engines: &[&Engine]) -> io::Result<()> {
-    let engines: Vec<EngineWeak> = engines.iter().map(|engine| engine.weak()).collect();
-    std::thread::Builder::new().name("coinslot-epoch".into()).spawn(move || {
-        loop {
-            std::thread::sleep(TICK);
-            // Weak references, so that this thread does not keep the engines of a runtime that is gone.
-            let mut alive = false;
-            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                engine.increment_epoch();
-                alive = true;
-            }
-            if !alive {
-                return;
-            }
-        }
-    })?;
-    Ok(())
 }
 
 /// Names the configuration of an engine in a file name. A clash is harmless: wasmtime checks the artifact's own

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::instance::pool::InstancePool;
+use crate::instance::permits::InstanceLimit;
+use crate::instance::pool::{IdlePermits, InstancePool};
 use crate::instance::shared::SharedInstances;
 use crate::instance::spec::InstanceSpec;
 use crate::limits::{Limits, Reuse};
@@ -26,14 +27,14 @@ pub(crate) enum InstanceReuse {
 }
 
 impl InstanceReuse {
-    /// The reuse that a policy asks for. `idle` bounds the instances of all plugins that wait for a request.
-    pub(crate) fn new(limits: &Limits, idle: &Arc<Semaphore>) -> Self {
+    /// The reuse that a policy asks for. `idle` bounds the instances of all plugins that wait for a request, of which
+    /// each takes as many permits as a running one.
+    pub(crate) fn new(limits: &Limits, permits: &InstanceLimit, idle: &Arc<Semaphore>) -> Self {
+        let idle = IdlePermits::new(Arc::clone(idle), permits.weight());
         match limits.reuse {
             None | Some(Reuse { concurrent: 0, .. }) => Self::Never,
-            Some(Reuse { total, concurrent: 1 }) => {
-                Self::Pooled(InstancePool::new(total, limits.memory, Arc::clone(idle)))
-            }
-            Some(reuse) => Self::Shared(SharedInstances::new(reuse, Arc::clone(idle))),
+            Some(Reuse { total, concurrent: 1 }) => Self::Pooled(InstancePool::new(total, limits.memory, idle)),
+            Some(reuse) => Self::Shared(SharedInstances::new(reuse, permits.sells(), idle)),
         }
     }
 

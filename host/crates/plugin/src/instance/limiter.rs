@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiterAsync;
 
-use crate::instance::engine::TABLE_ELEMENTS;
+use crate::instance::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::instance::meter::GuestMeter;
 
 /// A memory may begin with this many bytes that do not count as taken by the guest: memories of JavaScript and Python
 /// begin large, and their first contents come from the file.
 const INITIAL_MEMORY_ALLOWANCE: usize = 32 << 20;
 
+/// Bytes of an element of a table.
+const TABLE_ELEMENT: usize = size_of::<usize>();
+
 /// The limits of one store. A refusal is noted in the meter, so that the fault that follows can be explained.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     /// The limit of linear memory, in bytes.
     limit: usize,
-    /// Bytes of all memories of the instance.
+    /// Bytes of all memories and tables of the instance.
     used: usize,
     /// Bytes beyond what an instance usually begins with.
     taken: usize,
@@ -35,7 +38,7 @@ impl MemoryLimiter {
         self.meter = meter;
     }
 
-    /// Linear memory, in bytes.
+    /// Memory that the instance has, tables included, in bytes.
     pub(crate) fn used(&self) -> usize {
         self.used
     }
@@ -68,10 +71,32 @@ impl ResourceLimiterAsync for MemoryLimiter {
 
     async fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        if desired > TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        let used = self.used.saturating_add(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT));
+        if used > self.limit {
+            self.meter.refuse_memory();
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    // The pool has the same bounds. Where it cannot be reserved, these are the only ones.
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct LinkedComponent {
     pub(crate) handler: HandlerPre,
     pub(crate) manifest: manifest::GuestIndices,
     pub(crate) quote: Option<quote::GuestIndices>,
+    /// Permits that an instance takes.
+    pub(crate) weight: usize,
     /// True if it is composed of several components.
     pub(crate) composed: bool,
 }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use coinslot_base::text::bounded;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::capabilities::log::GuestLog;
+use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
 use crate::instance::engine::TICK;
+use crate::instance::processors::{Processors, RunningGuest};
 
 /// The most bytes of a trap's text that are kept.
 const TRAP_TEXT: usize = 4 << 10;
@@ -23,6 +24,22 @@ const TRAP_TEXT: usize = 4 << 10;
 /// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of a large guest may
 /// touch all of its memory, dropping it gives the memory back, and no epoch interrupts either.
 const LARGE_MEMORY: usize = 8 << 20;
+
+/// CPU time that a guest may use before each of its resumes ends in the queue of guests that compute for long, beside
+/// one part in [`LITTLE_SHARE`] of the time that it has lived.
+const LITTLE: Duration = Duration::from_millis(5);
+const LITTLE_SHARE: u64 = 100;
+
+/// What follows an interruption by the ticker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterTick {
+    /// The guest goes on until the next tick.
+    GoOn,
+    /// The guest waits for a CPU slot.
+    Queue,
+    /// The guest has used up its CPU time.
+    End,
+}
 
 /// The measurements of one guest. All times are nanoseconds.
 ///
@@ -48,8 +65,9 @@ pub(crate) struct GuestMeter {
     large: AtomicBool,
     /// Set while the guest waits for nothing but a processor.
     yielding: AtomicBool,
-    /// Permits for long computations: as many as there are processors.
-    cpu_slots: Arc<Semaphore>,
+    processors: Arc<Processors>,
+    /// CPU time at the last wait for a slot.
+    queued_at: AtomicU64,
     /// The guest's permit, while it computes for longer than a tick.
     cpu_slot: Mutex<Option<OwnedSemaphorePermit>>,
     charged: Mutex<Option<String>>,
@@ -74,7 +92,7 @@ impl MeteredAmount {
 }
 
 impl GuestMeter {
-    pub(crate) fn new(cpu: Duration, cpu_slots: Arc<Semaphore>, log: GuestLog) -> Arc<Self> {
+    pub(crate) fn new(cpu: Duration, processors: Arc<Processors>, log: GuestLog) -> Arc<Self> {
         Arc::new(Self {
             budget: AtomicU64::new(nanos(cpu)),
             per_request: nanos(cpu),
@@ -87,7 +105,8 @@ impl GuestMeter {
             memory_refused: AtomicBool::new(false),
             large: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
-            cpu_slots,
+            processors,
+            queued_at: AtomicU64::new(0),
             cpu_slot: Mutex::new(None),
             charged: Mutex::new(None),
             log: Mutex::new(log),
@@ -96,8 +115,8 @@ impl GuestMeter {
 
     /// The meter of one request in a shared instance. It takes the charge; CPU time and log are metered for the whole
     /// instance.
-    pub(crate) fn of_shared_request(plugin: Arc<str>, cpu_slots: Arc<Semaphore>) -> Arc<Self> {
-        Self::new(Duration::MAX, cpu_slots, GuestLog::new(plugin, 0))
+    pub(crate) fn of_shared_request(log: Arc<PluginLog>, processors: Arc<Processors>) -> Arc<Self> {
+        Self::new(Duration::MAX, processors, GuestLog::new(log, 0))
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now. Time and log that earlier
@@ -124,15 +143,16 @@ impl GuestMeter {
         self.used.load(Relaxed).saturating_add(self.per_request.saturating_mul(inside))
     }
 
-    /// Begins a poll of the guest on this thread.
+    /// Begins a poll of the guest on this thread. The ticker runs until the result is dropped.
     ///
     /// Reading the thread's CPU clock is a system call, so it is read only for guests that have computed for longer
     /// than a tick. Others are charged wall time, at most two ticks per poll: a guest that ran longer would have been
     /// interrupted, so any more was spent by other work of the machine.
-    pub(crate) fn begin_poll(&self) {
+    pub(crate) fn begin_poll(&self) -> RunningGuest<'_> {
         let precise = self.ticked.load(Relaxed);
         self.precise.store(precise, Relaxed);
         self.entered.store(self.clock(precise), Relaxed);
+        self.processors.enter()
     }
 
     /// Ends a poll. True if the guest is within its CPU time.
@@ -146,11 +166,27 @@ impl GuestMeter {
         self.is_within_budget(used)
     }
 
-    /// Notes an interruption by the ticker, within a poll. True if the guest may go on.
-    pub(crate) fn tick(&self) -> bool {
+    /// Notes an interruption by the ticker, within a poll, and decides what follows.
+    ///
+    /// The deadline of a guest that waited has passed when it resumes, so its first check interrupts it, however
+    /// little it computes. Behind all guests that compute for long it would lose many milliseconds each time. So it
+    /// goes on at once until it has computed for a tick since its last turn in the queue. A guest that only pretends
+    /// to wait between pieces of a tick does not get far by that: what it may use so is little, and from then on each
+    /// resume ends in the queue.
+    pub(crate) fn tick(&self) -> AfterTick {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.ticked.store(true, Relaxed);
-        self.is_within_budget(used)
+        if self.is_within_budget(used) { self.queue_or_go_on(used) } else { AfterTick::End }
+    }
+
+    fn queue_or_go_on(&self, used: u64) -> AfterTick {
+        let since_queued = used.saturating_sub(self.queued_at.load(Relaxed));
+        let little = nanos(LITTLE).saturating_add(nanos(self.base.elapsed()) / LITTLE_SHARE);
+        if since_queued < nanos(TICK) && used <= little {
+            return AfterTick::GoOn;
+        }
+        self.queued_at.store(used, Relaxed);
+        AfterTick::Queue
     }
 
     fn is_within_budget(&self, used: u64) -> bool {
@@ -168,7 +204,7 @@ impl GuestMeter {
         *self.cpu_slot.lock() = None;
         self.yielding.store(true, Relaxed);
         tokio::task::yield_now().await;
-        let slot = self.cpu_slots.clone().acquire_owned().await;
+        let slot = self.processors.slots.clone().acquire_owned().await;
         self.yielding.store(false, Relaxed);
         *self.cpu_slot.lock() = slot.ok();
     }
@@ -274,11 +310,15 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::log::LogWriter;
+
+    fn log() -> GuestLog {
+        GuestLog::new(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), 10)
+    }
 
     #[test]
     fn each_request_adds_its_cpu_time_and_takes_the_unused_rest_with_it() {
-        let meter =
-            GuestMeter::new(Duration::from_nanos(100), Arc::new(Semaphore::new(1)), GuestLog::new("p".into(), 10));
+        let meter = GuestMeter::new(Duration::from_nanos(100), Processors::without_clock(), log());
         let budget = || meter.budget.load(Relaxed);
         meter.used.store(30, Relaxed);
         meter.request_entered(1);
@@ -293,5 +333,21 @@ mod tests {
         meter.request_left(1);
         meter.request_left(0);
         assert_eq!(budget(), 300, "an empty instance keeps the share of one request");
+    }
+
+    #[test]
+    fn a_guest_queues_when_it_has_computed_for_a_tick_and_not_after_each_wait() {
+        let second = Duration::from_secs(1);
+        let meter = GuestMeter::new(second, Processors::without_clock(), log());
+        let tick = |used: Duration| meter.queue_or_go_on(nanos(used));
+        assert_eq!(tick(TICK / 20), AfterTick::GoOn, "it resumes after a wait, past its deadline");
+        assert_eq!(tick(TICK / 2), AfterTick::GoOn);
+        assert_eq!(tick(TICK), AfterTick::Queue, "it has computed for a tick");
+        assert_eq!(tick(TICK * 3 / 2), AfterTick::GoOn, "since then it has not");
+        assert_eq!(tick(TICK * 2), AfterTick::Queue);
+        assert_eq!(tick(LITTLE * 2), AfterTick::Queue);
+        assert_eq!(tick(LITTLE * 2 + TICK / 2), AfterTick::Queue, "it has computed much, in pieces");
+        meter.used.store(nanos(2 * second), Relaxed);
+        assert_eq!(meter.tick(), AfterTick::End);
     }
 }

@@ -1,48 +1,140 @@
 //! Bounds how many instances run at once: those of one plugin, and those of all plugins together.
+//!
+//! An instance takes as many permits as its shape needs of wasmtime's pool ([`weight`](crate::instance::engine::weight)),
+//! so that the pool can hold the instance of each request that has its permits. Three rules keep one kind of request
+//! from taking what others need:
+//! - Work that nobody has paid for (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
+//!   of a plugin's own where the plugin sells something.
+//! - A plugin that has its share already leaves a quarter of all permits to plugins that have less.
+//! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then in the order of
+//!   arrival.
+
+mod pool;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
+pub(crate) use self::pool::PermitPool;
+use self::pool::{LimitKey, LimitTerms, Ticket};
 use crate::fault::Fault;
 
-/// The permits of a running instance, returned when this is dropped.
-pub(crate) struct InstancePermits {
-    _own: OwnedSemaphorePermit,
-    _shared: OwnedSemaphorePermit,
+/// The reason for which an instance is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    Paid,
+    Unpaid,
 }
 
-/// The semaphores of one plugin's instances.
+/// The permits of a running instance, returned when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct InstancePermits {
+    _held: Arc<HeldPermits>,
+}
+
 #[derive(Debug)]
-pub(crate) struct InstanceLimit {
-    /// The plugin's own.
-    pub(crate) own: Arc<Semaphore>,
-    /// That of all plugins together.
-    pub(crate) shared: Arc<Semaphore>,
+struct HeldPermits {
+    limit: Arc<LimitEntry>,
+    demand: Demand,
+}
+
+/// The bound of one plugin's instances. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct InstanceLimit(Arc<LimitEntry>);
+
+/// The entry of one bound in the pool, removed when this is dropped.
+#[derive(Debug)]
+struct LimitEntry {
+    pool: Arc<PermitPool>,
+    key: LimitKey,
+    terms: LimitTerms,
 }
 
 impl InstanceLimit {
+    /// A bound of `most` instances for the plugin of this name, each of which takes `weight` permits. `sells` is
+    /// whether any of its requests can be paid for.
+    pub(crate) fn new(pool: &Arc<PermitPool>, plugin: &Arc<str>, most: usize, weight: usize, sells: bool) -> Self {
+        Self::with_terms(pool, LimitTerms { plugin: Arc::clone(plugin), most, weight, sells })
+    }
+
+    /// Another bound for the same instances, which counts from here on.
+    pub(crate) fn with_most(&self, most: usize) -> Self {
+        Self::with_terms(&self.0.pool, LimitTerms { most, ..self.0.terms.clone() })
+    }
+
+    fn with_terms(pool: &Arc<PermitPool>, terms: LimitTerms) -> Self {
+        let key = pool.register(terms.clone());
+        Self(Arc::new(LimitEntry { pool: Arc::clone(pool), key, terms }))
+    }
+
+    /// Permits of one instance.
+    pub(crate) fn weight(&self) -> usize {
+        self.0.terms.weight
+    }
+
+    /// True if any of the plugin's requests can be paid for.
+    pub(crate) fn sells(&self) -> bool {
+        self.0.terms.sells
+    }
+
     /// Takes permits, waiting at most this long.
-    pub(crate) async fn acquire(&self, wait: Duration) -> Result<InstancePermits, Fault> {
-        if let Some(permits) = self.try_acquire() {
+    pub(crate) async fn acquire(&self, demand: Demand, wait: Duration) -> Result<InstancePermits, Fault> {
+        if let Some(permits) = self.try_acquire(demand) {
             return Ok(permits);
         }
-        tokio::time::timeout(wait, self.next()).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(wait, self.next(demand)).await.ok().flatten().ok_or(Fault::Busy)
     }
 
     /// Takes permits that are free at once.
-    pub(crate) fn try_acquire(&self) -> Option<InstancePermits> {
-        let own = self.own.clone().try_acquire_owned().ok()?;
-        let shared = self.shared.clone().try_acquire_owned().ok()?;
-        Some(InstancePermits { _own: own, _shared: shared })
+    pub(crate) fn try_acquire(&self, demand: Demand) -> Option<InstancePermits> {
+        self.0.pool.try_take(self.0.key, demand).then(|| self.taken(demand))
     }
 
-    /// Waits for the next permits that are free. The plugin's own comes first: a request that waits for it holds no
-    /// permit that another plugin could use.
-    pub(crate) async fn next(&self) -> Option<InstancePermits> {
-        let own = self.own.clone().acquire_owned().await.ok()?;
-        let shared = self.shared.clone().acquire_owned().await.ok()?;
-        Some(InstancePermits { _own: own, _shared: shared })
+    /// Waits for the next permits that are free.
+    pub(crate) async fn next(&self, demand: Demand) -> Option<InstancePermits> {
+        let (granted, grant) = oneshot::channel();
+        let place = QueuePlace { entry: &self.0, ticket: self.0.pool.enqueue(self, demand, granted) };
+        let permits = grant.await.ok();
+        drop(place);
+        permits
+    }
+
+    /// The permits of an instance that the pool has counted.
+    fn taken(&self, demand: Demand) -> InstancePermits {
+        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }) }
+    }
+
+    /// Instances that the plugin may still start, for tests.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.0.pool.free_of(self.0.key)
     }
 }
+
+impl Drop for HeldPermits {
+    fn drop(&mut self) {
+        self.limit.pool.give_back(self.limit.key, self.demand);
+    }
+}
+
+impl Drop for LimitEntry {
+    fn drop(&mut self) {
+        self.pool.remove(self.key);
+    }
+}
+
+/// A place in the queue, given up when this is dropped.
+struct QueuePlace<'l> {
+    entry: &'l LimitEntry,
+    ticket: Ticket,
+}
+
+impl Drop for QueuePlace<'_> {
+    fn drop(&mut self) {
+        self.entry.pool.leave(self.entry.key, self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests;

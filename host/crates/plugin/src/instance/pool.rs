@@ -37,6 +37,26 @@ pub(crate) struct PooledInstance {
     answered: u32,
 }
 
+/// The permits of idle instances, as one plugin takes them.
+#[derive(Clone, Debug)]
+pub(crate) struct IdlePermits {
+    /// Shared by all plugins: an idle instance takes slots of wasmtime's pool.
+    permits: Arc<Semaphore>,
+    /// Permits of one instance.
+    weight: u32,
+}
+
+impl IdlePermits {
+    pub(crate) fn new(permits: Arc<Semaphore>, weight: usize) -> Self {
+        Self { permits, weight: u32::try_from(weight).unwrap_or(u32::MAX) }
+    }
+
+    /// Takes the permits of one instance, if they are free.
+    pub(crate) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_many_owned(self.weight).ok()
+    }
+}
+
 /// The handler that an instance exports.
 pub(crate) enum GuestHandler {
     P2(Proxy),
@@ -49,8 +69,7 @@ pub(crate) struct InstancePool {
     total: u32,
     /// Linear memory above which an instance is dropped, in bytes.
     memory: usize,
-    /// Shared by all plugins: an idle instance takes a slot of wasmtime's pool.
-    permits: Arc<Semaphore>,
+    permits: IdlePermits,
     /// The instance that has been idle for longest is the first.
     idle: Mutex<Vec<IdleInstance>>,
     /// Set while the task that evicts instances runs.
@@ -81,7 +100,7 @@ impl Drop for InstancePool {
 
 impl InstancePool {
     /// A pool for instances of this memory limit, each of which answers so many requests.
-    pub(crate) fn new(total: u32, memory: usize, permits: Arc<Semaphore>) -> Arc<Self> {
+    pub(crate) fn new(total: u32, memory: usize, permits: IdlePermits) -> Arc<Self> {
         let (idle, evicting) = (Mutex::default(), AtomicBool::new(false));
         Arc::new(Self { total, memory: memory / 2, permits, idle, evicting })
     }
@@ -97,6 +116,7 @@ impl InstancePool {
         instance.answered += 1;
         let state = instance.store.data_mut();
         state.meter.log().finish();
+        state.permits = None;
         // With one of these handles the guest could still write to the response of the request that has ended.
         if state.table().iter_mut().any(|held| held.is::<HostResponseOutparam>() || held.is::<HostOutgoingBody>()) {
             return;
@@ -108,7 +128,7 @@ impl InstancePool {
             return;
         }
         // Not awaited: if no permit of an idle instance is free, this instance is dropped.
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
+        let Some(permit) = self.permits.try_acquire() else { return };
         let mut idle = self.idle.lock();
         idle.push(IdleInstance { instance, since: Instant::now(), _permit: permit });
         if !self.evicting.swap(true, Relaxed) {

@@ -10,9 +10,12 @@ use wasmtime::component::Linker;
 
 use crate::capabilities::egress::Resolve;
 use crate::capabilities::keyvalue::KvStores;
+use crate::capabilities::log::PluginLogs;
 use crate::headers::HostOnly;
-use crate::instance::engine::{self, Wasi};
+use crate::instance::engine::{self, MAX_INSTANCES, MAX_WEIGHT, Wasi};
 use crate::instance::imports;
+use crate::instance::permits::PermitPool;
+use crate::instance::processors::Processors;
 use crate::instance::store::GuestState;
 
 /// Engines, linkers, permits and stores: one of each per runtime.
@@ -20,11 +23,13 @@ pub(crate) struct SharedResources {
     p2: EngineWithLinker,
     p3: EngineWithLinker,
     /// Permits of running instances.
-    pub(crate) instances: Arc<Semaphore>,
+    pub(crate) instances: Arc<PermitPool>,
+    /// Permits of instances that describe themselves.
+    pub(crate) descriptions: Semaphore,
     /// Permits of instances that wait for another request.
     pub(crate) idle_instances: Arc<Semaphore>,
-    /// Permits for long computations: as many as there are processors.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
+    pub(crate) logs: PluginLogs,
     /// The longest wait for a permit of an instance.
     pub(crate) wait: Duration,
     pub(crate) resolver: Arc<dyn Resolve>,
@@ -46,9 +51,13 @@ impl SharedResources {
         resolver: Arc<dyn Resolve>,
         is_host_only: HostOnly,
     ) -> io::Result<Self> {
-        let idle = instances / 4 + 1;
+        if instances > MAX_INSTANCES {
+            let problem = format!("{instances} instances at once are more than {MAX_INSTANCES}, the most that fit");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         // Components are loaded and reloaded under full load, so the pools are larger than the permits.
-        let pool = instances + instances / 4 + 4 + idle;
+        let (idle, describing) = (instances / 4 + 1, instances / 4 + 2 * MAX_WEIGHT);
+        let pool = instances + describing + idle;
         let pool = u32::try_from(pool).unwrap_or(u32::MAX);
         let engine = |wasi| {
             let engine = engine::runner(wasi, pool)?;
@@ -57,13 +66,15 @@ impl SharedResources {
         };
         let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
         let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
-        engine::start_ticker(&[&p2.engine, &p3.engine])?;
+        let processors = Processors::new(&[&p2.engine, &p3.engine])?;
         Ok(Self {
             p2,
             p3,
-            instances: Arc::new(Semaphore::new(instances)),
+            instances: PermitPool::new(instances),
+            descriptions: Semaphore::new(describing),
             idle_instances: Arc::new(Semaphore::new(idle)),
-            cpu_slots: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            processors,
+            logs: PluginLogs::new()?,
             wait,
             resolver,
             kv_stores,
@@ -84,5 +95,11 @@ impl SharedResources {
             Wasi::P2 => &self.p2,
             Wasi::P3 => &self.p3,
         }
+    }
+}
+
+impl Drop for SharedResources {
+    fn drop(&mut self) {
+        self.logs.flush();
     }
 }

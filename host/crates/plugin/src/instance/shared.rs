@@ -19,3 +19,4 @@ mod worker;
 
 pub(crate) use self::instances::SharedInstances;
 pub(crate) use self::mailbox::SharedRequest;
+pub(crate) use self::slot::RequestSlot;

@@ -8,11 +8,13 @@ use wasmtime::Engine;
 
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::log::PluginLog;
 use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
-use crate::instance::permits::InstanceLimit;
-use crate::instance::store::{RequestGrant, StoreConfig};
+use crate::instance::permits::{InstanceLimit, InstancePermits};
+use crate::instance::processors::Processors;
+use crate::instance::store::{OutsideWorld, RequestGrant, StoreConfig};
 use crate::limits::Limits;
 
 /// Everything that instances of one build are made of, under one policy.
@@ -27,15 +29,20 @@ pub(crate) struct InstanceSpec {
     pub(crate) quotes: Arc<Semaphore>,
     /// The longest wait for permits of a request that can be sent again.
     pub(crate) wait: Duration,
-    /// Permits for long computations, of all plugins together.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
+    pub(crate) log: Arc<PluginLog>,
     /// Tells the header fields that guests never see in a client's request.
     pub(crate) is_host_only: HostOnly,
 }
 
 impl InstanceSpec {
     /// The store of an instance that answers one request at a time.
-    pub(crate) fn store_config(&self, receipt: Option<PaymentReceipt>, loop_guard: LoopGuard) -> StoreConfig {
+    pub(crate) fn store_config(
+        &self,
+        permits: Option<InstancePermits>,
+        receipt: Option<PaymentReceipt>,
+        loop_guard: LoopGuard,
+    ) -> StoreConfig {
         let limits = &self.limits;
         let grant =
             RequestGrant { capabilities: self.capabilities.clone(), outgoing: limits.outgoing_requests, loop_guard };
@@ -43,9 +50,12 @@ impl InstanceSpec {
             plugin: self.plugin.clone(),
             memory: limits.memory,
             cpu: limits.cpu,
-            cpu_slots: self.cpu_slots.clone(),
+            processors: self.processors.clone(),
             log: limits.log,
+            plugin_log: self.log.clone(),
+            world: OutsideWorld::Real,
             receipt,
+            permits,
             grant: Some(grant),
         }
     }

@@ -8,28 +8,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::{Egress, LoopGuard};
-use crate::capabilities::log::{GuestLog, LogStream};
+use crate::capabilities::log::{GuestLog, LogStream, PluginLog};
 use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
+use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
-use crate::instance::meter::GuestMeter;
+use crate::instance::meter::{AfterTick, GuestMeter};
 use crate::instance::output::OutputPipe;
+use crate::instance::permits::InstancePermits;
+use crate::instance::processors::Processors;
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
 const REQUEST_HANDLES: usize = 1_000;
 /// Bytes that one call from the guest may make the host allocate.
 const CALL_BYTES: usize = 8 << 20;
-/// Headers or trailers of one message, in bytes, bookkeeping included.
-const FIELDS: usize = 32 << 10;
 /// Random bytes of one call.
 const RANDOM: u64 = 1 << 20;
 
@@ -41,13 +41,37 @@ pub(crate) struct StoreConfig {
     pub(crate) memory: usize,
     /// CPU time.
     pub(crate) cpu: Duration,
-    /// Permits for long computations.
-    pub(crate) cpu_slots: Arc<Semaphore>,
+    pub(crate) processors: Arc<Processors>,
     /// Bytes that the guest may print.
     pub(crate) log: usize,
+    pub(crate) plugin_log: Arc<PluginLog>,
+    pub(crate) world: OutsideWorld,
     pub(crate) receipt: Option<PaymentReceipt>,
+    /// The permits that work which outlives the guest has to hold. None for a shared instance, which holds its own.
+    pub(crate) permits: Option<InstancePermits>,
     /// None for `describe` and `quote`, which are granted nothing.
     pub(crate) grant: Option<RequestGrant>,
+}
+
+/// The time and the random numbers that a guest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutsideWorld {
+    Real,
+    /// Always the same, so that a guest says the same whenever it is asked.
+    Fixed,
+}
+
+/// A clock that stands still, in 2026.
+struct FixedClock;
+
+impl HostWallClock for FixedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_secs(1_767_225_600)
+    }
 }
 
 /// The capabilities of a guest while it handles a request.
@@ -69,6 +93,8 @@ pub(crate) struct GuestState {
     /// The same meter, where the standard streams find it.
     printing: Arc<ArcSwap<GuestMeter>>,
     pub(crate) capabilities: Arc<Capabilities>,
+    /// The permits of the instance while it has a request.
+    pub(crate) permits: Option<InstancePermits>,
     limiter: MemoryLimiter,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -77,8 +103,9 @@ pub(crate) struct GuestState {
 
 /// Builds an empty store with every limit armed.
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
+    let world = config.world;
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(REQUEST_HANDLES);
@@ -87,9 +114,10 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     let state = GuestState {
         contexts: RequestContexts::one(context),
         meter: meter.clone(),
-        wasi: denied(&printing),
+        wasi: denied(&printing, world),
         printing,
         capabilities,
+        permits: config.permits,
         limiter: MemoryLimiter::new(config.memory, meter.clone()),
         table,
         http,
@@ -98,14 +126,20 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     store.limiter_async(|state| &mut state.limiter);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(REQUEST_HANDLES);
-    // A guest that computes yields at each tick, and goes on when it has a CPU slot; over its budget it is ended.
-    store.epoch_deadline_callback(|context| {
-        let meter = &context.data().meter;
-        if meter.tick() {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())))
-        } else {
-            Ok(UpdateDeadline::Interrupt)
+    // A guest that computes for long yields at each tick, and goes on when it has a CPU slot; over its budget it is
+    // ended.
+    store.epoch_deadline_callback(|mut context| {
+        let state = context.data_mut();
+        let meter = &state.meter;
+        if host_memory::measure(&mut state.table) > HOST_MEMORY.saturating_mul(state.contexts.count()) {
+            meter.refuse_memory();
+            return Ok(UpdateDeadline::Interrupt);
         }
+        Ok(match meter.tick() {
+            AfterTick::GoOn => UpdateDeadline::Continue(1),
+            AfterTick::Queue => UpdateDeadline::YieldCustom(1, Box::pin(meter.clone().wait_for_cpu_slot())),
+            AfterTick::End => UpdateDeadline::Interrupt,
+        })
     });
     // With 0 every guest would be interrupted once at its first instruction.
     store.set_epoch_deadline(1);
@@ -115,10 +149,11 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(config.cpu, config.cpu_slots, GuestLog::new(config.plugin.clone(), config.log));
+    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));
+    state.permits = config.permits;
     state.limiter.set_meter(meter.clone());
     state.printing.store(meter.clone());
     state.meter = meter.clone();
@@ -155,10 +190,16 @@ pub(crate) fn share(store: &mut Store<GuestState>, at_once: usize) {
     state.contexts = RequestContexts::many();
 }
 
-/// A context of WASI that grants the standard streams and random numbers, and nothing else.
-fn denied(printing: &Arc<ArcSwap<GuestMeter>>) -> WasiCtx {
-    WasiCtxBuilder::new()
-        .stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
+/// A context of WASI that grants the standard streams, clocks and random numbers, and nothing else.
+fn denied(printing: &Arc<ArcSwap<GuestMeter>>, world: OutsideWorld) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    if world == OutsideWorld::Fixed {
+        wasi.wall_clock(FixedClock)
+            .secure_random(Deterministic::new(vec![4]))
+            .insecure_random(Deterministic::new(vec![4]))
+            .insecure_random_seed(4);
+    }
+    wasi.stdout(OutputPipe { stream: LogStream::Stdout, meter: printing.clone() })
         .stderr(OutputPipe { stream: LogStream::Stderr, meter: printing.clone() })
         .allow_tcp(false)
         .allow_udp(false)

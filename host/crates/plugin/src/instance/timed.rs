@@ -75,8 +75,9 @@ pub(crate) fn poll_guest<T>(
     meter: &GuestMeter,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
-    meter.begin_poll();
+    let running = meter.begin_poll();
     let polled = if meter.is_large() { offload(|| guest.poll(cx)) } else { guest.poll(cx) };
+    drop(running);
     let within_budget = meter.end_poll();
     match polled {
         Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),

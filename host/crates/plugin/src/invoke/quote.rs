@@ -9,8 +9,9 @@ use crate::bindings::{is_amount, quote as wit};
 use crate::contract::{QuoteRefusal, QuoteRequest, QuotedPrice};
 use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
+use crate::instance::permits::Demand;
 use crate::instance::spec::InstanceSpec;
-use crate::instance::store::{GuestState, StoreConfig, store};
+use crate::instance::store::{GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
 use crate::status;
 
@@ -34,15 +35,18 @@ pub(crate) async fn quote(
     };
     // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
     let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
-    let _permits = spec.permits.acquire(spec.wait).await?;
+    let _permits = spec.permits.acquire(Demand::Unpaid, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
         plugin: spec.plugin.clone(),
         memory: spec.limits.memory,
         cpu: CPU.saturating_mul(budget),
-        cpu_slots: spec.cpu_slots.clone(),
+        processors: spec.processors.clone(),
         log: spec.limits.log,
+        plugin_log: spec.log.clone(),
+        world: OutsideWorld::Real,
         receipt: None,
+        permits: None,
         grant: None,
     };
     let (mut store, meter) = store(&spec.engine, config);

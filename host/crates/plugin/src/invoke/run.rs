@@ -1,7 +1,8 @@
 //! Runs a guest until the head of its response exists, or to its end if that comes at once.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use coinslot_base::breaker::{Breaker, BreakerPermit};
@@ -17,6 +18,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest};
+use crate::instance::permits::Demand;
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
 use crate::invoke::body::GuestBody;
@@ -24,7 +26,7 @@ use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
 use crate::invoke::streaming::StreamingGuest;
-use crate::permit::Permit;
+use crate::permit::{InstanceReservation, Permit, ReservedInstance};
 
 /// Answers a request. The response carries [`MeteredAmount`] as an extension.
 pub(crate) async fn invoke(
@@ -33,14 +35,14 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, waits_for_instance } = permit;
+    let Permit { receipt, breaker, reservation, waits_for_instance } = permit;
     let spec = &instances.spec;
     let wait = if waits_for_instance { spec.limits.first_byte } else { spec.wait };
     let mut permit = match breaker {
         Some(permit) => permit,
         None => circuit.admit()?,
     };
-    match run(instances, wait, receipt, request, &mut permit).await {
+    match run(instances, reservation, wait, receipt, request, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -57,32 +59,59 @@ pub(crate) async fn invoke(
     }
 }
 
+/// The time for which a trial of the circuit breaker waits for the body of its request.
+const TRIAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits for a head. A trial whose client is slow to send its body says nothing about the plugin, and all other
+/// requests would be refused meanwhile: after a while the next request is the trial in its place.
+async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermit, awaits_request: &AtomicBool) -> T {
+    let mut head = pin!(head);
+    while permit.is_trial() {
+        match tokio::time::timeout(TRIAL_WAIT, head.as_mut()).await {
+            Ok(head) => return head,
+            Err(_) if awaits_request.load(Relaxed) => permit.give_up_trial(),
+            Err(_) => {}
+        }
+    }
+    head.await
+}
+
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
 type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
 async fn run(
     instances: &Arc<Instances>,
+    reservation: Option<InstanceReservation>,
     wait: Duration,
     receipt: Option<PaymentReceipt>,
     request: Request<RequestBody>,
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
+    let demand = if receipt.is_some() { Demand::Paid } else { Demand::Unpaid };
     let loop_guard = LoopGuard::of(request.headers());
     let awaits_request = Arc::new(AtomicBool::new(false));
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, &awaits_request)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
-    let started = match &instances.reuse {
-        InstanceReuse::Shared(shared) => start_shared(instances, shared, wait, request, permit).await?,
-        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, wait, request).await?,
+    let started = match (&instances.reuse, reservation.map(|InstanceReservation(reserved)| reserved)) {
+        (InstanceReuse::Shared(_), Some(ReservedInstance::Shared(slot))) => {
+            start_shared(instances, slot, demand, request, permit)
+        }
+        (InstanceReuse::Shared(shared), _) => {
+            let slot = shared.acquire(&instances.spec, demand, wait).await?;
+            start_shared(instances, slot, demand, request, permit)
+        }
+        (_, Some(ReservedInstance::Alone(permits))) => start_alone(instances, permits, request),
+        (_, _) => start_alone(instances, instances.spec.permits.acquire(demand, wait).await?, request),
     };
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
-    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, awaits_request);
+    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));
     let driven_elsewhere = started.permits.is_none();
-    let (response, mut guest, ended) = AwaitedHead::new(guest, received, driven_elsewhere).head().await?;
+    let head = AwaitedHead::new(guest, received, driven_elsewhere).head();
+    let (response, mut guest, ended) = watch_trial(head, permit, &awaits_request).await?;
 
     let (mut parts, body) = response.into_parts();
     if parts.status.is_informational() {

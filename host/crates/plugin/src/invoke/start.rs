@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use coinslot_base::breaker::BreakerPermit;
 use http::Request;
@@ -11,14 +10,13 @@ use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
-use crate::fault::Fault;
 use crate::instance::Instances;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
-use crate::instance::permits::InstancePermits;
+use crate::instance::permits::{Demand, InstancePermits};
 use crate::instance::pool::{GuestHandler, PooledInstance};
-use crate::instance::shared::{SharedInstances, SharedRequest};
+use crate::instance::shared::{RequestSlot, SharedInstances, SharedRequest};
 use crate::instance::store::{GuestState, renew, store};
 use crate::instance::timed::GuestFuture;
 
@@ -37,16 +35,11 @@ enum Instance {
     Pooled(PooledInstance),
 }
 
-/// Starts a request in an instance of its own.
-pub(super) async fn start_alone(
-    instances: &Arc<Instances>,
-    wait: Duration,
-    request: GuestRequest,
-) -> Result<StartedGuest, Fault> {
+/// Starts a request in an instance of its own, which holds these permits.
+pub(super) fn start_alone(instances: &Arc<Instances>, permits: InstancePermits, request: GuestRequest) -> StartedGuest {
     let spec = &instances.spec;
-    let permits = spec.permits.acquire(wait).await?;
     let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
-    let config = spec.store_config(receipt, loop_guard);
+    let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
     let (instance, meter) = match pooled {
         Some(mut instance) => {
@@ -62,27 +55,26 @@ pub(super) async fn start_alone(
         HandlerPre::P2(_) => Box::pin(drive_p2(instances.clone(), instance, request, response)),
         HandlerPre::P3(_) => Box::pin(drive_p3(instances.clone(), instance, request, response, body_read)),
     };
-    Ok(StartedGuest { guest, meter, permits: Some(permits) })
+    StartedGuest { guest, meter, permits: Some(permits) }
 }
 
-/// Starts a request in a shared instance, which is driven by a task of its own: the future only waits for the request's
+/// Starts a request in this slot of a shared instance, which is driven by a task of its own: the future only waits for the request's
 /// end. A fault of the instance counts once for the circuit breaker, however many requests it ends.
-pub(super) async fn start_shared(
+pub(super) fn start_shared(
     instances: &Instances,
-    shared: &SharedInstances,
-    wait: Duration,
+    slot: RequestSlot,
+    demand: Demand,
     request: GuestRequest,
     permit: &mut BreakerPermit,
-) -> Result<StartedGuest, Fault> {
+) -> StartedGuest {
     let spec = &instances.spec;
-    let slot = shared.acquire(spec, wait).await?;
-    let meter = GuestMeter::of_shared_request(spec.plugin.clone(), spec.cpu_slots.clone());
+    let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.processors.clone());
     let excused = Arc::new(AtomicBool::new(false));
     permit.unless(excused.clone());
     let request = Box::new(SharedRequest { request, meter: meter.clone() });
-    let answered = SharedInstances::answer(slot, spec.clone(), request, excused);
+    let answered = SharedInstances::answer(slot, spec.clone(), demand, request, excused);
     let guest = Box::pin(async move { answered.await.map_err(wasmtime::Error::new) });
-    Ok(StartedGuest { guest, meter, permits: None })
+    StartedGuest { guest, meter, permits: None }
 }
 
 impl Instance {

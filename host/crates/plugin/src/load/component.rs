@@ -3,10 +3,16 @@
 //!
 //! Every refusal is a sentence that says what to do about it.
 
+use coinslot_base::text::{excerpt, printable};
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
+
+/// The longest name that is shown, in characters.
+const NAME: usize = 120;
+/// Missing imports that are named.
+const MISSING: usize = 16;
 
 /// The largest component that is read, in bytes.
 pub(crate) const MAX_WASM: usize = 64 << 20;
@@ -203,22 +209,35 @@ impl ComponentInfo {
             Some(name) => Err(invalid(format!(
                 "it was built for {PACKAGE}@{}, and this host speaks {PACKAGE}@{VERSION}: build it \
                  against the `wit` folder of this host's version, or upgrade the host",
-                name.version
+                shown(name.version)
             ))),
         }
     }
 
     /// Names each import that the host does not have, with the versions that it has. None if it has all imports.
+    ///
+    /// The names are a stranger's, and nothing has validated them yet: each is cut and made printable, and only the
+    /// first ones are named.
     pub(crate) fn missing(&self) -> Option<String> {
-        let lines: Vec<String> = self.imports.iter().filter_map(|import| missing(import)).collect();
+        let mut missing = self.imports.iter().filter_map(|import| missing(import));
+        let mut lines: Vec<String> = missing.by_ref().take(MISSING).collect();
+        let more = missing.count();
+        if more > 0 {
+            lines.push(format!("and {more} imports more"));
+        }
         (!lines.is_empty()).then(|| lines.join("; "))
     }
+}
+
+/// As much of a name from a component as belongs in a message or in a list.
+pub(crate) fn shown(name: &str) -> String {
+    excerpt(name, NAME)
 }
 
 /// Explains why the host does not have an import. None if it has it.
 fn missing(import: &str) -> Option<String> {
     let Some(name) = InterfaceName::parse(import) else {
-        return Some(format!("it imports `{import}`, which is not an interface of this host"));
+        return Some(format!("it imports `{}`, which is not an interface of this host", shown(import)));
     };
     if OFFERED.iter().any(|(package, version, interfaces)| {
         name.package == *package && name.is_compatible(version) && interfaces.contains(&name.interface)
@@ -231,9 +250,9 @@ fn missing(import: &str) -> Option<String> {
         .map(|(_, version, _)| *version)
         .collect();
     Some(if versions.is_empty() {
-        format!("it imports `{import}`, which this host does not have: build it without")
+        format!("it imports `{}`, which this host does not have: build it without", shown(import))
     } else {
-        format!("it imports `{import}`; this host has version {}", versions.join(" and "))
+        format!("it imports `{}`; this host has version {}", shown(import), versions.join(" and "))
     })
 }
 
@@ -273,6 +292,6 @@ fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
         "it is truncated or damaged, or uses WebAssembly features that this host does not have (byte {}: \
          {}): copy it again, or build it again",
         error.offset(),
-        error.message()
+        printable(error.message())
     ))
 }

@@ -1,13 +1,12 @@
 //! Inspects a component without running it: the library behind `coinslot inspect`.
 
-use coinslot_base::text::printable;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasm_metadata::Producers;
 use wasmparser::{Parser, Payload};
 
 use crate::fault::LoadError;
-use crate::load::component::{ComponentInfo, InterfaceName, VERSION};
+use crate::load::component::{ComponentInfo, InterfaceName, VERSION, shown};
 
 /// The outside of a component. All of it is read from its bytes; no code of it has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +34,7 @@ pub struct Inspection {
     pub inert: Vec<String>,
     /// Imports that this host does not have.
     pub unknown: Vec<String>,
-    /// Every export, as written.
+    /// Every export, as much of each as is shown.
     pub exports: Vec<String>,
 }
 
@@ -66,7 +65,7 @@ impl Capability {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ask {
     pub capability: Capability,
-    /// The import as written.
+    /// The import, as much of it as is shown.
     pub name: String,
 }
 
@@ -75,7 +74,7 @@ pub struct Ask {
 pub struct Import {
     /// For an operator, for example `random numbers`.
     pub meaning: &'static str,
-    /// The import as written.
+    /// The import, as much of it as is shown.
     pub name: String,
 }
 
@@ -98,10 +97,10 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
     let (mut uses, mut asks, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in &info.imports {
         match meaning(name) {
-            Meaning::Uses(meaning) => uses.push(Import { meaning, name: name.clone() }),
-            Meaning::Asks(capability) => asks.push(Ask { capability, name: name.clone() }),
-            Meaning::Inert => inert.push(name.clone()),
-            Meaning::Unknown => unknown.push(name.clone()),
+            Meaning::Uses(meaning) => uses.push(Import { meaning, name: shown(name) }),
+            Meaning::Asks(capability) => asks.push(Ask { capability, name: shown(name) }),
+            Meaning::Inert => inert.push(shown(name)),
+            Meaning::Unknown => unknown.push(shown(name)),
         }
     }
     let handlers = info
@@ -112,7 +111,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
                 name.package == "wasi:http" && matches!(name.interface, "handler" | "incoming-handler")
             })
         })
-        .cloned()
+        .map(|name| shown(name))
         .collect();
     Ok(Inspection {
         size: wasm.len(),
@@ -126,7 +125,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         asks,
         inert,
         unknown,
-        exports: info.exports,
+        exports: info.exports.iter().map(|name| shown(name)).collect(),
     })
 }
 
@@ -172,7 +171,7 @@ fn toolchain(wasm: &[u8]) -> Vec<Tool> {
         };
         for (role, entries) in producers.iter() {
             for (name, version) in entries.iter() {
-                tools.push(Tool { role: printable(role), name: printable(name), version: printable(version) });
+                tools.push(Tool { role: shown(role), name: shown(name), version: shown(version) });
             }
         }
     }

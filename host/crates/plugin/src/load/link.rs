@@ -6,6 +6,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::bindings::{manifest, quote};
 use crate::fault::LoadError;
+use crate::instance::engine;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::store::GuestState;
 use crate::load::component::{ComponentInfo, VERSION};
@@ -39,5 +40,6 @@ pub(super) fn link(
     } else {
         None
     };
-    Ok(LinkedComponent { pre, handler, manifest, quote, composed: info.composed })
+    let weight = engine::weight(component);
+    Ok(LinkedComponent { pre, handler, manifest, quote, weight, composed: info.composed })
 }

@@ -4,6 +4,7 @@
 //! sequence. Prices are checked for notation only: their meaning is outside of this package.
 
 use coinslot_base::text::excerpt;
+use serde_json::Value;
 
 use crate::bindings::{is_amount, manifest};
 use crate::contract::{DeclaredPrice, EndpointInfo, PluginInfo};
@@ -127,16 +128,31 @@ fn price(price: manifest::Price, quotes: bool, problems: &mut Vec<String>) -> De
     price
 }
 
+/// The kind of a JSON value, for a message.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false, which nothing fits",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
 fn schema(what: &str, text: Option<String>, problems: &mut Vec<String>) -> Option<serde_json::Value> {
     let text = text?;
     if text.len() > MAX_SCHEMA {
         problems.push(format!("{what}: it has {} bytes; at most {MAX_SCHEMA}", text.len()));
         return None;
     }
-    match serde_json::from_str::<serde_json::Value>(&text) {
-        Ok(value) if value.is_object() => Some(value),
-        Ok(_) => {
-            problems.push(format!("{what}: a JSON Schema is a JSON object"));
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value @ Value::Object(_)) => Some(value),
+        // It accepts everything, as an empty object does; schemas of arbitrary JSON are written so.
+        Ok(Value::Bool(true)) => Some(Value::Object(serde_json::Map::new())),
+        Ok(value) => {
+            problems.push(format!("{what}: a JSON Schema is a JSON object or true, and this is {}", kind(&value)));
             None
         }
         Err(error) => {

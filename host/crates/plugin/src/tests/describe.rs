@@ -53,6 +53,13 @@ async fn the_reason_of_a_refusal_to_load_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_guest_describes_itself_alike_whenever_it_is_asked() {
+    let said = refused(&guest("describe-world")).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(refused(&guest("describe-world")).await, said);
+}
+
+#[tokio::test]
 async fn describing_has_a_second() {
     let sentence = refused(&guest("describe-spin")).await;
     // On a busy machine the wall clock may be first.
@@ -110,6 +117,38 @@ fn names_versions_paths_and_types_follow_their_grammar() {
     }
     for mime in ["", "json", "a/", "/b", "a/b/c", "text/html\r\nx: y", "a b/c"] {
         check("a", "1.0.0", "/", mime, Err("mime-type"));
+    }
+}
+
+#[test]
+fn a_schema_is_an_object_or_true_and_anything_else_is_named() {
+    use crate::bindings::manifest as wit;
+
+    let check = |schema: &str| {
+        let endpoint = wit::Endpoint {
+            method: "GET".into(),
+            path: "/".into(),
+            price: wit::Price::Free,
+            summary: String::new(),
+            description: String::new(),
+            mime_type: "application/json".into(),
+            input_schema: None,
+            output_schema: Some(schema.into()),
+            extensions: Vec::new(),
+        };
+        let (name, version) = ("a".into(), "1.0.0".into());
+        let info = wit::PluginInfo { name, version, endpoints: vec![endpoint], extensions: Vec::new() };
+        let checked = crate::load::manifest::check(info, false);
+        checked.map(|info| info.endpoints[0].output_schema.clone().expect("a schema"))
+    };
+    // What `Json<serde_json::Value>` in Rust makes.
+    assert_eq!(check("true"), Ok(serde_json::json!({})));
+    assert_eq!(check("{\"type\": \"object\"}"), Ok(serde_json::json!({"type": "object"})));
+    for (schema, kind) in
+        [("false", "false"), ("null", "null"), ("7", "a number"), ("\"x\"", "a string"), ("[{}]", "an array")]
+    {
+        let problems = check(schema).expect_err("no schema");
+        assert!(problems[0].contains(&format!("and this is {kind}")), "{problems:?}");
     }
 }
 

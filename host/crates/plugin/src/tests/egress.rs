@@ -309,7 +309,8 @@ async fn a_secret_goes_to_its_origin_and_the_guest_never_sees_it() {
     let (server, other) = (Server::start().await, Server::start().await);
     let secret = |at: &Server| {
         let origin = Origin::parse(&at.at("")).unwrap();
-        Secret::new(origin, HeaderName::from_static("authorization"), "Bearer ", "hunter2").unwrap()
+        Secret::new(origin, SecretPlace::Header(HeaderName::from_static("authorization")), "Bearer ", "hunter2")
+            .unwrap()
     };
     let http = vec![allowed(&server.at("")), allowed(&other.at(""))];
     let grants = Grants { http, secrets: vec![secret(&server)], ..Grants::default() };
@@ -346,7 +347,8 @@ async fn a_secret_without_tls_goes_to_private_addresses_only() {
     // The name of a private network as it resolves elsewhere, by a search domain or a wildcard.
     let names = Names::knowing(&[("billing.internal", &[&["93.184.216.34"], &["127.0.0.1"]])]);
     let origin = server.named("billing.internal");
-    let secret = Secret::new(Origin::parse(&origin).unwrap(), HeaderName::from_static("x-key"), "", "hunter2").unwrap();
+    let place = SecretPlace::Header(HeaderName::from_static("x-key"));
+    let secret = Secret::new(Origin::parse(&origin).unwrap(), place, "", "hunter2").unwrap();
     let grants = Grants { http: vec![inside(&origin)], secrets: vec![secret], ..Grants::default() };
     let plugin = granted("fetch", names, Limits::default(), grants).await;
     let url = format!("GET {origin}/");
@@ -417,4 +419,30 @@ async fn a_refused_connection_is_reported_as_such() {
     let plugin = fetching(Arc::default(), vec![allowed(&origin)]).await;
     let said = follow(&plugin, &[format!("GET {origin}/")]).await;
     assert_eq!(said[0]["error"], "ErrorCode::ConnectionRefused");
+}
+
+#[tokio::test]
+async fn the_operator_says_how_long_an_outgoing_request_may_wait() {
+    // It accepts connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let grants = Grants { http: vec![allowed(&origin)], ..Grants::default() };
+    let short = Duration::from_millis(50);
+    let outgoing_timeouts = OutgoingTimeouts { connect: short, first_byte: short, ..OutgoingTimeouts::default() };
+    let plugin = granted("fetch", Arc::default(), Limits { outgoing_timeouts, ..Limits::default() }, grants).await;
+    let said = tokio::time::timeout(Duration::from_secs(20), follow(&plugin, &[format!("GET {origin}/")])).await;
+    assert_eq!(said.unwrap()[0]["error"], "ErrorCode::HttpResponseTimeout");
+}
+
+#[tokio::test]
+async fn a_secret_in_a_query_reaches_the_server_and_no_guest() {
+    let server = Server::start().await;
+    let origin = Origin::parse(&server.at("")).unwrap();
+    let secret = Secret::new(origin, SecretPlace::Query("key".to_owned()), "", "hunter2").unwrap();
+    let grants = Grants { http: vec![allowed(&server.at(""))], secrets: vec![secret], ..Grants::default() };
+    let plugin = granted("fetch", Arc::default(), Limits::default(), grants).await;
+    let said = follow(&plugin, &[format!("GET {}", server.at("/x?q=1&key=mine"))]).await;
+    assert_eq!(said[0]["status"], 200, "{said:?}");
+    assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
+    assert!(server.seen()[0].starts_with("GET /x?q=1&key=hunter2 "), "{:?}", server.seen());
 }

@@ -271,9 +271,23 @@ async fn memory_is_limited_and_the_fault_says_so() {
 }
 
 #[tokio::test]
+async fn memory_that_the_host_keeps_for_a_guest_is_limited() {
+    let unruly = load_with("unruly", limits(|l| l.memory = 4 << 20)).await;
+    assert_eq!(call(&unruly, get("/?hoard-bodies")).await.unwrap_err(), Fault::Memory);
+    // Its handles may be used up before the next tick.
+    let fault = call(&unruly, get("/?fields")).await.unwrap_err();
+    assert!(matches!(fault, Fault::Memory | Fault::Trap(_)), "{fault:?}");
+    assert_eq!(call(&unruly, get("/?hoard-texts")).await.unwrap().1, "\"false false\"");
+    let fetch3 = load("fetch3").await;
+    assert_eq!(call(&fetch3, get("/?hoard")).await.unwrap_err(), Fault::Memory);
+    let fault = call(&fetch3, get("/?texts")).await.unwrap_err();
+    assert!(matches!(&fault, Fault::NoResponse(text) if text.contains("false false")), "{fault:?}");
+}
+
+#[tokio::test]
 async fn recursion_handles_and_header_fields_are_limited() {
     let plugin = load("unruly").await;
-    for (how, expected) in [("recurse", "exhausted"), ("leak", ""), ("fields", ""), ("headers", "")] {
+    for (how, expected) in [("recurse", "exhausted"), ("leak", ""), ("headers", "")] {
         let fault = call(&plugin, get(&format!("/?{how}"))).await.unwrap_err();
         assert!(matches!(&fault, Fault::Trap(text) if text.contains(expected)), "{how}: {fault:?}");
     }
@@ -393,6 +407,7 @@ async fn printed_lines_reach_the_log_and_are_bounded() {
         let _guard = tracing::subscriber::set_default(subscriber);
         call(&trap, get("/")).await.unwrap_err();
         call(&probe, get("/")).await.unwrap();
+        runtime().resources.logs.flush();
     }
     let text = String::from_utf8(std::mem::take(&mut *sink.0.lock().unwrap())).unwrap();
     let trap = text.lines().find(|line| line.contains("about to trap")).expect("even without a newline");
@@ -432,6 +447,49 @@ impl Body for Never {
 
     fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
+    let pause = Duration::from_millis(10);
+    let breaker = BreakerSettings { pause, longest: pause, ..opens_after(1) };
+    let plugin = load_with("echo", limits(|l| l.breaker = breaker)).await;
+    plugin.admit().unwrap().failed().expect("the circuit opens");
+    tokio::time::sleep(2 * pause).await;
+    let slow = Request::post("/").body(Never.boxed_unsync()).unwrap();
+    let slow = tokio::spawn({
+        let plugin = plugin.clone();
+        async move { plugin.invoke(free(), slow).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    assert!(matches!(plugin.admit(), Err(Fault::CircuitOpen { .. })), "the upload is the trial");
+    let served = async {
+        while call(&plugin, get("/")).await.is_err() {
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), served).await.expect("another request is the trial");
+    assert!(!slow.is_finished());
+    slow.abort();
+    assert_eq!(plugin.circuit(), Circuit::Closed);
+}
+
+#[tokio::test]
+async fn a_reserved_instance_is_kept_for_its_request() {
+    let shared = Limits { reuse: Some(Reuse { total: 9, concurrent: 2 }), instances: 1, ..Limits::default() };
+    // One instance, or two places in one.
+    for (name, limits, places) in [("echo", limits(|l| l.instances = 1), 1), ("echo3", shared, 2)] {
+        let plugin = load_with(name, limits).await;
+        let mut reserved = Vec::new();
+        for _ in 0..places {
+            reserved.push(plugin.reserve().await.unwrap());
+        }
+        assert_eq!(plugin.reserve().await.unwrap_err(), Fault::Busy, "{name}");
+        assert_eq!(plugin.invoke(paid_by("0xa"), get("/")).await.map(drop), Err(Fault::Busy), "{name}");
+        let permit = paid_by("0xb").with_reservation(reserved.pop());
+        plugin.invoke(permit, get("/")).await.unwrap().collect().await.unwrap();
+        plugin.invoke(paid_by("0xc"), get("/")).await.unwrap().collect().await.unwrap();
     }
 }
 

@@ -125,3 +125,23 @@ async fn a_quota_is_an_error_and_not_a_fault() {
         ["Err(Error::NoSuchStore)"]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_of_guests_that_are_gone_run_one_at_a_time_and_hold_their_instance() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    assert_eq!(steps(&plugin, &["set a 1"]).await.len(), 1);
+    let store = plugin.loaded.resources.kv_stores.of("keeper");
+    let held = store.hold();
+    for _ in 0..6 {
+        let plugin = plugin.clone();
+        let gone = tokio::spawn(async move { steps(&plugin, &["set a 2"]).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        gone.abort();
+        gone.await.expect_err("aborted");
+    }
+    assert_eq!(free_instances(&plugin), Limits::default().instances - 1, "the one whose operation runs");
+    drop(held);
+    assert_eq!(steps(&plugin, &["set a 3"]).await.len(), 1);
+    assert_eq!(free_instances(&plugin), Limits::default().instances);
+}

@@ -287,3 +287,30 @@ fn a_composed_component_differs_from_a_wrapped_one() {
     let is_composed = |wasm: &[u8]| ComponentInfo::read(wasm).unwrap().composed;
     assert!(is_composed(&composed) && !is_composed(&wrapped) && !is_composed(&guest("echo3")));
 }
+
+#[test]
+fn names_of_a_component_are_cut_and_made_printable() {
+    let component = |names: &[&str]| {
+        let mut imports = vec![u8::try_from(names.len()).unwrap()];
+        for name in names {
+            imports.push(0);
+            let length = u32::try_from(name.len()).unwrap();
+            imports.extend([0x80 | (length & 0x7f) as u8, (length >> 7) as u8]);
+            imports.extend(name.bytes());
+            // An instance of type 0.
+            imports.extend([5, 0]);
+        }
+        let length = u32::try_from(imports.len()).unwrap();
+        let head = [10, 0x80 | (length & 0x7f) as u8, (length >> 7) as u8];
+        [b"\0asm\x0d\0\x01\0".as_slice(), &head, &imports].concat()
+    };
+    let long = "x".repeat(1_000);
+    let forged = component(&["a:b/c@1.0.0\nforged=\u{1b}[31m", &long]);
+    let info = ComponentInfo::read(&forged).unwrap();
+    let sentence = info.missing().unwrap();
+    assert!(!sentence.contains(['\n', '\u{1b}']) && sentence.len() < 500, "{sentence}");
+    let inspection = inspect(&forged).unwrap();
+    assert!(inspection.unknown.iter().all(|name| name.len() < 500 && !name.contains('\n')), "{inspection:?}");
+    let many = component(&["a:b/c@1.0.0"; 20]);
+    assert!(ComponentInfo::read(&many).unwrap().missing().unwrap().ends_with("and 4 imports more"));
+}

@@ -39,7 +39,8 @@ fn begin(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_in_a_shared_instance_sees_its_own_payment_and_charges_for_itself() {
-    let plugin = crowd(shared(1000, 8)).await;
+    // A quarter is for paid requests alone.
+    let plugin = crowd(shared(1000, 12)).await;
     for round in 0..4 {
         let asked: Vec<_> = (0..8)
             .map(|index| {
@@ -169,7 +170,7 @@ async fn a_request_that_is_dropped_fails_no_other_and_retires_its_instance() {
 async fn dropping_a_plugin_drops_its_idle_instances() {
     let plugin = crowd(shared(1000, 8)).await;
     let resources = Arc::clone(&plugin.loaded.resources);
-    let (running, idle) = (|| resources.instances.available_permits(), || resources.idle_instances.available_permits());
+    let (running, idle) = (|| resources.instances.free(), || resources.idle_instances.available_permits());
     let (all_running, all_idle) = (running(), idle());
     ask(&plugin, "0xa", "").await.expect("an answer");
     settles(|| idle() == all_idle - 1).await;

@@ -1,4 +1,4 @@
-//! Tells public addresses from those of private networks and special purposes.
+//! Tells public addresses from those of private networks and special purposes, and of clouds' metadata services.
 //!
 //! An address that is not known to be public is not public. Of IPv6 only global unicast counts. Addresses that embed
 //! an IPv4 address are judged by it, or refused.
@@ -15,23 +15,39 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 
 /// True for an address of this machine or of a private network, which an operator may allow.
 ///
-/// Link-local addresses are not among them: clouds serve the machine's credentials at one.
+/// Addresses at which clouds serve the machine's credentials are not among them, link-local ones included.
 pub(crate) fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
+        address if is_metadata(address) => false,
         IpAddr::V4(address) => {
             let [a, b, ..] = address.octets();
             address.is_loopback() || address.is_private() || (a == 100 && (64..128).contains(&b))
         }
-        // Amazon's metadata service has a unique-local address.
-        IpAddr::V6(address) => {
-            address.is_loopback()
-                || address.is_unique_local() && address != Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
+/// True for an address at which a cloud serves credentials or the configuration of its machines, and that is not
+/// link-local. Only an entry that is this very address allows it.
+fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        // Azure's WireServer, Alibaba, Oracle's older one.
+        IpAddr::V4(address) => {
+            matches!(address.octets(), [168, 63, 129, 16] | [100, 100, 100, 200] | [192, 0, 0, 192])
         }
+        // Amazon (metadata, time, names, and credentials of containers), Google, Scaleway.
+        IpAddr::V6(address) => matches!(
+            address.segments(),
+            [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42]
+        ),
     }
 }
 
 /// By IANA's registry of special-purpose IPv4 addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
+    if is_metadata(address.into()) {
+        return false;
+    }
     let special = match address.octets() {
         // This network, private, shared (CGNAT), loopback, link-local, private.
         [0 | 10 | 127, ..] | [100, 64..128, ..] | [169, 254, ..] | [172, 16..32, ..] | [192, 168, ..] => true,
@@ -78,6 +94,8 @@ mod tests {
             "172.31.255.255",
             "192.0.0.8",
             "192.0.2.1",
+            "168.63.129.16",
+            "64:ff9b::a83f:8110",
             "192.88.99.1",
             "192.168.1.1",
             "198.18.0.1",
@@ -133,7 +151,17 @@ mod tests {
 
     #[test]
     fn metadata_services_are_not_private_networks() {
-        for text in ["169.254.169.254", "fd00:ec2::254", "fe80::1", "::ffff:169.254.169.254"] {
+        for text in [
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fe80::1",
+            "::ffff:169.254.169.254",
+        ] {
             assert!(!is_private(text.parse().unwrap()), "{text}");
         }
         for text in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fd12::1", "::ffff:10.0.0.1"] {

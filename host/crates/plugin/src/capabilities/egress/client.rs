@@ -24,13 +24,8 @@ use super::origin::{Allowed, Origin};
 use super::response::BoundedResponse;
 use crate::capabilities::config::{Grants, Secret};
 use crate::headers::{CDN_LOOP, HostOnly, is_withheld, remove};
+use crate::limits::OutgoingTimeouts;
 
-/// The longest time until the connection is established. A guest can ask for less than each of these times.
-const CONNECT: Duration = Duration::from_secs(10);
-/// The longest time until the head of the response.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
-/// The longest time between two pieces of the response's body.
-const BETWEEN_BYTES: Duration = Duration::from_secs(60);
 /// A body in either direction, in bytes.
 const BODY: usize = 64 << 20;
 /// The head of a response, in bytes.
@@ -44,6 +39,7 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 pub(crate) struct EgressClient {
     allowed: Arc<[Allowed]>,
     secrets: Vec<Secret>,
+    timeouts: OutgoingTimeouts,
     client: Client<HttpsConnector<Connector>, WasiBody>,
     is_host_only: HostOnly,
 }
@@ -59,16 +55,26 @@ impl fmt::Debug for EgressClient {
 
 impl EgressClient {
     /// The client of a plugin that is granted these targets and secrets.
-    pub(crate) fn new(grants: &Grants, resolver: Arc<dyn Resolve>, is_host_only: HostOnly) -> Self {
+    pub(crate) fn new(
+        grants: &Grants,
+        timeouts: OutgoingTimeouts,
+        resolver: Arc<dyn Resolve>,
+        is_host_only: HostOnly,
+    ) -> Self {
         let (allowed, secrets) = (Arc::<[Allowed]>::from(grants.http.as_slice()), grants.secrets.clone());
-        let plain = secrets.iter().map(|secret| &secret.origin).filter(|origin| origin.is_plain());
+        let plain = secrets.iter().map(Secret::origin).filter(|origin| origin.is_plain());
         let private_only = plain.cloned().collect();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls())
             .https_or_http()
             .enable_http1()
             .enable_http2()
-            .wrap_connector(Connector { allowed: Arc::clone(&allowed), private_only, resolver });
+            .wrap_connector(Connector {
+                allowed: Arc::clone(&allowed),
+                private_only,
+                timeout: timeouts.connect,
+                resolver,
+            });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
@@ -76,7 +82,7 @@ impl EgressClient {
             .http1_max_buf_size(HEAD)
             .http2_max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
             .build(connector);
-        Self { allowed, secrets, client, is_host_only }
+        Self { allowed, secrets, timeouts, client, is_host_only }
     }
 
     /// Sends a request, and returns the head of its response. A request that is not allowed is refused before its
@@ -102,13 +108,14 @@ impl EgressClient {
         // Removed before the host's own fields are added, which a guest could otherwise forge.
         remove(&mut parts.headers, |name| is_withheld(name) || (self.is_host_only)(name));
         parts.headers.insert(CDN_LOOP, cdn_loop);
-        for secret in self.secrets.iter().filter(|secret| secret.origin == asked) {
-            parts.headers.insert(secret.header.clone(), secret.value.clone());
+        for secret in self.secrets.iter().filter(|secret| *secret.origin() == asked) {
+            secret.add_to(&mut parts).map_err(|_| Error::HttpRequestUriInvalid)?;
         }
         // A guest may ask for less time than the host's limits, and gets no more.
         let limit = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
         let options = options.unwrap_or_default();
-        let head = limit(options.connect_timeout, CONNECT) + limit(options.first_byte_timeout, FIRST_BYTE);
+        let OutgoingTimeouts { connect, first_byte, between_bytes } = self.timeouts;
+        let head = limit(options.connect_timeout, connect) + limit(options.first_byte_timeout, first_byte);
         let body = emptiness::checked(&mut parts, body).await;
         let body = Limited::new(body, BODY).map_err(body_error).boxed_unsync();
         let sent = self.client.request(Request::from_parts(parts, body));
@@ -117,7 +124,7 @@ impl EgressClient {
         let (mut parts, body) = response.into_parts();
         remove(&mut parts.headers, is_withheld);
         parts.extensions.clear();
-        let body = BoundedResponse::new(body, BODY as u64, limit(options.between_bytes_timeout, BETWEEN_BYTES));
+        let body = BoundedResponse::new(body, BODY as u64, limit(options.between_bytes_timeout, between_bytes));
         Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 }

@@ -18,8 +18,6 @@ use super::origin::{Allowed, Origin};
 
 /// The longest look-up of a name.
 const LOOKUP: Duration = Duration::from_secs(5);
-/// The longest wait for one address.
-const CONNECT: Duration = Duration::from_secs(5);
 /// The most addresses of one name that are tried.
 const ADDRESSES: usize = 4;
 
@@ -68,6 +66,8 @@ pub(crate) struct Connector {
     /// Origins without TLS that a secret is sent to. They are reached at private addresses only, whatever the list
     /// says.
     pub(crate) private_only: Arc<[Origin]>,
+    /// The longest wait for a connection. One address that does not answer takes at most half of it.
+    pub(crate) timeout: Duration,
     pub(crate) resolver: Arc<dyn Resolve>,
 }
 
@@ -111,7 +111,7 @@ impl Connector {
         let asked = Origin::asked(&uri).ok_or(ConnectError::Denied)?;
         let mut last = ConnectError::Unknown;
         for address in self.checked(&asked).await?.into_iter().take(ADDRESSES) {
-            match timeout(CONNECT, TcpStream::connect(address)).await {
+            match timeout(self.timeout / 2, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Requests are short: delaying them to fill a packet costs more than it saves.
                     let _ = stream.set_nodelay(true);

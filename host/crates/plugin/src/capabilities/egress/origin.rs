@@ -24,6 +24,8 @@ enum OriginHost {
     Name(String),
     /// Every name below a domain: those that end with this text, which starts with a dot.
     Below(String),
+    /// Every name, and every address.
+    Any,
     Address(IpAddr),
 }
 
@@ -36,7 +38,8 @@ pub struct Allowed {
 }
 
 impl Origin {
-    /// Reads `https://api.example.com`, `http://127.0.0.1:9000` or `https://*.example.com`.
+    /// Reads `https://api.example.com`, `http://127.0.0.1:9000`, `https://*.example.com`, or `https://*` for every
+    /// server with TLS.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| format!("`{text}` {what}");
         let url = Url::parse(text).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
@@ -45,11 +48,14 @@ impl Origin {
         }
         let origin = Self::of(&url).ok_or_else(|| wrong("is not an origin such as `https://api.example.com`"))?;
         match origin.host {
+            OriginHost::Name(name) if name == "*" && origin.https => Ok(Self { host: OriginHost::Any, ..origin }),
             OriginHost::Name(name) if name.contains('*') => match name.strip_prefix('*') {
                 Some(rest) if rest.starts_with('.') && rest[1..].contains('.') && !rest.contains('*') => {
                     Ok(Self { host: OriginHost::Below(rest.to_owned()), ..origin })
                 }
-                _ => Err(wrong("has a `*` that is not the whole first part of a name such as `*.example.com`")),
+                _ => Err(wrong(
+                    "has a `*` that is not the whole first part of a name such as `*.example.com`, nor all of `https://*`",
+                )),
             },
             OriginHost::Name(name) if name.ends_with('.') => Err(wrong("ends with a dot: leave it out")),
             host => Ok(Self { host, ..origin }),
@@ -83,7 +89,12 @@ impl Origin {
 
     /// True unless it is a wildcard.
     pub fn is_exact(&self) -> bool {
-        !matches!(self.host, OriginHost::Below(_))
+        !matches!(self.host, OriginHost::Below(_) | OriginHost::Any)
+    }
+
+    /// True if it stands for every server.
+    pub fn is_any(&self) -> bool {
+        self.host == OriginHost::Any
     }
 
     /// True without TLS: requests can be read on the way.
@@ -99,6 +110,7 @@ impl Origin {
                 (OriginHost::Below(end), OriginHost::Name(name)) => {
                     name.len() > end.len() && name.ends_with(end.as_str())
                 }
+                (OriginHost::Any, _) => true,
                 (own, asked) => own == asked,
             }
     }
@@ -107,6 +119,7 @@ impl Origin {
     pub(crate) fn endpoint(&self) -> (String, u16) {
         let host = match &self.host {
             OriginHost::Name(name) | OriginHost::Below(name) => name.clone(),
+            OriginHost::Any => "*".to_owned(),
             OriginHost::Address(address) => address.to_string(),
         };
         (host, self.port)
@@ -116,7 +129,7 @@ impl Origin {
     pub(crate) fn literal(&self) -> Option<IpAddr> {
         match self.host {
             OriginHost::Address(address) => Some(address),
-            OriginHost::Name(_) | OriginHost::Below(_) => None,
+            OriginHost::Name(_) | OriginHost::Below(_) | OriginHost::Any => None,
         }
     }
 }
@@ -128,7 +141,7 @@ impl Allowed {
             OriginHost::Address(own) => *own == address.to_canonical(),
             // The name itself means this machine.
             OriginHost::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
-            OriginHost::Name(_) | OriginHost::Below(_) => {
+            OriginHost::Name(_) | OriginHost::Below(_) | OriginHost::Any => {
                 address::is_public(address) || self.private && address::is_private(address)
             }
         }
@@ -139,7 +152,7 @@ impl Allowed {
         match &self.origin.host {
             OriginHost::Address(address) => address::is_private(*address),
             OriginHost::Name(name) if name == "localhost" => true,
-            OriginHost::Name(_) | OriginHost::Below(_) => self.private,
+            OriginHost::Name(_) | OriginHost::Below(_) | OriginHost::Any => self.private,
         }
     }
 }
@@ -154,6 +167,7 @@ impl fmt::Display for Origin {
         match &self.host {
             OriginHost::Name(name) => write!(f, "{scheme}://{name}")?,
             OriginHost::Below(end) => write!(f, "{scheme}://*{end}")?,
+            OriginHost::Any => write!(f, "{scheme}://*")?,
             OriginHost::Address(IpAddr::V4(address)) => write!(f, "{scheme}://{address}")?,
             OriginHost::Address(IpAddr::V6(address)) => write!(f, "{scheme}://[{address}]")?,
         }
@@ -210,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn a_star_covers_every_server_with_tls_and_only_public_addresses() {
+        let entry = "https://*";
+        for asked in ["https://example.com/", "https://a.b.example.org/", "https://1.1.1.1/", "https://localhost/"] {
+            assert!(covers(entry, asked), "{asked}");
+        }
+        assert!(!covers(entry, "http://example.com/") && !covers(entry, "https://example.com:8443/"));
+        let any = Allowed { origin: Origin::parse(entry).unwrap(), private: false };
+        assert!(!any.origin.is_exact() && any.origin.is_any() && !any.is_inside());
+        for address in ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "168.63.129.16", "fd12::1"] {
+            assert!(!any.admits(address.parse().unwrap()), "{address}");
+        }
+        assert!(any.admits("1.1.1.1".parse().unwrap()));
+    }
+
+    #[test]
     fn every_spelling_of_an_address_is_that_address() {
         for spelling in [
             "http://127.0.0.1:9000/",
@@ -233,7 +262,8 @@ mod tests {
             ("ftp://example.com", "not an origin"),
             ("https://example.com/v1", "without a path"),
             ("https://me:pw@example.com", "without a path"),
-            ("https://*", "`*`"),
+            ("http://*", "`*`"),
+            ("https://x*", "`*`"),
             ("https://*.com", "`*`"),
             ("https://a.*.com", "`*`"),
             ("https://example.com.", "dot"),
@@ -241,7 +271,13 @@ mod tests {
             let said = Origin::parse(text).unwrap_err();
             assert!(said.contains(reason), "{text}: {said}");
         }
-        for text in ["https://api.example.com", "http://127.0.0.1:9000", "https://*.example.com", "http://[::1]:81"] {
+        for text in [
+            "https://api.example.com",
+            "http://127.0.0.1:9000",
+            "https://*.example.com",
+            "https://*",
+            "http://[::1]:81",
+        ] {
             assert_eq!(Origin::parse(text).unwrap().to_string(), text);
         }
     }

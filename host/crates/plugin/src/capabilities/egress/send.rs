@@ -7,12 +7,6 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 use super::client::EgressClient;
 use super::loop_guard::LoopGuard;
 
-/// Bytes of one write to a body.
-pub(crate) const CHUNK: usize = 64 << 10;
-/// Writes that are buffered before the guest waits. Together with [`CHUNK`] they let a guest write a small body
-/// without being suspended.
-pub(crate) const CHUNKS: usize = 4;
-
 /// The response of a server, and the end of the transfer of what was sent.
 pub(crate) type OutgoingResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;
 

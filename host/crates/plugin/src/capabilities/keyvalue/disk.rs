@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::capabilities::config::Quota;
 
 /// Keys of one page of a listing.
 pub(crate) const PAGE: usize = 1_000;
+/// Operations of all stores at once.
+const OPERATIONS: usize = 16;
 /// Bytes of values that one call returns.
 pub(crate) const CALL: usize = 8 << 20;
 
@@ -61,6 +64,8 @@ pub(crate) enum KvError {
 pub(crate) struct KvStores {
     dir: PathBuf,
     open: Mutex<HashMap<String, Weak<KvStore>>>,
+    /// Permits of operations of all stores together.
+    operations: Arc<Semaphore>,
 }
 
 /// The store of one plugin. Its file is opened when it is first used.
@@ -68,11 +73,22 @@ pub(crate) struct KvStores {
 pub(crate) struct KvStore {
     file: PathBuf,
     connection: Mutex<Option<Connection>>,
+    /// The permit of the operation that runs.
+    operation: Arc<Semaphore>,
+    /// Those of all stores together.
+    operations: Arc<Semaphore>,
+}
+
+/// The permission for one operation on a store.
+#[derive(Debug)]
+pub(crate) struct KvTurn {
+    _own: Option<OwnedSemaphorePermit>,
+    _shared: Option<OwnedSemaphorePermit>,
 }
 
 impl KvStores {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::new(HashMap::new()) }
+        Self { dir, open: Mutex::new(HashMap::new()), operations: Arc::new(Semaphore::new(OPERATIONS)) }
     }
 
     /// The store of a plugin, the same for all of its generations. The name must be a plugin's
@@ -86,13 +102,34 @@ impl KvStores {
             return store;
         }
         let file = self.dir.join(format!("{plugin}.db"));
-        let store = Arc::new(KvStore { file, connection: Mutex::new(None) });
+        let store = Arc::new(KvStore {
+            file,
+            connection: Mutex::new(None),
+            operation: Arc::new(Semaphore::new(1)),
+            operations: Arc::clone(&self.operations),
+        });
         open.insert(plugin.to_owned(), Arc::downgrade(&store));
         store
     }
 }
 
 impl KvStore {
+    /// Waits until an operation may run. An operation blocks its thread and goes on when its guest is gone, so it
+    /// waits here before it takes a thread: a store uses one thread at a time, and all stores together few of those
+    /// that look up names and read files, too.
+    pub(crate) async fn turn(&self) -> KvTurn {
+        // Neither semaphore is ever closed.
+        let own = Arc::clone(&self.operation).acquire_owned().await.ok();
+        let shared = Arc::clone(&self.operations).acquire_owned().await.ok();
+        KvTurn { _own: own, _shared: shared }
+    }
+
+    /// Holds up all operations, for tests.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
+        self.connection.lock()
+    }
+
     pub(crate) fn get(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         self.with(|connection| value(connection, bucket, key))
     }

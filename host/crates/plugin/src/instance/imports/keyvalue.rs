@@ -18,7 +18,7 @@ const NAME: usize = 64;
 /// The outer error is a trap, the inner one a result that the guest sees.
 type KvResult<T> = wasmtime::Result<Result<T, store::Error>>;
 
-/// Runs an operation on a bucket where it may block.
+/// Runs an operation on a bucket where it may block, one at a time for each store.
 async fn blocking<T: Send + 'static>(
     state: &mut GuestState,
     bucket: &Resource<KvBucket>,
@@ -26,7 +26,15 @@ async fn blocking<T: Send + 'static>(
 ) -> KvResult<T> {
     let bucket = state.table().get(bucket)?.clone();
     let plugin = state.meter.log().plugin().to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&bucket)).await?;
+    let turn = bucket.grant.store.turn().await;
+    // The instance's permits and the turn are returned when the operation has ended, also if the guest is gone by then.
+    let permits = state.permits.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work(&bucket);
+        drop((turn, permits));
+        done
+    })
+    .await?;
     Ok(done.map_err(|error| {
         if let KvError::Disk(_) | KvError::Folder(_) = &error {
             tracing::error!(plugin, cause = ?error, "the key-value store failed");

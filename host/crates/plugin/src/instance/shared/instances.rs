@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::list::{InstanceList, PermitKind, SharedInstance};
 use super::mailbox::SharedRequest;
 use super::slot::{RequestSlot, SlotFailure};
 use super::worker;
 use crate::fault::Fault;
-use crate::instance::permits::InstancePermits;
+use crate::instance::permits::{Demand, InstancePermits};
+use crate::instance::pool::IdlePermits;
 use crate::instance::spec::InstanceSpec;
 use crate::limits::Reuse;
 
@@ -23,41 +23,35 @@ pub(crate) struct SharedInstances {
 }
 
 impl SharedInstances {
-    pub(crate) fn new(reuse: Reuse, idle_permits: Arc<Semaphore>) -> Self {
-        Self { list: InstanceList::new(reuse, idle_permits) }
+    pub(crate) fn new(reuse: Reuse, sells: bool, idle_permits: IdlePermits) -> Self {
+        Self { list: InstanceList::new(reuse, sells, idle_permits) }
     }
 
     /// Takes a slot of an instance in use, or else of an idle or a new one, waiting at most this long.
-    pub(crate) async fn acquire(&self, spec: &InstanceSpec, wait: Duration) -> Result<RequestSlot, Fault> {
-        if let Some(slot) = self.try_acquire(spec) {
+    pub(crate) async fn acquire(
+        &self,
+        spec: &InstanceSpec,
+        demand: Demand,
+        wait: Duration,
+    ) -> Result<RequestSlot, Fault> {
+        if let Some(slot) = self.try_acquire(spec, demand) {
             return Ok(slot);
         }
-        let in_use = || self.slot_in_use(&mut self.list.lock(), |_| true);
+        let in_use = || self.slot_in_use(&mut self.list.lock(), demand, |_| true);
         let alone = |permits| self.slot_alone(&mut self.list.lock(), spec, permits);
-        self.wait(spec, wait, in_use, alone).await
+        self.wait(spec, demand, wait, in_use, alone).await
     }
 
     /// Takes a slot that is free at once. Instances whose guest computes for long are passed over, so that their
     /// requests have the processor, as long as there are permits for another instance.
-    fn try_acquire(&self, spec: &InstanceSpec) -> Option<RequestSlot> {
+    fn try_acquire(&self, spec: &InstanceSpec, demand: Demand) -> Option<RequestSlot> {
         // One lock for both steps: of requests that come at once, the first makes an instance and the others join it.
         let mut instances = self.list.lock();
-        match self.slot_in_use(&mut instances, |instance| !instance.state.meter.is_computing()) {
+        match self.slot_in_use(&mut instances, demand, |instance| !instance.state.meter.is_computing()) {
             // Every instance in use computes for long: take another one, if there are permits for it.
-            None => spec.permits.try_acquire().map(|permits| self.slot_alone(&mut instances, spec, permits)),
+            None => spec.permits.try_acquire(demand).map(|permits| self.slot_alone(&mut instances, spec, permits)),
             slot => slot,
         }
-    }
-
-    /// Waits until a slot or permits for an instance are free, at most this long, and takes neither.
-    pub(crate) async fn has_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
-        let accepts =
-            |instance: &SharedInstance| instance.is_in_use() && instance.should_accept_request(self.list.reuse);
-        let in_use = || self.list.lock().iter().any(accepts).then_some(());
-        self.wait(spec, wait, in_use, drop).await?;
-        // This call may have received the one notification of a freed slot, which it does not take: pass it on.
-        self.list.freed.notify_one();
-        Ok(())
     }
 
     /// Waits until there is a slot in an instance in use, or permits for another instance.
@@ -66,15 +60,16 @@ impl SharedInstances {
     async fn wait<T>(
         &self,
         spec: &InstanceSpec,
+        demand: Demand,
         most: Duration,
         in_use: impl Fn() -> Option<T>,
         alone: impl FnOnce(InstancePermits) -> T,
     ) -> Result<T, Fault> {
         let found = async {
             // Pinned outside of the loop, so that this request keeps its turn in the queue of the semaphore.
-            let mut permits = pin!(spec.permits.next());
+            let mut permits = pin!(spec.permits.next(demand));
             loop {
-                let mut freed = pin!(self.list.freed.notified());
+                let mut freed = pin!(self.list.freed(demand).notified());
                 freed.as_mut().enable();
                 if let Some(slot) = in_use() {
                     return Some(slot);
@@ -93,13 +88,12 @@ impl SharedInstances {
     fn slot_in_use(
         &self,
         instances: &mut [SharedInstance],
+        demand: Demand,
         filter: impl Fn(&SharedInstance) -> bool,
     ) -> Option<RequestSlot> {
-        let reuse = self.list.reuse;
         let mut newest_first = instances.iter_mut().rev();
-        let accepts = |instance: &SharedInstance| {
-            instance.is_in_use() && instance.should_accept_request(reuse) && filter(instance)
-        };
+        let accepts =
+            |instance: &SharedInstance| instance.is_in_use() && self.list.accepts(instance, demand) && filter(instance);
         let instance = newest_first.find(|instance| accepts(instance))?;
         Some(RequestSlot::new(&self.list, instance))
     }
@@ -111,8 +105,7 @@ impl SharedInstances {
         spec: &InstanceSpec,
         permits: InstancePermits,
     ) -> RequestSlot {
-        let reuse = self.list.reuse;
-        let idle = |instance: &&mut SharedInstance| !instance.is_in_use() && instance.should_accept_request(reuse);
+        let idle = |instance: &&mut SharedInstance| !instance.is_in_use() && self.list.accepts(instance, Demand::Paid);
         let slot = match instances.iter_mut().rev().find(idle) {
             Some(instance) => {
                 instance.set_running(permits);
@@ -126,7 +119,7 @@ impl SharedInstances {
             }
         };
         // An instance that is new, or was idle, has further slots for requests that wait.
-        self.list.freed.notify_waiters();
+        self.list.notify_all();
         slot
     }
 
@@ -152,6 +145,7 @@ impl SharedInstances {
     pub(crate) async fn answer(
         mut slot: RequestSlot,
         spec: Arc<InstanceSpec>,
+        demand: Demand,
         mut request: Box<SharedRequest>,
         excused: Arc<AtomicBool>,
     ) -> Result<(), Fault> {
@@ -167,7 +161,7 @@ impl SharedInstances {
             // The old slot is given back before another one is awaited: the wait may be for the permits of its
             // instance.
             let instances = Self { list: slot.into_list() };
-            slot = instances.acquire(&spec, spec.wait).await?;
+            slot = instances.acquire(&spec, demand, spec.wait).await?;
         }
     }
 }

@@ -5,23 +5,26 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::mailbox::{InstanceState, Mailbox};
-use crate::instance::permits::InstancePermits;
-use crate::instance::pool::IDLE;
+use crate::instance::permits::{Demand, InstancePermits};
+use crate::instance::pool::{IDLE, IdlePermits};
 use crate::limits::Reuse;
 
 /// The shared instances of one build.
 pub(super) struct InstanceList {
     pub(super) reuse: Reuse,
-    /// Shared by all plugins: an idle instance takes a slot of wasmtime's pool.
-    idle_permits: Arc<Semaphore>,
+    /// Requests at once that unpaid work leaves to paid work.
+    kept: u32,
+    idle_permits: IdlePermits,
     /// The newest is the last.
     instances: Mutex<Vec<SharedInstance>>,
     numbers: AtomicU64,
-    /// Notified when a slot may be free.
-    pub(super) freed: Notify,
+    /// Notified when a slot may be free. Unpaid work does not take every slot, so a notification that it receives must
+    /// not be one that paid work waits for.
+    freed_for_paid: Notify,
+    freed_for_unpaid: Notify,
     /// Set while the task that evicts instances runs.
     evicting: AtomicBool,
 }
@@ -51,19 +54,50 @@ pub(super) enum PermitKind {
 }
 
 impl InstanceList {
-    pub(super) fn new(reuse: Reuse, idle_permits: Arc<Semaphore>) -> Arc<Self> {
+    pub(super) fn new(reuse: Reuse, sells: bool, idle_permits: IdlePermits) -> Arc<Self> {
         Arc::new(Self {
             reuse,
+            kept: if sells { reuse.concurrent / 4 } else { 0 },
             idle_permits,
             instances: Mutex::default(),
             numbers: AtomicU64::new(0),
-            freed: Notify::new(),
+            freed_for_paid: Notify::new(),
+            freed_for_unpaid: Notify::new(),
             evicting: AtomicBool::new(false),
         })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Vec<SharedInstance>> {
         self.instances.lock()
+    }
+
+    /// True if another request may come into this instance.
+    pub(super) fn accepts(&self, instance: &SharedInstance, demand: Demand) -> bool {
+        let most = match demand {
+            Demand::Paid => self.reuse.concurrent,
+            Demand::Unpaid => self.reuse.concurrent - self.kept,
+        };
+        !instance.closed && instance.active < most && instance.used < self.reuse.total
+    }
+
+    /// The notification for which this kind of work waits.
+    pub(super) fn freed(&self, demand: Demand) -> &Notify {
+        match demand {
+            Demand::Paid => &self.freed_for_paid,
+            Demand::Unpaid => &self.freed_for_unpaid,
+        }
+    }
+
+    /// Notifies a request of each kind: a slot is free.
+    fn notify_one(&self) {
+        self.freed_for_paid.notify_one();
+        self.freed_for_unpaid.notify_one();
+    }
+
+    /// Notifies every request that waits: several slots are free.
+    pub(super) fn notify_all(&self) {
+        self.freed_for_paid.notify_waiters();
+        self.freed_for_unpaid.notify_waiters();
     }
 
     /// A number that no other instance of the list has had.
@@ -91,9 +125,9 @@ impl InstanceList {
         instance.closed |= close || instance.used >= self.reuse.total;
         let mut removed = None;
         if instance.active == 0 {
-            match Arc::clone(&self.idle_permits).try_acquire_owned() {
+            match self.idle_permits.try_acquire() {
                 // The permits of a running instance are dropped here, and so free for another plugin.
-                Ok(permit) if !instance.closed => {
+                Some(permit) if !instance.closed => {
                     *instance.permit.lock() = PermitKind::Idle { _permit: permit };
                     instance.idle_since = Instant::now();
                     self.start_evicting();
@@ -103,7 +137,7 @@ impl InstanceList {
         }
         drop(instances);
         drop(removed);
-        self.freed.notify_one();
+        self.notify_one();
     }
 
     /// Starts the task that evicts idle instances, if it does not run.
@@ -147,10 +181,6 @@ impl SharedInstance {
 
     pub(super) fn is_in_use(&self) -> bool {
         self.active > 0
-    }
-
-    pub(super) fn should_accept_request(&self, reuse: Reuse) -> bool {
-        !self.closed && self.active < reuse.concurrent && self.used < reuse.total
     }
 
     /// Counts a request that comes in.

@@ -57,7 +57,7 @@ pub(super) fn start(
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
     let grant = RequestGrant { capabilities: spec.capabilities.clone(), outgoing: 0, loop_guard: LoopGuard::default() };
-    let config = StoreConfig { grant: Some(grant), ..spec.store_config(None, LoopGuard::default()) };
+    let config = StoreConfig { grant: Some(grant), ..spec.store_config(None, None, LoopGuard::default()) };
     let (mut store, meter) = store::store(&spec.engine, config);
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
     let state = InstanceState::new(meter);

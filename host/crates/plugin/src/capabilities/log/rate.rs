@@ -1,0 +1,169 @@
+//! Bounds the lines of one plugin over time.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::writer::LogWriter;
+use super::{LINE_COST, LogStream};
+
+/// Seconds of a plugin's rate that it may print at once after a silence.
+const BURST: usize = 16;
+
+/// The logs of all plugins, and the thread that writes them.
+#[derive(Debug)]
+pub(crate) struct PluginLogs {
+    writer: LogWriter,
+    open: Mutex<HashMap<String, Weak<PluginLog>>>,
+}
+
+impl PluginLogs {
+    /// Starts the thread.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { writer: LogWriter::start()?, open: Mutex::default() })
+    }
+
+    /// The log of the plugin of this name, the same for all of its generations as long as the rate is the same.
+    pub(crate) fn of(&self, plugin: &str, rate: usize) -> Arc<PluginLog> {
+        let mut open = self.open.lock();
+        open.retain(|_, log| log.strong_count() > 0);
+        if let Some(log) = open.get(plugin).and_then(Weak::upgrade).filter(|log| log.rate == rate) {
+            return log;
+        }
+        let log = PluginLog::new(plugin.into(), rate, self.writer.clone());
+        open.insert(plugin.to_owned(), Arc::downgrade(&log));
+        log
+    }
+
+    /// Waits a moment for the lines that are queued.
+    pub(crate) fn flush(&self) {
+        self.writer.flush();
+    }
+}
+
+/// The log of one plugin, which all of its guests share.
+#[derive(Debug)]
+pub(crate) struct PluginLog {
+    plugin: Arc<str>,
+    /// Bytes in a second.
+    rate: usize,
+    budget: Mutex<LogBudget>,
+    writer: LogWriter,
+}
+
+/// The bytes that a plugin may print now.
+#[derive(Debug)]
+struct LogBudget {
+    left: usize,
+    /// The time up to which `left` has been filled up.
+    filled: Instant,
+    /// Lines that were dropped and not reported.
+    dropped: u64,
+}
+
+impl PluginLog {
+    /// The log of a plugin that may print so many bytes in a second, on average.
+    pub(crate) fn new(plugin: Arc<str>, rate: usize, writer: LogWriter) -> Arc<Self> {
+        let budget = LogBudget { left: rate.saturating_mul(BURST), filled: Instant::now(), dropped: 0 };
+        Arc::new(Self { plugin, rate, budget: Mutex::new(budget), writer })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.plugin
+    }
+
+    /// Has a line written, or drops it and counts it. The first line of a series that is dropped, and the number of
+    /// lines in it, are reported.
+    pub(super) fn line(&self, stream: LogStream, text: String) {
+        let mut budget = self.budget.lock();
+        budget.fill(Instant::now(), self.rate);
+        let fits = budget.take(text.len().max(LINE_COST));
+        if fits && budget.dropped > 0 {
+            let report = format!("{} lines of its output were dropped", budget.dropped);
+            if self.writer.write(&self.plugin, LogStream::Stderr, report) {
+                budget.dropped = 0;
+            }
+        }
+        if fits && self.writer.write(&self.plugin, stream, text) {
+            return;
+        }
+        budget.dropped += 1;
+        if budget.dropped == 1 {
+            let report = if fits {
+                "the log does not take lines as fast as guests print: lines are dropped".to_owned()
+            } else {
+                format!("it prints more than {} bytes in a second: lines are dropped", self.rate)
+            };
+            self.writer.write(&self.plugin, LogStream::Stderr, report);
+        }
+    }
+}
+
+impl Drop for PluginLog {
+    fn drop(&mut self) {
+        let dropped = self.budget.get_mut().dropped;
+        if dropped > 0 {
+            let report = format!("{dropped} lines of its output were dropped");
+            self.writer.write(&self.plugin, LogStream::Stderr, report);
+        }
+    }
+}
+
+impl LogBudget {
+    /// Adds the bytes of the time since the last call.
+    fn fill(&mut self, now: Instant, rate: usize) {
+        let elapsed = now.saturating_duration_since(self.filled).as_millis();
+        let added = usize::try_from(elapsed).unwrap_or(usize::MAX).saturating_mul(rate) / 1_000;
+        // The rest of a byte is not lost: the time counts from the last call that added something.
+        if added > 0 {
+            self.left = self.left.saturating_add(added).min(rate.saturating_mul(BURST));
+            self.filled = now;
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        match self.left.checked_sub(bytes) {
+            Some(left) => self.left = left,
+            None => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_prints_a_bounded_amount_over_time_and_the_rest_is_counted() {
+        let (writer, lines) = LogWriter::to_channel();
+        // Slow enough that nothing is added while this test runs.
+        let log = PluginLog::new("p".into(), 1, writer);
+        log.budget.lock().left = 3 * LINE_COST;
+        for number in 0..8 {
+            log.line(LogStream::Stdout, number.to_string());
+        }
+        let said = "it prints more than 1 bytes in a second: lines are dropped";
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["0", "1", "2", said]);
+        log.budget.lock().left = LINE_COST;
+        log.line(LogStream::Stdout, "8".to_owned());
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["5 lines of its output were dropped", "8"]);
+    }
+
+    #[test]
+    fn a_full_queue_drops_lines_and_holds_up_no_guest() {
+        let (writer, lines) = LogWriter::to_channel();
+        let log = PluginLog::new("p".into(), 1 << 30, writer);
+        for number in 0..100_000 {
+            log.line(LogStream::Stdout, number.to_string());
+        }
+        let written = lines.try_iter().count() as u64;
+        assert_eq!(written + log.budget.lock().dropped, 100_000);
+        log.line(LogStream::Stdout, "after".to_owned());
+        let said: Vec<String> = lines.try_iter().collect();
+        assert_eq!(said, [format!("{} lines of its output were dropped", 100_000 - written), "after".to_owned()]);
+    }
+}
