@@ -80,7 +80,6 @@ pub(super) async fn of_earlier(
                 receipt: receipt.clone(),
                 breaker: None,
                 held: None,
-                reservation: None,
             }))
         }
         Claimed::Settled { settlement, answer: None } => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coinslot_ledger::{Hold, Retained, Step};
-use coinslot_plugin::{BreakerPermit, Fault, InstanceReservation, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -35,8 +35,6 @@ pub struct Paid {
     pub(super) breaker: Option<BreakerPermit>,
     /// The room for the begin of the answer. The run of an owed answer asks for it.
     pub(super) held: Option<HeldBytes>,
-    /// The instance that is kept for the answer. The run of an owed answer waits for one.
-    pub(super) reservation: Option<InstanceReservation>,
 }
 
 impl Reserved {
@@ -53,16 +51,13 @@ impl Reserved {
         let mut held = payments.bytes_at_work(purchase.client.ip, self.id());
         let room = held.grow_to(1).map_err(|Exhausted| Problem::Overloaded);
         let room = match room {
-            Ok(()) => purchase.endpoint.plugin.reserve().await.map_err(Problem::Plugin),
-            Err(full) => Err(full),
+            Ok(()) => purchase.endpoint.plugin.has_room().await.map_err(Problem::Plugin),
+            full @ Err(_) => full,
         };
-        let reservation = match room {
-            Ok(reservation) => Some(reservation),
-            Err(problem) => {
-                release(payments, self.hold.hold()).await;
-                return Err(problem);
-            }
-        };
+        if let Err(problem) = room {
+            release(payments, self.hold.hold()).await;
+            return Err(problem);
+        }
         let (version, receipt) = (self.version(), self.receipt());
         let attempt =
             SettlementAttempt { accepted: &self.accepted, hold: self.hold.hold(), verify: self.verify, run: None };
@@ -74,7 +69,7 @@ impl Reserved {
         match recorded {
             Recorded::Yes => {
                 let Self { hold, breaker, .. } = self;
-                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker), held: Some(held), reservation })
+                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker), held: Some(held) })
             }
             // The row does not say that the answer is owed; recovery will write that. An answer that is made now could
             // be made once more then.
@@ -94,7 +89,7 @@ impl Paid {
         purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
-        let Self { hold, settlement, version, receipt, breaker, held, reservation } = self;
+        let Self { hold, settlement, version, receipt, breaker, held } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
         let breaker = match breaker {
@@ -109,7 +104,6 @@ impl Paid {
         };
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance();
-        let permit = permit.with_reservation(reservation);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
         match run(&purchase.endpoint.plugin, permit, request, held).await {
             Ok(PaidAnswer::Whole(answer)) => {

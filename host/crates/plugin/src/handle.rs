@@ -20,7 +20,7 @@ use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
 use crate::limits::{Limits, PluginPolicies, Reuse};
 use crate::load::{DESCRIBE_MEMORY, LoadedComponent};
-use crate::permit::{InstanceReservation, Permit, ReservedInstance};
+use crate::permit::Permit;
 
 /// The part of a plugin's instances that its quotes may take: one in so many.
 const QUOTE_SHARE: usize = 4;
@@ -145,19 +145,16 @@ impl Plugin {
         Ok(self.loaded.breaker.admit_uncounted(patience)?)
     }
 
-    /// Reserves an instance for a request that is about to be paid for, waiting at most
-    /// [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). A request with a reservation is never [`Fault::Busy`].
-    pub async fn reserve(&self) -> Result<InstanceReservation, Fault> {
+    /// Waits until another request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). It reserves
+    /// nothing.
+    pub async fn has_room(&self) -> Result<(), Fault> {
         let Instances { spec, reuse } = &*self.loaded.instances;
-        let reserved = match reuse {
-            InstanceReuse::Shared(shared) => {
-                ReservedInstance::Shared(shared.acquire(spec, Demand::Paid, spec.wait).await?)
-            }
+        match reuse {
+            InstanceReuse::Shared(shared) => shared.has_room(spec, spec.wait).await,
             InstanceReuse::Never | InstanceReuse::Pooled(_) => {
-                ReservedInstance::Alone(spec.permits.acquire(Demand::Paid, spec.wait).await?)
+                spec.permits.acquire(Demand::Paid, spec.wait).await.map(drop)
             }
-        };
-        Ok(InstanceReservation(reserved))
+        }
     }
 
     /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body

@@ -29,9 +29,7 @@ pub(crate) enum Demand {
 
 /// The permits of a running instance, returned when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct InstancePermits {
-    _held: Arc<HeldPermits>,
-}
+pub(crate) struct InstancePermits(Arc<HeldPermits>);
 
 #[derive(Debug)]
 struct HeldPermits {
@@ -102,7 +100,7 @@ impl InstanceLimit {
 
     /// The permits of an instance that the pool has counted.
     fn taken(&self, demand: Demand) -> InstancePermits {
-        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }) }
+        InstancePermits(Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }))
     }
 
     /// Instances that the plugin may still start, for tests.

@@ -19,4 +19,3 @@ mod worker;
 
 pub(crate) use self::instances::SharedInstances;
 pub(crate) use self::mailbox::SharedRequest;
-pub(crate) use self::slot::RequestSlot;

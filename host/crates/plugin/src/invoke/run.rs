@@ -26,7 +26,7 @@ use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
 use crate::invoke::streaming::StreamingGuest;
-use crate::permit::{InstanceReservation, Permit, ReservedInstance};
+use crate::permit::Permit;
 
 /// Answers a request. The response carries [`MeteredAmount`] as an extension.
 pub(crate) async fn invoke(
@@ -35,14 +35,14 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, reservation, waits_for_instance } = permit;
+    let Permit { receipt, breaker, waits_for_instance } = permit;
     let spec = &instances.spec;
     let wait = if waits_for_instance { spec.limits.first_byte } else { spec.wait };
     let mut permit = match breaker {
         Some(permit) => permit,
         None => circuit.admit()?,
     };
-    match run(instances, reservation, wait, receipt, request, &mut permit).await {
+    match run(instances, wait, receipt, request, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -81,7 +81,6 @@ type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
 async fn run(
     instances: &Arc<Instances>,
-    reservation: Option<InstanceReservation>,
     wait: Duration,
     receipt: Option<PaymentReceipt>,
     request: Request<RequestBody>,
@@ -95,16 +94,9 @@ async fn run(
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
-    let started = match (&instances.reuse, reservation.map(|InstanceReservation(reserved)| reserved)) {
-        (InstanceReuse::Shared(_), Some(ReservedInstance::Shared(slot))) => {
-            start_shared(instances, slot, demand, request, permit)
-        }
-        (InstanceReuse::Shared(shared), _) => {
-            let slot = shared.acquire(&instances.spec, demand, wait).await?;
-            start_shared(instances, slot, demand, request, permit)
-        }
-        (_, Some(ReservedInstance::Alone(permits))) => start_alone(instances, permits, request),
-        (_, _) => start_alone(instances, instances.spec.permits.acquire(demand, wait).await?, request),
+    let started = match &instances.reuse {
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, demand, wait, request, permit).await?,
+        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, demand, wait, request).await?,
     };
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use coinslot_base::breaker::BreakerPermit;
 use http::Request;
@@ -10,13 +11,14 @@ use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
+use crate::fault::Fault;
 use crate::instance::Instances;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{Demand, InstancePermits};
 use crate::instance::pool::{GuestHandler, PooledInstance};
-use crate::instance::shared::{RequestSlot, SharedInstances, SharedRequest};
+use crate::instance::shared::{SharedInstances, SharedRequest};
 use crate::instance::store::{GuestState, renew, store};
 use crate::instance::timed::GuestFuture;
 
@@ -35,9 +37,15 @@ enum Instance {
     Pooled(PooledInstance),
 }
 
-/// Starts a request in an instance of its own, which holds these permits.
-pub(super) fn start_alone(instances: &Arc<Instances>, permits: InstancePermits, request: GuestRequest) -> StartedGuest {
+/// Starts a request in an instance of its own.
+pub(super) async fn start_alone(
+    instances: &Arc<Instances>,
+    demand: Demand,
+    wait: Duration,
+    request: GuestRequest,
+) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
+    let permits = spec.permits.acquire(demand, wait).await?;
     let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
     let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
@@ -55,26 +63,28 @@ pub(super) fn start_alone(instances: &Arc<Instances>, permits: InstancePermits, 
         HandlerPre::P2(_) => Box::pin(drive_p2(instances.clone(), instance, request, response)),
         HandlerPre::P3(_) => Box::pin(drive_p3(instances.clone(), instance, request, response, body_read)),
     };
-    StartedGuest { guest, meter, permits: Some(permits) }
+    Ok(StartedGuest { guest, meter, permits: Some(permits) })
 }
 
-/// Starts a request in this slot of a shared instance, which is driven by a task of its own: the future only waits for the request's
+/// Starts a request in a shared instance, which is driven by a task of its own: the future only waits for the request's
 /// end. A fault of the instance counts once for the circuit breaker, however many requests it ends.
-pub(super) fn start_shared(
+pub(super) async fn start_shared(
     instances: &Instances,
-    slot: RequestSlot,
+    shared: &SharedInstances,
     demand: Demand,
+    wait: Duration,
     request: GuestRequest,
     permit: &mut BreakerPermit,
-) -> StartedGuest {
+) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
+    let slot = shared.acquire(spec, demand, wait).await?;
     let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.processors.clone());
     let excused = Arc::new(AtomicBool::new(false));
     permit.unless(excused.clone());
     let request = Box::new(SharedRequest { request, meter: meter.clone() });
     let answered = SharedInstances::answer(slot, spec.clone(), demand, request, excused);
     let guest = Box::pin(async move { answered.await.map_err(wasmtime::Error::new) });
-    StartedGuest { guest, meter, permits: None }
+    Ok(StartedGuest { guest, meter, permits: None })
 }
 
 impl Instance {

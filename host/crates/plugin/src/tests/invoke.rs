@@ -475,24 +475,6 @@ async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
     assert_eq!(plugin.circuit(), Circuit::Closed);
 }
 
-#[tokio::test]
-async fn a_reserved_instance_is_kept_for_its_request() {
-    let shared = Limits { reuse: Some(Reuse { total: 9, concurrent: 2 }), instances: 1, ..Limits::default() };
-    // One instance, or two places in one.
-    for (name, limits, places) in [("echo", limits(|l| l.instances = 1), 1), ("echo3", shared, 2)] {
-        let plugin = load_with(name, limits).await;
-        let mut reserved = Vec::new();
-        for _ in 0..places {
-            reserved.push(plugin.reserve().await.unwrap());
-        }
-        assert_eq!(plugin.reserve().await.unwrap_err(), Fault::Busy, "{name}");
-        assert_eq!(plugin.invoke(paid_by("0xa"), get("/")).await.map(drop), Err(Fault::Busy), "{name}");
-        let permit = paid_by("0xb").with_reservation(reserved.pop());
-        plugin.invoke(permit, get("/")).await.unwrap().collect().await.unwrap();
-        plugin.invoke(paid_by("0xc"), get("/")).await.unwrap().collect().await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_writes_without_end_lets_other_tasks_run() {
     let plugin = load("flood").await;

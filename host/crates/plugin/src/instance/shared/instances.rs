@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::list::{InstanceList, PermitKind, SharedInstance};
 use super::mailbox::SharedRequest;
@@ -52,6 +53,16 @@ impl SharedInstances {
             None => spec.permits.try_acquire(demand).map(|permits| self.slot_alone(&mut instances, spec, permits)),
             slot => slot,
         }
+    }
+
+    /// Waits until a slot or permits for an instance are free, at most this long, and takes neither.
+    pub(crate) async fn has_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
+        let accepts = |instance: &SharedInstance| instance.is_in_use() && self.list.accepts(instance, Demand::Paid);
+        let in_use = || self.list.lock().iter().any(accepts).then_some(());
+        self.wait(spec, Demand::Paid, wait, in_use, drop).await?;
+        // This call may have received the one notification of a freed slot, which it does not take: pass it on.
+        self.list.freed(Demand::Paid).notify_one();
+        Ok(())
     }
 
     /// Waits until there is a slot in an instance in use, or permits for another instance.
