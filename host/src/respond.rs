@@ -10,6 +10,7 @@
 
 mod error;
 mod headers;
+mod intermediaries;
 mod paid;
 mod plugin;
 mod problem;
