@@ -11,6 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::error::{RETRY_SECONDS, error, retry_after};
+use super::event_stream::{self, PingedStream};
 use super::headers::{Clean, RouteKind, clean, private};
 use super::{Reply, full, with_cors};
 use crate::endpoint::Endpoint;
@@ -65,7 +66,15 @@ pub(super) fn guest_answer(
         // (RFC 9110, section 8.6).
         headers.remove(CONTENT_LENGTH);
     }
-    let mut reply = Response::new(Clean { body, kind }.boxed_unsync());
+    let is_exact = body.size_hint().exact().is_some();
+    let mut body = Clean { body, kind }.boxed_unsync();
+    if event_stream::is_event_stream(&headers) {
+        event_stream::unbuffered(&mut headers);
+        if !is_exact && event_stream::may_have_pings(&headers) {
+            body = PingedStream::new(body).boxed_unsync();
+        }
+    }
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     reply
