@@ -8,8 +8,11 @@
 #![expect(clippy::disallowed_types, reason = "the one module that decides what a client of the host sees")]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod cors;
 mod error;
+mod event_stream;
 mod headers;
+mod intermediaries;
 mod paid;
 mod plugin;
 mod problem;
@@ -19,12 +22,14 @@ mod unroutable;
 
 use bytes::Bytes;
 use coinslot_plugin::Fault;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
+pub use cors::options;
+use cors::with_cors;
 pub(crate) use headers::is_host_only;
 pub use paid::paid;
 pub use plugin::free;
@@ -36,32 +41,10 @@ pub type Reply = Response<ReplyBody>;
 /// The body of a response; an error ends the connection, since the head is gone.
 pub type ReplyBody = UnsyncBoxBody<Bytes, Fault>;
 
-// Static, because a name is looked up and hashed each time that it is made.
-static ALLOW_ORIGIN: HeaderName = HeaderName::from_static("access-control-allow-origin");
-static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expose-headers");
-
 /// Ends the connection after this response. Source: RFC 9112, section 9.6.
 pub fn last(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
-}
-
-/// `OPTIONS`, answered by the host: it never costs and never runs a guest.
-pub fn options(methods: &[Method]) -> Reply {
-    let mut reply = Response::new(empty());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    let headers = reply.headers_mut();
-    headers.insert(ALLOW, allow(methods));
-    headers.insert(HeaderName::from_static("access-control-allow-methods"), allow(methods));
-    headers.insert(
-        HeaderName::from_static("access-control-allow-headers"),
-        // The official clients set Access-Control-Expose-Headers on the paid *request*.
-        HeaderValue::from_static(
-            "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Content-Type, Authorization, Accept, Access-Control-Expose-Headers",
-        ),
-    );
-    headers.insert(HeaderName::from_static("access-control-max-age"), HeaderValue::from_static("86400"));
-    with_cors(reply)
 }
 
 /// `HEAD` of a free route: the head without the body, which is not run to its end.
@@ -99,20 +82,6 @@ fn uncached(status: StatusCode, body: Bytes) -> Reply {
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
-}
-
-/// Lets every page call the host: the payment is the credential, cookies are not.
-fn with_cors(mut reply: Reply) -> Reply {
-    let headers = reply.headers_mut();
-    headers.insert(&ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        &EXPOSE_HEADERS,
-        HeaderValue::from_static(
-            "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, X-Coinslot-Charged, \
-             Retry-After",
-        ),
-    );
     reply
 }
 

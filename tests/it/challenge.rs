@@ -1,6 +1,6 @@
 //! Checks the 402 answer to a request without a payment: both versions, CORS, sizes, and input that is refused first.
 
-use coinslot_tests::{DevHost, declaring, decode, guest, take_secret};
+use coinslot_tests::{DevHost, declaring, decode, guest, raw, take_secret};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -148,6 +148,24 @@ async fn a_long_query_still_gets_a_challenge_that_can_be_paid() {
     assert_eq!(challenge["accepts"][0]["amount"], "10000");
     // The path alone, which is still the request's own.
     assert_eq!(challenge["resource"]["url"], host.url("/echo").as_str());
+}
+
+/// The bound was for PAYMENT-REQUIRED alone, and nginx takes a head of 4 KiB: a 402 with a query of about 2,400 bytes
+/// was a 502 behind it.
+#[tokio::test]
+async fn the_whole_head_of_a_challenge_fits_four_kibibytes() {
+    let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    for length in (0..4_200).step_by(60) {
+        let query = "x".repeat(length);
+        let request = format!(
+            "POST /echo?q={query} HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let answer = raw(&host.url(""), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 402 "), "{answer}");
+        let head = answer.find("\r\n\r\n").expect("an end of the head") + 4;
+        assert!(head <= 4_096, "{head} bytes with a query of {length}");
+    }
 }
 
 /// The template stood for the path as soon as the query was too long.

@@ -24,6 +24,21 @@ const RESERVED: &[&str] = &[
     "access-control-allow-origin",
     "access-control-allow-credentials",
     "access-control-expose-headers",
+    "access-control-max-age",
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "surrogate-control",
+    "edge-control",
+    "x-accel-expires",
+    "x-accel-redirect",
+    "x-sendfile",
+    "x-lighttpd-send-file",
+    "x-reproxy-url",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "accept-ch",
+    "origin-agent-cluster",
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -72,6 +87,22 @@ fn check_head(reply: &Response, what: &str) {
     assert!(!headers.contains_key("access-control-allow-credentials"), "{what}");
 }
 
+/// A plugin's refusal at a paid route could be kept by a cache, which then gave it to those who would pay.
+#[tokio::test]
+async fn a_refusal_of_a_plugin_at_a_paid_route_is_private() {
+    let host = DevHost::builder().plugin("emit.wasm", &guest("emit")).start().await;
+    for method in [Method::POST, Method::PUT] {
+        let refused = |request: RequestBuilder| {
+            let request = request.header("x-status", "404").header("x-emit", "cdn-cache-control: public, max-age=3600");
+            request.header("x-emit", "cache-control: public, max-age=3600")
+        };
+        let reply = bought(host.client(), &host, &method, "/emit", refused).await;
+        assert_eq!(reply.status(), 404, "{method}");
+        assert_eq!(reply.headers()["cache-control"], "private, max-age=3600", "{method}");
+        assert!(!reply.headers().contains_key("cdn-cache-control"), "{method}");
+    }
+}
+
 /// This failed as follows: five names of payment headers were removed from a plugin's answer. Others in that namespace,
 /// and Set-Cookie, Clear-Site-Data, Strict-Transport-Security, Alt-Svc and Service-Worker-Allowed, went through,
 /// although they apply to every other plugin under the same name.
@@ -82,6 +113,7 @@ async fn headers_reserved_for_the_host_never_leave_a_plugin() {
     let forge = |field: &'static str| {
         move |request: RequestBuilder| {
             let request = request.header(field, "x-mine: kept").header(field, "cache-control: public, max-age=3600");
+            let request = request.header(field, "expires: Thu, 01 Jan 2099 00:00:00 GMT");
             RESERVED.iter().fold(request, |request, name| request.header(field, format!("{name}: forged")))
         }
     };
@@ -95,6 +127,7 @@ async fn headers_reserved_for_the_host_never_leave_a_plugin() {
             assert_eq!(reply.status(), 200, "{what}");
             check_head(&reply, &what);
             assert_eq!(reply.headers()["x-mine"], "kept", "{what}");
+            assert_eq!(reply.headers().contains_key("expires"), !paid, "{what}");
             let cache = reply.headers()["cache-control"].to_str().expect("ASCII");
             let expected = if paid { "private, max-age=3600" } else { "public, max-age=3600" };
             assert_eq!(cache, expected, "{what}");
@@ -107,7 +140,7 @@ async fn headers_reserved_for_the_host_never_leave_a_plugin() {
             check_head(&reply, &what);
             // An answer that is held until its settlement loses its trailers.
             let expected: &[&str] =
-                if reply.version() == Version::HTTP_2 && !paid { &["x-mine", "cache-control"] } else { &[] };
+                if reply.version() == Version::HTTP_2 && !paid { &["x-mine", "cache-control", "expires"] } else { &[] };
             let trailers = reqwest::Body::from(reply).collect().await.expect("a body").trailers().cloned();
             let kept: Vec<_> = trailers.iter().flatten().map(|(name, _)| name.as_str()).collect();
             assert_eq!(kept, expected, "{what}");

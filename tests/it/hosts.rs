@@ -55,10 +55,16 @@ async fn a_foreign_host_name_gets_421_and_no_challenge() {
             for target in ["/echo".to_owned(), format!("http://{name}/echo"), format!("https://{name}/echo")] {
                 let answer = named.ask(method, &target, name).await;
                 assert!(answer.starts_with("HTTP/1.1 421 "), "{method} {target}, Host: {name}: {answer}");
-                assert!(!answer.contains("payment-required") && !answer.contains(name), "{target}: {answer}");
+                let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+                assert!(!head.contains("payment-required") && !head.contains(name), "{target}: {answer}");
+                for said in [&format!("`{name}`"), "`shop.example.com`", "`hosts`"] {
+                    assert!(body.contains(said), "{target}: {said} in {answer}");
+                }
             }
         }
     }
+    let line = "a request for another host name was refused with 421";
+    assert_eq!(named.served.log().matches(line).count(), 1, "it is not said for each request");
     let mut http2 = Http2::connect(&named.served.url("")).await;
     let reply = http2.send(Request::post("http://evil.example/echo")).await;
     assert_eq!(reply.status(), 421);

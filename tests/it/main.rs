@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bodies;
+mod browsers;
 mod bytes;
 mod challenge;
 mod charged;

@@ -152,7 +152,7 @@ fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result
             endpoint: endpoint.to_owned(),
             flow: name.chars().take(32).collect(),
         })?),
-        None => declared.mime_type.starts_with("text/event-stream").then_some(Flow::Upfront),
+        None => declared.mime_type.to_ascii_lowercase().starts_with("text/event-stream").then_some(Flow::Upfront),
     };
     match asked {
         Some(flow) if !policy.flows.contains(&flow) => Err(InstallError::Flow { endpoint: endpoint.to_owned(), flow }),

@@ -14,11 +14,15 @@ use tokio::time::Instant;
 use super::budget::{Exhausted, HeldBytes};
 use super::{Payments, Problem};
 
-/// The longest time that a client may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The time over which the least rate of a body is measured. A connection of a phone may pause for some of it.
 const RATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// The longest silence where the operator has set no rate.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
+/// The part of what is held of a body that each period must bring: a body that comes at a constant rate has sixty
+/// periods. A client that sends much at once and then little would else hold it for as long as the little takes.
+const PART_OF_HELD: usize = 60;
 
 /// A whole body, and its part of the budget.
 #[derive(Debug)]
@@ -33,8 +37,8 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, 
     header::payment(values(header::PAYMENT_SIGNATURE), values(header::X_PAYMENT), values(AUTHORIZATION.as_str()))
 }
 
-/// Reads a body to its end. Fails when it is larger than `limit`, ends early, takes longer than [`BODY_TIMEOUT`], comes
-/// more slowly than the configured rate, or when the budget is used up.
+/// Reads a body to its end. Fails when it is larger than `limit`, ends early, comes more slowly than it has to, or when
+/// the budget is used up.
 pub(super) async fn read(
     payments: &Payments,
     mut held: HeldBytes,
@@ -45,7 +49,7 @@ pub(super) async fn read(
     let mut parts = BytesMut::new();
     let mut pace = Pace::new(payments.config.min_body_rate, Instant::now());
     loop {
-        let frame = match tokio::time::timeout_at(pace.next_look(), body.frame()).await {
+        let frame = match tokio::time::timeout_at(pace.period_ends, body.frame()).await {
             Ok(Some(frame)) => Some(frame.map_err(|_| Problem::BodyBroken)?),
             Ok(None) => return Ok(HeldBody { bytes: parts.freeze(), held }),
             Err(_) => None,
@@ -68,10 +72,9 @@ pub(super) async fn read(
 /// Tells a body that comes too slowly.
 ///
 /// Each period is measured alone: over the whole body a client could send much at once, and then hold it for as long as
-/// the average allows.
+/// the average allows. No time limits the whole body: a large one that comes steadily is not late.
 struct Pace {
-    /// The end of the whole body: a timeout for each frame would let a client send a byte at a time for ever.
-    until: Instant,
+    period: Duration,
     /// The bytes that each period must bring.
     least: usize,
     period_ends: Instant,
@@ -81,25 +84,23 @@ struct Pace {
 
 impl Pace {
     fn new(bytes_per_second: u64, now: Instant) -> Self {
-        let least = usize::try_from(bytes_per_second.saturating_mul(RATE_PERIOD.as_secs())).unwrap_or(usize::MAX);
-        Self { until: now + BODY_TIMEOUT, least, period_ends: now + RATE_PERIOD, before: 0 }
-    }
-
-    fn next_look(&self) -> Instant {
-        self.until.min(self.period_ends)
+        let (period, least) = match bytes_per_second {
+            0 => (LONGEST_SILENCE, 1),
+            rate => (RATE_PERIOD, rate.saturating_mul(RATE_PERIOD.as_secs())),
+        };
+        let least = usize::try_from(least).unwrap_or(usize::MAX);
+        Self { period, least, period_ends: now + period, before: 0 }
     }
 
     /// True if the body, of which so much is there, does not come in time.
     fn is_late(&mut self, now: Instant, length: usize) -> bool {
-        if now >= self.until {
-            return true;
-        }
         if now < self.period_ends {
             return false;
         }
-        let late = length.saturating_sub(self.before) < self.least;
+        let least = if self.least > 1 { self.least.max(self.before / PART_OF_HELD) } else { self.least };
+        let late = length.saturating_sub(self.before) < least;
         self.before = length;
-        self.period_ends = now + RATE_PERIOD;
+        self.period_ends = now + self.period;
         late
     }
 }
@@ -109,18 +110,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_must_keep_its_rate_in_each_period_and_end_in_time() {
+    fn a_body_must_keep_its_rate_in_each_period() {
         let start = Instant::now();
         let mut pace = Pace::new(1_024, start);
         let after = |seconds| start + Duration::from_secs(seconds);
         assert!(!pace.is_late(after(9), 0), "it may begin slowly");
-        assert!(!pace.is_late(after(10), 1 << 20));
-        assert!(!pace.is_late(after(19), 1 << 20));
-        assert!(pace.is_late(after(20), (1 << 20) + 10_239), "what came early does not count for later");
+        assert!(!pace.is_late(after(10), 100_000));
+        assert!(!pace.is_late(after(19), 100_000));
+        assert!(pace.is_late(after(20), 100_000 + 10_239), "what came early does not count for later");
+        let mut none = Pace::new(0, start);
+        assert!(!none.is_late(after(59), 0) && none.is_late(after(60), 0), "silence ends where there is no rate");
+    }
+
+    #[test]
+    fn a_large_body_that_comes_steadily_is_in_time_whatever_it_takes() {
+        let start = Instant::now();
         let mut steady = Pace::new(1_024, start);
-        assert!((1..60).all(|second| !steady.is_late(after(second), 1_024 * second as usize)));
-        assert!(steady.is_late(after(60), 1_024 * 60), "a minute is the most");
-        let mut any = Pace::new(0, start);
-        assert!(!any.is_late(after(59), 0) && any.is_late(after(60), 0));
+        let late =
+            (1..=590).find(|second| steady.is_late(start + Duration::from_secs(*second), 100_000 * *second as usize));
+        assert_eq!(late, None);
+    }
+
+    #[test]
+    fn the_rest_of_a_body_of_which_much_is_held_must_come_faster() {
+        let start = Instant::now();
+        let mut pace = Pace::new(1_024, start);
+        assert!(!pace.is_late(start + Duration::from_secs(10), 9 << 20));
+        assert!(pace.is_late(start + Duration::from_secs(20), (9 << 20) + 100_000), "9 MiB take 157,286 bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! Removes from a guest's answer, and from its trailers, the headers that only the host writes.
+//! Removes from a guest's answer, and from its trailers, the headers that a guest may not write.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,6 +9,8 @@ use coinslot_x402::header::is_payment_header;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use http_body::{Body, Frame, SizeHint};
 
+use super::intermediaries::{is_allowed_on_free_answers, is_allowed_on_paid_answers};
+
 /// The header with the payment's identifier, by which an operator finds it in the ledger.
 pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
 
@@ -16,8 +18,8 @@ pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
 /// The plugin's own answer of 400 or above has no field for it.
 pub(super) const CHARGED: &str = "x-coinslot-charged";
 
-/// Headers that only the host writes, beside those of [`is_host_only`]. A guest's value never reaches a client.
-const RESERVED: &[&str] = &[
+/// The headers of a connection, which only the host writes. A guest's value never reaches a client.
+const OF_THE_CONNECTION: &[&str] = &[
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -26,16 +28,14 @@ const RESERVED: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "access-control-allow-origin",
-    "access-control-expose-headers",
-    "access-control-allow-credentials",
-    // These hold for every path of this name, and so for other plugins.
-    "set-cookie",
-    "clear-site-data",
-    "strict-transport-security",
-    "alt-svc",
-    "service-worker-allowed",
 ];
+
+/// The kind of route that a guest answers at, which decides the headers that the guest may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteKind {
+    Free,
+    Paid,
+}
 
 /// Keeps a paid answer out of shared caches, which would give it to the next client. The guest's own directives stay,
 /// except for those that make the answer public.
@@ -48,8 +48,8 @@ pub(super) fn private(headers: &mut HeaderMap) {
         .map(|directive| directive.trim().to_ascii_lowercase())
         .filter(|directive| {
             !directive.is_empty()
-                && directive != "public"
-                && directive != "private"
+                && !directive.starts_with("public")
+                && !directive.starts_with("private")
                 && !directive.starts_with("s-maxage")
         })
         .collect();
@@ -59,16 +59,22 @@ pub(super) fn private(headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT"));
 }
 
-/// Removes the reserved headers.
-pub(super) fn clean(headers: &mut HeaderMap) {
-    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name)).cloned().collect();
-    for name in reserved {
+/// Removes the headers that a guest may not write at a route of this kind.
+pub(super) fn clean(headers: &mut HeaderMap, kind: RouteKind) {
+    let refused: Vec<HeaderName> = headers.keys().filter(|name| !is_allowed(name, kind)).cloned().collect();
+    for name in refused {
+        tracing::debug!(%name, "a header of a plugin was dropped");
         headers.remove(name);
     }
 }
 
-fn is_reserved(name: &HeaderName) -> bool {
-    is_host_only(name) || RESERVED.contains(&name.as_str())
+fn is_allowed(name: &HeaderName, kind: RouteKind) -> bool {
+    !is_host_only(name)
+        && !OF_THE_CONNECTION.contains(&name.as_str())
+        && match kind {
+            RouteKind::Free => is_allowed_on_free_answers(name),
+            RouteKind::Paid => is_allowed_on_paid_answers(name),
+        }
 }
 
 /// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host,
@@ -80,6 +86,7 @@ pub(crate) fn is_host_only(name: &HeaderName) -> bool {
 /// A guest's body whose trailers are cleaned like headers.
 pub(super) struct Clean<B> {
     pub(super) body: B,
+    pub(super) kind: RouteKind,
 }
 
 impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Clean<B> {
@@ -87,9 +94,14 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Clean<B> {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let kind = self.kind;
         Pin::new(&mut self.body).poll_frame(context).map_ok(|frame| match frame.into_trailers() {
             Ok(mut trailers) => {
-                clean(&mut trailers);
+                clean(&mut trailers, kind);
+                if kind == RouteKind::Paid {
+                    // The head has said it, and no trailer may take it back.
+                    trailers.remove(CACHE_CONTROL);
+                }
                 Frame::trailers(trailers)
             }
             Err(frame) => frame,

@@ -3,7 +3,7 @@
 use http::header::CONTENT_LENGTH;
 
 use super::error::with_charged;
-use super::headers::private;
+use super::headers::RouteKind;
 use super::plugin::{failing_call, guest_answer};
 use super::settlement::with_payment;
 use super::{Reply, problem, with_cors};
@@ -34,9 +34,8 @@ pub fn paid(end: Result<Settled, Unserved>, endpoint: &Endpoint) -> Reply {
 /// The answer that was bought, whole or as the guest writes it.
 fn sold(settled: Settled) -> Reply {
     let (status, mut headers, body, payment) = settled.open();
-    private(&mut headers);
     // With a length, hyper would not poll an HTTP/1 body for its end, and it is the poll for the end that waits until
     // the ledger has it.
     headers.remove(CONTENT_LENGTH);
-    with_payment(guest_answer(status, headers, body), &payment)
+    with_payment(guest_answer(RouteKind::Paid, status, headers, body), &payment)
 }

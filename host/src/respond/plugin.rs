@@ -11,7 +11,8 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::error::{RETRY_SECONDS, error, retry_after};
-use super::headers::{Clean, clean};
+use super::event_stream::{self, PingedStream};
+use super::headers::{Clean, RouteKind, clean, private};
 use super::{Reply, full, with_cors};
 use crate::endpoint::Endpoint;
 use crate::payment::{ANSWERED_402, Charged, GuestAnswer};
@@ -23,7 +24,7 @@ pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> 
     tracing::warn_span!("call", plugin = endpoint.plugin.info().name, endpoint = endpoint.label, payment)
 }
 
-/// The answer of a free route: the guest's, cleaned of reserved headers, streamed.
+/// The answer of a free route: the guest's, without the headers that a guest may not write, streamed.
 ///
 /// A failure says what is known about the payment that the request may carry, which no free route looks at.
 pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>, charged: Charged) -> Reply {
@@ -40,36 +41,49 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
                 );
                 fault
             });
-            guest_answer(head.status.as_u16(), head.headers, body)
+            guest_answer(RouteKind::Free, head.status.as_u16(), head.headers, body)
         }
         Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, charged)),
     })
 }
 
-/// A guest's answer without the headers that only the host writes.
+/// A guest's answer without the headers that a guest may not write. That of a paid route is private, whatever its
+/// status: a cache that keeps a refusal would give it to the next client, who pays.
 pub(super) fn guest_answer(
+    kind: RouteKind,
     status: u16,
     mut headers: HeaderMap,
     body: impl Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 ) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    clean(&mut headers);
+    clean(&mut headers, kind);
+    if kind == RouteKind::Paid {
+        private(&mut headers);
+    }
     let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
     if bodiless || body.size_hint().exact().is_some() {
         // hyper writes the length of a body whose size is known, and a response that must have no body has no length
         // (RFC 9110, section 8.6).
         headers.remove(CONTENT_LENGTH);
     }
-    let mut reply = Response::new(Clean { body }.boxed_unsync());
+    let is_exact = body.size_hint().exact().is_some();
+    let mut body = Clean { body, kind }.boxed_unsync();
+    if event_stream::is_event_stream(&headers) {
+        event_stream::unbuffered(&mut headers);
+        if !is_exact && event_stream::may_have_pings(&headers) {
+            body = PingedStream::new(body).boxed_unsync();
+        }
+    }
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     reply
 }
 
-/// A guest's answer that was read to its end.
+/// A guest's answer at a paid route, which was read to its end.
 pub(super) fn whole(answer: GuestAnswer) -> Reply {
     let GuestAnswer { status, headers, body, .. } = answer;
-    guest_answer(status, headers, full(body))
+    guest_answer(RouteKind::Paid, status, headers, full(body))
 }
 
 /// A plugin's failure, and what it means for the money. The fault's text stays in the log.

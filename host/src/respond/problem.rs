@@ -6,7 +6,6 @@ use http::StatusCode;
 
 use super::Reply;
 use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, with_payment_id};
-use super::headers::private;
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
@@ -131,11 +130,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
         Problem::SettledElsewhere { payment_id } => with_payment_id(SETTLED_ELSEWHERE.reply(charged), &payment_id),
-        Problem::Owed { payment, failure } => {
-            let mut reply = owed(failure, charged);
-            private(reply.headers_mut());
-            with_payment(reply, &payment)
-        }
+        Problem::Owed { payment, failure } => with_payment(owed(failure, charged), &payment),
         Problem::OwedLater { payment_id, wait } => {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }

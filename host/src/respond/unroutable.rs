@@ -19,8 +19,8 @@ pub enum Unroutable {
     Method(Vec<Method>),
     /// No `Host`, several, or one that is not a host.
     Host(&'static str),
-    /// A host that is not ours.
-    Misdirected,
+    /// A host that is not ours, and the one that is.
+    Misdirected { named: String, served: String },
     /// The host is shutting down.
     Closing,
 }
@@ -28,8 +28,6 @@ pub enum Unroutable {
 const NOT_FOUND: ErrorRow = row(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path");
 const METHOD_NOT_ALLOWED: ErrorRow =
     row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
-const MISDIRECTED: ErrorRow =
-    row(StatusCode::MISDIRECTED_REQUEST, "misdirected", "this host name is not served here: use the public address");
 const CLOSING: ErrorRow = passing(StatusCode::SERVICE_UNAVAILABLE, "closing", "the server is shutting down")
     .advising("send the request again");
 
@@ -53,7 +51,13 @@ pub fn unroutable(why: &Unroutable, charged: Charged) -> Reply {
             reply
         }
         Unroutable::Host(why) => error(StatusCode::BAD_REQUEST, "bad_host", why, charged),
-        Unroutable::Misdirected => MISDIRECTED.reply(charged),
+        Unroutable::Misdirected { named, served } => {
+            let message = format!(
+                "`{named}` is not served here, `{served}` is: use it; operators let their proxy pass on the Host \
+                 header, or add the name to `hosts`"
+            );
+            error(StatusCode::MISDIRECTED_REQUEST, "misdirected", &message, charged)
+        }
         Unroutable::Closing => CLOSING.reply(charged),
     })
 }

@@ -1,8 +1,11 @@
 //! Checks the host that a request names: RFC 9112, section 3.2.
 
+use std::time::{Duration, Instant};
+
 use http::Request;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
+use parking_lot::Mutex;
 
 use crate::respond::Unroutable;
 
@@ -14,6 +17,12 @@ pub enum Hosts {
     /// These names, in any case, each with the port that clients write.
     Only(Vec<String>),
 }
+
+/// The pause between two lines of the log about hosts that are not served: strangers ask for any name.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest part of a foreign host name that is repeated.
+const MAX_NAME: usize = 100;
 
 const NOT_A_HOST: Unroutable = Unroutable::Host("the Host header is not a host name");
 
@@ -42,11 +51,50 @@ impl Hosts {
         if let Self::Only(names) = self
             && !names.iter().any(|name| name.eq_ignore_ascii_case(text))
         {
-            return Err(Unroutable::Misdirected);
+            return Err(misdirected(text, names));
         }
         match header {
             Some(header) if target.is_none() => Ok(header.clone()),
             _ => HeaderValue::from_str(text).map_err(|_| NOT_A_HOST),
         }
+    }
+}
+
+/// The answer to a request for a host that is not served. The log has it, too: most often a proxy has put its own name
+/// in the place of the client's.
+fn misdirected(named: &str, served: &[String]) -> Unroutable {
+    static LOGGED: Mutex<Option<Instant>> = Mutex::new(None);
+    let named: String = named.chars().take(MAX_NAME).collect();
+    let served = served.first().cloned().unwrap_or_default();
+    let mut logged = LOGGED.lock();
+    if logged.is_none_or(|at| at.elapsed() >= LOG_PAUSE) {
+        *logged = Some(Instant::now());
+        tracing::warn!(
+            host = %named,
+            public = %served,
+            "a request for another host name was refused with 421: let the proxy pass on the Host header, or add the \
+             name to `hosts`"
+        );
+    }
+    Unroutable::Misdirected { named, served }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_host_is_named_with_the_one_that_is_served() {
+        let hosts = Hosts::Only(vec!["api.example.com".to_owned()]);
+        let request = Request::get("/x").header(HOST, "127.0.0.1:8402").body(()).expect("a request");
+        let Err(Unroutable::Misdirected { named, served }) = hosts.authority(&request) else {
+            panic!("it is not served here")
+        };
+        assert_eq!((named.as_str(), served.as_str()), ("127.0.0.1:8402", "api.example.com"));
+        let long = Request::get("/x").header(HOST, "a".repeat(5_000)).body(()).expect("a request");
+        let Err(Unroutable::Misdirected { named, .. }) = hosts.authority(&long) else {
+            panic!("it is not served here")
+        };
+        assert_eq!(named.len(), MAX_NAME);
     }
 }

@@ -194,12 +194,12 @@ impl RequestHandler {
         }
         let authority = self.hosts.authority(request)?;
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return Ok(Routed::Response(respond::options(&[])));
+            return Ok(Routed::Response(respond::options(&[], request.headers())));
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         if *request.method() == Method::OPTIONS {
             let methods = catalog.methods(&path);
-            let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods)));
+            let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods, request.headers())));
             return served.ok_or(Unroutable::NotFound);
         }
         let Some(FoundRoute { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {

@@ -9,8 +9,9 @@ use super::offer::Offer;
 use super::secret::{ChallengeSecret, SecretHeader};
 use crate::{Object, Version, X402Version, identifier, v1, v2};
 
-/// The largest `PAYMENT-REQUIRED` header, in bytes. Clients echo it, and proxies limit headers to 4 to 16 KiB.
-const MAX_HEADER: usize = 4096;
+/// The largest value of `PAYMENT-REQUIRED`, in bytes. By default nginx keeps the head of an answer in a page of 4 KiB,
+/// and turns a larger one into 502: this leaves 576 bytes for everything else in the head.
+const MAX_HEADER: usize = 3520;
 
 /// The description of the resource that is sold, without its URL, which differs in each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
