@@ -239,8 +239,8 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;
     let origin = config.origin(options.address.unwrap_or(config.server.listen));
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty(&origin)));
-    let sales =
-        SalesPolicy { accepts: facilitators.accepts.clone(), public_url: origin, flows: config.payment.flows.clone() };
+    let (accepts, flows) = (facilitators.accepts.clone(), config.payment.flows.clone());
+    let sales = SalesPolicy { accepts, public_url: origin, flows, pins: policies::pins(&config.plugins) };
     let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
     Ok(Loaded { facilitators, catalog, folder, report: ScanReport::default() })
 }

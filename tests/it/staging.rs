@@ -51,6 +51,7 @@ impl StagedFolder {
             accepts: vec![accept],
             public_url: "http://127.0.0.1".to_owned(),
             flows: vec![coinslot_x402::Flow::Authorization],
+            pins: std::collections::BTreeMap::new(),
         };
         let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
         let folder = Folder::new(plugins, runtime, PluginPolicies::default(), policy, Arc::clone(&live));

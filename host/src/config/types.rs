@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
+use crate::catalog::PluginPins;
 
 /// Everything that an operator decides about a host.
 ///
@@ -120,6 +121,8 @@ pub struct PluginConfig {
     pub keyvalue: Option<Quota>,
     /// Its own limits, if they differ from the limits of all plugins.
     pub limits: Option<Limits>,
+    /// What a component of this name is held to.
+    pub pins: PluginPins,
 }
 
 /// A header field that is added to requests to one origin, and the place of its value.

@@ -113,7 +113,8 @@ impl Reload {
         for local in &self.facilitators.locals {
             local.also_for(&receivers);
         }
-        let sales = SalesPolicy { accepts, public_url: self.origin.clone(), flows: config.payment.flows.clone() };
+        let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
+        let sales = SalesPolicy { accepts, public_url, flows, pins: policies::pins(&config.plugins) };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
