@@ -22,7 +22,7 @@ pub struct CheckArgs {
 /// Prints the routes, or the problems.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
-    let options = HostOptions { compiler: std::env::current_exe().ok(), ..HostOptions::default() };
+    let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     println!("{}", routes(&check.catalog));
     if let Some(address) = check.receipts {

@@ -37,7 +37,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
     let options = HostOptions {
         config_file: Some(config_file),
-        compiler: std::env::current_exe().ok(),
+        compiler: super::own_executable(),
         address: Some(address),
         ..HostOptions::default()
     };
