@@ -7,6 +7,7 @@ mod folder;
 mod generation;
 mod history;
 mod install;
+mod kept_build;
 mod pins;
 mod scan_report;
 mod staging;
@@ -14,8 +15,9 @@ mod watch;
 
 pub use folder::Folder;
 pub use generation::{Catalog, ConflictError};
-pub use history::{History, HistoryEntry, HistoryFile, KeptBuild};
+pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};
+pub use kept_build::KeptBuild;
 pub use pins::{PinError, PluginPins};
 pub use scan_report::ScanReport;
 pub use watch::{Reconfigure, watch};

@@ -34,6 +34,7 @@ mod quotes;
 mod released;
 mod reload;
 mod replay;
+mod restart;
 mod rollback;
 mod routing;
 mod security;
