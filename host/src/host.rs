@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod facilitators;
 mod keys;
+mod ledger_lock;
 mod options;
 mod policies;
 mod reload;
@@ -65,6 +66,9 @@ impl Host {
     pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
+        if options.ledger.is_none() {
+            ledger_lock::wait(&config).await;
+        }
         let tag = SenderTag { kind: SenderKind::Host, id: identity(&config, &options)? };
         let seller = Seller { tag, shares_receiver: config.payment.receiver_shared };
         // The history is opened before the first scan, which keeps in it the builds that it loads.
@@ -172,9 +176,24 @@ impl Host {
             tasks.spawn(tls.watch());
         }
         // The tasks run until the server has drained. If this future is dropped, `tasks` aborts them.
-        crate::server::run(listener, Arc::new(handler), settings, shutdown).await;
+        tokio::select! {
+            () = crate::server::run(listener, Arc::new(handler), settings, shutdown) => {}
+            () = report_panics(&mut tasks) => {}
+        }
         tasks.shutdown().await;
     }
+}
+
+/// Reports tasks that panic, for ever: the host serves on, and does without what they did.
+async fn report_panics(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a task of the host has failed: restart it, and report this");
+        }
+    }
+    std::future::pending().await
 }
 
 impl Loaded {
