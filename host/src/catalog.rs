@@ -7,13 +7,17 @@ mod folder;
 mod generation;
 mod history;
 mod install;
+mod kept_build;
+mod pins;
 mod scan_report;
 mod staging;
 mod watch;
 
 pub use folder::Folder;
 pub use generation::{Catalog, ConflictError};
-pub use history::{History, HistoryEntry, HistoryFile, KeptBuild};
+pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};
+pub use kept_build::KeptBuild;
+pub use pins::{PinError, PluginPins};
 pub use scan_report::ScanReport;
 pub use watch::{Reconfigure, watch};

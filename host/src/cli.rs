@@ -23,6 +23,7 @@ mod routes;
 mod signals;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
@@ -75,4 +76,11 @@ async fn listen(address: SocketAddr, advice: &str) -> Result<(TcpListener, Socke
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// The executable of this process, for a child that compiles. Not by its path: a package that is upgraded while a host
+/// runs puts another version there, whose artifacts do not fit.
+fn own_executable() -> Option<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() { Some(running.to_owned()) } else { std::env::current_exe().ok() }
 }

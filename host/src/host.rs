@@ -4,19 +4,19 @@
 //! plugins and opens the ledger. It binds no port and starts no task of its own. [`Host::serve`] runs the tasks of the
 //! host, and ends them before it returns.
 
+mod check;
 mod error;
 mod facilitators;
 mod keys;
+mod ledger_lock;
+mod options;
 mod policies;
 mod reload;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use alloy::primitives::Address;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -34,36 +34,12 @@ use crate::config::{Config, ServerConfig, TlsFiles};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
+pub use self::check::HostCheck;
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+pub use self::options::{HostOptions, OnChange, OnReady};
 pub(crate) use self::policies::{too_large_for_budget, unknown_plugin};
 pub use self::reload::ConfigFile;
-
-/// Called after each scan of the plugin folder that changed something.
-pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
-
-/// Everything beside its configuration that a host is built with.
-#[derive(Default)]
-pub struct HostOptions {
-    /// The file of the configuration. It is read again when it changes, and on SIGHUP. None: the configuration stays.
-    pub config_file: Option<ConfigFile>,
-    /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
-    /// components are compiled on threads of this process.
-    pub compiler: Option<PathBuf>,
-    /// The address of the listener, if it is not `listen`: a port 0 has a number only when it is bound.
-    pub address: Option<SocketAddr>,
-    /// The chains that a facilitator in this process may settle on.
-    pub chains: Chains,
-    /// None: the file `ledger.db` in the state folder.
-    pub ledger: Option<Arc<dyn Ledger>>,
-    pub on_change: Option<OnChange>,
-}
-
-impl fmt::Debug for HostOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostOptions").field("config_file", &self.config_file).finish_non_exhaustive()
-    }
-}
 
 /// A host that is ready to serve.
 #[derive(Debug)]
@@ -85,23 +61,14 @@ struct Loaded {
     report: ScanReport,
 }
 
-/// The findings of [`Host::check`].
-#[derive(Debug)]
-pub struct HostCheck {
-    pub catalog: Arc<Catalog>,
-    /// Files that could not be loaded, with the reasons.
-    pub failed: Vec<(String, String)>,
-    /// Plugin names in the configuration that no active plugin has.
-    pub unknown_plugins: Vec<String>,
-    /// The address whose key signs receipts, if one does.
-    pub receipts: Option<Address>,
-}
-
 impl Host {
     /// Builds a host. Challenges name [`Config::origin`], so bind the listener first if `listen` has port 0.
     pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
+        if options.ledger.is_none() {
+            ledger_lock::wait(&config).await;
+        }
         let tag = SenderTag { kind: SenderKind::Host, id: identity(&config, &options)? };
         let seller = Seller { tag, shares_receiver: config.payment.receiver_shared };
         // The history is opened before the first scan, which keeps in it the builds that it loads.
@@ -109,7 +76,7 @@ impl Host {
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
-        loaded.report = loaded.settle().await?;
+        loaded.report = if options.on_ready.is_some() { loaded.begin().await? } else { loaded.settle().await? };
         let ledger = match options.ledger.take() {
             Some(ledger) => ledger,
             None => Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?),
@@ -144,22 +111,6 @@ impl Host {
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies);
         Ok(Self { config, options, loaded, payments, handler, tls })
-    }
-
-    /// Does what [`Host::build`] does, but for the ledger and the history of builds: a running host has them open.
-    /// Of the options only the compiler, the chains and the address count.
-    pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
-        tls(&config.server)?;
-        let receipts = keys::receipts(&config.payment)?;
-        // The ledger has the tag. A check sends nothing, and needs none.
-        let mut loaded = load(config, options, Seller::random(SenderKind::Host)).await?;
-        let report = loaded.settle().await?;
-        Ok(HostCheck {
-            catalog: loaded.catalog.load_full(),
-            failed: report.failed,
-            unknown_plugins: loaded.folder.unknown_plugins(),
-            receipts: receipts.map(|key| key.address()),
-        })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -202,9 +153,22 @@ impl Host {
             let origin = loaded.catalog.load().public_url().to_owned();
             tasks.spawn(Reload::new(file, config, origin, loaded.facilitators, reconfigure).follow());
         }
-        let mut on_change = options.on_change;
+        let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
+        let catalog = loaded.catalog;
+        if loaded.folder.is_complete()
+            && let Some(on_ready) = on_ready.take()
+        {
+            on_ready(&catalog.load());
+        }
         tasks.spawn(crate::catalog::watch(loaded.folder, received, move |report| {
-            if let Some(on_change) = &mut on_change {
+            if report.completed
+                && let Some(on_ready) = on_ready.take()
+            {
+                on_ready(&catalog.load());
+            }
+            if report.has_changes()
+                && let Some(on_change) = &mut on_change
+            {
                 on_change(report);
             }
         }));
@@ -212,12 +176,33 @@ impl Host {
             tasks.spawn(tls.watch());
         }
         // The tasks run until the server has drained. If this future is dropped, `tasks` aborts them.
-        crate::server::run(listener, Arc::new(handler), settings, shutdown).await;
+        tokio::select! {
+            () = crate::server::run(listener, Arc::new(handler), settings, shutdown) => {}
+            () = report_panics(&mut tasks) => {}
+        }
         tasks.shutdown().await;
     }
 }
 
+/// Reports tasks that panic, for ever: the host serves on, and does without what they did.
+async fn report_panics(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a task of the host has failed: restart it, and report this");
+        }
+    }
+    std::future::pending().await
+}
+
 impl Loaded {
+    /// Loads what is compiled, and begins with the rest.
+    async fn begin(&mut self) -> Result<ScanReport, HostError> {
+        let begun = self.folder.begin().await;
+        begun.map_err(|source| HostError::PluginFolder { dir: self.folder.dir().to_owned(), source })
+    }
+
     /// Loads what the folder holds now.
     async fn settle(&mut self) -> Result<ScanReport, HostError> {
         let settled = self.folder.settle().await;
@@ -239,8 +224,8 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;
     let origin = config.origin(options.address.unwrap_or(config.server.listen));
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty(&origin)));
-    let sales =
-        SalesPolicy { accepts: facilitators.accepts.clone(), public_url: origin, flows: config.payment.flows.clone() };
+    let (accepts, flows) = (facilitators.accepts.clone(), config.payment.flows.clone());
+    let sales = SalesPolicy { accepts, public_url: origin, flows, pins: policies::pins(&config.plugins) };
     let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
     Ok(Loaded { facilitators, catalog, folder, report: ScanReport::default() })
 }

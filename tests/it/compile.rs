@@ -14,8 +14,9 @@ async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadE
     config.instances = 1;
     config.compiler = Some(compiler.into());
     let loaded = Runtime::new(config).unwrap().load(wasm, &PluginPolicies::default()).await;
-    let artifacts = std::fs::read_dir(dir.path()).unwrap().count();
-    assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves nothing behind");
+    let is_artifact = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|is| is == "cwasm");
+    let artifacts = std::fs::read_dir(dir.path()).unwrap().flatten().filter(is_artifact).count();
+    assert_eq!(artifacts, usize::from(loaded.is_ok()), "a failure leaves no code behind");
     loaded
 }
 
@@ -37,12 +38,45 @@ async fn an_error_of_the_compiling_process_is_reported() {
 #[tokio::test]
 async fn a_compiler_that_fails_or_is_missing_is_an_error() {
     let wasm = component("echo");
-    for compiler in ["/bin/false", "/nonexistent/coinslot"] {
-        let LoadError::Invalid(reason) = load(compiler, &wasm).await.unwrap_err() else { panic!() };
-        assert!(reason.contains("compil"), "{reason}");
-    }
+    let LoadError::Invalid(reason) = load("/bin/false", &wasm).await.unwrap_err() else { panic!() };
+    assert!(reason.contains("compil"), "{reason}");
+    // What is wrong with the machine is not the component's fault, and is tried again.
+    let LoadError::Unavailable(reason) = load("/nonexistent/coinslot", &wasm).await.unwrap_err() else { panic!() };
+    assert!(reason.contains("compil"), "{reason}");
     // The header of an artifact tells it from any other output of a compiler.
     assert!(load("/bin/echo", &wasm).await.is_err());
+}
+
+/// A component that took minutes to fail took them again at each start.
+#[tokio::test]
+async fn a_compilation_that_failed_is_not_repeated_at_each_start_and_one_that_could_not_run_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (compiler, runs) = (dir.path().join("compiler"), dir.path().join("runs"));
+    let artifacts = dir.path().join("artifacts");
+    let start = async |status: u8| {
+        let script = format!("#!/bin/sh\necho run >> {}\necho why not >&2\nexit {status}\n", runs.display());
+        std::fs::write(&compiler, script).unwrap();
+        std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let mut config = RuntimeConfig::new(&artifacts, |_| false);
+        config.instances = 1;
+        config.compiler = Some(compiler.clone());
+        let runtime = Runtime::new(config).unwrap();
+        let error = runtime.load(&component("echo"), &PluginPolicies::default()).await.unwrap_err();
+        (std::fs::read_to_string(&runs).unwrap().lines().count(), error)
+    };
+    // The child could not write its artifact.
+    for count in [1, 2] {
+        assert_eq!(start(74).await, (count, LoadError::Unavailable("why not".to_owned())));
+    }
+    assert_eq!(start(1).await, (3, LoadError::Invalid("why not".to_owned())));
+    let (count, again) = start(1).await;
+    assert_eq!(count, 3, "{again}");
+    assert!(again.to_string().starts_with("why not (noted: "), "{again}");
+    for note in std::fs::read_dir(&artifacts).unwrap().flatten() {
+        std::fs::remove_file(note.path()).unwrap();
+    }
+    assert_eq!(start(1).await.0, 4, "somebody has removed the note");
 }
 
 #[test]

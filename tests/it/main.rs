@@ -35,6 +35,7 @@ mod quotes;
 mod released;
 mod reload;
 mod replay;
+mod restart;
 mod rollback;
 mod routing;
 mod security;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{DevHost, component, guest};
+use coinslot_tests::{DevHost, TestChain, component, guest};
 
 /// Waits until a path answers with this status. Returns the time that it took.
 async fn becomes(host: &DevHost, path: &str, status: u16) -> Duration {
@@ -154,4 +154,18 @@ async fn a_plugin_without_its_toolchain_is_skipped_by_name() {
     let host = builder.start().await;
     assert!(host.log().contains("skipped cobol: cobol needs a compiler: get one"), "{}", host.log());
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
+}
+
+/// A secret whose file was being replaced at the moment of a reload was not read again until the configuration changed.
+#[tokio::test]
+async fn a_configuration_that_failed_for_a_reason_outside_of_it_is_tried_again() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let secret = "{ origin = \"https://a.example\", header = \"x-api-key\", value_file = \"late\" }";
+    let grants = format!("[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{secret}]\n");
+    host.write_configuration(&format!("{}{grants}", host.configuration()));
+    host.wait_for_log("not active; what was configured before is", 1).await;
+    std::fs::write(host.path("late"), "value").expect("a secret");
+    host.wait_for_log("the configuration is active", 1).await;
+    assert_eq!(host.log().matches("not active; what was configured before is").count(), 1, "{}", host.log());
 }

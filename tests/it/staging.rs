@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use coinslot::catalog::{Catalog, Folder, SalesPolicy, watch};
+use coinslot::catalog::{Catalog, Folder, History, SalesPolicy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, component};
 use coinslot_x402::price::{Accept, Asset};
@@ -36,9 +36,17 @@ impl StagedFolder {
         );
         std::fs::write(&compiler, script).unwrap();
         std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let mut config = RuntimeConfig::new(dir.path().join("artifacts"), |_| false);
+        let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
+        let staged = Self { dir, live };
+        let folder = staged.restart();
+        (staged, folder)
+    }
+
+    /// The folder as a host finds it that starts now.
+    fn restart(&self) -> Folder {
+        let mut config = RuntimeConfig::new(self.path("artifacts"), |_| false);
         config.instances = 4;
-        config.compiler = Some(compiler);
+        config.compiler = Some(self.path("compiler"));
         let runtime = Runtime::new(config).unwrap();
         let accept = Accept {
             asset: Arc::new(Asset::known(&Network::eip155(84532), None).unwrap()),
@@ -51,10 +59,12 @@ impl StagedFolder {
             accepts: vec![accept],
             public_url: "http://127.0.0.1".to_owned(),
             flows: vec![coinslot_x402::Flow::Authorization],
+            pins: std::collections::BTreeMap::new(),
         };
-        let live = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-        let folder = Folder::new(plugins, runtime, PluginPolicies::default(), policy, Arc::clone(&live));
-        (Self { dir, live }, folder)
+        self.live.store(Arc::new(Catalog::empty("http://127.0.0.1")));
+        let history = History::open(&self.path("served")).unwrap();
+        let live = Arc::clone(&self.live);
+        Folder::new(self.path("plugins"), runtime, PluginPolicies::default(), policy, live).with_history(history)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -163,5 +173,62 @@ async fn a_file_replaced_during_compilation_is_never_served_under_the_checked_di
         now.iter().any(|plugin| plugin.info().name == "echo")
     })
     .await;
+    watching.abort();
+}
+
+/// Nothing was served before everything was compiled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_compiled_serves_while_the_rest_of_a_start_is_compiled() {
+    let (staged, mut folder) = StagedFolder::new();
+    let slow_build = slow(component("status"));
+    std::fs::write(staged.path("go"), "").unwrap();
+    staged.install("a-slow.wasm", &component("status"));
+    staged.install("b-quick.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    assert_eq!(staged.active(), ["a-slow.wasm", "b-quick.wasm"]);
+    // While no host runs, one file gets a build that takes long, and another file comes that does, too.
+    std::fs::remove_file(staged.path("go")).unwrap();
+    staged.install("a-slow.wasm", &slow_build);
+    staged.install("0-new.wasm", &slow(component("unruly")));
+    let mut folder = staged.restart();
+    let begun = Instant::now();
+    let report = tokio::time::timeout(Duration::from_secs(30), folder.begin()).await.unwrap().unwrap();
+    assert!(!report.completed && !folder.is_complete(), "{report:?}");
+    assert_eq!(staged.active(), ["a-slow.wasm", "b-quick.wasm"], "what served before, at once");
+    assert_eq!(*staged.live.load().loading(), ["0-new.wasm", "a-slow.wasm"]);
+    let sha256 = |file: &str| {
+        let live = staged.live.load();
+        live.installed().iter().find(|one| one.file == file).map(|one| one.plugin.sha256().to_owned())
+    };
+    assert_eq!(sha256("a-slow.wasm"), Some(hex::encode(Sha256::digest(component("status")))));
+    println!("served after {:?}", begun.elapsed());
+
+    let (completed, mut complete) = tokio::sync::mpsc::channel(8);
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, move |report| {
+        if report.completed {
+            completed.try_send(()).unwrap();
+        }
+    }));
+    std::fs::write(staged.path("go"), "").unwrap();
+    tokio::time::timeout(Duration::from_secs(60), complete.recv()).await.unwrap().unwrap();
+    assert_eq!(staged.active(), ["0-new.wasm", "a-slow.wasm", "b-quick.wasm"]);
+    assert_eq!(sha256("a-slow.wasm"), Some(hex::encode(Sha256::digest(&slow_build))));
+    assert!(staged.live.load().loading().is_empty());
+    watching.abort();
+}
+
+/// Two components that take minutes to compile held up the deployments of all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_compilations_of_several_files_hold_up_no_other_file() {
+    let (staged, folder) = StagedFolder::new();
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    for number in 0..4 {
+        // A section of no meaning, with another name each time.
+        let build = [slow(component("status")), vec![0, 2, 1, number]].concat();
+        staged.install(&format!("slow-{number}.wasm"), &build);
+    }
+    until("a slow compilation has begun", exists(staged.path("begun"))).await;
+    staged.install("z-quick.wasm", &component("echo"));
+    until("the quick plugin is active", || staged.active() == ["z-quick.wasm"]).await;
     watching.abort();
 }

@@ -7,6 +7,10 @@
 //! arrive, in which order, or whether a network file system has any. A file whose stamp or content is still changing
 //! leaves the scan unsettled, and the next scan follows soon.
 //!
+//! # After a start
+//!
+//! What served before serves again, and what the folder holds now is a change of it: see [`start`].
+//!
 //! # After a crash
 //!
 //! A new build is kept in the history's directory, then the generation with it becomes active, and then the history
@@ -16,30 +20,38 @@
 //!   new build in the folder and records it, with the former build as the previous one; only the time at which it
 //!   became active is wrong. Until then `coinslot plugins rollback` goes back one build too far.
 
+mod activate;
+mod look;
 mod rollback;
+mod start;
 mod swap;
 mod tracked_file;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use coinslot_plugin::{PluginPolicies, Runtime};
-use sha2::{Digest, Sha256};
 
-use super::generation::Catalog;
-use super::history::History;
+use super::generation::{Catalog, ConflictError};
+use super::history::{History, HistoryFile};
 use super::install::{Installed, SalesPolicy};
 use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
-use tracked_file::{FileLook, TrackedFile, wasm_files};
+use start::Start;
+use tracked_file::TrackedFile;
 
 /// The most scans of [`Folder::settle`], and the pause between two of them: a few seconds for files that are changing.
 const SETTLE_SCANS: usize = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// The time that [`Folder::begin`] waits for components that have to be compiled.
+const START_WAIT: Duration = Duration::from_secs(1);
+/// The longest time that it waits for those that are compiled.
+const LONGEST_START_WAIT: Duration = Duration::from_secs(10);
 
 /// A plugin folder and the catalogue that is kept in step with it.
 #[derive(Debug)]
@@ -52,6 +64,12 @@ pub struct Folder {
     /// The plugins that were staged and are not active, by file: those that just arrived, and those that conflict with
     /// an active one.
     staged: BTreeMap<String, Arc<Installed>>,
+    /// Those of them that did not fit at the last swap.
+    refused: BTreeMap<String, ConflictError>,
+    /// Something was staged since the last swap, or is gone: another swap may have another end.
+    is_changed: bool,
+    has_removals: bool,
+    start: Start,
     history: Option<History>,
 }
 
@@ -71,16 +89,27 @@ impl Folder {
             loader: Loader { runtime, policies: Arc::new(policies), sales: Arc::new(sales), history: None },
             staging: Staging::default(),
             staged: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            is_changed: false,
+            has_removals: false,
+            start: Start::default(),
             history: None,
         }
     }
 
-    /// Keeps the builds that are served in this history, so that they can be rolled back to. Files that it lists and
-    /// the folder has not were removed while no host ran: the first scan takes note of them.
+    /// Keeps the builds that are served in this history, so that they can be rolled back to and serve after a restart.
     pub fn with_history(mut self, history: History) -> Self {
-        self.files.extend(history.present().map(|name| (name.to_owned(), TrackedFile::default())));
+        self = self.after(history.dir(), history.file());
         self.loader.history = Some(history.dir().to_owned());
         self.history = Some(history);
+        self
+    }
+
+    /// Puts back what served by this history, which is in this directory and is not changed. Files that it lists and the
+    /// folder has not were removed while no host ran: the first scan takes note of them.
+    pub fn after(mut self, dir: &Path, history: &HistoryFile) -> Self {
+        self.files.extend(history.present().map(|(name, _)| (name.to_owned(), TrackedFile::default())));
+        self.start = Start::after(dir, history, |sha256| self.loader.runtime.is_compiled(sha256));
         self
     }
 
@@ -92,15 +121,14 @@ impl Folder {
     /// The names of plugins that are configured and not active.
     pub fn unknown_plugins(&self) -> Vec<String> {
         let live = self.live.load();
-        let is_active = |name: &String| live.installed().iter().any(|active| active.plugin.info().name == *name);
-        self.loader.policies.plugins.keys().filter(|name| !is_active(name)).cloned().collect()
+        self.loader.policies.plugins.keys().filter(|name| !live.has_plugin(name)).cloned().collect()
     }
 
     /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
     /// with, and offers that were made are honoured in their time.
     ///
     /// Fails with the first plugin that cannot be served under them, and then nothing has changed.
-    pub fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<(), String> {
+    pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<(), String> {
         let mut next: Vec<Arc<Installed>> = Vec::new();
         for former in self.active() {
             let named = |error: String| format!("{}: {error}", former.file);
@@ -109,7 +137,9 @@ impl Folder {
             next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
         }
         // The last step that can fail: nothing has changed until here.
-        let catalog = self.live.load().next(next.clone()).map_err(|error| error.to_string())?;
+        let (current, installed) = (self.live.load_full(), next.clone());
+        let catalog = tokio::task::spawn_blocking(move || current.next(installed)).await;
+        let catalog = catalog.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         for installed in next {
             if let Some(file) = self.files.get_mut(&installed.file) {
                 file.active = Some(installed);
@@ -119,6 +149,8 @@ impl Folder {
         self.live.store(Arc::new(catalog));
         // Files that were staged or refused under the former policies are looked at again.
         self.staged.clear();
+        self.refused.clear();
+        self.start.load_anew();
         for (name, file) in &mut self.files {
             let is_settled = file.failure.is_none() && !self.staging.contains(name);
             let is_active = file.staged.as_deref() == file.active.as_ref().map(|active| active.plugin.sha256());
@@ -136,21 +168,48 @@ impl Folder {
     /// A folder that cannot be read changes nothing. A file that cannot be loaded leaves its former build active, and
     /// is not tried again until its content changes.
     pub async fn scan(&mut self) -> io::Result<ScanReport> {
-        let mut report = ScanReport::default();
-        if let Some(history) = &self.history {
-            rollback::roll_back_failing(history, &self.dir, &mut self.files, &self.staging);
+        if let Some(history) = &mut self.history {
+            rollback::roll_back_failing(history, &self.dir, &self.files, &self.staging);
         }
-        let has_waiting = self.look(&mut report).await?;
-        self.collect(&mut report);
-        report.unsettled |= has_waiting && self.staging.has_room();
-        self.swap(&mut report);
-        self.record(&report);
+        let mut report = ScanReport::default();
+        self.round(&mut report).await?;
         Ok(report)
     }
 
     /// Waits until something that is being staged may become active; forever if nothing is being staged. Cancel safe.
     pub async fn staged(&mut self) {
         self.staging.wait().await;
+    }
+
+    /// Returns whether everything that the folder held at the start is active or refused.
+    pub fn is_complete(&self) -> bool {
+        self.start.is_over()
+    }
+
+    /// Returns whether a change is an event in the folder: no file is a link to another place, nothing is being staged or
+    /// is to be tried again, and no build is failing, which only a scan notices.
+    pub(super) fn is_quiet(&self) -> bool {
+        let is_quiet = |file: &TrackedFile| !file.is_link && !rollback::is_failing(file) && !file.is_tried_again();
+        self.staging.is_empty() && self.files.values().all(is_quiet)
+    }
+
+    /// Puts back what served before and is compiled, and begins to load the rest: waits a second for what has to be
+    /// compiled, and no longer. [`Folder::scan`] makes that active when it is ready.
+    pub async fn begin(&mut self) -> io::Result<ScanReport> {
+        let begun = Instant::now();
+        let mut all = ScanReport::default();
+        loop {
+            let mut report = ScanReport::default();
+            self.round(&mut report).await?;
+            all.extend(report);
+            let wait = if self.start.has_compiled() { LONGEST_START_WAIT } else { START_WAIT };
+            let left = wait.saturating_sub(begun.elapsed());
+            if self.is_complete() || left.is_zero() {
+                return Ok(all);
+            }
+            let pause = if all.unsettled { left.min(SETTLE_PAUSE) } else { left };
+            let _ = tokio::time::timeout(pause, self.staging.wait()).await;
+        }
     }
 
     /// Stages all files that are there and makes them active together, so that their names decide which of them serves
@@ -162,7 +221,11 @@ impl Folder {
             loop {
                 report.unsettled = false;
                 let has_waiting = self.look(&mut report).await?;
-                self.collect(&mut report);
+                if self.collect(&mut report) {
+                    // What served before is active before the present content of its file is looked at.
+                    self.swap(&mut report).await;
+                    continue;
+                }
                 if has_waiting && self.staging.has_room() {
                     continue;
                 }
@@ -171,8 +234,9 @@ impl Folder {
                 }
                 self.staging.wait().await;
             }
-            self.swap(&mut report);
+            self.swap(&mut report).await;
             self.record(&report);
+            self.take_stock(&mut report);
             all.extend(report);
             if !all.unsettled {
                 break;
@@ -182,6 +246,17 @@ impl Folder {
         Ok(all)
     }
 
+    /// Looks at every file once, and makes active what was staged.
+    async fn round(&mut self, report: &mut ScanReport) -> io::Result<()> {
+        let has_waiting = self.look(report).await?;
+        report.unsettled |= self.collect(report);
+        report.unsettled |= has_waiting && self.staging.has_room();
+        self.swap(report).await;
+        self.record(report);
+        self.take_stock(report);
+        Ok(())
+    }
+
     /// The active plugins in the order of their files.
     fn active(&self) -> Vec<Arc<Installed>> {
         let mut active: Vec<_> = self.files.values().filter_map(|file| file.active.clone()).collect();
@@ -189,106 +264,26 @@ impl Folder {
         active
     }
 
-    /// Begins to stage what is new, and forgets files that are gone. Returns whether a new file waits for room in the
-    /// staging.
-    async fn look(&mut self, report: &mut ScanReport) -> io::Result<bool> {
-        let names = wasm_files(&self.dir)?;
-        let mut has_waiting = false;
-        for name in &names {
-            let known = self.files.entry(name.clone()).or_default();
-            match known.look(&self.dir.join(name), self.staging.has_room_for(name)).await {
-                FileLook::Unchanged => {}
-                FileLook::NoRoom => has_waiting = true,
-                FileLook::Unsettled => report.unsettled = true,
-                FileLook::Failed(reason) => report.failed.push((name.clone(), reason)),
-                FileLook::Changed(wasm) => self.stage(name, wasm),
-            }
-        }
-        let mut gone = Vec::new();
-        for (name, file) in &mut self.files {
-            if names.contains(name) {
-                continue;
-            }
-            if file.is_gone() {
-                gone.push(name.clone());
-            } else {
-                report.unsettled = true;
-            }
-        }
-        for name in gone {
-            self.staging.cancel(&name);
-            self.staged.remove(&name);
-            match self.files.remove(&name) {
-                Some(file) if file.active.is_some() => report.removed.push(name),
-                _ => report.forgotten.push(name),
-            }
-        }
-        Ok(has_waiting)
-    }
-
-    /// Begins to stage the new content of a file, unless it is what was staged last: a file that was only touched.
-    fn stage(&mut self, name: &str, wasm: Vec<u8>) {
-        let file = self.files.entry(name.to_owned()).or_default();
-        let sha256 = hex::encode(Sha256::digest(&wasm));
-        if file.staged.as_ref() == Some(&sha256) {
+    /// Notes how far the start is, for those who ask whether the host is ready.
+    fn take_stock(&mut self, report: &mut ScanReport) {
+        if self.start.is_over() {
             return;
         }
-        (file.staged, file.failure) = (Some(sha256), None);
-        self.staged.remove(name);
-        self.staging.begin(name, self.loader.clone().load(name.to_owned(), wasm));
+        let (files, staging) = (&self.files, &self.staging);
+        let restoring = self.start.restoring();
+        let stock = self.start.take_stock(|name| {
+            let is_unseen =
+                |file: &TrackedFile| file.active.is_none() && file.stamp.is_none() && file.failure.is_none();
+            restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_unseen)
+        });
+        self.is_changed |= stock.admits_newcomers;
+        report.unsettled |= stock.admits_newcomers;
+        report.completed = self.start.is_over();
+        self.live.load().set_loading(stock.loading);
     }
 
-    /// Takes what the staging has finished.
-    fn collect(&mut self, report: &mut ScanReport) {
-        while let Some((name, result)) = self.staging.take() {
-            match result {
-                Ok(installed) => {
-                    self.staged.insert(name, installed);
-                }
-                Err(reason) => {
-                    let file = self.files.entry(name.clone()).or_default();
-                    // The same content is tried again when it is copied again: the cause may not have been the content.
-                    file.staged = None;
-                    file.failure = Some(reason.clone());
-                    report.failed.push((name, reason));
-                }
-            }
-        }
-    }
-
-    /// Makes the staged plugins that fit active, and takes out those whose files are gone.
-    ///
-    /// The generation is swapped whole: a request sees the former generation or the next one. [`swap`] decides which
-    /// plugin wins a conflict.
-    fn swap(&mut self, report: &mut ScanReport) {
-        let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
-        let fresh: Vec<_> =
-            self.staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();
-        let has_removals = !report.removed.is_empty();
-        let planned = swap::plan(&self.live.load(), self.active(), has_removals, &self.staged, &fresh);
-        if let Some(next) = planned.next {
-            self.live.store(Arc::new(next));
-        }
-        for installed in planned.admitted {
-            let (name, info, sha256) = (installed.file.clone(), installed.plugin.info(), installed.plugin.sha256());
-            tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
-            self.staged.remove(&name);
-            let file = self.files.entry(name.clone()).or_default();
-            (file.active, file.failure) = (Some(installed), None);
-            report.loaded.push(name);
-        }
-        // A file that is still being staged may end a conflict, so conflicts are reported after that.
-        if self.staging.is_empty() {
-            for (name, conflict) in planned.refused {
-                let file = self.files.entry(name.clone()).or_default();
-                if let Some(reason) = file.fail(conflict.to_string()) {
-                    report.failed.push((name, reason));
-                }
-            }
-        }
-    }
-
-    /// Writes the changes of a scan into the history. A host that cannot write its history serves all the same.
+    /// Writes the changes of a scan into the history, and forgets compiled components that it does not name. A host that
+    /// cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
         if !report.has_changes() {
@@ -298,5 +293,8 @@ impl Folder {
         if let Err(error) = history.write() {
             tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
         }
+        let named: HashSet<String> = history.builds().map(|build| build.sha256.clone()).collect();
+        let runtime = Arc::clone(&self.loader.runtime);
+        tokio::task::spawn_blocking(move || runtime.forget_others(&named));
     }
 }

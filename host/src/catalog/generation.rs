@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use coinslot_x402::price::Offer;
 use http::Method;
 
@@ -21,6 +22,9 @@ pub struct Catalog {
     /// The offers that earlier generations made and this one does not, by the label of their endpoint, newest first.
     former_offers: HashMap<String, Vec<FormerOffer>>,
     public_url: String,
+    /// The files that the folder held at the start and that are neither active nor refused yet. All generations share
+    /// them.
+    loading: Arc<ArcSwap<Vec<String>>>,
 }
 
 /// An offer that is honoured for as long as its challenges said.
@@ -53,6 +57,7 @@ impl Catalog {
             routes: Routes::new(),
             former_offers: HashMap::new(),
             public_url: public_url.to_owned(),
+            loading: Arc::default(),
         }
     }
 
@@ -60,13 +65,8 @@ impl Catalog {
     pub(super) fn next(&self, installed: Vec<Arc<Installed>>) -> Result<Self, ConflictError> {
         let mut routes = Routes::new();
         for (index, plugin) in installed.iter().enumerate() {
-            let others = &installed[..index];
-            let name = &plugin.plugin.info().name;
-            if let Some(other) = others.iter().find(|other| other.plugin.info().name == *name) {
-                return Err(ConflictError::SameName(other.file.clone()));
-            }
+            conflict(&installed[..index], plugin)?;
             for endpoint in &plugin.endpoints {
-                check_apart(others, endpoint)?;
                 let inserted = routes.insert(endpoint.method.clone(), &endpoint.path, Arc::clone(endpoint));
                 inserted.map_err(|RouteTaken| ConflictError::SameRoute {
                     endpoint: endpoint.label.clone(),
@@ -80,6 +80,7 @@ impl Catalog {
             installed,
             routes,
             public_url: self.public_url.clone(),
+            loading: Arc::clone(&self.loading),
         })
     }
 
@@ -87,12 +88,12 @@ impl Catalog {
     fn former_offers(&self, next: &[Arc<Installed>]) -> HashMap<String, Vec<FormerOffer>> {
         let now = Instant::now();
         let mut former = self.former_offers.clone();
+        let next = next.iter().flat_map(|installed| &installed.endpoints);
+        let next: HashMap<&str, &Endpoint> = next.map(|endpoint| (&*endpoint.label, &**endpoint)).collect();
         for endpoint in self.installed.iter().flat_map(|installed| &installed.endpoints) {
             let Some(offer) = declared_offer(endpoint) else { continue };
-            let goes_on = next
-                .iter()
-                .flat_map(|installed| &installed.endpoints)
-                .any(|other| other.label == endpoint.label && declared_offer(other) == Some(offer));
+            // Labels are unique in a generation, because routes are.
+            let goes_on = next.get(&*endpoint.label).is_some_and(|other| declared_offer(other) == Some(offer));
             if !goes_on {
                 let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
                 let until = now + Duration::from_secs(longest);
@@ -145,10 +146,34 @@ impl Catalog {
         &self.installed
     }
 
+    /// Returns whether a plugin of this name is active.
+    pub fn has_plugin(&self, name: &str) -> bool {
+        self.installed.iter().any(|active| active.plugin.info().name == name)
+    }
+
     /// The public address in challenges, without a slash at its end.
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
+
+    /// The files that the folder held at the start and that are neither active nor refused yet.
+    pub fn loading(&self) -> Arc<Vec<String>> {
+        self.loading.load_full()
+    }
+
+    /// Sets [`Catalog::loading`], of all generations.
+    pub(super) fn set_loading(&self, files: Vec<String>) {
+        self.loading.store(Arc::new(files));
+    }
+}
+
+/// Fails if a plugin cannot be active beside these, which come before it.
+pub(super) fn conflict(others: &[Arc<Installed>], plugin: &Installed) -> Result<(), ConflictError> {
+    let name = &plugin.plugin.info().name;
+    if let Some(other) = others.iter().find(|other| other.plugin.info().name == *name) {
+        return Err(ConflictError::SameName(other.file.clone()));
+    }
+    plugin.endpoints.iter().try_for_each(|endpoint| check_apart(others, endpoint))
 }
 
 /// Returns whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin

@@ -4,26 +4,24 @@
 //! To roll back is to put the former bytes into the folder again: the folder says what is served, here as everywhere.
 //! Two builds are kept for each file, and no more.
 
-#![expect(clippy::disallowed_methods, reason = "the history says since when a build is active")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use coinslot_base::file::{replace, replace_durably};
+use coinslot_base::file::replace;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::install::Installed;
+use super::kept_build::{KeptBuild, MODE, component, now};
 use super::scan_report::ScanReport;
-
-/// Components and the file that names them are the host's alone.
-const MODE: u32 = 0o600;
 
 /// A component that no entry names is removed at this age. Until then it may be one that is about to become active.
 const UNNAMED_SECONDS: u64 = 60;
+
+/// A file that has been gone for this long is forgotten, together with its last build: where each build has a name of
+/// its own, the history would grow for ever.
+const GONE_SECONDS: u64 = 30 * 24 * 60 * 60;
 
 /// The directory with the history file and the components that it names.
 #[derive(Debug)]
@@ -51,19 +49,13 @@ pub struct HistoryEntry {
     /// The reason why the file's present content is not active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
-}
-
-/// A build whose component is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptBuild {
-    pub plugin: String,
-    pub version: String,
-    /// In hex.
-    pub sha256: String,
-    /// Seconds since 1970 at which the build became active.
-    pub since: u64,
-    /// One line for each endpoint, as in `GET /path 0.01 USDC`.
-    pub endpoints: Vec<String>,
+    /// The SHA-256, in hex, of the build that failed again and again and was rolled back: no rollback returns to it by
+    /// itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub abandoned: Option<String>,
+    /// Seconds since 1970 at which the file was found to be gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gone_since: Option<u64>,
 }
 
 impl History {
@@ -89,15 +81,18 @@ impl History {
         &self.dir
     }
 
+    pub(super) fn file(&self) -> &HistoryFile {
+        &self.entries
+    }
+
     /// The entry of a file.
     pub(super) fn entry(&self, file: &str) -> Option<&HistoryEntry> {
         self.entries.files.get(file)
     }
 
-    /// The files that were in the folder when the history was written last.
-    pub(super) fn present(&self) -> impl Iterator<Item = &str> {
-        let is_present = |entry: &HistoryEntry| entry.active.is_some() || entry.failure.is_some();
-        self.entries.files.iter().filter(move |(_, entry)| is_present(entry)).map(|(name, _)| name.as_str())
+    /// Records that a build failed again and again and is rolled back.
+    pub(super) fn abandoned(&mut self, file: &str, sha256: &str) {
+        self.entries.files.entry(file.to_owned()).or_default().abandoned = Some(sha256.to_owned());
     }
 
     /// Records what a scan changed. `active` gives the active plugin of a file.
@@ -118,7 +113,7 @@ impl History {
     /// Records that a build is active. Another build that the file had becomes the previous one.
     fn activated(&mut self, file: &str, build: KeptBuild) {
         let entry = self.entries.files.entry(file.to_owned()).or_default();
-        entry.failure = None;
+        (entry.failure, entry.gone_since) = (None, None);
         match &mut entry.active {
             // The same build again, as after a restart: only its prices may differ.
             Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
@@ -138,6 +133,7 @@ impl History {
     fn removed(&mut self, file: &str) {
         let Some(entry) = self.entries.files.get_mut(file) else { return };
         entry.failure = None;
+        entry.gone_since = Some(now());
         if let Some(former) = entry.active.take() {
             entry.previous = Some(former);
         }
@@ -146,15 +142,12 @@ impl History {
         }
     }
 
-    /// Replaces the history file in one step, and then removes components that it does not name.
-    pub(super) fn write(&self) -> io::Result<()> {
+    /// Forgets files that have been gone for long, replaces the history file in one step, and then removes components
+    /// that it does not name.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        self.forget_gone();
         replace(&HistoryFile::path(&self.dir), MODE, &serde_json::to_vec_pretty(&self.entries)?)?;
-        let entries = self.entries.files.values();
-        let named: BTreeSet<String> = entries
-            .flat_map(|entry| [&entry.active, &entry.previous])
-            .flatten()
-            .map(|build| format!("{}.wasm", build.sha256))
-            .collect();
+        let named: BTreeSet<String> = self.builds().map(|build| format!("{}.wasm", build.sha256)).collect();
         for found in fs::read_dir(self.dir.join("components"))? {
             let found = found?;
             let name = found.file_name().to_string_lossy().into_owned();
@@ -164,6 +157,22 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// All builds that are kept: the active and the previous one of each file.
+    pub(super) fn builds(&self) -> impl Iterator<Item = &KeptBuild> {
+        self.entries.files.values().flat_map(|entry| [&entry.active, &entry.previous]).flatten()
+    }
+
+    fn forget_gone(&mut self) {
+        let now = now();
+        self.entries.files.retain(|_, entry| {
+            if entry.active.is_some() || entry.failure.is_some() {
+                return true;
+            }
+            // An older version did not write since when.
+            now.saturating_sub(*entry.gone_since.get_or_insert(now)) < GONE_SECONDS
+        });
     }
 }
 
@@ -181,62 +190,46 @@ impl HistoryFile {
         }
     }
 
-    /// Finds a file and its entry by the file's name, with or without `.wasm`, or by the name of its plugin.
+    /// The files that were in the folder when the history was written last.
+    pub(super) fn present(&self) -> impl Iterator<Item = (&str, &HistoryEntry)> {
+        let files = self.files.iter().map(|(name, entry)| (name.as_str(), entry));
+        files.filter(|(_, entry)| entry.active.is_some() || entry.failure.is_some())
+    }
+
+    /// Finds a file and its entry by the file's name, with or without `.wasm`, or by the name of its plugin: that of the
+    /// file which serves the plugin, or else of the file which served it last.
     pub fn find(&self, name: &str) -> Option<(&str, &HistoryEntry)> {
+        let is_named = |build: &Option<KeptBuild>| build.as_ref().is_some_and(|build| build.plugin == name);
         let with_suffix = format!("{name}.wasm");
-        let by_file = self.files.get_key_value(name).or_else(|| self.files.get_key_value(&with_suffix));
-        let by_plugin = || {
-            self.files
-                .iter()
-                .find(|(_, entry)| entry.active.iter().chain(&entry.previous).any(|build| build.plugin == name))
+        let by_file = || self.files.get_key_value(name).or_else(|| self.files.get_key_value(&with_suffix));
+        let active = || self.files.iter().find(|(_, entry)| is_named(&entry.active));
+        let previous = || {
+            let named = self.files.iter().filter(|(_, entry)| is_named(&entry.previous));
+            // A file that still serves comes before one that is gone.
+            named.max_by_key(|(_, entry)| (entry.active.is_some(), entry.previous.as_ref().map(|build| build.since)))
         };
-        by_file.or_else(by_plugin).map(|(file, entry)| (file.as_str(), entry))
+        by_file().or_else(active).or_else(previous).map(|(file, entry)| (file.as_str(), entry))
     }
 }
 
-impl KeptBuild {
-    /// The record of a build that becomes active now. Its component is kept apart, by [`History::keep`].
-    fn activated_now(installed: &Installed) -> Self {
-        let info = installed.plugin.info();
-        let endpoints = installed.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.label, endpoint.access));
-        Self {
-            plugin: info.name.clone(),
-            version: info.version.clone(),
-            sha256: installed.plugin.sha256().to_owned(),
-            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            endpoints: endpoints.collect(),
+impl HistoryEntry {
+    /// The build that a rollback puts back: the active one if the file's present content is not active, or else the one
+    /// before it.
+    pub fn rollback_target(&self) -> Option<&KeptBuild> {
+        match (&self.active, &self.failure) {
+            (Some(active), Some(_)) => Some(active),
+            (Some(_) | None, _) => self.previous.as_ref(),
         }
     }
-
-    /// Puts the component into the plugin folder in one step, in the place of the file `target`. A host that watches
-    /// the folder does not look at the draft, whose name begins with a dot.
-    pub fn restore(&self, dir: &Path, target: &Path) -> io::Result<()> {
-        let bytes = self.bytes(dir)?;
-        replace_durably(target, MODE, &bytes).map_err(|error| at(target, &error))
-    }
-
-    /// The bytes of the component, proven to be those that served.
-    fn bytes(&self, dir: &Path) -> io::Result<Vec<u8>> {
-        let path = component(dir, &self.sha256);
-        let bytes = fs::read(&path).map_err(|error| at(&path, &error))?;
-        if hex::encode(Sha256::digest(&bytes)) != self.sha256 {
-            return Err(io::Error::other(format!("{}: it is not what was kept there", path.display())));
-        }
-        Ok(bytes)
-    }
-}
-
-fn component(dir: &Path, sha256: &str) -> PathBuf {
-    dir.join("components").join(format!("{sha256}.wasm"))
-}
-
-/// The error with the path that it is about.
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     fn build(sha256: &str) -> KeptBuild {
@@ -275,5 +268,69 @@ mod tests {
         assert_eq!(build(&sha256).bytes(dir.path()).expect("its bytes"), b"component");
         fs::write(component(dir.path(), &sha256), "other").expect("written");
         build(&sha256).bytes(dir.path()).expect_err("not what was kept");
+    }
+
+    #[test]
+    fn a_plugins_name_means_the_file_that_serves_it() {
+        let mut history = HistoryFile::default();
+        let entry = |active: Option<KeptBuild>, previous: Option<KeptBuild>| HistoryEntry {
+            active,
+            previous,
+            ..HistoryEntry::default()
+        };
+        history.files.insert("echo-1.wasm".to_owned(), entry(None, Some(build("a"))));
+        history.files.insert("echo-2.wasm".to_owned(), entry(Some(build("b")), None));
+        assert_eq!(history.find("echo").map(|(file, _)| file), Some("echo-2.wasm"), "not the one that was removed");
+        assert_eq!(history.find("echo-1").map(|(file, _)| file), Some("echo-1.wasm"));
+        // Nothing serves it any more: the newest of those that did.
+        let newest = KeptBuild { since: 2, ..build("b") };
+        history.files.insert("echo-2.wasm".to_owned(), entry(None, Some(newest)));
+        assert_eq!(history.find("echo").map(|(file, _)| file), Some("echo-2.wasm"));
+    }
+
+    #[test]
+    fn a_rollback_from_a_broken_file_returns_to_what_serves() {
+        let (active, previous) = (Some(build("b")), Some(build("a")));
+        let mut entry = HistoryEntry { active, previous, ..HistoryEntry::default() };
+        assert_eq!(entry.rollback_target(), Some(&build("a")));
+        entry.failure = Some("it is not WebAssembly".to_owned());
+        assert_eq!(entry.rollback_target(), Some(&build("b")));
+    }
+
+    #[test]
+    fn a_restored_file_has_the_mode_of_the_one_before_or_of_the_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sha256 = hex::encode(Sha256::digest(b"component"));
+        History::open(dir.path()).expect("a history");
+        History::keep(dir.path(), &sha256, b"component").expect("kept");
+        let folder = dir.path().join("plugins");
+        fs::create_dir(&folder).expect("a folder");
+        fs::set_permissions(&folder, Permissions::from_mode(0o775)).expect("a mode");
+        let mode = |path: &Path| fs::metadata(path).expect("a file").mode() & 0o777;
+        let (new, old) = (folder.join("new.wasm"), folder.join("old.wasm"));
+        fs::write(&old, "junk").expect("written");
+        fs::set_permissions(&old, Permissions::from_mode(0o640)).expect("a mode");
+        for path in [&new, &old] {
+            build(&sha256).restore(dir.path(), path).expect("restored");
+            assert_eq!(fs::read(path).expect("readable"), b"component");
+        }
+        assert_eq!((mode(&new), mode(&old)), (0o664, 0o640));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_long_is_forgotten_with_its_component() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(dir.path()).expect("a history");
+        history.activated("old.wasm", build("a"));
+        history.activated("new.wasm", build("b"));
+        history.abandoned("new.wasm", "c");
+        history.removed("old.wasm");
+        history.removed("new.wasm");
+        let old = history.entries.files.get_mut("old.wasm").expect("an entry");
+        old.gone_since = Some(now() - GONE_SECONDS);
+        history.write().expect("written");
+        let read = History::open(dir.path()).expect("a history");
+        assert_eq!(read.entries.files.keys().collect::<Vec<_>>(), ["new.wasm"]);
+        assert_eq!(read.entry("new.wasm").and_then(|entry| entry.abandoned.as_deref()), Some("c"));
     }
 }

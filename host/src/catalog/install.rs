@@ -1,5 +1,6 @@
 //! Prices the endpoints that a plugin declares by the operator's sales policy.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coinslot_base::text::printable;
@@ -10,6 +11,7 @@ use coinslot_x402::price::{Accept, Amount, AmountError, Challenge, Decimal, Offe
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
+use super::pins::{PinError, PluginPins};
 use crate::endpoint::{Access, Endpoint, PaidAccess};
 
 /// The most header fields that a price may depend on.
@@ -35,6 +37,8 @@ pub struct SalesPolicy {
     pub public_url: String,
     /// The flows that plugins may choose from. A plugin that does not choose gets the first.
     pub flows: Vec<Flow>,
+    /// What the operator holds single plugins to, by the names in their manifests.
+    pub pins: BTreeMap<String, PluginPins>,
 }
 
 /// A declaration of a plugin that cannot be sold under the operator's policy.
@@ -62,6 +66,8 @@ pub enum InstallError {
     Challenge { endpoint: String, source: TooLarge },
     #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
     ReservedPath { endpoint: String },
+    #[error("plugin.{plugin}: {source}")]
+    Pinned { plugin: String, source: PinError },
 }
 
 impl Installed {
@@ -69,7 +75,13 @@ impl Installed {
     pub fn new(file: String, plugin: Arc<Plugin>, policy: &SalesPolicy) -> Result<Self, InstallError> {
         let declared = plugin.info().endpoints.iter();
         let endpoints = declared.map(|declared| endpoint(&plugin, declared, policy).map(Arc::new));
-        Ok(Self { endpoints: endpoints.collect::<Result<_, _>>()?, file, plugin })
+        let installed = Self { endpoints: endpoints.collect::<Result<_, _>>()?, file, plugin };
+        let name = &installed.plugin.info().name;
+        if let Some(pins) = policy.pins.get(name) {
+            let fits = pins.check(&installed.file, installed.plugin.sha256(), &installed.endpoints);
+            fits.map_err(|source| InstallError::Pinned { plugin: name.clone(), source })?;
+        }
+        Ok(installed)
     }
 }
 

@@ -13,6 +13,8 @@ pub struct ScanReport {
     pub failed: Vec<(String, String)>,
     /// Set while a file is still changing, so that the next scan should follow soon.
     pub unsettled: bool,
+    /// Set by the one scan after which everything that the folder held at the start is active or refused.
+    pub completed: bool,
 }
 
 impl ScanReport {
@@ -29,5 +31,6 @@ impl ScanReport {
         self.forgotten.extend(next.forgotten);
         self.failed.extend(next.failed);
         self.unsettled = next.unsettled;
+        self.completed |= next.completed;
     }
 }

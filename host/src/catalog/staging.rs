@@ -13,18 +13,47 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use coinslot_plugin::{PluginPolicies, Runtime};
+use coinslot_plugin::{LoadError, PluginPolicies, Runtime};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::history::History;
 use super::install::{Installed, SalesPolicy};
+use super::kept_build::KeptBuild;
 
-/// Components that are loaded at once, at most. Each of them is in memory whole.
+/// Components that are loaded at once, at most, those apart that take long. Each of them is in memory whole.
 const MAX_TASKS: usize = 8;
 
+/// Components that are loaded at once, at most, together with those that take long.
+const MAX_ALL_TASKS: usize = 32;
+
+/// A task of this age takes no other file's place: a slow compilation must not hold up deployments.
+const SLOW: Duration = Duration::from_secs(15);
+
 /// A component that can become active, or the reason why it cannot.
-pub(super) type Staged = Result<Arc<Installed>, String>;
+pub(super) type Staged = Result<Arc<Installed>, StagingError>;
+
+/// The reason why a component cannot become active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StagingError {
+    pub(super) reason: String,
+    /// The reason lies outside of the file, and may go away by itself.
+    pub(super) is_passing: bool,
+}
+
+impl StagingError {
+    fn of_file(reason: impl ToString) -> Self {
+        Self { reason: reason.to_string(), is_passing: false }
+    }
+}
+
+impl From<LoadError> for StagingError {
+    fn from(error: LoadError) -> Self {
+        let is_passing = matches!(error, LoadError::Unavailable(_));
+        Self { reason: error.to_string(), is_passing }
+    }
+}
 
 /// The operator's settings by which components are loaded.
 #[derive(Clone, Debug)]
@@ -40,8 +69,8 @@ impl Loader {
     /// Compiles, describes and prices a component, and keeps its bytes. A component that cannot be kept serves all the
     /// same, with a warning.
     pub(super) async fn load(self, file: String, wasm: Vec<u8>) -> Staged {
-        let plugin = self.runtime.load(&wasm, &self.policies).await.map_err(|error| error.to_string())?;
-        let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(|error| error.to_string())?;
+        let plugin = self.runtime.load(&wasm, &self.policies).await?;
+        let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(StagingError::of_file)?;
         if let Some(dir) = self.history
             && let Err(error) = History::keep(&dir, installed.plugin.sha256(), &wasm)
         {
@@ -49,14 +78,21 @@ impl Loader {
         }
         Ok(Arc::new(installed))
     }
+
+    /// Does what [`Loader::load`] does for a build whose bytes are kept in this directory.
+    pub(super) async fn restore(self, file: String, dir: PathBuf, build: KeptBuild) -> Staged {
+        let bytes = tokio::task::spawn_blocking(move || build.bytes(&dir)).await;
+        let bytes = bytes.map_err(StagingError::of_file)?.map_err(StagingError::of_file)?;
+        self.load(file, bytes).await
+    }
 }
 
 /// The tasks that load components, at most one for each file.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     tasks: JoinSet<Staged>,
-    /// The task of each file whose result is still wanted.
-    wanted: HashMap<String, AbortHandle>,
+    /// The task of each file whose result is still wanted, and its begin.
+    wanted: HashMap<String, (AbortHandle, Instant)>,
     /// A result that [`Staging::wait`] received and that was not taken yet.
     done: Option<Result<(Id, Staged), JoinError>>,
 }
@@ -64,7 +100,8 @@ pub(super) struct Staging {
 impl Staging {
     /// Returns whether a task for another file can begin.
     pub(super) fn has_room(&self) -> bool {
-        self.wanted.len() < MAX_TASKS
+        let quick = self.wanted.values().filter(|(_, begun)| begun.elapsed() < SLOW).count();
+        quick < MAX_TASKS && self.wanted.len() < MAX_ALL_TASKS
     }
 
     /// Returns whether a task for this file can begin. One that replaces the file's own task always can.
@@ -85,12 +122,12 @@ impl Staging {
     /// Begins a task for a file, in the place of the one that the file had.
     pub(super) fn begin(&mut self, file: &str, work: impl Future<Output = Staged> + Send + 'static) {
         self.cancel(file);
-        self.wanted.insert(file.to_owned(), self.tasks.spawn(work));
+        self.wanted.insert(file.to_owned(), (self.tasks.spawn(work), Instant::now()));
     }
 
     /// Stops the task of a file, if it has one. Its result is not wanted.
     pub(super) fn cancel(&mut self, file: &str) {
-        if let Some(task) = self.wanted.remove(file) {
+        if let Some((task, _)) = self.wanted.remove(file) {
             task.abort();
         }
     }
@@ -111,10 +148,12 @@ impl Staging {
         loop {
             let (id, staged) = match self.done.take().or_else(|| self.tasks.try_join_next_with_id())? {
                 Ok(done) => done,
-                Err(error) => (error.id(), Err("the loader failed on it: report this component".to_owned())),
+                Err(error) => {
+                    (error.id(), Err(StagingError::of_file("the loader failed on it: report this component")))
+                }
             };
             // The results of cancelled tasks are dropped here.
-            let file = self.wanted.iter().find(|(_, task)| task.id() == id).map(|(file, _)| file.clone());
+            let file = self.wanted.iter().find(|(_, (task, _))| task.id() == id).map(|(file, _)| file.clone());
             if let Some(file) = file {
                 self.wanted.remove(&file);
                 return Some((file, staged));

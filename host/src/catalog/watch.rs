@@ -1,5 +1,10 @@
-//! Scans the plugin folder on file events, and at least once a second without them.
+//! Scans the plugin folder on file events, and now and then without them.
+//!
+//! A host that has nothing to do looks at one thing a second: whether the folder is still the one that is watched. Where
+//! events may not come, it scans each second instead: on file systems of other machines, and where files are links to
+//! other folders.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,9 +21,11 @@ use super::scan_report::ScanReport;
 const DEBOUNCE: Duration = Duration::from_millis(25);
 /// The time until the next scan when something is unsettled.
 const SOON: Duration = Duration::from_millis(40);
-/// The time until the next scan without any event. Network file systems have no events, and neither has a folder that
-/// was replaced by another one of its name.
+/// The time between two looks without any event. Network file systems have no events, and neither has a folder that was
+/// replaced by another one of its name.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Looks that find nothing changed, between two scans, where events come.
+const LOOKS: u32 = 30;
 
 /// A request to serve all plugins together under other policies.
 #[derive(Debug)]
@@ -37,36 +44,71 @@ pub async fn watch(
     mut reconfigurations: mpsc::Receiver<Reconfigure>,
     mut on_change: impl FnMut(&ScanReport),
 ) {
-    // The watcher is kept until the end: dropping it ends the events.
-    let (_watcher, mut events) = file_events(folder.dir());
-    let mut pause = INTERVAL;
+    // The watcher is kept: dropping it ends the events.
+    let (mut watcher, mut events) = file_events(folder.dir());
+    let mut pause = if folder.is_complete() { INTERVAL } else { SOON };
+    let (mut looks, mut known, mut unreadable) = (0, identity(folder.dir()), None);
     loop {
+        let mut is_look = false;
         tokio::select! {
             Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
                 // The sender may have stopped waiting. The policies are active all the same.
-                let _ = done.send(folder.reconfigure(policies, sales).map(|()| folder.unknown_plugins()));
+                let _ = done.send(folder.reconfigure(policies, sales).await.map(|()| folder.unknown_plugins()));
             }
             () = next(&mut events) => {
                 tokio::time::sleep(DEBOUNCE).await;
                 let _ = events.try_recv(); // what came meanwhile is part of the same scan
             }
             () = folder.staged() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause) => is_look = pause == INTERVAL,
         }
+        let now = identity(folder.dir());
+        if now != known {
+            // The events were those of another folder.
+            (watcher, events) = file_events(folder.dir());
+            known = now;
+        } else if is_look && looks < LOOKS && watcher.is_some() && is_local(folder.dir()) && folder.is_quiet() {
+            looks += 1;
+            continue;
+        }
+        looks = 0;
         pause = INTERVAL;
         match folder.scan().await {
             Ok(report) => {
+                unreadable = None;
                 if report.unsettled {
                     pause = SOON;
                 }
-                if report.has_changes() {
-                    log(&report);
+                log(&report);
+                if report.has_changes() || report.completed {
                     on_change(&report);
                 }
             }
-            Err(error) => tracing::warn!(%error, dir = %folder.dir().display(), "the plugin folder cannot be read"),
+            Err(error) => {
+                let reason = error.to_string();
+                if unreadable.as_ref() != Some(&reason) {
+                    let dir = folder.dir().display();
+                    tracing::warn!(%error, %dir, "the plugin folder cannot be read; what serves stays");
+                }
+                unreadable = Some(reason);
+            }
         }
     }
+}
+
+/// The device and the inode of the folder that a path leads to: another folder of this name has others.
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(dir).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// Returns whether the folder is on a file system whose changes are all made by this machine: others accept a watch, and
+/// have no events for what another machine changes.
+fn is_local(dir: &Path) -> bool {
+    // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, ramfs, and overlayfs.
+    const LOCAL: [i128; 8] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x0102_1994, 0x8584_58f6, 0x794c_7630];
+    rustix::fs::statfs(dir).is_ok_and(|stat| LOCAL.contains(&i128::from(stat.f_type)))
 }
 
 /// The next message of a channel. Waits forever on a channel without senders, so that the other branches of a `select!`
@@ -108,6 +150,7 @@ fn may_change(kind: EventKind) -> bool {
     }
 }
 
+/// Logs what a scan changed and refused.
 fn log(report: &ScanReport) {
     for name in &report.removed {
         tracing::info!(file = %name, "no longer active");

@@ -23,7 +23,7 @@ pub struct CheckArgs {
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
     let warnings = too_large_for_budget(&config);
-    let options = HostOptions { compiler: std::env::current_exe().ok(), ..HostOptions::default() };
+    let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     println!("{}", routes(&check.catalog));
     if let Some(address) = check.receipts {

@@ -100,7 +100,7 @@ async fn first_host(
     let ledger = SqliteLedger::create(&file).map_err(|error| Failure::new(error.to_string()))?;
     let options = HostOptions {
         chains: Chains::Devnet,
-        compiler: std::env::current_exe().ok(),
+        compiler: super::own_executable(),
         ledger: Some(Arc::new(ledger)),
         on_change: Some(Box::new(move |report| {
             let _ = events.send(DevEvent::Changed(report.clone()));

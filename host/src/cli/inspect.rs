@@ -146,7 +146,7 @@ async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
     let config = RuntimeConfig {
         instances: 1,
-        compiler: std::env::current_exe().ok(),
+        compiler: super::own_executable(),
         ..RuntimeConfig::new(artifacts.path(), is_host_only)
     };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;

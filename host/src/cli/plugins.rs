@@ -34,9 +34,10 @@ pub struct PluginsArgs {
 pub enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
-    /// A running host makes it active within a second. Doing it twice undoes it.
+    /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
+    /// host makes it active within a second. Doing it twice undoes it.
     Rollback {
-        /// The file's name, with or without `.wasm`, or the plugin's name.
+        /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
         name: String,
     },
 }
@@ -87,7 +88,7 @@ async fn rollback(history: &HistoryFile, dir: &Path, folder: &Path, name: &str, 
         let known: Vec<&str> = history.files.keys().map(String::as_str).collect();
         Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
     })?;
-    let Some(previous) = &entry.previous else {
+    let Some(previous) = entry.rollback_target() else {
         return Err(Failure::new(format!("{file}: there is no previous build to go back to")));
     };
     previous.restore(dir, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
@@ -107,8 +108,8 @@ async fn became_active(dir: &Path, file: &str, wanted: &KeptBuild) -> bool {
     let until = Instant::now() + ROLLBACK_TIMEOUT;
     while Instant::now() < until {
         let history = HistoryFile::read(dir).unwrap_or_default();
-        let now = history.files.get(file).and_then(|entry| entry.active.as_ref());
-        if now.is_some_and(|now| now.sha256 == wanted.sha256) {
+        let now = history.files.get(file).filter(|entry| entry.failure.is_none());
+        if now.and_then(|entry| entry.active.as_ref()).is_some_and(|now| now.sha256 == wanted.sha256) {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,13 +7,14 @@ use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::Config;
-use crate::host::{ConfigFile, Host, HostOptions, too_large_for_budget, unknown_plugin};
+use crate::host::{ConfigFile, Host, HostOptions, OnReady, too_large_for_budget, unknown_plugin};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
 /// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
-/// development chain. A plugin that cannot be loaded is reported and the others are served. Ctrl-C and
-/// SIGTERM finish what is at work first; a second one ends at once, with 130 or 143.
+/// development chain. A plugin that cannot be loaded is reported and the others are served. What is compiled is
+/// served at once, while other plugins are compiled. Ctrl-C and SIGTERM finish what is at work first; a second one
+/// ends at once, with 130 or 143.
 ///
 /// A changed configuration takes effect without a restart, as far as that can be; SIGHUP reads it at once, and
 /// files of secrets as well. What is wrong with it is logged, and changes nothing.
@@ -37,26 +38,44 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
-    let (scheme, origin) = (config.server.scheme(), config.origin(address));
     let options = HostOptions {
         config_file: Some(config_file),
-        compiler: std::env::current_exe().ok(),
+        compiler: super::own_executable(),
         address: Some(address),
+        on_ready: Some(on_ready(&config, address)),
         ..HostOptions::default()
     };
     let host = tokio::select! {
         host = Host::build(config, options) => host?,
         () = shutdown.wait() => return Ok(()),
     };
+    let catalog = host.catalog().load_full();
     for (file, reason) in &host.report().failed {
-        tracing::warn!(%file, %reason, "not active");
+        if catalog.installed().iter().any(|active| active.file == *file) {
+            tracing::warn!(%file, %reason, "not active; the build that served before the restart does");
+        } else {
+            tracing::warn!(%file, %reason, "not active");
+        }
     }
-    for name in host.unknown_plugins() {
-        tracing::warn!("{}", unknown_plugin(&name));
+    let loading = catalog.loading();
+    if !loading.is_empty() {
+        let active = catalog.installed().len();
+        tracing::info!(%address, active, loading = loading.len(), "requests are answered; other plugins are compiled");
     }
-    println!("{}", routes(&host.catalog().load()));
-    println!("serving on {scheme}://{address}, known to clients as {origin}");
     shutdown.run(|stop| host.serve(listener, stop)).await
+}
+
+/// Prints what is served when everything of the folder is active or refused.
+fn on_ready(config: &Config, address: SocketAddr) -> OnReady {
+    let (scheme, origin) = (config.server.scheme(), config.origin(address));
+    let configured: Vec<String> = config.plugins.by_name.keys().cloned().collect();
+    Box::new(move |catalog| {
+        for name in configured.iter().filter(|name| !catalog.has_plugin(name)) {
+            tracing::warn!("{}", unknown_plugin(name));
+        }
+        println!("{}", routes(catalog));
+        println!("serving on {scheme}://{address}, known to clients as {origin}");
+    })
 }
 
 /// Raises the limit of open files to the most that is allowed. Each connection is one, and the usual limit of 1024 is

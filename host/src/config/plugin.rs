@@ -1,4 +1,4 @@
-//! Reads `[plugin.NAME]`: what one plugin is granted and bounded by, by the name in its manifest.
+//! Reads `[plugin.NAME]`: what one plugin is granted, bounded by and held to, by the name in its manifest.
 //!
 //! Secrets are named here, and looked up when a host is built.
 
@@ -6,13 +6,15 @@ use std::path::Path;
 
 use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret, SecretError, SecretPlace};
 use coinslot_x402::header::is_payment_header;
+use coinslot_x402::price::Decimal;
 use http::HeaderName;
 
 use super::limits;
 use super::reader::{Field, Section};
 use super::settlement::KeySource;
 use super::types::{PluginConfig, SecretSource};
-use super::values::{ByteSize, Scalar};
+use super::values::{AmountText, ByteSize, OneOrMore, Scalar};
+use crate::catalog::PluginPins;
 
 /// The most that keys and values of `wasi:config` may have together, in bytes.
 const MAX_CONFIG: usize = 64 << 10;
@@ -33,7 +35,37 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let own = limits::limits(&mut section.section("limits"), all);
     let mut own = limits::health(&mut section.section("health"), own);
     own.reuse = section.field("reuse").and_then(reuse);
-    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own) }
+    let pins = pins(&mut section);
+    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins }
+}
+
+/// What a component of this name is held to.
+fn pins(section: &mut Section<'_, '_>) -> PluginPins {
+    let file = section.read::<String>("file");
+    if file.as_ref().is_some_and(|file| !file.ends_with(".wasm") || file.contains('/')) {
+        section.key_problem("file", "name a file of the plugin folder, such as \"rates.wasm\"");
+    }
+    let builds = section.read::<OneOrMore>("sha256").map(|builds| builds.0);
+    let sha256: Vec<String> = builds.iter().flatten().map(|build| build.to_ascii_lowercase()).collect();
+    let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if builds.is_some() && !(sha256.iter().all(is_digest) && !sha256.is_empty()) {
+        section.key_problem("sha256", "64 hexadecimal digits each, as `sha256sum FILE` and `coinslot inspect` show");
+    }
+    let prefix = section.read::<String>("prefix");
+    if prefix.as_ref().is_some_and(|prefix| !prefix.starts_with('/')) {
+        section.key_problem("prefix", "a path begins with a slash: write \"/rates\"");
+    }
+    let (min_price, max_price) = (price(section, "min_price"), price(section, "max_price"));
+    PluginPins { file, sha256, prefix, min_price, max_price }
+}
+
+fn price(section: &mut Section<'_, '_>, key: &'static str) -> Option<Decimal> {
+    let text = section.read::<AmountText>(key)?.0;
+    let price = Decimal::parse(&text).map_err(|problem| section.key_problem(key, problem)).ok()?;
+    if price.digits.bytes().all(|digit| matches!(digit, b'0' | b'.')) {
+        section.key_problem(key, "above zero; leave it out for no bound");
+    }
+    Some(price)
 }
 
 /// Origins, each a text, or a table that allows private addresses too.

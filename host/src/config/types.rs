@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
+use crate::catalog::PluginPins;
 
 /// Everything that an operator decides about a host.
 ///
@@ -119,6 +120,8 @@ pub struct PluginConfig {
     pub keyvalue: Option<Quota>,
     /// Its own limits, if they differ from the limits of all plugins.
     pub limits: Option<Limits>,
+    /// What a component of this name is held to.
+    pub pins: PluginPins,
 }
 
 /// A secret that is added to requests to one origin, and where its value is found.

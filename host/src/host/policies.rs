@@ -1,9 +1,12 @@
 //! Turns the configuration of plugins into the policies that the plugin runtime enforces; secrets are looked up here.
 
+use std::collections::BTreeMap;
+
 use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Secret};
 
 use super::error::HostError;
 use super::keys;
+use crate::catalog::PluginPins;
 use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
 use crate::payment::least_budget;
 
@@ -17,6 +20,11 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
         policies.plugins.insert(name.clone(), PluginPolicy { limits: plugin.limits.clone(), grants });
     }
     if problems.is_empty() { Ok(policies) } else { Err(HostError::Config(problems.join("\n"))) }
+}
+
+/// What the operator holds single plugins to, by name.
+pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
+    config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
 }
 
 /// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use coinslot_base::file::FileStamp;
@@ -25,6 +25,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time that a changed file must stay as it is before it is read: a program that writes it in place may not be
 /// done.
 const WRITE_GRACE: Duration = Duration::from_millis(100);
+
+/// The time after which a file is tried again that failed for a reason outside of it, such as a secret whose file is
+/// being replaced.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The file of the configuration, which is followed from the moment before it is read: a change that comes while the
 /// host starts counts, and so does a SIGHUP.
@@ -72,29 +76,40 @@ impl Reload {
 
     /// Follows the file for ever.
     pub(super) async fn follow(mut self) {
+        // The next try of a file that failed, and the reason.
+        let mut failed: Option<(Instant, String)> = None;
         loop {
             let asked = tokio::select! {
                 Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
                 () = tokio::time::sleep(LOOK_INTERVAL) => false,
             };
             let now = self.stamp();
-            if !asked && now == self.known {
+            let is_due = failed.as_ref().is_some_and(|(at, _)| *at <= Instant::now());
+            if !asked && now == self.known && !is_due {
                 continue;
             }
-            if !asked {
+            if !asked && now != self.known {
                 tokio::time::sleep(WRITE_GRACE).await;
                 if self.stamp() != now {
                     continue;
                 }
             }
-            // Remembered whether it applies or not: a wrong file is reported once, and read again when it changes.
             self.known = now;
-            match self.apply().await {
-                Ok(()) => tracing::info!(file = %self.file.display(), "the configuration is active"),
-                Err(reason) => {
-                    tracing::warn!(file = %self.file.display(), %reason, "not active; what was configured before is");
+            failed = match self.apply().await {
+                Ok(()) => {
+                    tracing::info!(file = %self.file.display(), "the configuration is active");
+                    None
                 }
-            }
+                Err(error) => {
+                    let reason = error.to_string();
+                    // The same reason is reported once, unless somebody asks.
+                    if asked || failed.is_none_or(|(_, known)| known != reason) {
+                        let file = self.file.display();
+                        tracing::warn!(%file, %reason, "not active; what was configured before is");
+                    }
+                    Some((Instant::now() + RETRY_INTERVAL, reason))
+                }
+            };
         }
     }
 
@@ -113,7 +128,8 @@ impl Reload {
         for local in &self.facilitators.locals {
             local.also_for(&receivers);
         }
-        let sales = SalesPolicy { accepts, public_url: self.origin.clone(), flows: config.payment.flows.clone() };
+        let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
+        let sales = SalesPolicy { accepts, public_url, flows, pins: policies::pins(&config.plugins) };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;

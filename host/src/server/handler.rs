@@ -27,6 +27,9 @@ use crate::route::{FoundRoute, RequestPath};
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
 
+/// The most plugins that the readiness path names.
+const MAX_NAMED: usize = 20;
+
 /// Answers requests by the generation that is active at their arrival.
 #[derive(Debug)]
 pub struct RequestHandler {
@@ -216,6 +219,12 @@ impl RequestHandler {
             obstacles.push("this host is shutting down");
         }
         obstacles.extend(self.payments.obstacles());
+        let loading = self.catalog.load().loading();
+        let plugins = loading.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let plugins = format!("{} plugins are still being loaded: {plugins}", loading.len());
+        if !loading.is_empty() {
+            obstacles.push(&plugins);
+        }
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
     }

@@ -1,5 +1,6 @@
 //! The runtime of a process, which loads plugins.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crate::capabilities::keyvalue::KvStores;
 use crate::fault::LoadError;
 use crate::handle::Plugin;
 use crate::headers::HostOnly;
+use crate::instance::engine::{Wasi, fingerprint};
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
 use crate::load::{self, ComponentCache};
@@ -74,5 +76,20 @@ impl Runtime {
     pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
         let component = load::load(&self.resources, &self.components, wasm, policies).await?;
         Plugin::new(Arc::clone(&self.resources), component, policies)
+    }
+
+    /// Returns whether the component with this SHA-256, in hex, is compiled already: loading it takes milliseconds.
+    pub fn is_compiled(&self, sha256: &str) -> bool {
+        self.fingerprints().iter().any(|fingerprint| self.components.has(sha256, fingerprint))
+    }
+
+    /// Removes compiled components that are not among these, by their SHA-256, but for those that were used lately: the
+    /// next deployment may bring them back. Plugins that are loaded keep running. Takes as long as the disk does.
+    pub fn forget_others(&self, named: &HashSet<String>) {
+        self.components.forget_others(named, &self.fingerprints());
+    }
+
+    fn fingerprints(&self) -> [String; 2] {
+        [Wasi::P2, Wasi::P3].map(|wasi| fingerprint(self.resources.engine(wasi)))
     }
 }

@@ -10,7 +10,8 @@ use coinslot_base::file::FileStamp;
 use coinslot_plugin::Circuit;
 
 use super::tracked_file::TrackedFile;
-use crate::catalog::history::{History, HistoryEntry, KeptBuild};
+use crate::catalog::history::{History, HistoryEntry};
+use crate::catalog::kept_build::KeptBuild;
 use crate::catalog::staging::Staging;
 
 /// A build that begins to fail at this age is not rolled back: something else than the build has changed.
@@ -19,9 +20,9 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// Rolls back each file whose active build fails again and again, if the operator wants that. The scan that follows
 /// finds the former build in the folder as it finds any other change.
 pub(super) fn roll_back_failing(
-    history: &History,
+    history: &mut History,
     folder: &Path,
-    files: &mut HashMap<String, TrackedFile>,
+    files: &HashMap<String, TrackedFile>,
     staging: &Staging,
 ) {
     for (name, file) in files {
@@ -29,20 +30,27 @@ pub(super) fn roll_back_failing(
         if is_failing(file)
             && !staging.contains(name)
             && let Some((failing, former)) = history.entry(name).and_then(|entry| way_back(entry, file))
+            && is_in_place(&folder.join(name), file, failing)
         {
-            roll_back(history, &folder.join(name), file, failing, former);
+            let (failing, former) = (failing.sha256.clone(), former.clone());
+            // Recorded even if the restore fails: a rollback is tried once for a build, and not at every scan.
+            history.abandoned(name, &failing);
+            if let Err(error) = history.write() {
+                tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
+            }
+            roll_back(history, &folder.join(name), &failing, &former);
         }
     }
 }
 
-/// Replaces the file by the former build, unless it is a link or its content is not the failing build's any more.
-fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &KeptBuild, former: &KeptBuild) {
-    let is_in_place = FileStamp::of(path).is_ok_and(|stamp| file.stamp == Some(stamp));
-    if !is_in_place || file.staged.as_deref() != Some(&failing.sha256) {
-        return;
-    }
-    // Set even if the restore fails: a rollback is tried once for a build, and not at every scan.
-    file.abandoned = Some(failing.sha256.clone());
+/// Returns whether the file holds the failing build, and not what somebody put there since.
+fn is_in_place(path: &Path, file: &TrackedFile, failing: &KeptBuild) -> bool {
+    let is_unchanged = FileStamp::of(path).is_ok_and(|stamp| file.stamp == Some(stamp));
+    is_unchanged && file.staged.as_deref() == Some(&failing.sha256)
+}
+
+/// Replaces the file by the former build, unless it is a link.
+fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) {
     let name = path.file_name().unwrap_or_default().display();
     if path.is_symlink() {
         tracing::warn!(
@@ -51,15 +59,17 @@ fn roll_back(history: &History, path: &Path, file: &mut TrackedFile, failing: &K
         );
         return;
     }
-    let (from, to) = (&failing.sha256, &former.sha256);
     match former.restore(history.dir(), path) {
-        Ok(()) => tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back"),
+        Ok(()) => {
+            let to = &former.sha256;
+            tracing::warn!(file = %name, from = failing, to, "it fails again and again: the build before it is put back");
+        }
         Err(error) => tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back"),
     }
 }
 
 /// Returns whether the circuit of the active build is open and the operator lets it be rolled back.
-fn is_failing(file: &TrackedFile) -> bool {
+pub(super) fn is_failing(file: &TrackedFile) -> bool {
     file.active
         .as_ref()
         .is_some_and(|active| active.plugin.limits().rollback && active.plugin.circuit() != Circuit::Closed)
@@ -72,6 +82,6 @@ fn way_back<'e>(entry: &'e HistoryEntry, file: &TrackedFile) -> Option<(&'e Kept
     let is_young = SystemTime::now() < UNIX_EPOCH + Duration::from_secs(failing.since) + MAX_AGE;
     let is_active = file.active.as_ref().is_some_and(|active| active.plugin.sha256() == failing.sha256);
     let is_abandoned =
-        file.abandoned.as_ref().is_some_and(|abandoned| [&failing.sha256, &former.sha256].contains(&abandoned));
+        entry.abandoned.as_ref().is_some_and(|abandoned| [&failing.sha256, &former.sha256].contains(&abandoned));
     (is_young && is_active && !is_abandoned).then_some((failing, former))
 }

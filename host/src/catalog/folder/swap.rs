@@ -11,13 +11,14 @@
 //! gone first the route would be missing in between. If they do not fit together, they are tried one by one, again and
 //! again until a round admits none, because a plugin that gives up a route makes room for another.
 //!
-//! A plugin that does not fit stays staged. It is tried again at each scan, until its file changes or what it
-//! conflicts with goes.
+//! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it would
+//! not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
+//! serves requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::generation::{Catalog, ConflictError};
+use crate::catalog::generation::{Catalog, ConflictError, conflict};
 use crate::catalog::install::Installed;
 
 /// The outcome of a swap that was not yet made.
@@ -31,59 +32,86 @@ pub(super) struct PlannedSwap {
     pub(super) refused: BTreeMap<String, ConflictError>,
 }
 
-/// Plans the next generation. `active` are the plugins that serve, in the order of their files, without those whose
-/// files are gone; `has_removals` is whether there are such files. `staged` are the plugins that could become active,
-/// by file, and `fresh` those among them that did not conflict before.
-pub(super) fn plan(
+/// What a swap is planned from.
+#[derive(Debug)]
+pub(super) struct SwapInput {
+    pub(super) current: Arc<Catalog>,
+    /// The plugins that serve, in the order of their files, without those whose files are gone.
+    pub(super) active: Vec<Arc<Installed>>,
+    /// There are plugins whose files are gone.
+    pub(super) has_removals: bool,
+    /// The plugins that could become active, by file.
+    pub(super) staged: BTreeMap<String, Arc<Installed>>,
+    /// Those among the staged that did not conflict before.
+    pub(super) fresh: Vec<Arc<Installed>>,
+}
+
+/// Plans the next generation.
+pub(super) fn plan(input: SwapInput) -> PlannedSwap {
+    let SwapInput { current, active, has_removals, mut staged, fresh } = input;
+    if fresh.len() > 1 {
+        let all = with(&active, &fresh);
+        if let Ok(catalog) = current.next(all.clone()) {
+            staged.retain(|file, _| fresh.iter().all(|installed| installed.file != *file));
+            if staged.is_empty() {
+                return PlannedSwap { next: Some(catalog), admitted: fresh, refused: BTreeMap::new() };
+            }
+            return one_by_one(&current, all, true, staged, fresh);
+        }
+    }
+    one_by_one(&current, active, has_removals, staged, Vec::new())
+}
+
+/// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
+/// active ones differ from those of the present generation already, by those that were admitted before.
+fn one_by_one(
     current: &Catalog,
     mut active: Vec<Arc<Installed>>,
-    has_removals: bool,
-    staged: &BTreeMap<String, Arc<Installed>>,
-    fresh: &[Arc<Installed>],
+    mut has_changes: bool,
+    mut waiting: BTreeMap<String, Arc<Installed>>,
+    mut admitted: Vec<Arc<Installed>>,
 ) -> PlannedSwap {
-    // The plugins that stay fitted together before, so this does not fail.
-    let mut next = has_removals.then(|| current.next(active.clone()).ok()).flatten();
-    let mut waiting = staged.clone();
-    let mut admitted = Vec::new();
-    if fresh.len() > 1
-        && let Ok((with_all, catalog)) = with(current, &active, fresh)
-    {
-        (active, next) = (with_all, Some(catalog));
-        admitted.extend(fresh.iter().cloned());
-        waiting.retain(|file, _| fresh.iter().all(|installed| installed.file != *file));
-    }
     let mut refused = BTreeMap::new();
     loop {
         let before = waiting.len();
-        waiting.retain(|file, candidate| match with(current, &active, std::slice::from_ref(candidate)) {
-            // The refusals of this round may be out of date now, so the loop goes round again.
-            Ok((with_one, catalog)) => {
-                (active, next) = (with_one, Some(catalog));
-                refused.remove(file);
-                admitted.push(Arc::clone(candidate));
-                false
-            }
-            Err(conflict) => {
-                refused.insert(file.clone(), conflict);
-                true
+        waiting.retain(|file, candidate| {
+            let others: Vec<_> = active.iter().filter(|other| other.file != *file).cloned().collect();
+            // A plugin that stays may conflict with the new build of this file, never with another that stays.
+            match conflict(&others, candidate) {
+                // The refusals of this round may be out of date now, so the loop goes round again.
+                Ok(()) => {
+                    active = others;
+                    active.push(Arc::clone(candidate));
+                    has_changes = true;
+                    refused.remove(file);
+                    admitted.push(Arc::clone(candidate));
+                    false
+                }
+                Err(conflict) => {
+                    refused.insert(file.clone(), conflict);
+                    true
+                }
             }
         });
         if waiting.len() == before {
-            return PlannedSwap { next, admitted, refused };
+            break;
+        }
+    }
+    let next = has_changes.then(|| current.next(active)).transpose();
+    match next {
+        Ok(next) => PlannedSwap { next, admitted, refused },
+        // They were compared one by one, so this does not happen; if it does, the present generation stays.
+        Err(conflict) => {
+            refused.extend(admitted.into_iter().map(|installed| (installed.file.clone(), conflict.clone())));
+            PlannedSwap { next: None, admitted: Vec::new(), refused }
         }
     }
 }
 
-/// The generation with these plugins in the place of their files' active builds. They come last, so that a conflict is
+/// These plugins with newcomers in the place of their files' active builds. Newcomers come last, so that a conflict is
 /// theirs.
-fn with(
-    current: &Catalog,
-    active: &[Arc<Installed>],
-    newcomers: &[Arc<Installed>],
-) -> Result<(Vec<Arc<Installed>>, Catalog), ConflictError> {
-    let is_replaced = |other: &Arc<Installed>| newcomers.iter().any(|newcomer| newcomer.file == other.file);
-    let mut all: Vec<_> = active.iter().filter(|other| !is_replaced(other)).cloned().collect();
-    all.extend(newcomers.iter().cloned());
-    let catalog = current.next(all.clone())?;
-    Ok((all, catalog))
+fn with(active: &[Arc<Installed>], newcomers: &[Arc<Installed>]) -> Vec<Arc<Installed>> {
+    let replaced: HashSet<&str> = newcomers.iter().map(|newcomer| &*newcomer.file).collect();
+    let stays = active.iter().filter(|other| !replaced.contains(&*other.file));
+    stays.chain(newcomers).cloned().collect()
 }

@@ -1,11 +1,18 @@
 //! Tracks one file of the plugin folder, and finds out when its content has changed.
+//!
+//! A file of the folder may be anything: a pipe that nobody writes to, a device without an end, a file on a server that
+//! does not answer, a log that grows. So only regular files are opened, a read has a bound of bytes, no scan waits long
+//! for a read, and a file that does not come to rest is reported by name.
 
-use std::io;
+use std::fs::{File, FileType};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coinslot_base::file::FileStamp;
+use tokio::task::JoinHandle;
 
 use crate::catalog::install::Installed;
 
@@ -15,8 +22,25 @@ const MAX_WASM: u64 = 64 << 20;
 /// A file that is missing or unreadable for less than this is being replaced: by `mv`, an editor, a swap of links.
 pub(super) const GRACE: Duration = Duration::from_millis(400);
 
+/// Files that are missing all at once are believed to be gone after this time: a volume may be mounted anew, and a
+/// deployment may empty the folder before it fills it.
+pub(super) const EMPTIED_GRACE: Duration = Duration::from_secs(5);
+
 /// A file that changed this recently may still be being written.
 const QUIET: Duration = Duration::from_millis(50);
+
+/// A file that does not come to rest for this long is reported. It is loaded when it does.
+const RESTLESS: Duration = Duration::from_secs(30);
+
+/// The time that one scan waits for the bytes of one file; the next scan goes on waiting.
+const READ_WAIT: Duration = Duration::from_millis(500);
+
+/// A file whose bytes do not come for this long is reported.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause before a file is tried again whose failure was not its own, which doubles up to the longest one.
+const RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
 /// The state of one file: its content, its active build, its last failure.
 #[derive(Debug, Default)]
@@ -29,10 +53,15 @@ pub(super) struct TrackedFile {
     pub(super) active: Option<Arc<Installed>>,
     /// The reason that was reported last.
     pub(super) failure: Option<String>,
-    /// The SHA-256, in hex, of the build that was rolled back, so that no build is rolled back to it.
-    pub(super) abandoned: Option<String>,
+    /// It was a link when its content was new: what it leads to may change without an event in the folder.
+    pub(super) is_link: bool,
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
+    restless_since: Option<Instant>,
+    /// A read that has not ended, with its stamp and its begin.
+    reading: Option<(FileStamp, Instant, JoinHandle<io::Result<Vec<u8>>>)>,
+    /// The next try of content whose failure was not its own, and the pause before it.
+    retry: Option<(Instant, Duration)>,
 }
 
 /// The result of a look at a file.
@@ -54,39 +83,74 @@ impl TrackedFile {
     /// staged now; if not, nothing is read.
     pub(super) async fn look(&mut self, path: &Path, has_room: bool) -> FileLook {
         self.missing_since = None;
-        let stamp = match FileStamp::of(path) {
+        if self.retry.is_some_and(|(at, _)| at <= Instant::now()) {
+            self.forget_content();
+        }
+        let stamp = match stamp(path) {
             Ok(stamp) if self.stamp == Some(stamp) => return FileLook::Unchanged,
             Ok(stamp) => stamp,
             // The file was removed since it was listed, or it is a link whose target is not there yet.
-            Err(error) => return self.unreadable(&error),
+            Err(StampError::Unreadable(error)) => return self.unreadable(&error),
+            Err(StampError::NoFile(what)) => {
+                self.stamp = None;
+                return self.failed(format!("it is {what}, and no file: remove it"));
+            }
         };
+        self.is_link = path.is_symlink();
         if stamp.len() > MAX_WASM {
             self.stamp = Some(stamp);
-            let reason = format!("it has {} bytes; at most {MAX_WASM} are loaded", stamp.len());
-            return self.fail(reason).map_or(FileLook::Unchanged, FileLook::Failed);
+            return self.failed(format!("it has {} bytes; at most {MAX_WASM} are loaded", stamp.len()));
         }
-        if !has_room {
+        // A writer that pauses leaves an old stamp and half a file, so a young stamp is not believed.
+        if stamp.modified().elapsed().is_ok_and(|age| age < QUIET) {
+            return self.restless();
+        }
+        if !has_room && self.reading.is_none() {
             return FileLook::NoRoom;
         }
-        let wasm = match tokio::fs::read(path).await {
-            Ok(wasm) => wasm,
-            Err(error) => return self.unreadable(&error),
+        let wasm = match self.read(path, stamp).await {
+            Some(Ok(wasm)) => wasm,
+            Some(Err(error)) => return self.unreadable(&error),
+            None => return self.slow(),
         };
         self.unreadable_since = None;
-        // A writer that pauses leaves an old stamp and half a file, so a young stamp is not believed, and the stamp has
-        // to be the same after the read as before it.
-        let is_young = stamp.modified().elapsed().is_ok_and(|age| age < QUIET);
-        if is_young || FileStamp::of(path).ok() != Some(stamp) || wasm.len() as u64 != stamp.len() {
-            return FileLook::Unsettled;
+        // The stamp has to be the same after the read as before it.
+        if FileStamp::of(path).ok() != Some(stamp) || wasm.len() as u64 != stamp.len() {
+            return self.restless();
         }
-        self.stamp = Some(stamp);
+        (self.stamp, self.restless_since) = (Some(stamp), None);
         FileLook::Changed(wasm)
     }
 
+    /// Reads the content that has this stamp. None if the read has not ended within [`READ_WAIT`]: the next look waits
+    /// for the same read, so that a file system that hangs holds one thread for each file.
+    async fn read(&mut self, path: &Path, stamp: FileStamp) -> Option<io::Result<Vec<u8>>> {
+        let (of, begun, mut task) = self.reading.take().unwrap_or_else(|| {
+            let path = path.to_owned();
+            (stamp, Instant::now(), tokio::task::spawn_blocking(move || read(&path)))
+        });
+        match tokio::time::timeout(READ_WAIT, &mut task).await {
+            Ok(Ok(read)) if of == stamp => Some(read),
+            // The content is an older one.
+            Ok(Ok(_)) => None,
+            Ok(Err(_)) => Some(Err(io::Error::other("the read was broken off"))),
+            Err(_) => {
+                self.reading = Some((of, begun, task));
+                None
+            }
+        }
+    }
+
     /// Notes that the folder does not have the file. Returns whether it has been missing for longer than a replacement
-    /// takes.
-    pub(super) fn is_gone(&mut self) -> bool {
-        self.missing_since.get_or_insert_with(Instant::now).elapsed() >= GRACE
+    /// takes, which is longer where the folder was emptied.
+    pub(super) fn is_gone(&mut self, is_emptied: bool) -> bool {
+        let grace = if is_emptied { EMPTIED_GRACE } else { GRACE };
+        self.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace
+    }
+
+    /// Returns whether the file was missing at the last look.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing_since.is_some()
     }
 
     /// Records a failure. Returns the reason, unless it is the one that was recorded before.
@@ -97,6 +161,29 @@ impl TrackedFile {
     /// Makes the next look take the content for new.
     pub(super) fn forget_content(&mut self) {
         (self.stamp, self.staged) = (None, None);
+        // The pause stays for the next failure.
+        self.retry = self.retry.map(|(_, pause)| (Instant::now() + LONGEST_RETRY, pause));
+    }
+
+    /// Has the content tried again after a pause: the cause of its failure is not the content.
+    pub(super) fn try_again_later(&mut self) {
+        let pause = self.retry.map_or(RETRY, |(_, pause)| (pause * 2).min(LONGEST_RETRY));
+        self.retry = Some((Instant::now() + pause, pause));
+    }
+
+    /// Returns whether the content is going to be tried again.
+    pub(super) fn is_tried_again(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    /// Has the content, which was loaded or is at fault itself, not tried again.
+    pub(super) fn is_decided(&mut self) {
+        self.retry = None;
+    }
+
+    /// Reports a failure once.
+    fn failed(&mut self, reason: String) -> FileLook {
+        self.fail(reason).map_or(FileLook::Unchanged, FileLook::Failed)
     }
 
     /// A file that is being replaced is unreadable for a moment, which is not a failure.
@@ -104,8 +191,68 @@ impl TrackedFile {
         if self.unreadable_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
             return FileLook::Unsettled;
         }
-        self.fail(format!("it cannot be read: {error}")).map_or(FileLook::Unchanged, FileLook::Failed)
+        self.failed(format!("it cannot be read: {error}"))
     }
+
+    /// A file that changes all the time is looked at less often, and reported.
+    fn restless(&mut self) -> FileLook {
+        if self.restless_since.get_or_insert_with(Instant::now).elapsed() < RESTLESS {
+            return FileLook::Unsettled;
+        }
+        let seconds = RESTLESS.as_secs();
+        self.failed(format!("it has been changing for {seconds} seconds: it is loaded when it stays as it is"))
+    }
+
+    /// A file whose bytes do not come is reported.
+    fn slow(&mut self) -> FileLook {
+        match &self.reading {
+            Some((_, begun, _)) if begun.elapsed() >= READ_TIMEOUT => {
+                self.failed(format!("it could not be read within {} seconds", READ_TIMEOUT.as_secs()))
+            }
+            Some(_) | None => FileLook::Unsettled,
+        }
+    }
+}
+
+/// The reason why a path has no stamp.
+enum StampError {
+    Unreadable(io::Error),
+    /// What it is, if it is no regular file.
+    NoFile(&'static str),
+}
+
+/// The stamp of the regular file that a path leads to. Opens nothing.
+fn stamp(path: &Path) -> Result<FileStamp, StampError> {
+    let kind = std::fs::metadata(path).map_err(StampError::Unreadable)?.file_type();
+    if !kind.is_file() {
+        return Err(StampError::NoFile(name_of(kind)));
+    }
+    FileStamp::of(path).map_err(StampError::Unreadable)
+}
+
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// Reads a regular file, and no more of it than a component may have. It may have become something else since it was
+/// looked at, so the open does not wait for a writer.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut wasm = Vec::new();
+    file.take(MAX_WASM + 1).read_to_end(&mut wasm)?;
+    Ok(wasm)
 }
 
 /// Lists the files of a folder whose names end with `.wasm` and do not begin with a dot, in the order of their names.
@@ -119,4 +266,80 @@ pub(super) fn wasm_files(dir: &Path) -> io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// The result of looking until the file is settled, with the reason of a failure.
+    async fn settled(file: &mut TrackedFile, path: &Path) -> Result<Vec<u8>, String> {
+        loop {
+            match file.look(path, true).await {
+                FileLook::Changed(wasm) => return Ok(wasm),
+                FileLook::Failed(reason) => return Err(reason),
+                FileLook::Unsettled | FileLook::NoRoom => tokio::time::sleep(Duration::from_millis(20)).await,
+                FileLook::Unchanged => panic!("a first look finds something"),
+            }
+        }
+    }
+
+    /// A pipe in the plugin folder ended all reloads, and a link to a device without an end took all memory.
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_refused_by_what_it_is_and_never_opened() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo.wasm"), rustix::fs::Mode::RWXU).expect("a pipe");
+        let _socket = UnixListener::bind(at("socket.wasm")).expect("a socket");
+        std::fs::create_dir(at("folder.wasm")).expect("a folder");
+        symlink("/dev/zero", at("zero.wasm")).expect("a link");
+        for (name, what) in [("fifo", "a pipe"), ("socket", "a socket"), ("folder", "a folder"), ("zero", "a device")] {
+            let mut file = TrackedFile::default();
+            let path = at(&format!("{name}.wasm"));
+            let looked = tokio::time::timeout(Duration::from_secs(5), settled(&mut file, &path)).await;
+            let reason = looked.expect("no look waits for it").expect_err("it is no component");
+            assert!(reason.contains(what), "{name}: {reason}");
+            // What took its place since the look is refused without waiting as well.
+            read(&path).expect_err("it is no file");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_is_refused_unread_and_one_that_rests_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("a.wasm");
+        File::create(&path).expect("a file").set_len(MAX_WASM + 1).expect("a hole");
+        let mut file = TrackedFile::default();
+        assert!(settled(&mut file, &path).await.expect_err("too large").contains("at most"));
+        assert!(matches!(file.look(&path, true).await, FileLook::Unchanged), "reported once");
+        std::fs::write(&path, "whole").expect("written");
+        assert_eq!(settled(&mut file, &path).await.expect("its content"), b"whole");
+    }
+
+    #[test]
+    fn all_files_at_once_are_missed_for_longer_than_one() {
+        let mut file = TrackedFile::default();
+        assert!(!file.is_gone(false));
+        file.missing_since = Instant::now().checked_sub(GRACE);
+        assert!(file.is_gone(false) && !file.is_gone(true));
+        file.missing_since = Instant::now().checked_sub(EMPTIED_GRACE);
+        assert!(file.is_gone(true));
+    }
+
+    #[test]
+    fn a_failure_that_is_not_the_files_own_is_tried_again_ever_later() {
+        let mut file = TrackedFile::default();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            file.try_again_later();
+            pauses.push(file.retry.expect("a try").1.as_secs());
+            file.forget_content();
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        file.is_decided();
+        assert!(file.retry.is_none());
+    }
 }

@@ -3,14 +3,43 @@
 //! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was compiled for. It is
 //! written once, under another name first, and never rewritten, because running plugins map it. Its content is native
 //! code that the server runs: only this user may be able to write here, and no artifact is taken from anywhere else.
+//!
+//! A group's right to write is taken away, and not a reason to refuse: Kubernetes gives it to everything on a volume at
+//! each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused.
+//!
+//! Beside artifacts lie notes of compilations that failed, so that a component that takes minutes to fail does not take
+//! them at each start.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use coinslot_base::file;
 use tempfile::NamedTempFile;
+
+/// Artifacts that are kept although nothing names them, the last used first, and how long after their last use.
+const UNNAMED: usize = 16;
+const UNNAMED_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The precision of the time of the last use.
+const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
+
+/// A failed compilation is tried again after this time: memory may have been short, or the machine busy.
+const FAILURE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Drafts of this age were left behind by a process that was killed.
+const DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The extensions of artifacts and of notes of failures.
+const COMPILED: &str = "cwasm";
+const FAILED: &str = "failed";
+
+/// Bytes of the reason of a failure that are read.
+const REASON: u64 = 4 << 10;
 
 /// The directory of compiled components.
 #[derive(Debug)]
@@ -19,13 +48,14 @@ pub(crate) struct Artifacts {
 }
 
 impl Artifacts {
-    /// Opens the directory, creating it with mode 0700. Refuses one that others can write to.
+    /// Opens the directory, creating it with mode 0700. Takes the right to write from its group, and refuses one that
+    /// others can write to.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // An absolute path: the working directory may change, and a child process has its own.
         let dir = dir.canonicalize()?;
         let meta = fs::metadata(&dir)?;
-        if !meta.is_dir() || !is_ours(&meta) {
+        if !meta.is_dir() || !is_ours(&dir, &meta, 0o700) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
@@ -39,18 +69,78 @@ impl Artifacts {
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
-        self.dir.join(format!("{digest}-{fingerprint}.cwasm"))
+        self.dir.join(format!("{digest}-{fingerprint}.{COMPILED}"))
     }
 
     /// Finds an artifact. A file that others can write to is removed, and counts as not found.
     pub(crate) fn find(&self, path: &Path) -> Option<()> {
         let meta = fs::symlink_metadata(path).ok()?;
-        if meta.is_file() && is_ours(&meta) {
+        if meta.is_file() && is_ours(path, &meta, 0o400) {
+            if age(&meta) >= USE_PRECISION {
+                // The time of the last use, by which artifacts are forgotten.
+                let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
+            }
             return Some(());
         }
         tracing::warn!(artifact = %path.display(), "others can write this file; it is removed");
         self.remove(path);
         None
+    }
+
+    /// Returns whether there is an artifact. It may not fit.
+    pub(crate) fn has(&self, digest: &str, fingerprint: &str) -> bool {
+        self.path(digest, fingerprint).is_file()
+    }
+
+    /// The reason for which this component could not be compiled lately.
+    pub(crate) fn failure(&self, artifact: &Path) -> Option<String> {
+        let note = artifact.with_extension(FAILED);
+        let file = fs::File::open(&note).ok()?;
+        let meta = file.metadata().ok()?;
+        if !is_ours(&note, &meta, 0o600) || age(&meta) >= FAILURE_AGE {
+            return None;
+        }
+        let mut reason = String::new();
+        file.take(REASON).read_to_string(&mut reason).ok()?;
+        Some(reason)
+    }
+
+    /// Notes that a component cannot be compiled. Without the note it is compiled again at the next start.
+    pub(crate) fn note_failure(&self, artifact: &Path, reason: &str) {
+        let note = artifact.with_extension(FAILED);
+        if let Err(error) = file::replace(&note, 0o600, reason.as_bytes()) {
+            tracing::warn!(note = %note.display(), %error, "a failed compilation cannot be noted");
+        }
+    }
+
+    /// Removes artifacts that nobody names and that were not used lately, failures that are old, and drafts that were
+    /// left behind.
+    pub(crate) fn forget_others(&self, named: &HashSet<String>, fingerprints: &[String]) {
+        let mut unnamed = Vec::new();
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+            let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            let (is_old, is_draft) = (age(&meta) >= DRAFT_AGE, stem.starts_with(".draft-"));
+            match path.extension().and_then(OsStr::to_str) {
+                Some(FAILED) if age(&meta) >= FAILURE_AGE => self.remove(&path),
+                Some(COMPILED) if !is_draft => {
+                    let is_named = stem.split_once('-').is_some_and(|(digest, fingerprint)| {
+                        named.contains(digest) && fingerprints.iter().any(|known| known == fingerprint)
+                    });
+                    if !is_named {
+                        unnamed.push((age(&meta), path));
+                    }
+                }
+                _ if is_draft && is_old => self.remove(&path),
+                _ => {}
+            }
+        }
+        unnamed.sort();
+        for (index, (age, path)) in unnamed.iter().enumerate() {
+            if index >= UNNAMED || *age >= UNNAMED_AGE {
+                self.remove(path);
+            }
+        }
     }
 
     /// A file to write an artifact into. It is removed unless it is passed to [`Artifacts::publish`].
@@ -72,6 +162,90 @@ impl Artifacts {
     }
 }
 
-fn is_ours(meta: &fs::Metadata) -> bool {
-    meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0
+/// Returns whether the file belongs to this user and no other can write to it. A right of its group is taken away first:
+/// the file gets this mode.
+fn is_ours(path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
+    if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
+        return false;
+    }
+    if meta.mode() & 0o020 == 0 {
+        return true;
+    }
+    let mended = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    match &mended {
+        Ok(()) => tracing::warn!(path = %path.display(), "its group could write here; it cannot any more"),
+        Err(error) => tracing::warn!(path = %path.display(), %error, "its group can write here"),
+    }
+    mended.is_ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "files are forgotten by their age")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn age(meta: &fs::Metadata) -> Duration {
+    meta.modified().ok().and_then(|modified| now().duration_since(modified).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_that_nobody_names_are_forgotten_when_they_are_old_or_many() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let artifacts = Artifacts::open(dir.path()).expect("the directory");
+        let file = |name: &str, days: u64| {
+            let path = artifacts.dir.join(name);
+            let file = fs::File::create(&path).expect("a file");
+            file.set_modified(now() - Duration::from_secs(days * 24 * 60 * 60)).expect("a time");
+            path
+        };
+        let named = file("a-one.cwasm", 90);
+        let other_engine = file("a-old.cwasm", 90);
+        let (young, old) = (file("b-one.cwasm", 1), file("c-one.cwasm", 8));
+        let (failed, failed_before) = (file("d-one.failed", 0), file("e-one.failed", 2));
+        let (draft, left) = (file(".draft-x", 0), file(".draft-y", 2));
+        artifacts.forget_others(&HashSet::from(["a".to_owned()]), &["one".to_owned()]);
+        for (path, stays) in [
+            (&named, true),
+            (&other_engine, false),
+            (&young, true),
+            (&old, false),
+            (&failed, true),
+            (&failed_before, false),
+            (&draft, true),
+            (&left, false),
+        ] {
+            assert_eq!(path.exists(), stays, "{}", path.display());
+        }
+        for number in 0..2 * UNNAMED {
+            file(&format!("f{number}-one.cwasm"), 2);
+        }
+        artifacts.forget_others(&HashSet::from(["a".to_owned()]), &["one".to_owned()]);
+        let left = fs::read_dir(&artifacts.dir).expect("the directory").flatten();
+        let left = left.filter(|entry| entry.path().extension() == Some(OsStr::new(COMPILED))).count();
+        assert_eq!((left, young.exists()), (UNNAMED + 1, true), "the last used ones, and the one that is named");
+    }
+
+    /// Kubernetes gives the group of a volume the right to write at each mount: the second start was refused.
+    #[test]
+    fn a_groups_right_to_write_is_taken_away_and_one_of_all_others_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mode = |path: &Path| fs::metadata(path).expect("a file").mode() & 0o777;
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+        set(dir.path(), 0o2770);
+        let artifacts = Artifacts::open(dir.path()).expect("mended");
+        assert_eq!(mode(dir.path()), 0o700);
+        let path = artifacts.path("a", "one");
+        fs::write(&path, "code").expect("written");
+        set(&path, 0o460);
+        artifacts.find(&path).expect("mended");
+        assert_eq!(mode(&path), 0o400);
+        set(&path, 0o602);
+        assert_eq!((artifacts.find(&path), path.exists()), (None, false));
+        set(dir.path(), 0o707);
+        Artifacts::open(dir.path()).expect_err("others can write");
+    }
 }

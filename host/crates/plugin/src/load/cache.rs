@@ -1,10 +1,20 @@
 //! Finds the compiled form of a component, and compiles it if there is none.
+//!
+//! # Two lanes
+//!
+//! A compilation takes a tenth of a second or minutes, and nothing tells which before it ends. All begin in the quick
+//! lane. One that is not done in time moves to the slow lane; if that is full it is stopped, and begins anew when it has
+//! its turn there. So the quick lane is free again soon, whatever the folder holds, and only a component that is slow
+//! itself waits for slow ones.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tempfile::NamedTempFile;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -13,20 +23,35 @@ use crate::instance::engine::{Wasi, fingerprint};
 use crate::load::artifact::Artifacts;
 use crate::load::compile;
 
+/// The longest compilation in the quick lane.
+const QUICK: Duration = Duration::from_secs(5);
+
 /// The compiled components of one directory, and the compiler that adds to them.
 pub(crate) struct ComponentCache {
     artifacts: Artifacts,
     /// The executable whose subcommand `compile` compiles. None: a thread of this process does.
     compiler: Option<PathBuf>,
-    /// A permit is held while a component is compiled.
-    compilations: Semaphore,
+    /// A permit of one of the lanes is held while a component is compiled.
+    quick: Semaphore,
+    slow: Semaphore,
 }
 
 impl ComponentCache {
     /// Opens the directory. Fails if it cannot be made, or if others can write to it.
     pub(crate) fn open(dir: &Path, compiler: Option<PathBuf>) -> io::Result<Self> {
         let artifacts = Artifacts::open(dir)?;
-        Ok(Self { artifacts, compiler, compilations: Semaphore::new(compile::at_once()) })
+        let at_once = compile::at_once();
+        Ok(Self { artifacts, compiler, quick: Semaphore::new(at_once), slow: Semaphore::new(at_once / 2) })
+    }
+
+    /// Returns whether there is an artifact. It may not fit.
+    pub(crate) fn has(&self, digest: &str, fingerprint: &str) -> bool {
+        self.artifacts.has(digest, fingerprint)
+    }
+
+    /// Removes what nobody names: see [`Artifacts::forget_others`].
+    pub(crate) fn forget_others(&self, named: &HashSet<String>, fingerprints: &[String]) {
+        self.artifacts.forget_others(named, fingerprints);
     }
 
     /// Maps the compiled component, compiling it first if no artifact fits. `digest` is that of `wasm`.
@@ -41,24 +66,62 @@ impl ComponentCache {
         if let Some(component) = self.find(engine, &path).await {
             return Ok(component);
         }
-        let _permit = self.compilations.acquire().await;
+        let quick = self.quick.acquire().await.ok();
         // The same bytes under another name may have been compiled while this call waited.
         if let Some(component) = self.find(engine, &path).await {
             return Ok(component);
         }
-        let unwritable = |error: io::Error| {
-            LoadError::Invalid(format!("cannot write the compiled component {}: {error}", path.display()))
-        };
-        let draft = self.artifacts.draft().map_err(unwritable)?;
-        let draft = match &self.compiler {
-            Some(executable) => {
-                compile::in_process_of(executable, wasm, wasi, &draft).await?;
-                draft
+        if let Some(reason) = self.artifacts.failure(&path) {
+            let note = path.with_extension("failed");
+            return Err(LoadError::Invalid(format!(
+                "{reason} (noted: it is compiled again a day later, or when {} is removed)",
+                note.display()
+            )));
+        }
+        let compiled = self.compile(wasi, wasm, quick).await;
+        let draft = compiled.inspect_err(|error| {
+            if let LoadError::Invalid(reason) = error {
+                self.artifacts.note_failure(&path, reason);
             }
-            None => compile::on_thread(wasm.clone(), wasi, draft).await?,
-        };
-        self.artifacts.publish(draft, &path).map_err(unwritable)?;
+        })?;
+        self.artifacts.publish(draft, &path).map_err(|error| unwritable(&error))?;
         map(engine, path.clone()).await.inspect_err(|_| self.artifacts.remove(&path))
+    }
+
+    /// Compiles a component in one lane or in both. Holds `quick`, the permit of the first, for as long as it is there.
+    async fn compile(
+        &self,
+        wasi: Wasi,
+        wasm: &Arc<[u8]>,
+        mut quick: Option<SemaphorePermit<'_>>,
+    ) -> Result<NamedTempFile, LoadError> {
+        let draft = self.draft()?;
+        let Some(executable) = &self.compiler else { return compile::on_thread(wasm.clone(), wasi, draft).await };
+        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, wasi, &draft));
+        let ended = match tokio::time::timeout(QUICK, &mut compilation).await {
+            Ok(ended) => Some(ended),
+            Err(_) => match self.slow.try_acquire() {
+                Ok(_slow) => {
+                    drop(quick.take());
+                    Some(compilation.as_mut().await)
+                }
+                Err(_) => None,
+            },
+        };
+        // Stops the process, if it runs.
+        drop(compilation);
+        if let Some(ended) = ended {
+            return ended.map(|()| draft);
+        }
+        drop((draft, quick));
+        let _slow = self.slow.acquire().await;
+        let draft = self.draft()?;
+        compile::in_process_of(executable, wasm, wasi, &draft).await?;
+        Ok(draft)
+    }
+
+    fn draft(&self) -> Result<NamedTempFile, LoadError> {
+        self.artifacts.draft().map_err(|error| unwritable(&error))
     }
 
     /// Maps an artifact if there is one. An artifact that cannot be mapped is removed.
@@ -73,6 +136,10 @@ impl ComponentCache {
             }
         }
     }
+}
+
+fn unwritable(error: &io::Error) -> LoadError {
+    LoadError::Unavailable(format!("the compiled component cannot be written: {error}"))
 }
 
 async fn map(engine: &Engine, path: PathBuf) -> Result<Component, LoadError> {

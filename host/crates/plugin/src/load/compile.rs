@@ -37,35 +37,40 @@ pub(crate) fn at_once() -> usize {
     std::thread::available_parallelism().map_or(2, |threads| threads.get().clamp(2, 4))
 }
 
+/// The exit status of a compilation that failed outside of the component: it could not be read, or the artifact could not
+/// be written (EX_IOERR).
+const OUTSIDE: u8 = 74;
+
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
 /// `--wasi 0.2` or `--wasi 0.3`. Exit status 0 means that stdout is a whole artifact.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
+        Err((status, reason)) => {
             // The parent reads this. If the parent is gone, the write fails and nothing else depends on it.
             let _ = writeln!(io::stderr(), "{reason}");
-            ExitCode::FAILURE
+            ExitCode::from(status)
         }
     }
 }
 
-fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+/// Fails with an exit status and the reason.
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let wasi = match arguments.as_slice() {
         [flag, version] if flag == "--wasi" => version.to_str().and_then(Wasi::from_version),
         _ => None,
     };
-    let wasi = wasi.ok_or("usage: compile --wasi 0.2|0.3 < component > artifact")?;
+    let wasi = wasi.ok_or_else(|| (2, "usage: compile --wasi 0.2|0.3 < component > artifact".to_owned()))?;
     confine();
     let mut wasm = Vec::new();
     io::stdin()
         .lock()
         .take(MAX_WASM as u64 + 1)
         .read_to_end(&mut wasm)
-        .map_err(|error| format!("cannot read the component: {error}"))?;
-    let artifact = compile(&wasm, wasi)?;
-    io::stdout().lock().write_all(&artifact).map_err(|error| format!("cannot write the artifact: {error}"))
+        .map_err(|error| (OUTSIDE, format!("cannot read the component: {error}")))?;
+    let artifact = compile(&wasm, wasi).map_err(|reason| (1, reason))?;
+    io::stdout().lock().write_all(&artifact).map_err(|error| (OUTSIDE, format!("cannot write the artifact: {error}")))
 }
 
 /// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
@@ -91,9 +96,11 @@ pub(crate) async fn in_process_of(
     draft: &NamedTempFile,
 ) -> Result<(), LoadError> {
     let failed =
-        |error: io::Error| LoadError::Invalid(format!("cannot run the compiler {}: {error}", executable.display()));
+        |error: io::Error| LoadError::Unavailable(format!("cannot run the compiler {}: {error}", executable.display()));
     let mut child = tokio::process::Command::new(executable)
         .args(["compile", "--wasi", wasi.version()])
+        // The executable may be `/proc/self/exe`, which is no name for a list of processes.
+        .arg0("coinslot")
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::from(draft.as_file().try_clone().map_err(failed)?))
@@ -128,6 +135,9 @@ pub(crate) async fn in_process_of(
         return Ok(());
     }
     let text = printable(String::from_utf8_lossy(&text).trim());
+    if status.code() == Some(i32::from(OUTSIDE)) {
+        return Err(LoadError::Unavailable(text));
+    }
     Err(LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
         text
     } else {
@@ -145,16 +155,17 @@ pub(crate) async fn on_thread(wasm: Arc<[u8]>, wasi: Wasi, draft: NamedTempFile)
         .spawn(move || {
             // On Linux this is the priority of the calling thread alone.
             let _ = nice(19);
-            let written = compile(&wasm, wasi).and_then(|artifact| {
+            let compiled = compile(&wasm, wasi).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
+            let written = compiled.and_then(|artifact| {
                 (&mut draft.as_file())
                     .write_all(&artifact)
-                    .map_err(|error| format!("cannot write the artifact: {error}"))
+                    .map_err(|error| LoadError::Unavailable(format!("cannot write the artifact: {error}")))
             });
             let _ = done.send(written.map(|()| draft));
         })
-        .map_err(|error| LoadError::Invalid(format!("cannot start the compiler: {error}")))?;
+        .map_err(|error| LoadError::Unavailable(format!("cannot start the compiler: {error}")))?;
     match result.await {
-        Ok(compiled) => compiled.map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10))),
+        Ok(compiled) => compiled,
         Err(_) => Err(LoadError::Invalid("the compiler failed on it: report this component".into())),
     }
 }

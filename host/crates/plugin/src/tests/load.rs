@@ -58,7 +58,7 @@ async fn an_artifact_that_does_not_fit_is_replaced() {
 #[test]
 fn a_directory_that_others_can_write_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o707)).unwrap();
     let error = Runtime::new(config(dir.path())).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
     let made = dir.path().join("new");

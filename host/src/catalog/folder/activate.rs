@@ -1,0 +1,59 @@
+//! Makes staged plugins active, as the plan of the swap says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Folder;
+use super::swap::{self, PlannedSwap, SwapInput};
+use crate::catalog::scan_report::ScanReport;
+
+impl Folder {
+    /// Makes the staged plugins that fit active, and takes out those whose files are gone.
+    ///
+    /// The generation is swapped whole: a request sees the former generation or the next one. [`plan`](swap::plan) decides which
+    /// plugin wins a conflict.
+    pub(super) async fn swap(&mut self, report: &mut ScanReport) {
+        if self.is_changed {
+            let input = self.swap_input();
+            match tokio::task::spawn_blocking(move || swap::plan(input)).await {
+                Ok(planned) => self.carry_out(planned, report),
+                Err(error) => tracing::error!(%error, "the catalogue could not be built; what served still does"),
+            }
+            (self.is_changed, self.has_removals) = (false, false);
+        }
+        // A file that is still being staged may end a conflict, so conflicts are reported after that.
+        if self.staging.is_empty() {
+            for (name, conflict) in &self.refused {
+                let file = self.files.entry(name.clone()).or_default();
+                if let Some(reason) = file.fail(conflict.to_string()) {
+                    report.failed.push((name.clone(), reason));
+                }
+            }
+        }
+    }
+
+    fn swap_input(&self) -> SwapInput {
+        let staged = self.staged.iter().filter(|(name, _)| self.start.admits(name));
+        let staged: BTreeMap<_, _> = staged.map(|(name, installed)| (name.clone(), Arc::clone(installed))).collect();
+        let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
+        let fresh = staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();
+        let (current, active, has_removals) = (self.live.load_full(), self.active(), self.has_removals);
+        SwapInput { current, active, has_removals, staged, fresh }
+    }
+
+    fn carry_out(&mut self, planned: PlannedSwap, report: &mut ScanReport) {
+        if let Some(next) = planned.next {
+            self.live.store(Arc::new(next));
+        }
+        for installed in planned.admitted {
+            let (name, info, sha256) = (installed.file.clone(), installed.plugin.info(), installed.plugin.sha256());
+            tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
+            self.staged.remove(&name);
+            self.start.is_active(&name);
+            let file = self.files.entry(name.clone()).or_default();
+            (file.active, file.failure) = (Some(installed), None);
+            report.loaded.push(name);
+        }
+        self.refused = planned.refused;
+    }
+}

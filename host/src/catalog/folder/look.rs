@@ -1,0 +1,129 @@
+//! Compares the folder with what is known of it: begins to load what is new, forgets what is gone, and takes what was
+//! loaded.
+
+use std::io;
+
+use sha2::{Digest, Sha256};
+
+use super::Folder;
+use super::tracked_file::{FileLook, wasm_files};
+use crate::catalog::scan_report::ScanReport;
+
+impl Folder {
+    /// Begins to stage what is new, and forgets files that are gone. Returns whether a new file waits for room in the
+    /// staging.
+    pub(super) async fn look(&mut self, report: &mut ScanReport) -> io::Result<bool> {
+        let names = wasm_files(&self.dir)?;
+        let mut has_waiting = self.restore(&names);
+        for name in &names {
+            if self.start.is_restoring(name) {
+                continue;
+            }
+            let known = self.files.entry(name.clone()).or_default();
+            match known.look(&self.dir.join(name), self.staging.has_room_for(name)).await {
+                FileLook::Unchanged => {}
+                FileLook::NoRoom => has_waiting = true,
+                FileLook::Unsettled => report.unsettled = true,
+                FileLook::Failed(reason) => report.failed.push((name.clone(), reason)),
+                FileLook::Changed(wasm) => self.stage(name, wasm, report),
+            }
+        }
+        self.forget_gone(&names, report);
+        Ok(has_waiting)
+    }
+
+    /// Begins to load the builds that served before the start. Returns whether some wait for room in the staging.
+    fn restore(&mut self, names: &[String]) -> bool {
+        self.start.note(names);
+        while self.staging.has_room()
+            && let Some((file, dir, build)) = self.start.next(names)
+        {
+            self.files.entry(file.clone()).or_default().staged = Some(build.sha256.clone());
+            self.staging.begin(&file, self.loader.clone().restore(file.clone(), dir, build));
+        }
+        self.start.has_waiting(names)
+    }
+
+    /// Forgets files that are not among these names any more.
+    fn forget_gone(&mut self, names: &[String], report: &mut ScanReport) {
+        let is_emptied = names.is_empty();
+        if is_emptied && self.files.values().any(|file| file.active.is_some() && !file.is_missing()) {
+            tracing::warn!(dir = %self.dir.display(), "the plugin folder is empty; what serves stays for some seconds");
+        }
+        let mut gone = Vec::new();
+        for (name, file) in &mut self.files {
+            if names.binary_search(name).is_ok() {
+                continue;
+            }
+            if file.is_gone(is_emptied) {
+                gone.push(name.clone());
+            } else {
+                report.unsettled = true;
+            }
+        }
+        for name in gone {
+            self.staging.cancel(&name);
+            self.start.forget(&name);
+            self.is_changed |= self.staged.remove(&name).is_some();
+            self.refused.remove(&name);
+            match self.files.remove(&name) {
+                Some(file) if file.active.is_some() => {
+                    (self.is_changed, self.has_removals) = (true, true);
+                    report.removed.push(name);
+                }
+                _ => report.forgotten.push(name),
+            }
+        }
+    }
+
+    /// Begins to stage the new content of a file, unless it is what was staged last: a file that was only touched.
+    fn stage(&mut self, name: &str, wasm: Vec<u8>, report: &mut ScanReport) {
+        let file = self.files.entry(name.to_owned()).or_default();
+        let sha256 = hex::encode(Sha256::digest(&wasm));
+        if file.staged.as_ref() == Some(&sha256) {
+            let serves = file.active.as_ref().is_some_and(|active| active.plugin.sha256() == sha256);
+            if serves && file.failure.take().is_some() {
+                report.loaded.push(name.to_owned());
+            }
+            return;
+        }
+        (file.staged, file.failure) = (Some(sha256), None);
+        self.staged.remove(name);
+        self.refused.remove(name);
+        self.staging.begin(name, self.loader.clone().load(name.to_owned(), wasm));
+    }
+
+    /// Takes what the staging has finished. Returns whether files can be looked at now whose kept builds were loaded, or
+    /// could not be.
+    pub(super) fn collect(&mut self, report: &mut ScanReport) -> bool {
+        let mut has_restored = false;
+        while let Some((name, result)) = self.staging.take() {
+            let is_restored = self.start.has_ended(&name);
+            has_restored |= is_restored;
+            let file = self.files.entry(name.clone()).or_default();
+            match result {
+                Ok(installed) => {
+                    file.is_decided();
+                    self.is_changed = true;
+                    self.staged.insert(name, installed);
+                }
+                Err(error) if is_restored => {
+                    file.staged = None;
+                    tracing::warn!(file = %name, reason = %error.reason, "what served before cannot serve again");
+                }
+                Err(error) => {
+                    // The same content is tried again when it is copied again: the cause may not have been the content.
+                    file.staged = None;
+                    if error.is_passing {
+                        file.try_again_later();
+                    } else {
+                        file.is_decided();
+                    }
+                    file.failure = Some(error.reason.clone());
+                    report.failed.push((name, error.reason));
+                }
+            }
+        }
+        has_restored
+    }
+}

@@ -1,0 +1,137 @@
+//! Remembers what served before this start, so that it serves again whatever the files are called.
+//!
+//! The history names the build of each file that served, and its bytes are kept. Those builds come first, those whose
+//! compiled form is there before the others. Then each file is looked at as ever: its content is a change of what
+//! serves, and one that does not load leaves the kept build serving. A plugin that did not serve before waits until
+//! every build that did is active or refused, so it takes no name and no route of theirs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::catalog::history::HistoryFile;
+use crate::catalog::kept_build::KeptBuild;
+
+/// The progress of a start.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// The directory of the history.
+    dir: PathBuf,
+    /// Builds that served, by file, in the order in which they are loaded.
+    waiting: Vec<(String, KeptBuild)>,
+    /// Those that are being loaded.
+    begun: BTreeMap<String, KeptBuild>,
+    /// Files whose kept builds are compiled, until they are loaded.
+    compiled: BTreeSet<String>,
+    /// Files that served, and of which no build is active again yet.
+    incumbents: BTreeSet<String>,
+    /// Newcomers wait for them.
+    holds_newcomers: bool,
+    /// The files that the folder held at its first scan.
+    first: Option<Vec<String>>,
+    is_over: bool,
+}
+
+impl Start {
+    /// The start after a run with this history. `is_compiled` tells whether a build, by its SHA-256, is.
+    pub(super) fn after(dir: &Path, history: &HistoryFile, is_compiled: impl Fn(&str) -> bool) -> Self {
+        let mut start = Self { dir: dir.to_owned(), ..Self::default() };
+        for (file, entry) in history.present() {
+            let Some(build) = &entry.active else { continue };
+            start.incumbents.insert(file.to_owned());
+            if is_compiled(&build.sha256) {
+                start.compiled.insert(file.to_owned());
+            }
+            start.waiting.push((file.to_owned(), build.clone()));
+        }
+        start.holds_newcomers = !start.incumbents.is_empty();
+        let compiled = &start.compiled;
+        start.waiting.sort_by_key(|(file, build)| (!compiled.contains(file), build.since));
+        start
+    }
+
+    /// Notes the files that the first scan found.
+    pub(super) fn note(&mut self, names: &[String]) {
+        self.first.get_or_insert_with(|| names.to_vec());
+    }
+
+    /// Takes the next build that is to be loaded, of the files that the folder has.
+    pub(super) fn next(&mut self, names: &[String]) -> Option<(String, PathBuf, KeptBuild)> {
+        let at = self.waiting.iter().position(|(file, _)| names.binary_search(file).is_ok())?;
+        let (file, build) = self.waiting.remove(at);
+        self.begun.insert(file.clone(), build.clone());
+        Some((file, self.dir.clone(), build))
+    }
+
+    /// Returns whether builds of these files wait to be loaded.
+    pub(super) fn has_waiting(&self, names: &[String]) -> bool {
+        self.waiting.iter().any(|(file, _)| names.binary_search(file).is_ok())
+    }
+
+    /// Returns whether the kept build of a file is not loaded yet. The file is not looked at before.
+    pub(super) fn is_restoring(&self, file: &str) -> bool {
+        self.begun.contains_key(file) || self.waiting.iter().any(|(waiting, _)| waiting == file)
+    }
+
+    /// The files of which [`Start::is_restoring`] is true.
+    pub(super) fn restoring(&self) -> HashSet<String> {
+        self.begun.keys().chain(self.waiting.iter().map(|(file, _)| file)).cloned().collect()
+    }
+
+    /// Notes that the kept build of a file was loaded, or could not be. Returns whether it was being loaded.
+    pub(super) fn has_ended(&mut self, file: &str) -> bool {
+        self.compiled.remove(file);
+        self.begun.remove(file).is_some()
+    }
+
+    /// Notes that a build of a file is active.
+    pub(super) fn is_active(&mut self, file: &str) {
+        self.incumbents.remove(file);
+    }
+
+    /// Forgets a file that is gone.
+    pub(super) fn forget(&mut self, file: &str) {
+        self.has_ended(file);
+        self.waiting.retain(|(waiting, _)| waiting != file);
+        self.incumbents.remove(file);
+    }
+
+    /// Has the builds loaded anew that are being loaded, because the policies have changed.
+    pub(super) fn load_anew(&mut self) {
+        self.waiting.extend(std::mem::take(&mut self.begun));
+    }
+
+    /// Returns whether a file may become active already.
+    pub(super) fn admits(&self, file: &str) -> bool {
+        !self.holds_newcomers || self.incumbents.contains(file)
+    }
+
+    /// Returns whether builds are left that only have to be mapped.
+    pub(super) fn has_compiled(&self) -> bool {
+        !self.compiled.is_empty()
+    }
+
+    /// Returns whether everything that the folder held at the start is active or refused.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Takes stock after a scan. `is_pending` tells whether a file is neither active nor refused.
+    pub(super) fn take_stock(&mut self, is_pending: impl Fn(&str) -> bool) -> Stock {
+        self.incumbents.retain(|file| is_pending(file));
+        let first = self.first.iter().flatten();
+        let loading: Vec<String> = first.filter(|file| is_pending(file)).cloned().collect();
+        // Newcomers that waited for the last incumbent have their turn in the next scan.
+        let admits_newcomers = self.holds_newcomers && self.incumbents.is_empty();
+        self.holds_newcomers &= !admits_newcomers;
+        self.is_over = loading.is_empty() && self.incumbents.is_empty() && !admits_newcomers;
+        Stock { loading, admits_newcomers }
+    }
+}
+
+/// The state of a start after a scan.
+pub(super) struct Stock {
+    /// The files that are neither active nor refused.
+    pub(super) loading: Vec<String>,
+    /// The last build that served before is active or refused: those that wait for it have their turn.
+    pub(super) admits_newcomers: bool,
+}

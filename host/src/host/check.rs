@@ -1,0 +1,46 @@
+//! Checks a configuration beside a running host.
+
+use std::sync::Arc;
+
+use alloy::primitives::Address;
+use coinslot_evm::SenderKind;
+use coinslot_facilitator::Seller;
+
+use super::error::HostError;
+use super::{Host, HostOptions, keys, load, tls};
+use crate::catalog::{Catalog, HistoryFile};
+use crate::config::Config;
+
+/// The findings of [`Host::check`].
+#[derive(Debug)]
+pub struct HostCheck {
+    pub catalog: Arc<Catalog>,
+    /// Files that could not be loaded, with the reasons.
+    pub failed: Vec<(String, String)>,
+    /// Plugin names in the configuration that no active plugin has.
+    pub unknown_plugins: Vec<String>,
+    /// The address whose key signs receipts, if one does.
+    pub receipts: Option<Address>,
+}
+
+impl Host {
+    /// Does what [`Host::build`] does, but opens no ledger and changes no history of builds: a running host has them open.
+    /// Of the options only the compiler, the chains and the address count.
+    pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
+        tls(&config.server)?;
+        let receipts = keys::receipts(&config.payment)?;
+        // The ledger has the tag. A check sends nothing, and needs none.
+        let mut loaded = load(config, options, Seller::random(SenderKind::Host)).await?;
+        // A history that cannot be read is begun anew by a host.
+        let history = config.state.history();
+        let served = HistoryFile::read(&history).unwrap_or_default();
+        loaded.folder = loaded.folder.after(&history, &served);
+        let report = loaded.settle().await?;
+        Ok(HostCheck {
+            catalog: loaded.catalog.load_full(),
+            failed: report.failed,
+            unknown_plugins: loaded.folder.unknown_plugins(),
+            receipts: receipts.map(|key| key.address()),
+        })
+    }
+}
