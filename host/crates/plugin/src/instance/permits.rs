@@ -29,7 +29,9 @@ pub(crate) enum Demand {
 
 /// The permits of a running instance, returned when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct InstancePermits(Arc<HeldPermits>);
+pub(crate) struct InstancePermits {
+    _held: Arc<HeldPermits>,
+}
 
 #[derive(Debug)]
 struct HeldPermits {
@@ -100,7 +102,7 @@ impl InstanceLimit {
 
     /// The permits of an instance that the pool has counted.
     fn taken(&self, demand: Demand) -> InstancePermits {
-        InstancePermits(Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }))
+        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }) }
     }
 
     /// Instances that the plugin may still start, for tests.

@@ -12,6 +12,7 @@ use crate::instance::linked::LinkedComponent;
 use crate::instance::resources::SharedResources;
 use crate::instance::store::{GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
+use crate::limits::PluginPolicies;
 use crate::load::manifest;
 
 /// Memory that `describe` may use in any case, in bytes. Memories of JavaScript and Python begin large.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::list::{InstanceList, PermitKind, SharedInstance};
 use super::mailbox::SharedRequest;
