@@ -16,7 +16,7 @@ use wasmtime_wasi::I32Exit;
 use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
 use crate::instance::engine::TICK;
-use crate::instance::processors::{Processors, RunningGuest};
+use crate::instance::processors::{AfterTick, Processors, RunningGuest};
 
 /// The most bytes of a trap's text that are kept.
 const TRAP_TEXT: usize = 4 << 10;
@@ -29,17 +29,6 @@ const LARGE_MEMORY: usize = 8 << 20;
 /// one part in [`LITTLE_SHARE`] of the time that it has lived.
 const LITTLE: Duration = Duration::from_millis(5);
 const LITTLE_SHARE: u64 = 100;
-
-/// What follows an interruption by the ticker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AfterTick {
-    /// The guest goes on until the next tick.
-    GoOn,
-    /// The guest waits for a CPU slot.
-    Queue,
-    /// The guest has used up its CPU time.
-    End,
-}
 
 /// The measurements of one guest. All times are nanoseconds.
 ///

@@ -3,7 +3,7 @@
 //! An instance takes as many permits as its shape needs of wasmtime's pool ([`weight`](crate::instance::engine::weight)),
 //! so that the pool can hold the instance of each request that has its permits. Three rules keep one kind of request
 //! from taking what others need:
-//! - Work that nobody has paid for (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
+//! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
 //!   of a plugin's own where the plugin sells something.
 //! - A plugin that has its share already leaves a quarter of all permits to plugins that have less.
 //! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then in the order of
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(crate) use self::pool::PermitPool;
-use self::pool::{LimitKey, LimitTerms, Ticket};
+use self::pool::{LimitKey, LimitTerms};
 use crate::fault::Fault;
 
 /// The reason for which an instance is wanted.
@@ -122,6 +122,13 @@ impl Drop for LimitEntry {
     fn drop(&mut self) {
         self.pool.remove(self.key);
     }
+}
+
+/// A request's place in the queue of its bound.
+#[derive(Clone, Copy, Debug)]
+struct Ticket {
+    number: u64,
+    demand: Demand,
 }
 
 /// A place in the queue, given up when this is dropped.

@@ -37,6 +37,17 @@ struct RunningGuests {
 /// A guest that runs. The clock ticks at least until this is dropped.
 pub(crate) struct RunningGuest<'p>(&'p Processors);
 
+/// What follows an interruption by the ticker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterTick {
+    /// The guest goes on until the next tick.
+    GoOn,
+    /// The guest waits for a CPU slot.
+    Queue,
+    /// The guest has used up its CPU time.
+    End,
+}
+
 impl Processors {
     /// Starts the thread that increments the epoch of every engine each [`TICK`] while a guest runs. It is a thread of
     /// its own: a task could be starved by the very guest that it should interrupt.

@@ -21,10 +21,10 @@ use crate::contract::PaymentReceipt;
 use crate::instance::context::{RequestContext, RequestContexts};
 use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
-use crate::instance::meter::{AfterTick, GuestMeter};
+use crate::instance::meter::GuestMeter;
 use crate::instance::output::OutputPipe;
 use crate::instance::permits::InstancePermits;
-use crate::instance::processors::Processors;
+use crate::instance::processors::{AfterTick, Processors};
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
 const REQUEST_HANDLES: usize = 1_000;

@@ -216,7 +216,7 @@ impl ComponentInfo {
 
     /// Names each import that the host does not have, with the versions that it has. None if it has all imports.
     ///
-    /// The names are a stranger's, and nothing has validated them yet: each is cut and made printable, and only the
+    /// The names come from an untrusted file, and are not validated yet: each is cut and made printable, and only the
     /// first ones are named.
     pub(crate) fn missing(&self) -> Option<String> {
         let mut missing = self.imports.iter().filter_map(|import| missing(import));

@@ -27,7 +27,7 @@ const LOADING: &str = "(loading)";
 /// Calls `describe`, and checks its result. Returns the memory that the instance has then, too.
 ///
 /// The plugin's name, and so its limits, are not known before. So the largest limit of memory that any plugin has is
-/// the limit here, and whoever knows the name compares what was used.
+/// the limit here, and `Plugin::new`, which knows the name, compares what was used.
 pub(super) async fn describe(
     resources: &SharedResources,
     wasi: Wasi,

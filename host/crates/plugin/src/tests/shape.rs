@@ -123,3 +123,14 @@ async fn a_description_may_use_as_much_memory_as_a_plugin() {
         assert!(error.contains("memory") && error.contains("raise `memory` in ["), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_runtime_of_one_instance_takes_every_shape() {
+    // As `coinslot inspect` has it.
+    let config = RuntimeConfig { instances: 1, ..config(artifacts()) };
+    let runtime = Runtime::new(config).expect("a runtime");
+    for wide in [with_modules("echo", 16, &table(1)), with_modules("echo", 3, &memory(1))] {
+        let plugin = runtime.load(&wide, &Limits::default().into()).await.expect("loaded");
+        call(&plugin, get("/")).await.expect("an answer");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Demand, InstanceLimit, InstancePermits};
+use super::{Demand, InstanceLimit, InstancePermits, Ticket};
 
 /// The part of the permits that is kept for those who need it more: one in so many.
 const KEPT: usize = 4;
@@ -79,13 +79,6 @@ struct Waiting {
     granted: oneshot::Sender<InstancePermits>,
 }
 
-/// A request's place in the queue of its bound.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket {
-    number: u64,
-    demand: Demand,
-}
-
 impl PermitPool {
     pub(crate) fn new(total: usize) -> Arc<Self> {
         let state = PoolState {
@@ -118,7 +111,7 @@ impl PermitPool {
         key
     }
 
-    /// Removes a bound, which nobody uses any more.
+    /// Removes a bound that is not used any more.
     pub(super) fn remove(&self, key: LimitKey) {
         let mut state = self.state.lock();
         let Some(limit) = state.limits.remove(&key) else { return };
@@ -130,7 +123,7 @@ impl PermitPool {
             }
         }
         drop(state);
-        // What waits holds a reference to its bound, so nothing waits here; it would be dropped outside of the lock.
+        // A request that waits holds a reference to its bound, so both queues are empty.
         drop(limit);
     }
 
