@@ -114,6 +114,7 @@ pub use accepted::Accepted;
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub use client::ClientAddress;
+pub(crate) use client::prefix_of as client_network;
 pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use limits::RateLimits;

@@ -50,6 +50,8 @@ poll_interval = "19ms"
 cpu_time = "0s"
 [server]
 max_connections = 0
+max_connections_per_client = 0
+keep_alive = "0s"
 drain_timeout = "61m"
 trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
 [health]
@@ -82,6 +84,8 @@ reuse = { total = 4, concurrent = 0 }
         "hosts[1]:",
         "limits.cpu_time: from 1ms to 10m",
         "server.max_connections:",
+        "server.max_connections_per_client: from 1 to 1000000",
+        "server.keep_alive: from 1s to 1h",
         "server.drain_timeout: from 0s to 1h",
         "server.trusted_proxies[2]:",
         "plugin.Loud: not a plugin's name",
@@ -104,7 +108,7 @@ fn a_certificate_is_found_beside_the_file_and_makes_every_address_https() {
     let tls = format!("{GOOD}[tls]\ncert = \"tls/cert.pem\"\nkey = \"/etc/key.pem\"\n");
     let tls = tls.lines().filter(|line| !line.starts_with("public_url")).collect::<Vec<_>>().join("\n");
     let config = read_text(&tls, "/srv").expect("a good file");
-    let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into() };
+    let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into(), strict_for: None };
     assert_eq!((config.server.tls.clone(), config.server.scheme()), (Some(files), "https"));
     assert!(config.origin(config.server.listen).starts_with("https://"));
     let plain = read_text(&format!("public_url = \"http://api.example.com\"\n{tls}"), "");
