@@ -28,6 +28,9 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     if let Some(address) = check.receipts {
         println!("receipts are signed by {address}");
     }
+    if let Some(problem) = config.server.unusable_origin(config.server.listen) {
+        println!("warning: {problem}");
+    }
     for name in &check.unknown_plugins {
         println!("warning: {}", unknown_plugin(name));
     }

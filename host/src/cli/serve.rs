@@ -35,6 +35,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
+    if let Some(problem) = config.server.unusable_origin(address) {
+        tracing::warn!("{problem}");
+    }
     let options = HostOptions {
         config_file: Some(config_file),
         compiler: std::env::current_exe().ok(),

@@ -526,3 +526,24 @@ fn document_keys(text: &str) -> std::collections::BTreeSet<String> {
     walk("", &toml::Value::Table(text.parse().expect("TOML")), &mut keys);
     keys
 }
+
+#[test]
+fn an_origin_that_buyers_cannot_use_is_told() {
+    let said = |more: &str, listen: &str| {
+        let good: String =
+            GOOD.lines().filter(|line| !line.starts_with("public_url")).map(|line| format!("{line}\n")).collect();
+        let config = read_text(&format!("{good}{more}"), "").expect("a good file");
+        config.server.unusable_origin(listen.parse().expect("an address"))
+    };
+    assert_eq!(said("", "127.0.0.1:8402"), None, "for a client of this machine");
+    assert_eq!(said("", "192.0.2.1:8402"), None);
+    for listen in ["0.0.0.0:8402", "[::]:8402"] {
+        let said = said("", listen).expect("a warning");
+        assert!(said.contains(listen) && said.contains("`public_url`"), "{said}");
+    }
+    let proxied = said("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n", "127.0.0.1:8402");
+    assert!(proxied.is_some_and(|said| said.contains("trusted_proxies")));
+    assert_eq!(said("[server]\ntrusted_proxies = []\n", "127.0.0.1:8402"), None);
+    let tls = said("[tls]\ncert = \"a\"\nkey = \"b\"\n", "127.0.0.1:8402");
+    assert!(tls.is_some_and(|said| said.contains("https://127.0.0.1:8402")));
+}

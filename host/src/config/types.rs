@@ -201,6 +201,20 @@ impl ServerConfig {
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
+
+    /// The reason why buyers would be told an address that they cannot use, if there is one.
+    pub fn unusable_origin(&self, address: SocketAddr) -> Option<String> {
+        let behind_proxy = self.trusted_proxies.as_ref().is_some_and(|proxies| !proxies.is_empty());
+        let why = match &self.public_url {
+            Some(_) => return None,
+            None if address.ip().is_unspecified() => "stands for every address of this machine, and is none itself",
+            None if behind_proxy => "is not the address of the proxy that `trusted_proxies` names",
+            None if self.tls.is_some() => "is not a name of the certificate in [tls]",
+            None => return None,
+        };
+        let origin = format!("{}://{address}", self.scheme());
+        Some(format!("challenges tell buyers to pay for {origin}, which {why}: set `public_url` to what clients call"))
+    }
 }
 
 impl PaymentConfig {
