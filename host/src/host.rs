@@ -109,7 +109,8 @@ impl Host {
         payments.load().await.map_err(HostError::ledger)?;
         let proxies = config.server.trusted_proxies.clone();
         let handler =
-            RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies);
+            RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
+                .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for));
         Ok(Self { config, options, loaded, payments, handler, tls })
     }
 
@@ -138,6 +139,8 @@ impl Host {
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
+            max_connections_per_client: server.max_connections_per_client,
+            keep_alive: server.keep_alive,
             shutdown_delay: server.shutdown_delay,
             drain_timeout: server.drain_timeout,
             tls: tls.clone(),
@@ -247,7 +250,7 @@ fn create(folder: &Path) -> Result<(), HostError> {
 
 /// Reads the certificate, if one is configured.
 fn tls(config: &ServerConfig) -> Result<Option<Arc<Tls>>, HostError> {
-    let Some(TlsFiles { certificates, key }) = config.tls.clone() else { return Ok(None) };
+    let Some(TlsFiles { certificates, key, strict_for: _ }) = config.tls.clone() else { return Ok(None) };
     let tls = Tls::new(Identity { certificates, key }).map_err(|error| HostError::Config(format!("tls: {error}")))?;
     Ok(Some(Arc::new(tls)))
 }

@@ -116,6 +116,7 @@ pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub(crate) use budget::least_budget;
 pub use client::ClientAddress;
+pub(crate) use client::prefix_of as client_network;
 pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use free::FreeRequest;

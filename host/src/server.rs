@@ -3,11 +3,16 @@
 //! One task serves one connection, and the guests of its requests run inside that task. `handler` decides what a
 //! request means. Nothing here knows the ledger's store, wasmtime or a chain.
 
+mod activity;
+mod answer_body;
 mod authority;
+mod client_share;
+mod client_stream;
+mod endpoint_call;
 mod forwarded;
 mod handler;
-mod idle;
 mod response;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -18,18 +23,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_base::accept::{ConnectionPermit, NewConnection, accept};
-use http::{Request, Version};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
+use activity::{Activity, Timeouts};
 pub use authority::Hosts;
+use client_share::{ClientShares, SharePermit};
+use client_stream::ClientStream;
 pub use handler::{Peer, RequestHandler};
-use idle::{Activity, ActivityIo};
+use streams::StreamExecutor;
 pub use tls::{Identity, Tls, TlsError};
 
 /// The greatest size of the headers of one request, in bytes: a payment header of 16 KiB and ample room for the rest.
@@ -38,8 +47,13 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HEADER_FIELDS: usize = 128;
 /// The longest time of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The greatest number of streams of one HTTP/2 connection at once.
-const MAX_STREAMS: u32 = 256;
+/// The greatest number of streams of one HTTP/2 connection at once: the least that RFC 9113 (6.5.2) recommends.
+const MAX_STREAMS: u32 = 100;
+/// The most that one HTTP/2 stream sends ahead of its client, in bytes, beside a last piece.
+const SEND_BUFFER: usize = 16 << 10;
+/// The part of all connections that one client may hold by default, and the least number.
+const CLIENT_PART: usize = 32;
+const LEAST_CLIENT_SHARE: usize = 64;
 /// The interval of HTTP/2 pings, which find out whether the client is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -48,9 +62,18 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub struct ServerSettings {
     /// The greatest number of open connections; more wait in the kernel's backlog.
     pub max_connections: usize,
-    /// The time that a client may take from connecting to the headers of its first request, and on HTTP/1 from each
-    /// answer to the headers of the next request.
+    /// The greatest number of open connections of one client, where its address is known; others are closed at once.
+    /// None: 1/32 of all, and at least 64.
+    pub max_connections_per_client: Option<usize>,
+    /// The time that a client may take from connecting to the headers of its first request, and for the headers of
+    /// each other request.
     pub header_timeout: Duration,
+    /// On HTTP/1: the time for which a connection waits for its next request.
+    pub keep_alive: Duration,
+    /// The time in which a client has to take something of its answer.
+    pub stall_timeout: Duration,
+    /// On HTTP/2: the time after which a connection without requests is ended.
+    pub unused_timeout: Duration,
     /// The time after a shutdown signal for which the host serves on and reports that it is not ready, so that a load
     /// balancer notices. As a preStop delay in Kubernetes.
     pub shutdown_delay: Duration,
@@ -64,7 +87,12 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_client: None,
             header_timeout: Duration::from_secs(30),
+            // Longer than load balancers keep an idle connection (60 s): who closes last never gets a request too late.
+            keep_alive: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(60),
+            unused_timeout: Duration::from_secs(300),
             shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             tls: None,
@@ -82,7 +110,9 @@ pub async fn run(
     settings: ServerSettings,
     shutdown: impl Future<Output = ()>,
 ) {
-    let protocol = Arc::new(protocol());
+    let protocol = Arc::new(protocol(settings.stall_timeout));
+    let shares = ClientShares::new(settings.client_share());
+    let (close, closing) = watch::channel(());
     let leaving = async {
         shutdown.await;
         handler.leave();
@@ -90,17 +120,28 @@ pub async fn run(
     };
     let graceful = accept(listener, settings.max_connections, leaving, |new| {
         let NewConnection { stream, peer, watcher, permit } = new;
-        let (protocol, handler) = (Arc::clone(&protocol), Arc::clone(&handler));
-        let connection =
-            ClientConnection { protocol, handler, watcher, header_timeout: settings.header_timeout, permit };
+        let peer = peer.ip();
+        let share = handler.is_client(peer).then(|| shares.take(peer));
+        if matches!(share, Some(None)) {
+            return;
+        }
+        limit_retransmission(&stream, settings.stall_timeout);
+        let connection = ClientConnection {
+            protocol: Arc::clone(&protocol),
+            handler: Arc::clone(&handler),
+            closing: closing.clone(),
+            timeouts: settings.timeouts(),
+            permits: (permit, share.flatten(), watcher),
+        };
         match &settings.tls {
-            None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer.ip(), tls: false }))),
-            Some(tls) => drop(tokio::spawn(connection.serve_tls(stream, peer.ip(), Arc::clone(tls)))),
+            None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer, tls: false }))),
+            Some(tls) => drop(tokio::spawn(connection.serve_tls(stream, peer, Arc::clone(tls)))),
         }
     })
     .await;
     // The listener is closed. Requests that still come on open connections are refused, so that the drain has an end.
     handler.close();
+    drop(close);
     let at_work = handler.at_work();
     if at_work > 0 {
         tracing::info!(payments = at_work, "finishing the payments at work");
@@ -116,12 +157,40 @@ pub async fn run(
     }
 }
 
+impl ServerSettings {
+    /// The greatest number of connections of one client.
+    fn client_share(&self) -> usize {
+        let part = || (self.max_connections / CLIENT_PART).max(LEAST_CLIENT_SHARE);
+        self.max_connections_per_client.unwrap_or_else(part)
+    }
+
+    const fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            headers: self.header_timeout,
+            keep_alive: self.keep_alive,
+            stalled: self.stall_timeout,
+            unused: self.unused_timeout,
+        }
+    }
+}
+
+/// Has the kernel give up a client that confirms nothing of what was sent for so long, or has no room for it.
+fn limit_retransmission(stream: &TcpStream, timeout: Duration) {
+    let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT cannot be set");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, milliseconds);
+}
+
 /// HTTP/1.1 and HTTP/2 with this host's limits.
-fn protocol() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn protocol(stalled: Duration) -> auto::Builder<StreamExecutor> {
+    let mut builder = auto::Builder::new(StreamExecutor { stalled });
     builder
         .http1()
-        // `idle` has a cheaper clock for this than hyper, whose timer costs as much as an unpaid request.
+        // `activity` has a cheaper clock for this than hyper, whose timer costs as much as an unpaid request.
         .header_read_timeout(None)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADER_FIELDS);
@@ -130,24 +199,27 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL);
     builder
 }
 
 /// A connection that is about to be served.
 struct ClientConnection {
-    protocol: Arc<auto::Builder<TokioExecutor>>,
+    protocol: Arc<auto::Builder<StreamExecutor>>,
     handler: Arc<RequestHandler>,
-    watcher: Watcher,
-    header_timeout: Duration,
-    /// Held until the connection's task ends: it limits the number of open connections.
-    permit: ConnectionPermit,
+    /// Ends when the host shuts down.
+    closing: watch::Receiver<()>,
+    timeouts: Timeouts,
+    /// Held until the connection's task ends: the permits limit the number of open connections, and the shutdown waits
+    /// for the watcher.
+    permits: (ConnectionPermit, Option<SharePermit>, Watcher),
 }
 
 impl ClientConnection {
     /// Serves after the TLS handshake, which counts as the time to the first headers.
     async fn serve_tls(self, stream: TcpStream, ip: IpAddr, tls: Arc<Tls>) {
-        let timeout = self.header_timeout.min(HANDSHAKE_TIMEOUT);
+        let timeout = self.timeouts.headers.min(HANDSHAKE_TIMEOUT);
         match tokio::time::timeout(timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => self.serve(stream, Peer { ip, tls: true }).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -155,27 +227,33 @@ impl ClientConnection {
         }
     }
 
-    /// Serves the requests of a connection until either side ends it, or the client takes too long for its headers.
+    /// Serves the requests of a connection until either side ends it, or the client takes too long.
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let Self { protocol, handler, watcher, header_timeout, permit } = self;
+        let Self { protocol, handler, mut closing, timeouts, permits } = self;
         let activity = Arc::new(Activity::default());
-        let stream = ActivityIo { stream: TokioIo::new(stream), activity: Arc::clone(&activity) };
+        let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&activity)));
         let of_requests = Arc::clone(&activity);
-        let service = service_fn(move |request: Request<Incoming>| {
-            if request.version() == Version::HTTP_2 {
-                of_requests.multiplexed();
+        let service = service_fn(move |request: Request<Incoming>| handler.call(request, peer, &of_requests));
+        // Of this connection alone, which is also told to end when nobody uses it.
+        let graceful = GracefulShutdown::new();
+        let connection = graceful.watcher().watch(protocol.serve_connection(stream, service).into_owned());
+        let leave = async {
+            tokio::select! {
+                _ = closing.changed() => {}
+                () = activity.unused(timeouts.unused) => tracing::debug!("an unused connection is told to end"),
             }
-            handler.call(request, peer, &of_requests)
-        });
-        let connection = protocol.serve_connection(stream, service).into_owned();
+            graceful.shutdown().await;
+        };
         tokio::select! {
-            ended = watcher.watch(connection) => {
+            ended = connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
             }
-            () = activity.overdue(header_timeout) => tracing::debug!("a connection without a request is closed"),
+            // It never ends before the connection does.
+            () = leave => {}
+            overdue = activity.overdue(timeouts) => tracing::debug!(?overdue, "a connection is closed"),
         }
-        drop(permit);
+        drop(permits);
     }
 }

@@ -80,6 +80,15 @@ async fn forwarded_addresses_from_untrusted_peers_are_ignored() {
     for blamed in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
         assert_eq!(bad(&proxy, &host, blamed).await, 402, "{blamed} is not to blame");
     }
+    for (client, proto, scheme) in [
+        (&proxy, "https", "Some(Scheme::Https)"),
+        (&proxy, "http", "Some(Scheme::Http)"),
+        (&untrusted, "https", "Some(Scheme::Http)"),
+    ] {
+        let request = client.get(host.url("/echo")).header("X-Forwarded-Proto", proto);
+        let said: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        assert_eq!(said["scheme"], scheme, "{proto}");
+    }
     for (client, seen) in [(&proxy, true), (&untrusted, false)] {
         let claims = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded"];
         let request = client.get(host.url("/echo"));

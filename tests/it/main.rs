@@ -27,6 +27,7 @@ mod health;
 mod hosts;
 mod http2;
 mod limits;
+mod lingering;
 mod misconfigured;
 mod money;
 mod operating;

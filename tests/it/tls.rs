@@ -41,7 +41,7 @@ fn folder(facilitator: &str) -> tempfile::TempDir {
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     std::fs::copy(guest("echo"), dir.path().join("plugins/echo.wasm")).expect("a component");
     let config = format!(
-        "listen = \"127.0.0.1:0\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"{facilitator}\"\n"
+        "listen = \"127.0.0.1:0\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\nhsts = \"180d\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"{facilitator}\"\n"
     );
     std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
     dir
@@ -60,6 +60,7 @@ async fn a_payment_over_tls_works_and_a_renewed_certificate_is_picked_up() {
 
     let challenge = client.post(&url).send().await.expect("an answer");
     assert_eq!((challenge.status().as_u16(), challenge.version()), (402, Version::HTTP_2));
+    assert_eq!(challenge.headers()["strict-transport-security"], "max-age=15552000");
     let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
     assert_eq!(required["resource"]["url"], url);
     let payment = chain.payer(0).pay(&challenge).header();

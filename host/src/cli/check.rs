@@ -29,7 +29,9 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     if let Some(address) = check.receipts {
         println!("receipts are signed by {address}");
     }
-    for warning in check.unknown_plugins.iter().map(|name| unknown_plugin(name)).chain(warnings) {
+    let problem = config.server.unusable_origin(config.server.listen);
+    let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
+    for warning in problem.into_iter().chain(unknown).chain(warnings) {
         println!("warning: {warning}");
     }
     if check.failed.is_empty() {

@@ -38,6 +38,9 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;
+    if let Some(problem) = config.server.unusable_origin(address) {
+        tracing::warn!("{problem}");
+    }
     let options = HostOptions {
         config_file: Some(config_file),
         compiler: super::own_executable(),

@@ -15,6 +15,7 @@ use super::values::ByteSize;
 const MIB: ByteSize = ByteSize(1 << 20);
 const TIB: ByteSize = ByteSize(1 << 40);
 const HOUR: Duration = Duration::from_secs(3_600);
+const LONGEST_HSTS: Duration = Duration::from_secs(730 * 86_400);
 
 /// Reads the keys of the server from the document's own table.
 pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> ServerConfig {
@@ -32,12 +33,15 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> ServerConfig {
     let mut section = root.section("server");
     let fallback = u64::try_from(default.max_connections).unwrap_or(u64::MAX);
     let max_connections = section.within("max_connections", 1..=1_000_000, fallback);
+    let of_client = section.optional_within("max_connections_per_client", 1..=1_000_000_u64);
     ServerConfig {
         listen,
         public_url,
         hosts,
         tls,
         max_connections: usize::try_from(max_connections).unwrap_or(default.max_connections),
+        max_connections_per_client: of_client.and_then(|most| usize::try_from(most).ok()),
+        keep_alive: section.within("keep_alive", Duration::from_secs(1)..=HOUR, default.keep_alive),
         max_held_bytes: section.within("max_held_bytes", MIB..=TIB, ByteSize::of(default.max_held_bytes)).bytes(),
         min_body_rate: section.within("min_body_rate", ByteSize(0)..=MIB, ByteSize(default.min_body_rate)).0,
         drain_timeout: section.within("drain_timeout", Duration::ZERO..=HOUR, default.drain_timeout),
@@ -85,7 +89,8 @@ fn tls(root: &mut Section<'_, '_>, base: &Path) -> Option<TlsFiles> {
     let mut section = root.optional_section("tls")?;
     let certificates: Option<String> = section.required("cert", "name the PEM file with the certificates");
     let key: Option<String> = section.required("key", "name the PEM file with the certificate's private key");
-    Some(TlsFiles { certificates: base.join(certificates?), key: base.join(key?) })
+    let strict_for = section.optional_within("hsts", HOUR..=LONGEST_HSTS);
+    Some(TlsFiles { certificates: base.join(certificates?), key: base.join(key?), strict_for })
 }
 
 /// Networks, or single addresses.

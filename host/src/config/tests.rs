@@ -50,6 +50,8 @@ poll_interval = "19ms"
 cpu_time = "0s"
 [server]
 max_connections = 0
+max_connections_per_client = 0
+keep_alive = "0s"
 drain_timeout = "61m"
 trusted_proxies = ["10.0.0.0/8", "fd00::1", "proxy.internal"]
 [health]
@@ -82,6 +84,8 @@ reuse = { total = 4, concurrent = 0 }
         "hosts[1]:",
         "limits.cpu_time: from 1ms to 10m",
         "server.max_connections:",
+        "server.max_connections_per_client: from 1 to 1000000",
+        "server.keep_alive: from 1s to 1h",
         "server.drain_timeout: from 0s to 1h",
         "server.trusted_proxies[2]:",
         "plugin.Loud: not a plugin's name",
@@ -104,7 +108,7 @@ fn a_certificate_is_found_beside_the_file_and_makes_every_address_https() {
     let tls = format!("{GOOD}[tls]\ncert = \"tls/cert.pem\"\nkey = \"/etc/key.pem\"\n");
     let tls = tls.lines().filter(|line| !line.starts_with("public_url")).collect::<Vec<_>>().join("\n");
     let config = read_text(&tls, "/srv").expect("a good file");
-    let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into() };
+    let files = TlsFiles { certificates: "/srv/tls/cert.pem".into(), key: "/etc/key.pem".into(), strict_for: None };
     assert_eq!((config.server.tls.clone(), config.server.scheme()), (Some(files), "https"));
     assert!(config.origin(config.server.listen).starts_with("https://"));
     let plain = read_text(&format!("public_url = \"http://api.example.com\"\n{tls}"), "");
@@ -545,4 +549,25 @@ fn limits_that_never_fit_into_the_budget_of_bytes_are_warned_of() {
     let raised = warnings("[plugin.big.limits]\nresponse_body = \"100MiB\"\n");
     assert_eq!(raised.len(), 1, "{raised:?}");
     assert!(raised[0].starts_with("plugin.big.limits: ") && raised[0].contains("\"440MiB\""), "{raised:?}");
+}
+
+#[test]
+fn an_origin_that_buyers_cannot_use_is_told() {
+    let said = |more: &str, listen: &str| {
+        let good: String =
+            GOOD.lines().filter(|line| !line.starts_with("public_url")).map(|line| format!("{line}\n")).collect();
+        let config = read_text(&format!("{good}{more}"), "").expect("a good file");
+        config.server.unusable_origin(listen.parse().expect("an address"))
+    };
+    assert_eq!(said("", "127.0.0.1:8402"), None, "for a client of this machine");
+    assert_eq!(said("", "192.0.2.1:8402"), None);
+    for listen in ["0.0.0.0:8402", "[::]:8402"] {
+        let said = said("", listen).expect("a warning");
+        assert!(said.contains(listen) && said.contains("`public_url`"), "{said}");
+    }
+    let proxied = said("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n", "127.0.0.1:8402");
+    assert!(proxied.is_some_and(|said| said.contains("trusted_proxies")));
+    assert_eq!(said("[server]\ntrusted_proxies = []\n", "127.0.0.1:8402"), None);
+    let tls = said("[tls]\ncert = \"a\"\nkey = \"b\"\n", "127.0.0.1:8402");
+    assert!(tls.is_some_and(|said| said.contains("https://127.0.0.1:8402")));
 }

@@ -36,6 +36,10 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections of one client at once, where its address is known. None: 1/32 of all, and at least 64.
+    pub max_connections_per_client: Option<usize>,
+    /// The time for which an HTTP/1 connection waits for its next request.
+    pub keep_alive: Duration,
     /// Bytes of request bodies, and of answers that wait for their settlement, that are held at once.
     pub max_held_bytes: usize,
     /// The least bytes per second at which a client sends the body of a paid request. Zero: none.
@@ -96,6 +100,8 @@ pub struct StateConfig {
 pub struct TlsFiles {
     pub certificates: PathBuf,
     pub key: PathBuf,
+    /// The time for which browsers come back over TLS only. None: they are not told to.
+    pub strict_for: Option<Duration>,
 }
 
 /// Rates per second. Zero disables a limit.
@@ -142,6 +148,8 @@ impl Default for ServerConfig {
             hosts: Vec::new(),
             tls: None,
             max_connections: 10_000,
+            max_connections_per_client: None,
+            keep_alive: Duration::from_secs(75),
             max_held_bytes: 256 << 20,
             min_body_rate: 1 << 10,
             drain_timeout: Duration::from_secs(30),
@@ -194,6 +202,20 @@ impl ServerConfig {
     /// `https`, if connections are encrypted here.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The reason why buyers would be told an address that they cannot use, if there is one.
+    pub fn unusable_origin(&self, address: SocketAddr) -> Option<String> {
+        let behind_proxy = self.trusted_proxies.as_ref().is_some_and(|proxies| !proxies.is_empty());
+        let why = match &self.public_url {
+            Some(_) => return None,
+            None if address.ip().is_unspecified() => "stands for every address of this machine, and is none itself",
+            None if behind_proxy => "is not the address of the proxy that `trusted_proxies` names",
+            None if self.tls.is_some() => "is not a name of the certificate in [tls]",
+            None => return None,
+        };
+        let origin = format!("{}://{address}", self.scheme());
+        Some(format!("challenges tell buyers to pay for {origin}, which {why}: set `public_url` to what clients call"))
     }
 }
 

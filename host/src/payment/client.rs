@@ -39,7 +39,7 @@ fn is_shared(address: Ipv4Addr) -> bool {
 }
 
 /// The network that one client has: its address, or the /64 of an IPv6 address, all of which one subscriber has.
-pub(super) fn prefix_of(address: IpAddr) -> IpAddr {
+pub(crate) fn prefix_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

@@ -5,22 +5,74 @@
 //! that appended it is a proxy that the operator named. A guest sees such fields only from a named proxy.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 use crate::payment::ClientAddress;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The fields that proxies write, and that a guest sees only from a named proxy.
-static PROXY_FIELDS: [HeaderName; 6] = [
-    http::header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The fields that proxies write, beside `X-Forwarded-*`, and that a guest sees only from a named proxy.
+const PROXY_FIELDS: &[&str] = &[
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "client-ip",
+    "cloudfront-viewer-address",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "true-client-ip",
+    "wl-proxy-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-rewrite-url",
 ];
+
+/// True for a field by which a proxy tells who asked it, and for what.
+pub(super) fn is_proxy_field(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || PROXY_FIELDS.contains(&name.as_str())
+}
+
+/// Whether a named proxy was asked over TLS. None if the peer is no named proxy, or does not say it.
+pub(super) fn is_https(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &HeaderMap) -> Option<bool> {
+    if is_named(proxies, peer) {
+        // The last entry is the proxy's own; a client may have written those before it.
+        let said = headers.get_all(&PROTO).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+        return Some(said.eq_ignore_ascii_case("https"));
+    }
+    None
+}
+
+/// Warns once of a proxy before a host whose public address is not configured: buyers are told to pay for `origin`,
+/// which is the address that the proxy asks.
+pub(super) fn warn_of_proxy(headers: &HeaderMap, origin: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let is_proxied = headers.contains_key(&PROTO) || headers.contains_key(FORWARDED);
+    if is_proxied && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!("a proxy forwards requests, and challenges tell buyers to pay for {origin}: set `public_url`");
+    }
+}
+
+fn is_named(proxies: Option<&[IpNet]>, address: IpAddr) -> bool {
+    proxies.is_some_and(|nets| nets.iter().any(|net| net.contains(&address.to_canonical())))
+}
 
 /// The address of the client. The proxy fields of a peer that is no named proxy are removed.
 ///
@@ -28,12 +80,12 @@ static PROXY_FIELDS: [HeaderName; 6] = [
 /// has not named any. Then an address of a private network or of this machine may be a proxy's. A peer that writes
 /// proxy fields and is not named, and a named proxy that does not name its client, are proxies in any case.
 pub(super) fn client(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &mut HeaderMap) -> ClientAddress {
-    let named =
-        |address: IpAddr| proxies.is_some_and(|nets| nets.iter().any(|net| net.contains(&address.to_canonical())));
+    let named = |address| is_named(proxies, address);
     if !named(peer) {
-        let mut has_proxy_fields = false;
-        for name in &PROXY_FIELDS {
-            has_proxy_fields |= headers.remove(name).is_some();
+        let fields: Vec<HeaderName> = headers.keys().filter(|name| is_proxy_field(name)).cloned().collect();
+        let has_proxy_fields = !fields.is_empty();
+        for name in fields {
+            headers.remove(name);
         }
         let peer = peer.to_canonical();
         return ClientAddress {
@@ -43,6 +95,14 @@ pub(super) fn client(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &mut Head
     }
     let ip = believed(named, peer.to_canonical(), headers);
     ClientAddress { ip, proves: !named(ip) }
+}
+
+/// True if the peer is a client, and no proxy that asks for many of them, as far as the host can know.
+pub(super) fn is_client(proxies: Option<&[IpNet]>, peer: IpAddr) -> bool {
+    match proxies {
+        Some(_) => !is_named(proxies, peer),
+        None => ClientAddress::of_peer(peer).proves,
+    }
 }
 
 /// The client that the last believed proxy names.
@@ -83,6 +143,35 @@ mod tests {
         headers.insert("x-real-ip", HeaderValue::from_static("192.0.2.1"));
         let client = client(Some(&proxies), peer.parse().expect("an address"), &mut headers);
         (client.ip.to_string(), headers.contains_key("x-real-ip") && headers.contains_key(&FOR) != said.is_empty())
+    }
+
+    #[test]
+    fn only_a_named_proxy_says_that_its_client_came_by_https() {
+        let proxies: Vec<IpNet> = vec!["10.0.0.1/32".parse().expect("a network")];
+        for (peer, said, https) in [
+            ("10.0.0.1", Some("https"), Some(true)),
+            ("10.0.0.1", Some("https, HTTP"), Some(false)),
+            ("10.0.0.1", Some("http"), Some(false)),
+            ("10.0.0.1", None, None),
+            ("10.0.0.2", Some("https"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert(&PROTO, HeaderValue::from_static(said));
+            }
+            assert_eq!(is_https(Some(&proxies), peer.parse().expect("an address"), &headers), https, "{peer} {said:?}");
+        }
+    }
+
+    #[test]
+    fn no_clients_word_for_an_address_reaches_a_guest() {
+        let names = ["True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "X-Original-URL", "X-Forwarded-Prefix"];
+        let mut headers: HeaderMap = names
+            .iter()
+            .map(|name| (name.parse::<HeaderName>().expect("a name"), HeaderValue::from_static("192.0.2.1")))
+            .collect();
+        client(None, "198.51.100.7".parse().expect("an address"), &mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 
     #[test]

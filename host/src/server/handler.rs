@@ -3,24 +3,25 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coinslot_plugin::{Permit, RequestBody, RequestBodyError};
+use coinslot_plugin::Permit;
 use http::header::{HeaderValue, ORIGIN};
-use http::uri::Scheme;
-use http::{Method, Request, Uri, Version};
-use http_body_util::{BodyExt, Either};
+use http::{Method, Request, Version};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
+use super::activity::Activity;
 use super::authority::Hosts;
+use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::forwarded;
-use super::idle::Activity;
 use super::response::ResponseFuture;
-use super::unread::{BorrowedBody, UnreadBody};
+use super::unread::UnreadBody;
 use crate::catalog::Catalog;
-use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::payment::{self, Charged, ClientAddress, Payments, Pricing, Purchase, Served, Unserved};
+use crate::endpoint::{Access, Endpoint};
+use crate::payment::{self, Charged, Payments, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -38,6 +39,8 @@ pub struct RequestHandler {
     hosts: Hosts,
     /// None: the operator has not named the proxies.
     proxies: Option<Vec<IpNet>>,
+    /// `Strict-Transport-Security` of answers over TLS.
+    strict_transport: Option<HeaderValue>,
     leaving: AtomicBool,
     closing: AtomicBool,
 }
@@ -50,34 +53,10 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// A request's body. On HTTP/1 it returns if it was not read, because it is in the way of the next request.
-pub(super) type ArrivedBody = Either<BorrowedBody, Incoming>;
-
 /// The result of routing: most responses of the host itself need no endpoint.
 enum Routed<'c> {
     Endpoint(MatchedEndpoint<'c>),
     Response(Reply),
-}
-
-/// An endpoint of a generation that a request matched.
-struct MatchedEndpoint<'c> {
-    endpoint: &'c Arc<Endpoint>,
-    params: Vec<(String, String)>,
-    path: RequestPath,
-    /// The host that the request names, which has been checked.
-    authority: HeaderValue,
-}
-
-/// A request that has to run or be paid first, in the generation of its arrival, as its guest will see it.
-struct EndpointCall {
-    catalog: Arc<Catalog>,
-    endpoint: Arc<Endpoint>,
-    params: Vec<(String, String)>,
-    path: RequestPath,
-    request: Request<RequestBody>,
-    client: ClientAddress,
-    /// Set if the client asks for the head alone. The guest sees a `GET`.
-    head_only: bool,
 }
 
 /// The answer to a request: made, or a call that has to run.
@@ -97,7 +76,13 @@ impl RequestHandler {
         proxies: Option<Vec<IpNet>>,
     ) -> Self {
         let (leaving, closing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { catalog, payments, hosts, proxies, leaving, closing }
+        Self { catalog, payments, hosts, proxies, strict_transport: None, leaving, closing }
+    }
+
+    /// Has browsers come back over TLS only, for so long.
+    pub fn with_strict_transport(self, max_age: Option<Duration>) -> Self {
+        let value = max_age.and_then(|max_age| format!("max-age={}", max_age.as_secs()).try_into().ok());
+        Self { strict_transport: value, ..self }
     }
 
     /// Reports "not ready" from here on, and serves all the same.
@@ -115,6 +100,11 @@ impl RequestHandler {
         self.payments.drain().await;
     }
 
+    /// True if the peer is a client, and no proxy that asks for many of them.
+    pub(super) fn is_client(&self, peer: IpAddr) -> bool {
+        forwarded::is_client(self.proxies.as_deref(), peer)
+    }
+
     /// The number of payments at work.
     pub fn at_work(&self) -> usize {
         self.payments.at_work()
@@ -127,14 +117,24 @@ impl RequestHandler {
         peer: Peer,
         activity: &Arc<Activity>,
     ) -> ResponseFuture {
+        let strict_transport = self.strict_transport.as_ref().filter(|_| peer.tls).cloned();
+        self.respond(request, peer, activity).with_strict_transport(strict_transport)
+    }
+
+    fn respond(self: &Arc<Self>, request: Request<Incoming>, peer: Peer, activity: &Arc<Activity>) -> ResponseFuture {
         // Each of the four cases has only the layers that it needs: most requests have no body, and an answer that is
         // ready.
-        let unread = UnreadBody::of(&request);
+        activity.request(request.version() == Version::HTTP_2);
+        let unread = UnreadBody::of(&request, activity);
         let request = request.map(|body| match &unread {
             Some(unread) => Either::Left(unread.lend(body)),
             None => Either::Right(body),
         });
-        match (self.handle(request, peer), unread) {
+        let handled = self.handle(request, peer);
+        // Whoever pays and hangs up early is not charged, so a payment's client has to keep its side open.
+        activity
+            .allow_half_close(matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free)));
+        match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
             (Handled::Call(call), None) => ResponseFuture::working(Box::pin(Arc::clone(self).run(call)), activity),
@@ -153,6 +153,9 @@ impl RequestHandler {
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
         };
+        if self.hosts == Hosts::Any {
+            forwarded::warn_of_proxy(request.headers(), catalog.public_url());
+        }
         // Most requests end here: they carry no payment, and their challenge is prepared.
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
@@ -241,66 +244,5 @@ async fn run_free(endpoint: &Arc<Endpoint>, request: Request<RequestBody>) -> Re
 impl Handled {
     fn unroutable(why: &Unroutable, charged: Charged) -> Self {
         Self::Ready(respond::unroutable(why, charged))
-    }
-}
-
-/// The method as routes and guests know it. `HEAD` asks about `GET`, and never runs what would have to be paid.
-fn guest_method(method: &Method) -> &Method {
-    if *method == Method::HEAD { &Method::GET } else { method }
-}
-
-impl MatchedEndpoint<'_> {
-    /// The call of this endpoint, with the request as its guest sees it: canonical path, the connection's scheme, the
-    /// host that it was sent to, and no proxy fields of peers that are not named proxies.
-    fn call(
-        self,
-        catalog: &Arc<Catalog>,
-        mut request: Request<ArrivedBody>,
-        peer: Peer,
-        proxies: Option<&[IpNet]>,
-    ) -> Result<EndpointCall, Unroutable> {
-        let Self { endpoint, params, path, authority } = self;
-        let client = forwarded::client(proxies, peer.ip, request.headers_mut());
-        let head_only = *request.method() == Method::HEAD;
-        let (mut head, body) = request.into_parts();
-        let target = match head.uri.query() {
-            Some(query) => format!("{}?{query}", path.as_str()),
-            None => path.as_str().to_owned(),
-        };
-        head.uri = Uri::builder()
-            .scheme(if peer.tls { Scheme::HTTPS } else { Scheme::HTTP })
-            .authority(authority.as_bytes())
-            .path_and_query(target)
-            .build()
-            .map_err(|_| Unroutable::Path(crate::route::PathError::Forbidden))?;
-        head.method = guest_method(&head.method).clone();
-        head.version = Version::HTTP_11;
-        let request = Request::from_parts(head, body.map_err(RequestBodyError::from).boxed_unsync());
-        let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
-        Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only })
-    }
-}
-
-impl EndpointCall {
-    /// The purchase that the call of a paid endpoint asks for.
-    fn purchase(&self, access: &Arc<PaidAccess>) -> Purchase {
-        let mut url = format!("{}{}", self.catalog.public_url(), self.path.as_str());
-        let query = self.request.uri().query();
-        if let Some(query) = query {
-            url.push('?');
-            url.push_str(query);
-        }
-        Purchase {
-            endpoint: Arc::clone(&self.endpoint),
-            access: Arc::clone(access),
-            offer: access.offer.clone(),
-            pricing: if access.quoted { Pricing::AtMost } else { Pricing::Declared },
-            honoured: self.catalog.honoured(&self.endpoint),
-            generation: self.catalog.generation,
-            params: self.params.clone(),
-            has_query: query.is_some(),
-            url,
-            client: self.client,
-        }
     }
 }

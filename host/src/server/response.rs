@@ -3,20 +3,34 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::Response;
+use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 
-use super::idle::{Activity, ActivityBody, InFlight};
+use tokio::sync::Semaphore;
+
+use super::activity::{Activity, InFlight};
+use super::answer_body::AnswerBody;
 use crate::respond::Reply;
 
 /// A response that is made, or being worked out.
 ///
 /// Written by hand rather than as an `async` block because hyper moves it into the connection for each request: a
 /// response that is ready at once, as most are, costs no box and no state machine of the paid route.
-pub(super) enum ResponseFuture {
-    /// None once it was taken.
-    Ready(Option<Reply>),
+pub(super) struct ResponseFuture {
+    reply: PendingReply,
+    /// `Strict-Transport-Security`.
+    strict_transport: Option<HeaderValue>,
+}
+
+enum PendingReply {
+    Ready {
+        /// None once it was taken.
+        reply: Option<Reply>,
+        /// None on HTTP/1.
+        sending: Option<Arc<Semaphore>>,
+    },
     Working {
         in_flight: Option<InFlight>,
         reply: Pin<Box<dyn Future<Output = Reply> + Send>>,
@@ -26,25 +40,44 @@ pub(super) enum ResponseFuture {
 impl ResponseFuture {
     pub(super) fn ready(reply: Reply, activity: &Activity) -> Self {
         activity.answered();
-        Self::Ready(Some(reply))
+        let reply = PendingReply::Ready { reply: Some(reply), sending: sending(activity) };
+        Self { reply, strict_transport: None }
     }
 
     pub(super) fn working(reply: Pin<Box<dyn Future<Output = Reply> + Send>>, activity: &Arc<Activity>) -> Self {
-        Self::Working { in_flight: Some(activity.begin()), reply }
+        let reply = PendingReply::Working { in_flight: Some(activity.begin()), reply };
+        Self { reply, strict_transport: None }
+    }
+
+    pub(super) fn with_strict_transport(self, value: Option<HeaderValue>) -> Self {
+        Self { strict_transport: value, ..self }
     }
 }
 
+/// Leave to send, where streams need it.
+fn sending(activity: &Activity) -> Option<Arc<Semaphore>> {
+    activity.is_multiplexed().then(|| Arc::clone(activity.sending()))
+}
+
 impl Future for ResponseFuture {
-    type Output = Result<Response<ActivityBody>, Infallible>;
+    type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (reply, in_flight) = match self.get_mut() {
-            Self::Ready(reply) => (reply.take().map_or(Poll::Pending, Poll::Ready), None),
-            Self::Working { in_flight, reply } => match reply.as_mut().poll(context) {
-                Poll::Ready(reply) => (Poll::Ready(reply), in_flight.take()),
-                Poll::Pending => return Poll::Pending,
+        let Self { reply, strict_transport } = self.get_mut();
+        let (mut reply, in_flight, sending) = match reply {
+            PendingReply::Ready { reply, sending } => match reply.take() {
+                Some(reply) => (reply, None, sending.take()),
+                None => return Poll::Pending,
             },
+            PendingReply::Working { in_flight, reply } => {
+                let reply = ready!(reply.as_mut().poll(context));
+                let leave = in_flight.as_ref().and_then(|guard| sending(guard.activity()));
+                (reply, in_flight.take(), leave)
+            }
         };
-        reply.map(|reply| Ok(reply.map(|body| ActivityBody::new(body, in_flight))))
+        if let Some(value) = strict_transport.take() {
+            reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        }
+        Poll::Ready(Ok(reply.map(|body| AnswerBody::new(body, in_flight, sending))))
     }
 }

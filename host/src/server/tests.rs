@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{Hosts, RequestHandler, ServerSettings, run};
 use crate::catalog::Catalog;
@@ -15,6 +20,11 @@ use coinslot_x402::UnixTime;
 
 /// Serves on a free port for as long as the test runs.
 async fn host(settings: ServerSettings) -> std::net::SocketAddr {
+    host_behind(None, settings).await
+}
+
+/// Serves behind these proxies.
+async fn host_behind(proxies: Option<Vec<ipnet::IpNet>>, settings: ServerSettings) -> std::net::SocketAddr {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger");
     let config = PaymentsConfig {
@@ -29,7 +39,7 @@ async fn host(settings: ServerSettings) -> std::net::SocketAddr {
     };
     let payments = Payments::new(Vec::new(), Arc::new(ledger), config);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty("http://127.0.0.1")));
-    let handler = Arc::new(RequestHandler::new(catalog, payments, Hosts::Any, None));
+    let handler = Arc::new(RequestHandler::new(catalog, payments, Hosts::Any, proxies));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -76,7 +86,7 @@ async fn a_connection_without_a_request_loses_its_permit() {
 }
 
 #[tokio::test]
-async fn slow_headers_end_a_connection_and_a_slow_answer_does_not() {
+async fn slow_headers_end_a_connection() {
     let settings = ServerSettings { header_timeout: Duration::from_millis(400), ..ServerSettings::default() };
     let address = host(settings).await;
     let mut slow = TcpStream::connect(address).await.expect("connected");
@@ -93,12 +103,73 @@ async fn slow_headers_end_a_connection_and_a_slow_answer_does_not() {
     }
     assert_eq!(slow.read(&mut rest).await.unwrap_or(0), 0, "no more is answered");
     assert!(start.elapsed() < Duration::from_secs(4));
+}
 
-    let activity = Arc::new(super::Activity::default());
-    let work = activity.begin();
-    let timeout = Duration::from_millis(100);
-    let overdue = tokio::time::timeout(Duration::from_millis(500), activity.overdue(timeout)).await;
-    assert!(overdue.is_err(), "the plugin takes its time, not the client");
-    drop(work);
-    tokio::time::timeout(Duration::from_secs(5), activity.overdue(timeout)).await.expect("now it is the client");
+#[tokio::test]
+async fn a_connection_whose_client_reads_nothing_ends_while_answers_wait() {
+    let settings = ServerSettings { stall_timeout: Duration::from_millis(500), ..ServerSettings::default() };
+    let address = host(settings).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut greedy = socket.connect(address).await.expect("connected");
+    let ended = tokio::time::timeout(Duration::from_secs(20), async {
+        while greedy.write_all(b"GET /nothing HTTP/1.1\r\nhost: a.example\r\n\r\n").await.is_ok() {}
+    });
+    assert!(ended.await.is_ok(), "the host still waits for its client");
+}
+
+#[tokio::test]
+async fn an_http_2_connection_that_nobody_uses_is_told_to_go() {
+    let settings = ServerSettings { unused_timeout: Duration::from_millis(300), ..ServerSettings::default() };
+    let stream = TokioIo::new(TcpStream::connect(host(settings).await).await.expect("connected"));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("a connection");
+    let connection = tokio::spawn(connection);
+    for _ in 0..5 {
+        let request = Request::get("http://a.example/nothing").body(Empty::<Bytes>::new()).expect("a request");
+        assert_eq!(sender.send_request(request).await.expect("an answer").status(), 404);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.expect("the host ends it");
+    ended.expect("no panic").expect("in good order");
+}
+
+#[tokio::test]
+async fn a_client_above_its_share_is_turned_away_and_others_are_served() {
+    let settings = ServerSettings { max_connections_per_client: Some(2), ..ServerSettings::default() };
+    let proxies = vec!["127.0.0.9/32".parse().expect("a network")];
+    let address = host_behind(Some(proxies), settings).await;
+    let from = async |ip: [u8; 4]| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((ip, 0).into()).expect("an address of this machine");
+        socket.connect(address).await.expect("the backlog takes it")
+    };
+    let mut kept = Vec::new();
+    for ip in [[127, 0, 0, 1], [127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 9], [127, 0, 0, 9], [127, 0, 0, 9]] {
+        let mut stream = from(ip).await;
+        assert_eq!(ask(&mut stream).await, "HTTP/1.1 404", "{ip:?}");
+        kept.push(stream);
+    }
+    let mut third = from([127, 0, 0, 1]).await;
+    let _ = third.write_all(b"GET /nothing HTTP/1.1\r\nhost: a.example\r\n\r\n").await;
+    assert_eq!(third.read(&mut [0; 12]).await.unwrap_or(0), 0, "it is closed without an answer");
+}
+
+/// This failed as follows: the host closed its socket with a part of the body in it, and the reset of the connection
+/// took the answer with it.
+#[tokio::test]
+async fn an_early_answer_is_read_by_a_client_that_still_sends() {
+    let address = host(ServerSettings::default()).await;
+    let mut slow = TcpStream::connect(address).await.expect("connected");
+    slow.write_all(b"POST /nothing HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5000000\r\n\r\n")
+        .await
+        .expect("sent");
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        slow.write_all(&[b'x'; 100_000]).await.expect("the host reads on");
+    }
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.expect("no reset");
+    let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 404") && answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with('}'), "the whole answer: {answer}");
 }

@@ -3,7 +3,8 @@
 //! A request is often answered before its body is wanted: it is not paid for, or its guest does not read. On HTTP/1 the
 //! rest stands in the way of the next request, and hyper closes the connection without notice when the rest has not
 //! arrived yet. A client that keeps the connection then loses its next request, which may carry a payment. So a small
-//! rest is read and discarded, and for a large or slow one the response says that the connection ends.
+//! rest is read and discarded, and for a large or slow one the response says that the connection ends. The stream then
+//! discards what still comes, so that the client reads the response ([`client_stream`](super::client_stream)).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 
+use super::activity::Activity;
 use crate::respond::{self, Reply};
 
 /// The greatest number of bytes that are discarded, and the longest time of waiting for them.
@@ -28,6 +30,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct UnreadBody {
     body: Arc<Mutex<Option<Incoming>>>,
+    activity: Arc<Activity>,
     /// Set if the client sends the body only once it is asked to (`Expect: 100-continue`). Such a body is not read:
     /// that would ask for it.
     expects_continue: bool,
@@ -41,9 +44,14 @@ pub(super) struct BorrowedBody {
 
 impl UnreadBody {
     /// None if the request has no body, or its body is in no request's way (HTTP/2).
-    pub(super) fn of(request: &Request<Incoming>) -> Option<Self> {
+    pub(super) fn of(request: &Request<Incoming>, activity: &Arc<Activity>) -> Option<Self> {
         let matters = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
-        matters.then(|| Self { body: Arc::default(), expects_continue: request.headers().contains_key(EXPECT) })
+        activity.expect_body(matters);
+        matters.then(|| Self {
+            body: Arc::default(),
+            activity: Arc::clone(activity),
+            expects_continue: request.headers().contains_key(EXPECT),
+        })
     }
 
     /// Lends the body; it returns when the loan is dropped.
@@ -52,6 +60,8 @@ impl UnreadBody {
     }
 
     fn keep(&self, body: Incoming) {
+        // Until its end was read after all. A streamed answer may drop the body long after its head was sent.
+        self.activity.leave_body_unread(true);
         *self.body.lock() = Some(body);
     }
 
@@ -62,6 +72,7 @@ impl UnreadBody {
         let Some(body) = body else { return reply };
         let small = body.size_hint().lower() <= MAX_DISCARDED as u64;
         if small && !self.expects_continue && tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await == Ok(true) {
+            self.activity.leave_body_unread(false);
             reply
         } else {
             respond::last(reply)
@@ -94,6 +105,7 @@ impl Body for BorrowedBody {
         let polled = Pin::new(body).poll_frame(context);
         if let Poll::Ready(None | Some(Err(_))) = polled {
             self.body = None;
+            self.back.activity.expect_body(false);
         }
         polled
     }
