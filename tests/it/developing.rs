@@ -90,3 +90,70 @@ async fn the_first_plugin_is_served_while_the_others_are_built() {
     assert_ne!(post("/quoter/x").await.as_u16(), 404, "{}", dev.log());
     assert_eq!(dev.log().matches("now pay for one:").count(), 1, "{}", dev.log());
 }
+
+/// A second `dev` in the folder took the first one's plugins and its dev.json away, before it failed itself.
+#[tokio::test]
+async fn a_second_dev_in_a_folder_does_the_first_no_harm() {
+    let dir = tempfile::tempdir().expect("a directory");
+    source(dir.path(), "echo", "/");
+    let dev = Dev::start(dir);
+    let facts = dev.becomes("complete", |facts| facts["complete"] == true).await;
+    let other = dev.dir.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    let second = Command::new(binary())
+        .current_dir(dev.dir.path())
+        .args(["dev", "--listen", "127.0.0.1:0", "--plugins", "other"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the coinslot binary");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another `coinslot dev` runs in .coinslot"), "{said}");
+    assert_eq!(dev.facts(), Some(facts.clone()));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let url = facts["url"].as_str().expect("a URL");
+    assert_eq!(reqwest::get(format!("{url}/echo")).await.expect("an answer").status(), 200, "{}", dev.log());
+}
+
+/// What `serve` keeps is not what `dev` keeps: a rollback there never leads to a build from here.
+#[tokio::test]
+async fn dev_keeps_its_history_and_data_apart_from_those_of_serve() {
+    let dir = tempfile::tempdir().expect("a directory");
+    source(dir.path(), "echo", "/");
+    let dev = Dev::start(dir);
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    for name in ["served", "keyvalue", "quote.key", "ledger.db", "artifacts"] {
+        assert!(!dev.dir.path().join(".coinslot").join(name).exists(), "{name}");
+    }
+    assert!(dev.dir.path().join(".coinslot/dev/served/plugins.json").is_file());
+}
+
+/// A build that wrote into a folder beside its sources was repeated without end, and once at each start.
+#[tokio::test]
+async fn a_build_that_writes_beside_its_sources_is_not_repeated() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path().join("plugins/mine");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let script = "cd \"$(dirname \"$0\")\"\nmkdir -p dist\ndate +%s%N > dist/made\n";
+    let script = format!("{script}cp '{}' \"$1\"\n", guest("echo").display());
+    std::fs::write(folder.join("build.sh"), script).expect("a script");
+    let mut dev = Dev::start(dir);
+    let builds = |dev: &Dev| dev.log().matches("built mine in").count();
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    // Longer than events take, and looks without events.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(builds(&dev), 1, "{}", dev.log());
+    std::fs::write(dev.dir.path().join("plugins/mine/source"), "saved").expect("a source");
+    let begun = Instant::now();
+    while builds(&dev) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", dev.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(builds(&dev), 2, "{}", dev.log());
+    let dir = std::mem::replace(&mut dev.dir, tempfile::tempdir().expect("a directory"));
+    drop(dev);
+    let dev = Dev::start(dir);
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    assert_eq!(builds(&dev), 0, "nothing has changed: {}", dev.log());
+}

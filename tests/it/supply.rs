@@ -21,7 +21,7 @@ fn mode(path: &Path) -> u32 {
 #[tokio::test]
 async fn compiled_code_in_the_plugin_folder_is_never_run() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
-    let [artifact] = artifacts(&host.path(".coinslot")).try_into().expect("one component");
+    let [artifact] = artifacts(&host.path(".coinslot/dev")).try_into().expect("one component");
     let (name, folder) = (artifact.file_name().expect("a name").to_owned(), host.path(".coinslot/plugins"));
     // A valid artifact of this engine, under every name that a host could accept.
     for planted in [name.as_ref(), Path::new("echo.cwasm"), Path::new("planted.wasm")] {
@@ -36,7 +36,7 @@ async fn compiled_code_in_the_plugin_folder_is_never_run() {
     let line = log.lines().find(|line| line.contains("planted.wasm is not active")).expect("a reason");
     assert!(line.contains("not a WebAssembly component") || line.contains("not WebAssembly"), "{line}");
     assert!(!log.contains(".cwasm is"), "no other file is read: {log}");
-    assert_eq!(artifacts(&host.path(".coinslot")), [artifact], "no artifact was added");
+    assert_eq!(artifacts(&host.path(".coinslot/dev")), [artifact], "no artifact was added");
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);
 }
 

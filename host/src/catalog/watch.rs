@@ -47,7 +47,8 @@ pub async fn watch(
     // The watcher is kept: dropping it ends the events.
     let (mut watcher, mut events) = file_events(folder.dir());
     let mut pause = if folder.is_complete() { INTERVAL } else { SOON };
-    let (mut looks, mut known, mut unreadable) = (0, identity(folder.dir()), None);
+    // The first look is a scan: what changed between the last scan and the begin of the events was no event.
+    let (mut looks, mut known, mut unreadable) = (LOOKS, identity(folder.dir()), None);
     loop {
         let mut is_look = false;
         tokio::select! {

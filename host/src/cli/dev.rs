@@ -7,9 +7,11 @@ mod chain;
 mod compile;
 mod rebuild;
 mod sample;
+mod sources;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use coinslot_ledger::SqliteLedger;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use url::Url;
 
 use self::announce::Announcer;
 use self::build::PluginBuilder;
@@ -36,6 +39,13 @@ pub struct DevArgs {
     /// Serve on this address; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:8402", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Let --listen and --rpc-listen be addresses that other machines reach, as in a container. Whoever reaches them
+    /// can use the plugins and the chain.
+    #[arg(long)]
+    pub expose: bool,
+    /// The origin that clients are told, such as that of a tunnel: https://example.ngrok.app.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<Url>,
     /// Sources of plugins, a folder each (with a Cargo.toml, or a build.sh), and finished .wasm files.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
@@ -48,7 +58,11 @@ pub struct DevArgs {
     /// Serve the chain's JSON-RPC on this address; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub rpc_listen: SocketAddr,
-    /// Keep the ledger, compiled plugins and dev.json here.
+    /// Derive the accounts of the chain from this text; by default from one that is made once for each state folder.
+    /// Nothing on this chain is money: use none of its keys elsewhere.
+    #[arg(long, value_name = "TEXT")]
+    pub seed: Option<String>,
+    /// Keep the ledger, compiled plugins and dev.json here. What a `serve` keeps there is not touched.
     #[arg(long, default_value = ".coinslot", value_name = "DIR")]
     pub state: PathBuf,
 }
@@ -58,15 +72,29 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let block_time = block_time(&args)?;
     let policies = args.config.as_deref().map(Config::read_plugins).transpose()?;
-    let (listener, address) = listen_on_loopback(args.listen).await?;
+    let (listener, address) = listen_for_dev(args.listen, args.expose).await?;
+    let _lock = lock(&args.state)?;
     // The file of an earlier run that was killed would send scripts to a host that is gone.
     let _ = std::fs::remove_file(args.state.join("dev.json"));
     let builder = PluginBuilder::open(&args.plugins, &args.state.join("plugins"))?;
-    let chain = Arc::new(chain::start(args.rpc_listen, block_time).await?);
+    if !(args.expose || args.rpc_listen.ip().is_loopback()) {
+        return Err(exposed(args.rpc_listen));
+    }
+    let seed = chain::seed(args.seed, &args.state)?;
+    let chain = Arc::new(chain::start(args.rpc_listen, block_time, &seed).await?);
 
-    let mut config = chain.config(address, &args.state, builder.output());
+    // A folder of its own: what `serve` keeps beside it, by the same names, is somebody's business.
+    let mut config = chain.config(address, &args.state.join("dev"), builder.output());
+    (config.server.public_url, config.server.hosts) = public(args.public_url.as_ref(), address)?;
+    let address = reachable(address);
+    if config.server.public_url.is_some() {
+        // All clients of a tunnel have its address.
+        config.server.trusted_proxies = None;
+    }
     if let Some(PluginsConfig { limits, by_name, .. }) = policies {
         (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
+        // What is built here is another build each time.
+        config.plugins.by_name.values_mut().for_each(|plugin| plugin.pins.sha256.clear());
     }
     let (events, received) = mpsc::unbounded_channel();
     let mut announcer =
@@ -74,7 +102,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(rebuild::follow(builder, events.clone()));
     let host = tokio::select! {
-        host = first_host(config, &mut announcer, events) => host?,
+        host = first_host(config, address, &args.state, &mut announcer, events) => host?,
         () = shutdown.wait() => return Ok(()),
     };
     announcer.host_is_up(&host).await?;
@@ -91,14 +119,17 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
 /// Waits for a plugin, or for the end of the first builds, and builds the host.
 async fn first_host(
     config: Config,
+    address: SocketAddr,
+    state: &Path,
     announcer: &mut Announcer,
     events: mpsc::UnboundedSender<DevEvent>,
 ) -> Result<Host, Failure> {
     announcer.first_plugin().await?;
     // The chain begins anew, so the ledger of the last chain says nothing about it.
-    let file = config.state.folder.join("dev-ledger.db");
+    let file = state.join("dev-ledger.db");
     let ledger = SqliteLedger::create(&file).map_err(|error| Failure::new(error.to_string()))?;
     let options = HostOptions {
+        address: Some(address),
         chains: Chains::Devnet,
         compiler: super::own_executable(),
         ledger: Some(Arc::new(ledger)),
@@ -116,11 +147,83 @@ fn block_time(args: &DevArgs) -> Result<Option<Duration>, Failure> {
     time.map(Some).ok_or_else(|| Failure::usage("--block-time is a number of seconds above zero"))
 }
 
-async fn listen_on_loopback(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+/// Binds the address that is served on.
+async fn listen_for_dev(address: SocketAddr, expose: bool) -> Result<(TcpListener, SocketAddr), Failure> {
     if !address.ip().is_loopback() {
-        return Err(Failure::usage(
-            "coinslot dev listens on loopback only: its keys are written to a file; use `coinslot serve` for others",
-        ));
+        if !expose {
+            return Err(exposed(address));
+        }
+        eprintln!("warning: whoever reaches {address} can use the plugins; nothing here is money");
     }
     listen(address, "; choose another with --listen").await
+}
+
+fn exposed(address: SocketAddr) -> Failure {
+    Failure::usage(format!(
+        "other machines may reach {address}: add --expose if they should, as in a container, or use `coinslot serve`"
+    ))
+}
+
+/// The public origin, and the hosts that are served beside it: this machine's own.
+fn public(url: Option<&Url>, address: SocketAddr) -> Result<(Option<String>, Vec<String>), Failure> {
+    let Some(url) = url else { return Ok((None, Vec::new())) };
+    let is_origin = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none();
+    if !is_origin || url.host().is_none() {
+        return Err(Failure::usage("--public-url is an origin, such as https://example.ngrok.app"));
+    }
+    let port = address.port();
+    let hosts = vec![address.to_string(), format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+    Ok((Some(url.origin().ascii_serialization()), hosts))
+}
+
+/// The address that a client on this machine uses: no client can ask `0.0.0.0`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}
+
+/// Holds the state folder for this process. A second `coinslot dev` would take the first one's plugins and keys away.
+fn lock(state: &Path) -> Result<File, Failure> {
+    let path = state.join("dev.lock");
+    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(state).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
+            "another `coinslot dev` runs in {}: end it, or give this one another --state",
+            state.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_an_origin_and_the_own_addresses_are_served_beside_it() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let address = SocketAddr::from(([127, 0, 0, 1], 8402));
+        let (origin, hosts) = public(Some(&url("https://Example.ngrok.app/")), address).expect("an origin");
+        assert_eq!(origin.as_deref(), Some("https://example.ngrok.app"));
+        assert!(hosts.contains(&"localhost:8402".to_owned()));
+        for other in ["https://a.example/x", "https://a.example/?q", "file:///x"] {
+            public(Some(&url(other)), address).expect_err(other);
+        }
+        assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_state_folder_has_one_development_host() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = lock(dir.path()).expect("free");
+        assert!(lock(dir.path()).expect_err("taken").message.contains("another `coinslot dev`"));
+        drop(first);
+        lock(dir.path()).expect("free again");
+    }
 }

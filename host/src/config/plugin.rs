@@ -48,7 +48,7 @@ fn pins(section: &mut Section<'_, '_>) -> PluginPins {
     let builds = section.read::<OneOrMore>("sha256").map(|builds| builds.0);
     let sha256: Vec<String> = builds.iter().flatten().map(|build| build.to_ascii_lowercase()).collect();
     let is_digest = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if builds.is_some() && !(sha256.iter().all(is_digest) && !sha256.is_empty()) {
+    if builds.is_some() && (sha256.is_empty() || !sha256.iter().all(is_digest)) {
         section.key_problem("sha256", "64 hexadecimal digits each, as `sha256sum FILE` and `coinslot inspect` show");
     }
     let prefix = section.read::<String>("prefix");

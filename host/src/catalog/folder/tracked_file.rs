@@ -58,10 +58,18 @@ pub(super) struct TrackedFile {
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
     restless_since: Option<Instant>,
-    /// A read that has not ended, with its stamp and its begin.
-    reading: Option<(FileStamp, Instant, JoinHandle<io::Result<Vec<u8>>>)>,
+    /// A read that has not ended.
+    reading: Option<Reading>,
     /// The next try of content whose failure was not its own, and the pause before it.
     retry: Option<(Instant, Duration)>,
+}
+
+/// A read of a file's content, of the stamp that it had at its begin.
+#[derive(Debug)]
+struct Reading {
+    stamp: FileStamp,
+    begun: Instant,
+    task: JoinHandle<io::Result<Vec<u8>>>,
 }
 
 /// The result of a look at a file.
@@ -125,17 +133,17 @@ impl TrackedFile {
     /// Reads the content that has this stamp. None if the read has not ended within [`READ_WAIT`]: the next look waits
     /// for the same read, so that a file system that hangs holds one thread for each file.
     async fn read(&mut self, path: &Path, stamp: FileStamp) -> Option<io::Result<Vec<u8>>> {
-        let (of, begun, mut task) = self.reading.take().unwrap_or_else(|| {
+        let mut reading = self.reading.take().unwrap_or_else(|| {
             let path = path.to_owned();
-            (stamp, Instant::now(), tokio::task::spawn_blocking(move || read(&path)))
+            Reading { stamp, begun: Instant::now(), task: tokio::task::spawn_blocking(move || read(&path)) }
         });
-        match tokio::time::timeout(READ_WAIT, &mut task).await {
-            Ok(Ok(read)) if of == stamp => Some(read),
+        match tokio::time::timeout(READ_WAIT, &mut reading.task).await {
+            Ok(Ok(read)) if reading.stamp == stamp => Some(read),
             // The content is an older one.
             Ok(Ok(_)) => None,
             Ok(Err(_)) => Some(Err(io::Error::other("the read was broken off"))),
             Err(_) => {
-                self.reading = Some((of, begun, task));
+                self.reading = Some(reading);
                 None
             }
         }
@@ -206,7 +214,7 @@ impl TrackedFile {
     /// A file whose bytes do not come is reported.
     fn slow(&mut self) -> FileLook {
         match &self.reading {
-            Some((_, begun, _)) if begun.elapsed() >= READ_TIMEOUT => {
+            Some(reading) if reading.begun.elapsed() >= READ_TIMEOUT => {
                 self.failed(format!("it could not be read within {} seconds", READ_TIMEOUT.as_secs()))
             }
             Some(_) | None => FileLook::Unsettled,

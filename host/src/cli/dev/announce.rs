@@ -200,6 +200,7 @@ impl Announcer {
         self.print(&format!("\n{}\n", routes(&catalog)));
         self.print(&format!("serving on  {}", self.url));
         self.print(&format!("chain       {} (a stand-in for Base Sepolia; nothing on it is money)", self.chain.rpc()));
+        self.print(&format!("accounts    from the seed {}", self.chain.seed()));
         for (role, address, balance) in self.chain.balances().await {
             self.print(&format!("{role:<11} {address}  {balance}"));
         }

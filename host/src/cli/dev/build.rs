@@ -1,14 +1,16 @@
 //! Brings the components of a folder of plugin sources up to date: Rust with cargo, everything else with the folder's
 //! own `build.sh`, and finished components as they are.
 
-#![expect(clippy::disallowed_methods, reason = "the time of a build is compared with its files")]
-
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::compile::{self, BuildResult};
+use super::sources::{BuildRecord, Snapshot};
 use crate::cli::Failure;
 
 /// Builds the plugins of one folder into another.
@@ -17,6 +19,8 @@ pub(super) struct PluginBuilder {
     sources: PathBuf,
     output: PathBuf,
     progress: MultiProgress,
+    /// The last build of each plugin in this process, successful or not, by name.
+    builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
 }
 
 /// The source of one plugin.
@@ -53,7 +57,12 @@ impl PluginBuilder {
         std::fs::create_dir_all(output).map_err(|error| Failure::new(format!("{}: {error}", output.display())))?;
         let absolute =
             |path: &Path| path.canonicalize().map_err(|error| Failure::new(format!("{}: {error}", path.display())));
-        Ok(Self { sources: absolute(sources)?, output: absolute(output)?, progress: MultiProgress::new() })
+        Ok(Self {
+            sources: absolute(sources)?,
+            output: absolute(output)?,
+            progress: MultiProgress::new(),
+            builds: Arc::default(),
+        })
     }
 
     /// The folder of the components.
@@ -85,18 +94,35 @@ impl PluginBuilder {
         let (mut placed, mut stale) = (Vec::new(), Vec::new());
         let sources = self.find()?;
         self.remove_others(&sources);
+        let shared = self.shared_files();
+        self.builds.lock().retain(|name, _| sources.iter().any(|source| source.name == *name));
         for source in sources {
             let out = self.component(&source);
-            if self.is_fresh(&source, &out) {
-                placed.push((source.name, BuildResult::Fresh));
-            } else if source.kind == SourceKind::Finished {
-                let result = compile::place(&source.path, &out);
+            if source.kind == SourceKind::Finished {
+                let files = files_of(&source, &shared, &BTreeSet::new());
+                let record = BuildRecord::of(&BuildRecord::default(), &files, &files, BTreeSet::new());
+                self.builds.lock().insert(source.name.clone(), record);
+                let is_fresh = is_same(&source.path, &out);
+                let result = if is_fresh { BuildResult::Fresh } else { compile::place(&source.path, &out) };
                 placed.push((source.name, result));
-            } else {
+            } else if self.is_stale(&source, &shared) {
                 stale.push(source);
+            } else if out.is_file() {
+                placed.push((source.name, BuildResult::Fresh));
             }
         }
         Ok((placed, stale))
+    }
+
+    /// Returns whether [`PluginBuilder::place`] would have something to do. For file systems without events.
+    pub(super) fn has_changes(&self) -> bool {
+        let Ok(sources) = self.find() else { return false };
+        let is_gone = |name: &String| sources.iter().all(|source| source.name != *name);
+        if self.builds.lock().keys().any(is_gone) {
+            return true;
+        }
+        let shared = self.shared_files();
+        sources.iter().any(|source| self.is_stale(source, &shared))
     }
 
     /// The plugins of the folder, sorted by name.
@@ -118,18 +144,24 @@ impl PluginBuilder {
             return BuildResult::Skipped(failure.message);
         }
         let out = self.component(source);
-        let begun = SystemTime::now();
+        let former = self.record(source).unwrap_or_default();
+        let shared = self.shared_files();
+        let mut before = files_of(source, &shared, &former.read);
         let spinner = Spinner::start(&self.progress, &source.name);
-        let result = match source.kind {
+        let (result, read) = match source.kind {
             SourceKind::Cargo => compile::cargo(&source.path, &out),
-            SourceKind::Script => compile::script(&source.path, &out),
-            SourceKind::Finished => compile::place(&source.path, &out),
+            SourceKind::Script => (compile::script(&source.path, &out), BTreeSet::new()),
+            SourceKind::Finished => (compile::place(&source.path, &out), BTreeSet::new()),
         };
-        if result == BuildResult::Built {
-            // The component gets the time at which the build began, so that a source saved meanwhile is newer.
-            let _ = std::fs::File::options().append(true).open(&out).and_then(|file| file.set_modified(begun));
-        }
         spinner.end(&result);
+        let read = if result == BuildResult::Built { read } else { former.read.clone() };
+        // Files that were read for the first time count as they are now: nobody knows what they were before.
+        add_read(&mut before, read.difference(&former.read));
+        let record = BuildRecord::of(&former, &before, &files_of(source, &shared, &read), read);
+        if result == BuildResult::Built {
+            record.write(&out);
+        }
+        self.builds.lock().insert(source.name.clone(), record);
         result
     }
 
@@ -137,16 +169,26 @@ impl PluginBuilder {
         self.output.join(format!("{}.wasm", source.name))
     }
 
-    /// True if the component is newer than everything that it is made of.
-    fn is_fresh(&self, source: &PluginSource, out: &Path) -> bool {
-        let Ok(built) = std::fs::metadata(out).and_then(|meta| meta.modified()) else { return false };
-        if source.kind == SourceKind::Finished {
-            // By content: a component that is copied may keep an old time.
-            return matches!((std::fs::read(&source.path), std::fs::read(out)), (Ok(one), Ok(other)) if one == other);
-        }
-        let shared = self.shared();
-        let newest = shared.iter().chain([&source.path]).filter_map(|path| newest(path)).max();
-        newest.is_some_and(|newest| newest <= built)
+    /// True if the plugin was not built since its sources changed, or its component is gone. One that failed is not built
+    /// again before they change.
+    fn is_stale(&self, source: &PluginSource, shared: &Snapshot) -> bool {
+        let Some(record) = self.record(source) else { return true };
+        !record.is_of(&files_of(source, shared, &record.read))
+    }
+
+    /// What is known of the last build: of this process, or of an earlier one whose component is there.
+    fn record(&self, source: &PluginSource) -> Option<BuildRecord> {
+        let out = self.component(source);
+        let known = self.builds.lock().get(&source.name).cloned();
+        known.or_else(|| BuildRecord::read(&out).filter(|_| out.is_file()))
+    }
+
+    /// The SDK and the WIT as they are now, and the manifests of the folders above: workspaces.
+    fn shared_files(&self) -> Snapshot {
+        let mut files = Snapshot::default();
+        self.shared().iter().for_each(|path| files.add(path));
+        self.sources.ancestors().for_each(|above| files.add(&above.join("Cargo.toml")));
+        files
     }
 
     fn remove_others(&self, sources: &[PluginSource]) {
@@ -180,25 +222,26 @@ impl PluginSource {
     }
 }
 
-/// The time of the newest file in a folder, leaving out what builds put there.
-fn newest(path: &Path) -> Option<SystemTime> {
-    let meta = std::fs::metadata(path).ok()?;
-    if meta.is_file() {
-        return meta.modified().ok();
-    }
-    let entries = std::fs::read_dir(path).ok()?.flatten();
-    let sources = entries.filter(|entry| !is_generated(Path::new(&entry.file_name())));
-    sources.filter_map(|entry| newest(&entry.path())).max()
+/// The files that a plugin is made of: those of its folder, those of `shared`, and those that its compiler read.
+fn files_of(source: &PluginSource, shared: &Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
+    let mut files = shared.clone();
+    files.add(&source.path);
+    add_read(&mut files, read.iter());
+    files
 }
 
-/// True if a path lies in a folder that tools fill, or is an editor's own file.
-pub(super) fn is_generated(path: &Path) -> bool {
-    path.components().any(|part| {
-        let name = part.as_os_str().to_string_lossy();
-        (name.starts_with('.') && name.len() > 2)
-            || name.ends_with('~')
-            || matches!(&*name, "target" | "node_modules" | "__pycache__")
-    })
+/// Adds files that a compiler read, each with the manifest of its package.
+fn add_read<'p>(files: &mut Snapshot, read: impl Iterator<Item = &'p PathBuf>) {
+    for path in read {
+        files.add(path);
+        let manifest = path.ancestors().map(|above| above.join("Cargo.toml")).find(|manifest| manifest.is_file());
+        manifest.iter().for_each(|manifest| files.add(manifest));
+    }
+}
+
+/// By content: a component that is copied may keep an old time.
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((std::fs::read(one), std::fs::read(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// A spinner on a terminal, a line elsewhere.

@@ -1,4 +1,4 @@
-//! The embedded chain of `coinslot dev`: fresh keys, funded accounts, the configuration for it, and dev.json.
+//! The embedded chain of `coinslot dev`: its funded accounts, the configuration for it, and dev.json.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, U256, address};
+use alloy::primitives::{Address, U256, address, hex, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
 use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
@@ -37,6 +37,7 @@ pub(super) struct DevChain {
     seller: Address,
     gas_key: tempfile::NamedTempFile,
     asset: Arc<Asset>,
+    seed: String,
 }
 
 /// The chain as dev.json describes it.
@@ -48,13 +49,38 @@ pub(super) struct ChainFacts {
     payers: Vec<(Address, String)>,
 }
 
-/// Starts a chain with funded payers and a funded gas key.
-pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> Result<DevChain, Failure> {
+/// The seed of the accounts: the one that was asked for, or the one of this state folder, which is made once. So the
+/// accounts are the same after a restart, and a wallet that knows them goes on working.
+pub(super) fn seed(asked: Option<String>, state: &Path) -> Result<String, Failure> {
+    if let Some(seed) = asked {
+        return Ok(seed);
+    }
+    let file = state.join("dev.seed");
+    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
+    match std::fs::read_to_string(&file) {
+        Ok(seed) => Ok(seed.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let seed = hex::encode(&PrivateKeySigner::random().to_bytes()[..16]);
+            coinslot_base::file::replace(&file, 0o600, format!("{seed}\n").as_bytes()).map_err(failed)?;
+            Ok(seed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The account of a seed that has this role.
+fn account(seed: &str, role: &str) -> Result<PrivateKeySigner, Failure> {
+    let key = keccak256(format!("coinslot dev\n{seed}\n{role}"));
+    PrivateKeySigner::from_bytes(&key).map_err(|error| Failure::new(format!("choose another --seed: {error}")))
+}
+
+/// Starts a chain with funded payers and a funded gas key, which come from a seed.
+pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>, seed: &str) -> Result<DevChain, Failure> {
     let asset = Asset::known(&Network::eip155(CHAIN_ID), None)
         .ok_or_else(|| Failure::new("Base Sepolia's USDC is not in the table of assets"))?;
-    let payers: Vec<PrivateKeySigner> = (0..PAYERS).map(|_| PrivateKeySigner::random()).collect();
-    let gas = PrivateKeySigner::random();
-    let seller = PrivateKeySigner::random().address();
+    let payers = (0..PAYERS).map(|number| account(seed, &format!("payer {number}"))).collect::<Result<Vec<_>, _>>()?;
+    let gas = account(seed, "gas")?;
+    let seller = account(seed, "seller")?.address();
     let ether = U256::from(1_000_000_000_000_000_000_u64) * U256::from(1_000);
     let dollars = U256::from(DOLLARS) * U256::from(10).pow(U256::from(asset.decimals));
     let mut funded: Vec<(Address, U256, U256)> = payers.iter().map(|payer| (payer.address(), ether, dollars)).collect();
@@ -68,16 +94,21 @@ pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>) -> R
         Ok(file)
     });
     let gas_key = key.map_err(|error| Failure::new(format!("a key file cannot be written: {error}")))?;
-    Ok(DevChain { devnet, payers, seller, gas_key, asset: Arc::new(asset) })
+    Ok(DevChain { devnet, payers, seller, gas_key, asset: Arc::new(asset), seed: seed.to_owned() })
 }
 
 fn hex_key(signer: &PrivateKeySigner) -> String {
-    alloy::primitives::hex::encode_prefixed(signer.to_bytes())
+    hex::encode_prefixed(signer.to_bytes())
 }
 
 impl DevChain {
     pub(super) fn rpc(&self) -> String {
         self.devnet.rpc_url()
+    }
+
+    /// The seed of its accounts.
+    pub(super) fn seed(&self) -> &str {
+        &self.seed
     }
 
     pub(super) async fn stop(self) {
@@ -181,4 +212,21 @@ pub(super) fn write(
     });
     let written = coinslot_base::file::replace(&state.join("dev.json"), 0o600, format!("{document:#}\n").as_bytes());
     written.map_err(|error| Failure::new(format!("{}/dev.json: {error}", state.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_folder_keeps_its_accounts_and_a_seed_has_always_the_same() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = seed(None, dir.path()).expect("a seed");
+        assert_eq!(seed(None, dir.path()).expect("the same"), first);
+        assert_eq!(seed(Some("mine".to_owned()), dir.path()).expect("the one that was asked for"), "mine");
+        let address = |seed: &str, role: &str| account(seed, role).expect("an account").address();
+        assert_eq!(address("mine", "gas"), address("mine", "gas"));
+        assert_ne!(address("mine", "gas"), address("mine", "seller"));
+        assert_ne!(address("mine", "gas"), address(&first, "gas"));
+    }
 }

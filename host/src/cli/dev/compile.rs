@@ -1,11 +1,10 @@
 //! Compiles one plugin with the tools of its language, and places its component into the output folder.
 
-#![expect(clippy::disallowed_methods, reason = "a component that is up to date gets a new time")]
-
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
+use super::sources::dependencies;
 use crate::cli::Failure;
 
 /// The compilation target of Rust plugins.
@@ -45,8 +44,21 @@ pub(super) fn ensure_target() -> Result<(), Failure> {
     }
 }
 
-/// Builds a Rust plugin with cargo and places its component.
-pub(super) fn cargo(source: &Path, out: &Path) -> BuildResult {
+/// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
+/// dependencies, and those that are included.
+pub(super) fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    match cargo_build(source) {
+        Ok(made) => {
+            let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
+            let is_outside = |path: &PathBuf| !path.starts_with(source);
+            (place(&made, out), dependencies(&text).into_iter().filter(is_outside).collect())
+        }
+        Err(result) => (result, BTreeSet::new()),
+    }
+}
+
+/// Runs cargo. Gives the component that it made.
+fn cargo_build(source: &Path) -> Result<PathBuf, BuildResult> {
     let command = Command::new("cargo")
         .arg("build")
         .arg("--manifest-path")
@@ -59,11 +71,12 @@ pub(super) fn cargo(source: &Path, out: &Path) -> BuildResult {
     let output = match command {
         Ok(output) => output,
         Err(error) => {
-            return BuildResult::Skipped(format!("cargo cannot be run ({error}): install Rust from https://rustup.rs"));
+            let advice = format!("cargo cannot be run ({error}): install Rust from https://rustup.rs");
+            return Err(BuildResult::Skipped(advice));
         }
     };
     if !output.status.success() {
-        return BuildResult::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        return Err(BuildResult::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
     let manifest = source.join("Cargo.toml");
     let made = String::from_utf8_lossy(&output.stdout)
@@ -76,12 +89,10 @@ pub(super) fn cargo(source: &Path, out: &Path) -> BuildResult {
             files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
         })
         .next_back();
-    match made {
-        Some(file) => place(&file, out),
-        None => BuildResult::Failed(
-            "it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml".to_owned(),
-        ),
-    }
+    made.ok_or_else(|| {
+        let advice = "it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml";
+        BuildResult::Failed(advice.to_owned())
+    })
 }
 
 /// Runs the `build.sh` of a plugin with the path of its component as argument.
@@ -105,13 +116,12 @@ pub(super) fn script(source: &Path, out: &Path) -> BuildResult {
     placed
 }
 
-/// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes are only
-/// touched: their new time says that they are newer than the sources.
+/// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
 pub(super) fn place(made: &Path, out: &Path) -> BuildResult {
     let placed = (|| {
         let bytes = std::fs::read(made)?;
         if std::fs::read(out).is_ok_and(|old| old == bytes) {
-            return std::fs::File::options().append(true).open(out)?.set_modified(SystemTime::now());
+            return Ok(());
         }
         coinslot_base::file::replace(out, 0o644, &bytes)
     })();

@@ -1,5 +1,8 @@
 //! Builds the plugins once, and again whenever a source is saved, in the background. The host's watch of the output
 //! folder loads what is built.
+//!
+//! File events say at once that something was saved. Mounts from other machines have none, and nobody watches what a
+//! plugin's compiler reads elsewhere, so the sources are also compared with those of the last builds now and then.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,13 +11,17 @@ use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio::sync::mpsc;
 
-use super::build::{PluginBuilder, is_generated};
+use super::build::PluginBuilder;
 use super::compile::BuildResult;
+use super::sources::is_generated;
 use crate::catalog::ScanReport;
 use crate::cli::Failure;
 
 /// Edits within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(150);
+
+/// The time between two looks at the sources without events.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// An event of the builder or of the host that `coinslot dev` prints.
 #[derive(Debug)]
@@ -35,15 +42,19 @@ pub(super) enum DevEvent {
 pub(super) async fn follow(builder: PluginBuilder, events: mpsc::UnboundedSender<DevEvent>) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
     // The watch begins before the first build, so that an edit meanwhile is not lost.
-    let _debouncer = watch(&builder, wake);
+    let _debouncer = watch(&builder, wake.clone());
     loop {
-        let (builder, sender) = (builder.clone(), events.clone());
-        let round = tokio::task::spawn_blocking(move || build_all(&builder, &sender)).await;
+        let (building, sender) = (builder.clone(), events.clone());
+        let round = tokio::task::spawn_blocking(move || build_all(&building, &sender)).await;
         if let Ok(Err(failure)) = round {
             let _ = events.send(DevEvent::Unreadable(failure));
         }
-        if woken.recv().await.is_none() {
-            return;
+        // `wake` is there, so the channel does not end.
+        while tokio::time::timeout(LOOK_INTERVAL, woken.recv()).await.is_err() {
+            let looking = builder.clone();
+            if tokio::task::spawn_blocking(move || looking.has_changes()).await.unwrap_or(false) {
+                break;
+            }
         }
     }
 }
@@ -63,7 +74,7 @@ fn build_all(builder: &PluginBuilder, events: &mpsc::UnboundedSender<DevEvent>) 
     Ok(())
 }
 
-/// Wakes the builder when a source is saved. Without file events nothing is rebuilt, and the log says so.
+/// Wakes the builder when a source is saved. Without file events the next look finds what was saved.
 fn watch(builder: &PluginBuilder, wake: mpsc::Sender<()>) -> Option<Debouncer<RecommendedWatcher, RecommendedCache>> {
     let roots = builder.sources();
     let watched = roots.clone();
@@ -81,12 +92,12 @@ fn watch(builder: &PluginBuilder, wake: mpsc::Sender<()>) -> Option<Debouncer<Re
         }
     });
     let Ok(mut debouncer) = debouncer else {
-        tracing::warn!("no file events: edited plugins are not rebuilt; restart to build them");
+        tracing::warn!("no file events: edited plugins are found within {LOOK_INTERVAL:?}");
         return None;
     };
     for dir in watched {
         if let Err(error) = debouncer.watch(&dir, RecursiveMode::Recursive) {
-            tracing::warn!(%error, dir = %dir.display(), "not watched: edits here are not rebuilt");
+            tracing::warn!(%error, dir = %dir.display(), "no file events: edits here are found a little later");
         }
     }
     Some(debouncer)
