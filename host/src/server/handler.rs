@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coinslot_plugin::Permit;
+use coinslot_plugin::{Permit, RequestBody};
 use http::header::{HeaderValue, ORIGIN};
 use http::{Method, Request, Version};
 use http_body_util::Either;
