@@ -107,8 +107,7 @@ async fn slow_readers_of_a_free_route_leave_places_to_paid_requests() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["crowd"], "[limits]\nmax_instances_per_plugin = 4\n").await;
     // Free requests that hold every instance that they may have, and more that wait for one.
-    let slow: Vec<_> =
-        (0..8).map(|_| tokio::spawn(reqwest::get(host.url("/crowd?wait=60000")))).collect();
+    let slow: Vec<_> = (0..8).map(|_| tokio::spawn(reqwest::get(host.url("/crowd?wait=60000")))).collect();
     host.wait_for_log("crowd got /crowd?wait", 3).await;
     let bought = host.buy(chain.payer(0), "/crowd", Duration::from_secs(20)).await;
     assert!(bought.answer.is_some(), "{:?}", bought.statuses);
