@@ -2,8 +2,7 @@
 //!
 //! The length of a line, the output of one request and the output of one plugin over time are bounded, and control
 //! characters are replaced: a guest can neither flood the log nor forge lines in it. An empty line costs as much as a
-//! line of [`LINE_COST`] bytes. A thread of its own writes the lines, so that a log that is slow to take them holds up
-//! no request. Lines that are dropped are counted, and the log says how many.
+//! line of [`LINE_COST`] bytes. Lines that are dropped are counted, and the log says how many.
 
 mod rate;
 mod writer;

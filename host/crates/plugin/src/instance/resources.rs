@@ -74,7 +74,7 @@ impl SharedResources {
             descriptions: Semaphore::new(describing),
             idle_instances: Arc::new(Semaphore::new(idle)),
             processors,
-            logs: PluginLogs::new()?,
+            logs: PluginLogs::new(),
             wait,
             resolver,
             kv_stores,
@@ -95,11 +95,5 @@ impl SharedResources {
             Wasi::P2 => &self.p2,
             Wasi::P3 => &self.p3,
         }
-    }
-}
-
-impl Drop for SharedResources {
-    fn drop(&mut self) {
-        self.logs.flush();
     }
 }
