@@ -110,7 +110,8 @@ impl Host {
         let proxies = config.server.trusted_proxies.clone();
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
-                .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for));
+                .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
+                .with_private_network_access(config.server.private_network_access);
         Ok(Self { config, options, loaded, payments, handler, tls })
     }
 

@@ -41,6 +41,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> ServerConfig {
         tls,
         max_connections: usize::try_from(max_connections).unwrap_or(default.max_connections),
         max_connections_per_client: of_client.and_then(|most| usize::try_from(most).ok()),
+        private_network_access: section.read("private_network_access").unwrap_or(default.private_network_access),
         keep_alive: section.within("keep_alive", Duration::from_secs(1)..=HOUR, default.keep_alive),
         max_held_bytes: section.within("max_held_bytes", MIB..=TIB, ByteSize::of(default.max_held_bytes)).bytes(),
         min_body_rate: section.within("min_body_rate", ByteSize(0)..=MIB, ByteSize(default.min_body_rate)).0,

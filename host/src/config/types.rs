@@ -38,6 +38,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Connections of one client at once, where its address is known. None: 1/32 of all, and at least 64.
     pub max_connections_per_client: Option<usize>,
+    /// Pages of the Internet may call a host in a private network, as far as browsers ask for leave.
+    pub private_network_access: bool,
     /// The time for which an HTTP/1 connection waits for its next request.
     pub keep_alive: Duration,
     /// Bytes of request bodies, and of answers that wait for their settlement, that are held at once.
@@ -149,6 +151,7 @@ impl Default for ServerConfig {
             tls: None,
             max_connections: 10_000,
             max_connections_per_client: None,
+            private_network_access: false,
             keep_alive: Duration::from_secs(75),
             max_held_bytes: 256 << 20,
             min_body_rate: 1 << 10,

@@ -21,14 +21,19 @@ const ALLOWED: HeaderValue = HeaderValue::from_static(
     "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Content-Type, Authorization, Accept, Access-Control-Expose-Headers",
 );
 
+/// Sent by some browsers before a page of the Internet calls an address of a private network, and the answer.
+static ASKS_FOR_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
+static ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
 /// The longest list of header fields that is repeated, in bytes.
 const MAX_LIST: usize = 2048;
 
 /// The time for which a browser keeps a preflight's answer, in seconds: a plugin may get other methods meanwhile.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// `OPTIONS`, answered by the host: it never costs and never runs a guest.
-pub fn options(methods: &[Method], request: &HeaderMap) -> Reply {
+/// `OPTIONS`, answered by the host: it never costs and never runs a guest. `from_outside`: pages of the Internet may
+/// call a host in a private network.
+pub fn options(methods: &[Method], request: &HeaderMap, from_outside: bool) -> Reply {
     let mut reply = Response::new(empty());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     let headers = reply.headers_mut();
@@ -36,6 +41,9 @@ pub fn options(methods: &[Method], request: &HeaderMap) -> Reply {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow(methods));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(request));
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    if from_outside && request.contains_key(&ASKS_FOR_PRIVATE_NETWORK) {
+        headers.insert(&ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+    }
     with_cors(reply)
 }
 
@@ -75,7 +83,7 @@ mod tests {
     fn a_page_may_send_the_header_fields_that_it_asks_for() {
         let answer = |asked: &'static str| {
             let request = HeaderMap::from_iter([(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static(asked))]);
-            let reply = options(&[Method::GET], &request);
+            let reply = options(&[Method::GET], &request, false);
             assert_eq!(reply.headers()["access-control-max-age"], "600");
             reply.headers()["access-control-allow-headers"].clone()
         };
@@ -85,6 +93,16 @@ mod tests {
         for asked in ["", "a b", "x-a,,x-b", "x-a;q=1"] {
             assert_eq!(answer(asked), ALLOWED, "{asked:?}");
         }
-        assert_eq!(options(&[], &HeaderMap::new()).headers()["access-control-allow-headers"], ALLOWED);
+        let bare = options(&[], &HeaderMap::new(), false);
+        assert_eq!(bare.headers()["access-control-allow-headers"], ALLOWED);
+    }
+
+    #[test]
+    fn pages_of_the_internet_call_a_private_network_only_where_the_operator_allows_it() {
+        let asks = HeaderMap::from_iter([(ASKS_FOR_PRIVATE_NETWORK.clone(), HeaderValue::from_static("true"))]);
+        let allowed = |request, from_outside| {
+            options(&[Method::GET], request, from_outside).headers().contains_key(&ALLOW_PRIVATE_NETWORK)
+        };
+        assert!(allowed(&asks, true) && !allowed(&asks, false) && !allowed(&HeaderMap::new(), true));
     }
 }

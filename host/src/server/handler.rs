@@ -41,6 +41,8 @@ pub struct RequestHandler {
     proxies: Option<Vec<IpNet>>,
     /// `Strict-Transport-Security` of answers over TLS.
     strict_transport: Option<HeaderValue>,
+    /// Pages of the Internet may call a host in a private network.
+    private_network_access: bool,
     leaving: AtomicBool,
     closing: AtomicBool,
 }
@@ -76,13 +78,27 @@ impl RequestHandler {
         proxies: Option<Vec<IpNet>>,
     ) -> Self {
         let (leaving, closing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { catalog, payments, hosts, proxies, strict_transport: None, leaving, closing }
+        Self {
+            catalog,
+            payments,
+            hosts,
+            proxies,
+            strict_transport: None,
+            private_network_access: false,
+            leaving,
+            closing,
+        }
     }
 
     /// Has browsers come back over TLS only, for so long.
     pub fn with_strict_transport(self, max_age: Option<Duration>) -> Self {
         let value = max_age.and_then(|max_age| format!("max-age={}", max_age.as_secs()).try_into().ok());
         Self { strict_transport: value, ..self }
+    }
+
+    /// Lets pages of the Internet call a host in a private network.
+    pub fn with_private_network_access(self, allowed: bool) -> Self {
+        Self { private_network_access: allowed, ..self }
     }
 
     /// Reports "not ready" from here on, and serves all the same.
@@ -200,12 +216,13 @@ impl RequestHandler {
         }
         let authority = self.hosts.authority(request)?;
         if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return Ok(Routed::Response(respond::options(&[], request.headers())));
+            return Ok(Routed::Response(respond::options(&[], request.headers(), self.private_network_access)));
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         if *request.method() == Method::OPTIONS {
             let methods = catalog.methods(&path);
-            let served = (!methods.is_empty()).then(|| Routed::Response(respond::options(&methods, request.headers())));
+            let served = (!methods.is_empty())
+                .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
         }
         let Some(FoundRoute { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {
