@@ -90,10 +90,9 @@ async fn a_build_that_does_not_load_is_replaced_by_the_kept_one_at_the_start() {
 #[tokio::test]
 async fn a_component_that_does_not_fit_the_pins_of_its_name_is_refused_by_name() {
     let chain = TestChain::start().await;
-    let pins = format!(
-        "[plugin.status]\nfile = \"status.wasm\"\nprefix = \"/status\"\n[plugin.echo]\nsha256 = [\"{}\"]\nmax_price = 1\n",
-        sha256(&component("echo"))
-    );
+    let status_pins = "[plugin.status]\nfile = \"status.wasm\"\nprefix = \"/status\"\n";
+    let echo_pins = format!("[plugin.echo]\nsha256 = [\"{}\"]\nmax_price = 1\n", sha256(&component("echo")));
+    let pins = format!("{status_pins}{echo_pins}");
     let host = chain.serve(&["echo"], &pins).await;
     host.install("aaa.wasm", &component("status"));
     host.wait_for_log("plugin.status: `file` is status.wasm", 1).await;

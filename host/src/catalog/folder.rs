@@ -105,8 +105,8 @@ impl Folder {
         self
     }
 
-    /// Puts back what served by this history, which is in this directory and is not changed. Files that it lists and the
-    /// folder has not were removed while no host ran: the first scan takes note of them.
+    /// Puts back what served by this history, which is in this directory and is not changed. Files that it lists and
+    /// the folder has not were removed while no host ran: the first scan takes note of them.
     pub fn after(mut self, dir: &Path, history: &HistoryFile) -> Self {
         self.files.extend(history.present().map(|(name, _)| (name.to_owned(), TrackedFile::default())));
         self.start = Start::after(dir, history, |sha256| self.loader.runtime.is_compiled(sha256));
@@ -186,11 +186,10 @@ impl Folder {
         self.start.is_over()
     }
 
-    /// Returns whether a change is an event in the folder: no file is a link to another place, nothing is being staged or
-    /// is to be tried again, and no build is failing, which only a scan notices.
+    /// Returns whether nothing changes without an event in the folder: every file is quiet, nothing is being staged,
+    /// and no build is failing, which only a scan notices.
     pub(super) fn is_quiet(&self) -> bool {
-        let is_quiet = |file: &TrackedFile| !file.is_link && !rollback::is_failing(file) && !file.is_tried_again();
-        self.staging.is_empty() && self.files.values().all(is_quiet)
+        self.staging.is_empty() && self.files.values().all(|file| file.is_quiet() && !rollback::is_failing(file))
     }
 
     /// Puts back what served before and is compiled, and begins to load the rest: waits a second for what has to be
@@ -282,8 +281,8 @@ impl Folder {
         self.live.load().set_loading(stock.loading);
     }
 
-    /// Writes the changes of a scan into the history, and forgets compiled components that it does not name. A host that
-    /// cannot write its history serves all the same.
+    /// Writes the changes of a scan into the history, and forgets compiled components that it does not name. A host
+    /// that cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
         if !report.has_changes() {

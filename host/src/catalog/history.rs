@@ -196,8 +196,8 @@ impl HistoryFile {
         files.filter(|(_, entry)| entry.active.is_some() || entry.failure.is_some())
     }
 
-    /// Finds a file and its entry by the file's name, with or without `.wasm`, or by the name of its plugin: that of the
-    /// file which serves the plugin, or else of the file which served it last.
+    /// Finds a file and its entry by the file's name, with or without `.wasm`, or by the name of its plugin: that of
+    /// the file which serves the plugin, or else of the file which served it last.
     pub fn find(&self, name: &str) -> Option<(&str, &HistoryEntry)> {
         let is_named = |build: &Option<KeptBuild>| build.as_ref().is_some_and(|build| build.plugin == name);
         let with_suffix = format!("{name}.wasm");

@@ -1,7 +1,7 @@
 //! Holds a plugin's name to what its operator expects of it: a file, builds, a part of the paths, a range of prices.
 //!
-//! Grants, secrets and stored data belong to a name, and a component declares its name itself. With pins a component that
-//! only has the name gets nothing of it.
+//! Grants, secrets and stored data belong to a name, and a component declares its name itself. With pins a component
+//! that only has the name gets nothing of it.
 
 use std::sync::Arc;
 

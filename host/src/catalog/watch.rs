@@ -1,8 +1,8 @@
 //! Scans the plugin folder on file events, and now and then without them.
 //!
-//! A host that has nothing to do looks at one thing a second: whether the folder is still the one that is watched. Where
-//! events may not come, it scans each second instead: on file systems of other machines, and where files are links to
-//! other folders.
+//! A host that has nothing to do looks at one thing a second: whether the folder is still the one that is watched.
+//! Where events may not come, it scans each second instead: on file systems of other machines, and where files are
+//! links to other folders.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -103,8 +103,8 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// Returns whether the folder is on a file system whose changes are all made by this machine: others accept a watch, and
-/// have no events for what another machine changes.
+/// Returns whether the folder is on a file system whose changes are all made by this machine: others accept a watch,
+/// and have no events for what another machine changes.
 fn is_local(dir: &Path) -> bool {
     // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, ramfs, and overlayfs.
     const LOCAL: [i128; 8] =

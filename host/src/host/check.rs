@@ -24,8 +24,8 @@ pub struct HostCheck {
 }
 
 impl Host {
-    /// Does what [`Host::build`] does, but opens no ledger and changes no history of builds: a running host has them open.
-    /// Of the options only the compiler, the chains and the address count.
+    /// Does what [`Host::build`] does, but opens no ledger and changes no history of builds: a running host has them
+    /// open. Of the options only the compiler, the chains and the address count.
     pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
         tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;

@@ -32,8 +32,8 @@ pub struct HostOptions {
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
     pub on_change: Option<OnChange>,
-    /// None: [`Host::build`] waits until every plugin is loaded. Otherwise it waits for those that are compiled, and the
-    /// others become active while the host serves.
+    /// None: [`Host::build`] waits until every plugin is loaded. Otherwise it waits for those that are compiled, and
+    /// the others become active while the host serves.
     pub on_ready: Option<OnReady>,
 }
 

@@ -66,8 +66,8 @@ pub enum LoadError {
     /// `describe` failed, refused, or broke the contract.
     #[error("{0}")]
     Describe(String),
-    /// Something outside of the component failed: the disk, the compiler's process, a machine that is too busy. The same
-    /// bytes may load later.
+    /// Something outside of the component failed: the disk, the compiler's process, a machine that is too busy. The
+    /// same bytes may load later.
     #[error("{0}")]
     Unavailable(String),
 }

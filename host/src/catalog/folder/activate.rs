@@ -10,8 +10,8 @@ use crate::catalog::scan_report::ScanReport;
 impl Folder {
     /// Makes the staged plugins that fit active, and takes out those whose files are gone.
     ///
-    /// The generation is swapped whole: a request sees the former generation or the next one. [`plan`](swap::plan) decides which
-    /// plugin wins a conflict.
+    /// The generation is swapped whole: a request sees the former generation or the next one. [`plan`](swap::plan)
+    /// decides which plugin wins a conflict.
     pub(super) async fn swap(&mut self, report: &mut ScanReport) {
         if self.is_changed {
             let input = self.swap_input();

@@ -93,8 +93,8 @@ impl Folder {
         self.staging.begin(name, self.loader.clone().load(name.to_owned(), wasm));
     }
 
-    /// Takes what the staging has finished. Returns whether files can be looked at now whose kept builds were loaded, or
-    /// could not be.
+    /// Takes what the staging has finished. Returns whether files can be looked at now whose kept builds were loaded,
+    /// or could not be.
     pub(super) fn collect(&mut self, report: &mut ScanReport) -> bool {
         let mut has_restored = false;
         while let Some((name, result)) = self.staging.take() {

@@ -61,8 +61,8 @@ fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) 
     }
     match former.restore(history.dir(), path) {
         Ok(()) => {
-            let to = &former.sha256;
-            tracing::warn!(file = %name, from = failing, to, "it fails again and again: the build before it is put back");
+            let (from, to) = (failing, &former.sha256);
+            tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back");
         }
         Err(error) => tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back"),
     }

@@ -11,8 +11,8 @@
 //! gone first the route would be missing in between. If they do not fit together, they are tried one by one, again and
 //! again until a round admits none, because a plugin that gives up a route makes room for another.
 //!
-//! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it would
-//! not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
+//! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it
+//! would not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
 //! serves requests.
 
 use std::collections::{BTreeMap, HashSet};

@@ -54,7 +54,7 @@ pub(super) struct TrackedFile {
     /// The reason that was reported last.
     pub(super) failure: Option<String>,
     /// It was a link when its content was new: what it leads to may change without an event in the folder.
-    pub(super) is_link: bool,
+    is_link: bool,
     missing_since: Option<Instant>,
     unreadable_since: Option<Instant>,
     restless_since: Option<Instant>,
@@ -179,9 +179,11 @@ impl TrackedFile {
         self.retry = Some((Instant::now() + pause, pause));
     }
 
-    /// Returns whether the content is going to be tried again.
-    pub(super) fn is_tried_again(&self) -> bool {
-        self.retry.is_some()
+    /// Returns whether nothing has to be looked at before there is an event in the folder: the file is no link to
+    /// another place, has come to rest, and is not to be tried again.
+    pub(super) fn is_quiet(&self) -> bool {
+        let is_settled = self.restless_since.is_none() && self.unreadable_since.is_none() && self.reading.is_none();
+        is_settled && !self.is_link && self.retry.is_none()
     }
 
     /// Has the content, which was loaded or is at fault itself, not tried again.

@@ -169,8 +169,8 @@ impl PluginBuilder {
         self.output.join(format!("{}.wasm", source.name))
     }
 
-    /// True if the plugin was not built since its sources changed, or its component is gone. One that failed is not built
-    /// again before they change.
+    /// True if the plugin was not built since its sources changed, or its component is gone. One that failed is not
+    /// built again before they change.
     fn is_stale(&self, source: &PluginSource, shared: &Snapshot) -> bool {
         let Some(record) = self.record(source) else { return true };
         !record.is_of(&files_of(source, shared, &record.read))

@@ -162,8 +162,8 @@ impl Artifacts {
     }
 }
 
-/// Returns whether the file belongs to this user and no other can write to it. A right of its group is taken away first:
-/// the file gets this mode.
+/// Returns whether the file belongs to this user and no other can write to it. A right of its group is taken away
+/// first: the file gets this mode.
 fn is_ours(path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
         return false;

@@ -3,9 +3,9 @@
 //! # Two lanes
 //!
 //! A compilation takes a tenth of a second or minutes, and nothing tells which before it ends. All begin in the quick
-//! lane. One that is not done in time moves to the slow lane; if that is full it is stopped, and begins anew when it has
-//! its turn there. So the quick lane is free again soon, whatever the folder holds, and only a component that is slow
-//! itself waits for slow ones.
+//! lane. One that is not done in time moves to the slow lane; if that is full it is stopped, and begins anew when it
+//! has its turn there. So the quick lane is free again soon, whatever the folder holds, and only a component that is
+//! slow itself waits for slow ones.
 
 use std::collections::HashSet;
 use std::io;

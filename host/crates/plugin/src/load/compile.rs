@@ -37,8 +37,8 @@ pub(crate) fn at_once() -> usize {
     std::thread::available_parallelism().map_or(2, |threads| threads.get().clamp(2, 4))
 }
 
-/// The exit status of a compilation that failed outside of the component: it could not be read, or the artifact could not
-/// be written (EX_IOERR).
+/// The exit status of a compilation that failed outside of the component: it could not be read, or the artifact could
+/// not be written (EX_IOERR).
 const OUTSIDE: u8 = 74;
 
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
