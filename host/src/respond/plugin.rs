@@ -14,7 +14,7 @@ use super::error::{RETRY_SECONDS, error, retry_after};
 use super::event_stream::{self, PingedStream};
 use super::headers::{Clean, RouteKind, clean, private};
 use super::{Reply, full, with_cors};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Access, Endpoint};
 use crate::payment::{ANSWERED_402, Charged, GuestAnswer};
 
 /// Names the plugin, the endpoint and the payment in each log line about a call that failed. It is made for such calls
@@ -34,6 +34,11 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
         }
         Ok(response) => {
             let (head, body) = response.into_parts();
+            // At a paid route the plugin may quote one request free; a cache would answer the next one with it.
+            let kind = match endpoint.access {
+                Access::Free => RouteKind::Free,
+                Access::Paid(_) => RouteKind::Paid,
+            };
             let endpoint = Arc::clone(endpoint);
             let body = body.map_err(move |fault| {
                 failing_call(&endpoint, None).in_scope(
@@ -41,7 +46,7 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
                 );
                 fault
             });
-            guest_answer(RouteKind::Free, head.status.as_u16(), head.headers, body)
+            guest_answer(kind, head.status.as_u16(), head.headers, body)
         }
         Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, charged)),
     })

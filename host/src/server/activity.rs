@@ -18,6 +18,9 @@ const CHECKS: u32 = 8;
 /// The number of HTTP/2 streams whose answers may be on their way at once on one connection. Each of them may fill its
 /// send buffer: 8 times 32 KiB is what a client that reads nothing makes the host hold.
 const SENDING_STREAMS: usize = 8;
+/// The time from a request to the end of its client's side that tells a client which sends no more from one that hangs
+/// up: the first has nothing to wait for.
+const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The bytes that a client has to take within [`Timeouts::stalled`] while the host waits for it. Fewer are 273 a
 /// second: no link that is in use is as slow.
 const LEAST_TAKEN: usize = 16 << 10;
@@ -69,8 +72,8 @@ pub(super) struct Activity {
     body_unread: AtomicBool,
     /// The request's body is still being read.
     body_expected: AtomicBool,
-    /// The answer to a request is being made whose client may close its own side meanwhile.
-    half_close: AtomicBool,
+    /// The time until which the client of the request that is being answered may close its own side.
+    half_close_until: Mutex<Option<Instant>>,
     /// Woken when the answer is there for which the end of the client's side waits.
     half_closed: Mutex<Option<Waker>>,
     /// Leave to send, for the streams of HTTP/2.
@@ -91,7 +94,7 @@ impl Default for Activity {
             leaving: AtomicBool::default(),
             body_unread: AtomicBool::default(),
             body_expected: AtomicBool::default(),
-            half_close: AtomicBool::default(),
+            half_close_until: Mutex::default(),
             half_closed: Mutex::default(),
             sending: Arc::new(Semaphore::new(SENDING_STREAMS)),
         }
@@ -144,17 +147,21 @@ impl Activity {
         self.body_unread.load(Relaxed)
     }
 
-    /// Notes whether the client of the request that is being answered may close its own side meanwhile.
+    /// Notes whether the client of the request that came now may close its own side.
     pub(super) fn allow_half_close(&self, allowed: bool) {
-        self.half_close.store(allowed, Relaxed);
+        *self.half_close_until.lock() = allowed.then(|| Instant::now() + HALF_CLOSE_TIME);
     }
 
-    /// True while a client that closes its side has sent everything, and waits for its answer.
+    /// True if a client that closes its side now has sent everything, and waits for its answer.
     pub(super) fn half_close_is_allowed(&self) -> bool {
-        self.half_close.load(Relaxed)
-            && self.in_flight.load(Relaxed) > 0
+        self.is_answering()
             && !self.multiplexed.load(Relaxed)
             && !self.body_expected.load(Relaxed)
+            && self.half_close_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0
     }
 
     /// Has this task woken when the answer is there.
@@ -284,9 +291,7 @@ impl Drop for InFlight {
         // In this order: a check in between must not see a connection that is idle since the last check.
         self.0.active.store(true, Relaxed);
         self.0.in_flight.fetch_sub(1, Relaxed);
-        if self.0.half_close.load(Relaxed)
-            && let Some(waker) = self.0.half_closed.lock().take()
-        {
+        if let Some(waker) = self.0.half_closed.lock().take() {
             waker.wake();
         }
     }

@@ -77,8 +77,11 @@ impl<S> ClientStream<S> {
 
     /// True while the end of the client's side is kept from hyper, which would take it for a hang-up.
     fn is_half_closed(&mut self) -> bool {
-        self.activity.half_close_is_allowed()
-            && self.half_closed.get_or_insert_with(Instant::now).elapsed() < self.times.half_closed
+        if self.half_closed.is_none() && self.activity.half_close_is_allowed() {
+            self.half_closed = Some(Instant::now());
+        }
+        let waits = self.half_closed.is_some_and(|since| since.elapsed() < self.times.half_closed);
+        waits && self.activity.is_answering()
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kit::http::OutgoingRequest;
 use kit::{
-    Fields, IncomingRequest, Method, OutgoingBody, ResponseOutparam, answer, head, monotonic_clock, plugin, query, write,
+    Fields, IncomingRequest, Method, OutgoingBody, ResponseOutparam, answer, head, monotonic_clock, plugin, query,
+    write,
 };
 
 kit::guest!(Ok(plugin("unruly")), handle);

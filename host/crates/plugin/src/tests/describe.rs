@@ -134,6 +134,7 @@ fn a_schema_is_an_object_or_true_and_anything_else_is_named() {
             mime_type: "application/json".into(),
             input_schema: None,
             output_schema: Some(schema.into()),
+            quote_headers: Vec::new(),
             extensions: Vec::new(),
         };
         let (name, version) = ("a".into(), "1.0.0".into());
