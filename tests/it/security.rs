@@ -59,7 +59,7 @@ fn the_pages_have_one_row_for_each_attack_and_each_line() {
     let numbers = |page, letter| rows(page, letter).into_iter().map(|(number, ..)| number).collect::<Vec<_>>();
     assert_eq!(numbers("security.md", "A"), KNOWN.iter().cloned().flatten().collect::<Vec<_>>());
     let found = numbers("security.md", "B");
-    assert_eq!(found, (1..=found.len()).collect::<Vec<_>>());
+    assert!(!found.is_empty() && found.iter().copied().eq(1..=found.len() as u32), "{found:?}");
     assert_eq!(numbers("conformance.md", ""), LINES.collect::<Vec<_>>());
 }
 
