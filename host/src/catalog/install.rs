@@ -37,7 +37,7 @@ pub struct SalesPolicy {
     pub public_url: String,
     /// The flows that plugins may choose from. A plugin that does not choose gets the first.
     pub flows: Vec<Flow>,
-    /// What the operator holds single plugins to, by the names in their manifests.
+    /// The conditions of the operator for single plugins, by the names in their manifests.
     pub pins: BTreeMap<String, PluginPins>,
 }
 

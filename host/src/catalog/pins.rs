@@ -9,7 +9,7 @@ use coinslot_x402::price::{Amount, AmountError, Asset, Decimal, Price};
 
 use crate::endpoint::{Access, Endpoint};
 
-/// What the operator expects of the plugin of one name. Nothing is expected where there is none.
+/// The conditions of the operator for the plugin of one name. An empty field is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginPins {
     /// The file of the plugin folder that it is in.

@@ -39,7 +39,7 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins }
 }
 
-/// What a component of this name is held to.
+/// The conditions for a component of this name.
 fn pins(section: &mut Section<'_, '_>) -> PluginPins {
     let file = section.read::<String>("file");
     if file.as_ref().is_some_and(|file| !file.ends_with(".wasm") || file.contains('/')) {

@@ -128,7 +128,7 @@ pub struct PluginConfig {
     pub keyvalue: Option<Quota>,
     /// Its own limits, if they differ from the limits of all plugins.
     pub limits: Option<Limits>,
-    /// What a component of this name is held to.
+    /// The conditions for a component of this name.
     pub pins: PluginPins,
 }
 

@@ -1,4 +1,4 @@
-//! What a host is built with beside its configuration.
+//! Holds everything that a host is built with beside its configuration.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
     if problems.is_empty() { Ok(policies) } else { Err(HostError::Config(problems.join("\n"))) }
 }
 
-/// What the operator holds single plugins to, by name.
+/// The conditions of the operator for single plugins, by name.
 pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
 }

@@ -77,7 +77,7 @@ impl MatchedEndpoint<'_> {
             .map_err(|_| Unroutable::Path(crate::route::PathError::Forbidden))?;
         head.method = guest_method(&head.method).clone();
         head.version = Version::HTTP_11;
-        let body = GuestBody(body).map_err(RequestBodyError::from).boxed_unsync();
+        let body = FilteredBody(body).map_err(RequestBodyError::from).boxed_unsync();
         let request = Request::from_parts(head, body);
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
         Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only })
@@ -114,9 +114,9 @@ pub(super) fn guest_method(method: &Method) -> &Method {
 }
 
 /// A request's body as its guest sees it.
-struct GuestBody(ArrivedBody);
+struct FilteredBody(ArrivedBody);
 
-impl Body for GuestBody {
+impl Body for FilteredBody {
     type Data = Bytes;
     type Error = <ArrivedBody as Body>::Error;
 

@@ -1,5 +1,5 @@
-//! A circuit breaker: after some failures in a row it refuses calls for a while, so that something broken is
-//! neither waited for nor burdened.
+//! A circuit breaker: after some failures in a row it refuses calls for a while, so that something broken is neither
+//! waited for nor burdened.
 //!
 //! The circuit has three states. *Closed*: calls go through, and failures in a row are counted. *Open*: calls are
 //! refused until a pause is over. *Trial*: one call is let through to find out, and the others are refused; if it

@@ -32,7 +32,7 @@ pub(super) struct PlannedSwap {
     pub(super) refused: BTreeMap<String, ConflictError>,
 }
 
-/// What a swap is planned from.
+/// The state from which a swap is planned.
 #[derive(Debug)]
 pub(super) struct SwapInput {
     pub(super) current: Arc<Catalog>,

@@ -227,7 +227,7 @@ impl TrackedFile {
 /// The reason why a path has no stamp.
 enum StampError {
     Unreadable(io::Error),
-    /// What it is, if it is no regular file.
+    /// The kind of file, if it is no regular one.
     NoFile(&'static str),
 }
 

@@ -176,7 +176,7 @@ impl PluginBuilder {
         !record.is_of(&files_of(source, shared, &record.read))
     }
 
-    /// What is known of the last build: of this process, or of an earlier one whose component is there.
+    /// The record of the last build: of this process, or of an earlier one whose component is there.
     fn record(&self, source: &PluginSource) -> Option<BuildRecord> {
         let out = self.component(source);
         let known = self.builds.lock().get(&source.name).cloned();

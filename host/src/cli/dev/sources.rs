@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot(BTreeMap<PathBuf, FileStamp>);
 
-/// What is known of a plugin since its last build.
+/// The state of a plugin's sources at its last build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BuildRecord {
     /// The digest of the sources before the build.

@@ -37,7 +37,7 @@ struct RunningGuests {
 /// A guest that runs. The clock ticks at least until this is dropped.
 pub(crate) struct RunningGuest<'p>(&'p Processors);
 
-/// What follows an interruption by the ticker.
+/// The consequence of an interruption by the ticker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterTick {
     /// The guest goes on until the next tick.

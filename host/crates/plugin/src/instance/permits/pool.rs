@@ -39,7 +39,7 @@ struct PoolState {
     plugins: HashMap<Arc<str>, PluginShare>,
 }
 
-/// What a bound says.
+/// The terms of one bound.
 #[derive(Clone, Debug)]
 pub(super) struct LimitTerms {
     pub(super) plugin: Arc<str>,
