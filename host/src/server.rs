@@ -51,8 +51,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS: u32 = 100;
 /// The most that one HTTP/2 stream sends ahead of its client, in bytes, beside a last piece.
 const SEND_BUFFER: usize = 16 << 10;
+/// The bytes that the kernel takes ahead of what it has sent on a connection.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 << 10;
 /// The part of all connections that one client may hold by default, and the least number.
-const CLIENT_PART: usize = 32;
+const CLIENT_PART: usize = 64;
 const LEAST_CLIENT_SHARE: usize = 64;
 /// The interval of HTTP/2 pings, which find out whether the client is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -63,7 +66,7 @@ pub struct ServerSettings {
     /// The greatest number of open connections; more wait in the kernel's backlog.
     pub max_connections: usize,
     /// The greatest number of open connections of one client, where its address is known; others are closed at once.
-    /// None: 1/32 of all, and at least 64.
+    /// None: 1/64 of all, and at least 64.
     pub max_connections_per_client: Option<usize>,
     /// The time that a client may take from connecting to the headers of its first request, and for the headers of
     /// each other request.
@@ -174,15 +177,24 @@ impl ServerSettings {
     }
 }
 
-/// Has the kernel give up a client that confirms nothing of what was sent for so long, or has no room for it.
+/// Has the kernel give up a client that confirms nothing of what was sent, and take no more than a little ahead of it.
+///
+/// The kernel also gives up a client that reads, and whose window is closed most of the time, so its time-out is five
+/// times ours. It would take megabytes ahead, and then nothing until a third of them has left: a client that reads
+/// slowly would look like one that does not read.
 fn limit_retransmission(stream: &TcpStream, timeout: Duration) {
-    let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
-        tracing::debug!(%error, "TCP_USER_TIMEOUT cannot be set");
+    {
+        let milliseconds = u32::try_from(timeout.saturating_mul(5).as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds) {
+            tracing::debug!(%error, "TCP_USER_TIMEOUT cannot be set");
+        }
+        if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT cannot be set");
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (stream, milliseconds);
+    let _ = (stream, timeout);
 }
 
 /// HTTP/1.1 and HTTP/2 with this host's limits.

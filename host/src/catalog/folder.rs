@@ -271,9 +271,9 @@ impl Folder {
         let (files, staging) = (&self.files, &self.staging);
         let restoring = self.start.restoring();
         let stock = self.start.take_stock(|name| {
-            let is_unseen =
-                |file: &TrackedFile| file.active.is_none() && file.stamp.is_none() && file.failure.is_none();
-            restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_unseen)
+            let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
+            let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
+            restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
         });
         self.is_changed |= stock.admits_newcomers;
         report.unsettled |= stock.admits_newcomers;

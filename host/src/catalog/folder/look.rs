@@ -50,6 +50,13 @@ impl Folder {
         if is_emptied && self.files.values().any(|file| file.active.is_some() && !file.is_missing()) {
             tracing::warn!(dir = %self.dir.display(), "the plugin folder is empty; what serves stays for some seconds");
         }
+        if is_emptied && self.start.awaits_files() {
+            for name in self.start.restoring() {
+                self.files.entry(name).or_default().await_return();
+            }
+            report.unsettled = true;
+            return;
+        }
         let mut gone = Vec::new();
         for (name, file) in &mut self.files {
             if names.binary_search(name).is_ok() {

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::catalog::history::HistoryFile;
 use crate::catalog::kept_build::KeptBuild;
@@ -29,12 +30,16 @@ pub(super) struct Start {
     /// The files that the folder held at its first scan.
     first: Option<Vec<String>>,
     is_over: bool,
+    began: Option<Instant>,
 }
+
+/// The time for which a start in an empty folder waits for what served before: its volume may not be mounted yet.
+const MOUNT_WAIT: Duration = Duration::from_secs(60);
 
 impl Start {
     /// The start after a run with this history. `is_compiled` tells whether a build, by its SHA-256, is.
     pub(super) fn after(dir: &Path, history: &HistoryFile, is_compiled: impl Fn(&str) -> bool) -> Self {
-        let mut start = Self { dir: dir.to_owned(), ..Self::default() };
+        let mut start = Self { dir: dir.to_owned(), began: Some(Instant::now()), ..Self::default() };
         for (file, entry) in history.present() {
             let Some(build) = &entry.active else { continue };
             start.incumbents.insert(file.to_owned());
@@ -75,6 +80,12 @@ impl Start {
     /// The files of which [`Start::is_restoring`] is true.
     pub(super) fn restoring(&self) -> HashSet<String> {
         self.begun.keys().chain(self.waiting.iter().map(|(file, _)| file)).cloned().collect()
+    }
+
+    /// Returns whether builds wait for files that may still come.
+    pub(super) fn awaits_files(&self) -> bool {
+        let waits = !self.begun.is_empty() || !self.waiting.is_empty();
+        waits && self.began.is_some_and(|began| began.elapsed() < MOUNT_WAIT)
     }
 
     /// Notes that the kept build of a file was loaded, or could not be. Returns whether it was being loaded.
@@ -119,7 +130,9 @@ impl Start {
     pub(super) fn take_stock(&mut self, is_pending: impl Fn(&str) -> bool) -> Stock {
         self.incumbents.retain(|file| is_pending(file));
         let first = self.first.iter().flatten();
-        let loading: Vec<String> = first.filter(|file| is_pending(file)).cloned().collect();
+        let mut loading: BTreeSet<String> = first.filter(|file| is_pending(file)).cloned().collect();
+        loading.extend(self.incumbents.iter().cloned());
+        let loading: Vec<String> = loading.into_iter().collect();
         // Newcomers that waited for the last incumbent have their turn in the next scan.
         let admits_newcomers = self.holds_newcomers && self.incumbents.is_empty();
         self.holds_newcomers &= !admits_newcomers;

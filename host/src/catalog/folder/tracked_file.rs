@@ -42,6 +42,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
+/// A retry after a pause of this length is soon. The pauses up to it take a little more than a minute.
+const SOON: Duration = Duration::from_secs(40);
+
 /// The state of one file: its content, its active build, its last failure.
 #[derive(Debug, Default)]
 pub(super) struct TrackedFile {
@@ -56,6 +59,8 @@ pub(super) struct TrackedFile {
     /// It was a link when its content was new: what it leads to may change without an event in the folder.
     is_link: bool,
     missing_since: Option<Instant>,
+    /// The folder was empty while the file was missing.
+    was_emptied: bool,
     unreadable_since: Option<Instant>,
     restless_since: Option<Instant>,
     /// A read that has not ended.
@@ -90,7 +95,7 @@ impl TrackedFile {
     /// Reads the file, if its stamp is new and the file has stopped changing. `has_room` is whether new content can be
     /// staged now; if not, nothing is read.
     pub(super) async fn look(&mut self, path: &Path, has_room: bool) -> FileLook {
-        self.missing_since = None;
+        (self.missing_since, self.was_emptied) = (None, false);
         if self.retry.is_some_and(|(at, _)| at <= Instant::now()) {
             self.forget_content();
         }
@@ -152,8 +157,20 @@ impl TrackedFile {
     /// Notes that the folder does not have the file. Returns whether it has been missing for longer than a replacement
     /// takes, which is longer where the folder was emptied.
     pub(super) fn is_gone(&mut self, is_emptied: bool) -> bool {
-        let grace = if is_emptied { EMPTIED_GRACE } else { GRACE };
+        // Also while the others come back, one after the other.
+        self.was_emptied |= is_emptied;
+        let grace = if self.was_emptied { EMPTIED_GRACE } else { GRACE };
         self.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace
+    }
+
+    /// Counts the file as missing from now on, with the others of an emptied folder.
+    pub(super) fn await_return(&mut self) {
+        (self.missing_since, self.was_emptied) = (Some(Instant::now()), true);
+    }
+
+    /// Returns whether a failure that is not the file's own is tried again soon.
+    pub(super) fn is_retried_soon(&self) -> bool {
+        self.retry.is_some_and(|(_, pause)| pause <= SOON)
     }
 
     /// Returns whether the file was missing at the last look.
@@ -335,6 +352,7 @@ mod tests {
         assert!(!file.is_gone(false));
         file.missing_since = Instant::now().checked_sub(GRACE);
         assert!(file.is_gone(false) && !file.is_gone(true));
+        assert!(!file.is_gone(false), "the first of the others is back");
         file.missing_since = Instant::now().checked_sub(EMPTIED_GRACE);
         assert!(file.is_gone(true));
     }

@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -26,6 +27,11 @@ use crate::load::component::{self, MAX_WASM};
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// CPU time of the compiling process, in seconds. The largest JavaScript component takes 24.
 const CPU_SECONDS: u64 = 180;
+/// The time from the signal of that limit to the end by force, in seconds.
+const CPU_LEEWAY: u64 = 5;
+/// Signals by which a compilation is ended from outside: by the one who stops the host, or by a kernel without memory.
+/// SIGHUP, SIGINT, SIGQUIT, SIGKILL and SIGTERM.
+const OUTSIDE_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
 /// Wall time of the compiling process.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of its error output that are read.
@@ -77,7 +83,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)
 fn confine() {
     let _ = nice(19);
     for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Core, 0)] {
-        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
+        // Above the first bound the kernel sends SIGXCPU, which tells the component's own fault from a kill from outside.
+        let most = if resource == Resource::Cpu { limit + CPU_LEEWAY } else { limit };
+        let _ = setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(most) });
     }
 }
 
@@ -106,6 +114,8 @@ pub(crate) async fn in_process_of(
         .stdout(Stdio::from(draft.as_file().try_clone().map_err(failed)?))
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // Else a Ctrl-C for the host, which finishes its work first, would end it at once.
+        .process_group(0)
         .spawn()
         .map_err(failed)?;
     let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
@@ -137,6 +147,9 @@ pub(crate) async fn in_process_of(
     let text = printable(String::from_utf8_lossy(&text).trim());
     if status.code() == Some(i32::from(OUTSIDE)) {
         return Err(LoadError::Unavailable(text));
+    }
+    if status.signal().is_some_and(|signal| OUTSIDE_SIGNALS.contains(&signal)) {
+        return Err(LoadError::Unavailable(format!("its compilation was stopped from outside ({status})")));
     }
     Err(LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
         text
