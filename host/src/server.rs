@@ -55,7 +55,7 @@ const SEND_BUFFER: usize = 16 << 10;
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 << 10;
 /// The part of all connections that one client may hold by default, and the least number.
-const CLIENT_PART: usize = 64;
+const CLIENT_PART: usize = 32;
 const LEAST_CLIENT_SHARE: usize = 64;
 /// The interval of HTTP/2 pings, which find out whether the client is there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -66,7 +66,7 @@ pub struct ServerSettings {
     /// The greatest number of open connections; more wait in the kernel's backlog.
     pub max_connections: usize,
     /// The greatest number of open connections of one client, where its address is known; others are closed at once.
-    /// None: 1/64 of all, and at least 64.
+    /// None: 1/32 of all, and at least 64.
     pub max_connections_per_client: Option<usize>,
     /// The time that a client may take from connecting to the headers of its first request, and for the headers of
     /// each other request.

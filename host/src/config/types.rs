@@ -36,7 +36,7 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// Connections at once.
     pub max_connections: usize,
-    /// Connections of one client at once, where its address is known. None: 1/64 of all, and at least 64.
+    /// Connections of one client at once, where its address is known. None: 1/32 of all, and at least 64.
     pub max_connections_per_client: Option<usize>,
     /// Pages of the Internet may call a host in a private network, as far as browsers ask for leave.
     pub private_network_access: bool,

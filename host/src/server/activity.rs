@@ -16,9 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// The number of checks within the shortest of the times.
 const CHECKS: u32 = 8;
 /// The number of HTTP/2 streams whose answers may be on their way at once on one connection. Each of them may fill its
-/// send buffer: 64 times 32 KiB is what a client that reads nothing makes the host hold. A client that reads its answers
+/// send buffer: 48 times 32 KiB is what a client that reads nothing makes the host hold. A client that reads its answers
 /// one after the other, the last one first, waits for those beyond that number, so that it is no smaller.
-const SENDING_STREAMS: usize = 64;
+const SENDING_STREAMS: usize = 48;
 /// The time from a request to the end of its client's side that tells a client which sends no more from one that hangs
 /// up: the first has nothing to wait for.
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
