@@ -115,7 +115,7 @@ async fn a_second_dev_in_a_folder_does_the_first_no_harm() {
     assert_eq!(reqwest::get(format!("{url}/echo")).await.expect("an answer").status(), 200, "{}", dev.log());
 }
 
-/// What `serve` keeps is not what `dev` keeps: a rollback there never leads to a build from here.
+/// `dev` and `serve` shared one history and one data folder: a rollback of `serve` led to a build of `dev`.
 #[tokio::test]
 async fn dev_keeps_its_history_and_data_apart_from_those_of_serve() {
     let dir = tempfile::tempdir().expect("a directory");

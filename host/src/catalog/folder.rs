@@ -9,7 +9,7 @@
 //!
 //! # After a start
 //!
-//! What served before serves again, and what the folder holds now is a change of it: see [`start`].
+//! The builds that served before serve again, and the folder's present content is a change of them: see [`start`].
 //!
 //! # After a crash
 //!

@@ -1,8 +1,8 @@
 //! Scans the plugin folder on file events, and now and then without them.
 //!
 //! A host that has nothing to do looks at one thing a second: whether the folder is still the one that is watched.
-//! Where events may not come, it scans each second instead: on file systems of other machines, and where files are
-//! links to other folders.
+//! It scans each second instead where events may not come: on file systems of other machines, and where files are links
+//! to other folders.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

@@ -50,7 +50,7 @@ pub(super) fn is_proxy_field(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || PROXY_FIELDS.contains(&name.as_str())
 }
 
-/// Whether a named proxy was asked over TLS. None if the peer is no named proxy, or does not say it.
+/// Returns true if a named proxy was asked over TLS. None if the peer is no named proxy, or does not say it.
 pub(super) fn is_https(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &HeaderMap) -> Option<bool> {
     if is_named(proxies, peer) {
         // The last entry is the proxy's own; a client may have written those before it.

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,20 +144,25 @@ pub(crate) async fn in_process_of(
     if status.success() {
         return Ok(());
     }
-    let text = printable(String::from_utf8_lossy(&text).trim());
+    Err(failure(status, &text))
+}
+
+/// The reason of a compilation that ended with this status, and wrote this explanation.
+fn failure(status: ExitStatus, text: &[u8]) -> LoadError {
+    let text = printable(String::from_utf8_lossy(text).trim());
     if status.code() == Some(i32::from(OUTSIDE)) {
-        return Err(LoadError::Unavailable(text));
+        return LoadError::Unavailable(text);
     }
     if status.signal().is_some_and(|signal| OUTSIDE_SIGNALS.contains(&signal)) {
-        return Err(LoadError::Unavailable(format!("its compilation was stopped from outside ({status})")));
+        return LoadError::Unavailable(format!("its compilation was stopped from outside ({status})"));
     }
-    Err(LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
+    LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
         text
     } else {
         format!(
             "its compilation was stopped ({status}), most likely at its limit of memory or CPU time: make it smaller"
         )
-    }))
+    })
 }
 
 /// Compiles on a thread of low priority, into `draft`.
