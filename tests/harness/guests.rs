@@ -60,6 +60,20 @@ pub fn declaring(declaration: &str) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a component in which one text is replaced by another of the same length: another build of it, which
+/// behaves otherwise.
+///
+/// # Panics
+/// If the component does not have the text exactly once, and as [`guest`] does.
+pub fn altered(name: &str, text: &str, by: &str) -> Vec<u8> {
+    assert_eq!(text.len(), by.len(), "the component keeps its length");
+    let mut bytes = component(name);
+    let found: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
+    let [at] = found[..] else { panic!("{name} has {text:?} {} times", found.len()) };
+    bytes[at..at + by.len()].copy_from_slice(by.as_bytes());
+    bytes
+}
+
 /// The target folder that this test was built into: cargo puts a test at `TARGET/PROFILE/deps/NAME`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this test");

@@ -23,7 +23,7 @@ pub use command::{RunningCommand, binary, run};
 pub use dev_host::{DevHost, DevHostBuilder};
 pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};
-pub use guests::{component, declaring, guest};
+pub use guests::{altered, component, declaring, guest};
 pub use serve_host::{LedgerRow, PurchaseOutcome, ServeHost};
 pub use small_disk::SmallDisk;
 pub use test_chain::{SELLER, TestChain};

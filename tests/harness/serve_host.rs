@@ -29,6 +29,7 @@ pub struct PurchaseOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
     pub state: String,
+    pub flow: String,
     pub transaction: Option<String>,
 }
 
@@ -212,8 +213,9 @@ impl ServeHost {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let file = self.path(".coinslot/ledger.db");
         let ledger = rusqlite::Connection::open_with_flags(file, flags).expect("the ledger");
-        let mut rows = ledger.prepare("SELECT state, tx FROM payment ORDER BY created_at").expect("the payments");
-        let rows = rows.query_map([], |row| Ok(LedgerRow { state: row.get(0)?, transaction: row.get(1)? }));
+        let mut rows = ledger.prepare("SELECT state, tx, flow FROM payment ORDER BY created_at").expect("the payments");
+        let rows =
+            rows.query_map([], |row| Ok(LedgerRow { state: row.get(0)?, transaction: row.get(1)?, flow: row.get(2)? }));
         rows.expect("the rows").collect::<Result<_, _>>().expect("the rows")
     }
 

@@ -93,3 +93,25 @@ async fn a_table_for_a_plugin_that_is_not_there_is_reported_at_a_reload() {
     host.wait_for_log("the configuration is active", 1).await;
     assert!(host.log().contains("plugin.ehco: no plugin of this name is active"), "{}", host.log());
 }
+
+/// A reload made an offer that was out already another one: its payment was settled before the guest ran, which the
+/// offer had not said.
+#[tokio::test]
+async fn an_offer_is_honoured_in_the_flow_in_which_it_was_made() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/echo")).body("mine");
+    let before = challenge(&host).await;
+    host.write_configuration(&format!("flows = [\"upfront\"]\n{}", host.configuration()));
+    host.wait_for_log("the configuration is active", 1).await;
+    let after = challenge(&host).await;
+    for (index, offer) in [before, after].iter().enumerate() {
+        let payment = chain.payer(index).pay(offer).header();
+        let bought = ask().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+        let status = bought.status();
+        assert_eq!(status, 200, "{index}: {}", bought.text().await.expect("text"));
+    }
+    let flows: Vec<String> = host.ledger().into_iter().map(|row| row.flow).collect();
+    assert_eq!(flows, ["authorization", "upfront"]);
+}

@@ -1,7 +1,7 @@
 //! Pays prices that a plugin quotes for each request, as stock clients do: they ask once, and repeat the request.
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, decode, guest};
+use coinslot_tests::{DevHost, TestChain, altered, decode, guest};
 
 async fn price(challenge: &reqwest::Response) -> String {
     assert_eq!(challenge.status(), 402);
@@ -84,4 +84,33 @@ async fn a_request_that_is_quoted_as_free_runs_without_a_payment_and_takes_none(
     // The payment is still worth what it was.
     assert_eq!(ask("").header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer").status(), 200);
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(5_000));
+}
+
+/// The plugin was asked for a quote before the ledger was asked what the payment had bought: the payer of an answer heard
+/// the refusal of a later build, and that nothing was charged.
+#[tokio::test]
+async fn an_answer_that_was_bought_yesterday_is_fetched_from_a_plugin_that_refuses_to_quote_today() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["quoter"], "[server]\ntrusted_proxies = []\n").await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/quoter/x")).body("12345");
+    let challenge = ask().send().await.expect("an answer");
+    assert_eq!(price(&challenge).await, "5000");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let body: serde_json::Value = challenge.json().await.expect("JSON");
+    let legacy = chain.payer(1).pay_v1(&body["accepts"][0]).header();
+    let pay = || ask().header("PAYMENT-SIGNATURE", &payment).send();
+    let pay_v1 = || ask().header("X-PAYMENT", &legacy).send();
+    let bought = pay().await.expect("an answer");
+    assert_eq!(bought.status(), 200);
+    let receipt = bought.headers()["payment-response"].clone();
+    assert_eq!(pay_v1().await.expect("an answer").status(), 200);
+
+    host.install("quoter.wasm", &altered("quoter", "[shop]open", "[shop]shut"));
+    host.wait_for_log("active file=quoter.wasm", 2).await;
+    let refused = ask().send().await.expect("an answer");
+    assert_eq!(refused.status(), 410, "nothing new is sold");
+    let again = pay().await.expect("an answer");
+    assert_eq!((again.status().as_u16(), &again.headers()["payment-response"]), (200, &receipt));
+    assert_eq!(pay_v1().await.expect("an answer").status(), 200);
 }

@@ -1,5 +1,7 @@
 //! Quotes as its query says: a price by the length of the body (or of the path's word, if there is none) and by
 //! `x-pages`, a valid or an invalid refusal, or without end.
+//!
+//! Tests overwrite `[shop]open` in the component's bytes with `[shop]shut`: that build refuses every request.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -13,6 +15,8 @@ use wasi::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutpa
 
 struct Guest;
 export!(Guest);
+
+static SHOP: [u8; 10] = *b"[shop]open";
 
 impl exports::coinslot::plugin::manifest::Guest for Guest {
     fn describe() -> Result<PluginInfo, String> {
@@ -43,6 +47,10 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
         let refuse = |status, code: &str, message: String| {
             Err(Refusal { status, code: code.into(), message, extensions: Vec::new() })
         };
+        // Without the black box the compiler would read it now.
+        if std::hint::black_box(&SHOP).ends_with(b"shut") {
+            return refuse(410, "shut", "Nothing is sold here any more".into());
+        }
         match request.query.as_deref() {
             None => {
                 let pages = request.headers.iter().find(|(name, _)| name == "x-pages");
