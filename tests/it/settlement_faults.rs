@@ -424,6 +424,7 @@ served_despite! {
     a_payment_that_cannot_be_verified_at_the_node_runs_nothing: [("eth_call", NodeFault::Status(429), 2), ("eth_getCode", NodeFault::Garbage, 1)];
     a_late_receipt_is_awaited: [("eth_getTransactionReceipt", NodeFault::Null, 4)];
     receipts_that_fail_for_a_while_are_read_later: [("eth_getTransactionReceipt", NodeFault::Status(500), 3)];
+    a_node_without_a_history_of_fees_settles_by_its_gas_price: [("eth_feeHistory", NodeFault::Refuse("the method eth_feeHistory does not exist"), usize::MAX)];
 }
 
 #[tokio::test]

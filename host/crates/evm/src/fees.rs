@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::{U64, U256};
+use alloy::primitives::{U64, U128, U256};
 use alloy::rpc::types::{FeeHistory, TransactionRequest};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -128,19 +128,33 @@ impl FeeOracle {
         {
             return Ok(fees);
         }
+        let fees = match self.read_history().await {
+            // Some nodes and chains do not have the method.
+            Err(CallError::Refused(_)) => self.read_gas_price().await?,
+            fees => fees?,
+        };
+        *known = Some((Instant::now(), fees));
+        self.base.store(fees.base.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.tip.store(fees.tip.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(fees)
+    }
+
+    async fn read_history(&self) -> Result<BlockFees, CallError> {
         // The middle of the blocks' medians, so that one block with high tips does not set ours.
         let history: FeeHistory = self.chain.request("eth_feeHistory", (U64::from(10), "latest", [50.0])).await?;
         let paid = history.reward.unwrap_or_default();
         let mut tips: Vec<u128> =
             paid.iter().filter_map(|block| block.first().copied()).filter(|tip| *tip > 0).collect();
         tips.sort_unstable();
-        let fees = BlockFees {
+        Ok(BlockFees {
             base: history.base_fee_per_gas.last().copied().unwrap_or(0),
             tip: tips.get(tips.len() / 2).copied().unwrap_or(LEAST_TIP),
-        };
-        *known = Some((Instant::now(), fees));
-        self.base.store(fees.base.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.tip.store(fees.tip.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-        Ok(fees)
+        })
+    }
+
+    /// The price that the node proposes for transactions of before EIP-1559, which is the base fee and a tip together.
+    async fn read_gas_price(&self) -> Result<BlockFees, CallError> {
+        let price: U128 = self.chain.request("eth_gasPrice", ()).await?;
+        Ok(BlockFees { base: price.to(), tip: LEAST_TIP })
     }
 }
