@@ -115,3 +115,23 @@ async fn an_offer_is_honoured_in_the_flow_in_which_it_was_made() {
     let flows: Vec<String> = host.ledger().into_iter().map(|row| row.flow).collect();
     assert_eq!(flows, ["authorization", "upfront"]);
 }
+
+/// A wrong setting was found by the first payer: a plugin could not see its configuration when it was loaded.
+#[tokio::test]
+async fn a_plugin_describes_itself_by_its_configuration_and_refuses_one_that_it_cannot_use() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["keeper"], "[plugin.keeper.config]\nmost = \"0.50\"\n").await;
+    let most = async || {
+        let probe = reqwest::Client::new().post(host.url("/keeper/quoted")).send().await.expect("an answer");
+        let required = decode(probe.headers()["payment-required"].to_str().expect("ASCII"));
+        required["accepts"][0]["amount"].as_str().expect("an amount").to_owned()
+    };
+    assert_eq!(most().await, "500000");
+    let first = host.configuration();
+    host.write_configuration(&first.replace("most = \"0.50\"", "most = \"0.25\""));
+    host.wait_for_log("the configuration is active", 1).await;
+    assert_eq!(most().await, "250000");
+    host.write_configuration(&first.replace("most = \"0.50\"", "refuse = \"the moon is not full\""));
+    host.wait_for_log("keeper.wasm: it refuses to be loaded: the moon is not full", 1).await;
+    assert_eq!(most().await, "250000", "the former configuration stays");
+}

@@ -132,7 +132,7 @@ impl Folder {
         let mut next: Vec<Arc<Installed>> = Vec::new();
         for former in self.active() {
             let named = |error: String| format!("{}: {error}", former.file);
-            let plugin = former.plugin.with_policies(&policies).map_err(|error| named(error.to_string()))?;
+            let plugin = former.plugin.with_policies(&policies).await.map_err(|error| named(error.to_string()))?;
             let installed = Installed::new(former.file.clone(), Arc::new(plugin), &sales);
             next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
         }

@@ -43,6 +43,17 @@ pub enum PinError {
     Bound { endpoint: String, source: AmountError },
 }
 
+/// The name that is expected of the plugin in a file, by which it finds its configuration when it is loaded: that of the
+/// table which pins the file, or else the name that the file served before, or else the file's own.
+pub fn expected_name<'n>(
+    file: &'n str,
+    former: Option<&'n str>,
+    pins: impl IntoIterator<Item = (&'n String, &'n PluginPins)>,
+) -> Option<&'n str> {
+    let pinned = pins.into_iter().find(|(_, pins)| pins.file.as_deref() == Some(file));
+    pinned.map(|(name, _)| name.as_str()).or(former).or(file.strip_suffix(".wasm"))
+}
+
 impl PluginPins {
     /// Checks a build of the plugin: its file, the SHA-256 of its component, and its endpoints with their prices.
     ///

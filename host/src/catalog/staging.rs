@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use super::history::History;
 use super::install::{Installed, SalesPolicy};
 use super::kept_build::KeptBuild;
+use super::pins::expected_name;
 
 /// Components that are loaded at once, at most, those apart that take long. Each of them is in memory whole.
 const MAX_TASKS: usize = 8;
@@ -68,8 +69,11 @@ pub(super) struct Loader {
 impl Loader {
     /// Compiles, describes and prices a component, and keeps its bytes. A component that cannot be kept serves all the
     /// same, with a warning.
-    pub(super) async fn load(self, file: String, wasm: Vec<u8>) -> Staged {
-        let plugin = self.runtime.load(&wasm, &self.policies).await?;
+    ///
+    /// `former` is the name of the plugin that this file served before.
+    pub(super) async fn load(self, file: String, former: Option<String>, wasm: Vec<u8>) -> Staged {
+        let expected = expected_name(&file, former.as_deref(), &self.sales.pins);
+        let plugin = self.runtime.load_expecting(expected, &wasm, &self.policies).await?;
         let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(StagingError::of_file)?;
         if let Some(dir) = self.history
             && let Err(error) = History::keep(&dir, installed.plugin.sha256(), &wasm)
@@ -81,9 +85,10 @@ impl Loader {
 
     /// Does what [`Loader::load`] does for a build whose bytes are kept in this directory.
     pub(super) async fn restore(self, file: String, dir: PathBuf, build: KeptBuild) -> Staged {
+        let former = build.plugin.clone();
         let bytes = tokio::task::spawn_blocking(move || build.bytes(&dir)).await;
         let bytes = bytes.map_err(StagingError::of_file)?.map_err(StagingError::of_file)?;
-        self.load(file, bytes).await
+        self.load(file, Some(former), bytes).await
     }
 }
 

@@ -1,13 +1,15 @@
 //! `coinslot inspect`: shows a component's routes, prices, capabilities and tools.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use coinslot_plugin::{
-    Capability, DeclaredPrice, Inspection, PluginInfo, PluginPolicies, Runtime, RuntimeConfig, inspect,
+    Capability, DeclaredPrice, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime, RuntimeConfig,
+    inspect,
 };
 
 use super::Failure;
+use crate::catalog::expected_name;
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
 
@@ -43,7 +45,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let described = match (&outside.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),
         (None, true) => None,
-        (None, false) => Some(describe(&wasm).await),
+        (None, false) => Some(describe(&args.file, &wasm, &plugins).await),
     };
     // Grants belong to the name in the manifest, which is not known if `describe` has not run.
     let own = match &described {
@@ -142,7 +144,8 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
     }
 }
 
-async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
+/// Has the component of this file describe itself, with its configuration and no other grant.
+async fn describe(file: &Path, wasm: &[u8], plugins: &BTreeMap<String, PluginConfig>) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
     let config = RuntimeConfig {
         instances: 1,
@@ -150,7 +153,14 @@ async fn describe(wasm: &[u8]) -> Result<PluginInfo, String> {
         ..RuntimeConfig::new(artifacts.path(), is_host_only)
     };
     let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
-    let plugin = runtime.load(wasm, &PluginPolicies::default()).await.map_err(|error| error.to_string())?;
+    let configured = plugins.iter().map(|(name, own)| {
+        let grants = Grants { config: own.config.clone(), ..Grants::default() };
+        (name.clone(), PluginPolicy { grants, ..PluginPolicy::default() })
+    });
+    let policies = PluginPolicies { plugins: configured.collect(), ..PluginPolicies::default() };
+    let file = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
+    let plugin = runtime.load_expecting(expected, wasm, &policies).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
 }
 

@@ -19,7 +19,7 @@ use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
 use crate::limits::{Limits, PluginPolicies, Reuse};
-use crate::load::{DESCRIBE_MEMORY, LoadedComponent};
+use crate::load::{Description, LoadedComponent, describe};
 use crate::permit::Permit;
 
 /// The part of a plugin's instances that its quotes may take: one in so many.
@@ -35,7 +35,7 @@ pub struct Plugin {
 pub(crate) struct LoadedPlugin {
     pub(crate) resources: Arc<SharedResources>,
     wasi: Wasi,
-    info: PluginInfo,
+    description: Description,
     digest: String,
     breaker: Arc<Breaker>,
     pub(crate) instances: Arc<Instances>,
@@ -58,32 +58,27 @@ impl Plugin {
         component: LoadedComponent,
         policies: &PluginPolicies,
     ) -> Result<Self, LoadError> {
-        let LoadedComponent { wasi, linked, info, digest, memory } = component;
+        let LoadedComponent { wasi, linked, digest, description } = component;
+        let info = &description.info;
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
-        if memory > limits.memory.max(DESCRIBE_MEMORY) {
-            return Err(LoadError::Describe(format!(
-                "`describe` used {} MiB of memory, and the plugin's limit is {} MiB: raise `memory` in \
-                 [plugin.{}.limits]",
-                memory.div_ceil(1 << 20),
-                limits.memory >> 20,
-                info.name
-            )));
-        }
+        description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
         let sells = info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free);
         let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
-        Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, info, digest, breaker, instances }) })
+        Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
     }
 
-    /// The same component under another policy. It is not compiled or described again. Requests that run keep the
-    /// policy under which they began. The permits and the circuit breaker stay the same if the policy does not change
-    /// them.
-    pub fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
+    /// The same component under another policy. It is not compiled again, and described again only if it reads its
+    /// configuration and that has changed. Requests that run keep the policy under which they began. The permits and
+    /// the circuit breaker stay the same if the policy does not change them.
+    pub async fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
         let old = &*self.loaded;
         let spec = &old.instances.spec;
-        let (limits, capabilities) = resolve(&old.resources, &old.info.name, &spec.component, policies)?;
+        let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
+        let description = self.describe_anew(policies).await?;
+        description.check_memory(limits.memory)?;
         let permits = if limits.instances == spec.limits.instances {
             spec.permits.clone()
         } else {
@@ -99,7 +94,7 @@ impl Plugin {
         let loaded = LoadedPlugin {
             resources: Arc::clone(&old.resources),
             wasi: old.wasi,
-            info: old.info.clone(),
+            description,
             digest: old.digest.clone(),
             breaker,
             instances,
@@ -107,9 +102,27 @@ impl Plugin {
         Ok(Self { loaded: Arc::new(loaded) })
     }
 
-    /// The plugin's own description, as it was when it was loaded.
+    /// The description under these policies: the present one, unless the configuration that it depends on has changed.
+    async fn describe_anew(&self, policies: &PluginPolicies) -> Result<Description, LoadError> {
+        let LoadedPlugin { resources, wasi, description, instances, .. } = &*self.loaded;
+        let (name, component) = (&description.info.name, &instances.spec.component);
+        let config = policies.plugins.get(name).map(|policy| policy.grants.config.as_slice());
+        if !component.reads_config || config.unwrap_or_default() == description.config {
+            return Ok(description.clone());
+        }
+        let changed = describe(resources, *wasi, component, Some(name), policies).await?;
+        if changed.info.name != *name {
+            return Err(LoadError::Describe(format!(
+                "it calls itself {} with its new configuration: its name must not depend on `wasi:config`",
+                changed.info.name
+            )));
+        }
+        Ok(changed)
+    }
+
+    /// The plugin's own description, with its present configuration.
     pub fn info(&self) -> &PluginInfo {
-        &self.loaded.info
+        &self.loaded.description.info
     }
 
     /// The SHA-256 of its component, in hex: it distinguishes two builds of one plugin.

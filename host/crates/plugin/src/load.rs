@@ -1,6 +1,6 @@
 //! Loads components: from bytes to a component that can be instantiated, and its manifest.
 //!
-//! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs once, in a
+//! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs, in a
 //! store with less time than a request gets. A failure leaves nothing behind but a reusable artifact.
 
 mod artifact;
@@ -9,6 +9,7 @@ mod compile;
 pub(crate) mod component;
 mod describe;
 mod inspect;
+mod interface_name;
 mod link;
 pub(crate) mod manifest;
 
@@ -18,7 +19,6 @@ use sha2::{Digest, Sha256};
 
 use self::cache::blocking;
 use self::component::ComponentInfo;
-use crate::contract::PluginInfo;
 use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
 use crate::instance::linked::LinkedComponent;
@@ -27,7 +27,7 @@ use crate::limits::PluginPolicies;
 
 pub(crate) use self::cache::ComponentCache;
 pub use self::compile::compile_main;
-pub(crate) use self::describe::MEMORY as DESCRIBE_MEMORY;
+pub(crate) use self::describe::{Description, describe};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 
@@ -35,18 +35,18 @@ pub use self::manifest::is_name;
 pub(crate) struct LoadedComponent {
     pub(crate) wasi: Wasi,
     pub(crate) linked: LinkedComponent,
-    pub(crate) info: PluginInfo,
     /// The SHA-256 of its bytes, in hex.
     pub(crate) digest: String,
-    /// Memory that it had when it had described itself, in bytes.
-    pub(crate) memory: usize,
+    pub(crate) description: Description,
 }
 
-/// Validates, compiles (or finds the compiled artifact), links and describes a component.
+/// Validates, compiles (or finds the compiled artifact), links and describes a component, from which this name is
+/// expected.
 pub(crate) async fn load(
     resources: &SharedResources,
     cache: &ComponentCache,
     wasm: &[u8],
+    expected: Option<&str>,
     policies: &PluginPolicies,
 ) -> Result<LoadedComponent, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
@@ -62,6 +62,6 @@ pub(crate) async fn load(
     .await?;
     let component = cache.component(resources.engine(wasi), wasi, &wasm, &digest).await?;
     let linked = link::link(resources.linker(wasi), &component, &info)?;
-    let (info, memory) = describe::describe(resources, wasi, &linked, policies).await?;
-    Ok(LoadedComponent { wasi, linked, info, digest, memory })
+    let description = describe(resources, wasi, &linked, expected, policies).await?;
+    Ok(LoadedComponent { wasi, linked, digest, description })
 }

@@ -71,10 +71,24 @@ impl Runtime {
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }
 
+    /// Loads a component from which no name is expected: see [`Runtime::load_expecting`].
+    pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
+        self.load_expecting(None, wasm, policies).await
+    }
+
     /// Validates, compiles (or finds the compiled artifact), links and describes a component. The name in its manifest
     /// selects its policy.
-    pub async fn load(&self, wasm: &[u8], policies: &PluginPolicies) -> Result<Plugin, LoadError> {
-        let component = load::load(&self.resources, &self.components, wasm, policies).await?;
+    ///
+    /// `describe` sees the configuration of the name that is expected, and is called again if the name is another one
+    /// with another configuration. So a component that refuses to be described without its configuration loads under
+    /// its expected name only.
+    pub async fn load_expecting(
+        &self,
+        name: Option<&str>,
+        wasm: &[u8],
+        policies: &PluginPolicies,
+    ) -> Result<Plugin, LoadError> {
+        let component = load::load(&self.resources, &self.components, wasm, name, policies).await?;
         Plugin::new(Arc::clone(&self.resources), component, policies)
     }
 

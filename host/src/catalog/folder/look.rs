@@ -95,9 +95,10 @@ impl Folder {
             return;
         }
         (file.staged, file.failure) = (Some(sha256), None);
+        let former = file.active.as_ref().map(|active| active.plugin.info().name.clone());
         self.staged.remove(name);
         self.refused.remove(name);
-        self.staging.begin(name, self.loader.clone().load(name.to_owned(), wasm));
+        self.staging.begin(name, self.loader.clone().load(name.to_owned(), former, wasm));
     }
 
     /// Takes what the staging has finished. Returns whether files can be looked at now whose kept builds were loaded,

@@ -1,5 +1,9 @@
 //! Uses the configuration and the key-value store, as the lines of its body say. Its manifest and its refusals say, in
 //! the same words, what it can reach in `describe` and in `quote`.
+//!
+//! Its configuration may set its `name`, the `most` that a quote may cost, and a reason to `refuse` to be loaded. Tests
+//! overwrite `[needs]nothing` in the component's bytes with `[needs]setting`: that build refuses to be loaded without
+//! any configuration.
 
 wit_bindgen::generate!({
     inline: "
@@ -28,6 +32,8 @@ use wasi::keyvalue::{atomics, batch};
 struct Guest;
 export!(Guest);
 
+static NEEDS: [u8; 14] = *b"[needs]nothing";
+
 /// Tries every capability once.
 fn reach() -> String {
     let told = config::get("greeting").map(|value| value.unwrap_or_default());
@@ -48,6 +54,14 @@ fn reach() -> String {
 
 impl exports::coinslot::plugin::manifest::Guest for Guest {
     fn describe() -> Result<PluginInfo, String> {
+        let set = |key: &str| config::get(key).ok().flatten();
+        // Without the black box the compiler would read it now.
+        if std::hint::black_box(&NEEDS).ends_with(b"setting") && config::get_all().is_ok_and(|all| all.is_empty()) {
+            return Err("nothing is set".into());
+        }
+        if let Some(reason) = set("refuse") {
+            return Err(reason);
+        }
         let endpoint = |method: &str, path: &str, price| Endpoint {
             method: method.into(),
             path: path.into(),
@@ -61,11 +75,11 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
             extensions: Vec::new(),
         };
         Ok(PluginInfo {
-            name: "keeper".into(),
+            name: set("name").unwrap_or("keeper".into()),
             version: "1.0.0".into(),
             endpoints: vec![
                 endpoint("POST", "/keeper", Price::Free),
-                endpoint("POST", "/keeper/quoted", Price::Quoted("1".into())),
+                endpoint("POST", "/keeper/quoted", Price::Quoted(set("most").unwrap_or("1".into()))),
             ],
             extensions: Vec::new(),
         })

@@ -11,8 +11,8 @@ use crate::capabilities::keyvalue::{KvGrant, KvStores};
 use crate::headers::HostOnly;
 use crate::limits::OutgoingTimeouts;
 
-/// The capabilities of one plugin's guests. A guest that describes itself or quotes a price has
-/// [`Capabilities::none`], whatever its plugin is granted.
+/// The capabilities of one plugin's guests. A guest that describes itself has [`Capabilities::configured`], and one that
+/// quotes a price [`Capabilities::none`], whatever else its plugin is granted.
 #[derive(Default)]
 pub(crate) struct Capabilities {
     pub(crate) outgoing: Option<Arc<EgressClient>>,
@@ -37,6 +37,11 @@ impl Capabilities {
         Arc::clone(&NONE)
     }
 
+    /// A configuration, and nothing else.
+    pub(crate) fn configured(config: &[(String, String)]) -> Arc<Self> {
+        Arc::new(Self { config: variables(config), ..Self::default() })
+    }
+
     /// The capabilities that the plugin of this name is granted.
     pub(crate) fn new(
         name: &str,
@@ -48,8 +53,11 @@ impl Capabilities {
     ) -> Arc<Self> {
         let client = || EgressClient::new(grants, timeouts, Arc::clone(resolver), is_host_only);
         let outgoing = (!grants.http.is_empty()).then(|| Arc::new(client()));
-        let config = grants.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let keyvalue = grants.keyvalue.map(|quota| KvGrant { store: kv_stores.of(name), quota });
-        Arc::new(Self { outgoing, config, keyvalue })
+        Arc::new(Self { outgoing, config: variables(&grants.config), keyvalue })
     }
+}
+
+fn variables(config: &[(String, String)]) -> WasiConfigVariables {
+    config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }

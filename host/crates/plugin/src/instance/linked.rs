@@ -13,6 +13,8 @@ pub(crate) struct LinkedComponent {
     pub(crate) handler: HandlerPre,
     pub(crate) manifest: manifest::GuestIndices,
     pub(crate) quote: Option<quote::GuestIndices>,
+    /// True if it imports `wasi:config`, so that its description may depend on its configuration.
+    pub(crate) reads_config: bool,
     /// Permits that an instance takes.
     pub(crate) weight: usize,
     /// True if it is composed of several components.

@@ -14,7 +14,7 @@ use crate::headers::HostOnly;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::{InstanceLimit, InstancePermits};
 use crate::instance::processors::Processors;
-use crate::instance::store::{OutsideWorld, RequestGrant, StoreConfig};
+use crate::instance::store::{Grant, OutsideWorld, RequestGrant, StoreConfig};
 use crate::limits::Limits;
 
 /// Everything that instances of one build are made of, under one policy.
@@ -56,7 +56,7 @@ impl InstanceSpec {
             world: OutsideWorld::Real,
             receipt,
             permits,
-            grant: Some(grant),
+            grant: Grant::Requests(grant),
         }
     }
 }

@@ -49,8 +49,7 @@ pub(crate) struct StoreConfig {
     pub(crate) receipt: Option<PaymentReceipt>,
     /// The permits that work which outlives the guest has to hold. None for a shared instance, which holds its own.
     pub(crate) permits: Option<InstancePermits>,
-    /// None for `describe` and `quote`, which are granted nothing.
-    pub(crate) grant: Option<RequestGrant>,
+    pub(crate) grant: Grant,
 }
 
 /// The time and the random numbers that a guest sees.
@@ -72,6 +71,15 @@ impl HostWallClock for FixedClock {
     fn now(&self) -> Duration {
         Duration::from_secs(1_767_225_600)
     }
+}
+
+/// The capabilities of a guest, and the work that it does with them.
+#[derive(Clone, Debug)]
+pub(crate) enum Grant {
+    /// It handles requests.
+    Requests(RequestGrant),
+    /// It answers `describe` or `quote`: it charges nothing and sends nothing.
+    Question(Arc<Capabilities>),
 }
 
 /// The capabilities of a guest while it handles a request.
@@ -165,18 +173,18 @@ pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<G
 /// The context of one request or question, and the capabilities of the instance for it.
 pub(crate) fn context(
     receipt: Option<PaymentReceipt>,
-    grant: Option<RequestGrant>,
+    grant: Grant,
     plugin: Arc<str>,
     meter: Arc<GuestMeter>,
 ) -> (Arc<Capabilities>, RequestContext) {
     match grant {
-        Some(RequestGrant { capabilities, outgoing, loop_guard }) => {
+        Grant::Requests(RequestGrant { capabilities, outgoing, loop_guard }) => {
             let egress = Egress::new(capabilities.outgoing.clone(), plugin, outgoing, loop_guard);
             (capabilities, RequestContext { receipt, handles_request: true, meter, egress })
         }
-        None => {
+        Grant::Question(capabilities) => {
             let egress = Egress::denied(plugin);
-            (Capabilities::none(), RequestContext { receipt, handles_request: false, meter, egress })
+            (capabilities, RequestContext { receipt, handles_request: false, meter, egress })
         }
     }
 }

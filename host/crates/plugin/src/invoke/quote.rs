@@ -6,12 +6,13 @@ use coinslot_base::text::printable;
 use wasmtime::Store;
 
 use crate::bindings::{is_amount, quote as wit};
+use crate::capabilities::Capabilities;
 use crate::contract::{QuoteRefusal, QuoteRequest, QuotedPrice};
 use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
 use crate::instance::permits::Demand;
 use crate::instance::spec::InstanceSpec;
-use crate::instance::store::{GuestState, OutsideWorld, StoreConfig, store};
+use crate::instance::store::{Grant, GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
 use crate::status;
 
@@ -47,7 +48,7 @@ pub(crate) async fn quote(
         world: OutsideWorld::Real,
         receipt: None,
         permits: None,
-        grant: None,
+        grant: Grant::Question(Capabilities::none()),
     };
     let (mut store, meter) = store(&spec.engine, config);
     let request = wit::Request {

@@ -8,6 +8,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
+use crate::load::interface_name::InterfaceName;
 
 /// The longest name that is shown, in characters.
 const NAME: usize = 120;
@@ -90,43 +91,6 @@ pub(crate) struct ComponentInfo {
     pub(crate) composed: bool,
 }
 
-/// The parts of an interface's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InterfaceName<'a> {
-    pub(crate) package: &'a str,
-    pub(crate) interface: &'a str,
-    pub(crate) version: &'a str,
-}
-
-impl<'a> InterfaceName<'a> {
-    /// Parses a name. None for one without a package and a version, such as that of a plain function.
-    pub(crate) fn parse(name: &'a str) -> Option<Self> {
-        let (package, rest) = name.split_once('/')?;
-        let (interface, version) = rest.split_once('@')?;
-        Some(Self { package, interface, version })
-    }
-
-    /// True if the linker would accept one version for the other.
-    pub(crate) fn is_compatible(&self, version: &str) -> bool {
-        fn track(version: &str) -> Option<(&str, &str)> {
-            if version.contains('-') {
-                return None;
-            }
-            let mut parts = version.split('.');
-            let (major, minor) = (parts.next()?, parts.next()?);
-            if major == "0" && minor == "0" {
-                return None;
-            }
-            Some((major, if major == "0" { minor } else { "" }))
-        }
-        self.version == version || track(self.version).is_some_and(|own| track(version) == Some(own))
-    }
-
-    fn is(&self, package: &str, interface: &str, version: &str) -> bool {
-        self.package == package && self.interface == interface && self.is_compatible(version)
-    }
-}
-
 fn invalid(sentence: impl Into<String>) -> LoadError {
     LoadError::Invalid(sentence.into())
 }
@@ -194,6 +158,11 @@ impl ComponentInfo {
             .iter()
             .filter_map(|name| InterfaceName::parse(name))
             .any(|name| name.is(package, interface, version))
+    }
+
+    /// True if it imports any interface of this package.
+    pub(crate) fn imports(&self, package: &str) -> bool {
+        self.imports.iter().filter_map(|name| InterfaceName::parse(name)).any(|name| name.package == package)
     }
 
     /// Refuses another version of the project's own package, which would otherwise look like a missing export.

@@ -6,7 +6,8 @@ use wasm_metadata::Producers;
 use wasmparser::{Parser, Payload};
 
 use crate::fault::LoadError;
-use crate::load::component::{ComponentInfo, InterfaceName, VERSION, shown};
+use crate::load::component::{ComponentInfo, VERSION, shown};
+use crate::load::interface_name::InterfaceName;
 
 /// The outside of a component. All of it is read from its bytes; no code of it has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -41,5 +41,6 @@ pub(super) fn link(
         None
     };
     let weight = engine::weight(component);
-    Ok(LinkedComponent { pre, handler, manifest, quote, weight, composed: info.composed })
+    let reads_config = info.imports("wasi:config");
+    Ok(LinkedComponent { pre, handler, manifest, quote, reads_config, weight, composed: info.composed })
 }

@@ -1,4 +1,4 @@
-//! Tests of configuration and key-value stores, which `describe` and `quote` never reach.
+//! Tests of configuration and key-value stores: `describe` sees the configuration alone, and `quote` neither.
 
 use super::*;
 
@@ -36,11 +36,11 @@ async fn steps(plugin: &Plugin, plan: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn describe_and_quote_reach_no_capability() {
+async fn describe_and_quote_reach_no_capability_but_describe_its_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = keeper(dir.path(), everything()).await;
     let nothing = "config Ok(\"\") keyvalue Err(Error::AccessDenied) web Ok(\"ErrorCode::HttpRequestDenied\")";
-    assert_eq!(plugin.info().endpoints[0].description, nothing);
+    assert_eq!(plugin.info().endpoints[0].description, nothing.replace("\"\"", "\"hello\""));
     let question = QuoteRequest {
         method: http::Method::POST,
         route: "/keeper/quoted".into(),
@@ -55,6 +55,67 @@ async fn describe_and_quote_reach_no_capability() {
     let said = steps(&plugin, &["reach"]).await;
     assert!(said[0].starts_with("config Ok(\"hello\") keyvalue Ok(()) web Ok("), "{said:?}");
     assert!(!said[0].contains("HttpRequestDenied"), "{said:?}");
+}
+
+/// The policies under which a plugin of this name has this configuration.
+fn configured(name: &str, config: &[(&str, &str)]) -> PluginPolicies {
+    let config = config.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let grants = Grants { config, ..Grants::default() };
+    let plugins = [(name.to_owned(), PluginPolicy { grants, ..PluginPolicy::default() })].into();
+    PluginPolicies { plugins, ..PluginPolicies::default() }
+}
+
+fn most(plugin: &Plugin) -> &DeclaredPrice {
+    &plugin.info().endpoints[1].price
+}
+
+#[tokio::test]
+async fn a_plugin_describes_itself_with_its_configuration_and_anew_when_that_changes() {
+    let (runtime, wasm) = (runtime(), guest("keeper"));
+    let plugin = runtime.load(&wasm, &configured("keeper", &[("most", "0.5")])).await.unwrap();
+    assert_eq!(most(&plugin), &DeclaredPrice::Quoted("0.5".into()), "its name was learnt from a first answer");
+    let changed = plugin.with_policies(&configured("keeper", &[("most", "0.25")])).await.unwrap();
+    assert_eq!(most(&changed), &DeclaredPrice::Quoted("0.25".into()));
+    let without = changed.with_policies(&PluginPolicies::default()).await.unwrap();
+    assert_eq!(most(&without), &DeclaredPrice::Quoted("1".into()));
+
+    let wrong = configured("keeper", &[("refuse", "the moon is not full")]);
+    let refused = "it refuses to be loaded: the moon is not full";
+    assert_eq!(runtime.load(&wasm, &wrong).await.unwrap_err().to_string(), refused);
+    assert_eq!(plugin.with_policies(&wrong).await.unwrap_err().to_string(), refused);
+    // Of another plugin: it is not shown.
+    let other = configured("other", &[("most", "0.5")]);
+    assert_eq!(most(&runtime.load(&wasm, &other).await.unwrap()), &DeclaredPrice::Quoted("1".into()));
+    let expected = runtime.load_expecting(Some("other"), &wasm, &other).await.unwrap();
+    assert_eq!(most(&expected), &DeclaredPrice::Quoted("1".into()), "nor does it keep what it was shown by mistake");
+}
+
+#[tokio::test]
+async fn a_name_does_not_depend_on_the_configuration() {
+    let (runtime, wasm) = (runtime(), guest("keeper"));
+    let renaming = configured("keeper", &[("name", "other")]);
+    for expected in [None, Some("keeper")] {
+        let error = runtime.load_expecting(expected, &wasm, &renaming).await.unwrap_err().to_string();
+        assert!(error.contains("its name must not depend on `wasi:config`"), "{error}");
+    }
+    let plugin = runtime.load(&wasm, &PluginPolicies::default()).await.unwrap();
+    let error = plugin.with_policies(&renaming).await.unwrap_err().to_string();
+    assert!(error.contains("its name must not depend on `wasi:config`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_that_needs_its_configuration_loads_under_its_expected_name() {
+    let (runtime, mut wasm) = (runtime(), guest("keeper"));
+    let text = b"[needs]nothing";
+    let at = wasm.windows(text.len()).position(|found| found == text).expect("its text");
+    wasm[at..at + text.len()].copy_from_slice(b"[needs]setting");
+    let policies = configured("keeper", &[("most", "0.5")]);
+    let plugin = runtime.load_expecting(Some("keeper"), &wasm, &policies).await.unwrap();
+    assert_eq!(most(&plugin), &DeclaredPrice::Quoted("0.5".into()));
+    for expected in [None, Some("kept")] {
+        let error = runtime.load_expecting(expected, &wasm, &policies).await.unwrap_err().to_string();
+        assert!(error.starts_with("it refuses to be loaded: nothing is set (it was shown no configuration"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn dropping_a_plugin_drops_its_idle_instances() {
     // Another policy has other instances. A request that runs is answered by its old one.
     let old = begin(&plugin, "0xb", "meet=a:2&wait=100");
     ask(&plugin, "0xc", "meet=a:2").await.expect("an answer");
-    let new = plugin.with_policies(&shared(9, 2).into()).expect("another policy");
+    let new = plugin.with_policies(&shared(9, 2).into()).await.expect("another policy");
     drop(plugin);
     assert_eq!(ask(&new, "0xd", "").await.expect("an answer").0["calls"], 1);
     assert_ne!(old.await.expect("no panic").expect("an answer").0["calls"], 1);
@@ -193,8 +193,8 @@ async fn concurrent_requests_need_a_handler_of_wasi_0_3() {
     let error = runtime().load(&guest("echo"), &terms).await.expect_err("0.2").to_string();
     assert!(error.contains("WASI 0.2, which takes one request at a time"), "{error}");
     let loaded = load("echo").await;
-    assert!(loaded.with_policies(&terms).is_err(), "nor by a change of policy");
-    load("echo3").await.with_policies(&terms).expect("0.3");
+    assert!(loaded.with_policies(&terms).await.is_err(), "nor by a change of policy");
+    load("echo3").await.with_policies(&terms).await.expect("0.3");
 }
 
 /// Waits until a condition holds.

@@ -33,7 +33,7 @@ use crate::instance::meter::GuestMeter;
 use crate::instance::offload::offload;
 use crate::instance::pool::IDLE_HANDLES;
 use crate::instance::spec::InstanceSpec;
-use crate::instance::store::{self, GuestState, RequestGrant, StoreConfig};
+use crate::instance::store::{self, Grant, GuestState, RequestGrant, StoreConfig};
 use crate::instance::timed::poll_guest;
 use crate::limits::Reuse;
 
@@ -57,7 +57,7 @@ pub(super) fn start(
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
     let grant = RequestGrant { capabilities: spec.capabilities.clone(), outgoing: 0, loop_guard: LoopGuard::default() };
-    let config = StoreConfig { grant: Some(grant), ..spec.store_config(None, None, LoopGuard::default()) };
+    let config = StoreConfig { grant: Grant::Requests(grant), ..spec.store_config(None, None, LoopGuard::default()) };
     let (mut store, meter) = store::store(&spec.engine, config);
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
     let state = InstanceState::new(meter);
@@ -210,7 +210,7 @@ impl AccessorTask<GuestState> for RequestTask {
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             // `start_call_concurrent` runs no code of the guest, so the context is there before its first instruction.
             let grant = RequestGrant { capabilities: share.capabilities.clone(), outgoing: share.outgoing, loop_guard };
-            let (_, context) = store::context(receipt, Some(grant), share.plugin.clone(), meter.clone());
+            let (_, context) = store::context(receipt, Grant::Requests(grant), share.plugin.clone(), meter.clone());
             state.meter.request_entered(store.get().contexts.insert(call.task(), context));
             let transfer: BodyTransfer = Box::pin(transfer);
             wasmtime::Result::<_>::Ok((call, transfer))
