@@ -128,6 +128,27 @@ pub use schemars::JsonSchema;
 #[doc(no_inline)]
 pub use serde::{Deserialize, Serialize};
 
+/// Refuses to load this plugin with a configuration that it cannot use: the operator learns of a mistake when the host
+/// starts or its configuration changes, and not from a payer.
+///
+/// ```
+/// use coinslot_sdk::{check_config, config};
+///
+/// #[check_config]
+/// fn knows_its_currency() -> Result<(), String> {
+///     match config::get("currency").as_deref() {
+///         None | Some("USD" | "EUR") => Ok(()),
+///         Some(other) => Err(format!("`currency` is {other:?}: write \"USD\" or \"EUR\"")),
+///     }
+/// }
+/// # fn main() {}
+/// ```
+///
+/// The function has no arguments and returns a `Result<(), E>` whose error can be displayed. It runs when the plugin is
+/// loaded, and whenever its configuration changes, without network or key-value store. A host learns the plugin's name
+/// after that, so a plugin that insists on some configuration has to be in a file of its own name (`rates.wasm` for
+/// `rates`), or in the `file` of its table.
+pub use coinslot_sdk_macros::check_config;
 /// Makes an async function an endpoint of this plugin.
 ///
 /// ```
@@ -171,7 +192,7 @@ pub use coinslot_sdk_macros::endpoint;
 /// Names for the attribute's code. Not for authors: they may change with any version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::registry::{DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
+    pub use crate::registry::{ConfigCheck, DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
     pub use inventory;
 
     /// Converts the result of an author's `quote` function.

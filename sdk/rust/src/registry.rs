@@ -1,6 +1,7 @@
 //! The endpoints that the attribute has registered, and the manifest that describes them.
 //!
-//! Invariant: the manifest lists endpoints by path and method, so `describe` answers the same each time.
+//! Invariant: the manifest lists endpoints by path and method, so `describe` answers the same each time that it has the
+//! same configuration.
 
 use std::fmt;
 use std::future::Future;
@@ -30,6 +31,12 @@ pub struct Registration {
 }
 
 inventory::collect!(Registration);
+
+/// A check of the plugin's configuration, which one attribute registers. Its error keeps the plugin from being loaded.
+#[derive(Debug)]
+pub struct ConfigCheck(pub fn() -> Result<(), String>);
+
+inventory::collect!(ConfigCheck);
 
 /// A declared price, as in `coinslot:plugin/manifest.price`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,8 @@ pub enum DescribeError {
     TwoPackages { one: &'static str, other: &'static str },
     /// The package's name cannot be a plugin's.
     BadName { name: String },
+    /// A function with the attribute `check_config` refuses the configuration.
+    Config { reason: String },
     /// The types of an endpoint have no usable schema.
     Schema { method: &'static str, path: &'static str, error: SchemaError },
 }
@@ -108,6 +117,9 @@ pub(crate) fn describe() -> Result<Manifest, DescribeError> {
         return Err(DescribeError::BadName { name });
     }
     let endpoints = all.into_iter().map(Registration::declare).collect::<Result<_, _>>()?;
+    for ConfigCheck(check) in inventory::iter::<ConfigCheck> {
+        check().map_err(|reason| DescribeError::Config { reason })?;
+    }
     Ok(Manifest { name, version: first.version.to_owned(), endpoints })
 }
 
@@ -142,6 +154,7 @@ impl fmt::Display for DescribeError {
                     "a plugin's name starts with a letter and has at most 64 characters; rename the package {name:?}"
                 )
             }
+            Self::Config { reason } => write!(f, "its configuration is not usable: {reason}"),
             Self::Schema { method, path, error } => write!(f, "{method} {path}: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The attribute of `coinslot-sdk`.
+//! The attributes of `coinslot-sdk`.
 //!
 //! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint. The crate has no types of requests
 //! and answers: the generated code names the traits of `coinslot-sdk` and leaves types to the compiler. Invariant:
@@ -15,8 +15,11 @@ mod path;
 /// Checks prices.
 mod price;
 
-/// Generates the code.
+/// Generates the code of an endpoint.
 mod expand;
+
+/// Generates the registration of a check of the configuration.
+mod config_check;
 
 /// Makes an async function an endpoint of this plugin.
 ///
@@ -29,6 +32,22 @@ pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Ok(tokens) => tokens.into(),
         Err(error) => {
             // The function stays, so that one mistake in the attribute is one error.
+            let error = error.to_compile_error();
+            quote::quote! { #error #[allow(dead_code)] #function }.into()
+        }
+    }
+}
+
+/// Refuses to load this plugin with a configuration that it cannot use.
+///
+/// Stands before `fn name() -> Result<(), E>`, whose error the operator reads. The documentation of
+/// `coinslot_sdk::check_config` says more.
+#[proc_macro_attribute]
+pub fn check_config(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let function = syn::parse_macro_input!(item as syn::ItemFn);
+    match config_check::check_config(attribute.into(), &function) {
+        Ok(tokens) => tokens.into(),
+        Err(error) => {
             let error = error.to_compile_error();
             quote::quote! { #error #[allow(dead_code)] #function }.into()
         }

@@ -5,7 +5,8 @@ use std::error::Error;
 use coinslot_sdk::testing::{self, Price};
 use coinslot_sdk::{
     Amount, Body, Bytes, Deserialize, Extract, HeaderMap, HeaderValue, Headers, Html, Json, JsonSchema, Media, Path,
-    Payment, Query, Receipt, Refusal, Request, Response, Serialize, StatusCode, Stream, Text, endpoint,
+    Payment, Query, Receipt, Refusal, Request, Response, Serialize, StatusCode, Stream, Text, check_config, config,
+    endpoint,
 };
 use serde_json::{Value, json};
 
@@ -269,6 +270,23 @@ fn a_stream_is_sent_in_pieces_and_its_failure_shows() {
 #[test]
 fn nothing_is_charged_outside_a_request() {
     assert!(coinslot_sdk::usage::charge("0.01").is_err());
+}
+
+#[check_config]
+fn knows_its_currency() -> Result<(), String> {
+    match config::get("currency").as_deref() {
+        None | Some("USD" | "EUR") => Ok(()),
+        Some(other) => Err(format!("`currency` is {other:?}: write \"USD\" or \"EUR\"")),
+    }
+}
+
+#[test]
+fn a_plugin_refuses_to_be_loaded_with_a_configuration_that_it_cannot_use() {
+    testing::configure("currency", "EUR");
+    assert!(testing::manifest().is_ok());
+    testing::configure("currency", "GBP");
+    let refused = testing::manifest().unwrap_err().to_string();
+    assert_eq!(refused, r#"its configuration is not usable: `currency` is "GBP": write "USD" or "EUR""#);
 }
 
 #[test]
