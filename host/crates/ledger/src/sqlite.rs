@@ -18,7 +18,7 @@ mod transactions;
 mod writer;
 
 #[cfg(test)]
-pub(crate) use claims::encode_head;
+pub(crate) use answers::encode_head;
 
 use std::fs::File;
 use std::path::Path;

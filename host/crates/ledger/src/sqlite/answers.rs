@@ -3,17 +3,17 @@
 //! The count has a row of its own, because a sum would read every answer before each pruning. All writes of answers are
 //! in this module, so that none escapes the count.
 
+use bytes::Bytes;
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::claims;
 use crate::number::to_sqlite;
 use crate::{KeptAnswer, LedgerError, StoredAnswer};
 
 /// Stores an answer, in place of an earlier one.
 pub(super) fn keep(connection: &Connection, row: i64, answer: &StoredAnswer, at: UnixTime) -> Result<(), LedgerError> {
     delete(connection, row)?;
-    let head = claims::encode_head(answer);
+    let head = encode_head(answer);
     let bytes = head.len() + answer.body.len();
     connection
         .prepare_cached("INSERT INTO answer (id, head, body, kept_at) VALUES (?1, ?2, ?3, ?4)")?
@@ -27,7 +27,7 @@ pub(super) fn read(connection: &Connection, kept: KeptAnswer) -> Result<Option<S
         .prepare_cached("SELECT head, body FROM answer WHERE id = ?1")?
         .query_row(params![kept.row], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(found.and_then(|(head, body)| claims::stored_answer(&head, body)))
+    Ok(found.and_then(|(head, body)| decode(&head, body)))
 }
 
 /// Deletes the answer of this payment, if it has one.
@@ -49,4 +49,25 @@ pub(super) fn bytes(connection: &Connection) -> Result<i64, LedgerError> {
 fn count(connection: &Connection, bytes: i64) -> Result<(), LedgerError> {
     connection.prepare_cached("UPDATE kept_bytes SET bytes = bytes + ?1")?.execute(params![bytes])?;
     Ok(())
+}
+
+/// Status and header fields of an answer as they are stored: JSON, with the values of the fields in hex because HTTP
+/// allows bytes that are not UTF-8.
+pub(crate) fn encode_head(answer: &StoredAnswer) -> String {
+    let headers: Vec<(&str, String)> =
+        answer.headers.iter().map(|(name, value)| (name.as_str(), hex::encode(value))).collect();
+    serde_json::json!({ "status": answer.status, "headers": headers }).to_string()
+}
+
+/// None if the head is no such JSON.
+fn decode(head: &str, body: Vec<u8>) -> Option<StoredAnswer> {
+    #[derive(serde::Deserialize)]
+    struct AnswerHead {
+        status: u16,
+        headers: Vec<(String, String)>,
+    }
+    let head: AnswerHead = serde_json::from_str(head).ok()?;
+    let headers =
+        head.headers.into_iter().map(|(name, value)| Some((name, hex::decode(value).ok()?))).collect::<Option<_>>()?;
+    Some(StoredAnswer { status: head.status, headers, body: Bytes::from(body) })
 }

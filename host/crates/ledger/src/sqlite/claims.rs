@@ -1,6 +1,5 @@
 //! Makes claims, and looks up an existing claim when a new one conflicts with it.
 
-use bytes::Bytes;
 use coinslot_x402::{Network, SettlementResponse, UnixTime};
 use rusqlite::{Connection, params};
 
@@ -9,7 +8,7 @@ use crate::holder::RowHolder;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
     Attempt, Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, LedgerError, Namesake, PaymentId,
-    PaymentState, Presented, StoredAnswer,
+    PaymentState, Presented,
 };
 
 /// A row that stands where a claim would be inserted.
@@ -278,24 +277,4 @@ fn outcome(
         },
         PaymentState::Refused => Claimed::Refused { reason: row.reason.unwrap_or_default() },
     })
-}
-
-/// Status and header fields of an answer as they are stored: JSON, with the values of the fields in hex because HTTP
-/// allows bytes that are not UTF-8.
-pub(crate) fn encode_head(answer: &StoredAnswer) -> String {
-    let headers: Vec<(&str, String)> =
-        answer.headers.iter().map(|(name, value)| (name.as_str(), hex::encode(value))).collect();
-    serde_json::json!({ "status": answer.status, "headers": headers }).to_string()
-}
-
-pub(super) fn stored_answer(head: &str, body: Vec<u8>) -> Option<StoredAnswer> {
-    #[derive(serde::Deserialize)]
-    struct AnswerHead {
-        status: u16,
-        headers: Vec<(String, String)>,
-    }
-    let head: AnswerHead = serde_json::from_str(head).ok()?;
-    let headers =
-        head.headers.into_iter().map(|(name, value)| Some((name, hex::decode(value).ok()?))).collect::<Option<_>>()?;
-    Some(StoredAnswer { status: head.status, headers, body: Bytes::from(body) })
 }
