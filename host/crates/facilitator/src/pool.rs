@@ -11,6 +11,7 @@ mod affinity;
 mod member;
 #[cfg(test)]
 mod tests;
+mod via;
 
 use std::time::Duration;
 

@@ -11,7 +11,8 @@ use coinslot_x402::facilitator::PaymentRequest;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, Unavailable, Verification};
+use super::via::Via;
+use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, RemoteAttempt, RemoteVerification};
 
@@ -65,12 +66,6 @@ pub(super) enum Sending {
     Repeated,
 }
 
-#[derive(Debug)]
-enum Via {
-    Local(Arc<Local>),
-    Remote(Arc<Remote>),
-}
-
 impl Member {
     /// A facilitator in this process.
     pub fn local(name: &str, local: Arc<Local>) -> Self {
@@ -106,24 +101,14 @@ impl Member {
     }
 
     pub(super) fn facilitator(&self) -> &dyn Facilitator {
-        match &self.0.via {
-            Via::Local(local) => local.as_ref(),
-            Via::Remote(remote) => remote.as_ref(),
-        }
+        self.0.via.facilitator()
     }
 
     /// Verifies, and gives the breaker its verdict. An objection to this one payment is none: the permit is given back
     /// unused. After several ambiguous answers it also looks at the member, which takes as long as a verification at
     /// most.
     pub(super) async fn verify(&self, permit: BreakerPermit, request: &PaymentRequest) -> Verification {
-        let answered = match &self.0.via {
-            Via::Local(local) => match local.verify(request).await {
-                Verification::Unavailable(error) => RemoteVerification::Failed(error),
-                verdict => RemoteVerification::Answered(verdict),
-            },
-            Via::Remote(remote) => remote.judge(request).await,
-        };
-        match answered {
+        match self.0.via.judge(request).await {
             RemoteVerification::Answered(verdict) => {
                 self.succeeded(permit);
                 verdict
@@ -166,7 +151,7 @@ impl Member {
         if is_recent && !permit.is_trial() {
             return;
         }
-        match self.look().await {
+        match self.0.via.look().await {
             Ok(()) => {
                 *last_look = Some(Instant::now());
                 self.0.ambiguous.store(0, Relaxed);
@@ -190,7 +175,7 @@ impl Member {
         request: &PaymentRequest,
         sending: Sending,
     ) -> Result<Settlement, String> {
-        match self.attempt(request).await {
+        match self.0.via.attempt(request).await {
             RemoteAttempt::NotSent(message) => {
                 match &self.0.via {
                     Via::Remote(_) => self.failed(permit, &message),
@@ -270,24 +255,6 @@ impl Member {
         if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
     }
 
-    async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
-        match &self.0.via {
-            Via::Local(local) => match local.settle(request).await {
-                Settlement::NotSent { message } => RemoteAttempt::NotSent(message),
-                settlement => RemoteAttempt::Answered(settlement),
-            },
-            Via::Remote(remote) => remote.attempt(request).await,
-        }
-    }
-
-    /// Asks for what no payment has an influence on.
-    async fn look(&self) -> Result<(), Unavailable> {
-        match &self.0.via {
-            Via::Local(local) => local.look().await,
-            Via::Remote(remote) => remote.look().await,
-        }
-    }
-
     /// Looks at the member every few seconds while its circuit is open or may open, and now and then while nothing is
     /// asked of it. It never returns.
     pub(super) async fn watch(&self) {
@@ -308,7 +275,7 @@ impl Member {
             }
             // Refused until the pause of an open circuit is over, which is the next time to look.
             let Ok(permit) = self.0.breaker.admit() else { continue };
-            match self.look().await {
+            match self.0.via.look().await {
                 Ok(()) => self.responded(permit),
                 Err(error) => self.failed(permit, &error.message),
             }
