@@ -101,6 +101,7 @@ mod waiting;
 
 use std::sync::Arc;
 
+use coinslot_ledger::Holder;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::{HeaderError, PaymentPayload};
 use http::Request;
@@ -193,13 +194,8 @@ async fn redeem(
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
     let checked = check(payments, &purchase, payment).await;
-    // A refusal is not returned yet, and no quote is asked for: the payment may have bought its answer before.
-    let earlier = match &checked {
-        // The claim is the next step, and meets an earlier one by itself.
-        Ok(_) if !purchase.endpoint.plugin.quotes() && request.body().is_end_stream() => EarlierClaim::None,
-        Ok(verified) => verified.earlier_claim(payments).await.map_err(Unserved::of_claim)?,
-        Err(refused) => earlier_claim::find(payments, &refused.payload, &holder).await.map_err(Unserved::of_claim)?,
-    };
+    let claims_next = !purchase.endpoint.plugin.quotes() && request.body().is_end_stream();
+    let earlier = find_earlier(payments, &checked, &holder, claims_next).await.map_err(Unserved::of_claim)?;
     let work = PaymentWork::new(checked, earlier, holder)?;
     let (request, held) = work.read_body(payments, &purchase, request).await?;
     let (id, payments_of_work) = (work.payment_id(), Arc::clone(payments));
@@ -227,4 +223,20 @@ async fn check(
 ) -> Result<Verified, RefusedPayment> {
     let accepted = Accepted::of(payments, purchase, payment)?;
     accepted.verify(payments, purchase).await?.admit(payments, purchase.endpoint.plugin.circuit())
+}
+
+/// Looks up what the payment bought before, also for a payment that the check refuses: its window may have passed, and
+/// the price may have changed, since it bought its answer. A payment whose claim is the next step needs no look: the
+/// claim itself meets an earlier one.
+async fn find_earlier(
+    payments: &Payments,
+    checked: &Result<Verified, RefusedPayment>,
+    holder: &Holder,
+    claims_next: bool,
+) -> Result<EarlierClaim, Problem> {
+    match checked {
+        Ok(_) if claims_next => Ok(EarlierClaim::None),
+        Ok(verified) => verified.earlier_claim(payments).await,
+        Err(refused) => earlier_claim::find(payments, &refused.payload, holder).await,
+    }
 }
