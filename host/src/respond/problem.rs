@@ -1,6 +1,7 @@
 //! Answers paid requests that are not served.
 
 use coinslot_plugin::Fault;
+use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
 
@@ -102,18 +103,12 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
             required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message, charged)
         }
-        Problem::OtherVersion { taken, challenge } => {
-            let reason = Reason::InvalidX402Version.as_str();
-            required::refused(StatusCode::BAD_REQUEST, &challenge, reason, paid_in(taken).to_owned(), charged)
-        }
+        Problem::OtherVersion { taken, challenge } => other_version(taken, &challenge, charged),
         Problem::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, &refusal.code, &refusal.message, charged)
         }
-        Problem::BodyTooLarge { limit } => {
-            let message = format!("the request body is larger than {limit} bytes, the most that this endpoint takes");
-            error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message, charged)
-        }
+        Problem::BodyTooLarge { limit } => body_too_large(limit, charged),
         Problem::BodyBroken => BODY_BROKEN.reply(charged),
         Problem::BodyLate => BODY_LATE.reply(charged),
         Problem::InFlight { payment_id } => with_payment_id(IN_FLIGHT.reply(charged), &payment_id),
@@ -169,13 +164,21 @@ fn owed(failure: OwedFailure, charged: Charged) -> Reply {
     }
 }
 
-fn paid_in(taken: Version) -> &'static str {
-    match taken {
+/// The answer to a payment of the version in which nothing of the offer is paid.
+fn other_version(taken: Version, challenge: &Challenge, charged: Charged) -> Reply {
+    let message = match taken {
         Version::V2 => {
             "this is paid by x402 version 2 only: send PAYMENT-SIGNATURE for an entry of the PAYMENT-REQUIRED header"
         }
         Version::V1 => "this is paid by x402 version 1 only: send X-PAYMENT for an entry of `accepts` of this answer",
-    }
+    };
+    let reason = Reason::InvalidX402Version.as_str();
+    required::refused(StatusCode::BAD_REQUEST, challenge, reason, message.to_owned(), charged)
+}
+
+fn body_too_large(limit: u64, charged: Charged) -> Reply {
+    let message = format!("the request body is larger than {limit} bytes, the most that this endpoint takes");
+    error(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message, charged)
 }
 
 /// The settlement response of a payment that was not settled.
