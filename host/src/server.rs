@@ -92,7 +92,8 @@ impl Default for ServerSettings {
             max_connections: 10_000,
             max_connections_per_client: None,
             header_timeout: Duration::from_secs(30),
-            // Longer than load balancers keep an idle connection (60 s): who closes last never gets a request too late.
+            // Longer than load balancers keep an idle connection (60 s): a host that closes first may meet a request
+            // that is already on its way.
             keep_alive: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
             unused_timeout: Duration::from_secs(300),
@@ -246,7 +247,7 @@ impl ClientConnection {
         let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(&activity)));
         let of_requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| handler.call(request, peer, &of_requests));
-        // Of this connection alone, which is also told to end when nobody uses it.
+        // For this connection alone: it is told to end when the host shuts down, and when no request comes for long.
         let graceful = GracefulShutdown::new();
         let connection = graceful.watcher().watch(protocol.serve_connection(stream, service).into_owned());
         let leave = async {

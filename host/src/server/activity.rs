@@ -1,4 +1,4 @@
-//! Notes what happens on a connection, and ends one that its client neither uses nor reads.
+//! Notes what happens on a connection, and ends a connection whose client neither sends requests nor reads answers.
 //!
 //! hyper has a clock for idle connections. It makes a timer for each request, and reads the socket once more after each
 //! answer, which together cost as much as the answer to an unpaid request. Here each connection has one ticker that
@@ -16,11 +16,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// The number of checks within the shortest of the times.
 const CHECKS: u32 = 8;
 /// The number of HTTP/2 streams whose answers may be on their way at once on one connection. Each of them may fill its
-/// send buffer: 48 times 32 KiB is what a client that reads nothing makes the host hold. A client that reads its answers
-/// one after the other, the last one first, waits for those beyond that number, so that it is no smaller.
+/// send buffer, so a client that reads nothing makes the host hold 48 times 32 KiB. Further streams wait until one of
+/// these is read or reset. The number is large enough for a client that asks for a few dozen answers and reads the last
+/// one first.
 const SENDING_STREAMS: usize = 48;
-/// The time from a request to the end of its client's side that tells a client which sends no more from one that hangs
-/// up: the first has nothing to wait for.
+/// The time after a request in which its client may close its own side and still get the answer. A client that has
+/// nothing more to send closes at once; a later close is taken for a hang-up.
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The bytes that a client has to take within [`Timeouts::stalled`] while the host waits for it.
 const LEAST_TAKEN: usize = 16 << 10;
@@ -74,9 +75,10 @@ pub(super) struct Activity {
     body_expected: AtomicBool,
     /// The time until which the client of the request that is being answered may close its own side.
     half_close_until: Mutex<Option<Instant>>,
-    /// Woken when the answer is there for which the end of the client's side waits.
+    /// Wakes the task that reads the client's side. While an answer is being made, that task keeps the end of the
+    /// client's side from hyper.
     half_closed: Mutex<Option<Waker>>,
-    /// Leave to send, for the streams of HTTP/2.
+    /// The permits to send, one for each HTTP/2 stream whose answer is on its way.
     sending: Arc<Semaphore>,
 }
 
@@ -173,7 +175,7 @@ impl Activity {
         self.multiplexed.load(Relaxed)
     }
 
-    /// Leave to send, for the streams of HTTP/2.
+    /// The permits to send, one for each HTTP/2 stream whose answer is on its way.
     pub(super) fn sending(&self) -> &Arc<Semaphore> {
         &self.sending
     }

@@ -1,9 +1,9 @@
-//! The body of an answer on its way to the client.
+//! Gives the body of an answer to its connection: whole on HTTP/1, in small pieces on HTTP/2.
 //!
-//! On HTTP/1 it only keeps the guard of its request. On HTTP/2 it goes out in small pieces: h2 takes what it is given
-//! into the stream's buffer, whether the client lets the stream send or not, and hyper's task for the stream ends with
-//! the last frame. So a large answer would wait in memory, with nobody who could notice that it does. A piece is given
-//! only with a permit, of which a connection has few, and the permit stays until the piece has left.
+//! h2 takes what it is given into the stream's buffer, whether the client lets the stream send or not, and hyper's task
+//! for the stream ends with the last frame. So a large answer that is given whole would wait in memory without a limit
+//! of time. A piece is given only with a permit, of which a connection has few, and the permit stays until the piece
+//! has left.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Pieces {
     rest: Bytes,
 }
 
-/// Leave to send, held while a piece is on its way.
+/// The permit to send of one stream, held while a piece is on its way.
 struct Permits {
     of_connection: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
@@ -51,7 +51,7 @@ struct Permits {
 type AwaitedPermit = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 impl AnswerBody {
-    /// `sending`: leave to send, of a connection that speaks HTTP/2.
+    /// `sending`: the permits to send of an HTTP/2 connection. None on HTTP/1.
     pub(super) fn new(body: ReplyBody, in_flight: Option<InFlight>, sending: Option<Arc<Semaphore>>) -> Self {
         let stream = sending.and_then(|sending| Some((sending, StreamProgress::current()?)));
         let pieces = stream.map(|(of_connection, progress)| Pieces {
@@ -70,7 +70,7 @@ impl Pieces {
         body: &mut ReplyBody,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        self.progress.has_left();
+        self.progress.note_left();
         if self.rest.is_empty() {
             // A guest may take its time: another stream sends meanwhile.
             self.permits.held = None;
@@ -86,7 +86,7 @@ impl Pieces {
             self.rest = data;
         }
         ready!(self.permits.poll(context));
-        self.progress.is_given();
+        self.progress.note_given();
         let piece = self.rest.split_to(PIECE.min(self.rest.len()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

@@ -1,4 +1,4 @@
-//! The stream of a connection: notes what is read and written, and closes so that the last answer is read.
+//! Notes what is read and written on a connection, and closes its stream so that the client can read the last answer.
 //!
 //! A socket that is closed with unread bytes in it is reset by the kernel, and the reset overtakes the answer: a client
 //! that still sends its body then finds a broken pipe in the place of its 402. So after an answer that came before the
@@ -53,12 +53,19 @@ enum Linger {
     /// The host's side is open.
     Open,
     /// The host's side is closed, and what still comes is discarded.
-    Discarding {
-        silence: Pin<Box<Sleep>>,
-        until: Instant,
-        left: usize,
-    },
+    Discarding(Discard),
     Over,
+}
+
+/// The limits of discarding what a client still sends.
+#[derive(Debug)]
+struct Discard {
+    /// The longest silence of the client.
+    silence: Duration,
+    silence_ends: Pin<Box<Sleep>>,
+    until: Instant,
+    /// The bytes that may still be discarded.
+    left: usize,
 }
 
 impl<S> ClientStream<S> {
@@ -120,14 +127,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
             let now = Instant::now();
             *linger = if activity.has_unread_body() && half_closed.is_none() {
-                let silence = Box::pin(tokio::time::sleep_until(now + times.silence));
-                Linger::Discarding { silence, until: now + times.linger, left: MOST_DISCARDED }
+                Linger::Discarding(Discard::new(*times, now))
             } else {
                 Linger::Over
             };
         }
-        if let Linger::Discarding { silence, until, left } = linger {
-            ready!(poll_discard(stream, context, silence, (*until, times.silence), left));
+        if let Linger::Discarding(discard) = linger {
+            ready!(discard.poll(stream, context));
             *linger = Linger::Over;
         }
         Poll::Ready(Ok(()))
@@ -147,27 +153,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     }
 }
 
-/// Reads and discards until the client closes its side, pauses for too long, or has sent enough.
-fn poll_discard<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    context: &mut Context<'_>,
-    silence: &mut Pin<Box<Sleep>>,
-    (until, pause): (Instant, Duration),
-    left: &mut usize,
-) -> Poll<()> {
-    let mut scratch = [0; 16 << 10];
-    loop {
-        let mut buf = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut *stream).poll_read(context, &mut buf) {
-            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                *left = left.saturating_sub(buf.filled().len());
-                if *left == 0 {
-                    return Poll::Ready(());
+impl Discard {
+    fn new(times: ClosingTimes, now: Instant) -> Self {
+        let silence_ends = Box::pin(tokio::time::sleep_until(now + times.silence));
+        Self { silence: times.silence, silence_ends, until: now + times.linger, left: MOST_DISCARDED }
+    }
+
+    /// Reads and discards until the client closes its side, pauses for too long, or has sent enough.
+    fn poll<S: AsyncRead + Unpin>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 16 << 10];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *stream).poll_read(context, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    self.left = self.left.saturating_sub(buf.filled().len());
+                    if self.left == 0 {
+                        return Poll::Ready(());
+                    }
+                    self.silence_ends.as_mut().reset((Instant::now() + self.silence).min(self.until));
                 }
-                silence.as_mut().reset((Instant::now() + pause).min(until));
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.silence_ends.as_mut().poll(context),
             }
-            Poll::Ready(_) => return Poll::Ready(()),
-            Poll::Pending => return silence.as_mut().poll(context),
         }
     }
 }

@@ -97,7 +97,8 @@ pub(super) fn client(proxies: Option<&[IpNet]>, peer: IpAddr, headers: &mut Head
     ClientAddress { ip, proves: !named(ip) }
 }
 
-/// True if the peer is a client, and no proxy that asks for many of them, as far as the host can know.
+/// True if the peer is a client, and not a proxy that forwards requests of several clients, as far as the host can
+/// know.
 pub(super) fn is_client(proxies: Option<&[IpNet]>, peer: IpAddr) -> bool {
     match proxies {
         Some(_) => !is_named(proxies, peer),

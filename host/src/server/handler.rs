@@ -116,7 +116,7 @@ impl RequestHandler {
         self.payments.drain().await;
     }
 
-    /// True if the peer is a client, and no proxy that asks for many of them.
+    /// True if the peer is a client, and not a proxy that forwards requests of several clients.
     pub(super) fn is_client(&self, peer: IpAddr) -> bool {
         forwarded::is_client(self.proxies.as_deref(), peer)
     }
@@ -147,9 +147,9 @@ impl RequestHandler {
             None => Either::Right(body),
         });
         let handled = self.handle(request, peer);
-        // Whoever pays and hangs up early is not charged, so a payment's client has to keep its side open.
-        activity
-            .allow_half_close(matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free)));
+        // A client that pays and hangs up early is not charged, so it has to keep its side open until its answer comes.
+        let is_free_call = matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free));
+        activity.allow_half_close(is_free_call);
         match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),

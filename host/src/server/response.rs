@@ -1,4 +1,4 @@
-//! Declares the future that hyper polls for the response to one request.
+//! Polls one response until it is made, in the future that hyper awaits for each request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use http::Response;
 use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
-
 use tokio::sync::Semaphore;
 
 use super::activity::{Activity, InFlight};
@@ -54,7 +53,7 @@ impl ResponseFuture {
     }
 }
 
-/// Leave to send, where streams need it.
+/// The permits to send of an HTTP/2 connection. None on HTTP/1.
 fn sending(activity: &Activity) -> Option<Arc<Semaphore>> {
     activity.is_multiplexed().then(|| Arc::clone(activity.sending()))
 }
@@ -71,8 +70,8 @@ impl Future for ResponseFuture {
             },
             PendingReply::Working { in_flight, reply } => {
                 let reply = ready!(reply.as_mut().poll(context));
-                let leave = in_flight.as_ref().and_then(|guard| sending(guard.activity()));
-                (reply, in_flight.take(), leave)
+                let sending = in_flight.as_ref().and_then(|guard| sending(guard.activity()));
+                (reply, in_flight.take(), sending)
             }
         };
         if let Some(value) = strict_transport.take() {

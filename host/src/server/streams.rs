@@ -41,13 +41,13 @@ impl StreamProgress {
     }
 
     /// Notes that a piece was given to the connection.
-    pub(super) fn is_given(&self) {
+    pub(super) fn note_given(&self) {
         self.pieces.fetch_add(1, Relaxed);
         self.waits.store(true, Relaxed);
     }
 
     /// Notes that everything that was given has left.
-    pub(super) fn has_left(&self) {
+    pub(super) fn note_left(&self) {
         self.waits.store(false, Relaxed);
     }
 }
