@@ -163,7 +163,7 @@ impl Folder {
     }
 
     /// Compares the folder with what is known of it, begins to stage what is new, and makes what is staged active, in
-    /// one step. Waits for no compilation: [`Folder::staged`] does.
+    /// one step. Waits for no compilation: [`Folder::wait_for_staged`] does.
     ///
     /// A folder that cannot be read changes nothing. A file that cannot be loaded leaves its former build active, and
     /// is not tried again until its content changes.
@@ -177,7 +177,7 @@ impl Folder {
     }
 
     /// Waits until something that is being staged may become active; forever if nothing is being staged. Cancel safe.
-    pub async fn staged(&mut self) {
+    pub async fn wait_for_staged(&mut self) {
         self.staging.wait().await;
     }
 
@@ -235,7 +235,7 @@ impl Folder {
             }
             self.swap(&mut report).await;
             self.record(&report);
-            self.take_stock(&mut report);
+            self.note_start(&mut report);
             all.extend(report);
             if !all.unsettled {
                 break;
@@ -252,7 +252,7 @@ impl Folder {
         report.unsettled |= has_waiting && self.staging.has_room();
         self.swap(report).await;
         self.record(report);
-        self.take_stock(report);
+        self.note_start(report);
         Ok(())
     }
 
@@ -263,22 +263,22 @@ impl Folder {
         active
     }
 
-    /// Notes how far the start is, for those who ask whether the host is ready.
-    fn take_stock(&mut self, report: &mut ScanReport) {
+    /// Notes how far the start is, for the readiness path.
+    fn note_start(&mut self, report: &mut ScanReport) {
         if self.start.is_over() {
             return;
         }
         let (files, staging) = (&self.files, &self.staging);
         let restoring = self.start.restoring();
-        let stock = self.start.take_stock(|name| {
+        let progress = self.start.update(|name| {
             let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
             let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
             restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
         });
-        self.is_changed |= stock.admits_newcomers;
-        report.unsettled |= stock.admits_newcomers;
+        self.is_changed |= progress.admits_new_files;
+        report.unsettled |= progress.admits_new_files;
         report.completed = self.start.is_over();
-        self.live.load().set_loading(stock.loading);
+        self.live.load().set_loading(progress.loading);
     }
 
     /// Writes the changes of a scan into the history, and forgets compiled components that it does not name. A host

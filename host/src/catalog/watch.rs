@@ -60,7 +60,7 @@ pub async fn watch(
                 tokio::time::sleep(DEBOUNCE).await;
                 let _ = events.try_recv(); // what came meanwhile is part of the same scan
             }
-            () = folder.staged() => {}
+            () = folder.wait_for_staged() => {}
             () = tokio::time::sleep(pause) => is_look = pause == INTERVAL,
         }
         let now = identity(folder.dir());

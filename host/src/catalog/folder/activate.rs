@@ -49,7 +49,7 @@ impl Folder {
             let (name, info, sha256) = (installed.file.clone(), installed.plugin.info(), installed.plugin.sha256());
             tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
             self.staged.remove(&name);
-            self.start.is_active(&name);
+            self.start.note_active(&name);
             let file = self.files.entry(name.clone()).or_default();
             (file.active, file.failure) = (Some(installed), None);
             report.loaded.push(name);

@@ -106,12 +106,12 @@ impl Folder {
     pub(super) fn collect(&mut self, report: &mut ScanReport) -> bool {
         let mut has_restored = false;
         while let Some((name, result)) = self.staging.take() {
-            let is_restored = self.start.has_ended(&name);
+            let is_restored = self.start.note_ended(&name);
             has_restored |= is_restored;
             let file = self.files.entry(name.clone()).or_default();
             match result {
                 Ok(installed) => {
-                    file.is_decided();
+                    file.end_retries();
                     self.is_changed = true;
                     self.staged.insert(name, installed);
                 }
@@ -125,7 +125,7 @@ impl Folder {
                     if error.is_passing {
                         file.try_again_later();
                     } else {
-                        file.is_decided();
+                        file.end_retries();
                     }
                     file.failure = Some(error.reason.clone());
                     report.failed.push((name, error.reason));

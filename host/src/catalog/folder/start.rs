@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 use crate::catalog::history::HistoryFile;
 use crate::catalog::kept_build::KeptBuild;
 
-/// The progress of a start.
+/// The time for which a start in an empty folder waits for what served before: its volume may not be mounted yet.
+const MOUNT_WAIT: Duration = Duration::from_secs(60);
+
+/// The part of a start that is still to be done.
 #[derive(Debug, Default)]
 pub(super) struct Start {
     /// The directory of the history.
@@ -24,31 +27,28 @@ pub(super) struct Start {
     /// Files whose kept builds are compiled, until they are loaded.
     compiled: BTreeSet<String>,
     /// Files that served, and of which no build is active again yet.
-    incumbents: BTreeSet<String>,
-    /// Newcomers wait for them.
-    holds_newcomers: bool,
+    unrestored: BTreeSet<String>,
+    /// Files that did not serve before wait until `unrestored` is empty.
+    holds_new_files: bool,
     /// The files that the folder held at its first scan.
     first: Option<Vec<String>>,
     is_over: bool,
-    began: Option<Instant>,
+    started_at: Option<Instant>,
 }
-
-/// The time for which a start in an empty folder waits for what served before: its volume may not be mounted yet.
-const MOUNT_WAIT: Duration = Duration::from_secs(60);
 
 impl Start {
     /// The start after a run with this history. `is_compiled` tells whether a build, by its SHA-256, is.
     pub(super) fn after(dir: &Path, history: &HistoryFile, is_compiled: impl Fn(&str) -> bool) -> Self {
-        let mut start = Self { dir: dir.to_owned(), began: Some(Instant::now()), ..Self::default() };
+        let mut start = Self { dir: dir.to_owned(), started_at: Some(Instant::now()), ..Self::default() };
         for (file, entry) in history.present() {
             let Some(build) = &entry.active else { continue };
-            start.incumbents.insert(file.to_owned());
+            start.unrestored.insert(file.to_owned());
             if is_compiled(&build.sha256) {
                 start.compiled.insert(file.to_owned());
             }
             start.waiting.push((file.to_owned(), build.clone()));
         }
-        start.holds_newcomers = !start.incumbents.is_empty();
+        start.holds_new_files = !start.unrestored.is_empty();
         let compiled = &start.compiled;
         start.waiting.sort_by_key(|(file, build)| (!compiled.contains(file), build.since));
         start
@@ -85,25 +85,25 @@ impl Start {
     /// Returns whether builds wait for files that may still come.
     pub(super) fn awaits_files(&self) -> bool {
         let waits = !self.begun.is_empty() || !self.waiting.is_empty();
-        waits && self.began.is_some_and(|began| began.elapsed() < MOUNT_WAIT)
+        waits && self.started_at.is_some_and(|started_at| started_at.elapsed() < MOUNT_WAIT)
     }
 
     /// Notes that the kept build of a file was loaded, or could not be. Returns whether it was being loaded.
-    pub(super) fn has_ended(&mut self, file: &str) -> bool {
+    pub(super) fn note_ended(&mut self, file: &str) -> bool {
         self.compiled.remove(file);
         self.begun.remove(file).is_some()
     }
 
     /// Notes that a build of a file is active.
-    pub(super) fn is_active(&mut self, file: &str) {
-        self.incumbents.remove(file);
+    pub(super) fn note_active(&mut self, file: &str) {
+        self.unrestored.remove(file);
     }
 
     /// Forgets a file that is gone.
     pub(super) fn forget(&mut self, file: &str) {
-        self.has_ended(file);
+        self.note_ended(file);
         self.waiting.retain(|(waiting, _)| waiting != file);
-        self.incumbents.remove(file);
+        self.unrestored.remove(file);
     }
 
     /// Has the builds loaded anew that are being loaded, because the policies have changed.
@@ -113,7 +113,7 @@ impl Start {
 
     /// Returns whether a file may become active already.
     pub(super) fn admits(&self, file: &str) -> bool {
-        !self.holds_newcomers || self.incumbents.contains(file)
+        !self.holds_new_files || self.unrestored.contains(file)
     }
 
     /// Returns whether builds are left that only have to be mapped.
@@ -126,25 +126,25 @@ impl Start {
         self.is_over
     }
 
-    /// Takes stock after a scan. `is_pending` tells whether a file is neither active nor refused.
-    pub(super) fn take_stock(&mut self, is_pending: impl Fn(&str) -> bool) -> Stock {
-        self.incumbents.retain(|file| is_pending(file));
+    /// Brings the progress up to date after a scan. `is_pending` tells whether a file is neither active nor refused.
+    pub(super) fn update(&mut self, is_pending: impl Fn(&str) -> bool) -> StartProgress {
+        self.unrestored.retain(|file| is_pending(file));
         let first = self.first.iter().flatten();
         let mut loading: BTreeSet<String> = first.filter(|file| is_pending(file)).cloned().collect();
-        loading.extend(self.incumbents.iter().cloned());
+        loading.extend(self.unrestored.iter().cloned());
         let loading: Vec<String> = loading.into_iter().collect();
-        // Newcomers that waited for the last incumbent have their turn in the next scan.
-        let admits_newcomers = self.holds_newcomers && self.incumbents.is_empty();
-        self.holds_newcomers &= !admits_newcomers;
-        self.is_over = loading.is_empty() && self.incumbents.is_empty() && !admits_newcomers;
-        Stock { loading, admits_newcomers }
+        // New files have their turn in the next scan.
+        let admits_new_files = self.holds_new_files && self.unrestored.is_empty();
+        self.holds_new_files &= !admits_new_files;
+        self.is_over = loading.is_empty() && self.unrestored.is_empty() && !admits_new_files;
+        StartProgress { loading, admits_new_files }
     }
 }
 
-/// The state of a start after a scan.
-pub(super) struct Stock {
+/// The progress of a start after a scan.
+pub(super) struct StartProgress {
     /// The files that are neither active nor refused.
     pub(super) loading: Vec<String>,
-    /// The last build that served before is active or refused: those that wait for it have their turn.
-    pub(super) admits_newcomers: bool,
+    /// The last build that served before is active or refused: new files have their turn.
+    pub(super) admits_new_files: bool,
 }

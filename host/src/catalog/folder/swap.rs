@@ -108,10 +108,10 @@ fn one_by_one(
     }
 }
 
-/// These plugins with newcomers in the place of their files' active builds. Newcomers come last, so that a conflict is
-/// theirs.
-fn with(active: &[Arc<Installed>], newcomers: &[Arc<Installed>]) -> Vec<Arc<Installed>> {
-    let replaced: HashSet<&str> = newcomers.iter().map(|newcomer| &*newcomer.file).collect();
+/// These plugins with candidates in the place of their files' active builds. Candidates come last, so that a conflict
+/// is theirs.
+fn with(active: &[Arc<Installed>], candidates: &[Arc<Installed>]) -> Vec<Arc<Installed>> {
+    let replaced: HashSet<&str> = candidates.iter().map(|candidate| &*candidate.file).collect();
     let stays = active.iter().filter(|other| !replaced.contains(&*other.file));
-    stays.chain(newcomers).cloned().collect()
+    stays.chain(candidates).cloned().collect()
 }

@@ -204,7 +204,7 @@ impl TrackedFile {
     }
 
     /// Has the content, which was loaded or is at fault itself, not tried again.
-    pub(super) fn is_decided(&mut self) {
+    pub(super) fn end_retries(&mut self) {
         self.retry = None;
     }
 
@@ -367,7 +367,7 @@ mod tests {
             file.forget_content();
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        file.is_decided();
+        file.end_retries();
         assert!(file.retry.is_none());
     }
 }
