@@ -6,7 +6,6 @@ use coinslot_plugin::{Fault, Permit, Plugin, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 
-use super::Problem;
 use super::budget::{Exhausted, HeldBytes};
 
 /// The fault of a plugin that asks for money by itself, for the log and the ledger.
@@ -22,6 +21,15 @@ pub struct GuestAnswer {
     pub body: Bytes,
 }
 
+/// The reason why an answer was not read to its end.
+#[derive(Debug)]
+pub(super) enum UnreadAnswer {
+    /// The guest failed while it wrote the answer.
+    Fault(Fault),
+    /// The budget of bytes has no room for the answer.
+    NoRoom,
+}
+
 /// Runs the guest until the head of its answer.
 pub(super) async fn begin(
     plugin: &Plugin,
@@ -34,14 +42,14 @@ pub(super) async fn begin(
 
 impl GuestAnswer {
     /// Reads the whole body, as large as the plugin's limit and the budget allow.
-    pub(super) async fn read(response: Response<ResponseBody>, mut held: HeldBytes) -> Result<Self, Problem> {
+    pub(super) async fn read(response: Response<ResponseBody>, mut held: HeldBytes) -> Result<Self, UnreadAnswer> {
         let (head, mut body) = response.into_parts();
         let mut frames: Vec<Bytes> = Vec::new();
         let mut length = 0_usize;
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(Problem::Plugin)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(UnreadAnswer::Fault)?.into_data() else { continue };
             length = length.saturating_add(data.len());
-            held.grow_to(length).map_err(|Exhausted| Problem::Overloaded)?;
+            held.grow_to(length).map_err(|Exhausted| UnreadAnswer::NoRoom)?;
             frames.push(data);
         }
         // Most answers are one frame, which is not copied.

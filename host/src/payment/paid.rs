@@ -159,10 +159,8 @@ async fn run(
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
         Verdict::Done if !ended => Ok(PaidAnswer::Stream(response)),
-        Verdict::Done => GuestAnswer::read(response, held).await.map(PaidAnswer::Whole).map_err(OwedFailure::of),
-        Verdict::Failed => {
-            Err(GuestAnswer::read(response, held).await.map_or_else(OwedFailure::of, OwedFailure::Declined))
-        }
+        Verdict::Done => Ok(PaidAnswer::Whole(GuestAnswer::read(response, held).await?)),
+        Verdict::Failed => Err(OwedFailure::Declined(GuestAnswer::read(response, held).await?)),
         Verdict::Forbidden => Err(OwedFailure::Misbehaved(answer::ANSWERED_402.to_owned())),
     }
 }

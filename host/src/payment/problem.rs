@@ -8,6 +8,7 @@ use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
 
+use super::answer::UnreadAnswer;
 use super::{GuestAnswer, SettledPayment};
 
 /// Everything that can keep a paid request from being served.
@@ -96,15 +97,25 @@ pub enum OwedFailure {
     NoRoom,
 }
 
-impl OwedFailure {
-    /// The failure to read the guest's answer.
-    pub(super) fn of(problem: Problem) -> Self {
-        match problem {
-            Problem::Plugin(fault) => Self::Fault(fault),
-            _ => Self::NoRoom,
+impl From<UnreadAnswer> for Problem {
+    fn from(unread: UnreadAnswer) -> Self {
+        match unread {
+            UnreadAnswer::Fault(fault) => Self::Plugin(fault),
+            UnreadAnswer::NoRoom => Self::Overloaded,
         }
     }
+}
 
+impl From<UnreadAnswer> for OwedFailure {
+    fn from(unread: UnreadAnswer) -> Self {
+        match unread {
+            UnreadAnswer::Fault(fault) => Self::Fault(fault),
+            UnreadAnswer::NoRoom => Self::NoRoom,
+        }
+    }
+}
+
+impl OwedFailure {
     /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
         !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
