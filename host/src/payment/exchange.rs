@@ -108,33 +108,53 @@ pub(super) async fn exchange(
     work: PaymentWork,
     request: Request<Bytes>,
 ) -> Result<Exchanged, Problem> {
-    let (earlier, settled) = match work {
-        PaymentWork::Fetch(found, holder) => (found.of(&purchase, &holder, &request), None),
+    let settled = match work {
+        PaymentWork::Fetch(found, holder) => {
+            let earlier = found.of(&purchase, &holder, &request);
+            fetch(&payments, &purchase, &earlier, request).await?
+        }
         PaymentWork::Buy(verified) => {
             let earlier = verified.as_earlier(&purchase, &request);
-            match price(&payments, &purchase, verified, &request).await {
-                Ok(None) => return Ok(Exchanged::Free(request)),
-                Ok(Some((purchase, verified))) => {
-                    let settled = buy(&payments, &purchase, verified, &earlier, request.clone()).await;
-                    (earlier, Some(settled))
-                }
-                // Another request may have bought with the payment while this one sent its body.
-                Err(problem) => match claim::is_claimed(&payments, &earlier.presented).await? {
-                    true => (earlier, None),
-                    false => return Err(problem),
-                },
+            match price_and_buy(&payments, &purchase, verified, &earlier, &request).await? {
+                BuyEnd::Settled(settled) => settled,
+                BuyEnd::Free => return Ok(Exchanged::Free(request)),
+                BuyEnd::Claimed => fetch(&payments, &purchase, &earlier, request).await?,
             }
         }
     };
-    let settled = match settled {
-        None => fetch(&payments, &purchase, &earlier, request).await?,
-        Some(Err(Problem::Unknown { payment_id })) if payment_id == earlier.id().short() => {
-            fetch(&payments, &purchase, &earlier, request).await?
-        }
-        // Also where another payment under the same name is unknown: this one has no claim to wait for.
-        Some(settled) => settled?,
-    };
     Ok(Exchanged::Settled(settled.with_receipt(&payments, &purchase.url)))
+}
+
+/// The end of an attempt to buy an answer.
+enum BuyEnd {
+    Settled(Settled),
+    /// The plugin quoted the request as free. The payment was not claimed.
+    Free,
+    /// The payment is claimed, by this request or by another one, and its claim tells how it ends.
+    Claimed,
+}
+
+/// Buys the answer at the price of this very request.
+async fn price_and_buy(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    verified: Verified,
+    earlier: &EarlierPayment,
+    request: &Request<Bytes>,
+) -> Result<BuyEnd, Problem> {
+    let (purchase, verified) = match price(payments, purchase, verified, request).await {
+        Ok(Some(priced)) => priced,
+        Ok(None) => return Ok(BuyEnd::Free),
+        // Another request may have bought with the payment while this one sent its body.
+        Err(_) if claim::is_claimed(payments, &earlier.presented).await? => return Ok(BuyEnd::Claimed),
+        Err(problem) => return Err(problem),
+    };
+    match buy(payments, &purchase, verified, earlier, request.clone()).await {
+        Ok(settled) => Ok(BuyEnd::Settled(settled)),
+        // The id is compared: where another payment under the same name is unknown, this one has no claim.
+        Err(Problem::Unknown { payment_id }) if payment_id == earlier.id().short() => Ok(BuyEnd::Claimed),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Asks the plugin for the price of this very request, and matches the payment with it. None if it is free.
