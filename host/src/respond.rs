@@ -31,7 +31,7 @@ use http_body_util::{BodyExt, Full};
 pub use cors::options;
 use cors::with_cors;
 pub(crate) use headers::is_host_only;
-pub use paid::paid;
+pub use paid::{settled, unserved};
 pub use plugin::free;
 pub use required::challenge;
 pub use unroutable::{Unroutable, unroutable};

@@ -205,7 +205,7 @@ async fn fetch(
         match claim::take_up(payments, purchase, earlier).await {
             Err(unknown @ Problem::Unknown { .. }) => {
                 let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() || !payments.waiting.has(earlier.id()) {
+                if left.is_zero() || !payments.waiting.has_client(earlier.id()) {
                     return Err(unknown);
                 }
                 payments.wake_recovery();

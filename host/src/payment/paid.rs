@@ -62,7 +62,7 @@ impl Reserved {
         let attempt =
             SettlementAttempt { accepted: &self.accepted, hold: self.hold.hold(), verify: self.verify, run: None };
         attempt.begin(payments, |request| Step::SettlingUpfront { request }).await?;
-        if !payments.waiting.has(self.id()) {
+        if !payments.waiting.has_client(self.id()) {
             return Err(attempt.not_sent(payments, "the client left before its payment was sent".to_owned()).await);
         }
         let (settlement, recorded) = attempt.settle(payments).await?;

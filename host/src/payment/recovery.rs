@@ -205,7 +205,7 @@ fn may_submit(payments: &Payments, entry: &Pending, situation: Situation) -> boo
     entry.state != PaymentState::Refused
         && match entry.flow {
             Flow::Authorization => entry.answer_kept || learns_only,
-            Flow::Upfront => payments.waiting.has(&entry.hold.id) || learns_only,
+            Flow::Upfront => payments.waiting.has_client(&entry.hold.id) || learns_only,
         }
 }
 

@@ -93,7 +93,7 @@ impl WaitingClients {
     }
 
     /// True if a client waits for this payment.
-    pub(super) fn has(&self, id: &PaymentId) -> bool {
+    pub(super) fn has_client(&self, id: &PaymentId) -> bool {
         self.by_payment.lock().get(id).is_some_and(|entry| entry.clients > 0)
     }
 
@@ -157,14 +157,14 @@ mod tests {
         // The client is told of the end, long before its time is over.
         tokio::join!(other.ended(hour), async { waiting.ended(&id) });
         drop(one);
-        assert!(waiting.has(&id));
+        assert!(waiting.has_client(&id));
         let work = waiting.listen(&id);
         drop(other);
-        assert!(!waiting.has(&id), "work is no client");
+        assert!(!waiting.has_client(&id), "work is no client");
         tokio::join!(work.ended(hour), async { waiting.ended(&id) });
         drop(work);
         let work = waiting.work(&id);
-        assert!(waiting.is_at_work(&id) && !waiting.has(&id));
+        assert!(waiting.is_at_work(&id) && !waiting.has_client(&id));
         drop(work);
         assert!(waiting.by_payment.lock().is_empty());
     }

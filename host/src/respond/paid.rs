@@ -10,32 +10,22 @@ use super::{Reply, problem, with_cors};
 use crate::endpoint::Endpoint;
 use crate::payment::{Problem, Settled, Unserved};
 
-/// The end of a paid request to this endpoint.
-pub fn paid(end: Result<Settled, Unserved>, endpoint: &Endpoint) -> Reply {
-    let reply = match end {
-        Ok(settled) => sold(settled),
-        Err(unserved) => {
-            let (problem, charged, payment) = unserved.into_parts();
-            // Most requests without a payment end here. Nothing is logged about them, so they need no span.
-            let asks = matches!(problem, Problem::PaymentRequired(_));
-            let _names = (!asks).then(|| failing_call(endpoint, payment.as_ref()).entered());
-            let reply = with_charged(problem::explain(problem, charged), charged);
-            tracing::debug!(
-                status = reply.status().as_u16(),
-                charged = charged.as_str(),
-                "a paid route was not served"
-            );
-            reply
-        }
-    };
-    with_cors(reply)
-}
-
 /// The answer that was bought, whole or as the guest writes it.
-fn sold(settled: Settled) -> Reply {
+pub fn settled(settled: Settled) -> Reply {
     let (status, mut headers, body, payment) = settled.open();
     // With a length, hyper would not poll an HTTP/1 body for its end, and it is the poll for the end that waits until
     // the ledger has it.
     headers.remove(CONTENT_LENGTH);
-    with_payment(guest_answer(RouteKind::Paid, status, headers, body), &payment)
+    with_cors(with_payment(guest_answer(RouteKind::Paid, status, headers, body), &payment))
+}
+
+/// The response to a request to this paid endpoint that is not served.
+pub fn unserved(unserved: Unserved, endpoint: &Endpoint) -> Reply {
+    let (problem, charged, payment) = unserved.into_parts();
+    // Most requests without a payment end here. Nothing is logged about them, so they need no span.
+    let asks = matches!(problem, Problem::PaymentRequired(_));
+    let _names = (!asks).then(|| failing_call(endpoint, payment.as_ref()).entered());
+    let reply = with_charged(problem::explain(problem, charged), charged);
+    tracing::debug!(status = reply.status().as_u16(), charged = charged.as_str(), "a paid route was not served");
+    with_cors(reply)
 }

@@ -87,7 +87,7 @@ pub(super) fn guest_answer(
 
 /// A guest's answer at a paid route, which was read to its end.
 pub(super) fn whole(answer: GuestAnswer) -> Reply {
-    let GuestAnswer { status, headers, body, .. } = answer;
+    let GuestAnswer { status, headers, body } = answer;
     guest_answer(RouteKind::Paid, status, headers, full(body))
 }
 

@@ -195,9 +195,9 @@ impl RequestHandler {
                     payment::serve(&self.payments, purchase, call.request).await
                 };
                 match served {
-                    Ok(Served::Settled(settled)) => respond::paid(Ok(settled), &call.endpoint),
+                    Ok(Served::Settled(settled)) => respond::settled(settled),
                     Ok(Served::Free(free)) => run_free(&call.endpoint, free.into_request()).await,
-                    Err(unserved) => respond::paid(Err(unserved), &call.endpoint),
+                    Err(unserved) => respond::unserved(unserved, &call.endpoint),
                 }
             }
         };
