@@ -83,7 +83,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let seed = chain::seed(args.seed, &args.state)?;
     let chain = Arc::new(chain::start(args.rpc_listen, block_time, &seed).await?);
 
-    // A folder of its own: what `serve` keeps beside it, by the same names, is somebody's business.
+    // A folder of its own: `serve` keeps the ledger and the history of a real business beside it, by the same names.
     let mut config = chain.config(address, &args.state.join("dev"), builder.output());
     (config.server.public_url, config.server.hosts) = public(args.public_url.as_ref(), address)?;
     let address = reachable(address);

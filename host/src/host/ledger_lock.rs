@@ -1,4 +1,4 @@
-//! Waits for the host before this one, which may still drain.
+//! Waits until an earlier host, which may still drain, gives up the ledger.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_secs(10);
 
 /// Waits until no other process holds the ledger, for as long as a host with this configuration may take to shut down.
-/// Opening the ledger takes its lock, and fails if somebody else still has it.
+/// Opening the ledger takes its lock, and fails if another process still holds it.
 pub(super) async fn wait(config: &Config) {
     let (ledger, lock) = (config.state.ledger(), config.state.ledger().with_extension("lock"));
     if !is_held(&lock) {
@@ -28,7 +28,7 @@ pub(super) async fn wait(config: &Config) {
     }
 }
 
-/// Returns whether another process holds a lock. One that is not there, or cannot be opened, is held by nobody.
+/// Returns whether another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
 fn is_held(lock: &Path) -> bool {
     let Ok(file) = File::options().write(true).open(lock) else { return false };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))

@@ -102,7 +102,7 @@ impl Reload {
                 }
                 Err(error) => {
                     let reason = error.to_string();
-                    // The same reason is reported once, unless somebody asks.
+                    // The same reason is reported once, and again only for a reload that was asked for.
                     if asked || failed.is_none_or(|(_, known)| known != reason) {
                         let file = self.file.display();
                         tracing::warn!(%file, %reason, "not active; what was configured before is");

@@ -246,7 +246,7 @@ fn refused_again(refusal: FacilitatorRefusal, situation: Situation) -> Conclusio
         return open(None);
     }
     let is_used = refusal.reason == Reason::NonceAlreadyUsed.as_str();
-    // Settled, or being settled: nobody says by whom.
+    // It is settled or being settled, and the reason does not say by which sending.
     let is_duplicate = refusal.reason == Reason::DuplicateSettlement.as_str();
     match (situation.earlier, situation.is_over()) {
         (EarlierAnswer::Failed, true) if !is_used && !is_duplicate => refusal.stands(false),

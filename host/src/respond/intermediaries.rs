@@ -1,9 +1,9 @@
-//! Tells the header fields of a guest that a cache, a proxy or a browser would take for a command.
+//! Recognises the header fields of a guest that a cache, a proxy or a browser would take for a command.
 //!
 //! A guest decides about its own answer. Some fields reach further: a cache gives a paid answer to the next client, a
 //! proxy serves one of its own files, a browser keeps a rule for the whole site, which other plugins share. On a free
 //! answer such fields are dropped by their kind. On a paid answer only fields that are known to be harmless pass, since
-//! nobody knows every field that some cache obeys.
+//! no list has every field that some cache obeys.
 
 use http::HeaderName;
 

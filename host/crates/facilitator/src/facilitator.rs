@@ -116,7 +116,7 @@ pub enum Finality {
     /// This process's own transaction failed in a block at which the authorisation is unused: it moved nothing. Every
     /// account that saw its signature may submit it again while it is valid.
     Failed,
-    /// The authorisation was used before this call sent anything. After no earlier call it was used for somebody else.
+    /// The authorisation was used before this call sent anything. If no earlier call sent it, another sender used it.
     UsedBefore,
     /// A transaction may have been sent all the same.
     Open,

@@ -161,9 +161,9 @@ impl Local {
     /// Settles for a server that keeps no record of its own: a success is reported once. Every later call with
     /// the same payment is refused as `duplicate_settlement`, with the transaction.
     ///
-    /// A payment that is on the chain already when it is first presented counts only if this process
-    /// verified it while it was unused; otherwise every payment of the past could be presented again
-    /// to a server that settles without verifying. A payment that another sender of ours took counts for nobody here.
+    /// A payment that is on the chain already when it is first presented counts only if this process verified it while
+    /// it was unused; otherwise every payment of the past could be presented again to a server that settles without
+    /// verifying. A payment that another sender of ours took is refused for every server.
     pub async fn settle_once(&self, request: &PaymentRequest) -> Settlement {
         match parsed::parse(&self.state, request) {
             Ok(payment) => settle::settle_once(&self.state, payment).await,

@@ -2,9 +2,9 @@
 //!
 //! A [`LedgerReader`] is read-only and works without the host's lock, while payments go on. A sum is made from one
 //! consistent state of the file, so that a row that is pruned meanwhile is counted once. A list is read in pages, each
-//! from the state of its moment: SQLite cannot empty its log while somebody reads an old state, and a list can take as
-//! long as the program that it is written to. Amounts are summed in atomic units of one asset on one network
-//! and never across them; money on test networks is a kind of its own.
+//! from the state of its moment: SQLite cannot empty its log while a reader has an old state open, and a list can take
+//! as long as the program that it is written to. Amounts are summed in atomic units of one asset on one network and
+//! never across them; money on test networks is a kind of its own.
 
 mod earnings;
 mod error;

@@ -43,7 +43,7 @@ pub(super) fn roll_back_failing(
     }
 }
 
-/// Returns whether the file holds the failing build, and not what somebody put there since.
+/// Returns whether the file holds the failing build, and not content that was put there since.
 fn is_in_place(path: &Path, file: &TrackedFile, failing: &KeptBuild) -> bool {
     let is_unchanged = FileStamp::of(path).is_ok_and(|stamp| file.stamp == Some(stamp));
     is_unchanged && file.staged.as_deref() == Some(&failing.sha256)

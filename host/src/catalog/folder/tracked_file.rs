@@ -1,6 +1,6 @@
 //! Tracks one file of the plugin folder, and finds out when its content has changed.
 //!
-//! A file of the folder may be anything: a pipe that nobody writes to, a device without an end, a file on a server that
+//! A file of the folder may be anything: a pipe without a writer, a device without an end, a file on a server that
 //! does not answer, a log that grows. So only regular files are opened, a read has a bound of bytes, no scan waits long
 //! for a read, and a file that does not come to rest is reported by name.
 

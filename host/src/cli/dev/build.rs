@@ -155,7 +155,7 @@ impl PluginBuilder {
         };
         spinner.end(&result);
         let read = if result == BuildResult::Built { read } else { former.read.clone() };
-        // Files that were read for the first time count as they are now: nobody knows what they were before.
+        // Files that were read for the first time count as they are now: their stamps before the build are not known.
         add_read(&mut before, read.difference(&former.read));
         let record = BuildRecord::of(&former, &before, &files_of(source, &shared, &read), read);
         if result == BuildResult::Built {

@@ -1,8 +1,9 @@
 //! Builds the plugins once, and again whenever a source is saved, in the background. The host's watch of the output
 //! folder loads what is built.
 //!
-//! File events say at once that something was saved. Mounts from other machines have none, and nobody watches what a
-//! plugin's compiler reads elsewhere, so the sources are also compared with those of the last builds now and then.
+//! File events say at once that something was saved. Mounts from other machines have none, and the folders from which a
+//! plugin's compiler reads more are not watched, so the sources are also compared with those of the last builds now and
+//! then.
 
 use std::path::PathBuf;
 use std::time::Duration;

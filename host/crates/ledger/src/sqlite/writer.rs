@@ -119,7 +119,7 @@ impl Writer {
         self.send(Queued { job, urgency: Urgency::Lazy, bytes: 0 }, answer).await
     }
 
-    /// Queues lazy work that nobody waits for. `failed` is called if it did not become durable.
+    /// Queues lazy work that no caller waits for. `failed` is called if it did not become durable.
     pub(super) fn note(
         &self,
         bytes: usize,

@@ -72,19 +72,20 @@ impl Artifacts {
         self.dir.join(format!("{digest}-{fingerprint}.{COMPILED}"))
     }
 
-    /// Finds an artifact. A file that others can write to is removed, and counts as not found.
-    pub(crate) fn find(&self, path: &Path) -> Option<()> {
-        let meta = fs::symlink_metadata(path).ok()?;
+    /// Returns whether there is an artifact that may be mapped, and notes its use. A file that others can write to is
+    /// removed.
+    pub(crate) fn is_usable(&self, path: &Path) -> bool {
+        let Ok(meta) = fs::symlink_metadata(path) else { return false };
         if meta.is_file() && is_ours(path, &meta, 0o400) {
             if age(&meta) >= USE_PRECISION {
                 // The time of the last use, by which artifacts are forgotten.
                 let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
             }
-            return Some(());
+            return true;
         }
         tracing::warn!(artifact = %path.display(), "others can write this file; it is removed");
         self.remove(path);
-        None
+        false
     }
 
     /// Returns whether there is an artifact. It may not fit.
@@ -113,8 +114,8 @@ impl Artifacts {
         }
     }
 
-    /// Removes artifacts that nobody names and that were not used lately, failures that are old, and drafts that were
-    /// left behind.
+    /// Removes artifacts that are neither named nor used lately, failures that are old, and drafts that were left
+    /// behind.
     pub(crate) fn forget_others(&self, named: &HashSet<String>, fingerprints: &[String]) {
         let mut unnamed = Vec::new();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
@@ -241,10 +242,10 @@ mod tests {
         let path = artifacts.path("a", "one");
         fs::write(&path, "code").expect("written");
         set(&path, 0o460);
-        artifacts.find(&path).expect("mended");
+        assert!(artifacts.is_usable(&path), "mended");
         assert_eq!(mode(&path), 0o400);
         set(&path, 0o602);
-        assert_eq!((artifacts.find(&path), path.exists()), (None, false));
+        assert_eq!((artifacts.is_usable(&path), path.exists()), (false, false));
         set(dir.path(), 0o707);
         Artifacts::open(dir.path()).expect_err("others can write");
     }

@@ -49,7 +49,7 @@ impl ComponentCache {
         self.artifacts.has(digest, fingerprint)
     }
 
-    /// Removes what nobody names: see [`Artifacts::forget_others`].
+    /// Removes artifacts that are not named: see [`Artifacts::forget_others`].
     pub(crate) fn forget_others(&self, named: &HashSet<String>, fingerprints: &[String]) {
         self.artifacts.forget_others(named, fingerprints);
     }
@@ -126,7 +126,9 @@ impl ComponentCache {
 
     /// Maps an artifact if there is one. An artifact that cannot be mapped is removed.
     async fn find(&self, engine: &Engine, path: &Path) -> Option<Component> {
-        self.artifacts.find(path)?;
+        if !self.artifacts.is_usable(path) {
+            return None;
+        }
         match map(engine, path.to_owned()).await {
             Ok(component) => Some(component),
             Err(error) => {
