@@ -30,7 +30,7 @@ use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential}
 use seen::SeenTransactions;
 use sharing::Sharing;
 
-pub(crate) use answer::{RemoteAttempt, RemoteVerification};
+pub(crate) use answer::{SettleEnd, VerifyEnd};
 pub use config::{Credential, RemoteConfig, RemoteError};
 
 /// The largest answer to `/verify` and `/settle` that is read, in bytes. They have a few hundred.
@@ -105,13 +105,13 @@ impl Remote {
     }
 
     /// Verifies, and tells a verdict from an objection to this payment and from a failure of the facilitator.
-    pub(crate) async fn judge(&self, payment: &PaymentRequest) -> RemoteVerification {
+    pub(crate) async fn judge(&self, payment: &PaymentRequest) -> VerifyEnd {
         answer::verification(payment, self.post(&self.verify, payment, self.verify_timeout).await)
     }
 
     /// Tries to settle, and asks once more for the end of a transaction that is under way. Both together take at most
     /// the time-out of a settlement.
-    pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> RemoteAttempt {
+    pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> SettleEnd {
         let deadline = Instant::now() + self.settle_timeout;
         let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
         let (transaction, message) = match answer::settlement(payment, exchange) {
@@ -128,33 +128,30 @@ impl Remote {
             unanswered: false,
         };
         match answer::settlement(payment, exchange) {
-            SettleAnswer::Pending { transaction, message } => RemoteAttempt::Answered(pending(transaction, message)),
-            SettleAnswer::End(RemoteAttempt::NotSent(_)) => RemoteAttempt::Answered(pending(None, message)),
-            SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction, message, .. })) => {
-                RemoteAttempt::Unclear(pending(transaction, message))
+            SettleAnswer::Pending { transaction, message } => SettleEnd::Answered(pending(transaction, message)),
+            SettleAnswer::End(SettleEnd::NotSent(_)) => SettleEnd::Answered(pending(None, message)),
+            SettleAnswer::End(SettleEnd::Unclear(Settlement::Unknown { transaction, message, .. })) => {
+                SettleEnd::Unclear(pending(transaction, message))
             }
-            SettleAnswer::End(RemoteAttempt::Objected(Settlement::Unknown { transaction, message, .. })) => {
-                RemoteAttempt::Objected(pending(transaction, message))
+            SettleAnswer::End(SettleEnd::Objected(Settlement::Unknown { transaction, message, .. })) => {
+                SettleEnd::Objected(pending(transaction, message))
             }
             // The transaction that was sent may have used it.
-            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+            SettleAnswer::End(SettleEnd::Answered(Settlement::Refused {
                 finality: Finality::UsedBefore,
                 reason,
                 transaction: named,
                 ..
-            })) => RemoteAttempt::Answered(pending(
+            })) => SettleEnd::Answered(pending(
                 (!named.is_empty()).then_some(named),
                 format!("/settle: refused after it was pending: {reason}"),
             )),
             // A transaction was sent, so that no reason is final any more.
-            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
-                reason,
-                message,
-                transaction: named,
-                ..
+            SettleAnswer::End(SettleEnd::Answered(Settlement::Refused {
+                reason, message, transaction: named, ..
             })) => {
                 let transaction = if named.is_empty() { transaction.unwrap_or_default() } else { named };
-                RemoteAttempt::Answered(Settlement::Refused { reason, message, transaction, finality: Finality::Open })
+                SettleEnd::Answered(Settlement::Refused { reason, message, transaction, finality: Finality::Open })
             }
             SettleAnswer::End(end) => self.believed(payment, end).await,
         }
@@ -162,15 +159,15 @@ impl Remote {
 
     /// Compares a success with earlier ones: two payments are two transfers, so that one transaction for both is
     /// believed only of a facilitator that says that its transactions settle several.
-    async fn believed(&self, payment: &PaymentRequest, end: RemoteAttempt) -> RemoteAttempt {
-        let RemoteAttempt::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
+    async fn believed(&self, payment: &PaymentRequest, end: SettleEnd) -> SettleEnd {
+        let SettleEnd::Answered(Settlement::Settled { settlement, .. }) = end else { return end };
         let is_new = self.seen.is_new(&settlement.transaction, payment);
         // The facilitator may not have been asked yet, or was configured anew.
         if !is_new && !self.sharing.includes(payment) && self.sharing.is_due() {
             drop(self.look().await);
         }
         let alone = !self.sharing.includes(payment);
-        RemoteAttempt::Answered(if alone && !is_new {
+        SettleEnd::Answered(if alone && !is_new {
             // The facilitator answers, so its circuit has no part in this.
             Settlement::Unknown {
                 transaction: Some(settlement.transaction),
@@ -187,19 +184,19 @@ impl Remote {
 impl Facilitator for Remote {
     async fn verify(&self, request: &PaymentRequest) -> Verification {
         match self.judge(request).await {
-            RemoteVerification::Answered(verdict) => verdict,
-            RemoteVerification::Objected(why)
-            | RemoteVerification::Ambiguous(why)
-            | RemoteVerification::Failed(why) => Verification::Unavailable(why),
+            VerifyEnd::Answered(verdict) => verdict,
+            VerifyEnd::Objected(why) | VerifyEnd::Ambiguous(why) | VerifyEnd::Failed(why) => {
+                Verification::Unavailable(why)
+            }
         }
     }
 
     async fn settle(&self, request: &PaymentRequest) -> Settlement {
         match self.attempt(request).await {
-            RemoteAttempt::Answered(settlement)
-            | RemoteAttempt::Unclear(settlement)
-            | RemoteAttempt::Objected(settlement) => settlement,
-            RemoteAttempt::NotSent(message) => Settlement::NotSent { message: format!("/settle: {message}") },
+            SettleEnd::Answered(settlement) | SettleEnd::Unclear(settlement) | SettleEnd::Objected(settlement) => {
+                settlement
+            }
+            SettleEnd::NotSent(message) => Settlement::NotSent { message: format!("/settle: {message}") },
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::via::Via;
 use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
 use crate::local::Local;
-use crate::remote::{Remote, RemoteAttempt, RemoteVerification};
+use crate::remote::{Remote, SettleEnd, VerifyEnd};
 
 /// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -109,20 +109,20 @@ impl Member {
     /// most.
     pub(super) async fn verify(&self, permit: BreakerPermit, request: &PaymentRequest) -> Verification {
         match self.0.via.judge(request).await {
-            RemoteVerification::Answered(verdict) => {
+            VerifyEnd::Answered(verdict) => {
                 self.succeeded(permit);
                 verdict
             }
-            RemoteVerification::Objected(error) => {
+            VerifyEnd::Objected(error) => {
                 drop(permit);
                 tracing::warn!(facilitator = self.0.name, %error, "the facilitator objects to a payment and does not say why");
                 Verification::Unavailable(error)
             }
-            RemoteVerification::Ambiguous(error) => {
+            VerifyEnd::Ambiguous(error) => {
                 self.answered_ambiguously(permit, &error.message).await;
                 Verification::Unavailable(error)
             }
-            RemoteVerification::Failed(error) => {
+            VerifyEnd::Failed(error) => {
                 self.failed(permit, &error.message);
                 Verification::Unavailable(error)
             }
@@ -176,7 +176,7 @@ impl Member {
         sending: Sending,
     ) -> Result<Settlement, String> {
         match self.0.via.attempt(request).await {
-            RemoteAttempt::NotSent(message) => {
+            SettleEnd::NotSent(message) => {
                 match &self.0.via {
                     Via::Remote(_) => self.failed(permit, &message),
                     // Its wallet, its limits or its node: its readiness tells, and the permit is given back unused.
@@ -184,7 +184,7 @@ impl Member {
                 }
                 Err(format!("{}: {message}", self.0.name))
             }
-            RemoteAttempt::Unclear(settlement) => {
+            SettleEnd::Unclear(settlement) => {
                 let message = match &settlement {
                     Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
                     Settlement::Settled { .. } | Settlement::SettledElsewhere { .. } | Settlement::Refused { .. } => "",
@@ -196,11 +196,11 @@ impl Member {
                 }
                 Ok(settlement)
             }
-            RemoteAttempt::Objected(settlement) => {
+            SettleEnd::Objected(settlement) => {
                 drop(permit);
                 Ok(settlement)
             }
-            RemoteAttempt::Answered(settlement) => {
+            SettleEnd::Answered(settlement) => {
                 self.0.failing_payers.lock().clear();
                 self.succeeded(permit);
                 Ok(settlement)

@@ -6,7 +6,7 @@ use coinslot_x402::facilitator::PaymentRequest;
 
 use crate::facilitator::{Facilitator, Settlement, Unavailable, Verification};
 use crate::local::Local;
-use crate::remote::{Remote, RemoteAttempt, RemoteVerification};
+use crate::remote::{Remote, SettleEnd, VerifyEnd};
 
 /// The way to a facilitator.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ impl Via {
 
     /// Verifies a payment once. A local facilitator without a verdict has failed: it knows no answer that may be about
     /// the payment alone.
-    pub(super) async fn judge(&self, request: &PaymentRequest) -> RemoteVerification {
+    pub(super) async fn judge(&self, request: &PaymentRequest) -> VerifyEnd {
         match self {
             Self::Local(local) => match local.verify(request).await {
-                Verification::Unavailable(error) => RemoteVerification::Failed(error),
-                verdict => RemoteVerification::Answered(verdict),
+                Verification::Unavailable(error) => VerifyEnd::Failed(error),
+                verdict => VerifyEnd::Answered(verdict),
             },
             Self::Remote(remote) => remote.judge(request).await,
         }
@@ -37,11 +37,11 @@ impl Via {
 
     /// Tries to settle once. A local facilitator looks up the end of its transaction itself, so each end but a
     /// settlement that was not sent is an answer.
-    pub(super) async fn attempt(&self, request: &PaymentRequest) -> RemoteAttempt {
+    pub(super) async fn attempt(&self, request: &PaymentRequest) -> SettleEnd {
         match self {
             Self::Local(local) => match local.settle(request).await {
-                Settlement::NotSent { message } => RemoteAttempt::NotSent(message),
-                settlement => RemoteAttempt::Answered(settlement),
+                Settlement::NotSent { message } => SettleEnd::NotSent(message),
+                settlement => SettleEnd::Answered(settlement),
             },
             Self::Remote(remote) => remote.attempt(request).await,
         }

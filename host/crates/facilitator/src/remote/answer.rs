@@ -29,7 +29,7 @@ const SPECIFIED_BEFORE_SENDING: &[&str] = &[
 
 /// The end of one try to settle: its meaning for the money, and for trying another facilitator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RemoteAttempt {
+pub(crate) enum SettleEnd {
     /// A sound answer, of whatever content.
     Answered(Settlement),
     /// No sound answer, after the request may have arrived. The settlement is unknown.
@@ -43,7 +43,7 @@ pub(crate) enum RemoteAttempt {
 
 /// The end of one call of `/verify`: its meaning for the payment, and for the facilitator's circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RemoteVerification {
+pub(crate) enum VerifyEnd {
     /// A sound verdict.
     Answered(Verification),
     /// No verdict, and a status that objects to this one payment: nothing is learnt about the facilitator.
@@ -57,7 +57,7 @@ pub(crate) enum RemoteVerification {
 
 /// The content of one answer of `/settle`.
 pub(super) enum SettleAnswer {
-    End(RemoteAttempt),
+    End(SettleEnd),
     /// The transaction is sent and in no block: the same request may be sent once more for its end.
     Pending {
         transaction: Option<String>,
@@ -75,20 +75,20 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
 }
 
 /// Reads the answer of `/verify`. A refusal may come with a 4xx; an acceptance only with 200.
-pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> RemoteVerification {
+pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> VerifyEnd {
     let without_verdict = |message: String| Unavailable { message: format!("/verify: {message}") };
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
-        Err(failure) => return RemoteVerification::Failed(without_verdict(failure.into_message())),
+        Err(failure) => return VerifyEnd::Failed(without_verdict(failure.into_message())),
     };
     let unavailable = |message: String| {
         let why = without_verdict(message);
         if objects_to_the_payment(status) {
-            RemoteVerification::Objected(why)
+            VerifyEnd::Objected(why)
         } else if is_about_the_facilitator(status) {
-            RemoteVerification::Failed(why)
+            VerifyEnd::Failed(why)
         } else {
-            RemoteVerification::Ambiguous(why)
+            VerifyEnd::Ambiguous(why)
         }
     };
     if !is_answer(status) {
@@ -107,7 +107,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Remo
         return match named.or(expected.payer) {
             Some(payer) if status == StatusCode::OK && expected.is_payer(payer) => {
                 let payer = first_chars(payer, MAX_REASON).to_owned();
-                RemoteVerification::Answered(Verification::Valid { payer, kind: PayerKind::Unknown })
+                VerifyEnd::Answered(Verification::Valid { payer, kind: PayerKind::Unknown })
             }
             Some(_) if status == StatusCode::OK => unavailable("it called another payer's payment valid".to_owned()),
             _ => unavailable(format!("it answered {status}, valid, without a payer")),
@@ -119,7 +119,7 @@ pub(super) fn verification(request: &PaymentRequest, exchange: Exchange) -> Remo
             unavailable(reason)
         }
         VerifyResponse { invalid_reason: Some(reason), invalid_message, payer, .. } if !reason.is_empty() => {
-            RemoteVerification::Answered(Verification::Invalid {
+            VerifyEnd::Answered(Verification::Invalid {
                 reason: first_chars(&reason, MAX_REASON).to_owned(),
                 message: invalid_message.map(|text| first_chars(&text, MAX_MESSAGE).to_owned()),
                 payer: payer.map(|text| first_chars(&text, MAX_REASON).to_owned()),
@@ -134,18 +134,18 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     let expected = Expected::of(request);
     let unanswered = |message: &str| {
         let message = format!("/settle: {}", first_chars(message, MAX_MESSAGE));
-        SettleAnswer::End(RemoteAttempt::Unclear(Settlement::Unknown { transaction: None, message, unanswered: true }))
+        SettleAnswer::End(SettleEnd::Unclear(Settlement::Unknown { transaction: None, message, unanswered: true }))
     };
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
-        Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(RemoteAttempt::NotSent(message)),
+        Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(SettleEnd::NotSent(message)),
         Err(RequestFailure::Lost(message)) => return unanswered(&message),
     };
     if is_gateway_time_out(status) {
         return unanswered(&unexpected(status, None));
     }
     let unclear = |named: Option<&str>, message: &str| {
-        let end = if objects_to_the_payment(status) { RemoteAttempt::Objected } else { RemoteAttempt::Unclear };
+        let end = if objects_to_the_payment(status) { SettleEnd::Objected } else { SettleEnd::Unclear };
         SettleAnswer::End(end(expected.unknown(named, message)))
     };
     let answer: SettlementResponse = match object(&body) {
@@ -164,7 +164,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     }
     if answer.success {
         return match check_success(&expected, status, &answer) {
-            Ok(()) => SettleAnswer::End(RemoteAttempt::Answered(Settlement::Settled {
+            Ok(()) => SettleAnswer::End(SettleEnd::Answered(Settlement::Settled {
                 settlement: known_fields(&expected, answer),
                 proof: Proof::Word { alone: true },
             })),
@@ -186,7 +186,7 @@ fn failure(expected: &Expected<'_>, answer: &SettlementResponse, reason: &str) -
         },
         // Failed on its side: it is not certain that no money moved.
         Some(Reason::UnexpectedSettleError) => {
-            SettleAnswer::End(RemoteAttempt::Answered(expected.unknown(Some(&answer.transaction), reason)))
+            SettleAnswer::End(SettleEnd::Answered(expected.unknown(Some(&answer.transaction), reason)))
         }
         known => {
             let precedes = known.is_some_and(Reason::precedes_sending) || SPECIFIED_BEFORE_SENDING.contains(&reason);
@@ -197,7 +197,7 @@ fn failure(expected: &Expected<'_>, answer: &SettlementResponse, reason: &str) -
                 _ if is_final => Finality::Final,
                 _ => Finality::Open,
             };
-            SettleAnswer::End(RemoteAttempt::Answered(Settlement::Refused {
+            SettleAnswer::End(SettleEnd::Answered(Settlement::Refused {
                 reason: first_chars(reason, MAX_REASON).to_owned(),
                 message: answer.error_message.as_deref().map(|text| first_chars(text, MAX_MESSAGE).to_owned()),
                 transaction: expected.transaction(&answer.transaction).unwrap_or_default(),

@@ -14,7 +14,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
-use super::{Credential, Remote, RemoteAttempt, RemoteConfig, RemoteError};
+use super::{Credential, Remote, RemoteConfig, RemoteError, SettleEnd};
 use crate::cdp::{CdpKey, tests as cdp};
 use crate::testing::{SELLER, parse, payload, serve};
 use crate::{Facilitator, Finality, PayerKind, Proof, Settlement, Verification};
@@ -345,7 +345,7 @@ async fn no_connection_differs_from_no_answer() {
     let gone = listener.local_addr().expect("an address");
     drop(listener);
     let attempt = remote(&format!("http://{gone}")).attempt(&payment()).await;
-    assert!(matches!(attempt, RemoteAttempt::NotSent(_)), "{attempt:?}");
+    assert!(matches!(attempt, SettleEnd::NotSent(_)), "{attempt:?}");
     // Accepts, reads, and hangs up.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let rude = listener.local_addr().expect("an address");
@@ -358,12 +358,12 @@ async fn no_connection_differs_from_no_answer() {
     let (broken, _) = scripted(502, &[], "<html>").await;
     for url in [format!("http://{rude}"), format!("http://{hanging}"), broken] {
         let attempt = remote(&url).attempt(&payment()).await;
-        assert!(matches!(attempt, RemoteAttempt::Unclear(Settlement::Unknown { .. })), "{attempt:?}");
+        assert!(matches!(attempt, SettleEnd::Unclear(Settlement::Unknown { .. })), "{attempt:?}");
     }
     let pending = json!({"success": false, "errorReason": "settlement_pending", "transaction": HASH});
     let (sound, _) = scripted(200, &[], &pending.to_string()).await;
     let attempt = remote(&sound).attempt(&payment()).await;
-    assert!(matches!(attempt, RemoteAttempt::Answered(Settlement::Unknown { .. })), "{attempt:?}");
+    assert!(matches!(attempt, SettleEnd::Answered(Settlement::Unknown { .. })), "{attempt:?}");
 }
 
 #[tokio::test]
