@@ -47,7 +47,8 @@ pub enum InstallError {
     #[error("{endpoint}: {source}")]
     Price { endpoint: String, source: AmountError },
     #[error(
-        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an [[accept]] table (a contract that is a dollar says `usd = true`)"
+        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an \
+         [[accept]] table (a contract that is a dollar says `usd = true`)"
     )]
     NoAsset { endpoint: String, symbol: String },
     #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
