@@ -49,7 +49,7 @@ pub(super) enum Overdue {
 }
 
 /// The activity of one connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Activity {
     /// The number of requests whose answers are being made.
     in_flight: AtomicUsize,
@@ -78,28 +78,16 @@ pub(super) struct Activity {
     /// Wakes the task that reads the client's side. While an answer is being made, that task keeps the end of the
     /// client's side from hyper.
     half_closed: Mutex<Option<Waker>>,
-    /// The permits to send, one for each HTTP/2 stream whose answer is on its way.
-    sending: Arc<Semaphore>,
+    sending: SendPermits,
 }
 
-impl Default for Activity {
+/// The permits to send, one for each HTTP/2 stream whose answer is on its way.
+#[derive(Debug)]
+struct SendPermits(Arc<Semaphore>);
+
+impl Default for SendPermits {
     fn default() -> Self {
-        Self {
-            in_flight: AtomicUsize::default(),
-            active: AtomicBool::default(),
-            written: AtomicUsize::default(),
-            blocked: AtomicBool::default(),
-            multiplexed: AtomicBool::default(),
-            requested: AtomicBool::default(),
-            served: AtomicBool::default(),
-            reading: AtomicBool::default(),
-            leaving: AtomicBool::default(),
-            body_unread: AtomicBool::default(),
-            body_expected: AtomicBool::default(),
-            half_close_until: Mutex::default(),
-            half_closed: Mutex::default(),
-            sending: Arc::new(Semaphore::new(SENDING_STREAMS)),
-        }
+        Self(Arc::new(Semaphore::new(SENDING_STREAMS)))
     }
 }
 
@@ -140,9 +128,14 @@ impl Activity {
         self.body_expected.store(expected, Relaxed);
     }
 
-    /// Notes whether a part of a request's body stays unread.
-    pub(super) fn leave_body_unread(&self, unread: bool) {
-        self.body_unread.store(unread, Relaxed);
+    /// Notes that a part of a request's body stays unread.
+    pub(super) fn leave_body_unread(&self) {
+        self.body_unread.store(true, Relaxed);
+    }
+
+    /// Notes that the rest of a request's body was read after all.
+    pub(super) fn clear_unread_body(&self) {
+        self.body_unread.store(false, Relaxed);
     }
 
     pub(super) fn has_unread_body(&self) -> bool {
@@ -177,7 +170,7 @@ impl Activity {
 
     /// The permits to send, one for each HTTP/2 stream whose answer is on its way.
     pub(super) fn sending(&self) -> &Arc<Semaphore> {
-        &self.sending
+        &self.sending.0
     }
 
     /// Notes that an answer is being made, until the guard is dropped.

@@ -200,7 +200,7 @@ mod tests {
     async fn discarding_ends_with_the_client_its_silence_or_a_bound() {
         for (case, milliseconds) in [("closes", 0..400), ("falls silent", 500..1_400), ("drips", 1_500..8_000)] {
             let activity = Arc::new(Activity::default());
-            activity.leave_body_unread(true);
+            activity.leave_body_unread();
             let (mut client, mut stream) = stream(&activity);
             let client = tokio::spawn(async move {
                 client.write_all(&vec![0; 100_000]).await.expect("the host reads on");

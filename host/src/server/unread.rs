@@ -61,7 +61,7 @@ impl UnreadBody {
 
     fn keep(&self, body: Incoming) {
         // Until its end was read after all. A streamed answer may drop the body long after its head was sent.
-        self.activity.leave_body_unread(true);
+        self.activity.leave_body_unread();
         *self.body.lock() = Some(body);
     }
 
@@ -72,7 +72,7 @@ impl UnreadBody {
         let Some(body) = body else { return reply };
         let small = body.size_hint().lower() <= MAX_DISCARDED as u64;
         if small && !self.expects_continue && tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await == Ok(true) {
-            self.activity.leave_body_unread(false);
+            self.activity.clear_unread_body();
             reply
         } else {
             respond::last(reply)
