@@ -181,11 +181,7 @@ fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &SalesPolicy) -> Resu
     let decimal = Decimal::parse(amount).map_err(price_error)?;
     let mut prices = Vec::new();
     for accept in &policy.accepts {
-        let is_meant = match &decimal.symbol {
-            Some(symbol) => *symbol == accept.asset.symbol,
-            None => accept.asset.dollar,
-        };
-        if !is_meant {
+        if !decimal.may_be_in(&accept.asset) {
             continue;
         }
         prices.push(Price {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use coinslot_x402::price::{Amount, AmountError, Asset, Decimal, Price};
+use coinslot_x402::price::{Amount, AmountError, Decimal, Price};
 
 use crate::endpoint::{Access, Endpoint};
 
@@ -90,7 +90,7 @@ impl PluginPins {
         let (endpoint, asset) = (endpoint.to_owned(), &price.asset);
         let text = || format!("{} {}", price.amount.decimal(asset.decimals), asset.symbol);
         let bound = |bound: &Decimal| {
-            if !is_of(bound, asset) {
+            if !bound.may_be_in(asset) {
                 let (endpoint, price, bound) = (endpoint.clone(), text(), shown(bound));
                 return Err(PinError::Incomparable { endpoint, price, bound });
             }
@@ -110,11 +110,6 @@ impl PluginPins {
     }
 }
 
-/// Returns whether an amount of this asset can be compared with a bound, which is in dollars without a symbol.
-fn is_of(bound: &Decimal, asset: &Asset) -> bool {
-    bound.symbol.as_ref().map_or(asset.dollar, |symbol| *symbol == asset.symbol)
-}
-
 /// Returns whether a path is the prefix, or lies below it.
 fn is_below(path: &str, prefix: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
@@ -127,6 +122,8 @@ fn shown(bound: &Decimal) -> String {
 
 #[cfg(test)]
 mod tests {
+    use coinslot_x402::price::Asset;
+
     use super::*;
 
     #[test]

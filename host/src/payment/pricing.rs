@@ -129,11 +129,7 @@ fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
     let declared = purchase.access.offer.prices();
     let mut prices = Vec::with_capacity(declared.len());
     for declared in declared {
-        let is_meant = match &decimal.symbol {
-            Some(symbol) => *symbol == declared.asset.symbol,
-            None => declared.asset.dollar,
-        };
-        if !is_meant {
+        if !decimal.may_be_in(&declared.asset) {
             continue;
         }
         let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;

@@ -118,7 +118,7 @@ fn request(raw: RawRequest, registration: &Registration, params: Pairs, payment:
 }
 
 fn decode(params: Vec<(&str, &str)>) -> Result<Pairs, Refusal> {
-    let params = params.into_iter().map(|(name, value)| match form::decode(value, false) {
+    let params = params.into_iter().map(|(name, value)| match form::decode(value) {
         Ok(value) => Ok((name.to_owned(), value)),
         Err(error) => Err(Refusal::bad_request("invalid_path", format!("`{name}` in the path: {error}"))),
     });

@@ -115,7 +115,7 @@ mod tests {
             RouteMatch::Endpoint { endpoint, params } => {
                 let mut words = vec!["serve".to_owned(), endpoint.to_owned()];
                 for (name, value) in params {
-                    words.push(format!("{name}={}", form::decode(value, false).expect("an encoded value")));
+                    words.push(format!("{name}={}", form::decode(value).expect("an encoded value")));
                 }
                 words.join(" ")
             }

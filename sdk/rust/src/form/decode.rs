@@ -13,13 +13,18 @@ pub(crate) fn parse_query(query: &str) -> Result<Pairs, FormError> {
     pairs
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(key, true)?, decode(value, true)?))
+            Ok((decode_query_part(key)?, decode_query_part(value)?))
         })
         .collect()
 }
 
-/// Undoes percent-encoding. With `plus`, a plus is a space, as in queries.
-pub(crate) fn decode(text: &str, plus: bool) -> Result<String, FormError> {
+/// Undoes the encoding of a name or a value in a query, where a plus is a space.
+fn decode_query_part(text: &str) -> Result<String, FormError> {
+    decode(&text.replace('+', " "))
+}
+
+/// Undoes percent-encoding.
+pub(crate) fn decode(text: &str) -> Result<String, FormError> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     let digit = |byte: Option<u8>| byte.and_then(|b| char::from(b).to_digit(16));
@@ -31,7 +36,6 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<String, FormError> {
                     return Err(FormError::custom("a percent sign that two hexadecimal digits do not follow"));
                 }
             },
-            b'+' if plus => b' ',
             other => other,
         });
     }

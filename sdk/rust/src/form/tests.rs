@@ -84,6 +84,6 @@ fn path_parameters_are_read_by_name_by_order_or_alone() {
 
 #[test]
 fn a_plus_is_a_space_in_queries_only() {
-    assert_eq!(decode("a+b", true).unwrap(), "a b");
-    assert_eq!(decode("a+b", false).unwrap(), "a+b");
+    assert_eq!(parse_query("a+b=c+d%2B").unwrap(), pairs(&[("a b", "c d+")]));
+    assert_eq!(decode("a+b").unwrap(), "a+b");
 }

@@ -72,6 +72,14 @@ impl Decimal {
         };
         Ok(Self { digits: digits.to_owned(), symbol })
     }
+
+    /// True if the amount may be one of this asset: the asset that it names, or for US dollars every asset that is one.
+    pub fn may_be_in(&self, asset: &Asset) -> bool {
+        match &self.symbol {
+            Some(symbol) => *symbol == asset.symbol,
+            None => asset.dollar,
+        }
+    }
 }
 
 impl Amount {
