@@ -181,13 +181,13 @@ impl Folder {
         self.staging.wait().await;
     }
 
-    /// Returns whether everything that the folder held at the start is active or refused.
+    /// True if everything that the folder held at the start is active or refused.
     pub fn is_complete(&self) -> bool {
         self.start.is_over()
     }
 
-    /// Returns whether nothing changes without an event in the folder: every file is quiet, nothing is being staged,
-    /// and no build is failing, which only a scan notices.
+    /// True if nothing changes without an event in the folder: every file is quiet, nothing is being staged, and no
+    /// build is failing, which only a scan notices.
     pub(super) fn is_quiet(&self) -> bool {
         self.staging.is_empty() && self.files.values().all(|file| file.is_quiet() && !rollback::is_failing(file))
     }

@@ -146,7 +146,7 @@ impl Catalog {
         &self.installed
     }
 
-    /// Returns whether a plugin of this name is active.
+    /// True if a plugin of this name is active.
     pub fn has_plugin(&self, name: &str) -> bool {
         self.installed.iter().any(|active| active.plugin.info().name == name)
     }
@@ -176,8 +176,8 @@ pub(super) fn conflict(others: &[Arc<Installed>], plugin: &Installed) -> Result<
     plugin.endpoints.iter().try_for_each(|endpoint| check_apart(others, endpoint))
 }
 
-/// Returns whether an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin
-/// serves, so it does not answer a path that another plugin has, by whatever method.
+/// True if an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin serves, so it
+/// does not answer a path that another plugin has, by whatever method.
 fn cedes(endpoint: &Endpoint, other: &Endpoint) -> bool {
     endpoint.path.is_fallback() && !other.path.is_fallback() && !Arc::ptr_eq(&endpoint.plugin, &other.plugin)
 }

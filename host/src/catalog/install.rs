@@ -86,8 +86,8 @@ impl Installed {
     }
 }
 
-/// Returns whether a path is reserved for the host (RFC 8615): a certificate authority verifies there that the host
-/// owns its name, and other clients read metadata of the host. Plugins neither declare such a path nor match it.
+/// True if a path is reserved for the host (RFC 8615): a certificate authority verifies there that the host owns its
+/// name, and other clients read metadata of the host. Plugins neither declare such a path nor match it.
 pub(super) fn is_reserved(path: &str) -> bool {
     path.starts_with("/.well-known/")
 }

@@ -110,7 +110,7 @@ impl PluginPins {
     }
 }
 
-/// Returns whether a path is the prefix, or lies below it.
+/// True if a path is the prefix, or lies below it.
 fn is_below(path: &str, prefix: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

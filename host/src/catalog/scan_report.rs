@@ -18,7 +18,7 @@ pub struct ScanReport {
 }
 
 impl ScanReport {
-    /// Returns whether any file was loaded, removed, forgotten or refused.
+    /// True if any file was loaded, removed, forgotten or refused.
     pub fn has_changes(&self) -> bool {
         let unchanged = self.loaded.is_empty() && self.removed.is_empty() && self.forgotten.is_empty();
         !(unchanged && self.failed.is_empty())

@@ -96,30 +96,30 @@ impl Loader {
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     tasks: JoinSet<Staged>,
-    /// The task of each file whose result is still wanted, and its begin.
+    /// The task of each file whose result is still wanted, and its beginning.
     wanted: HashMap<String, (AbortHandle, Instant)>,
     /// A result that [`Staging::wait`] received and that was not taken yet.
     done: Option<Result<(Id, Staged), JoinError>>,
 }
 
 impl Staging {
-    /// Returns whether a task for another file can begin.
+    /// True if a task for another file can begin.
     pub(super) fn has_room(&self) -> bool {
         let quick = self.wanted.values().filter(|(_, begun)| begun.elapsed() < SLOW).count();
         quick < MAX_TASKS && self.wanted.len() < MAX_ALL_TASKS
     }
 
-    /// Returns whether a task for this file can begin. One that replaces the file's own task always can.
+    /// True if a task for this file can begin. One that replaces the file's own task always can.
     pub(super) fn has_room_for(&self, file: &str) -> bool {
         self.has_room() || self.wanted.contains_key(file)
     }
 
-    /// Returns whether the file has a task whose result was not taken yet.
+    /// True if the file has a task whose result was not taken yet.
     pub(super) fn contains(&self, file: &str) -> bool {
         self.wanted.contains_key(file)
     }
 
-    /// Returns whether all wanted results were taken.
+    /// True if all wanted results were taken.
     pub(super) fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }

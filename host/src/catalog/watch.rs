@@ -47,7 +47,7 @@ pub async fn watch(
     // The watcher is kept: dropping it ends the events.
     let (mut watcher, mut events) = file_events(folder.dir());
     let mut pause = if folder.is_complete() { INTERVAL } else { SOON };
-    // The first look is a scan: what changed between the last scan and the begin of the events was no event.
+    // The first look is a scan: what changed between the last scan and the beginning of the events was no event.
     let (mut looks, mut known, mut unreadable) = (LOOKS, identity(folder.dir()), None);
     loop {
         let mut is_look = false;
@@ -103,8 +103,8 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// Returns whether the folder is on a file system whose changes are all made by this machine: others accept a watch,
-/// and have no events for what another machine changes.
+/// True if the folder is on a file system whose changes are all made by this machine: others accept a watch, and have
+/// no events for what another machine changes.
 fn is_local(dir: &Path) -> bool {
     // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, ramfs, and overlayfs.
     const LOCAL: [i128; 8] =

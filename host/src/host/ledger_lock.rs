@@ -28,7 +28,7 @@ pub(super) async fn wait(config: &Config) {
     }
 }
 
-/// Returns whether another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
+/// True if another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
 fn is_held(lock: &Path) -> bool {
     let Ok(file) = File::options().write(true).open(lock) else { return false };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))

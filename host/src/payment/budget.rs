@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 
 use super::client::{is_public, prefix_of};
 
-/// One client or payer may hold one part in so many of the budget, or of the newcomers' half.
+/// One client or payer may hold one part in this many of the budget, or of the newcomers' half.
 const SHARE: usize = 4;
 
-/// All newcomers together may hold one part in so many of the budget.
+/// All newcomers together may hold one part in this many of the budget.
 const NEWCOMERS: usize = 2;
 
 /// The unit in which holders grow: fewer, larger steps spare the lock.
@@ -69,7 +69,7 @@ pub(super) struct HeldBytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
-/// The least budget in which one payer can send so many bytes and have so many answered.
+/// The least budget in which one payer can send this many bytes and have this many answered.
 pub(crate) fn least_budget(request: u64, response: u64) -> u64 {
     let stepped = |bytes: u64| bytes.checked_next_multiple_of(STEP as u64).unwrap_or(u64::MAX);
     stepped(request).saturating_add(stepped(response)).saturating_mul(SHARE as u64)
@@ -113,7 +113,7 @@ impl HeldBytes {
         Bytes::from_owner(CountedBytes { bytes, _held: self })
     }
 
-    /// Makes room for so many bytes in all. On an error the holder keeps what it has.
+    /// Makes room for this many bytes in all. On an error the holder keeps what it has.
     pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
         if bytes <= self.bytes {
             return Ok(());

@@ -75,7 +75,7 @@ impl OwedRetries {
     fn count(&self, id: &PaymentId, now: Instant, also: impl FnOnce(&mut FailedTries)) {
         let mut failed = self.failed.lock();
         if failed.len() >= MAX_OWED && !failed.contains_key(id) {
-            // An answer that was not tried for so long is forgotten: its next try would be due anyway.
+            // An answer that was not tried for the longest pause is forgotten: its next try would be due anyway.
             failed.retain(|_, tries| tries.until + LONGEST_PAUSE > now);
             if failed.len() >= MAX_OWED {
                 return;

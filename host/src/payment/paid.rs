@@ -33,7 +33,7 @@ pub struct Paid {
     pub(super) receipt: PaymentReceipt,
     /// The permit to run the plugin. An owed answer of an earlier request has none: its run asks for one.
     pub(super) breaker: Option<BreakerPermit>,
-    /// The room for the begin of the answer. The run of an owed answer asks for it.
+    /// The room for the beginning of the answer. The run of an owed answer asks for it.
     pub(super) held: Option<HeldBytes>,
 }
 
@@ -152,7 +152,7 @@ async fn run(
     request: Request<Bytes>,
     mut held: HeldBytes,
 ) -> Result<PaidAnswer, OwedFailure> {
-    // Without room for the begin of an answer the guest would run for nothing.
+    // Without room for the beginning of an answer the guest would run for nothing.
     held.grow_to(1).map_err(|Exhausted| OwedFailure::Fault(Fault::Busy))?;
     let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.

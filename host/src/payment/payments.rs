@@ -225,7 +225,7 @@ impl Payments {
         self.unknown.notify_one();
     }
 
-    /// Waits for such an announcement, at most so long.
+    /// Waits for such an announcement, at most this long.
     pub(super) async fn until_unknown(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
     }

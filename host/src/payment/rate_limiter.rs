@@ -34,7 +34,7 @@ struct Keys<K> {
 }
 
 impl<K: Eq + Hash> RateLimiter<K> {
-    /// A limit of so many events per second, with a burst of as many as come in `seconds`. None for a rate that is no
+    /// A limit of this many events per second, with a burst of as many as come in `seconds`. None for a rate that is no
     /// limit: zero, negative or not a number.
     pub(super) fn new(per_second: f64, seconds: f64) -> Option<Self> {
         let every = Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|every| !every.is_zero())?;

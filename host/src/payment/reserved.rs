@@ -123,7 +123,7 @@ async fn run(
     request: Request<Bytes>,
     mut held: HeldBytes,
 ) -> Result<GuestAnswer, Problem> {
-    // Without room for the begin of an answer the guest would run for nothing.
+    // Without room for the beginning of an answer the guest would run for nothing.
     held.grow_to(1).map_err(|Exhausted| Problem::Overloaded)?;
     let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
     let answer = GuestAnswer::read(response, held).await?;

@@ -121,7 +121,7 @@ impl WaitingClient {
         }
     }
 
-    /// Waits for the end of the payment's work, at most so long.
+    /// Waits for the end of the payment's work, at most this long.
     pub(super) async fn ended(&self, at_most: Duration) {
         let _ = tokio::time::timeout(at_most, self.signals.ended.notified()).await;
     }

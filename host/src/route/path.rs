@@ -97,7 +97,7 @@ fn decode(segment: &str) -> Result<Cow<'_, str>, PathError> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| PathError::BadEncoding)
 }
 
-/// Returns whether a byte stands in a segment as it is: `pchar` of RFC 3986, section 3.3.
+/// True if a byte stands in a segment as it is: `pchar` of RFC 3986, section 3.3.
 fn is_pchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
 }

@@ -193,7 +193,7 @@ impl Activity {
         }
     }
 
-    /// Returns when no request of an HTTP/2 connection came for so long, and none is being answered. From then on the
+    /// Returns when no request of an HTTP/2 connection came for this long, and none is being answered. From then on the
     /// connection counts as idle.
     pub(super) async fn unused(&self, timeout: Duration) {
         let mut ticks = ticker(timeout);

@@ -90,7 +90,7 @@ impl RequestHandler {
         }
     }
 
-    /// Has browsers come back over TLS only, for so long.
+    /// Has browsers come back over TLS only, for this long.
     pub fn with_strict_transport(self, max_age: Option<Duration>) -> Self {
         let value = max_age.and_then(|max_age| format!("max-age={}", max_age.as_secs()).try_into().ok());
         Self { strict_transport: value, ..self }

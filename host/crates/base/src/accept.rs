@@ -1,4 +1,4 @@
-//! Accepts TCP connections: at most so many at once, and until a shutdown.
+//! Accepts TCP connections: at most this many at once, and until a shutdown.
 
 use std::io;
 use std::net::SocketAddr;

@@ -131,8 +131,8 @@ impl Breaker {
     }
 
     /// Lets a call through that may fail for a reason of its own and is repeated by itself. While the circuit is closed
-    /// its failure does not count. It is the trial only if no other call has been for so long after the pause: else one
-    /// client could have every trial fail.
+    /// its failure does not count. It is the trial only if no other call has been for this long after the pause: else
+    /// one client could have every trial fail.
     pub fn admit_uncounted(self: &Arc<Self>, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
         let mut state = self.state.lock();
         let now = Instant::now();

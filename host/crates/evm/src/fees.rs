@@ -76,7 +76,7 @@ impl BlockFees {
 }
 
 impl TxFees {
-    /// The most that so much gas costs, in wei.
+    /// The most that this much gas costs, in wei.
     pub(super) fn max_cost(self, gas: u64) -> U256 {
         U256::from(gas).saturating_mul(U256::from(self.max_fee))
     }

@@ -33,8 +33,8 @@ impl LogSpan {
         self.blocks
     }
 
-    /// Learns from the answer to a question for so many blocks. None after a refusal: the question is to be asked again
-    /// for fewer blocks. A refusal of one block is an error.
+    /// Learns from the answer to a question for this many blocks. None after a refusal: the question is to be asked
+    /// again for fewer blocks. A refusal of one block is an error.
     pub(crate) async fn learn<T>(&mut self, asked: u64, answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
         match answer {
             Ok(answer) => {

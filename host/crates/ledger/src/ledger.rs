@@ -88,7 +88,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// with its amount in atomic units: their guests have run, and their money may never come.
     async fn open_settlements(&self) -> Result<Vec<(PaymentId, String)>, LedgerError>;
 
-    /// Lists the payers of the last payments that moved money, each once, of so many payments at most.
+    /// Lists the payers of the last payments that moved money, each once, of this many payments at most.
     async fn recent_payers(&self, payments: u32) -> Result<Vec<String>, LedgerError>;
 
     /// Deletes what was kept long enough and can no longer be settled, until nothing of it is left. Returns the number

@@ -22,7 +22,7 @@ use crate::limits::{Limits, PluginPolicies, Reuse};
 use crate::load::{Description, LoadedComponent, describe};
 use crate::permit::Permit;
 
-/// The part of a plugin's instances that its quotes may take: one in so many.
+/// The part of a plugin's instances that its quotes may take: one in this many.
 const QUOTE_SHARE: usize = 4;
 
 /// A loaded component, ready to be instantiated. Cheap to clone.
@@ -152,7 +152,7 @@ impl Plugin {
     }
 
     /// Takes a permit for a run that has failed before and is repeated: its failure does not count, and it is the trial
-    /// of an open circuit only if no other run has been for so long after the pause. Fails with
+    /// of an open circuit only if no other run has been for this long after the pause. Fails with
     /// [`Fault::CircuitOpen`].
     pub fn admit_uncounted(&self, patience: Duration) -> Result<BreakerPermit, Fault> {
         Ok(self.loaded.breaker.admit_uncounted(patience)?)

@@ -92,7 +92,7 @@ impl Runtime {
         Plugin::new(Arc::clone(&self.resources), component, policies)
     }
 
-    /// Returns whether the component with this SHA-256, in hex, is compiled already: loading it takes milliseconds.
+    /// True if the component with this SHA-256, in hex, is compiled already: loading it takes milliseconds.
     pub fn is_compiled(&self, sha256: &str) -> bool {
         self.fingerprints().iter().any(|fingerprint| self.components.has(sha256, fingerprint))
     }

@@ -99,12 +99,12 @@ impl Template {
         &self.segments
     }
 
-    /// Returns whether any segment is a parameter or a rest: then the template matches more paths than one.
+    /// True if any segment is a parameter or a rest: then the template matches more paths than one.
     pub fn has_parameters(&self) -> bool {
         self.parameters > 0
     }
 
-    /// Returns whether the template matches every path but `/`, as `/{*all}` does.
+    /// True if the template matches every path but `/`, as `/{*all}` does.
     pub fn is_fallback(&self) -> bool {
         matches!(self.segments.as_slice(), [Segment::Rest(_)])
     }
@@ -135,13 +135,13 @@ impl Template {
         remaining.is_none().then_some(captures)
     }
 
-    /// Returns whether both templates match the same paths: they differ in the names of parameters at most.
+    /// True if both templates match the same paths: they differ in the names of parameters at most.
     pub fn is_alike(&self, other: &Self) -> bool {
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|(one, other)| one.is_alike(other))
     }
 
-    /// Returns whether some path matches both templates.
+    /// True if some path matches both templates.
     pub fn overlaps(&self, other: &Self) -> bool {
         // Neither a parameter nor a rest matches the one empty segment of `/`.
         if self.text == "/" || other.text == "/" {

@@ -5,7 +5,7 @@
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
-    /// The time so many seconds later, `u64::MAX` at most.
+    /// The time this many seconds later, `u64::MAX` at most.
     pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }

@@ -10,8 +10,7 @@ use super::tracked_file::{FileLook, wasm_files};
 use crate::catalog::scan_report::ScanReport;
 
 impl Folder {
-    /// Begins to stage what is new, and forgets files that are gone. Returns whether a new file waits for room in the
-    /// staging.
+    /// Begins to stage what is new, and forgets files that are gone. True if a new file waits for room in the staging.
     pub(super) async fn look(&mut self, report: &mut ScanReport) -> io::Result<bool> {
         let names = wasm_files(&self.dir)?;
         let mut has_waiting = self.restore(&names);
@@ -32,7 +31,7 @@ impl Folder {
         Ok(has_waiting)
     }
 
-    /// Begins to load the builds that served before the start. Returns whether some wait for room in the staging.
+    /// Begins to load the builds that served before the start. True if some wait for room in the staging.
     fn restore(&mut self, names: &[String]) -> bool {
         self.start.note(names);
         while self.staging.has_room()
@@ -101,8 +100,8 @@ impl Folder {
         self.staging.begin(name, self.loader.clone().load(name.to_owned(), former, wasm));
     }
 
-    /// Takes what the staging has finished. Returns whether files can be looked at now whose kept builds were loaded,
-    /// or could not be.
+    /// Takes what the staging has finished. True if files can be looked at now whose kept builds were loaded, or could
+    /// not be.
     pub(super) fn collect(&mut self, report: &mut ScanReport) -> bool {
         let mut has_restored = false;
         while let Some((name, result)) = self.staging.take() {

@@ -43,7 +43,7 @@ pub(super) fn roll_back_failing(
     }
 }
 
-/// Returns whether the file holds the failing build, and not content that was put there since.
+/// True if the file holds the failing build, and not content that was put there since.
 fn is_in_place(path: &Path, file: &TrackedFile, failing: &KeptBuild) -> bool {
     let is_unchanged = FileStamp::of(path).is_ok_and(|stamp| file.stamp == Some(stamp));
     is_unchanged && file.staged.as_deref() == Some(&failing.sha256)
@@ -68,7 +68,7 @@ fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) 
     }
 }
 
-/// Returns whether the circuit of the active build is open and the operator lets it be rolled back.
+/// True if the circuit of the active build is open and the operator lets it be rolled back.
 pub(super) fn is_failing(file: &TrackedFile) -> bool {
     file.active
         .as_ref()

@@ -67,12 +67,12 @@ impl Start {
         Some((file, self.dir.clone(), build))
     }
 
-    /// Returns whether builds of these files wait to be loaded.
+    /// True if builds of these files wait to be loaded.
     pub(super) fn has_waiting(&self, names: &[String]) -> bool {
         self.waiting.iter().any(|(file, _)| names.binary_search(file).is_ok())
     }
 
-    /// Returns whether the kept build of a file is not loaded yet. The file is not looked at before.
+    /// True if the kept build of a file is not loaded yet. The file is not looked at before.
     pub(super) fn is_restoring(&self, file: &str) -> bool {
         self.begun.contains_key(file) || self.waiting.iter().any(|(waiting, _)| waiting == file)
     }
@@ -82,13 +82,13 @@ impl Start {
         self.begun.keys().chain(self.waiting.iter().map(|(file, _)| file)).cloned().collect()
     }
 
-    /// Returns whether builds wait for files that may still come.
+    /// True if builds wait for files that may still come.
     pub(super) fn awaits_files(&self) -> bool {
         let waits = !self.begun.is_empty() || !self.waiting.is_empty();
         waits && self.started_at.is_some_and(|started_at| started_at.elapsed() < MOUNT_WAIT)
     }
 
-    /// Notes that the kept build of a file was loaded, or could not be. Returns whether it was being loaded.
+    /// Notes that the kept build of a file was loaded, or could not be. True if it was being loaded.
     pub(super) fn note_ended(&mut self, file: &str) -> bool {
         self.compiled.remove(file);
         self.begun.remove(file).is_some()
@@ -111,17 +111,17 @@ impl Start {
         self.waiting.extend(std::mem::take(&mut self.begun));
     }
 
-    /// Returns whether a file may become active already.
+    /// True if a file may become active already.
     pub(super) fn admits(&self, file: &str) -> bool {
         !self.holds_new_files || self.unrestored.contains(file)
     }
 
-    /// Returns whether builds are left that only have to be mapped.
+    /// True if builds are left that only have to be mapped.
     pub(super) fn has_compiled(&self) -> bool {
         !self.compiled.is_empty()
     }
 
-    /// Returns whether everything that the folder held at the start is active or refused.
+    /// True if everything that the folder held at the start is active or refused.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }

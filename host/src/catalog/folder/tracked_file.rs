@@ -69,7 +69,7 @@ pub(super) struct TrackedFile {
     retry: Option<(Instant, Duration)>,
 }
 
-/// A read of a file's content, of the stamp that it had at its begin.
+/// A read of a file's content, of the stamp that it had at its beginning.
 #[derive(Debug)]
 struct Reading {
     stamp: FileStamp,
@@ -154,8 +154,8 @@ impl TrackedFile {
         }
     }
 
-    /// Notes that the folder does not have the file. Returns whether it has been missing for longer than a replacement
-    /// takes, which is longer where the folder was emptied.
+    /// Notes that the folder does not have the file. True if it has been missing for longer than a replacement takes,
+    /// which is longer where the folder was emptied.
     pub(super) fn is_gone(&mut self, is_emptied: bool) -> bool {
         // Also while the others come back, one after the other.
         self.was_emptied |= is_emptied;
@@ -168,12 +168,12 @@ impl TrackedFile {
         (self.missing_since, self.was_emptied) = (Some(Instant::now()), true);
     }
 
-    /// Returns whether a failure that is not the file's own is tried again soon.
+    /// True if a failure that is not the file's own is tried again soon.
     pub(super) fn is_retried_soon(&self) -> bool {
         self.retry.is_some_and(|(_, pause)| pause <= SOON)
     }
 
-    /// Returns whether the file was missing at the last look.
+    /// True if the file was missing at the last look.
     pub(super) fn is_missing(&self) -> bool {
         self.missing_since.is_some()
     }
@@ -196,8 +196,8 @@ impl TrackedFile {
         self.retry = Some((Instant::now() + pause, pause));
     }
 
-    /// Returns whether nothing has to be looked at before there is an event in the folder: the file is no link to
-    /// another place, has come to rest, and is not to be tried again.
+    /// True if nothing has to be looked at before there is an event in the folder: the file is no link to another
+    /// place, has come to rest, and is not to be tried again.
     pub(super) fn is_quiet(&self) -> bool {
         let is_settled = self.restless_since.is_none() && self.unreadable_since.is_none() && self.reading.is_none();
         is_settled && !self.is_link && self.retry.is_none()

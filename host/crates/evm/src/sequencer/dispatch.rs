@@ -31,7 +31,7 @@ const MAX_CALLS: usize = 200;
 /// The factor by which more transactions may wait for a block on a chain without Multicall3, where each call needs one.
 const MORE_IN_FLIGHT: usize = 4;
 
-/// Each transaction that waits for a block adds one `batch_delay` to the wait for the next one, up to so many.
+/// Each transaction that waits for a block adds one `batch_delay` to the wait for the next one, up to this many.
 const MAX_EXTRA_DELAYS: u32 = 3;
 
 /// Sends the calls of one lane.
@@ -102,7 +102,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until fewer than so many transactions wait for a block.
+    /// Waits until fewer than this many transactions wait for a block.
     async fn wait_for_room(&self, max_waiting: usize) {
         while self.lane.pending().waiting() >= max_waiting.max(1) {
             self.lane.included.notified().await;

@@ -20,7 +20,7 @@ use crate::key::Key;
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
 const ENOUGH_SETTLEMENTS: u64 = 200;
 
-/// A lane is stuck when something in it has waited for so many times the wait for one replacement.
+/// A lane is stuck when something in it has waited for this many times the wait for one replacement.
 const STUCK_TIMES: u32 = 3;
 
 /// The interval at which the balance of an empty wallet is read: it is about to be funded.

@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// The most that so much gas costs at these fees, in wei.
+    /// The most that this much gas costs at these fees, in wei.
     pub(super) fn max_cost_of(&self, fees: BlockFees, gas: u64) -> U256 {
         fees.tx_fees(self.limits.max_fee_per_gas).max_cost(gas)
     }
@@ -140,7 +140,7 @@ impl BatchGas {
         self.0.fetch_max(MAX_BATCH_GAS * 3 / 4, Ordering::Relaxed);
     }
 
-    /// Updates the estimate from a transaction that made so many calls. It rises at once and falls slowly: a call
+    /// Updates the estimate from a transaction that made this many calls. It rises at once and falls slowly: a call
     /// that gets too little gas costs a second simulation, one that gets too much costs nothing.
     pub(super) fn observe(&self, gas_used: u64, calls: u64) {
         let used = gas_used.saturating_sub(EMPTY_TX_GAS) / calls;

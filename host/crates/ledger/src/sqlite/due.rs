@@ -8,8 +8,8 @@ use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Pending, Report
 
 /// The first pause between two looks, in seconds: a clock of whole seconds has no shorter one.
 pub(super) const FIRST_PAUSE: u64 = 1;
-/// The longest pause of the first [`FREQUENT_LOOKS`], which take an hour, and the pause after them. What is open for so
-/// long waits for an operator, not for a block: a node that is gone, or a facilitator that has closed.
+/// The longest pause of the first [`FREQUENT_LOOKS`], which take an hour, and the pause after them. What is open for
+/// this long waits for an operator, not for a block: a node that is gone, or a facilitator that has closed.
 const LONGEST_PAUSE: u64 = 30;
 const LATE_PAUSE: u64 = 300;
 const FREQUENT_LOOKS: u32 = 120;

@@ -96,7 +96,7 @@ fn delete_excess_answers(connection: &Connection, cutoffs: Cutoffs) -> Result<Sl
     delete_answers(connection, i64::MAX, bytes - cutoffs.answer_bytes)
 }
 
-/// Deletes the oldest answers that were kept before this time and that no open payment needs, until so many bytes are
+/// Deletes the oldest answers that were kept before this time and that no open payment needs, until this many bytes are
 /// free.
 fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Slice, LedgerError> {
     let mut oldest = connection.prepare_cached(

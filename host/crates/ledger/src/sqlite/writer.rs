@@ -35,7 +35,7 @@ use tokio::sync::oneshot;
 use crate::LedgerError;
 use job::{Batch, MAX_BATCH, Queued, Urgency, WorkResult, awaited_job, job};
 
-/// A commit that was shared by so many jobs shows that more are on their way.
+/// A commit that was shared by this many jobs shows that more are on their way.
 const BATCH_THRESHOLD: usize = 4;
 
 /// The longest delay of a commit that waits for more jobs, and the time after which a commit says nothing about the
@@ -100,7 +100,7 @@ impl Writer {
         self.run_with(0, work).await
     }
 
-    /// Like [`Writer::run`], for work that writes so many bytes of requests and answers.
+    /// Like [`Writer::run`], for work that writes this many bytes of requests and answers.
     pub(super) async fn run_with<T: Send + 'static>(
         &self,
         bytes: usize,

@@ -43,7 +43,7 @@ pub(crate) struct GuestMeter {
     base: Instant,
     /// CPU time of polls that have ended.
     used: AtomicU64,
-    /// The begin of the current poll, on the clock that `precise` selects.
+    /// The beginning of the current poll, on the clock that `precise` selects.
     entered: AtomicU64,
     /// Set while a poll is measured by the thread's CPU clock instead of the wall clock.
     precise: AtomicBool,

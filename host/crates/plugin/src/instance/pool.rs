@@ -99,7 +99,7 @@ impl Drop for InstancePool {
 }
 
 impl InstancePool {
-    /// A pool for instances of this memory limit, each of which answers so many requests.
+    /// A pool for instances of this memory limit, each of which answers this many requests.
     pub(crate) fn new(total: u32, memory: usize, permits: IdlePermits) -> Arc<Self> {
         let (idle, evicting) = (Mutex::default(), AtomicBool::new(false));
         Arc::new(Self { total, memory: memory / 2, permits, idle, evicting })

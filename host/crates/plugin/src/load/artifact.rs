@@ -72,8 +72,7 @@ impl Artifacts {
         self.dir.join(format!("{digest}-{fingerprint}.{COMPILED}"))
     }
 
-    /// Returns whether there is an artifact that may be mapped, and notes its use. A file that others can write to is
-    /// removed.
+    /// True if there is an artifact that may be mapped. Its use is noted. A file that others can write to is removed.
     pub(crate) fn is_usable(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return false };
         if meta.is_file() && is_ours(path, &meta, 0o400) {
@@ -88,7 +87,7 @@ impl Artifacts {
         false
     }
 
-    /// Returns whether there is an artifact. It may not fit.
+    /// True if there is an artifact. It may not fit.
     pub(crate) fn has(&self, digest: &str, fingerprint: &str) -> bool {
         self.path(digest, fingerprint).is_file()
     }
@@ -163,8 +162,8 @@ impl Artifacts {
     }
 }
 
-/// Returns whether the file belongs to this user and no other can write to it. A right of its group is taken away
-/// first: the file gets this mode.
+/// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
+/// file gets this mode.
 fn is_ours(path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
         return false;

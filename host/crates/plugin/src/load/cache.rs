@@ -44,7 +44,7 @@ impl ComponentCache {
         Ok(Self { artifacts, compiler, quick: Semaphore::new(at_once), slow: Semaphore::new(at_once / 2) })
     }
 
-    /// Returns whether there is an artifact. It may not fit.
+    /// True if there is an artifact. It may not fit.
     pub(crate) fn has(&self, digest: &str, fingerprint: &str) -> bool {
         self.artifacts.has(digest, fingerprint)
     }

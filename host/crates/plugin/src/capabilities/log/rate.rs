@@ -58,7 +58,7 @@ struct LogBudget {
 }
 
 impl PluginLog {
-    /// The log of a plugin that may print so many bytes in a second, on average.
+    /// The log of a plugin that may print this many bytes in a second, on average.
     pub(crate) fn new(plugin: Arc<str>, rate: usize, writer: LogWriter) -> Arc<Self> {
         let budget = LogBudget { left: rate.saturating_mul(BURST), filled: Instant::now(), dropped: 0 };
         Arc::new(Self { plugin, rate, budget: Mutex::new(budget), writer })

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::{Demand, InstanceLimit, InstancePermits, Ticket};
 
-/// The part of the permits that is kept for those who need it more: one in so many.
+/// The part of the permits that is kept for those who need it more: one in this many.
 const KEPT: usize = 4;
-/// The least share of a plugin on a host with many plugins: one permit in so many.
+/// The least share of a plugin on a host with many plugins: one permit in this many.
 const LEAST_SHARE: usize = 32;
 
 /// The permits of running instances.
