@@ -54,7 +54,7 @@ const SEND_BUFFER: usize = 16 << 10;
 /// The bytes that the kernel takes ahead of what it has sent on a connection.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 << 10;
-/// The part of all connections that one client may hold by default, and the least number.
+/// One client may hold one part in this many of all connections by default, and at least this number of them.
 const CLIENT_PART: usize = 32;
 const LEAST_CLIENT_SHARE: usize = 64;
 /// The interval of HTTP/2 pings, which find out whether the client is there.
@@ -125,17 +125,20 @@ pub async fn run(
     let graceful = accept(listener, settings.max_connections, leaving, |new| {
         let NewConnection { stream, peer, watcher, permit } = new;
         let peer = peer.ip();
-        let share = handler.is_client(peer).then(|| shares.take(peer));
-        if matches!(share, Some(None)) {
-            return;
-        }
-        limit_retransmission(&stream, settings.stall_timeout);
+        let share = if handler.is_client(peer) {
+            // A client above its share is turned away.
+            let Some(share) = shares.take(peer) else { return };
+            Some(share)
+        } else {
+            None
+        };
+        limit_sending(&stream, settings.stall_timeout);
         let connection = ClientConnection {
             protocol: Arc::clone(&protocol),
             handler: Arc::clone(&handler),
             closing: closing.clone(),
             timeouts: settings.timeouts(),
-            permits: (permit, share.flatten(), watcher),
+            permits: (permit, share, watcher),
         };
         match &settings.tls {
             None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer, tls: false }))),
@@ -183,7 +186,7 @@ impl ServerSettings {
 /// The kernel also gives up a client that reads, and whose window is closed most of the time, so its time-out is five
 /// times ours. It would take megabytes ahead, and then nothing until a third of them has left: a client that reads
 /// slowly would look like one that does not read.
-fn limit_retransmission(stream: &TcpStream, timeout: Duration) {
+fn limit_sending(stream: &TcpStream, timeout: Duration) {
     #[cfg(target_os = "linux")]
     {
         let milliseconds = u32::try_from(timeout.saturating_mul(5).as_millis()).unwrap_or(u32::MAX);
@@ -263,7 +266,7 @@ impl ClientConnection {
                     tracing::debug!(%error, "a connection ended early");
                 }
             }
-            // It never ends before the connection does.
+            // `leave` never ends before the connection does.
             () = leave => {}
             overdue = activity.overdue(timeouts) => tracing::debug!(?overdue, "a connection is closed"),
         }
