@@ -34,7 +34,7 @@ pub(super) struct SharedInstance {
     pub(super) number: u64,
     pub(super) mailbox: Mailbox,
     pub(super) state: Arc<InstanceState>,
-    permit: InstancePermit,
+    permit: SharedPermits,
     /// Requests in it.
     active: u32,
     /// Requests that ever were in it.
@@ -46,7 +46,7 @@ pub(super) struct SharedInstance {
 }
 
 /// The permits that an instance holds. Its worker keeps them until its store has been dropped.
-pub(super) type InstancePermit = Arc<Mutex<PermitKind>>;
+pub(super) type SharedPermits = Arc<Mutex<PermitKind>>;
 
 pub(super) enum PermitKind {
     Running { _permits: InstancePermits },
@@ -174,7 +174,7 @@ impl InstanceList {
 
 impl SharedInstance {
     /// An instance without a request, which holds these permits.
-    pub(super) fn new(number: u64, mailbox: Mailbox, state: Arc<InstanceState>, permit: InstancePermit) -> Self {
+    pub(super) fn new(number: u64, mailbox: Mailbox, state: Arc<InstanceState>, permit: SharedPermits) -> Self {
         let idle_since = Instant::now();
         Self { number, mailbox, state, permit, active: 0, used: 0, closed: false, idle_since }
     }

@@ -22,7 +22,7 @@ use wasmtime::component::{Accessor, AccessorTask, GuestTaskId, Resource};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
-use super::list::InstancePermit;
+use super::list::SharedPermits;
 use super::mailbox::{FailOnDrop, Inbox, InstanceState, Mailbox, QueuedRequest, RequestEnd, SharedRequest, mailbox};
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
@@ -52,7 +52,7 @@ struct RequestShare {
 pub(super) fn start(
     spec: &InstanceSpec,
     reuse: Reuse,
-    permit: InstancePermit,
+    permit: SharedPermits,
     close: impl FnOnce() + Send + 'static,
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
