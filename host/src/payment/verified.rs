@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Readiness};
-use coinslot_ledger::{Claim, Claimed, Holder, Namesake, PaymentId};
+use coinslot_ledger::{Claim, Claimed, Holder, LedgerError, Namesake, PaymentId};
 use coinslot_plugin::Circuit;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
@@ -13,7 +13,7 @@ use coinslot_x402::header::PaymentPayload;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
-use super::claim::{self, ClaimOutcome};
+use super::claim::{self, Bought, ClaimOutcome};
 use super::earlier_claim::{self, EarlierClaim};
 use super::hold_guard::HoldGuard;
 use super::identity;
@@ -106,30 +106,9 @@ impl Verified {
         // Before the claim, which for an owed payment makes the row executing.
         claim::check_owed_retry(payments, purchase.generation, &earlier.presented).await?;
         let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
-        let mut claimed = payments.ledger.claim(row.clone()).await;
-        if let Ok(Claimed::Namesake) = claimed {
-            match namesake(payments, purchase, &accepted, row.clone()).await {
-                Ok(Some(namesake)) => {
-                    let bought = claim::of_namesake(payments, purchase, namesake, earlier).await;
-                    return bought.map(ClaimOutcome::Earlier);
-                }
-                // A refused namesake gives its identifier up.
-                Ok(None) => claimed = payments.ledger.claim(row).await,
-                // Another request may have claimed this very payment, and had it settled, during the verification.
-                Err(_) if claim::is_claimed(payments, &earlier.presented).await? => {
-                    return claim::take_up(payments, purchase, earlier).await.map(ClaimOutcome::Earlier);
-                }
-                Err(problem) => return Err(problem),
-            }
-        }
-        let hold = match claimed {
-            // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
-            Ok(Claimed::Won(hold)) => HoldGuard::new(payments, hold),
-            Ok(claimed) => {
-                payments.uncount_payment(accepted.exact.authorization.from);
-                return claim::of_earlier(payments, purchase, claimed, earlier).await.map(ClaimOutcome::Earlier);
-            }
-            Err(error) => return Err(Problem::Ledger(error.to_string())),
+        let hold = match claim_or_find(payments, purchase, &accepted, row, earlier).await? {
+            ClaimEnd::Won(hold) => hold,
+            ClaimEnd::Earlier(bought) => return Ok(ClaimOutcome::Earlier(bought)),
         };
         let (reserved, payer) = Reserved::confirm(payments, purchase, accepted, hold, exposure, begun).await?;
         // A contract may call its own signature false between the run and the settlement.
@@ -137,6 +116,47 @@ impl Verified {
             (Flow::Upfront, _) | (_, PayerKind::Contract) => ClaimOutcome::SettleFirst(reserved),
             (Flow::Authorization, PayerKind::Account | PayerKind::Unknown) => ClaimOutcome::Run(reserved),
         })
+    }
+}
+
+/// The end of a claim.
+enum ClaimEnd {
+    Won(HoldGuard),
+    /// The payment, or another one under its name, bought something before.
+    Earlier(Bought),
+}
+
+/// Claims the payment, or finds what it bought before.
+async fn claim_or_find(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    accepted: &Accepted,
+    row: Claim,
+    earlier: &EarlierPayment,
+) -> Result<ClaimEnd, Problem> {
+    let unwritten = |error: LedgerError| Problem::Ledger(error.to_string());
+    let claimed = match payments.ledger.claim(row.clone()).await.map_err(unwritten)? {
+        Claimed::Namesake => match namesake(payments, purchase, accepted, row.clone()).await {
+            Ok(Some(namesake)) => {
+                return claim::of_namesake(payments, purchase, namesake, earlier).await.map(ClaimEnd::Earlier);
+            }
+            // A refused namesake gives its identifier up.
+            Ok(None) => payments.ledger.claim(row).await.map_err(unwritten)?,
+            // Another request may have claimed this very payment, and had it settled, during the verification.
+            Err(_) if claim::is_claimed(payments, &earlier.presented).await? => {
+                return claim::take_up(payments, purchase, earlier).await.map(ClaimEnd::Earlier);
+            }
+            Err(problem) => return Err(problem),
+        },
+        claimed => claimed,
+    };
+    match claimed {
+        // Right after the claim is won, with no wait in between: a panic from here on gives the claim back.
+        Claimed::Won(hold) => Ok(ClaimEnd::Won(HoldGuard::new(payments, hold))),
+        claimed => {
+            payments.uncount_payment(accepted.exact.authorization.from);
+            claim::of_earlier(payments, purchase, claimed, earlier).await.map(ClaimEnd::Earlier)
+        }
     }
 }
 

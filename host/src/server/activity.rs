@@ -19,7 +19,7 @@ const CHECKS: u32 = 8;
 /// send buffer, so a client that reads nothing makes the host hold 48 times 32 KiB. Further streams wait until one of
 /// these is read or reset. The number is large enough for a client that asks for a few dozen answers and reads the last
 /// one first.
-const SENDING_STREAMS: usize = 48;
+pub(super) const SENDING_STREAMS: usize = 48;
 /// The time after a request in which its client may close its own side and still get the answer. A client that has
 /// nothing more to send closes at once; a later close is taken for a hang-up.
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);

@@ -112,7 +112,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::server::activity::Activity;
+    use crate::server::activity::{Activity, SENDING_STREAMS};
     use crate::server::answer_body::AnswerBody;
 
     const SIZE: usize = 300_000;
@@ -157,7 +157,7 @@ mod tests {
         let mut sender = connect(20_000, Duration::from_millis(300)).await;
         let mut unread = Vec::new();
         // More than may send at once: those that wait get their turn when the first ones are reset.
-        for _ in 0..12 {
+        for _ in 0..SENDING_STREAMS + 4 {
             unread.push(sender.send_request(request()).await.expect("an answer").into_body());
         }
         let read = sender.send_request(request()).await.expect("an answer").into_body();
