@@ -1,7 +1,7 @@
 //! Pays prices that a plugin quotes for each request, as stock clients do: they ask once, and repeat the request.
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, TestChain, altered, decode, guest};
+use coinslot_tests::{DevHost, FacilitatorMode, TestChain, altered, decode, guest};
 
 async fn price(challenge: &reqwest::Response) -> String {
     assert_eq!(challenge.status(), 402);
@@ -113,4 +113,49 @@ async fn an_answer_that_was_bought_yesterday_is_fetched_from_a_plugin_that_refus
     let again = pay().await.expect("an answer");
     assert_eq!((again.status().as_u16(), &again.headers()["payment-response"]), (200, &receipt));
     assert_eq!(pay_v1().await.expect("an answer").status(), 200);
+}
+
+/// The claim left out what the price depends on: what was bought for one page, or for a form with a long field, was
+/// fetched for a request that costs more.
+#[tokio::test]
+async fn a_payment_fetches_nothing_for_a_request_that_could_have_another_price() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let ask = |pages: &str| host.client().post(host.url("/quoter/x")).header("x-pages", pages).body("12345");
+    let challenge = ask("1").send().await.expect("an answer");
+    let payment = host.payer(0).pay(&challenge).header();
+    for (pages, status) in [("1", 200), ("900", 409), ("1", 200)] {
+        let reply = ask(pages).header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+        assert_eq!(reply.status(), status, "{pages}");
+    }
+    // Cut out wherever it stands, the boundary would make two forms with different fields the same request.
+    let form = |boundary: &str| {
+        let body = format!("--{boundary}\r\n\r\n{boundary}{boundary}\r\n--{boundary}--\r\n");
+        let media = format!("multipart/form-data; boundary={boundary}");
+        host.client().post(host.url("/quoter/form")).header("content-type", media).body(body)
+    };
+    let (short, long) = ("00000001", "9".repeat(70));
+    let payment = host.payer(1).pay(&form(short).send().await.expect("an answer")).header();
+    for (boundary, status) in [(short, 200), (&long, 409), (short, 200)] {
+        let reply = form(boundary).header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+        assert_eq!(reply.status(), status, "{boundary}");
+    }
+}
+
+/// A call that costs nothing, such as the first one of a protocol, was refused because no payment could be settled.
+#[tokio::test]
+async fn a_request_that_is_quoted_as_free_needs_no_facilitator() {
+    let chain = TestChain::start().await;
+    let facilitator = chain.facilitator(0).await;
+    let host = chain.serve_through(&guest("quoter"), &[&facilitator]).await;
+    let ask = |query: &str| reqwest::Client::new().post(host.url(&format!("/quoter/x{query}"))).body("12345");
+    let status = async |query: &str| ask(query).send().await.expect("an answer").status().as_u16();
+    let challenge = ask("").send().await.expect("an answer");
+    assert_eq!((challenge.status().as_u16(), status("?free").await), (402, 200));
+    facilitator.on_verify(FacilitatorMode::Hang);
+    while status("").await != 503 {
+        let payment = chain.payer(0).pay(&challenge).header();
+        let refused = ask("").header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+        assert_eq!(refused.status(), 503, "{}", host.log());
+    }
+    assert_eq!(status("?free").await, 200);
 }

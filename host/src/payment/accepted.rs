@@ -173,7 +173,7 @@ impl Accepted {
         let presented = Presented {
             id: id.clone(),
             payment: identity::payment_fingerprint(&self.exact),
-            request: identity::request_fingerprint(&purchase.endpoint, request),
+            request: identity::claim_fingerprint(&purchase.endpoint, request),
             holder: self.holder,
         };
         let receipt = identity::receipt(&self.price.asset, &self.exact, id);

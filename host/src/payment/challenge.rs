@@ -77,13 +77,13 @@ pub(super) async fn unpaid(
     purchase: Purchase,
     request: Request<RequestBody>,
 ) -> Result<FreeRequest, Problem> {
-    // Before the quote: a plugin whose circuit is open is not called.
-    sellable(payments, &purchase.endpoint.plugin, &purchase.access.offer)?;
+    // A plugin whose circuit is open is not called. Whether a payment would be settled is asked when there is a price:
+    // a free request needs none.
+    check_circuit(purchase.endpoint.plugin.circuit())?;
     let purchase = match pricing::price_unpaid(payments, purchase, request).await? {
         UnpaidRequest::Priced(purchase) => purchase,
         UnpaidRequest::Free(free) => return Ok(free),
     };
-    // A slow body or quote may have outlived the first look.
     let offer = sellable(payments, &purchase.endpoint.plugin, &purchase.offer)?;
     Err(Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)))
 }

@@ -11,7 +11,7 @@ use coinslot_x402::price::Asset;
 use coinslot_x402::{Network, Version};
 use http::Request;
 
-use super::identity::{payment_fingerprint, payment_id, receipt, request_fingerprint, same_address};
+use super::identity::{claim_fingerprint, payment_fingerprint, payment_id, receipt, same_address};
 use super::presented::EarlierPayment;
 use super::{Payments, Problem, Purchase};
 
@@ -75,7 +75,7 @@ impl FoundPayment {
         let receipt = receipt(&asset, &exact, &id);
         let presented = Presented {
             payment: payment_fingerprint(&exact),
-            request: request_fingerprint(&purchase.endpoint, request),
+            request: claim_fingerprint(&purchase.endpoint, request),
             holder: *holder,
             id,
         };

@@ -47,27 +47,39 @@ pub(super) fn payment_fingerprint(exact: &ExactPayload) -> Fingerprint {
     Fingerprint(hash.finalize().into())
 }
 
-/// Hashes everything that a repetition of the request must have in common with it: method, template, target, media type
-/// and body.
+/// Hashes everything that a repetition of a request must have in common with it: what [`request_fingerprint`] hashes,
+/// and the header fields that the price may depend on. The media type is in the former, without its boundary.
+pub(super) fn claim_fingerprint(endpoint: &Endpoint, request: &Request<Bytes>) -> Fingerprint {
+    let plain = request_fingerprint(endpoint, request);
+    let named = || endpoint.quote_headers.iter().filter(|name| **name != CONTENT_TYPE);
+    if named().next().is_none() { plain } else { with_headers(plain, named(), request.headers()) }
+}
+
+/// Hashes the method, the template, the target, the media type and the body of a request.
 ///
 /// A multipart body counts by its parts: clients draw a new boundary each time they encode the same form (RFC 2046,
-/// section 5.1).
+/// section 5.1). It counts as it is where its boundary also stands in the content, which another boundary would change.
 pub(super) fn request_fingerprint(endpoint: &Endpoint, request: &Request<Bytes>) -> Fingerprint {
     let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
     let media = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let head = [endpoint.label.as_bytes(), target.as_bytes()];
-    match Boundary::of(media) {
+    let boundary = Boundary::of(media);
+    match boundary.as_ref().and_then(|boundary| Some((boundary, boundary.parts(request.body())?))) {
         None => hash_of(head.into_iter().chain([media, request.body()])),
-        Some(boundary) => {
+        Some((boundary, parts)) => {
             let around = [boundary.before, boundary.after];
-            hash_of(head.into_iter().chain(around).chain(boundary.parts(request.body())))
+            hash_of(head.into_iter().chain(around).chain(parts))
         }
     }
 }
 
 /// Adds the values of these header fields to the fingerprint of a request.
-pub(super) fn with_headers(request: Fingerprint, names: &[HeaderName], headers: &HeaderMap) -> Fingerprint {
-    let fields = names.iter().flat_map(|name| {
+pub(super) fn with_headers<'n>(
+    request: Fingerprint,
+    names: impl IntoIterator<Item = &'n HeaderName>,
+    headers: &HeaderMap,
+) -> Fingerprint {
+    let fields = names.into_iter().flat_map(|name| {
         let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
         std::iter::once(name.as_str().as_bytes()).chain(values)
     });
@@ -98,7 +110,13 @@ impl<'m> Boundary<'m> {
     fn of(media: &'m [u8]) -> Option<Self> {
         const KEY: &[u8] = b"boundary=";
         let multipart = media.get(..10)?.eq_ignore_ascii_case(b"multipart/");
-        let at = media.windows(KEY.len()).position(|part| part.eq_ignore_ascii_case(KEY)).filter(|_| multipart)?;
+        let mut found = media.windows(KEY.len()).enumerate().filter(|(_, part)| part.eq_ignore_ascii_case(KEY));
+        let (Some((at, _)), None, true) = (found.next(), found.next(), multipart) else { return None };
+        // A parser may read another value out of `x-boundary=..`, or of a parameter inside a quoted one.
+        let begins = media[..at].last().is_some_and(|byte| matches!(byte, b';' | b' ' | b'\t'));
+        if !begins || media[..at].contains(&b'"') {
+            return None;
+        }
         let (before, rest) = media.split_at(at + KEY.len());
         let quoted = rest.first() == Some(&b'"');
         let (start, end) = if quoted {
@@ -110,15 +128,20 @@ impl<'m> Boundary<'m> {
         Some(Self { before, value, after: &rest[end..] })
     }
 
-    /// The pieces of a body between its boundaries.
-    fn parts<'b>(&self, body: &'b [u8]) -> Vec<&'b [u8]> {
-        let (mut parts, mut rest) = (Vec::new(), body);
-        while let Some(at) = rest.windows(self.value.len()).position(|piece| piece == self.value) {
-            parts.push(&rest[..at]);
-            rest = &rest[at + self.value.len()..];
+    /// The pieces of a body between its boundaries. None if the boundary also stands where it delimits nothing.
+    fn parts<'b>(&self, body: &'b [u8]) -> Option<Vec<&'b [u8]>> {
+        let (mut parts, mut from) = (Vec::new(), 0);
+        while let Some(found) = body[from..].windows(self.value.len()).position(|piece| piece == self.value) {
+            let (start, end) = (from + found, from + found + self.value.len());
+            let begins_line = body[..start] == *b"--" || body[..start].ends_with(b"\r\n--");
+            if !begins_line || !(body[end..].starts_with(b"\r\n") || body[end..].starts_with(b"--")) {
+                return None;
+            }
+            parts.push(&body[from..start]);
+            from = end;
         }
-        parts.push(rest);
-        parts
+        parts.push(&body[from..]);
+        Some(parts)
     }
 }
 
@@ -131,18 +154,26 @@ pub(super) fn same_address(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parts<'b>(media: &str, body: &'b str) -> Vec<&'b [u8]> {
-        Boundary::of(media.as_bytes()).map_or(vec![], |boundary| boundary.parts(body.as_bytes()))
+    fn parts<'b>(media: &str, body: &'b str) -> Option<Vec<&'b [u8]>> {
+        Boundary::of(media.as_bytes())?.parts(body.as_bytes())
     }
 
     #[test]
     fn a_form_counts_by_its_parts_whatever_its_boundary() {
         let one = parts("multipart/form-data; boundary=----abcdefgh", "------abcdefgh\r\nx\r\n------abcdefgh--");
         let quoted = parts("Multipart/Form-Data; boundary=\"12345678\"", "--12345678\r\nx\r\n--12345678--");
-        assert_eq!(one, [&b"--"[..], b"\r\nx\r\n--", b"--"]);
+        assert_eq!(one, Some(vec![&b"--"[..], b"\r\nx\r\n--", b"--"]));
         assert_eq!(one, quoted);
         let other = parts("multipart/form-data; boundary=12345678", "--12345678\r\ny\r\n--12345678--");
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_form_whose_boundary_stands_in_its_content_counts_as_it_is() {
+        let media = "multipart/form-data; boundary=12345678";
+        for content in ["12345678", "x12345678", "x--12345678\r\n", "\r\n--123456789", "\n--12345678\n"] {
+            assert_eq!(parts(media, &format!("--12345678\r\n{content}\r\n--12345678--")), None, "{content}");
+        }
     }
 
     #[test]
@@ -153,6 +184,9 @@ mod tests {
             "text/plain; boundary=12345678",
             "multipart/mixed; boundary=1234567",
             "multipart/x; boundary=\"12345678",
+            "multipart/x; x-boundary=12345678",
+            "multipart/x; boundary=12345678; boundary=87654321",
+            "multipart/x; name=\"; boundary=12345678\"",
         ] {
             assert!(Boundary::of(media.as_bytes()).is_none(), "{media}");
         }
