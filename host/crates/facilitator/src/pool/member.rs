@@ -40,8 +40,9 @@ struct MemberState {
     name: String,
     via: Via,
     breaker: Arc<Breaker>,
-    /// Ambiguous answers in a row that cause a look: as many as the failures that open the circuit. Zero: never.
-    ambiguous_limit: u32,
+    /// Failures in a row that open the circuit. As many ambiguous answers cause a look, and as many payers whose
+    /// settlements fail count at once. Zero: the circuit never opens.
+    limit: u32,
     /// Ambiguous answers since the last verdict or successful look. The breaker does not count them.
     ambiguous: AtomicU32,
     /// The time of the last successful look for the sake of ambiguous answers. Locked during such a look, so that there
@@ -81,7 +82,7 @@ impl Member {
         Self(Arc::new(MemberState {
             name: name.to_owned(),
             via,
-            ambiguous_limit: settings.failures,
+            limit: settings.failures,
             ambiguous: AtomicU32::new(0),
             ambiguous_look: tokio::sync::Mutex::new(None),
             failing_payers: Mutex::default(),
@@ -142,7 +143,7 @@ impl Member {
     async fn answered_ambiguously(&self, permit: BreakerPermit, why: &str) {
         self.0.is_suspect.store(true, Relaxed);
         let in_a_row = self.0.ambiguous.fetch_add(1, Relaxed).saturating_add(1);
-        let is_due = self.0.ambiguous_limit > 0 && in_a_row >= self.0.ambiguous_limit;
+        let is_due = self.0.limit > 0 && in_a_row >= self.0.limit;
         if !is_due && !permit.is_trial() {
             return;
         }
@@ -168,7 +169,8 @@ impl Member {
     /// A failure may be about the payment: a facilitator may answer 500, or nothing in time, where the payer has spent
     /// its money meanwhile, and one payer can have many payments verified with the money for one. So a failure counts
     /// once for each payer until a settlement is answered, and a repeated sending counts for nothing: recovery sends
-    /// what has failed again and again.
+    /// what has failed again and again. Verifications that are answered meanwhile say nothing about settlements: enough
+    /// payers in a row open the circuit all the same.
     pub(super) async fn settle(
         &self,
         permit: BreakerPermit,
@@ -189,10 +191,11 @@ impl Member {
                     Settlement::Unknown { message, .. } | Settlement::NotSent { message } => message.as_str(),
                     Settlement::Settled { .. } | Settlement::SettledElsewhere { .. } | Settlement::Refused { .. } => "",
                 };
-                if sending == Sending::First && self.is_first_failure_of(request) {
-                    self.failed(permit, message);
-                } else {
-                    drop(permit);
+                let newly = if sending == Sending::First { self.note_failing(request) } else { None };
+                match newly {
+                    Some(payers) if payers >= self.0.limit => self.failed_times(permit, payers, message),
+                    Some(_) => self.failed(permit, message),
+                    None => drop(permit),
                 }
                 Ok(settlement)
             }
@@ -208,15 +211,17 @@ impl Member {
         }
     }
 
-    /// Notes that a settlement of this payer has failed. False if one had before, since the last that was answered.
-    fn is_first_failure_of(&self, request: &PaymentRequest) -> bool {
-        // Of another network than EVM: each payment counts as a payer.
-        let Some(payer) = request.named_payer() else { return true };
+    /// Notes that a settlement of this payer has failed, and returns the number of payers of whom one has since the last
+    /// that was answered. None if this payer is among them already.
+    fn note_failing(&self, request: &PaymentRequest) -> Option<u32> {
+        // Of another network than EVM: each payment counts as the first payer.
+        let Some(payer) = request.named_payer() else { return Some(1) };
         let mut failing = self.0.failing_payers.lock();
         if failing.len() >= MAX_FAILING_PAYERS {
             failing.clear();
         }
-        failing.insert(payer.to_ascii_lowercase())
+        let is_new = failing.insert(payer.to_ascii_lowercase());
+        is_new.then(|| u32::try_from(failing.len()).unwrap_or(u32::MAX))
     }
 
     fn succeeded(&self, permit: BreakerPermit) {

@@ -428,6 +428,21 @@ async fn settlements_of_one_payer_that_fail_do_not_open_the_circuit_however_ofte
     }
 }
 
+/// The verification before each settlement was a success, which ended the failures in a row: a facilitator that verified
+/// everything and settled nothing was sold through for ever, to clients that waited 25 seconds each.
+#[tokio::test]
+async fn a_facilitator_that_verifies_and_settles_nothing_has_its_circuit_opened() {
+    let a = Scripted::honest(0xa0).await;
+    a.on_settle(Some((500, json!({"error": "no"}))));
+    let pool = FacilitatorPool::new(vec![a.member("a")]);
+    for number in 1..=3 {
+        assert_eq!(pool.readiness(), Readiness::Ready);
+        assert!(matches!(pool.verify(&payment(1)).await, Verification::Valid { .. }));
+        assert!(matches!(pool.settle(&stranger(number)).await, Settlement::Unknown { .. }));
+    }
+    assert_eq!(pool.readiness(), Readiness::Down, "three payers in a row");
+}
+
 /// A payment that is sent again took the place of every trial, and failed it.
 #[tokio::test]
 async fn a_settlement_that_is_sent_again_is_never_the_trial_of_an_open_circuit() {
