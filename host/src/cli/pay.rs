@@ -38,7 +38,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
     if let Some(path) = &args.resume {
         let saved = SavedPayment::load(path)?;
-        return finish(&client, output, saved, path).await;
+        return finish(&client, output, saved, path, Sending::Again).await;
     }
     let request = args::request_of(&args)?;
     let policy = args::policy(&args)?;
@@ -78,12 +78,25 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary);
     let path = store.save(&saved)?;
-    finish(&client, output, saved, &path).await
+    finish(&client, output, saved, &path, Sending::First).await
+}
+
+/// A payment is sent right after it was signed, or again because its outcome is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    First,
+    Again,
 }
 
 /// Sends the payment and reports its outcome. Its file is deleted once nothing is left that the same payment could
 /// fetch: the file is the only way to what was paid for.
-async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path: &Path) -> Result<(), Failure> {
+async fn finish(
+    client: &PayClient,
+    output: PayOutput,
+    saved: SavedPayment,
+    path: &Path,
+    sending: Sending,
+) -> Result<(), Failure> {
     let mut answer = match client.send(&saved.request, Some(&saved.payment)).await {
         Ok(answer) => answer,
         Err(unanswered) if !unanswered.sent => {
@@ -106,6 +119,11 @@ async fn finish(client: &PayClient, output: PayOutput, saved: SavedPayment, path
         // An answer that breaks off is not paid twice: the server still owes it, or keeps it.
         failure.message = format!("{}; the payment is kept: coinslot pay --resume {}", failure.message, path.display());
         return Err(failure);
+    }
+    // Only a receipt or the server's word closes what is open: a proxy or a login page may have answered.
+    let is_open = sending == Sending::Again && outcome == Outcome::Answered && !paid;
+    if is_open {
+        return Err(unknown(&format!("the server answered {status} without a receipt"), path));
     }
     if !outcome.leaves_something() {
         saved::discard(path);
@@ -165,7 +183,7 @@ impl Outcome {
             return Self::Unknown;
         }
         match (status, receipt.is_some_and(|receipt| receipt.success)) {
-            (..400, false) if answer.redirect().is_some() => {} // from a proxy: a payment is for one server
+            (300..400, false) => {} // from a proxy: a payment is for one server, which settles what it answers so
             (..400, _) => return Self::Answered,
             (410, true) => return Self::Gone,
             (_, true) => return Self::Owed,

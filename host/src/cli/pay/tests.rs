@@ -50,6 +50,8 @@ enum Mood {
     Fenced,
     /// Sends clients elsewhere.
     Redirects,
+    /// Has a cache before it that answers 304.
+    NotModified,
 }
 
 /// A seller, and what it was sent.
@@ -151,6 +153,7 @@ impl Shop {
             Mood::FailsSilently => Some((402, "{}".to_owned())),
             Mood::Away => Some((404, json!({"error": "not_found", "charged": "unknown"}).to_string())),
             Mood::Declines => Some((404, json!({"error": "not_found", "charged": "no"}).to_string())),
+            Mood::NotModified => Some((304, String::new())),
             Mood::Fenced => Some((403, "<html>".to_owned())),
             _ => None,
         };
@@ -313,6 +316,26 @@ async fn an_unknown_outcome_is_5_and_the_same_payment_fetches_the_answer() {
     assert!(payments.len() == 3 && payments.iter().all(|sent| *sent == payments[0]));
     assert_eq!(world.usdc(SELLER).await, PRICE);
     assert_eq!(code(home.pay(&["--resume", &resume]).await), 2);
+}
+
+/// The page of a network's login, and a cache, answered a payment that was sent again: its file was deleted, and with it
+/// the only way to what was paid for.
+#[tokio::test]
+async fn only_a_receipt_closes_a_payment_whose_outcome_is_open() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Loses);
+    assert_eq!(code(home.pay(&[&seller.url, "-d", "body"]).await), 5);
+    let kept = home.kept();
+    let resume = kept[0].display().to_string();
+    for mood in [Mood::Gives, Mood::NotModified] {
+        seller.set(mood);
+        assert_eq!(code(home.pay(&["--resume", &resume]).await), 5, "{mood:?}");
+        assert_eq!(home.kept(), kept, "{mood:?}");
+    }
+    seller.set(Mood::Honest);
+    assert_eq!(home.pay(&["--resume", &resume]).await, Ok(()));
+    assert!(home.kept().is_empty());
 }
 
 #[tokio::test]
