@@ -197,14 +197,13 @@ async fn redeem(
     let claims_next = !purchase.endpoint.plugin.quotes() && request.body().is_end_stream();
     let earlier = find_earlier(payments, &checked, &holder, claims_next).await.map_err(Unserved::of_claim)?;
     let work = PaymentWork::new(checked, earlier, holder)?;
-    let (request, held) = work.read_body(payments, &purchase, request).await?;
+    let request = work.read_body(payments, &purchase, request).await?;
     let (id, payments_of_work) = (work.payment_id(), Arc::clone(payments));
     // Boxed here: the future is large, and passing it on would copy it each time.
     let exchanged = Box::pin(async move {
-        // The body counts until the work ends, or until the guest of a free request has read it.
         Ok(match exchange(payments_of_work, purchase, work, request).await? {
             Exchanged::Settled(settled) => Served::Settled(settled),
-            Exchanged::Free(request) => Served::Free(FreeRequest::new(request, held)),
+            Exchanged::Free(request) => Served::Free(FreeRequest::new(request)),
         })
     });
     // A client that hangs up stops nothing from here on.

@@ -124,6 +124,35 @@ async fn without_room_for_the_answer_no_guest_runs_and_no_money_is_taken() {
     assert_eq!((host.runs(), host.runs_of("upfront")), (1, 1));
 }
 
+/// The bodies of requests left the budget with the heads of their answers, and copies of streamed answers were in none: a
+/// cent each held ten megabytes for minutes.
+#[tokio::test]
+async fn requests_and_copies_of_streamed_answers_stay_within_the_budget() {
+    let chain = TestChain::start().await;
+    // A payer has 4 MiB.
+    let host = chain.serve(&["ticker"], "[server]\nmax_held_bytes = \"16MiB\"\n[answers]\nmax_size = \"9MiB\"\n").await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/ticker")).send().await.expect("a challenge");
+    for (payer, steps, body) in [(0, "event sleep", 1_500_000), (1, "big big big event sleep", 0)] {
+        let mut streams: Vec<reqwest::Response> = Vec::new();
+        for _ in 0..4 {
+            let payment = chain.payer(payer).pay(&challenge).header();
+            let ask = client.post(host.url("/ticker")).header("x-do", steps).header("PAYMENT-SIGNATURE", payment);
+            let mut stream = ask.body(vec![b'y'; body]).send().await.expect("an answer");
+            let mut read = 0;
+            while stream.status() == 200 && read < steps.matches("big").count() * (700 << 10) {
+                read += stream.chunk().await.expect("a stream").expect("a piece").len();
+            }
+            streams.push(stream);
+        }
+        let statuses: Vec<u16> = streams.iter().map(|stream| stream.status().as_u16()).collect();
+        match payer {
+            0 => assert_eq!(statuses, [200, 200, 503, 503], "two bodies fit"),
+            _ => assert_eq!(statuses, [200, 200, 503, 503], "a copy and a part of another one fit"),
+        }
+    }
+}
+
 /// The answers to payments left the budget when they were settled: a client that bought many and read none had the host
 /// hold them all, for a cent each.
 #[tokio::test]

@@ -190,3 +190,17 @@ async fn money_is_not_taken_upfront_from_a_client_that_has_left() {
         assert_eq!(chain.payments_received().await, moved + 1, "{name}");
     }
 }
+
+/// The wait for a settlement went on when it had ended: a plugin that took longer was charged for, and its client heard
+/// that the end of the settlement was unknown.
+#[tokio::test]
+async fn a_plugin_that_works_longer_than_a_settlement_is_waited_for_answers_its_client() {
+    let chain = TestChain::start().await;
+    let node = chain.node().await;
+    let host = chain.serve_seller(&guest("crowd"), &node, 0, "flows = [\"upfront\"]\n").await;
+    let ask = || reqwest::Client::new().post(host.url("/crowd?wait=26000"));
+    let payment = chain.payer(0).pay(&ask().send().await.expect("a challenge")).header();
+    let bought = ask().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+    let status = bought.status();
+    assert_eq!(status, 200, "{}", bought.text().await.expect("text"));
+}

@@ -24,13 +24,6 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// periods. A client that sends much at once and then little would else hold it for as long as the little takes.
 const PART_OF_HELD: usize = 60;
 
-/// A whole body, and its part of the budget.
-#[derive(Debug)]
-pub(super) struct HeldBody {
-    pub(super) bytes: Bytes,
-    pub(super) held: HeldBytes,
-}
-
 /// The payment that a request carries, if any. Fails on a header that cannot be read, and on two payments.
 pub(super) fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, HeaderError> {
     let values = |name: &str| headers.get_all(name).iter().map(HeaderValue::as_bytes);
@@ -38,20 +31,20 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, 
 }
 
 /// Reads a body to its end. Fails when it is larger than `limit`, ends early, comes more slowly than it has to, or when
-/// the budget is used up.
+/// the budget is used up. The body counts for the budget until its last copy is dropped.
 pub(super) async fn read(
     payments: &Payments,
     mut held: HeldBytes,
     mut body: RequestBody,
     limit: u64,
-) -> Result<HeldBody, Problem> {
+) -> Result<Bytes, Problem> {
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut parts = BytesMut::new();
     let mut pace = Pace::new(payments.config.min_body_rate, Instant::now());
     loop {
         let frame = match tokio::time::timeout_at(pace.period_ends, body.frame()).await {
             Ok(Some(frame)) => Some(frame.map_err(|_| Problem::BodyBroken)?),
-            Ok(None) => return Ok(HeldBody { bytes: parts.freeze(), held }),
+            Ok(None) => return Ok(held.counted(parts.freeze())),
             Err(_) => None,
         };
         if let Some(Ok(data)) = frame.map(Frame::into_data) {

@@ -110,6 +110,9 @@ impl AsRef<[u8]> for CountedBytes {
 impl HeldBytes {
     /// The bytes, which count for the budget until their last copy is dropped.
     pub(super) fn counted(self, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() {
+            return bytes;
+        }
         Bytes::from_owner(CountedBytes { bytes, _held: self })
     }
 

@@ -13,7 +13,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::accepted::RefusedPayment;
-use super::body::{self, HeldBody};
+use super::body;
 use super::budget::HeldBytes;
 use super::claim::{self, Bought, ClaimOutcome};
 use super::earlier_claim::{self, EarlierClaim, FoundPayment};
@@ -63,11 +63,11 @@ impl PaymentWork {
         payments: &Payments,
         purchase: &Purchase,
         request: Request<RequestBody>,
-    ) -> Result<(Request<Bytes>, HeldBytes), Unserved> {
+    ) -> Result<Request<Bytes>, Unserved> {
         let (head, body) = request.into_parts();
         let held = self.body_bytes(payments, purchase.client.ip);
         match body::read(payments, held, body, purchase.endpoint.request_limit).await {
-            Ok(HeldBody { bytes, held }) => Ok((Request::from_parts(head, bytes), held)),
+            Ok(bytes) => Ok(Request::from_parts(head, bytes)),
             Err(problem) => Err(self.without_body(payments, problem).await),
         }
     }

@@ -5,24 +5,18 @@ use coinslot_plugin::RequestBody;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 
-use super::budget::HeldBytes;
-
 /// A request to a quoted endpoint that costs nothing: it is served as on a free route.
 #[derive(Debug)]
-pub struct FreeRequest {
-    request: Request<Bytes>,
-    held: HeldBytes,
-}
+pub struct FreeRequest(Request<Bytes>);
 
 impl FreeRequest {
-    /// The request with its whole body, which has this part of the budget.
-    pub(super) fn new(request: Request<Bytes>, held: HeldBytes) -> Self {
-        Self { request, held }
+    /// The request with its whole body.
+    pub(super) fn new(request: Request<Bytes>) -> Self {
+        Self(request)
     }
 
     /// The request for the guest. Its body counts for the budget until the guest has read it.
     pub fn into_request(self) -> Request<RequestBody> {
-        let Self { request, held } = self;
-        request.map(|bytes| Full::new(held.counted(bytes)).map_err(|never| match never {}).boxed_unsync())
+        self.0.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
     }
 }

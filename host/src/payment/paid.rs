@@ -68,6 +68,7 @@ impl Reserved {
         let (settlement, recorded) = attempt.settle(payments).await?;
         match recorded {
             Recorded::Yes => {
+                payments.waiting.settled(self.id());
                 let Self { hold, breaker, .. } = self;
                 Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker), held: Some(held) })
             }
@@ -116,10 +117,10 @@ impl Paid {
                 }
                 Ok(Settled::whole(payments, payment, answer))
             }
-            Ok(PaidAnswer::Stream(response)) => {
+            Ok(PaidAnswer::Stream(response, held)) => {
                 let (head, body) = response.into_parts();
                 let (status, headers) = (head.status.as_u16(), head.headers);
-                let copy = AnswerCopy::new(payments, hold, status, headers.clone(), begun);
+                let copy = AnswerCopy::new(payments, hold, status, headers.clone(), held, begun);
                 Ok(Settled::streamed(status, headers, StreamedAnswer::new(body, copy), payment))
             }
             Err(failure) => {
@@ -142,8 +143,8 @@ async fn owed(payments: &Payments, hold: &Hold, payment: SettledPayment, failure
 enum PaidAnswer {
     /// The guest has ended, and this is all of its answer.
     Whole(GuestAnswer),
-    /// The guest is still writing its answer.
-    Stream(Response<ResponseBody>),
+    /// The guest is still writing its answer, of which a copy has this part of the budget.
+    Stream(Response<ResponseBody>, HeldBytes),
 }
 
 async fn run(
@@ -158,7 +159,7 @@ async fn run(
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {
-        Verdict::Done if !ended => Ok(PaidAnswer::Stream(response)),
+        Verdict::Done if !ended => Ok(PaidAnswer::Stream(response, held)),
         Verdict::Done => Ok(PaidAnswer::Whole(GuestAnswer::read(response, held).await?)),
         Verdict::Failed => Err(OwedFailure::Declined(GuestAnswer::read(response, held).await?)),
         Verdict::Forbidden => Err(OwedFailure::Misbehaved(answer::ANSWERED_402.to_owned())),

@@ -7,7 +7,7 @@ use coinslot_x402::price::{Amount, Decimal, Offer, Price};
 use http::Request;
 use http_body::Body as _;
 
-use super::body::{self, HeldBody};
+use super::body;
 use super::free::FreeRequest;
 use super::identity::{request_fingerprint, with_headers};
 use super::{Payments, Pricing, Problem, Purchase, Verified};
@@ -48,17 +48,16 @@ pub(super) async fn price_unpaid(
     }
     let (head, body) = request.into_parts();
     let limit = MAX_UNPAID_BODY.min(purchase.endpoint.request_limit);
-    let held = match body::read(payments, payments.budget.client(purchase.client.ip), body, limit).await {
+    let body = match body::read(payments, payments.budget.client(purchase.client.ip), body, limit).await {
         Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => {
             return Ok(UnpaidRequest::Priced(purchase));
         }
         read => read?,
     };
-    let HeldBody { bytes, held } = held;
-    let request = Request::from_parts(head, bytes);
+    let request = Request::from_parts(head, body);
     match ask(&purchase, &request).await {
         Ok(RequestPrice::Paid(quoted)) => Ok(UnpaidRequest::Priced(quoted)),
-        Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request, held))),
+        Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request))),
         Err(Problem::Refused(_)) if bare => Ok(UnpaidRequest::Priced(purchase)),
         Err(problem) => Err(problem),
     }

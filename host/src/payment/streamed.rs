@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 
 use super::Payments;
 use super::answer::stored_headers;
+use super::budget::HeldBytes;
 use super::hold_guard::HoldGuard;
 
 const HUNG_UP: &str = "the client hung up before the end of its answer";
@@ -60,8 +61,9 @@ pub(super) struct AnswerCopy {
     hold: HoldGuard,
     status: u16,
     headers: HeaderMap,
-    /// None when the body is larger than what is kept of an answer.
-    body: Option<BytesMut>,
+    /// The reason why it is not kept, where it is not.
+    body: Result<BytesMut, &'static str>,
+    held: HeldBytes,
     since: Instant,
 }
 
@@ -168,17 +170,22 @@ impl AnswerCopy {
         hold: HoldGuard,
         status: u16,
         headers: HeaderMap,
+        held: HeldBytes,
         since: Instant,
     ) -> Self {
         let payments = Arc::clone(payments);
-        Self { payments, hold, status, headers, body: Some(BytesMut::new()), since }
+        Self { payments, hold, status, headers, body: Ok(BytesMut::new()), held, since }
     }
 
     fn add(&mut self, data: &Bytes) {
-        let most = self.payments.config.keep_answer_bytes;
-        match &mut self.body {
-            Some(body) if body.len().saturating_add(data.len()) <= most => body.extend_from_slice(data),
-            body => *body = None,
+        let Ok(body) = &mut self.body else { return };
+        let length = body.len().saturating_add(data.len());
+        if length > self.payments.config.keep_answer_bytes {
+            self.body = Err("the answer was larger than what is kept");
+        } else if self.held.grow_to(length).is_err() {
+            self.body = Err("there was no room for a copy of the answer");
+        } else {
+            body.extend_from_slice(data);
         }
     }
 
@@ -193,10 +200,8 @@ impl AnswerCopy {
                 }
                 Err(fault) => return StreamOutcome::Owed(fault.to_string()),
             }
-            if self.body.is_none() {
-                return StreamOutcome::Owed(
-                    "the client hung up, and the answer is larger than what is kept".to_owned(),
-                );
+            if let Err(reason) = &self.body {
+                return StreamOutcome::Owed(format!("the client hung up, and {reason}"));
             }
         }
         StreamOutcome::Copied
@@ -211,13 +216,14 @@ impl AnswerCopy {
     }
 
     async fn write(self, outcome: StreamOutcome, done: oneshot::Sender<()>) {
-        let Self { payments, hold, status, headers, body, since } = self;
+        let Self { payments, hold, status, headers, body, held, since } = self;
         let id = hold.id();
-        let whole = |body: Option<BytesMut>| match body {
-            Some(body) => {
-                Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body: body.freeze() })
+        let whole = |body: Result<BytesMut, &str>| match body {
+            Ok(body) => {
+                let body = held.counted(body.freeze());
+                Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body })
             }
-            None => Retained::Nothing { why: "the answer was larger than what is kept".to_owned() },
+            Err(why) => Retained::Nothing { why: why.to_owned() },
         };
         let (kept, left) = match outcome {
             StreamOutcome::Delivered => (whole(body), true),

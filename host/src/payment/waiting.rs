@@ -34,7 +34,7 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Signals {
-    /// True once a settlement of the payment was begun.
+    /// True while a settlement of the payment is under way.
     settling: watch::Sender<bool>,
     ended: Notify,
 }
@@ -104,6 +104,13 @@ impl WaitingClients {
         }
     }
 
+    /// Announces that the payment is settled, and work for its answer goes on.
+    pub(super) fn settled(&self, id: &PaymentId) {
+        if let Some(entry) = self.by_payment.lock().get(id) {
+            entry.signals.settling.send_replace(false);
+        }
+    }
+
     /// Announces that the work for this payment has ended, or that its settlement has.
     pub(super) fn ended(&self, id: &PaymentId) {
         if let Some(entry) = self.by_payment.lock().get(id) {
@@ -113,11 +120,19 @@ impl WaitingClients {
 }
 
 impl WaitingClient {
-    /// Returns [`SETTLEMENT_WAIT`] after a settlement of the payment was begun.
+    /// Returns when a settlement of the payment has been under way for [`SETTLEMENT_WAIT`]. The time that a plugin
+    /// takes after a settlement does not count: its own limits bound it.
     pub(super) async fn overdue(&self) {
+        self.is_settling_for(SETTLEMENT_WAIT).await;
+    }
+
+    async fn is_settling_for(&self, time: Duration) {
         let mut settling = self.signals.settling.subscribe();
-        if settling.wait_for(|settling| *settling).await.is_ok() {
-            tokio::time::sleep(SETTLEMENT_WAIT).await;
+        while settling.wait_for(|settling| *settling).await.is_ok() {
+            match tokio::time::timeout(time, settling.wait_for(|settling| !*settling)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
         }
     }
 
@@ -146,6 +161,24 @@ mod tests {
     use coinslot_x402::Network;
 
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_settlement_that_is_under_way_for_long_is_overdue() {
+        let network = Network::parse("eip155:84532").expect("a network");
+        let id = PaymentId::new(network, "0xa".to_owned(), "0xb".to_owned(), "0x1".to_owned());
+        let waiting = WaitingClients::default();
+        let client = waiting.enter(&id);
+        let (short, long) = (Duration::from_millis(20), Duration::from_millis(100));
+        let is_overdue = async |most| tokio::time::timeout(long, client.is_settling_for(most)).await.is_ok();
+        assert!(!is_overdue(short).await, "nothing is being settled");
+        waiting.settling(&id);
+        assert!(is_overdue(short).await);
+        assert!(!is_overdue(Duration::from_secs(3_600)).await);
+        waiting.settled(&id);
+        assert!(!is_overdue(short).await, "the plugin is at work");
+        waiting.settling(&id);
+        assert!(is_overdue(short).await);
+    }
 
     #[tokio::test]
     async fn a_client_is_told_of_the_end_and_is_forgotten_when_it_leaves() {
