@@ -19,7 +19,8 @@ pub struct Catalog {
     pub generation: u64,
     installed: Vec<Arc<Installed>>,
     routes: Routes<Arc<Endpoint>>,
-    /// The offers that earlier generations made and this one does not, by the label of their endpoint, newest first.
+    /// The offers that earlier generations made and this one does not, by the label of their endpoint, newest first. A
+    /// route may have passed from one plugin to another.
     former_offers: HashMap<String, Vec<FormerOffer>>,
     public_url: String,
     /// The files that the folder held at the start and that are neither active nor refused yet. All generations share
@@ -30,6 +31,8 @@ pub struct Catalog {
 /// An offer that is honoured for as long as its challenges said.
 #[derive(Clone, Debug)]
 struct FormerOffer {
+    /// The name of the plugin that made it.
+    plugin: String,
     offer: Offer,
     until: Instant,
 }
@@ -93,14 +96,17 @@ impl Catalog {
         for endpoint in self.installed.iter().flat_map(|installed| &installed.endpoints) {
             let Some(offer) = declared_offer(endpoint) else { continue };
             // Labels are unique in a generation, because routes are.
-            let goes_on = next.get(&*endpoint.label).is_some_and(|other| declared_offer(other) == Some(offer));
+            let plugin = &endpoint.plugin.info().name;
+            let is_made =
+                |other: &&Endpoint| other.plugin.info().name == *plugin && declared_offer(other) == Some(offer);
+            let goes_on = next.get(&*endpoint.label).is_some_and(is_made);
             if !goes_on {
                 let longest = offer.prices().iter().map(|price| price.max_timeout_seconds).max().unwrap_or(0);
                 let until = now + Duration::from_secs(longest);
                 let offers = former.entry(endpoint.label.clone()).or_default();
                 // A price that comes back and goes again is kept once, with its newest end.
-                offers.retain(|other| other.offer != *offer);
-                offers.insert(0, FormerOffer { offer: offer.clone(), until });
+                offers.retain(|other| other.offer != *offer || other.plugin != *plugin);
+                offers.insert(0, FormerOffer { plugin: plugin.clone(), offer: offer.clone(), until });
                 offers.truncate(MAX_FORMER_OFFERS);
             }
         }
@@ -111,11 +117,13 @@ impl Catalog {
         former
     }
 
-    /// The offers for this endpoint that earlier generations made and that are still in their time, the newest first.
+    /// The offers for this endpoint that its plugin made in earlier generations and that are still in their time, the
+    /// newest first.
     pub fn honoured(&self, endpoint: &Endpoint) -> Vec<Offer> {
-        let now = Instant::now();
+        let (now, plugin) = (Instant::now(), &endpoint.plugin.info().name);
         let offers = self.former_offers.get(&endpoint.label).into_iter().flatten();
-        offers.filter(|former| former.until > now).map(|former| former.offer.clone()).collect()
+        let is_honoured = |former: &&FormerOffer| former.until > now && former.plugin == *plugin;
+        offers.filter(is_honoured).map(|former| former.offer.clone()).collect()
     }
 
     /// Looks a request up. No template matches a path of the host.
