@@ -27,7 +27,7 @@ mod start;
 mod swap;
 mod tracked_file;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -268,8 +268,7 @@ impl Folder {
         if self.start.is_over() {
             return;
         }
-        let (files, staging) = (&self.files, &self.staging);
-        let restoring = self.start.restoring();
+        let (files, staging, restoring) = (&self.files, &self.staging, self.start.restoring());
         let progress = self.start.update(|name| {
             let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
             let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
@@ -281,18 +280,19 @@ impl Folder {
         self.live.load().set_loading(progress.loading);
     }
 
-    /// Writes the changes of a scan into the history, and forgets compiled components that it does not name. A host
-    /// that cannot write its history serves all the same.
+    /// Writes the changes of a scan into the history, and forgets compiled components that it does not name and that
+    /// nobody waits to serve. A host that cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
         if !report.has_changes() {
             return;
         }
         history.record(report, |name| self.files.get(name)?.active.as_deref());
-        if let Err(error) = history.write() {
+        let in_use = || self.files.values().flat_map(TrackedFile::builds);
+        if let Err(error) = history.write(in_use()) {
             tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
         }
-        let named: HashSet<String> = history.builds().map(|build| build.sha256.clone()).collect();
+        let named = history.builds().map(|build| &*build.sha256).chain(in_use()).map(str::to_owned).collect();
         let runtime = Arc::clone(&self.loader.runtime);
         tokio::task::spawn_blocking(move || runtime.forget_others(&named));
     }

@@ -4,10 +4,11 @@
 //! To roll back is to put the former bytes into the folder again: the folder says what is served, here as everywhere.
 //! Two builds are kept for each file, and no more.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use coinslot_base::file::replace;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::install::Installed;
 use super::kept_build::{KeptBuild, MODE, component, now};
 use super::scan_report::ScanReport;
 
-/// A component that no entry names is removed at this age. Until then it may be one that is about to become active.
+/// A component that no entry names and no file waits to serve is removed at this age.
 const UNNAMED_SECONDS: u64 = 60;
 
 /// A file that has been gone for this long is forgotten, together with its last build: where each build has a name of
@@ -70,11 +71,14 @@ impl History {
         Ok(Self { dir: dir.to_owned(), entries })
     }
 
-    /// Keeps the bytes of a component that is about to become active.
+    /// Keeps the bytes of a component that is about to become active. A file that has them already becomes as young as
+    /// a new one.
     pub(super) fn keep(dir: &Path, sha256: &str, wasm: &[u8]) -> io::Result<()> {
         let path = component(dir, sha256);
-        // Its name is its content's hash, so a file of this name needs no new write.
-        if path.exists() { Ok(()) } else { replace(&path, MODE, wasm) }
+        let renew = || File::open(&path)?.set_modified(UNIX_EPOCH + Duration::from_secs(now()));
+        // The file may have lost its content: a crash of the machine can leave it empty.
+        let is_kept = fs::read(&path).is_ok_and(|kept| kept == wasm) && renew().is_ok();
+        if is_kept { Ok(()) } else { replace(&path, MODE, wasm) }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -143,16 +147,18 @@ impl History {
     }
 
     /// Forgets files that have been gone for long, replaces the history file in one step, and then removes components
-    /// that it does not name.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    /// that it does not name and whose SHA-256 is none of `in_use`: a build that waits for its turn is named only when
+    /// it is active.
+    pub(super) fn write<'a>(&mut self, in_use: impl Iterator<Item = &'a str>) -> io::Result<()> {
         self.forget_gone();
         replace(&HistoryFile::path(&self.dir), MODE, &serde_json::to_vec_pretty(&self.entries)?)?;
-        let named: BTreeSet<String> = self.builds().map(|build| format!("{}.wasm", build.sha256)).collect();
+        let mut kept: HashSet<String> = in_use.map(|sha256| format!("{sha256}.wasm")).collect();
+        kept.extend(self.builds().map(|build| format!("{}.wasm", build.sha256)));
         for found in fs::read_dir(self.dir.join("components"))? {
             let found = found?;
             let name = found.file_name().to_string_lossy().into_owned();
             let is_young = found.metadata()?.modified()?.elapsed().is_ok_and(|age| age.as_secs() < UNNAMED_SECONDS);
-            if !named.contains(&name) && !is_young {
+            if !kept.contains(&name) && !is_young {
                 fs::remove_file(found.path())?;
             }
         }
@@ -244,7 +250,7 @@ mod tests {
         for sha256 in ["a", "b", "b", "c"] {
             history.activated("echo.wasm", build(sha256));
         }
-        history.write().expect("written");
+        history.write([].into_iter()).expect("written");
         let file = HistoryFile::read(dir.path()).expect("read");
         let (name, entry) = file.find("echo").expect("found by the plugin's name");
         let sha256s = [&entry.active, &entry.previous].map(|build| build.as_ref().map(|build| build.sha256.as_str()));
@@ -268,6 +274,27 @@ mod tests {
         assert_eq!(build(&sha256).bytes(dir.path()).expect("its bytes"), b"component");
         fs::write(component(dir.path(), &sha256), "other").expect("written");
         build(&sha256).bytes(dir.path()).expect_err("not what was kept");
+        // A crash of the machine had left an empty file, which stayed in the place of the component.
+        History::keep(dir.path(), &sha256, b"component").expect("kept again");
+        assert_eq!(build(&sha256).bytes(dir.path()).expect("its bytes"), b"component");
+    }
+
+    #[test]
+    fn components_that_wait_for_their_turn_are_not_removed_and_become_young_when_they_are_kept_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut history = History::open(dir.path()).expect("a history");
+        let kept = |sha256: &str| {
+            History::keep(dir.path(), sha256, b"component").expect("kept");
+            let age = || fs::metadata(component(dir.path(), sha256)).expect("a file").modified();
+            let is_old = age().expect("a time").elapsed().expect("the past") > Duration::from_secs(10);
+            assert!(!is_old, "{sha256}");
+            let file = File::open(component(dir.path(), sha256)).expect("a file");
+            file.set_modified(UNIX_EPOCH).expect("a time");
+        };
+        ["waits", "waits", "gone"].into_iter().for_each(kept);
+        history.write(["waits"].into_iter()).expect("written");
+        let exists = |sha256: &str| component(dir.path(), sha256).exists();
+        assert_eq!((exists("waits"), exists("gone")), (true, false));
     }
 
     #[test]
@@ -328,7 +355,7 @@ mod tests {
         history.removed("new.wasm");
         let old = history.entries.files.get_mut("old.wasm").expect("an entry");
         old.gone_since = Some(now() - GONE_SECONDS);
-        history.write().expect("written");
+        history.write([].into_iter()).expect("written");
         let read = History::open(dir.path()).expect("a history");
         assert_eq!(read.entries.files.keys().collect::<Vec<_>>(), ["new.wasm"]);
         assert_eq!(read.entry("new.wasm").and_then(|entry| entry.abandoned.as_deref()), Some("c"));

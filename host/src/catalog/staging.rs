@@ -75,10 +75,8 @@ impl Loader {
         let expected = expected_name(&file, former.as_deref(), &self.sales.pins);
         let plugin = self.runtime.load_expecting(expected, &wasm, &self.policies).await?;
         let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(StagingError::of_file)?;
-        if let Some(dir) = self.history
-            && let Err(error) = History::keep(&dir, installed.plugin.sha256(), &wasm)
-        {
-            tracing::warn!(%error, dir = %dir.display(), "this component cannot be kept: it cannot be rolled back to");
+        if let Some(dir) = self.history {
+            keep(dir, installed.plugin.sha256().to_owned(), wasm).await;
         }
         Ok(Arc::new(installed))
     }
@@ -89,6 +87,15 @@ impl Loader {
         let bytes = tokio::task::spawn_blocking(move || build.bytes(&dir)).await;
         let bytes = bytes.map_err(StagingError::of_file)?.map_err(StagingError::of_file)?;
         self.load(file, Some(former), bytes).await
+    }
+}
+
+/// Keeps the bytes of a component, off the threads that serve requests.
+async fn keep(dir: PathBuf, sha256: String, wasm: Vec<u8>) {
+    let shown = dir.display().to_string();
+    let kept = tokio::task::spawn_blocking(move || History::keep(&dir, &sha256, &wasm)).await;
+    if let Err(error) = kept.unwrap_or_else(|error| Err(error.into())) {
+        tracing::warn!(%error, dir = %shown, "this component cannot be kept: it cannot be rolled back to");
     }
 }
 

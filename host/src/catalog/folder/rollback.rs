@@ -35,7 +35,7 @@ pub(super) fn roll_back_failing(
             let (failing, former) = (failing.sha256.clone(), former.clone());
             // Recorded even if the restore fails: a rollback is tried once for a build, and not at every scan.
             history.abandoned(name, &failing);
-            if let Err(error) = history.write() {
+            if let Err(error) = history.write(files.values().flat_map(TrackedFile::builds)) {
                 tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
             }
             roll_back(history, &folder.join(name), &failing, &former);

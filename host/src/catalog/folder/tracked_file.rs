@@ -163,6 +163,12 @@ impl TrackedFile {
         self.missing_since.get_or_insert_with(Instant::now).elapsed() >= grace
     }
 
+    /// The SHA-256 of the build that serves, and of the one that is staged or waits for its turn.
+    pub(super) fn builds(&self) -> impl Iterator<Item = &str> {
+        let active = self.active.as_ref().map(|active| active.plugin.sha256());
+        self.staged.as_deref().into_iter().chain(active)
+    }
+
     /// Counts the file as missing from now on, with the others of an emptied folder.
     pub(super) fn await_return(&mut self) {
         (self.missing_since, self.was_emptied) = (Some(Instant::now()), true);
