@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use coinslot::catalog::{Catalog, Folder, History, SalesPolicy, watch};
+use coinslot::catalog::{Catalog, Folder, History, PluginPins, SalesPolicy, watch};
 use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
-use coinslot_tests::{binary, component};
+use coinslot_tests::{binary, component, declaring};
 use coinslot_x402::price::{Accept, Asset};
 use coinslot_x402::{Network, Versions};
 use sha2::{Digest, Sha256};
@@ -44,23 +45,14 @@ impl StagedFolder {
 
     /// The folder as a host finds it that starts now.
     fn restart(&self) -> Folder {
+        self.restart_under(policy())
+    }
+
+    fn restart_under(&self, policy: SalesPolicy) -> Folder {
         let mut config = RuntimeConfig::new(self.path("artifacts"), |_| false);
         config.instances = 4;
         config.compiler = Some(self.path("compiler"));
         let runtime = Runtime::new(config).unwrap();
-        let accept = Accept {
-            asset: Arc::new(Asset::known(&Network::eip155(84532), None).unwrap()),
-            pay_to: "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42".into(),
-            max_timeout_seconds: 60,
-            versions: Versions::Both,
-            max_unsettled: coinslot_x402::price::Amount::default(),
-        };
-        let policy = SalesPolicy {
-            accepts: vec![accept],
-            public_url: "http://127.0.0.1".to_owned(),
-            flows: vec![coinslot_x402::Flow::Authorization],
-            pins: std::collections::BTreeMap::new(),
-        };
         self.live.store(Arc::new(Catalog::empty("http://127.0.0.1")));
         let history = History::open(&self.path("served")).unwrap();
         let live = Arc::clone(&self.live);
@@ -76,11 +68,47 @@ impl StagedFolder {
         std::fs::rename(self.path("part"), self.path("plugins").join(file)).unwrap();
     }
 
+    /// The SHA-256 of the build of a file that serves.
+    fn sha256(&self, file: &str) -> Option<String> {
+        let live = self.live.load();
+        live.installed().iter().find(|one| one.file == file).map(|one| one.plugin.sha256().to_owned())
+    }
+
+    /// The host's copy of a build.
+    fn copy(&self, wasm: &[u8]) -> PathBuf {
+        self.path("served/components").join(format!("{}.wasm", sha256(wasm)))
+    }
+
     fn active(&self) -> Vec<String> {
         let mut files: Vec<_> = self.live.load().installed().iter().map(|installed| installed.file.clone()).collect();
         files.sort();
         files
     }
+}
+
+fn policy() -> SalesPolicy {
+    let accept = Accept {
+        asset: Arc::new(Asset::known(&Network::eip155(84532), None).unwrap()),
+        pay_to: "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42".into(),
+        max_timeout_seconds: 60,
+        versions: Versions::Both,
+        max_unsettled: coinslot_x402::price::Amount::default(),
+    };
+    SalesPolicy {
+        accepts: vec![accept],
+        public_url: "http://127.0.0.1".to_owned(),
+        flows: vec![coinslot_x402::Flow::Authorization],
+        pins: std::collections::BTreeMap::new(),
+    }
+}
+
+fn sha256(wasm: &[u8]) -> String {
+    hex::encode(Sha256::digest(wasm))
+}
+
+/// Another build of a guest: its last section is of no meaning.
+fn build(guest: &str, number: u8) -> Vec<u8> {
+    [component(guest), vec![0, 2, 1, number]].concat()
 }
 
 /// The component with a custom section named [`SLOW`] at its end.
@@ -155,8 +183,7 @@ async fn a_file_replaced_during_compilation_is_never_served_under_the_checked_di
     let (staged, folder) = StagedFolder::new();
     let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
     let (checked, swapped) = (slow(component("status")), component("echo"));
-    let digest = |wasm: &[u8]| hex::encode(Sha256::digest(wasm));
-    let honest = [(digest(&checked), "status"), (digest(&swapped), "echo")];
+    let honest = [(sha256(&checked), "status"), (sha256(&swapped), "echo")];
     staged.install("x.wasm", &checked);
     until("the compilation has begun", exists(staged.path("begun"))).await;
     // Overwritten in place, and then replaced.
@@ -196,11 +223,7 @@ async fn what_is_compiled_serves_while_the_rest_of_a_start_is_compiled() {
     assert!(!report.completed && !folder.is_complete(), "{report:?}");
     assert_eq!(staged.active(), ["a-slow.wasm", "b-quick.wasm"], "what served before, at once");
     assert_eq!(*staged.live.load().loading(), ["0-new.wasm", "a-slow.wasm"]);
-    let sha256 = |file: &str| {
-        let live = staged.live.load();
-        live.installed().iter().find(|one| one.file == file).map(|one| one.plugin.sha256().to_owned())
-    };
-    assert_eq!(sha256("a-slow.wasm"), Some(hex::encode(Sha256::digest(component("status")))));
+    assert_eq!(staged.sha256("a-slow.wasm"), Some(sha256(&component("status"))));
     println!("served after {:?}", begun.elapsed());
 
     let (completed, mut complete) = tokio::sync::mpsc::channel(8);
@@ -212,7 +235,7 @@ async fn what_is_compiled_serves_while_the_rest_of_a_start_is_compiled() {
     std::fs::write(staged.path("go"), "").unwrap();
     tokio::time::timeout(Duration::from_secs(60), complete.recv()).await.unwrap().unwrap();
     assert_eq!(staged.active(), ["0-new.wasm", "a-slow.wasm", "b-quick.wasm"]);
-    assert_eq!(sha256("a-slow.wasm"), Some(hex::encode(Sha256::digest(&slow_build))));
+    assert_eq!(staged.sha256("a-slow.wasm"), Some(sha256(&slow_build)));
     assert!(staged.live.load().loading().is_empty());
     watching.abort();
 }
@@ -231,4 +254,92 @@ async fn slow_compilations_of_several_files_hold_up_no_other_file() {
     staged.install("z-quick.wasm", &component("echo"));
     until("the quick plugin is active", || staged.active() == ["z-quick.wasm"]).await;
     watching.abort();
+}
+
+/// The host's copy of a build that waited for its turn was removed, and was missing when the build served.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_copy_of_a_build_that_waits_is_kept_and_serves_after_a_restart() {
+    let (staged, mut folder) = StagedFolder::new();
+    let waiting = build("echo", 1);
+    staged.install("a.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    staged.install("b.wasm", &waiting);
+    assert_eq!(folder.settle().await.unwrap().failed.len(), 1);
+    // It waits for long, and the folder changes meanwhile.
+    File::options().write(true).open(staged.copy(&waiting)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    staged.install("c.wasm", &component("status"));
+    assert_eq!(folder.settle().await.unwrap().loaded, ["c.wasm"]);
+    std::fs::remove_file(staged.path("plugins/a.wasm")).unwrap();
+    assert_eq!(folder.settle().await.unwrap().loaded, ["b.wasm"]);
+    staged.install("b.wasm", b"junk");
+    let mut folder = staged.restart();
+    folder.settle().await.unwrap();
+    assert_eq!(staged.sha256("b.wasm"), Some(sha256(&waiting)));
+}
+
+/// A build that did not fit the configuration of a start was lost, although the configuration was mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_served_serves_when_the_configuration_that_refused_it_at_the_start_is_mended() {
+    let (staged, mut folder) = StagedFolder::new();
+    std::fs::write(staged.path("go"), "").unwrap();
+    staged.install("a.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    staged.install("a.wasm", b"junk");
+    let mut pinned = policy();
+    pinned.pins.insert("echo".to_owned(), PluginPins { sha256: vec![sha256(b"other")], ..PluginPins::default() });
+    let mut folder = staged.restart_under(pinned);
+    folder.settle().await.unwrap();
+    assert!(staged.active().is_empty() && folder.is_complete());
+    folder.reconfigure(PluginPolicies::default(), policy()).await.unwrap();
+    folder.settle().await.unwrap();
+    assert_eq!(staged.sha256("a.wasm"), Some(sha256(&component("echo"))));
+}
+
+/// The file of a build that could not be restored took name and routes of another one that was still being restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_served_another_build_takes_nothing_of_one_that_is_being_restored() {
+    let (staged, mut folder) = StagedFolder::new();
+    std::fs::write(staged.path("go"), "").unwrap();
+    let served = slow(component("echo"));
+    staged.install("b.wasm", &served);
+    staged.install("a.wasm", &component("status"));
+    folder.settle().await.unwrap();
+    // While no host runs: what is compiled and one of the copies are lost, and its file gets the other one's name.
+    std::fs::remove_file(staged.path("go")).unwrap();
+    std::fs::remove_dir_all(staged.path("artifacts")).unwrap();
+    std::fs::remove_file(staged.copy(&component("status"))).unwrap();
+    staged.install("a.wasm", &build("echo", 1));
+    let mut folder = staged.restart();
+    folder.begin().await.unwrap();
+    let squatting = tokio::time::timeout(Duration::from_secs(5), async {
+        while staged.active().is_empty() {
+            folder.scan().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(squatting.await.is_err(), "{:?} took its name", staged.active());
+    std::fs::write(staged.path("go"), "").unwrap();
+    folder.settle().await.unwrap();
+    assert_eq!(staged.sha256("b.wasm"), Some(sha256(&served)));
+    assert_eq!(staged.active(), ["b.wasm"]);
+}
+
+/// The plugin that got a route of another one sold for a minute at that one's price.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_of_one_plugin_is_not_honoured_by_the_next_one_on_its_route() {
+    let (staged, mut folder) = StagedFolder::new();
+    let honoured = || {
+        let live = staged.live.load();
+        let mut endpoints = live.installed().iter().flat_map(|installed| &installed.endpoints);
+        live.honoured(endpoints.find(|endpoint| endpoint.label == "POST /echo").unwrap()).len()
+    };
+    staged.install("a.wasm", &declaring("POST:/echo exact 0.005"));
+    folder.settle().await.unwrap();
+    staged.install("a.wasm", &declaring("POST:/echo exact 0.006"));
+    folder.settle().await.unwrap();
+    assert_eq!(honoured(), 1, "of the same plugin");
+    std::fs::remove_file(staged.path("plugins/a.wasm")).unwrap();
+    staged.install("b.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    assert_eq!((staged.active(), honoured()), (vec!["b.wasm".to_owned()], 0));
 }

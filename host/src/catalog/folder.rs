@@ -274,8 +274,8 @@ impl Folder {
             let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
             restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
         });
-        self.is_changed |= progress.admits_new_files;
-        report.unsettled |= progress.admits_new_files;
+        self.is_changed |= progress.admits_new_builds;
+        report.unsettled |= progress.admits_new_builds;
         report.completed = self.start.is_over();
         self.live.load().set_loading(progress.loading);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Folder;
 use super::swap::{self, PlannedSwap, SwapInput};
+use crate::catalog::install::Installed;
 use crate::catalog::scan_report::ScanReport;
 
 impl Folder {
@@ -33,7 +34,8 @@ impl Folder {
     }
 
     fn swap_input(&self) -> SwapInput {
-        let staged = self.staged.iter().filter(|(name, _)| self.start.admits(name));
+        let is_admitted = |name: &str, installed: &Installed| self.start.admits(name, installed.plugin.sha256());
+        let staged = self.staged.iter().filter(|(name, installed)| is_admitted(name, installed));
         let staged: BTreeMap<_, _> = staged.map(|(name, installed)| (name.clone(), Arc::clone(installed))).collect();
         let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
         let fresh = staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();

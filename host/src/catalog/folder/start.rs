@@ -2,8 +2,11 @@
 //!
 //! The history names the build of each file that served, and its bytes are kept. Those builds come first, those whose
 //! compiled form is there before the others. Then each file is looked at as ever: its content is a change of what
-//! serves, and one that does not load leaves the kept build serving. A plugin that did not serve before waits until
+//! serves, and one that does not load leaves the kept build serving. A build that did not serve before waits until
 //! every build that did is active or refused, so it takes no name and no route of theirs.
+//!
+//! A kept build that does not load, or does not fit, may do so under another configuration: it is tried again after
+//! each change of it, until some build of its file is active.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -22,14 +25,16 @@ pub(super) struct Start {
     dir: PathBuf,
     /// Builds that served, by file, in the order in which they are loaded.
     waiting: Vec<(String, KeptBuild)>,
-    /// Those that are being loaded.
-    begun: BTreeMap<String, KeptBuild>,
+    /// The files whose builds are being loaded.
+    begun: BTreeSet<String>,
     /// Files whose kept builds are compiled, until they are loaded.
     compiled: BTreeSet<String>,
-    /// Files that served, and of which no build is active again yet.
+    /// Builds that served, by file, as long as no build of their file is active again.
+    unserved: BTreeMap<String, KeptBuild>,
+    /// The files among them of which a build may still become active.
     unrestored: BTreeSet<String>,
-    /// Files that did not serve before wait until `unrestored` is empty.
-    holds_new_files: bool,
+    /// Builds that did not serve before wait until `unrestored` is empty.
+    holds_new_builds: bool,
     /// The files that the folder held at its first scan.
     first: Option<Vec<String>>,
     is_over: bool,
@@ -46,12 +51,20 @@ impl Start {
             if is_compiled(&build.sha256) {
                 start.compiled.insert(file.to_owned());
             }
-            start.waiting.push((file.to_owned(), build.clone()));
+            start.unserved.insert(file.to_owned(), build.clone());
         }
-        start.holds_new_files = !start.unrestored.is_empty();
-        let compiled = &start.compiled;
-        start.waiting.sort_by_key(|(file, build)| (!compiled.contains(file), build.since));
+        start.holds_new_builds = !start.unrestored.is_empty();
+        start.load_anew();
         start
+    }
+
+    /// Has all builds that served before and do not serve yet loaded, again if they were: at the start, and when the
+    /// policies have changed.
+    pub(super) fn load_anew(&mut self) {
+        self.begun.clear();
+        self.unrestored.extend(self.unserved.keys().cloned());
+        self.waiting = self.unserved.iter().map(|(file, build)| (file.clone(), build.clone())).collect();
+        self.waiting.sort_by_key(|(file, build)| (!self.compiled.contains(file), build.since));
     }
 
     /// Notes the files that the first scan found.
@@ -63,7 +76,7 @@ impl Start {
     pub(super) fn next(&mut self, names: &[String]) -> Option<(String, PathBuf, KeptBuild)> {
         let at = self.waiting.iter().position(|(file, _)| names.binary_search(file).is_ok())?;
         let (file, build) = self.waiting.remove(at);
-        self.begun.insert(file.clone(), build.clone());
+        self.begun.insert(file.clone());
         Some((file, self.dir.clone(), build))
     }
 
@@ -74,12 +87,12 @@ impl Start {
 
     /// True if the kept build of a file is not loaded yet. The file is not looked at before.
     pub(super) fn is_restoring(&self, file: &str) -> bool {
-        self.begun.contains_key(file) || self.waiting.iter().any(|(waiting, _)| waiting == file)
+        self.begun.contains(file) || self.waiting.iter().any(|(waiting, _)| waiting == file)
     }
 
     /// The files of which [`Start::is_restoring`] is true.
     pub(super) fn restoring(&self) -> HashSet<String> {
-        self.begun.keys().chain(self.waiting.iter().map(|(file, _)| file)).cloned().collect()
+        self.begun.iter().chain(self.waiting.iter().map(|(file, _)| file)).cloned().collect()
     }
 
     /// True if builds wait for files that may still come.
@@ -91,12 +104,13 @@ impl Start {
     /// Notes that the kept build of a file was loaded, or could not be. True if it was being loaded.
     pub(super) fn note_ended(&mut self, file: &str) -> bool {
         self.compiled.remove(file);
-        self.begun.remove(file).is_some()
+        self.begun.remove(file)
     }
 
     /// Notes that a build of a file is active.
     pub(super) fn note_active(&mut self, file: &str) {
         self.unrestored.remove(file);
+        self.unserved.remove(file);
     }
 
     /// Forgets a file that is gone.
@@ -104,16 +118,12 @@ impl Start {
         self.note_ended(file);
         self.waiting.retain(|(waiting, _)| waiting != file);
         self.unrestored.remove(file);
+        self.unserved.remove(file);
     }
 
-    /// Has the builds loaded anew that are being loaded, because the policies have changed.
-    pub(super) fn load_anew(&mut self) {
-        self.waiting.extend(std::mem::take(&mut self.begun));
-    }
-
-    /// True if a file may become active already.
-    pub(super) fn admits(&self, file: &str) -> bool {
-        !self.holds_new_files || self.unrestored.contains(file)
+    /// True if this build of a file, by its SHA-256, may become active already.
+    pub(super) fn admits(&self, file: &str, sha256: &str) -> bool {
+        !self.holds_new_builds || self.unserved.get(file).is_some_and(|build| build.sha256 == sha256)
     }
 
     /// True if builds are left that only have to be mapped.
@@ -133,11 +143,11 @@ impl Start {
         let mut loading: BTreeSet<String> = first.filter(|file| is_pending(file)).cloned().collect();
         loading.extend(self.unrestored.iter().cloned());
         let loading: Vec<String> = loading.into_iter().collect();
-        // New files have their turn in the next scan.
-        let admits_new_files = self.holds_new_files && self.unrestored.is_empty();
-        self.holds_new_files &= !admits_new_files;
-        self.is_over = loading.is_empty() && self.unrestored.is_empty() && !admits_new_files;
-        StartProgress { loading, admits_new_files }
+        // New builds have their turn in the next scan.
+        let admits_new_builds = self.holds_new_builds && self.unrestored.is_empty();
+        self.holds_new_builds &= !admits_new_builds;
+        self.is_over = loading.is_empty() && self.unrestored.is_empty() && !admits_new_builds;
+        StartProgress { loading, admits_new_builds }
     }
 }
 
@@ -145,6 +155,6 @@ impl Start {
 pub(super) struct StartProgress {
     /// The files that are neither active nor refused.
     pub(super) loading: Vec<String>,
-    /// The last build that served before is active or refused: new files have their turn.
-    pub(super) admits_new_files: bool,
+    /// The last build that served before is active or refused: new builds have their turn.
+    pub(super) admits_new_builds: bool,
 }
