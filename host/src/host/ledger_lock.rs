@@ -29,13 +29,18 @@ pub(super) async fn wait(config: &Config) {
 }
 
 /// True if another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
+///
+/// There is no way to ask for a lock of this kind without taking it. It is shared for a moment, which two hosts can do
+/// at once, and a host that takes it meanwhile tries again.
 fn is_held(lock: &Path) -> bool {
-    let Ok(file) = File::options().write(true).open(lock) else { return false };
-    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    let Ok(file) = File::options().read(true).write(true).open(lock) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 #[cfg(test)]
 mod tests {
+    use coinslot_ledger::SqliteLedger;
+
     use super::*;
 
     #[tokio::test]
@@ -53,5 +58,22 @@ mod tests {
         };
         tokio::join!(wait(&config), end);
         assert!(begun.elapsed() >= Duration::from_millis(500) && begun.elapsed() < Duration::from_secs(20));
+    }
+
+    /// Two hosts that looked at the same time each saw the other's look, and one that opened its ledger meanwhile failed.
+    #[test]
+    fn hosts_that_look_for_a_lock_at_once_hold_up_neither_each_other_nor_one_that_takes_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("ledger.lock");
+        let look = File::create(&path).expect("a file");
+        look.try_lock_shared().expect("nobody holds it");
+        assert!(!is_held(&path));
+        let ended = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(look);
+        });
+        let _ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("the look ends");
+        assert!(is_held(&path));
+        ended.join().expect("no panic");
     }
 }

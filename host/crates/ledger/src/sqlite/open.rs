@@ -1,9 +1,9 @@
 //! Opens the file of a ledger, for one process at a time.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -16,6 +16,11 @@ const STATEMENT_CACHE: usize = 64;
 
 /// The time for which a reader waits for another tool that locks the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time for which the lock is tried, and the pause between two tries: a host that waits for the end of another one
+/// looks whether the lock is held, and shares it for a moment if it is not.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Opens or creates the file, upgrades its schema and ends the leases of an earlier process. The caller holds its
 /// [`lock`].
@@ -74,12 +79,18 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     let beside = path.with_extension("lock");
     let failed = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", beside.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Unavailable(format!(
-            "{} is in use by another Coinslot: stop it, or name another `state` directory",
-            path.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    let until = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(LedgerError::Unavailable(format!(
+                    "{} is in use by another Coinslot: stop it, or name another `state` directory",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
