@@ -7,6 +7,9 @@
 //! A group's right to write is taken away, and not a reason to refuse: Kubernetes gives it to everything on a volume at
 //! each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused.
 //!
+//! Who can write to a directory above it can put another one in its place. So the directory is opened once, and what
+//! was opened is checked and used: a path is looked up below it, whatever has its name by then.
+//!
 //! Beside artifacts lie notes of compilations that failed, so that a component that takes minutes to fail does not take
 //! them at each start.
 
@@ -14,6 +17,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -44,7 +48,12 @@ const REASON: u64 = 4 << 10;
 /// The directory of compiled components.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
+    /// The path by which its files are reached: that of `opened`.
     dir: PathBuf,
+    /// The path that people know.
+    name: PathBuf,
+    /// Kept open, because `dir` leads to it.
+    _opened: fs::File,
 }
 
 impl Artifacts {
@@ -53,36 +62,42 @@ impl Artifacts {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // An absolute path: the working directory may change, and a child process has its own.
-        let dir = dir.canonicalize()?;
-        let meta = fs::metadata(&dir)?;
-        if !meta.is_dir() || !is_ours(&dir, &meta, 0o700) {
+        let name = dir.canonicalize()?;
+        let opened = fs::File::open(&name)?;
+        let (dir, meta) = (path_of(&opened).unwrap_or_else(|| name.clone()), opened.metadata()?);
+        if !meta.is_dir() || !is_ours(&dir, &name, &meta, 0o700) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
                     "{} must belong to this user and must not be writable by others, because compiled \
                      plugins in it are run as they are: `chmod 700` it, or choose another directory",
-                    dir.display()
+                    name.display()
                 ),
             ));
         }
-        Ok(Self { dir })
+        Ok(Self { dir, name, _opened: opened })
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
         self.dir.join(format!("{digest}-{fingerprint}.{COMPILED}"))
     }
 
+    /// The path of a file of the directory, as people know it.
+    pub(crate) fn shown(&self, path: &Path) -> PathBuf {
+        path.file_name().map_or_else(|| path.to_owned(), |file| self.name.join(file))
+    }
+
     /// True if there is an artifact that may be mapped. Its use is noted. A file that others can write to is removed.
     pub(crate) fn is_usable(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return false };
-        if meta.is_file() && is_ours(path, &meta, 0o400) {
+        if meta.is_file() && is_ours(path, &self.shown(path), &meta, 0o400) {
             if age(&meta) >= USE_PRECISION {
                 // The time of the last use, by which artifacts are forgotten.
                 let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
             }
             return true;
         }
-        tracing::warn!(artifact = %path.display(), "others can write this file; it is removed");
+        tracing::warn!(artifact = %self.shown(path).display(), "others can write this file; it is removed");
         self.remove(path);
         false
     }
@@ -97,7 +112,7 @@ impl Artifacts {
         let note = artifact.with_extension(FAILED);
         let file = fs::File::open(&note).ok()?;
         let meta = file.metadata().ok()?;
-        if !is_ours(&note, &meta, 0o600) || age(&meta) >= FAILURE_AGE {
+        if !is_ours(&note, &self.shown(&note), &meta, 0o600) || age(&meta) >= FAILURE_AGE {
             return None;
         }
         let mut reason = String::new();
@@ -109,7 +124,7 @@ impl Artifacts {
     pub(crate) fn note_failure(&self, artifact: &Path, reason: &str) {
         let note = artifact.with_extension(FAILED);
         if let Err(error) = file::replace(&note, 0o600, reason.as_bytes()) {
-            tracing::warn!(note = %note.display(), %error, "a failed compilation cannot be noted");
+            tracing::warn!(note = %self.shown(&note).display(), %error, "a failed compilation cannot be noted");
         }
     }
 
@@ -157,14 +172,21 @@ impl Artifacts {
     /// Unlinks an artifact. Plugins that map it keep running.
     pub(crate) fn remove(&self, path: &Path) {
         if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(artifact = %path.display(), %error, "cannot remove this file");
+            tracing::warn!(artifact = %self.shown(path).display(), %error, "cannot remove this file");
         }
     }
 }
 
+/// A path that leads to what was opened, whatever has its name by now. None without a `/proc` of this process.
+fn path_of(opened: &fs::File) -> Option<PathBuf> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let (reached, meta) = (fs::metadata(&path).ok()?, opened.metadata().ok()?);
+    ((reached.dev(), reached.ino()) == (meta.dev(), meta.ino())).then_some(path)
+}
+
 /// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
-/// file gets this mode.
-fn is_ours(path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
+/// file gets this mode. `shown` is the path that people know.
+fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
         return false;
     }
@@ -173,8 +195,8 @@ fn is_ours(path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     }
     let mended = fs::set_permissions(path, fs::Permissions::from_mode(mode));
     match &mended {
-        Ok(()) => tracing::warn!(path = %path.display(), "its group could write here; it cannot any more"),
-        Err(error) => tracing::warn!(path = %path.display(), %error, "its group can write here"),
+        Ok(()) => tracing::warn!(path = %shown.display(), "its group could write here; it cannot any more"),
+        Err(error) => tracing::warn!(path = %shown.display(), %error, "its group can write here"),
     }
     mended.is_ok()
 }
@@ -227,6 +249,27 @@ mod tests {
         let left = fs::read_dir(&artifacts.dir).expect("the directory").flatten();
         let left = left.filter(|entry| entry.path().extension() == Some(OsStr::new(COMPILED))).count();
         assert_eq!((left, young.exists()), (UNNAMED + 1, true), "the last used ones, and the one that is named");
+    }
+
+    /// Who can write to a directory above it puts code into another one in its place, which a running host would map.
+    #[test]
+    fn another_directory_in_its_place_changes_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (state, aside) = (dir.path().join("state"), dir.path().join("aside"));
+        let artifacts = Artifacts::open(&state.join("artifacts")).expect("the directory");
+        let (ours, planted) = (artifacts.path("a", "one"), artifacts.path("b", "one"));
+        fs::write(&ours, "ours").expect("written");
+        fs::rename(&state, &aside).expect("moved");
+        fs::create_dir_all(state.join("artifacts")).expect("another one");
+        for artifact in [&ours, &planted] {
+            fs::write(state.join("artifacts").join(artifact.file_name().expect("a name")), "planted").expect("written");
+        }
+        assert!(!artifacts.is_usable(&planted));
+        assert!(artifacts.is_usable(&ours), "what was opened");
+        assert_eq!(fs::read(&ours).expect("readable"), b"ours");
+        artifacts.publish(artifacts.draft().expect("a draft"), &planted).expect("published");
+        assert!(aside.join("artifacts").join(planted.file_name().expect("a name")).exists());
+        assert!(artifacts.shown(&ours).starts_with(state.canonicalize().expect("a path")));
     }
 
     /// Kubernetes gives the group of a volume the right to write at each mount: the second start was refused.

@@ -72,7 +72,7 @@ impl ComponentCache {
             return Ok(component);
         }
         if let Some(reason) = self.artifacts.failure(&path) {
-            let note = path.with_extension("failed");
+            let note = self.artifacts.shown(&path.with_extension("failed"));
             return Err(LoadError::Invalid(format!(
                 "{reason} (noted: it is compiled again a day later, or when {} is removed)",
                 note.display()
@@ -132,7 +132,8 @@ impl ComponentCache {
         match map(engine, path.to_owned()).await {
             Ok(component) => Some(component),
             Err(error) => {
-                tracing::warn!(artifact = %path.display(), %error, "this artifact does not load; compiling again");
+                let artifact = self.artifacts.shown(path);
+                tracing::warn!(artifact = %artifact.display(), %error, "this artifact does not load; compiling again");
                 self.artifacts.remove(path);
                 None
             }
@@ -148,9 +149,9 @@ async fn map(engine: &Engine, path: PathBuf) -> Result<Component, LoadError> {
     let engine = engine.clone();
     blocking(move || {
         // SAFETY: the file was written by this program's own compiler, lies in a directory that only this user can
-        // write to (checked when the runtime started, and the file before this call), and is never rewritten under its
-        // name, so it is a genuine artifact and stays as it is while mapped. wasmtime itself refuses an artifact of
-        // another version or configuration.
+        // write to (checked when the runtime opened it, and the file before this call; the path leads to the directory
+        // that was opened), and is never rewritten under its name, so it is a genuine artifact and stays as it is while
+        // mapped. wasmtime itself refuses an artifact of another version or configuration.
         #[allow(unsafe_code, reason = "mapping our own compiled code, see above")]
         let component = unsafe { Component::deserialize_file(&engine, &path) };
         component
