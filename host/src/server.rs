@@ -203,7 +203,7 @@ fn limit_sending(stream: &TcpStream, timeout: Duration) {
 
 /// HTTP/1.1 and HTTP/2 with this host's limits.
 fn protocol(stalled: Duration) -> auto::Builder<StreamExecutor> {
-    let mut builder = auto::Builder::new(StreamExecutor { stalled });
+    let mut builder = auto::Builder::new(StreamExecutor::new(stalled));
     builder
         .http1()
         // `activity` has a cheaper clock for this than hyper, whose timer costs as much as an unpaid request.

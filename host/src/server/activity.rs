@@ -16,12 +16,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// The number of checks within the shortest of the times.
 const CHECKS: u32 = 8;
 /// The number of HTTP/2 streams whose answers may be on their way at once on one connection. Each of them may fill its
-/// send buffer, so a client that reads nothing makes the host hold 48 times 32 KiB. Further streams wait until one of
-/// these is read or reset. The number is large enough for a client that asks for a few dozen answers and reads the last
-/// one first.
+/// send buffer, so a client that reads nothing makes the host hold 48 times 32 KiB, beside its part of what the process
+/// holds for all ([`streams`](super::streams)). Further streams wait until one of these is read, reset, or set apart.
+/// The number is large enough for a client that asks for a few dozen answers and reads the last one first.
 pub(super) const SENDING_STREAMS: usize = 48;
 /// The time after a request in which its client may close its own side and still get the answer. A client that has
 /// nothing more to send closes at once; a later close is taken for a hang-up.
+///
+/// Within it nothing tells one from the other: both send a FIN, to which RFC 9112 gives no meaning, and only a byte of
+/// the answer makes the kernel of a client that has hung up refuse the rest. So a guest may run in vain for as long as a
+/// half-closed client may wait. A client that keeps its connection open has the same for the same price: the connection
+/// counts for it until the answer is there.
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The bytes that a client has to take within [`Timeouts::stalled`] while the host waits for it.
 const LEAST_TAKEN: usize = 16 << 10;

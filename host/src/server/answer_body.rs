@@ -3,7 +3,7 @@
 //! h2 takes what it is given into the stream's buffer, whether the client lets the stream send or not, and hyper's task
 //! for the stream ends with the last frame. So a large answer that is given whole would wait in memory without a limit
 //! of time. A piece is given only with a permit, of which a connection has few, and the permit stays until the piece
-//! has left.
+//! has left, or has waited for a second ([`streams`](super::streams)).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,10 +41,9 @@ struct Pieces {
     rest: Bytes,
 }
 
-/// The permit to send of one stream, held while a piece is on its way.
+/// The permits to send, of which the stream's progress holds one while a piece is on its way.
 struct Permits {
     of_connection: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
     awaited: Option<AwaitedPermit>,
 }
 
@@ -56,7 +55,7 @@ impl AnswerBody {
         let stream = sending.and_then(|sending| Some((sending, StreamProgress::current()?)));
         let pieces = stream.map(|(of_connection, progress)| Pieces {
             progress,
-            permits: Permits { of_connection, held: None, awaited: None },
+            permits: Permits { of_connection, awaited: None },
             rest: Bytes::new(),
         });
         Self { body, pieces, _in_flight: in_flight }
@@ -73,7 +72,7 @@ impl Pieces {
         self.progress.note_left();
         if self.rest.is_empty() {
             // A guest may take its time: another stream sends meanwhile.
-            self.permits.held = None;
+            self.progress.release_permit();
             let data = match ready!(Pin::new(&mut *body).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => data,
                 Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
@@ -85,7 +84,12 @@ impl Pieces {
             }
             self.rest = data;
         }
-        ready!(self.permits.poll(context));
+        if !self.progress.has_permit() {
+            // The semaphore is never closed.
+            if let Ok(permit) = ready!(self.permits.poll(context)) {
+                self.progress.keep_permit(permit);
+            }
+        }
         self.progress.note_given();
         let piece = self.rest.split_to(PIECE.min(self.rest.len()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
@@ -93,27 +97,22 @@ impl Pieces {
 }
 
 impl Permits {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.held.is_some() {
-            return Poll::Ready(());
-        }
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<OwnedSemaphorePermit, AcquireError>> {
         if self.awaited.is_none()
             && let Ok(permit) = Arc::clone(&self.of_connection).try_acquire_owned()
         {
-            self.held = Some(permit);
-            return Poll::Ready(());
+            return Poll::Ready(Ok(permit));
         }
         let awaited = self.awaited.get_or_insert_with(|| Box::pin(Arc::clone(&self.of_connection).acquire_owned()));
-        // The semaphore is never closed.
-        self.held = ready!(awaited.as_mut().poll(context)).ok();
+        let permit = ready!(awaited.as_mut().poll(context));
         self.awaited = None;
-        Poll::Ready(())
+        Poll::Ready(permit)
     }
 }
 
 impl std::fmt::Debug for Permits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Permits").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("Permits").field("of_connection", &self.of_connection).finish_non_exhaustive()
     }
 }
 
@@ -132,7 +131,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         // A piece with a permit is never the end: hyper asks for the end once the piece has left.
         let is_sending =
-            self.pieces.as_ref().is_some_and(|pieces| !pieces.rest.is_empty() || pieces.permits.held.is_some());
+            self.pieces.as_ref().is_some_and(|pieces| !pieces.rest.is_empty() || pieces.progress.has_permit());
         !is_sending && self.body.is_end_stream()
     }
 

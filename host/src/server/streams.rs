@@ -3,15 +3,27 @@
 //! hyper polls a body only when the stream may send, so a stream whose client gives it no window can be ended neither
 //! by its body nor by the connection. But hyper hands the task of each stream to the executor: a task that is dropped
 //! resets its stream.
+//!
+//! A piece of an answer is given to the connection with a permit, of which each connection has few. A client may leave
+//! some answers unread, and read others. So a piece that has waited for a second gives its permit back, in exchange for
+//! one of a second kind, of which the process has a number: together they bound what unread answers cost.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::Executor;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+
+/// The time after which a piece that waits gives the permit of its connection back.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The number of pieces of all connections that wait without a permit of their connection. Each may hold 32 KiB, so
+/// that all hold 64 MiB.
+const WAITING_PIECES: usize = 2_048;
 
 tokio::task_local! {
     /// The progress of the stream whose task is being polled.
@@ -19,10 +31,12 @@ tokio::task_local! {
 }
 
 /// The executor of hyper's tasks for streams.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StreamExecutor {
     /// The longest time that a piece of an answer may wait for its client.
-    pub(super) stalled: Duration,
+    stalled: Duration,
+    /// Leave to wait without a permit of the connection, for all connections together.
+    waiting: Arc<Semaphore>,
 }
 
 /// The progress of one stream's answer.
@@ -32,6 +46,23 @@ pub(super) struct StreamProgress {
     waits: AtomicBool,
     /// The number of pieces that were given.
     pieces: AtomicUsize,
+    /// Leave to send, or to wait.
+    permit: Mutex<Option<PiecePermit>>,
+}
+
+/// Leave for one piece, until it has left.
+#[derive(Debug)]
+enum PiecePermit {
+    /// Of the connection, for any time.
+    Send(#[expect(dead_code, reason = "held, and given back when it is dropped")] OwnedSemaphorePermit),
+    /// Of the process, for a piece that its client does not take.
+    Wait(#[expect(dead_code, reason = "held, and given back when it is dropped")] OwnedSemaphorePermit),
+}
+
+impl StreamExecutor {
+    pub(super) fn new(stalled: Duration) -> Self {
+        Self { stalled, waiting: Arc::new(Semaphore::new(WAITING_PIECES)) }
+    }
 }
 
 impl StreamProgress {
@@ -46,26 +77,52 @@ impl StreamProgress {
         self.waits.store(true, Relaxed);
     }
 
-    /// Notes that everything that was given has left.
+    /// Notes that everything that was given has left. A permit to send can be used again.
     pub(super) fn note_left(&self) {
         self.waits.store(false, Relaxed);
+        self.permit.lock().take_if(|permit| matches!(permit, PiecePermit::Wait(_)));
+    }
+
+    /// Takes a permit of the connection, to hold it until a piece has left and none follows.
+    pub(super) fn keep_permit(&self, permit: OwnedSemaphorePermit) {
+        *self.permit.lock() = Some(PiecePermit::Send(permit));
+    }
+
+    /// Gives the permit back.
+    pub(super) fn release_permit(&self) {
+        *self.permit.lock() = None;
+    }
+
+    /// True if a piece may be given, or was given and has not left.
+    pub(super) fn has_permit(&self) -> bool {
+        self.permit.lock().is_some()
+    }
+
+    /// Gives the permit of the connection back for one to wait, if there is one.
+    fn wait_apart(&self, waiting: &Arc<Semaphore>) {
+        let mut permit = self.permit.lock();
+        if matches!(*permit, Some(PiecePermit::Send(_)))
+            && let Ok(leave) = Arc::clone(waiting).try_acquire_owned()
+        {
+            *permit = Some(PiecePermit::Wait(leave));
+        }
     }
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, stream: F) {
-        tokio::spawn(run(stream, self.stalled));
+        tokio::spawn(run(stream, self.clone()));
     }
 }
 
 /// Runs a stream to its end, or until a piece of its answer has waited for too long.
-async fn run(stream: impl Future, stalled: Duration) {
+async fn run(stream: impl Future, executor: StreamExecutor) {
     let progress = Arc::<StreamProgress>::default();
     let mut stream = pin!(CURRENT.scope(Arc::clone(&progress), stream));
-    let mut clock = PieceClock { pieces: 0, sleep: None };
+    let mut clock = PieceClock { pieces: 0, given: Instant::now(), sleep: None };
     std::future::poll_fn(|context| match stream.as_mut().poll(context) {
         Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending => clock.poll(&progress, stalled, context),
+        Poll::Pending => clock.poll(&progress, &executor, context),
     })
     .await;
 }
@@ -74,27 +131,34 @@ async fn run(stream: impl Future, stalled: Duration) {
 struct PieceClock {
     /// The number of the piece that is measured.
     pieces: usize,
+    given: Instant,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl PieceClock {
     /// Ready when the piece has waited for too long.
-    fn poll(&mut self, progress: &StreamProgress, stalled: Duration, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, progress: &StreamProgress, executor: &StreamExecutor, context: &mut Context<'_>) -> Poll<()> {
         if !progress.waits.load(Relaxed) {
             return Poll::Pending;
         }
-        let until = Instant::now() + stalled;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        let now = Instant::now();
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(now)));
         let pieces = progress.pieces.load(Relaxed);
         if pieces != self.pieces {
-            self.pieces = pieces;
-            sleep.as_mut().reset(until);
+            (self.pieces, self.given) = (pieces, now);
+            sleep.as_mut().reset(now + PATIENCE.min(executor.stalled));
         }
-        let ended = sleep.as_mut().poll(context);
-        if ended.is_ready() {
-            tracing::debug!("a stream is reset: its client does not take the answer");
+        let until = self.given + executor.stalled;
+        loop {
+            ready!(sleep.as_mut().poll(context));
+            let now = Instant::now();
+            if now >= until {
+                tracing::debug!("a stream is reset: its client does not take the answer");
+                return Poll::Ready(());
+            }
+            progress.wait_apart(&executor.waiting);
+            sleep.as_mut().reset(until.min(now + PATIENCE));
         }
-        ended
     }
 }
 
@@ -119,6 +183,10 @@ mod tests {
 
     /// A connection to a server that answers each request with 300,000 bytes.
     async fn connect(window: u32, stalled: Duration) -> http2::SendRequest<Empty<Bytes>> {
+        connect_to(window, StreamExecutor::new(stalled)).await
+    }
+
+    async fn connect_to(window: u32, executor: StreamExecutor) -> http2::SendRequest<Empty<Bytes>> {
         let (client, server) = duplex(64 << 10);
         let activity = Arc::new(Activity::default());
         let service = service_fn(move |_: Request<Incoming>| {
@@ -128,7 +196,7 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(AnswerBody::new(body, None, Some(sending))))
             }
         });
-        let mut builder = hyper::server::conn::http2::Builder::new(StreamExecutor { stalled });
+        let mut builder = hyper::server::conn::http2::Builder::new(executor);
         builder.timer(TokioTimer::new());
         tokio::spawn(builder.serve_connection(TokioIo::new(server), service));
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -166,6 +234,46 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(700)).await;
         for body in unread {
             body.collect().await.expect_err("the host has reset the stream");
+        }
+    }
+
+    /// Answers that a client leaves unread.
+    async fn left_unread(sender: &mut http2::SendRequest<Empty<Bytes>>, count: usize) -> Vec<Incoming> {
+        let mut unread = Vec::new();
+        for _ in 0..count {
+            unread.push(sender.send_request(request()).await.expect("an answer").into_body());
+        }
+        unread
+    }
+
+    #[tokio::test]
+    async fn no_more_than_48_http_2_answers_that_are_not_read_are_on_their_way_at_once() {
+        let nobody_waits_apart = Arc::new(Semaphore::new(0));
+        let executor = StreamExecutor { stalled: Duration::from_secs(60), waiting: nobody_waits_apart };
+        let mut sender = connect_to(1_000, executor).await;
+        let unread = left_unread(&mut sender, 60).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let (mut arrived, mut kept) = (0, Vec::new());
+        for mut body in unread {
+            // A frame that has arrived is there at once.
+            let frame = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
+            arrived += usize::from(frame.is_ok());
+            kept.push(body);
+        }
+        assert_eq!(arrived, 48);
+    }
+
+    /// Those that a client did not read took every permit, and its other answers waited until they were reset.
+    #[tokio::test]
+    async fn http_2_answers_that_are_not_read_hold_up_the_others_for_seconds_at_most() {
+        let mut sender = connect(20_000, Duration::from_secs(60)).await;
+        let unread = left_unread(&mut sender, 90).await;
+        let read = sender.send_request(request()).await.expect("an answer").into_body();
+        let read = tokio::time::timeout(Duration::from_secs(20), read.collect()).await.expect("in time");
+        assert_eq!(read.expect("a whole answer").to_bytes().len(), SIZE);
+        // And they are there when they are read after all.
+        for body in unread {
+            assert_eq!(body.collect().await.expect("a whole answer").to_bytes().len(), SIZE);
         }
     }
 }

@@ -118,6 +118,28 @@ async fn a_connection_whose_client_reads_nothing_ends_while_answers_wait() {
     assert!(ended.await.is_ok(), "the host still waits for its client");
 }
 
+/// The kernel takes megabytes ahead unless it is told not to, and then nothing until a third of them has left: a client
+/// that read slowly looked like one that does not read.
+#[tokio::test]
+async fn a_client_that_reads_slowly_and_steadily_is_not_cut() {
+    let settings = ServerSettings { stall_timeout: Duration::from_millis(800), ..ServerSettings::default() };
+    let address = host(settings).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(32 << 10).expect("a small buffer");
+    let (mut answers, mut requests) = socket.connect(address).await.expect("connected").into_split();
+    let asking = tokio::spawn(async move {
+        let many = b"GET /nothing HTTP/1.1\r\nhost: a.example\r\n\r\n".repeat(100);
+        while requests.write_all(&many).await.is_ok() {}
+    });
+    let (begun, mut scratch) = (std::time::Instant::now(), vec![0; 8 << 10]);
+    while begun.elapsed() < Duration::from_secs(8) {
+        let read = answers.read(&mut scratch).await.expect("an answer");
+        assert!(read > 0, "cut after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    asking.abort();
+}
+
 #[tokio::test]
 async fn an_http_2_connection_that_nobody_uses_is_told_to_go() {
     let settings = ServerSettings { unused_timeout: Duration::from_millis(300), ..ServerSettings::default() };
