@@ -263,6 +263,8 @@ fn hosts(config: &ServerConfig) -> Hosts {
         return Hosts::Any;
     };
     let port = if scheme == "https" { 443 } else { 80 };
+    // The rest is a path, which a proxy removes.
+    let name = name.split_once('/').map_or(name, |(name, _)| name);
     let own = [name.to_ascii_lowercase(), format!("{}:{port}", name.to_ascii_lowercase())];
     Hosts::Only(own.into_iter().chain(config.hosts.iter().cloned()).collect())
 }

@@ -14,13 +14,17 @@ struct NamedHost {
 
 impl NamedHost {
     async fn open() -> Self {
+        Self::open_at("https://shop.example.com").await
+    }
+
+    async fn open_at(public_url: &str) -> Self {
         let chain_host = DevHost::builder().start().await;
         let facilitator = chain_host.facilitator();
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
         std::fs::copy(guest("echo"), dir.path().join("plugins/echo.wasm")).expect("a component");
         let config = format!(
-            "listen = \"127.0.0.1:0\"\npublic_url = \"https://shop.example.com\"\nhosts = [\"health.example\"]\n\
+            "listen = \"127.0.0.1:0\"\npublic_url = \"{public_url}\"\nhosts = [\"health.example\"]\n\
              [[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{}\"\n[facilitator.far]\nurl = \"{}\"\n",
             chain_host.seller(),
             facilitator.url(""),
@@ -120,4 +124,27 @@ async fn configured_names_are_served_and_challenges_carry_the_public_name() {
     assert_eq!(reply.status(), 200);
     assert!(named.served.log().contains("echo got"));
     assert_eq!(named.chain_host.chain().balance(named.chain_host.seller()).await, U256::from(10_000));
+}
+
+/// Behind a proxy that serves the host below a path and removes it, as Caddy's `handle_path` does, challenges named
+/// another address than clients call: such a `public_url` was refused.
+#[tokio::test]
+async fn a_path_that_a_proxy_removes_is_in_challenges_and_in_no_route() {
+    let named = NamedHost::open_at("https://shop.example.com/paid/").await;
+    let url = named.served.url("/echo");
+    let send = || named.chain_host.client().post(&url).header("host", "shop.example.com");
+    let challenge = send().send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402);
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["resource"]["url"], "https://shop.example.com/paid/echo");
+    let payment = named.chain_host.payer(0).pay(&challenge).header();
+    assert_eq!(send().header("payment-signature", payment).send().await.expect("an answer").status(), 200);
+    for (target, name, status) in [
+        ("/paid/echo", "shop.example.com", 404),
+        ("/echo", "shop.example.com/paid", 400),
+        ("/echo", "evil.example", 421),
+    ] {
+        let answer = named.ask("POST", target, name).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}, Host: {name}: {answer}");
+    }
 }

@@ -59,17 +59,21 @@ fn listen(root: &mut Section<'_, '_>) -> Option<SocketAddr> {
 
 fn public_url(root: &mut Section<'_, '_>) -> Option<String> {
     let text: String = root.read("public_url")?;
-    origin(&text).map_err(|problem| root.key_problem("public_url", problem)).ok()
+    address(&text).map_err(|problem| root.key_problem("public_url", problem)).ok()
 }
 
-/// An origin without a slash at the end: it stands in challenges as it is, with a path added to it.
-fn origin(text: &str) -> Result<String, String> {
+/// An address without a slash at the end: it stands in challenges as it is, with a path added to it.
+fn address(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(format!("`{text}` is not an http or https address"));
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        return Err(format!("`{text}` must be an origin, such as `https://api.example.com`, without a path"));
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if url.query().is_some() || url.fragment().is_some() || has_user || url.path().contains("//") {
+        return Err(format!(
+            "`{text}` must be an origin, such as `https://api.example.com`, with the path that a proxy removes, if it \
+             removes one"
+        ));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -31,6 +31,25 @@ fn a_small_file_is_enough() {
 }
 
 #[test]
+fn the_public_address_may_have_the_path_that_a_proxy_removes() {
+    let read = |url: &str| {
+        let config = read_text(&GOOD.replace("https://api.example.com/", url), "");
+        config.map(|config| config.server.public_url.unwrap_or_default()).map_err(|problems| problems.join("\n"))
+    };
+    for (url, known) in [
+        ("https://api.example.com:8443", "https://api.example.com:8443"),
+        ("https://api.example.com/paid/", "https://api.example.com/paid"),
+        ("http://10.0.0.1/a/b", "http://10.0.0.1/a/b"),
+    ] {
+        assert_eq!(read(url).as_deref(), Ok(known));
+    }
+    for url in ["https://a.example/?q", "https://a.example/#f", "https://u:p@a.example", "https://a.example//b"] {
+        let problem = read(url).expect_err(url);
+        assert!(problem.contains("the path that a proxy removes"), "{problem}");
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once_with_its_key() {
     let bad = r#"
 listen = "here"

@@ -28,7 +28,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
-    /// An origin without a slash at the end; none stands for the address that is listened on.
+    /// An origin, or an origin and the path that a proxy removes, without a slash at the end. None stands for the
+    /// address that is listened on.
     pub public_url: Option<String>,
     /// Hosts that are served beside the public one, lower case.
     pub hosts: Vec<String>,
@@ -195,7 +196,8 @@ impl Default for StateConfig {
 }
 
 impl Config {
-    /// The origin by which clients reach a host that listens on this address.
+    /// The origin by which clients reach a host that listens on this address, with the path before all routes, if there
+    /// is one.
     pub fn origin(&self, address: SocketAddr) -> String {
         self.server.public_url.clone().unwrap_or_else(|| format!("{}://{address}", self.server.scheme()))
     }
