@@ -79,6 +79,39 @@ async fn a_compilation_that_failed_is_not_repeated_at_each_start_and_one_that_co
     assert_eq!(start(1).await.0, 4, "somebody has removed the note");
 }
 
+/// Who stops a host, and a kernel without memory, end the compilations that run: their components must not count as
+/// faulty for a day.
+#[tokio::test]
+async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let compiler = dir.path().join("compiler");
+    let artifacts = dir.path().join("artifacts");
+    let load = async |script: String| {
+        std::fs::write(&compiler, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let mut config = RuntimeConfig::new(&artifacts, |_| false);
+        config.instances = 1;
+        config.compiler = Some(compiler.clone());
+        Runtime::new(config).unwrap().load(&component("echo"), &PluginPolicies::default()).await
+    };
+    for signal in ["HUP", "INT", "QUIT", "KILL", "TERM"] {
+        let error = load(format!("kill -s {signal} $$")).await.unwrap_err();
+        assert!(matches!(&error, LoadError::Unavailable(why) if why.contains("from outside")), "{signal}: {error}");
+    }
+    let plugin = load(format!("exec {} \"$@\"", binary().display())).await.unwrap();
+    assert_eq!(plugin.info().name, "echo", "it is compiled at the next try");
+    std::fs::remove_dir_all(&artifacts).unwrap();
+    // The limit of CPU time, and a fault of the compiler's own.
+    for signal in ["XCPU", "SEGV"] {
+        let error = load(format!("kill -s {signal} $$")).await.unwrap_err();
+        assert!(matches!(&error, LoadError::Invalid(_)), "{signal}: {error}");
+        let noted = load("exit 74".to_owned()).await.unwrap_err();
+        assert!(noted.to_string().contains("(noted: "), "{signal}: {noted}");
+        std::fs::remove_dir_all(&artifacts).unwrap();
+    }
+}
+
 #[test]
 fn compile_refuses_unknown_arguments() {
     for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {

@@ -200,9 +200,28 @@ async fn a_start_in_an_empty_folder_waits_for_what_served() {
     host.wait_for_exit().await;
     std::fs::rename(&folder, &aside).expect("a move");
     std::fs::create_dir(&folder).expect("a folder");
+    let (log, line) = (host.path("log"), "requests are answered; other plugins are compiled address=");
+    let before = host.log().len();
     let mounting = async {
         // Longer than an emptied folder is waited for.
         tokio::time::sleep(Duration::from_secs(8)).await;
+        let logged = async || {
+            loop {
+                let logged = std::fs::read_to_string(&log).expect("a log").split_off(before);
+                if logged.contains(line) && logged.ends_with('\n') {
+                    return logged;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let logged = tokio::time::timeout(Duration::from_secs(60), logged()).await.expect("requests are answered");
+        // Nothing serves, and no load balancer is to send anything.
+        let (_, address) = logged.split_once(line).expect("the line");
+        let address = address.split_whitespace().next().expect("an address");
+        let ready = reqwest::get(format!("http://{address}/.well-known/coinslot/ready")).await.expect("an answer");
+        assert_eq!(ready.status(), 503, "{logged}");
+        let said = ready.text().await.expect("a body");
+        assert!(said.contains("echo.wasm") && !said.contains("aaa.wasm"), "{said}");
         for file in ["aaa.wasm", "echo.wasm"] {
             std::fs::rename(aside.join(file), folder.join(file)).expect("a move");
             tokio::time::sleep(Duration::from_secs(1)).await;
