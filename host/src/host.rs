@@ -79,7 +79,7 @@ impl Host {
         loaded.report = if options.on_ready.is_some() { loaded.begin().await? } else { loaded.settle().await? };
         let ledger = match options.ledger.take() {
             Some(ledger) => ledger,
-            None => Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?),
+            None => ledger_lock::open(&config).await?,
         };
         let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
             Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))

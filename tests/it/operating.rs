@@ -143,6 +143,38 @@ async fn a_protocol_version_that_the_facilitator_lacks_is_neither_offered_nor_ac
     assert_eq!(body["accepts"][0]["network"], "base-sepolia");
 }
 
+/// Two hosts that start together both find the ledger free, and the one that opened it later failed.
+#[tokio::test]
+async fn a_start_waits_for_a_host_that_opened_the_ledger_meanwhile() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (asked, mut is_asked) = tokio::sync::mpsc::channel(16);
+    let serving = tokio::spawn(async move {
+        let body = json!({ "kinds": [{ "x402Version": 2, "scheme": "exact", "network": "eip155:84532" }] }).to_string();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await;
+            let _ = asked.try_send(());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    let dir = folder(&[("echo.wasm", &guest("echo"))]);
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"http://{address}\"\n"
+    );
+    std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+    let mut host = HostProcess::start(dir, &["serve"]);
+    is_asked.recv().await.expect("the host connects its facilitator before it opens the ledger");
+    let lock = std::fs::File::options().write(true).open(host.dir.path().join(".coinslot/ledger.lock"));
+    let lock = lock.expect("the lock's file");
+    lock.lock().expect("the lock");
+    host.wait_for_log("in use by another Coinslot: waiting at most").await;
+    drop(lock);
+    host.wait_for_log("serving on ").await;
+    serving.abort();
+}
+
 /// A host must not guess what its facilitator supports, because it could then ask for payments that nothing settles.
 #[tokio::test]
 async fn a_host_does_not_start_when_its_facilitator_reports_no_supported_kind() {

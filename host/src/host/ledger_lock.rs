@@ -2,8 +2,12 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coinslot_ledger::{Ledger, SqliteLedger};
+
+use super::error::HostError;
 use crate::config::Config;
 
 /// The time between two tries.
@@ -28,6 +32,12 @@ pub(super) async fn wait(config: &Config) {
     }
 }
 
+/// Opens the ledger. Two hosts that start together both find it free: the second one waits for the first here.
+pub(super) async fn open(config: &Config) -> Result<Arc<dyn Ledger>, HostError> {
+    wait(config).await;
+    Ok(Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?))
+}
+
 /// True if another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
 ///
 /// There is no way to ask for a lock of this kind without taking it. It is shared for a moment, which two hosts can do
@@ -39,8 +49,6 @@ fn is_held(lock: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_ledger::SqliteLedger;
-
     use super::*;
 
     #[tokio::test]
