@@ -7,9 +7,10 @@
 //!   of a plugin's own where the plugin sells something.
 //! - A plugin that has its share already leaves a quarter of all permits to plugins that have less.
 //! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then in the order of
-//!   arrival.
+//!   arrival. For an instance of several permits, those that become free are kept while it is the next in turn.
 
 mod pool;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,8 @@ pub(crate) use self::pool::PermitPool;
 use self::pool::{LimitKey, LimitTerms};
 use crate::fault::Fault;
 
-/// The reason for which an instance is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The reason for which an instance is wanted. Paid work comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Demand {
     Paid,
     Unpaid,
@@ -76,6 +77,11 @@ impl InstanceLimit {
     /// True if any of the plugin's requests can be paid for.
     pub(crate) fn sells(&self) -> bool {
         self.0.terms.sells
+    }
+
+    /// True if permits are free and no other request comes before.
+    pub(crate) fn has_room(&self, demand: Demand) -> bool {
+        self.0.pool.has_room(self.0.key, demand)
     }
 
     /// Takes permits, waiting at most this long.

@@ -87,6 +87,70 @@ async fn a_free_permit_goes_to_paid_work_first_and_then_to_who_holds_the_fewest(
     assert!(paid_of_many.await.expect("no panic").is_some() && unpaid.await.expect("no panic").is_some());
 }
 
+/// Four permits, all of which two plugins hold, and a plugin whose instances take two.
+fn full_and_a_heavy_one() -> (Vec<InstancePermits>, Arc<PermitPool>, InstanceLimit) {
+    let pool = PermitPool::new(4);
+    let heavy = InstanceLimit::new(&pool, &"heavy".into(), 4, 2, false);
+    let mut held = Vec::new();
+    for name in ["one", "two"] {
+        held.extend(fill(&InstanceLimit::new(&pool, &name.into(), 4, 1, false), Demand::Unpaid));
+    }
+    assert_eq!((held.len(), pool.free()), (4, 0));
+    (held, pool, heavy)
+}
+
+#[tokio::test]
+async fn permits_that_become_free_gather_for_an_instance_of_several_whose_turn_it_is() {
+    for demand in [Demand::Unpaid, Demand::Paid] {
+        let (mut held, pool, heavy) = full_and_a_heavy_one();
+        let [late, newcomer] = ["late", "newcomer"].map(|name| InstanceLimit::new(&pool, &name.into(), 4, 1, false));
+        let first = queued(&heavy, demand).await;
+        let behind = queued(&late, demand).await;
+        held.pop();
+        tokio::task::yield_now().await;
+        assert!(!first.is_finished() && !behind.is_finished(), "one permit is kept");
+        assert!(newcomer.try_acquire(demand).is_none() && !newcomer.has_room(demand), "from newcomers, too");
+        held.pop();
+        let first = first.await.expect("no panic").expect("two permits");
+        assert!(!behind.is_finished());
+        drop(first);
+        assert!(behind.await.expect("no panic").is_some());
+    }
+}
+
+#[tokio::test]
+async fn permits_that_were_kept_go_to_paid_work_and_on_when_their_request_leaves() {
+    let (mut held, pool, heavy) = full_and_a_heavy_one();
+    let late = InstanceLimit::new(&pool, &"late".into(), 4, 1, false);
+    let first = queued(&heavy, Demand::Unpaid).await;
+    let behind = queued(&late, Demand::Unpaid).await;
+    held.pop();
+    let paid = late.try_acquire(Demand::Paid).expect("paid work comes first");
+    drop(paid);
+    tokio::task::yield_now().await;
+    assert!(!behind.is_finished());
+    first.abort();
+    let _ = first.await;
+    assert!(behind.await.expect("no panic").is_some(), "it is woken");
+    drop(held);
+    assert_eq!(pool.free(), 4);
+}
+
+#[tokio::test]
+async fn unpaid_instances_of_several_permits_gather_what_unpaid_work_may_hold() {
+    let pool = PermitPool::new(8);
+    let shop = limit(&pool, "shop", 8);
+    let heavy = InstanceLimit::new(&pool, &"heavy".into(), 8, 2, false);
+    let mut held = fill(&shop, Demand::Unpaid);
+    assert_eq!((held.len(), pool.free()), (6, 2), "a quarter is left to paid work");
+    let waits = queued(&heavy, Demand::Unpaid).await;
+    held.pop();
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished() && shop.try_acquire(Demand::Unpaid).is_none());
+    held.pop();
+    assert!(waits.await.expect("no panic").is_some());
+}
+
 #[tokio::test]
 async fn a_request_that_stops_waiting_leaves_the_queue_and_its_permits() {
     let pool = PermitPool::new(1);
