@@ -221,7 +221,7 @@ async fn check(
     payment: PresentedPayment,
 ) -> Result<Verified, RefusedPayment> {
     let accepted = Accepted::of(payments, purchase, payment)?;
-    accepted.verify(payments, purchase).await?.admit(payments, purchase.endpoint.plugin.circuit())
+    accepted.verify(payments, purchase).await?.admit(payments, &purchase.endpoint.plugin)
 }
 
 /// Looks up what the payment bought before, also for a payment that the check refuses: its window may have passed, and

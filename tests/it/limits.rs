@@ -1,7 +1,7 @@
 //! Checks that a plugin is stopped at each limit and that other plugins are served meanwhile.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coinslot_tests::{ServeHost, TestChain};
 
@@ -112,6 +112,35 @@ async fn slow_readers_of_a_free_route_leave_places_to_paid_requests() {
     let bought = host.buy(chain.payer(0), "/crowd", Duration::from_secs(20)).await;
     assert!(bought.answer.is_some(), "{:?}", bought.statuses);
     slow.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn no_money_is_asked_for_or_claimed_while_no_instance_becomes_free() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["crowd"], "[limits]\nmax_instances_per_plugin = 1\n").await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/crowd"));
+    let challenge = ask().send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let slow = tokio::spawn(reqwest::get(host.url("/crowd?wait=10000")));
+    host.wait_for_log("crowd got /crowd?wait", 1).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let reply = ask().send().await.expect("an answer");
+        if reply.status() == 503 {
+            break reply;
+        }
+        assert_eq!(reply.status(), 402);
+        assert!(Instant::now() < deadline, "money is asked for an answer that cannot be made");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(refused.headers().contains_key("retry-after") && !refused.headers().contains_key("payment-required"));
+    let paid = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!((paid.status().as_u16(), paid.headers()["x-coinslot-charged"].to_str().ok()), (503, Some("no")));
+    assert!(host.ledger().is_empty(), "nothing is claimed");
+    assert_eq!(slow.await.expect("a task").expect("an answer").status(), 200);
+    let bought = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(bought.status(), 200, "the same payment buys it");
 }
 
 #[tokio::test]

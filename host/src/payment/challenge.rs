@@ -13,7 +13,7 @@ use http_body::Body;
 
 use super::free::FreeRequest;
 use super::pricing::UnpaidRequest;
-use super::problem::check_circuit;
+use super::problem::check_plugin;
 use super::{Payments, Pricing, Problem, Purchase, pricing};
 use crate::endpoint::{Access, Endpoint};
 
@@ -30,10 +30,11 @@ pub fn new_secret() -> ChallengeSecret {
 
 /// The part of an offer that can be sold now. Money that could only buy a 503 is never asked for, and never taken.
 ///
-/// Fails when no price of the offer would be settled, and while the plugin's circuit is open.
+/// Fails when no price of the offer would be settled, while the plugin's circuit is open, and while the plugin has no
+/// room for another request.
 fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Result<Cow<'o, Offer>, Problem> {
     let settleable = payments.settleable(offer).ok_or(Problem::CannotSettle)?;
-    check_circuit(plugin.circuit())?;
+    check_plugin(plugin)?;
     Ok(settleable)
 }
 

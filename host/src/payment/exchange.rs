@@ -157,7 +157,8 @@ async fn price_and_buy(
     }
 }
 
-/// Asks the plugin for the price of this very request, and matches the payment with it. None if it is free.
+/// Asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has room:
+/// a payment is not claimed for a request that would find none. None if it is free.
 async fn price(
     payments: &Payments,
     purchase: &Purchase,
@@ -168,6 +169,7 @@ async fn price(
         RequestPrice::Free => Ok(None),
         RequestPrice::Paid(purchase) => {
             let verified = verified.priced(payments, &purchase)?;
+            purchase.endpoint.plugin.await_room().await.map_err(Problem::Plugin)?;
             Ok(Some((purchase, verified)))
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coinslot_plugin::{Circuit, Fault, QuoteRefusal};
+use coinslot_plugin::{Circuit, Fault, Plugin, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
@@ -133,10 +133,11 @@ impl std::fmt::Display for OwedFailure {
     }
 }
 
-/// Refuses to sell the answer of a plugin whose circuit is open: no money is asked for, and none is taken, for a 503.
-pub(super) fn check_circuit(circuit: Circuit) -> Result<(), Problem> {
-    match circuit {
-        Circuit::Closed => Ok(()),
+/// Refuses to sell the answer of a plugin whose circuit is open, or whose instances are all in use for longer than a
+/// request waits for one: no money is asked for, and none is taken, for a 503.
+pub(super) fn check_plugin(plugin: &Plugin) -> Result<(), Problem> {
+    match plugin.circuit() {
+        Circuit::Closed => plugin.check_room().map_err(Problem::Plugin),
         Circuit::Open { retry } => Err(Problem::Plugin(Fault::CircuitOpen { retry })),
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Verification};
 use coinslot_ledger::{Hold, PaymentId, Step};
 use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
-use coinslot_x402::{Reason, Version};
+use coinslot_x402::exact::SETTLE_MARGIN_SECONDS;
+use coinslot_x402::{Reason, UnixTime, Version};
 use http::Request;
 
 use super::accepted::Accepted;
@@ -67,9 +68,10 @@ impl Reserved {
         payments.ledger.note(self.hold.hold(), Step::Executing, payments.now());
         let begun = Instant::now();
         let receipt = self.receipt();
+        let wait = longest_wait(&self.accepted, payments.now(), purchase.endpoint.plugin.limits().first_byte);
         let Self { accepted, hold, verify, breaker, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
-        let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker));
+        let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker)).wait_for_instance(wait);
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,
             Err(problem) => {
@@ -92,6 +94,14 @@ impl Reserved {
     pub(super) fn version(&self) -> Version {
         self.accepted.version()
     }
+}
+
+/// The time for which a claimed payment waits for its instance: as long as the guest may work until its answer, as far
+/// as the authorisation then outlives that work. There was room before the claim, so the wait is for the few requests
+/// that were verified meanwhile; no instance is held idle during a verification, which may be for an empty account.
+fn longest_wait(accepted: &Accepted, now: UnixTime, work: Duration) -> Duration {
+    let latest = now.plus(work.as_secs()).plus(SETTLE_MARGIN_SECONDS);
+    Duration::from_secs(accepted.valid_before().0.saturating_sub(latest.0)).min(work)
 }
 
 /// Asks the facilitator whether the payment would settle.

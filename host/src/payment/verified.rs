@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Readiness};
 use coinslot_ledger::{Claim, Claimed, Holder, LedgerError, Namesake, PaymentId};
-use coinslot_plugin::Circuit;
+use coinslot_plugin::Plugin;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
 use coinslot_x402::header::PaymentPayload;
@@ -18,7 +18,7 @@ use super::earlier_claim::{self, EarlierClaim};
 use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
-use super::problem::check_circuit;
+use super::problem::check_plugin;
 use super::{Payments, Problem, Purchase, Reserved, reserved};
 
 /// A payment that is for us and in time, and whose signer is proven: by its key, or by the contract that stands at its
@@ -63,14 +63,14 @@ impl Verified {
         }
     }
 
-    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, or a payer above
-    /// its rate, who would keep all others waiting.
-    pub(super) fn admit(self, payments: &Payments, circuit: Circuit) -> Result<Self, RefusedPayment> {
+    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open or that has no room,
+    /// or a payer above its rate, who would keep all others waiting.
+    pub(super) fn admit(self, payments: &Payments, plugin: &Plugin) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
             Readiness::NoGas | Readiness::Down => Some(Problem::CannotSettle),
-            Readiness::Ready => check_circuit(circuit)
-                .and_then(|()| payments.count_payment(self.accepted.exact.authorization.from))
-                .err(),
+            Readiness::Ready => {
+                check_plugin(plugin).and_then(|()| payments.count_payment(self.accepted.exact.authorization.from)).err()
+            }
         };
         match problem {
             None => Ok(self),

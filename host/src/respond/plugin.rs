@@ -96,8 +96,9 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = consequence(charged);
     let error = |status, code: &str, what: &str| error(status, code, &format!("{what}; {money}"), charged);
     match fault {
-        // The circuit's opening was logged as a warning; a line for each request meanwhile would fill the log.
-        Fault::CircuitOpen { .. } => tracing::debug!(%fault, "a plugin was not called"),
+        // The circuit's opening, and the want of instances, were logged as warnings; a line for each request meanwhile
+        // would fill the log.
+        Fault::CircuitOpen { .. } | Fault::Busy => tracing::debug!(%fault, "a plugin was not called"),
         Fault::Trap(_)
         | Fault::Memory
         | Fault::ResponseTooLarge
@@ -105,8 +106,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::Deadline
         | Fault::SlowRequest
         | Fault::Unread
-        | Fault::NoResponse(_)
-        | Fault::Busy => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
+        | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
     match fault {
         Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),

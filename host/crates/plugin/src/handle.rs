@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coinslot_base::breaker::{Breaker, BreakerPermit};
 use tokio::sync::Semaphore;
@@ -12,6 +12,7 @@ use crate::capabilities::Capabilities;
 use crate::contract::{DeclaredPrice, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
+use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::permits::{Demand, InstanceLimit};
 use crate::instance::resources::SharedResources;
@@ -158,16 +159,38 @@ impl Plugin {
         Ok(self.loaded.breaker.admit_uncounted(patience)?)
     }
 
-    /// Waits until another request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait). It reserves
-    /// nothing.
-    pub async fn has_room(&self) -> Result<(), Fault> {
+    /// Returns at once whether a paid request that comes soon will find an instance in time, as far as can be told from
+    /// those that wait now. Fails with [`Fault::Busy`].
+    pub fn check_room(&self) -> Result<(), Fault> {
         let Instances { spec, reuse } = &*self.loaded.instances;
-        match reuse {
-            InstanceReuse::Shared(shared) => shared.has_room(spec, spec.wait).await,
+        let has_room = match reuse {
+            InstanceReuse::Shared(shared) => shared.has_room(spec),
+            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.has_room(Demand::Paid),
+        };
+        if !spec.fullness.look(has_room, Instant::now()) {
+            return Ok(());
+        }
+        spec.fullness.refused(&spec.plugin);
+        Err(Fault::Busy)
+    }
+
+    /// Waits until a paid request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait), and not at all
+    /// where that would be for nothing. It reserves nothing.
+    pub async fn await_room(&self) -> Result<(), Fault> {
+        self.check_room()?;
+        let Instances { spec, reuse } = &*self.loaded.instances;
+        let came = Instant::now();
+        let found = match reuse {
+            InstanceReuse::Shared(shared) => shared.await_room(spec, spec.wait).await,
             InstanceReuse::Never | InstanceReuse::Pooled(_) => {
                 spec.permits.acquire(Demand::Paid, spec.wait).await.map(drop)
             }
+        };
+        match &found {
+            Ok(()) => spec.fullness.served(came),
+            Err(_) => spec.fullness.refused(&spec.plugin),
         }
+        found
     }
 
     /// Answers one request. The future and the body drive the guest; dropping either stops it. The end of the body
@@ -188,7 +211,12 @@ impl Plugin {
 
     /// Asks the price of one request, within 50 ms of CPU time.
     pub async fn quote(&self, request: QuoteRequest) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
-        invoke::quote(&self.loaded.instances.spec, request).await
+        let spec = &self.loaded.instances.spec;
+        let quoted = invoke::quote(spec, request).await;
+        if quoted == Err(Fault::Busy) {
+            spec.fullness.refused(&spec.plugin);
+        }
+        quoted
     }
 }
 
@@ -212,6 +240,7 @@ fn instances(
         limits,
         capabilities,
         permits,
+        fullness: Fullness::new(resources.wait),
         quotes,
         wait: resources.wait,
         processors: Arc::clone(&resources.processors),

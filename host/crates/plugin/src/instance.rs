@@ -3,6 +3,7 @@
 pub(crate) mod context;
 pub(crate) mod engine;
 pub(crate) mod exchange;
+pub(crate) mod fullness;
 pub(crate) mod guest_task;
 mod host_memory;
 pub(crate) mod imports;

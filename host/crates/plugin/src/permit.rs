@@ -1,5 +1,7 @@
 //! The permission to answer one request.
 
+use std::time::Duration;
+
 use coinslot_base::breaker::BreakerPermit;
 
 use crate::contract::PaymentReceipt;
@@ -10,14 +12,15 @@ use crate::contract::PaymentReceipt;
 pub struct Permit {
     pub(crate) receipt: Option<PaymentReceipt>,
     pub(crate) breaker: Option<BreakerPermit>,
-    pub(crate) waits_for_instance: bool,
+    /// The longest wait for an instance. None: as for a request that can be sent again.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Permit {
     /// Grants the permission, with the receipt that the guest may read. A test counts the call sites: one for free
     /// routes, and those of reserved payments.
     pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
-        Self { receipt, breaker: None, waits_for_instance: false }
+        Self { receipt, breaker: None, wait: None }
     }
 
     /// Uses a permit of the plugin's circuit breaker that was taken earlier. Without one, the breaker is asked when the
@@ -26,8 +29,8 @@ impl Permit {
         Self { breaker, ..self }
     }
 
-    /// Waits for an instance for as long as a response may take to begin, because this request cannot be sent again.
-    pub fn wait_for_instance(self) -> Self {
-        Self { waits_for_instance: true, ..self }
+    /// Waits this long for an instance, because something would be lost if the request had to be sent again.
+    pub fn wait_for_instance(self, at_most: Duration) -> Self {
+        Self { wait: Some(at_most), ..self }
     }
 }

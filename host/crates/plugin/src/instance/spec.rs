@@ -11,6 +11,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::capabilities::log::PluginLog;
 use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
+use crate::instance::fullness::Fullness;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::{InstanceLimit, InstancePermits};
 use crate::instance::processors::Processors;
@@ -25,6 +26,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) limits: Limits,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) permits: InstanceLimit,
+    pub(crate) fullness: Fullness,
     /// Quotes of this plugin at once.
     pub(crate) quotes: Arc<Semaphore>,
     /// The longest wait for permits of a request that can be sent again.

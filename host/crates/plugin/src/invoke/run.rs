@@ -35,9 +35,9 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, waits_for_instance } = permit;
+    let Permit { receipt, breaker, wait } = permit;
     let spec = &instances.spec;
-    let wait = if waits_for_instance { spec.limits.first_byte } else { spec.wait };
+    let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
     let mut permit = match breaker {
         Some(permit) => permit,
         None => circuit.admit()?,
@@ -94,10 +94,17 @@ async fn run(
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
+    let came = Instant::now();
     let started = match &instances.reuse {
-        InstanceReuse::Shared(shared) => start_shared(instances, shared, demand, wait, request, permit).await?,
-        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, demand, wait, request).await?,
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, demand, wait, request, permit).await,
+        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, demand, wait, request).await,
     };
+    match &started {
+        Ok(_) if demand == Demand::Paid => instances.spec.fullness.served(came.into_std()),
+        Err(Fault::Busy) => instances.spec.fullness.refused(&instances.spec.plugin),
+        Ok(_) | Err(_) => {}
+    }
+    let started = started?;
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
     let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));

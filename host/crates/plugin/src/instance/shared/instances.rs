@@ -54,11 +54,19 @@ impl SharedInstances {
         }
     }
 
+    /// True if a slot or permits for an instance are free for paid work.
+    pub(crate) fn has_room(&self, spec: &InstanceSpec) -> bool {
+        self.has_slot() || spec.permits.has_room(Demand::Paid)
+    }
+
+    /// True if an instance in use has a slot for paid work.
+    fn has_slot(&self) -> bool {
+        self.list.lock().iter().any(|instance| instance.is_in_use() && self.list.accepts(instance, Demand::Paid))
+    }
+
     /// Waits until a slot or permits for an instance are free, at most this long, and takes neither.
-    pub(crate) async fn has_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
-        let accepts = |instance: &SharedInstance| instance.is_in_use() && self.list.accepts(instance, Demand::Paid);
-        let in_use = || self.list.lock().iter().any(accepts).then_some(());
-        self.wait(spec, Demand::Paid, wait, in_use, drop).await?;
+    pub(crate) async fn await_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
+        self.wait(spec, Demand::Paid, wait, || self.has_slot().then_some(()), drop).await?;
         // This call may have received the one notification of a freed slot, which it does not take: pass it on.
         self.list.freed(Demand::Paid).notify_one();
         Ok(())
