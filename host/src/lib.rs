@@ -35,6 +35,9 @@ pub mod cli;
 /// Builds a host from its configuration and serves it, in this process.
 pub mod host;
 
+/// Writes the log to stderr without waiting for whoever reads it.
+pub mod logging;
+
 /// Parses `coinslot.toml` into typed values, and reports every problem at once.
 pub mod config;
 

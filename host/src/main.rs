@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
+use coinslot::logging::{self, FlushAtEnd, LogWriter};
 
 /// Several times faster than the C library's allocator for fresh instances, which allocate much and free it soon.
 #[global_allocator]
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     if let CliCommand::Compile(args) = arguments.command {
         return cli::compile::run(&args);
     }
-    if let Err(failure) = logging(&arguments) {
+    let _flush = FlushAtEnd::begin();
+    if let Err(failure) = start_log(&arguments) {
         return end(&failure);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -76,18 +78,18 @@ fn main() -> ExitCode {
 }
 
 fn end(failure: &Failure) -> ExitCode {
-    eprintln!("coinslot: {}", failure.message);
+    logging::say(&format!("coinslot: {}", failure.message));
     ExitCode::from(failure.code)
 }
 
-fn logging(arguments: &CliArguments) -> Result<(), Failure> {
+fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
         .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
     // Colours are escapes, which a reader of a file or a journal would see. NO_COLOR is https://no-color.org.
     #[allow(clippy::disallowed_methods, reason = "https://no-color.org")]
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !plain;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter).with_ansi(colours);
     if arguments.log_json {
         builder.json().init()
     } else {

@@ -1,5 +1,6 @@
 //! Starts, restarts and observes `coinslot serve`, and buys its answers as a patient client does.
 
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -96,13 +97,27 @@ impl ServeHost {
         assert!(self.log()[logged..].contains(reason), "the log does not say {reason}:\n{}", self.log());
     }
 
+    /// Kills the process if it runs, and starts another, whose stderr is a pipe. Only its stdout gets into the log.
+    pub async fn restart_with_piped_log(&mut self) -> PipeReader {
+        let logged = self.kill();
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        self.child = serve(self.dir.path()).stderr(writer).spawn().expect("the coinslot binary");
+        self.wait_until_serving(logged).await;
+        reader
+    }
+
     /// Returns the length of the log before the new process.
     fn respawn(&mut self, variables: &[(&str, &str)]) -> usize {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let logged = self.log().len();
+        let logged = self.kill();
         self.child = spawn(self.dir.path(), variables);
         logged
+    }
+
+    /// Kills the process if it runs. Returns the length of its log.
+    fn kill(&mut self) -> usize {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.log().len()
     }
 
     /// The path of a file below the host's directory.
@@ -268,18 +283,23 @@ impl ServeHost {
     }
 }
 
-/// Starts `coinslot serve` in this directory and appends its output to the file `log` there.
+/// Starts `coinslot serve` in this directory.
 fn spawn(dir: &Path, variables: &[(&str, &str)]) -> Child {
+    serve(dir).envs(variables.iter().copied()).spawn().expect("the coinslot binary")
+}
+
+fn serve(dir: &Path) -> Command {
+    let mut serve = Command::new(binary());
+    serve.arg("serve");
+    in_directory(serve, dir)
+}
+
+/// Runs the command in this directory, and appends its output to the file `log` there.
+fn in_directory(mut command: Command, dir: &Path) -> Command {
     let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
-    Command::new(binary())
-        .current_dir(dir)
-        .arg("serve")
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a second handle"))
-        .stderr(log)
-        .spawn()
-        .expect("the coinslot binary")
+    command.current_dir(dir).stdin(Stdio::null());
+    command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+    command
 }
 
 impl Drop for ServeHost {

@@ -1,6 +1,7 @@
 //! Checks that a plugin is stopped at each limit and that other plugins are served meanwhile.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use coinslot_tests::{ServeHost, TestChain};
@@ -141,6 +142,36 @@ async fn no_money_is_asked_for_or_claimed_while_no_instance_becomes_free() {
     assert_eq!(slow.await.expect("a task").expect("an answer").status(), 200);
     let bought = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
     assert_eq!(bought.status(), 200, "the same payment buys it");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["unruly", "echo"], "").await;
+    for reads in [false, true] {
+        let mut log = host.restart_with_piped_log().await;
+        let storm = async {
+            // More than the pipe and the host's queue take.
+            for _ in 0..24 {
+                assert_eq!(ask(&host, "/unruly?chatter").await, 200);
+                assert_eq!(ask(&host, "/echo").await, 200);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), storm).await.expect("no request waits for the log's reader");
+        let reader = reads.then(|| {
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                log.read_to_string(&mut text).map(|_| text)
+            })
+        });
+        host.signal("TERM");
+        host.wait_for_exit().await;
+        if let Some(reader) = reader {
+            let text = reader.join().expect("no panic").expect("text");
+            assert!(text.contains("dropped: nobody read the log"), "{text}");
+            assert!(text.contains("finishing what is at work"), "the last lines are written");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Failure;
+use crate::logging;
 
 /// The signals that ask a program to end. They are received from the call of [`Shutdown::listen`] on, so that one that
 /// comes while a host is still being built is not lost.
@@ -49,7 +50,7 @@ impl Shutdown {
             () = &mut server => return Ok(()),
             _ = self.next() => {}
         }
-        eprintln!("coinslot: finishing what is at work; a second signal (Ctrl-C) ends at once");
+        logging::say("coinslot: finishing what is at work; a second signal (Ctrl-C) ends at once");
         stop.cancel();
         let code = tokio::select! {
             () = &mut server => return Ok(()),

@@ -1,0 +1,268 @@
+//! Writes the log to stderr without waiting for whoever reads it.
+//!
+//! A line is written at once, by the thread that logs it, as long as stderr takes it without a wait. So the lines of a
+//! host that is killed are out, and an answer never comes before the lines about it. When stderr takes nothing, because
+//! it is a pipe whose reader has stopped, lines are queued, and a thread writes them when it can. The queue is bounded:
+//! lines beyond it are dropped and counted, and the log says how many when it moves again.
+//!
+//! What a program says before it ends is flushed, for a second at most: by [`FlushAtEnd`], and when a thread panics.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that are queued at most. It is some thousand lines.
+const CAPACITY: usize = 1 << 20;
+/// Bytes of the queue that lines of guests may take. The rest is left to what the host itself has to say.
+const GUEST_CAPACITY: usize = CAPACITY / 2;
+/// The target of the events that are lines of guests.
+const GUEST_TARGET: &str = "coinslot::guest";
+/// Bytes that a pipe takes without a wait when it takes any (PIPE_BUF).
+const PIECE: usize = 4096;
+/// The longest wait for a reader when the program ends.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+static STDERR: LogOutput = LogOutput::new(None);
+
+/// Where the log is written, and what waits to be written there.
+#[derive(Debug)]
+struct LogOutput {
+    /// None: stderr.
+    pipe: Option<OwnedFd>,
+    queue: Mutex<LogQueue>,
+    queued: Condvar,
+    written: Condvar,
+}
+
+#[derive(Debug)]
+struct LogQueue {
+    lines: VecDeque<Vec<u8>>,
+    /// Bytes of the lines, with that of the line which the thread is writing.
+    bytes: usize,
+    /// Lines that were dropped and not reported.
+    dropped: u64,
+    has_thread: bool,
+}
+
+impl LogOutput {
+    const fn new(pipe: Option<OwnedFd>) -> Self {
+        let queue = LogQueue { lines: VecDeque::new(), bytes: 0, dropped: 0, has_thread: false };
+        Self { pipe, queue: Mutex::new(queue), queued: Condvar::new(), written: Condvar::new() }
+    }
+
+    /// Writes a line, or queues it if no more than `capacity` bytes are queued then, or drops it.
+    fn line(&'static self, line: &[u8], capacity: usize) {
+        let mut queue = self.queue.lock();
+        let rest = if queue.bytes == 0 { self.write(line, false) } else { line };
+        if rest.is_empty() {
+            return;
+        }
+        if queue.bytes > 0 && queue.bytes + rest.len() > capacity {
+            queue.dropped += 1;
+            return;
+        }
+        queue.bytes += rest.len();
+        queue.lines.push_back(rest.to_owned());
+        if !queue.has_thread {
+            let thread = std::thread::Builder::new().name("coinslot-log".into());
+            // Without a thread the lines wait for the next one that is logged.
+            queue.has_thread = thread.spawn(|| self.write_queue()).is_ok();
+        }
+        self.queued.notify_one();
+    }
+
+    /// The work of the thread.
+    fn write_queue(&self) {
+        let mut queue = self.queue.lock();
+        loop {
+            let Some(line) = queue.lines.pop_front() else {
+                self.written.notify_all();
+                self.queued.wait(&mut queue);
+                continue;
+            };
+            MutexGuard::unlocked(&mut queue, || self.write(&line, true));
+            queue.bytes -= line.len();
+            if queue.bytes <= GUEST_CAPACITY {
+                let lines = std::mem::take(&mut queue.dropped);
+                if lines > 0 {
+                    // A line like any other: it may be queued itself.
+                    MutexGuard::unlocked(&mut queue, || tracing::warn!(lines, "dropped: nobody read the log"));
+                }
+            }
+        }
+    }
+
+    /// Writes as much as is taken without a wait, or all. Returns the rest. What cannot be written at all, because the
+    /// reader is gone or the disk is full, is lost.
+    fn write<'l>(&self, mut line: &'l [u8], waits: bool) -> &'l [u8] {
+        let stderr = io::stderr();
+        let fd = self.pipe.as_ref().map_or_else(|| stderr.as_fd(), AsFd::as_fd);
+        let timeout = if waits { None } else { Some(&Timespec { tv_sec: 0, tv_nsec: 0 }) };
+        while !line.is_empty() {
+            // Asked before each piece: a write itself would wait. An error of `poll` is one of the write, too.
+            if let Ok(0) | Err(Errno::INTR) = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], timeout) {
+                if waits { continue } else { break }
+            }
+            match rustix::io::write(fd, &line[..line.len().min(PIECE)]) {
+                Ok(written @ 1..) => line = &line[written..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if waits => {}
+                Err(Errno::AGAIN) => break,
+                Ok(0) | Err(_) => return &[],
+            }
+        }
+        line
+    }
+
+    /// Waits until everything that was logged is written, at most this long.
+    fn flush(&self, at_most: Duration) {
+        let until = Instant::now() + at_most;
+        let mut queue = self.queue.lock();
+        while queue.bytes > 0 && !self.written.wait_until(&mut queue, until).timed_out() {}
+    }
+}
+
+/// Writes a line for whoever runs the program, without the form of the log.
+pub fn say(line: &str) {
+    STDERR.line(format!("{line}\n").as_bytes(), CAPACITY);
+}
+
+/// Flushes the log when it is dropped: it is the last value that `main` drops.
+#[derive(Debug)]
+#[must_use]
+pub struct FlushAtEnd(());
+
+impl FlushAtEnd {
+    /// Begins to flush panics, too.
+    pub fn begin() -> Self {
+        std::panic::set_hook(Box::new(|panic| {
+            let thread = std::thread::current();
+            let backtrace = Backtrace::capture();
+            let mut text = format!("thread '{}' {panic}", thread.name().unwrap_or("<unnamed>"));
+            if backtrace.status() == BacktraceStatus::Captured {
+                text = format!("{text}\n{backtrace}");
+            }
+            say(&text);
+            STDERR.flush(LAST_WAIT);
+        }));
+        Self(())
+    }
+}
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        STDERR.flush(LAST_WAIT);
+    }
+}
+
+/// Makes the writers of the log's events.
+#[derive(Clone, Copy, Debug)]
+pub struct LogWriter;
+
+/// Writes one event.
+#[derive(Debug)]
+pub struct EventWriter {
+    capacity: usize,
+}
+
+impl MakeWriter<'_> for LogWriter {
+    type Writer = EventWriter;
+
+    fn make_writer(&self) -> EventWriter {
+        EventWriter { capacity: CAPACITY }
+    }
+
+    fn make_writer_for(&self, event: &Metadata<'_>) -> EventWriter {
+        EventWriter { capacity: if event.target() == GUEST_TARGET { GUEST_CAPACITY } else { CAPACITY } }
+    }
+}
+
+impl Write for EventWriter {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        STDERR.line(event, self.capacity);
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, Read};
+
+    use super::*;
+
+    fn pipe() -> (PipeReader, &'static LogOutput) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        (reader, Box::leak(Box::new(LogOutput::new(Some(writer.into())))))
+    }
+
+    /// Everything that is written until the last line ends.
+    fn read(mut reader: PipeReader, last: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(last.as_bytes()) {
+            let mut piece = [0; 64 << 10];
+            let length = reader.read(&mut piece).expect("read");
+            text.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn a_line_is_written_at_once_while_it_is_taken() {
+        let (mut reader, output) = pipe();
+        output.line(b"one\n", CAPACITY);
+        let mut line = [0; 4];
+        reader.read_exact(&mut line).expect("the line");
+        assert!(line == *b"one\n" && !output.queue.lock().has_thread);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_reader_and_all_comes_in_order() {
+        let (reader, output) = pipe();
+        let lines: Vec<String> = (0..60).map(|number| format!("{number} {}\n", "x".repeat(8 << 10))).collect();
+        for line in &lines {
+            output.line(line.as_bytes(), CAPACITY);
+        }
+        assert!(output.queue.lock().bytes > 256 << 10);
+        output.flush(Duration::from_millis(10));
+        let read = std::thread::spawn(move || read(reader, "x\nend\n"));
+        output.line(b"end\n", CAPACITY);
+        assert_eq!(read.join().expect("no panic"), lines.concat() + "end\n");
+        output.flush(Duration::from_secs(10));
+        assert_eq!(output.queue.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_queued_is_bounded_and_guests_leave_room_to_the_host() {
+        let (reader, output) = pipe();
+        for _ in 0..2_000 {
+            output.line(&[b'g'; 1_000], GUEST_CAPACITY);
+        }
+        let queued = output.queue.lock().bytes;
+        assert!(queued <= GUEST_CAPACITY && output.queue.lock().dropped > 1_000);
+        output.line(b"the host\n", CAPACITY);
+        assert_eq!(output.queue.lock().bytes, queued + 9);
+        assert!(read(reader, "the host\n").len() < GUEST_CAPACITY + (128 << 10));
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_holds_up_nobody() {
+        let (reader, output) = pipe();
+        output.line(&[b'x'; 200 << 10], CAPACITY);
+        drop(reader);
+        output.flush(Duration::from_secs(10));
+        output.line(b"lost\n", CAPACITY);
+        assert_eq!(output.queue.lock().bytes, 0);
+    }
+}
