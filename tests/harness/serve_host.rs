@@ -106,6 +106,15 @@ impl ServeHost {
         reader
     }
 
+    /// Kills the process if it runs, and starts another, which may have this many bytes of addresses.
+    pub async fn restart_with_addresses(&mut self, bytes: u64) {
+        let logged = self.kill();
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--as={bytes}")).arg(binary()).arg("serve");
+        self.child = in_directory(limited, self.dir.path()).spawn().expect("prlimit");
+        self.wait_until_serving(logged).await;
+    }
+
     /// Returns the length of the log before the new process.
     fn respawn(&mut self, variables: &[(&str, &str)]) -> usize {
         let logged = self.kill();

@@ -175,6 +175,21 @@ async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
 }
 
 #[tokio::test]
+async fn instances_fit_where_the_pool_cannot_be_reserved() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["spin", "crowd"], "[limits]\nfirst_byte_timeout = \"5s\"\n").await;
+    host.restart_with_addresses(16 << 30).await;
+    assert!(host.log().contains("the instance pool cannot be reserved"), "{}", host.log());
+    let asleep: Vec<_> = (0..16).map(|_| tokio::spawn(reqwest::get(host.url("/spin?how=sleep")))).collect();
+    let met: Vec<_> = (0..16).map(|_| tokio::spawn(reqwest::get(host.url("/crowd?wait=1000")))).collect();
+    for (asked, status) in [(asleep, 504), (met, 200)] {
+        for asked in asked {
+            assert_eq!(asked.await.expect("a task").expect("an answer").status(), status, "{}", host.log());
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_output_of_a_guest_is_bounded_per_request() {
     // A reused instance keeps its output streams, but the bound counts anew.
     for more in ["", "[plugin.unruly]\nreuse = { total = 9 }\n"] {

@@ -60,7 +60,7 @@ pub(crate) async fn load(
         Ok((info, wasi, hex::encode(Sha256::digest(&bytes))))
     })
     .await?;
-    let component = cache.component(resources.engine(wasi), wasi, &wasm, &digest).await?;
+    let component = cache.component(resources.engine(wasi), resources.engine_kind(wasi), &wasm, &digest).await?;
     let linked = link::link(resources.linker(wasi), &component, &info)?;
     let description = describe(resources, wasi, &linked, expected, policies).await?;
     Ok(LoadedComponent { wasi, linked, digest, description })

@@ -67,9 +67,34 @@ impl Wasi {
     }
 }
 
+/// The way in which an engine allocates its instances. Memories on demand are small, and checked by the code itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allocation {
+    Pooled,
+    OnDemand,
+}
+
+/// The engine that code is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EngineKind {
+    pub(crate) wasi: Wasi,
+    pub(crate) allocation: Allocation,
+}
+
+/// Addresses that a memory on demand has in reserve when it begins and when it has grown, in bytes: it moves less often.
+const RESERVED_FOR_GROWTH: u64 = 1 << 20;
+
 /// The part of the configuration that compiled code depends on, equal wherever code is compiled or run.
-fn config(wasi: Wasi) -> Config {
+fn config(EngineKind { wasi, allocation }: EngineKind) -> Config {
     let mut config = Config::new();
+    if allocation == Allocation::OnDemand {
+        // Memories would reserve 4 GiB of addresses each, of which there are too few where the pool cannot be reserved.
+        config
+            .memory_reservation(0)
+            .memory_reservation_for_growth(RESERVED_FOR_GROWTH)
+            .memory_guard_size(64 << 10)
+            .guard_before_linear_memory(false);
+    }
     config
         .epoch_interruption(true)
         .wasm_component_model_async(wasi == Wasi::P3)
@@ -87,29 +112,30 @@ fn config(wasi: Wasi) -> Config {
 const SMALL: usize = 1 << 20;
 
 /// An engine that only compiles a component of this many bytes. Dropping it frees what the compiler retains.
-pub(crate) fn compiler(wasi: Wasi, bytes: usize) -> wasmtime::Result<Engine> {
-    let mut config = config(wasi);
+pub(crate) fn compiler(kind: EngineKind, bytes: usize) -> wasmtime::Result<Engine> {
+    let mut config = config(kind);
     config.parallel_compilation(bytes <= SMALL);
     Engine::new(&config)
 }
 
-/// An engine that runs up to `slots` instances at once.
+/// An engine that runs up to `slots` instances at once, and the way in which it allocates them.
 ///
 /// Where the pool's address space cannot be reserved (a container with a small `ulimit -v`, a 39-bit address space)
 /// instances are allocated on demand, which is slower, and a warning says so.
-pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<Engine> {
-    let mut pooled = config(wasi);
+pub(crate) fn runner(wasi: Wasi, slots: u32) -> wasmtime::Result<(Engine, Allocation)> {
+    let mut pooled = config(EngineKind { wasi, allocation: Allocation::Pooled });
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
     match Engine::new(&pooled) {
-        Ok(engine) => Ok(engine),
+        Ok(engine) => Ok((engine, Allocation::Pooled)),
         Err(error) => {
-            let engine = Engine::new(&config(wasi))?;
+            let allocation = Allocation::OnDemand;
+            let engine = Engine::new(&config(EngineKind { wasi, allocation }))?;
             tracing::warn!(
                 wasi = wasi.version(),
                 error = %format_args!("{error:#}"),
                 "the instance pool cannot be reserved: plugins run slower; allow more virtual memory"
             );
-            Ok(engine)
+            Ok((engine, allocation))
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::capabilities::egress::Resolve;
 use crate::capabilities::keyvalue::KvStores;
 use crate::capabilities::log::PluginLogs;
 use crate::headers::HostOnly;
-use crate::instance::engine::{self, MAX_INSTANCES, MAX_WEIGHT, Wasi};
+use crate::instance::engine::{self, EngineKind, MAX_INSTANCES, MAX_WEIGHT, Wasi};
 use crate::instance::imports;
 use crate::instance::permits::PermitPool;
 use crate::instance::processors::Processors;
@@ -39,6 +39,7 @@ pub(crate) struct SharedResources {
 
 struct EngineWithLinker {
     engine: Engine,
+    kind: EngineKind,
     linker: Linker<GuestState>,
 }
 
@@ -60,9 +61,9 @@ impl SharedResources {
         let pool = instances + describing + idle;
         let pool = u32::try_from(pool).unwrap_or(u32::MAX);
         let engine = |wasi| {
-            let engine = engine::runner(wasi, pool)?;
+            let (engine, allocation) = engine::runner(wasi, pool)?;
             let linker = imports::linker(&engine, wasi)?;
-            Ok(EngineWithLinker { engine, linker })
+            Ok(EngineWithLinker { engine, kind: EngineKind { wasi, allocation }, linker })
         };
         let engine = |wasi| engine(wasi).map_err(|error: wasmtime::Error| io::Error::other(format!("{error:#}")));
         let (p2, p3) = (engine(Wasi::P2)?, engine(Wasi::P3)?);
@@ -84,6 +85,11 @@ impl SharedResources {
 
     pub(crate) fn engine(&self, wasi: Wasi) -> &Engine {
         &self.of(wasi).engine
+    }
+
+    /// The engine for which components of this WASI are compiled.
+    pub(crate) fn engine_kind(&self, wasi: Wasi) -> EngineKind {
+        self.of(wasi).kind
     }
 
     pub(crate) fn linker(&self, wasi: Wasi) -> &Linker<GuestState> {

@@ -19,7 +19,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::fault::LoadError;
-use crate::instance::engine::{Wasi, fingerprint};
+use crate::instance::engine::{EngineKind, fingerprint};
 use crate::load::artifact::Artifacts;
 use crate::load::compile;
 
@@ -58,7 +58,7 @@ impl ComponentCache {
     pub(super) async fn component(
         &self,
         engine: &Engine,
-        wasi: Wasi,
+        kind: EngineKind,
         wasm: &Arc<[u8]>,
         digest: &str,
     ) -> Result<Component, LoadError> {
@@ -78,7 +78,7 @@ impl ComponentCache {
                 note.display()
             )));
         }
-        let compiled = self.compile(wasi, wasm, quick).await;
+        let compiled = self.compile(kind, wasm, quick).await;
         let draft = compiled.inspect_err(|error| {
             if let LoadError::Invalid(reason) = error {
                 self.artifacts.note_failure(&path, reason);
@@ -91,13 +91,13 @@ impl ComponentCache {
     /// Compiles a component in one lane or in both. Holds `quick`, the permit of the first, for as long as it is there.
     async fn compile(
         &self,
-        wasi: Wasi,
+        kind: EngineKind,
         wasm: &Arc<[u8]>,
         mut quick: Option<SemaphorePermit<'_>>,
     ) -> Result<NamedTempFile, LoadError> {
         let draft = self.draft()?;
-        let Some(executable) = &self.compiler else { return compile::on_thread(wasm.clone(), wasi, draft).await };
-        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, wasi, &draft));
+        let Some(executable) = &self.compiler else { return compile::on_thread(wasm.clone(), kind, draft).await };
+        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, kind, &draft));
         let ended = match tokio::time::timeout(QUICK, &mut compilation).await {
             Ok(ended) => Some(ended),
             Err(_) => match self.slow.try_acquire() {
@@ -116,7 +116,7 @@ impl ComponentCache {
         drop((draft, quick));
         let _slow = self.slow.acquire().await;
         let draft = self.draft()?;
-        compile::in_process_of(executable, wasm, wasi, &draft).await?;
+        compile::in_process_of(executable, wasm, kind, &draft).await?;
         Ok(draft)
     }
 

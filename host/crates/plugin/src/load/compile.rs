@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fault::LoadError;
-use crate::instance::engine::{self, Wasi};
+use crate::instance::engine::{self, Allocation, EngineKind, Wasi};
 use crate::load::component::{self, MAX_WASM};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
@@ -47,8 +47,11 @@ pub(crate) fn at_once() -> usize {
 /// not be written (EX_IOERR).
 const OUTSIDE: u8 = 74;
 
+/// The argument for an engine that allocates instances on demand.
+const ON_DEMAND: &str = "--on-demand";
+
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
-/// `--wasi 0.2` or `--wasi 0.3`. Exit status 0 means that stdout is a whole artifact.
+/// `--wasi 0.2` or `--wasi 0.3`, and `--on-demand` where the server has no pool. Exit status 0 means that stdout is a whole artifact.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,11 +66,8 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Fails with an exit status and the reason.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let wasi = match arguments.as_slice() {
-        [flag, version] if flag == "--wasi" => version.to_str().and_then(Wasi::from_version),
-        _ => None,
-    };
-    let wasi = wasi.ok_or_else(|| (2, "usage: compile --wasi 0.2|0.3 < component > artifact".to_owned()))?;
+    let usage = || (2, format!("usage: compile --wasi 0.2|0.3 [{ON_DEMAND}] < component > artifact"));
+    let kind = engine_kind(&arguments).ok_or_else(usage)?;
     confine();
     let mut wasm = Vec::new();
     io::stdin()
@@ -75,8 +75,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)
         .take(MAX_WASM as u64 + 1)
         .read_to_end(&mut wasm)
         .map_err(|error| (OUTSIDE, format!("cannot read the component: {error}")))?;
-    let artifact = compile(&wasm, wasi).map_err(|reason| (1, reason))?;
+    let artifact = compile(&wasm, kind).map_err(|reason| (1, reason))?;
     io::stdout().lock().write_all(&artifact).map_err(|error| (OUTSIDE, format!("cannot write the artifact: {error}")))
+}
+
+/// The engine that the arguments name.
+fn engine_kind(arguments: &[OsString]) -> Option<EngineKind> {
+    let (version, allocation) = match arguments {
+        [flag, version] if flag == "--wasi" => (version, Allocation::Pooled),
+        [flag, version, last] if flag == "--wasi" && last == ON_DEMAND => (version, Allocation::OnDemand),
+        _ => return None,
+    };
+    Some(EngineKind { wasi: Wasi::from_version(version.to_str()?)?, allocation })
 }
 
 /// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
@@ -89,9 +99,9 @@ fn confine() {
     }
 }
 
-fn compile(wasm: &[u8], wasi: Wasi) -> Result<Vec<u8>, String> {
+fn compile(wasm: &[u8], kind: EngineKind) -> Result<Vec<u8>, String> {
     component::validate(wasm).map_err(|error| error.to_string())?;
-    engine::compiler(wasi, wasm.len())
+    engine::compiler(kind, wasm.len())
         .and_then(|engine| engine.precompile_component(wasm))
         .map_err(|error| format!("it does not compile: {error:#}"))
 }
@@ -100,13 +110,14 @@ fn compile(wasm: &[u8], wasi: Wasi) -> Result<Vec<u8>, String> {
 pub(crate) async fn in_process_of(
     executable: &Path,
     wasm: &[u8],
-    wasi: Wasi,
+    kind: EngineKind,
     draft: &NamedTempFile,
 ) -> Result<(), LoadError> {
     let failed =
         |error: io::Error| LoadError::Unavailable(format!("cannot run the compiler {}: {error}", executable.display()));
     let mut child = tokio::process::Command::new(executable)
-        .args(["compile", "--wasi", wasi.version()])
+        .args(["compile", "--wasi", kind.wasi.version()])
+        .args((kind.allocation == Allocation::OnDemand).then_some(ON_DEMAND))
         // The executable may be `/proc/self/exe`, which is no name for a list of processes.
         .arg0("coinslot")
         .env_clear()
@@ -166,14 +177,18 @@ fn failure(status: ExitStatus, text: &[u8]) -> LoadError {
 }
 
 /// Compiles on a thread of low priority, into `draft`.
-pub(crate) async fn on_thread(wasm: Arc<[u8]>, wasi: Wasi, draft: NamedTempFile) -> Result<NamedTempFile, LoadError> {
+pub(crate) async fn on_thread(
+    wasm: Arc<[u8]>,
+    kind: EngineKind,
+    draft: NamedTempFile,
+) -> Result<NamedTempFile, LoadError> {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("coinslot-compile".into())
         .spawn(move || {
             // On Linux this is the priority of the calling thread alone.
             let _ = nice(19);
-            let compiled = compile(&wasm, wasi).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
+            let compiled = compile(&wasm, kind).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
             let written = compiled.and_then(|artifact| {
                 (&mut draft.as_file())
                     .write_all(&artifact)
