@@ -163,11 +163,11 @@ impl Plugin {
     /// those that wait now. Fails with [`Fault::Busy`].
     pub fn check_room(&self) -> Result<(), Fault> {
         let Instances { spec, reuse } = &*self.loaded.instances;
-        let has_room = match reuse {
-            InstanceReuse::Shared(shared) => shared.has_room(spec),
-            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.has_room(Demand::Paid),
+        let room = match reuse {
+            InstanceReuse::Shared(shared) => shared.room(spec),
+            InstanceReuse::Never | InstanceReuse::Pooled(_) => spec.permits.room(Demand::Paid),
         };
-        if !spec.fullness.look(has_room, Instant::now()) {
+        if !spec.fullness.look(room, Instant::now()) {
             return Ok(());
         }
         spec.fullness.refused(&spec.plugin);

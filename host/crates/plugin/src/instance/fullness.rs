@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::instance::permits::Room;
+
 /// The pause between two lines of the log that say that requests were refused.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -11,7 +13,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 ///
 /// Nothing is counted or reserved here: a request that is verified elsewhere meanwhile holds no instance, and how long
 /// guests will run is not known. What is known is the latest time of which a request would still be waiting now. It
-/// begins when somebody looks and finds no room, and moves on with each request that was served after a wait.
+/// begins when somebody looks and finds no room, and moves on with each request that is served.
 #[derive(Debug)]
 pub(crate) struct Fullness {
     /// The wait from which on the plugin counts as full.
@@ -42,20 +44,24 @@ impl Fullness {
         Self { most: wait / 2, state: Mutex::default() }
     }
 
-    /// Takes note of a look, which has found room for a request or not. Returns whether the plugin is full.
-    pub(crate) fn look(&self, has_room: bool, now: Instant) -> bool {
+    /// Takes note of a look, which has found this room. Returns whether the plugin is full.
+    pub(crate) fn look(&self, room: Room, now: Instant) -> bool {
         let mut state = self.state.lock();
-        if has_room {
-            state.full = None;
-            return false;
-        }
+        let served = match room {
+            Room::Free => {
+                state.full = None;
+                return false;
+            }
+            Room::Taken => None,
+            Room::TakenByOthers(freed) => Some(freed),
+        };
         let known = state.full.filter(|full| now.saturating_duration_since(full.seen) <= 2 * self.most);
-        let since = known.map_or(now, |full| full.since);
+        let since = known.map_or(now, |full| served.map_or(full.since, |served| full.since.max(served)));
         state.full = Some(FullSince { since, seen: now });
         now.saturating_duration_since(since) >= self.most
     }
 
-    /// Takes note that a paid request that came at this time has an instance now.
+    /// Takes note that paid requests that came until this time have an instance now, or would have one.
     pub(crate) fn served(&self, came: Instant) {
         if let Some(full) = &mut self.state.lock().full {
             full.since = full.since.max(came);
@@ -85,15 +91,19 @@ mod tests {
         let full = Fullness::new(Duration::from_secs(2));
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        assert!(!full.look(false, at(0)) && !full.look(false, at(999)) && full.look(false, at(1_000)));
+        let look = |millis| full.look(Room::Taken, at(millis));
+        assert!(!look(0) && !look(999) && look(1_000));
         // The queue moves: the next in it came later.
         full.served(at(600));
-        assert!(!full.look(false, at(1_500)) && full.look(false, at(1_600)));
+        assert!(!look(1_500) && look(1_600));
         // It does not move back.
         full.served(at(100));
-        assert!(full.look(false, at(1_700)));
-        assert!(!full.look(true, at(1_800)) && !full.look(false, at(1_900)));
+        assert!(look(1_700));
+        assert!(!full.look(Room::Free, at(1_800)) && !look(1_900));
         // Nobody looked for longer than a request waits.
-        assert!(!full.look(false, at(5_000)));
+        assert!(!look(5_000));
+        // Others hold the permits, and give them back now and then.
+        assert!(!full.look(Room::TakenByOthers(at(5_500)), at(6_400)));
+        assert!(full.look(Room::TakenByOthers(at(5_500)), at(6_500)));
     }
 }

@@ -13,7 +13,7 @@ mod pool;
 mod state;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -26,6 +26,17 @@ use crate::fault::Fault;
 pub(crate) enum Demand {
     Paid,
     Unpaid,
+}
+
+/// The answer to a request for permits that does not take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Permits are free, and no other request comes before.
+    Free,
+    /// The plugin runs as many instances as it may, or its own requests wait.
+    Taken,
+    /// Other plugins hold the permits. Some became free at this time, and went to those who waited.
+    TakenByOthers(Instant),
 }
 
 /// The permits of a running instance, returned when the last clone is dropped.
@@ -79,9 +90,9 @@ impl InstanceLimit {
         self.0.terms.sells
     }
 
-    /// True if permits are free and no other request comes before.
-    pub(crate) fn has_room(&self, demand: Demand) -> bool {
-        self.0.pool.has_room(self.0.key, demand)
+    /// Tells whether permits are free for a request that comes now.
+    pub(crate) fn room(&self, demand: Demand) -> Room {
+        self.0.pool.room(self.0.key, demand)
     }
 
     /// Takes permits, waiting at most this long.

@@ -101,8 +101,10 @@ async fn run(
     };
     match &started {
         Ok(_) if demand == Demand::Paid => instances.spec.fullness.served(came.into_std()),
+        // Paid work would have come before.
+        Ok(_) => instances.spec.fullness.served(Instant::now().into_std()),
         Err(Fault::Busy) => instances.spec.fullness.refused(&instances.spec.plugin),
-        Ok(_) | Err(_) => {}
+        Err(_) => {}
     }
     let started = started?;
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.

@@ -42,6 +42,30 @@ async fn a_guest_sees_the_request_without_headers_of_the_host_or_the_connection(
 }
 
 #[tokio::test]
+async fn a_plugin_sells_while_its_instances_are_in_use_but_change_hands() {
+    let config = RuntimeConfig { instances: 4, wait: Duration::from_secs(2), ..config(artifacts()) };
+    let runtime = Runtime::new(config).expect("a runtime");
+    let plugin = runtime.load(&guest("echo"), &limits(|limits| limits.instances = 1).into()).await.expect("loaded");
+    let begun = Instant::now();
+    let goes_on = || begun.elapsed() < Duration::from_millis(1_500);
+    let flood = async || {
+        while goes_on() {
+            call(&plugin, get("/")).await.expect("an answer");
+        }
+    };
+    let mut taken = 0;
+    let looks = async {
+        while goes_on() {
+            plugin.check_room().expect("paid work is the next to run");
+            taken += usize::from(free_instances(&plugin) == 0);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(flood(), flood(), looks);
+    assert!(taken > 0);
+}
+
+#[tokio::test]
 async fn a_guest_sees_the_receipt_of_its_request() {
     let plugin = load("echo").await;
     let receipt = PaymentReceipt {

@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::state::{LimitState, PoolState, Waiting};
-use super::{Demand, InstanceLimit, InstancePermits, Ticket};
+use super::{Demand, InstanceLimit, InstancePermits, Room, Ticket};
 
 /// The permits of running instances.
 #[derive(Debug)]
@@ -68,15 +68,15 @@ impl PermitPool {
         drop(limit);
     }
 
-    /// True if an instance could run now, without a wait.
-    pub(super) fn has_room(&self, key: LimitKey, demand: Demand) -> bool {
-        self.state.lock().has_room(self.total, key, demand)
+    /// Tells whether an instance could run now, without a wait.
+    pub(super) fn room(&self, key: LimitKey, demand: Demand) -> Room {
+        self.state.lock().room(self.total, key, demand)
     }
 
     /// Counts an instance as running, if it may run now.
     pub(super) fn try_take(&self, key: LimitKey, demand: Demand) -> bool {
         let mut state = self.state.lock();
-        let takes = state.has_room(self.total, key, demand);
+        let takes = state.room(self.total, key, demand) == Room::Free;
         if takes {
             state.take(key, demand);
         }

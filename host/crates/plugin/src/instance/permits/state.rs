@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::pool::{LimitKey, LimitTerms};
-use super::{Demand, InstanceLimit, InstancePermits};
+use super::{Demand, InstanceLimit, InstancePermits, Room};
 
 /// The part of the permits that is kept for those who need it more: one in this many.
 const KEPT: usize = 4;
@@ -17,6 +18,8 @@ const LEAST_SHARE: usize = 32;
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) free: usize,
+    /// The last time at which permits were given back.
+    freed: Instant,
     /// Permits that unpaid work holds.
     unpaid: usize,
     /// Bounds of plugins that sell something.
@@ -83,7 +86,7 @@ struct Turn {
 impl PoolState {
     pub(super) fn new(total: usize) -> Self {
         let (limits, plugins) = (BTreeMap::new(), HashMap::new());
-        Self { free: total, unpaid: 0, sellers: 0, waiting: 0, next: 0, limits, plugins }
+        Self { free: total, freed: Instant::now(), unpaid: 0, sellers: 0, waiting: 0, next: 0, limits, plugins }
     }
 
     /// The number of the next bound, or of the next request that waits.
@@ -118,14 +121,16 @@ impl PoolState {
         }
     }
 
-    /// True if an instance may run now and no request that waits comes before it.
-    pub(super) fn has_room(&self, total: usize, key: LimitKey, demand: Demand) -> bool {
-        let Some(limit) = self.limits.get(&key) else { return false };
-        if !limit.queue(demand).is_empty() || self.claim(total, key, demand) != PermitClaim::Runs {
-            return false;
+    /// Tells whether an instance may run now, and no request that waits comes before it.
+    pub(super) fn room(&self, total: usize, key: LimitKey, demand: Demand) -> Room {
+        let Some(limit) = self.limits.get(&key) else { return Room::Taken };
+        if !limit.has_room(demand) || !limit.queue(demand).is_empty() {
+            return Room::Taken;
         }
         let newest = Turn { demand, held: self.held(limit), number: u64::MAX, key };
-        self.next_in_turn(total).is_none_or(|first| newest < first)
+        let runs = self.claim(total, key, demand) == PermitClaim::Runs
+            && self.next_in_turn(total).is_none_or(|first| newest < first);
+        if runs { Room::Free } else { Room::TakenByOthers(self.freed) }
     }
 
     /// Permits of the plugin of this bound.
@@ -150,6 +155,7 @@ impl PoolState {
         let Some(limit) = self.limits.get_mut(&key) else { return };
         limit.running -= 1;
         self.free += limit.terms.weight;
+        self.freed = Instant::now();
         let unpaid = if demand == Demand::Unpaid { limit.terms.weight } else { 0 };
         limit.running_unpaid -= usize::from(unpaid > 0);
         self.unpaid -= unpaid;

@@ -12,7 +12,7 @@ use super::mailbox::SharedRequest;
 use super::slot::{RequestSlot, SlotFailure};
 use super::worker;
 use crate::fault::Fault;
-use crate::instance::permits::{Demand, InstancePermits};
+use crate::instance::permits::{Demand, InstancePermits, Room};
 use crate::instance::pool::IdlePermits;
 use crate::instance::spec::InstanceSpec;
 use crate::limits::Reuse;
@@ -54,9 +54,9 @@ impl SharedInstances {
         }
     }
 
-    /// True if a slot or permits for an instance are free for paid work.
-    pub(crate) fn has_room(&self, spec: &InstanceSpec) -> bool {
-        self.has_slot() || spec.permits.has_room(Demand::Paid)
+    /// Tells whether a slot or permits for an instance are free for paid work.
+    pub(crate) fn room(&self, spec: &InstanceSpec) -> Room {
+        if self.has_slot() { Room::Free } else { spec.permits.room(Demand::Paid) }
     }
 
     /// True if an instance in use has a slot for paid work.
