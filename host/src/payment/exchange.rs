@@ -157,8 +157,8 @@ async fn price_and_buy(
     }
 }
 
-/// Asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has room:
-/// a payment is not claimed for a request that would find none. None if it is free.
+/// Asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has
+/// room: a payment is not claimed for a request that would find none. None if it is free.
 async fn price(
     payments: &Payments,
     purchase: &Purchase,

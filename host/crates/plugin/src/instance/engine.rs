@@ -81,7 +81,8 @@ pub(crate) struct EngineKind {
     pub(crate) allocation: Allocation,
 }
 
-/// Addresses that a memory on demand has in reserve when it begins and when it has grown, in bytes: it moves less often.
+/// Addresses that a memory on demand has in reserve when it begins and when it has grown, in bytes, so that it moves
+/// less often.
 const RESERVED_FOR_GROWTH: u64 = 1 << 20;
 
 /// The part of the configuration that compiled code depends on, equal wherever code is compiled or run.

@@ -50,8 +50,8 @@ const OUTSIDE: u8 = 74;
 /// The argument for an engine that allocates instances on demand.
 const ON_DEMAND: &str = "--on-demand";
 
-/// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name,
-/// `--wasi 0.2` or `--wasi 0.3`, and `--on-demand` where the server has no pool. Exit status 0 means that stdout is a whole artifact.
+/// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name, `--wasi 0.2` or
+/// `--wasi 0.3`, and `--on-demand` where the server has no pool. Exit status 0 means that stdout is a whole artifact.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
