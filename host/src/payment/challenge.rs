@@ -78,9 +78,9 @@ pub(super) async fn unpaid(
     purchase: Purchase,
     request: Request<RequestBody>,
 ) -> Result<FreeRequest, Problem> {
-    // A plugin whose circuit is open is not called. Whether a payment would be settled is asked when there is a price:
+    // A plugin that is failing or full is not called. Whether a payment would be settled is asked when there is a price:
     // a free request needs none.
-    check_circuit(purchase.endpoint.plugin.circuit())?;
+    check_plugin(&purchase.endpoint.plugin)?;
     let purchase = match pricing::price_unpaid(payments, purchase, request).await? {
         UnpaidRequest::Priced(purchase) => purchase,
         UnpaidRequest::Free(free) => return Ok(free),

@@ -30,6 +30,9 @@ pub(super) const SENDING_STREAMS: usize = 48;
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The bytes that a client has to take within [`Timeouts::stalled`] while the host waits for it.
 const LEAST_TAKEN: usize = 16 << 10;
+/// The part of an answer that is held whole which a client has to take in that time, if it is more: one in this many. A
+/// client that takes next to nothing would else hold a large answer for hours.
+pub(super) const LEAST_PART: usize = 10;
 
 /// The times that a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub(super) struct Activity {
     written: AtomicUsize,
     /// A write waits for the client.
     blocked: AtomicBool,
+    /// On HTTP/1, the size of the answer that is being written, if it is held whole.
+    answer: AtomicUsize,
     /// The connection speaks HTTP/2.
     multiplexed: AtomicBool,
     /// A request came since the last check for an unused connection.
@@ -104,6 +109,12 @@ impl Activity {
         self.requested.store(true, Relaxed);
         self.served.store(true, Relaxed);
         self.multiplexed.store(multiplexed, Relaxed);
+        self.answer.store(0, Relaxed);
+    }
+
+    /// Notes the size of the answer that is written next on HTTP/1, which is held whole.
+    pub(super) fn answer_of(&self, bytes: usize) {
+        self.answer.store(bytes, Relaxed);
     }
 
     /// Notes that a request was answered.
@@ -252,7 +263,8 @@ impl Check {
             return false;
         }
         let (since, taken) = self.stalled_since.map_or((now, 0), |(since, taken)| (since, taken + written));
-        let (is_over, is_enough) = (now - since >= timeout, taken >= LEAST_TAKEN);
+        let least = LEAST_TAKEN.max(activity.answer.load(Relaxed) / LEAST_PART);
+        let (is_over, is_enough) = (now - since >= timeout, taken >= least);
         self.stalled_since = Some(if is_over { (now, 0) } else { (since, taken) });
         is_over && !is_enough
     }
@@ -365,5 +377,8 @@ mod tests {
         };
         assert_eq!(ends(&activity, 1_000, drip(1)), Some((61, Overdue::Stalled)));
         assert_eq!(ends(&activity, 1_000, drip(300)), None, "a slow reader is served");
+        activity.answer_of(10 << 20);
+        assert_eq!(ends(&activity, 1_000, drip(300)), Some((61, Overdue::Stalled)), "not for hours");
+        assert_eq!(ends(&activity, 1_000, drip(18_000)), None, "ten minutes are enough for ten megabytes");
     }
 }

@@ -14,7 +14,7 @@ use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::activity::InFlight;
+use super::activity::{InFlight, LEAST_PART};
 use super::streams::StreamProgress;
 use crate::respond::ReplyBody;
 
@@ -53,6 +53,13 @@ impl AnswerBody {
     /// `sending`: the permits to send of an HTTP/2 connection. None on HTTP/1.
     pub(super) fn new(body: ReplyBody, in_flight: Option<InFlight>, sending: Option<Arc<Semaphore>>) -> Self {
         let stream = sending.and_then(|sending| Some((sending, StreamProgress::current()?)));
+        // The size of a body is known if it is held whole.
+        let size = body.size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        match (&stream, &in_flight) {
+            (Some((_, progress)), _) => progress.expect_pieces(size / LEAST_PART / PIECE),
+            (None, Some(in_flight)) => in_flight.activity().answer_of(size),
+            (None, None) => {}
+        }
         let pieces = stream.map(|(of_connection, progress)| Pieces {
             progress,
             permits: Permits { of_connection, awaited: None },

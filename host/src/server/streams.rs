@@ -46,6 +46,8 @@ pub(super) struct StreamProgress {
     waits: AtomicBool,
     /// The number of pieces that were given.
     pieces: AtomicUsize,
+    /// The pieces that the client has to take within the longest time that one may wait. At least one counts.
+    least: AtomicUsize,
     /// Leave to send, or to wait.
     permit: Mutex<Option<PiecePermit>>,
 }
@@ -69,6 +71,11 @@ impl StreamProgress {
     /// The progress of the stream whose task is being polled. None on HTTP/1, where streams have no tasks.
     pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Notes the pieces that the client has to take within the longest time that one may wait.
+    pub(super) fn expect_pieces(&self, least: usize) {
+        self.least.store(least, Relaxed);
     }
 
     /// Notes that a piece was given to the connection.
@@ -119,7 +126,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
 async fn run(stream: impl Future, executor: StreamExecutor) {
     let progress = Arc::<StreamProgress>::default();
     let mut stream = pin!(CURRENT.scope(Arc::clone(&progress), stream));
-    let mut clock = PieceClock { pieces: 0, given: Instant::now(), sleep: None };
+    let mut clock = PieceClock { latest: 0, waits: None, sleep: None };
     std::future::poll_fn(|context| match stream.as_mut().poll(context) {
         Poll::Ready(_) => Poll::Ready(()),
         Poll::Pending => clock.poll(&progress, &executor, context),
@@ -127,28 +134,36 @@ async fn run(stream: impl Future, executor: StreamExecutor) {
     .await;
 }
 
-/// Measures the time for which a piece waits. Most streams never wait, and need no timer.
+/// Measures the time for which pieces wait. Most streams never wait, and need no timer.
 struct PieceClock {
-    /// The number of the piece that is measured.
-    pieces: usize,
-    given: Instant,
+    /// The number of the piece that waits.
+    latest: usize,
+    /// The beginning of a time in which pieces have waited without a break, and the number of pieces then: the client
+    /// has to take some.
+    waits: Option<(Instant, usize)>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl PieceClock {
-    /// Ready when the piece has waited for too long.
+    /// Ready when the client has taken too few pieces for too long.
     fn poll(&mut self, progress: &StreamProgress, executor: &StreamExecutor, context: &mut Context<'_>) -> Poll<()> {
         if !progress.waits.load(Relaxed) {
+            self.waits = None;
             return Poll::Pending;
         }
         let now = Instant::now();
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(now)));
         let pieces = progress.pieces.load(Relaxed);
-        if pieces != self.pieces {
-            (self.pieces, self.given) = (pieces, now);
-            sleep.as_mut().reset(now + PATIENCE.min(executor.stalled));
+        let least = progress.least.load(Relaxed).max(1);
+        let waits = self.waits.get_or_insert((now, pieces));
+        if pieces - waits.1 >= least {
+            *waits = (now, pieces);
         }
-        let until = self.given + executor.stalled;
+        let until = waits.0 + executor.stalled;
+        if pieces != self.latest {
+            self.latest = pieces;
+            sleep.as_mut().reset(until.min(now + PATIENCE));
+        }
         loop {
             ready!(sleep.as_mut().poll(context));
             let now = Instant::now();
@@ -187,12 +202,17 @@ mod tests {
     }
 
     async fn connect_to(window: u32, executor: StreamExecutor) -> http2::SendRequest<Empty<Bytes>> {
+        connect_to_with(window, executor, SIZE).await
+    }
+
+    /// A connection to a server that answers each request with this many bytes.
+    async fn connect_to_with(window: u32, executor: StreamExecutor, size: usize) -> http2::SendRequest<Empty<Bytes>> {
         let (client, server) = duplex(64 << 10);
         let activity = Arc::new(Activity::default());
         let service = service_fn(move |_: Request<Incoming>| {
             let sending = Arc::clone(activity.sending());
             async move {
-                let body = Full::new(Bytes::from(vec![b'x'; SIZE])).map_err(|never| match never {}).boxed_unsync();
+                let body = Full::new(Bytes::from(vec![b'x'; size])).map_err(|never| match never {}).boxed_unsync();
                 Ok::<_, Infallible>(Response::new(AnswerBody::new(body, None, Some(sending))))
             }
         });
@@ -218,6 +238,23 @@ mod tests {
             let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
             assert_eq!(body.len(), SIZE, "with a window of {window}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_large_http_2_answer_that_is_read_piece_by_piece_is_reset_in_the_end() {
+        let executor = StreamExecutor::new(Duration::from_millis(300));
+        let mut sender = connect_to_with(16 << 10, executor, 30 * SIZE).await;
+        let mut body = sender.send_request(request()).await.expect("an answer").into_body();
+        let begun = Instant::now();
+        while let Some(piece) = body.frame().await {
+            if piece.is_err() {
+                assert!(begun.elapsed() >= Duration::from_millis(250));
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is read piece by piece for ever");
+        }
+        panic!("all of it, at this pace?");
     }
 
     #[tokio::test]
