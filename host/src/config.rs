@@ -21,6 +21,8 @@ mod values;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use coinslot_base::text::printable;
+
 use self::reader::{Reader, Section};
 
 pub use self::restart::needs_restart;
@@ -43,8 +45,9 @@ pub struct Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
-        for problem in &self.list {
-            write!(f, "\n  {}", problem.trim_end().replace('\n', "\n  "))?;
+        // Problems repeat keys and values of the file.
+        for line in self.list.iter().flat_map(|problem| problem.trim_end().split('\n')) {
+            write!(f, "\n  {}", printable(line))?;
         }
         Ok(())
     }

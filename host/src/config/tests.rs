@@ -30,6 +30,15 @@ fn a_small_file_is_enough() {
     assert_eq!(facilitators, &["main"]);
 }
 
+/// A key can have any character, in quotation marks.
+#[test]
+fn a_problem_does_not_drive_the_terminal_that_shows_it() {
+    let list = read_text("\"a\\u001b[2Jb\\nERROR c\" = 1", "").expect_err("no such key");
+    let shown = Problems { file: "coinslot.toml".into(), list }.to_string();
+    assert!(shown.contains("a\u{fffd}[2Jb"), "{shown}");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+}
+
 #[test]
 fn the_public_address_may_have_the_path_that_a_proxy_removes() {
     let read = |url: &str| {
