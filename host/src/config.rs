@@ -61,6 +61,13 @@ impl Config {
         read(file, document::config)
     }
 
+    /// Reads the text of a file in this directory, for `tests/fuzzing`.
+    #[cfg(feature = "fuzzing")]
+    pub fn of_text(text: &str, directory: &Path) -> Result<Self, Problems> {
+        let failed = |list| Problems { file: directory.to_owned(), list };
+        parse(text, directory, document::config).map_err(failed)
+    }
+
     /// Reads only the bounds and grants of plugins, `[limits]`, `[health]` and `[plugin.NAME]`. The rest of the file is
     /// not looked at, and may be missing or wrong.
     pub fn read_plugins(file: &Path) -> Result<PluginsConfig, Problems> {

@@ -9,6 +9,8 @@ mod answer;
 mod config;
 mod connection;
 mod expected;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod request;
 mod seen;
 mod sharing;

@@ -25,6 +25,8 @@ mod breaker;
 mod capabilities;
 mod contract;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle;
 mod headers;
 mod instance;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use coinslot_base::text::printable;
 
 pub(crate) use self::rate::{PluginLog, PluginLogs};
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::writer::LogWriter;
 
 /// The longest line, in bytes. A longer one is broken.

@@ -201,6 +201,14 @@ impl KvStore {
         })
     }
 
+    /// The counted keys and bytes of all buckets.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn counted(&self) -> Result<(i64, i64), KvError> {
+        self.with(|connection| {
+            Ok(connection.query_row("SELECT keys, bytes FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+    }
+
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, KvError>) -> Result<T, KvError> {
         self.with(|connection| {
             // Immediate: a transaction that reads first and then becomes a writer may fail with SQLITE_BUSY.

@@ -8,14 +8,14 @@ pub(crate) enum LogWriter {
     /// The log of the host.
     Host,
     /// A channel, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     Channel(std::sync::mpsc::Sender<String>),
 }
 
 impl LogWriter {
     pub(super) fn write(&self, plugin: &str, stream: LogStream, line: &str) {
         match (self, stream) {
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             (Self::Channel(lines), _) => lines.send(line.to_owned()).unwrap_or_default(),
             (Self::Host, LogStream::Stdout) => tracing::info!(target: "coinslot::guest", plugin, "{line}"),
             (Self::Host, LogStream::Stderr) => tracing::warn!(target: "coinslot::guest", plugin, "{line}"),
@@ -23,7 +23,7 @@ impl LogWriter {
     }
 
     /// A writer whose lines go to a channel, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn to_channel() -> (Self, std::sync::mpsc::Receiver<String>) {
         let (sender, lines) = std::sync::mpsc::channel();
         (Self::Channel(sender), lines)
