@@ -148,3 +148,20 @@ fn the_fingerprint_is_of_what_is_signed_and_of_the_network() {
     assert_ne!(changed(&|request| request["paymentRequirements"]["network"] = json!("eip155:8453")), same);
     assert_ne!(changed(&|request| request["paymentPayload"]["payload"]["nonce"] = json!("0x1")), same);
 }
+
+/// Recovery reads a payment out of the ledger, and a pool must know it again. Its payer may have written any numbers
+/// beside what is signed; the first of these read as its neighbour when it was written and read again.
+#[test]
+fn a_payment_that_was_written_and_read_has_the_same_fingerprint() {
+    for number in ["4.570939674669643e203", "7.721876539108461e-81", "-3.0989065991270942e-37", "0.1", "5e-324"] {
+        let mut text = request(json!(2), 2).to_string();
+        text = text.replacen("\"payload\":{}", &format!("\"payload\":{{\"x\":{number}}}"), 1);
+        let mut request: PaymentRequest = serde_json::from_str(&text).expect("a request");
+        let fingerprint = request.fingerprint();
+        for _ in 0..3 {
+            let written = serde_json::to_string(&request).expect("JSON");
+            request = serde_json::from_str(&written).expect("what was written");
+            assert_eq!(request.fingerprint(), fingerprint, "{number}");
+        }
+    }
+}
