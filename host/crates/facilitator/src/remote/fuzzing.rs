@@ -1,5 +1,5 @@
-//! Gives `tests/fuzzing` the readers of a facilitator's answers. It is behind a feature of its name, so that the interface
-//! of this package stays small.
+//! Gives `tests/fuzzing` the readers of a facilitator's answers. It is behind a feature of its name, so that the
+//! interface of this package stays small.
 
 #![expect(clippy::disallowed_types, reason = "a client reads the answer of its facilitator")]
 

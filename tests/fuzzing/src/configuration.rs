@@ -1,0 +1,58 @@
+//! Configuration: the text of a `coinslot.toml`.
+
+use std::path::Path;
+
+use coinslot::config::{Config, needs_restart, parse_duration, parse_ether, parse_gas_price};
+
+/// The directory of the file. Nothing is read from it.
+const DIRECTORY: &str = "/srv/coinslot";
+/// The longest text that is parsed, in bytes.
+const MOST: usize = 32 << 10;
+
+/// Parses a file, and checks that a refusal says why and that what is accepted is within the bounds of its keys.
+pub fn run(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if text.len() > MOST {
+        return;
+    }
+    check_values(text);
+    match Config::of_text(text, Path::new(DIRECTORY)) {
+        Ok(config) => {
+            check_config(&config);
+            let again = Config::of_text(text, Path::new(DIRECTORY)).expect("the same text");
+            assert_eq!(needs_restart(&config, &again), Vec::<&str>::new());
+        }
+        Err(problems) => {
+            let problems = problems.to_string();
+            assert!(problems.lines().count() > 1, "no reason: {problems}");
+            // The text of the operator may be quoted, but nothing that drives a terminal.
+            problems.lines().for_each(|line| crate::assert_printable(line, 4 * MOST));
+        }
+    }
+}
+
+/// Amounts and durations are read alone, too: a fuzzer finds their edges faster there.
+fn check_values(text: &str) {
+    let line = text.lines().next().unwrap_or_default();
+    let value = line.split('"').nth(1).unwrap_or(line);
+    let refusals = [parse_duration(value).err(), parse_ether(value).err(), parse_gas_price(value).err()];
+    assert!(refusals.into_iter().flatten().all(|refusal| !refusal.is_empty()));
+}
+
+fn check_config(config: &Config) {
+    let Config { server, plugins, payment, state } = config;
+    assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
+    assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
+    assert!(server.max_connections > 0);
+    assert!(!payment.accepts.is_empty() && !payment.facilitators.is_empty() && !payment.flows.is_empty());
+    for entry in &payment.accepts {
+        assert!(!entry.facilitators.is_empty());
+        assert!(entry.facilitators.iter().all(|name| payment.facilitators.contains_key(name)));
+        assert!(entry.accept.pay_to.starts_with("0x") && entry.accept.pay_to.len() == 42);
+    }
+    let own = plugins.by_name.values().filter_map(|plugin| plugin.limits.as_ref());
+    for limits in own.chain([&plugins.limits]) {
+        assert!(limits.memory > 0 && limits.instances > 0 && !limits.cpu.is_zero() && !limits.first_byte.is_zero());
+        assert!(limits.reuse.is_none_or(|reuse| reuse.total > 0 && (1..=reuse.total).contains(&reuse.concurrent)));
+    }
+}
