@@ -161,6 +161,8 @@ pub struct Path<T>(pub T);
 pub struct Query<T>(pub T);
 
 /// The request's header fields, without those about the payment.
+///
+/// `quote` and `check` see `content-type` and those that the endpoint's option `quote_headers` names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(pub HeaderMap);
 

@@ -177,6 +177,7 @@ pub use coinslot_sdk_macros::check_config;
 /// | `free` or `price = free` | no price |
 /// | `up_to = "0.50"` | metered: at most this amount; [`usage::charge`] sets it |
 /// | `quoted = "0.50", quote = f` | per request, at most this: `fn f(&A, &B) -> Result<impl Into<Amount>, Refusal>` |
+/// | `quote_headers = "x-tier, accept-language"` | the header fields that `quote` and `check` see, beside `content-type`: lower case, at most 15; required if they are given [`Headers`], and empty if they read none |
 /// | `summary = ".."` | one line, at most 120 characters; required |
 /// | `description = ".."` | at most 2,000 characters; without it, the function's doc comment |
 /// | `mime_type = ".."` | the media type of a successful answer; without it, the answer type's own |

@@ -168,6 +168,7 @@ fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
     }
     check_path(options, &types)?;
     check_body(options, &types)?;
+    check_headers(options, &types)?;
     Ok(types)
 }
 
@@ -202,6 +203,28 @@ fn check_body(options: &Options, types: &[Type]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that `quote_headers` says which header fields a `quote` or `check` function sees, if it is given any.
+///
+/// The host shows a quote no other fields, so a price by a field that is not named would be that of a request without it.
+fn check_headers(options: &Options, types: &[Type]) -> Result<()> {
+    let function = match (&options.price, &options.check) {
+        (PriceOption::Quoted { .. }, _) => "quote",
+        (PriceOption::Free | PriceOption::Exact(_) | PriceOption::UpTo(_), Some(_)) => "check",
+        (PriceOption::Free | PriceOption::Exact(_) | PriceOption::UpTo(_), None) => return Ok(()),
+    };
+    let reads_headers = types.iter().find(|ty| last_word(ty).is_some_and(|word| word == "Headers"));
+    match (reads_headers, &options.quote_headers) {
+        (Some(ty), None) => Err(Error::new_spanned(
+            ty,
+            format!(
+                "`{function}` sees only the header fields that the endpoint names: write `quote_headers = \"x-tier\"` \
+                 with those that it reads, or `quote_headers = \"\"` if it reads none"
+            ),
+        )),
+        (Some(_), Some(_)) | (None, _) => Ok(()),
+    }
 }
 
 /// The span for an error about this piece of code. Names in code with this span resolve as if the author had written

@@ -139,13 +139,14 @@ fn price_option(price: Option<PriceWord>, quote: Option<syn::Path>, path: Span) 
     }
 }
 
-/// Parses names of header fields, between commas.
+/// Parses names of header fields, between commas. The empty text names none.
 fn header_names(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
     let text = option_text(name, input, 1_000)?;
     let is_name = |word: &str| {
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    if text.value().split(',').all(|word| is_name(word.trim())) {
+    let value = text.value();
+    if value.is_empty() || value.split(',').all(|word| is_name(word.trim())) {
         Ok(text)
     } else {
         Err(Error::new(
