@@ -113,7 +113,7 @@ fn batch_delay(text: &str) -> Result<Duration, String> {
 /// Serves until interrupted.
 pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     let shutdown = Shutdown::listen()?;
-    let network = Network::parse_v1(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
+    let network = Network::parse_name(&args.network).map_err(|error| Failure::usage(error.to_string()))?;
     let assets = assets(&network, &args.asset)?;
     let key = match &args.key_file {
         Some(path) => Key::from_file(path),

@@ -42,7 +42,7 @@ pub(super) fn read(
 
 fn network(section: &mut Section<'_, '_>) -> Option<Network> {
     let text: String = section.required("network", "name the chain, such as \"base\" or \"eip155:8453\"")?;
-    match Network::parse_v1(&text) {
+    match Network::parse_name(&text) {
         Ok(network) if network.chain_id().is_some() => Some(network),
         Ok(network) => {
             section.key_problem(

@@ -26,7 +26,7 @@ pub mod v2;
 mod version;
 
 pub use flow::Flow;
-pub use network::{Network, NetworkError};
+pub use network::{Network, NetworkError, NetworkNameError};
 pub(crate) use number::uint256;
 pub use object::Object;
 pub(crate) use object::null_as_default;

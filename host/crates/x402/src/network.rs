@@ -21,6 +21,14 @@ pub struct Network(String);
 )]
 pub struct NetworkError(pub String);
 
+/// The error of a text that is neither a name of version 1 nor a CAIP-2 identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{source}, or a name: {}", names())]
+pub struct NetworkNameError {
+    #[from]
+    source: NetworkError,
+}
+
 /// The names of version 1, their chain ids, and whether we write them.
 ///
 /// Legacy clients refuse a whole challenge that holds a name they do not know, so only names of their closed list are
@@ -76,6 +84,11 @@ impl Network {
         }
     }
 
+    /// Parses what a person wrote: the same texts, with an error that lists the names.
+    pub fn parse_name(text: &str) -> Result<Self, NetworkNameError> {
+        Ok(Self::parse_v1(text)?)
+    }
+
     /// The name of version 1, if clients of version 1 know this network.
     pub fn v1_name(&self) -> Option<&'static str> {
         let chain_id = self.chain_id()?;
@@ -101,6 +114,11 @@ impl Network {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// All names that are read, with commas between them.
+fn names() -> String {
+    V1_NAMES.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Network {

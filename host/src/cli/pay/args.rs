@@ -127,7 +127,7 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
 pub(super) fn policy(args: &PayArgs) -> Result<SpendingPolicy, Failure> {
     let network = match &args.network {
         None => None,
-        Some(text) => Some(Network::parse_v1(text).map_err(|error| Failure::usage(error.to_string()))?),
+        Some(text) => Some(Network::parse_name(text).map_err(|error| Failure::usage(error.to_string()))?),
     };
     let max = Decimal::parse(&args.max).map_err(|error| Failure::usage(format!("--max: {error}")))?;
     Ok(SpendingPolicy { max, network })

@@ -1,6 +1,13 @@
 use super::*;
 
 #[test]
+fn a_person_who_misspells_a_name_reads_all_names() {
+    assert_eq!(Network::parse_name("base-sepolia"), Ok(Network::eip155(84532)));
+    let error = Network::parse_name("base-sepola").expect_err("no such name").to_string();
+    assert!(error.contains("eip155:84532") && error.contains("or a name: base, base-sepolia, "), "{error}");
+}
+
+#[test]
 fn caip_2_is_read_and_nothing_else() {
     for text in ["eip155:8453", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "abc:_", "a-1:x-_Z"] {
         assert_eq!(Network::parse(text).expect(text).as_str(), text);
