@@ -22,6 +22,7 @@ mod forged;
 mod forwarded;
 mod full_disk;
 mod fuzz;
+mod gas_wallet;
 mod grants;
 mod health;
 mod hosts;

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use crate::abi::MULTICALL3;
 use crate::call_error::CallError;
 use crate::chain::{Chain, ChainError};
+use crate::ether::Ether;
 use crate::fees::GasLimits;
 use crate::health::ChainTrouble;
 use crate::key::Key;
@@ -42,7 +43,10 @@ pub use shared::SequencerSettings;
 /// The reason for which nothing can be settled at the moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
-    #[error("the gas wallet {address} has {balance} wei and should have {needed}")]
+    #[error(
+        "the gas wallet {address} has {}, and {} are needed: send it at least {}",
+        Ether(*balance), Ether(*needed), Ether(needed.saturating_sub(*balance))
+    )]
     LowBalance { address: Address, balance: U256, needed: U256 },
     #[error("the gas budget of the day is used up: {spent} of {limit} wei")]
     BudgetSpent { spent: U256, limit: U256 },
@@ -76,6 +80,8 @@ impl Sequencer {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
         let shared = Arc::new(Shared::open(chain, limits, settings, !code.is_empty()).await);
+        // The balance that a wallet should have depends on the fees.
+        drop(shared.fees.now().await);
         let mut lanes: Vec<Arc<Lane>> = Vec::new();
         for key in keys {
             if lanes.iter().any(|lane| lane.address() == key.address()) {
@@ -89,7 +95,6 @@ impl Sequencer {
             tokio::spawn(Follower::new(lane.clone()).run());
             lanes.push(lane);
         }
-        drop(shared.fees.now().await);
         Ok(Self { lanes, shared })
     }
 

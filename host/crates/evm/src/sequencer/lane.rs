@@ -1,7 +1,7 @@
 //! The lane of one key: its money, its transactions, and their signatures.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -15,6 +15,7 @@ use super::call::{OpenCalls, QueuedCall, SendError};
 use super::pending::{PendingTxs, SignedTx, Transaction};
 use super::shared::{Shared, USUAL_GAS};
 use crate::call_error::CallError;
+use crate::ether::Ether;
 use crate::key::Key;
 
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
@@ -42,6 +43,8 @@ pub(super) struct Lane {
     queued_since: Mutex<Option<Instant>>,
     /// In wei, as of the last reading, less what was spent since.
     balance: Mutex<Option<U256>>,
+    /// The log says that the wallet is low, and does not say yet that it is funded again.
+    is_logged_low: AtomicBool,
 }
 
 impl Lane {
@@ -56,6 +59,7 @@ impl Lane {
             pending: Mutex::default(),
             queued_since: Mutex::default(),
             balance: Mutex::new(None),
+            is_logged_low: AtomicBool::new(false),
         }
     }
 
@@ -115,20 +119,28 @@ impl Lane {
 
     /// Reads the balance, and logs when that makes the wallet low or funded.
     pub(super) async fn refresh_balance(&self) -> Result<U256, CallError> {
-        let was_low = self.low_balance().is_some();
         let found = self.shared.chain.balance(self.address()).await?;
         *self.balance() = Some(found);
-        match self.low_balance() {
-            Some((balance, needed)) if !was_low => tracing::error!(
-                wallet = %self.address(), %balance, %needed,
+        self.log_balance(found);
+        Ok(found)
+    }
+
+    /// Logs each change between low and funded once. The change is judged by what was logged and not by the balance
+    /// before, because a refused transaction and a fee that rises make a wallet low between two readings.
+    fn log_balance(&self, found: U256) {
+        let low = self.low_balance();
+        let was_logged = self.is_logged_low.swap(low.is_some(), Ordering::Relaxed);
+        let wallet = self.address();
+        match low {
+            Some((balance, needed)) if !was_logged => tracing::error!(
+                %wallet, balance = %Ether(balance), needed = %Ether(needed),
                 "the gas wallet is empty, or soon will be: fund it; until then no payment is taken"
             ),
-            None if was_low => {
-                tracing::info!(wallet = %self.address(), balance = %found, "the gas wallet is funded: payments are taken again");
+            None if was_logged => {
+                tracing::info!(%wallet, balance = %Ether(found), "the gas wallet is funded: payments are taken again");
             }
             Some(_) | None => {}
         }
-        Ok(found)
     }
 
     /// Refuses what the wallet cannot pay. Reads the balance again before it says no.
@@ -142,8 +154,10 @@ impl Lane {
             return Ok(());
         }
         Err(SendError::Refused(format!(
-            "the gas wallet {} has {balance} wei, and the transaction may cost {cost}",
-            self.address()
+            "the gas wallet {} has {}, and the transaction may cost {}",
+            self.address(),
+            Ether(balance),
+            Ether(cost)
         )))
     }
 
