@@ -19,6 +19,7 @@ pub mod plugins;
 
 pub mod serve;
 
+mod print;
 mod routes;
 mod signals;
 

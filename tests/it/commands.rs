@@ -1,7 +1,9 @@
 //! Runs the commands and checks their output and exit codes.
 
+use std::process::Command;
+
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, RunningCommand, decode, guest, run};
+use coinslot_tests::{DevHost, RunningCommand, binary, decode, guest, run};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -47,6 +49,26 @@ async fn inspect_shows_routes_prices_and_imports() {
     let refused = run(dir.path(), &["inspect", "x.wasm"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("x.wasm"), "{}", text(&refused.stderr));
+}
+
+/// A command whose reader had gone ended with a panic and a backtrace.
+#[test]
+fn a_command_that_prints_into_a_closed_pipe_ends_without_a_word() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    let config = format!(
+        "[[accept]]\nnetwork = \"base\"\npay_to = \"{PAY_TO}\"\n[facilitator.far]\nurl = \"https://far.example\"\n"
+    );
+    std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+    let file = guest("echo");
+    let file = file.to_str().expect("a path");
+    for arguments in [&["inspect", file][..], &["inspect", "--json", file], &["plugins"], &["plugins", "--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(binary());
+        let ended = command.current_dir(dir.path()).args(arguments).stdout(writer).output().expect("the binary");
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{arguments:?}: {}", text(&ended.stderr));
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
 use super::routes::routes;
+use super::{Failure, print};
 use crate::config::Config;
 use crate::host::{Host, HostOptions, too_large_for_budget, unknown_plugin};
 
@@ -25,17 +25,17 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let warnings = too_large_for_budget(&config);
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
-    println!("{}", routes(&check.catalog));
+    print::line(format_args!("{}", routes(&check.catalog)))?;
     if let Some(address) = check.receipts {
-        println!("receipts are signed by {address}");
+        print::line(format_args!("receipts are signed by {address}"))?;
     }
     let problem = config.server.unusable_origin(config.server.listen);
     let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
     for warning in problem.into_iter().chain(unknown).chain(warnings) {
-        println!("warning: {warning}");
+        print::line(format_args!("warning: {warning}"))?;
     }
     if check.failed.is_empty() {
-        println!("{} is good", args.config.display());
+        print::line(format_args!("{} is good", args.config.display()))?;
         return Ok(());
     }
     let lines = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));

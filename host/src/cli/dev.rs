@@ -28,6 +28,7 @@ use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::{Config, PluginsConfig};
 use crate::host::{Chains, Host, HostOptions};
+use crate::logging;
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
 ///
@@ -153,7 +154,7 @@ async fn listen_for_dev(address: SocketAddr, expose: bool) -> Result<(TcpListene
         if !expose {
             return Err(exposed(address));
         }
-        eprintln!("warning: whoever reaches {address} can use the plugins; nothing here is money");
+        logging::say(&format!("warning: whoever reaches {address} can use the plugins; nothing here is money"));
     }
     listen(address, "; choose another with --listen").await
 }

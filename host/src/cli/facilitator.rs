@@ -17,7 +17,7 @@ use coinslot_x402::price::Asset;
 use url::Url;
 
 use super::signals::Shutdown;
-use super::{Failure, listen};
+use super::{Failure, listen, print};
 use crate::config::{SettlementConfig, parse_duration, parse_ether, parse_gas_price};
 use crate::host::configure_settlement;
 
@@ -142,8 +142,8 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
     let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
-    println!("facilitator for {} on http://{address}", local.network());
-    println!("gas wallet {} with {} wei", gas.address, gas.balance);
+    print::line(format_args!("facilitator for {} on http://{address}", local.network()))?;
+    print::line(format_args!("gas wallet {} with {} wei", gas.address, gas.balance))?;
 
     let local = Arc::new(local);
     let mut service = Service::new(local);

@@ -8,7 +8,7 @@ use coinslot_plugin::{
     inspect,
 };
 
-use super::Failure;
+use super::{Failure, print};
 use crate::catalog::expected_name;
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
@@ -62,27 +62,38 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
                 Err(reason) => serde_json::json!({ "error": reason }),
             }),
         });
-        println!("{document:#}");
+        print::line(format_args!("{document:#}"))?;
     } else {
-        println!("{}: {} KB, sha256 {}", args.file.display(), outside.size.div_ceil(1024), outside.sha256);
+        print::line(format_args!(
+            "{}: {} KB, sha256 {}",
+            args.file.display(),
+            outside.size.div_ceil(1024),
+            outside.sha256
+        ))?;
         let tools = outside.toolchain.iter().map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
-        println!("made with   {}", or_none(tools.collect()));
-        println!("handler     {}", or_none(outside.handlers.clone()));
-        println!("quotes      {}", if outside.quotes { "yes: it prices or checks each request" } else { "no" });
+        print::line(format_args!("made with   {}", or_none(tools.collect())))?;
+        print::line(format_args!("handler     {}", or_none(outside.handlers.clone())))?;
+        print::line(format_args!(
+            "quotes      {}",
+            if outside.quotes { "yes: it prices or checks each request" } else { "no" }
+        ))?;
         let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
-        println!("can use     {}", or_none(uses.collect()));
+        print::line(format_args!("can use     {}", or_none(uses.collect())))?;
         for row in &capabilities {
-            println!("{}", row.line());
+            print::line(format_args!("{}", row.line()))?;
         }
-        println!("denied      {}", or_none(outside.inert.clone()));
+        print::line(format_args!("denied      {}", or_none(outside.inert.clone())))?;
         if !outside.unknown.is_empty() {
-            println!("unknown     {}", outside.unknown.join(", "));
+            print::line(format_args!("unknown     {}", outside.unknown.join(", ")))?;
         }
         if let Some(Ok(info)) = &described {
-            println!("\n{} {}", info.name, info.version);
+            print::line(format_args!("\n{} {}", info.name, info.version))?;
             for endpoint in &info.endpoints {
                 let price = price(&endpoint.price);
-                println!("  {:6} {:32} {:16} {}", endpoint.method, endpoint.path, price, endpoint.summary);
+                print::line(format_args!(
+                    "  {:6} {:32} {:16} {}",
+                    endpoint.method, endpoint.path, price, endpoint.summary
+                ))?;
             }
         }
     }

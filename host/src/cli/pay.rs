@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use coinslot_x402::{UnixTime, header};
 
 use super::Failure;
+use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
 pub use args::PayArgs;
 use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
@@ -66,14 +67,14 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let key = key::key(&args, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
     if let Some(kept) = store.kept_for(&request) {
-        eprintln!(
+        logging::say(&format!(
             "warning: a payment for this request is kept, and this one pays anew: coinslot pay --resume {} sends that one",
             kept.display()
-        );
+        ));
     }
     let payment = sign(&key, &challenge, option, now()).map_err(|error| Failure::new(error.to_string()))?;
     if request.url.scheme() == "http" && !request.is_local() {
-        eprintln!("warning: {} is not encrypted: every network on the way may change it", request.url);
+        logging::say(&format!("warning: {} is not encrypted: every network on the way may change it", request.url));
     }
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary);
@@ -131,7 +132,7 @@ async fn finish(
     match outcome {
         Outcome::Answered if paid => Ok(()),
         Outcome::Answered => {
-            eprintln!("answered without a receipt: {}", purchase.offer_line());
+            logging::say(&format!("answered without a receipt: {}", purchase.offer_line()));
             Ok(())
         }
         Outcome::Gone => Err(Failure::new(format!("paid, but the server answered {status}"))),

@@ -8,7 +8,7 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, print};
 use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::Config;
 
@@ -58,7 +58,7 @@ pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
 fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let text = serde_json::to_string(history).map_err(|error| Failure::new(error.to_string()))?;
-        println!("{text}");
+        print::line(format_args!("{text}"))?;
         return Ok(());
     }
     let mut table = Table::new();
@@ -79,7 +79,7 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
             },
         ]);
     }
-    println!("{table}");
+    print::line(format_args!("{table}"))?;
     Ok(())
 }
 
@@ -94,11 +94,11 @@ async fn rollback(history: &HistoryFile, dir: &Path, folder: &Path, name: &str, 
     previous.restore(dir, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
     let active = became_active(dir, file, previous).await;
     if as_json {
-        println!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": active }));
+        print::line(format_args!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": active })))?;
     } else {
         let short: String = previous.sha256.chars().take(12).collect();
         let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
-        println!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version);
+        print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::routes::routes;
 use super::signals::Shutdown;
-use super::{Failure, listen};
+use super::{Failure, listen, print};
 use crate::config::Config;
 use crate::host::{ConfigFile, Host, HostOptions, OnReady, too_large_for_budget, unknown_plugin};
 
@@ -76,8 +76,10 @@ fn on_ready(config: &Config, address: SocketAddr) -> OnReady {
         for name in configured.iter().filter(|name| !catalog.has_plugin(name)) {
             tracing::warn!("{}", unknown_plugin(name));
         }
-        println!("{}", routes(catalog));
-        println!("serving on {scheme}://{address}, known to clients as {origin}");
+        let address = format!("serving on {scheme}://{address}, known to clients as {origin}");
+        if let Err(failure) = print::line(routes(catalog)).and_then(|()| print::line(address)) {
+            tracing::warn!("{failure}");
+        }
     })
 }
 

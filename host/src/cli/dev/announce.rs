@@ -13,8 +13,8 @@ use super::compile::BuildResult;
 use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};
-use crate::cli::Failure;
 use crate::cli::routes::routes;
+use crate::cli::{Failure, print};
 use crate::endpoint::{Access, Endpoint};
 use crate::host::{Host, unknown_plugin};
 
@@ -68,7 +68,10 @@ impl Announcer {
     }
 
     fn print(&self, line: &str) {
-        self.progress.suspend(|| println!("{line}"));
+        let written = self.progress.suspend(|| print::line(line));
+        if let Err(failure) = written {
+            tracing::warn!("{failure}");
+        }
     }
 
     /// Waits until a plugin can be served, and all that need no building are in their place; or until every build of

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::compile::{self, BuildResult};
 use super::sources::{BuildRecord, Snapshot};
-use crate::cli::Failure;
+use crate::cli::{Failure, print};
 
 /// Builds the plugins of one folder into another.
 #[derive(Clone, Debug)]
@@ -259,7 +259,7 @@ impl Spinner {
         bar.set_message(format!("building {name}"));
         bar.enable_steady_tick(Duration::from_millis(120));
         if bar.is_hidden() {
-            println!("building {name}");
+            let _ = print::line(format_args!("building {name}"));
         }
         Self { bar, name: name.to_owned() }
     }
@@ -268,7 +268,7 @@ impl Spinner {
         let took = self.bar.elapsed();
         self.bar.finish_and_clear();
         if *result == BuildResult::Built {
-            println!("built {} in {:.1} s", self.name, took.as_secs_f64());
+            let _ = print::line(format_args!("built {} in {:.1} s", self.name, took.as_secs_f64()));
         }
     }
 }

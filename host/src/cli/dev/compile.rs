@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::sources::dependencies;
-use crate::cli::Failure;
+use crate::cli::{Failure, print};
 
 /// The compilation target of Rust plugins.
 const TARGET: &str = "wasm32-wasip2";
@@ -34,7 +34,7 @@ pub(super) fn ensure_target() -> Result<(), Failure> {
     if installed {
         return Ok(());
     }
-    println!("adding the Rust target {TARGET}");
+    print::line(format_args!("adding the Rust target {TARGET}"))?;
     let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
     match added {
         Ok(status) if status.success() => Ok(()),

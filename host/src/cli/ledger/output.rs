@@ -11,7 +11,7 @@ use coinslot_x402::Object;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, print};
 
 /// The most characters of a cell of a table. JSON lines and CSV have the whole text.
 const CELL: usize = 120;
@@ -64,7 +64,7 @@ impl<'o> Output<'o> {
                 self.closed = true;
                 Ok(())
             }
-            Err(error) => Err(Failure::new(format!("cannot write to stdout: {error}"))),
+            Err(error) => print::ended(&error),
         }
     }
 }

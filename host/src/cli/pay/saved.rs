@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::purchase::{PaymentHeader, PurchaseSummary, RequestSpec};
 use crate::cli::Failure;
+use crate::logging;
 use crate::wallet::SignedPayment;
 
 /// One paid request, complete. The keys of its JSON stay as they are: earlier versions wrote files with them.
@@ -102,6 +103,6 @@ impl PaymentStore {
 /// Deletes the file of a payment whose outcome is known.
 pub(super) fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
-        eprintln!("cannot remove {}: {error}", path.display());
+        logging::say(&format!("cannot remove {}: {error}", path.display()));
     }
 }

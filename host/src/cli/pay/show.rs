@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::http::SellerAnswer;
 use super::purchase::PurchaseSummary;
 use crate::cli::Failure;
+use crate::logging;
 use crate::wallet::PaymentOption;
 
 /// The output of the command.
@@ -50,7 +51,7 @@ impl PayOutput {
 async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
     // The receipt comes first: it is valid even if the answer breaks off.
     if let Some(purchase) = purchase {
-        eprintln!("{}", purchase.receipt_line());
+        logging::say(&purchase.receipt_line());
     }
     let mut last = b'\n';
     while let Some(chunk) = chunk(&mut answer).await? {
