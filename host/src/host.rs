@@ -34,7 +34,7 @@ use crate::config::{Config, ServerConfig, TlsFiles};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
-pub use self::check::HostCheck;
+pub use self::check::{HostCheck, LocalCheck};
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
 pub use self::options::{HostOptions, OnChange, OnReady};

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
+use coinslot_evm::Ether;
+
 use super::routes::routes;
 use super::{Failure, print};
 use crate::config::Config;
-use crate::host::{Host, HostOptions, too_large_for_budget, unknown_plugin};
+use crate::host::{Host, HostOptions, LocalCheck, too_large_for_budget, unknown_plugin};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
 ///
-/// Ends with 0 if `serve` would serve everything, 1 if a plugin, a chain or a facilitator is not
-/// usable, 2 if the configuration is wrong.
+/// Ends with 0 if `serve` would serve and sell everything, 1 if a plugin, a chain or a facilitator is not
+/// usable (such as one with an empty gas wallet), 2 if the configuration is wrong.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The configuration.
@@ -25,19 +27,35 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let warnings = too_large_for_budget(&config);
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
-    print::line(format_args!("{}", routes(&check.catalog)))?;
+    print::line(routes(&check.catalog))?;
     if let Some(address) = check.receipts {
         print::line(format_args!("receipts are signed by {address}"))?;
+    }
+    for local in &check.locals {
+        print::line(settles(local))?;
     }
     let problem = config.server.unusable_origin(config.server.listen);
     let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
     for warning in problem.into_iter().chain(unknown).chain(warnings) {
         print::line(format_args!("warning: {warning}"))?;
     }
-    if check.failed.is_empty() {
-        print::line(format_args!("{} is good", args.config.display()))?;
-        return Ok(());
+    let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
+    let unready = check
+        .locals
+        .iter()
+        .filter_map(|local| Some(format!("facilitator.{}: {}", local.name, local.unready.as_ref()?)));
+    let problems: Vec<String> = refused.chain(unready).collect();
+    if problems.is_empty() {
+        print::line(format_args!("{} is good", args.config.display()))
+    } else {
+        Err(Failure::new(problems.join("\n")))
     }
-    let lines = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
-    Err(Failure::new(lines.collect::<Vec<_>>().join("\n")))
+}
+
+/// Says where a facilitator settles, and which wallets pay for it.
+fn settles(local: &LocalCheck) -> String {
+    let wallets =
+        local.wallets.iter().map(|wallet| format!("gas wallet {}, {}", wallet.address, Ether(wallet.balance)));
+    let wallets = wallets.collect::<Vec<_>>().join("; ");
+    format!("facilitator.{}: settles on {}, {wallets}", local.name, local.network)
 }

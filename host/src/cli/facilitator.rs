@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use clap::Args;
-use coinslot_evm::Key;
+use coinslot_evm::{Ether, Key};
 use coinslot_facilitator::http::{Service, serve};
 use coinslot_facilitator::local::{Local, LocalConfig};
 use coinslot_x402::Network;
@@ -141,9 +141,11 @@ pub async fn run(args: FacilitatorArgs) -> Result<(), Failure> {
     if open && !address.ip().is_loopback() {
         tracing::warn!("everybody who reaches {address} makes this key pay gas: see --pay-to and --bearer-env");
     }
-    let gas = local.gas().await.map_err(|error| Failure::new(error.to_string()))?;
+    let wallets = local.wallets().await.map_err(|error| Failure::new(error.to_string()))?;
     print::line(format_args!("facilitator for {} on http://{address}", local.network()))?;
-    print::line(format_args!("gas wallet {} with {} wei", gas.address, gas.balance))?;
+    for wallet in wallets {
+        print::line(format_args!("gas wallet {} with {}", wallet.address, Ether(wallet.balance)))?;
+    }
 
     let local = Arc::new(local);
     let mut service = Service::new(local);

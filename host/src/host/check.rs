@@ -5,6 +5,8 @@ use std::sync::Arc;
 use alloy::primitives::Address;
 use coinslot_evm::SenderKind;
 use coinslot_facilitator::Seller;
+use coinslot_facilitator::local::{Gas, Local};
+use coinslot_x402::Network;
 
 use super::error::HostError;
 use super::{Host, HostOptions, keys, load, tls};
@@ -21,6 +23,28 @@ pub struct HostCheck {
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
+    /// The facilitators in this process.
+    pub locals: Vec<LocalCheck>,
+}
+
+/// The findings about a facilitator in this process.
+#[derive(Debug)]
+pub struct LocalCheck {
+    pub name: String,
+    pub network: Network,
+    /// The wallets that pay for gas.
+    pub wallets: Vec<Gas>,
+    /// The reason why it could not settle now.
+    pub unready: Option<String>,
+}
+
+impl LocalCheck {
+    /// Reads the wallets of a facilitator that has just been connected.
+    async fn of(name: &str, local: &Local) -> Result<Self, HostError> {
+        let wallets = local.wallets().await.map_err(|error| HostError::unavailable(name, error.message))?;
+        let unready = local.ready().err().map(|unready| unready.to_string());
+        Ok(Self { name: name.to_owned(), network: local.network().clone(), wallets, unready })
+    }
 }
 
 impl Host {
@@ -36,11 +60,16 @@ impl Host {
         let served = HistoryFile::read(&history).unwrap_or_default();
         loaded.folder = loaded.folder.after(&history, &served);
         let report = loaded.settle().await?;
+        let mut locals = Vec::new();
+        for (name, local) in &loaded.facilitators.locals {
+            locals.push(LocalCheck::of(name, local).await?);
+        }
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
             failed: report.failed,
             unknown_plugins: loaded.folder.unknown_plugins(),
             receipts: receipts.map(|key| key.address()),
+            locals,
         })
     }
 }

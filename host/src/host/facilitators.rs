@@ -29,8 +29,8 @@ pub struct Facilitators {
     pub(super) payment_methods: Vec<PaymentMethod>,
     /// The assets that are taken, in the x402 versions that their facilitators understand.
     pub(super) accepts: Vec<Accept>,
-    /// The facilitators in this process.
-    pub(super) locals: Vec<Arc<Local>>,
+    /// The facilitators in this process, by name.
+    pub(super) locals: BTreeMap<String, Arc<Local>>,
 }
 
 /// One facilitator that is named in the configuration.
@@ -67,7 +67,8 @@ pub(super) async fn connect(config: &Config, chains: Chains, seller: Seller) -> 
         payment_methods.push(payment_method(accept, facilitator, &members)?);
         accepts.push(Accept { versions: versions(accept, &members)?, ..accept.clone() });
     }
-    let locals = connections.into_values().filter_map(|connection| connection.local).collect();
+    let locals = connections.into_iter().filter_map(|(name, connection)| Some((name.to_owned(), connection.local?)));
+    let locals = locals.collect();
     Ok(Facilitators { payment_methods, accepts, locals })
 }
 

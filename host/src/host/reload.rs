@@ -125,7 +125,7 @@ impl Reload {
         let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
-        for local in &self.facilitators.locals {
+        for local in self.facilitators.locals.values() {
             local.also_for(&receivers);
         }
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());

@@ -110,14 +110,17 @@ impl Local {
 
     /// Reads the fullest of the wallets that pay for gas. If it is empty, every settlement fails.
     pub async fn gas(&self) -> Result<Gas, Unavailable> {
-        let mut fullest: Option<Gas> = None;
-        for address in self.state.sequencer.addresses() {
-            let balance = self.state.chain.balance(address).await?;
-            if fullest.is_none_or(|gas| gas.balance < balance) {
-                fullest = Some(Gas { address, balance });
-            }
-        }
+        let fullest = self.wallets().await?.into_iter().max_by_key(|wallet| wallet.balance);
         fullest.ok_or_else(|| Unavailable { message: "there is no gas wallet".to_owned() })
+    }
+
+    /// Reads the wallets that pay for gas.
+    pub async fn wallets(&self) -> Result<Vec<Gas>, Unavailable> {
+        let mut wallets = Vec::new();
+        for address in self.state.sequencer.addresses() {
+            wallets.push(Gas { address, balance: self.state.chain.balance(address).await? });
+        }
+        Ok(wallets)
     }
 
     /// Fails if a payment that is taken now could not be settled, by the last readings of gas money, the day's
