@@ -46,7 +46,7 @@ pub(super) struct ReconcileArgs {
     /// From this time on. Otherwise from the ledger's oldest payment, or the day after the last pruned one.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<UnixTime>,
-    /// A chain's JSON-RPC, instead of the one that the configuration names for its network; repeatable.
+    /// A chain's JSON-RPC, instead of those that the configuration names; repeatable, one for each network.
     #[arg(long, value_name = "URL")]
     rpc: Vec<Url>,
     /// Blocks in one request for logs, at most. Halved while a node refuses.
@@ -108,10 +108,12 @@ fn scopes(
     Ok((scopes, since))
 }
 
-/// Connects to the network's chain: by one of the given URLs, or by that of a facilitator which settles on it.
+/// Connects to the network's chain: by one of the given URLs, or, if none is given, by that of a facilitator which settles
+/// on it.
 async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> Result<ChainView, Failure> {
     let chain_id = network.chain_id().ok_or_else(|| failed(format!("{network} is no EVM network")))?;
-    let configured = config.and_then(|config| config.payment.rpc_of(network));
+    // A given URL that does not answer is no reason to ask another node than the one that was asked for.
+    let configured = config.filter(|_| given.is_empty()).and_then(|config| config.payment.rpc_of(network));
     let settings = ChainSettings { request_timeout: REQUEST_TIMEOUT, ..ChainSettings::default() };
     let mut problem = None;
     // The given URLs are of any network: the first that answers with this chain id is the one.

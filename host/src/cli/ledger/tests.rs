@@ -222,3 +222,24 @@ async fn a_chain_that_cannot_be_asked_is_not_an_agreement() {
     let (_, ended) = run(&["reconcile", "--file", path(&file), "--format", "json", "--rpc", nobody]).await;
     assert_eq!(ended.expect_err("nobody answers").code, 1);
 }
+
+/// A node that did not answer was replaced by the configured one without a word, and the report agreed.
+#[tokio::test]
+async fn a_given_chain_is_compared_and_the_configured_one_is_not_asked_instead() {
+    let world = World::start().await;
+    let file = LedgerFile::create();
+    file.add(&LedgerRow { network: "eip155:84532", at: time::now().0, ..row(1, "refused") });
+    let state = file.path.parent().expect("a folder");
+    let config = state.join("coinslot.toml");
+    let text = format!(
+        "state = \"{}\"\n[[accept]]\nnetwork = \"base-sepolia\"\npay_to = \"{SELLER}\"\n[facilitator.own]\nrpc = \"{}\"\n",
+        state.display(),
+        world.url
+    );
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("UTF-8");
+    let reconcile = ["reconcile", "--config", config, "--format", "json"];
+    run(&reconcile).await.1.expect("the configured node answers");
+    let (_, ended) = run(&[&reconcile[..], &["--rpc", "http://127.0.0.1:9"]].concat()).await;
+    assert_eq!(ended.expect_err("nobody answers").code, 1);
+}
