@@ -103,6 +103,14 @@ async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
     }
 }
 
+async fn becomes_logged(served: &RunningCommand, text: &str) {
+    let start = Instant::now();
+    while !served.log().contains(text) {
+        assert!(start.elapsed() < Duration::from_secs(90), "{text} is missing from:\n{}", served.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A refused file stayed in the list for ever after it was removed: the history forgot only files that had served.
 #[tokio::test]
 async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
@@ -115,6 +123,8 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     std::fs::write(&bad, "not a component").expect("a file");
     becomes_listed(dir.path(), "bad.wasm", true).await;
     assert!(plugins(dir.path())["files"]["bad.wasm"]["failure"].is_string());
+    becomes_logged(&served, "not active file=bad.wasm").await;
+    assert!(!served.log().contains("what served before"), "nothing served before: {}", served.log());
     std::fs::remove_file(&bad).expect("removed");
     becomes_listed(dir.path(), "bad.wasm", false).await;
 

@@ -35,6 +35,7 @@ async fn compiled_code_in_the_plugin_folder_is_never_run() {
     let log = host.log();
     let line = log.lines().find(|line| line.contains("planted.wasm is not active")).expect("a reason");
     assert!(line.contains("not a WebAssembly component") || line.contains("not WebAssembly"), "{line}");
+    assert!(!line.contains("the build before it"), "no build served before: {line}");
     assert!(!log.contains(".cwasm is"), "no other file is read: {log}");
     assert_eq!(artifacts(&host.path(".coinslot/dev")), [artifact], "no artifact was added");
     assert_eq!(host.client().get(host.url("/echo")).send().await.expect("an answer").status(), 200);

@@ -124,6 +124,11 @@ impl Folder {
         self.loader.policies.plugins.keys().filter(|name| !live.has_plugin(name)).cloned().collect()
     }
 
+    /// True if a build of this file serves.
+    pub(super) fn serves(&self, file: &str) -> bool {
+        self.files.get(file).is_some_and(|file| file.active.is_some())
+    }
+
     /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
     /// with, and offers that were made are honoured in their time.
     ///

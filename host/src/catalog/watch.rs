@@ -80,7 +80,7 @@ pub async fn watch(
                 if report.unsettled {
                     pause = SOON;
                 }
-                log(&report);
+                log(&report, |file| folder.serves(file));
                 if report.has_changes() || report.completed {
                     on_change(&report);
                 }
@@ -151,8 +151,8 @@ fn may_change(kind: EventKind) -> bool {
     }
 }
 
-/// Logs what a scan changed and refused.
-fn log(report: &ScanReport) {
+/// Logs what a scan changed and refused. `serves` tells whether a build of a file serves.
+fn log(report: &ScanReport, serves: impl Fn(&str) -> bool) {
     for name in &report.removed {
         tracing::info!(file = %name, "no longer active");
     }
@@ -160,7 +160,11 @@ fn log(report: &ScanReport) {
         tracing::info!(file = %name, "gone; it was not active");
     }
     for (name, reason) in &report.failed {
-        tracing::warn!(file = %name, %reason, "not active; what served before still does");
+        if serves(name) {
+            tracing::warn!(file = %name, %reason, "not active; what served before still does");
+        } else {
+            tracing::warn!(file = %name, %reason, "not active");
+        }
     }
 }
 

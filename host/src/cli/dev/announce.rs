@@ -162,7 +162,9 @@ impl Announcer {
             self.refused.remove(name);
         }
         for (name, reason) in &report.failed {
-            self.print(&format!("{name} is not active, the build before it stays so: {reason}"));
+            let serves = self.catalog.load().installed().iter().any(|installed| installed.file == *name);
+            let rest = if serves { ", the build before it stays so" } else { "" };
+            self.print(&format!("{name} is not active{rest}: {reason}"));
             self.pending.remove(name);
             self.refused.insert(name.clone());
         }
