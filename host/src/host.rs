@@ -37,6 +37,7 @@ use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 pub use self::check::{HostCheck, LocalCheck};
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+pub(crate) use self::ledger_lock::is_running;
 pub use self::options::{HostOptions, OnChange, OnReady};
 pub(crate) use self::policies::{too_large_for_budget, unknown_plugin};
 pub use self::reload::ConfigFile;

@@ -94,6 +94,54 @@ async fn rollback_activates_the_previous_build() {
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: shop.wasm"));
 }
 
+/// Waits until `coinslot plugins` shows this state of a file.
+async fn becomes_shown(dir: &Path, state: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let shown = String::from_utf8_lossy(&run(dir, &["plugins"]).stdout).into_owned();
+        if shown.contains(state) {
+            return shown;
+        }
+        assert!(start.elapsed() < Duration::from_secs(90), "{state} is missing from:\n{shown}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One row stood for a plugin whose former build serves and for one of which nothing serves, and a rollback put a build
+/// into the folder that the host refused.
+#[tokio::test]
+async fn a_plugin_that_its_pins_forbid_is_shown_as_it_serves_and_is_not_put_back() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let file = dir.path().join("coinslot.toml");
+    let config = std::fs::read_to_string(&file).expect("a file");
+    let pin = |sha256: &str| {
+        std::fs::write(&file, format!("{config}[plugin.echo]\nsha256 = \"{sha256}\"\n")).expect("a file");
+    };
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    let shown = becomes_shown(dir.path(), "active").await;
+    assert!(!shown.contains("no host is running"), "{shown}");
+    install(dir.path(), b"not a component");
+    becomes_shown(dir.path(), "1.0.0 serves; the file is not loaded: it is not WebAssembly").await;
+
+    // The build that serves is forbidden after a restart: neither it nor the file is served.
+    drop(served);
+    pin(&"0".repeat(64));
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes_shown(dir.path(), "nothing serves; the file is not loaded: ").await;
+    becomes(&served, "/echo", 404).await;
+    let refused = run(dir.path(), &["plugins", "rollback", "shop"]);
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{reason}");
+    assert!(reason.contains("the host would refuse plugin.echo: `sha256` does not have"), "{reason}");
+    let present = std::fs::read(dir.path().join("plugins/shop.wasm")).expect("a file");
+    assert_eq!(present, b"not a component", "the file is left as it is");
+    drop(served);
+    becomes_shown(dir.path(), "no host is running: this is what the last one wrote").await;
+}
+
 /// Waits until `coinslot plugins` lists a file, or no longer lists it.
 async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
     let start = Instant::now();

@@ -50,6 +50,9 @@ pub struct HistoryEntry {
     /// The reason why the file's present content is not active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
+    /// Set while the active build does not serve either: it could not be put back after a restart.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_idle: bool,
     /// The SHA-256, in hex, of the build that failed again and again and was rolled back: no rollback returns to it by
     /// itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -110,14 +113,15 @@ impl History {
             }
         }
         for (name, reason) in &report.failed {
-            self.entries.files.entry(name.clone()).or_default().failure = Some(reason.clone());
+            let entry = self.entries.files.entry(name.clone()).or_default();
+            (entry.failure, entry.is_idle) = (Some(reason.clone()), active(name).is_none());
         }
     }
 
     /// Records that a build is active. Another build that the file had becomes the previous one.
     fn activated(&mut self, file: &str, build: KeptBuild) {
         let entry = self.entries.files.entry(file.to_owned()).or_default();
-        (entry.failure, entry.gone_since) = (None, None);
+        (entry.failure, entry.gone_since, entry.is_idle) = (None, None, false);
         match &mut entry.active {
             // The same build again, as after a restart: only its prices may differ.
             Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
@@ -136,7 +140,7 @@ impl History {
     /// Records that the file is gone. Its last build can be rolled back to.
     fn removed(&mut self, file: &str) {
         let Some(entry) = self.entries.files.get_mut(file) else { return };
-        entry.failure = None;
+        (entry.failure, entry.is_idle) = (None, false);
         entry.gone_since = Some(now());
         if let Some(former) = entry.active.take() {
             entry.previous = Some(former);
@@ -219,6 +223,11 @@ impl HistoryFile {
 }
 
 impl HistoryEntry {
+    /// The build that serves, as far as the host that wrote this knew.
+    pub fn serving(&self) -> Option<&KeptBuild> {
+        self.active.as_ref().filter(|_| !self.is_idle)
+    }
+
     /// The build that a rollback puts back: the active one if the file's present content is not active, or else the one
     /// before it.
     pub fn rollback_target(&self) -> Option<&KeptBuild> {

@@ -27,9 +27,9 @@ pub struct PluginPins {
 pub enum PinError {
     #[error("`file` is {pinned}: a plugin of this name in another file is not served")]
     File { pinned: String },
-    #[error("`sha256` does not have {sha256}, which is this build")]
+    #[error("`sha256` does not have {sha256}, which is this build: add it to `sha256` if this build may serve")]
     Sha256 { sha256: String },
-    #[error("`prefix` is {prefix}, and it declares {endpoint}")]
+    #[error("{endpoint} is neither `prefix`, which is {prefix}, nor below it")]
     Prefix { prefix: String, endpoint: String },
     #[error("{endpoint} is free, and `min_price` is {least}")]
     Free { endpoint: String, least: String },
@@ -59,6 +59,12 @@ impl PluginPins {
     ///
     /// The price of a quoted endpoint is the most that a request can cost. A free one is cheaper than any price.
     pub fn check(&self, file: &str, sha256: &str, endpoints: &[Arc<Endpoint>]) -> Result<(), PinError> {
+        self.check_component(file, sha256)?;
+        self.check_endpoints(endpoints)
+    }
+
+    /// Checks what is known of a build that is not loaded: its file, and the SHA-256 of its component.
+    pub fn check_component(&self, file: &str, sha256: &str) -> Result<(), PinError> {
         if let Some(pinned) = &self.file
             && pinned != file
         {
@@ -67,6 +73,10 @@ impl PluginPins {
         if !self.sha256.is_empty() && self.sha256.iter().all(|pinned| pinned != sha256) {
             return Err(PinError::Sha256 { sha256: sha256.to_owned() });
         }
+        Ok(())
+    }
+
+    fn check_endpoints(&self, endpoints: &[Arc<Endpoint>]) -> Result<(), PinError> {
         for endpoint in endpoints {
             if let Some(prefix) = &self.prefix
                 && !is_below(endpoint.path.as_str(), prefix)

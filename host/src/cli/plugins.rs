@@ -8,16 +8,22 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::pay::key::DEV_FILE;
 use super::{Failure, print};
-use crate::catalog::{HistoryFile, KeptBuild};
-use crate::config::Config;
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
+use crate::config::{Config, StateConfig};
+use crate::host::is_running;
 
 /// The longest wait of a rollback for a running host to make the build active.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// The state of `coinslot dev`, unless it keeps that in another directory.
+const DEV_STATE: &str = ".coinslot/dev";
+
 /// Show which plugins are active, what they replaced, and why one is not.
 ///
-/// Reads what the host wrote into its state directory, beside a running host or after it.
+/// Reads what the host wrote into its state directory, beside a running host or after it. Without a configuration it
+/// reads that of a `coinslot dev` which runs in this folder.
 #[derive(Args, Clone, Debug)]
 pub struct PluginsArgs {
     #[command(subcommand)]
@@ -35,7 +41,7 @@ pub enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
-    /// host makes it active within a second. Doing it twice undoes it.
+    /// host makes it active within a second. From a file that loads, doing it twice undoes it.
     Rollback {
         /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
         name: String,
@@ -44,46 +50,68 @@ pub enum PluginsCommand {
 
 /// Prints the plugins, or rolls one back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
-    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let dir = config.state.history();
-    let history = HistoryFile::read(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
-    match &args.command {
-        None => show(&history, args.json),
-        Some(PluginsCommand::Rollback { name }) => {
-            rollback(&history, &dir, &config.plugins.folder, name, args.json).await
-        }
+    let is_default = args.config == Path::new("coinslot.toml") && !args.config.exists();
+    if args.command.is_none() && is_default && Path::new(DEV_FILE).exists() {
+        let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() };
+        return show(&read(&dev.history())?, args.json);
     }
+    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let history = read(&config.state.history())?;
+    match &args.command {
+        None => {
+            show(&history, args.json)?;
+            if args.json || is_running(&config) {
+                return Ok(());
+            }
+            print::line("no host is running: this is what the last one wrote")
+        }
+        Some(PluginsCommand::Rollback { name }) => rollback(&history, &config, name, args.json).await,
+    }
+}
+
+fn read(dir: &Path) -> Result<HistoryFile, Failure> {
+    HistoryFile::read(dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))
 }
 
 fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let text = serde_json::to_string(history).map_err(|error| Failure::new(error.to_string()))?;
-        print::line(format_args!("{text}"))?;
-        return Ok(());
+        return print::line(text);
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
-    let name = |build: &KeptBuild| format!("{} {}", build.plugin, build.version);
     for (file, entry) in &history.files {
-        let active = entry.active.as_ref();
+        let serving = entry.serving();
+        // Of a file that does not serve the previous build is the one to which a rollback leads.
+        let previous = if serving.is_some() { entry.previous.as_ref() } else { entry.rollback_target() };
         table.add_row([
             file.clone(),
-            active.map(&name).unwrap_or_default(),
-            active.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
-            active.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
-            entry.previous.as_ref().map(&name).unwrap_or_default(),
-            match (&entry.failure, active) {
-                (Some(reason), _) => format!("not loaded: {reason}"),
-                (None, Some(_)) => "active".to_owned(),
-                (None, None) => "removed".to_owned(),
-            },
+            serving.map(name).unwrap_or_default(),
+            serving.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
+            serving.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
+            previous.map(name).unwrap_or_default(),
+            state(entry),
         ]);
     }
-    print::line(format_args!("{table}"))?;
-    Ok(())
+    print::line(table)
 }
 
-async fn rollback(history: &HistoryFile, dir: &Path, folder: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+/// The plugin and its version.
+fn name(build: &KeptBuild) -> String {
+    format!("{} {}", build.plugin, build.version)
+}
+
+/// Says whether a build of a file serves, and why the file's present content does not.
+fn state(entry: &HistoryEntry) -> String {
+    match (&entry.failure, entry.serving()) {
+        (Some(reason), Some(build)) => format!("{} serves; the file is not loaded: {reason}", build.version),
+        (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
+        (None, Some(_)) => "active".to_owned(),
+        (None, None) => "removed".to_owned(),
+    }
+}
+
+async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: bool) -> Result<(), Failure> {
     let (file, entry) = history.find(name).ok_or_else(|| {
         let known: Vec<&str> = history.files.keys().map(String::as_str).collect();
         Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
@@ -91,28 +119,51 @@ async fn rollback(history: &HistoryFile, dir: &Path, folder: &Path, name: &str, 
     let Some(previous) = entry.rollback_target() else {
         return Err(Failure::new(format!("{file}: there is no previous build to go back to")));
     };
-    previous.restore(dir, &folder.join(file)).map_err(|error| Failure::new(error.to_string()))?;
-    let active = became_active(dir, file, previous).await;
-    if as_json {
-        print::line(format_args!("{}", json!({ "file": file, "sha256": previous.sha256, "inForce": active })))?;
-    } else {
-        let short: String = previous.sha256.chars().take(12).collect();
-        let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
-        print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))?;
+    if let Some(own) = config.plugins.by_name.get(&previous.plugin)
+        && let Err(misfit) = own.pins.check_component(file, &previous.sha256)
+    {
+        let plugin = &previous.plugin;
+        return Err(Failure::new(format!("{file} is left as it is: the host would refuse plugin.{plugin}: {misfit}")));
     }
-    Ok(())
+    let dir = config.state.history();
+    let restored = previous.restore(&dir, &config.plugins.folder.join(file));
+    restored.map_err(|error| Failure::new(error.to_string()))?;
+    let active = match taken(&dir, file, previous, entry.failure.as_deref()).await {
+        Taken::Active => true,
+        Taken::Refused(reason) => return Err(Failure::new(format!("{file}: the running host refuses it: {reason}"))),
+        Taken::NotYet => false,
+    };
+    if as_json {
+        return print::line(json!({ "file": file, "sha256": previous.sha256, "inForce": active }));
+    }
+    let short: String = previous.sha256.chars().take(12).collect();
+    let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
+    print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))
 }
 
-/// Waits until a running host has made this component active. False if none has in time.
-async fn became_active(dir: &Path, file: &str, wanted: &KeptBuild) -> bool {
+/// The end of a build that was put back into the folder.
+enum Taken {
+    Active,
+    /// With the reason of the running host.
+    Refused(String),
+    /// No host has looked at it in time.
+    NotYet,
+}
+
+/// Waits until a running host has made this component active or refused it. `failure` is the reason why the file was not
+/// active before.
+async fn taken(dir: &Path, file: &str, wanted: &KeptBuild, failure: Option<&str>) -> Taken {
     let until = Instant::now() + ROLLBACK_TIMEOUT;
     while Instant::now() < until {
         let history = HistoryFile::read(dir).unwrap_or_default();
-        let now = history.files.get(file).filter(|entry| entry.failure.is_none());
-        if now.and_then(|entry| entry.active.as_ref()).is_some_and(|now| now.sha256 == wanted.sha256) {
-            return true;
+        if let Some(entry) = history.files.get(file) {
+            match (&entry.failure, entry.serving()) {
+                (None, Some(build)) if build.sha256 == wanted.sha256 => return Taken::Active,
+                (Some(reason), _) if Some(reason.as_str()) != failure => return Taken::Refused(reason.clone()),
+                (None | Some(_), _) => {}
+            }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    false
+    Taken::NotYet
 }

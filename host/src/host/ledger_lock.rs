@@ -19,15 +19,15 @@ const REST: Duration = Duration::from_secs(10);
 /// Waits until no other process holds the ledger, for as long as a host with this configuration may take to shut down.
 /// Opening the ledger takes its lock, and fails if another process still holds it.
 pub(super) async fn wait(config: &Config) {
-    let (ledger, lock) = (config.state.ledger(), config.state.ledger().with_extension("lock"));
-    if !is_held(&lock) {
+    if !is_running(config) {
         return;
     }
     let most = config.server.shutdown_delay + config.server.drain_timeout + REST;
-    let (ledger, seconds) = (ledger.display(), most.as_secs());
+    let (ledger, seconds) = (config.state.ledger(), most.as_secs());
+    let ledger = ledger.display();
     tracing::warn!(%ledger, "in use by another Coinslot: waiting at most {seconds} s for its end");
     let until = Instant::now() + most;
-    while is_held(&lock) && Instant::now() < until {
+    while is_running(config) && Instant::now() < until {
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -36,6 +36,11 @@ pub(super) async fn wait(config: &Config) {
 pub(super) async fn open(config: &Config) -> Result<Arc<dyn Ledger>, HostError> {
     wait(config).await;
     Ok(Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?))
+}
+
+/// True if another process holds the ledger of this configuration, as a host does while it runs.
+pub(crate) fn is_running(config: &Config) -> bool {
+    is_held(&config.state.ledger().with_extension("lock"))
 }
 
 /// True if another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.
