@@ -51,6 +51,29 @@ async fn inspect_shows_routes_prices_and_imports() {
     assert!(text(&refused.stderr).contains("x.wasm"), "{}", text(&refused.stderr));
 }
 
+#[tokio::test]
+async fn inspect_shows_what_is_paid_first_what_a_quote_reads_and_pins_that_do_not_fit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let inspect = |name: &str, more: &[&str]| {
+        let file = guest(name);
+        run(dir.path(), &[&["inspect", file.to_str().expect("a path")], more].concat())
+    };
+    for (name, note) in [("upfront", "(paid first)"), ("quoter", "(quote reads x-pages)")] {
+        let shown = text(&inspect(name, &[]).stdout);
+        assert!(shown.contains(note), "{note} is missing from:\n{shown}");
+    }
+    let document = |name: &str| -> Value { serde_json::from_slice(&inspect(name, &["--json"]).stdout).expect("JSON") };
+    assert_eq!(document("upfront")["plugin"]["endpoints"][1]["flow"], "upfront");
+    assert_eq!(document("quoter")["plugin"]["endpoints"][0]["quoteHeaders"][0], "x-pages");
+
+    std::fs::write(dir.path().join("pins.toml"), format!("[plugin.quoter]\nsha256 = \"{}\"\n", "0".repeat(64)))
+        .expect("a file");
+    let foreign = inspect("quoter", &["-c", "pins.toml"]);
+    assert_eq!(foreign.status.code(), Some(1), "this host would not load it");
+    let reason = text(&foreign.stderr);
+    assert!(reason.contains("plugin.quoter: `sha256` does not have "), "{reason}");
+}
+
 /// A command whose reader had gone ended with a panic and a backtrace.
 #[test]
 fn a_command_that_prints_into_a_closed_pipe_ends_without_a_word() {

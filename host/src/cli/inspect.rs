@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coinslot_plugin::{
-    Capability, DeclaredPrice, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime, RuntimeConfig,
-    inspect,
+    Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
+    RuntimeConfig, inspect,
 };
 
 use super::{Failure, print};
@@ -53,54 +53,83 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         _ => None,
     };
     let capabilities = Capability::ALL.map(|capability| CapabilityRow::new(capability, &outside, own.as_ref()));
-    if args.json {
-        let document = serde_json::json!({
-            "component": outside,
-            "capabilities": capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
-            "plugin": described.as_ref().map(|described| match described {
+    let misfit = own.as_ref().and_then(|own| {
+        let (info, file) = (described.as_ref()?.as_ref().ok()?, file_name(&args.file));
+        let misfit = own.pins.check_component(&file, &outside.sha256).err()?;
+        Some(format!("plugin.{}: {misfit}", info.name))
+    });
+    let shown = ShownComponent { file: &args.file, outside, capabilities, described, misfit };
+    print::line(if args.json { format!("{:#}", shown.json()) } else { shown.text() })?;
+    match (shown.described, shown.misfit) {
+        (Some(Err(reason)), _) | (_, Some(reason)) => Err(named(&reason)),
+        (_, None) => Ok(()),
+    }
+}
+
+/// A component, as far as it is known.
+struct ShownComponent<'f> {
+    file: &'f Path,
+    outside: Inspection,
+    capabilities: [CapabilityRow; 3],
+    /// Its description of itself, or the reason why there is none; `None` if it was not asked.
+    described: Option<Result<PluginInfo, String>>,
+    /// The pin of its name that it does not fit. Pins of paths and prices are checked by `coinslot check`.
+    misfit: Option<String>,
+}
+
+impl ShownComponent<'_> {
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "component": self.outside,
+            "capabilities": self.capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
+            "misfit": self.misfit,
+            "plugin": self.described.as_ref().map(|described| match described {
                 Ok(info) => json(info),
                 Err(reason) => serde_json::json!({ "error": reason }),
             }),
-        });
-        print::line(format_args!("{document:#}"))?;
-    } else {
-        print::line(format_args!(
-            "{}: {} KB, sha256 {}",
-            args.file.display(),
-            outside.size.div_ceil(1024),
-            outside.sha256
-        ))?;
+        })
+    }
+
+    /// Lines for people, without a line break at the end.
+    fn text(&self) -> String {
+        let outside = &self.outside;
         let tools = outside.toolchain.iter().map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
-        print::line(format_args!("made with   {}", or_none(tools.collect())))?;
-        print::line(format_args!("handler     {}", or_none(outside.handlers.clone())))?;
-        print::line(format_args!(
-            "quotes      {}",
-            if outside.quotes { "yes: it prices or checks each request" } else { "no" }
-        ))?;
         let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
-        print::line(format_args!("can use     {}", or_none(uses.collect())))?;
-        for row in &capabilities {
-            print::line(format_args!("{}", row.line()))?;
-        }
-        print::line(format_args!("denied      {}", or_none(outside.inert.clone())))?;
+        let quotes = if outside.quotes { "yes: it prices or checks each request" } else { "no" };
+        let mut lines = vec![
+            format!("{}: {} KB, sha256 {}", self.file.display(), outside.size.div_ceil(1024), outside.sha256),
+            format!("made with   {}", or_none(tools.collect())),
+            format!("handler     {}", or_none(outside.handlers.clone())),
+            format!("quotes      {quotes}"),
+            format!("can use     {}", or_none(uses.collect())),
+        ];
+        lines.extend(self.capabilities.iter().map(CapabilityRow::line));
+        lines.push(format!("denied      {}", or_none(outside.inert.clone())));
         if !outside.unknown.is_empty() {
-            print::line(format_args!("unknown     {}", outside.unknown.join(", ")))?;
+            lines.push(format!("unknown     {}", outside.unknown.join(", ")));
         }
-        if let Some(Ok(info)) = &described {
-            print::line(format_args!("\n{} {}", info.name, info.version))?;
-            for endpoint in &info.endpoints {
-                let price = price(&endpoint.price);
-                print::line(format_args!(
-                    "  {:6} {:32} {:16} {}",
-                    endpoint.method, endpoint.path, price, endpoint.summary
-                ))?;
-            }
+        if let Some(Ok(info)) = &self.described {
+            lines.push(format!("\n{} {}", info.name, info.version));
+            lines.extend(info.endpoints.iter().map(line));
         }
+        lines.join("\n")
     }
-    match described {
-        Some(Err(reason)) => Err(named(&reason)),
-        _ => Ok(()),
-    }
+}
+
+/// One endpoint on a line: route, price, summary, and what else a payer meets.
+fn line(endpoint: &EndpointInfo) -> String {
+    let paid_first = (declared_flow(endpoint) == Some("upfront")).then(|| "paid first".to_owned());
+    let headers = endpoint.quote_headers.join(", ");
+    let reads = (!headers.is_empty()).then(|| format!("quote reads {headers}"));
+    let notes: Vec<String> = paid_first.into_iter().chain(reads).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    let (price, summary) = (price(&endpoint.price), &endpoint.summary);
+    format!("  {:6} {:32} {price:16} {summary}{notes}", endpoint.method, endpoint.path)
+}
+
+/// The payment flow that an endpoint asks for, as it is written.
+fn declared_flow(endpoint: &EndpointInfo) -> Option<&str> {
+    endpoint.extensions.iter().find(|(key, _)| key == "payment-flow").map(|(_, flow)| flow.as_str())
 }
 
 /// One capability: the imports that ask for it, and the grants.
@@ -169,10 +198,15 @@ async fn describe(file: &Path, wasm: &[u8], plugins: &BTreeMap<String, PluginCon
         (name.clone(), PluginPolicy { grants, ..PluginPolicy::default() })
     });
     let policies = PluginPolicies { plugins: configured.collect(), ..PluginPolicies::default() };
-    let file = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let file = file_name(file);
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
     let plugin = runtime.load_expecting(expected, wasm, &policies).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
+}
+
+/// The name by which a plugin folder would have the file.
+fn file_name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn price(price: &DeclaredPrice) -> String {
@@ -193,6 +227,8 @@ fn json(info: &PluginInfo) -> serde_json::Value {
             "summary": endpoint.summary,
             "description": endpoint.description,
             "mimeType": endpoint.mime_type,
+            "flow": declared_flow(endpoint),
+            "quoteHeaders": endpoint.quote_headers,
             "inputSchema": endpoint.input_schema,
             "outputSchema": endpoint.output_schema,
         })

@@ -1,8 +1,10 @@
 //! Formats the table of routes that `serve`, `check` and `dev` print.
 
+use coinslot_x402::Flow;
 use comfy_table::{Table, presets};
 
 use crate::catalog::Catalog;
+use crate::endpoint::Access;
 
 /// The routes of the active plugins, with their prices.
 pub(super) fn routes(catalog: &Catalog) -> Table {
@@ -14,11 +16,19 @@ pub(super) fn routes(catalog: &Catalog) -> Table {
             table.add_row([
                 endpoint.method.to_string(),
                 endpoint.path.to_string(),
-                endpoint.access.to_string(),
+                price(&endpoint.access),
                 format!("{} {}", info.name, info.version),
                 endpoint.resource.summary.clone(),
             ]);
         }
     }
     table
+}
+
+/// The price, and whether it is paid before the plugin runs: `0.01 USDC, paid first`.
+fn price(access: &Access) -> String {
+    match access {
+        Access::Paid(paid) if paid.flow == Flow::Upfront => format!("{access}, paid first"),
+        Access::Paid(_) | Access::Free => access.to_string(),
+    }
 }
