@@ -56,6 +56,11 @@ fn pins(section: &mut Section<'_, '_>) -> PluginPins {
         section.key_problem("prefix", "a path begins with a slash: write \"/rates\"");
     }
     let (min_price, max_price) = (price(section, "min_price"), price(section, "max_price"));
+    if let (Some(least), Some(most)) = (&min_price, &max_price)
+        && least.is_above(most)
+    {
+        section.key_problem("min_price", format!("above max_price, which is {}: no price fits both", most.digits));
+    }
     PluginPins { file, sha256, prefix, min_price, max_price }
 }
 

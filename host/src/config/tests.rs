@@ -172,6 +172,20 @@ fn unknown_keys_are_refused() {
     assert!(problems.iter().any(|problem| problem.starts_with(of_server)), "{problems:?}");
 }
 
+/// A price that fits both bounds does not exist, and the operator read that a plugin is wrong.
+#[test]
+fn a_least_price_above_the_greatest_is_refused_with_its_key() {
+    let pins = |least: &str, most: &str| {
+        let text = format!("{GOOD}[plugin.shelf]\nmin_price = {least}\nmax_price = {most}\n");
+        read_text(&text, "").map(drop).map_err(|problems| problems.join("\n"))
+    };
+    let refused = pins("0.06", "0.05").expect_err("no price fits");
+    assert_eq!(refused, "plugin.shelf.min_price: above max_price, which is 0.05: no price fits both");
+    for (least, most) in [("0.05", "0.05"), ("0.050", "0.05"), ("\"9\"", "10"), ("\"2 EURC\"", "1")] {
+        assert_eq!(pins(least, most), Ok(()), "{least} {most}");
+    }
+}
+
 #[test]
 fn an_asset_may_have_several_facilitators_the_preferred_first() {
     let with = |line: &str| {

@@ -73,6 +73,19 @@ impl Decimal {
         Ok(Self { digits: digits.to_owned(), symbol })
     }
 
+    /// True if this is the larger amount of the same money. False for amounts of different money.
+    pub fn is_above(&self, other: &Self) -> bool {
+        let (Some((whole, fraction)), Some((other_whole, other_fraction))) =
+            (split(&self.digits), split(&other.digits))
+        else {
+            return false;
+        };
+        let (whole, other_whole) = (whole.trim_start_matches('0'), other_whole.trim_start_matches('0'));
+        let (fraction, other_fraction) = (fraction.trim_end_matches('0'), other_fraction.trim_end_matches('0'));
+        let is_larger = (whole.len(), whole, fraction) > (other_whole.len(), other_whole, other_fraction);
+        self.symbol == other.symbol && is_larger
+    }
+
     /// True if the amount may be one of this asset: the asset that it names, or for US dollars every asset that is one.
     pub fn may_be_in(&self, asset: &Asset) -> bool {
         match &self.symbol {

@@ -387,3 +387,20 @@ fn receivers_are_checksummed_and_typing_errors_are_caught() {
         assert!(matches!(evm_receiver(text), Err(ReceiverError::Syntax(_))), "{text}");
     }
 }
+
+#[test]
+fn an_amount_is_above_another_of_the_same_money() {
+    let decimal = |text: &str| Decimal::parse(text).expect("an amount");
+    for (one, other, is_above) in [
+        ("0.06", "0.05", true),
+        ("0.05", "0.050", false),
+        ("10", "9", true),
+        ("009.5", "9.45", true),
+        ("0.5", "0.45", true),
+        ("1", "1.0", false),
+        ("2 EURC", "1", false),
+        ("2 EURC", "1 EURC", true),
+    ] {
+        assert_eq!(decimal(one).is_above(&decimal(other)), is_above, "{one} {other}");
+    }
+}
