@@ -16,9 +16,11 @@ mod restart;
 mod server;
 mod settlement;
 mod types;
+mod unknown_key;
 mod values;
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use coinslot_base::text::printable;
@@ -81,8 +83,17 @@ impl Config {
 
 fn read<T>(file: &Path, take: impl FnOnce(&mut Section<'_, '_>, &Path) -> T) -> Result<T, Problems> {
     let failed = |list| Problems { file: file.to_owned(), list };
-    let text = std::fs::read_to_string(file).map_err(|error| failed(vec![error.to_string()]))?;
+    let text = std::fs::read_to_string(file).map_err(|error| failed(vec![unreadable(&error)]))?;
     parse(&text, file.parent().unwrap_or(Path::new("")), take).map_err(failed)
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            "there is no such file: name one with --config, or begin with host/coinslot.example.toml".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Parses a document; what `take` leaves in it is a problem.

@@ -58,12 +58,12 @@ async fn limits_are_reloaded_and_an_invalid_configuration_changes_nothing() {
     assert!(!takes_four_kibibytes(&host).await, "{}", host.log());
 
     host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body = \"0KiB\"\nteapots = 1\n"));
-    host.wait_for_log("not active; what was configured before is", 1).await;
+    host.wait_for_log("the changed configuration is not used; the former one stays", 1).await;
     assert!(host.log().contains("teapots"), "{}", host.log());
     assert!(!takes_four_kibibytes(&host).await);
     // A secret whose file is missing.
     host.write_configuration(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));
-    host.wait_for_log("not active; what was configured before is", 2).await;
+    host.wait_for_log("the changed configuration is not used; the former one stays", 2).await;
     assert!(host.log().contains("plugin.echo.secrets[0]: "), "{}", host.log());
     assert!(!takes_four_kibibytes(&host).await);
 
@@ -78,7 +78,7 @@ async fn a_configuration_that_cannot_serve_a_loaded_plugin_is_not_applied() {
     let host = chain.serve(&["upfront", "echo"], "").await;
     let first = host.configuration();
     host.write_configuration(&format!("flows = [\"authorization\"]\n{first}"));
-    host.wait_for_log("not active; what was configured before is", 1).await;
+    host.wait_for_log("the changed configuration is not used; the former one stays", 1).await;
     assert!(host.log().contains("it asks for the upfront flow"), "{}", host.log());
     let bought = host.buy(chain.payer(0), "/upfront", Duration::from_secs(10)).await;
     assert_eq!(bought.statuses, [200], "{}", host.log());

@@ -164,8 +164,13 @@ async fn a_configuration_that_failed_for_a_reason_outside_of_it_is_tried_again()
     let secret = "{ origin = \"https://a.example\", header = \"x-api-key\", value_file = \"late\" }";
     let grants = format!("[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{secret}]\n");
     host.write_configuration(&format!("{}{grants}", host.configuration()));
-    host.wait_for_log("not active; what was configured before is", 1).await;
+    host.wait_for_log("the changed configuration is not used; the former one stays", 1).await;
     std::fs::write(host.path("late"), "value").expect("a secret");
     host.wait_for_log("the configuration is active", 1).await;
-    assert_eq!(host.log().matches("not active; what was configured before is").count(), 1, "{}", host.log());
+    assert_eq!(
+        host.log().matches("the changed configuration is not used; the former one stays").count(),
+        1,
+        "{}",
+        host.log()
+    );
 }

@@ -162,11 +162,19 @@ fn names(section: &mut Section<'_, '_>, facilitators: &BTreeSet<String>) -> Vec<
     }
     for (index, name) in names.iter().enumerate() {
         if !facilitators.contains(name) {
-            section.key_problem("facilitator", format!("there is no [facilitator.{name}]"));
+            section.key_problem("facilitator", no_facilitator(name, facilitators));
         }
         if names[..index].contains(name) {
             section.key_problem("facilitator", format!("{name} is named twice"));
         }
     }
     names
+}
+
+fn no_facilitator(name: &str, facilitators: &BTreeSet<String>) -> String {
+    let known: Vec<&str> = facilitators.iter().map(String::as_str).collect();
+    match known.is_empty() {
+        true => format!("there is no [facilitator.{name}]"),
+        false => format!("there is no [facilitator.{name}]; there is {}", known.join(", ")),
+    }
 }

@@ -35,12 +35,12 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let own = limits::limits(&mut section.section("limits"), all);
     let mut own = limits::health(&mut section.section("health"), own);
     own.reuse = section.field("reuse").and_then(reuse);
-    let pins = pins(&mut section);
+    let pins = pins(name, &mut section);
     PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins }
 }
 
 /// The conditions for a component of this name.
-fn pins(section: &mut Section<'_, '_>) -> PluginPins {
+fn pins(name: &str, section: &mut Section<'_, '_>) -> PluginPins {
     let file = section.read::<String>("file");
     if file.as_ref().is_some_and(|file| !file.ends_with(".wasm") || file.contains('/')) {
         section.key_problem("file", "name a file of the plugin folder, such as \"rates.wasm\"");
@@ -53,7 +53,7 @@ fn pins(section: &mut Section<'_, '_>) -> PluginPins {
     }
     let prefix = section.read::<String>("prefix");
     if prefix.as_ref().is_some_and(|prefix| !prefix.starts_with('/')) {
-        section.key_problem("prefix", "a path begins with a slash: write \"/rates\"");
+        section.key_problem("prefix", format!("a path begins with a slash: write \"/{name}\""));
     }
     let (min_price, max_price) = (price(section, "min_price"), price(section, "max_price"));
     if let (Some(least), Some(most)) = (&min_price, &max_price)
@@ -174,6 +174,10 @@ fn keyvalue(section: &mut Section<'_, '_>) -> Option<Quota> {
     let default = Quota::default();
     let field = section.field("keyvalue")?;
     if !field.is_table() {
+        if !field.is_bool() {
+            field.problem("write `keyvalue = true`, or a table with any of total_size, keys and value_size");
+            return None;
+        }
         return field.read::<bool>()?.then_some(default);
     }
     let mut table = field.section()?;

@@ -11,8 +11,8 @@ use std::ops::RangeInclusive;
 
 use toml::de::{DeTable, DeValue};
 
-use super::renamed;
 use super::values::{FromToml, Ranged, found};
+use super::{renamed, unknown_key};
 
 /// The problems of one document, and the keys that its parser asked for.
 #[derive(Debug, Default)]
@@ -137,7 +137,8 @@ impl<'r, 'i> Section<'r, 'i> {
         if range.contains(&value) {
             return Some(value);
         }
-        self.key_problem(key, format!("from {} to {}", range.start().shown(), range.end().shown()));
+        let (least, most) = (range.start().shown(), range.end().shown());
+        self.key_problem(key, format!("from {least} to {most}, and not {}", value.shown()));
         None
     }
 
@@ -175,13 +176,24 @@ impl<'r, 'i> Section<'r, 'i> {
     /// Takes a table of tables with names of the operator's choice: `[plugin.NAME]`.
     pub(super) fn named_sections(&mut self, key: &'static str) -> Vec<(String, Section<'r, 'i>)> {
         let fields = self.field(key).map(|field| field.named("NAME")).unwrap_or_default();
-        fields.into_iter().filter_map(|(name, field)| Some((name, field.section()?))).collect()
+        let sections = fields.into_iter().filter_map(|(name, field)| match field.is_table() {
+            true => Some((name, field.section()?)),
+            false => {
+                field.problem(format!("{} is not a table: write [{key}.NAME] above the keys", found(&field.value)));
+                None
+            }
+        });
+        sections.collect()
     }
 
     /// Takes a list of tables: `[[accept]]`.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'r, 'i>> {
-        let fields = self.field(key).map(Field::list).unwrap_or_default();
-        fields.into_iter().filter_map(Field::section).collect()
+        let Some(field) = self.field(key) else { return Vec::new() };
+        if field.is_table() {
+            field.problem(format!("a table is not a list: write [[{}]]", field.path));
+            return Vec::new();
+        }
+        field.list().into_iter().filter_map(Field::section).collect()
     }
 
     /// Takes everything that is left, so that none of it is a problem.
@@ -198,9 +210,7 @@ impl Drop for Section<'_, '_> {
                 self.key_problem(key, text);
                 continue;
             }
-            let known = self.reader.known.borrow();
-            let keys = known.get(&self.kind).map(|keys| keys.join(", ")).unwrap_or_default();
-            self.key_problem(key, format!("there is no such key; there are {keys}"));
+            self.key_problem(key, unknown_key::advice(&self.reader.known.borrow(), &self.kind, key));
         }
     }
 }
@@ -219,6 +229,11 @@ impl<'r, 'i> Field<'r, 'i> {
     /// True if the value is a table.
     pub(super) fn is_table(&self) -> bool {
         self.value.is_table()
+    }
+
+    /// True if the value is true or false.
+    pub(super) fn is_bool(&self) -> bool {
+        self.value.is_bool()
     }
 
     /// The value as a table.

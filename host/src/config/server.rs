@@ -10,7 +10,7 @@ use url::Url;
 use super::hosts;
 use super::reader::Section;
 use super::types::{ServerConfig, TlsFiles};
-use super::values::ByteSize;
+use super::values::{ByteSize, not_a_url};
 
 const MIB: ByteSize = ByteSize(1 << 20);
 const TIB: ByteSize = ByteSize(1 << 40);
@@ -64,7 +64,7 @@ fn public_url(root: &mut Section<'_, '_>) -> Option<String> {
 
 /// An address without a slash at the end: it stands in challenges as it is, with a path added to it.
 fn address(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| not_a_url(text, error))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(format!("`{text}` is not an http or https address"));
     }

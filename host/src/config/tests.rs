@@ -167,8 +167,8 @@ fn hosts_are_kept_as_they_are_compared() {
 #[test]
 fn unknown_keys_are_refused() {
     let problems = read_text(&format!("lisen = \"x\"\n{GOOD}[server]\ntimeout = 1\n"), "").expect_err("misspelt keys");
-    assert!(problems.iter().any(|problem| problem.starts_with("lisen: there is no such key; there are listen, ")));
-    let of_server = "server.timeout: there is no such key; there are max_connections, ";
+    assert!(problems.iter().any(|problem| problem.starts_with("lisen: there is no such key: did you mean listen? ")));
+    let of_server = "server.timeout: there is no such key; there are drain_timeout, ";
     assert!(problems.iter().any(|problem| problem.starts_with(of_server)), "{problems:?}");
 }
 
@@ -184,6 +184,35 @@ fn a_least_price_above_the_greatest_is_refused_with_its_key() {
     for (least, most) in [("0.05", "0.05"), ("0.050", "0.05"), ("\"9\"", "10"), ("\"2 EURC\"", "1")] {
         assert_eq!(pins(least, most), Ok(()), "{least} {most}");
     }
+}
+
+#[test]
+fn a_slip_of_the_syntax_is_answered_with_what_to_write() {
+    let plain = |lines: &str| format!("{lines}\n{GOOD}");
+    let below = |lines: &str| format!("{GOOD}{lines}\n");
+    let accept = GOOD.replace("[[accept]]", "[accept]");
+    let facilitator = GOOD.replace("[facilitator.main]", "[facilitator]");
+    for (text, problem) in [
+        (accept, "accept: a table is not a list: write [[accept]]"),
+        (facilitator, "is not a table: write [facilitator.NAME] above the keys"),
+        (plain("trusted_proxies = []"), "trusted_proxies: there is no such key here: it belongs into [server]"),
+        (
+            below("[server]\ntrusted_proxies = \"127.0.0.1\""),
+            "`127.0.0.1` is not a list of texts: write [\"127.0.0.1\"]",
+        ),
+        (below("[plugin.shelf]\nkeyvalue = \"yes\""), "plugin.shelf.keyvalue: write `keyvalue = true`, or a table"),
+        (
+            below("[plugin.shelf]\nprefix = \"shelf\""),
+            "plugin.shelf.prefix: a path begins with a slash: write \"/shelf\"",
+        ),
+        (below("[limits]\ncpu_time = \"20m\""), "limits.cpu_time: from 1ms to 10m, and not 20m"),
+    ] {
+        let problems = read_text(&text, "").expect_err(problem).join("\n");
+        assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
+    }
+    let bare = GOOD.replace("https://facilitator.example.com", "facilitator.example.com");
+    let problems = read_text(&bare, "").expect_err("no scheme").join("\n");
+    assert!(problems.contains("is not a URL: write \"https://facilitator.example.com\""), "{problems}");
 }
 
 #[test]

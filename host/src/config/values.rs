@@ -119,7 +119,15 @@ impl FromToml for String {
 impl FromToml for Url {
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
         let text = String::from_toml(value)?;
-        Self::parse(&text).map_err(|error| format!("`{text}` is not a URL: {error}"))
+        Self::parse(&text).map_err(|error| not_a_url(&text, error))
+    }
+}
+
+/// Refuses a text as a URL. One without a scheme is shown with it.
+pub(super) fn not_a_url(text: &str, error: url::ParseError) -> String {
+    match error {
+        url::ParseError::RelativeUrlWithoutBase => format!("`{text}` is not a URL: write \"https://{text}\""),
+        _ => format!("`{text}` is not a URL: {error}"),
     }
 }
 
@@ -216,7 +224,10 @@ impl FromToml for Scalar {
 
 impl FromToml for Vec<String> {
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
-        let refused = || format!("{} is not a list of texts", found(value));
+        let refused = || match value {
+            DeValue::String(text) => format!("{} is not a list of texts: write [\"{text}\"]", found(value)),
+            _ => format!("{} is not a list of texts", found(value)),
+        };
         let list = value.as_array().ok_or_else(refused)?;
         list.iter().map(|entry| String::from_toml(entry.get_ref())).collect()
     }

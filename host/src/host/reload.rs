@@ -105,7 +105,7 @@ impl Reload {
                     // The same reason is reported once, and again only for a reload that was asked for.
                     if asked || failed.is_none_or(|(_, known)| known != reason) {
                         let file = self.file.display();
-                        tracing::warn!(%file, %reason, "not active; what was configured before is");
+                        tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
                     }
                     Some((Instant::now() + RETRY_INTERVAL, reason))
                 }
