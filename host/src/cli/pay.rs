@@ -44,7 +44,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let request = args::request_of(&args)?;
     let policy = args::policy(&args)?;
 
-    let answer = client.send(&request, None).await.map_err(Unanswered::failure)?;
+    let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
         let (status, redirect) = (answer.status, answer.redirect());
         output.answer(answer, None).await?;

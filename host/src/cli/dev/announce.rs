@@ -151,7 +151,7 @@ impl Announcer {
 
     fn changed(&mut self, report: &ScanReport) {
         for name in &report.loaded {
-            self.print(&format!("{name} is active"));
+            self.print(&self.active(name));
             self.pending.remove(name);
         }
         for name in &report.removed {
@@ -168,6 +168,16 @@ impl Announcer {
             self.pending.remove(name);
             self.refused.insert(name.clone());
         }
+    }
+
+    /// The line about a file that became active, with its routes once those of the others are printed.
+    fn active(&self, file: &str) -> String {
+        let catalog = self.catalog.load();
+        let installed = catalog.installed().iter().find(|installed| self.announced && installed.file == *file);
+        let endpoints = installed.iter().flat_map(|installed| &installed.endpoints);
+        let routes: Vec<String> = endpoints.map(|endpoint| format!("{} {}", endpoint.label, endpoint.access)).collect();
+        let colon = if routes.is_empty() { "" } else { ": " };
+        format!("{file} is active{colon}{}", routes.join(", "))
     }
 
     /// Announces the host with its first paid endpoint, or at the end of the first builds if none of them has one.

@@ -1,5 +1,6 @@
 //! `coinslot ledger payments`: lists payments.
 
+use alloy::primitives::Address;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use coinslot_ledger::PaymentState;
@@ -24,7 +25,7 @@ pub(super) struct PaymentsArgs {
     #[arg(long)]
     endpoint: Option<String>,
     /// Only by this payer.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     payer: Option<String>,
     /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
@@ -37,6 +38,14 @@ pub(super) struct PaymentsArgs {
 fn state() -> impl TypedValueParser<Value = PaymentState> {
     PossibleValuesParser::new(PaymentState::ALL.map(PaymentState::as_str))
         .try_map(|text| PaymentState::parse(&text).ok_or("no state of a payment"))
+}
+
+/// An address, or the payer of another kind of network as it is written.
+fn address(text: &str) -> Result<String, String> {
+    match text.starts_with("0x") && text.parse::<Address>().is_err() {
+        true => Err("not an address: write 0x and 40 hexadecimal digits".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failure> {

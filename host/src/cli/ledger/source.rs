@@ -12,6 +12,9 @@ use super::units::Units;
 use crate::cli::Failure;
 use crate::config::Config;
 
+/// The ledger of `coinslot dev`, unless it keeps its state in another directory.
+const DEV_LEDGER: &str = ".coinslot/dev-ledger.db";
+
 /// The ledger, and the format of the report.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Source {
@@ -34,8 +37,9 @@ impl Source {
         }
         if !self.config.exists() {
             let shown = self.config.display();
+            let of_dev = if Path::new(DEV_LEDGER).exists() { format!(", such as {DEV_LEDGER}") } else { String::new() };
             return Err(Failure::usage(format!(
-                "there is no {shown}: name the configuration with --config, or a ledger with --file"
+                "there is no {shown}: name the configuration with --config, or a ledger with --file{of_dev}"
             )));
         }
         let config = Config::read(&self.config).map_err(|problems| Failure::usage(problems.to_string()))?;

@@ -243,3 +243,11 @@ async fn a_given_chain_is_compared_and_the_configured_one_is_not_asked_instead()
     let (_, ended) = run(&[&reconcile[..], &["--rpc", "http://127.0.0.1:9"]].concat()).await;
     assert_eq!(ended.expect_err("nobody answers").code, 1);
 }
+
+#[test]
+fn a_payer_that_is_no_address_is_refused() {
+    let with = |payer: &str| Line::try_parse_from(["ledger", "payments", "--payer", payer]).map(drop);
+    let refused = with("0x12").expect_err("too short").to_string();
+    assert!(refused.contains("not an address"), "{refused}");
+    with(&SELLER.to_string()).expect("an address");
+}

@@ -29,8 +29,9 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    pub(super) fn failure(self) -> Failure {
-        Failure::new(self.message)
+    /// The failure of a request that carries no payment.
+    pub(super) fn unpaid(self) -> Failure {
+        Failure::new(format!("{}; nothing was paid", self.message))
     }
 }
 

@@ -33,7 +33,12 @@ pub(super) fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
         (None, Some(name)) => Some(Key::from_env(name)),
         (None, None) => dev_key(Path::new(DEV_FILE), url),
     };
-    named.unwrap_or_else(|| Key::from_env(KEY_ENV)).map_err(|error| Failure::new(error.to_string()))
+    if let Some(key) = named {
+        return key.map_err(|error| Failure::new(error.to_string()));
+    }
+    Key::from_env(KEY_ENV).map_err(|error| {
+        Failure::new(format!("{error}; or name --key-file, or --dev-json of a running `coinslot dev`"))
+    })
 }
 
 /// The key of the first payer of a development server, if the file is of one that serves the URL.
