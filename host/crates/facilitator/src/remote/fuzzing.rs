@@ -6,27 +6,23 @@
 use coinslot_x402::facilitator::PaymentRequest;
 use reqwest::StatusCode;
 
-use super::answer::{self, RemoteAttempt, RemoteVerification, SettleAnswer};
+use super::answer::{self, SettleAnswer, SettleEnd, VerifyEnd};
 use super::connection::HttpAnswer;
 use crate::facilitator::{Settlement, Verification};
 
 /// Reads an answer of `/verify`. None for a number that is no status.
 pub fn verification(request: &PaymentRequest, status: u16, body: &[u8]) -> Option<Verification> {
     Some(match answer::verification(request, Ok(answered(status, body)?)) {
-        RemoteVerification::Answered(verdict) => verdict,
-        RemoteVerification::Objected(why) | RemoteVerification::Ambiguous(why) | RemoteVerification::Failed(why) => {
-            Verification::Unavailable(why)
-        }
+        VerifyEnd::Answered(verdict) => verdict,
+        VerifyEnd::Objected(why) | VerifyEnd::Ambiguous(why) | VerifyEnd::Failed(why) => Verification::Unavailable(why),
     })
 }
 
 /// Reads an answer of `/settle`. None for a number that is no status.
 pub fn settlement(request: &PaymentRequest, status: u16, body: &[u8]) -> Option<Settlement> {
     Some(match answer::settlement(request, Ok(answered(status, body)?)) {
-        SettleAnswer::End(
-            RemoteAttempt::Answered(end) | RemoteAttempt::Unclear(end) | RemoteAttempt::Objected(end),
-        ) => end,
-        SettleAnswer::End(RemoteAttempt::NotSent(message)) => Settlement::NotSent { message },
+        SettleAnswer::End(SettleEnd::Answered(end) | SettleEnd::Unclear(end) | SettleEnd::Objected(end)) => end,
+        SettleAnswer::End(SettleEnd::NotSent(message)) => Settlement::NotSent { message },
         SettleAnswer::Pending { transaction, message } => {
             Settlement::Unknown { transaction, message, unanswered: false }
         }
