@@ -32,7 +32,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 static STDERR: LogOutput = LogOutput::new(None);
 
-/// Where the log is written, and what waits to be written there.
+/// The pipe that the log is written to, and the lines that wait for it.
 #[derive(Debug)]
 struct LogOutput {
     /// None: stderr.

@@ -15,6 +15,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +40,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
     if let Some(path) = &args.resume {
         let saved = SavedPayment::load(path)?;
-        return finish(&client, output, saved, path, Sending::Again).await;
+        return finish(&client, output, saved, path, Attempt::Again).await;
     }
     let request = args::request_of(&args)?;
     let policy = args::policy(&args)?;
@@ -79,12 +80,12 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary);
     let path = store.save(&saved)?;
-    finish(&client, output, saved, &path, Sending::First).await
+    finish(&client, output, saved, &path, Attempt::First).await
 }
 
 /// A payment is sent right after it was signed, or again because its outcome is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
+enum Attempt {
     First,
     Again,
 }
@@ -96,7 +97,7 @@ async fn finish(
     output: PayOutput,
     saved: SavedPayment,
     path: &Path,
-    sending: Sending,
+    attempt: Attempt,
 ) -> Result<(), Failure> {
     let mut answer = match client.send(&saved.request, Some(&saved.payment)).await {
         Ok(answer) => answer,
@@ -107,7 +108,7 @@ async fn finish(
                 path.display()
             )));
         }
-        Err(unanswered) => return Err(unknown(&unanswered.message, path)),
+        Err(unanswered) => return Err(unknown(&unanswered.message, path.display())),
     };
     let outcome = Outcome::of(&mut answer).await;
     let status = answer.status;
@@ -122,36 +123,21 @@ async fn finish(
         return Err(failure);
     }
     // Only a receipt or the server's word closes what is open: a proxy or a login page may have answered.
-    let is_open = sending == Sending::Again && outcome == Outcome::Answered && !paid;
+    let is_open = attempt == Attempt::Again && outcome == Outcome::Answered && !paid;
     if is_open {
-        return Err(unknown(&format!("the server answered {status} without a receipt"), path));
+        return Err(unknown(&format!("the server answered {status} without a receipt"), path.display()));
     }
     if !outcome.leaves_something() {
         saved::discard(path);
     }
     match outcome {
-        Outcome::Answered if paid => Ok(()),
         Outcome::Answered => {
-            logging::say(&format!("answered without a receipt: {}", purchase.offer_line()));
+            if !paid {
+                logging::say(&format!("answered without a receipt: {}", purchase.offer_line()));
+            }
             Ok(())
         }
-        Outcome::Gone => Err(Failure::new(format!("paid, but the server answered {status}"))),
-        Outcome::Owed => Err(Failure::new(format!(
-            "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {}",
-            path.display()
-        ))),
-        Outcome::Refused => Err(Failure {
-            code: REFUSED,
-            message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
-        }),
-        Outcome::NotServed => Err(Failure::new(format!(
-            "the server answered {status}, and says that nothing was charged: nothing was paid"
-        ))),
-        Outcome::TryAgain => Err(Failure::new(format!(
-            "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {}",
-            path.display()
-        ))),
-        Outcome::Unknown => Err(unknown(&format!("the server answered {status}"), path)),
+        failed => Err(failed.failure(status, why, path)),
     }
 }
 
@@ -202,6 +188,28 @@ impl Outcome {
         }
     }
 
+    /// The failure of a payment that did not buy its answer, or not yet.
+    fn failure(self, status: u16, why: Option<String>, path: &Path) -> Failure {
+        let path = path.display();
+        match self {
+            Self::Answered | Self::Gone => Failure::new(format!("paid, but the server answered {status}")),
+            Self::Owed => Failure::new(format!(
+                "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {path}"
+            )),
+            Self::Refused => Failure {
+                code: REFUSED,
+                message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
+            },
+            Self::NotServed => Failure::new(format!(
+                "the server answered {status}, and says that nothing was charged: nothing was paid"
+            )),
+            Self::TryAgain => Failure::new(format!(
+                "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
+            )),
+            Self::Unknown => unknown(&format!("the server answered {status}"), path),
+        }
+    }
+
     /// True if the same payment may still fetch something.
     fn leaves_something(self) -> bool {
         match self {
@@ -212,12 +220,11 @@ impl Outcome {
 }
 
 /// The failure of a payment whose outcome is unknown.
-fn unknown(message: &str, path: &Path) -> Failure {
+fn unknown(message: &str, path: impl Display) -> Failure {
     Failure {
         code: UNKNOWN,
         message: format!(
-            "{message}: whether the payment was made is unknown. Do not pay again; send the same payment again:\n  coinslot pay --resume {}",
-            path.display()
+            "{message}: whether the payment was made is unknown. Do not pay again; send the same payment again:\n  coinslot pay --resume {path}"
         ),
     }
 }

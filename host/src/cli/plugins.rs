@@ -144,7 +144,7 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
 /// The end of a build that was put back into the folder.
 enum Taken {
     Active,
-    /// With the reason of the running host.
+    /// The running host refuses it, for this reason.
     Refused(String),
     /// No host has looked at it in time.
     NotYet,

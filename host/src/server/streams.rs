@@ -55,9 +55,9 @@ pub(super) struct StreamProgress {
 /// Leave for one piece, until it has left.
 #[derive(Debug)]
 enum PiecePermit {
-    /// Of the connection, for any time.
+    /// A permit of the connection, held for any time.
     Send(#[expect(dead_code, reason = "held, and given back when it is dropped")] OwnedSemaphorePermit),
-    /// Of the process, for a piece that its client does not take.
+    /// A permit of the process, for a piece that its client does not take.
     Wait(#[expect(dead_code, reason = "held, and given back when it is dropped")] OwnedSemaphorePermit),
 }
 

@@ -14,7 +14,7 @@ const KEPT: usize = 4;
 /// The least share of a plugin on a host with many plugins: one permit in this many.
 const LEAST_SHARE: usize = 32;
 
-/// Who holds the permits, and who waits for them.
+/// The permits that are held, by bound and by plugin, and the requests that wait for some.
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) free: usize,
