@@ -83,13 +83,15 @@ async fn a_compilation_that_failed_is_not_repeated_at_each_start_and_one_that_co
 /// faulty for a day.
 #[tokio::test]
 async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component() {
-    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let compiler = dir.path().join("compiler");
     let artifacts = dir.path().join("artifacts");
     let load = async |script: String| {
-        std::fs::write(&compiler, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&compiler, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Written by another process: one that this one starts meanwhile would inherit a file that is open for writing,
+        // and a file that is open for writing cannot be executed.
+        let write = ["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\""];
+        let written = Command::new("sh").args(write).arg(&compiler).arg(script).status();
+        assert!(written.unwrap().success());
         let mut config = RuntimeConfig::new(&artifacts, |_| false);
         config.instances = 1;
         config.compiler = Some(compiler.clone());
