@@ -31,8 +31,23 @@ const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The bytes that a client has to take within [`Timeouts::stalled`] while the host waits for it.
 const LEAST_TAKEN: usize = 16 << 10;
 /// The part of an answer that is held whole which a client has to take in that time, if it is more: one in this many. A
-/// client that takes next to nothing would else hold a large answer for hours.
-pub(super) const LEAST_PART: usize = 10;
+/// client that takes next to nothing would else hold a large answer for a day.
+const LEAST_PART: usize = 10;
+/// The bytes that a client has to take in that time at most, whatever the size of its answer: 2.2 KB a second. The
+/// slowest links that people pay from are faster, and an answer that is too large to be kept cannot be fetched again.
+const MOST_ASKED: usize = 128 << 10;
+
+/// The bytes that a client has to take within [`Timeouts::stalled`] of an answer of this size that is held whole.
+pub(super) const fn least_taken(answer: usize) -> usize {
+    let part = answer / LEAST_PART;
+    if part > MOST_ASKED {
+        MOST_ASKED
+    } else if part > LEAST_TAKEN {
+        part
+    } else {
+        LEAST_TAKEN
+    }
+}
 
 /// The times that a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +56,7 @@ pub(super) struct Timeouts {
     pub(super) headers: Duration,
     /// On HTTP/1, from an answer to the next request.
     pub(super) keep_alive: Duration,
-    /// For taking [`LEAST_TAKEN`] bytes of an answer that waits for the client.
+    /// For taking the [`least_taken`] bytes of an answer that waits for the client.
     pub(super) stalled: Duration,
     /// On HTTP/2, from the end of the last answer to the next request.
     pub(super) unused: Duration,
@@ -263,7 +278,7 @@ impl Check {
             return false;
         }
         let (since, taken) = self.stalled_since.map_or((now, 0), |(since, taken)| (since, taken + written));
-        let least = LEAST_TAKEN.max(activity.answer.load(Relaxed) / LEAST_PART);
+        let least = least_taken(activity.answer.load(Relaxed));
         let (is_over, is_enough) = (now - since >= timeout, taken >= least);
         self.stalled_since = Some(if is_over { (now, 0) } else { (since, taken) });
         is_over && !is_enough
@@ -379,6 +394,8 @@ mod tests {
         assert_eq!(ends(&activity, 1_000, drip(300)), None, "a slow reader is served");
         activity.answer_of(10 << 20);
         assert_eq!(ends(&activity, 1_000, drip(300)), Some((61, Overdue::Stalled)), "not for hours");
-        assert_eq!(ends(&activity, 1_000, drip(18_000)), None, "ten minutes are enough for ten megabytes");
+        assert_eq!(ends(&activity, 1_000, drip(2_200)), None, "on a slow link an answer of ten megabytes arrives");
+        activity.answer_of(1 << 30);
+        assert_eq!(ends(&activity, 1_000, drip(2_200)), None, "and any other");
     }
 }

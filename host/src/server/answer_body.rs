@@ -14,7 +14,7 @@ use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::activity::{InFlight, LEAST_PART};
+use super::activity::{InFlight, least_taken};
 use super::streams::StreamProgress;
 use crate::respond::ReplyBody;
 
@@ -56,7 +56,7 @@ impl AnswerBody {
         // The size of a body is known if it is held whole.
         let size = body.size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
         match (&stream, &in_flight) {
-            (Some((_, progress)), _) => progress.expect_pieces(size / LEAST_PART / PIECE),
+            (Some((_, progress)), _) => progress.expect_pieces(least_taken(size) / PIECE),
             (None, Some(in_flight)) => in_flight.activity().answer_of(size),
             (None, None) => {}
         }
