@@ -188,6 +188,35 @@ async fn paid_answers_that_nobody_reads_stay_within_the_budget() {
     }
 }
 
+/// An answer above `max_size` left the ledger when its first byte was written: a client whose connection broke after it
+/// had paid, and could not fetch the answer.
+#[tokio::test]
+async fn a_large_answer_whose_connection_breaks_is_fetched_with_the_same_payment() {
+    const SIZE: usize = 8_000_000; // more than the kernel takes from a connection that is not read
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "[limits]\ncpu_time = \"60s\"\n[server]\ntrusted_proxies = []\n").await;
+    let client = reqwest::Client::new();
+    let challenge = client.post(host.url("/echo?stream")).send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let body: Value = challenge.json().await.expect("JSON");
+    let legacy = chain.payer(1).pay_v1(&body["accepts"][0]).header();
+    let body = "z".repeat(SIZE);
+    for (name, payment) in [("PAYMENT-SIGNATURE", payment), ("X-PAYMENT", legacy)] {
+        let ask = async || {
+            let ask = client.post(host.url("/echo?stream")).header(name, &payment).body(body.clone());
+            ask.send().await.expect("an answer")
+        };
+        for broken in 0..3 {
+            let mut answer = ask().await;
+            assert_eq!(answer.status(), 200, "{name}, broken {broken} times:\n{}", host.log());
+            answer.chunk().await.expect("an answer").expect("its beginning");
+        }
+        assert_eq!(ask().await.text().await.expect("a whole body").len(), SIZE);
+        assert_eq!(ask().await.text().await.expect("its last bytes may have been lost").len(), SIZE);
+    }
+    assert_eq!((host.runs(), chain.payments_received().await), (2, 2));
+}
+
 /// Stored answers were read outside of any budget: a thousand repetitions of one payment, which cost nothing, held a
 /// thousand answers for as long as their clients did not read.
 #[tokio::test]

@@ -1,20 +1,33 @@
 //! Sends the body of a paid answer to the client, and records its end in the ledger.
 //!
-//! An answer that was whole before it left is in the ledger already; here it only becomes delivered. An answer that the
+//! An answer that was whole before it left is in the ledger already; here it only becomes delivered. An answer that is
+//! too large to be kept leaves in pieces, and stays in the ledger until the connection has taken the last one and for
+//! two minutes more: a client whose connection breaks in the middle has paid, and fetches it again. An answer that the
 //! guest is still writing is a [`StreamedAnswer`].
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use coinslot_ledger::PaymentId;
 use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Payments;
 use super::streamed::StreamedAnswer;
+
+/// The size of the pieces of an answer that is too large to be kept. hyper takes some 400 KiB ahead of the client.
+const PIECE: usize = 64 << 10;
+/// The time for which such an answer stays in the ledger when the connection has taken it: what the host and the kernel
+/// hold of it may still be lost on its way.
+const ON_THE_WAY: Duration = Duration::from_secs(120);
+/// Such answers may have this part of the room for kept answers: one in this many. What comes above it is deleted when
+/// the connection has taken it.
+const ROOM_PART: u64 = 4;
 
 /// The body of a paid answer.
 #[derive(Debug)]
@@ -31,14 +44,33 @@ enum Content {
 struct Delivery {
     payments: Arc<Payments>,
     id: PaymentId,
-    keep: bool,
+    /// The size of an answer that is too large to be kept.
+    large: Option<usize>,
+}
+
+/// The room for answers that are too large to be kept and were delivered of late, in KiB.
+#[derive(Debug)]
+pub(super) struct LargeAnswers(Arc<Semaphore>);
+
+impl LargeAnswers {
+    /// `kept`: the bytes of all kept answers.
+    pub(super) fn new(kept: u64) -> Self {
+        let room = usize::try_from((kept / ROOM_PART) >> 10).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes room for an answer of this size. `None` if there is not enough.
+    fn take(&self, size: usize) -> Option<OwnedSemaphorePermit> {
+        let room = u32::try_from(size.div_ceil(1 << 10)).ok()?;
+        Arc::clone(&self.0).try_acquire_many_owned(room).ok()
+    }
 }
 
 impl PaidBody {
     /// A whole answer, which is in the ledger.
     pub(super) fn whole(payments: &Arc<Payments>, id: &PaymentId, body: Bytes) -> Self {
-        let keep = body.len() <= payments.config.keep_answer_bytes;
-        let delivery = Delivery { payments: Arc::clone(payments), id: id.clone(), keep };
+        let large = Some(body.len()).filter(|size| *size > payments.config.keep_answer_bytes);
+        let delivery = Delivery { payments: Arc::clone(payments), id: id.clone(), large };
         let body = (!body.is_empty()).then_some(body);
         Self(Content::Whole { body, delivery: Some(delivery) })
     }
@@ -56,10 +88,16 @@ impl Body for PaidBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match &mut self.0 {
             Content::Whole { body, delivery } => {
-                let frame = body.take();
-                // With this frame the connection has all of the answer. hyper may not poll again after the last byte of
-                // a declared length, so the delivery is written now and not at the end.
-                if let Some(delivery) = delivery.take() {
+                let is_large = delivery.as_ref().is_some_and(|delivery| delivery.large.is_some());
+                let frame = match body {
+                    Some(rest) if is_large && rest.len() > PIECE => Some(rest.split_to(PIECE)),
+                    _ => body.take(),
+                };
+                // With the last frame the connection has all of the answer. hyper may not poll again after the last
+                // byte of a declared length, so the delivery is written now and not at the end.
+                if body.is_none()
+                    && let Some(delivery) = delivery.take()
+                {
                     delivery.done();
                 }
                 Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
@@ -87,10 +125,30 @@ impl Body for PaidBody {
 impl Delivery {
     /// The whole answer was handed to the connection. Only the client knows whether it arrived, and may fetch it again.
     fn done(self) {
-        let Self { payments, id, keep } = self;
+        let Self { payments, id, large } = self;
         let task = Arc::clone(&payments);
-        payments.track(async move { task.delivered(&id, keep).await });
+        payments.track(async move {
+            let Some(size) = large else { return task.delivered(&id, true).await };
+            let room = task.large_answers.take(size);
+            task.delivered(&id, room.is_some()).await;
+            if let Some(room) = room {
+                delete_later(&task, id, room);
+            }
+        });
     }
+}
+
+/// Deletes an answer that is too large to be kept, when all of it has arrived or was lost. Shutdown does not wait for
+/// that: what a host leaves behind is pruned by its age.
+fn delete_later(payments: &Arc<Payments>, id: PaymentId, room: OwnedSemaphorePermit) {
+    let payments = Arc::downgrade(payments);
+    tokio::spawn(async move {
+        tokio::time::sleep(ON_THE_WAY).await;
+        if let Some(payments) = payments.upgrade() {
+            payments.delivered(&id, false).await;
+        }
+        drop(room);
+    });
 }
 
 impl fmt::Debug for Content {
@@ -100,5 +158,23 @@ impl fmt::Debug for Content {
             Self::Whole { body, .. } => write!(f, "Whole({} bytes)", body.as_ref().map_or(0, Bytes::len)),
             Self::Streamed(_) => write!(f, "Streamed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_answers_have_a_quarter_of_the_room_for_kept_ones() {
+        let large = LargeAnswers::new(40 << 20);
+        let first = large.take(7 << 20).expect("room");
+        let _second = large.take(3 << 20).expect("room");
+        assert!(large.take(1).is_none(), "nothing is left");
+        drop(first);
+        assert!(large.take(7 << 20).is_some(), "the first was deleted");
+        assert!(LargeAnswers::new(0).take(1).is_none());
+        assert!(LargeAnswers::new(u64::MAX).take(1 << 30).is_some());
+        assert!(LargeAnswers::new(u64::MAX).take(usize::MAX).is_none(), "a size that no answer has");
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::PaymentMethod;
 use super::budget::ByteBudget;
+use super::delivery::LargeAnswers;
 use super::exposure::{Exposure, Unsettled};
 use super::failed_settlements::{self, FailedSettlements};
 use super::known_payers::{self, KnownPayers};
@@ -82,6 +83,7 @@ pub struct Payments {
     pub(super) waiting: WaitingClients,
     /// The bytes of bodies and answers that may be held.
     pub(super) budget: Arc<ByteBudget>,
+    pub(super) large_answers: LargeAnswers,
     /// Set once the operator was warned of a proxy that is not named.
     pub(super) warned_of_proxy: AtomicBool,
     unknown: Notify,
@@ -107,6 +109,7 @@ impl Payments {
             held: Mutex::default(),
             waiting: WaitingClients::default(),
             budget: ByteBudget::new(config.held_bytes),
+            large_answers: LargeAnswers::new(config.retention.answer_bytes),
             config,
             warned_of_proxy: AtomicBool::new(false),
             unknown: Notify::new(),
