@@ -5,12 +5,15 @@
 //! it is a pipe whose reader has stopped, lines are queued, and a thread writes them when it can. The queue is bounded:
 //! lines beyond it are dropped and counted, and the log says how many when it moves again.
 //!
-//! What a program says before it ends is flushed, for a second at most: by [`FlushAtEnd`], and when a thread panics.
+//! What a program says before it ends is flushed, for a second at most, by [`FlushAtEnd`]. A panic is a line like any
+//! other: the host goes on after one in a task, and must not stand still for it. One that ends the program drops
+//! [`FlushAtEnd`].
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::PanicHookInfo;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -141,20 +144,21 @@ pub fn say(line: &str) {
 pub struct FlushAtEnd(());
 
 impl FlushAtEnd {
-    /// Begins to flush panics, too.
+    /// Begins to log panics, too.
     pub fn begin() -> Self {
-        std::panic::set_hook(Box::new(|panic| {
-            let thread = std::thread::current();
-            let backtrace = Backtrace::capture();
-            let mut text = format!("thread '{}' {panic}", thread.name().unwrap_or("<unnamed>"));
-            if backtrace.status() == BacktraceStatus::Captured {
-                text = format!("{text}\n{backtrace}");
-            }
-            say(&text);
-            STDERR.flush(LAST_WAIT);
-        }));
+        std::panic::set_hook(Box::new(|panic| log_panic(panic, &STDERR)));
         Self(())
     }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>, output: &'static LogOutput) {
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let mut text = format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    if backtrace.status() == BacktraceStatus::Captured {
+        text = format!("{text}{backtrace}\n");
+    }
+    output.line(text.as_bytes(), CAPACITY);
 }
 
 impl Drop for FlushAtEnd {
@@ -264,5 +268,21 @@ mod tests {
         output.flush(Duration::from_secs(10));
         output.line(b"lost\n", CAPACITY);
         assert_eq!(output.queue.lock().bytes, 0);
+    }
+
+    /// A panic of a task stopped its worker for a second when nobody read the log.
+    #[test]
+    fn a_panic_waits_for_no_reader_and_is_logged() {
+        let (reader, output) = pipe();
+        output.line(&[b'x'; 200 << 10], CAPACITY);
+        let former = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|panic| log_panic(panic, output)));
+        let begun = Instant::now();
+        let caught = std::panic::catch_unwind(|| panic!("of a task"));
+        let took = begun.elapsed();
+        std::panic::set_hook(former);
+        assert!(caught.is_err() && took < LAST_WAIT / 2, "{took:?}");
+        output.line(b"end\n", CAPACITY);
+        assert!(read(reader, "end\n").contains("of a task\n"));
     }
 }
