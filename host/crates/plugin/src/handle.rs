@@ -65,26 +65,34 @@ impl Plugin {
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let sells = info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free);
-        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
+        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells(info));
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
     }
 
     /// The same component under another policy. It is not compiled again, and described again only if it reads its
     /// configuration and that has changed. Requests that run keep the policy under which they began. The permits and
-    /// the circuit breaker stay the same if the policy does not change them.
+    /// the circuit breaker stay the same if nothing that they depend on changes.
     pub async fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
+        self.described_as(self.describe_anew(policies).await?, policies)
+    }
+
+    /// The same component under another policy, but with the configuration and the description that it has. It is not
+    /// asked, so it cannot refuse.
+    pub fn with_policies_but_configuration(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
+        let (mut policies, description) = (policies.clone(), self.loaded.description.clone());
+        let own = policies.plugins.entry(description.info.name.clone()).or_default();
+        own.grants.config.clone_from(&description.config);
+        self.described_as(description, &policies)
+    }
+
+    /// The same component with this description, which it gave under these policies.
+    fn described_as(&self, description: Description, policies: &PluginPolicies) -> Result<Self, LoadError> {
         let old = &*self.loaded;
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
-        let description = self.describe_anew(policies).await?;
         description.check_memory(limits.memory)?;
-        let permits = if limits.instances == spec.limits.instances {
-            spec.permits.clone()
-        } else {
-            spec.permits.with_most(limits.instances)
-        };
+        let permits = spec.permits.under(limits.instances, sells(&description.info));
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
         } else {
@@ -218,6 +226,11 @@ impl Plugin {
         }
         quoted
     }
+}
+
+/// True if any request of a plugin can be paid for.
+fn sells(info: &PluginInfo) -> bool {
+    info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free)
 }
 
 /// The instances of a component under these limits. `permits` are the plugin's own.

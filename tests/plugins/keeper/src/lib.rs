@@ -1,8 +1,8 @@
 //! Uses the configuration and the key-value store, as the lines of its body say. Its manifest and its refusals say, in
 //! the same words, what it can reach in `describe` and in `quote`.
 //!
-//! Its configuration may set its `name`, the `most` that a quote may cost, and a reason to `refuse` to be loaded. Tests
-//! overwrite `[needs]nothing` in the component's bytes with `[needs]setting`: that build refuses to be loaded without
+//! Its configuration may set its `name`, the `most` that a quote may cost (or `free`), and a reason to `refuse` to be
+//! loaded. Tests overwrite `[needs]nothing` in the component's bytes with `[needs]setting`: that build refuses to be loaded without
 //! any configuration.
 
 wit_bindgen::generate!({
@@ -62,6 +62,10 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
         if let Some(reason) = set("refuse") {
             return Err(reason);
         }
+        let most = match set("most") {
+            Some(word) if word == "free" => Price::Free,
+            most => Price::Quoted(most.unwrap_or("1".into())),
+        };
         let endpoint = |method: &str, path: &str, price| Endpoint {
             method: method.into(),
             path: path.into(),
@@ -79,7 +83,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
             version: "1.0.0".into(),
             endpoints: vec![
                 endpoint("POST", "/keeper", Price::Free),
-                endpoint("POST", "/keeper/quoted", Price::Quoted(set("most").unwrap_or("1".into()))),
+                endpoint("POST", "/keeper/quoted", most),
             ],
             extensions: Vec::new(),
         })

@@ -70,9 +70,14 @@ impl InstanceLimit {
         Self::with_terms(pool, LimitTerms { plugin: Arc::clone(plugin), most, weight, sells })
     }
 
-    /// Another bound for the same instances, which counts from here on.
-    pub(crate) fn with_most(&self, most: usize) -> Self {
-        Self::with_terms(&self.0.pool, LimitTerms { most, ..self.0.terms.clone() })
+    /// The bound of the same plugin under these terms: this one if the terms are its own, or another one, which counts
+    /// from here on.
+    pub(crate) fn under(&self, most: usize, sells: bool) -> Self {
+        let terms = &self.0.terms;
+        if (terms.most, terms.sells) == (most, sells) {
+            return self.clone();
+        }
+        Self::with_terms(&self.0.pool, LimitTerms { most, sells, ..terms.clone() })
     }
 
     fn with_terms(pool: &Arc<PermitPool>, terms: LimitTerms) -> Self {

@@ -90,6 +90,32 @@ async fn a_plugin_describes_itself_with_its_configuration_and_anew_when_that_cha
     assert_eq!(most(&expected), &DeclaredPrice::Quoted("1".into()), "nor does it keep what it was shown by mistake");
 }
 
+/// A plugin that began to sell by a change of its configuration kept no instances for those who pay.
+#[tokio::test]
+async fn a_plugin_keeps_instances_for_paid_work_as_soon_as_it_sells_and_no_longer_than_that() {
+    let runtime = runtime();
+    let mut plugin = runtime.load(&guest("keeper"), &configured("keeper", &[("most", "free")])).await.unwrap();
+    let sells = |plugin: &Plugin| plugin.loaded.instances.spec.permits.sells();
+    assert!(!sells(&plugin));
+    for most in ["0.5", "free", "0.25"] {
+        plugin = plugin.with_policies(&configured("keeper", &[("most", most)])).await.unwrap();
+        assert_eq!(sells(&plugin), most != "free", "{most}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_refuses_its_configuration_can_keep_the_one_that_it_has() {
+    let plugin = runtime().load(&guest("keeper"), &configured("keeper", &[("most", "0.5")])).await.unwrap();
+    let mut wrong = configured("keeper", &[("refuse", "the moon is not full")]);
+    wrong.limits.request_body = 70;
+    for policies in [wrong, Limits { request_body: 70, ..Limits::default() }.into()] {
+        let kept = plugin.with_policies_but_configuration(&policies).unwrap();
+        assert_eq!((most(&kept), kept.limits().request_body), (&DeclaredPrice::Quoted("0.5".into()), 70));
+        let said = steps(&kept, &["config-all"]).await;
+        assert_eq!(said, ["[(\"most\", \"0.5\")]"]);
+    }
+}
+
 #[tokio::test]
 async fn a_name_does_not_depend_on_the_configuration() {
     let (runtime, wasm) = (runtime(), guest("keeper"));
