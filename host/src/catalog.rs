@@ -18,6 +18,6 @@ pub use generation::{Catalog, ConflictError};
 pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};
 pub use kept_build::KeptBuild;
-pub use pins::{PinError, PluginPins, expected_name};
+pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use scan_report::ScanReport;
 pub use watch::{Reconfigure, watch};

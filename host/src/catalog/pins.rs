@@ -3,8 +3,11 @@
 //! Grants, secrets and stored data belong to a name, and a component declares its name itself. With pins a component
 //! that only has the name gets nothing of it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coinslot_plugin::PluginPolicies;
 use coinslot_x402::price::{Amount, AmountError, Decimal, Price};
 
 use crate::endpoint::{Access, Endpoint};
@@ -52,6 +55,27 @@ pub fn expected_name<'n>(
 ) -> Option<&'n str> {
     let pinned = pins.into_iter().find(|(_, pins)| pins.file.as_deref() == Some(file));
     pinned.map(|(name, _)| name.as_str()).or(former).or(file.strip_suffix(".wasm"))
+}
+
+/// The policies under which a component may be loaded: those of the operator, without the configuration of each name
+/// whose pins the component does not fit. A component declares its name itself, and could print what it is shown.
+pub fn shown_policies<'p>(
+    policies: &'p PluginPolicies,
+    pins: &BTreeMap<String, PluginPins>,
+    file: &str,
+    sha256: &str,
+) -> Cow<'p, PluginPolicies> {
+    let mut shown = Cow::Borrowed(policies);
+    for (name, pins) in pins {
+        let has_configuration = policies.plugins.get(name).is_some_and(|own| !own.grants.config.is_empty());
+        if has_configuration
+            && pins.check_component(file, sha256).is_err()
+            && let Some(own) = shown.to_mut().plugins.get_mut(name)
+        {
+            own.grants.config.clear();
+        }
+    }
+    shown
 }
 
 impl PluginPins {

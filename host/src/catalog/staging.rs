@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coinslot_plugin::{LoadError, PluginPolicies, Runtime};
+use sha2::{Digest, Sha256};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::history::History;
-use super::install::{Installed, SalesPolicy};
+use super::install::{InstallError, Installed, SalesPolicy};
 use super::kept_build::KeptBuild;
-use super::pins::expected_name;
+use super::pins::{expected_name, shown_policies};
 
 /// Components that are loaded at once, at most, those apart that take long. Each of them is in memory whole.
 const MAX_TASKS: usize = 8;
@@ -70,15 +71,31 @@ impl Loader {
     /// Compiles, describes and prices a component, and keeps its bytes. A component that cannot be kept serves all the
     /// same, with a warning.
     ///
-    /// `former` is the name of the plugin that this file served before.
+    /// `former` is the name of the plugin that this file served before. The component is shown no configuration of a
+    /// name whose pins it does not fit.
     pub(super) async fn load(self, file: String, former: Option<String>, wasm: Vec<u8>) -> Staged {
         let expected = expected_name(&file, former.as_deref(), &self.sales.pins);
-        let plugin = self.runtime.load_expecting(expected, &wasm, &self.policies).await?;
+        let sha256 = hex::encode(Sha256::digest(&wasm));
+        let shown = shown_policies(&self.policies, &self.sales.pins, &file, &sha256);
+        let loaded = self.runtime.load_expecting(expected, &wasm, &shown).await;
+        let plugin = loaded.map_err(|error| self.explain(error, expected, &file, &sha256))?;
         let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(StagingError::of_file)?;
         if let Some(dir) = self.history {
             keep(dir, installed.plugin.sha256().to_owned(), wasm).await;
         }
         Ok(Arc::new(installed))
+    }
+
+    /// The reason why a component did not load. One that does not fit the pins of the name that is expected of it was
+    /// shown no configuration, so its own reason may only be that.
+    fn explain(&self, error: LoadError, expected: Option<&str>, file: &str, sha256: &str) -> StagingError {
+        if matches!(error, LoadError::Describe(_))
+            && let Some((plugin, pins)) = expected.and_then(|name| self.sales.pins.get_key_value(name))
+            && let Err(source) = pins.check_component(file, sha256)
+        {
+            return StagingError::of_file(InstallError::Pinned { plugin: plugin.clone(), source });
+        }
+        error.into()
     }
 
     /// Does what [`Loader::load`] does for a build whose bytes are kept in this directory.

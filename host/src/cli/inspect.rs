@@ -7,9 +7,10 @@ use coinslot_plugin::{
     Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
     RuntimeConfig, inspect,
 };
+use sha2::{Digest, Sha256};
 
 use super::{Failure, print};
-use crate::catalog::expected_name;
+use crate::catalog::{expected_name, shown_policies};
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
 
@@ -184,7 +185,7 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
     }
 }
 
-/// Has the component of this file describe itself, with its configuration and no other grant.
+/// Has the component of this file describe itself, with its configuration, if it fits its pins, and no other grant.
 async fn describe(file: &Path, wasm: &[u8], plugins: &BTreeMap<String, PluginConfig>) -> Result<PluginInfo, String> {
     let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
     let config = RuntimeConfig {
@@ -200,7 +201,9 @@ async fn describe(file: &Path, wasm: &[u8], plugins: &BTreeMap<String, PluginCon
     let policies = PluginPolicies { plugins: configured.collect(), ..PluginPolicies::default() };
     let file = file_name(file);
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
-    let plugin = runtime.load_expecting(expected, wasm, &policies).await.map_err(|error| error.to_string())?;
+    let pins = plugins.iter().map(|(name, own)| (name.clone(), own.pins.clone())).collect();
+    let shown = shown_policies(&policies, &pins, &file, &hex::encode(Sha256::digest(wasm)));
+    let plugin = runtime.load_expecting(expected, wasm, &shown).await.map_err(|error| error.to_string())?;
     Ok(plugin.info().clone())
 }
 
