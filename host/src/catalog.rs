@@ -13,7 +13,7 @@ mod scan_report;
 mod staging;
 mod watch;
 
-pub use folder::Folder;
+pub use folder::{Folder, Reconfigured};
 pub use generation::{Catalog, ConflictError};
 pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};

@@ -120,7 +120,7 @@ async fn an_offer_is_honoured_in_the_flow_in_which_it_was_made() {
 #[tokio::test]
 async fn a_plugin_describes_itself_by_its_configuration_and_refuses_one_that_it_cannot_use() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["keeper"], "[plugin.keeper.config]\nmost = \"0.50\"\n").await;
+    let host = chain.serve(&["echo", "keeper"], "[plugin.keeper.config]\nmost = \"0.50\"\n").await;
     let most = async || {
         let probe = reqwest::Client::new().post(host.url("/keeper/quoted")).send().await.expect("an answer");
         let required = decode(probe.headers()["payment-required"].to_str().expect("ASCII"));
@@ -131,7 +131,12 @@ async fn a_plugin_describes_itself_by_its_configuration_and_refuses_one_that_it_
     host.write_configuration(&first.replace("most = \"0.50\"", "most = \"0.25\""));
     host.wait_for_log("the configuration is active", 1).await;
     assert_eq!(most().await, "250000");
-    host.write_configuration(&first.replace("most = \"0.50\"", "refuse = \"the moon is not full\""));
-    host.wait_for_log("keeper.wasm: it refuses to be loaded: the moon is not full", 1).await;
-    assert_eq!(most().await, "250000", "the former configuration stays");
+    assert!(takes_four_kibibytes(&host).await, "{}", host.log());
+    let refused = first.replace("most = \"0.50\"", "refuse = \"the moon is not full\"");
+    host.write_configuration(&format!("{refused}[plugin.echo.limits]\nrequest_body = \"1KiB\"\n"));
+    host.wait_for_log("the plugin cannot use its new `config`, and keeps the former one", 1).await;
+    host.wait_for_log("the configuration is active", 2).await;
+    assert!(host.log().contains("it refuses to be loaded: the moon is not full"), "{}", host.log());
+    assert_eq!(most().await, "250000", "its former configuration stays");
+    assert!(!takes_four_kibibytes(&host).await, "what others are given is used");
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use coinslot::catalog::{Catalog, Folder, History, PluginPins, SalesPolicy, watch};
-use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
+use coinslot::catalog::{Catalog, Folder, History, HistoryFile, PluginPins, SalesPolicy, watch};
+use coinslot::endpoint::Endpoint;
+use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Runtime, RuntimeConfig};
 use coinslot_tests::{binary, component, declaring};
 use coinslot_x402::price::{Accept, Asset};
 use coinslot_x402::{Network, Versions};
@@ -72,6 +73,13 @@ impl StagedFolder {
     fn sha256(&self, file: &str) -> Option<String> {
         let live = self.live.load();
         live.installed().iter().find(|one| one.file == file).map(|one| one.plugin.sha256().to_owned())
+    }
+
+    /// An endpoint of a file that serves.
+    fn endpoint(&self, file: &str, index: usize) -> Arc<Endpoint> {
+        let live = self.live.load();
+        let installed = live.installed().iter().find(|one| one.file == file).unwrap();
+        Arc::clone(&installed.endpoints[index])
     }
 
     /// The host's copy of a build.
@@ -293,6 +301,81 @@ async fn what_served_serves_when_the_configuration_that_refused_it_at_the_start_
     folder.reconfigure(PluginPolicies::default(), policy()).await.unwrap();
     folder.settle().await.unwrap();
     assert_eq!(staged.sha256("a.wasm"), Some(sha256(&component("echo"))));
+}
+
+/// The policies under which `keeper` has this configuration, and bodies have at most this many bytes.
+fn keeper_with(key: &str, value: &str, request_body: u64) -> PluginPolicies {
+    let grants = Grants { config: vec![(key.to_owned(), value.to_owned())], ..Grants::default() };
+    let plugins = [("keeper".to_owned(), PluginPolicy { grants, ..PluginPolicy::default() })].into();
+    PluginPolicies { limits: Limits { request_body, ..Limits::default() }, plugins }
+}
+
+/// One plugin that refused its new `config` kept every other change of the configuration from being used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_refuses_its_config_keeps_the_former_one_and_all_else_is_used() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("echo.wasm", &component("echo"));
+    staged.install("keeper.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    folder.reconfigure(keeper_with("most", "0.5", 1), policy()).await.unwrap();
+    let most = || format!("{:?}", staged.endpoint("keeper.wasm", 1).access);
+    let before = most();
+
+    let reason = "it refuses to be loaded: the moon is not full";
+    let done = folder.reconfigure(keeper_with("refuse", "the moon is not full", 2), policy()).await.unwrap();
+    assert_eq!(done.refused, [("keeper.wasm".to_owned(), reason.to_owned())]);
+    assert_eq!(["echo.wasm", "keeper.wasm"].map(|file| staged.endpoint(file, 0).request_limit), [2, 2]);
+    assert_eq!(most(), before, "its former configuration stays");
+    // `coinslot plugins` reads the history.
+    let listed = || HistoryFile::read(&staged.path("served")).unwrap().files["keeper.wasm"].clone();
+    let report = folder.settle().await.unwrap();
+    assert!(report.failed.len() == 1 && report.failed[0].1.ends_with(reason), "{report:?}");
+    assert!(listed().failure.unwrap().ends_with(reason));
+    assert_eq!((most(), staged.active().len()), (before.clone(), 2));
+
+    // What concerns money and identity is used for all plugins or for none.
+    let mut pinned = policy();
+    pinned.pins.insert("keeper".to_owned(), PluginPins { sha256: vec![sha256(b"other")], ..PluginPins::default() });
+    let error = folder.reconfigure(keeper_with("refuse", "secret", 3), pinned).await.unwrap_err();
+    assert!(error.starts_with("keeper.wasm: plugin.keeper: `sha256` does not have "), "{error}");
+    assert_eq!(staged.endpoint("echo.wasm", 0).request_limit, 2);
+
+    let done = folder.reconfigure(keeper_with("most", "0.25", 4), policy()).await.unwrap();
+    assert!(done.refused.is_empty() && most() != before);
+    assert_eq!(folder.settle().await.unwrap().failed, []);
+    assert_eq!((listed().failure, staged.endpoint("keeper.wasm", 1).request_limit), (None, 4));
+}
+
+/// A component with the name of another plugin, or in its file, saw that one's `config` before its pins were checked,
+/// and could print it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_does_not_fit_the_pins_of_a_name_is_not_shown_its_config() {
+    for (file, pins) in [
+        ("keeper.wasm", PluginPins { sha256: vec![sha256(b"other")], ..PluginPins::default() }),
+        ("else.wasm", PluginPins { sha256: vec![sha256(b"other")], ..PluginPins::default() }),
+        ("else.wasm", PluginPins { file: Some("keeper.wasm".to_owned()), ..PluginPins::default() }),
+    ] {
+        let (staged, mut folder) = StagedFolder::new();
+        let mut sales = policy();
+        sales.pins.insert("keeper".to_owned(), pins.clone());
+        folder.reconfigure(keeper_with("refuse", "the secret", 1), sales).await.unwrap();
+        for wasm in [component("keeper"), needing_configuration()] {
+            staged.install(file, &wasm);
+            let report = folder.settle().await.unwrap();
+            let said = &report.failed[0].1;
+            assert!(!said.contains("the secret"), "{file} {pins:?}: {said}");
+            let is_expected = file == "keeper.wasm" || wasm == component("keeper");
+            assert!(!is_expected || said.starts_with("plugin.keeper: `"), "{file} {pins:?}: {said}");
+        }
+    }
+}
+
+/// A build of `keeper` that refuses to be loaded without any configuration.
+fn needing_configuration() -> Vec<u8> {
+    let (mut wasm, text) = (component("keeper"), b"[needs]nothing");
+    let at = wasm.windows(text.len()).position(|found| found == text).unwrap();
+    wasm[at..at + text.len()].copy_from_slice(b"[needs]setting");
+    wasm
 }
 
 /// The file of a build that could not be restored took name and routes of another one that was still being restored.

@@ -22,6 +22,7 @@
 
 mod activate;
 mod look;
+mod reconfigure;
 mod rollback;
 mod start;
 mod swap;
@@ -41,6 +42,7 @@ use super::history::{History, HistoryFile};
 use super::install::{Installed, SalesPolicy};
 use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
+pub use reconfigure::Reconfigured;
 use start::Start;
 use tracked_file::TrackedFile;
 
@@ -127,44 +129,6 @@ impl Folder {
     /// True if a build of this file serves.
     pub(super) fn serves(&self, file: &str) -> bool {
         self.files.get(file).is_some_and(|file| file.active.is_some())
-    }
-
-    /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
-    /// with, and offers that were made are honoured in their time.
-    ///
-    /// Fails with the first plugin that cannot be served under them, and then nothing has changed.
-    pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<(), String> {
-        let mut next: Vec<Arc<Installed>> = Vec::new();
-        for former in self.active() {
-            let named = |error: String| format!("{}: {error}", former.file);
-            let plugin = former.plugin.with_policies(&policies).await.map_err(|error| named(error.to_string()))?;
-            let installed = Installed::new(former.file.clone(), Arc::new(plugin), &sales);
-            next.push(Arc::new(installed.map_err(|error| named(error.to_string()))?));
-        }
-        // The last step that can fail: nothing has changed until here.
-        let (current, installed) = (self.live.load_full(), next.clone());
-        let catalog = tokio::task::spawn_blocking(move || current.next(installed)).await;
-        let catalog = catalog.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        for installed in next {
-            if let Some(file) = self.files.get_mut(&installed.file) {
-                file.active = Some(installed);
-            }
-        }
-        (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
-        self.live.store(Arc::new(catalog));
-        // Files that were staged or refused under the former policies are looked at again.
-        self.staged.clear();
-        self.refused.clear();
-        self.start.load_anew();
-        for (name, file) in &mut self.files {
-            let is_settled = file.failure.is_none() && !self.staging.contains(name);
-            let is_active = file.staged.as_deref() == file.active.as_ref().map(|active| active.plugin.sha256());
-            if !(is_settled && is_active) {
-                self.staging.cancel(name);
-                file.forget_content();
-            }
-        }
-        Ok(())
     }
 
     /// Compares the folder with what is known of it, begins to stage what is new, and makes what is staged active, in

@@ -13,7 +13,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::folder::Folder;
+use super::folder::{Folder, Reconfigured};
 use super::install::SalesPolicy;
 use super::scan_report::ScanReport;
 
@@ -32,9 +32,8 @@ const LOOKS: u32 = 30;
 pub struct Reconfigure {
     pub policies: PluginPolicies,
     pub sales: SalesPolicy,
-    /// Receives the result. With an error nothing has changed; otherwise the policies are active, and these are the
-    /// names of plugins that are configured and not active.
-    pub done: oneshot::Sender<Result<Vec<String>, String>>,
+    /// Receives the result. With an error nothing has changed; otherwise the policies are active.
+    pub done: oneshot::Sender<Result<Reconfigured, String>>,
 }
 
 /// Keeps the catalogue in step with the folder forever, and carries out reconfigurations. `on_change` receives the
@@ -54,7 +53,7 @@ pub async fn watch(
         tokio::select! {
             Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
                 // The sender may have stopped waiting. The policies are active all the same.
-                let _ = done.send(folder.reconfigure(policies, sales).await.map(|()| folder.unknown_plugins()));
+                let _ = done.send(folder.reconfigure(policies, sales).await);
             }
             () = next(&mut events) => {
                 tokio::time::sleep(DEBOUNCE).await;

@@ -1,7 +1,7 @@
 //! Applies a changed configuration to a running host: limits, grants, the assets that are taken and their receivers.
 //!
 //! The file is looked at once a second. SIGHUP has it read at once, together with the files of secrets. A file with any
-//! mistake changes nothing.
+//! mistake changes nothing. A plugin that refuses its new `config` keeps the former one, and all else is used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Reload {
         FileStamp::of(&self.file).ok()
     }
 
-    /// Applies all of the file, or nothing of it.
+    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it.
     async fn apply(&mut self) -> Result<(), HostError> {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.to_string()))?;
         let policies = policies::read(&config.plugins)?;
@@ -133,8 +133,12 @@ impl Reload {
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
-        for name in answer.await.map_err(|_| gone())?.map_err(HostError::Config)? {
+        let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        for name in reconfigured.unknown {
             tracing::warn!("{}", unknown_plugin(&name));
+        }
+        for (file, reason) in reconfigured.refused {
+            tracing::warn!(%file, %reason, "the plugin cannot use its new `config`, and keeps the former one");
         }
         for key in needs_restart(&self.config, &config) {
             tracing::warn!("{key} has changed: this takes effect at the next start");

@@ -9,6 +9,9 @@ use super::Folder;
 use super::tracked_file::{FileLook, wasm_files};
 use crate::catalog::scan_report::ScanReport;
 
+/// Precedes the reason of content that does not load although it is the build that serves.
+const NOT_ANEW: &str = "under the present configuration: ";
+
 impl Folder {
     /// Begins to stage what is new, and forgets files that are gone. True if a new file waits for room in the staging.
     pub(super) async fn look(&mut self, report: &mut ScanReport) -> io::Result<bool> {
@@ -119,6 +122,7 @@ impl Folder {
                     tracing::warn!(file = %name, reason = %error.reason, "what served before cannot serve again");
                 }
                 Err(error) => {
+                    let is_active = file.active.as_ref().map(|active| active.plugin.sha256()) == file.staged.as_deref();
                     // The same content is tried again when it is copied again: the cause may not have been the content.
                     file.staged = None;
                     if error.is_passing {
@@ -126,8 +130,9 @@ impl Folder {
                     } else {
                         file.end_retries();
                     }
-                    file.failure = Some(error.reason.clone());
-                    report.failed.push((name, error.reason));
+                    let reason = if is_active { format!("{NOT_ANEW}{}", error.reason) } else { error.reason };
+                    file.failure = Some(reason.clone());
+                    report.failed.push((name, reason));
                 }
             }
         }

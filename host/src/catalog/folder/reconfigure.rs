@@ -1,0 +1,96 @@
+//! Serves the active plugins under other policies, in one step.
+//!
+//! What concerns money and identity holds for all plugins or for none: assets, receivers, flows, pins, grants and
+//! limits. A plugin that cannot be served under them keeps all of them from being used.
+//!
+//! The values of a plugin's `config` are its own, and it may refuse them. Then it keeps those that it has, under the new
+//! limits and grants, because no plugin decides what it may do; and everything else is used. Its file is loaded again by
+//! the next scan, which reports the reason as that of any file that does not load, and tries again what may pass.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use coinslot_plugin::PluginPolicies;
+
+use super::Folder;
+use crate::catalog::install::{InstallError, Installed, SalesPolicy};
+
+/// What was not used of the policies that are active now.
+#[derive(Debug)]
+pub struct Reconfigured {
+    /// The names of plugins that are configured and not active.
+    pub unknown: Vec<String>,
+    /// The files of plugins that keep the values of their former `config`, with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Folder {
+    /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
+    /// with, and offers that were made are honoured in their time.
+    ///
+    /// Fails with the first plugin that cannot be served under them, and then nothing has changed. A plugin that only
+    /// cannot use the new values of its `config` keeps the former ones.
+    pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, String> {
+        let (mut next, mut refused) = (Vec::new(), Vec::new());
+        for former in self.active() {
+            let installed = match under(&former, &policies, &sales).await {
+                Ok(installed) => installed,
+                Err(reason) => {
+                    let kept = with_former_config(&former, &policies, &sales);
+                    let kept = kept.map_err(|reason| format!("{}: {reason}", former.file))?;
+                    refused.push((former.file.clone(), reason));
+                    kept
+                }
+            };
+            next.push(Arc::new(installed));
+        }
+        // The last step that can fail: nothing has changed until here.
+        let (current, installed) = (self.live.load_full(), next.clone());
+        let catalog = tokio::task::spawn_blocking(move || current.next(installed)).await;
+        let catalog = catalog.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        for installed in next {
+            if let Some(file) = self.files.get_mut(&installed.file) {
+                file.active = Some(installed);
+            }
+        }
+        (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
+        self.live.store(Arc::new(catalog));
+        self.look_again(&refused);
+        Ok(Reconfigured { unknown: self.unknown_plugins(), refused })
+    }
+
+    /// Has the next scan look again at files that were staged or refused under the former policies, and at those of
+    /// plugins that refuse the present ones.
+    fn look_again(&mut self, refused: &[(String, String)]) {
+        let refused: HashSet<&str> = refused.iter().map(|(file, _)| file.as_str()).collect();
+        self.staged.clear();
+        self.refused.clear();
+        self.start.load_anew();
+        for (name, file) in &mut self.files {
+            let is_settled = file.failure.is_none() && !self.staging.contains(name);
+            let is_active = file.staged.as_deref() == file.active.as_ref().map(|active| active.plugin.sha256());
+            if !(is_settled && is_active) || refused.contains(name.as_str()) {
+                self.staging.cancel(name);
+                file.forget_content();
+            }
+        }
+    }
+}
+
+/// The plugin under these policies. It is not shown them if it does not fit its pins.
+async fn under(former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<Installed, String> {
+    let name = &former.plugin.info().name;
+    if let Some(pins) = sales.pins.get(name)
+        && let Err(source) = pins.check_component(&former.file, former.plugin.sha256())
+    {
+        return Err(InstallError::Pinned { plugin: name.clone(), source }.to_string());
+    }
+    let plugin = former.plugin.with_policies(policies).await.map_err(|error| error.to_string())?;
+    Installed::new(former.file.clone(), Arc::new(plugin), sales).map_err(|error| error.to_string())
+}
+
+/// The plugin under these policies, but with the values of `config` that it has.
+fn with_former_config(former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<Installed, String> {
+    let plugin = former.plugin.with_policies_but_configuration(policies).map_err(|error| error.to_string())?;
+    Installed::new(former.file.clone(), Arc::new(plugin), sales).map_err(|error| error.to_string())
+}
