@@ -3,9 +3,9 @@
 //! What concerns money and identity holds for all plugins or for none: assets, receivers, flows, pins, grants and
 //! limits. A plugin that cannot be served under them keeps all of them from being used.
 //!
-//! The values of a plugin's `config` are its own, and it may refuse them. Then it keeps those that it has, under the new
-//! limits and grants, because no plugin decides what it may do; and everything else is used. Its file is loaded again by
-//! the next scan, which reports the reason as that of any file that does not load, and tries again what may pass.
+//! The values of a plugin's `config` are its own, and it may refuse them. Then it keeps those that it has, under the
+//! new limits and grants, because no plugin decides what it may do; and everything else is used. Its file is loaded
+//! again by the next scan, which reports the reason as that of any file that does not load, and tries again what may pass.
 
 use std::collections::HashSet;
 use std::sync::Arc;
