@@ -73,6 +73,10 @@ impl Ledger for CrashingLedger {
         self.0.take_due(at, limit).await
     }
 
+    async fn next_due(&self) -> Result<Option<UnixTime>, LedgerError> {
+        self.0.next_due().await
+    }
+
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError> {
         self.0.failed_settlements(since).await
     }
@@ -95,6 +99,10 @@ impl Ledger for CrashingLedger {
 
     fn writable(&self) -> bool {
         self.0.writable()
+    }
+
+    async fn write_failed(&self) {
+        self.0.write_failed().await;
     }
 
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError> {

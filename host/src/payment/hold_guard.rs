@@ -21,6 +21,7 @@ pub(super) struct HoldGuard {
 impl HoldGuard {
     pub(super) fn new(payments: &Arc<Payments>, hold: Hold) -> Self {
         payments.held.lock().insert(hold.clone());
+        payments.claimed();
         Self { payments: Arc::clone(payments), hold }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::Ordering::SeqCst;
 
 use alloy::primitives::{Address, B256, Signature};
 use coinslot_facilitator::Facilitator;
@@ -87,6 +87,11 @@ pub struct Payments {
     /// Set once the operator was warned of a proxy that is not named.
     pub(super) warned_of_proxy: AtomicBool,
     unknown: Notify,
+    /// Set while recovery waits for an announcement and nothing else: the ledger has no payment without an end.
+    pub(super) recovery_is_idle: AtomicBool,
+    first_claim: Notify,
+    /// Set when something was claimed since the ledger was pruned.
+    pub(super) has_new_claims: AtomicBool,
     pub(super) work: TaskTracker,
     /// The releases of claims whose work panicked, while they run.
     pub(super) interrupted: Mutex<HashMap<PaymentId, JoinHandle<()>>>,
@@ -113,6 +118,9 @@ impl Payments {
             config,
             warned_of_proxy: AtomicBool::new(false),
             unknown: Notify::new(),
+            recovery_is_idle: AtomicBool::new(false),
+            first_claim: Notify::new(),
+            has_new_claims: AtomicBool::new(false),
             work: TaskTracker::new(),
             interrupted: Mutex::default(),
         })
@@ -228,9 +236,25 @@ impl Payments {
         self.unknown.notify_one();
     }
 
-    /// Waits for such an announcement, at most this long.
-    pub(super) async fn until_unknown(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.unknown.notified()).await;
+    /// Waits for such an announcement.
+    pub(super) async fn unknown_settlement(&self) {
+        self.unknown.notified().await;
+    }
+
+    /// Announces a claim, from which on the ledger has a lease to keep.
+    pub(super) fn claimed(&self) {
+        // Loaded first: the payments of a busy host should not all write to the same place.
+        if !self.has_new_claims.load(SeqCst) {
+            self.has_new_claims.store(true, SeqCst);
+        }
+        if self.recovery_is_idle.load(SeqCst) && self.recovery_is_idle.swap(false, SeqCst) {
+            self.first_claim.notify_one();
+        }
+    }
+
+    /// Waits for a claim that came while recovery was idle.
+    pub(super) async fn first_claim(&self) {
+        self.first_claim.notified().await;
     }
 
     /// Announces that the settlement of this payment begins, from which on its clients wait for a bounded time.

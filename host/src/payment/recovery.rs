@@ -5,6 +5,7 @@ mod used_authorizations;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use coinslot_facilitator::{OnChain, SettlementProbe};
@@ -19,8 +20,13 @@ use super::settle::settled_elsewhere;
 use super::{PaymentMethod, Payments};
 use used_authorizations::UsedAuthorizations;
 
-/// The interval of looking for work in the ledger, unless some is announced.
+/// The interval of looking for work in the ledger while some is due and cannot be taken, and of writing to a ledger
+/// that cannot be written. A clock of whole seconds has no shorter one.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause while the ledger has payments without an end: the clock may jump.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The pause while it has none. What comes is announced; this is for claims whose work ended before it was.
+const IDLE_PAUSE: Duration = Duration::from_secs(60);
 /// The shortest pause between two readings.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// The greatest number of looks at once. Each may wait for a block: what a crash left under load should not take one
@@ -30,6 +36,8 @@ const MAX_LOOKS: usize = 256;
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval of pruning the ledger.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Intervals that pass without pruning where nothing was claimed and the last one found nothing: rows only grow old.
+const IDLE_PRUNE_INTERVALS: u32 = 10;
 
 /// Finishes unknown settlements, keeps leases, and prunes the ledger. Never returns.
 ///
@@ -59,21 +67,49 @@ async fn finish(payments: &Arc<Payments>) {
         // However many clients wait and announce their payments.
         tokio::time::sleep(SHORTEST_PAUSE).await;
         // The inner loop takes note of looks that end, without reading the ledger for each of them.
-        let mut announced = std::pin::pin!(payments.until_unknown(POLL_INTERVAL));
+        let pause = pause(payments).await;
+        let mut until = Instant::now() + pause;
         loop {
             tokio::select! {
-                () = &mut announced => break,
+                () = tokio::time::sleep_until(until) => break,
+                () = payments.unknown_settlement() => break,
+                // Else it is written to soon anyway, and each write may fail.
+                () = payments.ledger.write_failed(), if pause > POLL_INTERVAL => break,
+                // A lease is renewed later: a payment is over soon, and should cost no reading.
+                () = payments.first_claim() => until = until.min(Instant::now() + LONGEST_PAUSE),
                 () = looks.one_ended() => {}
             }
         }
     }
 }
 
+/// The longest time until the next reading.
+async fn pause(payments: &Payments) -> Duration {
+    if !payments.ledger.writable() {
+        return POLL_INTERVAL;
+    }
+    // Before the ledger is read: a claim that is not in it yet is announced.
+    payments.recovery_is_idle.store(true, SeqCst);
+    let pause = match payments.ledger.next_due().await {
+        Ok(None) => return IDLE_PAUSE,
+        Ok(Some(due)) => Duration::from_secs(due.0.saturating_sub(payments.now().0)),
+        Err(_) => POLL_INTERVAL,
+    };
+    payments.recovery_is_idle.store(false, SeqCst);
+    pause.clamp(POLL_INTERVAL, LONGEST_PAUSE)
+}
+
 /// Prunes the ledger again and again.
 async fn prune(payments: &Payments) {
+    let mut left_out = IDLE_PRUNE_INTERVALS;
     loop {
-        if let Err(error) = payments.ledger.prune(payments.now(), payments.config.retention).await {
-            tracing::error!(%error, "the ledger could not be pruned");
+        left_out += 1;
+        if payments.has_new_claims.swap(false, SeqCst) || left_out > IDLE_PRUNE_INTERVALS {
+            let pruned = payments.ledger.prune(payments.now(), payments.config.retention).await;
+            if let Err(error) = &pruned {
+                tracing::error!(%error, "the ledger could not be pruned");
+            }
+            left_out = if pruned == Ok(0) { 0 } else { IDLE_PRUNE_INTERVALS };
         }
         payments.review_exposures().await;
         tokio::time::sleep(PRUNE_INTERVAL).await;
@@ -254,4 +290,30 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
     };
     payments.ledger.advance(&entry.hold, step, payments.now()).await?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use coinslot_ledger::{Claimed, Ledger, SqliteLedger};
+
+    use super::*;
+    use crate::payment::hold_guard::HoldGuard;
+    use crate::payment::hold_guard::tests::{claim, id, payments};
+
+    /// An idle host read its ledger every second.
+    #[tokio::test]
+    async fn recovery_rests_while_no_payment_is_without_an_end_and_hears_of_the_first_claim() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger"));
+        let payments = payments(&ledger);
+        assert_eq!(pause(&payments).await, IDLE_PAUSE);
+        let Ok(Claimed::Won(hold)) = ledger.claim(claim(&id())).await else { panic!("a new claim") };
+        let guard = HoldGuard::new(&payments, hold.clone());
+        payments.first_claim().await;
+        assert!(payments.has_new_claims.load(SeqCst), "something to prune one day");
+        assert_eq!(pause(&payments).await, LONGEST_PAUSE, "its lease is renewed");
+        ledger.advance(&hold, Step::Released, payments.now()).await.expect("released");
+        drop(guard);
+        assert_eq!(pause(&payments).await, IDLE_PAUSE);
+    }
 }

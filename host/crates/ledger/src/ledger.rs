@@ -81,6 +81,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// is the same: the state of the row lets only the first of both write an end.
     async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError>;
 
+    /// The time at which [`Ledger::take_due`] or [`Ledger::expire`] has something to do next, by what is written now:
+    /// `None` if every payment has an end and no claim is at work. Waits for no write.
+    async fn next_due(&self) -> Result<Option<UnixTime>, LedgerError>;
+
     /// Lists the payers whose settlements were refused since this time, each with the time of the last refusal.
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError>;
 
@@ -103,6 +107,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// True if the last write became durable and nothing has met a broken file since. Reads that succeed change nothing
     /// about it. While it is false, nothing is sold.
     fn writable(&self) -> bool;
+
+    /// Returns when [`Ledger::writable`] has become false since the last call returned. For one caller at a time.
+    async fn write_failed(&self);
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;

@@ -140,6 +140,10 @@ impl Ledger for SqliteLedger {
         self.writer.run_lazily(move |connection| due::take(connection, at, limit)).await
     }
 
+    async fn next_due(&self) -> Result<Option<UnixTime>, LedgerError> {
+        self.reader.ask(due::next).await
+    }
+
     async fn failed_settlements(&self, since: UnixTime) -> Result<Vec<(String, UnixTime)>, LedgerError> {
         self.writer.run(move |connection| queries::failed_settlements(connection, since)).await
     }
@@ -174,6 +178,10 @@ impl Ledger for SqliteLedger {
 
     fn writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    async fn write_failed(&self) {
+        self.writer.failed().await;
     }
 
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError> {

@@ -64,6 +64,18 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
     Ok(taken)
 }
 
+/// See [`crate::Ledger::next_due`]. Each half reads one entry of an index that has open rows and nothing else.
+pub(super) fn next(connection: &Connection) -> Result<Option<UnixTime>, LedgerError> {
+    let mut first = connection.prepare_cached(
+        "SELECT min(at) FROM (
+            SELECT min(next_look) AS at FROM progress INDEXED BY progress_look WHERE next_look IS NOT NULL
+            UNION ALL
+            SELECT min(lease_until) FROM progress INDEXED BY progress_lease WHERE lease_until IS NOT NULL)",
+    )?;
+    let at: Option<i64> = first.query_row([], |row| row.get(0))?;
+    Ok(at.map(|at| UnixTime(from_sqlite(at))))
+}
+
 /// The pause after a look, in seconds.
 fn pause(looks_before: u32) -> u64 {
     if looks_before >= FREQUENT_LOOKS {

@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::LedgerError;
 use job::{Batch, MAX_BATCH, Queued, Urgency, WorkResult, awaited_job, job};
@@ -49,11 +49,30 @@ const LAZY_WRITE_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Queued>,
-    writable: Arc<AtomicBool>,
+    disk: Arc<DiskState>,
+}
+
+/// The state of the disk, as the last write met it.
+#[derive(Debug)]
+struct DiskState {
+    is_writable: AtomicBool,
+    /// Notified when a write fails.
+    failed: Notify,
+}
+
+impl DiskState {
+    fn works(&self) {
+        self.is_writable.store(true, Ordering::Release);
+    }
+
+    fn fails(&self) {
+        self.is_writable.store(false, Ordering::Release);
+        self.failed.notify_one();
+    }
 }
 
 /// Clears the flag when the thread ends, also by a panic: nothing is written from then on.
-struct WritableUntilEnd<'f>(&'f AtomicBool);
+struct WritableUntilEnd<'f>(&'f DiskState);
 
 /// A commit that was shared by many jobs.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +88,12 @@ impl Writer {
     /// It ends after `reader`, so that it is the last to close the file, which empties the write-ahead log.
     pub(super) fn start(mut connection: Connection, lock: File, reader: JoinHandle<()>) -> Result<Self, LedgerError> {
         let (jobs, queue) = mpsc::channel();
-        let writable = Arc::new(AtomicBool::new(true));
-        let flag = Arc::clone(&writable);
+        let disk = Arc::new(DiskState { is_writable: AtomicBool::new(true), failed: Notify::new() });
+        let state = Arc::clone(&disk);
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
-                let end = WritableUntilEnd(&flag);
+                let end = WritableUntilEnd(&state);
                 // Dropped before `end`, by a panic too: once the flag is cleared, jobs are refused.
                 let queue = queue;
                 write(&mut connection, &queue, end.0);
@@ -84,12 +103,17 @@ impl Writer {
                 drop(lock);
             })
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        Ok(Self { jobs, writable })
+        Ok(Self { jobs, disk })
     }
 
     /// True if the last write became durable and no job has met a broken disk since.
     pub(super) fn is_writable(&self) -> bool {
-        self.writable.load(Ordering::Acquire)
+        self.disk.is_writable.load(Ordering::Acquire)
+    }
+
+    /// Returns when a write has failed since this returned last.
+    pub(super) async fn failed(&self) {
+        self.disk.failed.notified().await;
     }
 
     /// Runs the work in the next transaction, and returns once its commit is on disk.
@@ -153,12 +177,12 @@ fn stopped() -> LedgerError {
 
 impl Drop for WritableUntilEnd<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.fails();
     }
 }
 
 /// Writes batches until the queue is closed and empty.
-fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: &AtomicBool) {
+fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, disk: &DiskState) {
     let mut shared: Option<SharedCommit> = None;
     while let Some(mut batch) = wait(queue) {
         if let Some(last) = shared
@@ -202,9 +226,9 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, writable: 
         }
         // Before the answers: a caller that gets an error finds the ledger not writable.
         if committed.is_err() || disk_failed {
-            writable.store(false, Ordering::Release);
+            disk.fails();
         } else if changed {
-            writable.store(true, Ordering::Release);
+            disk.works();
         }
         for reply in replies {
             reply(committed.clone());

@@ -10,6 +10,7 @@ async fn a_ledger_that_cannot_be_written_says_so_until_it_can() {
     let refused = ledger.claim(claim("n", 1)).await;
     assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
     assert!(!ledger.writable());
+    ledger.write_failed().await;
     other.execute_batch("ROLLBACK").expect("no lock");
     assert_eq!(ledger.take_due(UnixTime(1), 9).await, Ok(Vec::new()));
     assert!(!ledger.writable(), "a read says nothing about writing");

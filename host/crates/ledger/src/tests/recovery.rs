@@ -246,3 +246,19 @@ async fn names_of_transactions_that_are_no_hex_keep_their_letters() {
     let transactions: Vec<_> = rows(&dir).into_iter().filter_map(|row| row.transaction).collect();
     assert_eq!(transactions, ["5VERv8", "5verV8"]);
 }
+
+/// Recovery read the ledger every second although it had nothing to look at.
+#[tokio::test]
+async fn the_ledger_says_when_something_is_due_next() {
+    let (_dir, ledger) = ledger();
+    assert_eq!(ledger.next_due().await, Ok(None));
+    let hold = sent(&ledger, "n").await;
+    let lease = ledger.next_due().await.expect("what is due").expect("the end of its lease");
+    assert_eq!(ledger.expire(lease).await, Ok(1));
+    let unknown = ledger.next_due().await.expect("what is due").expect("an unknown settlement");
+    assert_eq!(ledger.take_due(UnixTime(unknown.0 - 1), 9).await, Ok(Vec::new()));
+    assert_eq!(ledger.take_due(unknown, 9).await.map(|due| due.len()), Ok(1));
+    assert_eq!(ledger.next_due().await, Ok(Some(unknown.plus(1))));
+    take(&ledger, &hold, Step::Refused { reason: "late".to_owned(), transaction: None, watch: false }, 1_100).await;
+    assert_eq!(ledger.next_due().await, Ok(None));
+}
