@@ -1,5 +1,7 @@
 //! One facilitator of a pool, with its circuit breaker and what is known of its health.
 
+mod watch;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,16 +11,13 @@ use std::time::Duration;
 use coinslot_base::breaker::{Breaker, BreakerChange, BreakerPermit, BreakerSettings};
 use coinslot_x402::facilitator::PaymentRequest;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::via::Via;
 use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, SettleEnd, VerifyEnd};
-
-/// The interval of looks at a member that is down or may be, and at one of which nothing else is asked.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The shortest time between two looks for the sake of ambiguous answers: a client that causes them by the thousand
 /// causes no more looks than that.
@@ -55,6 +54,8 @@ struct MemberState {
     is_down: AtomicBool,
     /// A call has failed since the last success.
     is_suspect: AtomicBool,
+    /// Notified when a call has failed after a success: every watch of the member looks sooner.
+    doubted: Notify,
     /// The time of the last verdict on the member, and of the last look at it.
     judged: Mutex<Instant>,
 }
@@ -89,6 +90,7 @@ impl Member {
             breaker: Breaker::new(name.into(), settings),
             is_down: AtomicBool::new(false),
             is_suspect: AtomicBool::new(false),
+            doubted: Notify::new(),
             judged: Mutex::new(Instant::now()),
         }))
     }
@@ -141,7 +143,7 @@ impl Member {
     /// A call that finds a look under way, or a successful one a moment ago, gives its permit back unused. So does one
     /// whose client hangs up during the look: the next answer of this kind takes another look.
     async fn answered_ambiguously(&self, permit: BreakerPermit, why: &str) {
-        self.0.is_suspect.store(true, Relaxed);
+        self.doubt();
         let in_a_row = self.0.ambiguous.fetch_add(1, Relaxed).saturating_add(1);
         let is_due = self.0.limit > 0 && in_a_row >= self.0.limit;
         if !is_due && !permit.is_trial() {
@@ -249,7 +251,7 @@ impl Member {
 
     fn failed_times(&self, permit: BreakerPermit, times: u32, why: &str) {
         *self.0.judged.lock() = Instant::now();
-        self.0.is_suspect.store(true, Relaxed);
+        self.doubt();
         if let Some(BreakerChange::Opened { .. }) = permit.failed_times(times) {
             self.0.is_down.store(true, Relaxed);
             tracing::warn!(facilitator = self.0.name, why, "the facilitator failed repeatedly: its circuit is open");
@@ -260,30 +262,9 @@ impl Member {
         if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
     }
 
-    /// Looks at the member every few seconds while its circuit is open or may open, and now and then while nothing is
-    /// asked of it. It never returns.
-    pub(super) async fn watch(&self) {
-        loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Via::Local(local) = &self.0.via {
-                local.keep_head_fresh().await;
-            }
-            let is_in_doubt = self.0.is_down.load(Relaxed) || self.0.is_suspect.load(Relaxed);
-            let pause = if is_in_doubt { LOOK_INTERVAL } else { IDLE_INTERVAL };
-            {
-                // Pools share members, and each pool is watched.
-                let mut judged = self.0.judged.lock();
-                if judged.elapsed() < pause.mul_f32(0.9) {
-                    continue;
-                }
-                *judged = Instant::now();
-            }
-            // Refused until the pause of an open circuit is over, which is the next time to look.
-            let Ok(permit) = self.0.breaker.admit() else { continue };
-            match self.0.via.look().await {
-                Ok(()) => self.responded(permit),
-                Err(error) => self.failed(permit, &error.message),
-            }
+    fn doubt(&self) {
+        if !self.0.is_suspect.swap(true, Relaxed) {
+            self.0.doubted.notify_waiters();
         }
     }
 }

@@ -126,7 +126,7 @@ impl Scripted {
     }
 }
 
-fn member(name: &str, address: SocketAddr) -> Member {
+pub(super) fn member(name: &str, address: SocketAddr) -> Member {
     let mut config = RemoteConfig::new(parse(&format!("http://{address}")));
     config.verify_timeout = Duration::from_millis(400);
     config.settle_timeout = Duration::from_millis(400);
