@@ -29,6 +29,8 @@
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
+mod path_events;
+
 /// Parses arguments and prints: the commands of the binary.
 pub mod cli;
 

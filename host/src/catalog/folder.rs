@@ -50,6 +50,9 @@ use tracked_file::TrackedFile;
 const SETTLE_SCANS: usize = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest time between two scans while components are loaded.
+const LOADING_PAUSE: Duration = Duration::from_secs(1);
+
 /// The time that [`Folder::begin`] waits for components that have to be compiled.
 const START_WAIT: Duration = Duration::from_secs(1);
 /// The longest time that it waits for those that are compiled.
@@ -155,10 +158,27 @@ impl Folder {
         self.start.is_over()
     }
 
-    /// True if nothing changes without an event in the folder: every file is quiet, nothing is being staged, and no
-    /// build is failing, which only a scan notices.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.staging.is_empty() && self.files.values().all(|file| file.is_quiet() && !rollback::is_failing(file))
+    /// The time after which a scan is due even if there is no event. None if only an event can change something.
+    pub(super) fn scan_due(&self) -> Option<Duration> {
+        if !self.staging.is_empty() || !self.start.is_over() {
+            return Some(LOADING_PAUSE);
+        }
+        self.files.values().filter_map(TrackedFile::look_due).min()
+    }
+
+    /// The files of the folder that may be changed through another path.
+    pub(super) fn with_other_paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().filter(|(_, file)| file.has_other_path()).map(|(name, _)| self.dir.join(name))
+    }
+
+    /// True if a build may be rolled back when it fails, which only a scan does.
+    pub(super) fn may_roll_back(&self) -> bool {
+        self.files.values().any(rollback::may_roll_back)
+    }
+
+    /// True if a build fails that may be rolled back.
+    pub(super) fn is_failing(&self) -> bool {
+        self.files.values().any(rollback::is_failing)
     }
 
     /// Puts back what served before and is compiled, and begins to load the rest: waits a second for what has to be

@@ -1,31 +1,32 @@
 //! Scans the plugin folder on file events, and now and then without them.
 //!
-//! A host that has nothing to do looks at one thing a second: whether the folder is still the one that is watched.
-//! It scans each second instead where events may not come: on file systems of other machines, and where files are links
-//! to other folders.
+//! A host that has nothing to do sleeps. Changes of the folder are events, and so are those of the way to it and to the
+//! files that its links lead to. It scans each second instead where events may not come: on file systems of other
+//! machines. Where a plugin may be rolled back, its circuit is looked at each second, and no file.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coinslot_plugin::PluginPolicies;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::folder::{Folder, Reconfigured};
 use super::install::SalesPolicy;
 use super::scan_report::ScanReport;
+use crate::path_events::{LookReason, PathEvents, is_local};
 
 /// Events within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(25);
 /// The time until the next scan when something is unsettled.
 const SOON: Duration = Duration::from_millis(40);
-/// The time between two looks without any event. Network file systems have no events, and neither has a folder that was
-/// replaced by another one of its name.
+/// The time between two scans where events may not come, and between two looks at the circuits of plugins.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Looks that find nothing changed, between two scans, where events come.
-const LOOKS: u32 = 30;
+/// The time between two scans where events come: a program may write to a file that it has mapped, which is no event.
+const WATCHED_INTERVAL: Duration = Duration::from_secs(300);
 
 /// A request to serve all plugins together under other policies.
 #[derive(Debug)]
@@ -45,40 +46,40 @@ pub async fn watch(
 ) {
     // The watcher is kept: dropping it ends the events.
     let (mut watcher, mut events) = file_events(folder.dir());
-    let mut pause = if folder.is_complete() { INTERVAL } else { SOON };
-    // The first look is a scan: what changed between the last scan and the beginning of the events was no event.
-    let (mut looks, mut known, mut unreadable) = (LOOKS, identity(folder.dir()), None);
+    // Its first event is at once, and so is a scan: what changed between the last one and now was no event.
+    let mut way = PathEvents::of(watched_paths(&folder));
+    let (mut known, mut unreadable) = (identity(folder.dir()), None);
+    let mut scan_at = Instant::now() + INTERVAL;
     loop {
-        let mut is_look = false;
-        tokio::select! {
+        let is_due = tokio::select! {
             Reconfigure { policies, sales, done } = next(&mut reconfigurations) => {
                 // The sender may have stopped waiting. The policies are active all the same.
                 let _ = done.send(folder.reconfigure(policies, sales).await);
+                true
             }
             () = next(&mut events) => {
                 tokio::time::sleep(DEBOUNCE).await;
                 let _ = events.try_recv(); // what came meanwhile is part of the same scan
+                true
             }
-            () = folder.wait_for_staged() => {}
-            () = tokio::time::sleep(pause) => is_look = pause == INTERVAL,
-        }
+            reason = way.next() => reason == LookReason::Event || !way.come(),
+            () = folder.wait_for_staged() => true,
+            () = tokio::time::sleep_until(scan_at) => true,
+            () = tokio::time::sleep(INTERVAL), if folder.may_roll_back() => folder.is_failing(),
+        };
         let now = identity(folder.dir());
         if now != known {
             // The events were those of another folder.
             (watcher, events) = file_events(folder.dir());
             known = now;
-        } else if is_look && looks < LOOKS && watcher.is_some() && is_local(folder.dir()) && folder.is_quiet() {
-            looks += 1;
+        } else if !is_due {
             continue;
         }
-        looks = 0;
-        pause = INTERVAL;
+        let mut is_unsettled = false;
         match folder.scan().await {
             Ok(report) => {
                 unreadable = None;
-                if report.unsettled {
-                    pause = SOON;
-                }
+                is_unsettled = report.unsettled;
                 log(&report, |file| folder.serves(file));
                 if report.has_changes() || report.completed {
                     on_change(&report);
@@ -93,22 +94,26 @@ pub async fn watch(
                 unreadable = Some(reason);
             }
         }
+        way.set(watched_paths(&folder));
+        scan_at = Instant::now() + if is_unsettled { SOON } else { pause(&folder, watcher.is_some()) };
     }
+}
+
+/// The paths whose changes are no events in the folder: the folder's own, and those of files that have others.
+fn watched_paths(folder: &Folder) -> impl Iterator<Item = PathBuf> {
+    folder.with_other_paths().chain([folder.dir().to_owned()])
+}
+
+/// The time until the next scan if no event comes.
+fn pause(folder: &Folder, has_watcher: bool) -> Duration {
+    let longest = if has_watcher && is_local(folder.dir()) { WATCHED_INTERVAL } else { INTERVAL };
+    folder.scan_due().map_or(longest, |due| due.clamp(SOON, longest))
 }
 
 /// The device and the inode of the folder that a path leads to: another folder of this name has others.
 fn identity(dir: &Path) -> Option<(u64, u64)> {
     let meta = std::fs::metadata(dir).ok()?;
     Some((meta.dev(), meta.ino()))
-}
-
-/// True if the folder is on a file system whose changes are all made by this machine: others accept a watch, and have
-/// no events for what another machine changes.
-fn is_local(dir: &Path) -> bool {
-    // ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, ramfs, and overlayfs.
-    const LOCAL: [i128; 8] =
-        [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0x0102_1994, 0x8584_58f6, 0x794c_7630];
-    rustix::fs::statfs(dir).is_ok_and(|stat| LOCAL.contains(&i128::from(stat.f_type)))
 }
 
 /// The next message of a channel. Waits forever on a channel without senders, so that the other branches of a `select!`

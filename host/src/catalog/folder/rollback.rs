@@ -68,11 +68,14 @@ fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) 
     }
 }
 
+/// True if the operator lets the active build be rolled back.
+pub(super) fn may_roll_back(file: &TrackedFile) -> bool {
+    file.active.as_ref().is_some_and(|active| active.plugin.limits().rollback)
+}
+
 /// True if the circuit of the active build is open and the operator lets it be rolled back.
 pub(super) fn is_failing(file: &TrackedFile) -> bool {
-    file.active
-        .as_ref()
-        .is_some_and(|active| active.plugin.limits().rollback && active.plugin.circuit() != Circuit::Closed)
+    may_roll_back(file) && file.active.as_ref().is_some_and(|active| active.plugin.circuit() != Circuit::Closed)
 }
 
 /// The failing build, which is the active one, and the build to go back to. None if the failing build is too old, or if

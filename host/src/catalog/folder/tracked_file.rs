@@ -15,6 +15,7 @@ use coinslot_base::file::FileStamp;
 use tokio::task::JoinHandle;
 
 use crate::catalog::install::Installed;
+use crate::path_events::has_other_path;
 
 /// The largest component that is read, in bytes. Components in Python have 18 MB.
 const MAX_WASM: u64 = 64 << 20;
@@ -42,6 +43,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
+/// The time between two looks at a file that does not come to rest, and at one that cannot be read.
+const LOOK: Duration = Duration::from_secs(1);
+const UNREADABLE_LOOK: Duration = Duration::from_secs(30);
+
 /// A retry after a pause of this length is soon. The pauses up to it take a little more than a minute.
 const SOON: Duration = Duration::from_secs(40);
 
@@ -56,8 +61,8 @@ pub(super) struct TrackedFile {
     pub(super) active: Option<Arc<Installed>>,
     /// The reason that was reported last.
     pub(super) failure: Option<String>,
-    /// It was a link when its content was new: what it leads to may change without an event in the folder.
-    is_link: bool,
+    /// It had another path when its content was new: it may change without an event in the folder.
+    has_other_path: bool,
     missing_since: Option<Instant>,
     /// The folder was empty while the file was missing.
     was_emptied: bool,
@@ -103,13 +108,16 @@ impl TrackedFile {
             Ok(stamp) if self.stamp == Some(stamp) => return FileLook::Unchanged,
             Ok(stamp) => stamp,
             // The file was removed since it was listed, or it is a link whose target is not there yet.
-            Err(StampError::Unreadable(error)) => return self.unreadable(&error),
+            Err(StampError::Unreadable(error)) => {
+                self.has_other_path = has_other_path(path);
+                return self.unreadable(&error);
+            }
             Err(StampError::NoFile(what)) => {
                 self.stamp = None;
                 return self.failed(format!("it is {what}, and no file: remove it"));
             }
         };
-        self.is_link = path.is_symlink();
+        self.has_other_path = has_other_path(path);
         if stamp.len() > MAX_WASM {
             self.stamp = Some(stamp);
             return self.failed(format!("it has {} bytes; at most {MAX_WASM} are loaded", stamp.len()));
@@ -202,11 +210,18 @@ impl TrackedFile {
         self.retry = Some((Instant::now() + pause, pause));
     }
 
-    /// True if nothing has to be looked at before there is an event in the folder: the file is no link to another
-    /// place, has come to rest, and is not to be tried again.
-    pub(super) fn is_quiet(&self) -> bool {
-        let is_settled = self.restless_since.is_none() && self.unreadable_since.is_none() && self.reading.is_none();
-        is_settled && !self.is_link && self.retry.is_none()
+    /// The time after which the file has to be looked at even if there is no event. None if only an event can change
+    /// what is known of it.
+    pub(super) fn look_due(&self) -> Option<Duration> {
+        let restless = (self.restless_since.is_some() || self.reading.is_some()).then_some(LOOK);
+        let unreadable = self.unreadable_since.map(|_| UNREADABLE_LOOK);
+        let retry = self.retry.map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        [restless, unreadable, retry].into_iter().flatten().min()
+    }
+
+    /// True if the file may be changed through a path outside of the folder.
+    pub(super) fn has_other_path(&self) -> bool {
+        self.has_other_path
     }
 
     /// Has the content, which was loaded or is at fault itself, not tried again.
@@ -373,7 +388,8 @@ mod tests {
             file.forget_content();
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert!(file.look_due().is_some_and(|due| due > Duration::from_secs(500)), "and is not looked at before that");
         file.end_retries();
-        assert!(file.retry.is_none());
+        assert!(file.retry.is_none() && file.look_due().is_none());
     }
 }
