@@ -1,25 +1,28 @@
 //! Applies a changed configuration to a running host: limits, grants, the assets that are taken and their receivers.
 //!
-//! The file is looked at once a second. SIGHUP has it read at once, together with the files of secrets. A file with any
-//! mistake changes nothing. A plugin that refuses its new `config` keeps the former one, and all else is used.
+//! The file is looked at when file events tell of a change, and once a second where events may not come. SIGHUP has it
+//! read at once, together with the files of secrets. A file with any mistake changes nothing. A plugin that refuses its
+//! new `config` keeps the former one, and all else is used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy::primitives::Address;
 use coinslot_base::file::FileStamp;
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::error::HostError;
 use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, Config, needs_restart};
+use crate::path_events::PathEvents;
 
-/// The time between two looks at the file.
+/// The time until the next look at a file that is being written.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time that a changed file must stay as it is before it is read: a program that writes it in place may not be
@@ -46,6 +49,14 @@ impl ConfigFile {
             .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received: only changes of the file reload the configuration"))
             .ok();
         Self { stamp: FileStamp::of(&path).ok(), path, hangup }
+    }
+}
+
+/// Waits until this time; for ever without one.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -78,10 +89,14 @@ impl Reload {
     pub(super) async fn follow(mut self) {
         // The next try of a file that failed, and the reason.
         let mut failed: Option<(Instant, String)> = None;
+        let mut being_written: Option<Instant> = None;
+        let mut events = PathEvents::of([self.file.clone()]);
         loop {
+            let look_again = failed.iter().map(|(at, _)| *at).chain(being_written.take()).min();
             let asked = tokio::select! {
                 Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
-                () = tokio::time::sleep(LOOK_INTERVAL) => false,
+                _ = events.next() => false,
+                () = until(look_again) => false,
             };
             let now = self.stamp();
             let is_due = failed.as_ref().is_some_and(|(at, _)| *at <= Instant::now());
@@ -91,6 +106,7 @@ impl Reload {
             if !asked && now != self.known {
                 tokio::time::sleep(WRITE_GRACE).await;
                 if self.stamp() != now {
+                    being_written = Some(Instant::now() + LOOK_INTERVAL);
                     continue;
                 }
             }
