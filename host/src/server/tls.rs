@@ -19,8 +19,12 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, ServerConfig};
 
-/// The interval of checking the files.
+use crate::path_events::{LookReason, PathEvents};
+
+/// The interval of checking files that cannot be used.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The time between a change of a file and a check: a renewal writes the other file, too.
+const RENEWAL_GRACE: Duration = Duration::from_millis(500);
 
 /// The files of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,10 +102,18 @@ impl Tls {
     pub async fn watch(self: Arc<Self>) {
         // The last error, and the number of checks that met it one after the other.
         let mut failure: Option<(String, u32)> = None;
+        let mut events = PathEvents::of([self.identity.certificates.clone(), self.identity.key.clone()]);
         loop {
-            tokio::time::sleep(CHECK_INTERVAL).await;
+            tokio::select! {
+                reason = events.next() => {
+                    if reason == LookReason::Event {
+                        tokio::time::sleep(RENEWAL_GRACE).await;
+                    }
+                }
+                () = tokio::time::sleep(CHECK_INTERVAL), if failure.is_some() => {}
+            }
             match self.check() {
-                Ok(false) => {}
+                Ok(false) => failure = None,
                 Ok(true) => {
                     failure = None;
                     tracing::info!(certificate = %self.identity.certificates.display(), "a new certificate is in use");
