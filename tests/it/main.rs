@@ -27,6 +27,7 @@ mod grants;
 mod health;
 mod hosts;
 mod http2;
+mod idle;
 mod limits;
 mod lingering;
 mod misconfigured;
