@@ -17,6 +17,11 @@ impl ClientAddress {
     pub fn of_peer(ip: IpAddr) -> Self {
         Self { ip, proves: is_public(ip) }
     }
+
+    /// The network of the client.
+    pub(crate) fn network(self) -> IpAddr {
+        prefix_of(self.ip)
+    }
 }
 
 /// True if the address tells one client from another. An address of a private network or of this machine may be that of

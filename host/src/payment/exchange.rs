@@ -169,7 +169,7 @@ async fn price(
         RequestPrice::Free => Ok(None),
         RequestPrice::Paid(purchase) => {
             let verified = verified.priced(payments, &purchase)?;
-            purchase.endpoint.plugin.await_room().await.map_err(Problem::Plugin)?;
+            purchase.endpoint.plugin.await_room(Some(purchase.client.network())).await.map_err(Problem::Plugin)?;
             Ok(Some((purchase, verified)))
         }
     }

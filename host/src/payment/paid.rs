@@ -51,7 +51,9 @@ impl Reserved {
         let mut held = payments.bytes_at_work(purchase.client.ip, self.id());
         let room = held.grow_to(1).map_err(|Exhausted| Problem::Overloaded);
         let room = match room {
-            Ok(()) => purchase.endpoint.plugin.await_room().await.map_err(Problem::Plugin),
+            Ok(()) => {
+                purchase.endpoint.plugin.await_room(Some(purchase.client.network())).await.map_err(Problem::Plugin)
+            }
             full @ Err(_) => full,
         };
         if let Err(problem) = room {
@@ -105,7 +107,10 @@ impl Paid {
         };
         let first_byte = purchase.endpoint.plugin.limits().first_byte;
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
-        let permit = Permit::grant(Some(receipt)).with_breaker_permit(breaker).wait_for_instance(first_byte);
+        let permit = Permit::grant(Some(receipt))
+            .for_client(Some(purchase.client.network()))
+            .with_breaker_permit(breaker)
+            .wait_for_instance(first_byte);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
         match run(&purchase.endpoint.plugin, permit, request, held).await {
             Ok(PaidAnswer::Whole(answer)) => {

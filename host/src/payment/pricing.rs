@@ -100,7 +100,9 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPri
         headers: headers.collect(),
         body: request.body().clone(),
     };
-    let quoted = purchase.endpoint.plugin.quote(question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
+    let client = Some(purchase.client.network());
+    let quoted =
+        purchase.endpoint.plugin.quote(client, question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
     let amount = match quoted {
         QuotedPrice::Free if purchase.access.quoted => return Ok(RequestPrice::Free),
         QuotedPrice::Free => {

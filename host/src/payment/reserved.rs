@@ -71,7 +71,10 @@ impl Reserved {
         let wait = longest_wait(&self.accepted, payments.now(), purchase.endpoint.plugin.limits().first_byte);
         let Self { accepted, hold, verify, breaker, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
-        let permit = Permit::grant(Some(receipt)).with_breaker_permit(Some(breaker)).wait_for_instance(wait);
+        let permit = Permit::grant(Some(receipt))
+            .for_client(Some(purchase.client.network()))
+            .with_breaker_permit(Some(breaker))
+            .wait_for_instance(wait);
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,
             Err(problem) => {

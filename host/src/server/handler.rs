@@ -21,7 +21,7 @@ use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint};
-use crate::payment::{self, Charged, Payments, Served, Unserved};
+use crate::payment::{self, Charged, ClientAddress, Payments, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -185,7 +185,7 @@ impl RequestHandler {
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
-            Access::Free => run_free(&call.endpoint, call.request).await,
+            Access::Free => run_free(&call.endpoint, call.client, call.request).await,
             Access::Paid(access) => {
                 let purchase = call.purchase(access);
                 let served = if head_only {
@@ -196,7 +196,7 @@ impl RequestHandler {
                 };
                 match served {
                     Ok(Served::Settled(settled)) => respond::settled(settled),
-                    Ok(Served::Free(free)) => run_free(&call.endpoint, free.into_request()).await,
+                    Ok(Served::Free(free)) => run_free(&call.endpoint, call.client, free.into_request()).await,
                     Err(unserved) => respond::unserved(unserved, &call.endpoint),
                 }
             }
@@ -252,9 +252,10 @@ impl RequestHandler {
 
 /// Runs the guest for a request that costs nothing.
 #[expect(clippy::disallowed_methods, reason = "a free request runs its guest without payment")]
-async fn run_free(endpoint: &Arc<Endpoint>, request: Request<RequestBody>) -> Reply {
+async fn run_free(endpoint: &Arc<Endpoint>, client: ClientAddress, request: Request<RequestBody>) -> Reply {
     let charged = Charged::unasked(request.headers());
-    let answer = endpoint.plugin.invoke(Permit::grant(None), request).await;
+    let permit = Permit::grant(None).for_client(Some(client.network()));
+    let answer = endpoint.plugin.invoke(permit, request).await;
     respond::free(answer, endpoint, charged)
 }
 

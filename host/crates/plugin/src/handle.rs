@@ -14,14 +14,14 @@ use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::{Demand, InstanceLimit};
+use crate::instance::permits::{Demand, InstanceLimit, PermitRequest};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
 use crate::limits::{Limits, PluginPolicies, Reuse};
 use crate::load::{Description, LoadedComponent, describe};
-use crate::permit::Permit;
+use crate::permit::{Client, Permit};
 
 /// The part of a plugin's instances that its quotes may take: one in this many.
 const QUOTE_SHARE: usize = 4;
@@ -183,15 +183,16 @@ impl Plugin {
     }
 
     /// Waits until a paid request has room, at most [`RuntimeConfig::wait`](crate::RuntimeConfig::wait), and not at all
-    /// where that would be for nothing. It reserves nothing.
-    pub async fn await_room(&self) -> Result<(), Fault> {
+    /// where that would be for nothing. It reserves nothing. Its turn is that of its client.
+    pub async fn await_room(&self, client: Client) -> Result<(), Fault> {
         self.check_room()?;
         let Instances { spec, reuse } = &*self.loaded.instances;
         let came = Instant::now();
         let found = match reuse {
-            InstanceReuse::Shared(shared) => shared.await_room(spec, spec.wait).await,
+            InstanceReuse::Shared(shared) => shared.await_room(spec, client, spec.wait).await,
             InstanceReuse::Never | InstanceReuse::Pooled(_) => {
-                spec.permits.acquire(Demand::Paid, spec.wait).await.map(drop)
+                let request = PermitRequest { demand: Demand::Paid, client };
+                spec.permits.acquire(request, spec.wait).await.map(drop)
             }
         };
         match &found {
@@ -218,9 +219,13 @@ impl Plugin {
     }
 
     /// Asks the price of one request, within 50 ms of CPU time.
-    pub async fn quote(&self, request: QuoteRequest) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
+    pub async fn quote(
+        &self,
+        client: Client,
+        request: QuoteRequest,
+    ) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
         let spec = &self.loaded.instances.spec;
-        let quoted = invoke::quote(spec, request).await;
+        let quoted = invoke::quote(spec, client, request).await;
         if quoted == Err(Fault::Busy) {
             spec.fullness.refused(&spec.plugin);
         }

@@ -56,7 +56,7 @@ pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
 pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{Ask, Capability, Import, Inspection, Tool, compile_main, inspect, is_name};
-pub use self::permit::Permit;
+pub use self::permit::{Client, Permit};
 pub use self::runtime::{Runtime, RuntimeConfig};
 pub use self::status::Verdict;
 pub use self::template::{Segment, Template, TemplateError, split_segment};

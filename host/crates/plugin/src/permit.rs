@@ -1,10 +1,14 @@
 //! The permission to answer one request.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use coinslot_base::breaker::BreakerPermit;
 
 use crate::contract::PaymentReceipt;
+
+/// The client of a request: the address of its network. All requests without an address are of one client.
+pub type Client = Option<IpAddr>;
 
 /// The permission to answer one request with a guest. It is not `Clone`, so one grant answers one request.
 #[derive(Debug)]
@@ -14,19 +18,25 @@ pub struct Permit {
     pub(crate) breaker: Option<BreakerPermit>,
     /// The longest wait for an instance. None: as for a request that can be sent again.
     pub(crate) wait: Option<Duration>,
+    pub(crate) client: Client,
 }
 
 impl Permit {
     /// Grants the permission, with the receipt that the guest may read. A test counts the call sites: one for free
     /// routes, and those of reserved payments.
     pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
-        Self { receipt, breaker: None, wait: None }
+        Self { receipt, breaker: None, wait: None, client: None }
     }
 
     /// Uses a permit of the plugin's circuit breaker that was taken earlier. Without one, the breaker is asked when the
     /// request is answered.
     pub fn with_breaker_permit(self, breaker: Option<BreakerPermit>) -> Self {
         Self { breaker, ..self }
+    }
+
+    /// Names the client, whose requests wait behind those of clients that have fewer instances of the plugin in use.
+    pub fn for_client(self, client: Client) -> Self {
+        Self { client, ..self }
     }
 
     /// Waits this long for an instance, because something would be lost if the request had to be sent again.

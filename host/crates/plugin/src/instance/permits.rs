@@ -6,10 +6,12 @@
 //! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
 //!   of a plugin's own where the plugin sells something.
 //! - A plugin that has its share already leaves a quarter of all permits to plugins that have less.
-//! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then in the order of
-//!   arrival. For an instance of several permits, those that become free are kept while it is the next in turn.
+//! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then to the client
+//!   that has the fewest instances of the plugin in use, then in the order of arrival. For an instance of several
+//!   permits, those that become free are kept while it is the next in turn.
 
 mod pool;
+mod queue;
 mod state;
 
 use std::sync::Arc;
@@ -20,12 +22,27 @@ use tokio::sync::oneshot;
 pub(crate) use self::pool::PermitPool;
 use self::pool::{LimitKey, LimitTerms};
 use crate::fault::Fault;
+use crate::permit::Client;
 
 /// The reason for which an instance is wanted. Paid work comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Demand {
     Paid,
     Unpaid,
+}
+
+/// A request for permits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PermitRequest {
+    pub(crate) demand: Demand,
+    pub(crate) client: Client,
+}
+
+impl From<Demand> for PermitRequest {
+    /// A request of which no client is known.
+    fn from(demand: Demand) -> Self {
+        Self { demand, client: None }
+    }
 }
 
 /// The answer to a request for permits that does not take them.
@@ -48,7 +65,7 @@ pub(crate) struct InstancePermits {
 #[derive(Debug)]
 struct HeldPermits {
     limit: Arc<LimitEntry>,
-    demand: Demand,
+    request: PermitRequest,
 }
 
 /// The bound of one plugin's instances. Clones share it.
@@ -101,30 +118,37 @@ impl InstanceLimit {
     }
 
     /// Takes permits, waiting at most this long.
-    pub(crate) async fn acquire(&self, demand: Demand, wait: Duration) -> Result<InstancePermits, Fault> {
-        if let Some(permits) = self.try_acquire(demand) {
+    pub(crate) async fn acquire(
+        &self,
+        request: impl Into<PermitRequest>,
+        wait: Duration,
+    ) -> Result<InstancePermits, Fault> {
+        let request = request.into();
+        if let Some(permits) = self.try_acquire(request) {
             return Ok(permits);
         }
-        tokio::time::timeout(wait, self.next(demand)).await.ok().flatten().ok_or(Fault::Busy)
+        tokio::time::timeout(wait, self.next(request)).await.ok().flatten().ok_or(Fault::Busy)
     }
 
     /// Takes permits that are free at once.
-    pub(crate) fn try_acquire(&self, demand: Demand) -> Option<InstancePermits> {
-        self.0.pool.try_take(self.0.key, demand).then(|| self.taken(demand))
+    pub(crate) fn try_acquire(&self, request: impl Into<PermitRequest>) -> Option<InstancePermits> {
+        let request = request.into();
+        self.0.pool.try_take(self.0.key, request).then(|| self.taken(request))
     }
 
     /// Waits for the next permits that are free.
-    pub(crate) async fn next(&self, demand: Demand) -> Option<InstancePermits> {
+    pub(crate) async fn next(&self, request: impl Into<PermitRequest>) -> Option<InstancePermits> {
+        let request = request.into();
         let (granted, grant) = oneshot::channel();
-        let place = QueuePlace { entry: &self.0, ticket: self.0.pool.enqueue(self, demand, granted) };
+        let place = QueuePlace { entry: &self.0, ticket: self.0.pool.enqueue(self, request, granted) };
         let permits = grant.await.ok();
         drop(place);
         permits
     }
 
     /// The permits of an instance that the pool has counted.
-    fn taken(&self, demand: Demand) -> InstancePermits {
-        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), demand }) }
+    fn taken(&self, request: PermitRequest) -> InstancePermits {
+        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), request }) }
     }
 
     /// Instances that the plugin may still start, for tests.
@@ -136,7 +160,7 @@ impl InstanceLimit {
 
 impl Drop for HeldPermits {
     fn drop(&mut self) {
-        self.limit.pool.give_back(self.limit.key, self.demand);
+        self.limit.pool.give_back(self.limit.key, self.request);
     }
 }
 
@@ -150,7 +174,7 @@ impl Drop for LimitEntry {
 #[derive(Clone, Copy, Debug)]
 struct Ticket {
     number: u64,
-    demand: Demand,
+    request: PermitRequest,
 }
 
 /// A place in the queue, given up when this is dropped.

@@ -10,10 +10,11 @@ use crate::capabilities::Capabilities;
 use crate::contract::{QuoteRefusal, QuoteRequest, QuotedPrice};
 use crate::fault::Fault;
 use crate::headers::is_kept_from_guests;
-use crate::instance::permits::Demand;
+use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::spec::InstanceSpec;
 use crate::instance::store::{Grant, GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
+use crate::permit::Client;
 use crate::status;
 
 /// CPU time of a quote, and for each MiB of the body that it reads, from `wit/plugin.wit`.
@@ -29,6 +30,7 @@ const CODE: usize = 64;
 /// Calls `quote`. The guest has a fresh instance, which is granted nothing.
 pub(crate) async fn quote(
     spec: &InstanceSpec,
+    client: Client,
     request: QuoteRequest,
 ) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
     let Some(indices) = &spec.component.quote else {
@@ -36,7 +38,8 @@ pub(crate) async fn quote(
     };
     // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
     let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
-    let _permits = spec.permits.acquire(Demand::Unpaid, spec.wait).await?;
+    let asked = PermitRequest { demand: Demand::Unpaid, client };
+    let _permits = spec.permits.acquire(asked, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
         plugin: spec.plugin.clone(),

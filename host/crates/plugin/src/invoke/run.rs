@@ -18,7 +18,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest};
-use crate::instance::permits::Demand;
+use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
 use crate::invoke::body::GuestBody;
@@ -26,7 +26,7 @@ use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
 use crate::invoke::streaming::StreamingGuest;
-use crate::permit::Permit;
+use crate::permit::{Client, Permit};
 
 /// Answers a request. The response carries [`MeteredAmount`] as an extension.
 pub(crate) async fn invoke(
@@ -35,14 +35,14 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, wait } = permit;
+    let Permit { receipt, breaker, wait, client } = permit;
     let spec = &instances.spec;
     let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
     let mut permit = match breaker {
         Some(permit) => permit,
         None => circuit.admit()?,
     };
-    match run(instances, wait, receipt, request, &mut permit).await {
+    match run(instances, client, wait, receipt, request, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -81,6 +81,7 @@ type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
 async fn run(
     instances: &Arc<Instances>,
+    client: Client,
     wait: Duration,
     receipt: Option<PaymentReceipt>,
     request: Request<RequestBody>,
@@ -88,6 +89,7 @@ async fn run(
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Unpaid };
+    let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());
     let awaits_request = Arc::new(AtomicBool::new(false));
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, &awaits_request)?;
@@ -96,8 +98,8 @@ async fn run(
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
     let came = Instant::now();
     let started = match &instances.reuse {
-        InstanceReuse::Shared(shared) => start_shared(instances, shared, demand, wait, request, permit).await,
-        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, demand, wait, request).await,
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, permit).await,
+        InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, asked, wait, request).await,
     };
     match &started {
         Ok(_) if demand == Demand::Paid => instances.spec.fullness.served(came.into_std()),

@@ -16,7 +16,7 @@ use crate::instance::Instances;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
-use crate::instance::permits::{Demand, InstancePermits};
+use crate::instance::permits::{InstancePermits, PermitRequest};
 use crate::instance::pool::{GuestHandler, PooledInstance};
 use crate::instance::shared::{SharedInstances, SharedRequest};
 use crate::instance::store::{GuestState, renew, store};
@@ -40,12 +40,12 @@ enum Instance {
 /// Starts a request in an instance of its own.
 pub(super) async fn start_alone(
     instances: &Arc<Instances>,
-    demand: Demand,
+    asked: PermitRequest,
     wait: Duration,
     request: GuestRequest,
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
-    let permits = spec.permits.acquire(demand, wait).await?;
+    let permits = spec.permits.acquire(asked, wait).await?;
     let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
     let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
@@ -71,18 +71,18 @@ pub(super) async fn start_alone(
 pub(super) async fn start_shared(
     instances: &Instances,
     shared: &SharedInstances,
-    demand: Demand,
+    asked: PermitRequest,
     wait: Duration,
     request: GuestRequest,
     permit: &mut BreakerPermit,
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
-    let slot = shared.acquire(spec, demand, wait).await?;
+    let slot = shared.acquire(spec, asked, wait).await?;
     let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.processors.clone());
     let excused = Arc::new(AtomicBool::new(false));
     permit.unless(excused.clone());
     let request = Box::new(SharedRequest { request, meter: meter.clone() });
-    let answered = SharedInstances::answer(slot, spec.clone(), demand, request, excused);
+    let answered = SharedInstances::answer(slot, spec.clone(), asked, request, excused);
     let guest = Box::pin(async move { answered.await.map_err(wasmtime::Error::new) });
     Ok(StartedGuest { guest, meter, permits: None })
 }

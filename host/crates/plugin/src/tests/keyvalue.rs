@@ -49,7 +49,7 @@ async fn describe_and_quote_reach_no_capability_but_describe_its_configuration()
         headers: HeaderMap::new(),
         body: Bytes::new(),
     };
-    assert_eq!(plugin.quote(question).await.unwrap().unwrap_err().message, nothing);
+    assert_eq!(plugin.quote(None, question).await.unwrap().unwrap_err().message, nothing);
     assert!(!dir.path().join("keyvalue").exists(), "a quote leaves nothing behind");
     // The same calls, while it handles a request.
     let said = steps(&plugin, &["reach"]).await;

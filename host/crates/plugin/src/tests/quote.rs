@@ -18,7 +18,7 @@ fn request(query: Option<&str>) -> QuoteRequest {
 }
 
 async fn ask(query: Option<&str>) -> Result<Result<QuotedPrice, QuoteRefusal>, Fault> {
-    load("quoter").await.quote(request(query)).await
+    load("quoter").await.quote(None, request(query)).await
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> QuoteRefusal {
@@ -65,5 +65,5 @@ async fn a_refusal_has_a_client_error_status_and_a_word() {
 async fn a_trap_in_a_quote_is_a_fault() {
     assert!(matches!(ask(Some("other")).await.unwrap_err(), Fault::Trap(_)));
     let echo = load("echo").await;
-    assert!(matches!(echo.quote(request(None)).await.unwrap_err(), Fault::NoResponse(_)));
+    assert!(matches!(echo.quote(None, request(None)).await.unwrap_err(), Fault::NoResponse(_)));
 }

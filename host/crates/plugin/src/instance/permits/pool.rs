@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::state::{LimitState, PoolState, Waiting};
-use super::{Demand, InstanceLimit, InstancePermits, Room, Ticket};
+use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room, Ticket};
 
 /// The permits of running instances.
 #[derive(Debug)]
@@ -74,11 +74,11 @@ impl PermitPool {
     }
 
     /// Counts an instance as running, if it may run now.
-    pub(super) fn try_take(&self, key: LimitKey, demand: Demand) -> bool {
+    pub(super) fn try_take(&self, key: LimitKey, request: PermitRequest) -> bool {
         let mut state = self.state.lock();
-        let takes = state.room(self.total, key, demand) == Room::Free;
+        let takes = state.room(self.total, key, request.demand) == Room::Free;
         if takes {
-            state.take(key, demand);
+            state.take(key, request);
         }
         takes
     }
@@ -87,28 +87,25 @@ impl PermitPool {
     pub(super) fn enqueue(
         &self,
         limit: &InstanceLimit,
-        demand: Demand,
+        request: PermitRequest,
         granted: oneshot::Sender<InstancePermits>,
     ) -> Ticket {
         let mut state = self.state.lock();
         let number = state.number();
         if let Some(entry) = state.limits.get_mut(&limit.0.key) {
-            entry.queue_mut(demand).push_back(Waiting { number, limit: limit.clone(), granted });
+            let waiting = Waiting { number, client: request.client, limit: limit.clone(), granted };
+            entry.queue_mut(request.demand).push(waiting);
             state.waiting += 1;
         }
         self.grant(state);
-        Ticket { number, demand }
+        Ticket { number, request }
     }
 
     /// Removes a request from its queue, if it is still there. Permits that were kept for it go to others.
     pub(super) fn leave(&self, key: LimitKey, ticket: Ticket) {
         let mut state = self.state.lock();
         let Some(limit) = state.limits.get_mut(&key) else { return };
-        let queue = limit.queue_mut(ticket.demand);
-        let left = match queue.binary_search_by_key(&ticket.number, |waiting| waiting.number) {
-            Ok(index) => queue.remove(index),
-            Err(_) => None,
-        };
+        let left = limit.queue_mut(ticket.request.demand).remove(ticket.request.client, ticket.number);
         if left.is_some() {
             state.waiting -= 1;
             self.grant(state);
@@ -120,9 +117,9 @@ impl PermitPool {
     }
 
     /// Takes the permits of an instance back, and grants them to requests that wait.
-    pub(super) fn give_back(&self, key: LimitKey, demand: Demand) {
+    pub(super) fn give_back(&self, key: LimitKey, request: PermitRequest) {
         let mut state = self.state.lock();
-        state.give_back(key, demand);
+        state.give_back(key, request);
         self.grant(state);
     }
 
@@ -132,6 +129,12 @@ impl PermitPool {
         drop(state);
         // Each of these is given back in turn, outside of the lock.
         drop(undelivered);
+    }
+
+    /// Clients that hold or wait, in all queues.
+    #[cfg(test)]
+    pub(super) fn clients(&self) -> usize {
+        self.state.lock().limits.values().map(LimitState::clients).sum()
     }
 
     #[cfg(test)]

@@ -1,13 +1,15 @@
 //! The state of the permits: who holds them, who waits, and who is next.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::pool::{LimitKey, LimitTerms};
-use super::{Demand, InstanceLimit, InstancePermits, Room};
+use super::queue::{ClientQueue, ClientTurn};
+use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room};
+use crate::permit::Client;
 
 /// The part of the permits that is kept for those who need it more: one in this many.
 const KEPT: usize = 4;
@@ -39,8 +41,8 @@ pub(super) struct LimitState {
     pub(super) terms: LimitTerms,
     pub(super) running: usize,
     running_unpaid: usize,
-    paid: VecDeque<Waiting>,
-    unpaid: VecDeque<Waiting>,
+    paid: ClientQueue,
+    unpaid: ClientQueue,
 }
 
 /// The permits of one plugin.
@@ -57,6 +59,7 @@ pub(super) struct PluginShare {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) number: u64,
+    pub(super) client: Client,
     pub(super) limit: InstanceLimit,
     pub(super) granted: oneshot::Sender<InstancePermits>,
 }
@@ -74,11 +77,12 @@ enum PermitClaim {
 }
 
 /// The place of a request among those that wait, of which the least is the next to run: paid work, then the plugin that
-/// holds the fewest permits, then the order of arrival.
+/// holds the fewest permits, then the client that has the fewest instances in use, then the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     demand: Demand,
     held: usize,
+    running: usize,
     number: u64,
     key: LimitKey,
 }
@@ -127,7 +131,7 @@ impl PoolState {
         if !limit.has_room(demand) || !limit.queue(demand).is_empty() {
             return Room::Taken;
         }
-        let newest = Turn { demand, held: self.held(limit), number: u64::MAX, key };
+        let newest = Turn { demand, held: self.held(limit), running: usize::MAX, number: u64::MAX, key };
         let runs = self.claim(total, key, demand) == PermitClaim::Runs
             && self.next_in_turn(total).is_none_or(|first| newest < first);
         if runs { Room::Free } else { Room::TakenByOthers(self.freed) }
@@ -138,9 +142,10 @@ impl PoolState {
         self.plugins.get(&limit.terms.plugin).map_or(0, |share| share.held)
     }
 
-    pub(super) fn take(&mut self, key: LimitKey, demand: Demand) {
+    pub(super) fn take(&mut self, key: LimitKey, PermitRequest { demand, client }: PermitRequest) {
         let Some(limit) = self.limits.get_mut(&key) else { return };
         limit.running += 1;
+        limit.queue_mut(demand).take(client);
         self.free -= limit.terms.weight;
         let unpaid = if demand == Demand::Unpaid { limit.terms.weight } else { 0 };
         limit.running_unpaid += usize::from(unpaid > 0);
@@ -151,9 +156,10 @@ impl PoolState {
         }
     }
 
-    pub(super) fn give_back(&mut self, key: LimitKey, demand: Demand) {
+    pub(super) fn give_back(&mut self, key: LimitKey, PermitRequest { demand, client }: PermitRequest) {
         let Some(limit) = self.limits.get_mut(&key) else { return };
         limit.running -= 1;
+        limit.queue_mut(demand).give_back(client);
         self.free += limit.terms.weight;
         self.freed = Instant::now();
         let unpaid = if demand == Demand::Unpaid { limit.terms.weight } else { 0 };
@@ -174,12 +180,13 @@ impl PoolState {
             if self.claim(total, key, demand) != PermitClaim::Runs {
                 break;
             }
-            let Some(waiting) = self.limits.get_mut(&key).and_then(|limit| limit.queue_mut(demand).pop_front()) else {
+            let Some(waiting) = self.limits.get_mut(&key).and_then(|limit| limit.queue_mut(demand).pop()) else {
                 break;
             };
             self.waiting -= 1;
-            self.take(key, demand);
-            let permits = waiting.limit.taken(demand);
+            let request = PermitRequest { demand, client: waiting.client };
+            self.take(key, request);
+            let permits = waiting.limit.taken(request);
             if let Err(permits) = waiting.granted.send(permits) {
                 undelivered.push(permits);
             }
@@ -194,8 +201,8 @@ impl PoolState {
         }
         let first = |demand: Demand| {
             let waiting = self.limits.iter().filter_map(|(&key, limit)| {
-                let number = limit.queue(demand).front()?.number;
-                Some(Turn { demand, held: self.held(limit), number, key })
+                let ClientTurn { running, number, .. } = limit.queue(demand).first()?;
+                Some(Turn { demand, held: self.held(limit), running, number, key })
             });
             waiting.filter(|turn| self.claim(total, turn.key, demand) != PermitClaim::Refused).min()
         };
@@ -206,7 +213,7 @@ impl PoolState {
 impl LimitState {
     /// A bound under which nothing runs.
     pub(super) fn new(terms: LimitTerms) -> Self {
-        Self { terms, running: 0, running_unpaid: 0, paid: VecDeque::new(), unpaid: VecDeque::new() }
+        Self { terms, running: 0, running_unpaid: 0, paid: ClientQueue::default(), unpaid: ClientQueue::default() }
     }
 
     /// True if the plugin's own bound allows another instance.
@@ -215,17 +222,23 @@ impl LimitState {
         self.running < self.terms.most && (demand == Demand::Paid || self.running_unpaid < self.terms.most - kept)
     }
 
-    fn queue(&self, demand: Demand) -> &VecDeque<Waiting> {
+    fn queue(&self, demand: Demand) -> &ClientQueue {
         match demand {
             Demand::Paid => &self.paid,
             Demand::Unpaid => &self.unpaid,
         }
     }
 
-    pub(super) fn queue_mut(&mut self, demand: Demand) -> &mut VecDeque<Waiting> {
+    pub(super) fn queue_mut(&mut self, demand: Demand) -> &mut ClientQueue {
         match demand {
             Demand::Paid => &mut self.paid,
             Demand::Unpaid => &mut self.unpaid,
         }
+    }
+
+    /// Clients that hold or wait, for tests.
+    #[cfg(test)]
+    pub(super) fn clients(&self) -> usize {
+        self.paid.clients() + self.unpaid.clients()
     }
 }

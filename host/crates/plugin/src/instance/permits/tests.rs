@@ -1,4 +1,8 @@
-//! Tests of the rules by which plugins share the permits.
+//! Tests of the rules by which plugins and clients share the permits.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::task::JoinHandle;
 
 use super::*;
 
@@ -7,14 +11,20 @@ fn limit(pool: &Arc<PermitPool>, plugin: &str, most: usize) -> InstanceLimit {
 }
 
 /// Takes permits until none is free for this limit.
-fn fill(limit: &InstanceLimit, demand: Demand) -> Vec<InstancePermits> {
-    std::iter::from_fn(|| limit.try_acquire(demand)).collect()
+fn fill(limit: &InstanceLimit, request: impl Into<PermitRequest>) -> Vec<InstancePermits> {
+    let request = request.into();
+    std::iter::from_fn(|| limit.try_acquire(request)).collect()
+}
+
+/// A request of the client of this number.
+fn of_client(demand: Demand, number: u8) -> PermitRequest {
+    PermitRequest { demand, client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))) }
 }
 
 /// Waits in a task of its own until it is queued.
-async fn queued(limit: &InstanceLimit, demand: Demand) -> tokio::task::JoinHandle<Option<InstancePermits>> {
-    let limit = limit.clone();
-    let waits = tokio::spawn(async move { limit.next(demand).await });
+async fn queued(limit: &InstanceLimit, request: impl Into<PermitRequest>) -> JoinHandle<Option<InstancePermits>> {
+    let (limit, request) = (limit.clone(), request.into());
+    let waits = tokio::spawn(async move { limit.next(request).await });
     tokio::task::yield_now().await;
     assert!(!waits.is_finished());
     waits
@@ -168,4 +178,113 @@ async fn a_request_that_stops_waiting_leaves_the_queue_and_its_permits() {
     assert_eq!((pool.free(), only.free()), (1, 1));
     drop(only.acquire(Demand::Paid, Duration::from_secs(1)).await);
     assert_eq!(pool.free(), 1);
+}
+
+#[tokio::test]
+async fn a_permit_goes_to_the_client_with_the_fewest_in_use_paid_or_not() {
+    for demand in [Demand::Paid, Demand::Unpaid] {
+        let pool = PermitPool::new(4);
+        let plugin = InstanceLimit::new(&pool, &"plugin".into(), 4, 1, false);
+        let (many, few) = (of_client(demand, 1), of_client(demand, 2));
+        let mut held: Vec<_> = std::iter::from_fn(|| plugin.try_acquire(many)).collect();
+        let behind = [queued(&plugin, many).await, queued(&plugin, many).await];
+        let first = queued(&plugin, few).await;
+        held.pop();
+        let first = first.await.expect("no panic");
+        assert!(first.is_some() && behind.iter().all(|waits| !waits.is_finished()), "{demand:?}");
+        // One client has two after this permit, and the other one has one.
+        let second = queued(&plugin, few).await;
+        held.pop();
+        let second = second.await.expect("no panic");
+        assert!(second.is_some() && behind.iter().all(|waits| !waits.is_finished()), "{demand:?}");
+        // One client has one after this permit, and the other one has two.
+        let third = queued(&plugin, few).await;
+        held.pop();
+        tokio::task::yield_now().await;
+        assert!(behind[0].is_finished() && !third.is_finished(), "{demand:?}");
+        drop((held, first, second));
+        for waits in behind.into_iter().chain([third]) {
+            assert!(waits.await.expect("no panic").is_some());
+        }
+        assert_eq!((pool.free(), pool.clients()), (4, 0), "clients are forgotten");
+    }
+}
+
+#[tokio::test]
+async fn paid_requests_of_a_busy_client_come_before_unpaid_ones_of_another() {
+    let pool = PermitPool::new(2);
+    let plugin = InstanceLimit::new(&pool, &"plugin".into(), 2, 1, false);
+    let mut held = fill(&plugin, of_client(Demand::Paid, 1));
+    let unpaid = queued(&plugin, of_client(Demand::Unpaid, 2)).await;
+    let paid = queued(&plugin, of_client(Demand::Paid, 1)).await;
+    held.pop();
+    let paid = paid.await.expect("no panic");
+    assert!(paid.is_some() && !unpaid.is_finished());
+    drop(paid);
+    assert!(unpaid.await.expect("no panic").is_some());
+}
+
+#[tokio::test]
+async fn no_permit_is_lost_however_requests_come_end_and_leave() {
+    for seed in 1..40 {
+        let pool = PermitPool::new(9);
+        let limits = [("light", 6, 1, true), ("heavy", 3, 2, false), ("free", 9, 1, false)]
+            .map(|(name, most, weight, sells)| InstanceLimit::new(&pool, &name.into(), most, weight, sells));
+        let mut random = Random(seed);
+        let (mut held, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..400 {
+            let limit = &limits[random.below(limits.len())];
+            let demand = if random.below(2) == 0 { Demand::Paid } else { Demand::Unpaid };
+            let request = of_client(demand, u8::try_from(random.below(4)).expect("a small number"));
+            match random.below(5) {
+                0 => held.extend(limit.try_acquire(request)),
+                1 | 2 if waiting.len() < 20 => {
+                    let limit = limit.clone();
+                    waiting.push(tokio::spawn(async move { limit.next(request).await }));
+                }
+                3 if !waiting.is_empty() => waiting.swap_remove(random.below(waiting.len())).abort(),
+                _ if !held.is_empty() => drop(held.swap_remove(random.below(held.len()))),
+                _ => {}
+            }
+            if random.below(3) == 0 {
+                granted(&mut waiting, &mut held).await;
+            }
+            assert!(pool.free() <= 9);
+        }
+        // Whoever waits is served as permits come back, and nothing is left then.
+        while !waiting.is_empty() {
+            granted(&mut waiting, &mut held).await;
+            assert!(!held.is_empty() || waiting.is_empty(), "a lost notification, seed {seed}");
+            held.pop();
+        }
+        held.clear();
+        tokio::task::yield_now().await;
+        assert_eq!((pool.free(), pool.clients()), (9, 0), "seed {seed}");
+    }
+}
+
+/// Moves the permits of the requests that have some to those that are held.
+async fn granted(waiting: &mut Vec<JoinHandle<Option<InstancePermits>>>, held: &mut Vec<InstancePermits>) {
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+    for waits in std::mem::take(waiting) {
+        if waits.is_finished() {
+            held.extend(waits.await.expect("no panic"));
+        } else {
+            waiting.push(waits);
+        }
+    }
+}
+
+/// Numbers that look random (xorshift), the same for each seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound
+    }
 }

@@ -12,10 +12,11 @@ use super::mailbox::SharedRequest;
 use super::slot::{RequestSlot, SlotFailure};
 use super::worker;
 use crate::fault::Fault;
-use crate::instance::permits::{Demand, InstancePermits, Room};
+use crate::instance::permits::{Demand, InstancePermits, PermitRequest, Room};
 use crate::instance::pool::IdlePermits;
 use crate::instance::spec::InstanceSpec;
 use crate::limits::Reuse;
+use crate::permit::Client;
 
 /// The shared instances of one build.
 pub(crate) struct SharedInstances {
@@ -31,25 +32,25 @@ impl SharedInstances {
     pub(crate) async fn acquire(
         &self,
         spec: &InstanceSpec,
-        demand: Demand,
+        request: PermitRequest,
         wait: Duration,
     ) -> Result<RequestSlot, Fault> {
-        if let Some(slot) = self.try_acquire(spec, demand) {
+        if let Some(slot) = self.try_acquire(spec, request) {
             return Ok(slot);
         }
-        let in_use = || self.slot_in_use(&mut self.list.lock(), demand, |_| true);
+        let in_use = || self.slot_in_use(&mut self.list.lock(), request.demand, |_| true);
         let alone = |permits| self.slot_alone(&mut self.list.lock(), spec, permits);
-        self.wait(spec, demand, wait, in_use, alone).await
+        self.wait(spec, request, wait, in_use, alone).await
     }
 
     /// Takes a slot that is free at once. Instances whose guest computes for long are passed over, so that their
     /// requests have the processor, as long as there are permits for another instance.
-    fn try_acquire(&self, spec: &InstanceSpec, demand: Demand) -> Option<RequestSlot> {
+    fn try_acquire(&self, spec: &InstanceSpec, request: PermitRequest) -> Option<RequestSlot> {
         // One lock for both steps: of requests that come at once, the first makes an instance and the others join it.
         let mut instances = self.list.lock();
-        match self.slot_in_use(&mut instances, demand, |instance| !instance.state.meter.is_computing()) {
+        match self.slot_in_use(&mut instances, request.demand, |instance| !instance.state.meter.is_computing()) {
             // Every instance in use computes for long: take another one, if there are permits for it.
-            None => spec.permits.try_acquire(demand).map(|permits| self.slot_alone(&mut instances, spec, permits)),
+            None => spec.permits.try_acquire(request).map(|permits| self.slot_alone(&mut instances, spec, permits)),
             slot => slot,
         }
     }
@@ -65,8 +66,9 @@ impl SharedInstances {
     }
 
     /// Waits until a slot or permits for an instance are free, at most this long, and takes neither.
-    pub(crate) async fn await_room(&self, spec: &InstanceSpec, wait: Duration) -> Result<(), Fault> {
-        self.wait(spec, Demand::Paid, wait, || self.has_slot().then_some(()), drop).await?;
+    pub(crate) async fn await_room(&self, spec: &InstanceSpec, client: Client, wait: Duration) -> Result<(), Fault> {
+        let request = PermitRequest { demand: Demand::Paid, client };
+        self.wait(spec, request, wait, || self.has_slot().then_some(()), drop).await?;
         // This call may have received the one notification of a freed slot, which it does not take: pass it on.
         self.list.freed(Demand::Paid).notify_one();
         Ok(())
@@ -78,16 +80,16 @@ impl SharedInstances {
     async fn wait<T>(
         &self,
         spec: &InstanceSpec,
-        demand: Demand,
+        request: PermitRequest,
         most: Duration,
         in_use: impl Fn() -> Option<T>,
         alone: impl FnOnce(InstancePermits) -> T,
     ) -> Result<T, Fault> {
         let found = async {
             // Pinned outside of the loop, so that this request keeps its turn in the queue of the semaphore.
-            let mut permits = pin!(spec.permits.next(demand));
+            let mut permits = pin!(spec.permits.next(request));
             loop {
-                let mut freed = pin!(self.list.freed(demand).notified());
+                let mut freed = pin!(self.list.freed(request.demand).notified());
                 freed.as_mut().enable();
                 if let Some(slot) = in_use() {
                     return Some(slot);
@@ -163,7 +165,7 @@ impl SharedInstances {
     pub(crate) async fn answer(
         mut slot: RequestSlot,
         spec: Arc<InstanceSpec>,
-        demand: Demand,
+        asked: PermitRequest,
         mut request: Box<SharedRequest>,
         excused: Arc<AtomicBool>,
     ) -> Result<(), Fault> {
@@ -179,7 +181,7 @@ impl SharedInstances {
             // The old slot is given back before another one is awaited: the wait may be for the permits of its
             // instance.
             let instances = Self { list: slot.into_list() };
-            slot = instances.acquire(&spec, demand, spec.wait).await?;
+            slot = instances.acquire(&spec, asked, spec.wait).await?;
         }
     }
 }
