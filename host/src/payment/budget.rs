@@ -86,6 +86,12 @@ impl ByteBudget {
         HeldBytes { of: Arc::clone(self), part: BudgetPart::Newcomers, names: names.into_iter().collect(), bytes: 0 }
     }
 
+    /// A holder of nothing, for what this payer has bought.
+    pub(super) fn of_payer(self: &Arc<Self>, payer: &str) -> HeldBytes {
+        let names = vec![HolderName::Payer(payer.to_owned())];
+        HeldBytes { of: Arc::clone(self), part: BudgetPart::Whole, names, bytes: 0 }
+    }
+
     /// A holder of nothing, for a client that has proven that this payer signed its payment.
     pub(super) fn payer(self: &Arc<Self>, client: IpAddr, payer: &str, part: BudgetPart) -> HeldBytes {
         let mut held = Self::client(self, client);

@@ -5,6 +5,7 @@
 //! two minutes more: a client whose connection breaks in the middle has paid, and fetches it again. An answer that the
 //! guest is still writing is a [`StreamedAnswer`].
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use bytes::Bytes;
 use coinslot_ledger::PaymentId;
 use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
 
 use super::Payments;
+use super::budget::{ByteBudget, HeldBytes};
 use super::streamed::StreamedAnswer;
 
-/// The size of the pieces of an answer that is too large to be kept. hyper takes some 400 KiB ahead of the client.
+/// The size of the pieces of an answer that is too large to be kept. hyper takes a little more than one ahead of
+/// the client.
 const PIECE: usize = 64 << 10;
 /// The time for which such an answer stays in the ledger when the connection has taken it: what the host and the kernel
 /// hold of it may still be lost on its way.
@@ -48,22 +51,47 @@ struct Delivery {
     large: Option<usize>,
 }
 
-/// The room for answers that are too large to be kept and were delivered of late, in KiB.
+/// The answers that are too large to be kept and were delivered of late, each with its part of their room.
 #[derive(Debug)]
-pub(super) struct LargeAnswers(Arc<Semaphore>);
+pub(super) struct LargeAnswers {
+    room: Arc<ByteBudget>,
+    held: Mutex<HashMap<PaymentId, HeldBytes>>,
+}
 
 impl LargeAnswers {
     /// `kept`: the bytes of all kept answers.
     pub(super) fn new(kept: u64) -> Self {
-        let room = usize::try_from((kept / ROOM_PART) >> 10).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))))
+        let room = usize::try_from(kept / ROOM_PART).unwrap_or(usize::MAX);
+        Self { room: ByteBudget::new(room), held: Mutex::default() }
     }
 
-    /// Takes room for an answer of this size. `None` if there is not enough.
-    fn take(&self, size: usize) -> Option<OwnedSemaphorePermit> {
-        let room = u32::try_from(size.div_ceil(1 << 10)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(room).ok()
+    /// Takes room for an answer of this size, of which its payer has a share. An answer that is fetched again and again
+    /// takes no more room, and is not kept for longer.
+    fn take(&self, id: &PaymentId, size: usize) -> Taken {
+        let mut held = self.held.lock();
+        if held.contains_key(id) {
+            return Taken::Before;
+        }
+        let mut room = self.room.of_payer(id.payer());
+        if room.grow_to(size).is_err() {
+            return Taken::Nothing;
+        }
+        held.insert(id.clone(), room);
+        Taken::Now
     }
+
+    fn give_back(&self, id: &PaymentId) {
+        self.held.lock().remove(id);
+    }
+}
+
+/// The room that an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Now,
+    /// It was delivered a while ago, and is deleted when its time is over.
+    Before,
+    Nothing,
 }
 
 impl PaidBody {
@@ -129,10 +157,10 @@ impl Delivery {
         let task = Arc::clone(&payments);
         payments.track(async move {
             let Some(size) = large else { return task.delivered(&id, true).await };
-            let room = task.large_answers.take(size);
-            task.delivered(&id, room.is_some()).await;
-            if let Some(room) = room {
-                delete_later(&task, id, room);
+            let taken = task.large_answers.take(&id, size);
+            task.delivered(&id, taken != Taken::Nothing).await;
+            if taken == Taken::Now {
+                delete_later(&task, id);
             }
         });
     }
@@ -140,14 +168,14 @@ impl Delivery {
 
 /// Deletes an answer that is too large to be kept, when all of it has arrived or was lost. Shutdown does not wait for
 /// that: what a host leaves behind is pruned by its age.
-fn delete_later(payments: &Arc<Payments>, id: PaymentId, room: OwnedSemaphorePermit) {
+fn delete_later(payments: &Arc<Payments>, id: PaymentId) {
     let payments = Arc::downgrade(payments);
     tokio::spawn(async move {
         tokio::time::sleep(ON_THE_WAY).await;
         if let Some(payments) = payments.upgrade() {
             payments.delivered(&id, false).await;
+            payments.large_answers.give_back(&id);
         }
-        drop(room);
     });
 }
 
@@ -165,16 +193,34 @@ impl fmt::Debug for Content {
 mod tests {
     use super::*;
 
+    fn payment(payer: &str, nonce: &str) -> PaymentId {
+        let network = coinslot_x402::Network::parse("eip155:84532").expect("a network");
+        PaymentId::new(network, "0xa".to_owned(), payer.to_owned(), nonce.to_owned())
+    }
+
     #[test]
-    fn large_answers_have_a_quarter_of_the_room_for_kept_ones() {
-        let large = LargeAnswers::new(40 << 20);
-        let first = large.take(7 << 20).expect("room");
-        let _second = large.take(3 << 20).expect("room");
-        assert!(large.take(1).is_none(), "nothing is left");
-        drop(first);
-        assert!(large.take(7 << 20).is_some(), "the first was deleted");
-        assert!(LargeAnswers::new(0).take(1).is_none());
-        assert!(LargeAnswers::new(u64::MAX).take(1 << 30).is_some());
-        assert!(LargeAnswers::new(u64::MAX).take(usize::MAX).is_none(), "a size that no answer has");
+    fn large_answers_have_a_quarter_of_the_room_for_kept_ones_and_each_payer_a_part_of_it() {
+        let large = LargeAnswers::new(64 << 20);
+        let (one, other) = (payment("0x1", "a"), payment("0x1", "b"));
+        assert_eq!(large.take(&one, 3 << 20), Taken::Now);
+        assert_eq!(large.take(&other, 2 << 20), Taken::Nothing, "a payer has 4 of 16 MiB");
+        for payer in ["0x2", "0x3", "0x4"] {
+            assert_eq!(large.take(&payment(payer, "a"), 4 << 20), Taken::Now);
+        }
+        assert_eq!(large.take(&payment("0x5", "a"), 2 << 20), Taken::Nothing, "one MiB is left");
+        large.give_back(&one);
+        assert_eq!(large.take(&other, 2 << 20), Taken::Now);
+        assert_eq!(LargeAnswers::new(0).take(&one, 1), Taken::Nothing);
+    }
+
+    #[test]
+    fn a_large_answer_that_is_fetched_many_times_takes_its_room_once() {
+        let large = LargeAnswers::new(64 << 20);
+        let (often, another) = (payment("0x1", "a"), payment("0x1", "b"));
+        assert_eq!(large.take(&often, 2 << 20), Taken::Now);
+        for _ in 0..100 {
+            assert_eq!(large.take(&often, 2 << 20), Taken::Before);
+        }
+        assert_eq!(large.take(&another, 2 << 20), Taken::Now);
     }
 }
