@@ -3,7 +3,8 @@
 //! A path is followed name by name, through links, and every folder is watched in which one of its names is looked up.
 //! So a file that is written or replaced is an event, and a link that is turned, and a folder above that is moved away:
 //! an operator may deploy by any of them. The file itself is watched, too: it may be written through another path, such
-//! as one that is mounted in a container.
+//! as one that is mounted in a container. Of a folder that only leads to the next one, nothing but its own end is
+//! watched: `/tmp` changes all the time, and what is on the way cannot be removed before what it leads to.
 //!
 //! Where events may not come, the paths have to be looked at every second: on file systems that other machines change,
 //! in folders that may not be read, and on systems without inotify. A mount is no event anywhere, so that even watched
@@ -60,6 +61,7 @@ pub(crate) enum LookReason {
 /// The folders on the way to some paths, and their ends.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ways {
+    /// With the names that matter in each. None in a folder that only leads to the next one.
     folders: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// What is there and no folder.
     files: BTreeSet<PathBuf>,
@@ -134,12 +136,15 @@ impl Ways {
         let mut names = reversed(&std::path::absolute(path)?);
         let mut links = 0;
         while let Some(name) = names.pop() {
+            let on_way = self.folders.entry(at.clone()).or_default();
             if name == OsStr::new("..") {
                 at.pop();
                 continue;
             }
             let next = at.join(&name);
-            self.folders.entry(at.clone()).or_default().insert(name);
+            if !next.is_dir() || next.is_symlink() || names.is_empty() {
+                on_way.insert(name);
+            }
             if let Ok(target) = std::fs::read_link(&next) {
                 links += 1;
                 if links > MAX_LINKS {
@@ -287,6 +292,19 @@ mod tests {
         while !is_quiet(&mut events).await {}
         fs::write(at("another name"), "through another path").expect("written");
         expect_event(&mut events, "a write through another path").await;
+    }
+
+    /// A host woke up for each file that any program made in `/tmp`.
+    #[test]
+    fn what_happens_beside_a_folder_that_only_leads_on_is_no_event() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().canonicalize().expect("a path").join("on/the/way");
+        fs::create_dir_all(&folder).expect("a folder");
+        let ways = Ways::to(&BTreeSet::from([folder.join("file"), folder.clone()])).expect("a way");
+        let named: Vec<_> = ways.folders.iter().filter(|(_, names)| !names.is_empty()).collect();
+        let (parent, name) = (folder.parent().expect("a parent"), |name: &str| BTreeSet::from([OsString::from(name)]));
+        assert_eq!(named, [(&parent.to_owned(), &name("way")), (&folder, &name("file"))]);
+        assert_eq!(ways.folders.len(), folder.components().count());
     }
 
     #[tokio::test]

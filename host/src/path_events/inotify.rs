@@ -31,10 +31,11 @@ impl Watch {
         let inotify = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let mut names: HashMap<i32, BTreeSet<OsString>> = HashMap::new();
         let written = WatchFlags::CLOSE_WRITE | WatchFlags::ATTRIB;
-        let mut changed = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO;
-        changed |= WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+        let changed = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO;
+        let ended = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
         for (folder, on_way) in &ways.folders {
-            let watch = add_watch(&inotify, folder, written | changed)?;
+            let named = if on_way.is_empty() { WatchFlags::empty() } else { written | changed };
+            let watch = add_watch(&inotify, folder, named | ended)?;
             names.entry(watch).or_default().extend(on_way.iter().cloned());
         }
         for file in &ways.files {
