@@ -81,10 +81,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
         Ok(PluginInfo {
             name: set("name").unwrap_or("keeper".into()),
             version: "1.0.0".into(),
-            endpoints: vec![
-                endpoint("POST", "/keeper", Price::Free),
-                endpoint("POST", "/keeper/quoted", most),
-            ],
+            endpoints: vec![endpoint("POST", "/keeper", Price::Free), endpoint("POST", "/keeper/quoted", most)],
             extensions: Vec::new(),
         })
     }
