@@ -169,7 +169,7 @@ impl Drop for FlushAtEnd {
 
 /// Makes the writers of the log's events.
 #[derive(Clone, Copy, Debug)]
-pub struct LogWriter;
+pub struct StderrLog;
 
 /// Writes one event.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ pub struct EventWriter {
     capacity: usize,
 }
 
-impl MakeWriter<'_> for LogWriter {
+impl MakeWriter<'_> for StderrLog {
     type Writer = EventWriter;
 
     fn make_writer(&self) -> EventWriter {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
-use coinslot::logging::{self, FlushAtEnd, LogWriter};
+use coinslot::logging::{self, FlushAtEnd, StderrLog};
 
 /// Several times faster than the C library's allocator for fresh instances, which allocate much and free it soon.
 #[global_allocator]
@@ -89,7 +89,7 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     #[allow(clippy::disallowed_methods, reason = "https://no-color.org")]
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = std::io::stderr().is_terminal() && !plain;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter).with_ansi(colours);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(StderrLog).with_ansi(colours);
     if arguments.log_json {
         builder.json().init()
     } else {

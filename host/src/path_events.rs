@@ -12,12 +12,12 @@
 
 #[cfg(target_os = "linux")]
 mod inotify;
+mod ways;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,13 +26,11 @@ use tokio::time::Instant;
 use inotify::Watch;
 #[cfg(not(target_os = "linux"))]
 use unwatched::Watch;
+use ways::Ways;
 
 /// The time between two looks where events may not come, and where they do.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const WATCHED_LOOK_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Links that one path leads through at most, as in the kernel.
-const MAX_LINKS: usize = 40;
 
 /// The watch of some paths.
 #[derive(Debug)]
@@ -56,15 +54,6 @@ pub(crate) enum LookReason {
     Event,
     /// Nothing has happened for a while.
     Interval,
-}
-
-/// The folders on the way to some paths, and their ends.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Ways {
-    /// With the names that matter in each. None in a folder that only leads to the next one.
-    folders: BTreeMap<PathBuf, BTreeSet<OsString>>,
-    /// What is there and no folder.
-    files: BTreeSet<PathBuf>,
 }
 
 impl PathEvents {
@@ -118,59 +107,6 @@ impl ActiveWatch {
         let interval = if watch.is_some() { WATCHED_LOOK_INTERVAL } else { LOOK_INTERVAL };
         Self { watch, look_at: Instant::now() + interval }
     }
-}
-
-impl Ways {
-    fn to(paths: &BTreeSet<PathBuf>) -> io::Result<Self> {
-        let mut ways = Self::default();
-        for path in paths {
-            ways.follow(path)?;
-        }
-        Ok(ways)
-    }
-
-    /// Adds the way to a path, as far as it leads.
-    fn follow(&mut self, path: &Path) -> io::Result<()> {
-        let mut at = PathBuf::from("/");
-        // The last is the next.
-        let mut names = reversed(&std::path::absolute(path)?);
-        let mut links = 0;
-        while let Some(name) = names.pop() {
-            let on_way = self.folders.entry(at.clone()).or_default();
-            if name == OsStr::new("..") {
-                at.pop();
-                continue;
-            }
-            let next = at.join(&name);
-            if !next.is_dir() || next.is_symlink() || names.is_empty() {
-                on_way.insert(name);
-            }
-            if let Ok(target) = std::fs::read_link(&next) {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(io::Error::other("too many links"));
-                }
-                if target.is_absolute() {
-                    at = PathBuf::from("/");
-                }
-                names.extend(reversed(&target));
-            } else if next.is_dir() {
-                at = next;
-            } else {
-                if next.exists() {
-                    self.files.insert(next);
-                }
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The names of a path, from its end.
-fn reversed(path: &Path) -> Vec<OsString> {
-    let names = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
-    names.rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
 /// True if the path is on a file system whose changes are all made by this machine: others accept a watch, and have no
@@ -292,19 +228,6 @@ mod tests {
         while !is_quiet(&mut events).await {}
         fs::write(at("another name"), "through another path").expect("written");
         expect_event(&mut events, "a write through another path").await;
-    }
-
-    /// A host woke up for each file that any program made in `/tmp`.
-    #[test]
-    fn what_happens_beside_a_folder_that_only_leads_on_is_no_event() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let folder = dir.path().canonicalize().expect("a path").join("on/the/way");
-        fs::create_dir_all(&folder).expect("a folder");
-        let ways = Ways::to(&BTreeSet::from([folder.join("file"), folder.clone()])).expect("a way");
-        let named: Vec<_> = ways.folders.iter().filter(|(_, names)| !names.is_empty()).collect();
-        let (parent, name) = (folder.parent().expect("a parent"), |name: &str| BTreeSet::from([OsString::from(name)]));
-        assert_eq!(named, [(&parent.to_owned(), &name("way")), (&folder, &name("file"))]);
-        assert_eq!(ways.folders.len(), folder.components().count());
     }
 
     #[tokio::test]

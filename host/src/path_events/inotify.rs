@@ -12,7 +12,8 @@ use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch,
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Ways, is_local};
+use super::is_local;
+use super::ways::Ways;
 
 #[derive(Debug)]
 pub(super) struct Watch {

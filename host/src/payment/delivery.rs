@@ -67,17 +67,17 @@ impl LargeAnswers {
 
     /// Takes room for an answer of this size, of which its payer has a share. An answer that is fetched again and again
     /// takes no more room, and is not kept for longer.
-    fn take(&self, id: &PaymentId, size: usize) -> Taken {
+    fn take(&self, id: &PaymentId, size: usize) -> RoomTaken {
         let mut held = self.held.lock();
         if held.contains_key(id) {
-            return Taken::Before;
+            return RoomTaken::Before;
         }
         let mut room = self.room.of_payer(id.payer());
         if room.grow_to(size).is_err() {
-            return Taken::Nothing;
+            return RoomTaken::Nothing;
         }
         held.insert(id.clone(), room);
-        Taken::Now
+        RoomTaken::Now
     }
 
     fn give_back(&self, id: &PaymentId) {
@@ -87,7 +87,7 @@ impl LargeAnswers {
 
 /// The room that an answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
+enum RoomTaken {
     Now,
     /// It was delivered a while ago, and is deleted when its time is over.
     Before,
@@ -158,8 +158,8 @@ impl Delivery {
         payments.track(async move {
             let Some(size) = large else { return task.delivered(&id, true).await };
             let taken = task.large_answers.take(&id, size);
-            task.delivered(&id, taken != Taken::Nothing).await;
-            if taken == Taken::Now {
+            task.delivered(&id, taken != RoomTaken::Nothing).await;
+            if taken == RoomTaken::Now {
                 delete_later(&task, id);
             }
         });
@@ -202,25 +202,25 @@ mod tests {
     fn large_answers_have_a_quarter_of_the_room_for_kept_ones_and_each_payer_a_part_of_it() {
         let large = LargeAnswers::new(64 << 20);
         let (one, other) = (payment("0x1", "a"), payment("0x1", "b"));
-        assert_eq!(large.take(&one, 3 << 20), Taken::Now);
-        assert_eq!(large.take(&other, 2 << 20), Taken::Nothing, "a payer has 4 of 16 MiB");
+        assert_eq!(large.take(&one, 3 << 20), RoomTaken::Now);
+        assert_eq!(large.take(&other, 2 << 20), RoomTaken::Nothing, "a payer has 4 of 16 MiB");
         for payer in ["0x2", "0x3", "0x4"] {
-            assert_eq!(large.take(&payment(payer, "a"), 4 << 20), Taken::Now);
+            assert_eq!(large.take(&payment(payer, "a"), 4 << 20), RoomTaken::Now);
         }
-        assert_eq!(large.take(&payment("0x5", "a"), 2 << 20), Taken::Nothing, "one MiB is left");
+        assert_eq!(large.take(&payment("0x5", "a"), 2 << 20), RoomTaken::Nothing, "one MiB is left");
         large.give_back(&one);
-        assert_eq!(large.take(&other, 2 << 20), Taken::Now);
-        assert_eq!(LargeAnswers::new(0).take(&one, 1), Taken::Nothing);
+        assert_eq!(large.take(&other, 2 << 20), RoomTaken::Now);
+        assert_eq!(LargeAnswers::new(0).take(&one, 1), RoomTaken::Nothing);
     }
 
     #[test]
     fn a_large_answer_that_is_fetched_many_times_takes_its_room_once() {
         let large = LargeAnswers::new(64 << 20);
         let (often, another) = (payment("0x1", "a"), payment("0x1", "b"));
-        assert_eq!(large.take(&often, 2 << 20), Taken::Now);
+        assert_eq!(large.take(&often, 2 << 20), RoomTaken::Now);
         for _ in 0..100 {
-            assert_eq!(large.take(&often, 2 << 20), Taken::Before);
+            assert_eq!(large.take(&often, 2 << 20), RoomTaken::Before);
         }
-        assert_eq!(large.take(&another, 2 << 20), Taken::Now);
+        assert_eq!(large.take(&another, 2 << 20), RoomTaken::Now);
     }
 }

@@ -15,7 +15,7 @@ use coinslot_plugin::PluginPolicies;
 use super::Folder;
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
 
-/// What was not used of the policies that are active now.
+/// The parts of a new configuration that are not in use.
 #[derive(Debug)]
 pub struct Reconfigured {
     /// The names of plugins that are configured and not active.
