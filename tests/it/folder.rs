@@ -112,6 +112,25 @@ async fn a_plugin_folder_replaced_by_a_link_is_followed() {
     becomes(&host, "/unruly", 200).await;
 }
 
+/// The new folder often has the inode of the former one, and was taken for it: the events of the former one had ended.
+#[tokio::test]
+async fn a_plugin_folder_that_is_removed_and_made_anew_is_followed() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let folder = host.plugin_dir();
+    std::fs::remove_dir_all(&folder).expect("removed");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::copy(guest("status"), folder.join("status.wasm")).expect("a component");
+    becomes(&host, "/status", 200).await;
+    becomes(&host, "/echo", 404).await;
+    // The scans that follow a change are over.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    std::fs::copy(guest("unruly"), folder.join("unruly.wasm")).expect("a component");
+    becomes(&host, "/unruly", 200).await;
+    std::fs::remove_file(folder.join("status.wasm")).expect("removed");
+    becomes(&host, "/status", 404).await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_written_slowly_is_loaded_once_it_is_whole() {
     let chain = TestChain::start().await;

@@ -2,7 +2,7 @@
 //!
 //! A host that has nothing to do sleeps. Changes of the folder are events, and so are those of the way to it and to the
 //! files that its links lead to. It scans each second instead where events may not come: on file systems of other
-//! machines. Where a plugin may be rolled back, its circuit is looked at each second, and no file.
+//! machines. Where a plugin may be rolled back, its circuit is looked at each second.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,13 @@ pub async fn watch(
                 let _ = events.try_recv(); // what came meanwhile is part of the same scan
                 true
             }
-            reason = way.next() => reason == LookReason::Event || !way.come(),
+            reason = way.next() => {
+                let is_event = reason == LookReason::Event;
+                if is_event {
+                    known = None; // a folder that is made anew may have the inode of the former one
+                }
+                is_event || !way.come()
+            }
             () = folder.wait_for_staged() => true,
             () = tokio::time::sleep_until(scan_at) => true,
             () = tokio::time::sleep(INTERVAL), if folder.may_roll_back() => folder.is_failing(),
@@ -95,7 +101,9 @@ pub async fn watch(
             }
         }
         way.set(watched_paths(&folder));
-        scan_at = Instant::now() + if is_unsettled { SOON } else { pause(&folder, watcher.is_some()) };
+        // What keeps the folder from being read may pass without an event.
+        let events_suffice = watcher.is_some() && unreadable.is_none();
+        scan_at = Instant::now() + if is_unsettled { SOON } else { pause(&folder, events_suffice) };
     }
 }
 
@@ -105,8 +113,8 @@ fn watched_paths(folder: &Folder) -> impl Iterator<Item = PathBuf> {
 }
 
 /// The time until the next scan if no event comes.
-fn pause(folder: &Folder, has_watcher: bool) -> Duration {
-    let longest = if has_watcher && is_local(folder.dir()) { WATCHED_INTERVAL } else { INTERVAL };
+fn pause(folder: &Folder, events_suffice: bool) -> Duration {
+    let longest = if events_suffice && is_local(folder.dir()) { WATCHED_INTERVAL } else { INTERVAL };
     folder.scan_due().map_or(longest, |due| due.clamp(SOON, longest))
 }
 
