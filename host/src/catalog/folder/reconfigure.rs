@@ -14,6 +14,7 @@ use coinslot_plugin::PluginPolicies;
 
 use super::Folder;
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
+use crate::catalog::pins::shown_policies;
 
 /// The parts of a new configuration that are not in use.
 #[derive(Debug)]
@@ -85,7 +86,9 @@ async fn under(former: &Installed, policies: &PluginPolicies, sales: &SalesPolic
     {
         return Err(InstallError::Pinned { plugin: name.clone(), source }.to_string());
     }
-    let plugin = former.plugin.with_policies(policies).await.map_err(|error| error.to_string())?;
+    // Under its new values it may call itself by another name, and would be shown those of that name.
+    let shown = shown_policies(policies, &sales.pins, &former.file, former.plugin.sha256());
+    let plugin = former.plugin.with_policies(&shown).await.map_err(|error| error.to_string())?;
     Installed::new(former.file.clone(), Arc::new(plugin), sales).map_err(|error| error.to_string())
 }
 
