@@ -1,9 +1,9 @@
 //! Sends the body of a paid answer to the client, and records its end in the ledger.
 //!
 //! An answer that was whole before it left is in the ledger already; here it only becomes delivered. An answer that is
-//! too large to be kept leaves in pieces, and stays in the ledger until the connection has taken the last one and for
-//! two minutes more: a client whose connection breaks in the middle has paid, and fetches it again. An answer that the
-//! guest is still writing is a [`StreamedAnswer`].
+//! too large to be kept leaves in pieces, and stays in the ledger until a connection has taken the last one for the
+//! first time, and for two minutes more: a client whose connection breaks in the middle has paid, and fetches it again.
+//! An answer that the guest is still writing is a [`StreamedAnswer`].
 
 use std::collections::HashMap;
 use std::fmt;
