@@ -97,8 +97,10 @@ async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component
         config.compiler = Some(compiler.clone());
         Runtime::new(config).unwrap().load(&component("echo"), &PluginPolicies::default()).await
     };
+    // A signal that these tests ignore, as under nohup, is ignored by every process that they start.
+    let killed_by = |signal: &str| format!("exec env --default-signal=HUP,INT,QUIT,TERM sh -c 'kill -s {signal} $$'");
     for signal in ["HUP", "INT", "QUIT", "KILL", "TERM"] {
-        let error = load(format!("kill -s {signal} $$")).await.unwrap_err();
+        let error = load(killed_by(signal)).await.unwrap_err();
         assert!(matches!(&error, LoadError::Unavailable(why) if why.contains("from outside")), "{signal}: {error}");
     }
     let plugin = load(format!("exec {} \"$@\"", binary().display())).await.unwrap();
@@ -106,7 +108,7 @@ async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component
     std::fs::remove_dir_all(&artifacts).unwrap();
     // The limit of CPU time, and a fault of the compiler's own.
     for signal in ["XCPU", "SEGV"] {
-        let error = load(format!("kill -s {signal} $$")).await.unwrap_err();
+        let error = load(killed_by(signal)).await.unwrap_err();
         assert!(matches!(&error, LoadError::Invalid(_)), "{signal}: {error}");
         let noted = load("exit 74".to_owned()).await.unwrap_err();
         assert!(noted.to_string().contains("(noted: "), "{signal}: {noted}");
