@@ -4,6 +4,7 @@
 //! files that its links lead to. It scans each second instead where events may not come: on file systems of other
 //! machines. Where a plugin may be rolled back, its circuit is looked at each second.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,11 +64,10 @@ pub async fn watch(
                 true
             }
             reason = way.next() => {
-                let is_event = reason == LookReason::Event;
-                if is_event {
+                if reason == LookReason::Event {
                     known = None; // a folder that is made anew may have the inode of the former one
                 }
-                is_event || !way.come()
+                reason == LookReason::Event || !way.come()
             }
             () = folder.wait_for_staged() => true,
             () = tokio::time::sleep_until(scan_at) => true,
@@ -91,20 +91,22 @@ pub async fn watch(
                     on_change(&report);
                 }
             }
-            Err(error) => {
-                let reason = error.to_string();
-                if unreadable.as_ref() != Some(&reason) {
-                    let dir = folder.dir().display();
-                    tracing::warn!(%error, %dir, "the plugin folder cannot be read; what serves stays");
-                }
-                unreadable = Some(reason);
-            }
+            Err(error) => unreadable = Some(warn_of(&error, folder.dir(), unreadable.as_deref())),
         }
         way.set(watched_paths(&folder));
         // What keeps the folder from being read may pass without an event.
         let events_suffice = watcher.is_some() && unreadable.is_none();
         scan_at = Instant::now() + if is_unsettled { SOON } else { pause(&folder, events_suffice) };
     }
+}
+
+/// Warns of a folder that cannot be read, unless the reason is the one before. Returns the reason.
+fn warn_of(error: &io::Error, dir: &Path, before: Option<&str>) -> String {
+    let reason = error.to_string();
+    if before != Some(&reason) {
+        tracing::warn!(%error, dir = %dir.display(), "the plugin folder cannot be read; what serves stays");
+    }
+    reason
 }
 
 /// The paths whose changes are no events in the folder: the folder's own, and those of files that have others.
