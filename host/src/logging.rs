@@ -5,9 +5,8 @@
 //! it is a pipe whose reader has stopped, lines are queued, and a thread writes them when it can. The queue is bounded:
 //! lines beyond it are dropped and counted, and the log says how many when it moves again.
 //!
-//! What a program says before it ends is flushed, for a second at most, by [`FlushAtEnd`]. A panic is a line like any
-//! other: the host goes on after one in a task, and must not stand still for it. One that ends the program drops
-//! [`FlushAtEnd`].
+//! [`FlushAtEnd`] flushes the last lines of a program, for a second at most. A panic is a line like any other: the host
+//! goes on after one in a task, and must not stand still for it. One that ends the program drops [`FlushAtEnd`].
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;

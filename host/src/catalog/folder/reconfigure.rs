@@ -1,7 +1,7 @@
 //! Serves the active plugins under other policies, in one step.
 //!
-//! What concerns money and identity holds for all plugins or for none: assets, receivers, flows, pins, grants and
-//! limits. A plugin that cannot be served under them keeps all of them from being used.
+//! Assets, receivers, flows, pins, grants and limits concern money and identity: they hold for all plugins or for none.
+//! A plugin that cannot be served under them keeps all of them from being used.
 //!
 //! The values of a plugin's `config` are its own, and it may refuse them. Then it keeps those that it has, under the
 //! new limits and grants, because no plugin decides what it may do; and everything else is used. Its file is loaded
