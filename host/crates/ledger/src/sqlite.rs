@@ -23,10 +23,12 @@ pub(crate) use answers::encode_head;
 use std::fs::File;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use coinslot_x402::UnixTime;
+use rusqlite::Connection;
 
 use crate::{
     Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentId, Pending,
@@ -45,6 +47,8 @@ pub struct SqliteLedger {
     identity: [u8; 16],
     /// The time of the first pruning, by both clocks.
     first_pruning: OnceLock<(Instant, UnixTime)>,
+    /// The time of the last [`Ledger::take_due`], in seconds.
+    latest_take: AtomicU64,
 }
 
 impl SqliteLedger {
@@ -73,7 +77,7 @@ impl SqliteLedger {
         let identity = queries::identity(&connection)?;
         let (reader, thread) = LookupThread::start(path)?;
         let writer = Writer::start(connection, lock, thread)?;
-        Ok(Self { reader, writer, identity, first_pruning: OnceLock::new() })
+        Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), latest_take: AtomicU64::new(0) })
     }
 }
 
@@ -137,7 +141,14 @@ impl Ledger for SqliteLedger {
     }
 
     async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
-        self.writer.run_lazily(move |connection| due::take(connection, at, limit)).await
+        let clock_went_back = at.0 < self.latest_take.swap(at.0, Ordering::Relaxed);
+        let take = move |connection: &Connection| {
+            if clock_went_back {
+                due::clock_went_back(connection, at)?;
+            }
+            due::take(connection, at, limit)
+        };
+        self.writer.run_lazily(take).await
     }
 
     async fn next_due(&self) -> Result<Option<UnixTime>, LedgerError> {

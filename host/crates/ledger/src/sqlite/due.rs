@@ -64,6 +64,19 @@ pub(super) fn take(connection: &Connection, at: UnixTime, limit: u32) -> Result<
     Ok(taken)
 }
 
+/// Corrects the looks that are further ahead than any pause, which were set before the clock went back: an unknown
+/// settlement is due, and a watched refusal once its authorisation has expired by the present clock.
+pub(super) fn clock_went_back(connection: &Connection, at: UnixTime) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "UPDATE progress INDEXED BY progress_look SET next_look = CASE state WHEN 'unknown' THEN ?1 ELSE
+                (SELECT min(next_look, min(valid_before, ?4 - ?3) + ?3) FROM claim WHERE claim.id = progress.id) END
+             WHERE next_look > ?2",
+        )?
+        .execute(params![to_sqlite(at.0), to_sqlite(at.plus(LATE_PAUSE).0), WATCH_DELAY, i64::MAX])?;
+    Ok(())
+}
+
 /// See [`crate::Ledger::next_due`]. Each half reads one entry of an index that has open rows and nothing else.
 pub(super) fn next(connection: &Connection) -> Result<Option<UnixTime>, LedgerError> {
     let mut first = connection.prepare_cached(

@@ -35,6 +35,11 @@ pub(super) fn renew(connection: &Connection, holds: &[Hold], at: UnixTime) -> Re
 
 /// See [`crate::Ledger::expire`].
 pub(super) fn expire(connection: &Connection, at: UnixTime) -> Result<u64, LedgerError> {
+    // The end of a lease further ahead than any lease lasts was set before the clock went back.
+    let longest = to_sqlite(at.plus(LEASE.as_secs()).0);
+    connection
+        .prepare_cached("UPDATE progress INDEXED BY progress_lease SET lease_until = ?1 WHERE lease_until > ?1")?
+        .execute([longest])?;
     end(connection, to_sqlite(at.0), Some(to_sqlite(at.0)))
 }
 

@@ -50,6 +50,18 @@ async fn a_claim_whose_work_is_lost_ends_by_what_is_known_of_it() {
     assert_eq!(unknown.hold.id.nonce(), "settling");
 }
 
+/// A claim whose work was lost under a clock that was an hour ahead kept its payer waiting for that hour.
+#[tokio::test]
+async fn a_lease_that_was_set_before_the_clock_went_back_is_no_longer_than_others() {
+    let (_dir, ledger) = ledger();
+    won(&ledger, Claim { at: UnixTime(4_600), ..claim("lost", 1) }).await;
+    let kept = won(&ledger, Claim { at: UnixTime(4_600), ..claim("kept", 1) }).await;
+    assert_eq!(ledger.expire(UnixTime(1_000)).await, Ok(0));
+    assert_eq!(ledger.renew(vec![kept], UnixTime(1_020)).await, Ok(()));
+    assert_eq!(ledger.expire(UnixTime(1_030)).await, Ok(1));
+    assert_eq!(ledger.next_due().await, Ok(Some(UnixTime(1_050))));
+}
+
 #[tokio::test]
 async fn renewed_work_keeps_its_claim() {
     let (dir, ledger) = ledger();
