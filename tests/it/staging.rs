@@ -346,6 +346,30 @@ async fn a_plugin_that_refuses_its_config_keeps_the_former_one_and_all_else_is_u
     assert_eq!((listed().failure, staged.endpoint("keeper.wasm", 1).request_limit), (None, 4));
 }
 
+/// The route that one plugin took by its new `config` kept every other change of the configuration from being used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_whose_config_takes_the_route_of_another_keeps_the_former_one_and_all_else_is_used() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("echo.wasm", &component("echo"));
+    staged.install("keeper.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    let second = || staged.endpoint("keeper.wasm", 1).label.clone();
+
+    let taken = "POST /echo is already served; echo.wasm serves it".to_owned();
+    let done = folder.reconfigure(keeper_with("path", "/echo", 2), policy()).await.unwrap();
+    assert_eq!(done.refused, [("keeper.wasm".to_owned(), taken.clone())]);
+    assert_eq!(["echo.wasm", "keeper.wasm"].map(|file| staged.endpoint(file, 0).request_limit), [2, 2]);
+    assert_eq!(second(), "POST /keeper/quoted");
+    assert_eq!(folder.settle().await.unwrap().failed, [("keeper.wasm".to_owned(), taken)]);
+    assert_eq!(second(), "POST /keeper/quoted", "the plugin that serves a route keeps it");
+
+    std::fs::remove_file(staged.path("plugins/echo.wasm")).unwrap();
+    folder.settle().await.unwrap();
+    assert_eq!(second(), "POST /echo", "once there is room for it, it is used");
+    let done = folder.reconfigure(keeper_with("path", "/elsewhere", 3), policy()).await.unwrap();
+    assert!(done.refused.is_empty() && second() == "POST /elsewhere");
+}
+
 /// A component with the name of another plugin, or in its file, saw that one's `config` before its pins were checked,
 /// and could print it.
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,10 @@
 //! Assets, receivers, flows, pins, grants and limits concern money and identity: they hold for all plugins or for none.
 //! A plugin that cannot be served under them keeps all of them from being used.
 //!
-//! The values of a plugin's `config` are its own, and it may refuse them. Then it keeps those that it has, under the
-//! new limits and grants, because no plugin decides what it may do; and everything else is used. Its file is loaded
-//! again by the next scan, which reports the reason as that of any file that does not load, and tries again what may pass.
+//! The values of a plugin's `config` are its own. It may refuse them, or serve under them what another plugin serves.
+//! Then it keeps those that it has, under the new limits and grants, because no plugin decides what it may do; and
+//! everything else is used. Its file is loaded again by the next scan, which reports the reason as that of any file that
+//! does not load, and tries again what may pass.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use coinslot_plugin::PluginPolicies;
 
 use super::Folder;
+use super::swap::{self, SwapInput};
+use crate::catalog::generation::{Catalog, ConflictError};
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
 use crate::catalog::pins::shown_policies;
 
@@ -32,26 +35,17 @@ impl Folder {
     /// Fails with the first plugin that cannot be served under them, and then nothing has changed. A plugin that only
     /// cannot use the new values of its `config` keeps the former ones.
     pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, String> {
-        let (mut next, mut refused) = (Vec::new(), Vec::new());
+        let mut next = Next::default();
         for former in self.active() {
-            let installed = match under(&former, &policies, &sales).await {
-                Ok(installed) => installed,
-                Err(reason) => {
-                    let kept = with_former_config(&former, &policies, &sales);
-                    let kept = kept.map_err(|reason| format!("{}: {reason}", former.file))?;
-                    refused.push((former.file.clone(), reason));
-                    kept
-                }
-            };
-            next.push(Arc::new(installed));
+            next.add(&former, &policies, &sales).await.map_err(|reason| format!("{}: {reason}", former.file))?;
         }
         // The last step that can fail: nothing has changed until here.
-        let (current, installed) = (self.live.load_full(), next.clone());
-        let catalog = tokio::task::spawn_blocking(move || current.next(installed)).await;
-        let catalog = catalog.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        for installed in next {
+        let current = self.live.load_full();
+        let planned = tokio::task::spawn_blocking(move || next.plan(&current)).await;
+        let (catalog, refused) = planned.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        for installed in catalog.installed() {
             if let Some(file) = self.files.get_mut(&installed.file) {
-                file.active = Some(installed);
+                file.active = Some(Arc::clone(installed));
             }
         }
         (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
@@ -76,6 +70,61 @@ impl Folder {
             }
         }
     }
+}
+
+/// The active plugins under the new policies.
+#[derive(Default)]
+struct Next {
+    /// One for each active plugin, with its former routes if it has the choice.
+    stays: Vec<Arc<Installed>>,
+    /// Those that serve other routes, or have another name, with the new values of their `config`.
+    moves: Vec<Arc<Installed>>,
+    /// The files of those that refuse the new values of their `config`, with the reason.
+    refused: Vec<(String, String)>,
+}
+
+impl Next {
+    /// Puts an active plugin under the new policies. Fails if it cannot be served under them.
+    async fn add(&mut self, former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<(), String> {
+        let kept = || with_former_config(former, policies, sales).map(Arc::new);
+        let stays = match under(former, policies, sales).await.map(Arc::new) {
+            Ok(installed) if routes(&installed).eq(routes(former)) => installed,
+            // Whether others leave room for its new routes is known when all are under the new policies.
+            Ok(installed) => match kept() {
+                Ok(kept) => {
+                    self.moves.push(installed);
+                    kept
+                }
+                Err(_) => installed,
+            },
+            Err(reason) => {
+                let kept = kept()?;
+                self.refused.push((former.file.clone(), reason));
+                kept
+            }
+        };
+        self.stays.push(stays);
+        Ok(())
+    }
+
+    /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
+    /// they refuse the new one, or because another plugin serves what they would serve under it.
+    fn plan(self, current: &Arc<Catalog>) -> Result<(Catalog, Vec<(String, String)>), ConflictError> {
+        let Self { stays, moves, mut refused } = self;
+        let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
+        let (now, active) = (Arc::clone(current), stays.clone());
+        let planned = swap::plan(SwapInput { current: now, active, has_changes: true, staged, fresh: moves });
+        refused.extend(planned.refused.into_iter().map(|(file, conflict)| (file, conflict.to_string())));
+        // There is no plan if a plugin that may not have its former configuration now conflicts with another.
+        let catalog = planned.next.map_or_else(|| current.next(stays), Ok)?;
+        Ok((catalog, refused))
+    }
+}
+
+/// The name of a plugin and what it serves.
+fn routes(installed: &Installed) -> impl Iterator<Item = &str> {
+    let endpoints = installed.endpoints.iter().map(|endpoint| &*endpoint.label);
+    std::iter::once(&*installed.plugin.info().name).chain(endpoints)
 }
 
 /// The plugin under these policies. It is not shown them if it does not fit its pins.

@@ -38,8 +38,8 @@ pub(super) struct SwapInput {
     pub(super) current: Arc<Catalog>,
     /// The plugins that serve, in the order of their files, without those whose files are gone.
     pub(super) active: Vec<Arc<Installed>>,
-    /// There are plugins whose files are gone.
-    pub(super) has_removals: bool,
+    /// They are not those of the present generation.
+    pub(super) has_changes: bool,
     /// The plugins that could become active, by file.
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
     /// Those among the staged that did not conflict before.
@@ -48,7 +48,7 @@ pub(super) struct SwapInput {
 
 /// Plans the next generation.
 pub(super) fn plan(input: SwapInput) -> PlannedSwap {
-    let SwapInput { current, active, has_removals, mut staged, fresh } = input;
+    let SwapInput { current, active, has_changes, mut staged, fresh } = input;
     if fresh.len() > 1 {
         let all = with(&active, &fresh);
         if let Ok(catalog) = current.next(all.clone()) {
@@ -59,7 +59,7 @@ pub(super) fn plan(input: SwapInput) -> PlannedSwap {
             return one_by_one(&current, all, true, staged, fresh);
         }
     }
-    one_by_one(&current, active, has_removals, staged, Vec::new())
+    one_by_one(&current, active, has_changes, staged, Vec::new())
 }
 
 /// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
