@@ -105,23 +105,37 @@ impl PoolState {
         if !limit.has_room(demand) {
             return PermitClaim::Refused;
         }
-        let (kept, weight) = (total / KEPT, limit.terms.weight);
+        let weight = limit.terms.weight;
+        let most = self.most(total, demand);
         // What unpaid work holds is no reason to refuse paid work.
         let held = self.plugins.get(&limit.terms.plugin).map_or(0, |share| match demand {
             Demand::Paid => share.held - share.held_unpaid,
             Demand::Unpaid => share.held,
         });
-        let share = (total / self.plugins.len().max(1)).max(total / LEAST_SHARE).max(weight);
-        let within_share = held + weight <= share;
-        if !within_share && self.free < weight + kept {
+        let used = match demand {
+            Demand::Paid => total - self.free,
+            Demand::Unpaid => self.unpaid,
+        };
+        let (plugins, least) = (self.plugins.len().max(1), (most / LEAST_SHARE).max(weight));
+        let leaves = |of_most: usize, of_all: usize| used + weight + of_most <= most && self.free >= weight + of_all;
+        let is_refused = if held + weight <= least {
+            weight > most
+        } else if held + weight <= (most / plugins).max(least) {
+            demand == Demand::Unpaid && plugins > 1 && !leaves(most / (2 * KEPT), 0)
+        } else {
+            !leaves(most / KEPT, total / KEPT)
+        };
+        if is_refused {
             return PermitClaim::Refused;
         }
-        let most_unpaid = if self.sellers > 0 { total - kept } else { total };
+        if used + weight > most || self.free < weight { PermitClaim::Gathers } else { PermitClaim::Runs }
+    }
+
+    /// The permits that such work may hold in all.
+    fn most(&self, total: usize, demand: Demand) -> usize {
         match demand {
-            Demand::Unpaid if weight > most_unpaid => PermitClaim::Refused,
-            Demand::Unpaid if self.unpaid + weight > most_unpaid => PermitClaim::Gathers,
-            _ if self.free < weight => PermitClaim::Gathers,
-            _ => PermitClaim::Runs,
+            Demand::Unpaid if self.sellers > 0 => total - total / KEPT,
+            Demand::Unpaid | Demand::Paid => total,
         }
     }
 
