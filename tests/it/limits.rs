@@ -103,6 +103,35 @@ async fn requests_that_fill_one_plugin_do_not_block_another() {
     assert_eq!(ask(&host, "/echo").await, 200);
 }
 
+/// The requests of one client took each instance that became free, in the order in which they had come.
+#[tokio::test]
+async fn a_client_with_many_requests_does_not_keep_a_plugin_from_another_client() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["crowd"], "[limits]\nmax_instances_per_plugin = 2\n").await;
+    let from = |address: [u8; 4]| {
+        reqwest::Client::builder().local_address(std::net::IpAddr::from(address)).build().expect("a client")
+    };
+    let (many, other) = (from([127, 0, 0, 2]), from([127, 0, 0, 1]));
+    let url = host.url("/crowd?wait=400");
+    let crowd: Vec<_> = (0..32)
+        .map(|_| {
+            let (many, url) = (many.clone(), url.clone());
+            tokio::spawn(async move {
+                while let Ok(reply) = many.get(&url).send().await {
+                    // A request waits a second for its turn.
+                    assert!(matches!(reply.status().as_u16(), 200 | 503), "{reply:?}");
+                }
+            })
+        })
+        .collect();
+    host.wait_for_log("crowd got /crowd?wait", 4).await;
+    for _ in 0..8 {
+        let reply = other.get(host.url("/crowd?wait=1")).send().await.expect("an answer");
+        assert_eq!(reply.status(), 200, "it has no instance in use, so the next is for it");
+    }
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[tokio::test]
 async fn slow_readers_of_a_free_route_leave_places_to_paid_requests() {
     let chain = TestChain::start().await;
