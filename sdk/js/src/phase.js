@@ -1,0 +1,38 @@
+// Tells the two lives of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
+// memory becomes part of the plugin. What an export of the component calls runs later, in the host.
+
+let building = true;
+let quoting = false;
+
+export const isBuilding = () => building;
+
+// Marks the end of the build. Every export calls this first, so a snapshot never contains it.
+export function leaveBuild() {
+  building = false;
+}
+
+// Runs `price` as a quote: in a quote the host grants neither network nor configuration.
+export function inQuote(price) {
+  quoting = true;
+  try {
+    return price();
+  } finally {
+    quoting = false;
+  }
+}
+
+// Refuses what has no meaning while the plugin is built: its result would be the same for every request.
+export function refuseInBuild(what) {
+  if (!building) return;
+  throw new Error(
+    `${what} is not available here: this code runs once, when the plugin is built, and what it finds becomes part of ` +
+      'the plugin. Move it into the handler, which runs for each request',
+  );
+}
+
+// Refuses what the host grants to a running handler only.
+export function refuseOutsideHandler(what) {
+  refuseInBuild(what);
+  if (!quoting) return;
+  throw new Error(`${what} is not available in a quote or check: the price depends on the request alone`);
+}

@@ -1,0 +1,57 @@
+// Reads stacks of the engine, and keeps the frames that an author wrote: neither the SDK's nor the engine's own.
+
+// A frame is `    at name (/plugin.ts:41:9)`, or `    at /plugin.ts:41:9`.
+const FRAME = /^\s*at (?:(.*?) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/;
+
+function frames(stack) {
+  return String(stack ?? '')
+    .split('\n')
+    .map((line) => FRAME.exec(line))
+    .filter(Boolean)
+    .map(([, name, file, line, column]) => ({ name, file, line, column }));
+}
+
+// The folder of the SDK, as the engine names its modules.
+const sdk = (frames(new Error().stack)[0]?.file ?? '').replace(/[^/]*$/, '');
+
+const isOwn = ({ file }) => (sdk !== '' && file.startsWith(sdk)) || file.startsWith('coinslot:');
+
+function text({ name, file, line, column }) {
+  const place = [file.replace(/^file:\/\//, '').replace(/^\/(?=[^/])/, ''), line, column].filter(Boolean).join(':');
+  return name ? `at ${name} (${place})` : `at ${place}`;
+}
+
+// The frames of the author, the innermost first, as `at handler (plugin.ts:41:9)`.
+export function authorFrames(error) {
+  return frames(error?.stack)
+    .filter((frame) => frame.line !== undefined && !isOwn(frame) && !frame.file.startsWith('node:'))
+    .map(text);
+}
+
+// The author's place of the call that is being made, as `plugin.ts:41:9`.
+export function callSite() {
+  const [frame] = authorFrames(new Error());
+  return frame?.replace(/^at (?:.* \()?/, '').replace(/\)$/, '');
+}
+
+const headOf = (error) => {
+  const name = String(error.name ?? 'Error');
+  return error.message === '' ? name : `${name}: ${error.message}`;
+};
+
+// An error as a log shows it: its name and message, and the author's frames below.
+export function stackOf(error) {
+  return [headOf(error), ...authorFrames(error).map((frame) => `    ${frame}`)].join('\n');
+}
+
+const FRAMES = 8;
+
+// An error in one line with its innermost frame, and further frames below.
+export function failureText(error) {
+  if (!(error instanceof Error)) return `threw ${typeof error === 'string' ? JSON.stringify(error) : String(error)}`;
+  const [first, ...more] = authorFrames(error);
+  let out = first ? `${headOf(error)} ${first}` : headOf(error);
+  for (const frame of more.slice(0, FRAMES)) out += `\n    ${frame}`;
+  if (error.cause instanceof Error) out += `\n  caused by ${failureText(error.cause)}`;
+  return out;
+}

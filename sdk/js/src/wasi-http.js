@@ -1,0 +1,131 @@
+// Converts between the web's requests and responses and those of wasi:http 0.3.
+
+import { host } from './host.js';
+import { asBytes, encodeUtf8 } from './web/encoding.js';
+import { ReadableStream } from './web/streams.js';
+
+const READ = 65_536; // bytes that one read of a body takes at most
+
+// The engine numbers the types of streams and futures, and names them after the WIT. Where two interfaces have an
+// `error-code` the names carry the interface.
+function futureType(start) {
+  const names = Object.keys(wit.Future.types).filter((name) => name.startsWith(start) && name.includes('ERROR_CODE'));
+  const name = names.find((candidate) => candidate.includes('HTTP')) ?? names[0];
+  if (name === undefined) throw new Error(`the runtime has no future of type ${start}`);
+  return wit.Future[name];
+}
+
+function future(start, value) {
+  const { readable, writable } = wit.Future(futureType(start));
+  if (value !== undefined) writable.write(value);
+  return { readable, writable };
+}
+
+const received = () => future('RESULT_VOID', { tag: 'ok', val: null }).readable;
+
+const latin1 = (bytes) => String.fromCharCode.apply(null, asBytes(bytes));
+
+function latin1Bytes(text) {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+export const readFields = (fields) => fields.copyAll().map(([name, value]) => [name, latin1(value)]);
+
+export function makeFields(headers) {
+  return host.http.Fields.fromList([...headers].map(([name, value]) => [name, latin1Bytes(value)]));
+}
+
+// The body of a request or a response as a web stream.
+export function readBody(kind, resource) {
+  let stream;
+  let ending;
+  const open = () => {
+    if (!stream) [stream, ending] = host.http[kind].consumeBody(resource, received());
+    return stream;
+  };
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const bytes = await open().read(READ);
+        if (bytes.length > 0) {
+          controller.enqueue(bytes);
+          return;
+        }
+        const end = await ending.read();
+        if (end.tag === 'err') throw new TypeError(`the body was cut off: ${describe(end.val)}`);
+        controller.close();
+      },
+      cancel() {
+        stream?.drop();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+// A body to be sent: the stream that the host reads, and the future of its end. `chunks` is null, bytes, or an async
+// iterable of bytes. A failure of the iterable ends the body as cut off, and is given to `onFailure`.
+export function sendBody(chunks, onFailure = () => {}) {
+  const end = future('RESULT_OPTION');
+  const finish = (result) => {
+    end.writable.write(result);
+  };
+  if (chunks === null) {
+    finish({ tag: 'ok', val: null });
+    return { contents: null, trailers: end.readable };
+  }
+  const { readable, writable } = wit.Stream(wit.Stream.U8);
+  write(writable, chunks).then(
+    () => finish({ tag: 'ok', val: null }),
+    (error) => {
+      onFailure(error);
+      finish({ tag: 'err', val: { tag: 'internal-error', val: String(error?.message ?? error).slice(0, 200) } });
+    },
+  );
+  return { contents: readable, trailers: end.readable };
+}
+
+async function write(writable, chunks) {
+  try {
+    if (chunks instanceof Uint8Array) {
+      if (chunks.length > 0) await writable.writeAll(chunks);
+      return;
+    }
+    for await (const chunk of chunks) {
+      const bytes = typeof chunk === 'string' ? encodeUtf8(chunk) : chunk;
+      if (!(bytes instanceof Uint8Array)) throw new TypeError('a chunk of a body is a Uint8Array or a string');
+      if (bytes.length === 0) continue;
+      const written = await writable.writeAll(bytes);
+      // Nobody reads any more.
+      if (written < bytes.length) return;
+    }
+  } finally {
+    writable.drop();
+  }
+}
+
+export function makeResponse(status, headers, chunks, onFailure) {
+  const { contents, trailers } = sendBody(chunks, onFailure);
+  const [response] = host.http.Response.new(makeFields(headers), contents, trailers);
+  response.setStatusCode(status);
+  return response;
+}
+
+const METHODS = ['get', 'head', 'post', 'put', 'delete', 'connect', 'options', 'trace', 'patch'];
+
+export function makeMethod(method) {
+  const tag = method.toLowerCase();
+  return METHODS.includes(tag) ? { tag } : { tag: 'other', val: method };
+}
+
+export const readMethod = (method) => (method.tag === 'other' ? method.val : method.tag.toUpperCase());
+
+// What an error code of wasi:http says, in words.
+export function describe(code) {
+  const { tag, val } = code ?? {};
+  const words = String(tag ?? code).replaceAll('-', ' ');
+  if (val === null || val === undefined) return words;
+  return `${words} (${typeof val === 'object' ? JSON.stringify(val) : val})`;
+}

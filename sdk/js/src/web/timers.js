@@ -1,0 +1,95 @@
+// setTimeout, setInterval and their opposites, on the host's clock.
+//
+// The host ends a request's task only when no wait is left, and a wait cannot be given back. So one loop serves all
+// timers and waits in short slices: a timer that is cleared holds the task for one slice at most.
+
+import { host } from '../host.js';
+import { refuseInBuild } from '../phase.js';
+
+const SLICE = 50_000_000; // nanoseconds
+const LONGEST = 2 ** 31 - 1; // milliseconds
+
+const timers = new Map();
+let lastId = 0;
+let isWaiting = false;
+
+function milliseconds(delay) {
+  const value = Math.trunc(Number(delay)) || 0;
+  return value < 1 || value > LONGEST ? 1 : value;
+}
+
+function add(delay, every, run) {
+  const id = ++lastId;
+  timers.set(id, { due: host.nowNanoseconds() + milliseconds(delay) * 1e6, every, run });
+  wait();
+  return id;
+}
+
+async function wait() {
+  if (isWaiting) return;
+  isWaiting = true;
+  while (timers.size > 0) {
+    const now = host.nowNanoseconds();
+    const next = Math.min(...[...timers.values()].map(({ due }) => due));
+    if (next > now) await host.waitNanoseconds(Math.min(next - now, SLICE));
+    await runDue();
+  }
+  isWaiting = false;
+}
+
+// Runs the timers that are due, in their order, and lets the promises of each settle before the next one.
+async function runDue() {
+  const now = host.nowNanoseconds();
+  const due = [...timers].filter(([, timer]) => timer.due <= now).sort(([a, x], [b, y]) => x.due - y.due || a - b);
+  for (const [id, timer] of due) {
+    if (timers.get(id) !== timer) continue;
+    if (timer.every === undefined) timers.delete(id);
+    else timer.due = now + milliseconds(timer.every) * 1e6;
+    try {
+      timer.run();
+    } catch (error) {
+      console.error(error);
+    }
+    await undefined;
+  }
+}
+
+// Runs `run` after some milliseconds. Returns the id for `clearTimeout`.
+export function after(delay, run) {
+  refuseInBuild('a timer');
+  return add(delay, undefined, run);
+}
+
+function checked(name, run) {
+  if (typeof run !== 'function') throw new TypeError(`${name} takes a function`);
+  refuseInBuild(name);
+}
+
+export function setTimeout(run, delay, ...args) {
+  checked('setTimeout', run);
+  return add(delay, undefined, () => run(...args));
+}
+
+export function setInterval(run, delay, ...args) {
+  checked('setInterval', run);
+  return add(delay, delay ?? 0, () => run(...args));
+}
+
+export function clearTimeout(id) {
+  timers.delete(Number(id));
+}
+
+export const clearInterval = clearTimeout;
+
+export function setImmediate(run, ...args) {
+  return setTimeout(run, 0, ...args);
+}
+
+export const clearImmediate = clearTimeout;
+
+export function queueMicrotask(run) {
+  if (typeof run !== 'function') throw new TypeError('queueMicrotask takes a function');
+  Promise.resolve()
+    .then(() => run())
+    .catch((error) => console.error(error));
+}

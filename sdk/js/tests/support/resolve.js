@@ -1,0 +1,19 @@
+// The resolve hook of Node for the SDK's specifiers.
+
+const SDK = new URL('../../src/', import.meta.url).href;
+const SUPPORT = new URL('./', import.meta.url).href;
+
+const KNOWN = {
+  coinslot: `${SDK}coinslot.js`,
+  'coinslot/test': `${SDK}test.js`,
+  'coinslot:exports': `${SDK}exports.js`,
+  'coinslot:test-exports': `${SDK}test-exports.js`,
+  'coinslot:package': 'data:text/javascript,export default { name: "@me/Quote_of_Day", version: "1.2.3" }',
+};
+
+export async function resolve(specifier, context, next) {
+  if (Object.hasOwn(KNOWN, specifier)) return { url: KNOWN[specifier], shortCircuit: true };
+  const isHost = context.parentURL?.startsWith(SDK) && /(^|\/)host\.js$/.test(specifier);
+  if (isHost) return { url: `${SUPPORT}host.js`, shortCircuit: true };
+  return next(specifier, context);
+}
