@@ -1,0 +1,97 @@
+// The exports of the component: the interfaces `manifest` and `quote` of coinslot:plugin, and `handler` of wasi:http.
+
+import { info } from './coinslot.js';
+import { endpoints } from './endpoint.js';
+import { host } from './host.js';
+import { makeManifest } from './manifest.js';
+import { leaveBuild } from './phase.js';
+import { Refusal } from './refusal.js';
+import { price, report, serve } from './serve.js';
+import { makeResponse, readBody, readFields, readMethod } from './wasi-http.js';
+import { join } from './web/blob.js';
+import { Request, WHOLE } from './web/body.js';
+import { asBytes, decodeUtf8 } from './web/encoding.js';
+import { Headers } from './web/headers.js';
+
+const made = makeManifest();
+
+export const manifest = {
+  describe() {
+    leaveBuild();
+    info.onLoad?.();
+    return made;
+  },
+};
+
+// The engine makes the refusal of the contract from the thrown error's `payload`.
+class QuoteRefused extends Error {
+  constructor({ status, code, message }) {
+    super(message);
+    this.payload = { status, code, message, extensions: [] };
+  }
+}
+
+export const quote = {
+  quote({ method, route, params, query, headers, body }) {
+    leaveBuild();
+    const endpoint = endpoints.find((one) => one.method === method && one.path === route);
+    try {
+      const fields = new Headers(headers.map(([name, value]) => [name, decodeUtf8(asBytes(value))]));
+      const found = price(endpoint, { params, query, headers: fields, bytes: asBytes(body) });
+      return { price: found, extensions: [] };
+    } catch (error) {
+      if (error instanceof Refusal && error.status < 500) throw new QuoteRefused(error);
+      report(`the quote of ${method} ${route}`, error);
+      throw error;
+    }
+  },
+};
+
+// The bytes of a whole body.
+async function readWhole(request) {
+  const parts = [new Uint8Array()];
+  try {
+    for await (const part of readBody('Request', request)) parts.push(part);
+  } catch {
+    throw new Refusal(400, 'incomplete_body', 'the body ended before it was complete; send it again');
+  }
+  return join(parts);
+}
+
+// The request of the host as `serve` takes it.
+function rawRequest(request) {
+  const target = request.getPathWithQuery() ?? '/';
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const query = mark < 0 ? null : target.slice(mark + 1);
+  const method = readMethod(request.getMethod());
+  const headers = readFields(request.getHeaders());
+  const scheme = request.getScheme()?.tag === 'HTTPS' ? 'https' : 'http';
+  const authority =
+    request.getAuthority() ?? headers.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? 'localhost';
+  const hasBody = method !== 'GET' && method !== 'HEAD';
+  return {
+    method,
+    path,
+    query,
+    headers,
+    receipt: () => host.receipt() ?? undefined,
+    bytes: () => readWhole(request),
+    request(bytes) {
+      const body = hasBody ? (bytes ?? readBody('Request', request)) : undefined;
+      return new Request(`${scheme}://${authority}${target}`, { method, headers, body });
+    },
+  };
+}
+
+export const handler = {
+  async handle(request) {
+    leaveBuild();
+    const raw = rawRequest(request);
+    const { at, response } = await serve(raw);
+    const { status, headers } = response;
+    const whole = response[WHOLE]();
+    const chunks = raw.method === 'HEAD' ? null : (whole ?? response.body);
+    return makeResponse(status, headers, chunks, (error) => report(`${at}, after its first bytes,`, error));
+  },
+};

@@ -1,0 +1,87 @@
+// Makes a handler's input from a request: routes it, decodes and coerces its parts, and validates them.
+
+import { endpoints } from './endpoint.js';
+import { Refusal } from './refusal.js';
+import { check, fields } from './schema.js';
+import { find } from './template.js';
+import { parseForm } from './web/blob.js';
+import { TextDecoder } from './web/encoding.js';
+import { URLSearchParams } from './web/url.js';
+
+// The endpoint that serves a request, and the decoded parameters of its path. Throws a Refusal if there is none.
+export function route(method, path) {
+  const { endpoint, params, methods } = find(endpoints, method === 'HEAD' ? 'GET' : method, path);
+  if (!endpoint && methods.length > 0) {
+    const allow = methods.join(', ');
+    const refusal = new Refusal(405, 'method_not_allowed', `this path is served with other methods: ${allow}`);
+    refusal.headers = { allow };
+    throw refusal;
+  }
+  if (!endpoint) throw new Refusal(404, 'not_found', `this plugin serves no ${method} ${path}`);
+  return { endpoint, params: params.map(([name, text]) => [name, decodeParameter(name, text)]) };
+}
+
+function decodeParameter(name, text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Refusal(400, 'invalid_path', `/path/${name} is not percent-encoded UTF-8`, { pointer: `/path/${name}` });
+  }
+}
+
+const mediaType = (headers) => (headers.get('content-type') ?? '').split(';', 1)[0].trim().toLowerCase();
+const isForm = (type) => type === 'application/x-www-form-urlencoded' || type === 'multipart/form-data';
+
+function textOf(bytes) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new Refusal(400, 'invalid_body', 'the body is not UTF-8', { pointer: '/body' });
+  }
+}
+
+function jsonOf(bytes) {
+  const text = textOf(bytes);
+  if (text.trim() === '') {
+    throw new Refusal(400, 'invalid_body', 'the body is empty: send JSON that fits the input schema', {
+      pointer: '/body',
+    });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Refusal(400, 'invalid_body', `the body is not JSON: ${error.message}`, { pointer: '/body' });
+  }
+}
+
+function formOf(bytes, headers, json) {
+  let form;
+  try {
+    form = parseForm(bytes, headers.get('content-type'));
+  } catch (error) {
+    throw new Refusal(400, 'invalid_body', error.message, { pointer: '/body' });
+  }
+  return fields(form, json ?? {});
+}
+
+// The body as its endpoint wants it.
+function bodyOf({ rawBody, schemas, at }, bytes, headers) {
+  if (rawBody === 'bytes') return bytes;
+  if (rawBody === 'text') return textOf(bytes);
+  if (!schemas.body) return undefined;
+  const type = mediaType(headers);
+  const value = isForm(type) ? formOf(bytes, headers, schemas.body.json) : jsonOf(bytes);
+  return check(schemas.body, value, 'body', at);
+}
+
+export const readsBody = ({ rawBody, schemas }) => rawBody !== undefined || schemas.body !== undefined;
+
+// The validated parts of a request. `params` are decoded pairs, `query` is the text behind the question mark.
+export function readInput(endpoint, { params, query, headers, bytes }) {
+  const { schemas, at } = endpoint;
+  let path = fields(params, schemas.path?.json ?? {});
+  if (schemas.path) path = check(schemas.path, path, 'path', at);
+  let search = fields(new URLSearchParams(query ?? ''), schemas.query?.json ?? {});
+  if (schemas.query) search = check(schemas.query, search, 'query', at);
+  return { path, query: search, body: bodyOf(endpoint, bytes, headers) };
+}

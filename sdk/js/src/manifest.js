@@ -1,0 +1,64 @@
+// Makes the manifest: what this plugin sells, as the host reads it.
+
+import { info } from './coinslot.js';
+import { endpoints, seal } from './endpoint.js';
+import { inputSchema } from './schema.js';
+
+const SCHEMA_BYTES = 65_536;
+
+function schemaText(at, what, json) {
+  if (json === undefined) return null;
+  const text = JSON.stringify(json);
+  if (text.length > SCHEMA_BYTES) throw new TypeError(`${at}: the ${what} schema has more than ${SCHEMA_BYTES} bytes`);
+  return text;
+}
+
+function withExamples(json, examples) {
+  if (examples === undefined || json === undefined) return json;
+  return { ...json, examples: Array.isArray(examples) ? examples : [examples] };
+}
+
+function describeEndpoint(endpoint) {
+  const { at, method, path, price, summary, description, mimeType, headers, upfront, names, schemas, examples } =
+    endpoint;
+  const input = withExamples(inputSchema({ names, ...schemas }), examples);
+  return {
+    method,
+    path,
+    price,
+    summary,
+    description,
+    mimeType,
+    inputSchema: schemaText(at, 'input', input),
+    outputSchema: schemaText(at, 'output', schemas.returns?.json),
+    quoteHeaders: headers,
+    extensions: upfront ? [['payment-flow', 'upfront']] : [],
+  };
+}
+
+// The name of a package as the name of a plugin: `@me/Quote_of_Day` is quote-of-day.
+function pluginName(name) {
+  const plain = name
+    .replace(/^@[^/]*\//, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+|-+$/g, '');
+  if (plain === '') throw new TypeError(`the package is called "${name}": write plugin({ name: 'quote-of-day' })`);
+  return plain.slice(0, 64);
+}
+
+// The manifest, made once when the plugin is built, so that the author reads of a mistake at once.
+export function makeManifest() {
+  seal();
+  if (endpoints.length === 0) {
+    throw new TypeError(
+      "this plugin has no endpoint: import { get } from 'coinslot', and write get('/hello', { price: '0.001' }, () => 'hello')",
+    );
+  }
+  return {
+    name: pluginName(info.name),
+    version: info.version,
+    endpoints: endpoints.map(describeEndpoint),
+    extensions: [],
+  };
+}

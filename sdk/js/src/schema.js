@@ -1,0 +1,167 @@
+// Schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema (TypeBox).
+// Validates by them, tells them as JSON Schema, and turns the text of paths, queries and forms into their types.
+
+import { checkSchema, isEqual, pointerTo, resolve, subschemas, validate } from './json-schema.js';
+import { Refusal } from './refusal.js';
+
+const TARGET = 'draft-2020-12';
+const SHOWN = 5; // problems in one message
+
+const isStandard = (schema) => schema?.['~standard'] !== undefined;
+
+const NO_JSON_SCHEMA =
+  'it has no JSON Schema, so callers do not see it and text is not turned into numbers: use zod 4.2 or newer (zod/mini ' +
+  'has none), ArkType, or toStandardJsonSchema of @valibot/to-json-schema; or write withJsonSchema(schema, json)';
+
+// The same schema with a JSON Schema that its library does not tell by itself, as of z.toJSONSchema(schema).
+export function withJsonSchema(schema, json) {
+  if (!isStandard(schema))
+    throw new TypeError('withJsonSchema(schema, json): the schema is one of zod, Valibot or ArkType');
+  const { $schema, ...rest } = json;
+  const tell = () => rest;
+  return { '~standard': { ...schema['~standard'], jsonSchema: { input: tell, output: tell } } };
+}
+
+function jsonOf(schema, side) {
+  if (!isStandard(schema)) {
+    const json = JSON.parse(JSON.stringify(schema));
+    checkSchema(json);
+    return { json };
+  }
+  const tell = schema['~standard'].jsonSchema?.[side];
+  if (typeof tell !== 'function') return { problem: NO_JSON_SCHEMA };
+  try {
+    const { $schema, ...json } = tell({ target: TARGET });
+    return { json };
+  } catch (error) {
+    return { problem: `its JSON Schema cannot be told: ${error?.message ?? error}` };
+  }
+}
+
+// Makes a schema ready for use. `problem` says why its JSON Schema is not known; a schema that is none throws.
+export function prepare(schema, side = 'input') {
+  const isOne = (typeof schema === 'object' && schema !== null) || typeof schema === 'function';
+  if (!isOne) throw new TypeError(`${JSON.stringify(schema)} is not a schema`);
+  if (typeof schema === 'function' && !isStandard(schema)) {
+    throw new TypeError(`the function ${schema.name || ''} is not a schema: call it, if it makes one`);
+  }
+  if (!isStandard(schema) && typeof schema.parse === 'function') {
+    throw new TypeError('this schema has no `~standard`: update its library (zod 3.24, 4.2 or newer)');
+  }
+  return { schema, ...jsonOf(schema, side) };
+}
+
+// Validates by a prepared schema. Throws a Refusal that names each field by its JSON pointer; `part` is path, query or
+// body. `at` names the endpoint for a mistake of its author.
+export function check(prepared, value, part, at) {
+  const { schema, json } = prepared;
+  const result = isStandard(schema) ? schema['~standard'].validate(value) : validate(json, value);
+  if (typeof result?.then === 'function') {
+    throw new TypeError(`${at}: the schema of its ${part} is asynchronous: check that in the handler`);
+  }
+  if (!result.issues) return result.value;
+  const problems = result.issues.map(({ path = [], message }) => ({
+    pointer: `/${part}${pointerTo(path.map((key) => (typeof key === 'object' ? key.key : key)))}`,
+    message,
+  }));
+  const shown = problems.slice(0, SHOWN).map(({ pointer, message }) => pointer + joined(message));
+  if (problems.length > SHOWN) shown.push(`and ${problems.length - SHOWN} more`);
+  throw new Refusal(400, `invalid_${part}`, shown.join('; '), { pointer: problems[0].pointer });
+}
+
+// The problem behind its pointer: a sentence of its own gets a colon before it.
+const joined = (message) => {
+  const line = message.replace(/\s*\n\s*/g, ' ');
+  return /^(is|has|does|contains|fits|cannot|should|must)\b/.test(line) ? ` ${line}` : `: ${line}`;
+};
+
+// The schemas that a value may have by one schema: through references and alternatives.
+function* alternatives(root, schema, depth = 0) {
+  if (schema === null || typeof schema !== 'object' || depth > 16) return;
+  yield schema;
+  if (typeof schema.$ref === 'string') yield* alternatives(root, resolve(root, schema.$ref), depth + 1);
+  for (const key of ['allOf', 'anyOf', 'oneOf']) {
+    for (const one of schema[key] ?? []) yield* alternatives(root, one, depth + 1);
+  }
+}
+
+function typesOf(root, schema) {
+  const types = new Set();
+  const values = [];
+  let items;
+  for (const one of alternatives(root, schema)) {
+    for (const type of [one.type ?? []].flat()) types.add(type);
+    if (one.enum) values.push(...one.enum);
+    if (one.const !== undefined) values.push(one.const);
+    if (typeof one.items === 'object') items ??= one.items;
+  }
+  return { types, values, items };
+}
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+// One text in the type that its schema names. A text that does not fit stays as it is, for validation to name.
+function coerceText(root, schema, text) {
+  if (typeof text !== 'string') return text;
+  const { types, values } = typesOf(root, schema);
+  if (types.has('string') || (types.size === 0 && values.length === 0)) return text;
+  if (types.size === 0 && values.some((value) => isEqual(value, text))) return text;
+  const wants = (type) => types.has(type) || (types.size === 0 && values.some((value) => typeof value === type));
+  if ((wants('number') || types.has('integer')) && NUMBER.test(text) && Number.isFinite(Number(text)))
+    return Number(text);
+  if (wants('boolean') && (text === 'true' || text === 'false')) return text === 'true';
+  if (types.has('null') && text === 'null') return null;
+  return text;
+}
+
+function coerceField(root, schema, texts) {
+  const { types, items } = typesOf(root, schema);
+  if (types.has('array') && !(texts.length === 1 && types.has('string'))) {
+    return texts.map((text) => coerceText(root, items, text));
+  }
+  return texts.length === 1 ? coerceText(root, schema, texts[0]) : texts;
+}
+
+// The fields of a query, a path or a form: pairs of name and text, in the types of the schema. A name that occurs more
+// than once, or whose schema is an array, becomes an array.
+export function fields(pairs, json) {
+  const texts = new Map();
+  for (const [name, value] of pairs) texts.set(name, [...(texts.get(name) ?? []), value]);
+  const known = new Map();
+  let rest;
+  for (const one of alternatives(json, json)) {
+    for (const [name, of] of Object.entries(one.properties ?? {})) if (!known.has(name)) known.set(name, of);
+    if (typeof one.additionalProperties === 'object') rest ??= one.additionalProperties;
+  }
+  return Object.fromEntries([...texts].map(([name, list]) => [name, coerceField(json, known.get(name) ?? rest, list)]));
+}
+
+// A schema as a part of another one: its local references lead from the new root.
+function embedded(json, prefix) {
+  const copy = structuredClone(json);
+  for (const one of subschemas(copy)) {
+    if (typeof one.$ref !== 'string') continue;
+    if (one.$ref === '#') one.$ref = prefix;
+    else if (one.$ref.startsWith('#/')) one.$ref = prefix + one.$ref.slice(1);
+  }
+  return copy;
+}
+
+function pathSchema(names, json) {
+  const properties = { ...json?.properties };
+  for (const name of names) properties[name] ??= { type: 'string' };
+  const required = [...new Set([...(json?.required ?? []), ...names])];
+  return { type: 'object', ...json, properties, required };
+}
+
+// The input schema of an endpoint, as the manifest has it. Undefined if nothing is known of the input.
+export function inputSchema({ names, path, query, body }) {
+  const parts = {};
+  if (names.length > 0) parts.path = pathSchema(names, path?.json);
+  if (query?.json) parts.query = query.json;
+  if (body?.json) parts.body = body.json;
+  if (Object.keys(parts).length === 0) return undefined;
+  const properties = Object.entries(parts).map(([part, json]) => [part, embedded(json, `#/properties/${part}`)]);
+  const isNeeded = (part) => part === 'path' || part === 'body' || (parts[part].required ?? []).length > 0;
+  return { type: 'object', properties: Object.fromEntries(properties), required: Object.keys(parts).filter(isNeeded) };
+}

@@ -1,0 +1,107 @@
+// The key-value store of this plugin, which outlives requests. The operator grants it, with a quota.
+
+import { host } from './host.js';
+import { refuseOutsideHandler } from './phase.js';
+import { asBytes, decodeUtf8, encodeUtf8 } from './web/encoding.js';
+
+const DENIED =
+  "the operator has not granted this plugin a key-value store: [plugin.NAME] keyvalue = true in the host's configuration";
+
+function attempt(what, run) {
+  refuseOutsideHandler(what);
+  try {
+    return run();
+  } catch (error) {
+    const { tag, val } = error?.payload ?? {};
+    if (tag === undefined) throw error;
+    const reason = tag === 'access-denied' ? DENIED : (val ?? tag.replaceAll('-', ' '));
+    throw new Error(`${what} failed: ${reason}`);
+  }
+}
+
+function bytesOfValue(what, value) {
+  if (typeof value === 'string') return encodeUtf8(value);
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  throw new TypeError(`${what}: a value is text or bytes. For any other use store.json.set(key, value)`);
+}
+
+class Store {
+  #name;
+  #bucket;
+
+  constructor(name) {
+    this.#name = name;
+    this.json = {
+      get: (key) => {
+        const text = this.get(key);
+        return text === undefined ? undefined : JSON.parse(text);
+      },
+      set: (key, value) => {
+        const text = JSON.stringify(value);
+        if (text === undefined)
+          throw new TypeError(`store.json.set('${key}', ..): ${typeof value} is not a JSON value`);
+        this.set(key, text);
+      },
+    };
+  }
+
+  #open() {
+    this.#bucket ??= host.openBucket(this.#name);
+    return this.#bucket;
+  }
+
+  // The store of another name. Each has keys of its own.
+  bucket(name) {
+    return new Store(String(name));
+  }
+
+  get(key) {
+    const bytes = this.getBytes(key);
+    return bytes === undefined ? undefined : decodeUtf8(bytes);
+  }
+
+  getBytes(key) {
+    return attempt(`store.get('${key}')`, () => {
+      const bytes = this.#open().get(String(key));
+      return bytes === null || bytes === undefined ? undefined : asBytes(bytes);
+    });
+  }
+
+  set(key, value) {
+    const what = `store.set('${key}', ..)`;
+    const bytes = bytesOfValue(what, value);
+    attempt(what, () => this.#open().set(String(key), bytes));
+  }
+
+  delete(key) {
+    attempt(`store.delete('${key}')`, () => this.#open().delete(String(key)));
+  }
+
+  has(key) {
+    return attempt(`store.has('${key}')`, () => this.#open().exists(String(key)));
+  }
+
+  // Adds to a number in one atomic step, and returns the sum. An absent key counts as zero.
+  increment(key, by = 1) {
+    if (!Number.isInteger(by) || by < 0)
+      throw new RangeError(`store.increment('${key}', ${by}): it adds a whole number`);
+    return Number(attempt(`store.increment('${key}')`, () => host.increment(this.#open(), String(key), by)));
+  }
+
+  // The keys that start with `prefix`, in the store's order.
+  list(prefix = '') {
+    return attempt('store.list()', () => {
+      const keys = [];
+      let cursor = null;
+      do {
+        const page = this.#open().listKeys(cursor);
+        keys.push(...page.keys.filter((key) => key.startsWith(prefix)));
+        ({ cursor } = page);
+      } while (cursor !== null && cursor !== undefined);
+      return keys;
+    });
+  }
+}
+
+export const store = new Store('');

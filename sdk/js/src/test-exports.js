@@ -1,0 +1,48 @@
+// The exports of a component of tests: the same world as a plugin's. Any request runs the tests, and the answer is one
+// report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text.
+
+import { leaveBuild } from './phase.js';
+import { run } from './test.js';
+import { makeResponse } from './wasi-http.js';
+import { URLSearchParams } from './web/url.js';
+
+const MIME_TYPE = 'application/x-ndjson';
+
+export const manifest = {
+  describe() {
+    leaveBuild();
+    const endpoint = {
+      method: 'POST',
+      path: '/tests',
+      price: { tag: 'free' },
+      summary: 'Runs the tests',
+      description: '',
+      mimeType: MIME_TYPE,
+      inputSchema: null,
+      outputSchema: null,
+      quoteHeaders: [],
+      extensions: [],
+    };
+    return { name: 'tests', version: '0.0.0', endpoints: [endpoint], extensions: [] };
+  },
+};
+
+export const quote = {
+  quote() {
+    leaveBuild();
+    return { price: { tag: 'free' }, extensions: [] };
+  },
+};
+
+async function* lines(options) {
+  for await (const report of run(options)) yield `${JSON.stringify(report)}\n`;
+}
+
+export const handler = {
+  async handle(request) {
+    leaveBuild();
+    const [, query = ''] = (request.getPathWithQuery() ?? '').split('?', 2);
+    const only = new URLSearchParams(query).get('only') ?? '';
+    return makeResponse(200, [['content-type', MIME_TYPE]], lines({ only }));
+  },
+};

@@ -1,0 +1,202 @@
+// Validation by plain JSON Schema, and the coercion of text.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { checkSchema, validate } from '../src/json-schema.js';
+import { check, fields, inputSchema, prepare } from '../src/schema.js';
+
+const problems = (schema, value) =>
+  (validate(schema, structuredClone(value)).issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`);
+
+function fits(schema, good, bad) {
+  for (const value of good) assert.deepEqual(problems(schema, value), [], JSON.stringify(value));
+  for (const value of bad) assert.notDeepEqual(problems(schema, value), [], JSON.stringify(value));
+}
+
+test('each keyword lets through what it should, and nothing else', () => {
+  fits(true, [1, null], []);
+  fits({ not: {} }, [], [1, null]);
+  fits({ type: 'integer' }, [1, 1.0, -3], [1.5, '1', null, true]);
+  fits({ type: ['string', 'null'] }, ['', null], [1, {}]);
+  fits({ type: 'object' }, [{}], [[], null, 'x']);
+  fits({ enum: [1, 'a', { b: [1] }, null] }, [1, 'a', { b: [1] }, null], [2, { b: [2] }, { b: [1], c: 1 }]);
+  fits({ const: { a: 1 } }, [{ a: 1 }], [{ a: 2 }, {}]);
+  fits({ minimum: 1, exclusiveMaximum: 3 }, [1, 2.9, 'text'], [0.9, 3]);
+  fits({ exclusiveMinimum: 1, maximum: 3 }, [1.1, 3], [1, 3.1]);
+  fits({ multipleOf: 0.01 }, [0, 19.99, 0.07, 1e6], [0.001, 19.999]);
+  fits({ minLength: 2, maxLength: 3 }, ['ab', '😀😀😀'], ['a', '😀', 'abcd']);
+  fits({ pattern: '^\\p{L}+$' }, ['äb'], ['a1']);
+  fits({ items: { type: 'number' } }, [[], [1, 2]], [[1, 'a']]);
+  fits({ prefixItems: [{ type: 'string' }], items: { type: 'number' } }, [['a'], ['a', 1], []], [[1], ['a', 'b']]);
+  fits({ prefixItems: [{}], items: false }, [[1]], [[1, 2]]);
+  fits({ minItems: 1, maxItems: 2, uniqueItems: true }, [[1], [1, '1']], [[], [1, 2, 3], [{ a: 1 }, { a: 1 }]]);
+  fits({ contains: { type: 'number' }, maxContains: 1 }, [['a', 1]], [['a'], [1, 2]]);
+  fits({ contains: { const: 1 }, minContains: 0 }, [[]], []);
+  fits({ required: ['a'], properties: { a: { type: 'string' } } }, [{ a: '' }], [{}, { a: 1 }]);
+  fits({ properties: { a: {} }, additionalProperties: false }, [{ a: 1 }, {}], [{ b: 1 }]);
+  fits(
+    { patternProperties: { '^x': { type: 'number' } }, additionalProperties: false },
+    [{ x1: 1 }],
+    [{ x1: 'a' }, { y: 1 }],
+  );
+  fits({ additionalProperties: { type: 'number' } }, [{ a: 1 }], [{ a: 'x' }]);
+  fits({ propertyNames: { maxLength: 2 } }, [{ ab: 1 }], [{ abc: 1 }]);
+  fits({ minProperties: 1, maxProperties: 2 }, [{ a: 1 }], [{}, { a: 1, b: 2, c: 3 }]);
+  fits({ dependentRequired: { a: ['b'] } }, [{}, { a: 1, b: 1 }], [{ a: 1 }]);
+  fits({ dependentSchemas: { a: { required: ['b'] } } }, [{}, { a: 1, b: 1 }], [{ a: 1 }]);
+  fits({ allOf: [{ minimum: 1 }, { maximum: 3 }] }, [2], [0, 4]);
+  fits({ anyOf: [{ type: 'string' }, { minimum: 3 }] }, ['a', 4], [2]);
+  fits({ oneOf: [{ minimum: 1 }, { maximum: 3 }] }, [0, 4], [2]);
+  fits(
+    { if: { properties: { a: { const: 1 } }, required: ['a'] }, then: { required: ['b'] }, else: { required: ['c'] } },
+    [{ a: 1, b: 1 }, { c: 1 }],
+    [{ a: 1 }, {}],
+  );
+  fits({ allOf: [{ properties: { a: {} } }], unevaluatedProperties: false }, [{ a: 1 }], [{ b: 1 }]);
+  fits(
+    { anyOf: [{ properties: { a: { type: 'string' } }, required: ['a'] }, {}], unevaluatedProperties: false },
+    [{ a: 'x' }],
+    [{ a: 1 }],
+  );
+  fits({ prefixItems: [{}], unevaluatedItems: { type: 'number' } }, [['a', 1]], [['a', 'b']]);
+  const tree = {
+    $defs: { node: { type: 'object', properties: { next: { $ref: '#/$defs/node' } }, additionalProperties: false } },
+    $ref: '#/$defs/node',
+  };
+  fits(tree, [{}, { next: { next: {} } }], [{ next: { next: 1 } }, { nxt: {} }]);
+  fits(
+    {
+      $defs: { s: { $anchor: 'name', type: 'string' }, 'a/b': { type: 'number' } },
+      properties: { a: { $ref: '#name' }, b: { $ref: '#/$defs/a~1b' } },
+    },
+    [{ a: 'x', b: 1 }],
+    [{ a: 1 }, { b: 'x' }],
+  );
+});
+
+test('a problem says what is wrong, and what is allowed', () => {
+  const schema = {
+    type: 'object',
+    required: ['text'],
+    properties: {
+      text: { type: 'string', minLength: 1, maxLength: 3 },
+      n: { type: 'integer', maximum: 10 },
+      kind: { enum: ['a', 'b'] },
+    },
+    additionalProperties: false,
+  };
+  assert.deepEqual(problems(schema, { n: 11, kind: 'c', txt: 1 }), [
+    'text: is missing',
+    'n: is 11; at most 10 is allowed',
+    'kind: is none of "a", "b"',
+    'txt: is not known here: there are text, n, kind',
+  ]);
+  assert.deepEqual(problems(schema, { text: '', n: 'x' }), [
+    'text: is empty',
+    'n: is a string, and should be an integer',
+  ]);
+  assert.deepEqual(problems(schema, []), [': is an array, and should be an object']);
+  const either = {
+    anyOf: [{ type: 'object', properties: { a: { type: 'object', required: ['b'] } } }, { type: 'string' }],
+  };
+  assert.deepEqual(problems(either, { a: {} }), ['a.b: is missing']);
+});
+
+test('a missing property gets its default', () => {
+  const schema = {
+    properties: { lang: { default: 'en' }, deep: { properties: { x: { default: [1] } }, default: {} } },
+  };
+  assert.deepEqual(validate(schema, {}).value, { lang: 'en', deep: { x: [1] } });
+});
+
+test('a schema that cannot be followed is refused', () => {
+  assert.throws(
+    () => checkSchema({ properties: { a: { $ref: 'https://x.y/z' } } }),
+    /leads to nothing: references stay within/,
+  );
+  assert.throws(() => checkSchema({ $dynamicRef: '#x' }), /use \$ref/);
+  assert.throws(() => checkSchema({ pattern: '(' }), SyntaxError);
+});
+
+test('a refusal names each field by its JSON pointer', () => {
+  const prepared = prepare({
+    type: 'object',
+    properties: { 'a/b': { type: 'object', required: ['c'] } },
+    required: ['x'],
+  });
+  try {
+    check(prepared, { 'a/b': {} }, 'body', 'POST /x');
+    assert.fail();
+  } catch (error) {
+    assert.deepEqual([error.status, error.code], [400, 'invalid_body']);
+    assert.equal(error.message, '/body/x is missing; /body/a~1b/c is missing');
+    assert.deepEqual(error.body(), { error: 'invalid_body', message: error.message, pointer: '/body/x' });
+  }
+});
+
+test('text takes the type that its schema names', () => {
+  const json = {
+    properties: {
+      n: { type: 'integer' },
+      x: { type: 'number' },
+      on: { type: 'boolean' },
+      list: { type: 'array', items: { type: 'integer' } },
+      text: { type: 'string' },
+      either: { anyOf: [{ type: 'integer' }, { type: 'string' }] },
+      maybe: { anyOf: [{ type: 'integer' }, { type: 'null' }] },
+      level: { enum: [1, 2, 'max'] },
+      ref: { $ref: '#/$defs/n' },
+    },
+    additionalProperties: { type: 'boolean' },
+    $defs: { n: { type: 'number' } },
+  };
+  const pairs = [
+    ...[
+      ['n', '3'],
+      ['x', '-1.5e2'],
+      ['on', 'true'],
+      ['list', '1'],
+      ['list', '2'],
+      ['text', '7'],
+      ['either', '7'],
+      ['maybe', 'null'],
+    ],
+    ...[
+      ['level', '2'],
+      ['ref', '.5'],
+      ['other', 'false'],
+    ],
+  ];
+  assert.deepEqual(fields(pairs, json), {
+    ...{ n: 3, x: -150, on: true, list: [1, 2], text: '7', either: '7', maybe: null, level: 2, ref: 0.5, other: false },
+  });
+  assert.deepEqual(fields([['list', '1']], json), { list: [1] });
+  const odd = [
+    ['n', ' 3'],
+    ['x', '0x10'],
+    ['on', 'yes'],
+    ['level', 'max'],
+    ['text', 'a'],
+    ['text', 'b'],
+  ];
+  assert.deepEqual(fields(odd, json), { n: ' 3', x: '0x10', on: 'yes', level: 'max', text: ['a', 'b'] });
+  assert.deepEqual(Object.keys(fields([['__proto__', 'x']], {})), ['__proto__']);
+  assert.deepEqual(fields([['n', '']], json), { n: '' });
+});
+
+test('the parts of the input are one schema, whose references lead to their places', () => {
+  const node = { $defs: { n: { properties: { next: { $ref: '#/$defs/n' }, all: { $ref: '#' } } } }, $ref: '#/$defs/n' };
+  const input = inputSchema({
+    names: ['id'],
+    path: undefined,
+    query: prepare({ type: 'object', properties: { q: { const: { $ref: '#' } } } }),
+    body: prepare(node),
+  });
+  assert.deepEqual(input.required, ['path', 'body']);
+  assert.deepEqual(input.properties.path, { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] });
+  assert.equal(input.properties.body.$ref, '#/properties/body/$defs/n');
+  assert.equal(input.properties.body.$defs.n.properties.next.$ref, '#/properties/body/$defs/n');
+  assert.equal(input.properties.body.$defs.n.properties.all.$ref, '#/properties/body');
+  assert.deepEqual(input.properties.query.properties.q.const, { $ref: '#' });
+  assert.equal(inputSchema({ names: [] }), undefined);
+});
