@@ -3,7 +3,7 @@
 import { host } from './host.js';
 import { isBuilding } from './phase.js';
 import { prepare } from './schema.js';
-import { authorFrames, callSite } from './stack.js';
+import { authorStack, callSite } from './stack.js';
 import { isAlike, namesOf, parseTemplate } from './template.js';
 import { encodeUtf8 } from './web/encoding.js';
 
@@ -28,9 +28,7 @@ const HEADERS = 15;
 // An error in a declaration. Its stack has the author's frames only.
 export function mistake(text) {
   const error = new TypeError(text);
-  error.stack = authorFrames(error)
-    .map((frame) => `    ${frame}\n`)
-    .join('');
+  error.stack = authorStack(error);
   return error;
 }
 

@@ -1,6 +1,8 @@
 // Tells the two lives of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
 // memory becomes part of the plugin. What an export of the component calls runs later, in the host.
 
+import { authorStack } from './stack.js';
+
 let building = true;
 let quoting = false;
 
@@ -24,10 +26,12 @@ export function inQuote(price) {
 // Refuses what has no meaning while the plugin is built: its result would be the same for every request.
 export function refuseInBuild(what) {
   if (!building) return;
-  throw new Error(
+  const error = new Error(
     `${what} is not available here: this code runs once, when the plugin is built, and what it finds becomes part of ` +
       'the plugin. Move it into the handler, which runs for each request',
   );
+  error.stack = authorStack(error);
+  throw error;
 }
 
 // Refuses what the host grants to a running handler only.

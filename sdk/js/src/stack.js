@@ -17,8 +17,8 @@ const sdk = (frames(new Error().stack)[0]?.file ?? '').replace(/[^/]*$/, '');
 const isOwn = ({ file }) => (sdk !== '' && file.startsWith(sdk)) || file.startsWith('coinslot:');
 
 function text({ name, file, line, column }) {
-  const place = [file.replace(/^file:\/\//, '').replace(/^\/(?=[^/])/, ''), line, column].filter(Boolean).join(':');
-  return name ? `at ${name} (${place})` : `at ${place}`;
+  const place = [file.replace(/^file:\/\//, ''), line, column].filter(Boolean).join(':');
+  return name && !/^<.*>$/.test(name) ? `at ${name} (${place})` : `at ${place}`;
 }
 
 // The frames of the author, the innermost first, as `at handler (plugin.ts:41:9)`.
@@ -26,6 +26,13 @@ export function authorFrames(error) {
   return frames(error?.stack)
     .filter((frame) => frame.line !== undefined && !isOwn(frame) && !frame.file.startsWith('node:'))
     .map(text);
+}
+
+// The author's frames as the engine writes the stack of an error.
+export function authorStack(error) {
+  return authorFrames(error)
+    .map((frame) => `    ${frame}\n`)
+    .join('');
 }
 
 // The author's place of the call that is being made, as `plugin.ts:41:9`.

@@ -10,6 +10,7 @@ import { refusalResponse } from './answer.js';
 import { price as priceOf, report, serve } from './serve.js';
 import { authorFrames, callSite } from './stack.js';
 import { Request } from './web/body.js';
+import { decodeUtf8, encodeUtf8 } from './web/encoding.js';
 import { Headers } from './web/headers.js';
 import { URLSearchParams } from './web/url.js';
 
@@ -73,26 +74,25 @@ const NOBODY = () => {
   );
 };
 
+// A bucket of the world of the test that runs: a handle outlives its test.
 function bucketOf(name) {
-  if (!world.buckets.has(name)) world.buckets.set(name, new Map());
-  const map = world.buckets.get(name);
+  const keys = () => {
+    if (!world.buckets.has(name)) world.buckets.set(name, new Map());
+    return world.buckets.get(name);
+  };
   return {
-    map,
-    get: (key) => map.get(key) ?? null,
-    set: (key, value) => void map.set(key, value.slice()),
-    delete: (key) => void map.delete(key),
-    exists: (key) => map.has(key),
-    listKeys: () => ({ keys: [...map.keys()].sort(), cursor: null }),
+    get: (key) => keys().get(key) ?? null,
+    set: (key, value) => void keys().set(key, value.slice()),
+    delete: (key) => void keys().delete(key),
+    exists: (key) => keys().has(key),
+    listKeys: () => ({ keys: [...keys().keys()].sort(), cursor: null }),
   };
 }
 
-function increment({ map }, key, by) {
-  const text = map.has(key) ? String.fromCharCode(...map.get(key)) : '0';
-  const sum = Number(text) + by;
-  map.set(
-    key,
-    Uint8Array.from(String(sum), (digit) => digit.charCodeAt(0)),
-  );
+function increment(bucket, key, by) {
+  const bytes = bucket.get(key);
+  const sum = by + (bytes === null ? 0 : Number(decodeUtf8(bytes)));
+  bucket.set(key, encodeUtf8(String(sum)));
   return sum;
 }
 
@@ -111,7 +111,7 @@ function enter() {
     openBucket: bucketOf,
     increment,
     log: (bytes) => {
-      world.log += new TextDecoder().decode(bytes);
+      world.log += decodeUtf8(bytes);
       real.log(bytes);
     },
   });

@@ -2,6 +2,7 @@
 
 import { host } from './host.js';
 import { asBytes, encodeUtf8 } from './web/encoding.js';
+import { unlessAborted } from './web/events.js';
 import { ReadableStream } from './web/streams.js';
 
 const READ = 65_536; // bytes that one read of a body takes at most
@@ -37,18 +38,28 @@ export function makeFields(headers) {
   return host.http.Fields.fromList([...headers].map(([name, value]) => [name, latin1Bytes(value)]));
 }
 
-// The body of a request or a response as a web stream.
-export function readBody(kind, resource) {
+// The body of a request or a response as a web stream, which a signal can end.
+export function readBody(kind, resource, signal) {
   let stream;
   let ending;
   const open = () => {
     if (!stream) [stream, ending] = host.http[kind].consumeBody(resource, received());
     return stream;
   };
+  const next = async () => {
+    const reading = open().read(READ);
+    if (!signal) return reading;
+    try {
+      return await unlessAborted(signal, reading);
+    } catch (error) {
+      stream.return();
+      throw error;
+    }
+  };
   return new ReadableStream(
     {
       async pull(controller) {
-        const bytes = await open().read(READ);
+        const bytes = await next();
         if (bytes.length > 0) {
           controller.enqueue(bytes);
           return;
@@ -58,7 +69,7 @@ export function readBody(kind, resource) {
         controller.close();
       },
       cancel() {
-        stream?.drop();
+        stream?.return();
       },
     },
     { highWaterMark: 0 },

@@ -213,3 +213,18 @@ export class AbortController {
     return 'AbortController';
   }
 }
+
+// Waits for a promise, or fails with the reason of the signal.
+export async function unlessAborted(signal, promise) {
+  signal.throwIfAborted();
+  let stop;
+  const aborted = new Promise((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}

@@ -4,6 +4,7 @@ import { host } from '../host.js';
 import { refuseOutsideHandler } from '../phase.js';
 import { describe, makeFields, makeMethod, readBody, readFields, sendBody } from '../wasi-http.js';
 import { CONTENT, RECEIVED, Request, Response, WHOLE } from './body.js';
+import { unlessAborted } from './events.js';
 import { Headers } from './headers.js';
 import { URL } from './url.js';
 
@@ -26,21 +27,6 @@ const ADVICE = {
 function reasonOf(code) {
   const advice = ADVICE[code?.tag];
   return advice ? `${describe(code)}: ${advice}` : describe(code);
-}
-
-// Waits for a promise, or fails with the reason of the signal.
-async function unlessAborted(signal, promise) {
-  signal.throwIfAborted();
-  let stop;
-  const aborted = new Promise((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }
 
 function requestOptions(signal) {
@@ -84,7 +70,7 @@ function received(request, incoming, redirected) {
   const status = incoming.getStatusCode();
   const response = new Response(null, { status, headers: readFields(incoming.getHeaders()) });
   if (![204, 205, 304].includes(status) && request.method !== 'HEAD') {
-    const stream = readBody('Response', incoming);
+    const stream = readBody('Response', incoming, request.signal);
     response[CONTENT]({ bytes: null, stream });
   }
   return response[RECEIVED]({ url: new URL(request.url).href, redirected, type: 'basic' });

@@ -39,7 +39,7 @@ function makeStream() {
         rest = rest.slice(out.length);
         return out;
       },
-      drop: () => {
+      return: () => {
         channel.isDropped = true;
       },
     },
