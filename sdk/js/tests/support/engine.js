@@ -1,0 +1,109 @@
+// QuickJS-ng under Node: the engine of plugins, of another build, with the modules that the builder answers and a host
+// that is a few lines of JavaScript. It shows that the SDK needs nothing but the engine.
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import variant from '@jitl/quickjs-ng-wasmfile-release-sync';
+import { newQuickJSWASMModuleFromVariant } from 'quickjs-emscripten-core';
+
+const SDK = fileURLToPath(new URL('../../src/', import.meta.url));
+const PREFIX = '/@coinslot/';
+const SPECIFIERS = {
+  coinslot: `${PREFIX}coinslot.js`,
+  'coinslot/test': `${PREFIX}test.js`,
+  'coinslot:exports': `${PREFIX}exports.js`,
+  'coinslot:test-exports': `${PREFIX}test-exports.js`,
+  'coinslot:package': `${PREFIX}package`,
+  'coinslot:entry': 'plugin.js',
+};
+
+// `globalThis.sent` is what the component has sent: answers with status, fields and text, and log lines.
+const HOST = `
+const text = (bytes) => new TextDecoder().decode(bytes);
+globalThis.sent = { answers: [], log: '' };
+const http = {
+  Fields: { fromList: (list) => list },
+  Response: {
+    new(fields, body, end) {
+      const answer = { status: 200, fields: Object.fromEntries(fields.map(([name, value]) => [name, text(value)])), body, end };
+      sent.answers.push(answer);
+      return [{ setStatusCode: (status) => (answer.status = status) }];
+    },
+  },
+  Request: { consumeBody: (request) => [request.stream, { read: async () => ({ tag: 'ok', val: null }) }] },
+};
+globalThis.wit = {
+  Stream: Object.assign(() => {
+    const body = { text: '' };
+    return { readable: body, writable: { writeAll: async (bytes) => ((body.text += text(bytes)), bytes.length), drop() {} } };
+  }, { U8: 0 }),
+  Future: Object.assign(() => {
+    const end = {};
+    return { readable: end, writable: { write: async (value) => (end.value = value) } };
+  }, { types: { RESULT_OPTION_OTHER_ERROR_CODE: 0, RESULT_VOID_ERROR_CODE: 1 } }),
+};
+let time = 1e9;
+export const host = {
+  http,
+  receipt: () => ({ payer: '0xabc' }),
+  charge() {},
+  randomBytes: (count) => Array.from({ length: count }, (_, i) => (i * 37 + time) % 256),
+  nowNanoseconds: () => time,
+  waitNanoseconds: async (nanoseconds) => void (time += nanoseconds),
+  configValue: () => null,
+  configValues: () => [],
+  log: (bytes) => void (sent.log += text(bytes)),
+};
+// A request of the host.
+globalThis.incoming = (target, body = '') => {
+  const [method, path] = target.split(' ');
+  let rest = new TextEncoder().encode(body);
+  const stream = { async read() { const bytes = rest; rest = new Uint8Array(); return bytes; }, return() {} };
+  return {
+    stream,
+    getMethod: () => ({ tag: method.toLowerCase() }),
+    getPathWithQuery: () => path,
+    getHeaders: () => ({ copyAll: () => [['content-type', Array.from(new TextEncoder().encode('application/json'))]] }),
+    getScheme: () => ({ tag: 'HTTPS' }),
+    getAuthority: () => 'pay.example',
+  };
+};
+`;
+
+function read(name, plugin) {
+  if (name === 'plugin.js') return plugin;
+  if (name === `${PREFIX}package`) return 'export default { name: "in-engine", version: "1.0.0" };';
+  if (name === `${PREFIX}host.js`) return HOST;
+  return readFileSync(name.startsWith(PREFIX) ? SDK + name.slice(PREFIX.length) : name, 'utf8');
+}
+
+function resolve(from, specifier) {
+  if (Object.hasOwn(SPECIFIERS, specifier)) return SPECIFIERS[specifier];
+  if (!specifier.startsWith('.')) return fileURLToPath(import.meta.resolve(specifier));
+  return path.resolve(path.dirname(from), specifier);
+}
+
+// Evaluates a plugin as the builder does, then `script`, whose value it returns once its promises have settled.
+export async function evaluate(plugin, script, exportsOf = 'coinslot:exports') {
+  const module = await newQuickJSWASMModuleFromVariant(variant.default ?? variant);
+  const runtime = module.newRuntime();
+  runtime.setModuleLoader((name) => read(name, plugin), resolve);
+  const context = runtime.newContext();
+  const settle = () => {
+    for (let jobs = 0; jobs < 100_000 && runtime.hasPendingJob(); jobs++) {
+      context.unwrapResult(runtime.executePendingJobs(1));
+    }
+  };
+  const run = (source, name, type) => {
+    const handle = context.unwrapResult(context.evalCode(source, name, { type }));
+    settle();
+    const state = context.getPromiseState(handle);
+    if (state.type === 'rejected') throw Object.assign(new Error(), context.dump(state.error));
+    return context.dump(state.type === 'fulfilled' ? state.value : handle);
+  };
+  const entry = `import 'coinslot'; import 'coinslot:entry'; import * as component from '${exportsOf}'; globalThis.component = component;`;
+  run(entry, `${PREFIX}entry`, 'module');
+  return run(`(async () => { ${script} })()`, 'script.js');
+}
