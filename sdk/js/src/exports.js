@@ -1,5 +1,9 @@
 // The exports of the component: the interfaces `manifest` and `quote` of coinslot:plugin, and `handler` of wasi:http.
 
+// First the global scope, which the plugin's libraries need, then the plugin, which may await at its top level.
+import './coinslot.js';
+import 'coinslot:entry';
+
 import { info } from './coinslot.js';
 import { endpoints } from './endpoint.js';
 import { host } from './host.js';

@@ -1,6 +1,10 @@
 // The exports of a component of tests: the same world as a plugin's. Any request runs the tests, and the answer is one
 // report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text.
 
+// First the global scope, which the plugin's libraries need, then the plugin, which may await at its top level.
+import './coinslot.js';
+import 'coinslot:entry';
+
 import { leaveBuild } from './phase.js';
 import { run } from './test.js';
 import { makeResponse } from './wasi-http.js';

@@ -103,7 +103,7 @@ export async function evaluate(plugin, script, exportsOf = 'coinslot:exports') {
     if (state.type === 'rejected') throw Object.assign(new Error(), context.dump(state.error));
     return context.dump(state.type === 'fulfilled' ? state.value : handle);
   };
-  const entry = `import 'coinslot'; import 'coinslot:entry'; import * as component from '${exportsOf}'; globalThis.component = component;`;
+  const entry = `import * as component from '${exportsOf}'; globalThis.component = component;`;
   run(entry, `${PREFIX}entry`, 'module');
   return run(`(async () => { ${script} })()`, 'script.js');
 }

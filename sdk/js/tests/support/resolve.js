@@ -8,6 +8,8 @@ const KNOWN = {
   'coinslot/test': `${SDK}test.js`,
   'coinslot:exports': `${SDK}exports.js`,
   'coinslot:test-exports': `${SDK}test-exports.js`,
+  // A test declares its endpoints itself.
+  'coinslot:entry': 'data:text/javascript,',
   'coinslot:package': 'data:text/javascript,export default { name: "@me/Quote_of_Day", version: "1.2.3" }',
 };
 
