@@ -5,8 +5,6 @@ import { asBytes, encodeUtf8 } from './web/encoding.js';
 import { unlessAborted } from './web/events.js';
 import { ReadableStream } from './web/streams.js';
 
-const READ = 65_536; // bytes that one read of a body takes at most
-
 // The engine numbers the types of streams and futures, and names them after the WIT. Where two interfaces have an
 // `error-code` the names carry the interface.
 function futureType(start) {
@@ -47,7 +45,7 @@ export function readBody(kind, resource, signal) {
     return stream;
   };
   const next = async () => {
-    const reading = open().read(READ);
+    const reading = open().next();
     if (!signal) return reading;
     try {
       return await unlessAborted(signal, reading);
@@ -59,9 +57,11 @@ export function readBody(kind, resource, signal) {
   return new ReadableStream(
     {
       async pull(controller) {
-        const bytes = await next();
-        if (bytes.length > 0) {
-          controller.enqueue(bytes);
+        for (;;) {
+          const { value, done } = await next();
+          if (done) break;
+          if (value.length === 0) continue;
+          controller.enqueue(value);
           return;
         }
         const end = await ending.read();
@@ -81,7 +81,7 @@ export function readBody(kind, resource, signal) {
 export function sendBody(chunks, onFailure = () => {}) {
   const end = future('RESULT_OPTION');
   const finish = (result) => {
-    end.writable.write(result);
+    end.writable.write(result).catch(() => {});
   };
   if (chunks === null) {
     finish({ tag: 'ok', val: null });

@@ -84,6 +84,34 @@ test('fails', () => expect(1).toBe(2));
   assert.match(lines.at(-2).error.frames[0], /^at plugin\.js:15:\d+$/);
 });
 
+test('a client of OpenAI asks and streams', async () => {
+  const plugin = `
+import { post } from 'coinslot';
+import { call, events, expect, mockFetch, test } from 'coinslot/test';
+import OpenAI from 'openai';
+const ask = (content, stream) => new OpenAI({ apiKey: 'x' }).chat.completions.create({ model: 'm', stream, messages: [{ role: 'user', content }] });
+post('/ask', { price: '0.01', body: 'text' }, async ({ body }) => (await ask(body)).choices[0].message.content);
+post('/stream', { price: '0.01', body: 'text', upfront: true }, async function* ({ body }) {
+  for await (const part of await ask(body, true)) yield part.choices[0].delta.content;
+});
+test('asks', async () => {
+  mockFetch(async (request) => Response.json({ choices: [{ message: { content: 'to ' + (await request.json()).messages[0].content } }] }));
+  expect(await (await call('POST /ask', { body: 'hi' })).text()).toBe('to hi');
+});
+test('streams', async () => {
+  const lines = ['a', 'b'].map((content) => 'data: ' + JSON.stringify({ choices: [{ delta: { content } }] }) + '\\n\\n');
+  mockFetch(() => new Response(lines.join('') + 'data: [DONE]\\n\\n', { headers: { 'content-type': 'text/event-stream' } }));
+  expect(await events(await call('POST /stream', { body: 'hi' }))).toEqual([{ data: 'a' }, { data: 'b' }]);
+});
+`;
+  const result = await evaluate(plugin, `${ASK} await ask('POST /tests'); return sent;`, 'coinslot:test-exports');
+  const lines = result.answers[0].body.text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(lines.at(-1), { event: 'end', passed: 2, failed: 0, skipped: 0 }, JSON.stringify(lines));
+});
+
 test('a plugin may await at its top level', async () => {
   const plugin = `
 import { get } from 'coinslot';

@@ -60,7 +60,7 @@ export const host = {
 globalThis.incoming = (target, body = '') => {
   const [method, path] = target.split(' ');
   let rest = new TextEncoder().encode(body);
-  const stream = { async read() { const bytes = rest; rest = new Uint8Array(); return bytes; }, return() {} };
+  const stream = { async next() { const value = rest; rest = new Uint8Array(); return { value, done: value.length === 0 }; }, return() {} };
   return {
     stream,
     getMethod: () => ({ tag: method.toLowerCase() }),

@@ -39,6 +39,10 @@ function makeStream() {
         rest = rest.slice(out.length);
         return out;
       },
+      async next() {
+        const value = await this.read(65_536);
+        return { value, done: value.length === 0 };
+      },
       return: () => {
         channel.isDropped = true;
       },
