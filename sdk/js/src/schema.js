@@ -1,5 +1,5 @@
-// Schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema (TypeBox).
-// Validates by them, tells them as JSON Schema, and turns the text of paths, queries and forms into their types.
+// Schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema
+// (TypeBox). Validates by them, tells them as JSON Schema, and turns the text of paths, queries and forms into their types.
 
 import { checkSchema, isEqual, pointerTo, resolve, subschemas, validate } from './json-schema.js';
 import { Refusal } from './refusal.js';

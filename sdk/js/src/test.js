@@ -1,5 +1,5 @@
-// The module `coinslot/test`: tests of a plugin in the engine that serves it. `call` runs routing, validation, quote and
-// handler as the host does, with a payment, a configuration and a key-value store that the test chooses.
+// The module `coinslot/test`: tests of a plugin in the engine that serves it. `call` runs routing, validation, quote
+// and handler as the host does, with a payment, a configuration and a key-value store that the test chooses.
 
 import './coinslot.js';
 

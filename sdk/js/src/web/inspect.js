@@ -1,4 +1,4 @@
-// Writes any value as text for a log line, as Node's util.inspect does: types, nesting, cycles, errors with their frames.
+// Writes any value as text for a log line, as Node's util.inspect does: types, nesting, cycles, errors with frames.
 
 import { stackOf } from '../stack.js';
 
