@@ -275,11 +275,23 @@ declare module 'coinslot' {
     has(key: string): boolean;
     /** Adds to a number in one atomic step, and returns the sum. An absent key counts as zero. */
     increment(key: string, by?: number): number;
+    /**
+     * Replaces a value if it is the expected one, in one atomic step, and returns whether it was. Undefined is no value: as
+     * `expected` the key must be absent, as `value` the key is deleted.
+     */
+    compareAndSwap(
+      key: string,
+      expected: string | Uint8Array | undefined,
+      value: string | Uint8Array | undefined,
+    ): boolean;
+    /** Replaces a value by what `change` makes of it, in one atomic step. It may be called more than once. */
+    update(key: string, change: (value: string | undefined) => string | undefined): string | undefined;
     /** The keys that start with `prefix`. */
     list(prefix?: string): string[];
     readonly json: {
       get<T = any>(key: string): T | undefined;
       set(key: string, value: unknown): void;
+      update<T = any>(key: string, change: (value: T | undefined) => T | undefined): T | undefined;
     };
     /** The store of another name, with keys of its own. */
     bucket(name: string): Store;

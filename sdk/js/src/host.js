@@ -31,6 +31,8 @@ export const host = {
   configValues: config.getAll,
   openBucket: keyvalue.open,
   increment: atomics.increment,
+  // `compareAndSwap` of coinslot:keyvalue/atomics@0.1.0, once the world of the engine imports it.
+  compareAndSwap: undefined,
   log(bytes) {
     output ??= stderr.getStderr();
     for (let at = 0; at < bytes.length; at += WRITE) output.blockingWriteAndFlush(bytes.subarray(at, at + WRITE));

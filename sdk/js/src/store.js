@@ -43,6 +43,13 @@ class Store {
           throw new TypeError(`store.json.set('${key}', ..): ${typeof value} is not a JSON value`);
         this.set(key, text);
       },
+      update: (key, change) => {
+        const text = this.update(key, (held) => {
+          const after = change(held === undefined ? undefined : JSON.parse(held));
+          return after === undefined ? undefined : JSON.stringify(after);
+        });
+        return text === undefined ? undefined : JSON.parse(text);
+      },
     };
   }
 
@@ -87,6 +94,24 @@ class Store {
     if (!Number.isInteger(by) || by < 0)
       throw new RangeError(`store.increment('${key}', ${by}): it adds a whole number`);
     return Number(attempt(`store.increment('${key}')`, () => host.increment(this.#open(), String(key), by)));
+  }
+
+  // Replaces a value if it is the expected one, in one atomic step, and returns whether it was. Undefined is no value: as
+  // `expected` the key must be absent, as `value` the key is deleted.
+  compareAndSwap(key, expected, value) {
+    const what = `store.compareAndSwap('${key}', ..)`;
+    const [from, to] = [expected, value].map((one) => (one === undefined ? null : bytesOfValue(what, one)));
+    if (host.compareAndSwap === undefined) throw new Error(`${what}: this build of coinslot has no compare-and-swap`);
+    return attempt(what, () => host.compareAndSwap(this.#open(), String(key), from, to));
+  }
+
+  // Replaces a value by what `change` makes of it, in one atomic step. `change` is called again while others are quicker.
+  update(key, change) {
+    for (;;) {
+      const before = this.get(key);
+      const after = change(before);
+      if (this.compareAndSwap(key, before, after)) return after;
+    }
   }
 
   // The keys that start with `prefix`, in the store's order.

@@ -96,6 +96,15 @@ function increment(bucket, key, by) {
   return sum;
 }
 
+function compareAndSwap(bucket, key, expected, value) {
+  const held = bucket.get(key);
+  const isSame = held === null || expected === null ? held === expected : String(held) === String(expected);
+  if (!isSame) return false;
+  if (value === null) bucket.delete(key);
+  else bucket.set(key, value);
+  return true;
+}
+
 // Puts the test's world in the place of the host. Returns a function that puts the host back.
 function enter() {
   world = emptyWorld();
@@ -110,6 +119,7 @@ function enter() {
     configValues: () => Object.entries(world.config),
     openBucket: bucketOf,
     increment,
+    compareAndSwap,
     log: (bytes) => {
       world.log += decodeUtf8(bytes);
       real.log(bytes);

@@ -35,6 +35,7 @@ get('/ticks', { free: true }, async function* () {
   yield { event: 'tick', data: { i: 0 } };
   yield 'text';
 });
+get('/run', { free: true }, () => get.run());
 get('/visits', { free: true }, () => ({
   visits: store.increment('n'),
   keys: store.list(),
@@ -82,6 +83,23 @@ test('each test has a world of its own', async () => {
 test('nothing is left of another test', async () => {
   expect(await (await call('GET /visits')).json()).toEqual({ visits: 1, keys: ['n'] });
 });
+test('values are swapped and updated in one step', async () => {
+  const swaps = [];
+  get.run = () => {
+    swaps.push(store.compareAndSwap('k', undefined, 'a'), store.compareAndSwap('k', undefined, 'b'));
+    swaps.push(
+      store.compareAndSwap('k', 'a', 'c'),
+      store.get('k'),
+      store.update('k', (held) => held + '!'),
+    );
+    swaps.push(
+      store.json.update('j', (held = { n: 0 }) => ({ n: held.n + 1 })),
+      store.compareAndSwap('k', 'c!', undefined),
+    );
+    return swaps;
+  };
+  expect(await (await call('GET /run')).json()).toEqual([true, false, true, 'c', 'c!', { n: 1 }, true]);
+});
 test('fetch is answered by the test', async () => {
   mockFetch((request) => new Response(`from ${request.url}`));
   expect(await (await call('GET /up')).text()).toBe('from https://up.example/x');
@@ -124,7 +142,7 @@ leaveBuild();
 nodeTest('a run reports each test, and what failed where', async () => {
   const [start, ...rest] = await reports();
   const end = rest.pop();
-  assert.deepEqual(start, { event: 'start', tests: 13 });
+  assert.deepEqual(start, { event: 'start', tests: 14 });
   const failed = rest.filter(({ outcome: is }) => is === 'failed');
   assert.deepEqual(
     failed.map(({ name }) => name),
@@ -134,7 +152,7 @@ nodeTest('a run reports each test, and what failed where', async () => {
   assert.equal(failed[0].error.message, 'AssertionError: expected { a: 1 } to equal { a: 2 }');
   assert.match(failed[0].error.frames[0], /^at .*testing\.test\.js:\d+:\d+/);
   assert.match(failed[0].at, /testing\.test\.js:\d+:\d+$/);
-  assert.deepEqual(end, { event: 'end', passed: 11, failed: 1, skipped: 1 });
+  assert.deepEqual(end, { event: 'end', passed: 12, failed: 1, skipped: 1 });
   assert.deepEqual(order, ['before', '1a', 'after', 'before', '2b', 'after']);
   assert.equal(rest.at(-1).name, 'group > 2 is b');
   assert.deepEqual(
