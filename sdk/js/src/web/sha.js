@@ -148,7 +148,19 @@ function schedule(w, i) {
 }
 
 function round(v, kh, kl, wh, wl) {
-  const [ah, al, bh, bl, ch, cl, , , eh, el, fh, fl, gh, gl] = v;
+  // By index: an array pattern runs the iterator protocol, which costs more than the arithmetic.
+  const ah = v[0];
+  const al = v[1];
+  const bh = v[2];
+  const bl = v[3];
+  const ch = v[4];
+  const cl = v[5];
+  const eh = v[8];
+  const el = v[9];
+  const fh = v[10];
+  const fl = v[11];
+  const gh = v[12];
+  const gl = v[13];
   const s1h = ((eh >>> 14) | (el << 18)) ^ ((eh >>> 18) | (el << 14)) ^ ((el >>> 9) | (eh << 23));
   const s1l = ((el >>> 14) | (eh << 18)) ^ ((el >>> 18) | (eh << 14)) ^ ((eh >>> 9) | (el << 23));
   const choiceH = (eh & fh) ^ (~eh & gh);

@@ -72,24 +72,31 @@ globalThis.incoming = (target, body = '') => {
 };
 `;
 
-function read(name, plugin) {
-  if (name === 'plugin.js') return plugin;
+function read(name, files) {
+  if (Object.hasOwn(files, name)) return files[name];
   if (name === `${PREFIX}package`) return 'export default { name: "in-engine", version: "1.0.0" };';
   if (name === `${PREFIX}host.js`) return HOST;
   return readFileSync(name.startsWith(PREFIX) ? SDK + name.slice(PREFIX.length) : name, 'utf8');
 }
 
-function resolve(from, specifier) {
+function resolve(files, from, specifier) {
+  const beside = specifier.replace(/^\.\//, '');
+  if (Object.hasOwn(files, beside)) return beside;
   if (Object.hasOwn(SPECIFIERS, specifier)) return SPECIFIERS[specifier];
   if (!specifier.startsWith('.')) return fileURLToPath(import.meta.resolve(specifier));
   return path.resolve(path.dirname(from), specifier);
 }
 
 // Evaluates a plugin as the builder does, then `script`, whose value it returns once its promises have settled.
-export async function evaluate(plugin, script, exportsOf = 'coinslot:exports') {
+// `beside` has further files of the author.
+export async function evaluate(plugin, script, exportsOf = 'coinslot:exports', beside = {}) {
+  const files = { ...beside, 'plugin.js': plugin };
   const module = await newQuickJSWASMModuleFromVariant(variant.default ?? variant);
   const runtime = module.newRuntime();
-  runtime.setModuleLoader((name) => read(name, plugin), resolve);
+  runtime.setModuleLoader(
+    (name) => read(name, files),
+    (from, specifier) => resolve(files, from, specifier),
+  );
   const context = runtime.newContext();
   const settle = () => {
     for (let jobs = 0; jobs < 100_000 && runtime.hasPendingJob(); jobs++) {
