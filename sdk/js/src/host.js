@@ -13,6 +13,8 @@ import atomics from 'wasi:keyvalue/atomics@0.2.0-draft';
 import keyvalue from 'wasi:keyvalue/store@0.2.0-draft';
 import random from 'wasi:random/random@0.3.0';
 
+import { isBuilding } from './phase.js';
+
 // One write to a stream of WASI 0.2 takes at most this many bytes.
 const WRITE = 4096;
 
@@ -34,7 +36,9 @@ export const host = {
   // `compareAndSwap` of coinslot:keyvalue/atomics@0.1.0, once the world of the engine imports it.
   compareAndSwap: undefined,
   log(bytes) {
-    output ??= stderr.getStderr();
-    for (let at = 0; at < bytes.length; at += WRITE) output.blockingWriteAndFlush(bytes.subarray(at, at + WRITE));
+    // A handle of the build means nothing in an instance, so none may be in the snapshot.
+    const stream = isBuilding() ? stderr.getStderr() : (output ??= stderr.getStderr());
+    for (let at = 0; at < bytes.length; at += WRITE) stream.blockingWriteAndFlush(bytes.subarray(at, at + WRITE));
+    if (isBuilding()) stream[Symbol.dispose]?.();
   },
 };
