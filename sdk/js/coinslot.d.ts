@@ -162,7 +162,7 @@ declare module 'coinslot' {
         /** The most that a request can cost. `quote` says what this one costs. */
         quoted: string;
         /** The price of this request, or `'free'`; or throws a Refusal. It runs before the payment, and must not wait. */
-        quote: (input: QI) => string | number;
+        quote: (input: QI) => string;
         price?: undefined;
         free?: false;
         upTo?: undefined;

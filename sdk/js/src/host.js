@@ -5,7 +5,6 @@ import payment from 'coinslot:plugin/payment@0.2.0';
 import usage from 'coinslot:plugin/usage@0.2.0';
 import stderr from 'wasi:cli/stderr@0.2.12';
 import monotonic from 'wasi:clocks/monotonic-clock@0.3.0';
-import system from 'wasi:clocks/system-clock@0.3.0';
 import config from 'wasi:config/store@0.2.0-rc.1';
 import client from 'wasi:http/client@0.3.0';
 import http from 'wasi:http/types@0.3.0';
@@ -28,7 +27,6 @@ export const host = {
   randomBytes: random.getRandomBytes,
   nowNanoseconds: monotonic.now,
   waitNanoseconds: monotonic.waitFor,
-  wallClock: system.now,
   configValue: config.get,
   configValues: config.getAll,
   openBucket: keyvalue.open,

@@ -36,15 +36,16 @@ function quotedPrice(endpoint, input) {
   if (price.tag === 'free') return { tag: 'free' };
   if (price.tag !== 'quoted') return { tag: 'amount', val: price.val };
   const value = notAwaited(endpoint, 'quote', endpoint.quote(input));
-  if (value === 'free' || value?.free === true) return { tag: 'free' };
-  const text =
-    typeof value === 'number' && Number.isFinite(value) && !String(value).includes('e') ? String(value) : value;
-  if (typeof text !== 'string' || !AMOUNT.test(text)) {
+  if (value === 'free') return { tag: 'free' };
+  if (typeof value === 'number') {
+    throw new TypeError(`quote of ${endpoint.at} returned the number ${value}: return text, as (${value}).toFixed(6)`);
+  }
+  if (typeof value !== 'string' || !AMOUNT.test(value)) {
     throw new TypeError(
       `quote of ${endpoint.at} returned ${JSON.stringify(value)}: return an amount such as '0.02', or 'free'`,
     );
   }
-  return { tag: 'amount', val: text };
+  return { tag: 'amount', val: value };
 }
 
 // The price of a request, or a thrown Refusal. Any other error is the plugin's fault.
@@ -53,8 +54,7 @@ export function price(endpoint, { params, query, headers, bytes }) {
     const input = readInput(endpoint, { params, query, headers, bytes });
     const seen = { ...input, headers, method: endpoint.method, route: endpoint.path };
     if (endpoint.check) notAwaited(endpoint, 'check', endpoint.check(seen));
-    const found = quotedPrice(endpoint, seen);
-    return found;
+    return quotedPrice(endpoint, seen);
   });
 }
 

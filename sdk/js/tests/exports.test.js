@@ -108,6 +108,7 @@ get(
   () => 'x',
 );
 get('/bad-quote', { quoted: '1', quote: () => 'much' }, () => 'x');
+get('/number-quote', { quoted: '1', quote: () => 0.5 }, () => 'x');
 get('/late-quote', { quoted: '1', quote: async () => '1' }, () => 'x');
 get('/greedy-quote', { quoted: '1', quote: () => fetch('https://a.b') }, () => 'x');
 
@@ -212,6 +213,10 @@ test('a quote is the declared price, the price of the input, or a refusal', () =
 test('a quote that fails is reported, and is no refusal', () => {
   assert.match(price('GET', '/bad-quote').message, /returned "much": return an amount such as '0\.02', or 'free'/);
   assert.match(lines[0], /^the quote of GET \/bad-quote failed: TypeError: quote of GET \/bad-quote returned/);
+  assert.match(
+    price('GET', '/number-quote').message,
+    /returned the number 0\.5: return text, as \(0\.5\)\.toFixed\(6\)$/,
+  );
   assert.match(price('GET', '/late-quote').message, /is asynchronous: the host asks before the payment/);
   assert.match(price('GET', '/greedy-quote').message, /asynchronous/);
 });
