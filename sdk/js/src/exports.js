@@ -16,6 +16,7 @@ import { join } from './web/blob.js';
 import { Request, WHOLE } from './web/body.js';
 import { asBytes, decodeUtf8 } from './web/encoding.js';
 import { Headers } from './web/headers.js';
+import { beginRequest } from './web/timers.js';
 
 const made = makeManifest();
 
@@ -91,11 +92,12 @@ function rawRequest(request) {
 export const handler = {
   async handle(request) {
     leaveBuild();
+    const complete = beginRequest();
     const raw = rawRequest(request);
     const { at, response } = await serve(raw);
     const { status, headers } = response;
     const whole = response[WHOLE]();
     const chunks = raw.method === 'HEAD' ? null : (whole ?? response.body);
-    return makeResponse(status, headers, chunks, (error) => report(`${at}, after its first bytes,`, error));
+    return makeResponse(status, headers, chunks, complete, (error) => report(`${at}, after its first bytes,`, error));
   },
 };

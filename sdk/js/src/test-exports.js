@@ -8,6 +8,7 @@ import 'coinslot:entry';
 import { leaveBuild } from './phase.js';
 import { run } from './test.js';
 import { makeResponse } from './wasi-http.js';
+import { beginRequest } from './web/timers.js';
 import { URLSearchParams } from './web/url.js';
 
 const MIME_TYPE = 'application/x-ndjson';
@@ -45,8 +46,9 @@ async function* lines(options) {
 export const handler = {
   async handle(request) {
     leaveBuild();
+    const complete = beginRequest();
     const [, query = ''] = (request.getPathWithQuery() ?? '').split('?', 2);
     const only = new URLSearchParams(query).get('only') ?? '';
-    return makeResponse(200, [['content-type', MIME_TYPE]], lines({ only }));
+    return makeResponse(200, [['content-type', MIME_TYPE]], lines({ only }), complete);
   },
 };

@@ -76,49 +76,47 @@ export function readBody(kind, resource, signal) {
   );
 }
 
-// A body to be sent: the stream that the host reads, and the future of its end. `chunks` is null, bytes, or an async
-// iterable of bytes. A failure of the iterable ends the body as cut off, and is given to `onFailure`.
-export function sendBody(chunks, onFailure = () => {}) {
-  const end = future('RESULT_OPTION');
-  const finish = (result) => {
-    end.writable.write(result).catch(() => {});
+// A body to be sent: what the host reads, and the future of its end. `chunks` is null, bytes, or an async iterable of
+// bytes. A failure of the iterable ends the body as cut off, and is given to `onFailure`.
+// `onEnd` is called in any case.
+//
+// The engine makes the stream of an iterable itself. It knows which of its types of streams the call takes, while no
+// name tells them apart.
+export function sendBody(chunks, onEnd = () => {}, onFailure = () => {}) {
+  const { readable: trailers, writable } = future('RESULT_OPTION');
+  const end = (result) => {
+    writable.write(result).catch(() => {});
+    onEnd();
   };
   if (chunks === null) {
-    finish({ tag: 'ok', val: null });
-    return { contents: null, trailers: end.readable };
+    end({ tag: 'ok', val: null });
+    return { contents: null, trailers };
   }
-  const { readable, writable } = wit.Stream(wit.Stream.U8);
-  write(writable, chunks).then(
-    () => finish({ tag: 'ok', val: null }),
-    (error) => {
-      onFailure(error);
-      finish({ tag: 'err', val: { tag: 'internal-error', val: String(error?.message ?? error).slice(0, 200) } });
-    },
-  );
-  return { contents: readable, trailers: end.readable };
+  return { contents: bodyOf(chunks, end, onFailure), trailers };
 }
 
-async function write(writable, chunks) {
+async function* bodyOf(chunks, end, onFailure) {
+  let result = { tag: 'ok', val: null };
   try {
     if (chunks instanceof Uint8Array) {
-      if (chunks.length > 0) await writable.writeAll(chunks);
+      if (chunks.length > 0) yield chunks;
       return;
     }
     for await (const chunk of chunks) {
       const bytes = typeof chunk === 'string' ? encodeUtf8(chunk) : chunk;
       if (!(bytes instanceof Uint8Array)) throw new TypeError('a chunk of a body is a Uint8Array or a string');
-      if (bytes.length === 0) continue;
-      const written = await writable.writeAll(bytes);
-      // Nobody reads any more.
-      if (written < bytes.length) return;
+      if (bytes.length > 0) yield bytes;
     }
+  } catch (error) {
+    onFailure(error);
+    result = { tag: 'err', val: { tag: 'internal-error', val: String(error?.message ?? error).slice(0, 200) } };
   } finally {
-    writable.drop();
+    end(result);
   }
 }
 
-export function makeResponse(status, headers, chunks, onFailure) {
-  const { contents, trailers } = sendBody(chunks, onFailure);
+export function makeResponse(status, headers, chunks, onEnd, onFailure) {
+  const { contents, trailers } = sendBody(chunks, onEnd, onFailure);
   const [response] = host.http.Response.new(makeFields(headers), contents, trailers);
   response.setStatusCode(status);
   return response;

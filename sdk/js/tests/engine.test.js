@@ -40,7 +40,7 @@ get('/ticks', { free: true }, async function* () {
     await ask('POST /render/a%20b?c=d', '{"markdown":"# hi"}');
     await ask('GET /oops');
     await ask('GET /ticks');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    for (let i = 0; i < 5_000; i++) await undefined;
     return { quoted, refused, schema: JSON.parse(endpoints[0].inputSchema).properties.body.required, ...sent };`,
   );
   assert.deepEqual(result.quoted, { price: { tag: 'amount', val: '0.0004' }, extensions: [] });

@@ -324,6 +324,8 @@ test('bodies come as bytes, as text, as a stream, or as a form', async () => {
   assert.deepEqual(JSON.parse(upload.text), { bytes: 70_001, type: 'a/b', url: 'https://pay.example/upload?a=b' });
   const coded = { headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'n=4&list=a' };
   assert.deepEqual(JSON.parse((await ask('POST /form', coded)).text), { n: 4, list: ['a'] });
+  const mislabelled = { ...coded, body: '{"n":4,"list":["a"]}' };
+  assert.deepEqual(JSON.parse((await ask('POST /form', mislabelled)).text), { n: 4, list: ['a'] });
   const part = (head, body) => `--b\r\nContent-Disposition: form-data; ${head}\r\n\r\n${body}\r\n`;
   const multipart =
     part('name="n"', '5') + part('name="list"', 'x') + part('name="file"; filename="f.txt"', 'content') + '--b--\r\n';

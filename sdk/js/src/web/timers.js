@@ -1,12 +1,15 @@
 // setTimeout, setInterval and their opposites, on the host's clock.
 //
 // The host ends a request's task only when no wait is left, and a wait cannot be given back. So one loop serves all
-// timers and waits in short slices: a timer that is cleared holds the task for one slice at most.
+// timers and waits in slices, which grow with the time that it has waited: a timer that is cleared holds the task for
+// a small part of the time that it has taken already. What is left when no request is being answered is dropped.
 
 import { host } from '../host.js';
 import { refuseInBuild } from '../phase.js';
 
-const SLICE = 50_000_000; // nanoseconds
+const SHORTEST_SLICE = 1_000_000; // nanoseconds
+const LONGEST_SLICE = 50_000_000;
+const SLICE_PART = 0.15; // of the time waited so far
 const LONGEST = 2 ** 31 - 1; // milliseconds
 
 const timers = new Map();
@@ -28,10 +31,12 @@ function add(delay, every, run) {
 async function wait() {
   if (isWaiting) return;
   isWaiting = true;
+  const begun = host.nowNanoseconds();
   while (timers.size > 0) {
     const now = host.nowNanoseconds();
     const next = Math.min(...[...timers.values()].map(({ due }) => due));
-    if (next > now) await host.waitNanoseconds(Math.min(next - now, SLICE));
+    const slice = Math.min(Math.max((now - begun) * SLICE_PART, SHORTEST_SLICE), LONGEST_SLICE);
+    if (next > now) await host.waitNanoseconds(Math.ceil(Math.min(next - now, slice)));
     await runDue();
   }
   isWaiting = false;
@@ -52,6 +57,16 @@ async function runDue() {
     }
     await undefined;
   }
+}
+
+let requests = 0;
+
+// Counts a request that is being answered. Returns the function to call when its answer is complete.
+export function beginRequest() {
+  requests++;
+  return () => {
+    if (--requests === 0) timers.clear();
+  };
 }
 
 // Runs `run` after some milliseconds. Returns the id for `clearTimeout`.

@@ -26,8 +26,10 @@ globalThis.sent = { answers: [], log: '' };
 const http = {
   Fields: { fromList: (list) => list },
   Response: {
-    new(fields, body, end) {
+    new(fields, chunks, end) {
+      const body = { text: '' };
       const answer = { status: 200, fields: Object.fromEntries(fields.map(([name, value]) => [name, text(value)])), body, end };
+      if (chunks) (async () => { for await (const bytes of chunks) body.text += text(bytes); })();
       sent.answers.push(answer);
       return [{ setStatusCode: (status) => (answer.status = status) }];
     },
@@ -35,10 +37,6 @@ const http = {
   Request: { consumeBody: (request) => [request.stream, { read: async () => ({ tag: 'ok', val: null }) }] },
 };
 globalThis.wit = {
-  Stream: Object.assign(() => {
-    const body = { text: '' };
-    return { readable: body, writable: { writeAll: async (bytes) => ((body.text += text(bytes)), bytes.length), drop() {} } };
-  }, { U8: 0 }),
   Future: Object.assign(() => {
     const end = {};
     return { readable: end, writable: { write: async (value) => (end.value = value) } };

@@ -72,7 +72,6 @@ function makeFuture() {
 }
 
 globalThis.wit = {
-  Stream: Object.assign(makeStream, { U8: 0, types: { U8: 0 } }),
   Future: Object.assign(makeFuture, {
     types: { RESULT_OPTION_OTHER_ERROR_CODE: 0, RESULT_VOID_ERROR_CODE: 1, RESULT_VOID_WASI_HTTP_TYPES_ERROR_CODE: 2 },
     RESULT_OPTION_OTHER_ERROR_CODE: 0,
@@ -112,7 +111,13 @@ function emptyStream() {
 class Request extends Message {
   static new(fields, contents, trailers, options) {
     return [
-      Object.assign(new Request(), { fields, contents, trailers, options, method: { tag: 'get' } }),
+      Object.assign(new Request(), {
+        fields,
+        contents: streamFrom(contents),
+        trailers,
+        options,
+        method: { tag: 'get' },
+      }),
       makeFuture().readable,
     ];
   }
@@ -152,7 +157,10 @@ class Request extends Message {
 
 class Response extends Message {
   static new(fields, contents, trailers) {
-    return [Object.assign(new Response(), { fields, contents, trailers, status: 200 }), makeFuture().readable];
+    return [
+      Object.assign(new Response(), { fields, contents: streamFrom(contents), trailers, status: 200 }),
+      makeFuture().readable,
+    ];
   }
 
   setStatusCode(status) {
@@ -175,6 +183,17 @@ class RequestOptions {
 }
 
 const latin1 = (text) => Uint8Array.from(Buffer.from(text, 'latin1'));
+
+// The stream that the engine makes of an iterable.
+function streamFrom(iterable) {
+  if (iterable === null) return null;
+  const { readable, writable } = makeStream();
+  (async () => {
+    for await (const item of iterable) if ((await writable.writeAll(item)) < item.length) break;
+    writable.drop();
+  })();
+  return readable;
+}
 
 // A message with a body of these chunks. `ending` is the value of the future behind it.
 function fill(message, { headers = {}, body = [], ending = { tag: 'ok', val: null } }) {
