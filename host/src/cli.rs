@@ -1,5 +1,8 @@
 //! The commands, one file each: arguments, a call of the library, and what is printed.
 
+#[cfg(feature = "dev")]
+pub mod build;
+
 pub mod check;
 
 pub mod compile;
@@ -13,11 +16,17 @@ pub mod inspect;
 
 pub mod ledger;
 
+#[cfg(feature = "dev")]
+pub mod new;
+
 pub mod pay;
 
 pub mod plugins;
 
 pub mod serve;
+
+#[cfg(feature = "dev")]
+pub mod wit;
 
 mod print;
 mod routes;

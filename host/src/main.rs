@@ -31,6 +31,12 @@ struct CliArguments {
 #[derive(Subcommand)]
 enum CliCommand {
     #[cfg(feature = "dev")]
+    New(cli::new::NewArgs),
+    #[cfg(feature = "dev")]
+    Build(cli::build::BuildArgs),
+    #[cfg(feature = "dev")]
+    Wit(cli::wit::WitArgs),
+    #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
@@ -56,6 +62,13 @@ fn main() -> ExitCode {
     if let Err(failure) = start_log(&arguments) {
         return end(&failure);
     }
+    #[cfg(feature = "dev")]
+    match &arguments.command {
+        CliCommand::Build(args) => return ended(cli::build::run(args)),
+        CliCommand::New(args) => return ended(cli::new::run(args)),
+        CliCommand::Wit(args) => return ended(cli::wit::run(args)),
+        _ => {}
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.enable_all().event_interval(POLLS_BETWEEN_EVENTS).build() {
         Ok(runtime) => runtime,
@@ -72,10 +85,16 @@ fn main() -> ExitCode {
             CliCommand::Pay(args) => cli::pay::run(args).await,
             CliCommand::Ledger(args) => cli::ledger::run(args).await,
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
+            #[cfg(feature = "dev")]
+            CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
             CliCommand::Compile(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended(done)
+}
+
+fn ended(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&failure),

@@ -77,7 +77,8 @@ impl ByteSize {
 fn decimal(text: &str, decimals: u8) -> Option<U256> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || text.ends_with('.') || !digits(whole) || !digits(part) || part.len() > decimals.into() {
+    if whole.is_empty() || text.ends_with('.') || !digits(whole) || !digits(part) || part.len() > usize::from(decimals)
+    {
         return None;
     }
     format!("{whole}{part:0<width$}", width = usize::from(decimals)).parse().ok()

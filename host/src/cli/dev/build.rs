@@ -1,16 +1,17 @@
-//! Brings the components of a folder of plugin sources up to date: Rust with cargo, everything else with the folder's
-//! own `build.sh`, and finished components as they are.
+//! Brings the components of a folder of plugin sources up to date: Rust with cargo, TypeScript and JavaScript with the
+//! embedded engine, everything else with the folder's own `build.sh`, and finished components as they are.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_build::javascript;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
 use super::compile::{self, BuildResult};
-use super::sources::{BuildRecord, Snapshot};
+use super::sources::{BuildRecord, Snapshot, is_generated};
 use crate::cli::{Failure, print};
 
 /// Builds the plugins of one folder into another.
@@ -21,6 +22,8 @@ pub(super) struct PluginBuilder {
     progress: MultiProgress,
     /// The last build of each plugin in this process, successful or not, by name.
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
+    /// Folders that are no sources, each of which is named once.
+    ignored: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// The source of one plugin.
@@ -28,6 +31,7 @@ pub(super) struct PluginBuilder {
 pub(super) struct PluginSource {
     /// The name of the folder or file, without its extension.
     pub(super) name: String,
+    /// The folder or the file.
     path: PathBuf,
     kind: SourceKind,
 }
@@ -38,6 +42,8 @@ enum SourceKind {
     Cargo,
     /// A folder with a build.sh.
     Script,
+    /// A TypeScript or JavaScript module, in a folder of its own as `plugin.ts`, or beside others.
+    JavaScript,
     /// A component.
     Finished,
 }
@@ -62,6 +68,7 @@ impl PluginBuilder {
             output: absolute(output)?,
             progress: MultiProgress::new(),
             builds: Arc::default(),
+            ignored: Arc::default(),
         })
     }
 
@@ -133,7 +140,29 @@ impl PluginBuilder {
             paths.push(entry.map_err(unreadable)?.path());
         }
         paths.sort();
-        Ok(paths.into_iter().filter_map(PluginSource::at).collect())
+        let mut sources = Vec::new();
+        for path in paths {
+            match PluginSource::at(path.clone()) {
+                Some(source) => sources.push(source),
+                None if path.is_dir() && !is_generated(Path::new(path.file_name().unwrap_or_default())) => {
+                    self.name_ignored(path);
+                }
+                None => {}
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Says once that a folder is not built, and what would be.
+    fn name_ignored(&self, folder: PathBuf) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if self.ignored.lock().insert(folder) {
+            let text = format!(
+                "{name} is not built: a plugin is a folder with a Cargo.toml, a plugin.ts, a plugin.js or a build.sh, or a \
+                 .ts, .js or .wasm file"
+            );
+            self.progress.suspend(|| drop(print::line(text)));
+        }
     }
 
     /// Builds one plugin. What was served before stays if that fails.
@@ -151,6 +180,7 @@ impl PluginBuilder {
         let (result, read) = match source.kind {
             SourceKind::Cargo => compile::cargo(&source.path, &out),
             SourceKind::Script => (compile::script(&source.path, &out), BTreeSet::new()),
+            SourceKind::JavaScript => compile::javascript(&source.path, &out),
             SourceKind::Finished => (compile::place(&source.path, &out), BTreeSet::new()),
         };
         spinner.end(&result);
@@ -209,10 +239,13 @@ impl PluginSource {
         if name.starts_with('.') {
             return None;
         }
-        let kind = if path.is_dir() && path.join("Cargo.toml").is_file() {
+        let has = |name: &str| path.join(name).is_file();
+        let kind = if has("Cargo.toml") {
             SourceKind::Cargo
-        } else if path.is_dir() && path.join("build.sh").is_file() {
+        } else if has("build.sh") {
             SourceKind::Script
+        } else if javascript::module_at(&path).is_some() {
+            SourceKind::JavaScript
         } else if path.is_file() && path.extension().is_some_and(|extension| extension == "wasm") {
             SourceKind::Finished
         } else {

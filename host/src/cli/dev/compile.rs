@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use coinslot_build::javascript;
+
 use super::sources::dependencies;
 use crate::cli::{Failure, print};
 
@@ -95,10 +97,26 @@ fn cargo_build(source: &Path) -> Result<PathBuf, BuildResult> {
     })
 }
 
+/// Builds a TypeScript or JavaScript plugin with the embedded engine. Gives the files that it is made of, too.
+pub(super) fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    let Some(module) = javascript::module_at(source) else {
+        return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
+    };
+    match javascript::build(&module, coinslot_build::cache().as_deref()) {
+        Ok(built) => {
+            if !built.output.is_empty() {
+                let _ = print::line(&built.output);
+            }
+            (place_bytes(&built.component, out), built.sources)
+        }
+        Err(error) => (BuildResult::Failed(error.to_string()), BTreeSet::new()),
+    }
+}
+
 /// Runs the `build.sh` of a plugin with the path of its component as argument.
 pub(super) fn script(source: &Path, out: &Path) -> BuildResult {
     let part = out.with_extension("part");
-    let command = Command::new("sh").arg(source.join("build.sh")).arg(&part).stdin(Stdio::null()).output();
+    let command = Command::new("sh").arg("./build.sh").arg(&part).current_dir(source).stdin(Stdio::null()).output();
     let output = match command {
         Ok(output) => output,
         Err(error) => return BuildResult::Skipped(format!("sh cannot be run: {error}")),
@@ -118,14 +136,17 @@ pub(super) fn script(source: &Path, out: &Path) -> BuildResult {
 
 /// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
 pub(super) fn place(made: &Path, out: &Path) -> BuildResult {
-    let placed = (|| {
-        let bytes = std::fs::read(made)?;
-        if std::fs::read(out).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        coinslot_base::file::replace(out, 0o644, &bytes)
-    })();
-    match placed {
+    match std::fs::read(made) {
+        Ok(bytes) => place_bytes(&bytes, out),
+        Err(error) => BuildResult::Failed(format!("{}: {error}", made.display())),
+    }
+}
+
+fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
+    if std::fs::read(out).is_ok_and(|old| old == bytes) {
+        return BuildResult::Built;
+    }
+    match coinslot_base::file::replace(out, 0o644, bytes) {
         Ok(()) => BuildResult::Built,
         Err(error) => BuildResult::Failed(format!("{}: {error}", out.display())),
     }

@@ -1,0 +1,229 @@
+//! Evaluates a plugin's module once, and takes a snapshot of the engine's memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Linker, ResourceTable, ResourceType};
+use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use super::engine::{BINDINGS, CompiledEngine};
+use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
+use crate::BuildError;
+
+wasmtime::component::bindgen!({
+    inline: "
+        package local:init;
+        world init {
+          export init: func(shim: string, script: string, entry-path: option<string>, disable-gc: bool) -> result<_, string>;
+        }
+    ",
+    exports: { default: async },
+});
+
+/// The time that a module's top level may take.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The memory that a module may use, which becomes part of the component, in bytes.
+const MOST_MEMORY: usize = 256 << 20;
+/// The most bytes that a module may print while it is evaluated.
+const MOST_OUTPUT: usize = 64 << 10;
+
+/// An evaluated plugin.
+pub(super) struct Evaluated {
+    pub(super) component: Vec<u8>,
+    pub(super) output: String,
+}
+
+struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    http: WasiHttpCtx,
+    network: NoNetwork,
+    limits: StoreLimits,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.network, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// Refuses every outgoing request.
+struct NoNetwork;
+
+type Sent<T> = Box<dyn Future<Output = Result<T, wasmtime_wasi_http::Error>> + Send>;
+
+impl WasiHttpHooks for NoNetwork {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _sent: Sent<()>,
+    ) -> Sent<(http::Response<WasiBody>, Sent<()>)> {
+        Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) })
+    }
+}
+
+/// Evaluates the author's module. Blocks the thread.
+pub(super) fn evaluate(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluated, BuildError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| BuildError::Engine(error.to_string()))?;
+    let done = Arc::new(AtomicBool::new(false));
+    let clock = interrupt(engine.engine.clone(), Arc::clone(&done));
+    let evaluated = runtime.block_on(snapshot(engine, modules));
+    done.store(true, Relaxed);
+    clock.thread().unpark();
+    evaluated
+}
+
+/// Ends an evaluation that takes too long.
+fn interrupt(engine: wasmtime::Engine, done: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let begun = std::time::Instant::now();
+        while !done.load(Relaxed) {
+            match LONGEST.checked_sub(begun.elapsed()) {
+                Some(rest) => std::thread::park_timeout(rest),
+                None => {
+                    engine.increment_epoch();
+                    return;
+                }
+            }
+        }
+    })
+}
+
+async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluated, BuildError> {
+    let (stdout, stderr) = (MemoryOutputPipe::new(MOST_OUTPUT), MemoryOutputPipe::new(MOST_OUTPUT));
+    let wasi = WasiCtxBuilder::new()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        // Constant, so that the same sources give the same bytes.
+        .secure_random(Deterministic::new(vec![0x5a]))
+        .insecure_random(Deterministic::new(vec![0x5a]))
+        .insecure_random_seed(0)
+        .wall_clock(Constant)
+        .monotonic_clock(Constant)
+        .build();
+    let limits = StoreLimitsBuilder::new().memory_size(MOST_MEMORY).build();
+    let state = State { wasi, table: ResourceTable::new(), http: WasiHttpCtx::new(), network: NoNetwork, limits };
+    let mut store = Store::new(&engine.engine, state);
+    store.limiter(|state| &mut state.limits);
+    store.set_epoch_deadline(1);
+    let linker = linker(engine, modules)?;
+    let instance = linker.instantiate_async(&mut store, &engine.component).await?;
+    let init = Init::new(&mut store, &instance)?;
+    let evaluated = init.call_init(&mut store, BINDINGS, ENTRY_SOURCE, Some(ENTRY), false).await;
+    let printed = || {
+        let bytes = [stdout.contents(), stderr.contents()].concat();
+        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    };
+    match evaluated {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let error = modules.failed().unwrap_or_else(|| of_author(&error));
+            return Err(BuildError::Source(with_output(error, &printed())));
+        }
+        Err(trap) => return Err(BuildError::Source(with_output(explain(&trap), &printed()))),
+    }
+    let mut memory = super::snapshot::Memory { store: &mut store, instance };
+    let component = engine.wizer.snapshot_component(&engine.context, &mut memory).await?;
+    Ok(Evaluated { component, output: printed() })
+}
+
+/// What the module printed comes first: it was printed before the failure.
+fn with_output(error: String, output: &str) -> String {
+    if output.is_empty() { error } else { format!("{output}\n{error}") }
+}
+
+/// An error without the words of the engine before it, and without the frames of the SDK.
+fn of_author(error: &str) -> String {
+    let wrapped = ["Failed to evaluate user JavaScript module: ", "Failed to finish JavaScript module evaluation: "];
+    let error = wrapped.iter().fold(error, |error, words| error.strip_prefix(words).unwrap_or(error));
+    let lines: Vec<_> = error.lines().filter(|line| !line.contains("/@coinslot/")).collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
+fn explain(trap: &wasmtime::Error) -> String {
+    match trap.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => format!(
+            "the top level of the module did not end within {} seconds: it runs once, when the plugin is built, so \
+             begin nothing there that waits or never ends",
+            LONGEST.as_secs()
+        ),
+        _ => format!("the top level of the module ended the engine: {}", trap.root_cause()),
+    }
+}
+
+/// The host of an evaluation: WASI without files, network, arguments and environment, and the modules.
+fn linker(engine: &CompiledEngine, modules: &Modules) -> Result<Linker<State>, BuildError> {
+    let mut linker: Linker<State> = Linker::new(&engine.engine);
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    let mut loader = linker.instance("local:init/module-loader")?;
+    let (resolving, loading) = (modules.clone(), modules.clone());
+    loader.func_wrap("resolve", move |_, (referrer, specifier): (String, String)| {
+        Ok((resolving.resolve(&referrer, &specifier),))
+    })?;
+    loader.func_wrap("load", move |_, (name,): (String,)| Ok((loading.load(&name),)))?;
+    refuse_what_plugins_are_granted(engine, &mut linker)?;
+    Ok(linker)
+}
+
+/// Defines payments, configuration and key-value stores. The SDK refuses them before they are called.
+fn refuse_what_plugins_are_granted(engine: &CompiledEngine, linker: &mut Linker<State>) -> Result<(), BuildError> {
+    for (name, import) in engine.component.component_type().imports(&engine.engine) {
+        let is_granted = ["coinslot:", "wasi:config/", "wasi:keyvalue/"].iter().any(|prefix| name.starts_with(prefix));
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        if !is_granted {
+            continue;
+        }
+        let mut instance = linker.instance(name)?;
+        for (item, export) in interface.exports(&engine.engine) {
+            match export.ty {
+                ComponentItem::Resource(_) => instance.resource(item, ResourceType::host::<()>(), |_, _| Ok(()))?,
+                ComponentItem::ComponentFunc(_) => {
+                    let text = format!("{name} has no {item} while a plugin is built");
+                    instance.func_new(item, move |_, _, _, _| Err(wasmtime::Error::msg(text.clone())))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A clock that stands still.
+struct Constant;
+
+impl HostWallClock for Constant {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Constant {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,91 @@
+//! Makes the folder of a new plugin from a template that is part of this package.
+
+use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
+
+use crate::{BuildError, sdk};
+
+/// A language for which there is a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    TypeScript,
+    JavaScript,
+    Rust,
+}
+
+/// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name.
+type TemplateFile = (&'static str, &'static str);
+
+const TYPESCRIPT: &[TemplateFile] = &[
+    ("plugin.ts", include_str!("../templates/ts/plugin.ts")),
+    ("package.json", include_str!("../templates/ts/package.json")),
+    ("tsconfig.json", include_str!("../templates/ts/tsconfig.json")),
+    (".gitignore", include_str!("../templates/ts/gitignore")),
+];
+const JAVASCRIPT: &[TemplateFile] = &[
+    ("plugin.js", include_str!("../templates/js/plugin.js")),
+    ("package.json", include_str!("../templates/js/package.json")),
+    (".gitignore", include_str!("../templates/js/gitignore")),
+];
+const RUST: &[TemplateFile] = &[
+    ("Cargo.toml", include_str!("../templates/rust/Cargo.toml")),
+    ("src/lib.rs", include_str!("../templates/rust/src/lib.rs")),
+    (".gitignore", include_str!("../templates/rust/gitignore")),
+];
+
+impl Language {
+    pub const ALL: [Self; 3] = [Self::TypeScript, Self::JavaScript, Self::Rust];
+
+    /// The word for it on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TypeScript => "ts",
+            Self::JavaScript => "js",
+            Self::Rust => "rust",
+        }
+    }
+
+    fn template(self) -> &'static [TemplateFile] {
+        match self {
+            Self::TypeScript => TYPESCRIPT,
+            Self::JavaScript => JAVASCRIPT,
+            Self::Rust => RUST,
+        }
+    }
+}
+
+impl Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Writes the files of a new plugin into a folder that has none of them, and returns their paths. An existing file is
+/// an error, and then nothing is written.
+///
+/// The name is a plugin's name: lower-case letters, digits and hyphens, a letter first.
+pub fn create(folder: &Path, name: &str, language: Language) -> Result<Vec<PathBuf>, BuildError> {
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    for (path, text) in language.template() {
+        let mut text = text.replace("{{name}}", name);
+        if text.contains("{{sdk}}") {
+            let sdk = sdk::unpack()?.join("sdk/rust");
+            text = text.replace("{{sdk}}", &sdk.display().to_string());
+        }
+        files.push((folder.join(path), text));
+    }
+    if language == Language::TypeScript {
+        let types = sdk::types().map(|(file, text)| (folder.join(file), text.to_owned()));
+        files.extend(types);
+    }
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is there already, and stays as it is");
+        return Err(BuildError::File { path: path.clone(), error });
+    }
+    for (path, text) in &files {
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(BuildError::file(parent))?;
+        std::fs::write(path, text).map_err(BuildError::file(path))?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}

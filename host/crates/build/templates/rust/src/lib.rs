@@ -1,0 +1,27 @@
+use coinslot_sdk::{Deserialize, Json, JsonSchema, Refusal, Serialize, Text, endpoint};
+
+#[endpoint(get, "/{{name}}", free, summary = "Says what is sold here")]
+async fn index() -> Text {
+    Text("POST a text to /{{name}}/count\n".to_owned())
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Document {
+    #[schemars(length(min = 1, max = 10_000))]
+    text: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Count {
+    words: usize,
+    longest: String,
+}
+
+#[endpoint(post, "/{{name}}/count", price = "0.001", summary = "Counts the words of a text")]
+async fn count(Json(document): Json<Document>) -> Result<Json<Count>, Refusal> {
+    let words: Vec<&str> = document.text.split_whitespace().collect();
+    let Some(longest) = words.iter().rev().max_by_key(|word| word.len()) else {
+        return Err(Refusal::new(400, "no_words", "Send a text with at least one word."));
+    };
+    Ok(Json(Count { words: words.len(), longest: (*longest).to_owned() }))
+}
