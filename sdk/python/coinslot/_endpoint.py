@@ -1,0 +1,508 @@
+"""Registers functions as endpoints, and checks their definitions.
+
+A mistake raises DefinitionError, which names the file, the line and the function, and says what to write. What the
+decorator says is checked at once; hints are compiled by `complete`, when the module has defined all its types.
+"""
+
+import collections.abc
+import contextlib
+import difflib
+import inspect
+import json
+import re
+import types
+import typing
+
+from . import _answer, _host, _route, _trace
+from ._constraints import Body, Header
+from ._errors import DefinitionError, Invalid, Refusal
+from ._request import Request, read_json
+from ._types import UNIONS, Compiler, Context, Unsupported, text_schema, to_plain
+
+OPTIONS = ("price", "quoted", "quote", "up_to", "free", "summary", "description", "mime_type", "upfront", "check",
+           "headers", "examples")
+EMPTY = inspect.Parameter.empty
+_STREAMS = (collections.abc.Iterator, collections.abc.Generator, collections.abc.AsyncIterator,
+            collections.abc.AsyncGenerator, collections.abc.Iterable, collections.abc.AsyncIterable)
+_MAX_SCHEMA = 64 * 1024
+
+endpoints: list["Endpoint"] = []
+
+
+class Plugin:
+    """What the plugin says about itself beside its endpoints."""
+
+    name: str | None = None
+    version: str | None = None
+    check_config = None
+
+
+def plugin(*, name: str | None = None, version: str | None = None) -> None:
+    """Names the plugin. Without it, name and version are those of pyproject.toml, else of the file."""
+    if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name):
+        raise DefinitionError(f"plugin(name={name!r}): a name has lower-case letters, digits and hyphens, at most 64, "
+                              "and starts with a letter")
+    if version is not None and not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
+        raise DefinitionError(f'plugin(version={version!r}): a version has three numbers, as in "1.4.0"')
+    Plugin.name, Plugin.version = name or Plugin.name, version or Plugin.version
+
+
+def check_config(function):
+    """Checks the operator's configuration when the plugin is loaded: a ValueError or Refusal is shown to the operator,
+    and the plugin is not loaded."""
+    Plugin.check_config = function
+    return function
+
+
+class Argument:
+    """One argument of an endpoint, and where it comes from."""
+
+    def __init__(self, name: str, source: str, node, default, header: str = ""):
+        self.name, self.source, self.node, self.default, self.header = name, source, node, default, header
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is EMPTY and not getattr(self.node, "is_optional", False)
+
+    def absent(self):
+        return None if self.default is EMPTY else self.default
+
+
+class Endpoint:
+    """A function, its route and its price."""
+
+    def __init__(self, method: str, path: str, function, options: dict):
+        self.method, self.path, self.function = method, path, function
+        self._check_function()
+        for name in options:
+            if name not in OPTIONS:
+                close = difflib.get_close_matches(name, OPTIONS, 1)
+                self.fail(f"there is no {name}=" + (f"; write {close[0]}=" if close else f"; there is {', '.join(OPTIONS)}"))
+        self.options = options
+        self._check_price()
+        self._check_path()
+        self._check_functions()
+        self._check_texts()
+        self._check_headers()
+        self.is_completed = False
+
+    def fail(self, text: str):
+        """Raises DefinitionError with the place of the endpoint."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        place = f"{_trace.short(code.co_filename)}:{code.co_firstlineno}" if code else "?"
+        raise DefinitionError(f"{place}: {self.name} ({self.method} {self.path}): {text}") from None
+
+    @property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+    def option(self, name: str, default=None):
+        return self.options.get(name, default)
+
+    # --- what the decorator says ---
+
+    def _check_function(self) -> None:
+        if not inspect.isfunction(inspect.unwrap(self.function)):
+            self.fail(f"an endpoint is a function, not a {type(self.function).__name__}: write the decorator above `def`")
+        if not isinstance(self.path, str):
+            self.fail(f'a path is text: @{self.method.lower()}("/path", price="0.01")')
+
+    def _check_price(self) -> None:
+        given = [name for name in ("price", "quoted", "up_to") if self.option(name) is not None]
+        given += ["free"] if self.option("free") else []
+        if not given:
+            self.fail('what does it cost? Write price="0.01" (US dollars), quoted="0.50" with quote=function, or free=True')
+        if len(given) > 1:
+            self.fail(f"it has one price: write {'= or '.join(given)}=, not both")
+        if given[0] != "free":
+            self._check_amount(given[0])
+        if given[0] == "quoted" and not self.option("quote"):
+            self.fail("quoted= needs quote=, a function of the same arguments that returns the price of this request")
+        if given[0] != "quoted" and self.option("quote"):
+            self.fail(f'quote= goes with quoted="..", the most that it may ask; to refuse bad input write check=')
+        self.price_kind, self.price = given[0], self.option(given[0])
+
+    def _check_amount(self, name: str) -> None:
+        value = self.option(name)
+        if not isinstance(value, str):
+            self.fail(f'a price is text, so that nothing is lost to rounding: write {name}="{value}"')
+        if not _host.AMOUNT.fullmatch(value):
+            shown = re.sub(r"[^0-9.]", "", value)
+            hint = shown if _host.AMOUNT.fullmatch(shown) else "0.01"
+            self.fail(f'{name}={value!r} is no amount: write digits, and a dot and more digits if you need them, as in '
+                      f'{name}="{hint}"; it is in US dollars')
+        if is_zero(value):
+            self.fail(f"{name}={value!r} is nothing: write free=True" if name == "price" else f"{name}= is more than zero")
+
+    def _check_path(self) -> None:
+        wrong = _route.problem(self.path)
+        if wrong:
+            self.fail(f"the path {self.path!r}: {wrong}")
+        for other in endpoints:
+            if other.method == self.method and _route.shape(other.path) == _route.shape(self.path):
+                self.fail(f"{other.name} serves {other.method} {other.path} already: choose another path")
+        self.pattern, self.specificity = _route.pattern(self.path), _route.specificity(self.path)
+
+    def _check_functions(self) -> None:
+        for option in ("quote", "check"):
+            function = self.option(option)
+            if function is None:
+                continue
+            if not callable(function):
+                self.fail(f"{option}= is a function, not {function!r}")
+            if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+                self.fail(f"{option}={function.__name__} is a plain function: it runs before the payment, without network")
+
+    def _check_texts(self) -> None:
+        doc = inspect.getdoc(self.function) or ""
+        first, _, rest = doc.partition("\n\n")
+        words = " ".join((self.option("summary") or first or self.name.replace("_", " ")).split())
+        self.summary, self.description = words, (self.option("description") or rest).strip()
+        if len(self.summary) > 120:
+            self.fail(f"the summary has {len(self.summary)} characters, and at most 120 fit: the docstring's first "
+                      "paragraph is the summary, what follows an empty line is the description")
+        if len(self.description) > 2000:
+            self.fail(f"the description has {len(self.description)} characters, and at most 2,000 fit")
+        mime_type = self.option("mime_type")
+        if mime_type is not None and (not isinstance(mime_type, str) or "/" not in mime_type):
+            self.fail(f'mime_type={mime_type!r} is no media type: write mime_type="image/png"')
+
+    def _check_headers(self) -> None:
+        headers = self.option("headers", ())
+        if isinstance(headers, str) or not all(isinstance(name, str) for name in headers):
+            self.fail(f'headers= is a list of names: write headers=["x-tier"]')
+        self.quote_headers = list(dict.fromkeys(name.lower() for name in headers))
+
+    # --- what the function says ---
+
+    def complete(self, compiler: Compiler) -> None:
+        """Compiles the hints. Raises DefinitionError."""
+        if self.is_completed:
+            return
+        function = inspect.unwrap(self.function)
+        try:
+            hints = typing.get_type_hints(function, include_extras=True)
+        except NameError as error:
+            self.fail(f"its hints name a type that its module does not have: {error}")
+        except TypeError as error:
+            self.fail(f"its hints are not types: {error}")
+        self.returns_hint = hints.pop("return", EMPTY)
+        self._arguments(inspect.signature(function).parameters, hints, compiler)
+        self._answer_type(compiler)
+        self._check_callee_arguments()
+        self.input_schema, self.output_schema = self._schemas()
+        self._check_examples()
+        self.is_completed = True
+
+    def _arguments(self, parameters, hints: dict, compiler: Compiler) -> None:
+        self.arguments: list[Argument] = []
+        in_path = _route.parameters(self.path)
+        for name in in_path:
+            if name not in parameters:
+                self.fail(f"the path has {{{name}}}, and the function takes no `{name}`: write `def {self.name}({name}: str, ..)`")
+        for name, parameter in parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                self.fail(f"`{parameter}` is no argument of an endpoint: write each argument with its name and type")
+            self.arguments.append(self._argument(name, hints.get(name, EMPTY), parameter.default, in_path, compiler))
+        bodies = [argument.name for argument in self.arguments if argument.source in ("body", "bytes", "text")]
+        if len(bodies) > 1:
+            self.fail(f"one argument can be the body, not {' and '.join(bodies)}: put them into one dataclass")
+        if bodies and self.method == "GET":
+            self.fail(f"`{bodies[0]}` would be the body, and a GET has none: write @post, or take text, numbers and lists "
+                      "of them from the query")
+        if len(self.quote_headers) > 15:
+            self.fail("a quote sees at most 15 header fields")
+
+    def _argument(self, name, hint, default, in_path, compiler) -> Argument:
+        if name in in_path:
+            return self._path_argument(name, hint, default, compiler)
+        if hint is Request:
+            return Argument(name, "request", None, default)
+        if _without_none(hint) is _host.Receipt:
+            return Argument(name, "receipt", None, default)
+        notes = getattr(hint, "__metadata__", ())
+        bare = typing.get_args(hint)[0] if notes else hint
+        node = self._compile(name, str if hint is EMPTY else hint, compiler)
+        for note in notes:
+            if note is Header or isinstance(note, Header):
+                header = (note.name if isinstance(note, Header) else None) or name.replace("_", "-")
+                self.quote_headers = list(dict.fromkeys([*self.quote_headers, header.lower()]))
+                if not node.is_text or node.is_many:
+                    self.fail(f"`{name}` is a header field, which is text: it cannot be {hint!r}")
+                return Argument(name, "header", node, default, header.lower())
+        if _without_none(bare) is bytes:
+            return Argument(name, "bytes", None, default)
+        if any(note is Body or isinstance(note, Body) for note in notes):
+            return Argument(name, "text" if bare is str else "body", node, default)
+        return Argument(name, "body" if node.is_structured else "query", node, default)
+
+    def _path_argument(self, name, hint, default, compiler) -> Argument:
+        node = self._compile(name, str if hint is EMPTY else hint, compiler)
+        if not node.is_text or node.is_many:
+            self.fail(f"`{name}` is a part of the path, which is text: it cannot be {hint!r}")
+        return Argument(name, "path", node, EMPTY)
+
+    def _compile(self, name: str, hint, compiler: Compiler):
+        try:
+            return compiler.compile(hint)
+        except Unsupported as error:
+            self.fail(f"the type of `{name}`: {error}")
+        except RecursionError:
+            self.fail(f"the type of `{name}` contains itself without a dataclass or TypedDict between")
+
+    def _answer_type(self, compiler: Compiler) -> None:
+        function, hint = inspect.unwrap(self.function), self.returns_hint
+        self.is_stream = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        self.is_async = inspect.iscoroutinefunction(function)
+        if not self.is_stream and typing.get_origin(hint) in _STREAMS:
+            self.is_stream = True
+        self.may_be_absent = typing.get_origin(hint) in UNIONS and type(None) in typing.get_args(hint)
+        bare, self.returns = _without_none(hint), None
+        while typing.get_origin(bare) is typing.Annotated:
+            bare = typing.get_args(bare)[0]
+        is_class = inspect.isclass(bare)
+        special = bare in (EMPTY, None, type(None), bytes, typing.Any) or is_class and issubclass(
+            bare, (_answer.Response, _answer.Html))
+        if not self.is_stream and not special:
+            self.returns = self._compile("return", _without_none(hint), compiler)
+        self.mime_type = self.option("mime_type") or self._usual_media_type(bare)
+
+    def _usual_media_type(self, bare) -> str:
+        if self.is_stream:
+            return _answer.EVENTS
+        if inspect.isclass(bare) and issubclass(bare, _answer.Html):
+            return _answer.HTML
+        if inspect.isclass(bare) and issubclass(bare, str):
+            return _answer.TEXT
+        is_binary = bare in (bytes, None, type(None)) or inspect.isclass(bare) and issubclass(bare, _answer.Response)
+        return _answer.BINARY if is_binary else _answer.JSON
+
+    def _check_callee_arguments(self) -> None:
+        self.callees = {}
+        known = {argument.name: argument for argument in self.arguments}
+        for option in ("quote", "check"):
+            function = self.option(option)
+            if function is None:
+                continue
+            taken = []
+            for name, parameter in inspect.signature(function).parameters.items():
+                if name not in known:
+                    if parameter.default is not EMPTY or parameter.kind is parameter.VAR_KEYWORD:
+                        continue
+                    self.fail(f"{option}={function.__name__} takes `{name}`, which {self.name} does not: it takes arguments of "
+                              f"the endpoint by name ({', '.join(known) or 'there are none'})")
+                if known[name].source == "receipt":
+                    self.fail(f"{option}={function.__name__} runs before the payment: it cannot take the receipt")
+                if known[name].source == "request" and "headers" not in self.options:
+                    self.fail(f"{option}={function.__name__} takes the request, of whose header fields it sees those that the "
+                              'endpoint names: write headers=["x-tier"], or headers=[] if it reads none')
+                taken.append(name)
+            self.callees[option] = taken
+
+    def _schemas(self):
+        self.input = self._input_document()
+        output = None
+        if self.returns is not None and self.mime_type.partition(";")[0].endswith("json"):
+            output = self._with_definitions([self.returns], self.returns.schema, output=True)
+        return self._dumped(self.input, "input"), self._dumped(output, "output")
+
+    def _dumped(self, schema, which: str) -> str | None:
+        if not schema:
+            return None
+        try:
+            text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            self.fail(f"the {which} schema is no JSON: {error}")
+        if len(text.encode()) > _MAX_SCHEMA:
+            self.fail(f"the {which} schema has {len(text.encode())} bytes, and at most {_MAX_SCHEMA} fit")
+        return text
+
+    def _with_definitions(self, roots, make, output: bool = False) -> dict:
+        context = Context(roots, output)
+        try:
+            schema = make(context)
+        except Unsupported as error:
+            self.fail(str(error))
+        return schema | ({"$defs": context.defs} if context.defs else {})
+
+    def _input_document(self) -> dict | None:
+        sources = ("path", "query", "body", "text")
+        described = [argument for argument in self.arguments if argument.source in sources]
+        if not described:
+            return None
+
+        def make(context):
+            properties, required = {}, []
+            for source in ("path", "query"):
+                mine = [argument for argument in described if argument.source == source]
+                if mine:
+                    properties[source] = self._parameters_schema(mine, context)
+                    required += [source] if "required" in properties[source] else []
+            for argument in described:
+                if argument.source in ("body", "text"):
+                    properties["body"] = argument.node.schema(context)
+                    required += ["body"] if argument.is_required else []
+            return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+        document = self._with_definitions([argument.node for argument in described], make)
+        if self.option("examples"):
+            document["examples"] = list(self.option("examples"))
+        return document
+
+    @staticmethod
+    def _parameters_schema(arguments, context) -> dict:
+        properties = {}
+        for argument in arguments:
+            schema = text_schema(argument.node, context)
+            if argument.default is not EMPTY and argument.default is not None:
+                with contextlib.suppress(TypeError):
+                    schema = schema | {"default": to_plain(argument.default)}
+            properties[argument.name] = schema
+        required = [argument.name for argument in arguments if argument.is_required]
+        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+    def _check_examples(self) -> None:
+        for example in self.option("examples") or ():
+            if not isinstance(example, dict) or not example.keys() <= {"path", "query", "body"}:
+                self.fail(f'an example is a dict of "path", "query" and "body", not {example!r}')
+            for argument in self.arguments:
+                if argument.source in ("body", "text") and "body" in example:
+                    values = {argument.name: example["body"]}
+                elif argument.source in ("path", "query"):
+                    values = example.get(argument.source, {})
+                else:
+                    continue
+                if argument.name in values:
+                    try:
+                        argument.node.read(values[argument.name])
+                    except Invalid as problem:
+                        self.fail(f"the example {example!r} does not fit: {problem.pointer(argument.name)} {problem.reason}")
+
+    # --- a request ---
+
+    def read(self, request: Request, receipt) -> dict:
+        """The arguments of a call; `receipt` is a function that finds the payment. Raises Refusal."""
+        out, query = {}, None
+        for argument in self.arguments:
+            if argument.source == "query" and query is None:
+                query = self._query(request)
+            if argument.source == "request":
+                out[argument.name] = request
+            elif argument.source == "receipt":
+                out[argument.name] = receipt()
+            else:
+                out[argument.name] = self._read(argument, request, query)
+        return out
+
+    @staticmethod
+    def _query(request: Request) -> dict[str, list[str]]:
+        try:
+            return _route.parse_query(request.query)
+        except ValueError as error:
+            raise Refusal(400, "invalid_query", f"the query {error}", pointer="/query") from None
+
+    def _read(self, argument: Argument, request: Request, query):
+        source, name = argument.source, argument.name
+        if source == "path":
+            return _text_value(argument.node, request.params[name], "path", name)
+        if source == "query":
+            return self._read_query(argument, query.get(name))
+        if source == "header":
+            value = request.headers.get(argument.header)
+            if value is None and argument.is_required:
+                raise Refusal(400, "invalid_header", f"the header {argument.header} is missing")
+            return argument.absent() if value is None else _text_value(argument.node, value, "header", argument.header)
+        return self._read_body(argument, request)
+
+    @staticmethod
+    def _read_query(argument: Argument, values):
+        name = argument.name
+        if values is None:
+            if argument.is_required:
+                raise _refusal("query", Invalid(f"is missing: add ?{name}=..", name))
+            return argument.absent()
+        if argument.node.is_many:
+            out = []
+            try:
+                for value in values:
+                    out.append(argument.node.text(value))
+            except Invalid as problem:
+                problem.path += [len(out), name]
+                raise _refusal("query", problem) from None
+            try:
+                return argument.node.read(out)
+            except Invalid as problem:
+                problem.path.append(name)
+                raise _refusal("query", problem) from None
+        if len(values) > 1:
+            raise _refusal("query", Invalid(f"occurs {len(values)} times: write it once", name))
+        return _text_value(argument.node, values[0], "query", name)
+
+    @staticmethod
+    def _read_body(argument: Argument, request: Request):
+        body = request.body
+        if not body and argument.default is not EMPTY:
+            return argument.default
+        if argument.source == "bytes":
+            return body
+        value = request.text() if argument.source == "text" else read_json(body)
+        try:
+            return argument.node.read(value)
+        except Invalid as problem:
+            raise _refusal("body", problem) from None
+        except RecursionError:
+            raise Refusal(400, "invalid_body", "the body is nested too deeply", pointer="/body") from None
+
+
+def is_zero(amount: str) -> bool:
+    return not re.search("[1-9]", amount.partition(" ")[0])
+
+
+def _without_none(hint):
+    """The hint without None, if it is a union of None and one other type."""
+    if typing.get_origin(hint) not in UNIONS:
+        return hint
+    others = [argument for argument in typing.get_args(hint) if argument is not type(None)]
+    if len(others) == len(typing.get_args(hint)):
+        return hint
+    return others[0] if len(others) == 1 else typing.Union[tuple(others)]
+
+
+def _refusal(where: str, problem: Invalid) -> Refusal:
+    pointer = problem.pointer(where)
+    return Refusal(400, f"invalid_{where}", f"{pointer} {problem.reason}", pointer=pointer)
+
+
+def _text_value(node, text: str, where: str, name: str):
+    try:
+        return node.read(node.text(text))
+    except Invalid as problem:
+        problem.path.append(name)
+        raise _refusal(where, problem) from None
+
+
+def complete() -> list[Endpoint]:
+    """Compiles the hints of all endpoints, and returns the endpoints."""
+    compiler = Compiler()
+    for endpoint in endpoints:
+        endpoint.complete(compiler)
+    return endpoints
+
+
+def decorator(method: str):
+    def make(path=None, **options):
+        if path is None or callable(path):
+            raise DefinitionError(f'write the path and the price: @{method.lower()}("/path", price="0.01")')
+
+        def register(function):
+            endpoints.append(Endpoint(method, path, function, options))
+            return function
+
+        return register
+
+    make.__name__ = make.__qualname__ = method.lower()
+    make.__doc__ = f"Serves {method} requests: `@{method.lower()}(\"/path\", price=\"0.01\")`."
+    return make
+
+
+get, post, put, patch, delete = map(decorator, ("GET", "POST", "PUT", "PATCH", "DELETE"))

@@ -1,0 +1,272 @@
+"""Calls the host: payment, charge, configuration, key-value and outgoing HTTP.
+
+The functions here are what authors import. What they call is `backend`: the component's imports (`_component`), a
+stand-in in memory (`testing`), or nothing while the plugin is built.
+"""
+
+import dataclasses
+import decimal
+import json as json_module
+import re
+from urllib.parse import urlencode
+
+from ._errors import FetchError, StoreError
+from ._request import Headers
+
+AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?( [A-Za-z0-9.\-]+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """The payment of this request: `receipt: Receipt | None`. Only the host sets it."""
+
+    payer: str
+    amount: str
+    asset: str
+    network: str
+    payment_id: str
+
+
+class _Building:
+    """The backend while the plugin is built, and where nothing else is set."""
+
+    def __getattr__(self, name):
+        words = {"receipt": "the payment", "charge": "charge", "fetch": "fetch", "fetch_async": "fetch",
+                 "config": "config", "config_all": "config"}
+        raise RuntimeError(f"{words.get(name, 'the store')} does not exist while the plugin is built: this module runs "
+                           "once, then. Move the call into an endpoint")
+
+
+backend = _Building()
+
+
+def set_backend(new) -> None:
+    global backend
+    backend = new
+
+
+def amount(value, what: str) -> str:
+    """An amount as the contract writes it."""
+    if isinstance(value, decimal.Decimal):
+        value = format(value, "f")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"{what} is {value!r}, a {kind}: write text or a Decimal, so that nothing is lost to rounding")
+    if not AMOUNT.fullmatch(value):
+        raise ValueError(f'{what} is {value!r}: write digits, and a dot and more digits if you need them, as in "0.01"')
+    return value
+
+
+def charge(value) -> None:
+    """Sets what the caller pays for this request, for an endpoint with `up_to=`. The last call counts; without a call
+    the request is free. Raises ChargeError."""
+    backend.charge(amount(value, "the charge"))
+
+
+def config(key: str, default: str | None = None) -> str | None:
+    """A value of the operator's `[plugin.NAME.config]`, as text."""
+    value = backend.config(key)
+    return default if value is None else value
+
+
+def config_all() -> dict[str, str]:
+    """All values of the operator's `[plugin.NAME.config]`."""
+    return backend.config_all()
+
+
+class Bucket:
+    """Keys and values that outlive requests and reloads. Only this plugin sees them; the operator grants a quota.
+
+    Operations do not lock: of two requests that each read a value and write it back, one may overwrite the other's
+    write. `increment` is atomic, and `set_many` writes all or none. Raises StoreError.
+    """
+
+    def __init__(self, name: str = ""):
+        self._name, self._opened = name, None
+
+    def bucket(self, name: str) -> "Bucket":
+        """Another bucket, by its name."""
+        return Bucket(name)
+
+    def _bucket(self):
+        # An opened bucket belongs to one instance of the plugin, and a test may change the backend.
+        if self._opened is None or self._opened[0] is not backend:
+            self._opened = backend, backend.open(self._name)
+        return self._opened[1]
+
+    def get(self, key: str, default: bytes | None = None) -> bytes | None:
+        value = self._bucket().get(key)
+        return default if value is None else value
+
+    def set(self, key: str, value: bytes | str) -> None:
+        self._bucket().set(key, _bytes(value))
+
+    def delete(self, key: str) -> None:
+        """Removes a key. An absent key is no error."""
+        self._bucket().delete(key)
+
+    def __contains__(self, key: str) -> bool:
+        return self._bucket().exists(key)
+
+    def text(self, key: str, default: str | None = None) -> str | None:
+        value = self.get(key)
+        return default if value is None else value.decode()
+
+    def json(self, key: str, default=None):
+        value = self.get(key)
+        return default if value is None else json_module.loads(value)
+
+    def set_json(self, key: str, value) -> None:
+        self.set(key, dump_json(value))
+
+    def increment(self, key: str, by: int = 1) -> int:
+        """Adds to a number in one atomic step, and returns the sum. An absent key counts as zero."""
+        if by < 0:
+            raise ValueError("`by` is not negative: the host only adds")
+        return self._bucket().increment(key, by)
+
+    def list(self, prefix: str = ""):
+        """The keys, page by page, in no order."""
+        cursor = None
+        while True:
+            keys, cursor = self._bucket().keys(cursor)
+            yield from (key for key in keys if key.startswith(prefix))
+            if cursor is None:
+                return
+
+    def get_many(self, keys) -> dict[str, bytes]:
+        """The values of the keys that exist. At most 1,000 keys in one call."""
+        return self._bucket().get_many(list(keys))
+
+    def set_many(self, values: dict[str, bytes | str]) -> None:
+        """Writes several keys: all or none."""
+        self._bucket().set_many([(key, _bytes(value)) for key, value in values.items()])
+
+    def delete_many(self, keys) -> None:
+        self._bucket().delete_many(list(keys))
+
+
+store = Bucket()
+
+
+def _bytes(value) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"the store keeps bytes and text, not a {type(value).__name__}: write store.set_json(key, value)")
+
+
+def dump_json(value) -> bytes:
+    from ._types import to_plain
+
+    return json_module.dumps(value, default=to_plain, allow_nan=False, ensure_ascii=False,
+                             separators=(",", ":")).encode()
+
+
+class Reply:
+    """The answer of another server."""
+
+    def __init__(self, url: str, status: int, headers: Headers, pieces):
+        self.url, self.status, self.headers = url, status, headers
+        self._pieces, self._body = pieces, None
+
+    @property
+    def ok(self) -> bool:
+        """True for a status from 200 to 299."""
+        return 200 <= self.status <= 299
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        if self._body is None:
+            self._body = b"".join(self._pieces)
+        return self._body
+
+    def stream(self):
+        """The pieces of the body, as they arrive. Read them once."""
+        return iter((self._body,)) if self._body is not None else iter(self._pieces)
+
+    def text(self) -> str:
+        found = re.search(r"charset=\"?([\w\-]+)", self.headers.get("content-type", ""))
+        try:
+            return self.body.decode(found[1] if found else "utf-8", "replace")
+        except LookupError:
+            return self.body.decode("utf-8", "replace")
+
+    def json(self):
+        try:
+            return json_module.loads(self.body)
+        except ValueError as error:
+            raise FetchError("not_json", f"{self.url} answered {self.status} with what is not JSON: {error}") from None
+
+    def raise_for_status(self) -> "Reply":
+        """Raises FetchError for a status of 400 or more."""
+        if self.status >= 400:
+            raise FetchError(f"status_{self.status}", f"{self.url} answered {self.status}")
+        return self
+
+
+_METHOD = re.compile(r"[A-Z]+")
+_URL = re.compile(r"(https?)://([^/?#@\s]+)([/?][^#\s]*)?(?:#.*)?", re.IGNORECASE)
+
+
+@dataclasses.dataclass
+class Outgoing:
+    """A request to another server, checked."""
+
+    method: str
+    url: str
+    scheme: str
+    authority: str
+    path_with_query: str
+    headers: list[tuple[str, str]]
+    body: bytes | None
+    timeout: float | None
+
+
+def _outgoing(url, method, headers, query, body, json, form, timeout) -> Outgoing:
+    if query:
+        url += ("&" if "?" in url else "?") + urlencode(query, doseq=True)
+    found = _URL.fullmatch(url)
+    if not found:
+        raise ValueError(f"{url!r} is no URL of another server: write https://host/path, without a user or a password")
+    if not _METHOD.fullmatch(method):
+        raise ValueError(f'{method!r} is no method: write it in capitals, as in "POST"')
+    if sum(part is not None for part in (body, json, form)) > 1:
+        raise ValueError("a request has one body: write body=, json= or form=")
+    fields = Headers(headers or ()).items()
+    named = {name for name, _ in fields}
+    media = None
+    if json is not None:
+        body, media = dump_json(json), "application/json"
+    elif form is not None:
+        body, media = urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
+    elif isinstance(body, str):
+        body, media = body.encode(), "text/plain; charset=utf-8"
+    if media and "content-type" not in named:
+        fields.append(("content-type", media))
+    path = found[3] or "/"
+    path = path if path.startswith("/") else "/" + path
+    return Outgoing(method, url, found[1].lower(), found[2], path, fields, body, timeout)
+
+
+def fetch(url: str, *, method: str = "GET", headers=None, query=None, body: bytes | str | None = None, json=None,
+          form=None, timeout: float | None = None) -> Reply:
+    """Sends a request to another server and waits for the answer. Raises FetchError when there is none.
+
+    The operator allows the origin, and can let the host add a secret. Redirects are not followed.
+    """
+    return backend.fetch(_outgoing(url, method, headers, query, body, json, form, timeout))
+
+
+async def fetch_async(url: str, *, method: str = "GET", headers=None, query=None, body: bytes | str | None = None,
+                      json=None, form=None, timeout: float | None = None) -> Reply:
+    """`fetch` for `async def`: several run at once in `asyncio.gather`. The reply's body is whole."""
+    return await backend.fetch_async(_outgoing(url, method, headers, query, body, json, form, timeout))
+
+
+__all__ = ["Bucket", "FetchError", "Outgoing", "Receipt", "Reply", "StoreError", "charge", "config", "config_all",
+           "fetch", "fetch_async", "store"]

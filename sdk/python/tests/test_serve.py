@@ -1,0 +1,349 @@
+"""Requests are read into arguments, and what functions return and yield becomes answers."""
+
+import io
+import contextlib
+import unittest
+
+from support import PluginTest, define
+
+from coinslot import Receipt, Refusal, testing
+from coinslot.testing import call, configure, quote, stub_fetch
+
+SHOP = '''
+import dataclasses
+from typing import Annotated
+from coinslot import *
+
+@get("/hello/{name}", price="0.001")
+def hello(name: str, times: int = 1) -> str:
+    """Says hello to somebody"""
+    return f"Hello, {name}!\\n" * times
+
+@dataclasses.dataclass
+class Order:
+    text: Annotated[str, Length(1, 10)]
+    loud: bool = False
+
+@dataclasses.dataclass
+class Shout:
+    shout: str
+    length: int
+
+def by_length(order):
+    if order.text == "secret":
+        raise Refusal(403, "not_that", "say something else")
+    return f"{len(order.text) * 0.001:.3f}" if order.text != "free" else "0"
+
+@post("/shout", quoted="0.01", quote=by_length)
+def shout(order: Order) -> Shout:
+    return Shout(order.text.upper() + "!" * order.loud, len(order.text))
+
+def known(country):
+    if country != "france":
+        raise Refusal(404, "unknown_country", "ask for france")
+
+@get("/capital/{country}", price="0.01", check=known)
+def capital(country) -> str:
+    return "Paris"
+
+@get("/sum", free=True)
+def total(n: list[int], by: float | None = None) -> dict:
+    return {"sum": sum(n), "by": by}
+'''
+
+
+class Reading(PluginTest):
+    def setUp(self):
+        super().setUp()
+        define(SHOP)
+
+    def test_arguments_come_from_path_query_and_body(self):
+        self.assertEqual(call("GET", "/hello/Ada%20L?times=2").text, "Hello, Ada L!\nHello, Ada L!\n")
+        answer = call("POST", "/shout", json={"text": "hey", "loud": True})
+        self.assertEqual((answer.status, answer.json(), answer.price), (200, {"shout": "HEY!", "length": 3}, "0.003"))
+        self.assertEqual(answer.headers["content-type"], "application/json")
+        self.assertEqual(call("GET", "/sum?n=1&n=2").json(), {"sum": 3, "by": None})
+        self.assertEqual(call("GET", "/sum?n=1&by=1.5&other=x").json(), {"sum": 1, "by": 1.5})
+
+    def test_what_does_not_fit_is_refused_with_a_pointer(self):
+        for method, url, body, code, pointer, message in (
+            ("GET", "/hello/a?times=x", b"", "invalid_query", "/query/times", "/query/times must be a whole number"),
+            ("GET", "/hello/%ff", b"", "invalid_path", "/path/name", "/path/name is not UTF-8"),
+            ("GET", "/hello/a?times=1&times=2", b"", "invalid_query", "/query/times", "/query/times occurs 2 times: write it once"),
+            ("GET", "/sum", b"", "invalid_query", "/query/n", "/query/n is missing: add ?n=.."),
+            ("GET", "/sum?n=1&n=x", b"", "invalid_query", "/query/n/1", "/query/n/1 must be a whole number"),
+            ("GET", "/sum?n=%", b"", "invalid_query", "/query", "the query is not percent-encoded"),
+            ("POST", "/shout", b"", "invalid_body", "/body", "the body is empty: send JSON that fits the input schema"),
+            ("POST", "/shout", b"{", "invalid_body", "/body", "the body is not JSON"),
+            ("POST", "/shout", b"[NaN]", "invalid_body", "/body", "the body is not JSON: NaN is no number of JSON"),
+            ("POST", "/shout", b"\xff", "invalid_body", "/body", "the body is not JSON"),
+            ("POST", "/shout", b'{"text": ""}', "invalid_body", "/body/text", "/body/text must have at least 1 character"),
+            ("POST", "/shout", b"[" * 100_000, "invalid_body", "/body", "the body is not JSON: it is nested too deeply"),
+        ):
+            with self.subTest(url=url, body=body[:20]):
+                self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
+
+    def test_no_such_path_or_method(self):
+        self.refused(call("GET", "/nothing"), 404, "not_found")
+        answer = call("PUT", "/shout")
+        self.refused(answer, 405, "method_not_allowed")
+        self.assertEqual(answer.headers["allow"], "POST")
+
+    def test_quotes_and_checks(self):
+        self.assertEqual(quote("POST", "/shout", json={"text": "hey"}), "0.003")
+        self.assertIsNone(quote("POST", "/shout", json={"text": "free"}))
+        self.assertEqual(quote("GET", "/hello/Ada"), "0.001")
+        with self.assertRaises(Refusal) as caught:
+            quote("POST", "/shout", json={"text": "secret"})
+        self.assertEqual(caught.exception.code, "not_that")
+        self.refused(call("POST", "/shout", json={"text": "secret"}), 403, "not_that")
+        self.refused(call("GET", "/capital/mars"), 404, "unknown_country")
+        self.assertEqual(call("GET", "/capital/france").text, "Paris")
+
+    def test_a_quote_answers_an_exact_amount(self):
+        define('from coinslot import get\nimport decimal\nAMOUNT = None\n'
+               '@get("/x", quoted="1", quote=lambda: AMOUNT)\ndef f() -> str: ...\n')
+        import sys
+
+        module = sys.modules["app"]
+        for amount, expected in (("0.5", "0.5"), (1, "1"), (0, None), (module.decimal.Decimal("1E-3"), "0.001")):
+            module.AMOUNT = amount
+            self.assertEqual(quote("GET", "/x"), expected)
+        for amount, error in ((0.5, TypeError), (None, TypeError), ("a cent", ValueError), (-1, ValueError)):
+            module.AMOUNT = amount
+            with self.assertRaises(error):
+                quote("GET", "/x")
+
+
+class Sources(PluginTest):
+    def test_request_receipt_headers_and_bodies(self):
+        define('''
+from typing import Annotated
+from coinslot import *
+
+@get("/who", price="0.01")
+def who(receipt: Receipt | None, request: Request) -> dict:
+    return {"payer": receipt.payer if receipt else None, "agent": request.headers.get("User-Agent"), "query": request.query}
+
+@get("/free", free=True)
+def free(receipt: Receipt | None) -> dict:
+    return {"payer": receipt}
+
+def by_tier(tier):
+    return "0.02" if tier == "gold" else "0.01"
+
+@get("/tier", quoted="0.02", quote=by_tier)
+def tier(tier: Annotated[str, Header("X-Tier")] = "basic") -> str:
+    return tier
+
+@post("/raw", free=True)
+def raw(data: bytes) -> bytes:
+    return data[::-1]
+
+@post("/text", free=True)
+def text(words: Annotated[str, Body]) -> str:
+    return words.upper()
+
+@post("/list", free=True)
+def numbers(values: Annotated[list[int], Body, Length(1, 3)]) -> int:
+    return sum(values)
+
+@post("/form", free=True)
+def form(request: Request) -> list:
+    return [[k, v.filename if isinstance(v, File) else v] for k, v in request.form().items()]
+
+@post("/pieces", free=True)
+def pieces(request: Request) -> int:
+    return sum(len(piece) for piece in request.stream())
+''')
+        answer = call("GET", "/who?a", headers={"user-agent": "me"}, receipt=Receipt("0xA", "0.01", "0xB", "eip155:1", "p"))
+        self.assertEqual(answer.json(), {"payer": "0xA", "agent": "me", "query": "a"})
+        self.assertEqual(call("GET", "/free").json(), {"payer": None})
+        self.assertEqual(testing.manifest()[2]["input_schema"], None)
+        self.assertEqual(call("GET", "/tier", headers={"x-tier": "gold"}).price, "0.02")
+        self.assertEqual(call("GET", "/tier").price, "0.01")
+        self.assertEqual(call("POST", "/raw", body=b"\x00\xff").body, b"\xff\x00")
+        self.assertEqual(call("POST", "/text", body="é").text, "É")
+        self.assertEqual(call("POST", "/list", json=[1, 2]).json(), 3)
+        self.refused(call("POST", "/list", json=[1, 2, 3, 4]), 400, "invalid_body", "/body")
+        self.assertEqual(call("POST", "/form", form={"a": ["1", "2"], "b": "x y"}).json(), [["a", ["1", "2"]], ["b", "x y"]])
+        multipart = (b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--X\r\nContent-Disposition: form-data; '
+                     b'name="f"; filename="f.bin"\r\nContent-Type: image/png\r\n\r\n\r\n\x00--X-\r\n--X--\r\n')
+        answer = call("POST", "/form", body=multipart, headers={"content-type": "multipart/form-data; boundary=X"})
+        self.assertEqual(answer.json(), [["a", "1"], ["f", "f.bin"]])
+        self.refused(call("POST", "/form", body=b"x"), 415, "not_a_form")
+        self.refused(call("POST", "/form", body=multipart[:-6], headers={"content-type": "multipart/form-data; boundary=X"}),
+                     400, "invalid_body", "/body")
+        self.assertEqual(call("POST", "/pieces", body=b"abc").json(), 3)
+
+
+class Answers(PluginTest):
+    def test_values(self):
+        define('''
+from coinslot import *
+@get("/none", free=True)
+def none() -> None: ...
+@get("/absent", free=True)
+def absent() -> str | None: ...
+@get("/forgot", free=True)
+def forgot() -> str: ...
+@get("/html", free=True)
+def html() -> Html:
+    return Html("<p>")
+@get("/png", free=True, mime_type="image/png")
+def png() -> bytes:
+    return b"png"
+@get("/made", free=True)
+def made() -> Response:
+    return Response({"a": 1}, 201, {"X-A": "b"})
+@get("/away", free=True)
+def away() -> Redirect:
+    return Redirect("/made")
+@get("/own", free=True)
+def own() -> Response:
+    return Response("a,b", mime_type="text/csv")
+@get("/later", free=True)
+async def later() -> list[int]:
+    import asyncio
+    await asyncio.sleep(0)
+    return [1, 2]
+@get("/wrong", free=True)
+def wrong() -> list[int]:
+    return ["a"]
+''')
+        self.assertEqual((call("GET", "/none").status, call("GET", "/none").body), (204, b""))
+        self.refused(call("GET", "/absent"), 404, "not_found")
+        with self.assertRaisesRegex(TypeError, "forgot returned None: return an answer"):
+            call("GET", "/forgot")
+        for path, media, body in (("/html", "text/html; charset=utf-8", b"<p>"), ("/png", "image/png", b"png"),
+                                  ("/own", "text/csv", b"a,b"), ("/later", "application/json", b"[1,2]")):
+            answer = call("GET", path)
+            self.assertEqual((answer.status, answer.headers["content-type"], answer.body), (200, media, body))
+        made = call("GET", "/made")
+        self.assertEqual((made.status, made.headers["x-a"], made.json()), (201, "b", {"a": 1}))
+        self.assertEqual((call("GET", "/away").status, call("GET", "/away").headers["location"]), (303, "/made"))
+        with self.assertRaisesRegex(AssertionError, "GET /wrong answered what is not .*: /0 must be a whole number"):
+            call("GET", "/wrong")
+
+    def test_streams(self):
+        define('''
+import asyncio
+from coinslot import *
+@get("/events", free=True)
+def events(n: int = 2):
+    if n > 3:
+        raise Refusal(400, "too_many", "at most 3")
+    for i in range(n):
+        yield {"event": "tick", "data": {"i": i}}
+@get("/async", free=True)
+async def later():
+    for i in range(2):
+        await asyncio.sleep(0)
+        yield Event(i, id=str(i))
+    yield "two\\nlines"
+@get("/lines", free=True, mime_type="application/x-ndjson; x=json")
+def lines():
+    yield {"a": 1}
+    yield "raw\\n"
+@get("/bytes", free=True, mime_type="text/csv")
+def parts():
+    yield "a,"
+    yield b"b"
+@get("/breaks", free=True)
+def breaks():
+    yield 1
+    raise ValueError("no more")
+''')
+        answer = call("GET", "/events")
+        self.assertEqual(answer.headers["content-type"], "text/event-stream")
+        self.assertEqual(answer.events(), [{"event": "tick", "data": '{"i":0}'}, {"event": "tick", "data": '{"i":1}'}])
+        self.assertEqual(call("GET", "/events?n=0").body, b"")
+        self.refused(call("GET", "/events?n=4"), 400, "too_many")
+        self.assertEqual(call("GET", "/async").body, b"id: 0\ndata: 0\n\nid: 1\ndata: 1\n\ndata: two\ndata: lines\n\n")
+        self.assertEqual(call("GET", "/bytes").pieces, [b"a,", b"b"])
+        self.assertEqual(call("GET", "/lines").text, '{"a":1}\nraw\n')
+        with self.assertRaisesRegex(ValueError, "no more"):
+            call("GET", "/breaks")
+
+    def test_an_uncaught_exception_is_logged_in_the_authors_words_and_answered_500(self):
+        define('''from coinslot import get
+def fee(x):
+    return 1 / x
+@get("/x/{n}", free=True)
+def f(n: int) -> str:
+    return fee(n)
+''')
+        log = io.StringIO()
+        with contextlib.redirect_stderr(log):
+            answer = call("GET", "/x/0", catch=True)
+        self.refused(answer, 500, "internal_error")
+        lines = log.getvalue().splitlines()
+        self.assertEqual(lines, ["GET /x/{n} failed: ZeroDivisionError: division by zero at fee (app.py:3)",
+                                 "  app.py:6 in f", "  app.py:3 in fee"])
+
+
+class Host(PluginTest):
+    def test_configuration_store_fetch_and_charge(self):
+        define('''
+import asyncio
+from coinslot import *
+@get("/count", price="0.01")
+def count() -> str:
+    store.set_json("last", {"n": 1})
+    return f"{store.increment('calls')} {config('unit', 'calls')} {store.json('last')} {sorted(store.list('c'))}"
+@post("/meter", up_to="0.05")
+def meter(text: Annotated[str, Body]) -> str:
+    charge(f"0.{len(text):03}")
+    return "done"
+@get("/rates", price="0.01")
+def rates() -> dict:
+    reply = fetch("https://api.example.com/rates", query={"base": "EUR"}).raise_for_status()
+    return {"usd": reply.json()["usd"]}
+@get("/both", price="0.01")
+async def both() -> list[int]:
+    replies = await asyncio.gather(fetch_async("https://a.example/x"), fetch_async("https://b.example/x"))
+    return [reply.status for reply in replies]
+'''.replace("import asyncio", "import asyncio\nfrom typing import Annotated"))
+        configure(unit="times")
+        self.assertEqual(call("GET", "/count").text, "1 times {'n': 1} ['calls']")
+        self.assertEqual(call("GET", "/count").text, "2 times {'n': 1} ['calls']")
+        testing.reset()
+        self.assertEqual(call("GET", "/count").text, "1 calls {'n': 1} ['calls']")
+        self.assertEqual(call("POST", "/meter", body="hey").charged, "0.003")
+        with self.assertRaisesRegex(ValueError, "more than the authorised 0.05"):
+            call("POST", "/meter", body="a" * 60)
+        stub = stub_fetch("https://api.example.com/rates*", json={"usd": 1.1})
+        self.assertEqual(call("GET", "/rates").json(), {"usd": 1.1})
+        self.assertEqual(stub.requests[0].url, "https://api.example.com/rates?base=EUR")
+        stub_fetch("https://api.example.com/rates*", status=500)
+        with self.assertRaisesRegex(OSError, "answered 500"):
+            call("GET", "/rates")
+        stub_fetch("https://a.example/x", status=201)
+        stub_fetch("https://b.example/x")
+        self.assertEqual(call("GET", "/both").json(), [201, 200])
+        testing.reset()
+        with self.assertRaisesRegex(OSError, "stub_fetch"):
+            call("GET", "/rates")
+
+    def test_a_quote_has_nothing_but_the_request(self):
+        define('from coinslot import *\n@get("/x", quoted="1", quote=lambda: config("a"))\ndef f() -> str: ...\n')
+        with self.assertRaisesRegex(RuntimeError, "a quote and a check have no config"):
+            quote("GET", "/x")
+
+    def test_requests_to_other_servers_are_checked(self):
+        from coinslot import fetch
+
+        for url, options in (("ftp://a/b", {}), ("/a", {}), ("https://u:p@a/", {}), ("https://a/", {"method": "get"}),
+                             ("https://a/", {"json": 1, "body": b"x"})):
+            with self.subTest(url), self.assertRaises(ValueError):
+                fetch(url, **options)
+
+    def test_refusals_are_checked(self):
+        for status, code in ((402, "a"), (200, "a"), (400, "Not OK"), (600, "a")):
+            with self.assertRaises(ValueError):
+                Refusal(status, code, "m")
+        self.assertEqual(Refusal(400, "a", "two\n  lines").message, "two lines")
+
+
+if __name__ == "__main__":
+    unittest.main()
