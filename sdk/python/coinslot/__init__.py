@@ -1,11 +1,11 @@
 """Sells functions over HTTP: a decorator with a price makes a plain Python function a paid endpoint.
 
-    from coinslot import get
+from coinslot import get
 
-    @get("/hello/{name}", price="0.001")
-    def hello(name: str, times: int = 1) -> str:
-        \"\"\"Says hello to somebody\"\"\"
-        return f"Hello, {name}!\\n" * times
+@get("/hello/{name}", price="0.001")
+def hello(name: str, times: int = 1) -> str:
+    \"\"\"Says hello to somebody\"\"\"
+    return f"Hello, {name}!\\n" * times
 """
 
 from ._answer import Event, Html, Redirect, Response
@@ -18,8 +18,37 @@ from ._request import File, Headers, Request
 __version__ = "0.1.0"
 
 __all__ = [
-    "Body", "Bucket", "ChargeError", "DefinitionError", "Event", "FetchError", "File", "Header", "Headers", "Html",
-    "Length", "Pattern", "Range", "Receipt", "Redirect", "Refusal", "Reply", "Request", "Response", "StoreError",
-    "charge", "check_config", "config", "config_all", "delete", "fetch", "fetch_async", "get", "patch", "plugin",
-    "post", "put", "store",
+    "Body",
+    "Bucket",
+    "ChargeError",
+    "DefinitionError",
+    "Event",
+    "FetchError",
+    "File",
+    "Header",
+    "Headers",
+    "Html",
+    "Length",
+    "Pattern",
+    "Range",
+    "Receipt",
+    "Redirect",
+    "Refusal",
+    "Reply",
+    "Request",
+    "Response",
+    "StoreError",
+    "charge",
+    "check_config",
+    "config",
+    "config_all",
+    "delete",
+    "fetch",
+    "fetch_async",
+    "get",
+    "patch",
+    "plugin",
+    "post",
+    "put",
+    "store",
 ]

@@ -1,14 +1,17 @@
 """Makes responses of what endpoints return and yield."""
 
-import json
 import re
 
 from ._errors import Refusal
-from ._host import dump_json
+from ._json import dump_json
 
 JSON, EVENTS, TEXT, HTML, BINARY = (
-    "application/json", "text/event-stream", "text/plain; charset=utf-8", "text/html; charset=utf-8",
-    "application/octet-stream")
+    "application/json",
+    "text/event-stream",
+    "text/plain; charset=utf-8",
+    "text/html; charset=utf-8",
+    "application/octet-stream",
+)
 
 
 class Html(str):
@@ -56,8 +59,11 @@ def event_bytes(value) -> bytes:
         value = Event(**value)
     if not isinstance(value, Event):
         value = Event(value)
-    lines = [f"{name}: {_one_line(field)}" for name, field in
-             (("event", value.event), ("id", value.id), ("retry", value.retry)) if field is not None]
+    lines = [
+        f"{name}: {_one_line(field)}"
+        for name, field in (("event", value.event), ("id", value.id), ("retry", value.retry))
+        if field is not None
+    ]
     data = value.data if isinstance(value.data, str) else dump_json(value.data).decode()
     lines += [f"data: {line}" for line in re.split(r"\r\n|\r|\n", data)]
     return ("\n".join(lines) + "\n\n").encode()
@@ -89,8 +95,7 @@ class Answer:
 
 
 def refusal(error: Refusal) -> Answer:
-    body = json.dumps(error.document(), ensure_ascii=False).encode()
-    return Answer(error.status, [("content-type", JSON)], body)
+    return Answer(error.status, [("content-type", JSON)], dump_json(error.document()))
 
 
 def failure() -> Answer:

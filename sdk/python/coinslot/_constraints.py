@@ -84,7 +84,9 @@ def keywords_of(note, kind: str) -> dict:
         for name in note:
             if name not in KEYWORDS:
                 close = difflib.get_close_matches(str(name), KEYWORDS, 1)
-                raise ValueError(f"{name!r} is not a keyword of JSON Schema" + (f"; write {close[0]!r}" if close else ""))
+                raise ValueError(
+                    f"{name!r} is not a keyword of JSON Schema" + (f"; write {close[0]!r}" if close else "")
+                )
             if KEYWORDS[name] not in (None, kind) and kind != "any":
                 raise ValueError(f"{name!r} is for a JSON {KEYWORDS[name]}, and this is a JSON {kind}")
         return note

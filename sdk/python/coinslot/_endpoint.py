@@ -5,26 +5,41 @@ decorator says is checked at once; hints are compiled by `complete`, when the mo
 """
 
 import collections.abc
-import contextlib
 import difflib
 import inspect
-import json
 import re
-import types
 import typing
 
-from . import _answer, _host, _route, _trace
+from . import _answer, _host, _route, _schemas, _trace
+from ._arguments import EMPTY, Argument
+from ._compile import UNIONS, Compiler
 from ._constraints import Body, Header
-from ._errors import DefinitionError, Invalid, Refusal
-from ._request import Request, read_json
-from ._types import UNIONS, Compiler, Context, Unsupported, text_schema, to_plain
+from ._errors import DefinitionError, Invalid
+from ._nodes import Unsupported
+from ._request import Request
 
-OPTIONS = ("price", "quoted", "quote", "up_to", "free", "summary", "description", "mime_type", "upfront", "check",
-           "headers", "examples")
-EMPTY = inspect.Parameter.empty
-_STREAMS = (collections.abc.Iterator, collections.abc.Generator, collections.abc.AsyncIterator,
-            collections.abc.AsyncGenerator, collections.abc.Iterable, collections.abc.AsyncIterable)
-_MAX_SCHEMA = 64 * 1024
+OPTIONS = (
+    "price",
+    "quoted",
+    "quote",
+    "up_to",
+    "free",
+    "summary",
+    "description",
+    "mime_type",
+    "upfront",
+    "check",
+    "headers",
+    "examples",
+)
+_STREAMS = (
+    collections.abc.Iterator,
+    collections.abc.Generator,
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncGenerator,
+    collections.abc.Iterable,
+    collections.abc.AsyncIterable,
+)
 
 endpoints: list["Endpoint"] = []
 
@@ -40,8 +55,10 @@ class Plugin:
 def plugin(*, name: str | None = None, version: str | None = None) -> None:
     """Names the plugin. Without it, name and version are those of pyproject.toml, else of the file."""
     if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", name):
-        raise DefinitionError(f"plugin(name={name!r}): a name has lower-case letters, digits and hyphens, at most 64, "
-                              "and starts with a letter")
+        raise DefinitionError(
+            f"plugin(name={name!r}): a name has lower-case letters, digits and hyphens, at most 64, "
+            "and starts with a letter"
+        )
     if version is not None and not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
         raise DefinitionError(f'plugin(version={version!r}): a version has three numbers, as in "1.4.0"')
     Plugin.name, Plugin.version = name or Plugin.name, version or Plugin.version
@@ -54,20 +71,6 @@ def check_config(function):
     return function
 
 
-class Argument:
-    """One argument of an endpoint, and where it comes from."""
-
-    def __init__(self, name: str, source: str, node, default, header: str = ""):
-        self.name, self.source, self.node, self.default, self.header = name, source, node, default, header
-
-    @property
-    def is_required(self) -> bool:
-        return self.default is EMPTY and not getattr(self.node, "is_optional", False)
-
-    def absent(self):
-        return None if self.default is EMPTY else self.default
-
-
 class Endpoint:
     """A function, its route and its price."""
 
@@ -77,7 +80,9 @@ class Endpoint:
         for name in options:
             if name not in OPTIONS:
                 close = difflib.get_close_matches(name, OPTIONS, 1)
-                self.fail(f"there is no {name}=" + (f"; write {close[0]}=" if close else f"; there is {', '.join(OPTIONS)}"))
+                self.fail(
+                    f"there is no {name}=" + (f"; write {close[0]}=" if close else f"; there is {', '.join(OPTIONS)}")
+                )
         self.options = options
         self._check_price()
         self._check_path()
@@ -103,7 +108,9 @@ class Endpoint:
 
     def _check_function(self) -> None:
         if not inspect.isfunction(inspect.unwrap(self.function)):
-            self.fail(f"an endpoint is a function, not a {type(self.function).__name__}: write the decorator above `def`")
+            self.fail(
+                f"an endpoint is a function, not a {type(self.function).__name__}: write the decorator above `def`"
+            )
         if not isinstance(self.path, str):
             self.fail(f'a path is text: @{self.method.lower()}("/path", price="0.01")')
 
@@ -111,7 +118,9 @@ class Endpoint:
         given = [name for name in ("price", "quoted", "up_to") if self.option(name) is not None]
         given += ["free"] if self.option("free") else []
         if not given:
-            self.fail('what does it cost? Write price="0.01" (US dollars), quoted="0.50" with quote=function, or free=True')
+            self.fail(
+                'what does it cost? Write price="0.01" (US dollars), quoted="0.50" with quote=function, or free=True'
+            )
         if len(given) > 1:
             self.fail(f"it has one price: write {'= or '.join(given)}=, not both")
         if given[0] != "free":
@@ -119,7 +128,7 @@ class Endpoint:
         if given[0] == "quoted" and not self.option("quote"):
             self.fail("quoted= needs quote=, a function of the same arguments that returns the price of this request")
         if given[0] != "quoted" and self.option("quote"):
-            self.fail(f'quote= goes with quoted="..", the most that it may ask; to refuse bad input write check=')
+            self.fail('quote= goes with quoted="..", the most that it may ask; to refuse bad input write check=')
         self.price_kind, self.price = given[0], self.option(given[0])
 
     def _check_amount(self, name: str) -> None:
@@ -129,10 +138,14 @@ class Endpoint:
         if not _host.AMOUNT.fullmatch(value):
             shown = re.sub(r"[^0-9.]", "", value)
             hint = shown if _host.AMOUNT.fullmatch(shown) else "0.01"
-            self.fail(f'{name}={value!r} is no amount: write digits, and a dot and more digits if you need them, as in '
-                      f'{name}="{hint}"; it is in US dollars')
+            self.fail(
+                f"{name}={value!r} is no amount: write digits, and a dot and more digits if you need them, as in "
+                f'{name}="{hint}"; it is in US dollars'
+            )
         if is_zero(value):
-            self.fail(f"{name}={value!r} is nothing: write free=True" if name == "price" else f"{name}= is more than zero")
+            self.fail(
+                f"{name}={value!r} is nothing: write free=True" if name == "price" else f"{name}= is more than zero"
+            )
 
     def _check_path(self) -> None:
         wrong = _route.problem(self.path)
@@ -151,7 +164,9 @@ class Endpoint:
             if not callable(function):
                 self.fail(f"{option}= is a function, not {function!r}")
             if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-                self.fail(f"{option}={function.__name__} is a plain function: it runs before the payment, without network")
+                self.fail(
+                    f"{option}={function.__name__} is a plain function: it runs before the payment, without network"
+                )
 
     def _check_texts(self) -> None:
         doc = inspect.getdoc(self.function) or ""
@@ -159,8 +174,10 @@ class Endpoint:
         words = " ".join((self.option("summary") or first or self.name.replace("_", " ")).split())
         self.summary, self.description = words, (self.option("description") or rest).strip()
         if len(self.summary) > 120:
-            self.fail(f"the summary has {len(self.summary)} characters, and at most 120 fit: the docstring's first "
-                      "paragraph is the summary, what follows an empty line is the description")
+            self.fail(
+                f"the summary has {len(self.summary)} characters, and at most 120 fit: the docstring's first "
+                "paragraph is the summary, what follows an empty line is the description"
+            )
         if len(self.description) > 2000:
             self.fail(f"the description has {len(self.description)} characters, and at most 2,000 fit")
         mime_type = self.option("mime_type")
@@ -170,7 +187,7 @@ class Endpoint:
     def _check_headers(self) -> None:
         headers = self.option("headers", ())
         if isinstance(headers, str) or not all(isinstance(name, str) for name in headers):
-            self.fail(f'headers= is a list of names: write headers=["x-tier"]')
+            self.fail('headers= is a list of names: write headers=["x-tier"]')
         self.quote_headers = list(dict.fromkeys(name.lower() for name in headers))
 
     # --- what the function says ---
@@ -190,7 +207,12 @@ class Endpoint:
         self._arguments(inspect.signature(function).parameters, hints, compiler)
         self._answer_type(compiler)
         self._check_callee_arguments()
-        self.input_schema, self.output_schema = self._schemas()
+        try:
+            self.input_schema = _schemas.input_schema(self.arguments, self.option("examples"))
+            is_json = self.returns is not None and self.mime_type.partition(";")[0].endswith("json")
+            self.output_schema = _schemas.output_schema(self.returns) if is_json else None
+        except Unsupported as error:
+            self.fail(str(error))
         self._check_examples()
         self.is_completed = True
 
@@ -199,7 +221,10 @@ class Endpoint:
         in_path = _route.parameters(self.path)
         for name in in_path:
             if name not in parameters:
-                self.fail(f"the path has {{{name}}}, and the function takes no `{name}`: write `def {self.name}({name}: str, ..)`")
+                self.fail(
+                    f"the path has {{{name}}}, and the function takes no `{name}`: write "
+                    f"`def {self.name}({name}: str, ..)`"
+                )
         for name, parameter in parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 self.fail(f"`{parameter}` is no argument of an endpoint: write each argument with its name and type")
@@ -208,8 +233,10 @@ class Endpoint:
         if len(bodies) > 1:
             self.fail(f"one argument can be the body, not {' and '.join(bodies)}: put them into one dataclass")
         if bodies and self.method == "GET":
-            self.fail(f"`{bodies[0]}` would be the body, and a GET has none: write @post, or take text, numbers and lists "
-                      "of them from the query")
+            self.fail(
+                f"`{bodies[0]}` would be the body, and a GET has none: write @post, or take text, numbers and lists "
+                "of them from the query"
+            )
         if len(self.quote_headers) > 15:
             self.fail("a quote sees at most 15 header fields")
 
@@ -261,8 +288,11 @@ class Endpoint:
         while typing.get_origin(bare) is typing.Annotated:
             bare = typing.get_args(bare)[0]
         is_class = inspect.isclass(bare)
-        special = bare in (EMPTY, None, type(None), bytes, typing.Any) or is_class and issubclass(
-            bare, (_answer.Response, _answer.Html))
+        special = (
+            bare in (EMPTY, None, type(None), bytes, typing.Any)
+            or is_class
+            and issubclass(bare, (_answer.Response, _answer.Html))
+        )
         if not self.is_stream and not special:
             self.returns = self._compile("return", _without_none(hint), compiler)
         self.mime_type = self.option("mime_type") or self._usual_media_type(bare)
@@ -289,77 +319,19 @@ class Endpoint:
                 if name not in known:
                     if parameter.default is not EMPTY or parameter.kind is parameter.VAR_KEYWORD:
                         continue
-                    self.fail(f"{option}={function.__name__} takes `{name}`, which {self.name} does not: it takes arguments of "
-                              f"the endpoint by name ({', '.join(known) or 'there are none'})")
+                    self.fail(
+                        f"{option}={function.__name__} takes `{name}`, which {self.name} does not: it takes "
+                        f"arguments of the endpoint by name ({', '.join(known) or 'there are none'})"
+                    )
                 if known[name].source == "receipt":
                     self.fail(f"{option}={function.__name__} runs before the payment: it cannot take the receipt")
                 if known[name].source == "request" and "headers" not in self.options:
-                    self.fail(f"{option}={function.__name__} takes the request, of whose header fields it sees those that the "
-                              'endpoint names: write headers=["x-tier"], or headers=[] if it reads none')
+                    self.fail(
+                        f"{option}={function.__name__} takes the request, of whose header fields it sees those "
+                        'that the endpoint names: write headers=["x-tier"], or headers=[] if it reads none'
+                    )
                 taken.append(name)
             self.callees[option] = taken
-
-    def _schemas(self):
-        self.input = self._input_document()
-        output = None
-        if self.returns is not None and self.mime_type.partition(";")[0].endswith("json"):
-            output = self._with_definitions([self.returns], self.returns.schema, output=True)
-        return self._dumped(self.input, "input"), self._dumped(output, "output")
-
-    def _dumped(self, schema, which: str) -> str | None:
-        if not schema:
-            return None
-        try:
-            text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            self.fail(f"the {which} schema is no JSON: {error}")
-        if len(text.encode()) > _MAX_SCHEMA:
-            self.fail(f"the {which} schema has {len(text.encode())} bytes, and at most {_MAX_SCHEMA} fit")
-        return text
-
-    def _with_definitions(self, roots, make, output: bool = False) -> dict:
-        context = Context(roots, output)
-        try:
-            schema = make(context)
-        except Unsupported as error:
-            self.fail(str(error))
-        return schema | ({"$defs": context.defs} if context.defs else {})
-
-    def _input_document(self) -> dict | None:
-        sources = ("path", "query", "body", "text")
-        described = [argument for argument in self.arguments if argument.source in sources]
-        if not described:
-            return None
-
-        def make(context):
-            properties, required = {}, []
-            for source in ("path", "query"):
-                mine = [argument for argument in described if argument.source == source]
-                if mine:
-                    properties[source] = self._parameters_schema(mine, context)
-                    required += [source] if "required" in properties[source] else []
-            for argument in described:
-                if argument.source in ("body", "text"):
-                    properties["body"] = argument.node.schema(context)
-                    required += ["body"] if argument.is_required else []
-            return {"type": "object", "properties": properties, **({"required": required} if required else {})}
-
-        document = self._with_definitions([argument.node for argument in described], make)
-        if self.option("examples"):
-            document["examples"] = list(self.option("examples"))
-        return document
-
-    @staticmethod
-    def _parameters_schema(arguments, context) -> dict:
-        properties = {}
-        for argument in arguments:
-            schema = text_schema(argument.node, context)
-            if argument.default is not EMPTY and argument.default is not None:
-                with contextlib.suppress(TypeError):
-                    schema = schema | {"default": to_plain(argument.default)}
-            properties[argument.name] = schema
-        required = [argument.name for argument in arguments if argument.is_required]
-        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
     def _check_examples(self) -> None:
         for example in self.option("examples") or ():
@@ -376,90 +348,13 @@ class Endpoint:
                     try:
                         argument.node.read(values[argument.name])
                     except Invalid as problem:
-                        self.fail(f"the example {example!r} does not fit: {problem.pointer(argument.name)} {problem.reason}")
-
-    # --- a request ---
-
-    def read(self, request: Request, receipt) -> dict:
-        """The arguments of a call; `receipt` is a function that finds the payment. Raises Refusal."""
-        out, query = {}, None
-        for argument in self.arguments:
-            if argument.source == "query" and query is None:
-                query = self._query(request)
-            if argument.source == "request":
-                out[argument.name] = request
-            elif argument.source == "receipt":
-                out[argument.name] = receipt()
-            else:
-                out[argument.name] = self._read(argument, request, query)
-        return out
-
-    @staticmethod
-    def _query(request: Request) -> dict[str, list[str]]:
-        try:
-            return _route.parse_query(request.query)
-        except ValueError as error:
-            raise Refusal(400, "invalid_query", f"the query {error}", pointer="/query") from None
-
-    def _read(self, argument: Argument, request: Request, query):
-        source, name = argument.source, argument.name
-        if source == "path":
-            return _text_value(argument.node, request.params[name], "path", name)
-        if source == "query":
-            return self._read_query(argument, query.get(name))
-        if source == "header":
-            value = request.headers.get(argument.header)
-            if value is None and argument.is_required:
-                raise Refusal(400, "invalid_header", f"the header {argument.header} is missing")
-            return argument.absent() if value is None else _text_value(argument.node, value, "header", argument.header)
-        return self._read_body(argument, request)
-
-    @staticmethod
-    def _read_query(argument: Argument, values):
-        name = argument.name
-        if values is None:
-            if argument.is_required:
-                raise _refusal("query", Invalid(f"is missing: add ?{name}=..", name))
-            return argument.absent()
-        if argument.node.is_many:
-            out = []
-            try:
-                for value in values:
-                    out.append(argument.node.text(value))
-            except Invalid as problem:
-                problem.path += [len(out), name]
-                raise _refusal("query", problem) from None
-            try:
-                return argument.node.read(out)
-            except Invalid as problem:
-                problem.path.append(name)
-                raise _refusal("query", problem) from None
-        if len(values) > 1:
-            raise _refusal("query", Invalid(f"occurs {len(values)} times: write it once", name))
-        return _text_value(argument.node, values[0], "query", name)
-
-    @staticmethod
-    def _read_body(argument: Argument, request: Request):
-        body = request.body
-        if not body and argument.default is not EMPTY:
-            return argument.default
-        if argument.source == "bytes":
-            return body
-        value = request.text() if argument.source == "text" else read_json(body)
-        try:
-            return argument.node.read(value)
-        except Invalid as problem:
-            raise _refusal("body", problem) from None
-        except RecursionError:
-            raise Refusal(400, "invalid_body", "the body is nested too deeply", pointer="/body") from None
-
-
-def is_zero(amount: str) -> bool:
-    return not re.search("[1-9]", amount.partition(" ")[0])
+                        self.fail(
+                            f"the example {example!r} does not fit: {problem.pointer(argument.name)} {problem.reason}"
+                        )
 
 
 def _without_none(hint):
-    """The hint without None, if it is a union of None and one other type."""
+    """The hint without None, if it is a union with None."""
     if typing.get_origin(hint) not in UNIONS:
         return hint
     others = [argument for argument in typing.get_args(hint) if argument is not type(None)]
@@ -468,17 +363,8 @@ def _without_none(hint):
     return others[0] if len(others) == 1 else typing.Union[tuple(others)]
 
 
-def _refusal(where: str, problem: Invalid) -> Refusal:
-    pointer = problem.pointer(where)
-    return Refusal(400, f"invalid_{where}", f"{pointer} {problem.reason}", pointer=pointer)
-
-
-def _text_value(node, text: str, where: str, name: str):
-    try:
-        return node.read(node.text(text))
-    except Invalid as problem:
-        problem.path.append(name)
-        raise _refusal(where, problem) from None
+def is_zero(amount: str) -> bool:
+    return not re.search("[1-9]", amount.partition(" ")[0])
 
 
 def complete() -> list[Endpoint]:
@@ -501,7 +387,7 @@ def decorator(method: str):
         return register
 
     make.__name__ = make.__qualname__ = method.lower()
-    make.__doc__ = f"Serves {method} requests: `@{method.lower()}(\"/path\", price=\"0.01\")`."
+    make.__doc__ = f'Serves {method} requests: `@{method.lower()}("/path", price="0.01")`.'
     return make
 
 

@@ -21,8 +21,13 @@ class Refusal(Exception):
         if not isinstance(status, int) or not 400 <= status <= 599 or status == 402:
             raise ValueError(f"{status!r} is not the status of a refusal: write 400 to 599, and not 402")
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            raise ValueError(f"{code!r} is not a code: write lower-case letters, digits and _, as in \"unknown_stack\"")
-        self.status, self.code, self.message, self.pointer = status, code, " ".join(str(message).split())[:2000], pointer
+            raise ValueError(f'{code!r} is not a code: write lower-case letters, digits and _, as in "unknown_stack"')
+        self.status, self.code, self.message, self.pointer = (
+            status,
+            code,
+            " ".join(str(message).split())[:2000],
+            pointer,
+        )
 
     def document(self) -> dict:
         """The body of the answer."""

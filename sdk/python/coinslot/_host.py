@@ -8,10 +8,10 @@ import dataclasses
 import decimal
 import json as json_module
 import re
-from urllib.parse import urlencode
 
 from ._errors import FetchError, StoreError
-from ._request import Headers
+from ._fetch import Outgoing, Reply, outgoing
+from ._json import dump_json
 
 AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?( [A-Za-z0-9.\-]+)?")
 
@@ -31,10 +31,18 @@ class _Building:
     """The backend while the plugin is built, and where nothing else is set."""
 
     def __getattr__(self, name):
-        words = {"receipt": "the payment", "charge": "charge", "fetch": "fetch", "fetch_async": "fetch",
-                 "config": "config", "config_all": "config"}
-        raise RuntimeError(f"{words.get(name, 'the store')} does not exist while the plugin is built: this module runs "
-                           "once, then. Move the call into an endpoint")
+        words = {
+            "receipt": "the payment",
+            "charge": "charge",
+            "fetch": "fetch",
+            "fetch_async": "fetch",
+            "config": "config",
+            "config_all": "config",
+        }
+        raise RuntimeError(
+            f"{words.get(name, 'the store')} does not exist while the plugin is built: this module runs "
+            "once, then. Move the call into an endpoint"
+        )
 
 
 backend = _Building()
@@ -159,114 +167,50 @@ def _bytes(value) -> bytes:
     raise TypeError(f"the store keeps bytes and text, not a {type(value).__name__}: write store.set_json(key, value)")
 
 
-def dump_json(value) -> bytes:
-    from ._types import to_plain
-
-    return json_module.dumps(value, default=to_plain, allow_nan=False, ensure_ascii=False,
-                             separators=(",", ":")).encode()
-
-
-class Reply:
-    """The answer of another server."""
-
-    def __init__(self, url: str, status: int, headers: Headers, pieces):
-        self.url, self.status, self.headers = url, status, headers
-        self._pieces, self._body = pieces, None
-
-    @property
-    def ok(self) -> bool:
-        """True for a status from 200 to 299."""
-        return 200 <= self.status <= 299
-
-    @property
-    def body(self) -> bytes:
-        """The whole body."""
-        if self._body is None:
-            self._body = b"".join(self._pieces)
-        return self._body
-
-    def stream(self):
-        """The pieces of the body, as they arrive. Read them once."""
-        return iter((self._body,)) if self._body is not None else iter(self._pieces)
-
-    def text(self) -> str:
-        found = re.search(r"charset=\"?([\w\-]+)", self.headers.get("content-type", ""))
-        try:
-            return self.body.decode(found[1] if found else "utf-8", "replace")
-        except LookupError:
-            return self.body.decode("utf-8", "replace")
-
-    def json(self):
-        try:
-            return json_module.loads(self.body)
-        except ValueError as error:
-            raise FetchError("not_json", f"{self.url} answered {self.status} with what is not JSON: {error}") from None
-
-    def raise_for_status(self) -> "Reply":
-        """Raises FetchError for a status of 400 or more."""
-        if self.status >= 400:
-            raise FetchError(f"status_{self.status}", f"{self.url} answered {self.status}")
-        return self
-
-
-_METHOD = re.compile(r"[A-Z]+")
-_URL = re.compile(r"(https?)://([^/?#@\s]+)([/?][^#\s]*)?(?:#.*)?", re.IGNORECASE)
-
-
-@dataclasses.dataclass
-class Outgoing:
-    """A request to another server, checked."""
-
-    method: str
-    url: str
-    scheme: str
-    authority: str
-    path_with_query: str
-    headers: list[tuple[str, str]]
-    body: bytes | None
-    timeout: float | None
-
-
-def _outgoing(url, method, headers, query, body, json, form, timeout) -> Outgoing:
-    if query:
-        url += ("&" if "?" in url else "?") + urlencode(query, doseq=True)
-    found = _URL.fullmatch(url)
-    if not found:
-        raise ValueError(f"{url!r} is no URL of another server: write https://host/path, without a user or a password")
-    if not _METHOD.fullmatch(method):
-        raise ValueError(f'{method!r} is no method: write it in capitals, as in "POST"')
-    if sum(part is not None for part in (body, json, form)) > 1:
-        raise ValueError("a request has one body: write body=, json= or form=")
-    fields = Headers(headers or ()).items()
-    named = {name for name, _ in fields}
-    media = None
-    if json is not None:
-        body, media = dump_json(json), "application/json"
-    elif form is not None:
-        body, media = urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
-    elif isinstance(body, str):
-        body, media = body.encode(), "text/plain; charset=utf-8"
-    if media and "content-type" not in named:
-        fields.append(("content-type", media))
-    path = found[3] or "/"
-    path = path if path.startswith("/") else "/" + path
-    return Outgoing(method, url, found[1].lower(), found[2], path, fields, body, timeout)
-
-
-def fetch(url: str, *, method: str = "GET", headers=None, query=None, body: bytes | str | None = None, json=None,
-          form=None, timeout: float | None = None) -> Reply:
+def fetch(
+    url: str,
+    *,
+    method: str = "GET",
+    headers=None,
+    query=None,
+    body: bytes | str | None = None,
+    json=None,
+    form=None,
+    timeout: float | None = None,
+) -> Reply:
     """Sends a request to another server and waits for the answer. Raises FetchError when there is none.
 
     The operator allows the origin, and can let the host add a secret. Redirects are not followed.
     """
-    return backend.fetch(_outgoing(url, method, headers, query, body, json, form, timeout))
+    return backend.fetch(outgoing(url, method, headers, query, body, json, form, timeout))
 
 
-async def fetch_async(url: str, *, method: str = "GET", headers=None, query=None, body: bytes | str | None = None,
-                      json=None, form=None, timeout: float | None = None) -> Reply:
+async def fetch_async(
+    url: str,
+    *,
+    method: str = "GET",
+    headers=None,
+    query=None,
+    body: bytes | str | None = None,
+    json=None,
+    form=None,
+    timeout: float | None = None,
+) -> Reply:
     """`fetch` for `async def`: several run at once in `asyncio.gather`. The reply's body is whole."""
-    return await backend.fetch_async(_outgoing(url, method, headers, query, body, json, form, timeout))
+    return await backend.fetch_async(outgoing(url, method, headers, query, body, json, form, timeout))
 
 
-__all__ = ["Bucket", "FetchError", "Outgoing", "Receipt", "Reply", "StoreError", "charge", "config", "config_all",
-           "fetch", "fetch_async", "store"]
+__all__ = [
+    "Bucket",
+    "FetchError",
+    "Outgoing",
+    "Receipt",
+    "Reply",
+    "StoreError",
+    "charge",
+    "config",
+    "config_all",
+    "fetch",
+    "fetch_async",
+    "store",
+]

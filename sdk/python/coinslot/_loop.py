@@ -1,4 +1,4 @@
-"""Runs coroutines: an asyncio event loop that waits on `wasi:io/poll`, and the runner that tests and components share."""
+"""Runs coroutines: an asyncio event loop on `wasi:io/poll`, and the runner that tests and components share."""
 
 import asyncio
 import contextlib

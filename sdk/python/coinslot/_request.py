@@ -12,8 +12,9 @@ class Headers:
 
     def __init__(self, pairs=()):
         items = pairs.items() if hasattr(pairs, "items") else pairs
-        self._pairs = [(name.lower(), value.decode("latin-1") if isinstance(value, bytes) else str(value))
-                       for name, value in items]
+        self._pairs = [
+            (name.lower(), value.decode("latin-1") if isinstance(value, bytes) else str(value)) for name, value in items
+        ]
 
     def get(self, name: str, default=None):
         values = self.get_all(name)
@@ -57,8 +58,16 @@ class File:
 class Request:
     """The request as it came: `def f(request: Request)`."""
 
-    def __init__(self, method: str, path: str, query: str | None, headers: Headers, pieces, route: str = "",
-                 params: dict[str, str] | None = None):
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str | None,
+        headers: Headers,
+        pieces,
+        route: str = "",
+        params: dict[str, str] | None = None,
+    ):
         self.method, self.path, self.query, self.headers = method, path, query, headers
         self.route, self.params = route, params or {}
         self._pieces, self._body = pieces, None

@@ -5,6 +5,7 @@ import sys
 
 from . import _answer, _endpoint, _host, _route, _trace
 from ._answer import Answer, Response
+from ._arguments import read_all
 from ._errors import Refusal
 from ._request import Request
 
@@ -31,7 +32,7 @@ def respond(request: Request, raise_errors: bool = False) -> Answer:
     try:
         endpoint = route(request)
         title = f"{endpoint.method} {endpoint.path}"
-        arguments = endpoint.read(request, _host.backend.receipt)
+        arguments = read_all(endpoint.arguments, request, _host.backend.receipt)
         if endpoint.option("check"):
             _call(endpoint, "check", arguments)
         value = endpoint.function(**arguments)
@@ -72,8 +73,11 @@ def _answer_of(endpoint, value) -> Answer:
     if value.body is None and value.status != 204:
         value.body = b""
     streamed = _answer.is_generator(value.body)
-    media = value.mime_type or endpoint.option("mime_type") or (
-        _answer.EVENTS if streamed else _answer.media_type_of(value.body))
+    media = (
+        value.mime_type
+        or endpoint.option("mime_type")
+        or (_answer.EVENTS if streamed else _answer.media_type_of(value.body))
+    )
     headers = list(value.headers)
     body = b"" if streamed else _answer.whole(value.body) if value.status != 204 else b""
     if (body or streamed) and not any(name == "content-type" for name, _ in headers):
@@ -92,8 +96,10 @@ def _nothing(endpoint) -> Answer:
         return _answer.refusal(Refusal(404, "not_found", "there is no such thing"))
     if endpoint.returns_hint in (None, type(None)):
         return Answer(204, [])
-    raise TypeError(f"{endpoint.name} returned None: return an answer; or write `-> None` for an answer without a body (204), "
-                    "`-> .. | None` for 404")
+    raise TypeError(
+        f"{endpoint.name} returned None: return an answer; or write `-> None` for an answer without a body (204), "
+        "`-> .. | None` for 404"
+    )
 
 
 def _pieces(body, media: str):
@@ -136,7 +142,7 @@ def _first(pieces):
 
 def price(endpoint, request: Request):
     """The price of a request as an amount, or None if it is free. Raises Refusal."""
-    arguments = endpoint.read(request, lambda: None)
+    arguments = read_all(endpoint.arguments, request, lambda: None)
     if endpoint.option("check"):
         _call(endpoint, "check", arguments)
     if endpoint.price_kind == "free":
@@ -151,5 +157,7 @@ def price(endpoint, request: Request):
 def needs_quote(endpoint) -> bool:
     """True if the price or a refusal depends on the request."""
     return endpoint.price_kind != "free" and bool(
-        endpoint.option("check") or endpoint.option("quote")
-        or any(argument.source not in ("request", "receipt", "bytes") for argument in endpoint.arguments))
+        endpoint.option("check")
+        or endpoint.option("quote")
+        or any(argument.source not in ("request", "receipt", "bytes") for argument in endpoint.arguments)
+    )

@@ -18,7 +18,7 @@ def short(filename: str) -> str:
     roots = [author_root or "", *sys.path]
     for root in sorted({os.path.abspath(root) for root in roots if root}, key=len, reverse=True):
         if filename.startswith(root.rstrip("/") + os.sep):
-            return filename[len(root.rstrip("/")) + 1:]
+            return filename[len(root.rstrip("/")) + 1 :]
     return os.path.basename(filename)
 
 
@@ -82,7 +82,7 @@ def _frame_lines(error: BaseException) -> list[str]:
     out = []
     for filename, line, name in shown:
         out.append(f"  {short(filename)}:{line} in {name}")
-        if filename not in sources and author_root is None:
+        if filename not in sources:
             remember(filename)
         lines = sources.get(filename, ())
         if 0 < line <= len(lines):
@@ -92,8 +92,10 @@ def _frame_lines(error: BaseException) -> list[str]:
 
 def _advice(error: BaseException) -> list[str]:
     if isinstance(error, ModuleNotFoundError) and author_root is not None:
-        return [f"  a plugin has the modules that were imported when it was built: write `import {error.name}` at the "
-                "top of the module"]
+        return [
+            f"  a plugin has the modules that were imported when it was built: write `import {error.name}` at the "
+            "top of the module"
+        ]
     if isinstance(error, (FileNotFoundError, PermissionError)) and author_root is not None:
         return ["  a plugin has no files: read them at the top of the module, when the plugin is built"]
     return []

@@ -10,7 +10,9 @@ import re
 
 from . import _endpoint, _host, _loop, _serve
 from ._errors import ChargeError, FetchError, Invalid, Refusal
-from ._host import Receipt, Reply
+from ._fetch import Reply
+from ._host import Receipt
+from ._json import dump_json
 from ._request import Headers, Request
 
 __all__ = ["Answer", "call", "configure", "manifest", "quote", "reset", "stub_fetch"]
@@ -114,8 +116,11 @@ class _Memory:
         for stub in reversed(self.stubs):
             if stub.method in (None, outgoing.method) and stub.matches(outgoing.url):
                 return stub.reply(outgoing)
-        raise FetchError("http_request_denied", f'nothing answers {outgoing.method} {outgoing.url} in this test: write '
-                         f'stub_fetch("{outgoing.url}", json=..)')
+        raise FetchError(
+            "http_request_denied",
+            f"nothing answers {outgoing.method} {outgoing.url} in this test: write "
+            f'stub_fetch("{outgoing.url}", json=..)',
+        )
 
     async def fetch_async(self, outgoing):
         return self.fetch(outgoing)
@@ -132,7 +137,14 @@ class _Stub:
     """An answer to `fetch`. `requests` has what was sent."""
 
     def __init__(self, url, method, status, headers, body, error):
-        self.url, self.method, self.status, self.headers, self.body, self.error = url, method, status, headers, body, error
+        self.url, self.method, self.status, self.headers, self.body, self.error = (
+            url,
+            method,
+            status,
+            headers,
+            body,
+            error,
+        )
         self.requests: list = []
 
     def matches(self, url: str) -> bool:
@@ -159,12 +171,20 @@ def configure(**values: str) -> None:
     _memory.configuration.update({key: str(value) for key, value in values.items()})
 
 
-def stub_fetch(url: str, *, status: int = 200, json=None, body: bytes | str = b"", headers=None, method=None,
-               error: str | None = None):
+def stub_fetch(
+    url: str,
+    *,
+    status: int = 200,
+    json=None,
+    body: bytes | str = b"",
+    headers=None,
+    method=None,
+    error: str | None = None,
+):
     """Answers `fetch(url)`; a `*` at the end stands for anything. `error` raises FetchError with that code. Returns an
     object whose `requests` has what was sent."""
     if json is not None:
-        body, headers = _host.dump_json(json), {"content-type": "application/json", **(headers or {})}
+        body, headers = dump_json(json), {"content-type": "application/json", **(headers or {})}
     stub = _Stub(url, method, status, headers, body.encode() if isinstance(body, str) else body, error)
     _memory.stubs.append(stub)
     return stub
@@ -172,10 +192,19 @@ def stub_fetch(url: str, *, status: int = 200, json=None, body: bytes | str = b"
 
 def manifest() -> list[dict]:
     """What the plugin declares, endpoint by endpoint."""
-    return [{"method": e.method, "path": e.path, "price": "free" if e.price_kind == "free" else e.price,
-             "summary": e.summary, "description": e.description, "mime_type": e.mime_type,
-             "input_schema": json_module.loads(e.input_schema or "null"),
-             "output_schema": json_module.loads(e.output_schema or "null")} for e in _endpoints()]
+    return [
+        {
+            "method": e.method,
+            "path": e.path,
+            "price": "free" if e.price_kind == "free" else e.price,
+            "summary": e.summary,
+            "description": e.description,
+            "mime_type": e.mime_type,
+            "input_schema": json_module.loads(e.input_schema or "null"),
+            "output_schema": json_module.loads(e.output_schema or "null"),
+        }
+        for e in _endpoints()
+    ]
 
 
 def quote(method: str, url: str, **request) -> str | None:
@@ -185,8 +214,17 @@ def quote(method: str, url: str, **request) -> str | None:
     return _serve.price(endpoint, seen)
 
 
-def call(method: str, url: str, *, json=None, form=None, body: bytes | str = b"", headers=None,
-         receipt: Receipt | None = None, catch: bool = False) -> Answer:
+def call(
+    method: str,
+    url: str,
+    *,
+    json=None,
+    form=None,
+    body: bytes | str = b"",
+    headers=None,
+    receipt: Receipt | None = None,
+    catch: bool = False,
+) -> Answer:
     """Quotes a request and runs it, as the host would for a caller who pays.
 
     A refusal is an answer. An exception of the endpoint is raised, or with `catch=True` logged and answered with 500.
@@ -230,7 +268,7 @@ def _request(method: str, url: str, json=None, form=None, body=b"", headers=None
     fields = Headers(headers or ()).items()
     media = None
     if json is not None:
-        body, media = _host.dump_json(json), "application/json"
+        body, media = dump_json(json), "application/json"
     elif form is not None:
         from urllib.parse import urlencode
 
@@ -251,8 +289,13 @@ def _quoted_request(request: Request):
 
 
 def _receipt(price: str) -> Receipt:
-    return Receipt("0x00000000000000000000000000000000000a11ce", price.split()[0],
-                   "0x0000000000000000000000000000000000000a55", "eip155:84532", "test")
+    return Receipt(
+        "0x00000000000000000000000000000000000a11ce",
+        price.split()[0],
+        "0x0000000000000000000000000000000000000a55",
+        "eip155:84532",
+        "test",
+    )
 
 
 def _check_type(endpoint, answer: Answer) -> None:
@@ -262,5 +305,7 @@ def _check_type(endpoint, answer: Answer) -> None:
     try:
         endpoint.returns.read(answer.json())
     except Invalid as problem:
-        raise AssertionError(f"{endpoint.method} {endpoint.path} answered what is not a {endpoint.returns_hint!r}: "
-                             f"{problem.pointer() or '/'} {problem.reason}") from None
+        raise AssertionError(
+            f"{endpoint.method} {endpoint.path} answered what is not a {endpoint.returns_hint!r}: "
+            f"{problem.pointer() or '/'} {problem.reason}"
+        ) from None

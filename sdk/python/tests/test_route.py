@@ -58,7 +58,9 @@ class Templates(unittest.TestCase):
         for bad in ("%", "%2", "%zz", "%ff"):
             with self.assertRaises(ValueError):
                 _route.decode(bad)
-        self.assertEqual(_route.parse_query("a=1&b=x+y&a=%26&c&=d"), {"a": ["1", "&"], "b": ["x y"], "c": [""], "": ["d"]})
+        self.assertEqual(
+            _route.parse_query("a=1&b=x+y&a=%26&c&=d"), {"a": ["1", "&"], "b": ["x y"], "c": [""], "": ["d"]}
+        )
         self.assertEqual(_route.parse_query(None), {})
 
 

@@ -1,7 +1,7 @@
 """Requests are read into arguments, and what functions return and yield becomes answers."""
 
-import io
 import contextlib
+import io
 import unittest
 
 from support import PluginTest, define
@@ -69,7 +69,14 @@ class Reading(PluginTest):
         for method, url, body, code, pointer, message in (
             ("GET", "/hello/a?times=x", b"", "invalid_query", "/query/times", "/query/times must be a whole number"),
             ("GET", "/hello/%ff", b"", "invalid_path", "/path/name", "/path/name is not UTF-8"),
-            ("GET", "/hello/a?times=1&times=2", b"", "invalid_query", "/query/times", "/query/times occurs 2 times: write it once"),
+            (
+                "GET",
+                "/hello/a?times=1&times=2",
+                b"",
+                "invalid_query",
+                "/query/times",
+                "/query/times occurs 2 times: write it once",
+            ),
             ("GET", "/sum", b"", "invalid_query", "/query/n", "/query/n is missing: add ?n=.."),
             ("GET", "/sum?n=1&n=x", b"", "invalid_query", "/query/n/1", "/query/n/1 must be a whole number"),
             ("GET", "/sum?n=%", b"", "invalid_query", "/query", "the query is not percent-encoded"),
@@ -77,8 +84,22 @@ class Reading(PluginTest):
             ("POST", "/shout", b"{", "invalid_body", "/body", "the body is not JSON"),
             ("POST", "/shout", b"[NaN]", "invalid_body", "/body", "the body is not JSON: NaN is no number of JSON"),
             ("POST", "/shout", b"\xff", "invalid_body", "/body", "the body is not JSON"),
-            ("POST", "/shout", b'{"text": ""}', "invalid_body", "/body/text", "/body/text must have at least 1 character"),
-            ("POST", "/shout", b"[" * 100_000, "invalid_body", "/body", "the body is not JSON: it is nested too deeply"),
+            (
+                "POST",
+                "/shout",
+                b'{"text": ""}',
+                "invalid_body",
+                "/body/text",
+                "/body/text must have at least 1 character",
+            ),
+            (
+                "POST",
+                "/shout",
+                b"[" * 100_000,
+                "invalid_body",
+                "/body",
+                "the body is not JSON: it is nested too deeply",
+            ),
         ):
             with self.subTest(url=url, body=body[:20]):
                 self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
@@ -101,8 +122,10 @@ class Reading(PluginTest):
         self.assertEqual(call("GET", "/capital/france").text, "Paris")
 
     def test_a_quote_answers_an_exact_amount(self):
-        define('from coinslot import get\nimport decimal\nAMOUNT = None\n'
-               '@get("/x", quoted="1", quote=lambda: AMOUNT)\ndef f() -> str: ...\n')
+        define(
+            "from coinslot import get\nimport decimal\nAMOUNT = None\n"
+            '@get("/x", quoted="1", quote=lambda: AMOUNT)\ndef f() -> str: ...\n'
+        )
         import sys
 
         module = sys.modules["app"]
@@ -117,13 +140,14 @@ class Reading(PluginTest):
 
 class Sources(PluginTest):
     def test_request_receipt_headers_and_bodies(self):
-        define('''
+        define("""
 from typing import Annotated
 from coinslot import *
 
 @get("/who", price="0.01")
 def who(receipt: Receipt | None, request: Request) -> dict:
-    return {"payer": receipt.payer if receipt else None, "agent": request.headers.get("User-Agent"), "query": request.query}
+    payer = receipt.payer if receipt else None
+    return {"payer": payer, "agent": request.headers.get("User-Agent"), "query": request.query}
 
 @get("/free", free=True)
 def free(receipt: Receipt | None) -> dict:
@@ -155,8 +179,10 @@ def form(request: Request) -> list:
 @post("/pieces", free=True)
 def pieces(request: Request) -> int:
     return sum(len(piece) for piece in request.stream())
-''')
-        answer = call("GET", "/who?a", headers={"user-agent": "me"}, receipt=Receipt("0xA", "0.01", "0xB", "eip155:1", "p"))
+""")
+        answer = call(
+            "GET", "/who?a", headers={"user-agent": "me"}, receipt=Receipt("0xA", "0.01", "0xB", "eip155:1", "p")
+        )
         self.assertEqual(answer.json(), {"payer": "0xA", "agent": "me", "query": "a"})
         self.assertEqual(call("GET", "/free").json(), {"payer": None})
         self.assertEqual(testing.manifest()[2]["input_schema"], None)
@@ -166,20 +192,28 @@ def pieces(request: Request) -> int:
         self.assertEqual(call("POST", "/text", body="é").text, "É")
         self.assertEqual(call("POST", "/list", json=[1, 2]).json(), 3)
         self.refused(call("POST", "/list", json=[1, 2, 3, 4]), 400, "invalid_body", "/body")
-        self.assertEqual(call("POST", "/form", form={"a": ["1", "2"], "b": "x y"}).json(), [["a", ["1", "2"]], ["b", "x y"]])
-        multipart = (b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--X\r\nContent-Disposition: form-data; '
-                     b'name="f"; filename="f.bin"\r\nContent-Type: image/png\r\n\r\n\r\n\x00--X-\r\n--X--\r\n')
+        self.assertEqual(
+            call("POST", "/form", form={"a": ["1", "2"], "b": "x y"}).json(), [["a", ["1", "2"]], ["b", "x y"]]
+        )
+        multipart = (
+            b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--X\r\nContent-Disposition: form-data; '
+            b'name="f"; filename="f.bin"\r\nContent-Type: image/png\r\n\r\n\r\n\x00--X-\r\n--X--\r\n'
+        )
         answer = call("POST", "/form", body=multipart, headers={"content-type": "multipart/form-data; boundary=X"})
         self.assertEqual(answer.json(), [["a", "1"], ["f", "f.bin"]])
         self.refused(call("POST", "/form", body=b"x"), 415, "not_a_form")
-        self.refused(call("POST", "/form", body=multipart[:-6], headers={"content-type": "multipart/form-data; boundary=X"}),
-                     400, "invalid_body", "/body")
+        self.refused(
+            call("POST", "/form", body=multipart[:-6], headers={"content-type": "multipart/form-data; boundary=X"}),
+            400,
+            "invalid_body",
+            "/body",
+        )
         self.assertEqual(call("POST", "/pieces", body=b"abc").json(), 3)
 
 
 class Answers(PluginTest):
     def test_values(self):
-        define('''
+        define("""
 from coinslot import *
 @get("/none", free=True)
 def none() -> None: ...
@@ -210,13 +244,17 @@ async def later() -> list[int]:
 @get("/wrong", free=True)
 def wrong() -> list[int]:
     return ["a"]
-''')
+""")
         self.assertEqual((call("GET", "/none").status, call("GET", "/none").body), (204, b""))
         self.refused(call("GET", "/absent"), 404, "not_found")
         with self.assertRaisesRegex(TypeError, "forgot returned None: return an answer"):
             call("GET", "/forgot")
-        for path, media, body in (("/html", "text/html; charset=utf-8", b"<p>"), ("/png", "image/png", b"png"),
-                                  ("/own", "text/csv", b"a,b"), ("/later", "application/json", b"[1,2]")):
+        for path, media, body in (
+            ("/html", "text/html; charset=utf-8", b"<p>"),
+            ("/png", "image/png", b"png"),
+            ("/own", "text/csv", b"a,b"),
+            ("/later", "application/json", b"[1,2]"),
+        ):
             answer = call("GET", path)
             self.assertEqual((answer.status, answer.headers["content-type"], answer.body), (200, media, body))
         made = call("GET", "/made")
@@ -226,7 +264,7 @@ def wrong() -> list[int]:
             call("GET", "/wrong")
 
     def test_streams(self):
-        define('''
+        define("""
 import asyncio
 from coinslot import *
 @get("/events", free=True)
@@ -253,7 +291,7 @@ def parts():
 def breaks():
     yield 1
     raise ValueError("no more")
-''')
+""")
         answer = call("GET", "/events")
         self.assertEqual(answer.headers["content-type"], "text/event-stream")
         self.assertEqual(answer.events(), [{"event": "tick", "data": '{"i":0}'}, {"event": "tick", "data": '{"i":1}'}])
@@ -266,25 +304,32 @@ def breaks():
             call("GET", "/breaks")
 
     def test_an_uncaught_exception_is_logged_in_the_authors_words_and_answered_500(self):
-        define('''from coinslot import get
+        define("""from coinslot import get
 def fee(x):
     return 1 / x
 @get("/x/{n}", free=True)
 def f(n: int) -> str:
     return fee(n)
-''')
+""")
         log = io.StringIO()
         with contextlib.redirect_stderr(log):
             answer = call("GET", "/x/0", catch=True)
         self.refused(answer, 500, "internal_error")
         lines = log.getvalue().splitlines()
-        self.assertEqual(lines, ["GET /x/{n} failed: ZeroDivisionError: division by zero at fee (app.py:3)",
-                                 "  app.py:6 in f", "  app.py:3 in fee"])
+        self.assertEqual(
+            lines,
+            [
+                "GET /x/{n} failed: ZeroDivisionError: division by zero at fee (app.py:3)",
+                "  app.py:6 in f",
+                "  app.py:3 in fee",
+            ],
+        )
 
 
 class Host(PluginTest):
     def test_configuration_store_fetch_and_charge(self):
-        define('''
+        define(
+            """
 import asyncio
 from coinslot import *
 @get("/count", price="0.01")
@@ -303,7 +348,8 @@ def rates() -> dict:
 async def both() -> list[int]:
     replies = await asyncio.gather(fetch_async("https://a.example/x"), fetch_async("https://b.example/x"))
     return [reply.status for reply in replies]
-'''.replace("import asyncio", "import asyncio\nfrom typing import Annotated"))
+""".replace("import asyncio", "import asyncio\nfrom typing import Annotated")
+        )
         configure(unit="times")
         self.assertEqual(call("GET", "/count").text, "1 times {'n': 1} ['calls']")
         self.assertEqual(call("GET", "/count").text, "2 times {'n': 1} ['calls']")
@@ -333,8 +379,13 @@ async def both() -> list[int]:
     def test_requests_to_other_servers_are_checked(self):
         from coinslot import fetch
 
-        for url, options in (("ftp://a/b", {}), ("/a", {}), ("https://u:p@a/", {}), ("https://a/", {"method": "get"}),
-                             ("https://a/", {"json": 1, "body": b"x"})):
+        for url, options in (
+            ("ftp://a/b", {}),
+            ("/a", {}),
+            ("https://u:p@a/", {}),
+            ("https://a/", {"method": "get"}),
+            ("https://a/", {"json": 1, "body": b"x"}),
+        ):
             with self.subTest(url), self.assertRaises(ValueError):
                 fetch(url, **options)
 

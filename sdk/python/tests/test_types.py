@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Uni
 import support  # noqa: F401
 
 from coinslot import Length, Pattern, Range
+from coinslot._compile import Compiler
 from coinslot._errors import Invalid
-from coinslot._host import dump_json
-from coinslot._types import Compiler, Context, Unsupported, text_schema
+from coinslot._json import dump_json
+from coinslot._nodes import Context, Unsupported
 
 
 class Color(enum.Enum):
@@ -119,22 +120,46 @@ class Reading(unittest.TestCase):
         self.reads(int, 3.0, 3)
         self.assertIs(type(node(float).read(3)), float)
         for hint, value, reason in (
-            (str, 1, "must be text"), (int, 1.5, "must be a whole number"), (int, True, "must be a whole number"),
-            (int, "1", "must be a whole number"), (float, "x", "must be a number"), (float, False, "must be a number"),
-            (bool, 1, "must be true or false"), (None, 0, "must be null"),
+            (str, 1, "must be text"),
+            (int, 1.5, "must be a whole number"),
+            (int, True, "must be a whole number"),
+            (int, "1", "must be a whole number"),
+            (float, "x", "must be a number"),
+            (float, False, "must be a number"),
+            (bool, 1, "must be true or false"),
+            (None, 0, "must be null"),
             (float, 10**400, "must be a number that a double can hold"),
         ):
             self.refuses(hint, value, reason)
 
     def test_text_of_paths_and_queries(self):
-        cases = ((int, "-12", -12), (float, "1e3", 1000.0), (bool, "true", True), (str, "x", "x"), (Size, "2", 2),
-                 (Color, "red", "red"), (Literal[1, "a", True], "true", True), (Union[int, str], "7", 7),
-                 (Union[int, str], "seven", "seven"), (Optional[int], "5", 5))
+        cases = (
+            (int, "-12", -12),
+            (float, "1e3", 1000.0),
+            (bool, "true", True),
+            (str, "x", "x"),
+            (Size, "2", 2),
+            (Color, "red", "red"),
+            (Literal[1, "a", True], "true", True),
+            (Union[int, str], "7", 7),
+            (Union[int, str], "seven", "seven"),
+            (Optional[int], "5", 5),
+        )
         for hint, text, expected in cases:
             with self.subTest(hint=hint):
                 self.assertEqual(node(hint).text(text), expected)
-        for hint, text in ((int, "1.0"), (int, " 1"), (int, "1_0"), (int, "٣"), (float, "nan"), (float, "1e999"),
-                           (bool, "1"), (bool, "True"), (Color, "RED"), (Optional[int], "")):
+        for hint, text in (
+            (int, "1.0"),
+            (int, " 1"),
+            (int, "1_0"),
+            (int, "٣"),
+            (float, "nan"),
+            (float, "1e999"),
+            (bool, "1"),
+            (bool, "True"),
+            (Color, "RED"),
+            (Optional[int], ""),
+        ):
             with self.subTest(text=text), self.assertRaises(Invalid):
                 node(hint).text(text)
 
@@ -168,8 +193,14 @@ class Reading(unittest.TestCase):
         self.reads(decimal.Decimal, "1.50", decimal.Decimal("1.50"))
         self.reads(bytes, "aGk=", b"hi")
         self.refuses(datetime.date, "2026-02-30", "must be a date such as 2026-01-31")
-        for hint, value in ((datetime.datetime, "2026-01-31T12:30:00"), (datetime.date, "20260131"),
-                            (uuid.UUID, "7"), (decimal.Decimal, "1e5"), (decimal.Decimal, 1), (bytes, "a")):
+        for hint, value in (
+            (datetime.datetime, "2026-01-31T12:30:00"),
+            (datetime.date, "20260131"),
+            (uuid.UUID, "7"),
+            (decimal.Decimal, "1e5"),
+            (decimal.Decimal, 1),
+            (bytes, "a"),
+        ):
             with self.assertRaises(Invalid):
                 node(hint).read(value)
 
@@ -187,8 +218,12 @@ class Reading(unittest.TestCase):
 
     def test_recursive_types(self):
         self.reads(Tree, {"value": 1, "left": {"value": 2, "right": {"value": 3}}}, Tree(1, Tree(2, None, Tree(3))))
-        self.refuses(Tree, {"value": 1, "left": {"value": 2, "right": {"value": "3"}}}, "must be a whole number",
-                     "/left/right/value")
+        self.refuses(
+            Tree,
+            {"value": 1, "left": {"value": 2, "right": {"value": "3"}}},
+            "must be a whole number",
+            "/left/right/value",
+        )
 
     def test_typed_dicts_and_named_tuples(self):
         self.reads(Movie, {"title": "M", "year": 1931}, {"title": "M", "year": 1931})
@@ -224,10 +259,16 @@ class Reading(unittest.TestCase):
     def test_values_become_json(self):
         moment = datetime.datetime(2026, 1, 31, tzinfo=datetime.timezone.utc)
         for value, expected in (
-            (Point(1, 2, ["a"]), '{"x":1,"y":2,"tags":["a"]}'), (Line(Point(1), Point(2)), None), (Color.RED, '"red"'),
+            (Point(1, 2, ["a"]), '{"x":1,"y":2,"tags":["a"]}'),
+            (Line(Point(1), Point(2)), None),
+            (Color.RED, '"red"'),
             ({"when": moment, "size": Size.SMALL}, '{"when":"2026-01-31T00:00:00+00:00","size":1}'),
-            (uuid.UUID(int=7), '"00000000-0000-0000-0000-000000000007"'), (decimal.Decimal("1E+2"), '"100"'),
-            ({"b", "a"}, '["a","b"]'), (Pair("a", 2), '["a",2]'), (b"hi", '"aGk="'), ("é", '"é"'),
+            (uuid.UUID(int=7), '"00000000-0000-0000-0000-000000000007"'),
+            (decimal.Decimal("1E+2"), '"100"'),
+            ({"b", "a"}, '["a","b"]'),
+            (Pair("a", 2), '["a",2]'),
+            (b"hi", '"aGk="'),
+            ("é", '"é"'),
         ):
             text = dump_json(value).decode()
             self.assertEqual(text, expected or text)
@@ -239,31 +280,63 @@ class Reading(unittest.TestCase):
 class Schemas(unittest.TestCase):
     def test_simple_hints(self):
         for hint, expected in (
-            (str, {"type": "string"}), (Optional[int], {"type": ["integer", "null"]}), (Any, {}),
+            (str, {"type": "string"}),
+            (Optional[int], {"type": ["integer", "null"]}),
+            (Any, {}),
             (list[float], {"type": "array", "items": {"type": "number"}}),
             (set[int], {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}),
-            (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2,
-                               "maxItems": 2}),
+            (
+                tuple[int, str],
+                {
+                    "type": "array",
+                    "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            ),
             (dict[str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),
-            (Literal["a", 1], {"enum": ["a", 1]}), (Color, {"type": "string", "enum": ["red", "blue"]}),
+            (Literal["a", 1], {"enum": ["a", 1]}),
+            (Color, {"type": "string", "enum": ["red", "blue"]}),
             (datetime.date, {"type": "string", "format": "date"}),
-            (Annotated[int, Range(1, 5), "how many"], {"type": "integer", "minimum": 1, "maximum": 5,
-                                                       "description": "how many"}),
-            (Annotated[str, Length(1, 2), Pattern("x")], {"type": "string", "minLength": 1, "maxLength": 2, "pattern": "x"}),
-            (Annotated[list[int], Length(1, 2)], {"type": "array", "items": {"type": "integer"}, "minItems": 1,
-                                                  "maxItems": 2}),
+            (
+                Annotated[int, Range(1, 5), "how many"],
+                {"type": "integer", "minimum": 1, "maximum": 5, "description": "how many"},
+            ),
+            (
+                Annotated[str, Length(1, 2), Pattern("x")],
+                {"type": "string", "minLength": 1, "maxLength": 2, "pattern": "x"},
+            ),
+            (
+                Annotated[list[int], Length(1, 2)],
+                {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+            ),
         ):
             with self.subTest(hint=hint):
                 self.assertEqual(schema(hint), expected)
 
     def test_dataclasses_stand_in_place_and_repeated_ones_by_reference(self):
-        point = {"type": "object", "description": "A place on a map.", "properties": {
-            "x": {"type": "number"}, "y": {"type": "number", "default": 0.0},
-            "tags": {"type": "array", "items": {"type": "string"}}}, "required": ["x"], "additionalProperties": False}
+        point = {
+            "type": "object",
+            "description": "A place on a map.",
+            "properties": {
+                "x": {"type": "number"},
+                "y": {"type": "number", "default": 0.0},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
+            "required": ["x"],
+            "additionalProperties": False,
+        }
         self.assertEqual(schema(Point), point)
-        self.assertEqual(schema(Line), {"type": "object", "properties": {
-            "start": {"$ref": "#/$defs/Point"}, "end": {"$ref": "#/$defs/Point"}}, "required": ["start", "end"],
-            "additionalProperties": False, "$defs": {"Point": point}})
+        self.assertEqual(
+            schema(Line),
+            {
+                "type": "object",
+                "properties": {"start": {"$ref": "#/$defs/Point"}, "end": {"$ref": "#/$defs/Point"}},
+                "required": ["start", "end"],
+                "additionalProperties": False,
+                "$defs": {"Point": point},
+            },
+        )
 
     def test_recursion_is_by_reference(self):
         found = schema(Tree)
@@ -276,17 +349,21 @@ class Schemas(unittest.TestCase):
 
     def test_a_query_has_no_null(self):
         compiled = node(Optional[Annotated[int, Range(1)]])
-        self.assertEqual(text_schema(compiled, Context([compiled])), {"type": "integer", "minimum": 1})
+        self.assertEqual(compiled.text_schema(Context([compiled])), {"type": "integer", "minimum": 1})
 
     def test_hints_that_json_cannot_hold(self):
         class Thing:
             pass
 
         for hint, part in (
-            (Thing, "make it a dataclass"), (dict[int, str], "the keys of a JSON object are text"),
-            (Annotated[str, Range(1)], "for the length of text"), (Annotated[int, Length(1)], "for a number write Range"),
-            (Annotated[int, {"minimun": 1}], "write 'minimum'"), (Annotated[int, {"minLength": 1}], "is for a JSON string"),
-            (Annotated[str, Pattern("(")], "is no regular expression"), (typing.Callable, "JSON"),
+            (Thing, "make it a dataclass"),
+            (dict[int, str], "the keys of a JSON object are text"),
+            (Annotated[str, Range(1)], "for the length of text"),
+            (Annotated[int, Length(1)], "for a number write Range"),
+            (Annotated[int, {"minimun": 1}], "write 'minimum'"),
+            (Annotated[int, {"minLength": 1}], "is for a JSON string"),
+            (Annotated[str, Pattern("(")], "is no regular expression"),
+            (typing.Callable, "JSON"),
         ):
             with self.subTest(hint=hint), self.assertRaises(Unsupported) as caught:
                 node(hint)
