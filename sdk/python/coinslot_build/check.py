@@ -1,0 +1,277 @@
+"""Checks a plugin in the machine's own Python, before it is built: its definitions, its imports, and what would be
+frozen in the component.
+
+`build.py` runs it as `python -I -S _check.py SOURCE RESULT PATH..` and reads RESULT, which is JSON. The plugin's own
+output goes to stdout and stderr.
+"""
+
+import ast
+import importlib
+import json
+import os
+import re
+import sys
+
+# Modules that no endpoint needs at run time, and that would make the component larger.
+_NEVER = {
+    "pdb",
+    "doctest",
+    "unittest",
+    "tkinter",
+    "idlelib",
+    "ensurepip",
+    "pip",
+    "venv",
+    "turtle",
+    "test",
+    "pydoc",
+    "multiprocessing",
+    "subprocess",
+    "ctypes",
+    "sqlite3",
+    "curses",
+    "readline",
+    "webbrowser",
+    "ssl",
+    "pytest",
+    "http.server",
+    "socketserver",
+    "distutils",
+    "setuptools",
+    "pkg_resources",
+    "lib2to3",
+    "cProfile",
+    "profile",
+    "tracemalloc",
+    "rlcompleter",
+    "code",
+    "codeop",
+    "IPython",
+    "wsgiref",
+    "xmlrpc",
+    "concurrent.futures.process",
+}
+
+# Lines that only newer Pythons read: `type`, type parameters, nested quotes in f-strings, `except A, B`.
+_NEWER_SYNTAX = re.compile(r"^\s*type\s+\w|(def|class)\s+\w+\s*\[|\b[ft]r?[\"']|except\*?\s+[\w.]+\s*,")
+
+
+class Check:
+    """One run: what is wrong, what the builder has to know, and what the author should know."""
+
+    def __init__(self, source: str, paths: list[str]):
+        self.root, self.module = os.path.dirname(source), os.path.splitext(os.path.basename(source))[0]
+        self.paths = paths  # the folder of the requirements, which may be empty, and that of the SDK
+        self.result = {
+            "problems": [],
+            "notes": [],
+            "preload": [],
+            "uses": [],
+            "quotes": True,
+            "endpoints": 0,
+            "is_certain": True,
+        }
+
+    def run(self) -> dict:
+        sys.path[:0] = [self.root, *self.paths]
+        from coinslot import _endpoint, _serve, _trace
+        from coinslot_build.watch import Frozen
+
+        _trace.author_root = self.root
+        self.trace = _trace
+        watch = Frozen(_trace.is_author)
+        try:
+            sys.setprofile(watch)
+            try:
+                importlib.import_module(self.module)
+            finally:
+                sys.setprofile(None)
+            endpoints = _endpoint.complete()
+        except BaseException as error:
+            self._fail(error)
+            self.scan()
+            return self.result
+        if not endpoints:
+            self.problem(f'{self.module}.py:1: it has no endpoints: write @get("/path", price="0.01") above a function')
+        for (filename, line), what in watch.found.items():
+            self.problem(
+                f"{_trace.short(filename)}:{line}: {what} is used while the module is imported, which happens once, "
+                "when the plugin is built: every request would see the same value. Move it into the endpoint"
+                + ("; for a fixed sequence write random.Random(42)" if what == "randomness" else "")
+            )
+        self.result["endpoints"] = len(endpoints)
+        self.result["quotes"] = any(_serve.needs_quote(endpoint) for endpoint in endpoints)
+        self._note_types(endpoints)
+        self.scan()
+        return self.result
+
+    def problem(self, text: str) -> None:
+        self.result["problems"].append(text)
+
+    def note(self, text: str) -> None:
+        self.result["notes"].append(text)
+
+    def _note_types(self, endpoints) -> None:
+        for endpoint in endpoints:
+            if endpoint.returns_hint is _empty() and not endpoint.is_stream and not endpoint.option("mime_type"):
+                code = endpoint.function.__code__
+                self.note(
+                    f"{self.trace.short(code.co_filename)}:{code.co_firstlineno}: {endpoint.name} does not say what it "
+                    "returns, and is declared as application/json: write `-> str` for text, `-> bytes`, a dataclass, .."
+                )
+
+    # --- an exception of the module ---
+
+    def _fail(self, error: BaseException) -> None:
+        from coinslot import DefinitionError
+
+        mine = [frame for frame in self.trace.frames(error) if self.trace.is_author(frame[0])]
+        place = f"{self.trace.short(mine[-1][0])}:{mine[-1][1]}: " if mine else ""
+        if isinstance(error, DefinitionError):
+            text = str(error)
+            self.problem(text if ".py:" in text.partition(" ")[0] else place + text)
+        elif isinstance(error, SyntaxError) and error.filename:
+            self._syntax_error(error)
+        elif isinstance(error, ModuleNotFoundError) and error.name:
+            self._missing_module(error, place)
+        elif isinstance(error, ImportError):
+            self.problem(f"{place}{error}")
+            self._may_be_newer(error.name or "")
+        else:
+            detail = self.trace.report("", error).splitlines()[1:]
+            self.problem("\n".join([f"{place}{type(error).__name__}: {error}", *(detail if len(mine) > 1 else [])]))
+
+    def _syntax_error(self, error: SyntaxError) -> None:
+        line = (error.text or "").rstrip()
+        lines = [f"{self.trace.short(error.filename)}:{error.lineno}: {type(error).__name__}: {error.msg}"]
+        if line:
+            indent = len(line) - len(line.lstrip())
+            lines += ["    " + line.lstrip(), "    " + " " * max(0, (error.offset or 1) - 1 - indent) + "^"]
+        self.problem("\n".join(lines))
+        # The plugin runs on Python 3.14, which may know what this Python does not.
+        self.result["is_certain"] = sys.version_info >= (3, 14) or not _NEWER_SYNTAX.search(error.text or "")
+
+    def _missing_module(self, error, place: str) -> None:
+        top = error.name.partition(".")[0]
+        if not place:
+            inner = self.trace.frames(error)[-1]
+            place = f"{self.trace.short(inner[0])}:{inner[1]}: "
+        installed = any(os.path.isdir(os.path.join(path, top)) for path in self.paths)
+        if top in sys.stdlib_module_names:
+            self.problem(f"{place}{error}: Python {sys.version_info[0]}.{sys.version_info[1]} on this machine lacks it")
+            self.result["is_certain"] = False
+        elif installed:
+            self.problem(
+                f"{place}there is no module {error.name}: the package has native code, and no build for WASI. Plugins "
+                "take packages that are pure Python"
+            )
+        else:
+            self.problem(
+                f"{place}there is no module {error.name}: write its package into requirements.txt beside "
+                f"{self.module}.py, or into `dependencies` of pyproject.toml"
+            )
+
+    def _may_be_newer(self, name: str) -> None:
+        if name.partition(".")[0] in sys.stdlib_module_names and sys.version_info < (3, 14):
+            self.result["is_certain"] = False
+
+    # --- imports inside functions ---
+
+    def scan(self) -> None:
+        """Finds late imports in the plugin and in what it imports, and does them now, to find theirs."""
+        seen, reported, uses = set(), {}, set()
+        self._files = {os.path.join(self.root, self.module + ".py"): self.module}
+        while True:
+            self._files |= self._loaded_files()
+            fresh = [item for item in self._files.items() if item[0] not in seen]
+            if not fresh:
+                break
+            for filename, name in fresh:
+                seen.add(filename)
+                found = self._scan_file(filename, name)
+                if found is None:
+                    continue
+                uses |= found.names
+                for late, line in found.late:
+                    if self._import(late, filename, line):
+                        reported.setdefault(late, f"{self.trace.short(filename)}:{line}")
+        self.result["uses"] = sorted(uses)
+        self.result["preload"] = sorted(reported)
+        ours = {
+            late: place for late, place in reported.items() if late.partition(".")[0] not in sys.stdlib_module_names
+        }
+        if ours:
+            shown = ", ".join(f"{late} ({place})" for late, place in list(ours.items())[:8])
+            self.note(
+                f"imported inside functions, and therefore now, when the plugin is built: {shown}"
+                + (f" and {len(ours) - 8} more" if len(ours) > 8 else "")
+            )
+
+    def _loaded_files(self) -> dict[str, str]:
+        out = {}
+        roots = tuple(path + os.sep for path in (self.root, *self.paths[:-1]))
+        for name, module in list(sys.modules.items()):
+            filename = getattr(module, "__file__", None) or ""
+            if filename.startswith(roots) and filename.endswith(".py"):
+                out[filename] = name
+        return out
+
+    def _scan_file(self, filename: str, name: str):
+        try:
+            with open(filename, "rb") as file:
+                tree = ast.parse(file.read())
+        except (OSError, SyntaxError, ValueError, RecursionError):
+            return None
+        package = name if filename.endswith("__init__.py") else name.rpartition(".")[0]
+        from coinslot_build.watch import Scan
+
+        found = Scan(package)
+        found.visit(tree)
+        return found
+
+    def _import(self, name: str, filename: str, line: int) -> bool:
+        """True if the name is a module that was not loaded by itself."""
+        parts = name.split(".")
+        if (
+            parts[0] in _NEVER
+            or name in _NEVER
+            or any(part.startswith("test") for part in parts)
+            or parts[0] == "coinslot"
+        ):
+            return False
+        if name in sys.modules:
+            return name in self._imported
+        if len(parts) > 1 and hasattr(sys.modules.get(".".join(parts[:-1])), parts[-1]):
+            return False
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            is_module = isinstance(error, ModuleNotFoundError) and error.name == name
+            parent_known = len(parts) > 1 and ".".join(parts[:-1]) in sys.modules
+            if self.trace.is_author(filename) and not (is_module and parent_known):
+                self.note(
+                    f"{self.trace.short(filename)}:{line}: {name} cannot be imported, and will not be there at "
+                    f"run time: {error}"
+                )
+            return False
+        self._imported.add(name)
+        return True
+
+    _imported: set = set()
+
+
+def _empty():
+    import inspect
+
+    return inspect.Parameter.empty
+
+
+def main(source: str, result: str, *paths: str) -> None:
+    found = Check(os.path.abspath(source), list(paths)).run()
+    with open(result, "w", encoding="utf-8") as file:
+        json.dump(found, file)
+
+
+if __name__ == "__main__":
+    # The folder of this file holds modules whose names are not for the plugin.
+    main(*sys.argv[1:])

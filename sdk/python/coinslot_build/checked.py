@@ -1,0 +1,36 @@
+"""Runs the check of a plugin in a Python of its own, and reads what it found."""
+
+import json
+import os
+import sys
+
+from .outcome import PLUGIN_FAULT, Stop, say
+from .project import Project
+from .toolchain import run
+
+
+def check(project: Project, sdk: str, packages, work: str) -> dict:
+    """Runs the plugin's module in this Python. Raises Stop for a mistake."""
+    result = os.path.join(work, "check.json")
+    paths = [packages] if packages else []
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "check.py")
+    started = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = run(
+        [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", started, script, project.source, result, *paths, sdk]
+    )
+    try:
+        with open(result, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        raise Stop(
+            PLUGIN_FAULT,
+            f"{project.module}.py: it ended Python while it was imported\n{(done.stdout + done.stderr).strip()}",
+        ) from None
+    printed = (done.stdout + done.stderr).strip()
+    if found["problems"] and found["is_certain"]:
+        raise Stop(PLUGIN_FAULT, "\n".join(found["problems"]))
+    for note in (*found["problems"], *found["notes"]):
+        say(f"note: {note}")
+    if printed:
+        say(printed)
+    return found

@@ -1,0 +1,75 @@
+"""Reads what stands beside a plugin's module: its name, version and requirements."""
+
+import os
+import re
+import sys
+
+from .outcome import PLUGIN_FAULT, UNAVAILABLE, Stop
+
+
+class Project:
+    """What stands beside the plugin's module: its name, version and requirements."""
+
+    def __init__(self, source: str, name, version):
+        self.source = os.path.abspath(source)
+        if not os.path.isfile(self.source):
+            raise Stop(PLUGIN_FAULT, f"{source}: there is no such file")
+        self.folder, file = os.path.split(self.source)
+        self.module, extension = os.path.splitext(file)
+        if extension != ".py":
+            raise Stop(PLUGIN_FAULT, f"{file}: a plugin in Python is a module, such as app.py")
+        if self.module in sys.stdlib_module_names or self.module in ("coinslot", "coinslot_entry", "wit_world"):
+            raise Stop(PLUGIN_FAULT, f"{file}: this name belongs to another module; call it app.py")
+        project = self._pyproject()
+        generic = self.module.lower() in ("app", "main", "plugin", "index", "__init__")
+        fallback = os.path.basename(self.folder) if generic else self.module
+        self.name = plugin_name(name or project.get("name") or fallback)
+        self.version = version or plugin_version(project.get("version") or "0.1.0")
+        self.requirements, self.requirements_file = self._requirements(project)
+
+    def _pyproject(self) -> dict:
+        path = os.path.join(self.folder, "pyproject.toml")
+        if not os.path.isfile(path):
+            return {}
+        loads = toml_loads()
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        try:
+            project = loads(text).get("project", {})
+        except ValueError as error:
+            raise Stop(PLUGIN_FAULT, f"pyproject.toml: {error}") from None
+        return project if isinstance(project, dict) else {}
+
+    def _requirements(self, project):
+        path = os.path.join(self.folder, "requirements.txt")
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as file:
+                lines = file.read().splitlines()
+            return [line for line in lines if line.strip() and not line.lstrip().startswith("#")], "requirements.txt"
+        return list(project.get("dependencies", [])), "pyproject.toml"
+
+
+def toml_loads():
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        try:
+            from pip._vendor import tomli as tomllib
+        except ImportError:
+            raise Stop(UNAVAILABLE, "pyproject.toml needs Python 3.11 or newer: https://python.org") from None
+    return tomllib.loads
+
+
+def plugin_name(text: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64]
+    return name if re.match("[a-z]", name) else f"plugin-{name}".rstrip("-")[:64]
+
+
+def plugin_version(text: str) -> str:
+    """A version of Python's as a semantic one: 1.2 is 1.2.0."""
+    found = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(.*)", text)
+    if not found:
+        return "0.1.0"
+    major, minor, patch, rest = found.groups()
+    rest = re.sub(r"[^0-9A-Za-z]+", ".", rest).strip(".")
+    return ".".join(str(int(part or 0)) for part in (major, minor, patch)) + (f"-{rest}" if rest else "")
