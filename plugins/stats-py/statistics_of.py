@@ -1,6 +1,7 @@
 """Descriptive statistics of a list of numbers, by the definitions that R and NumPy use by default."""
 
 from math import fsum, sqrt
+from typing import TypedDict
 
 MAX_VALUES = 10_000
 """The interpreter is slow beside native code: this many values take about a tenth of the CPU time a request has."""
@@ -9,6 +10,22 @@ LARGEST = 1e150
 """Squares of larger numbers leave the range of a double."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Statistics(TypedDict):
+    """What needs two (or three) values is null when there are fewer."""
+
+    count: int
+    sum: float
+    min: float
+    max: float
+    mean: float
+    median: float
+    variance: float | None
+    stddev: float | None
+    skewness: float | None
+    quantiles: dict[str, float]
+    iqr: float
 
 
 def quantile(ordered: list[float], q: float) -> float:
@@ -21,8 +38,8 @@ def quantile(ordered: list[float], q: float) -> float:
     return ordered[below] + rest * (ordered[below + 1] - ordered[below])
 
 
-def describe(values: list[float]) -> dict[str, object]:
-    """Expects at least one value. What needs two (or three) values is null when there are fewer."""
+def describe(values: list[float]) -> Statistics:
+    """Expects at least one value."""
     ordered = sorted(values)
     count = len(ordered)
     mean = fsum(ordered) / count
