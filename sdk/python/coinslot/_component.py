@@ -52,7 +52,7 @@ def load(module: str, name: str, version: str, preload) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(late)
     endpoints = _endpoint.complete()
-    if any(endpoint.is_async or endpoint.is_stream for endpoint in endpoints) or "asyncio" in sys.modules:
+    if any(endpoint.is_async for endpoint in endpoints) or "asyncio" in sys.modules:
         importlib.import_module("coinslot._loop")
     for loaded in list(sys.modules.values()):
         filename = getattr(loaded, "__file__", None) or ""

@@ -280,7 +280,7 @@ class Endpoint:
     def _answer_type(self, compiler: Compiler) -> None:
         function, hint = inspect.unwrap(self.function), self.returns_hint
         self.is_stream = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         if not self.is_stream and typing.get_origin(hint) in _STREAMS:
             self.is_stream = True
         self.may_be_absent = typing.get_origin(hint) in UNIONS and type(None) in typing.get_args(hint)
