@@ -32,6 +32,11 @@ try:
 except ImportError:
     keyvalue_store = None
 
+try:
+    from wit_world.imports import keyvalue_swap
+except ImportError:
+    keyvalue_swap = None
+
 # What Python itself imports when it is first used, and a component cannot import any more.
 _LATE = ("_strptime", "encodings.cp1252", "encodings.iso8859_15", "encodings.utf_8_sig", "encodings.iso8859_1")
 
@@ -101,7 +106,8 @@ class _Backend:
     def _needs(module, name: str) -> None:
         if module is None:
             raise RuntimeError(
-                f"the build did not see that this plugin uses `{name}`: write `from coinslot import {name}`"
+                f"the build did not see that this plugin uses `{name}`: write `from coinslot import "
+                f"{name.partition('.')[0]}`, and the name of the function as it is"
             )
 
     fetch = staticmethod(_wasi_http.fetch)
@@ -155,6 +161,10 @@ class _Bucket:
 
     def increment(self, key, by):
         return _stored(keyvalue_atomics.increment, self._handle, key, by)
+
+    def compare_and_swap(self, key, expected, value):
+        _Backend._needs(keyvalue_swap, "store.compare_and_swap")
+        return _stored(keyvalue_swap.compare_and_swap, self._handle, key, expected, value)
 
     def keys(self, cursor):
         page = _stored(self._handle.list_keys, cursor)

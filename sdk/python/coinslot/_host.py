@@ -84,11 +84,15 @@ def config_all() -> dict[str, str]:
     return backend.config_all()
 
 
+# Attempts of one update. Of those that attempt it at once one always succeeds, so more than a few are rare.
+_MAX_UPDATES = 100
+
+
 class Bucket:
     """Keys and values that outlive requests and reloads. Only this plugin sees them; the operator grants a quota.
 
-    Operations do not lock: of two requests that each read a value and write it back, one may overwrite the other's
-    write. `increment` is atomic, and `set_many` writes all or none. Raises StoreError.
+    `increment`, `compare_and_swap`, `update_json` and `set_many` are atomic. Other operations do not lock: of two
+    requests that each `get` a value and `set` it, one may overwrite the other's write. Raises StoreError.
     """
 
     def __init__(self, name: str = ""):
@@ -134,6 +138,22 @@ class Bucket:
         if by < 0:
             raise ValueError("`by` is not negative: the host only adds")
         return self._bucket().increment(key, by)
+
+    def compare_and_swap(self, key: str, expected: bytes | str | None, value: bytes | str | None) -> bool:
+        """Replaces the value of a key if it is the expected one, in one atomic step, and returns whether it was.
+        `expected` is None for a key that must be absent; `value` is None to remove the key."""
+        before, after = (None if part is None else _bytes(part) for part in (expected, value))
+        return self._bucket().compare_and_swap(key, before, after)
+
+    def update_json(self, key: str, change):
+        """Replaces the JSON of a key by what `change` makes of it, and returns that. `change` gets None for an absent
+        key, and runs again if another request has written in between."""
+        for _ in range(_MAX_UPDATES):
+            before = self.get(key)
+            after = change(None if before is None else json_module.loads(before))
+            if self.compare_and_swap(key, before, dump_json(after)):
+                return after
+        raise StoreError(f"others have changed {key!r} {_MAX_UPDATES} times in between")
 
     def list(self, prefix: str = ""):
         """The keys, page by page, in no order."""

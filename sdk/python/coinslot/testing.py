@@ -70,6 +70,15 @@ class _Bucket:
         self.values[key] = str(total).encode()
         return total
 
+    def compare_and_swap(self, key, expected, value):
+        if self.values.get(key) != expected:
+            return False
+        if value is None:
+            self.values.pop(key, None)
+        else:
+            self.values[key] = value
+        return True
+
     def keys(self, cursor):
         return list(self.values), None
 

@@ -17,17 +17,25 @@ world python-plugin {{
 {imports}}}
 """
 
-IMPORTS = {
-    "config": ("config_store=wasi:config/store@0.2.0-rc.1",),
+# Parts of the host that a component asks for only if its plugin uses them: the package, and names for its interfaces.
+PARTS = {
+    "config": ("wasi:config/imports@0.2.0-rc.1", {"wasi:config/store@0.2.0-rc.1": "config_store"}),
     "store": (
-        "keyvalue_store=wasi:keyvalue/store@0.2.0-draft",
-        "keyvalue_atomics=wasi:keyvalue/atomics@0.2.0-draft",
-        "keyvalue_batch=wasi:keyvalue/batch@0.2.0-draft",
+        "wasi:keyvalue/imports@0.2.0-draft",
+        {
+            "wasi:keyvalue/store@0.2.0-draft": "keyvalue_store",
+            "wasi:keyvalue/atomics@0.2.0-draft": "keyvalue_atomics",
+            "wasi:keyvalue/batch@0.2.0-draft": "keyvalue_batch",
+        },
     ),
+    "swap": ("coinslot:keyvalue/imports@0.1.0", {"coinslot:keyvalue/atomics@0.1.0": "keyvalue_swap"}),
 }
-
-# Names of the SDK -> the part of the host that they need.
-USES = {"config": "config", "config_all": "config", "check_config": "config", "store": "store", "Bucket": "store"}
+# Names of the SDK, and the part that each needs.
+USES = {
+    **dict.fromkeys(("config", "config_all"), "config"),
+    **dict.fromkeys(("store", "Bucket"), "store"),
+    **dict.fromkeys(("compare_and_swap", "update_json"), "swap"),
+}
 
 ENTRY = """from coinslot import _component
 
@@ -39,11 +47,7 @@ IncomingHandler, Manifest, Quote = _component.IncomingHandler, _component.Manife
 
 def componentize(project: Project, options, packages, found: dict, work: str) -> str:
     """Builds the component. Raises Stop with the cause."""
-    needs = sorted(
-        {USES[name] for name in found["uses"] if name in USES} if found["is_certain"] else {"config", "store"}
-    )
-    if "*" in found["uses"]:
-        needs = ["config", "store"]
+    needs = parts_of(found)
     wit = stage_wit(work, options.wit, needs, found["quotes"])
     entry = os.path.join(work, "entry")
     os.makedirs(entry)
@@ -54,8 +58,8 @@ def componentize(project: Project, options, packages, found: dict, work: str) ->
     out = os.path.join(work, "plugin.wasm")
     command = ["--wit-path", wit, "--world", "python-plugin"]
     for need in needs:
-        for name in IMPORTS[need]:
-            command += ["--import-interface-name", "=".join(reversed(name.split("=")))]
+        for interface, name in PARTS[need][1].items():
+            command += ["--import-interface-name", f"{interface}={name}"]
     command += ["componentize", "coinslot_entry", "--output", out]
     for path in (entry, project.folder, packages, os.path.abspath(options.sdk)):
         command += ["--python-path", path] if path else []
@@ -65,6 +69,16 @@ def componentize(project: Project, options, packages, found: dict, work: str) ->
     if done.returncode or not os.path.isfile(out):
         raise Stop(*cause(done.stderr + done.stdout, project))
     return out
+
+
+def parts_of(found: dict) -> list[str]:
+    """The parts of the host that the plugin uses, as far as its source tells."""
+    needs = {USES[name] for name in found["uses"] if name in USES}
+    if "*" in found["uses"] or not found["is_certain"]:
+        needs |= {"config", "store"}
+    if "swap" in needs and "store" not in needs:
+        needs.discard("swap")  # a function of the plugin's own that happens to have the name
+    return sorted(needs)
 
 
 def stage_wit(work: str, wit: str, needs, quotes: bool) -> str:
@@ -77,8 +91,9 @@ def stage_wit(work: str, wit: str, needs, quotes: bool) -> str:
             shutil.copy(path, folder)
         elif name == "deps":
             shutil.copytree(path, os.path.join(folder, name))
-    packages = {"config": "wasi:config/imports@0.2.0-rc.1", "store": "wasi:keyvalue/imports@0.2.0-draft"}
-    imports = "".join(f"  include {packages[need]};\n" for need in needs)
+    if "swap" in needs and not os.path.exists(os.path.join(folder, "deps", "coinslot-keyvalue.wit")):
+        raise Stop(PLUGIN_FAULT, "store.compare_and_swap and store.update_json need a newer coinslot than this one")
+    imports = "".join(f"  include {PARTS[need][0]};\n" for need in needs)
     with open(os.path.join(folder, "python-plugin.wit"), "w") as file:
         file.write(WORLD.format(world="endpoint-quoting" if quotes else "endpoint", imports=imports))
     return folder

@@ -63,6 +63,10 @@ class Frozen:
         return None
 
 
+# Functions of the key-value store that need an interface of their own.
+SWAPS = {"compare_and_swap", "update_json"}
+
+
 class Scan(ast.NodeVisitor):
     """The imports inside functions, and the names that a file takes from `coinslot`."""
 
@@ -104,6 +108,8 @@ class Scan(ast.NodeVisitor):
             self.late += [(f"{base}.{alias.name}", node.lineno) for alias in node.names if alias.name != "*"]
 
     def visit_Attribute(self, node):
+        if node.attr in SWAPS:
+            self.names.add(node.attr)
         if isinstance(node.value, ast.Name) and node.value.id in self.aliases:
             self.names.add(node.attr)
         self.generic_visit(node)

@@ -10,7 +10,7 @@ import unittest
 from support import SDK
 
 from coinslot_build.checked import check  # noqa: E402
-from coinslot_build.component import cause  # noqa: E402
+from coinslot_build.component import cause, parts_of  # noqa: E402
 from coinslot_build.outcome import PLUGIN_FAULT, TOOL_FAULT, Stop  # noqa: E402
 from coinslot_build.project import Project, plugin_version  # noqa: E402
 from coinslot_build.toolchain import cached, refuse_impossible  # noqa: E402
@@ -156,6 +156,17 @@ class Imports(CheckTest):
         ):
             with self.subTest(line):
                 self.assertIn(uses, self.check(f"{line}\n{HELLO}")["uses"])
+
+    def test_the_parts_of_the_host_that_a_component_asks_for(self):
+        for uses, parts in (
+            ([], []),
+            (["config"], ["config"]),
+            (["store", "update_json"], ["store", "swap"]),
+            (["update_json"], []),
+            (["*"], ["config", "store"]),
+        ):
+            self.assertEqual(parts_of({"uses": uses, "is_certain": True}), parts)
+        self.assertEqual(parts_of({"uses": [], "is_certain": False}), ["config", "store"])
 
     def test_whether_it_quotes(self):
         self.assertFalse(self.check(f"from coinslot import get\n{HELLO}")["quotes"])

@@ -371,6 +371,29 @@ async def both() -> list[int]:
         with self.assertRaisesRegex(OSError, "stub_fetch"):
             call("GET", "/rates")
 
+    def test_values_are_swapped_in_one_step(self):
+        from coinslot import _host, store
+
+        _host.set_backend(testing._memory)
+        self.assertTrue(store.compare_and_swap("a", None, "1"))
+        self.assertFalse(store.compare_and_swap("a", None, "2"))
+        self.assertTrue(store.compare_and_swap("a", b"1", None))
+        self.assertNotIn("a", store)
+        seen = []
+
+        def raised(before):
+            seen.append(before)
+            if len(seen) == 1:
+                store.set_json("bid", {"most": 3})  # another request comes in between
+            return {"most": (before or {"most": 0})["most"] + 1}
+
+        self.assertEqual(store.update_json("bid", raised), {"most": 4})
+        self.assertEqual(seen, [None, {"most": 3}])
+        with self.assertRaisesRegex(OSError, "have changed 'bid' 100 times"):
+            store.update_json(
+                "bid", lambda before: store.increment("n") and store.set("bid", str(store.increment("n")))
+            )
+
     def test_a_quote_has_nothing_but_the_request(self):
         define('from coinslot import *\n@get("/x", quoted="1", quote=lambda: config("a"))\ndef f() -> str: ...\n')
         with self.assertRaisesRegex(RuntimeError, "a quote and a check have no config"):
