@@ -137,8 +137,9 @@ def install(cache: str, folder: str, requirements: str, *options: str):
 def install_problem(output: str, what: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip().startswith("ERROR:")]
     text = lines[0].removeprefix("ERROR: ") if lines else last_line(output)
-    if "No matching distribution" in output and "from versions: none" in output and "Temporary failure" not in output:
-        text = "pip finds no such package, or no build for this machine"
+    missing = re.search(r"No matching distribution found for (\S+)", output)
+    if missing:
+        text = f"pip finds no {missing[1]}, or no build of it for this machine"
     if re.search(
         r"NewConnectionError|NameResolution|Temporary failure|Connection refused|Max retries|timed out", output
     ):

@@ -3,17 +3,20 @@
 import contextlib
 import io
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 from support import SDK
 
+from coinslot_build import toolchain  # noqa: E402
 from coinslot_build.checked import check  # noqa: E402
 from coinslot_build.component import cause, parts_of  # noqa: E402
-from coinslot_build.outcome import PLUGIN_FAULT, TOOL_FAULT, Stop  # noqa: E402
+from coinslot_build.outcome import PLUGIN_FAULT, TOOL_FAULT, UNAVAILABLE, Stop  # noqa: E402
 from coinslot_build.project import Project, plugin_version  # noqa: E402
-from coinslot_build.toolchain import cached, refuse_impossible  # noqa: E402
+from coinslot_build.toolchain import cached, install_problem, refuse_impossible  # noqa: E402
 
 HELLO = '@get("/hello", price="0.001")\ndef hello() -> str:\n    return "hi"\n'
 
@@ -213,6 +216,29 @@ class Projects(CheckTest):
             refuse_impossible(self.packages, "requirements.txt")
         self.assertIn("requirements.txt: pydantic 2 needs pydantic-core", str(caught.exception))
         self.assertIn("pydantic==1.10", str(caught.exception))
+
+
+class Installation(unittest.TestCase):
+    def test_a_failed_installation_says_why(self):
+        none = "ERROR: Could not find a version\nERROR: No matching distribution found for nothing==3\n"
+        for output, reason in (
+            (none, "pip finds no nothing==3, or no build of it for this machine"),
+            ("WARNING: NewConnectionError(..)\n" + none, "pip does not reach the package index"),
+            ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES\nmore\n", "THESE PACKAGES DO NOT MATCH THE HASHES"),
+            ("boom\n", "boom"),
+        ):
+            self.assertIn(f"x cannot be installed: {reason}", install_problem(output, "x"))
+
+    def test_a_python_without_pip_and_venv_is_told_how_to_get_them(self):
+        def lacks(command, **options):
+            return subprocess.CompletedProcess(command, 1, "", "No module named pip")
+
+        with tempfile.TemporaryDirectory() as cache, mock.patch.object(toolchain, "run", lacks):
+            with self.assertRaises(Stop) as caught:
+                toolchain.pip(cache)
+        self.assertEqual(caught.exception.status, UNAVAILABLE)
+        self.assertIn("has neither pip nor venv: install python3-pip or python3-venv", str(caught.exception))
+        self.assertNotIn("\n", str(caught.exception))
 
 
 class Cache(CheckTest):
