@@ -36,7 +36,7 @@ class Argument:
     def _read_query(self, values):
         if values is None:
             if self.is_required:
-                raise _refusal("query", Invalid(f"is missing: add ?{self.name}=..", self.name))
+                raise _refusal("query", Invalid(f"is missing: add ?{self.name}=..", self.name, rule="required"))
             return self.absent()
         if self.node.is_many:
             return self._read_many(values)
@@ -103,7 +103,7 @@ def _query(request: Request) -> dict[str, list[str]]:
 
 def _refusal(where: str, problem: Invalid) -> Refusal:
     pointer = problem.pointer(where)
-    return Refusal(400, f"invalid_{where}", f"{pointer} {problem.reason}", pointer=pointer)
+    return Refusal(400, f"invalid_{where}", f"{pointer} {problem.reason}", pointer=pointer, rule=problem.rule)
 
 
 def _text_value(node, text: str, where: str, name: str):

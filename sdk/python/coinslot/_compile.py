@@ -70,7 +70,7 @@ FORMATTED = {
         "a UUID such as 7e57d004-2b97-0e7a-b45f-5387367791cd",
     ),
     decimal.Decimal: lambda: Formatted(
-        {"format": "decimal", "pattern": f"^{_DECIMAL}$"},
+        {"format": "decimal", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"},
         _DECIMAL,
         decimal.Decimal,
         'a decimal number as text, such as "12.50"',

@@ -248,7 +248,7 @@ class Quote:
         except Refusal as refusal:
             if refusal.status >= 500:
                 _fail(title, ValueError(f"a quote refuses with 400 to 499, and not with {refusal}"))
-            extensions = [] if refusal.pointer is None else [("pointer", refusal.pointer)]
+            extensions = list(refusal.facts().items())
             raise Err(quote_types.Refusal(refusal.status, refusal.code, refusal.message, extensions)) from None
         except Exception as error:
             _fail(title, error)

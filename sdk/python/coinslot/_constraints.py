@@ -114,15 +114,18 @@ def _multiple(value, of) -> bool:
     return quotient == round(quotient)
 
 
+_KINDS = {NUMBER: (int, float), STRING: str, ARRAY: list, OBJECT: dict}
+
+
 def checks_of(keywords: dict) -> list:
-    """Pairs of a predicate and the reason of a refusal, for the keywords that this SDK checks itself. The host checks
-    the others."""
+    """The keywords that this SDK checks itself, each with a predicate and the reason of a refusal. The host checks the
+    others."""
     out = []
 
     def add(name, predicate, reason):
         if name in keywords:
-            limit = keywords[name]
-            out.append((lambda value: predicate(value, limit), reason(limit)))
+            limit, kinds = keywords[name], _KINDS.get(KEYWORDS[name], object)
+            out.append((name, lambda value: not isinstance(value, kinds) or predicate(value, limit), reason(limit)))
 
     add("minimum", lambda v, n: v >= n, lambda n: f"must be at least {n}")
     add("maximum", lambda v, n: v <= n, lambda n: f"must be at most {n}")
@@ -133,10 +136,9 @@ def checks_of(keywords: dict) -> list:
         add(f"min{suffix}", lambda v, n: len(v) >= n, lambda n, word=word: f"must have at least {_long(n, word)}")
         add(f"max{suffix}", lambda v, n: len(v) <= n, lambda n, word=word: f"must have at most {_long(n, word)}")
     if "pattern" in keywords:
-        search, shown = re.compile(keywords["pattern"]).search, keywords["pattern"]
-        out.append((lambda value: search(value) is not None, f"must match {shown}"))
-    if keywords.get("uniqueItems"):
-        out.append((_unique, "must not have an item twice"))
+        search = re.compile(keywords["pattern"]).search
+        add("pattern", lambda v, n: search(v) is not None, lambda n: f"must match {n}")
+    add("uniqueItems", lambda v, n: not n or _unique(v), lambda n: "must not have an item twice")
     add("enum", lambda v, n: v in n, lambda n: "must be one of " + ", ".join(map(repr, n)))
     add("const", lambda v, n: v == n, lambda n: f"must be {n!r}")
     return out
@@ -144,6 +146,6 @@ def checks_of(keywords: dict) -> list:
 
 def check(checks: list, value) -> None:
     """Raises Invalid for the first check that fails."""
-    for predicate, reason in checks:
+    for rule, predicate, reason in checks:
         if not predicate(value):
-            raise Invalid(reason)
+            raise Invalid(reason, rule=rule)

@@ -2,6 +2,7 @@
 
 from ._constraints import ARRAY, OBJECT
 from ._errors import Invalid
+from ._json import repr_json
 from ._nodes import Node, Null, Text
 
 
@@ -34,12 +35,23 @@ class Union(Node):
 
     def read(self, value):
         problems = []
-        for node in self.members:
+        for node in self._tagged(value) or self.members:
             try:
                 return node.read(value)
             except Invalid as problem:
                 problems.append(problem)
         raise self._problem(problems)
+
+    def _tagged(self, value):
+        """The members whose tags the value has, such as `kind: Literal["cat"]`. Raises Invalid for an unknown tag."""
+        if not isinstance(value, dict):
+            return ()
+        tagged = [(node, getattr(node, "tags", ())) for node in self.others]
+        fitting = [node for node, tags in tagged if tags and all(value.get(name) == tag for name, tag in tags)]
+        names = {tags[0][0] if len(tags) == 1 else None for _, tags in tagged}
+        if not fitting and len(names) == 1 and (name := names.pop()) in value and name is not None:
+            raise Invalid("must be " + " or ".join(repr_json(tags[0][1]) for _, tags in tagged), name, rule="enum")
+        return fitting
 
     def text(self, text):
         problems = []
@@ -58,11 +70,8 @@ class Union(Node):
         deepest = max(problems, key=lambda problem: len(problem.path))
         if deepest.path:
             return deepest
-        missing = [problem for problem in problems if problem.reason.startswith(("lacks", "has no"))]
-        if missing:
-            return missing[0]
         reasons = list(dict.fromkeys(problem.reason.removeprefix("must be ") for problem in problems))
-        return Invalid("must be " + ", or ".join(reasons))
+        return Invalid("must be " + ", or ".join(reasons), rule=problems[0].rule if len(reasons) == 1 else "anyOf")
 
 
 class List(Node):
@@ -92,7 +101,7 @@ class List(Node):
             raise
         made = out if self.make is list else self.make(out)
         if len(made) != len(out):
-            raise Invalid("must not have an item twice")
+            raise Invalid("must not have an item twice", rule="uniqueItems")
         return made
 
     def text(self, text):
@@ -118,7 +127,8 @@ class Tuple(Node):
 
     def read(self, value):
         if not isinstance(value, list) or not self.required <= len(value) <= len(self.items):
-            raise Invalid(f"must be a list of {len(self.items)}")
+            rule = "type" if not isinstance(value, list) else "minItems" if len(value) < self.required else "maxItems"
+            raise Invalid(f"must be a list of {len(self.items)}", rule=rule)
         out = []
         try:
             for node, item in zip(self.items, value):

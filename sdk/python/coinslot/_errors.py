@@ -12,35 +12,37 @@ class DefinitionError(TypeError):
 class Refusal(Exception):
     """Refuses the request: `raise Refusal(404, "no_such_page", "pages are 1 to 100")`.
 
-    The caller pays nothing and reads `{"error": code, "message": message}`. `check` and `quote` refuse with 400 to
-    499; an endpoint may also refuse with 500 to 599. Only the host answers 402.
+    The caller pays nothing and reads `{"error": code, "message": message}`. Where one field is wrong, `pointer` is a
+    JSON pointer to it, such as `/query/limit`, and `rule` the keyword of its schema that it breaks, which the caller
+    reads as `code`. `check` and `quote` refuse with 400 to 499; an endpoint may also refuse with 500 to 599. Only the
+    host answers 402.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, pointer: str | None = None):
+    def __init__(self, status: int, code: str, message: str, *, pointer: str | None = None, rule: str | None = None):
         super().__init__(f"{status} {code}: {message}")
         if not isinstance(status, int) or not 400 <= status <= 599 or status == 402:
             raise ValueError(f"{status!r} is not the status of a refusal: write 400 to 599, and not 402")
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise ValueError(f'{code!r} is not a code: write lower-case letters, digits and _, as in "unknown_stack"')
-        self.status, self.code, self.message, self.pointer = (
-            status,
-            code,
-            " ".join(str(message).split())[:2000],
-            pointer,
-        )
+        self.status, self.code, self.message = status, code, " ".join(str(message).split())[:2000]
+        self.pointer, self.rule = pointer, rule
+
+    def facts(self) -> dict[str, str]:
+        """What is known of the wrong field."""
+        return {name: value for name, value in (("pointer", self.pointer), ("code", self.rule)) if value}
 
     def document(self) -> dict:
         """The body of the answer."""
-        document = {"error": self.code, "message": self.message}
-        return document if self.pointer is None else document | {"pointer": self.pointer}
+        return {"error": self.code, "message": self.message, **self.facts()}
 
 
 class Invalid(ValueError):
-    """A value that does not fit its type. `path` has the keys from the innermost to the outermost."""
+    """A value that does not fit its type. `path` has the keys from the innermost to the outermost; `rule` is the
+    keyword of JSON Schema that the value breaks."""
 
-    def __init__(self, reason: str, *path):
+    def __init__(self, reason: str, *path, rule: str | None = "type"):
         super().__init__(reason)
-        self.reason, self.path = reason, list(path)
+        self.reason, self.path, self.rule = reason, list(path), rule
 
     def pointer(self, *parents: str) -> str:
         """The JSON pointer (RFC 6901) of the value, below `parents`."""

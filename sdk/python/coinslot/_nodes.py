@@ -176,6 +176,7 @@ class Formatted(Node):
     def __init__(self, keywords: dict, pattern: str, convert, example: str):
         self.keywords, self.convert, self.reason = keywords, convert, f"must be {example}"
         self.matches = re.compile(pattern).fullmatch
+        self.rule = "format" if "format" in keywords else "contentEncoding"
 
     def schema(self, context):
         return {"type": "string", **self.keywords}
@@ -186,13 +187,13 @@ class Formatted(Node):
                 return self.convert(value)
             except (ValueError, ArithmeticError):
                 pass
-        raise Invalid(self.reason)
+        raise Invalid(self.reason, rule=self.rule)
 
 
 class Choice(Node):
     """One of some JSON values: `Literal` and `Enum`."""
 
-    is_text = True
+    is_text, rule = True, "enum"
 
     def __init__(self, pairs):
         """`pairs` has a JSON value and the Python value for each choice."""
@@ -223,10 +224,10 @@ class Choice(Node):
         if found is _MISSING and isinstance(value, float) and value.is_integer():
             found = self.by_value.get((int, int(value)), _MISSING)
         if found is _MISSING:
-            raise Invalid(self.reason)
+            raise Invalid(self.reason, rule=self.rule)
         return found
 
     def text(self, text):
         if text not in self.by_text:
-            raise Invalid(self.reason)
+            raise Invalid(self.reason, rule=self.rule)
         return self.by_text[text]

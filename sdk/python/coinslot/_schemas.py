@@ -24,7 +24,9 @@ def input_schema(arguments: list[Argument], examples) -> str | None:
             required += [source] if "required" in properties[source] else []
     for argument in described:
         if argument.source in ("body", "text"):
-            properties["body"] = argument.node.schema(context)
+            # The host reads a body as JSON unless the schema names another media type.
+            media = {"contentMediaType": "text/plain"} if argument.source == "text" else {}
+            properties["body"] = argument.node.schema(context) | media
             required += ["body"] if argument.is_required else []
     schema = {"type": "object", "properties": properties, **({"required": required} if required else {})}
     return _dumped(schema | ({"examples": list(examples)} if examples else {}), context, "input")

@@ -7,7 +7,7 @@ from . import _constraints
 from ._constraints import OBJECT
 from ._errors import Invalid
 from ._json import to_plain
-from ._nodes import Node
+from ._nodes import Choice, Node
 
 MISSING = object()
 
@@ -33,6 +33,9 @@ class Struct(Node):
         self.fields = fields
         self.by_name = {field.name: field for field in fields}
         self.required = [field.name for field in fields if field.is_required]
+        # What tells it from the other members of a union: fields that have one value only.
+        choices = [(field.name, field.node.pairs) for field in fields if isinstance(field.node, Choice)]
+        self.tags = [(name, pairs[0][0]) for name, pairs in choices if len(pairs) == 1]
 
     def opened(self) -> "Struct":
         node = Struct(self.name, self.make, self.description, True)
@@ -71,14 +74,14 @@ class Struct(Node):
             raise Invalid("must be an object")
         for name in self.required:
             if name not in value:
-                raise Invalid(f'lacks "{name}"')
+                raise Invalid("is missing", name, rule="required")
         out = {}
         for name, item in value.items():
             field = self.by_name.get(name)
             if field is None:
                 if self.is_open:
                     continue
-                raise Invalid(self._unknown(name))
+                raise Invalid(self._unknown(name), name, rule="additionalProperties")
             try:
                 out[name] = field.node.read(item)
             except Invalid as problem:
@@ -89,12 +92,12 @@ class Struct(Node):
         except Invalid:
             raise
         except ValueError as error:
-            raise Invalid(str(error) or "is not valid") from None
+            raise Invalid(str(error) or "is not valid", rule=None) from None
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.by_name, 1)
         hint = f'did you mean "{close[0]}"?' if close else "it has " + (", ".join(self.by_name) or "no fields")
-        return f'has no field "{name[:64]}": {hint}'
+        return f"is not known: {hint}"
 
 
 class Pydantic(Node):
@@ -120,7 +123,7 @@ class Pydantic(Node):
                 raise
             first = error.errors()[0]
             path = [key for key in first["loc"] if key != "__root__"]
-            raise Invalid(first["msg"], *reversed(path)) from None
+            raise Invalid(first["msg"], *reversed(path), rule=None) from None
 
 
 class Alias(Node):

@@ -31,9 +31,11 @@ class PluginTest(unittest.TestCase):
         _endpoint.Plugin.name = _endpoint.Plugin.version = _endpoint.Plugin.check_config = None
         testing.reset()
 
-    def refused(self, answer, status, code, pointer=None):
+    def refused(self, answer, status, code, pointer=None, rule=None):
         """Checks the one shape of refusals, and returns the message."""
         document = answer.json()
         self.assertEqual((answer.status, document["error"], document.get("pointer")), (status, code, pointer), answer)
         self.assertEqual(answer.headers["content-type"], "application/json")
+        if rule is not None:
+            self.assertEqual(document["code"], rule)
         return document["message"]

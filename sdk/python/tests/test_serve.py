@@ -104,6 +104,15 @@ class Reading(PluginTest):
             with self.subTest(url=url, body=body[:20]):
                 self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
 
+    def test_the_rule_of_the_schema_is_named(self):
+        for url, body, pointer, rule in (
+            ("/shout", b'{"text": "a", "lowd": 1}', "/body/lowd", "additionalProperties"),
+            ("/shout", b"{}", "/body/text", "required"),
+            ("/shout", b'{"text": 1}', "/body/text", "type"),
+            ("/shout", b'{"text": ""}', "/body/text", "minLength"),
+        ):
+            self.refused(call("POST", url, body=body), 400, "invalid_body", pointer, rule)
+
     def test_no_such_path_or_method(self):
         self.refused(call("GET", "/nothing"), 404, "not_found")
         answer = call("PUT", "/shout")

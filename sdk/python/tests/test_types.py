@@ -109,10 +109,11 @@ class Reading(unittest.TestCase):
     def reads(self, hint, value, expected):
         self.assertEqual(node(hint).read(value), expected)
 
-    def refuses(self, hint, value, reason, pointer=""):
+    def refuses(self, hint, value, reason, pointer="", rule=None):
         with self.assertRaises(Invalid) as caught:
             node(hint).read(value)
-        self.assertEqual((caught.exception.pointer(), caught.exception.reason), (pointer, reason))
+        problem = caught.exception
+        self.assertEqual((problem.pointer(), problem.reason, rule or problem.rule), (pointer, reason, problem.rule))
 
     def test_scalars(self):
         for hint, value in ((str, "a"), (int, -3), (float, 1.5), (bool, True), (None, None), (Any, [1])):
@@ -208,9 +209,9 @@ class Reading(unittest.TestCase):
         self.reads(Point, {"x": 1, "tags": ["a"]}, Point(1.0, 0.0, ["a"]))
         self.reads(Line, {"start": {"x": 1}, "end": {"x": 2}}, Line(Point(1), Point(2)))
         self.refuses(Point, [], "must be an object")
-        self.refuses(Point, {}, 'lacks "x"')
+        self.refuses(Point, {}, "is missing", "/x", "required")
         self.refuses(Line, {"start": {"x": 1}, "end": {"x": "2"}}, "must be a number", "/end/x")
-        self.refuses(Point, {"x": 1, "yy": 2}, 'has no field "yy": did you mean "y"?')
+        self.refuses(Point, {"x": 1, "yy": 2}, 'is not known: did you mean "y"?', "/yy", "additionalProperties")
         self.refuses(Even, {"n": 3}, "must be even")
         self.reads(Page[Point], {"items": [{"x": 1}]}, Page([Point(1)]))
         self.refuses(Page[int], {"items": ["x"]}, "must be a whole number", "/items/0")
@@ -229,13 +230,16 @@ class Reading(unittest.TestCase):
         self.reads(Movie, {"title": "M", "year": 1931}, {"title": "M", "year": 1931})
         self.reads(MaybeMovie, {"title": "M", "year": 1931}, {"title": "M", "year": 1931})
         self.refuses(MaybeMovie, {"title": "M", "year": 1931, "stars": 6}, "must be at most 5", "/stars")
-        self.refuses(Movie, {"title": "M"}, 'lacks "year"')
+        self.refuses(Movie, {"title": "M"}, "is missing", "/year", "required")
         self.reads(Pair, ["a"], Pair("a", 1))
         self.refuses(Pair, ["a", "b"], "must be a whole number", "/1")
 
     def test_a_union_tells_the_problem_of_the_member_that_fits_best(self):
         self.reads(Union[Cat, Dog], {"kind": "dog", "tricks": []}, Dog("dog", []))
         self.refuses(Union[Cat, Dog], {"kind": "dog", "tricks": [1]}, "must be text", "/tricks/0")
+        self.refuses(Union[Cat, Dog], {"kind": "dog"}, "is missing", "/tricks")
+        self.refuses(Union[Cat, Dog], {"kind": "cow"}, 'must be "cat" or "dog"', "/kind")
+        self.refuses(Union[Cat, Dog], {}, "is missing", "/kind")
         self.refuses(Union[int, bool], "x", "must be a whole number, or true or false")
         self.reads(Optional[int], None, None)
 
