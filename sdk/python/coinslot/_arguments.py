@@ -70,8 +70,11 @@ class Argument:
             return self.default
         if self.source == "bytes":
             return body
-        value = request.text() if self.source == "text" else read_json(body)
         try:
+            if self.source == "text":
+                value = request.text()
+            else:
+                value = self.node.form(request.form()) if request.is_form else read_json(body)
             return self.node.read(value)
         except Invalid as problem:
             raise _refusal("body", problem) from None

@@ -75,6 +75,10 @@ class Node:
         """The Python value of a JSON value. Raises Invalid."""
         return value
 
+    def form(self, fields: dict):
+        """The JSON value that the fields of a form stand for. Raises Invalid."""
+        return fields
+
     def text(self, text: str):
         """The JSON value that a text in a path or query stands for. Raises Invalid."""
         return text

@@ -100,6 +100,14 @@ class Request:
     def json(self):
         return read_json(self.body)
 
+    @property
+    def is_form(self) -> bool:
+        """True for a body that is a form. Clients such as curl name JSON a form, too: what begins as JSON is none."""
+        media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media == "application/x-www-form-urlencoded":
+            return not self.body.lstrip().startswith((b"{", b"["))
+        return media == "multipart/form-data"
+
     def form(self) -> dict[str, str | File | list]:
         """The fields of a form, urlencoded or multipart: text or a `File`; a list where a name occurs several times."""
         media, _, parameters = self.headers.get("content-type", "").partition(";")

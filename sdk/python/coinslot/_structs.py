@@ -94,6 +94,22 @@ class Struct(Node):
         except ValueError as error:
             raise Invalid(str(error) or "is not valid", rule=None) from None
 
+    def form(self, fields):
+        out = {}
+        for name, value in fields.items():
+            node = self.by_name[name].node if name in self.by_name else None
+            try:
+                if node is not None and node.is_many:
+                    out[name] = [node.text(item) for item in (value if isinstance(value, list) else [value])]
+                elif node is not None and node.is_text and isinstance(value, str):
+                    out[name] = node.text(value)
+                else:
+                    out[name] = value
+            except Invalid as problem:
+                problem.path.append(name)
+                raise
+        return out
+
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.by_name, 1)
         hint = f'did you mean "{close[0]}"?' if close else "it has " + (", ".join(self.by_name) or "no fields")
@@ -176,6 +192,9 @@ class Constrained(Node):
         if value is not None:
             _constraints.check(self.checks, value)
         return out
+
+    def form(self, fields):
+        return self.node.form(fields)
 
     def text(self, text):
         return self.node.text(text)

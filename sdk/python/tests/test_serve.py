@@ -104,6 +104,17 @@ class Reading(PluginTest):
             with self.subTest(url=url, body=body[:20]):
                 self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
 
+    def test_a_form_is_a_body_too(self):
+        self.assertEqual(call("POST", "/shout", form={"text": "hey", "loud": "true"}).json()["shout"], "HEY!")
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        self.assertEqual(call("POST", "/shout", body='{"text": "hey"}', headers=form).json()["shout"], "HEY")
+        answer = call("POST", "/shout", form={"text": "hey", "loud": "yes"})
+        self.refused(answer, 400, "invalid_body", "/body/loud", "type")
+        self.refused(call("POST", "/shout", body="text=%", headers=form), 400, "invalid_body", "/body")
+        multipart = b'--X\r\nContent-Disposition: form-data; name="text"\r\n\r\nhey\r\n--X--\r\n'
+        answer = call("POST", "/shout", body=multipart, headers={"content-type": "multipart/form-data; boundary=X"})
+        self.assertEqual(answer.json()["shout"], "HEY")
+
     def test_the_rule_of_the_schema_is_named(self):
         for url, body, pointer, rule in (
             ("/shout", b'{"text": "a", "lowd": 1}', "/body/lowd", "additionalProperties"),
