@@ -94,3 +94,13 @@ fn own_executable() -> Option<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if running.exists() { Some(running.to_owned()) } else { std::env::current_exe().ok() }
 }
+
+/// The folder of this user for what can be made again, of this version.
+#[cfg(feature = "dev")]
+#[allow(clippy::disallowed_methods, reason = "the folders of a user are told by the environment")]
+fn cache() -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let base = base.ok_or_else(|| Failure::new("neither XDG_CACHE_HOME nor HOME names a folder for the cache"))?;
+    Ok(base.join("coinslot").join(env!("CARGO_PKG_VERSION")))
+}

@@ -41,6 +41,7 @@ world stub {
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    #[allow(clippy::disallowed_methods, reason = "cargo tells its build scripts by the environment")]
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let wit = root.join("wit");
@@ -77,7 +78,7 @@ fn unpacked(root: &Path, workspace: &Path) -> Result<String, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
     let mut text = String::from("const UNPACKED: &[(&str, &[u8])] = &[\n");
     writeln!(text, "    (\"Cargo.toml\", include_bytes!({workspace:?})),")?;
-    for folder in ["wit", "sdk/rust/src", "sdk/rust/macros/src", "sdk/js"] {
+    for folder in ["wit", "sdk/rust/src", "sdk/rust/macros/src", "sdk/python", "sdk/js"] {
         for file in files(&root.join(folder))? {
             let name = file.strip_prefix(root)?;
             if folder != "sdk/js"
@@ -93,7 +94,10 @@ fn unpacked(root: &Path, workspace: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text + "];\n")
 }
 
-/// The files below a folder, sorted. What tools put there is none.
+/// Folders that are no part of what is unpacked.
+const OTHERS: [&str; 4] = ["node_modules", "released", "tests", "__pycache__"];
+
+/// The files below a folder, sorted.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", folder.display());
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
@@ -102,7 +106,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
             let path = entry?.path();
             if !path.is_dir() {
                 found.push(path);
-            } else if !path.ends_with("node_modules") && !path.ends_with("released") {
+            } else if !OTHERS.iter().any(|name| path.ends_with(name)) {
                 folders.push(path);
             }
         }

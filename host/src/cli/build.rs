@@ -1,24 +1,25 @@
 //! `coinslot build`: makes the component of a plugin.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use coinslot_build::{BuildError, javascript};
 use sha2::{Digest, Sha256};
 
+use super::dev::compile::{self, BuildResult};
+use super::dev::plugin_source::{PluginSource, WHAT_IS_BUILT};
 use super::{Failure, print};
 
 /// Build the component of a plugin from its sources.
 ///
-/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. The same sources give the same bytes.
-/// Exits with 65 if the sources are wrong.
+/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10, and Rust needs
+/// rustup. Exits with 65 if the sources are wrong, and with 69 if a tool is missing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
-    /// A module (plugin.ts, plugin.js), or the folder of one.
+    /// A module (shop.ts, shop.js, app.py), or a folder with a plugin.ts, a plugin.js, an app.py, a Cargo.toml or a
+    /// build.sh.
     #[arg(default_value = ".", value_name = "DIR|FILE")]
     pub source: PathBuf,
-    /// Write the component here; by default NAME.wasm in the folder of the source.
+    /// Write the component here; by default NAME.wasm beside the module or in the folder.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -26,42 +27,22 @@ pub struct BuildArgs {
 /// Builds, and prints where the component is.
 pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let begun = Instant::now();
-    let Some(module) = javascript::module_at(&args.source) else { return Err(no_source(&args.source)) };
-    let built = javascript::build(&module, coinslot_build::cache().as_deref()).map_err(failure)?;
-    if !built.output.is_empty() {
-        let _ = writeln!(std::io::stderr(), "{}", built.output);
+    let shown = args.source.display();
+    let path = args.source.canonicalize().map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
+    let source = PluginSource::at(&path)
+        .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
+    let folder = if args.source.is_dir() { &args.source } else { args.source.parent().unwrap_or(Path::new("")) };
+    let out = args.out.clone().unwrap_or_else(|| folder.join(format!("{}.wasm", source.name)));
+    let out = out.strip_prefix(".").unwrap_or(&out);
+    match compile::build(&source, out).0 {
+        BuildResult::Fresh | BuildResult::Built => {}
+        BuildResult::Skipped(message) => return Err(Failure { code: 69, message }),
+        BuildResult::Failed(message) => return Err(Failure { code: 65, message }),
     }
-    let folder = module.parent().unwrap_or(Path::new("."));
-    let out = args.out.clone().unwrap_or_else(|| folder.join(format!("{}.wasm", built.name)));
-    coinslot_base::file::replace(&out, 0o644, &built.component)
-        .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
+    let component = std::fs::read(out).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
-    let size = built.component.len() as f64 / 1e6;
-    let digest = hex::encode(Sha256::digest(&built.component));
-    print::line(format_args!(
-        "{}  {} {}, {size:.1} MB, sha256 {}, in {:.1} s",
-        out.display(),
-        built.name,
-        built.version,
-        &digest[..12],
-        begun.elapsed().as_secs_f64()
-    ))
-}
-
-fn no_source(path: &Path) -> Failure {
-    let shown = path.display();
-    Failure::usage(if path.is_dir() {
-        format!("there is no plugin.ts or plugin.js in `{shown}`: name the module, as in `coinslot build shop.ts`")
-    } else if path.exists() {
-        format!("`{shown}` is no module: a plugin is a .ts, .js, .mts, .mjs, .tsx or .jsx file, or the folder of one")
-    } else {
-        format!("there is no `{shown}`")
-    })
-}
-
-fn failure(error: BuildError) -> Failure {
-    match error {
-        BuildError::Source(message) => Failure { code: 65, message },
-        BuildError::File { .. } | BuildError::Engine(_) => Failure::new(error.to_string()),
-    }
+    let size = component.len() as f64 / 1e6;
+    let digest = hex::encode(Sha256::digest(&component));
+    let took = begun.elapsed().as_secs_f64();
+    print::line(format_args!("{}  {size:.1} MB, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))
 }

@@ -9,11 +9,14 @@ pub enum BuildError {
     /// line itself. It may have several lines.
     #[error("{0}")]
     Source(String),
+    /// A tool is not installed. The text says how to get it.
+    #[error("{0}")]
+    Toolchain(String),
     /// A file cannot be read or written.
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
-    /// The embedded engine failed in a way that no source should cause.
-    #[error("the embedded JavaScript engine failed; please report it: {0}")]
+    /// A tool failed in a way that no source should cause.
+    #[error("a tool of the builder failed; please report it: {0}")]
     Engine(String),
 }
 

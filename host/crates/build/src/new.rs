@@ -63,13 +63,14 @@ impl Display for Language {
 /// Writes the files of a new plugin into a folder that has none of them, and returns their paths. An existing file is
 /// an error, and then nothing is written.
 ///
-/// The name is a plugin's name: lower-case letters, digits and hyphens, a letter first.
-pub fn create(folder: &Path, name: &str, language: Language) -> Result<Vec<PathBuf>, BuildError> {
+/// The name is a plugin's name: lower-case letters, digits and hyphens, a letter first. An SDK that the files refer to
+/// is unpacked into the cache.
+pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for (path, text) in language.template() {
         let mut text = text.replace("{{name}}", name);
         if text.contains("{{sdk}}") {
-            let sdk = sdk::unpack()?.join("sdk/rust");
+            let sdk = sdk::unpack(cache)?.join("sdk/rust");
             text = text.replace("{{sdk}}", &sdk.display().to_string());
         }
         files.push((folder.join(path), text));

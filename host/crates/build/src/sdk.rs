@@ -8,13 +8,9 @@ use crate::BuildError;
 
 include!(concat!(env!("OUT_DIR"), "/unpacked.rs"));
 
-/// The folder with the SDK and the WIT, which is made if it is not there. Its name tells its content, so that another
-/// version of this program has another one.
-pub fn unpack() -> Result<PathBuf, BuildError> {
-    let Some(cache) = crate::cache() else {
-        let error = std::io::Error::other("neither XDG_CACHE_HOME nor HOME is set");
-        return Err(BuildError::File { path: PathBuf::from("~/.cache"), error });
-    };
+/// The folder with the SDK and the WIT, which is made in the cache if it is not there. Its name tells its content, so
+/// that another version of this program has another one.
+pub fn unpack(cache: &Path) -> Result<PathBuf, BuildError> {
     let mut hash = Sha256::new();
     for (path, bytes) in UNPACKED {
         hash.update(path);
@@ -24,8 +20,8 @@ pub fn unpack() -> Result<PathBuf, BuildError> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    std::fs::create_dir_all(&cache).map_err(BuildError::file(&cache))?;
-    let part = tempfile::tempdir_in(&cache).map_err(BuildError::file(&cache))?;
+    std::fs::create_dir_all(cache).map_err(BuildError::file(cache))?;
+    let part = tempfile::tempdir_in(cache).map_err(BuildError::file(cache))?;
     for (path, bytes) in UNPACKED {
         write(&part.path().join(path), bytes)?;
     }

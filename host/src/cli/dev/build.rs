@@ -1,16 +1,15 @@
-//! Brings the components of a folder of plugin sources up to date: Rust with cargo, TypeScript and JavaScript with the
-//! embedded engine, everything else with the folder's own `build.sh`, and finished components as they are.
+//! Brings the components of a folder of plugin sources up to date.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_build::javascript;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
 use super::compile::{self, BuildResult};
+use super::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use super::sources::{BuildRecord, Snapshot, is_generated};
 use crate::cli::{Failure, print};
 
@@ -24,28 +23,6 @@ pub(super) struct PluginBuilder {
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
     /// Folders that are no sources, each of which is named once.
     ignored: Arc<Mutex<BTreeSet<PathBuf>>>,
-}
-
-/// The source of one plugin.
-#[derive(Clone, Debug)]
-pub(super) struct PluginSource {
-    /// The name of the folder or file, without its extension.
-    pub(super) name: String,
-    /// The folder or the file.
-    path: PathBuf,
-    kind: SourceKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SourceKind {
-    /// A folder with a Cargo.toml.
-    Cargo,
-    /// A folder with a build.sh.
-    Script,
-    /// A TypeScript or JavaScript module, in a folder of its own as `plugin.ts`, or beside others.
-    JavaScript,
-    /// A component.
-    Finished,
 }
 
 /// The results of sources that need no compiler, by name.
@@ -141,8 +118,9 @@ impl PluginBuilder {
         }
         paths.sort();
         let mut sources = Vec::new();
-        for path in paths {
-            match PluginSource::at(path.clone()) {
+        let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        for path in paths.into_iter().filter(|path| !is_hidden(path)) {
+            match PluginSource::at(&path) {
                 Some(source) => sources.push(source),
                 None if path.is_dir() && !is_generated(Path::new(path.file_name().unwrap_or_default())) => {
                     self.name_ignored(path);
@@ -157,32 +135,19 @@ impl PluginBuilder {
     fn name_ignored(&self, folder: PathBuf) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if self.ignored.lock().insert(folder) {
-            let text = format!(
-                "{name} is not built: a plugin is a folder with a Cargo.toml, a plugin.ts, a plugin.js or a build.sh, or a \
-                 .ts, .js or .wasm file"
-            );
+            let text = format!("{name} is not built: {WHAT_IS_BUILT}");
             self.progress.suspend(|| drop(print::line(text)));
         }
     }
 
     /// Builds one plugin. What was served before stays if that fails.
     pub(super) fn build(&self, source: &PluginSource) -> BuildResult {
-        if source.kind == SourceKind::Cargo
-            && let Err(failure) = compile::ensure_target()
-        {
-            return BuildResult::Skipped(failure.message);
-        }
         let out = self.component(source);
         let former = self.record(source).unwrap_or_default();
         let shared = self.shared_files();
         let mut before = files_of(source, &shared, &former.read);
         let spinner = Spinner::start(&self.progress, &source.name);
-        let (result, read) = match source.kind {
-            SourceKind::Cargo => compile::cargo(&source.path, &out),
-            SourceKind::Script => (compile::script(&source.path, &out), BTreeSet::new()),
-            SourceKind::JavaScript => compile::javascript(&source.path, &out),
-            SourceKind::Finished => (compile::place(&source.path, &out), BTreeSet::new()),
-        };
+        let (result, read) = compile::build(source, &out);
         spinner.end(&result);
         let read = if result == BuildResult::Built { read } else { former.read.clone() };
         // Files that were read for the first time count as they are now: their stamps before the build are not known.
@@ -229,29 +194,6 @@ impl PluginBuilder {
                 let _ = std::fs::remove_file(path);
             }
         }
-    }
-}
-
-impl PluginSource {
-    /// The plugin at a path, if there is one.
-    fn at(path: PathBuf) -> Option<Self> {
-        let name = path.file_stem()?.to_str()?.to_owned();
-        if name.starts_with('.') {
-            return None;
-        }
-        let has = |name: &str| path.join(name).is_file();
-        let kind = if has("Cargo.toml") {
-            SourceKind::Cargo
-        } else if has("build.sh") {
-            SourceKind::Script
-        } else if javascript::module_at(&path).is_some() {
-            SourceKind::JavaScript
-        } else if path.is_file() && path.extension().is_some_and(|extension| extension == "wasm") {
-            SourceKind::Finished
-        } else {
-            return None;
-        };
-        Some(Self { name, path, kind })
     }
 }
 

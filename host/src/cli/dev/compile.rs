@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use coinslot_build::javascript;
+use coinslot_build::{BuildError, javascript, python};
 
+use super::plugin_source::{PluginSource, SourceKind};
 use super::sources::dependencies;
-use crate::cli::{Failure, print};
+use crate::cli::{Failure, cache, print};
 
 /// The compilation target of Rust plugins.
 const TARGET: &str = "wasm32-wasip2";
@@ -16,7 +17,7 @@ const NO_TOOLCHAIN: i32 = 69;
 
 /// The end of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum BuildResult {
+pub(in crate::cli) enum BuildResult {
     /// Nothing changed since it was built.
     Fresh,
     /// Built and put into the output folder.
@@ -27,8 +28,23 @@ pub(super) enum BuildResult {
     Failed(String),
 }
 
+/// Builds a plugin with what its source asks for, and places its component. Gives the files outside of its folder that
+/// were read, too, where the compiler tells.
+pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    match source.kind {
+        SourceKind::Cargo => match ensure_target() {
+            Ok(()) => cargo(&source.path, out),
+            Err(failure) => (BuildResult::Skipped(failure.message), BTreeSet::new()),
+        },
+        SourceKind::JavaScript => javascript(&source.path, out),
+        SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
+        SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
+        SourceKind::Finished => (place(&source.path, out), BTreeSet::new()),
+    }
+}
+
 /// Adds the compilation target of Rust plugins if it is missing.
-pub(super) fn ensure_target() -> Result<(), Failure> {
+fn ensure_target() -> Result<(), Failure> {
     let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let installed = rustc.is_ok_and(|output| {
         output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
@@ -48,7 +64,7 @@ pub(super) fn ensure_target() -> Result<(), Failure> {
 
 /// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
 /// dependencies, and those that are included.
-pub(super) fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match cargo_build(source) {
         Ok(made) => {
             let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
@@ -98,23 +114,45 @@ fn cargo_build(source: &Path) -> Result<PathBuf, BuildResult> {
 }
 
 /// Builds a TypeScript or JavaScript plugin with the embedded engine. Gives the files that it is made of, too.
-pub(super) fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(module) = javascript::module_at(source) else {
         return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
     };
-    match javascript::build(&module, coinslot_build::cache().as_deref()) {
+    match javascript::build(&module, cache().ok().as_deref()) {
         Ok(built) => {
             if !built.output.is_empty() {
                 let _ = print::line(&built.output);
             }
             (place_bytes(&built.component, out), built.sources)
         }
-        Err(error) => (BuildResult::Failed(error.to_string()), BTreeSet::new()),
+        Err(error) => (failed(&error), BTreeSet::new()),
+    }
+}
+
+/// Builds a Python plugin with the tool of the SDK.
+fn python(source: &Path, out: &Path) -> BuildResult {
+    let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
+    let part = out.with_extension("part");
+    let result = match cache().map(|cache| python::build(&module, &part, &cache)) {
+        Ok(Ok(_)) => place(&part, out),
+        Ok(Err(error)) => failed(&error),
+        Err(failure) => BuildResult::Skipped(failure.message),
+    };
+    let _ = std::fs::remove_file(part);
+    result
+}
+
+fn failed(error: &BuildError) -> BuildResult {
+    match error {
+        BuildError::Toolchain(advice) => BuildResult::Skipped(advice.clone()),
+        BuildError::Source(_) | BuildError::File { .. } | BuildError::Engine(_) => {
+            BuildResult::Failed(error.to_string())
+        }
     }
 }
 
 /// Runs the `build.sh` of a plugin with the path of its component as argument.
-pub(super) fn script(source: &Path, out: &Path) -> BuildResult {
+fn script(source: &Path, out: &Path) -> BuildResult {
     let part = out.with_extension("part");
     let command = Command::new("sh").arg("./build.sh").arg(&part).current_dir(source).stdin(Stdio::null()).output();
     let output = match command {

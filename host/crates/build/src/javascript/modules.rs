@@ -16,8 +16,7 @@ include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 const SDK: &str = "/@coinslot/";
 /// The module with which an evaluation begins. It has the exports of the component.
 pub(super) const ENTRY: &str = "/@coinslot/entry";
-pub(super) const ENTRY_SOURCE: &str =
-    "import 'coinslot:entry'; export { manifest, quote, handler } from 'coinslot:exports';";
+pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
 /// The largest file that is read as a module, in bytes.
 const MAX_MODULE: u64 = 32 << 20;
 
@@ -77,6 +76,7 @@ impl Modules {
             "coinslot" => return sdk("coinslot.js"),
             "coinslot/test" => return sdk("test.js"),
             "coinslot:exports" => return sdk("exports.js"),
+            "coinslot:test-exports" => return sdk("test-exports.js"),
             "coinslot:package" => return sdk("package"),
             "coinslot:entry" => return Ok(self.0.name(&self.0.entry)),
             _ => {}
