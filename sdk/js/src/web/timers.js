@@ -14,7 +14,8 @@ const LONGEST = 2 ** 31 - 1; // milliseconds
 
 const timers = new Map();
 let lastId = 0;
-let isWaiting = false;
+// The loop that waits. One of an earlier request ends at its next turn.
+let waiting;
 
 function milliseconds(delay) {
   const value = Math.trunc(Number(delay)) || 0;
@@ -29,17 +30,18 @@ function add(delay, every, run) {
 }
 
 async function wait() {
-  if (isWaiting) return;
-  isWaiting = true;
+  if (waiting) return;
+  const mine = {};
+  waiting = mine;
   const begun = host.nowNanoseconds();
-  while (timers.size > 0) {
+  while (timers.size > 0 && waiting === mine) {
     const now = host.nowNanoseconds();
     const next = Math.min(...[...timers.values()].map(({ due }) => due));
     const slice = Math.min(Math.max((now - begun) * SLICE_PART, SHORTEST_SLICE), LONGEST_SLICE);
     if (next > now) await host.waitNanoseconds(Math.ceil(Math.min(next - now, slice)));
-    await runDue();
+    if (waiting === mine) await runDue();
   }
-  isWaiting = false;
+  if (waiting === mine) waiting = undefined;
 }
 
 // Runs the timers that are due, in their order, and lets the promises of each settle before the next one.
@@ -65,7 +67,9 @@ let requests = 0;
 export function beginRequest() {
   requests++;
   return () => {
-    if (--requests === 0) timers.clear();
+    if (--requests > 0) return;
+    timers.clear();
+    waiting = undefined;
   };
 }
 
