@@ -10,7 +10,7 @@ import { host } from './host.js';
 import { makeManifest } from './manifest.js';
 import { leaveBuild } from './phase.js';
 import { Refusal } from './refusal.js';
-import { price, report, serve } from './serve.js';
+import { failed, price, report, serve } from './serve.js';
 import { makeResponse, readBody, readFields, readMethod } from './wasi-http.js';
 import { join } from './web/blob.js';
 import { Request, WHOLE } from './web/body.js';
@@ -89,15 +89,25 @@ function rawRequest(request) {
   };
 }
 
+// The host's response of a web response. `onEnd` is called when its body is complete.
+function outgoing({ at, response }, isHead, onEnd) {
+  const whole = response[WHOLE]();
+  const chunks = isHead ? null : (whole ?? response.body);
+  const onFailure = (error) => report(`${at}, after its first bytes,`, error);
+  return makeResponse(response.status, response.headers, chunks, onEnd, onFailure);
+}
+
 export const handler = {
   async handle(request) {
     leaveBuild();
     const complete = beginRequest();
     const raw = rawRequest(request);
-    const { at, response } = await serve(raw);
-    const { status, headers } = response;
-    const whole = response[WHOLE]();
-    const chunks = raw.method === 'HEAD' ? null : (whole ?? response.body);
-    return makeResponse(status, headers, chunks, complete, (error) => report(`${at}, after its first bytes,`, error));
+    const served = await serve(raw);
+    const isHead = raw.method === 'HEAD';
+    try {
+      return outgoing(served, isHead, complete);
+    } catch (error) {
+      return outgoing({ at: served.at, response: failed(served.at, error) }, isHead, complete);
+    }
   },
 };

@@ -17,7 +17,8 @@ export function report(at, error) {
 
 const INTERNAL = ['internal_error', 'the endpoint failed; the reason is in the log of its operator'];
 
-function failed(at, error) {
+// The answer to an error: that of a refusal, or 500 for what is the plugin's fault, which is reported.
+export function failed(at, error) {
   if (error instanceof Refusal) return refusalResponse(error);
   report(at, error);
   return refusalResponse(new Refusal(500, ...INTERNAL));

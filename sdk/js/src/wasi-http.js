@@ -33,7 +33,13 @@ function latin1Bytes(text) {
 export const readFields = (fields) => fields.copyAll().map(([name, value]) => [name, latin1(value)]);
 
 export function makeFields(headers) {
-  return host.http.Fields.fromList([...headers].map(([name, value]) => [name, latin1Bytes(value)]));
+  const list = [...headers].map(([name, value]) => [name, latin1Bytes(value)]);
+  try {
+    return host.http.Fields.fromList(list);
+  } catch (error) {
+    const names = list.map(([name]) => name).join(', ');
+    throw new TypeError(`the host refuses one of the header fields ${names}: ${describe(error?.payload ?? error)}`);
+  }
 }
 
 // The body of a request or a response as a web stream, which a signal can end.
@@ -116,8 +122,9 @@ async function* bodyOf(chunks, end, onFailure) {
 }
 
 export function makeResponse(status, headers, chunks, onEnd, onFailure) {
+  const fields = makeFields(headers);
   const { contents, trailers } = sendBody(chunks, onEnd, onFailure);
-  const [response] = host.http.Response.new(makeFields(headers), contents, trailers);
+  const [response] = host.http.Response.new(fields, contents, trailers);
   response.setStatusCode(status);
   return response;
 }

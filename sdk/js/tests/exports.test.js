@@ -67,6 +67,7 @@ get('/oops', { price: '0.001' }, function handler() {
 get('/thrown', { free: true }, () => {
   throw 'text';
 });
+get('/hop', { free: true }, () => new Response('x', { headers: { connection: 'close' } }));
 get('/refused', { free: true }, () => {
   throw new Refusal(503, 'too_busy', 'try again later');
 });
@@ -282,6 +283,11 @@ test('an uncaught error is reported with its place, and answered 500', async () 
     /^GET \/oops failed: TypeError: Cannot read properties of undefined .* at (Object\.)?handler \(.*exports\.test\.js:\d+:\d+\)/,
   );
   assert.doesNotMatch(lines[0], /serve\.js|node:/);
+  assert.equal((await ask('GET /hop')).status, 500);
+  assert.match(
+    lines[0],
+    /^GET \/hop failed: TypeError: the host refuses one of the header fields connection, content-type: forbidden/,
+  );
   assert.equal((await ask('GET /thrown')).status, 500);
   assert.match(lines[0], /^GET \/thrown failed: threw "text"/);
   assert.equal((await ask('GET /nothing')).status, 500);

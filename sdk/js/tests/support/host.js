@@ -82,6 +82,9 @@ globalThis.wit = {
 
 class Fields {
   static fromList(list) {
+    if (list.some(([name]) => name === 'connection')) {
+      throw Object.assign(new Error('x'), { payload: { tag: 'forbidden', val: null } });
+    }
     const fields = new Fields();
     fields.list = list;
     return fields;
