@@ -15,8 +15,15 @@ OLDEST = (3, 10)
 UNAVAILABLE = 69
 
 
+class Parser(argparse.ArgumentParser):
+    """Ends with 64 (EX_USAGE) for wrong options."""
+
+    def error(self, message):
+        self.exit(64, f"{message}\n{self.format_usage()}")
+
+
 def arguments(argv):
-    parser = argparse.ArgumentParser(description="Builds a plugin in Python into a component.")
+    parser = Parser(description="Builds a plugin in Python into a component.")
     parser.add_argument("--source", required=True, help="the plugin's module, such as app.py")
     parser.add_argument("--out", required=True, help="the component to write")
     parser.add_argument("--wit", required=True, help="the folder with plugin.wit")

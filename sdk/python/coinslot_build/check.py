@@ -137,6 +137,11 @@ class Check:
         elif isinstance(error, ImportError):
             self.problem(f"{place}{error}")
             self._may_be_newer(error.name or "")
+        elif isinstance(error, FileNotFoundError) and not os.path.isabs(str(error.filename or "/")):
+            self.problem(
+                f"{place}there is no {error.filename}: the build runs elsewhere. Write the path from the module's own, "
+                f'Path(__file__).with_name("{os.path.basename(str(error.filename))}")'
+            )
         else:
             detail = self.trace.report("", error).splitlines()[1:]
             self.problem("\n".join([f"{place}{type(error).__name__}: {error}", *(detail if len(mine) > 1 else [])]))

@@ -15,9 +15,23 @@ def check(project: Project, sdk: str, packages, work: str) -> dict:
     paths = [packages] if packages else []
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "check.py")
     started = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done = run(
-        [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", started, script, project.source, result, *paths, sdk]
-    )
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-B",
+        "-X",
+        "utf8",
+        "-c",
+        started,
+        script,
+        project.source,
+        result,
+        *paths,
+        sdk,
+    ]
+    # As in the component, no file of the plugin is in the current folder.
+    done = run(command, cwd=work)
     try:
         with open(result, encoding="utf-8") as file:
             found = json.load(file)

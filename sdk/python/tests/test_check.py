@@ -77,6 +77,11 @@ class Problems(CheckTest):
                 "from coinslot import config\nA = config('a')\n",
                 "app.py:2: RuntimeError: config does not exist while the plugin is built",
             ),
+            (
+                "open('data.csv')\n",
+                "app.py:1: there is no data.csv: the build runs elsewhere. Write the path from the module's own, "
+                'Path(__file__).with_name("data.csv")',
+            ),
             ("import sys\nsys.exit(3)\n", "app.py:2: SystemExit: 3"),
             ("import os\nos._exit(3)\n", "app.py: it ended Python while it was imported"),
         ):
