@@ -7,12 +7,10 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type};
+use syn::{ItemFn, LitStr, Result, ReturnType, Type};
 
 use crate::options::{Options, PriceOption};
-
-/// Extractors that take the request's body, of which there is one.
-const BODIES: [&str; 3] = ["Json", "Bytes", "Body"];
+use crate::signature;
 
 /// The arguments and the answer of an endpoint, as the generated functions need them.
 struct Signature {
@@ -22,18 +20,21 @@ struct Signature {
     names: Vec<syn::Ident>,
     /// The output type as an `Answer`.
     answer: TokenStream,
+    /// Waits for the function's answer if it is an async function.
+    wait: Option<TokenStream>,
 }
 
 /// Generates everything that stands in place of the attribute and its function.
 pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStream> {
-    let inputs = inputs(&options, function)?;
+    let inputs = signature::inputs(&options, function)?;
     let names = (0..inputs.len()).map(|i| format_ident!("input{i}")).collect();
     let output: Type = match &function.sig.output {
         ReturnType::Type(_, ty) => (**ty).clone(),
         ReturnType::Default => syn::parse_quote_spanned!(function.sig.ident.span()=> ()),
     };
     let answer = quote_spanned! { at(&output)=> <#output as ::coinslot_sdk::Answer> };
-    let signature = Signature { inputs, names, answer };
+    let wait = function.sig.asyncness.map(|_| quote!(.await));
+    let signature = Signature { inputs, names, answer, wait };
 
     let guard = guard(&options);
     let functions = functions(&options, &signature, &function.sig.ident);
@@ -50,7 +51,7 @@ pub(crate) fn endpoint(options: Options, function: &ItemFn) -> Result<TokenStrea
 
 /// Generates the functions `serve`, `quote` and `describe`.
 fn functions(options: &Options, signature: &Signature, endpoint: &syn::Ident) -> TokenStream {
-    let Signature { inputs, names, answer } = signature;
+    let Signature { inputs, names, answer, wait } = signature;
     let extract = names.iter().zip(inputs).map(|(name, ty)| {
         quote_spanned! { at(ty)=> let #name = <#ty as ::coinslot_sdk::Extract>::extract(request).await?; }
     });
@@ -73,7 +74,7 @@ fn functions(options: &Options, signature: &Signature, endpoint: &syn::Ident) ->
             ::std::boxed::Box::pin(async move {
                 let request = &mut request;
                 #(#extract)*
-                let answer = #endpoint(#(#names),*).await;
+                let answer = #endpoint(#(#names),*)#wait;
                 ::core::result::Result::Ok(#answer::into_response(answer))
             })
         }
@@ -142,103 +143,10 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
     }
 }
 
-/// Checks the function's signature, and returns the types of its arguments.
-fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {
-    let signature = &function.sig;
-    if signature.asyncness.is_none() {
-        return Err(Error::new(signature.fn_token.span(), "an endpoint is an async function: write `async fn`"));
-    }
-    if !signature.generics.params.is_empty() {
-        return Err(Error::new_spanned(&signature.generics, "an endpoint has no generic parameters"));
-    }
-    if let Some(unsafety) = &signature.unsafety {
-        return Err(Error::new_spanned(
-            unsafety,
-            "an endpoint is called with what strangers send: it cannot be unsafe",
-        ));
-    }
-    let mut types = Vec::new();
-    for argument in &signature.inputs {
-        match argument {
-            FnArg::Typed(typed) => types.push((*typed.ty).clone()),
-            FnArg::Receiver(receiver) => {
-                return Err(Error::new_spanned(receiver, "an endpoint is a free function: it has no `self`"));
-            }
-        }
-    }
-    check_path(options, &types)?;
-    check_body(options, &types)?;
-    check_headers(options, &types)?;
-    Ok(types)
-}
-
-/// Checks that an argument reads the path's parameters exactly if there are any.
-fn check_path(options: &Options, types: &[Type]) -> Result<()> {
-    let reads_path = types.iter().find(|ty| last_word(ty).is_some_and(|word| word == "Path"));
-    match (options.template.params.first(), reads_path) {
-        (Some(first), None) => Err(Error::new(
-            options.path.span(),
-            format!("nothing reads {{{first}}}: add an argument `Path({first}): Path<String>`"),
-        )),
-        (None, Some(ty)) => {
-            Err(Error::new_spanned(ty, "the path of this endpoint has no parameter, as `{name}` would be"))
-        }
-        (Some(_), Some(_)) | (None, None) => Ok(()),
-    }
-}
-
-/// Checks that at most one argument reads the body, and none for GET.
-fn check_body(options: &Options, types: &[Type]) -> Result<()> {
-    let mut body: Option<String> = None;
-    for ty in types {
-        let Some(word) = last_word(ty).filter(|word| BODIES.contains(&word.as_str())) else { continue };
-        if options.method.value() == "GET" {
-            return Err(Error::new_spanned(
-                ty,
-                "a GET request has no body: use `post`, or read the query with `Query`",
-            ));
-        }
-        if let Some(first) = body.replace(word) {
-            return Err(Error::new_spanned(ty, format!("a request has one body, and `{first}` takes it")));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that `quote_headers` says which header fields a `quote` or `check` function sees, if it is given any.
-///
-/// The host shows a quote no other fields, so a price by a field that is not named would be that of a request without it.
-fn check_headers(options: &Options, types: &[Type]) -> Result<()> {
-    let function = match (&options.price, &options.check) {
-        (PriceOption::Quoted { .. }, _) => "quote",
-        (PriceOption::Free | PriceOption::Exact(_) | PriceOption::UpTo(_), Some(_)) => "check",
-        (PriceOption::Free | PriceOption::Exact(_) | PriceOption::UpTo(_), None) => return Ok(()),
-    };
-    let reads_headers = types.iter().find(|ty| last_word(ty).is_some_and(|word| word == "Headers"));
-    match (reads_headers, &options.quote_headers) {
-        (Some(ty), None) => Err(Error::new_spanned(
-            ty,
-            format!(
-                "`{function}` sees only the header fields that the endpoint names: write `quote_headers = \"x-tier\"` \
-                 with those that it reads, or `quote_headers = \"\"` if it reads none"
-            ),
-        )),
-        (Some(_), Some(_)) | (None, _) => Ok(()),
-    }
-}
-
 /// The span for an error about this piece of code. Names in code with this span resolve as if the author had written
 /// them beside the function.
 fn at(piece: &impl Spanned) -> Span {
     piece.span().resolved_at(Span::call_site())
-}
-
-/// The last segment of a type's path: `Json` of `coinslot_sdk::Json<Snippet>`.
-fn last_word(ty: &Type) -> Option<String> {
-    match ty {
-        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
-        _ => None,
-    }
 }
 
 /// Generates a macro whose name is the route: a second endpoint on the route defines it twice, which is an error.

@@ -15,13 +15,16 @@ mod path;
 /// Checks prices.
 mod price;
 
+/// Checks the signature of an endpoint.
+mod signature;
+
 /// Generates the code of an endpoint.
 mod expand;
 
 /// Generates the registration of a check of the configuration.
 mod config_check;
 
-/// Makes an async function an endpoint of this plugin.
+/// Makes a function an endpoint of this plugin.
 ///
 /// `#[endpoint(METHOD, "PATH", PRICE, summary = "..", ..)]`. The documentation of
 /// `coinslot_sdk::endpoint` lists the options.
