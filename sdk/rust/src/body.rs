@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
@@ -59,7 +59,6 @@ impl Body {
     }
 
     /// The bytes of a body that is not streamed.
-    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only the component sends bodies"))]
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match &self.0 {
             BodyState::Whole(bytes) => Some(bytes),
@@ -159,8 +158,21 @@ impl Stream {
     }
 }
 
+impl From<Stream> for Body {
+    fn from(stream: Stream) -> Self {
+        stream.0
+    }
+}
+
 /// One piece on its way from the writer to the reader, which run in one task.
-type PieceSlot = Rc<RefCell<Option<Bytes>>>;
+type PieceSlot = Rc<RefCell<Passing>>;
+
+#[derive(Debug, Default)]
+struct Passing {
+    piece: Option<Bytes>,
+    /// Wakes the writer after the piece has been taken.
+    writer: Option<Waker>,
+}
 
 /// The writer's end of a body, for [`Stream::writer`].
 #[derive(Debug)]
@@ -173,11 +185,14 @@ impl Sink {
         if piece.is_empty() {
             return;
         }
-        *self.0.borrow_mut() = Some(piece);
-        // No waker is needed: the reader, `WrittenBody`, polls the writer again after it has emptied the slot.
-        poll_fn(|_| match self.0.borrow().is_none() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        self.0.borrow_mut().piece = Some(piece);
+        poll_fn(|cx| {
+            let mut passing = self.0.borrow_mut();
+            if passing.piece.is_none() {
+                return Poll::Ready(());
+            }
+            passing.writer = Some(cx.waker().clone());
+            Poll::Pending
         })
         .await;
     }
@@ -207,14 +222,19 @@ where
         if let Poll::Ready(end) = state {
             self.writing = None;
             // A piece that is still in the slot belongs to a `send` whose future was dropped, which counts as not sent.
-            self.slot.borrow_mut().take();
+            self.slot.take();
             return Poll::Ready(end.err().map(|error| Err(BodyError(error))));
         }
-        let piece = self.slot.borrow_mut().take();
-        match piece {
-            Some(piece) => Poll::Ready(Some(Ok(piece))),
-            None => Poll::Pending,
+        let mut passing = self.slot.borrow_mut();
+        let Some(piece) = passing.piece.take() else { return Poll::Pending };
+        // The reader polls the writer again for the next piece. That alone is not enough: the writer may wait beside
+        // other futures in a set that polls only those that were woken.
+        let writer = passing.writer.take().filter(|writer| !writer.will_wake(cx.waker()));
+        drop(passing);
+        if let Some(writer) = writer {
+            writer.wake();
         }
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 

@@ -60,6 +60,10 @@ pub use body::{Body, BodyError, Sink, Stream};
 mod answer;
 pub use answer::{Answer, Html, Media, Refusal, Response, Text};
 
+/// Waits for several futures at once.
+mod join;
+pub use join::join_all;
+
 /// Amounts of money, as text.
 mod amount;
 pub use amount::{Amount, BadAmount};
@@ -194,6 +198,7 @@ pub use coinslot_sdk_macros::endpoint;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::registry::{ConfigCheck, DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
+    pub use crate::join::{Joined, join, try_join};
     pub use inventory;
 
     /// Converts the result of an author's `quote` function.
