@@ -1,15 +1,24 @@
-//! The answers of an endpoint, and refusals.
+//! The answers of an endpoint.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, StatusCode};
-use serde_json::json;
+use http::StatusCode;
+use http::header::HeaderValue;
 
 use crate::body::{Body, Stream};
 use crate::schema::Schemas;
+
+/// Answers made of another answer: with a status, header fields or a media type, or perhaps none.
+mod parts;
+
+/// Redirects.
+mod redirect;
+pub use redirect::Redirect;
+
+/// Server-sent events.
+mod sse;
+pub use sse::{Event, EventSink, Sse};
 
 /// A whole answer: status, header fields and body, for an endpoint that needs more than the other answer types have.
 pub type Response = ::http::Response<Body>;
@@ -42,7 +51,8 @@ pub type Response = ::http::Response<Body>;
 #[diagnostic::on_unimplemented(
     message = "an endpoint cannot answer `{Self}`",
     label = "not an answer",
-    note = "answers are Text, Html, Json<T>, Bytes, Stream, Media<T>, (StatusCode, T), Response and Result<T, Refusal>"
+    note = "answers are Text, String, Html, Json<T>, Bytes, Stream, Sse, Redirect, Media<T>, (StatusCode, T), Option<T>, \
+            Result<T, Refusal>, Result<T> and Response"
 )]
 pub trait Answer: Sized {
     /// The media type of a successful answer. An endpoint's `mime_type` and an answer's own `content-type` win over it.
@@ -95,6 +105,33 @@ impl Answer for Text {
     }
 }
 
+/// The text, as with [`Text`].
+impl Answer for String {
+    const MIME_TYPE: &'static str = Text::MIME_TYPE;
+
+    fn into_response(self) -> Response {
+        Response::new(self.into())
+    }
+}
+
+/// The text, as with [`Text`].
+impl Answer for &'static str {
+    const MIME_TYPE: &'static str = Text::MIME_TYPE;
+
+    fn into_response(self) -> Response {
+        Response::new(self.into())
+    }
+}
+
+/// The text, as with [`Text`].
+impl Answer for Cow<'static, str> {
+    const MIME_TYPE: &'static str = Text::MIME_TYPE;
+
+    fn into_response(self) -> Response {
+        self.into_owned().into_response()
+    }
+}
+
 impl Answer for Html {
     const MIME_TYPE: &'static str = "text/html; charset=utf-8";
 
@@ -104,6 +141,14 @@ impl Answer for Html {
 }
 
 impl Answer for Bytes {
+    const MIME_TYPE: &'static str = "application/octet-stream";
+
+    fn into_response(self) -> Response {
+        Response::new(self.into())
+    }
+}
+
+impl Answer for Vec<u8> {
     const MIME_TYPE: &'static str = "application/octet-stream";
 
     fn into_response(self) -> Response {
@@ -136,6 +181,15 @@ impl Answer for () {
     }
 }
 
+/// An answer with this status and without a body.
+impl Answer for StatusCode {
+    const MIME_TYPE: &'static str = "application/octet-stream";
+
+    fn into_response(self) -> Response {
+        (self, Body::empty()).into_response()
+    }
+}
+
 impl Answer for Response {
     const MIME_TYPE: &'static str = "application/octet-stream";
 
@@ -143,139 +197,3 @@ impl Answer for Response {
         self
     }
 }
-
-impl<T: Answer> Answer for Media<T> {
-    const MIME_TYPE: &'static str = T::MIME_TYPE;
-
-    fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        response.headers_mut().insert(CONTENT_TYPE, self.0);
-        response
-    }
-
-    fn describe(schemas: &mut Schemas) {
-        T::describe(schemas);
-    }
-}
-
-impl<T: Answer> Answer for (StatusCode, T) {
-    const MIME_TYPE: &'static str = T::MIME_TYPE;
-
-    fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        *response.status_mut() = self.0;
-        response
-    }
-
-    fn describe(schemas: &mut Schemas) {
-        T::describe(schemas);
-    }
-}
-
-/// The answer with these header fields added; fields of the same name are replaced.
-impl<T: Answer> Answer for (HeaderMap, T) {
-    const MIME_TYPE: &'static str = T::MIME_TYPE;
-
-    fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        response.headers_mut().extend(self.0);
-        response
-    }
-
-    fn describe(schemas: &mut Schemas) {
-        T::describe(schemas);
-    }
-}
-
-impl<T: Answer> Answer for Result<T, Refusal> {
-    const MIME_TYPE: &'static str = T::MIME_TYPE;
-
-    fn into_response(self) -> Response {
-        self.map_or_else(|refusal| refusal.response(), T::into_response)
-    }
-
-    fn describe(schemas: &mut Schemas) {
-        T::describe(schemas);
-    }
-}
-
-/// A refused request. The caller does not pay, and reads `{"error": code, "message": message}`.
-///
-/// `check` and `quote` may refuse with 400 to 499, but not with 402, which only the host answers. A running endpoint
-/// may also refuse with 500 to 599, for a failure that is not the caller's fault.
-///
-/// ```
-/// # use coinslot_sdk::{Path, Refusal, Text, endpoint, testing};
-/// #[endpoint(get, "/capital/{country}", price = "0.001", summary = "The capital of a country", check = known)]
-/// async fn capital(Path(country): Path<String>) -> Text {
-///     Text(format!("the capital of {country}"))
-/// }
-///
-/// fn known(country: &String) -> Result<(), Refusal> {
-///     match country.as_str() {
-///         "france" | "japan" => Ok(()),
-///         _ => Err(Refusal::not_found("unknown_country", "ask for `france` or `japan`")),
-///     }
-/// }
-/// # fn main() { assert_eq!(testing::get("/capital/mars").quote().unwrap_err().code(), "unknown_country"); }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    status: u16,
-    code: Cow<'static, str>,
-    message: String,
-}
-
-impl Refusal {
-    /// Makes a refusal. `code` is a stable word for programs (lower-case letters, digits, `_`); `message` is a sentence
-    /// that says what to do.
-    ///
-    /// # Panics
-    /// If the status is not from 400 to 599, or is 402. The plugin is then at fault, and the caller pays nothing.
-    pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        let code = code.into();
-        assert!((400..600).contains(&status) && status != 402, "{status} is not the status of a refusal ({code})");
-        Self { status, code, message: message.into() }
-    }
-
-    /// Refuses with status 400: the request is wrong.
-    pub fn bad_request(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::new(400, code, message)
-    }
-
-    /// Refuses with status 404: the requested thing does not exist.
-    pub fn not_found(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::new(404, code, message)
-    }
-
-    /// The status: from 400 to 599, and not 402.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The word for programs.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// The sentence for people.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(crate) fn response(&self) -> Response {
-        let body = json!({ "error": self.code, "message": self.message });
-        let mut response = Response::new(body.to_string().into());
-        *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` takes nothing else");
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.status, self.code, self.message)
-    }
-}
-
-impl std::error::Error for Refusal {}

@@ -5,10 +5,13 @@ use std::task::{Context, Poll, Waker};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
-use crate::answer::{Refusal, Response};
+use crate::answer::Response;
 use crate::body::Body;
 use crate::extract::{PaymentSource, Request};
 use crate::form::{self, Pairs};
+use crate::refusal::{Refusal, RefusalCause};
+#[cfg(not(target_family = "wasm"))]
+use crate::registry::Price;
 use crate::registry::{Registration, registrations};
 use crate::router::{self, EndpointCandidate, RouteMatch};
 use crate::{Amount, log};
@@ -40,10 +43,15 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
         Ok(routed) => routed,
         Err(not_served) => return not_served.response(),
     };
-    match (registration.serve)(request(raw, registration, params, PaymentSource::Host)).await {
+    let served = (registration.serve)(request(raw, registration, params, PaymentSource::Host)).await;
+    let mut response = match served {
         Ok(response) => with_media_type(registration, response),
         Err(refusal) => refusal.response(),
+    };
+    if let Some(RefusalCause(cause)) = response.extensions_mut().remove() {
+        log::error(format_args!("{} {}: {cause}", registration.declared.method, registration.declared.path));
     }
+    response
 }
 
 /// Routes the request as the host would, and asks its endpoint for a quote.
@@ -51,6 +59,12 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
 pub(crate) fn quote_path(raw: RawRequest) -> Result<Amount, Refusal> {
     let (registration, params) = route(&raw).map_err(NotServed::refusal)?;
     quote_at(raw, registration, params)
+}
+
+/// True if a payment is needed before the request is served.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn is_paid(raw: &RawRequest) -> bool {
+    route(raw).is_ok_and(|(registration, _)| registration.declared.price != Price::Free)
 }
 
 /// Asks an endpoint what the request costs. The host has routed the request: `raw.path` is the endpoint's template.
@@ -89,7 +103,8 @@ fn quote_at(mut raw: RawRequest, registration: &'static Registration, params: Pa
             panic!("`quote` of {method} {path} answered {amount:?}, which is not an amount")
         }
         Err(refusal) if refusal.status() >= 500 => {
-            panic!("a quote refuses with 400 to 499; {method} {path} answered {refusal}")
+            let reason = refusal.cause().map_or_else(|| refusal.to_string(), str::to_owned);
+            panic!("a quote refuses with 400 to 499; that of {method} {path} failed: {reason}")
         }
         quoted => quoted,
     }

@@ -2,13 +2,11 @@
 
 use std::ops::Deref;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::answer::{Answer, Refusal, Response};
+use crate::answer::{Answer, Response};
 use crate::body::Body;
 use crate::extract::{Extract, Request};
+use crate::model::{Input, Output};
+use crate::refusal::Refusal;
 use crate::schema::Schemas;
 
 /// JSON. As an argument it is the body, read as JSON whatever its media type says; a body that does not fit is refused
@@ -45,7 +43,7 @@ impl<T> Deref for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + JsonSchema> Extract for Json<T> {
+impl<T: Input> Extract for Json<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         let body = request.whole_body().await?;
         if body.is_empty() {
@@ -65,12 +63,20 @@ impl<T: DeserializeOwned + JsonSchema> Extract for Json<T> {
         })
     }
 
+    /// None without a body.
+    async fn extract_optional(request: &mut Request) -> Result<Option<Self>, Refusal> {
+        match request.has_body().await? {
+            true => Self::extract(request).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     fn describe(schemas: &mut Schemas) {
         schemas.body::<T>();
     }
 }
 
-impl<T: Serialize + JsonSchema> Answer for Json<T> {
+impl<T: Output> Answer for Json<T> {
     const MIME_TYPE: &'static str = "application/json";
 
     /// # Panics

@@ -46,7 +46,7 @@ extern crate self as coinslot_sdk;
 
 /// The arguments of an endpoint.
 mod extract;
-pub use extract::{Extract, Headers, Path, Payment, Query, Request};
+pub use extract::{ClientAddress, Extract, Form, Headers, Path, Payment, Query, Request};
 
 /// JSON as an argument and as an answer.
 mod json;
@@ -56,9 +56,17 @@ pub use json::Json;
 mod body;
 pub use body::{Body, BodyError, Sink, Stream};
 
-/// The answers of an endpoint, and refusals.
+/// The answers of an endpoint.
 mod answer;
-pub use answer::{Answer, Html, Media, Refusal, Response, Text};
+pub use answer::{Answer, Event, EventSink, Html, Media, Redirect, Response, Sse, Text};
+
+/// Refused requests.
+mod refusal;
+pub use refusal::Refusal;
+
+/// Errors of endpoints.
+mod error;
+pub use error::{Context, Error, Failure, Result};
 
 /// Waits for several futures at once.
 mod join;
@@ -67,6 +75,10 @@ pub use join::join_all;
 /// Amounts of money, as text.
 mod amount;
 pub use amount::{Amount, BadAmount};
+
+/// The types of inputs and answers.
+mod model;
+pub use model::{Input, Output};
 
 /// Reads path parameters and queries into types.
 mod form;
@@ -128,9 +140,11 @@ pub mod testing;
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use bytes::Bytes;
 #[doc(no_inline)]
-pub use schemars::JsonSchema;
+pub use schemars::{self, JsonSchema};
 #[doc(no_inline)]
-pub use serde::{Deserialize, Serialize};
+pub use serde::{self, Deserialize, Serialize};
+#[doc(no_inline)]
+pub use serde_json::{self, Value, json};
 
 /// Refuses to load this plugin with a configuration that it cannot use: the operator learns of a mistake when the host
 /// starts or its configuration changes, and not from a payer.
@@ -153,7 +167,7 @@ pub use serde::{Deserialize, Serialize};
 /// after that, so a plugin that insists on some configuration has to be in a file of its own name (`rates.wasm` for
 /// `rates`), or in the `file` of its table.
 pub use coinslot_sdk_macros::check_config;
-/// Makes an async function an endpoint of this plugin.
+/// Makes a function, plain or async, an endpoint of this plugin.
 ///
 /// ```
 /// # use coinslot_sdk::{Amount, Deserialize, Json, JsonSchema, Refusal, Text, endpoint};
@@ -194,11 +208,52 @@ pub use coinslot_sdk_macros::check_config;
 /// arguments; a [`Payment`] among these is empty.
 pub use coinslot_sdk_macros::endpoint;
 
+/// Makes a struct or an enum a type of inputs and answers: it derives [`Deserialize`], [`Serialize`] and [`JsonSchema`],
+/// so that a plugin needs no dependency but this crate.
+///
+/// ```
+/// use coinslot_sdk::{Json, endpoint, model, testing};
+///
+/// /// What to draw.
+/// #[model]
+/// #[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// struct Drawing {
+///     /// The number of lines.
+///     #[schemars(range(min = 1, max = 100))]
+///     line_count: u8,
+///     #[serde(default)]
+///     style: Style,
+/// }
+///
+/// #[model]
+/// #[derive(Clone, Copy, Debug, Default)]
+/// #[serde(rename_all = "lowercase")]
+/// enum Style {
+///     #[default]
+///     Thin,
+///     Bold,
+/// }
+///
+/// #[endpoint(post, "/draw", price = "0.01", summary = "Draws lines")]
+/// fn draw(Json(drawing): Json<Drawing>) -> Json<Vec<Style>> {
+///     Json(vec![drawing.style; drawing.line_count.into()])
+/// }
+/// # fn main() {
+/// let drawing = coinslot_sdk::json!({ "lineCount": 2, "style": "bold" });
+/// assert_eq!(testing::post("/draw").json(&drawing).send().text(), r#"["bold","bold"]"#);
+/// # }
+/// ```
+///
+/// The attributes `#[serde(..)]` and `#[schemars(..)]` work as they do with these crates; they stand below `#[model]`.
+/// Doc comments are the schema's descriptions. `#[model(input)]` leaves `Serialize` out, and `#[model(output)]`
+/// `Deserialize`, for types that cannot be both. Other derives stand beside it as usual.
+pub use coinslot_sdk_macros::model;
+
 /// Names for the attribute's code. Not for authors: they may change with any version.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::registry::{ConfigCheck, DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
     pub use crate::join::{Joined, join, try_join};
+    pub use crate::registry::{ConfigCheck, DeclaredEndpoint, Price, QuoteFuture, Registration, ServeFuture};
     pub use inventory;
 
     /// Converts the result of an author's `quote` function.

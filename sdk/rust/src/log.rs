@@ -28,12 +28,17 @@ pub fn error(message: impl Display) {
 
 /// Logs an error with its causes, which an error's own text leaves out, as one line.
 pub fn failure(error: &dyn Error) {
+    line("error", &chain(error));
+}
+
+/// An error's text and those of its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(next) = cause {
         text = format!("{text}: {next}");
         cause = next.source();
     }
-    line("error", &text);
+    text
 }
 
 fn line(level: &str, message: &dyn Display) {

@@ -8,8 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::Amount;
-use crate::answer::{Refusal, Response};
+use crate::answer::Response;
 use crate::extract::Request;
+use crate::refusal::Refusal;
 use crate::router;
 use crate::schema::{SchemaError, Schemas};
 

@@ -16,6 +16,12 @@ pub struct Schemas {
     query: Option<Value>,
     body: Option<Value>,
     answer: Option<Value>,
+    /// The parts of the request that are being added may be absent.
+    optional: bool,
+    /// The body may be absent.
+    optional_body: bool,
+    /// The query may be absent.
+    optional_query: bool,
 }
 
 /// A mistake of the plugin's author that keeps a schema out of the manifest.
@@ -38,6 +44,9 @@ impl Schemas {
             query: None,
             body: None,
             answer: None,
+            optional: false,
+            optional_body: false,
+            optional_query: false,
         }
     }
 
@@ -49,11 +58,28 @@ impl Schemas {
     /// Adds the schema of the query, which is read as a `T`.
     pub fn query<T: JsonSchema>(&mut self) {
         self.query = Some(T::json_schema(&mut self.input).to_value());
+        self.optional_query = self.optional;
     }
 
     /// Adds the schema of the body, which is read as the JSON of a `T`.
     pub fn body<T: JsonSchema>(&mut self) {
         self.body = Some(T::json_schema(&mut self.input).to_value());
+        self.optional_body = self.optional;
+    }
+
+    /// Adds the schema of the body, which is read as a `T` from the pairs of a form.
+    pub fn form<T: JsonSchema>(&mut self) {
+        self.body::<T>();
+        if let Some(Value::Object(body)) = &mut self.body {
+            body.insert("contentMediaType".to_owned(), "application/x-www-form-urlencoded".into());
+        }
+    }
+
+    /// Adds what `describe` adds, as parts of the request that may be absent.
+    pub(crate) fn optional(&mut self, describe: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.optional, true);
+        describe(self);
+        self.optional = before;
     }
 
     /// Adds the schema of a successful answer's body, which is the JSON of a `T`.
@@ -69,7 +95,13 @@ impl Schemas {
         for (name, part) in [("path", path), ("query", self.query), ("body", self.body)] {
             let Some(part) = part else { continue };
             // A query whose every field is optional may be left out; a body may not.
-            if name != "query" || part.get("required").is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty())) {
+            let has_required = part.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
+            let is_required = match name {
+                "query" => has_required && !self.optional_query,
+                "body" => !self.optional_body,
+                _ => true,
+            };
+            if is_required {
                 required.push(name);
             }
             properties.insert(name.to_owned(), part);

@@ -1,7 +1,7 @@
 //! Endpoints in a plain `cargo test`, on the developer's own machine.
 //!
-//! Requests pass the same routing, arguments and answers as in the component. No payment is made and there is no
-//! network: such a test shows that a plugin is right, not that a host can load it.
+//! Requests pass the same routing, arguments and answers as in the component, and a path that a host refuses is refused.
+//! No payment is made and there is no network: such a test shows that a plugin is right, not that a host can load it.
 //!
 //! ```
 //! # use coinslot_sdk::{Payment, Text, endpoint, testing, Receipt};
@@ -24,14 +24,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::dispatch::{self, RawRequest};
 use crate::imports::simulated::{self, SimulatedRequest};
 use crate::registry;
-use crate::{Amount, Body, Receipt, Refusal};
+use crate::{Amount, Body, Receipt, Refusal, Response};
+
+/// The paths of requests.
+mod path;
 
 pub use crate::registry::{DeclaredEndpoint, DescribeError, Manifest, Price};
 pub use crate::schema::SchemaError;
@@ -104,12 +108,25 @@ impl TestRequest {
         self
     }
 
-    /// Sets the body to the JSON of a value.
+    /// Sets the body to the JSON of a value, and the media type if it is not set.
     ///
     /// # Panics
     /// If the value cannot be written as JSON.
     pub fn json(self, value: &impl Serialize) -> Self {
-        self.body(serde_json::to_vec(value).expect("a test's body can be JSON"))
+        let body = serde_json::to_vec(value).expect("a test's body can be JSON");
+        self.media_type("application/json").body(body)
+    }
+
+    /// Sets the body to a form's names and values, and the media type if it is not set.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let pairs: Vec<_> =
+            fields.iter().map(|(name, value)| path::encode(name) + "=" + &path::encode(value)).collect();
+        self.media_type("application/x-www-form-urlencoded").body(pairs.join("&"))
+    }
+
+    fn media_type(mut self, media_type: &'static str) -> Self {
+        self.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(media_type));
+        self
     }
 
     /// Makes the request a paid one, with this receipt.
@@ -123,15 +140,18 @@ impl TestRequest {
     /// # Panics
     /// If the plugin is at fault, as it would be in the host: the quote is no amount.
     pub fn quote(self) -> Result<Amount, Refusal> {
-        dispatch::quote_path(self.raw())
+        dispatch::quote_path(self.raw()?)
     }
 
     /// Runs the endpoint, and reads its answer to the end.
+    ///
+    /// As in the host, a path that is ambiguous is refused, and `HEAD` of a free endpoint is `GET` without the body; of
+    /// a paid one it is 402 and runs nothing.
     pub fn send(mut self) -> TestAnswer {
         let request = SimulatedRequest { receipt: self.receipt.take(), charged: None };
         let before = simulated::replace(Some(request));
         let answer = block_on(async {
-            let (head, mut body) = dispatch::serve(self.raw()).await.into_parts();
+            let (head, mut body) = self.respond().await.into_parts();
             let (mut bytes, mut cut_short) = (Vec::new(), false);
             while let Some(chunk) = body.next().await {
                 match chunk {
@@ -146,9 +166,30 @@ impl TestRequest {
         TestAnswer { charged, ..answer }
     }
 
-    fn raw(self) -> RawRequest {
+    async fn respond(self) -> Response {
+        let head_only = self.method == Method::HEAD;
+        let raw = match self.raw() {
+            Ok(raw) => raw,
+            Err(refusal) => return refusal.response(),
+        };
+        if head_only && dispatch::is_paid(&raw) {
+            let mut challenge = Response::new(Body::empty());
+            *challenge.status_mut() = StatusCode::PAYMENT_REQUIRED;
+            return challenge;
+        }
+        let mut response = dispatch::serve(raw).await;
+        if head_only {
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    /// The request as the host gives it to the plugin, or the host's refusal.
+    fn raw(self) -> Result<RawRequest, Refusal> {
         let Self { method, path, query, headers, body, receipt: _ } = self;
-        RawRequest { method, path, query, headers, body: Body::from(body) }
+        let method = if method == Method::HEAD { Method::GET } else { method };
+        let path = path::canonical(&path).map_err(|problem| Refusal::bad_request("bad_path", problem))?;
+        Ok(RawRequest { method, path, query, headers, body: Body::from(body) })
     }
 }
 

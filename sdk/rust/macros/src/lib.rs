@@ -1,6 +1,6 @@
 //! The attributes of `coinslot-sdk`.
 //!
-//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint. The crate has no types of requests
+//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint; derives what `#[model]` stands for. The crate has no types of requests
 //! and answers: the generated code names the traits of `coinslot-sdk` and leaves types to the compiler. Invariant:
 //! options that the loader of a host would refuse are a compile error that points at them.
 
@@ -23,6 +23,9 @@ mod expand;
 
 /// Generates the registration of a check of the configuration.
 mod config_check;
+
+/// Generates the derives of a type of inputs and answers.
+mod model;
 
 /// Makes a function an endpoint of this plugin.
 ///
@@ -53,6 +56,21 @@ pub fn check_config(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Err(error) => {
             let error = error.to_compile_error();
             quote::quote! { #error #[allow(dead_code)] #function }.into()
+        }
+    }
+}
+
+/// Makes a struct or an enum a type of inputs and answers.
+///
+/// The documentation of `coinslot_sdk::model` says more.
+#[proc_macro_attribute]
+pub fn model(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let kept = proc_macro2::TokenStream::from(item.clone());
+    match syn::parse::<model::Directions>(attribute).and_then(|directions| model::model(directions, item.into())) {
+        Ok(tokens) => tokens.into(),
+        Err(error) => {
+            let error = error.to_compile_error();
+            quote::quote! { #error #kept }.into()
         }
     }
 }

@@ -3,5 +3,14 @@
 /// Arguments, answers, quotes and the manifest, through `coinslot_sdk::testing`.
 mod endpoints;
 
+/// Types with the attribute `model`.
+mod models;
+
+/// Arguments that are not a path, a query or JSON.
+mod arguments;
+
+/// Answers that are not text or JSON, and failures.
+mod answers;
+
 /// Mistakes in an attribute are compile errors that point at them.
 mod mistakes;
