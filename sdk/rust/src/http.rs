@@ -2,7 +2,8 @@
 //!
 //! A plugin reaches the servers that the operator allows, and no other. The host adds secrets such as API keys, so a
 //! plugin need not hold them. Redirects are not followed. In a unit test, which is not a component, there is no
-//! network: every request fails with [`HttpError::NoNetwork`].
+//! network: a test answers the requests itself with [`testing::network`](crate::testing), or they fail with
+//! [`HttpError::NoNetwork`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), coinslot_sdk::http::HttpError> {
@@ -10,6 +11,7 @@
 //! let answer = coinslot_sdk::http::get("https://api.example.com/rates")
 //!     .header("accept", "application/json")
 //!     .timeout(Duration::from_secs(5))
+//!     .retries(2)
 //!     .send()
 //!     .await?;
 //! let rates: std::collections::BTreeMap<String, f64> = answer.json().await?;
@@ -27,6 +29,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::body::{Body, BodyError};
+use crate::imports;
+
+/// Repeats failed requests.
+mod retry;
 
 /// A request that is being built. A mistake in it is returned when it is sent.
 #[derive(Debug)]
@@ -38,9 +44,10 @@ pub struct ClientRequest {
 /// A request without a mistake so far.
 #[derive(Debug)]
 struct BuiltRequest {
-    request: ::http::Request<Bytes>,
-    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component sends requests"))]
+    request: ::http::Request<Body>,
     timeout: Option<Duration>,
+    /// How often it is repeated at most.
+    retries: u32,
 }
 
 /// The answer of the other server, whatever its status.
@@ -61,6 +68,8 @@ pub enum HttpError {
     Encode(serde_json::Error),
     /// The host refused to send the request, or the other server did not answer.
     Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The answer has a status that says that the request failed: an error of [`ClientResponse::ok`] only.
+    Status(StatusCode),
     /// The answer's body ended early.
     Body(BodyError),
     /// The answer is not UTF-8 text.
@@ -81,14 +90,24 @@ pub fn post(url: &str) -> ClientRequest {
     request(Method::POST, url)
 }
 
+/// A PUT request.
+pub fn put(url: &str) -> ClientRequest {
+    request(Method::PUT, url)
+}
+
+/// A DELETE request.
+pub fn delete(url: &str) -> ClientRequest {
+    request(Method::DELETE, url)
+}
+
 /// A request with any method. The URL starts with `https://` or `http://`.
 pub fn request(method: Method, url: &str) -> ClientRequest {
     let uri = url.parse::<Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
     let built = uri.ok_or(HttpError::Malformed { what: "URL" }).map(|uri| {
-        let mut request = ::http::Request::new(Bytes::new());
+        let mut request = ::http::Request::new(Body::empty());
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        BuiltRequest { request, timeout: None }
+        BuiltRequest { request, timeout: None, retries: 0 }
     });
     ClientRequest { built }
 }
@@ -106,8 +125,27 @@ impl ClientRequest {
 
     /// Sets the body.
     pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.stream(Body::from(body.into()))
+    }
+
+    /// Sets a body that is sent while it is made, for example the request's own, an upload that passes through. It has
+    /// no `content-length` unless that header field is set. It cannot be sent twice, so there are no retries.
+    ///
+    /// ```
+    /// # use coinslot_sdk::{Body, Result, Text, endpoint, http, testing};
+    /// #[endpoint(post, "/keep", price = "0.01", flow = "upfront", summary = "Keeps a file")]
+    /// async fn keep(file: Body) -> Result<Text> {
+    ///     let stored = http::put("https://store.example/files").stream(file).send().await?;
+    ///     Ok(Text(stored.text().await?))
+    /// }
+    /// # fn main() {
+    /// testing::network(|request| Ok(Text(format!("{} bytes", request.body().len()))));
+    /// assert_eq!(testing::post("/keep").body("0123456789").send().text(), "10 bytes");
+    /// # }
+    /// ```
+    pub fn stream(self, body: Body) -> Self {
         self.and_then(|built| {
-            *built.request.body_mut() = body.into();
+            *built.request.body_mut() = body;
             Ok(())
         })
     }
@@ -115,7 +153,7 @@ impl ClientRequest {
     /// Sets the body to the JSON of a value, and the media type to `application/json`.
     pub fn json(self, value: &impl Serialize) -> Self {
         self.and_then(|built| {
-            *built.request.body_mut() = serde_json::to_vec(value).map_err(HttpError::Encode)?.into();
+            *built.request.body_mut() = Body::from(serde_json::to_vec(value).map_err(HttpError::Encode)?);
             built.request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             Ok(())
         })
@@ -130,19 +168,34 @@ impl ClientRequest {
         })
     }
 
+    /// Repeats the request up to this many times if it gets no answer, or one of the statuses 429, 502, 503 and 504.
+    ///
+    /// Between two attempts is a wait, which grows from a tenth of a second to two seconds, or is as long as the
+    /// answer's `Retry-After` says, up to five seconds: a longer one is not waited for. POST and PATCH are repeated
+    /// only if the request has the header field `idempotency-key`, because an attempt without an answer may have taken
+    /// effect. The host's limits hold for all attempts together.
+    pub fn retries(self, times: u32) -> Self {
+        self.and_then(|built| {
+            built.retries = times;
+            Ok(())
+        })
+    }
+
     /// Sends the request, and waits for the head of the answer.
     pub async fn send(self) -> Result<ClientResponse, HttpError> {
-        let built = self.built?;
-        #[cfg(target_family = "wasm")]
-        {
-            let sent = crate::imports::send(built.request, built.timeout).await;
-            let (head, body) = sent.map_err(HttpError::Failed)?.into_parts();
-            Ok(ClientResponse { status: head.status, headers: head.headers, body })
-        }
-        #[cfg(not(target_family = "wasm"))]
-        {
-            drop(built);
-            Err(HttpError::NoNetwork)
+        let BuiltRequest { mut request, timeout, retries } = self.built?;
+        let mut attempts = retry::Attempts::of(&request, retries);
+        loop {
+            let copy = attempts.copy(&request);
+            let sent = imports::send(request, timeout).await;
+            let (Some(next), Some(wait)) = (copy, attempts.wait_after(&sent)) else {
+                return sent.map(|response| {
+                    let (head, body) = response.into_parts();
+                    ClientResponse { status: head.status, headers: head.headers, body }
+                });
+            };
+            crate::time::sleep(wait).await;
+            request = next;
         }
     }
 
@@ -160,6 +213,14 @@ impl ClientResponse {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The same answer, or an error if its status is 400 or above.
+    pub fn ok(self) -> Result<Self, HttpError> {
+        match self.status.as_u16() {
+            400.. => Err(HttpError::Status(self.status)),
+            _ => Ok(self),
+        }
     }
 
     /// The header fields of the answer.
@@ -188,16 +249,26 @@ impl ClientResponse {
     }
 }
 
+impl HttpError {
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Failed(source.into())
+    }
+}
+
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { what } => write!(f, "this is not a {what}"),
             Self::Encode(_) => f.write_str("the request's JSON could not be written"),
             Self::Failed(_) => f.write_str("the request got no answer"),
+            Self::Status(status) => write!(f, "the answer has status {status}"),
             Self::Body(_) => f.write_str("the answer ended early"),
             Self::NotText => f.write_str("the answer is not UTF-8 text"),
             Self::Decode(_) => f.write_str("the answer is not the expected JSON"),
-            Self::NoNetwork => f.write_str("there is no network outside a component"),
+            Self::NoNetwork => {
+                f.write_str("there is no network outside a component: answer requests with `testing::network`")
+            }
         }
     }
 }
@@ -208,7 +279,7 @@ impl std::error::Error for HttpError {
             Self::Encode(error) | Self::Decode(error) => Some(error),
             Self::Failed(error) => Some(&**error),
             Self::Body(error) => Some(error),
-            Self::Malformed { .. } | Self::NotText | Self::NoNetwork => None,
+            Self::Malformed { .. } | Self::Status(_) | Self::NotText | Self::NoNetwork => None,
         }
     }
 }

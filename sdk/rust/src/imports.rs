@@ -17,4 +17,4 @@ pub(crate) use component::{charge, configured, payment, send, store};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod simulated;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use simulated::{charge, configured, payment, store};
+pub(crate) use simulated::{charge, configured, network::send, payment, store};

@@ -9,6 +9,9 @@ use crate::amount::Amount;
 /// The key-value store.
 pub(crate) mod store;
 
+/// The other servers.
+pub(crate) mod network;
+
 /// The host's side of one request.
 #[derive(Debug, Default)]
 pub(crate) struct SimulatedRequest {
