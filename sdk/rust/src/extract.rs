@@ -19,6 +19,10 @@ pub use url::{Path, Query};
 mod body;
 pub use body::Form;
 
+/// Forms with files.
+mod multipart;
+pub use multipart::{Field, Multipart};
+
 /// Header fields, the client's address and the payment.
 mod facts;
 pub use facts::{ClientAddress, Headers, Payment};

@@ -46,7 +46,7 @@ extern crate self as coinslot_sdk;
 
 /// The arguments of an endpoint.
 mod extract;
-pub use extract::{ClientAddress, Extract, Form, Headers, Path, Payment, Query, Request};
+pub use extract::{ClientAddress, Extract, Field, Form, Headers, Multipart, Path, Payment, Query, Request};
 
 /// JSON as an argument and as an answer.
 mod json;

@@ -38,6 +38,10 @@ use crate::{Amount, Body, Receipt, Refusal, Response};
 /// The paths of requests.
 mod path;
 
+/// Forms with files.
+mod part;
+pub use part::Part;
+
 /// The other servers.
 mod network;
 pub use network::{NoAnswer, SentRequest, network};
@@ -127,6 +131,11 @@ impl TestRequest {
         let pairs: Vec<_> =
             fields.iter().map(|(name, value)| path::encode(name) + "=" + &path::encode(value)).collect();
         self.media_type("application/x-www-form-urlencoded").body(pairs.join("&"))
+    }
+
+    /// Sets the body to a form with files, and the media type if it is not set.
+    pub fn multipart(self, parts: &[Part]) -> Self {
+        self.media_type(part::MEDIA_TYPE).body(part::body(parts))
     }
 
     fn media_type(mut self, media_type: &'static str) -> Self {
