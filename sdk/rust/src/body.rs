@@ -273,3 +273,55 @@ impl Error for BodyError {
         Some(&*self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll, Wake};
+
+    use super::Stream;
+    use crate::testing::block_on;
+
+    /// A waker of its own, as a set of futures has for each of them.
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Polls a future only when it was woken.
+    async fn polled_when_woken<F: Future>(future: F) -> F::Output {
+        let (mut future, woken) = (pin!(future), Arc::new(Woken(AtomicBool::new(true))));
+        poll_fn(|_| match woken.0.swap(false, Ordering::Relaxed) {
+            true => future.as_mut().poll(&mut Context::from_waker(&Arc::clone(&woken).into())),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    #[test]
+    fn a_writer_that_waits_in_a_set_of_futures_is_woken_when_its_piece_is_taken() {
+        let mut body = Stream::writer(async |mut sink| {
+            polled_when_woken(async {
+                for piece in ["a", "b", "c"] {
+                    sink.send(piece).await;
+                }
+            })
+            .await;
+            Ok(())
+        });
+        let read = async {
+            let mut all = Vec::new();
+            while let Some(piece) = body.0.next().await {
+                all.extend_from_slice(&piece.expect("a piece"));
+            }
+            all
+        };
+        assert_eq!(block_on(read), b"abc");
+    }
+}

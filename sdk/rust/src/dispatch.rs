@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 
 use crate::answer::Response;
@@ -58,7 +58,21 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn quote_path(raw: RawRequest) -> Result<Amount, Refusal> {
     let (registration, params) = route(&raw).map_err(NotServed::refusal)?;
+    let raw = RawRequest { headers: seen_by_quote(registration, &raw.headers), ..raw };
     quote_at(raw, registration, params)
+}
+
+/// The header fields that the host shows to a quote.
+#[cfg(not(target_family = "wasm"))]
+fn seen_by_quote(registration: &Registration, headers: &HeaderMap) -> HeaderMap {
+    let declared = registration.declare().unwrap_or_else(|_| registration.declared.clone());
+    let mut seen = headers.clone();
+    for name in headers.keys() {
+        if name != CONTENT_TYPE && !declared.quoted_headers().any(|quoted| quoted == name.as_str()) {
+            seen.remove(name);
+        }
+    }
+    seen
 }
 
 /// True if a payment is needed before the request is served.
@@ -83,15 +97,8 @@ pub(crate) fn quote(raw: RawRequest, params: Pairs) -> Result<Amount, Refusal> {
 /// # Panics
 /// If the plugin is at fault: the quote waits, is no amount, or refuses with a status of 500 or more. A panic traps the
 /// component, so the caller gets a 5xx and pays nothing.
-fn quote_at(mut raw: RawRequest, registration: &'static Registration, params: Pairs) -> Result<Amount, Refusal> {
+fn quote_at(raw: RawRequest, registration: &'static Registration, params: Pairs) -> Result<Amount, Refusal> {
     let (method, path) = (registration.declared.method, registration.declared.path);
-    // What the host shows to a quote, so that a test sees the same.
-    let seen: Vec<&str> = registration.declared.quoted_headers().collect();
-    let hidden = |name: &&HeaderName| **name != CONTENT_TYPE && !seen.contains(&name.as_str());
-    let hidden: Vec<HeaderName> = raw.headers.keys().filter(hidden).cloned().collect();
-    for name in hidden {
-        raw.headers.remove(name);
-    }
     let mut quoting = (registration.quote)(request(raw, registration, params, PaymentSource::Nobody));
     let quoted = match quoting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(quoted) => quoted,

@@ -191,7 +191,7 @@ mod tests {
     use super::{Context, Error, Failure, Refusal, Result};
 
     fn parse(text: &str) -> Result<u8> {
-        Ok(text.parse::<u8>().context("the number of pages")?)
+        text.parse::<u8>().context("the number of pages")
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub use multipart::{Field, Multipart};
 mod facts;
 pub use facts::{ClientAddress, Headers, Payment};
 
+/// Typed header fields.
+#[cfg(feature = "typed-header")]
+mod typed;
+#[cfg(feature = "typed-header")]
+pub use typed::TypedHeader;
+
 /// Arguments that may be absent or wrong.
 mod optional;
 

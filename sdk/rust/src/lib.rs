@@ -48,6 +48,12 @@ extern crate self as coinslot_sdk;
 mod extract;
 pub use extract::{ClientAddress, Extract, Field, Form, Headers, Multipart, Path, Payment, Query, Request};
 
+#[cfg(feature = "typed-header")]
+pub use extract::TypedHeader;
+#[cfg(feature = "typed-header")]
+#[doc(no_inline)]
+pub use headers;
+
 /// JSON as an argument and as an answer.
 mod json;
 pub use json::Json;

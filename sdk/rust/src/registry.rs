@@ -3,6 +3,7 @@
 //! Invariant: the manifest lists endpoints by path and method, so `describe` answers the same each time that it has the
 //! same configuration.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -70,7 +71,7 @@ pub struct DeclaredEndpoint {
     /// `authorization` or `upfront`; none leaves the choice to the operator.
     pub flow: Option<&'static str>,
     /// The header fields that `check` and `quote` see beside `content-type`, between commas.
-    pub quote_headers: &'static str,
+    pub quote_headers: Cow<'static, str>,
     /// JSON Schema of the path's parameters, the query and the body; none if the endpoint reads none of them.
     pub input_schema: Option<String>,
     /// JSON Schema of a successful answer's body; none if the answer is not JSON.
@@ -79,7 +80,7 @@ pub struct DeclaredEndpoint {
 
 impl DeclaredEndpoint {
     /// The names in [`Self::quote_headers`].
-    pub(crate) fn quoted_headers(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn quoted_headers(&self) -> impl Iterator<Item = &str> {
         self.quote_headers.split(',').map(str::trim).filter(|name| !name.is_empty())
     }
 }
@@ -126,16 +127,23 @@ pub(crate) fn describe() -> Result<Manifest, DescribeError> {
 
 impl Registration {
     /// The declaration with its schemas.
-    fn declare(&self) -> Result<DeclaredEndpoint, DescribeError> {
+    pub(crate) fn declare(&self) -> Result<DeclaredEndpoint, DescribeError> {
         let mut schemas = Schemas::new();
         (self.describe)(&mut schemas);
+        let read = schemas.take_headers();
         let params: Vec<_> = router::parameters(self.declared.path).collect();
         let (input_schema, output_schema) = schemas.finish(&params).map_err(|error| DescribeError::Schema {
             method: self.declared.method,
             path: self.declared.path,
             error,
         })?;
-        Ok(DeclaredEndpoint { input_schema, output_schema, ..self.declared.clone() })
+        let mut declared = DeclaredEndpoint { input_schema, output_schema, ..self.declared.clone() };
+        for name in read {
+            if !declared.quoted_headers().any(|known| known == name.as_str()) {
+                declared.quote_headers = format!("{},{name}", declared.quote_headers).into();
+            }
+        }
+        Ok(declared)
     }
 }
 

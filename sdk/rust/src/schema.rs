@@ -1,5 +1,6 @@
 //! JSON Schemas (2020-12) of an endpoint's input and output, for the manifest.
 
+use http::HeaderName;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -16,6 +17,8 @@ pub struct Schemas {
     query: Option<Value>,
     body: Option<Value>,
     answer: Option<Value>,
+    /// The header fields that arguments read and that a quote depends on.
+    headers: Vec<HeaderName>,
     /// The parts of the request that are being added may be absent.
     optional: bool,
     /// The body may be absent.
@@ -44,6 +47,7 @@ impl Schemas {
             query: None,
             body: None,
             answer: None,
+            headers: Vec::new(),
             optional: false,
             optional_body: false,
             optional_query: false,
@@ -65,6 +69,16 @@ impl Schemas {
     pub fn body<T: JsonSchema>(&mut self) {
         self.body = Some(T::json_schema(&mut self.input).to_value());
         self.optional_body = self.optional;
+    }
+
+    /// Adds a header field that an argument reads, so that a quote sees it, too.
+    pub fn header(&mut self, name: &HeaderName) {
+        self.headers.push(name.clone());
+    }
+
+    /// Takes the header fields that arguments read.
+    pub(crate) fn take_headers(&mut self) -> Vec<HeaderName> {
+        std::mem::take(&mut self.headers)
     }
 
     /// Adds the schema of the body, which is read as a `T` from the pairs of a form.

@@ -115,8 +115,8 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
         None => quote!(::core::option::Option::None),
     };
     let quote_headers = match &options.quote_headers {
-        Some(names) => quote!(#names),
-        None => quote!(""),
+        Some(names) => quote!(::std::borrow::Cow::Borrowed(#names)),
+        None => quote!(::std::borrow::Cow::Borrowed("")),
     };
     quote! {
         ::coinslot_sdk::__private::inventory::submit! {

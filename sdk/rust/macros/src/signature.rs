@@ -7,8 +7,8 @@ use crate::options::{Options, PriceOption};
 /// Extractors that take the request's body, of which there is one.
 const BODIES: [&str; 6] = ["Json", "Form", "Multipart", "Bytes", "String", "Body"];
 
-/// Extractors that read header fields, most of which a quote does not see.
-const HEADERS: [&str; 3] = ["Headers", "HeaderMap", "TypedHeader"];
+/// Extractors that read any header fields, most of which a quote does not see.
+const HEADERS: [&str; 2] = ["Headers", "HeaderMap"];
 
 /// Checks the function's signature, and returns the types of its arguments.
 pub(crate) fn inputs(options: &Options, function: &ItemFn) -> Result<Vec<Type>> {

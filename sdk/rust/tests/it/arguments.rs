@@ -2,8 +2,8 @@
 
 use coinslot_sdk::testing::{self, TestRequest};
 use coinslot_sdk::{
-    Body, Bytes, ClientAddress, Form, HeaderMap, Json, Method, Path, Query, Refusal, StatusCode, Text, Value, endpoint,
-    json, model,
+    Body, Bytes, ClientAddress, Form, HeaderMap, Json, Method, Path, Query, Refusal, StatusCode, Text, TypedHeader,
+    Value, endpoint, headers, json, model,
 };
 
 #[model]
@@ -58,6 +58,11 @@ fn text(method: Method, headers: HeaderMap, text: String) -> Text {
 #[endpoint(get, "/address", price = "0.01", summary = "The client's address")]
 fn address(ClientAddress(address): ClientAddress) -> Option<String> {
     address.map(|address| address.to_string())
+}
+
+#[endpoint(get, "/typed", price = "0.01", quote_headers = "x-tier", summary = "Reads header fields")]
+fn typed(range: Option<TypedHeader<headers::Range>>, TypedHeader(agent): TypedHeader<headers::UserAgent>) -> Text {
+    Text(format!("{agent} {}", range.is_some()))
 }
 
 #[endpoint(patch, "/upload", price = "0.01", summary = "Counts bytes while they arrive")]
@@ -129,6 +134,18 @@ fn the_clients_address_is_what_a_named_proxy_says_last() {
     assert_eq!(said("203.0.113.7").text(), "203.0.113.7");
     assert_eq!(said("198.51.100.1, [2001:db8::1]:443").text(), "2001:db8::1");
     assert_eq!((said("unknown").status(), testing::get("/address").send().status()), (404, 404));
+}
+
+#[test]
+fn a_typed_header_field_is_checked_before_payment() {
+    let get = || testing::get("/typed").header("user-agent", "curl");
+    assert_eq!(get().send().text(), "curl false");
+    assert_eq!(get().header("range", "bytes=0-9").send().text(), "curl true");
+    refused(testing::get("/typed"), 400, "missing_header", "`user-agent`");
+    refused(get().header("range", "x"), 400, "invalid_header", "`range`");
+    let manifest = testing::manifest().unwrap();
+    let typed = manifest.endpoints.iter().find(|e| e.path == "/typed").unwrap();
+    assert_eq!(typed.quote_headers, "x-tier,range,user-agent");
 }
 
 #[test]

@@ -21,8 +21,11 @@ impl futures_core::Stream for Pieces {
     }
 }
 
-/// The fields of a body that arrives in pieces of this size: name, file name, media type and contents.
-fn fields(body: &str, size: usize) -> Result<Vec<(String, Option<String>, Option<String>, String)>, Refusal> {
+/// Name, file name, media type and contents of a field.
+type FieldParts = (String, Option<String>, Option<String>, String);
+
+/// The fields of a body that arrives in pieces of this size.
+fn fields(body: &str, size: usize) -> Result<Vec<FieldParts>, Refusal> {
     let pieces = body.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
     let mut form = Multipart(Reader::new(Body::chunks(Pieces(pieces)), "XyZ"));
     block_on(async {
