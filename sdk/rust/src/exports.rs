@@ -1,5 +1,7 @@
 //! The exports of the component: `manifest`, `quote` and the `wasi:http` handler.
 
+use std::sync::Once;
+
 use http::HeaderMap;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 
@@ -13,6 +15,18 @@ use crate::{Amount, HeaderName, HeaderValue, Method, Refusal, Response, log};
 /// Implements the exported interfaces.
 struct PluginExports;
 
+/// Logs a panic as one line. The message of the standard library advises to set an environment variable, which a plugin
+/// has not.
+fn log_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+            log::error(format_args!("the plugin panicked{place}: {}", panic.payload_as_str().unwrap_or("no message")));
+        }));
+    });
+}
+
 #[allow(unsafe_code, reason = "generated: exported functions take what the canonical ABI passes")]
 mod export {
     use super::PluginExports;
@@ -24,6 +38,7 @@ mod export {
 
 impl manifest::Guest for PluginExports {
     fn describe() -> Result<manifest::PluginInfo, String> {
+        log_panics();
         let manifest = registry::describe().map_err(|error| error.to_string())?;
         Ok(manifest::PluginInfo {
             name: manifest.name,
@@ -57,6 +72,7 @@ fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
 
 impl quote::Guest for PluginExports {
     fn quote(request: quote::Request) -> Result<quote::Quotation, quote::Refusal> {
+        log_panics();
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| refused(Refusal::bad_request("invalid_method", "the request's method is not one")))?;
         let mut headers = HeaderMap::new();
@@ -90,6 +106,7 @@ fn refused(refusal: Refusal) -> quote::Refusal {
 
 impl wasip2::exports::http::incoming_handler::Guest for PluginExports {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        log_panics();
         wstd::runtime::block_on(async move {
             let response = match wstd::http::request::try_from_incoming(request) {
                 Ok(request) => {

@@ -1,21 +1,35 @@
 //! A key-value store that outlives requests, in buckets of this plugin's own.
 //!
 //! The operator has to grant the store, with a quota. Its contents survive reloads of the plugin. Operations do not
-//! lock: of two requests that each read a value and write it back, one may overwrite the other's write;
-//! [`Bucket::increment`] is atomic. In a test the store is in memory and belongs to the test's thread.
+//! lock: of two requests that each read a value and write it back, one may overwrite the other's write.
+//! [`Bucket::increment`] and [`Bucket::set_many`] are atomic. In a test the store is in memory and belongs to the test's
+//! thread.
 //!
 //! ```
-//! use coinslot_sdk::keyvalue;
+//! use coinslot_sdk::{keyvalue, model};
+//!
+//! #[model]
+//! #[derive(Debug, PartialEq)]
+//! struct Visitor {
+//!     name: String,
+//!     age: u8,
+//! }
+//!
 //! # fn main() -> Result<(), keyvalue::KeyValueError> {
 //! let visits = keyvalue::open("")?;
 //! assert_eq!(visits.increment("ada", 1)?, 1);
-//! visits.set("last", b"ada")?;
-//! assert_eq!(visits.get("last")?.as_deref(), Some(&b"ada"[..]));
+//! visits.set_json("last", &Visitor { name: "Ada".to_owned(), age: 36 })?;
+//! assert_eq!(visits.get_json("last")?, Some(Visitor { name: "Ada".to_owned(), age: 36 }));
+//! visits.set("raw", b"bytes")?;
+//! assert_eq!(visits.get("raw")?.as_deref(), Some(&b"bytes"[..]));
 //! # Ok(())
 //! # }
 //! ```
 
 use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::imports::store;
 
@@ -38,6 +52,37 @@ impl Bucket {
     /// Writes a value, and replaces the one before.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
         store::set(&self.0, key, value)
+    }
+
+    /// The value of a key, read as JSON; none if the key is absent.
+    pub fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, KeyValueError> {
+        let value = self.get(key)?;
+        value.map(|value| serde_json::from_slice(&value).map_err(|error| not_json(key, &error))).transpose()
+    }
+
+    /// Writes the JSON of a value, and replaces the value before.
+    pub fn set_json(&self, key: &str, value: &impl Serialize) -> Result<(), KeyValueError> {
+        self.set(key, &serde_json::to_vec(value).map_err(|error| not_json(key, &error))?)
+    }
+
+    /// True if the key has a value.
+    pub fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
+        store::exists(&self.0, key)
+    }
+
+    /// The values of at most 1,000 keys, of at most 8 MiB together, in the order of the keys.
+    pub fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
+        store::get_many(&self.0, keys)
+    }
+
+    /// Writes at most 1,000 values in one atomic step: all of them, or on an error none.
+    pub fn set_many(&self, entries: &[(&str, &[u8])]) -> Result<(), KeyValueError> {
+        store::set_many(&self.0, entries)
+    }
+
+    /// Removes at most 1,000 keys in one atomic step. Absent keys are no error.
+    pub fn delete_many(&self, keys: &[&str]) -> Result<(), KeyValueError> {
+        store::delete_many(&self.0, keys)
     }
 
     /// Removes a key. An absent key is no error.
@@ -68,6 +113,10 @@ impl Bucket {
     pub fn keys(&self, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
         store::keys(&self.0, after)
     }
+}
+
+fn not_json(key: &str, error: &serde_json::Error) -> KeyValueError {
+    KeyValueError::Json { key: key.to_owned(), problem: error.to_string() }
 }
 
 impl fmt::Debug for Bucket {

@@ -1,6 +1,6 @@
 //! The key-value store of `wasi:keyvalue`.
 
-use crate::bindings::wasi::keyvalue::{atomics, store};
+use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use crate::imports::KeyValueError;
 
 pub(crate) use store::Bucket as BucketHandle;
@@ -15,6 +15,28 @@ pub(crate) fn get(bucket: &BucketHandle, key: &str) -> Result<Option<Vec<u8>>, K
 
 pub(crate) fn set(bucket: &BucketHandle, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
     bucket.set(key, value).map_err(key_value_error)
+}
+
+pub(crate) fn exists(bucket: &BucketHandle, key: &str) -> Result<bool, KeyValueError> {
+    bucket.exists(key).map_err(key_value_error)
+}
+
+pub(crate) fn get_many(bucket: &BucketHandle, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
+    let values = batch::get_many(bucket, &owned(keys)).map_err(key_value_error)?;
+    Ok(values.into_iter().map(|entry| entry.map(|(_, value)| value)).collect())
+}
+
+pub(crate) fn set_many(bucket: &BucketHandle, entries: &[(&str, &[u8])]) -> Result<(), KeyValueError> {
+    let entries: Vec<_> = entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect();
+    batch::set_many(bucket, &entries).map_err(key_value_error)
+}
+
+pub(crate) fn delete_many(bucket: &BucketHandle, keys: &[&str]) -> Result<(), KeyValueError> {
+    batch::delete_many(bucket, &owned(keys)).map_err(key_value_error)
+}
+
+fn owned(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|key| (*key).to_owned()).collect()
 }
 
 pub(crate) fn delete(bucket: &BucketHandle, key: &str) -> Result<(), KeyValueError> {

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::imports::KeyValueError;
 
+/// Keys of one page of a listing, and the most that one call names.
+const PAGE: usize = 1_000;
+
 /// The name of an opened bucket; the default bucket's is empty.
 pub(crate) struct BucketHandle(String);
 
@@ -36,6 +39,36 @@ pub(crate) fn set(bucket: &BucketHandle, key: &str, value: &[u8]) -> Result<(), 
     Ok(())
 }
 
+pub(crate) fn exists(bucket: &BucketHandle, key: &str) -> Result<bool, KeyValueError> {
+    get(bucket, key).map(|value| value.is_some())
+}
+
+pub(crate) fn get_many(bucket: &BucketHandle, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
+    at_most_a_page(keys.len())?;
+    keys.iter().map(|key| get(bucket, key)).collect()
+}
+
+pub(crate) fn set_many(bucket: &BucketHandle, entries: &[(&str, &[u8])]) -> Result<(), KeyValueError> {
+    at_most_a_page(entries.len())?;
+    // All keys are checked before the first is written.
+    entries.iter().try_for_each(|(key, _)| entry_key(bucket, key).map(drop))?;
+    entries.iter().try_for_each(|(key, value)| set(bucket, key, value))
+}
+
+pub(crate) fn delete_many(bucket: &BucketHandle, keys: &[&str]) -> Result<(), KeyValueError> {
+    at_most_a_page(keys.len())?;
+    keys.iter().try_for_each(|key| entry_key(bucket, key).map(drop))?;
+    keys.iter().try_for_each(|key| delete(bucket, key))
+}
+
+/// Checks the number of keys of one call, as the host does.
+fn at_most_a_page(keys: usize) -> Result<(), KeyValueError> {
+    match keys {
+        0..=PAGE => Ok(()),
+        _ => Err(KeyValueError::Other(format!("one call names at most {PAGE} keys"))),
+    }
+}
+
 pub(crate) fn delete(bucket: &BucketHandle, key: &str) -> Result<(), KeyValueError> {
     let at = entry_key(bucket, key)?;
     ENTRIES.with_borrow_mut(|entries| entries.remove(&at));
@@ -55,7 +88,6 @@ pub(crate) fn increment(bucket: &BucketHandle, key: &str, delta: u64) -> Result<
 }
 
 pub(crate) fn keys(bucket: &BucketHandle, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
-    const PAGE: usize = 1_000;
     let mut found: Vec<(u64, String)> = ENTRIES.with_borrow(|entries| {
         let own = entries.iter().filter(|((name, _), (id, _))| *name == bucket.0 && *id > after.unwrap_or(0));
         own.map(|((_, key), (id, _))| (*id, key.clone())).collect()
@@ -98,6 +130,30 @@ mod tests {
         let (page, next) = bucket.keys(None)?;
         assert_eq!((page.len(), bucket.keys(next)?.0.len()), (1_000, 1));
         assert!(open(&"n".repeat(65)).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn many_keys_are_written_all_or_none() -> Result<(), KeyValueError> {
+        let bucket = open("")?;
+        assert!(bucket.set_many(&[("a", b"1"), ("", b"2")]).is_err());
+        assert!(!bucket.exists("a")?);
+        bucket.set_many(&[("a", b"1"), ("b", b"2")])?;
+        assert_eq!(bucket.get_many(&["b", "x", "a"])?, [Some(b"2".to_vec()), None, Some(b"1".to_vec())]);
+        bucket.delete_many(&["a", "x"])?;
+        assert_eq!((bucket.exists("a")?, bucket.exists("b")?), (false, true));
+        assert!(bucket.get_many(&["k"; 1_001]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_value_that_is_not_the_expected_json_is_an_error_that_names_the_key() -> Result<(), KeyValueError> {
+        let bucket = open("")?;
+        bucket.set_json("list", &[1, 2])?;
+        assert_eq!(bucket.get_json::<Vec<u8>>("list")?, Some(vec![1, 2]));
+        assert_eq!(bucket.get_json::<Vec<u8>>("other")?, None);
+        let error = bucket.get_json::<bool>("list").expect_err("a list").to_string();
+        assert!(error.contains("\"list\"") && error.contains("boolean"), "{error}");
         Ok(())
     }
 
