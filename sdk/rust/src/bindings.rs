@@ -17,6 +17,7 @@ wit_bindgen::generate!({
             include coinslot:plugin/narrow-quoting@0.2.0;
             include wasi:config/imports@0.2.0-rc.1;
             include wasi:keyvalue/imports@0.2.0-draft;
+            include coinslot:keyvalue/imports@0.1.0;
         }
     ",
     path: "../../wit",

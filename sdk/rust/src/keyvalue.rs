@@ -2,7 +2,7 @@
 //!
 //! The operator has to grant the store, with a quota. Its contents survive reloads of the plugin. Operations do not
 //! lock: of two requests that each read a value and write it back, one may overwrite the other's write.
-//! [`Bucket::increment`] and [`Bucket::set_many`] are atomic. In a test the store is in memory and belongs to the test's
+//! [`Bucket::increment`], [`Bucket::update_json`], [`Bucket::compare_and_swap`] and [`Bucket::set_many`] are atomic. In a test the store is in memory and belongs to the test's
 //! thread.
 //!
 //! ```
@@ -34,6 +34,9 @@ use serde::de::DeserializeOwned;
 use crate::imports::store;
 
 pub use crate::imports::KeyValueError;
+
+/// Attempts of one update. Of those that attempt it at once one always succeeds, so more than a few are rare.
+const MAX_UPDATES: usize = 100;
 
 /// An opened bucket.
 pub struct Bucket(store::BucketHandle);
@@ -95,6 +98,47 @@ impl Bucket {
         store::increment(&self.0, key, delta)
     }
 
+    /// Replaces the value of a key if it is the expected one, in one atomic step, and returns whether it was. `expected`
+    /// is none for a key that must be absent; `value` is none to remove the key.
+    pub fn compare_and_swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<bool, KeyValueError> {
+        store::compare_and_swap(&self.0, key, expected, value)
+    }
+
+    /// Replaces the JSON of a key by what `change` makes of it, and returns that. `change` runs again if another request
+    /// has written in between.
+    ///
+    /// ```
+    /// # use coinslot_sdk::keyvalue;
+    /// # fn main() -> Result<(), keyvalue::KeyValueError> {
+    /// let bids = keyvalue::open("bids")?;
+    /// let highest = bids.update_json("highest", |before: Option<u32>| before.unwrap_or(0).max(40))?;
+    /// assert_eq!(highest, 40);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update_json<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &str,
+        mut change: impl FnMut(Option<T>) -> T,
+    ) -> Result<T, KeyValueError> {
+        for _ in 0..MAX_UPDATES {
+            let before = self.get(key)?;
+            let read =
+                before.as_deref().map(serde_json::from_slice).transpose().map_err(|error| not_json(key, &error))?;
+            let after = change(read);
+            let written = serde_json::to_vec(&after).map_err(|error| not_json(key, &error))?;
+            if self.compare_and_swap(key, before.as_deref(), Some(&written))? {
+                return Ok(after);
+            }
+        }
+        Err(KeyValueError::Other(format!("others have changed {key:?} {MAX_UPDATES} times in between")))
+    }
+
     /// A page of keys, and the cursor of the next page, if there is one. `None` reads the first page.
     ///
     /// ```
@@ -116,7 +160,7 @@ impl Bucket {
 }
 
 fn not_json(key: &str, error: &serde_json::Error) -> KeyValueError {
-    KeyValueError::Json { key: key.to_owned(), problem: error.to_string() }
+    KeyValueError::NotJson { key: key.to_owned(), problem: error.to_string() }
 }
 
 impl fmt::Debug for Bucket {

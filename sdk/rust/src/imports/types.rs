@@ -44,7 +44,7 @@ pub enum KeyValueError {
     /// A bucket cannot have this name.
     NoSuchStore,
     /// A value is not the JSON that was expected, or cannot be written as JSON.
-    Json { key: String, problem: String },
+    NotJson { key: String, problem: String },
     /// The host's sentence, for example about a quota, a key that is too long, or a value that is not a number.
     Other(String),
 }
@@ -54,7 +54,7 @@ impl fmt::Display for KeyValueError {
         match self {
             Self::AccessDenied => f.write_str("no key-value store is granted to this plugin"),
             Self::NoSuchStore => f.write_str("a bucket cannot have this name"),
-            Self::Json { key, problem } => write!(f, "the value of {key:?} is not the expected JSON: {problem}"),
+            Self::NotJson { key, problem } => write!(f, "the value of {key:?} is not the expected JSON: {problem}"),
             Self::Other(sentence) => f.write_str(sentence),
         }
     }

@@ -54,9 +54,11 @@ fn events() -> Sse {
 #[endpoint(put, "/author/notes/{name}", free, summary = "Keeps words, and lists them")]
 fn note(Path(name): Path<String>, word: String) -> Result<Text> {
     let notes = keyvalue::open("notes")?;
-    let mut words: Vec<String> = notes.get_json(&name)?.unwrap_or_default();
-    words.push(word);
-    notes.set_json(&name, &words)?;
+    let words = notes.update_json(&name, |words: Option<Vec<String>>| {
+        let mut words = words.unwrap_or_default();
+        words.push(word.clone());
+        words
+    })?;
     notes.set_many(&[("last", name.as_bytes())])?;
     let kept = notes.get_many(&["last", "none"])?;
     Ok(Text(format!("{} {:?}", words.join(" "), kept.iter().map(Option::is_some).collect::<Vec<_>>())))

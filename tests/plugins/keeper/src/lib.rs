@@ -12,12 +12,14 @@ wit_bindgen::generate!({
             include coinslot:plugin/endpoint-quoting@0.2.0;
             include wasi:config/imports@0.2.0-rc.1;
             include wasi:keyvalue/imports@0.2.0-draft;
+            include coinslot:keyvalue/imports@0.1.0;
         }
     ",
     path: "../../../wit",
     generate_all,
 });
 
+use coinslot::keyvalue::atomics as swap;
 use exports::coinslot::plugin::manifest::{Endpoint, PluginInfo, Price};
 use exports::coinslot::plugin::quote::{Quotation, Refusal, Request};
 use wasi::config::store as config;
@@ -153,6 +155,11 @@ fn step(line: &str, bucket: &mut Result<Bucket, store::Error>) -> String {
         ["delete", key] => format!("{:?}", bucket.delete(key)),
         ["increment", key, delta] => {
             format!("{:?}", atomics::increment(bucket, key, delta.parse().expect("a number")))
+        }
+        ["swap", key, expected, value] => {
+            let given = |word: &str| (word != "-").then(|| word.as_bytes().to_vec());
+            let (expected, value) = (given(expected), given(value));
+            format!("{:?}", swap::compare_and_swap(bucket, key, expected.as_deref(), value.as_deref()))
         }
         ["list"] => format!("{:?}", bucket.list_keys(None).map(|page| (page.keys, page.cursor))),
         ["long-key", size] => format!("{:?}", bucket.get(&"k".repeat(size.parse().expect("a size")))),

@@ -25,8 +25,9 @@ pub(crate) const VERSION: &str = "0.2.0";
 
 /// Interfaces that the host links, by package and version. Versions that share the first two numbers are compatible.
 /// The table only explains what is missing: the linker decides.
-const OFFERED: [(&str, &str, &[&str]); 16] = [
+const OFFERED: [(&str, &str, &[&str]); 17] = [
     ("coinslot:plugin", VERSION, &["payment", "usage"]),
+    ("coinslot:keyvalue", "0.1.0", &["atomics"]),
     ("wasi:config", "0.2.0-rc.1", &["store"]),
     ("wasi:keyvalue", "0.2.0-draft", &["store", "atomics", "batch"]),
     ("wasi:io", "0.2.12", &["error", "poll", "streams"]),

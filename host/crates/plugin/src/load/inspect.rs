@@ -147,7 +147,9 @@ fn meaning(import: &str) -> Meaning {
         ("coinslot:plugin", "manifest") => Meaning::Inert,
         ("wasi:http", "outgoing-handler" | "client") => Meaning::Asks(Capability::OutgoingHttp),
         ("wasi:config", "store") => Meaning::Asks(Capability::Configuration),
-        ("wasi:keyvalue", "store" | "atomics" | "batch") => Meaning::Asks(Capability::KeyValue),
+        ("wasi:keyvalue", "store" | "atomics" | "batch") | ("coinslot:keyvalue", "atomics") => {
+            Meaning::Asks(Capability::KeyValue)
+        }
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),

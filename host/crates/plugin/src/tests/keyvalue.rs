@@ -162,6 +162,14 @@ async fn a_plugin_reads_its_configuration() {
 }
 
 #[tokio::test]
+async fn a_plugin_swaps_a_value_that_it_expects() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = keeper(dir.path(), everything()).await;
+    let said = steps(&plugin, &["swap a - 1", "swap a - 2", "swap a 1 2", "get a", "swap a 2 -", "exists a"]).await;
+    assert_eq!(said, ["Ok(true)", "Ok(false)", "Ok(true)", "Ok(Some(\"2\"))", "Ok(true)", "Ok(false)"]);
+}
+
+#[tokio::test]
 async fn values_survive_the_instance_the_reload_and_the_host() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = keeping_in(dir.path());

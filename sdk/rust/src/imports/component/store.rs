@@ -1,5 +1,6 @@
-//! The key-value store of `wasi:keyvalue`.
+//! The key-value store of `wasi:keyvalue`, with the atomic steps of `coinslot:keyvalue`.
 
+use crate::bindings::coinslot::keyvalue::atomics as own_atomics;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 use crate::imports::KeyValueError;
 
@@ -45,6 +46,15 @@ pub(crate) fn delete(bucket: &BucketHandle, key: &str) -> Result<(), KeyValueErr
 
 pub(crate) fn increment(bucket: &BucketHandle, key: &str, delta: u64) -> Result<u64, KeyValueError> {
     atomics::increment(bucket, key, delta).map_err(key_value_error)
+}
+
+pub(crate) fn compare_and_swap(
+    bucket: &BucketHandle,
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+) -> Result<bool, KeyValueError> {
+    own_atomics::compare_and_swap(bucket, key, expected, value).map_err(key_value_error)
 }
 
 pub(crate) fn keys(bucket: &BucketHandle, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {

@@ -87,6 +87,22 @@ pub(crate) fn increment(bucket: &BucketHandle, key: &str, delta: u64) -> Result<
     Ok(next)
 }
 
+pub(crate) fn compare_and_swap(
+    bucket: &BucketHandle,
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+) -> Result<bool, KeyValueError> {
+    if get(bucket, key)?.as_deref() != expected {
+        return Ok(false);
+    }
+    match value {
+        Some(value) => set(bucket, key, value)?,
+        None => delete(bucket, key)?,
+    }
+    Ok(true)
+}
+
 pub(crate) fn keys(bucket: &BucketHandle, after: Option<u64>) -> Result<(Vec<String>, Option<u64>), KeyValueError> {
     let mut found: Vec<(u64, String)> = ENTRIES.with_borrow(|entries| {
         let own = entries.iter().filter(|((name, _), (id, _))| *name == bucket.0 && *id > after.unwrap_or(0));
@@ -143,6 +159,36 @@ mod tests {
         bucket.delete_many(&["a", "x"])?;
         assert_eq!((bucket.exists("a")?, bucket.exists("b")?), (false, true));
         assert!(bucket.get_many(&["k"; 1_001]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_value_is_swapped_only_if_it_is_the_expected_one() -> Result<(), KeyValueError> {
+        let bucket = open("")?;
+        assert!(!bucket.compare_and_swap("a", Some(b""), Some(b"1"))?);
+        assert!(bucket.compare_and_swap("a", None, Some(b"1"))?);
+        assert!(!bucket.compare_and_swap("a", None, Some(b"2"))?);
+        assert!(bucket.compare_and_swap("a", Some(b"1"), None)? && !bucket.exists("a")?);
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_sees_the_value_that_it_replaces() -> Result<(), KeyValueError> {
+        let bucket = open("")?;
+        let mut calls = 0;
+        let words = bucket.update_json("words", |words: Option<Vec<u32>>| {
+            calls += 1;
+            // Another request comes in between, once.
+            if calls == 1 {
+                bucket.set_json("words", &[7]).expect("a write");
+            }
+            let mut words = words.unwrap_or_default();
+            words.push(calls);
+            words
+        })?;
+        assert_eq!((words, bucket.get_json("words")?), (vec![7, 2], Some(vec![7, 2])));
+        bucket.set("text", b"x")?;
+        assert!(bucket.update_json("text", |_: Option<u32>| 1).is_err());
         Ok(())
     }
 

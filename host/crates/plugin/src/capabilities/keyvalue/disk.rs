@@ -4,6 +4,8 @@
 //! that a plugin keeps. Writes survive the end of this process. A power failure may lose the last ones: there is no
 //! sync of the disk per write, because no money depends on these values and a sync for each key would be expensive.
 
+mod swap;
+
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -176,14 +178,7 @@ impl KvStore {
 
     /// Deletes all keys, or none.
     pub(crate) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), KvError> {
-        self.change(|change| {
-            for key in keys {
-                let Some(old) = size(change, bucket, key)? else { continue };
-                change.prepare_cached("DELETE FROM entry WHERE bucket = ? AND key = ?")?.execute([bucket, key])?;
-                count(change, -1, -old)?;
-            }
-            Ok(())
-        })
+        self.change(|change| keys.iter().try_for_each(|key| swap::remove(change, bucket, key)))
     }
 
     /// Adds to a number, which is stored in decimal digits as other hosts do. A key without a value counts as 0.

@@ -1,4 +1,4 @@
-//! Implements the imports of `wasi:keyvalue` for guests.
+//! Implements the imports of `wasi:keyvalue`, and of `coinslot:keyvalue`, for guests.
 //!
 //! A guest whose plugin is not granted a store is denied access when it opens one. Every operation runs on a thread
 //! for blocking work and is bounded: one page of a listing, one call's worth of values, and keys and values within
@@ -6,8 +6,8 @@
 
 use wasmtime::component::Resource;
 
-use crate::capabilities::keyvalue::bindings::{atomics, batch, store};
-use crate::capabilities::keyvalue::{KvBucket, KvError, PAGE};
+use crate::capabilities::keyvalue::bindings::{atomics, batch, own_atomics, store};
+use crate::capabilities::keyvalue::{KvBucket, KvError, KvGrant, PAGE};
 use crate::instance::store::GuestState;
 
 /// The longest key, in bytes.
@@ -98,6 +98,25 @@ impl atomics::Host for GuestState {
         }
         blocking(self, &bucket, move |bucket| {
             bucket.grant.store.increment(&bucket.name, &key, delta, bucket.grant.quota)
+        })
+        .await
+    }
+}
+
+impl own_atomics::Host for GuestState {
+    async fn compare_and_swap(
+        &mut self,
+        bucket: Resource<KvBucket>,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+    ) -> KvResult<bool> {
+        if let Err(error) = check([&key]) {
+            return Ok(Err(error));
+        }
+        blocking(self, &bucket, move |bucket| {
+            let KvGrant { store, quota } = &bucket.grant;
+            store.compare_and_swap(&bucket.name, &key, expected.as_deref(), value.as_deref(), *quota)
         })
         .await
     }

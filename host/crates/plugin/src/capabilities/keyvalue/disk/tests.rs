@@ -57,6 +57,40 @@ fn a_quota_is_never_exceeded_and_shrinking_is_always_allowed() {
 }
 
 #[test]
+fn a_value_is_swapped_only_if_it_is_the_expected_one() {
+    let (_dir, store) = store();
+    let swap = |expected: Option<&[u8]>, new: Option<&[u8]>| store.compare_and_swap("", "a", expected, new, QUOTA);
+    assert!(!swap(Some(b""), Some(b"1")).unwrap(), "an absent value is not an empty one");
+    assert!(swap(None, Some(b"1")).unwrap());
+    assert!(!swap(None, Some(b"2")).unwrap());
+    assert!(!swap(Some(b"0"), None).unwrap());
+    assert!(swap(Some(b"1"), Some(b"22")).unwrap());
+    assert_eq!(store.get("", "a").unwrap().unwrap(), b"22");
+    assert!(matches!(swap(Some(b"22"), Some(&[0; 201])), Err(KvError::Value(200))));
+    assert!(swap(Some(b"22"), None).unwrap());
+    assert!(swap(None, None).unwrap());
+    assert!(!store.exists("", "a").unwrap());
+}
+
+#[test]
+fn of_several_that_expect_the_same_value_one_swaps_it() {
+    let (_dir, store) = store();
+    let add = || loop {
+        let now = store.get("", "n").unwrap();
+        let next = now.as_ref().map_or(0, |now| std::str::from_utf8(now).unwrap().parse().unwrap()) + 1_u32;
+        if store.compare_and_swap("", "n", now.as_deref(), Some(next.to_string().as_bytes()), QUOTA).unwrap() {
+            return;
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..25).for_each(|_| add()));
+        }
+    });
+    assert_eq!(store.get("", "n").unwrap().unwrap(), b"100");
+}
+
+#[test]
 fn several_are_set_together_or_not_at_all() {
     let (_dir, store) = store();
     let entries: Vec<_> = (0..11).map(|index| (index.to_string(), vec![])).collect();
