@@ -42,6 +42,7 @@ mod replay;
 mod restart;
 mod rollback;
 mod routing;
+mod sdk;
 mod security;
 mod settlement_faults;
 mod shared_instances;

@@ -1,17 +1,17 @@
-//! The SDK for Coinslot plugins in Rust. A plugin is plain async functions, each with a route and a price.
+//! The SDK for Coinslot plugins in Rust. A plugin is functions, plain or async, each with a route and a price.
 //!
 //! ```
-//! use coinslot_sdk::{Deserialize, JsonSchema, Query, Refusal, Text, endpoint};
+//! use coinslot_sdk::{Query, Text, endpoint, model};
 //!
-//! #[derive(Deserialize, JsonSchema)]
+//! #[model]
 //! struct Who {
 //!     /// Whom to greet.
 //!     name: String,
 //! }
 //!
 //! #[endpoint(get, "/hello", price = "0.001", summary = "Says hello to somebody")]
-//! async fn hello(Query(who): Query<Who>) -> Result<Text, Refusal> {
-//!     Ok(Text(format!("Hello, {}!\n", who.name)))
+//! fn hello(Query(who): Query<Who>) -> Text {
+//!     Text(format!("Hello, {}!\n", who.name))
 //! }
 //!
 //! # fn main() {
@@ -24,23 +24,25 @@
 //! # }
 //! ```
 //!
-//! The crate is a `cdylib` built for `wasm32-wasip2`; `coinslot-sdk`, `serde` and `schemars` are its
-//! dependencies. There is nothing else to export or to register: the plugin's name and version are the crate's, routes
-//! and prices come from the attributes, and the JSON Schemas of input and output from the types.
+//! The crate is a `cdylib` built for `wasm32-wasip2`, and `coinslot-sdk` is its only dependency. There is nothing else
+//! to export or to register: the plugin's name and version are the crate's, routes and prices come from the attributes,
+//! and the JSON Schemas of input and output from the types.
 //!
-//! - **[`endpoint`]** is the attribute and lists its options.
-//! - **Arguments** are types that implement [`Extract`]: [`Path`], [`Query`], [`Json`], [`Bytes`], [`Body`]
-//!   (streamed), [`Headers`], [`Payment`]. Every one of them is also read in the host's `quote` call,
-//!   so that a request with bad input is refused before it is paid.
-//! - **Answers** are types that implement [`Answer`]: [`Text`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
-//!   [`Media`], `(StatusCode, T)`, [`Response`], and `Result<T, Refusal>`.
-//! - **[`http`]** sends requests to the servers that the operator allows, [`config`] reads the operator's
-//!   configuration, [`keyvalue`] stores values between requests, [`log`] writes lines to the operator's log, and
-//!   [`usage`] charges for metered requests.
+//! - **[`endpoint`]** is the attribute and lists its options; **[`model`]** makes types of inputs and answers.
+//! - **Arguments** are types that implement [`Extract`]: [`Path`], [`Query`], [`Json`], [`Form`], [`Multipart`],
+//!   [`String`], [`Bytes`], [`Body`] (streamed), [`Headers`], [`ClientAddress`], [`Payment`], and `Option` or `Result`
+//!   of them. Every one of them is also read in the host's `quote` call, so that a request with bad input is refused
+//!   before it is paid.
+//! - **Answers** are types that implement [`Answer`]: [`Text`], [`String`], [`Html`], [`Json`], [`Bytes`], [`Stream`],
+//!   [`Sse`], [`Redirect`], [`Media`], `(StatusCode, T)`, [`Response`], `Option<T>`, and `Result<T, E>` with a
+//!   [`Refusal`] or any error ([`Failure`]).
+//! - **[`http`]** sends requests to the servers that the operator allows, [`join!`] waits for several at once,
+//!   [`config`] reads the operator's configuration, [`keyvalue`] stores values between requests, [`log`] writes lines to
+//!   the operator's log, and [`usage`] charges for metered requests.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!
 //! The host does everything about money. When an endpoint runs, its payment is verified and claimed, or the endpoint is
-//! free. The caller does not pay for an answer with a status of 400 or more, or for a panic.
+//! free. The caller does not pay for an answer with a status of 400 or more, for an error, or for a panic.
 
 extern crate self as coinslot_sdk;
 
@@ -268,7 +270,12 @@ pub mod __private {
     }
 }
 
-/// The page for authors of plugins: the snippets that are whole are compiled as tests.
+/// The project's first page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct FirstPage;
+
+/// The page for authors of plugins: its snippets are compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../host/docs/plugins.md")]
 struct PluginsPage;
