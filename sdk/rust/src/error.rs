@@ -173,9 +173,13 @@ impl StdError for Explained {
     }
 }
 
+/// The error; with its causes in the format `{:#}`.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        match f.alternate() {
+            true => f.write_str(&log::chain(&*self.0)),
+            false => fmt::Display::fmt(&self.0, f),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn check_config(attribute: TokenStream, function: &ItemFn) -> Result<
         #function
         const _: () = {
             fn check() -> ::core::result::Result<(), ::std::string::String> {
-                #check().map_err(|error| ::std::string::ToString::to_string(&error))
+                #check().map_err(|error| ::std::format!("{error:#}"))
             }
             ::coinslot_sdk::__private::inventory::submit! { ::coinslot_sdk::__private::ConfigCheck(check) }
         };

@@ -4,9 +4,9 @@ use std::error::Error;
 
 use coinslot_sdk::testing::{self, Price};
 use coinslot_sdk::{
-    Amount, Body, Bytes, Deserialize, Extract, HeaderMap, HeaderValue, Headers, Html, Json, JsonSchema, Media, Method,
-    Path, Payment, Query, Receipt, Refusal, Request, Response, Serialize, StatusCode, Stream, Text, check_config,
-    config, endpoint,
+    Amount, Body, Bytes, Context as _, Deserialize, Extract, HeaderMap, HeaderValue, Headers, Html, Json, JsonSchema,
+    Media, Method, Path, Payment, Query, Receipt, Refusal, Request, Response, Serialize, StatusCode, Stream, Text,
+    check_config, config, endpoint,
 };
 use serde_json::{Value, json};
 
@@ -291,6 +291,14 @@ fn nothing_is_charged_outside_a_request() {
 }
 
 #[check_config]
+fn knows_its_limit() -> coinslot_sdk::Result<()> {
+    if let Some(limit) = config::get("limit") {
+        limit.parse::<u32>().context("`limit`")?;
+    }
+    Ok(())
+}
+
+#[check_config]
 fn knows_its_currency() -> Result<(), String> {
     match config::get("currency").as_deref() {
         None | Some("USD" | "EUR") => Ok(()),
@@ -305,6 +313,13 @@ fn a_plugin_refuses_to_be_loaded_with_a_configuration_that_it_cannot_use() {
     testing::configure("currency", "GBP");
     let refused = testing::manifest().unwrap_err().to_string();
     assert_eq!(refused, r#"its configuration is not usable: `currency` is "GBP": write "USD" or "EUR""#);
+}
+
+#[test]
+fn the_operator_reads_why_a_configuration_is_refused() {
+    testing::configure("limit", "many");
+    let refused = testing::manifest().unwrap_err().to_string();
+    assert_eq!(refused, "its configuration is not usable: `limit`: invalid digit found in string");
 }
 
 #[test]
