@@ -51,8 +51,8 @@ pub type Response = ::http::Response<Body>;
 #[diagnostic::on_unimplemented(
     message = "an endpoint cannot answer `{Self}`",
     label = "not an answer",
-    note = "answers are Text, String, Html, Json<T>, Bytes, Stream, Sse, Redirect, Media<T>, (StatusCode, T), Option<T>, \
-            Result<T, Refusal>, Result<T> and Response"
+    note = "answers are Text, String, Html, Json<T>, Bytes, Stream, Sse, Redirect, Media<T>, (StatusCode, T), \
+            Option<T>, Result<T, Refusal>, Result<T> and Response"
 )]
 pub trait Answer: Sized {
     /// The media type of a successful answer. An endpoint's `mime_type` and an answer's own `content-type` win over it.

@@ -92,8 +92,9 @@ pub(crate) enum PaymentSource {
 #[diagnostic::on_unimplemented(
     message = "an endpoint cannot take an argument of type `{Self}`",
     label = "not an argument",
-    note = "arguments are Path<T>, Query<T>, Json<T>, Form<T>, Multipart, Bytes, String, Body, Headers, TypedHeader<T>, \
-            ClientAddress, Payment, Option<_> of these and Result<_, Refusal>; a `T` has the attribute #[model]"
+    note = "arguments are Path<T>, Query<T>, Json<T>, Form<T>, Multipart, Bytes, String, Body, Headers, \
+            TypedHeader<T>, ClientAddress, Payment, Option<_> of these and Result<_, Refusal>; a `T` has the attribute \
+            #[model]"
 )]
 pub trait Extract: Sized {
     /// Reads the argument, or refuses the request.

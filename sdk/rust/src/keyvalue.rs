@@ -2,8 +2,8 @@
 //!
 //! The operator has to grant the store, with a quota. Its contents survive reloads of the plugin. Operations do not
 //! lock: of two requests that each read a value and write it back, one may overwrite the other's write.
-//! [`Bucket::increment`], [`Bucket::update_json`], [`Bucket::compare_and_swap`] and [`Bucket::set_many`] are atomic. In a test the store is in memory and belongs to the test's
-//! thread.
+//! [`Bucket::increment`], [`Bucket::update_json`], [`Bucket::compare_and_swap`] and [`Bucket::set_many`] are atomic. In
+//! a test the store is in memory and belongs to the test's thread.
 //!
 //! ```
 //! use coinslot_sdk::{keyvalue, model};
@@ -98,8 +98,8 @@ impl Bucket {
         store::increment(&self.0, key, delta)
     }
 
-    /// Replaces the value of a key if it is the expected one, in one atomic step, and returns whether it was. `expected`
-    /// is none for a key that must be absent; `value` is none to remove the key.
+    /// Replaces the value of a key if it is the expected one, in one atomic step, and returns whether it was.
+    /// `expected` is none for a key that must be absent; `value` is none to remove the key.
     pub fn compare_and_swap(
         &self,
         key: &str,
@@ -109,8 +109,8 @@ impl Bucket {
         store::compare_and_swap(&self.0, key, expected, value)
     }
 
-    /// Replaces the JSON of a key by what `change` makes of it, and returns that. `change` runs again if another request
-    /// has written in between.
+    /// Replaces the JSON of a key by what `change` makes of it, and returns that. `change` runs again if another
+    /// request has written in between.
     ///
     /// ```
     /// # use coinslot_sdk::keyvalue;

@@ -37,8 +37,8 @@
 //!   [`Sse`], [`Redirect`], [`Media`], `(StatusCode, T)`, [`Response`], `Option<T>`, and `Result<T, E>` with a
 //!   [`Refusal`] or any error ([`Failure`]).
 //! - **[`http`]** sends requests to the servers that the operator allows, [`join!`] waits for several at once,
-//!   [`config`] reads the operator's configuration, [`keyvalue`] stores values between requests, [`log`] writes lines to
-//!   the operator's log, and [`usage`] charges for metered requests.
+//!   [`config`] reads the operator's configuration, [`keyvalue`] stores values between requests, [`log`] writes lines
+//!   to the operator's log, and [`usage`] charges for metered requests.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!
 //! The host does everything about money. When an endpoint runs, its payment is verified and claimed, or the endpoint is
@@ -216,8 +216,8 @@ pub use coinslot_sdk_macros::check_config;
 /// arguments; a [`Payment`] among these is empty.
 pub use coinslot_sdk_macros::endpoint;
 
-/// Makes a struct or an enum a type of inputs and answers: it derives [`Deserialize`], [`Serialize`] and [`JsonSchema`],
-/// so that a plugin needs no dependency but this crate.
+/// Makes a struct or an enum a type of inputs and answers: it derives [`Deserialize`], [`Serialize`] and
+/// [`JsonSchema`], so that a plugin needs no dependency but this crate.
 ///
 /// ```
 /// use coinslot_sdk::{Json, endpoint, model, testing};

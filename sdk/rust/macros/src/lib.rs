@@ -1,8 +1,9 @@
 //! The attributes of `coinslot-sdk`.
 //!
-//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint; derives what `#[model]` stands for. The crate has no types of requests
-//! and answers: the generated code names the traits of `coinslot-sdk` and leaves types to the compiler. Invariant:
-//! options that the loader of a host would refuse are a compile error that points at them.
+//! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint; derives what `#[model]` stands for.
+//! The crate has no types of requests and answers: the generated code names the traits of `coinslot-sdk` and leaves
+//! types to the compiler. Invariant: options that the loader of a host would refuse are a compile error that points at
+//! them.
 
 use proc_macro::TokenStream;
 

@@ -15,8 +15,8 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(pub HeaderMap);
 
-/// The address that sent the request to the operator's proxy. None if no proxy that the operator has named tells it, and
-/// in `check` and `quote`.
+/// The address that sent the request to the operator's proxy. None if no proxy that the operator has named tells it,
+/// and in `check` and `quote`.
 ///
 /// A host without a named proxy tells plugins no address. Behind a chain of proxies it is the address that the last of
 /// them was asked from.

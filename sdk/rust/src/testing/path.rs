@@ -1,7 +1,7 @@
 //! The paths of requests, by the rules of the host.
 //!
-//! A host gives a plugin one spelling of each path, and refuses a path that a proxy could read in another way. The rules
-//! are those of `route/path.rs` of the host.
+//! A host gives a plugin one spelling of each path, and refuses a path that a proxy could read in another way. The
+//! rules are those of `route/path.rs` of the host.
 
 /// The longest path, in bytes.
 const MAX_PATH: usize = 4096;
