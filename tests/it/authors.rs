@@ -17,33 +17,51 @@ fn succeeds(dir: &Path, arguments: &[&str]) -> Output {
     output
 }
 
+/// Makes a plugin, builds it, and pays for an answer. Returns the folder, which has the component.
+async fn made_and_paid_for(lang: &str, file: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let made = text(&succeeds(dir.path(), &["new", "word-count", "--lang", lang]).stdout);
+    assert!(made.contains(&format!("word-count/{file}")) && made.contains("coinslot dev"), "{made}");
+    let again = run(dir.path(), &["new", "word-count", "--lang", lang]);
+    assert_eq!(again.status.code(), Some(1), "what is there stays");
+    let built = text(&succeeds(dir.path(), &["build", "word-count"]).stdout);
+    assert!(built.contains("word-count/word-count.wasm") && built.contains("sha256"), "{built}");
+
+    let component = dir.path().join("word-count/word-count.wasm");
+    let host = DevHost::builder().plugin("word-count.wasm", &component).start().await;
+    let free = reqwest::get(host.url("/word-count")).await.expect("an answer");
+    assert_eq!(free.text().await.expect("text"), "POST a text to /word-count/count\n");
+    let url = host.url("/word-count/count");
+    let paid = run(&host.path("."), &["pay", &url, "-d", r#"{"text":"one three"}"#, "--json"]);
+    let document: Value = serde_json::from_slice(&paid.stdout).expect("one JSON object");
+    assert_eq!(document["status"], 200, "{document}");
+    assert!(document.to_string().contains("three"), "{document}");
+    let refused = reqwest::Client::new().post(&url).header("content-type", "application/json").body(r#"{"text":""}"#);
+    let refused = refused.send().await.expect("an answer");
+    assert_eq!(refused.status(), 400, "wrong input is refused before it is paid for");
+    assert!(refused.text().await.expect("text").contains("text"));
+    dir
+}
+
 #[tokio::test]
-async fn a_new_plugin_is_built_from_nothing_but_the_binary_and_paid_for() {
-    for lang in ["ts", "js"] {
-        let dir = tempfile::tempdir().expect("a folder");
-        let made = text(&succeeds(dir.path(), &["new", "word-count", "--lang", lang]).stdout);
-        assert!(made.contains(&format!("word-count/plugin.{lang}")) && made.contains("coinslot dev"), "{made}");
-        let again = run(dir.path(), &["new", "word-count", "--lang", lang]);
-        assert_eq!(again.status.code(), Some(1), "what is there stays");
-        let built = text(&succeeds(dir.path(), &["build", "word-count"]).stdout);
-        assert!(built.contains("word-count.wasm") && built.contains("sha256"), "{built}");
+async fn a_new_plugin_in_typescript_or_javascript_needs_nothing_but_the_binary() {
+    for (lang, file) in [("ts", "plugin.ts"), ("js", "plugin.js")] {
+        let dir = made_and_paid_for(lang, file).await;
         let component = dir.path().join("word-count/word-count.wasm");
         let bytes = fs::read(&component).expect("a component");
         succeeds(dir.path(), &["build", "word-count"]);
         assert!(fs::read(&component).expect("a component") == bytes, "the same sources give the same bytes");
-
-        let host = DevHost::builder().plugin("word-count.wasm", &component).start().await;
-        let free = reqwest::get(host.url("/word-count")).await.expect("an answer");
-        assert_eq!(free.text().await.expect("text"), "POST a text to /word-count/count\n");
-        let url = host.url("/word-count/count");
-        let paid = run(&host.path("."), &["pay", &url, "-d", r#"{"text":"one three"}"#, "--json"]);
-        let document: Value = serde_json::from_slice(&paid.stdout).expect("one JSON object");
-        assert_eq!(document["status"], 200, "{document}");
-        assert!(document.to_string().contains("three"), "{document}");
-        let refused = reqwest::Client::new().post(&url).body(r#"{"text":""}"#).send().await.expect("an answer");
-        assert_eq!(refused.status(), 400, "wrong input is refused before it is paid for");
-        assert!(refused.text().await.expect("text").contains("text"));
     }
+}
+
+#[tokio::test]
+async fn a_new_plugin_in_python_is_built_and_paid_for() {
+    made_and_paid_for("python", "app.py").await;
+}
+
+#[tokio::test]
+async fn a_new_plugin_in_rust_is_built_and_paid_for() {
+    made_and_paid_for("rust", "src/lib.rs").await;
 }
 
 /// A module, and what its author reads, with the place of the mistake.

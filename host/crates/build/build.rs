@@ -23,7 +23,7 @@ world plugin {
   import wasi:config/store@0.2.0-rc.1;
   import wasi:keyvalue/store@0.2.0-draft;
   import wasi:keyvalue/atomics@0.2.0-draft;
-  import wasi:keyvalue/batch@0.2.0-draft;
+  import coinslot:keyvalue/atomics@0.1.0;
   import wasi:cli/stderr@0.2.12;
 }
 ";
@@ -128,7 +128,7 @@ fn gather(wit: &Path, dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
             let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
             let name = name.to_string_lossy().into_owned();
             // These have the same version in both.
-            let is_known = prefix == "p2" && matches!(&*name, "config.wit" | "keyvalue.wit");
+            let is_known = prefix == "p2" && matches!(&*name, "config.wit" | "keyvalue.wit" | "coinslot-keyvalue.wit");
             if path.is_file() && !is_known {
                 fs::copy(&path, deps.join(format!("{prefix}-{name}")))?;
             }

@@ -1,6 +1,7 @@
 // Names everything that the SDK takes from the host. No other module imports a WIT interface, so a test puts its own
 // functions in the place of this object's.
 
+import swaps from 'coinslot:keyvalue/atomics@0.1.0';
 import payment from 'coinslot:plugin/payment@0.2.0';
 import usage from 'coinslot:plugin/usage@0.2.0';
 import stderr from 'wasi:cli/stderr@0.2.12';
@@ -31,8 +32,7 @@ export const host = {
   configValues: config.getAll,
   openBucket: keyvalue.open,
   increment: atomics.increment,
-  // `compareAndSwap` of coinslot:keyvalue/atomics@0.1.0, once the world of the engine imports it.
-  compareAndSwap: undefined,
+  compareAndSwap: swaps.compareAndSwap,
   log(bytes) {
     // A handle of the build means nothing in an instance, so none may be in the snapshot.
     const stream = isBuilding() ? stderr.getStderr() : (output ??= stderr.getStderr());

@@ -101,7 +101,6 @@ class Store {
   compareAndSwap(key, expected, value) {
     const what = `store.compareAndSwap('${key}', ..)`;
     const [from, to] = [expected, value].map((one) => (one === undefined ? null : bytesOfValue(what, one)));
-    if (host.compareAndSwap === undefined) throw new Error(`${what}: this build of coinslot has no compare-and-swap`);
     return attempt(what, () => host.compareAndSwap(this.#open(), String(key), from, to));
   }
 

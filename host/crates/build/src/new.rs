@@ -10,6 +10,7 @@ use crate::{BuildError, sdk};
 pub enum Language {
     TypeScript,
     JavaScript,
+    Python,
     Rust,
 }
 
@@ -27,6 +28,11 @@ const JAVASCRIPT: &[TemplateFile] = &[
     ("package.json", include_str!("../templates/js/package.json")),
     (".gitignore", include_str!("../templates/js/gitignore")),
 ];
+const PYTHON: &[TemplateFile] = &[
+    ("app.py", include_str!("../templates/python/app.py")),
+    ("pyproject.toml", include_str!("../templates/python/pyproject.toml")),
+    (".gitignore", include_str!("../templates/python/gitignore")),
+];
 const RUST: &[TemplateFile] = &[
     ("Cargo.toml", include_str!("../templates/rust/Cargo.toml")),
     ("src/lib.rs", include_str!("../templates/rust/src/lib.rs")),
@@ -34,13 +40,14 @@ const RUST: &[TemplateFile] = &[
 ];
 
 impl Language {
-    pub const ALL: [Self; 3] = [Self::TypeScript, Self::JavaScript, Self::Rust];
+    pub const ALL: [Self; 4] = [Self::TypeScript, Self::JavaScript, Self::Python, Self::Rust];
 
     /// The word for it on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::TypeScript => "ts",
             Self::JavaScript => "js",
+            Self::Python => "python",
             Self::Rust => "rust",
         }
     }
@@ -49,6 +56,7 @@ impl Language {
         match self {
             Self::TypeScript => TYPESCRIPT,
             Self::JavaScript => JAVASCRIPT,
+            Self::Python => PYTHON,
             Self::Rust => RUST,
         }
     }

@@ -1,24 +1,24 @@
-use coinslot_sdk::{Deserialize, Json, JsonSchema, Refusal, Serialize, Text, endpoint};
+use coinslot_sdk::{Json, Refusal, Text, endpoint, model};
 
 #[endpoint(get, "/{{name}}", free, summary = "Says what is sold here")]
-async fn index() -> Text {
+fn index() -> Text {
     Text("POST a text to /{{name}}/count\n".to_owned())
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[model]
 struct Document {
     #[schemars(length(min = 1, max = 10_000))]
     text: String,
 }
 
-#[derive(Serialize, JsonSchema)]
+#[model]
 struct Count {
     words: usize,
     longest: String,
 }
 
 #[endpoint(post, "/{{name}}/count", price = "0.001", summary = "Counts the words of a text")]
-async fn count(Json(document): Json<Document>) -> Result<Json<Count>, Refusal> {
+fn count(Json(document): Json<Document>) -> Result<Json<Count>, Refusal> {
     let words: Vec<&str> = document.text.split_whitespace().collect();
     let Some(longest) = words.iter().rev().max_by_key(|word| word.len()) else {
         return Err(Refusal::new(400, "no_words", "Send a text with at least one word."));
