@@ -124,6 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn an_import_that_nothing_uses_moves_no_line() {
+        for source in [
+            "import { get, Refusal } from 'coinslot';\nget();\n",
+            "import { Refusal, get } from 'coinslot';\nget();\n",
+            "import a, { b } from 'c';\nimport * as d from 'e';\nimport 'f';\na();\n",
+            "import a, { b } from 'c';\nb();\n",
+        ] {
+            let made = javascript(source);
+            assert_eq!(made.lines().last(), source.lines().last(), "{made}");
+            assert_eq!(made.lines().count(), source.lines().count(), "{made}");
+        }
+    }
+
+    #[test]
     fn what_is_more_than_types_is_transformed() {
         let made = javascript(
             "enum Size { Small = 1 }\nclass A { constructor(private x: number) {} get y() { return this.x } }\nexport { Size, A };",
