@@ -46,7 +46,7 @@ pub struct ClientRequest {
 struct BuiltRequest {
     request: ::http::Request<Body>,
     timeout: Option<Duration>,
-    /// How often it is repeated at most.
+    /// The most repetitions.
     retries: u32,
 }
 

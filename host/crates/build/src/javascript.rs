@@ -32,7 +32,7 @@ pub struct BuiltPlugin {
     pub version: String,
     /// The files that were read.
     pub sources: BTreeSet<PathBuf>,
-    /// What the module printed while it was evaluated.
+    /// The output of the module while it was evaluated.
     pub output: String,
 }
 

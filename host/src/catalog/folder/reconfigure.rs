@@ -35,7 +35,7 @@ impl Folder {
     /// Fails with the first plugin that cannot be served under them, and then nothing has changed. A plugin that only
     /// cannot use the new values of its `config` keeps the former ones.
     pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, String> {
-        let mut next = Next::default();
+        let mut next = PlannedReload::default();
         for former in self.active() {
             next.add(&former, &policies, &sales).await.map_err(|reason| format!("{}: {reason}", former.file))?;
         }
@@ -74,7 +74,7 @@ impl Folder {
 
 /// The active plugins under the new policies.
 #[derive(Default)]
-struct Next {
+struct PlannedReload {
     /// One for each active plugin, with its former routes if it has the choice.
     stays: Vec<Arc<Installed>>,
     /// Those that serve other routes, or have another name, with the new values of their `config`.
@@ -83,7 +83,7 @@ struct Next {
     refused: Vec<(String, String)>,
 }
 
-impl Next {
+impl PlannedReload {
     /// Puts an active plugin under the new policies. Fails if it cannot be served under them.
     async fn add(&mut self, former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<(), String> {
         let kept = || with_former_config(former, policies, sales).map(Arc::new);

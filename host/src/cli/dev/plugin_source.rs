@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use coinslot_build::{javascript, python};
 
-/// What [`PluginSource::at`] takes, for messages.
+/// The sources that [`PluginSource::at`] takes, for messages.
 pub(in crate::cli) const WHAT_IS_BUILT: &str = "a plugin is a folder with a Cargo.toml, a plugin.ts, a plugin.js, an \
                                                 app.py or a build.sh, or a .ts, .js, .py or .wasm file";
 

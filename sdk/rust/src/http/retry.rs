@@ -23,7 +23,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Attempts {
     /// The request, for the log.
     name: String,
-    /// How often it may still be repeated.
+    /// The repetitions that are left.
     left: u32,
     /// The next wait.
     wait: Duration,

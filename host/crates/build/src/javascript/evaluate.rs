@@ -141,7 +141,7 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
     Ok(Evaluated { component, output: printed() })
 }
 
-/// What the module printed comes first: it was printed before the failure.
+/// The output of the module comes first: it was printed before the failure.
 fn with_output(error: String, output: &str) -> String {
     if output.is_empty() { error } else { format!("{output}\n{error}") }
 }

@@ -22,10 +22,10 @@ const MAX_MODULE: u64 = 32 << 20;
 
 /// The modules of one plugin. Clones share what was read.
 #[derive(Clone, Debug)]
-pub(super) struct Modules(Arc<Shared>);
+pub(super) struct Modules(Arc<ModuleFiles>);
 
 #[derive(Debug)]
-struct Shared {
+struct ModuleFiles {
     /// The folder of the author's module. Names of modules are relative to it, so that they are the same elsewhere.
     root: PathBuf,
     entry: PathBuf,
@@ -60,7 +60,7 @@ impl Modules {
             ..ResolveOptions::default()
         };
         let package = serde_json::json!({ "name": package.name, "version": package.version });
-        Self(Arc::new(Shared {
+        Self(Arc::new(ModuleFiles {
             root: entry.parent().unwrap_or(Path::new("/")).to_owned(),
             entry: entry.to_owned(),
             package: format!("export default {package};"),
@@ -129,7 +129,7 @@ impl Modules {
     }
 }
 
-impl Shared {
+impl ModuleFiles {
     /// The name of a file for the engine, which is what stack traces show. It is the same wherever the folder is.
     fn name(&self, path: &Path) -> String {
         let mut found = self.found.lock();
@@ -172,7 +172,7 @@ impl Shared {
     }
 }
 
-/// What is wrong with an import, and what to do.
+/// The fault of an import, with advice.
 fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
     let is_builtin = matches!(error, oxc_resolver::ResolveError::Builtin { .. });
     if is_builtin || specifier.starts_with("node:") {

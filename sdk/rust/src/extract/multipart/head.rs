@@ -3,7 +3,7 @@
 use super::malformed;
 use crate::refusal::Refusal;
 
-/// What the header fields of a part say.
+/// The name, the file name and the media type of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PartHead {
     pub(super) name: String,
