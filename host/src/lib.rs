@@ -55,6 +55,9 @@ pub mod catalog;
 /// A priced route of a plugin.
 pub mod endpoint;
 
+/// Checks requests against the schemas that plugins declare, in bounded time and memory.
+pub mod schema;
+
 /// The states of a paid request, from its payment header to the settled answer.
 pub mod payment;
 

@@ -1,0 +1,170 @@
+//! Compiles the schemas of one plugin, and refuses those that cannot be enforced.
+
+use std::thread;
+
+use coinslot_base::text::excerpt;
+use jsonschema::{PatternOptions, ValidationOptions, Validator};
+use serde_json::{Map, Value, json};
+
+use super::budget::{Cost, CostKeyword, KEYWORD};
+use super::document::Document;
+use super::mismatch::Mismatch;
+
+/// The most patterns in all schemas of one plugin. Each may take [`MAX_PATTERN`] and twice that for its automaton.
+const MAX_PATTERNS: usize = 512;
+
+/// The most memory of one compiled pattern, in bytes: a few letters of any script fit. It also bounds what a match
+/// costs for each byte.
+const MAX_PATTERN: usize = 128 << 10;
+
+/// The stack of the thread that compiles: schemas nest, and frames of a debug build are large.
+const COMPILE_STACK: usize = 64 << 20;
+
+/// A schema that cannot be enforced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    #[error(
+        "at `{pointer}`: `$ref` is `{}`, which is outside of the schema and is not fetched: put what it \
+             names into `$defs`, and refer to `#/$defs/NAME`",
+        excerpt(reference, 80)
+    )]
+    Outside { pointer: String, reference: String },
+    #[error("at `{pointer}`: `$ref` is `{}`, and the schema has nothing there", excerpt(reference, 80))]
+    Missing { pointer: String, reference: String },
+    #[error(
+        "at `{pointer}`: the schema refers to itself for the same value, which never ends: put the reference below \
+             `properties` or `items`"
+    )]
+    Circle { pointer: String },
+    #[error("at `{pointer}`: its alternatives multiply, so that one value is checked thousands of times: list fewer")]
+    Multiplies { pointer: String },
+    #[error(
+        "at `{pointer}`: `{}` cannot be matched in linear time (look-around, back-references), or is too large: \
+             name the fields in `properties`",
+        excerpt(pattern, 80)
+    )]
+    Pattern { pointer: String, pattern: String },
+    #[error("the schemas of the plugin have more than {MAX_PATTERNS} patterns")]
+    TooManyPatterns,
+    #[error("at `{pointer}`: {reason}")]
+    Invalid { pointer: String, reason: String },
+    #[error(
+        "`{name}` in `{keyword}` is no part of an input: its parts are `path`, `query` and `body`, and `{name}` \
+             belongs below one of them"
+    )]
+    Part { keyword: &'static str, name: String },
+    #[error("no thread could be started to compile it: {0}")]
+    Thread(String),
+}
+
+/// Compiles the schemas of one plugin. It counts what all of them may have together.
+#[derive(Debug, Default)]
+pub struct SchemaCompiler {
+    patterns: usize,
+}
+
+/// A compiled schema, and the places of the patterns that it leaves out.
+pub(super) struct Compiled {
+    pub(super) validator: Validator,
+    pub(super) unchecked: Vec<String>,
+}
+
+impl SchemaCompiler {
+    /// Runs the compilation of schemas with the stack that it may need.
+    pub fn run<T: Send>(compile: impl FnOnce(&mut Self) -> T + Send) -> Result<T, SchemaError> {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().stack_size(COMPILE_STACK);
+            let compiled = thread.spawn_scoped(scope, || compile(&mut Self::default()));
+            let compiled = compiled.map_err(|error| SchemaError::Thread(error.to_string()))?;
+            compiled.join().map_err(|_| SchemaError::Thread("the compilation panicked".to_owned()))
+        })
+    }
+
+    /// Compiles one schema, of which `document` is the graph.
+    pub(super) fn compile(&mut self, schema: &Value, document: &Document<'_>) -> Result<Compiled, SchemaError> {
+        let mut counted = schema.clone();
+        let mut unchecked = Vec::new();
+        for node in &document.nodes {
+            let is_left_out = self.check_patterns(node.schema, &node.pointer)?;
+            if is_left_out {
+                unchecked.push(format!("{}/pattern", node.pointer));
+            }
+            let Some(Value::Object(fields)) = counted.pointer_mut(&node.pointer) else { continue };
+            fields.shift_remove(KEYWORD);
+            if is_left_out {
+                fields.shift_remove("pattern");
+            }
+            // First: a subschema is counted before it is applied.
+            let mut first = Map::with_capacity(fields.len() + 1);
+            first.insert(KEYWORD.to_owned(), cost(node.schema, document.nodes.len()).to_value());
+            first.append(fields);
+            if first.get("additionalProperties") == Some(&Value::Bool(false)) {
+                // With it the library names the field that should not be there.
+                first.entry("properties").or_insert_with(|| Map::new().into());
+            }
+            *fields = first;
+        }
+        let validator = options().build(&counted).map_err(|error| {
+            let Mismatch { pointer, reason, .. } = Mismatch::of(&error);
+            SchemaError::Invalid { pointer, reason }
+        })?;
+        Ok(Compiled { validator, unchecked })
+    }
+
+    /// Compiles the patterns of a subschema alone. True if its `pattern` has to be left out; names that patterns choose
+    /// cannot be, because other keywords depend on them.
+    fn check_patterns(&mut self, schema: &Map<String, Value>, pointer: &str) -> Result<bool, SchemaError> {
+        let names = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        for pattern in names {
+            self.count_pattern()?;
+            options().build(&json!({ "patternProperties": { pattern: true } })).map_err(|_| {
+                let pointer = format!("{pointer}/patternProperties");
+                SchemaError::Pattern { pointer, pattern: pattern.clone() }
+            })?;
+        }
+        let Some(pattern @ Value::String(_)) = schema.get("pattern") else { return Ok(false) };
+        self.count_pattern()?;
+        Ok(options().build(&json!({ "pattern": pattern })).is_err())
+    }
+
+    fn count_pattern(&mut self) -> Result<(), SchemaError> {
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS { Err(SchemaError::TooManyPatterns) } else { Ok(()) }
+    }
+}
+
+/// The library's options: nothing is looked up, patterns are matched in linear time, and `format` is a remark, as the
+/// default of 2020-12 has it.
+fn options<'i>() -> ValidationOptions<'i> {
+    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(2 * MAX_PATTERN);
+    jsonschema::options()
+        .offline()
+        .with_pattern_options(patterns)
+        .should_validate_formats(false)
+        .with_keyword(KEYWORD, |_, value, _| Ok(Box::new(CostKeyword::new(value))))
+}
+
+/// Estimates what one application of a subschema costs, without its own subschemas, which count for themselves.
+fn cost(schema: &Map<String, Value>, subschemas: usize) -> Cost {
+    let length = |keyword: &str| match schema.get(keyword) {
+        Some(Value::Array(items)) => items.len(),
+        Some(Value::Object(fields)) => fields.len(),
+        _ => 0,
+    };
+    let compared = ["enum", "const"].iter().filter_map(|keyword| schema.get(*keyword));
+    let compared: usize = compared.map(|value| value.to_string().len() / 64).sum();
+    let names = length("properties") + length("required") + length("dependentRequired") + length("dependentSchemas");
+    let lists = length("allOf") + length("anyOf") + length("oneOf") + length("prefixItems");
+    let name_patterns = length("patternProperties");
+    // These look at every entry, and at what all subschemas that were applied to the value say about it.
+    let unevaluated = ["unevaluatedProperties", "unevaluatedItems"].iter().any(|keyword| schema.contains_key(*keyword));
+    let walks = ["uniqueItems", "additionalProperties", "items", "contains", "propertyNames", "patternProperties"];
+    let walks = walks.iter().filter(|keyword| schema.contains_key(**keyword)).count();
+    let entry = walks + if unevaluated { 1 + subschemas / 16 } else { 0 };
+    Cost {
+        base: (1 + compared + names / 4 + lists / 4) as u64,
+        entry: entry.div_ceil(2) as u64,
+        patterns: u64::from(schema.contains_key("pattern")),
+        name_patterns: name_patterns as u64,
+    }
+}

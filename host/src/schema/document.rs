@@ -1,0 +1,238 @@
+//! Reads a JSON Schema as a graph: its subschemas, and where its references lead.
+//!
+//! A subschema is applied either to the value that its parent is applied to, as under `allOf`, or to a part of it, as
+//! under `properties`. Only the latter makes the value smaller. So a circle of the former never ends, and a subschema
+//! that is reached in many such ways is applied as many times to one value.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::compile::SchemaError;
+use super::form::percent_decoded;
+
+/// The most subschemas that may be applied to one value because of one of them.
+const MAX_WIDTH: u64 = 10_000;
+
+/// Keywords whose subschema is applied to the same value.
+const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
+const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+
+/// Keywords whose subschema is applied to parts of the value. `items` is a list in older drafts.
+const PARTS: [&str; 7] = [
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+const PARTS_LISTS: [&str; 2] = ["prefixItems", "items"];
+const PARTS_MAPS: [&str; 2] = ["properties", "patternProperties"];
+
+/// Keywords whose subschemas are applied only where a reference leads to them.
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
+
+/// A schema and its subschemas.
+#[derive(Debug)]
+pub(super) struct Document<'s> {
+    pub(super) nodes: Vec<Node<'s>>,
+    /// By the address of the object.
+    known: HashMap<usize, usize>,
+    /// The resources by their `$id`, as written.
+    resources: HashMap<&'s str, usize>,
+    /// By resource and name.
+    anchors: HashMap<(usize, &'s str), usize>,
+    dynamic_anchors: HashMap<&'s str, Vec<usize>>,
+}
+
+/// A subschema that is an object.
+#[derive(Debug)]
+pub(super) struct Node<'s> {
+    /// A JSON pointer into the document.
+    pub(super) pointer: String,
+    pub(super) schema: &'s Map<String, Value>,
+    value: &'s Value,
+    /// The node whose `$id`, or whose place at the root, `#` in this node stands for.
+    resource: usize,
+    /// The nodes that are applied to the same value.
+    same_value: Vec<usize>,
+}
+
+impl<'s> Document<'s> {
+    /// Reads a schema. Fails on a reference that leads nowhere or out of the schema, on a circle of subschemas of one
+    /// value, and on alternatives that multiply.
+    pub(super) fn read(root: &'s Value) -> Result<Self, SchemaError> {
+        let mut document = Self {
+            nodes: Vec::new(),
+            known: HashMap::new(),
+            resources: HashMap::new(),
+            anchors: HashMap::new(),
+            dynamic_anchors: HashMap::new(),
+        };
+        document.add(root, String::new(), None);
+        let mut resolved = 0;
+        // A reference may lead to a place that no keyword leads to, so resolving adds nodes.
+        while resolved < document.nodes.len() {
+            document.follow_references(resolved)?;
+            resolved += 1;
+        }
+        document.check_widths()?;
+        Ok(document)
+    }
+
+    /// The target of a reference in a node.
+    pub(super) fn resolve(&self, node: usize, reference: &str) -> Result<&'s Value, SchemaError> {
+        let pointer = || self.nodes[node].pointer.clone();
+        let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let resource = if base.is_empty() {
+            self.nodes[node].resource
+        } else {
+            let outside = || SchemaError::Outside { pointer: pointer(), reference: reference.to_owned() };
+            *self.resources.get(base).ok_or_else(outside)?
+        };
+        let missing = || SchemaError::Missing { pointer: pointer(), reference: reference.to_owned() };
+        let value = self.nodes[resource].value;
+        let fragment = percent_decoded(fragment).ok_or_else(missing)?;
+        if fragment.is_empty() {
+            Ok(value)
+        } else if fragment.starts_with('/') {
+            value.pointer(&fragment).ok_or_else(missing)
+        } else {
+            let anchored = self.anchors.get(&(resource, fragment.as_str())).ok_or_else(missing)?;
+            Ok(self.nodes[*anchored].value)
+        }
+    }
+
+    /// The node of a subschema; none for `true` and `false`.
+    pub(super) fn node(&self, value: &Value) -> Option<usize> {
+        self.known.get(&address(value.as_object()?)).copied()
+    }
+
+    /// Adds a value and its subschemas, if it is an object that is not known yet.
+    fn add(&mut self, value: &'s Value, pointer: String, resource: Option<usize>) {
+        let mut open = vec![(value, pointer, resource)];
+        while let Some((value, pointer, resource)) = open.pop() {
+            let Value::Object(schema) = value else { continue };
+            if self.known.contains_key(&address(schema)) {
+                continue;
+            }
+            let index = self.nodes.len();
+            let id = schema.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'));
+            let id = id.filter(|id| !id.is_empty());
+            let resource = if id.is_some() { index } else { resource.unwrap_or(index) };
+            if let Some(id) = id {
+                self.resources.entry(id).or_insert(index);
+            }
+            for keyword in ["$anchor", "$dynamicAnchor"] {
+                if let Some(name) = schema.get(keyword).and_then(Value::as_str) {
+                    self.anchors.entry((resource, name)).or_insert(index);
+                }
+            }
+            if let Some(name) = schema.get("$dynamicAnchor").and_then(Value::as_str) {
+                self.dynamic_anchors.entry(name).or_default().push(index);
+            }
+            self.known.insert(address(schema), index);
+            for (child, at) in children(schema) {
+                open.push((child, format!("{pointer}{at}"), Some(resource)));
+            }
+            self.nodes.push(Node { pointer, schema, value, resource, same_value: Vec::new() });
+        }
+    }
+
+    /// Notes which nodes are applied to the value of this one: its children, and the targets of its references.
+    fn follow_references(&mut self, index: usize) -> Result<(), SchemaError> {
+        let schema = self.nodes[index].schema;
+        let mut same_value: Vec<usize> = same_value(schema).filter_map(|child| self.node(child)).collect();
+        for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+            let Some(reference) = schema.get(keyword).and_then(Value::as_str) else { continue };
+            let target = self.resolve(index, reference)?;
+            if self.node(target).is_none() {
+                // Only a pointer leads to a place that no keyword leads to, and it counts from a resource.
+                let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+                let resource = self.resources.get(base).copied().unwrap_or(self.nodes[index].resource);
+                let fragment = percent_decoded(fragment).unwrap_or_default();
+                self.add(target, format!("{}{fragment}", self.nodes[resource].pointer), Some(resource));
+            }
+            same_value.extend(self.node(target));
+            // It may lead to any anchor of its name.
+            let name = reference.rsplit_once('#').map_or("", |(_, name)| name);
+            if keyword == "$dynamicRef" {
+                same_value.extend(self.dynamic_anchors.get(name).into_iter().flatten());
+            }
+        }
+        same_value.sort_unstable();
+        self.nodes[index].same_value = same_value;
+        Ok(())
+    }
+
+    /// Counts for each node how many are applied to one value because of it.
+    fn check_widths(&self) -> Result<(), SchemaError> {
+        let mut parents: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        let mut waiting: Vec<usize> = self.nodes.iter().map(|node| node.same_value.len()).collect();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for child in &node.same_value {
+                parents[*child].push(index);
+            }
+        }
+        let mut width: Vec<u64> = vec![1; self.nodes.len()];
+        let mut ready: Vec<usize> = (0..self.nodes.len()).filter(|index| waiting[*index] == 0).collect();
+        let mut done = 0;
+        while let Some(index) = ready.pop() {
+            done += 1;
+            if width[index] > MAX_WIDTH {
+                return Err(SchemaError::Multiplies { pointer: self.nodes[index].pointer.clone() });
+            }
+            for parent in &parents[index] {
+                width[*parent] = width[*parent].saturating_add(width[index]);
+                waiting[*parent] -= 1;
+                if waiting[*parent] == 0 {
+                    ready.push(*parent);
+                }
+            }
+        }
+        if done == self.nodes.len() {
+            return Ok(());
+        }
+        // What is left leads into a circle; a node with a reference is where an author looks.
+        let left = self.nodes.iter().zip(&waiting).filter(|(_, waiting)| **waiting > 0).map(|(node, _)| node);
+        let circle = left.clone().find(|node| node.schema.contains_key("$ref")).or_else(|| left.clone().next());
+        Err(SchemaError::Circle { pointer: circle.map(|node| node.pointer.clone()).unwrap_or_default() })
+    }
+}
+
+fn address(schema: &Map<String, Value>) -> usize {
+    std::ptr::from_ref(schema).addr()
+}
+
+/// All subschemas directly below a schema, with the pointers from it to them.
+fn children(schema: &Map<String, Value>) -> Vec<(&Value, String)> {
+    let mut children = Vec::new();
+    for keyword in SAME_VALUE.iter().chain(&PARTS).chain(&["contentSchema"]) {
+        children.extend(schema.get(*keyword).map(|child| (child, format!("/{keyword}"))));
+    }
+    for keyword in SAME_VALUE_LISTS.iter().chain(&PARTS_LISTS) {
+        let list = schema.get(*keyword).and_then(Value::as_array).into_iter().flatten();
+        children.extend(list.enumerate().map(|(index, child)| (child, format!("/{keyword}/{index}"))));
+    }
+    for keyword in SAME_VALUE_MAPS.iter().chain(&PARTS_MAPS).chain(&DEFINITIONS) {
+        let map = schema.get(*keyword).and_then(Value::as_object).into_iter().flatten();
+        children.extend(map.map(|(name, child)| (child, format!("/{keyword}/{}", escaped(name)))));
+    }
+    children
+}
+
+/// The subschemas directly below a schema that are applied to its own value.
+fn same_value(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    let single = SAME_VALUE.iter().filter_map(|keyword| schema.get(*keyword));
+    let lists = SAME_VALUE_LISTS.iter().filter_map(|keyword| schema.get(*keyword)?.as_array()).flatten();
+    let maps = SAME_VALUE_MAPS.iter().filter_map(|keyword| schema.get(*keyword)?.as_object());
+    single.chain(lists).chain(maps.flat_map(Map::values))
+}
+
+/// A name as a segment of a JSON pointer (RFC 6901).
+pub(super) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
