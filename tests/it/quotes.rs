@@ -68,6 +68,21 @@ async fn a_form_that_is_encoded_anew_is_the_same_request() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_names_the_field_that_is_wrong_if_the_plugin_does() {
+    let host = DevHost::builder().plugin("quoter.wasm", &guest("quoter")).start().await;
+    let refused = async |query: &str| {
+        let ask = host.client().post(host.url(&format!("/quoter/x?{query}"))).body("12345");
+        ask.send().await.expect("an answer").json::<serde_json::Value>().await.expect("JSON")
+    };
+    let named = serde_json::json!({
+        "error": "too_many", "message": "Order fewer", "charged": "no", "pointer": "/body/count", "code": "stock",
+    });
+    assert_eq!(refused("pointer").await, named);
+    let bare = refused("params").await;
+    assert_eq!((bare.get("pointer"), bare.get("code")), (None, None), "{bare}");
+}
+
 /// A route with free and paid methods could not be sold: a quote of nothing was a broken contract.
 #[tokio::test]
 async fn a_request_that_is_quoted_as_free_runs_without_a_payment_and_takes_none() {

@@ -66,10 +66,27 @@ impl ErrorRow {
 
 /// An error with a text that is made for this request.
 pub(super) fn error(status: StatusCode, code: &str, message: &str, charged: Charged) -> Reply {
-    with_charged(
-        json(status, &serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() })),
-        charged,
-    )
+    detailed(status, code, message, charged, Detail::default())
+}
+
+/// The place of a mistake in a request, for programs.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Detail<'d> {
+    /// A JSON pointer into the input, such as `/query/limit`.
+    pub(super) pointer: Option<&'d str>,
+    /// The rule that the value there breaks, such as `maximum`.
+    pub(super) code: Option<&'d str>,
+}
+
+/// An error about a place in the request.
+pub(super) fn detailed(status: StatusCode, code: &str, message: &str, charged: Charged, at: Detail<'_>) -> Reply {
+    let mut document = serde_json::json!({ "error": code, "message": message, "charged": charged.as_str() });
+    for (name, value) in [("pointer", at.pointer), ("code", at.code)] {
+        if let Some(value) = value {
+            document[name] = value.into();
+        }
+    }
+    with_charged(json(status, &document), charged)
 }
 
 /// Says in the header what the field `charged` says, for a body that is not the host's.

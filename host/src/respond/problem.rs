@@ -6,7 +6,7 @@ use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
 
 use super::Reply;
-use super::error::{ErrorRow, FUNDING_SECONDS, error, passing, retry_after, row, with_payment_id};
+use super::error::{Detail, ErrorRow, FUNDING_SECONDS, detailed, error, passing, retry_after, row, with_payment_id};
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
@@ -106,7 +106,8 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::OtherVersion { taken, challenge } => other_version(taken, &challenge, charged),
         Problem::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-            error(status, &refusal.code, &refusal.message, charged)
+            let at = Detail { pointer: refusal.pointer.as_deref(), code: refusal.rule.as_deref() };
+            detailed(status, &refusal.code, &refusal.message, charged, at)
         }
         Problem::BodyTooLarge { limit } => body_too_large(limit, charged),
         Problem::BodyBroken => BODY_BROKEN.reply(charged),

@@ -85,4 +85,8 @@ pub struct QuoteRefusal {
     pub status: u16,
     pub code: String,
     pub message: String,
+    /// A JSON pointer to the wrong field, if the plugin names one.
+    pub pointer: Option<String>,
+    /// The rule that the field breaks, if the plugin names it.
+    pub rule: Option<String>,
 }

@@ -71,6 +71,14 @@ impl exports::coinslot::plugin::quote::Guest for Guest {
             Some("params") => {
                 refuse(422, "params", format!("{} {} {:?}", request.method, request.route, request.params))
             }
+            Some("pointer") => Err(Refusal {
+                status: 422,
+                code: "too_many".into(),
+                message: "Order fewer".into(),
+                extensions: [("pointer", "/body/count"), ("unknown", "ignored"), ("code", "stock")]
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into(),
+            }),
             Some("long") => refuse(400, "long", "\u{e9}\u{1b}".repeat(5_000)),
             Some("402") => refuse(402, "pay", String::new()),
             Some("500") => refuse(500, "broken", String::new()),

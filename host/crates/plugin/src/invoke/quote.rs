@@ -26,6 +26,8 @@ const WALL: Duration = Duration::from_millis(250);
 const MESSAGE: usize = 2_000;
 /// The longest code of a refusal, in bytes.
 const CODE: usize = 64;
+/// The longest pointer of a refusal, in characters.
+const POINTER: usize = 300;
 
 /// Calls `quote`. The guest has a fresh instance, which is granted nothing.
 pub(crate) async fn quote(
@@ -92,5 +94,11 @@ fn check(refusal: wit::Refusal) -> Result<QuoteRefusal, Fault> {
         ));
     }
     let message: String = refusal.message.chars().take(MESSAGE).collect();
-    Ok(QuoteRefusal { status, code: refusal.code, message: printable(&message) })
+    let fact = |wanted: &str, most: usize| {
+        let (_, value) = refusal.extensions.iter().find(|(key, _)| key == wanted)?;
+        (value.chars().count() <= most).then(|| printable(value))
+    };
+    let pointer = fact("pointer", POINTER).filter(|pointer| pointer.is_empty() || pointer.starts_with('/'));
+    let rule = fact("code", CODE);
+    Ok(QuoteRefusal { status, code: refusal.code, message: printable(&message), pointer, rule })
 }

@@ -22,7 +22,7 @@ async fn ask(query: Option<&str>) -> Result<Result<QuotedPrice, QuoteRefusal>, F
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> QuoteRefusal {
-    QuoteRefusal { status, code: code.into(), message: message.into() }
+    QuoteRefusal { status, code: code.into(), message: message.into(), pointer: None, rule: None }
 }
 
 #[tokio::test]
