@@ -146,7 +146,7 @@ async function handle(request) {
     // A status of 400 or more costs the caller nothing.
     if (!(error instanceof Refusal)) throw error;
     const { status, code, message } = error.payload;
-    return Response.json({ error: { code, message } }, { status });
+    return Response.json({ error: code, message }, { status });
   }
 }
 
