@@ -10,6 +10,7 @@ mod install;
 mod kept_build;
 mod pins;
 mod scan_report;
+mod schemas;
 mod staging;
 mod watch;
 

@@ -230,7 +230,14 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
     let origin = config.origin(options.address.unwrap_or(config.server.listen));
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::empty(&origin)));
     let (accepts, flows) = (facilitators.accepts.clone(), config.payment.flows.clone());
-    let sales = SalesPolicy { accepts, public_url: origin, flows, pins: policies::pins(&config.plugins) };
+    let sales = SalesPolicy {
+        accepts,
+        public_url: origin,
+        flows,
+        pins: policies::pins(&config.plugins),
+        unchecked: policies::unchecked(&config.plugins),
+        checks_answers: options.checks_answers,
+    };
     let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
     Ok(Loaded { facilitators, catalog, folder, report: ScanReport::default() })
 }

@@ -42,6 +42,7 @@ mod replay;
 mod restart;
 mod rollback;
 mod routing;
+mod schemas;
 mod sdk;
 mod security;
 mod settlement_faults;

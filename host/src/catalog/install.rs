@@ -1,6 +1,6 @@
 //! Prices the endpoints that a plugin declares by the operator's sales policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coinslot_base::text::printable;
@@ -12,7 +12,9 @@ use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
 use super::pins::{PinError, PluginPins};
+use super::schemas::{self, EndpointSchemas};
 use crate::endpoint::{Access, Endpoint, PaidAccess};
+use crate::schema::SchemaError;
 
 /// The most header fields that a price may depend on.
 const MAX_QUOTE_HEADERS: usize = 16;
@@ -39,6 +41,10 @@ pub struct SalesPolicy {
     pub flows: Vec<Flow>,
     /// The conditions of the operator for single plugins, by the names in their manifests.
     pub pins: BTreeMap<String, PluginPins>,
+    /// The names of plugins whose schemas are not enforced.
+    pub unchecked: BTreeSet<String>,
+    /// Answers are compared with the declared schemas, and the log tells which do not fit.
+    pub checks_answers: bool,
 }
 
 /// A declaration of a plugin that cannot be sold under the operator's policy.
@@ -67,6 +73,11 @@ pub enum InstallError {
     Challenge { endpoint: String, source: TooLarge },
     #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
     ReservedPath { endpoint: String },
+    #[error(
+        "{endpoint}: {schema} {source}; the host enforces schemas, unless its operator writes `validate = \"off\"` into \
+         the plugin's table"
+    )]
+    Schema { endpoint: String, schema: &'static str, source: SchemaError },
     #[error("plugin.{plugin}: {source}")]
     Pinned { plugin: String, source: PinError },
 }
@@ -74,8 +85,12 @@ pub enum InstallError {
 impl Installed {
     /// Prices every endpoint of a plugin. Fails with the first that cannot be sold.
     pub fn new(file: String, plugin: Arc<Plugin>, policy: &SalesPolicy) -> Result<Self, InstallError> {
-        let declared = plugin.info().endpoints.iter();
-        let endpoints = declared.map(|declared| endpoint(&plugin, declared, policy).map(Arc::new));
+        let (name, declared) = (&plugin.info().name, &plugin.info().endpoints);
+        let schemas = schemas::compile(name, declared, policy)?;
+        let endpoints = declared
+            .iter()
+            .zip(schemas)
+            .map(|(declared, schemas)| endpoint(&plugin, declared, schemas, policy).map(Arc::new));
         let installed = Self { endpoints: endpoints.collect::<Result<_, _>>()?, file, plugin };
         let name = &installed.plugin.info().name;
         if let Some(pins) = policy.pins.get(name) {
@@ -93,7 +108,12 @@ pub(super) fn is_reserved(path: &str) -> bool {
 }
 
 /// Prices one endpoint, and makes what does not depend on a request.
-fn endpoint(plugin: &Arc<Plugin>, declared: &EndpointInfo, policy: &SalesPolicy) -> Result<Endpoint, InstallError> {
+fn endpoint(
+    plugin: &Arc<Plugin>,
+    declared: &EndpointInfo,
+    schemas: EndpointSchemas,
+    policy: &SalesPolicy,
+) -> Result<Endpoint, InstallError> {
     let label = format!("{} {}", declared.method, declared.path);
     if is_reserved(declared.path.as_str()) {
         return Err(InstallError::ReservedPath { endpoint: label });
@@ -131,6 +151,8 @@ fn endpoint(plugin: &Arc<Plugin>, declared: &EndpointInfo, policy: &SalesPolicy)
         access,
         quote_headers: quote_headers(&label, declared)?,
         request_limit: plugin.limits().request_body,
+        input: schemas.input,
+        answer: schemas.answer,
         label,
     })
 }

@@ -79,7 +79,10 @@ impl Loader {
         let shown = shown_policies(&self.policies, &self.sales.pins, &file, &sha256);
         let loaded = self.runtime.load_expecting(expected, &wasm, &shown).await;
         let plugin = loaded.map_err(|error| self.explain(error, expected, &file, &sha256))?;
-        let installed = Installed::new(file, Arc::new(plugin), &self.sales).map_err(StagingError::of_file)?;
+        // Its schemas are compiled, which may take a while.
+        let sales = Arc::clone(&self.sales);
+        let installed = tokio::task::spawn_blocking(move || Installed::new(file, Arc::new(plugin), &sales)).await;
+        let installed = installed.map_err(StagingError::of_file)?.map_err(StagingError::of_file)?;
         if let Some(dir) = self.history {
             keep(dir, installed.plugin.sha256().to_owned(), wasm).await;
         }

@@ -136,6 +136,7 @@ async fn first_host(
         chains: Chains::Devnet,
         compiler: super::own_executable(),
         ledger: Some(Arc::new(ledger)),
+        checks_answers: true,
         on_change: Some(Box::new(move |report| {
             let _ = events.send(DevEvent::Changed(report.clone()));
         })),

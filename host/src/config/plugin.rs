@@ -36,7 +36,20 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let mut own = limits::health(&mut section.section("health"), own);
     own.reuse = section.field("reuse").and_then(reuse);
     let pins = pins(name, &mut section);
-    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins }
+    let validate = validate(&mut section);
+    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins, validate }
+}
+
+/// Whether its requests are checked against the schemas that it declares.
+fn validate(section: &mut Section<'_, '_>) -> bool {
+    match section.read::<String>("validate").as_deref() {
+        None | Some("input") => true,
+        Some("off") => false,
+        Some(_) => {
+            section.key_problem("validate", "write \"input\", which is the default, or \"off\"");
+            true
+        }
+    }
 }
 
 /// The conditions for a component of this name.

@@ -117,7 +117,7 @@ pub struct RateLimitConfig {
 }
 
 /// The grants and bounds of one plugin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PluginConfig {
     /// Origins that its requests may go to.
     pub http: Vec<Allowed>,
@@ -131,6 +131,8 @@ pub struct PluginConfig {
     pub limits: Option<Limits>,
     /// The conditions for a component of this name.
     pub pins: PluginPins,
+    /// Requests are checked against the schemas that it declares.
+    pub validate: bool,
 }
 
 /// A secret that is added to requests to one origin, and where its value is found.
@@ -166,6 +168,20 @@ impl Default for ServerConfig {
 impl Default for PluginsConfig {
     fn default() -> Self {
         Self { folder: "plugins".into(), max_instances: 256, limits: Limits::default(), by_name: BTreeMap::new() }
+    }
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            secrets: Vec::new(),
+            config: Vec::new(),
+            keyvalue: None,
+            limits: None,
+            pins: PluginPins::default(),
+            validate: true,
+        }
     }
 }
 

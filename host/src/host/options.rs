@@ -29,6 +29,8 @@ pub struct HostOptions {
     pub address: Option<SocketAddr>,
     /// The chains that a facilitator in this process may settle on.
     pub chains: Chains,
+    /// Answers are compared with the declared schemas, and the log tells which do not fit: for authors.
+    pub checks_answers: bool,
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
     pub on_change: Option<OnChange>,

@@ -1,6 +1,6 @@
 //! Turns the configuration of plugins into the policies that the plugin runtime enforces; secrets are looked up here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Secret};
 
@@ -25,6 +25,12 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
 /// The conditions of the operator for single plugins, by name.
 pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
+}
+
+/// The names of the plugins whose schemas the operator has disabled.
+pub(super) fn unchecked(config: &PluginsConfig) -> BTreeSet<String> {
+    let unchecked = config.by_name.iter().filter(|(_, plugin)| !plugin.validate);
+    unchecked.map(|(name, _)| name.clone()).collect()
 }
 
 /// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.

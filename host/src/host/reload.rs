@@ -145,7 +145,9 @@ impl Reload {
             local.also_for(&receivers);
         }
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
-        let sales = SalesPolicy { accepts, public_url, flows, pins: policies::pins(&config.plugins) };
+        let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
+        // Only `dev` checks answers, and it reads no configuration anew.
+        let sales = SalesPolicy { accepts, public_url, flows, pins, unchecked, checks_answers: false };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use coinslot_ledger::StoredAnswer;
-use coinslot_plugin::{Fault, Permit, Plugin, ResponseBody};
+use coinslot_plugin::{Fault, Permit, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 
 use super::budget::{Exhausted, HeldBytes};
+use crate::endpoint::Endpoint;
+use crate::schema;
 
 /// The fault of a plugin that asks for money by itself, for the log and the ledger.
 pub(crate) const ANSWERED_402: &str = "the plugin answered 402 itself";
@@ -32,12 +34,13 @@ pub(super) enum UnreadAnswer {
 
 /// Runs the guest until the head of its answer.
 pub(super) async fn begin(
-    plugin: &Plugin,
+    endpoint: &Endpoint,
     permit: Permit,
     request: Request<Bytes>,
 ) -> Result<Response<ResponseBody>, Fault> {
     let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-    plugin.invoke(permit, request).await
+    let answer = endpoint.plugin.invoke(permit, request).await?;
+    Ok(schema::checked(endpoint.answer.as_ref(), answer))
 }
 
 impl GuestAnswer {

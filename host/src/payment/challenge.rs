@@ -16,6 +16,7 @@ use super::pricing::UnpaidRequest;
 use super::problem::check_plugin;
 use super::{Payments, Pricing, Problem, Purchase, pricing};
 use crate::endpoint::{Access, Endpoint};
+use crate::schema::InputSchema;
 
 /// The `error` of a challenge whose only reason is the missing payment.
 const PAYMENT_REQUIRED: &str = "Payment required";
@@ -46,7 +47,7 @@ pub(super) fn carries_payment(headers: &HeaderMap) -> bool {
 /// The prepared challenge, which answers most requests: agents send one without a payment first.
 ///
 /// Nothing is read, encoded or waited for. None if the endpoint is free, if the request has a payment, a query, or a
-/// body that the plugin's quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
+/// body that its schema or the plugin's quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
 pub fn prepared<'e, B: Body>(
     payments: &Payments,
     endpoint: &'e Endpoint,
@@ -55,11 +56,12 @@ pub fn prepared<'e, B: Body>(
     let Access::Paid(access) = &endpoint.access else { return None };
     let challenge = access.challenge.as_ref()?;
     let headers = request.headers();
+    let reads_body = endpoint.plugin.quotes() || endpoint.input.as_ref().is_some_and(InputSchema::reads_body);
     let bare = !carries_payment(headers)
         && request.uri().query().is_none()
         && !access.quoted
         && *request.method() != Method::HEAD
-        && (!endpoint.plugin.quotes() || request.body().is_end_stream());
+        && (!reads_body || request.body().is_end_stream());
     (bare && matches!(sellable(payments, &endpoint.plugin, &access.offer), Ok(Cow::Borrowed(_)))).then_some(challenge)
 }
 

@@ -20,7 +20,7 @@ use super::earlier_claim::{self, EarlierClaim, FoundPayment};
 use super::presented::EarlierPayment;
 use super::pricing::RequestPrice;
 use super::waiting::SETTLEMENT_WAIT;
-use super::{Payments, Problem, Purchase, Settled, Unserved, Verified, pricing};
+use super::{Payments, Problem, Purchase, Settled, Unserved, Verified, input, pricing};
 
 /// The longest pause between two looks of a waiting client at its payment. It is notified when the work ends, and looks
 /// by itself for an end that another process wrote.
@@ -157,7 +157,7 @@ async fn price_and_buy(
     }
 }
 
-/// Asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has
+/// Checks the request against its schema, asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has
 /// room: a payment is not claimed for a request that would find none. None if it is free.
 async fn price(
     payments: &Payments,
@@ -165,6 +165,7 @@ async fn price(
     verified: Verified,
     request: &Request<Bytes>,
 ) -> Result<Option<(Purchase, Verified)>, Problem> {
+    input::check_paid(payments, purchase, request).await?;
     match pricing::price_paid(payments, purchase.clone(), &verified, request).await? {
         RequestPrice::Free => Ok(None),
         RequestPrice::Paid(purchase) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coinslot_ledger::{Hold, Retained, Step};
-use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Plugin, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -18,6 +18,7 @@ use super::reserved::{Reserved, release};
 use super::settle::{Recorded, SettlementAttempt};
 use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
+use crate::endpoint::Endpoint;
 
 /// The time after the pause of a plugin's open circuit for which an owed run that has failed leaves the trial to others.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -112,7 +113,7 @@ impl Paid {
             .with_breaker_permit(breaker)
             .wait_for_instance(first_byte);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
-        match run(&purchase.endpoint.plugin, permit, request, held).await {
+        match run(&purchase.endpoint, permit, request, held).await {
             Ok(PaidAnswer::Whole(answer)) => {
                 payments.owed_retries.answered(&payment.id);
                 let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };
@@ -154,14 +155,14 @@ enum PaidAnswer {
 }
 
 async fn run(
-    plugin: &Plugin,
+    endpoint: &Endpoint,
     permit: Permit,
     request: Request<Bytes>,
     mut held: HeldBytes,
 ) -> Result<PaidAnswer, OwedFailure> {
     // Without room for the beginning of an answer the guest would run for nothing.
     held.grow_to(1).map_err(|Exhausted| OwedFailure::Fault(Fault::Busy))?;
-    let response = answer::begin(plugin, permit, request).await.map_err(OwedFailure::Fault)?;
+    let response = answer::begin(endpoint, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();
     match Verdict::of(response.status().as_u16()) {

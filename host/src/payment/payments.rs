@@ -22,6 +22,7 @@ use super::budget::ByteBudget;
 use super::delivery::LargeAnswers;
 use super::exposure::{Exposure, Unsettled};
 use super::failed_settlements::{self, FailedSettlements};
+use super::input::LongChecks;
 use super::known_payers::{self, KnownPayers};
 use super::limits::{BURST, FAILURES, RateLimits};
 use super::open_settlements::OpenSettlements;
@@ -84,6 +85,8 @@ pub struct Payments {
     /// The bytes of bodies and answers that may be held.
     pub(super) budget: Arc<ByteBudget>,
     pub(super) large_answers: LargeAnswers,
+    /// The room for checks of inputs that take long.
+    pub(super) long_checks: LongChecks,
     /// Set once the operator was warned of a proxy that is not named.
     pub(super) warned_of_proxy: AtomicBool,
     unknown: Notify,
@@ -115,6 +118,7 @@ impl Payments {
             waiting: WaitingClients::default(),
             budget: ByteBudget::new(config.held_bytes),
             large_answers: LargeAnswers::new(config.retention.answer_bytes),
+            long_checks: LongChecks::new(),
             config,
             warned_of_proxy: AtomicBool::new(false),
             unknown: Notify::new(),

@@ -10,7 +10,9 @@ use http_body::Body as _;
 use super::body;
 use super::free::FreeRequest;
 use super::identity::{request_fingerprint, with_headers};
+use super::input::{self, UnpaidCheck};
 use super::{Payments, Pricing, Problem, Purchase, Verified};
+use crate::schema::InputSchema;
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.
 const MAX_UNPAID_BODY: u64 = 256 * 1024;
@@ -29,11 +31,12 @@ pub(super) enum UnpaidRequest {
     Free(FreeRequest),
 }
 
-/// Prices a request without a payment. Its body is read only if the plugin quotes, and up to [`MAX_UNPAID_BODY`]; a
-/// larger body gets the declared price, and is read when it is paid for.
+/// Checks and prices a request without a payment. Its body is read only if the plugin quotes or its schema looks at it,
+/// and up to [`MAX_UNPAID_BODY`]; a larger body gets the declared price, and is read when it is paid for.
 ///
 /// A request that shows the plugin nothing to judge asks for the challenge alone: a directory that looks for endpoints
-/// sends such requests. It gets the declared price where that is the price, or where the plugin refuses to quote it.
+/// sends such requests. It is not checked, and gets the declared price where that is the price, or where the plugin
+/// refuses to quote it.
 pub(super) async fn price_unpaid(
     payments: &Payments,
     purchase: Purchase,
@@ -43,10 +46,17 @@ pub(super) async fn price_unpaid(
     let empty = request.body().is_end_stream() || size.exact() == Some(0);
     let bare = empty && request.uri().query().is_none() && purchase.params.is_empty();
     let asks = purchase.endpoint.plugin.quotes() && (purchase.pricing == Pricing::AtMost || !bare);
-    if !asks || size.lower() > MAX_UNPAID_BODY {
+    let schema = purchase.endpoint.input.as_ref().filter(|_| !bare);
+    let reads_body = asks || schema.is_some_and(InputSchema::reads_body);
+    if !(asks || schema.is_some()) || (reads_body && size.lower() > MAX_UNPAID_BODY) {
         return Ok(UnpaidRequest::Priced(purchase));
     }
+    let checks = schema.is_some();
     let (head, body) = request.into_parts();
+    if !reads_body {
+        input::check_unpaid(payments, &purchase, &Request::from_parts(head, Bytes::new())).await?;
+        return Ok(UnpaidRequest::Priced(purchase));
+    }
     let limit = MAX_UNPAID_BODY.min(purchase.endpoint.request_limit);
     let body = match body::read(payments, payments.budget.client(purchase.client.ip), body, limit).await {
         Err(Problem::BodyTooLarge { limit }) if limit < purchase.endpoint.request_limit => {
@@ -55,6 +65,11 @@ pub(super) async fn price_unpaid(
         read => read?,
     };
     let request = Request::from_parts(head, body);
+    let unchecked = checks && input::check_unpaid(payments, &purchase, &request).await? == UnpaidCheck::Unchecked;
+    if unchecked || !asks {
+        // A plugin is not asked about what it may rely on the host to refuse.
+        return Ok(UnpaidRequest::Priced(purchase));
+    }
     match ask(&purchase, &request).await {
         Ok(RequestPrice::Paid(quoted)) => Ok(UnpaidRequest::Priced(quoted)),
         Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request))),

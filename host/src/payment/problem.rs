@@ -10,6 +10,7 @@ use coinslot_x402::{Network, SettlementResponse, Version};
 
 use super::answer::UnreadAnswer;
 use super::{GuestAnswer, SettledPayment};
+use crate::schema::InputRefusal;
 
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub enum Problem {
     OtherVersion { taken: Version, challenge: Challenge },
     /// The plugin refused the request before payment.
     Refused(QuoteRefusal),
+    /// The input does not fit the schema that the plugin declares.
+    Input(InputRefusal),
+    /// The check of the input against its schema was given up.
+    InputTooComplex,
     /// The body is larger than the endpoint takes.
     BodyTooLarge { limit: u64 },
     /// The client stopped sending the body.

@@ -138,7 +138,7 @@ async fn run(
 ) -> Result<GuestAnswer, Problem> {
     // Without room for the beginning of an answer the guest would run for nothing.
     held.grow_to(1).map_err(|Exhausted| Problem::Overloaded)?;
-    let response = answer::begin(&purchase.endpoint.plugin, permit, request).await.map_err(Problem::Plugin)?;
+    let response = answer::begin(&purchase.endpoint, permit, request).await.map_err(Problem::Plugin)?;
     let answer = GuestAnswer::read(response, held).await?;
     match Verdict::of(answer.status) {
         Verdict::Done => Ok(answer),

@@ -69,6 +69,8 @@ impl Unserved {
             | Problem::Invalid { .. }
             | Problem::OtherVersion { .. }
             | Problem::Refused(_)
+            | Problem::Input(_)
+            | Problem::InputTooComplex
             | Problem::Plugin(_)
             | Problem::Declined(_)
             | Problem::Misbehaved(_)

@@ -11,9 +11,16 @@ use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
 use crate::payment::{Charged, OwedFailure, Problem};
+use crate::schema::{InputPart, InputRefusal};
 
 const BODY_BROKEN: ErrorRow =
     row(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early").advising("send the whole body");
+const INPUT_TOO_COMPLEX: ErrorRow = row(
+    StatusCode::BAD_REQUEST,
+    "input_too_complex",
+    "the check of this request against the endpoint's schema takes too long",
+)
+.advising("send less at once, and nest it less deeply");
 const BODY_LATE: ErrorRow =
     row(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the request's body did not come in time")
         .advising("send it again");
@@ -109,6 +116,8 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             let at = Detail { pointer: refusal.pointer.as_deref(), code: refusal.rule.as_deref() };
             detailed(status, &refusal.code, &refusal.message, charged, at)
         }
+        Problem::Input(refusal) => bad_input(&refusal, charged),
+        Problem::InputTooComplex => INPUT_TOO_COMPLEX.reply(charged),
         Problem::BodyTooLarge { limit } => body_too_large(limit, charged),
         Problem::BodyBroken => BODY_BROKEN.reply(charged),
         Problem::BodyLate => BODY_LATE.reply(charged),
@@ -175,6 +184,21 @@ fn other_version(taken: Version, challenge: &Challenge, charged: Charged) -> Rep
     };
     let reason = Reason::InvalidX402Version.as_str();
     required::refused(StatusCode::BAD_REQUEST, challenge, reason, message.to_owned(), charged)
+}
+
+/// An input that does not fit the schema of its endpoint. The message stays a sentence, and `pointer` and `code` tell
+/// programs what it is about.
+fn bad_input(refusal: &InputRefusal, charged: Charged) -> Reply {
+    let InputRefusal { part, pointer, keyword, reason } = refusal;
+    let at = Detail { pointer: Some(pointer), code: Some(keyword) };
+    let place = if pointer.is_empty() { String::new() } else { format!("`{pointer}`: ") };
+    let message = |part: &str| format!("the {part} does not fit this endpoint: {place}{reason}");
+    match part {
+        InputPart::Path => detailed(StatusCode::BAD_REQUEST, "invalid_path", &message("path"), charged, at),
+        InputPart::Query => detailed(StatusCode::BAD_REQUEST, "invalid_query", &message("query"), charged, at),
+        InputPart::Body => detailed(StatusCode::BAD_REQUEST, "invalid_body", &message("body"), charged, at),
+        InputPart::Whole => detailed(StatusCode::BAD_REQUEST, "invalid_input", &message("request"), charged, at),
+    }
 }
 
 fn body_too_large(limit: u64, charged: Charged) -> Reply {

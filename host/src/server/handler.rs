@@ -24,6 +24,7 @@ use crate::endpoint::{Access, Endpoint};
 use crate::payment::{self, Charged, ClientAddress, Payments, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
+use crate::schema;
 
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
@@ -185,7 +186,13 @@ impl RequestHandler {
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
-            Access::Free => run_free(&call.endpoint, call.client, call.request).await,
+            Access::Free => {
+                let (endpoint, client) = (&call.endpoint, call.client);
+                match payment::check_free(&self.payments, endpoint, &call.params, client, call.request).await {
+                    Ok(request) => run_free(endpoint, client, request).await,
+                    Err(unserved) => respond::unserved(unserved, endpoint),
+                }
+            }
             Access::Paid(access) => {
                 let purchase = call.purchase(access);
                 let served = if head_only {
@@ -256,6 +263,7 @@ async fn run_free(endpoint: &Arc<Endpoint>, client: ClientAddress, request: Requ
     let charged = Charged::unasked(request.headers());
     let permit = Permit::grant(None).for_client(Some(client.network()));
     let answer = endpoint.plugin.invoke(permit, request).await;
+    let answer = answer.map(|answer| schema::checked(endpoint.answer.as_ref(), answer));
     respond::free(answer, endpoint, charged)
 }
 

@@ -1,0 +1,219 @@
+//! Checks the input of a request against its declared schema, before its price is asked for and before it is paid.
+//!
+//! Most checks take microseconds, and run where the request is served. An input that is large, or that uses up the
+//! little effort which that place allows, is checked on a thread of its own kind; few are at once, which also bounds the
+//! memory of parsed bodies. Requests without a payment have another few than requests with one, so neither waits for
+//! the other. Where a request without a payment finds no room, or its address has had many such checks, it gets its
+//! challenge unchecked: it is checked when it is paid for, before the payment is claimed.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coinslot_plugin::{Fault, RequestBody};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt, Full};
+use tokio::sync::Semaphore;
+
+use super::client::{is_public, prefix_of};
+use super::rate_limiter::RateLimiter;
+use super::{ClientAddress, Payments, Problem, Purchase, Unserved, body};
+use crate::endpoint::Endpoint;
+use crate::schema::{CheckFailure, Effort, Input};
+
+/// The largest body that is parsed where the request is served, in bytes: some hundred microseconds.
+const MAX_AT_ONCE: usize = 16 << 10;
+
+/// The longest wait of a request without a payment for its check.
+const UNPAID_WAIT: Duration = Duration::from_millis(250);
+
+/// The longest wait of a request to a free endpoint for its check. It has no later one.
+const FREE_WAIT: Duration = Duration::from_secs(5);
+
+/// Long checks of one address per second, for requests without a payment, and the seconds of a burst.
+const LONG_CHECKS: f64 = 5.0;
+const BURST: f64 = 4.0;
+
+/// The room for checks that take long.
+#[derive(Debug)]
+pub(super) struct LongChecks {
+    paid: Arc<Semaphore>,
+    unpaid: Arc<Semaphore>,
+    unpaid_rate: Option<RateLimiter<IpAddr>>,
+}
+
+/// The result of the check of a request without a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnpaidCheck {
+    Fits,
+    /// There was no room for the check.
+    Unchecked,
+}
+
+impl LongChecks {
+    pub(super) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            paid: Arc::new(Semaphore::new(processors.clamp(1, 4))),
+            unpaid: Arc::new(Semaphore::new((processors / 2).clamp(1, 2))),
+            unpaid_rate: RateLimiter::new(LONG_CHECKS, BURST),
+        }
+    }
+
+    /// Counts a long check without a payment. False above the rate of its address.
+    fn admits(&self, client: IpAddr) -> bool {
+        let rate = self.unpaid_rate.as_ref().filter(|_| is_public(client));
+        rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
+    }
+}
+
+/// Checks a request that carries a payment. It waits for room: the payment's signer is proven.
+pub(super) async fn check_paid(
+    payments: &Payments,
+    purchase: &Purchase,
+    request: &Request<Bytes>,
+) -> Result<(), Problem> {
+    let Some(check) = Check::of(&purchase.endpoint, &purchase.params, request) else { return Ok(()) };
+    let Some(long) = check.begin()? else { return Ok(()) };
+    let Ok(_permit) = payments.long_checks.paid.acquire().await else { return Err(Problem::Overloaded) };
+    long.run().await
+}
+
+/// Checks a request without a payment, as far as there is room.
+pub(super) async fn check_unpaid(
+    payments: &Payments,
+    purchase: &Purchase,
+    request: &Request<Bytes>,
+) -> Result<UnpaidCheck, Problem> {
+    let Some(check) = Check::of(&purchase.endpoint, &purchase.params, request) else { return Ok(UnpaidCheck::Fits) };
+    let Some(long) = check.begin()? else { return Ok(UnpaidCheck::Fits) };
+    let checks = &payments.long_checks;
+    if !checks.admits(purchase.client.ip) {
+        return Ok(UnpaidCheck::Unchecked);
+    }
+    match tokio::time::timeout(UNPAID_WAIT, checks.unpaid.acquire()).await {
+        Ok(Ok(_permit)) => long.run().await.map(|()| UnpaidCheck::Fits),
+        Ok(Err(_)) | Err(_) => Ok(UnpaidCheck::Unchecked),
+    }
+}
+
+/// Checks a request to a free endpoint. Its body is read first if the schema looks at it, and streams to the guest
+/// otherwise.
+pub async fn check_free(
+    payments: &Payments,
+    endpoint: &Arc<Endpoint>,
+    params: &[(String, String)],
+    client: ClientAddress,
+    request: Request<RequestBody>,
+) -> Result<Request<RequestBody>, Unserved> {
+    let Some(schema) = &endpoint.input else { return Ok(request) };
+    let reads_body = schema.reads_body();
+    let (head, incoming) = request.into_parts();
+    let (bytes, unread) = if reads_body {
+        let held = payments.budget.client(client.ip);
+        match body::read(payments, held, incoming, endpoint.request_limit).await {
+            Ok(bytes) => (bytes, None),
+            Err(problem) => return Err(Unserved::unasked(problem, &head.headers)),
+        }
+    } else {
+        (Bytes::new(), Some(incoming))
+    };
+    let request = Request::from_parts(head, bytes);
+    if let Err(problem) = check_free_parts(payments, endpoint, params, &request).await {
+        return Err(Unserved::unasked(problem, request.headers()));
+    }
+    let whole = |bytes: Bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    Ok(request.map(|bytes| unread.unwrap_or_else(|| whole(bytes))))
+}
+
+async fn check_free_parts(
+    payments: &Payments,
+    endpoint: &Arc<Endpoint>,
+    params: &[(String, String)],
+    request: &Request<Bytes>,
+) -> Result<(), Problem> {
+    let Some(check) = Check::of(endpoint, params, request) else { return Ok(()) };
+    let Some(long) = check.begin()? else { return Ok(()) };
+    match tokio::time::timeout(FREE_WAIT, payments.long_checks.unpaid.acquire()).await {
+        Ok(Ok(_permit)) => long.run().await,
+        Ok(Err(_)) | Err(_) => Err(Problem::Plugin(Fault::Busy)),
+    }
+}
+
+/// The check of one request.
+struct Check<'r> {
+    endpoint: &'r Arc<Endpoint>,
+    params: &'r [(String, String)],
+    request: &'r Request<Bytes>,
+}
+
+/// A check that needs a thread.
+struct LongCheck {
+    endpoint: Arc<Endpoint>,
+    params: Vec<(String, String)>,
+    query: Option<String>,
+    media_type: Option<HeaderValue>,
+    body: Bytes,
+}
+
+impl<'r> Check<'r> {
+    /// None if the endpoint declares no schema.
+    fn of(endpoint: &'r Arc<Endpoint>, params: &'r [(String, String)], request: &'r Request<Bytes>) -> Option<Self> {
+        endpoint.input.is_some().then_some(Self { endpoint, params, request })
+    }
+
+    /// Checks the input with little effort. Returns the check that is left where that is not enough.
+    fn begin(self) -> Result<Option<LongCheck>, Problem> {
+        let Self { endpoint, params, request } = self;
+        let Some(schema) = &endpoint.input else { return Ok(None) };
+        let reads_body = schema.reads_body();
+        let empty = Bytes::new();
+        let body = if reads_body { request.body() } else { &empty };
+        let (query, media_type) = (request.uri().query(), request.headers().get(CONTENT_TYPE));
+        if body.len() <= MAX_AT_ONCE {
+            let input = Input { params, query, media_type, body };
+            match schema.check(&input, Effort::Little) {
+                Ok(()) => return Ok(None),
+                Err(CheckFailure::Refused(refusal)) => return Err(Problem::Input(refusal)),
+                Err(CheckFailure::TooComplex) => {}
+            }
+        }
+        Ok(Some(LongCheck {
+            endpoint: Arc::clone(endpoint),
+            params: params.to_vec(),
+            query: query.map(ToOwned::to_owned),
+            media_type: media_type.cloned(),
+            body: body.clone(),
+        }))
+    }
+}
+
+impl LongCheck {
+    async fn run(self) -> Result<(), Problem> {
+        let checked = tokio::task::spawn_blocking(move || self.check()).await;
+        checked.unwrap_or_else(|error| Err(Problem::Misbehaved(format!("the check of its schema failed: {error}"))))
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let Self { endpoint, params, query, media_type, body } = self;
+        let Some(schema) = &endpoint.input else { return Ok(()) };
+        let input = Input { params, query: query.as_deref(), media_type: media_type.as_ref(), body };
+        match schema.check(&input, Effort::Full) {
+            Ok(()) => Ok(()),
+            Err(CheckFailure::Refused(refusal)) => Err(Problem::Input(refusal)),
+            Err(CheckFailure::TooComplex) => {
+                if schema.warns_of_cost() {
+                    tracing::warn!(
+                        endpoint = endpoint.label,
+                        body = body.len(),
+                        "an input was refused, because its check would have taken too long: a simpler schema takes \
+                         less, and `validate = \"off\"` in the plugin's table leaves the check to the plugin"
+                    );
+                }
+                Err(Problem::InputTooComplex)
+            }
+        }
+    }
+}
