@@ -74,11 +74,13 @@ pub fn altered(name: &str, text: &str, by: &str) -> Vec<u8> {
     bytes
 }
 
-/// The target folder that this test was built into: cargo puts a test at `TARGET/PROFILE/deps/NAME`.
+/// The target folder that this program was built into: cargo puts a test at `TARGET/PROFILE/deps/NAME`, and a benchmark
+/// at `TARGET/PROFILE/NAME`.
 fn target() -> PathBuf {
-    let own = std::env::current_exe().expect("a path of this test");
-    let deps = own.ancestors().find(|dir| dir.ends_with("deps")).expect("cargo's folder `deps`");
-    deps.ancestors().nth(2).expect("cargo's target folder").to_owned()
+    let own = std::env::current_exe().expect("a path of this program");
+    let folder = own.parent().expect("a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    profile.and_then(Path::parent).expect("cargo's target folder").to_owned()
 }
 
 fn build(dir: &Path, target: &Path, arguments: &[&str]) {

@@ -1,6 +1,7 @@
 //! Instances of components: engines, stores, limits, and the reuse of instances.
 
 pub(crate) mod context;
+mod cpu_slots;
 pub(crate) mod engine;
 pub(crate) mod exchange;
 pub(crate) mod fullness;

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use coinslot_base::text::bounded;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
+use crate::instance::cpu_slots::CpuSlot;
 use crate::instance::engine::TICK;
 use crate::instance::processors::{AfterTick, Processors, RunningGuest};
 
@@ -58,7 +58,7 @@ pub(crate) struct GuestMeter {
     /// CPU time at the last wait for a slot.
     queued_at: AtomicU64,
     /// The guest's permit, while it computes for longer than a tick.
-    cpu_slot: Mutex<Option<OwnedSemaphorePermit>>,
+    cpu_slot: Mutex<Option<CpuSlot>>,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
 }
@@ -170,12 +170,16 @@ impl GuestMeter {
 
     fn queue_or_go_on(&self, used: u64) -> AfterTick {
         let since_queued = used.saturating_sub(self.queued_at.load(Relaxed));
-        let little = nanos(LITTLE).saturating_add(nanos(self.base.elapsed()) / LITTLE_SHARE);
-        if since_queued < nanos(TICK) && used <= little {
+        if since_queued < nanos(TICK) && used <= self.little() {
             return AfterTick::GoOn;
         }
         self.queued_at.store(used, Relaxed);
         AfterTick::Queue
+    }
+
+    /// CPU time that is little for a guest that has lived as long as this one.
+    fn little(&self) -> u64 {
+        nanos(LITTLE).saturating_add(nanos(self.base.elapsed()) / LITTLE_SHARE)
     }
 
     fn is_within_budget(&self, used: u64) -> bool {
@@ -186,16 +190,21 @@ impl GuestMeter {
         within
     }
 
-    /// Lets other tasks of this thread run, and then waits for a CPU slot behind all other guests that compute for
-    /// long. So a short request waits for one long computation at a time, however many there are.
+    /// Lets other tasks of this thread run, and then waits for a CPU slot: behind all other guests that compute for
+    /// long, or before them if it has used little. So a short request waits for one long computation at a time, however
+    /// many there are.
     pub(crate) async fn wait_for_cpu_slot(self: Arc<Self>) {
-        // Given back first: a guest that waits for another slot while it holds one would keep others from computing.
-        *self.cpu_slot.lock() = None;
         self.yielding.store(true, Relaxed);
+        // Held while others run: given back before, it would wake the next guest that computes, which this thread would
+        // run at once, and so on, before it looks whose socket or timer is ready.
+        let held = self.cpu_slot.lock().take();
         tokio::task::yield_now().await;
-        let slot = self.processors.slots.clone().acquire_owned().await;
+        // A guest that waits for another slot while it holds one would keep others from computing.
+        drop(held);
+        let has_used_little = self.used.load(Relaxed) <= self.little();
+        let slot = self.processors.slots.acquire(has_used_little).await;
         self.yielding.store(false, Relaxed);
-        *self.cpu_slot.lock() = slot.ok();
+        *self.cpu_slot.lock() = Some(slot);
     }
 
     /// Lets other tasks of this thread run.

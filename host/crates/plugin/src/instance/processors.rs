@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{JoinHandle, Thread};
 
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, EngineWeak};
 
+use crate::instance::cpu_slots::CpuSlots;
 use crate::instance::engine::TICK;
 
 /// Ticks without a running guest after which the clock stops. Starting it again costs a system call, which a busy
@@ -17,8 +17,8 @@ const IDLE_TICKS: u32 = 100;
 /// The processors of this machine, as guests share them.
 #[derive(Debug)]
 pub(crate) struct Processors {
-    /// Permits for long computations: as many as there are processors.
-    pub(crate) slots: Arc<Semaphore>,
+    /// Slots of guests that compute for long: as many as there are processors.
+    pub(crate) slots: CpuSlots,
     running: Arc<RunningGuests>,
     /// None once the clock has ended.
     clock: Option<Thread>,
@@ -55,13 +55,13 @@ impl Processors {
         let running = Arc::<RunningGuests>::default();
         let clock = start_clock(engines, Arc::clone(&running))?.thread().clone();
         let slots = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Arc::new(Self { slots: Arc::new(Semaphore::new(slots)), running, clock: Some(clock) }))
+        Ok(Arc::new(Self { slots: CpuSlots::new(slots), running, clock: Some(clock) }))
     }
 
     /// Processors without a clock, for tests of what is measured.
     #[cfg(test)]
     pub(crate) fn without_clock() -> Arc<Self> {
-        Arc::new(Self { slots: Arc::new(Semaphore::new(1)), running: Arc::default(), clock: None })
+        Arc::new(Self { slots: CpuSlots::new(1), running: Arc::default(), clock: None })
     }
 
     /// Has the clock tick while a guest runs.

@@ -1,0 +1,164 @@
+//! Hands out the slots of guests that compute for long.
+//!
+//! A request that waits several times for something short is interrupted at its first instruction after each wait, and
+//! may have to queue then. Behind all guests that compute without end it would lose their number of milliseconds each
+//! time. So a guest that has used little comes before those that have used much; but one slot follows each [`IN_A_ROW`]
+//! of them for the others, because requests that use little may be many.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// The most slots in a row that go to guests that have used little, while others wait.
+const IN_A_ROW: u32 = 4;
+
+/// The slots of one runtime. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuSlots(Arc<Mutex<SlotQueue>>);
+
+/// A slot, given back when this is dropped. None if it was not handed out after all.
+#[derive(Debug)]
+pub(crate) struct CpuSlot(Option<CpuSlots>);
+
+#[derive(Debug)]
+struct SlotQueue {
+    free: usize,
+    used_little: VecDeque<oneshot::Sender<CpuSlot>>,
+    used_much: VecDeque<oneshot::Sender<CpuSlot>>,
+    /// Slots that went to `used_little` since the last one of `used_much`.
+    in_a_row: u32,
+}
+
+impl CpuSlots {
+    pub(crate) fn new(slots: usize) -> Self {
+        let queue = SlotQueue { free: slots, used_little: VecDeque::new(), used_much: VecDeque::new(), in_a_row: 0 };
+        Self(Arc::new(Mutex::new(queue)))
+    }
+
+    /// Waits for a slot. A place in the queue is given up when the future is dropped.
+    pub(crate) async fn acquire(&self, has_used_little: bool) -> CpuSlot {
+        let (sender, granted) = oneshot::channel();
+        {
+            let mut queue = self.0.lock();
+            if queue.free > 0 {
+                queue.free -= 1;
+                return CpuSlot(Some(self.clone()));
+            }
+            let waiting = if has_used_little { &mut queue.used_little } else { &mut queue.used_much };
+            waiting.push_back(sender);
+        }
+        // A sender leaves the queue with a slot only.
+        granted.await.unwrap_or(CpuSlot(None))
+    }
+
+    /// Gives a slot to the next guest that still waits.
+    fn release(&self) {
+        loop {
+            let mut queue = self.0.lock();
+            let Some(next) = queue.next() else {
+                queue.free += 1;
+                return;
+            };
+            drop(queue);
+            match next.send(CpuSlot(Some(self.clone()))) {
+                Ok(()) => return,
+                Err(mut slot) => slot.0 = None,
+            }
+        }
+    }
+}
+
+impl SlotQueue {
+    /// The next guest that waits.
+    fn next(&mut self) -> Option<oneshot::Sender<CpuSlot>> {
+        let others_turn = self.in_a_row >= IN_A_ROW && !self.used_much.is_empty();
+        let next = if others_turn { None } else { self.used_little.pop_front() };
+        if next.is_some() {
+            self.in_a_row += 1;
+            return next;
+        }
+        self.in_a_row = 0;
+        self.used_much.pop_front()
+    }
+}
+
+impl Drop for CpuSlot {
+    fn drop(&mut self) {
+        if let Some(slots) = self.0.take() {
+            slots.release();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// Waits in a task of its own, and tells its name when it has a slot, which it gives back.
+    async fn waits(
+        slots: &CpuSlots,
+        little: bool,
+        name: &'static str,
+        order: &Arc<Mutex<Vec<&'static str>>>,
+    ) -> JoinHandle<()> {
+        let (slots, order) = (slots.clone(), Arc::clone(order));
+        let task = tokio::spawn(async move {
+            let slot = slots.acquire(little).await;
+            order.lock().push(name);
+            drop(slot);
+        });
+        tokio::task::yield_now().await;
+        task
+    }
+
+    /// A request that waits several times stood behind all guests that compute each time.
+    #[tokio::test]
+    async fn a_guest_that_has_used_little_comes_before_those_that_have_used_much() {
+        let (slots, order) = (CpuSlots::new(1), Arc::default());
+        let held = slots.acquire(false).await;
+        let mut tasks = Vec::new();
+        for (little, name) in [(false, "much"), (false, "more"), (true, "little"), (true, "less")] {
+            tasks.push(waits(&slots, little, name, &order).await);
+        }
+        drop(held);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(*order.lock(), ["little", "less", "much", "more"]);
+        assert_eq!(slots.0.lock().free, 1);
+    }
+
+    #[tokio::test]
+    async fn guests_that_have_used_much_have_one_slot_in_five_at_least() {
+        let (slots, order) = (CpuSlots::new(1), Arc::default());
+        let held = slots.acquire(true).await;
+        let mut tasks = vec![waits(&slots, false, "much", &order).await];
+        for _ in 0..6 {
+            tasks.push(waits(&slots, true, "little", &order).await);
+        }
+        drop(held);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(order.lock().iter().position(|name| *name == "much"), Some(4));
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_stops_waiting_loses_no_slot() {
+        let slots = CpuSlots::new(2);
+        let held = [slots.acquire(false).await, slots.acquire(false).await];
+        let order = Arc::default();
+        let gone = waits(&slots, true, "gone", &order).await;
+        let stays = waits(&slots, false, "stays", &order).await;
+        gone.abort();
+        let _ = gone.await;
+        drop(held);
+        stays.await.unwrap();
+        assert_eq!((slots.0.lock().free, &**order.lock()), (2, &["stays"][..]));
+    }
+}
