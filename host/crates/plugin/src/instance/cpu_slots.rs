@@ -4,15 +4,23 @@
 //! may have to queue then. Behind all guests that compute without end it would lose their number of milliseconds each
 //! time. So a guest that has used little comes before those that have used much; but one slot follows each [`IN_A_ROW`]
 //! of them for the others, because requests that use little may be many.
+//!
+//! A guest is polled only while its answer is wanted. So a slot that it has not taken yet, or has not given back yet, is
+//! lent to it for [`PICK_UP`]: the client that stops reading just then would keep a processor from all guests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// The most slots in a row that go to guests that have used little, while others wait.
 const IN_A_ROW: u32 = 4;
+
+/// The longest time for which a slot waits for a guest that is not polled.
+const PICK_UP: Duration = Duration::from_millis(50);
 
 /// The slots of one runtime. Clones share them.
 #[derive(Clone, Debug)]
@@ -22,11 +30,15 @@ pub(crate) struct CpuSlots(Arc<Mutex<SlotQueue>>);
 #[derive(Debug)]
 pub(crate) struct CpuSlot(Option<CpuSlots>);
 
+/// A slot that goes back when it is not taken in time.
+#[derive(Debug)]
+pub(crate) struct LentSlot(Arc<Mutex<Option<CpuSlot>>>);
+
 #[derive(Debug)]
 struct SlotQueue {
     free: usize,
-    used_little: VecDeque<oneshot::Sender<CpuSlot>>,
-    used_much: VecDeque<oneshot::Sender<CpuSlot>>,
+    used_little: VecDeque<oneshot::Sender<LentSlot>>,
+    used_much: VecDeque<oneshot::Sender<LentSlot>>,
     /// Slots that went to `used_little` since the last one of `used_much`.
     in_a_row: u32,
 }
@@ -37,20 +49,24 @@ impl CpuSlots {
         Self(Arc::new(Mutex::new(queue)))
     }
 
-    /// Waits for a slot. A place in the queue is given up when the future is dropped.
+    /// Waits for a slot. The place of a future that is dropped is passed over.
     pub(crate) async fn acquire(&self, has_used_little: bool) -> CpuSlot {
-        let (sender, granted) = oneshot::channel();
-        {
-            let mut queue = self.0.lock();
-            if queue.free > 0 {
-                queue.free -= 1;
-                return CpuSlot(Some(self.clone()));
+        loop {
+            let granted = {
+                let mut queue = self.0.lock();
+                if queue.free > 0 {
+                    queue.free -= 1;
+                    return CpuSlot(Some(self.clone()));
+                }
+                let (sender, granted) = oneshot::channel();
+                let waiting = if has_used_little { &mut queue.used_little } else { &mut queue.used_much };
+                waiting.push_back(sender);
+                granted
+            };
+            if let Some(slot) = granted.await.ok().and_then(|lent| lent.take()) {
+                return slot;
             }
-            let waiting = if has_used_little { &mut queue.used_little } else { &mut queue.used_much };
-            waiting.push_back(sender);
         }
-        // A sender leaves the queue with a slot only.
-        granted.await.unwrap_or(CpuSlot(None))
     }
 
     /// Gives a slot to the next guest that still waits.
@@ -62,21 +78,53 @@ impl CpuSlots {
                 return;
             };
             drop(queue);
-            match next.send(CpuSlot(Some(self.clone()))) {
+            if next.is_closed() {
+                continue;
+            }
+            match next.send(CpuSlot(Some(self.clone())).lend()) {
                 Ok(()) => return,
-                Err(mut slot) => slot.0 = None,
+                Err(lent) => lent.take().into_iter().for_each(CpuSlot::forget),
             }
         }
     }
 }
 
+impl CpuSlot {
+    /// Lends the slot to a future that may not be polled.
+    pub(crate) fn lend(self) -> LentSlot {
+        let lent = Arc::new(Mutex::new(Some(self)));
+        let left = Arc::downgrade(&lent);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(PICK_UP).await;
+                // Given back outside of the lock.
+                let late = left.upgrade().and_then(|left| left.lock().take());
+                drop(late);
+            });
+        }
+        LentSlot(lent)
+    }
+
+    /// Drops a slot that was never handed out.
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl LentSlot {
+    /// The slot, unless it has gone back.
+    fn take(&self) -> Option<CpuSlot> {
+        self.0.lock().take()
+    }
+}
+
 impl SlotQueue {
     /// The next guest that waits.
-    fn next(&mut self) -> Option<oneshot::Sender<CpuSlot>> {
+    fn next(&mut self) -> Option<oneshot::Sender<LentSlot>> {
         let others_turn = self.in_a_row >= IN_A_ROW && !self.used_much.is_empty();
         let next = if others_turn { None } else { self.used_little.pop_front() };
         if next.is_some() {
-            self.in_a_row += 1;
+            self.in_a_row = self.in_a_row.saturating_add(1);
             return next;
         }
         self.in_a_row = 0;
@@ -146,6 +194,31 @@ mod tests {
             task.await.unwrap();
         }
         assert_eq!(order.lock().iter().position(|name| *name == "much"), Some(4));
+    }
+
+    /// A client that did not read its stream kept the slot that its guest was about to give back, or to take.
+    #[tokio::test]
+    async fn a_guest_that_is_no_longer_polled_keeps_no_slot() {
+        let slots = CpuSlots::new(1);
+        let held = slots.acquire(false).await.lend();
+        let mut unpolled = Box::pin(slots.acquire(true));
+        assert!(polled_once(unpolled.as_mut()).await.is_none(), "it waits");
+        let next = tokio::time::timeout(PICK_UP * 100, slots.acquire(false)).await;
+        assert!(next.is_ok(), "lent twice, taken never, and handed on");
+        drop((held, next));
+        assert!(tokio::time::timeout(PICK_UP * 100, unpolled).await.is_ok(), "it queues again");
+    }
+
+    /// Polls a future once.
+    async fn polled_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+        std::future::poll_fn(|context| {
+            let polled = std::pin::Pin::new(&mut future).poll(context);
+            std::task::Poll::Ready(match polled {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     #[tokio::test]

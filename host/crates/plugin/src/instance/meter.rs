@@ -57,7 +57,7 @@ pub(crate) struct GuestMeter {
     processors: Arc<Processors>,
     /// CPU time at the last wait for a slot.
     queued_at: AtomicU64,
-    /// The guest's permit, while it computes for longer than a tick.
+    /// The guest's slot, while it computes for longer than a tick.
     cpu_slot: Mutex<Option<CpuSlot>>,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
@@ -197,14 +197,14 @@ impl GuestMeter {
         self.yielding.store(true, Relaxed);
         // Held while others run: given back before, it would wake the next guest that computes, which this thread would
         // run at once, and so on, before it looks whose socket or timer is ready.
-        let held = self.cpu_slot.lock().take();
+        let held = self.cpu_slot.lock().take().map(CpuSlot::lend);
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
         drop(held);
         let has_used_little = self.used.load(Relaxed) <= self.little();
         let slot = self.processors.slots.acquire(has_used_little).await;
-        self.yielding.store(false, Relaxed);
         *self.cpu_slot.lock() = Some(slot);
+        self.yielding.store(false, Relaxed);
     }
 
     /// Lets other tasks of this thread run.
