@@ -6,8 +6,8 @@
 //! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
 //!   of a plugin's own where the plugin sells something.
 //! - A plugin that has its share already leaves a quarter to plugins that have less: of all permits, and with unpaid
-//!   work also of those that unpaid work may take. With unpaid work within its share it leaves half as many to plugins
-//!   that have next to none.
+//!   work also of those that unpaid work may take. Unpaid work within a plugin's share leaves up to half as many to
+//!   plugins that have next to none.
 //! - A permit that becomes free goes to paid work first, then to the plugin that holds the fewest, then to the client
 //!   that has the fewest instances of the plugin in use, then in the order of arrival. For an instance of several
 //!   permits, those that become free are kept while it is the next in turn.

@@ -118,17 +118,19 @@ impl PoolState {
         };
         let (plugins, least) = (self.plugins.len().max(1), (most / LEAST_SHARE).max(weight));
         let leaves = |of_most: usize, of_all: usize| used + weight + of_most <= most && self.free >= weight + of_all;
-        let is_refused = if held + weight <= least {
-            weight > most
+        let newcomers = (plugins - 1) * (most / LEAST_SHARE).max(1);
+        let (is_refused, kept) = if held + weight <= least {
+            (weight > most, 0)
         } else if held + weight <= (most / plugins).max(least) {
-            demand == Demand::Unpaid && plugins > 1 && !leaves(most / (2 * KEPT), 0)
+            (weight > most, if demand == Demand::Unpaid { (most / (2 * KEPT)).min(newcomers) } else { 0 })
         } else {
-            !leaves(most / KEPT, total / KEPT)
+            (!leaves(most / KEPT, total / KEPT), 0)
         };
         if is_refused {
             return PermitClaim::Refused;
         }
-        if used + weight > most || self.free < weight { PermitClaim::Gathers } else { PermitClaim::Runs }
+        let has_room = used + weight + kept <= most && self.free >= weight;
+        if has_room { PermitClaim::Runs } else { PermitClaim::Gathers }
     }
 
     /// The permits that such work may hold in all.

@@ -51,7 +51,7 @@ fn unpaid_work_of_some_plugins_leaves_room_for_that_of_another() {
     let limits: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| limit(&pool, name, 64)).into();
     let (newcomer, crowd) = limits.split_last().expect("five");
     let held: Vec<_> = crowd.iter().map(|limit| fill(limit, Demand::Unpaid)).collect();
-    assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [36, 6, 1, 1], "the first ones leave less and less");
+    assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [36, 8, 1, 1], "the first ones leave less and less");
     assert!(!fill(newcomer, Demand::Unpaid).is_empty());
     assert_eq!(fill(&crowd[3], Demand::Paid).len(), 12, "paid work has its share of all");
 }
