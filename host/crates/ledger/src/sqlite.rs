@@ -47,8 +47,9 @@ pub struct SqliteLedger {
     identity: [u8; 16],
     /// The time of the first pruning, by both clocks.
     first_pruning: OnceLock<(Instant, UnixTime)>,
-    /// The time of the last [`Ledger::take_due`], in seconds.
-    latest_take: AtomicU64,
+    /// The time of the last [`Ledger::take_due`], in seconds. Before the first one it is the end of time, because the
+    /// clock may have gone back while the file was closed.
+    last_take: AtomicU64,
 }
 
 impl SqliteLedger {
@@ -77,7 +78,7 @@ impl SqliteLedger {
         let identity = queries::identity(&connection)?;
         let (reader, thread) = LookupThread::start(path)?;
         let writer = Writer::start(connection, lock, thread)?;
-        Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), latest_take: AtomicU64::new(0) })
+        Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), last_take: AtomicU64::new(u64::MAX) })
     }
 }
 
@@ -141,14 +142,18 @@ impl Ledger for SqliteLedger {
     }
 
     async fn take_due(&self, at: UnixTime, limit: u32) -> Result<Vec<Pending>, LedgerError> {
-        let clock_went_back = at.0 < self.latest_take.swap(at.0, Ordering::Relaxed);
+        let clock_went_back = at.0 < self.last_take.load(Ordering::Relaxed);
         let take = move |connection: &Connection| {
             if clock_went_back {
                 due::clock_went_back(connection, at)?;
             }
             due::take(connection, at, limit)
         };
-        self.writer.run_lazily(take).await
+        let taken = self.writer.run_lazily(take).await;
+        if taken.is_ok() {
+            self.last_take.store(at.0, Ordering::Relaxed);
+        }
+        taken
     }
 
     async fn next_due(&self) -> Result<Option<UnixTime>, LedgerError> {

@@ -147,7 +147,7 @@ async fn every_unknown_settlement_is_due_after_the_ledger_is_opened_whatever_the
 /// The same without a restart: recovery looked at nothing until the clock was where it had been.
 #[tokio::test]
 async fn looks_that_were_set_before_the_clock_went_back_are_not_waited_for() {
-    let (_dir, ledger) = ledger();
+    let (dir, ledger) = ledger();
     unknown(&ledger, "unknown").await;
     let hold = sent(&ledger, "watched").await;
     take(&ledger, &hold, refused(true), 1_003).await;
@@ -156,6 +156,10 @@ async fn looks_that_were_set_before_the_clock_went_back_are_not_waited_for() {
     assert_eq!(due(&ledger, 1_501).await, [""; 0], "by the pauses of the present clock");
     assert_eq!(due(&ledger, 2_119).await, ["unknown"]);
     assert_eq!(due(&ledger, 2_120).await, ["watched"], "its authorisation expires at 2,000");
+    assert_eq!(due(&ledger, 900_000).await.len(), 2);
+    drop(ledger);
+    let ledger = reopened(&dir.path().join("ledger.db")).await;
+    assert_eq!(due(&ledger, 3_000).await.len(), 2, "nor after a restart");
 }
 
 #[tokio::test]
