@@ -106,6 +106,8 @@ struct Boundary<'m> {
 impl<'m> Boundary<'m> {
     /// The shortest boundary that counts. Clients draw longer ones; a short one may occur in the content of a part.
     const SHORTEST: usize = 8;
+    /// The longest boundary that RFC 2046, section 5.1.1, allows. A search takes as much as the body times this.
+    const LONGEST: usize = 70;
 
     fn of(media: &'m [u8]) -> Option<Self> {
         const KEY: &[u8] = b"boundary=";
@@ -124,7 +126,7 @@ impl<'m> Boundary<'m> {
         } else {
             (0, rest.iter().position(|byte| matches!(byte, b';' | b' ')).unwrap_or(rest.len()))
         };
-        let value = rest.get(start..end).filter(|value| value.len() >= Self::SHORTEST)?;
+        let value = rest.get(start..end).filter(|value| (Self::SHORTEST..=Self::LONGEST).contains(&value.len()))?;
         Some(Self { before, value, after: &rest[end..] })
     }
 
@@ -166,6 +168,14 @@ mod tests {
         assert_eq!(one, quoted);
         let other = parts("multipart/form-data; boundary=12345678", "--12345678\r\ny\r\n--12345678--");
         assert_ne!(one, other);
+    }
+
+    /// A boundary of 60,000 bytes took seconds of a thread that serves all.
+    #[test]
+    fn a_boundary_that_is_longer_than_allowed_does_not_count() {
+        let media = |length: usize| format!("multipart/form-data; boundary={}", "-".repeat(length));
+        assert!(Boundary::of(media(70).as_bytes()).is_some());
+        assert!(Boundary::of(media(71).as_bytes()).is_none());
     }
 
     #[test]

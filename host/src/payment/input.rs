@@ -29,10 +29,13 @@ const MAX_AT_ONCE: usize = 16 << 10;
 /// The longest wait of a request without a payment for its check.
 const UNPAID_WAIT: Duration = Duration::from_millis(250);
 
+/// The longest wait of a request with a payment for its check. Nothing is charged when it is over.
+const PAID_WAIT: Duration = Duration::from_secs(5);
+
 /// The longest wait of a request to a free endpoint for its check. It has no later one.
 const FREE_WAIT: Duration = Duration::from_secs(5);
 
-/// Long checks of one address per second, for requests without a payment, and the seconds of a burst.
+/// Long checks of one address per second, with and without a payment each, and the seconds of a burst.
 const LONG_CHECKS: f64 = 5.0;
 const BURST: f64 = 4.0;
 
@@ -42,6 +45,8 @@ pub(super) struct LongChecks {
     paid: Arc<Semaphore>,
     unpaid: Arc<Semaphore>,
     unpaid_rate: Option<RateLimiter<IpAddr>>,
+    /// A signature proves no money.
+    paid_rate: Option<RateLimiter<IpAddr>>,
 }
 
 /// The result of the check of a request without a payment.
@@ -59,14 +64,24 @@ impl LongChecks {
             paid: Arc::new(Semaphore::new(processors.clamp(1, 4))),
             unpaid: Arc::new(Semaphore::new((processors / 2).clamp(1, 2))),
             unpaid_rate: RateLimiter::new(LONG_CHECKS, BURST),
+            paid_rate: RateLimiter::new(LONG_CHECKS, BURST),
         }
     }
 
     /// Counts a long check without a payment. False above the rate of its address.
     fn admits(&self, client: IpAddr) -> bool {
-        let rate = self.unpaid_rate.as_ref().filter(|_| is_public(client));
-        rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
+        takes(self.unpaid_rate.as_ref(), client)
     }
+
+    /// Counts a long check with a payment. False above the rate of its address.
+    fn admits_paid(&self, client: IpAddr) -> bool {
+        takes(self.paid_rate.as_ref(), client)
+    }
+}
+
+fn takes(rate: Option<&RateLimiter<IpAddr>>, client: IpAddr) -> bool {
+    let rate = rate.filter(|_| is_public(client));
+    rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
 }
 
 /// Checks a request that carries a payment. It waits for room: the payment's signer is proven.
@@ -77,8 +92,14 @@ pub(super) async fn check_paid(
 ) -> Result<(), Problem> {
     let Some(check) = Check::of(&purchase.endpoint, &purchase.params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
-    let Ok(_permit) = payments.long_checks.paid.acquire().await else { return Err(Problem::Overloaded) };
-    long.run().await
+    let checks = &payments.long_checks;
+    if !checks.admits_paid(purchase.client.ip) {
+        return Err(Problem::Overloaded);
+    }
+    match tokio::time::timeout(PAID_WAIT, checks.paid.acquire()).await {
+        Ok(Ok(_permit)) => long.run().await,
+        Ok(Err(_)) | Err(_) => Err(Problem::Overloaded),
+    }
 }
 
 /// Checks a request without a payment, as far as there is room.

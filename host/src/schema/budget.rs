@@ -101,28 +101,35 @@ pub(super) struct Cost {
     pub(super) base: u64,
     /// Steps for each entry of an object or an array.
     pub(super) entry: u64,
-    /// The patterns that a string is matched against.
+    /// The weight of the patterns that a string is matched against.
     pub(super) patterns: u64,
-    /// The patterns that each name of an object is matched against.
+    /// The weight of the patterns that each name of an object is matched against.
     pub(super) name_patterns: u64,
+    /// Entries of an array are compared with each other.
+    pub(super) unique: bool,
 }
 
 impl Cost {
     /// The cost as the value of [`KEYWORD`].
     pub(super) fn to_value(self) -> Value {
-        serde_json::json!([self.base, self.entry, self.patterns, self.name_patterns])
+        serde_json::json!([self.base, self.entry, self.patterns, self.name_patterns, u64::from(self.unique)])
     }
 
     fn of_value(value: &Value) -> Self {
         let part = |index: usize| value.get(index).and_then(Value::as_u64).unwrap_or(1);
-        Self { base: part(0), entry: part(1), patterns: part(2), name_patterns: part(3) }
+        Self { base: part(0), entry: part(1), patterns: part(2), name_patterns: part(3), unique: part(4) > 0 }
     }
 
     /// The steps of one application to a value.
     fn steps(self, value: &Value) -> u64 {
         let extra = match value {
             Value::String(text) if self.patterns > 0 => matching(text, self.patterns),
-            Value::Array(items) => self.entry.saturating_mul(items.len() as u64),
+            // Its characters are counted for some keywords.
+            Value::String(text) => text.len() as u64 / 4096,
+            Value::Array(items) => {
+                let entries = self.entry.saturating_mul(items.len() as u64);
+                entries.saturating_add(if self.unique { comparing(items) } else { 0 })
+            }
             Value::Object(fields) => {
                 let names = if self.name_patterns > 0 {
                     fields.keys().map(|name| matching(name, self.name_patterns)).fold(0, u64::saturating_add)
@@ -131,10 +138,17 @@ impl Cost {
                 };
                 self.entry.saturating_mul(fields.len() as u64).saturating_add(names)
             }
-            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         };
         self.base.saturating_add(extra)
     }
+}
+
+/// The steps of comparing all entries of an array. Scalars are hashed; of nested arrays and objects many may have the
+/// same hash, and then each is compared with each.
+fn comparing(items: &[Value]) -> u64 {
+    let nested = items.iter().filter(|item| item.is_array() || item.is_object()).count() as u64;
+    nested.saturating_mul(nested) / 4
 }
 
 /// The steps of matching a text against some patterns.
@@ -195,7 +209,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_not_matched() {
-        let cost = Cost { base: 1, entry: 1, patterns: 1, name_patterns: 1 };
+        let cost = Cost { base: 1, entry: 1, patterns: 1, name_patterns: 1, unique: false };
         assert_eq!(cost.steps(&Value::String("a".repeat(LONGEST_MATCH))), 2 + LONGEST_MATCH as u64 / 4);
         assert_eq!(cost.steps(&Value::String("a".repeat(LONGEST_MATCH + 1))), u64::MAX);
         assert_eq!(Cost::of_value(&cost.to_value()), cost);

@@ -17,6 +17,12 @@ const MAX_PATTERNS: usize = 512;
 /// costs for each byte.
 const MAX_PATTERN: usize = 128 << 10;
 
+/// The memory of a compiled pattern that costs one step for four bytes, in bytes. A larger one costs as many times more.
+const LIGHT_PATTERN: usize = 8 << 10;
+
+/// Keywords that turn a schema that fits more into one that fits less. Beside one of them no pattern can be left out.
+const DECIDES: [&str; 6] = ["not", "if", "oneOf", "contains", "unevaluatedProperties", "unevaluatedItems"];
+
 /// The stack of the thread that compiles: schemas nest, and frames of a debug build are large.
 const COMPILE_STACK: usize = 64 << 20;
 
@@ -63,6 +69,15 @@ pub struct SchemaCompiler {
     patterns: usize,
 }
 
+/// The weights of the patterns of a subschema.
+#[derive(Clone, Copy, Debug)]
+struct PatternWeights {
+    /// That of `pattern`, 0 without one. None if it cannot be checked.
+    value: Option<u64>,
+    /// The sum for the names of `patternProperties`.
+    names: u64,
+}
+
 /// A compiled schema, and the places of the patterns that it leaves out.
 pub(super) struct Compiled {
     pub(super) validator: Validator,
@@ -84,8 +99,18 @@ impl SchemaCompiler {
     pub(super) fn compile(&mut self, schema: &Value, document: &Document<'_>) -> Result<Compiled, SchemaError> {
         let mut counted = schema.clone();
         let mut unchecked = Vec::new();
+        let can_leave_out =
+            !document.nodes.iter().any(|node| DECIDES.iter().any(|word| node.schema.contains_key(*word)));
         for node in &document.nodes {
-            let is_left_out = self.check_patterns(node.schema, &node.pointer)?;
+            let weights = self.weigh_patterns(node.schema, &node.pointer)?;
+            let is_left_out = weights.value.is_none();
+            if is_left_out && !can_leave_out {
+                let validator = options().build(&Value::Bool(true)).map_err(|error| invalid(&error))?;
+                return Ok(Compiled {
+                    validator,
+                    unchecked: vec![format!("{}/pattern", node.pointer), "all of it".to_owned()],
+                });
+            }
             if is_left_out {
                 unchecked.push(format!("{}/pattern", node.pointer));
             }
@@ -96,7 +121,7 @@ impl SchemaCompiler {
             }
             // First: a subschema is counted before it is applied.
             let mut first = Map::with_capacity(fields.len() + 1);
-            first.insert(KEYWORD.to_owned(), cost(node.schema, document.nodes.len()).to_value());
+            first.insert(KEYWORD.to_owned(), cost(node.schema, document.nodes.len(), weights).to_value());
             first.append(fields);
             if first.get("additionalProperties") == Some(&Value::Bool(false)) {
                 // With it the library names the field that should not be there.
@@ -104,27 +129,27 @@ impl SchemaCompiler {
             }
             *fields = first;
         }
-        let validator = options().build(&counted).map_err(|error| {
-            let Mismatch { pointer, reason, .. } = Mismatch::of(&error);
-            SchemaError::Invalid { pointer, reason }
-        })?;
+        let validator = options().build(&counted).map_err(|error| invalid(&error))?;
         Ok(Compiled { validator, unchecked })
     }
 
-    /// Compiles the patterns of a subschema alone. True if its `pattern` has to be left out; names that patterns choose
-    /// cannot be, because other keywords depend on them.
-    fn check_patterns(&mut self, schema: &Map<String, Value>, pointer: &str) -> Result<bool, SchemaError> {
+    /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out; names
+    /// that patterns choose cannot be, because other keywords depend on them.
+    fn weigh_patterns(&mut self, schema: &Map<String, Value>, pointer: &str) -> Result<PatternWeights, SchemaError> {
         let names = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        let mut weights = PatternWeights { value: Some(0), names: 0 };
         for pattern in names {
             self.count_pattern()?;
-            options().build(&json!({ "patternProperties": { pattern: true } })).map_err(|_| {
+            weights.names += weight(&json!({ "patternProperties": { pattern: true } })).ok_or_else(|| {
                 let pointer = format!("{pointer}/patternProperties");
                 SchemaError::Pattern { pointer, pattern: pattern.clone() }
             })?;
         }
-        let Some(pattern @ Value::String(_)) = schema.get("pattern") else { return Ok(false) };
-        self.count_pattern()?;
-        Ok(options().build(&json!({ "pattern": pattern })).is_err())
+        if let Some(pattern @ Value::String(_)) = schema.get("pattern") {
+            self.count_pattern()?;
+            weights.value = weight(&json!({ "pattern": pattern }));
+        }
+        Ok(weights)
     }
 
     fn count_pattern(&mut self) -> Result<(), SchemaError> {
@@ -136,7 +161,11 @@ impl SchemaCompiler {
 /// The library's options: nothing is looked up, patterns are matched in linear time, and `format` is a remark, as the
 /// default of 2020-12 has it.
 fn options<'i>() -> ValidationOptions<'i> {
-    let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(2 * MAX_PATTERN);
+    with_patterns_of(MAX_PATTERN)
+}
+
+fn with_patterns_of<'i>(size: usize) -> ValidationOptions<'i> {
+    let patterns = PatternOptions::regex().size_limit(size).dfa_size_limit(2 * size);
     jsonschema::options()
         .offline()
         .with_pattern_options(patterns)
@@ -144,8 +173,22 @@ fn options<'i>() -> ValidationOptions<'i> {
         .with_keyword(KEYWORD, |_, value, _| Ok(Box::new(CostKeyword::new(value))))
 }
 
+/// The weight of the pattern of a schema, by the memory that it takes compiled: a match may visit all of that for each
+/// byte. None if it cannot be matched in linear time, or is too large.
+fn weight(schema: &Value) -> Option<u64> {
+    let sizes =
+        std::iter::successors(Some(LIGHT_PATTERN), |size| Some(size * 2)).take_while(|size| *size <= MAX_PATTERN);
+    let fits = |size: &usize| with_patterns_of(*size).build(schema).is_ok();
+    sizes.filter(fits).map(|size| (size / LIGHT_PATTERN) as u64).next()
+}
+
+fn invalid(error: &jsonschema::ValidationError<'_>) -> SchemaError {
+    let Mismatch { pointer, reason, .. } = Mismatch::of(error);
+    SchemaError::Invalid { pointer, reason }
+}
+
 /// Estimates what one application of a subschema costs, without its own subschemas, which count for themselves.
-fn cost(schema: &Map<String, Value>, subschemas: usize) -> Cost {
+fn cost(schema: &Map<String, Value>, subschemas: usize, weights: PatternWeights) -> Cost {
     let length = |keyword: &str| match schema.get(keyword) {
         Some(Value::Array(items)) => items.len(),
         Some(Value::Object(fields)) => fields.len(),
@@ -155,7 +198,6 @@ fn cost(schema: &Map<String, Value>, subschemas: usize) -> Cost {
     let compared: usize = compared.map(|value| value.to_string().len() / 64).sum();
     let names = length("properties") + length("required") + length("dependentRequired") + length("dependentSchemas");
     let lists = length("allOf") + length("anyOf") + length("oneOf") + length("prefixItems");
-    let name_patterns = length("patternProperties");
     // These look at every entry, and at what all subschemas that were applied to the value say about it.
     let unevaluated = ["unevaluatedProperties", "unevaluatedItems"].iter().any(|keyword| schema.contains_key(*keyword));
     let walks = ["uniqueItems", "additionalProperties", "items", "contains", "propertyNames", "patternProperties"];
@@ -164,7 +206,8 @@ fn cost(schema: &Map<String, Value>, subschemas: usize) -> Cost {
     Cost {
         base: (1 + compared + names / 4 + lists / 4) as u64,
         entry: entry.div_ceil(2) as u64,
-        patterns: u64::from(schema.contains_key("pattern")),
-        name_patterns: name_patterns as u64,
+        patterns: weights.value.unwrap_or(0),
+        name_patterns: weights.names,
+        unique: schema.get("uniqueItems") == Some(&Value::Bool(true)),
     }
 }

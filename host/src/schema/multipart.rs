@@ -10,9 +10,13 @@ use super::form::Pairs;
 /// The most fields of a form. It bounds the work for a body that has nothing but boundaries.
 const MAX_FIELDS: usize = 10_000;
 
+/// The longest boundary, in bytes (RFC 2046, section 5.1.1).
+const LONGEST_BOUNDARY: usize = 70;
+
 /// The fields of a form, in its order. None if the body is not one: no boundary, or parts without a name.
 pub(super) fn fields(media_type: &HeaderValue, body: &[u8]) -> Option<Pairs> {
-    let boundary = format!("--{}", parameter(media_type.to_str().ok()?, "boundary")?);
+    let boundary = parameter(media_type.to_str().ok()?, "boundary").filter(|value| value.len() <= LONGEST_BOUNDARY)?;
+    let boundary = format!("--{boundary}");
     let boundary = boundary.as_bytes();
     // What stands before the first boundary has no meaning (RFC 2046, section 5.1.1).
     let mut rest = after(body, boundary)?;
@@ -72,7 +76,7 @@ fn after<'b>(bytes: &'b [u8], text: &[u8]) -> Option<&'b [u8]> {
     Some(&bytes[find(bytes, text)? + text.len()..])
 }
 
-/// The first place of a text. Linear but for texts that repeat themselves, which boundaries of at most 70 bytes bound.
+/// The first place of a text. Linear but for texts that repeat themselves, which [`LONGEST_BOUNDARY`] bounds.
 fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     let first = *text.first()?;
     let mut from = 0;
