@@ -49,7 +49,9 @@ fn of_endpoint(
         move |source| InstallError::Schema { endpoint, schema, source }
     };
     let mut schemas = EndpointSchemas::default();
-    if let Some(schema) = &declared.input_schema {
+    // Its quote refuses what does not fit, by the rules of its own language.
+    let checks_itself = declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin");
+    if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself) {
         let (input, unchecked) = InputSchema::compile(compiler, schema).map_err(refused("input-schema"))?;
         for pattern in unchecked {
             tracing::warn!(

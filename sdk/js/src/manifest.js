@@ -32,7 +32,11 @@ function describeEndpoint(endpoint) {
     inputSchema: schemaText(at, 'input', input),
     outputSchema: schemaText(at, 'output', schemas.returns?.json),
     quoteHeaders: headers,
-    extensions: upfront ? [['payment-flow', 'upfront']] : [],
+    extensions: [
+      ...(upfront ? [['payment-flow', 'upfront']] : []),
+      // `quote` validates with the author's own schema, whose rules JSON Schema may not tell.
+      ...(input === undefined ? [] : [['input-check', 'plugin']]),
+    ],
   };
 }
 

@@ -214,6 +214,8 @@ def _declared(endpoint):
     }
     upfront = endpoint.option("upfront")
     flow = [] if upfront is None else [("payment-flow", "upfront" if upfront else "authorization")]
+    # `quote` validates by the hints, whose rules JSON Schema may not tell.
+    check = [("input-check", "plugin")] if endpoint.input_schema else []
     return manifest_types.Endpoint(
         method=endpoint.method,
         path=endpoint.path,
@@ -224,7 +226,7 @@ def _declared(endpoint):
         input_schema=endpoint.input_schema,
         output_schema=endpoint.output_schema,
         quote_headers=endpoint.quote_headers,
-        extensions=flow,
+        extensions=flow + check,
     )
 
 
