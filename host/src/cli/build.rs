@@ -34,6 +34,9 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let folder = if args.source.is_dir() { &args.source } else { args.source.parent().unwrap_or(Path::new("")) };
     let out = args.out.clone().unwrap_or_else(|| folder.join(format!("{}.wasm", source.name)));
     let out = out.strip_prefix(".").unwrap_or(&out);
+    if out.as_os_str().is_empty() || out.is_dir() || out.extension().is_none_or(|extension| extension != "wasm") {
+        return Err(Failure::usage("--out is a file whose name ends with .wasm"));
+    }
     match compile::build(&source, out).0 {
         BuildResult::Fresh | BuildResult::Built => {}
         BuildResult::Skipped(message) => return Err(Failure { code: 69, message }),

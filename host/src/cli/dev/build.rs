@@ -128,6 +128,9 @@ impl PluginBuilder {
                 None => {}
             }
         }
+        // A component beside its source, as `coinslot build` puts it, is no second plugin.
+        sources.sort_by_key(|source: &PluginSource| (source.name.clone(), source.kind == SourceKind::Finished));
+        sources.dedup_by(|later, first| later.name == first.name);
         Ok(sources)
     }
 

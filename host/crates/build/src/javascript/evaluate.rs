@@ -136,6 +136,8 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
         }
         Err(trap) => return Err(BuildError::Source(with_output(explain(&trap), &printed()))),
     }
+    // The snapshot is the host's work, and has no end of its time.
+    store.set_epoch_deadline(u64::MAX / 2);
     let mut memory = super::snapshot::Memory { store: &mut store, instance };
     let component = engine.wizer.snapshot_component(&engine.context, &mut memory).await?;
     Ok(Evaluated { component, output: printed() })

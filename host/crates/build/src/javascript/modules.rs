@@ -19,6 +19,8 @@ pub(super) const ENTRY: &str = "/@coinslot/entry";
 pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
 /// The largest file that is read as a module, in bytes.
 const MAX_MODULE: u64 = 32 << 20;
+/// The stack of a parser, in bytes, of which only what is used takes memory.
+const PARSER_STACK: usize = 1 << 30;
 
 /// The modules of one plugin. Clones share what was read.
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ struct Found {
     files: HashMap<String, PathBuf>,
     names: HashMap<PathBuf, String>,
     read: BTreeSet<PathBuf>,
-    /// The sources of files as they were written, for messages.
+    /// The message about the first module that could not be loaded.
     failed: Option<String>,
 }
 
@@ -106,11 +108,11 @@ impl Modules {
         let source = read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
         self.0.found.lock().read.insert(path.clone());
         let shown = self.0.shown(&path);
-        match path.extension().and_then(|extension| extension.to_str()) {
+        on_a_large_stack(|| match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") => json(&shown, &source),
             Some("ts" | "mts" | "tsx" | "jsx") => typescript::to_javascript(&shown, &source),
             _ => typescript::check_javascript(&shown, source),
-        }
+        })
         .inspect_err(|message| {
             self.0.found.lock().failed.get_or_insert_with(|| message.clone());
         })
@@ -197,20 +199,34 @@ fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
     }
 }
 
-/// The text of a regular file of a bounded size.
-fn read(path: &Path) -> std::io::Result<String> {
-    let size = std::fs::metadata(path)?.len();
+/// The text of a regular file of a bounded size. A pipe would never end.
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let size = metadata.len();
     if size > MAX_MODULE {
         return Err(std::io::Error::other(format!("a module of {size} bytes is too large: {MAX_MODULE} at most")));
     }
     std::fs::read_to_string(path)
 }
 
-/// A module whose default export is a JSON document.
+/// Runs a parser, which calls itself for each level of the source. A source with very many levels would end the process
+/// on the stack of an evaluation.
+fn on_a_large_stack(parse: impl FnOnce() -> Result<String, String> + Send) -> Result<String, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
+        let parsed = thread.map_err(|error| error.to_string())?.join();
+        parsed.unwrap_or_else(|_| Err("the parser failed".to_owned()))
+    })
+}
+
+/// A module whose default export is a JSON document, which the engine parses: as an expression, `__proto__` is no key.
 fn json(file: &str, source: &str) -> Result<String, String> {
-    let value: serde_json::Value =
-        serde_json::from_str(source).map_err(|error| format!("{file}:{}:{}: {error}", error.line(), error.column()))?;
-    Ok(format!("export default {value};"))
+    serde_json::from_str::<serde::de::IgnoredAny>(source)
+        .map_err(|error| format!("{file}:{}:{}: {error}", error.line(), error.column()))?;
+    Ok(format!("export default JSON.parse({});", serde_json::Value::from(source)))
 }
 
 /// A relative path without `.` and `..`.

@@ -17,8 +17,8 @@ pub(super) struct Package {
 pub(super) fn of(module: &Path) -> Result<Package, BuildError> {
     let folder = module.parent().unwrap_or(Path::new("."));
     let path = folder.join("package.json");
-    let package: Value = match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| {
+    let package: Value = match super::modules::read(&path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| {
             BuildError::Source(format!("package.json:{}:{}: {error}", error.line(), error.column()))
         })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
