@@ -67,7 +67,8 @@ impl DevHostBuilder {
             .spawn()
             .expect("the coinslot binary");
         let mut host = DevHost { child, dir: self.dir, dev_json: Value::Null, client: reqwest::Client::new() };
-        let deadline = Instant::now() + Duration::from_secs(120);
+        // A component of an interpreter is compiled beside whatever else the machine does.
+        let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             if let Ok(text) = std::fs::read_to_string(host.path(".coinslot/dev.json")) {
                 host.dev_json = serde_json::from_str(&text).expect("dev.json is JSON");
@@ -163,6 +164,7 @@ impl DevHost {
 
     /// Waits until the payments have these states, oldest first: a delivery is recorded after the answer went out.
     pub async fn wait_for_ledger(&self, states: &[&str]) {
+        // A component of an interpreter is compiled beside whatever else the machine does.
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.ledger() != states {
             assert!(Instant::now() < deadline, "the ledger has {:?}, not {states:?}:\n{}", self.ledger(), self.log());
@@ -174,6 +176,7 @@ impl DevHost {
     pub async fn stop(&mut self) -> Option<i32> {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a living process");
+        // A component of an interpreter is compiled beside whatever else the machine does.
         let deadline = Instant::now() + Duration::from_secs(40);
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {

@@ -83,7 +83,7 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     }
     let mut waiting = Vec::new();
     for mut sender in senders {
-        match sender.status(Duration::from_millis(300)).await {
+        match sender.status(Duration::from_secs(1)).await {
             None => waiting.push(sender),
             Some(status) => assert_eq!(status, 503, "the budget of its kind is used up"),
         }
