@@ -40,7 +40,7 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins, validate }
 }
 
-/// Whether its requests are checked against the schemas that it declares.
+/// The check of its requests against the schemas that it declares.
 fn validate(section: &mut Section<'_, '_>) -> bool {
     match section.read::<String>("validate").as_deref() {
         None | Some("input") => true,

@@ -1,6 +1,6 @@
 //! Overwrites the types of a TypeScript module with spaces.
 //!
-//! What this module does not know stays in the text, and the caller notices: it compares the result with what the
+//! Syntax that this module does not know stays in the text, and the caller notices: it compares the result with what the
 //! transformer makes of the file.
 
 use oxc_ast::ast::{
