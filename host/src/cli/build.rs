@@ -1,12 +1,15 @@
 //! `coinslot build`: makes the component of a plugin.
 
+pub(super) mod compile;
+pub(super) mod plugin_source;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::dev::compile::{self, BuildResult};
-use super::dev::plugin_source::{PluginSource, WHAT_IS_BUILT};
+use self::compile::BuildResult;
+use self::plugin_source::{PluginSource, WHAT_IS_BUILT};
 use super::{Failure, print};
 
 /// Build the component of a plugin from its sources.

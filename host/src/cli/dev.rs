@@ -4,8 +4,6 @@
 mod announce;
 mod build;
 mod chain;
-pub(super) mod compile;
-pub(super) mod plugin_source;
 mod rebuild;
 mod sample;
 mod sources;

@@ -9,10 +9,10 @@ use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
 use super::chain::{self, DevChain};
-use super::compile::BuildResult;
 use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};
+use crate::cli::build::compile::BuildResult;
 use crate::cli::routes::routes;
 use crate::cli::{Failure, print};
 use crate::endpoint::{Access, Endpoint};

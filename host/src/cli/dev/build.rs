@@ -8,9 +8,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use super::compile::{self, BuildResult};
-use super::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use super::sources::{BuildRecord, Snapshot, is_generated};
+use crate::cli::build::compile::{self, BuildResult};
+use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use crate::cli::{Failure, print};
 
 /// Builds the plugins of one folder into another.

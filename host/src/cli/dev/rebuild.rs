@@ -13,10 +13,10 @@ use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, ne
 use tokio::sync::mpsc;
 
 use super::build::PluginBuilder;
-use super::compile::BuildResult;
 use super::sources::is_generated;
 use crate::catalog::ScanReport;
 use crate::cli::Failure;
+use crate::cli::build::compile::BuildResult;
 
 /// Edits within this time are one.
 const DEBOUNCE: Duration = Duration::from_millis(150);

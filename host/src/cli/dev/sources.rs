@@ -91,16 +91,6 @@ fn beside(component: &Path) -> PathBuf {
     component.with_file_name(format!(".{name}.sources"))
 }
 
-/// The files that a compiler read, by its dependency file: `OUTPUT: FILE FILE ..`, with spaces of names escaped.
-pub(super) fn dependencies(text: &str) -> BTreeSet<PathBuf> {
-    let files = text.lines().filter_map(|line| Some(line.split_once(": ")?.1));
-    let names = files.flat_map(|files| {
-        let escaped = files.replace("\\ ", "\0");
-        escaped.split_whitespace().map(|name| PathBuf::from(name.replace('\0', " "))).collect::<Vec<_>>()
-    });
-    names.collect()
-}
-
 /// True if a path lies in a folder that tools fill, or is an editor's own file.
 pub(super) fn is_generated(path: &Path) -> bool {
     path.components().any(|part| {
@@ -158,11 +148,5 @@ mod tests {
         let file = fs::File::options().append(true).open(&source).expect("a file");
         file.set_modified(std::time::UNIX_EPOCH).expect("a time");
         assert!(!record.is_of(&of(dir.path())));
-    }
-
-    #[test]
-    fn a_dependency_file_names_what_the_compiler_read() {
-        let read = dependencies("/t/a.wasm: /src/lib.rs /my\\ lib/lib.rs\n");
-        assert_eq!(read, BTreeSet::from([PathBuf::from("/src/lib.rs"), PathBuf::from("/my lib/lib.rs")]));
     }
 }

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use coinslot_build::{BuildError, javascript, python};
 
 use super::plugin_source::{PluginSource, SourceKind};
-use super::sources::dependencies;
 use crate::cli::{Failure, cache, print};
 
 /// The compilation target of Rust plugins.
@@ -173,7 +172,7 @@ fn script(source: &Path, out: &Path) -> BuildResult {
 }
 
 /// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
-pub(super) fn place(made: &Path, out: &Path) -> BuildResult {
+pub(in crate::cli) fn place(made: &Path, out: &Path) -> BuildResult {
     match std::fs::read(made) {
         Ok(bytes) => place_bytes(&bytes, out),
         Err(error) => BuildResult::Failed(format!("{}: {error}", made.display())),
@@ -187,5 +186,26 @@ fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
     match coinslot_base::file::replace(out, 0o644, bytes) {
         Ok(()) => BuildResult::Built,
         Err(error) => BuildResult::Failed(format!("{}: {error}", out.display())),
+    }
+}
+
+/// The files that a compiler read, by its dependency file: `OUTPUT: FILE FILE ..`, with spaces of names escaped.
+fn dependencies(text: &str) -> BTreeSet<PathBuf> {
+    let files = text.lines().filter_map(|line| Some(line.split_once(": ")?.1));
+    let names = files.flat_map(|files| {
+        let escaped = files.replace("\\ ", "\0");
+        escaped.split_whitespace().map(|name| PathBuf::from(name.replace('\0', " "))).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_file_names_what_the_compiler_read() {
+        let read = dependencies("/t/a.wasm: /src/lib.rs /my\\ lib/lib.rs\n");
+        assert_eq!(read, BTreeSet::from([PathBuf::from("/src/lib.rs"), PathBuf::from("/my lib/lib.rs")]));
     }
 }

@@ -14,12 +14,12 @@ pub(in crate::cli) struct PluginSource {
     /// The name of the folder or file, without its extension.
     pub(in crate::cli) name: String,
     /// The folder or the file.
-    pub(super) path: PathBuf,
-    pub(super) kind: SourceKind,
+    pub(in crate::cli) path: PathBuf,
+    pub(in crate::cli) kind: SourceKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SourceKind {
+pub(in crate::cli) enum SourceKind {
     /// A folder with a Cargo.toml.
     Cargo,
     /// A folder with a build.sh.
