@@ -372,6 +372,70 @@ async fn a_plugin_whose_config_takes_the_route_of_another_keeps_the_former_one_a
     assert!(done.refused.is_empty() && second() == "POST /elsewhere");
 }
 
+/// The same component is three plugins, whose names are in their `config`.
+fn keepers(paths: &[(&str, &str)]) -> PluginPolicies {
+    let policy = |name: &str, path: &str| {
+        let config = [("name", name.to_owned()), ("root", format!("/{name}")), ("path", path.to_owned())];
+        let config = config.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        PluginPolicy { grants: Grants { config, ..Grants::default() }, ..PluginPolicy::default() }
+    };
+    let plugins = paths.iter().map(|(name, path)| ((*name).to_owned(), policy(name, path))).collect();
+    PluginPolicies { plugins, ..PluginPolicies::default() }
+}
+
+/// A third plugin's conflict kept two others from changing routes with each other, which they can only do in one step.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_plugins_change_routes_by_their_config_although_a_third_one_conflicts() {
+    let (staged, mut folder) = StagedFolder::new();
+    folder.reconfigure(keepers(&[("a", "/one"), ("b", "/two"), ("c", "/three")]), policy()).await.unwrap();
+    for file in ["a.wasm", "b.wasm", "c.wasm"] {
+        staged.install(file, &component("keeper"));
+    }
+    staged.install("echo.wasm", &component("echo"));
+    folder.settle().await.unwrap();
+    let routes = || ["a.wasm", "b.wasm", "c.wasm"].map(|file| staged.endpoint(file, 1).label.clone());
+    assert_eq!(routes(), ["POST /one", "POST /two", "POST /three"]);
+
+    let swapped = keepers(&[("a", "/two"), ("b", "/one"), ("c", "/echo")]);
+    let done = folder.reconfigure(swapped, policy()).await.unwrap();
+    let taken = "POST /echo is already served; echo.wasm serves it".to_owned();
+    assert_eq!(done.refused, [("c.wasm".to_owned(), taken)]);
+    assert_eq!(routes(), ["POST /two", "POST /one", "POST /three"]);
+
+    // What would take the route that the third one keeps stays, too; nothing else does.
+    let around = keepers(&[("a", "/three"), ("b", "/two"), ("c", "/echo")]);
+    let done = folder.reconfigure(around, policy()).await.unwrap();
+    let refused: Vec<_> = done.refused.iter().map(|(file, _)| file.as_str()).collect();
+    assert_eq!(refused, ["a.wasm", "b.wasm", "c.wasm"]);
+    assert_eq!(routes(), ["POST /two", "POST /one", "POST /three"]);
+    let apart = keepers(&[("a", "/three"), ("b", "/two"), ("c", "/one")]);
+    assert_eq!(folder.reconfigure(apart, policy()).await.unwrap().refused, []);
+    assert_eq!(routes(), ["POST /three", "POST /two", "POST /one"], "all three at once");
+}
+
+/// A reload that one plugin kept from being used said neither which plugin, nor why its former `config` would not do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_can_be_served_with_neither_its_new_nor_its_former_config_is_named_with_both_reasons() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("echo.wasm", &component("echo"));
+    staged.install("keeper.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    let mut pinned = policy();
+    pinned.pins.insert("keeper".to_owned(), PluginPins { prefix: Some("/echo".to_owned()), ..PluginPins::default() });
+    let former = "; with the former values of its `config`: plugin.keeper: POST /keeper is neither `prefix`, which is \
+                  /echo, nor below it";
+    for (key, value, reason) in [
+        ("root", "/echo", "POST /echo is already served; echo.wasm serves it"),
+        ("refuse", "the moon is not full", "it refuses to be loaded: the moon is not full"),
+    ] {
+        let error = folder.reconfigure(keeper_with(key, value, 2), pinned.clone()).await.unwrap_err();
+        assert_eq!(error, format!("keeper.wasm: {reason}{former}"));
+        assert_ne!(staged.endpoint("echo.wasm", 0).request_limit, 2, "nothing has changed");
+    }
+    folder.reconfigure(keeper_with("root", "/echo/more", 2), pinned).await.unwrap();
+    assert_eq!(staged.endpoint("keeper.wasm", 1).label, "POST /echo/more/quoted");
+}
+
 /// A component with the name of another plugin, or in its file, saw that one's `config` before its pins were checked,
 /// and could print it.
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@
 //! staged one, and among staged ones the file that comes first by name, so the outcome does not depend on which of
 //! them was compiled faster.
 //!
-//! First, all staged plugins are tried together, each in the place of its file's active build. Only so can a route move
-//! from one plugin to another in one step: alone, the new owner conflicts with the old one, and with the old owner
-//! gone first the route would be missing in between. If they do not fit together, they are tried one by one, again and
-//! again until a round admits none, because a plugin that gives up a route makes room for another.
+//! First, as many of the new ones as fit become active together, each in the place of its file's active build. Only so
+//! can a route move from one plugin to another in one step, and two plugins change routes with each other: alone, the
+//! new owner conflicts with the old one, and with the old owner gone first the route would be missing in between. Then
+//! the rest are tried one by one, again and again until a round admits none, because a plugin that gives up a route
+//! makes room for another.
 //!
 //! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it
 //! would not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
@@ -49,17 +50,30 @@ pub(super) struct SwapInput {
 /// Plans the next generation.
 pub(super) fn plan(input: SwapInput) -> PlannedSwap {
     let SwapInput { current, active, has_changes, mut staged, fresh } = input;
-    if fresh.len() > 1 {
-        let all = with(&active, &fresh);
-        if let Ok(catalog) = current.next(all.clone()) {
-            staged.retain(|file, _| fresh.iter().all(|installed| installed.file != *file));
-            if staged.is_empty() {
-                return PlannedSwap { next: Some(catalog), admitted: fresh, refused: BTreeMap::new() };
+    let admitted = together(&active, fresh);
+    staged.retain(|file, _| admitted.iter().all(|installed| installed.file != *file));
+    let has_changes = has_changes || !admitted.is_empty();
+    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted)
+}
+
+/// Those of the candidates that fit together, each in the place of its file's active build. A candidate that conflicts
+/// with a plugin that stays, or with a candidate before it, is left out. Its file's active build stays then, with which
+/// others may conflict that fitted without it: so all are tried again until none is left out.
+fn together(active: &[Arc<Installed>], mut candidates: Vec<Arc<Installed>>) -> Vec<Arc<Installed>> {
+    loop {
+        let before = candidates.len();
+        let mut others: Vec<_> = staying(active, &candidates).cloned().collect();
+        candidates.retain(|candidate| {
+            let fits = conflict(&others, candidate).is_ok();
+            if fits {
+                others.push(Arc::clone(candidate));
             }
-            return one_by_one(&current, all, true, staged, fresh);
+            fits
+        });
+        if candidates.len() == before {
+            return candidates;
         }
     }
-    one_by_one(&current, active, has_changes, staged, Vec::new())
 }
 
 /// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
@@ -111,7 +125,14 @@ fn one_by_one(
 /// These plugins with candidates in the place of their files' active builds. Candidates come last, so that a conflict
 /// is theirs.
 fn with(active: &[Arc<Installed>], candidates: &[Arc<Installed>]) -> Vec<Arc<Installed>> {
+    staying(active, candidates).chain(candidates).cloned().collect()
+}
+
+/// The active plugins that are not replaced by candidates.
+fn staying<'a>(
+    active: &'a [Arc<Installed>],
+    candidates: &'a [Arc<Installed>],
+) -> impl Iterator<Item = &'a Arc<Installed>> {
     let replaced: HashSet<&str> = candidates.iter().map(|candidate| &*candidate.file).collect();
-    let stays = active.iter().filter(|other| !replaced.contains(&*other.file));
-    stays.chain(candidates).cloned().collect()
+    active.iter().filter(move |other| !replaced.contains(&*other.file))
 }

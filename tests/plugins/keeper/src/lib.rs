@@ -1,9 +1,9 @@
 //! Uses the configuration and the key-value store, as the lines of its body say. Its manifest and its refusals say, in
 //! the same words, what it can reach in `describe` and in `quote`.
 //!
-//! Its configuration may set its `name`, the `path` of its second endpoint, the `most` that a quote may cost (or `free`),
-//! and a reason to `refuse` to be loaded. Tests overwrite `[needs]nothing` in the component's bytes with `[needs]setting`: that build refuses to be loaded without
-//! any configuration.
+//! Its configuration may set its `name`, the `root` of its paths, the `path` of its second endpoint, the `most` that a
+//! quote may cost (or `free`), and a reason to `refuse` to be loaded. Tests overwrite `[needs]nothing` in the component's
+//! bytes with `[needs]setting`: that build refuses to be loaded without any configuration.
 
 wit_bindgen::generate!({
     inline: "
@@ -68,7 +68,8 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
             Some(word) if word == "free" => Price::Free,
             most => Price::Quoted(most.unwrap_or("1".into())),
         };
-        let path = set("path").unwrap_or("/keeper/quoted".into());
+        let root = set("root").unwrap_or("/keeper".into());
+        let path = set("path").unwrap_or(format!("{root}/quoted"));
         let endpoint = |method: &str, path: &str, price| Endpoint {
             method: method.into(),
             path: path.into(),
@@ -84,7 +85,7 @@ impl exports::coinslot::plugin::manifest::Guest for Guest {
         Ok(PluginInfo {
             name: set("name").unwrap_or("keeper".into()),
             version: "1.0.0".into(),
-            endpoints: vec![endpoint("POST", "/keeper", Price::Free), endpoint("POST", &path, most)],
+            endpoints: vec![endpoint("POST", &root, Price::Free), endpoint("POST", &path, most)],
             extensions: Vec::new(),
         })
     }
