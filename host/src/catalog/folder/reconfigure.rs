@@ -8,14 +8,14 @@
 //! everything else is used. Its file is loaded again by the next scan, which reports the reason as that of any file that
 //! does not load, and tries again what may pass.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use coinslot_plugin::PluginPolicies;
 
 use super::Folder;
 use super::swap::{self, SwapInput};
-use crate::catalog::generation::{Catalog, ConflictError};
+use crate::catalog::generation::{Catalog, conflict};
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
 use crate::catalog::pins::shown_policies;
 
@@ -32,17 +32,17 @@ impl Folder {
     /// Serves all active plugins under other policies, in one step. Requests that are running keep what they began
     /// with, and offers that were made are honoured in their time.
     ///
-    /// Fails with the first plugin that cannot be served under them, and then nothing has changed. A plugin that only
-    /// cannot use the new values of its `config` keeps the former ones.
+    /// A plugin that only cannot use the new values of its `config` keeps the former ones. Fails with the file of the
+    /// first plugin that can be served with neither and with the reason for each, and then nothing has changed.
     pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, String> {
         let mut next = PlannedReload::default();
         for former in self.active() {
-            next.add(&former, &policies, &sales).await.map_err(|reason| format!("{}: {reason}", former.file))?;
+            next.add(&former, &policies, &sales).await?;
         }
         // The last step that can fail: nothing has changed until here.
         let current = self.live.load_full();
         let planned = tokio::task::spawn_blocking(move || next.plan(&current)).await;
-        let (catalog, refused) = planned.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let (catalog, refused) = planned.map_err(|error| error.to_string())??;
         for installed in catalog.installed() {
             if let Some(file) = self.files.get_mut(&installed.file) {
                 file.active = Some(Arc::clone(installed));
@@ -77,6 +77,8 @@ impl Folder {
 struct PlannedReload {
     /// One for each active plugin, with its former routes if it has the choice.
     stays: Vec<Arc<Installed>>,
+    /// The files of those that cannot keep the former values of their `config`, with the reason.
+    without_former: BTreeMap<String, String>,
     /// Those that serve other routes, or have another name, with the new values of their `config`.
     moves: Vec<Arc<Installed>>,
     /// The files of those that refuse the new values of their `config`, with the reason.
@@ -86,6 +88,7 @@ struct PlannedReload {
 impl PlannedReload {
     /// Puts an active plugin under the new policies. Fails if it cannot be served under them.
     async fn add(&mut self, former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<(), String> {
+        let file = &former.file;
         let kept = || with_former_config(former, policies, sales).map(Arc::new);
         let stays = match under(former, policies, sales).await.map(Arc::new) {
             Ok(installed) if routes(&installed).eq(routes(former)) => installed,
@@ -95,30 +98,60 @@ impl PlannedReload {
                     self.moves.push(installed);
                     kept
                 }
-                Err(_) => installed,
+                Err(reason) => {
+                    self.without_former.insert(file.clone(), reason);
+                    installed
+                }
             },
-            Err(reason) => {
-                let kept = kept()?;
-                self.refused.push((former.file.clone(), reason));
-                kept
-            }
+            Err(reason) => match kept() {
+                Ok(kept) => {
+                    self.refused.push((file.clone(), reason));
+                    kept
+                }
+                Err(without) => return Err(neither(file, &reason, &without)),
+            },
         };
         self.stays.push(stays);
         Ok(())
     }
 
     /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
-    /// they refuse the new one, or because another plugin serves what they would serve under it.
-    fn plan(self, current: &Arc<Catalog>) -> Result<(Catalog, Vec<(String, String)>), ConflictError> {
-        let Self { stays, moves, mut refused } = self;
+    /// they refuse the new one, or because another plugin serves what they would serve under it. Fails if a plugin that
+    /// cannot keep its former one conflicts with another.
+    fn plan(self, current: &Arc<Catalog>) -> Result<(Catalog, Vec<(String, String)>), String> {
+        let Self { stays, without_former, moves, mut refused } = self;
+        // These come last, so that a conflict is theirs.
+        let (bound, mut active): (Vec<_>, Vec<_>) =
+            stays.into_iter().partition(|installed| without_former.contains_key(&installed.file));
+        active.extend(bound);
         let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
-        let (now, active) = (Arc::clone(current), stays.clone());
+        let (now, stays) = (Arc::clone(current), active.clone());
         let planned = swap::plan(SwapInput { current: now, active, has_changes: true, staged, fresh: moves });
+        let Some(catalog) = planned.next else {
+            return Err(first_conflict(&stays, &without_former));
+        };
         refused.extend(planned.refused.into_iter().map(|(file, conflict)| (file, conflict.to_string())));
-        // There is no plan if a plugin that may not have its former configuration now conflicts with another.
-        let catalog = planned.next.map_or_else(|| current.next(stays), Ok)?;
         Ok((catalog, refused))
     }
+}
+
+/// The error of a plugin that can be served neither with the new values of its `config` nor with the former ones.
+fn neither(file: &str, with_new: &str, with_former: &str) -> String {
+    if with_new == with_former {
+        return format!("{file}: {with_new}");
+    }
+    format!("{file}: {with_new}; with the former values of its `config`: {with_former}")
+}
+
+/// The error of the first of these plugins that conflicts with one before it.
+fn first_conflict(stays: &[Arc<Installed>], without_former: &BTreeMap<String, String>) -> String {
+    for (index, installed) in stays.iter().enumerate() {
+        if let Err(conflict) = conflict(&stays[..index], installed) {
+            let (file, conflict) = (&installed.file, conflict.to_string());
+            return neither(file, &conflict, without_former.get(file).unwrap_or(&conflict));
+        }
+    }
+    "the plugins conflict with each other".to_owned()
 }
 
 /// The name of a plugin and what it serves.
