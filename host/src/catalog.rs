@@ -9,6 +9,7 @@ mod history;
 mod install;
 mod kept_build;
 mod pins;
+mod reserved;
 mod scan_report;
 mod schemas;
 mod staging;
