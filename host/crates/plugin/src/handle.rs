@@ -14,7 +14,7 @@ use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::{Demand, InstanceLimit, PermitRequest};
+use crate::instance::permits::{Demand, InstanceLimit, PermitRequest, Sells};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -65,7 +65,8 @@ impl Plugin {
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells(info));
+        let sells = sells(info, linked.quote.is_some());
+        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
     }
@@ -92,7 +93,7 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
-        let permits = spec.permits.under(limits.instances, sells(&description.info));
+        let permits = spec.permits.under(limits.instances, sells(&description.info, spec.component.quote.is_some()));
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
         } else {
@@ -233,9 +234,13 @@ impl Plugin {
     }
 }
 
-/// True if any request of a plugin can be paid for.
-fn sells(info: &PluginInfo) -> bool {
-    info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free)
+/// What a plugin sells. `quotes`: its component exports `quote`.
+fn sells(info: &PluginInfo, quotes: bool) -> Sells {
+    match info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free) {
+        true if quotes => Sells::Quoted,
+        true => Sells::Declared,
+        false => Sells::Nothing,
+    }
 }
 
 /// The instances of a component under these limits. `permits` are the plugin's own.
