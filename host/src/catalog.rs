@@ -9,7 +9,7 @@ mod history;
 mod install;
 mod kept_build;
 mod pins;
-mod reserved;
+mod reserved_routes;
 mod scan_report;
 mod schemas;
 mod staging;

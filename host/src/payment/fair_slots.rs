@@ -24,12 +24,12 @@ pub(super) struct FairSlots {
 #[derive(Debug)]
 pub(super) struct FairSlot<'s> {
     _slot: SemaphorePermit<'s>,
-    _turn: Option<Turn<'s>>,
+    _turn: Option<OwnTurn<'s>>,
 }
 
 /// The turn of a client. The last one that holds or waits removes the entry.
 #[derive(Debug)]
-struct Turn<'s> {
+struct OwnTurn<'s> {
     slots: &'s FairSlots,
     client: IpAddr,
     permit: Option<OwnedSemaphorePermit>,
@@ -49,16 +49,16 @@ impl FairSlots {
         tokio::time::timeout(wait, acquired).await.ok().flatten()
     }
 
-    async fn turn(&self, client: IpAddr) -> Option<Turn<'_>> {
+    async fn turn(&self, client: IpAddr) -> Option<OwnTurn<'_>> {
         let own = Arc::clone(self.turns.lock().entry(client).or_insert_with(|| Arc::new(Semaphore::new(1))));
         // Made before the wait: a wait that is given up removes the entry, too.
-        let mut turn = Turn { slots: self, client, permit: None };
+        let mut turn = OwnTurn { slots: self, client, permit: None };
         turn.permit = Some(own.acquire_owned().await.ok()?);
         Some(turn)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for OwnTurn<'_> {
     fn drop(&mut self) {
         let mut turns = self.slots.turns.lock();
         // First, because a permit holds the semaphore of the entry.

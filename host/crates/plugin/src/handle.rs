@@ -234,7 +234,7 @@ impl Plugin {
     }
 }
 
-/// What a plugin sells. `quotes`: its component exports `quote`.
+/// Tells what a plugin sells. `quotes`: its component exports `quote`.
 fn sells(info: &PluginInfo, quotes: bool) -> Sells {
     match info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free) {
         true if quotes => Sells::Quoted,

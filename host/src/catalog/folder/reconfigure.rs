@@ -18,7 +18,7 @@ use super::swap::{self, SwapInput};
 use crate::catalog::generation::{Catalog, conflict};
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
 use crate::catalog::pins::shown_policies;
-use crate::catalog::reserved::Reserved;
+use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The parts of a new configuration that are not in use.
 #[derive(Debug)]
@@ -130,7 +130,11 @@ impl PlannedReload {
     /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
     /// they refuse the new one, or because another plugin serves what they would serve under it. Fails if a plugin that
     /// cannot keep its former one conflicts with another.
-    fn plan(self, current: Arc<Catalog>, reserved: Vec<Reserved>) -> Result<(Catalog, Vec<(String, String)>), String> {
+    fn plan(
+        self,
+        current: Arc<Catalog>,
+        reserved: Vec<ReservedRoutes>,
+    ) -> Result<(Catalog, Vec<(String, String)>), String> {
         let Self { stays, without_former, moves, mut refused } = self;
         // These come last, so that a conflict is theirs.
         let (bound, mut active): (Vec<_>, Vec<_>) =

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::catalog::generation::{Catalog, ConflictError, conflict};
 use crate::catalog::install::Installed;
-use crate::catalog::reserved::Reserved;
+use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The outcome of a swap that was not yet made.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub(super) struct SwapInput {
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
     /// Those among the staged that did not conflict before.
     pub(super) fresh: Vec<Arc<Installed>>,
-    /// What is kept for files that served before the start and do not serve yet.
-    pub(super) reserved: Vec<Reserved>,
+    /// Name and routes of each file that served before the start and does not serve yet.
+    pub(super) reserved: Vec<ReservedRoutes>,
 }
 
 /// Plans the next generation.
@@ -68,7 +68,7 @@ pub(super) fn plan(input: SwapInput) -> PlannedSwap {
 fn together(
     active: &[Arc<Installed>],
     mut candidates: Vec<Arc<Installed>>,
-    reserved: &[Reserved],
+    reserved: &[ReservedRoutes],
 ) -> Vec<Arc<Installed>> {
     candidates.sort_by_key(|candidate| {
         let own = reserved.iter().find(|reserved| reserved.file == candidate.file);
@@ -93,15 +93,15 @@ fn together(
     candidates
 }
 
-/// Fails if a plugin cannot be active beside these, or would take what is kept for another file.
-fn fits(others: &[Arc<Installed>], reserved: &[&Reserved], plugin: &Installed) -> Result<(), ConflictError> {
+/// Fails if a plugin cannot be active beside these, or would take what is reserved for another file.
+fn fits(others: &[Arc<Installed>], reserved: &[&ReservedRoutes], plugin: &Installed) -> Result<(), ConflictError> {
     conflict(others, plugin)?;
     reserved.iter().try_for_each(|reserved| reserved.check(plugin))
 }
 
-/// What is kept for files that have none of these plugins.
-fn without<'a>(reserved: &'a [Reserved], plugins: &[Arc<Installed>]) -> Vec<&'a Reserved> {
-    let is_served = |reserved: &&Reserved| plugins.iter().any(|plugin| plugin.file == reserved.file);
+/// The reservations of files that have none of these plugins.
+fn without<'a>(reserved: &'a [ReservedRoutes], plugins: &[Arc<Installed>]) -> Vec<&'a ReservedRoutes> {
+    let is_served = |reserved: &&ReservedRoutes| plugins.iter().any(|plugin| plugin.file == reserved.file);
     reserved.iter().filter(|reserved| !is_served(reserved)).collect()
 }
 
@@ -113,7 +113,7 @@ fn one_by_one(
     mut has_changes: bool,
     mut waiting: BTreeMap<String, Arc<Installed>>,
     mut admitted: Vec<Arc<Installed>>,
-    reserved: &[Reserved],
+    reserved: &[ReservedRoutes],
 ) -> PlannedSwap {
     let mut refused = BTreeMap::new();
     loop {

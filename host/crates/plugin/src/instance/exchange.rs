@@ -27,7 +27,7 @@ pub(crate) struct GuestRequest {
     pub(crate) body_read: Arc<BodyRead>,
 }
 
-/// What became of the body of a request, as far as its guest has read it.
+/// The state of a request's body, as far as its guest has read it.
 #[derive(Debug, Default)]
 pub(crate) struct RequestProgress {
     awaited: AtomicBool,

@@ -44,7 +44,7 @@ impl Demand {
     }
 }
 
-/// What a plugin sells, by which its unpaid work leaves permits.
+/// The kind of sale for which a plugin's unpaid work leaves permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sells {
     Nothing,

@@ -13,13 +13,13 @@ use super::kept_build::KeptBuild;
 
 /// Name and routes of one file.
 #[derive(Clone, Debug)]
-pub(super) struct Reserved {
+pub(super) struct ReservedRoutes {
     pub(super) file: String,
     plugin: String,
     routes: Vec<(Method, Template)>,
 }
 
-impl Reserved {
+impl ReservedRoutes {
     /// Those of the build that served.
     pub(super) fn of(file: &str, build: &KeptBuild) -> Self {
         let routes = build.endpoints.iter().filter_map(|line| route(line));
