@@ -15,7 +15,8 @@ use super::{Failure, print};
 /// Build the component of a plugin from its sources.
 ///
 /// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10, and Rust needs
-/// rustup. Exits with 65 if the sources are wrong, and with 69 if a tool is missing.
+/// rustup. Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if
+/// a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py), or a folder with a plugin.ts, a plugin.js, an app.py, a Cargo.toml or a
@@ -44,6 +45,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         BuildResult::Fresh | BuildResult::Built => {}
         BuildResult::Skipped(message) => return Err(Failure { code: 69, message }),
         BuildResult::Failed(message) => return Err(Failure { code: 65, message }),
+        BuildResult::Broken(failure) => return Err(failure),
     }
     let component = std::fs::read(out).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]

@@ -19,4 +19,6 @@ pub mod breaker;
 pub mod file;
 #[cfg(feature = "json")]
 pub mod json;
+#[cfg(feature = "private")]
+pub mod private;
 pub mod text;

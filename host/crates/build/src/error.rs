@@ -15,6 +15,9 @@ pub enum BuildError {
     /// A file cannot be read or written.
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
+    /// The cache is not this user's alone, or cannot be made. The text says what to do.
+    #[error("the cache of coinslot cannot be used: {0} (the variable XDG_CACHE_HOME names the folder of caches)")]
+    Cache(std::io::Error),
     /// A tool failed in a way that no source should cause.
     #[error("a tool of the builder failed; please report it: {0}")]
     Engine(String),

@@ -27,9 +27,6 @@ pub const EXTENSIONS: [&str; 6] = ["ts", "mts", "js", "mjs", "tsx", "jsx"];
 pub struct BuiltPlugin {
     /// The bytes of the component.
     pub component: Vec<u8>,
-    /// The name in its manifest, unless the module sets another.
-    pub name: String,
-    pub version: String,
     /// The files that were read.
     pub sources: BTreeSet<PathBuf>,
     /// The output of the module while it was evaluated.
@@ -60,8 +57,6 @@ pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildEr
     let evaluated = evaluate::evaluate(&engine, &modules)?;
     Ok(BuiltPlugin {
         component: engine::without_loader(&evaluated.component)?,
-        name: package.name,
-        version: package.version,
         sources: modules.sources(),
         output: evaluated.output,
     })

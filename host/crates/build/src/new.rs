@@ -1,6 +1,5 @@
 //! Makes the folder of a new plugin from a template that is part of this package.
 
-use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use crate::{BuildError, sdk};
@@ -59,12 +58,6 @@ impl Language {
             Self::Python => PYTHON,
             Self::Rust => RUST,
         }
-    }
-}
-
-impl Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use coinslot_base::private::PrivateFolder;
 use sha2::{Digest, Sha256};
 
 use crate::BuildError;
@@ -9,19 +10,23 @@ use crate::BuildError;
 include!(concat!(env!("OUT_DIR"), "/unpacked.rs"));
 
 /// The folder with the SDK and the WIT, which is made in the cache if it is not there. Its name tells its content, so
-/// that another version of this program has another one.
+/// that another version of this program has another one. A file of it that is missing or differs is written again.
+///
+/// Other programs compile what is in it, so it is refused if another user can write to it, or put another one in its
+/// place.
 pub fn unpack(cache: &Path) -> Result<PathBuf, BuildError> {
-    let mut hash = Sha256::new();
-    for (path, bytes) in UNPACKED {
-        hash.update(path);
-        hash.update(bytes);
+    let cache = PrivateFolder::open(cache).map_err(BuildError::Cache)?;
+    let path = cache.path_for_others().map_err(BuildError::Cache)?;
+    let folder = path.join(folder_name());
+    match std::fs::symlink_metadata(&folder) {
+        Ok(metadata) if metadata.is_dir() && cache.owns(&folder, &metadata, 0o700) => return restore(folder),
+        Ok(_) => {
+            let text = format!("{} belongs to another user or is writable by all: remove it", folder.display());
+            return Err(BuildError::Cache(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)));
+        }
+        Err(_) => {}
     }
-    let folder = cache.join(format!("sdk-{}", &hex::encode(hash.finalize())[..12]));
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(cache).map_err(BuildError::file(cache))?;
-    let part = tempfile::tempdir_in(cache).map_err(BuildError::file(cache))?;
+    let part = tempfile::tempdir_in(path).map_err(BuildError::file(path))?;
     for (path, bytes) in UNPACKED {
         write(&part.path().join(path), bytes)?;
     }
@@ -34,6 +39,31 @@ pub fn unpack(cache: &Path) -> Result<PathBuf, BuildError> {
         }
     }
     Ok(folder)
+}
+
+/// Writes what is missing in a folder that was unpacked before. Files that are as they should be keep their times, by
+/// which compilers know them.
+fn restore(folder: PathBuf) -> Result<PathBuf, BuildError> {
+    for (path, bytes) in UNPACKED {
+        let path = folder.join(path);
+        if std::fs::read(&path).is_ok_and(|found| found == *bytes) {
+            continue;
+        }
+        let parent = path.parent().unwrap_or(&folder);
+        std::fs::create_dir_all(parent).map_err(BuildError::file(parent))?;
+        coinslot_base::file::replace(&path, 0o644, bytes).map_err(BuildError::file(&path))?;
+    }
+    Ok(folder)
+}
+
+/// The name of the folder in a cache, which tells what is in it.
+pub(crate) fn folder_name() -> String {
+    let mut hash = Sha256::new();
+    for (path, bytes) in UNPACKED {
+        hash.update(path);
+        hash.update(bytes);
+    }
+    format!("sdk-{}", &hex::encode(hash.finalize())[..12])
 }
 
 /// Writes the WIT of the contract, with that of WASI, into a folder. Files that are there are overwritten.
@@ -58,4 +88,44 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(BuildError::file(folder))?;
     std::fs::write(path, bytes).map_err(BuildError::file(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_removed_or_changed_is_unpacked_again() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let sdk = unpack(cache.path()).expect("the SDK");
+        let (gone, changed) = (sdk.join("sdk/rust/Cargo.toml"), sdk.join("wit/plugin.wit"));
+        let (manifest, wit) = (fs::read(&gone).expect("a file"), fs::read(&changed).expect("a file"));
+        let untouched = sdk.join("sdk/rust/src/lib.rs");
+        let time = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a time");
+        let before = time(&untouched);
+        fs::remove_dir_all(sdk.join("sdk/rust/macros")).expect("removed");
+        fs::remove_file(&gone).expect("removed");
+        fs::write(&changed, "package other:one;").expect("written");
+        assert_eq!(unpack(cache.path()).expect("the SDK"), sdk);
+        assert_eq!((fs::read(&gone).expect("a file"), fs::read(&changed).expect("a file")), (manifest, wit));
+        assert!(sdk.join("sdk/rust/macros/Cargo.toml").is_file());
+        assert_eq!(time(&untouched), before, "a compiler would compile it again");
+    }
+
+    #[test]
+    fn an_sdk_that_others_can_write_to_is_refused() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let sdk = unpack(cache.path()).expect("the SDK");
+        fs::set_permissions(&sdk, fs::Permissions::from_mode(0o777)).expect("a mode");
+        let error = unpack(cache.path()).expect_err("another user could have planted it").to_string();
+        assert!(error.contains("writable by all: remove it"), "{error}");
+        fs::remove_dir_all(&sdk).expect("removed");
+        fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o777)).expect("a mode");
+        let error = unpack(cache.path()).expect_err("another user could plant one").to_string();
+        assert!(error.contains("chmod 700") && error.contains("XDG_CACHE_HOME"), "{error}");
+        assert!(!sdk.exists());
+    }
 }

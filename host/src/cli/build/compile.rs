@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use coinslot_build::{BuildError, javascript, python};
+use coinslot_build::{BuildError, javascript, python, rust};
 
 use super::plugin_source::{PluginSource, SourceKind};
 use crate::cli::{Failure, cache, print};
@@ -13,6 +13,9 @@ use crate::cli::{Failure, cache, print};
 const TARGET: &str = "wasm32-wasip2";
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
 const NO_TOOLCHAIN: i32 = 69;
+/// The exit codes of a tool that failed (EX_SOFTWARE), and of a file that cannot be read or written (EX_IOERR).
+const TOOL_FAILED: u8 = 70;
+const FILE_FAILED: u8 = 74;
 
 /// The end of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +28,15 @@ pub(in crate::cli) enum BuildResult {
     Skipped(String),
     /// It does not compile: the compiler's messages.
     Failed(String),
+    /// A file cannot be read or written, or a tool failed: nothing that the sources could do about it.
+    Broken(Failure),
 }
 
 /// Builds a plugin with what its source asks for, and places its component. Gives the files outside of its folder that
 /// were read, too, where the compiler tells.
 pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match source.kind {
-        SourceKind::Cargo => match ensure_target() {
-            Ok(()) => cargo(&source.path, out),
-            Err(failure) => (BuildResult::Skipped(failure.message), BTreeSet::new()),
-        },
+        SourceKind::Cargo => cargo(&source.path, out),
         SourceKind::JavaScript => javascript(&source.path, out),
         SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
         SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
@@ -64,7 +66,7 @@ fn ensure_target() -> Result<(), Failure> {
 /// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
 /// dependencies, and those that are included.
 fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
-    match cargo_build(source) {
+    match prepare_cargo(source).and_then(|()| cargo_build(source)) {
         Ok(made) => {
             let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
             let is_outside = |path: &PathBuf| !path.starts_with(source);
@@ -72,6 +74,14 @@ fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
         }
         Err(result) => (result, BTreeSet::new()),
     }
+}
+
+/// Sees to the compilation target, and to the SDK that the manifest names.
+fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
+    ensure_target().map_err(|failure| BuildResult::Skipped(failure.message))?;
+    // Without a cache no manifest names an SDK in it.
+    let Ok(cache) = cache() else { return Ok(()) };
+    rust::restore_sdk(source, &cache).map_err(|error| failed(&error))
 }
 
 /// Runs cargo. Gives the component that it made.
@@ -131,29 +141,44 @@ fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
 /// Builds a Python plugin with the tool of the SDK.
 fn python(source: &Path, out: &Path) -> BuildResult {
     let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
-    let part = out.with_extension("part");
-    let result = match cache().map(|cache| python::build(&module, &part, &cache)) {
-        Ok(Ok(_)) => place(&part, out),
+    let build = |part: &Path| match cache().map(|cache| python::build(&module, part, &cache)) {
+        Ok(Ok(_)) => place(part, out),
         Ok(Err(error)) => failed(&error),
-        Err(failure) => BuildResult::Skipped(failure.message),
+        Err(failure) => BuildResult::Broken(failure),
     };
-    let _ = std::fs::remove_file(part);
-    result
+    in_own_folder(build)
+}
+
+/// Calls a build with the path of a component in a folder of its own: another build of the plugin may run beside it.
+fn in_own_folder(build: impl FnOnce(&Path) -> BuildResult) -> BuildResult {
+    match tempfile::Builder::new().prefix("coinslot-build-").tempdir() {
+        Ok(folder) => build(&folder.path().join("plugin.wasm")),
+        Err(error) => file_failed(&std::env::temp_dir(), &error),
+    }
+}
+
+fn file_failed(path: &Path, error: &std::io::Error) -> BuildResult {
+    BuildResult::Broken(Failure { code: FILE_FAILED, message: format!("{}: {error}", path.display()) })
 }
 
 fn failed(error: &BuildError) -> BuildResult {
     match error {
         BuildError::Toolchain(advice) => BuildResult::Skipped(advice.clone()),
-        BuildError::Source(_) | BuildError::File { .. } | BuildError::Engine(_) => {
-            BuildResult::Failed(error.to_string())
+        BuildError::Source(message) => BuildResult::Failed(message.clone()),
+        BuildError::File { .. } | BuildError::Cache(_) => {
+            BuildResult::Broken(Failure { code: FILE_FAILED, message: error.to_string() })
         }
+        BuildError::Engine(_) => BuildResult::Broken(Failure { code: TOOL_FAILED, message: error.to_string() }),
     }
 }
 
 /// Runs the `build.sh` of a plugin with the path of its component as argument.
 fn script(source: &Path, out: &Path) -> BuildResult {
-    let part = out.with_extension("part");
-    let command = Command::new("sh").arg("./build.sh").arg(&part).current_dir(source).stdin(Stdio::null()).output();
+    in_own_folder(|part| run_script(source, part, out))
+}
+
+fn run_script(source: &Path, part: &Path, out: &Path) -> BuildResult {
+    let command = Command::new("sh").arg("./build.sh").arg(part).current_dir(source).stdin(Stdio::null()).output();
     let output = match command {
         Ok(output) => output,
         Err(error) => return BuildResult::Skipped(format!("sh cannot be run: {error}")),
@@ -166,16 +191,17 @@ fn script(source: &Path, out: &Path) -> BuildResult {
         let text = String::from_utf8_lossy(&output.stdout);
         return BuildResult::Failed(format!("{}\n{message}", text.trim()).trim().to_owned());
     }
-    let placed = place(&part, out);
-    let _ = std::fs::remove_file(part);
-    placed
+    if part.is_file() {
+        return place(part, out);
+    }
+    BuildResult::Failed("build.sh made no component: it has to write one to the path that is its argument, \"$1\"".to_owned())
 }
 
 /// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
 pub(in crate::cli) fn place(made: &Path, out: &Path) -> BuildResult {
     match std::fs::read(made) {
         Ok(bytes) => place_bytes(&bytes, out),
-        Err(error) => BuildResult::Failed(format!("{}: {error}", made.display())),
+        Err(error) => file_failed(made, &error),
     }
 }
 
@@ -185,7 +211,7 @@ fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
     }
     match coinslot_base::file::replace(out, 0o644, bytes) {
         Ok(()) => BuildResult::Built,
-        Err(error) => BuildResult::Failed(format!("{}: {error}", out.display())),
+        Err(error) => file_failed(out, &error),
     }
 }
 

@@ -11,7 +11,7 @@ pub(in crate::cli) const WHAT_IS_BUILT: &str = "a plugin is a folder with a Carg
 /// The source of one plugin.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct PluginSource {
-    /// The name of the folder or file, without its extension.
+    /// The name of the folder, or of the file without its extension.
     pub(in crate::cli) name: String,
     /// The folder or the file.
     pub(in crate::cli) path: PathBuf,
@@ -35,7 +35,8 @@ pub(in crate::cli) enum SourceKind {
 impl PluginSource {
     /// The plugin at a path, if there is one. What a folder says of itself comes before the modules in it.
     pub(in crate::cli) fn at(path: &Path) -> Option<Self> {
-        let name = path.file_stem()?.to_str()?.to_owned();
+        // A folder's name has no extension: `shop.v2` is all of it.
+        let name = if path.is_dir() { path.file_name()? } else { path.file_stem()? }.to_str()?.to_owned();
         let has = |name: &str| path.join(name).is_file();
         let kind = if has("Cargo.toml") {
             SourceKind::Cargo

@@ -138,10 +138,10 @@ impl Announcer {
         match result {
             BuildResult::Skipped(why) if self.finished => tracing::debug!(plugin = %name, %why, "not built"),
             BuildResult::Skipped(why) => self.print(&format!("skipped {name}: {why}")),
-            BuildResult::Failed(why) if serves => {
+            BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) if serves => {
                 self.print(&format!("{name} does not build, the build before it stays active:\n{why}"));
             }
-            BuildResult::Failed(why) => self.print(&format!("{name} does not build:\n{why}")),
+            BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) => self.print(&format!("{name} does not build:\n{why}")),
             BuildResult::Fresh | BuildResult::Built if self.finished || serves || self.refused.contains(&file) => {}
             BuildResult::Fresh | BuildResult::Built => {
                 self.pending.insert(file);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use coinslot_base::private::PrivateFolder;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
@@ -45,9 +46,18 @@ impl CompiledEngine {
 fn cached(engine: &Engine, instrumented: &[u8], folder: &Path) -> Result<Component, BuildError> {
     let mut hash = Sha256::new_with_prefix(instrumented);
     hash.update(env!("CARGO_PKG_VERSION"));
-    let file = folder.join(format!("quickjs-{}.cwasm", &hex::encode(hash.finalize())[..16]));
-    if is_own(&file) {
-        // SAFETY: only this user can write the file, and this program wrote it.
+    let folder = match PrivateFolder::open(folder) {
+        Ok(folder) => folder,
+        Err(error) => {
+            // A cache that cannot be used costs time, and nothing else.
+            tracing::warn!(%error, "each build compiles the engine anew, because the compiled one cannot be kept");
+            return Ok(Component::new(engine, instrumented)?);
+        }
+    };
+    let file = folder.path().join(format!("quickjs-{}.cwasm", &hex::encode(hash.finalize())[..16]));
+    let metadata = std::fs::symlink_metadata(&file);
+    if metadata.is_ok_and(|metadata| metadata.is_file() && folder.owns(&file, &metadata, 0o600)) {
+        // SAFETY: only this user can write to the folder and to the file, and this program wrote it.
         #[allow(unsafe_code, reason = "compiled code is trusted as this program is")]
         let found = unsafe { Component::deserialize_file(engine, &file) };
         if let Ok(component) = found {
@@ -55,20 +65,10 @@ fn cached(engine: &Engine, instrumented: &[u8], folder: &Path) -> Result<Compone
         }
     }
     let component = Component::new(engine, instrumented)?;
-    // A cache that cannot be written costs time, and nothing else.
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| coinslot_base::file::replace(&file, 0o600, &component.serialize().unwrap_or_default()));
-    if let Err(error) = written {
-        tracing::debug!(file = %file.display(), %error, "the compiled engine is not kept");
+    if let Err(error) = coinslot_base::file::replace(&file, 0o600, &component.serialize()?) {
+        tracing::debug!(file = %folder.shown(&file).display(), %error, "the compiled engine is not kept");
     }
     Ok(component)
-}
-
-/// True if a file is this user's, and nobody else can write it.
-fn is_own(file: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(metadata) = std::fs::symlink_metadata(file) else { return false };
-    metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
 /// The component without the import of its module loader: no module is loaded once it is built.

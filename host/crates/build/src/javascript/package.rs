@@ -34,12 +34,10 @@ pub(super) fn of(module: &Path) -> Result<Package, BuildError> {
 
 /// The name of a module without a package: that of the file, or of its folder where the file has the usual name.
 fn name_of(module: &Path, folder: &Path) -> String {
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let name = stem(module);
-    if matches!(&*name, "plugin" | "index" | "main") && folder.file_name().is_some() {
-        folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    } else {
-        name
+    let name = module.file_stem().unwrap_or_default().to_string_lossy();
+    match folder.file_name() {
+        Some(folder) if matches!(&*name, "plugin" | "index" | "main") => folder.to_string_lossy().into_owned(),
+        Some(_) | None => name.into_owned(),
     }
 }
 

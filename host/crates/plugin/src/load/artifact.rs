@@ -2,13 +2,7 @@
 //!
 //! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was compiled for. It is
 //! written once, under another name first, and never rewritten, because running plugins map it. Its content is native
-//! code that the server runs: only this user may be able to write here, and no artifact is taken from anywhere else.
-//!
-//! A group's right to write is taken away, and not a reason to refuse: Kubernetes gives it to everything on a volume at
-//! each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused.
-//!
-//! Who can write to a directory above it can put another one in its place. So the directory is opened once, and what
-//! was opened is checked and used: a path is looked up below it, whatever has its name by then.
+//! code that the server runs: the directory is a [`PrivateFolder`], and no artifact is taken from anywhere else.
 //!
 //! Beside artifacts lie notes of compilations that failed, so that a component that takes minutes to fail does not take
 //! them at each start.
@@ -17,12 +11,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use coinslot_base::file;
+use coinslot_base::private::PrivateFolder;
 use tempfile::NamedTempFile;
 
 /// Artifacts that are kept although nothing names them, the last used first, and how long after their last use.
@@ -48,49 +42,29 @@ const REASON: u64 = 4 << 10;
 /// The directory of compiled components.
 #[derive(Debug)]
 pub(crate) struct Artifacts {
-    /// The path by which its files are reached: that of `opened`.
-    dir: PathBuf,
-    /// The path that people know.
-    name: PathBuf,
-    /// Kept open, because `dir` leads to it.
-    _opened: fs::File,
+    folder: PrivateFolder,
 }
 
 impl Artifacts {
     /// Opens the directory, creating it with mode 0700. Takes the right to write from its group, and refuses one that
-    /// others can write to.
+    /// others can write to, because compiled plugins in it are run as they are.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // An absolute path: the working directory may change, and a child process has its own.
-        let name = dir.canonicalize()?;
-        let opened = fs::File::open(&name)?;
-        let (dir, meta) = (path_of(&opened).unwrap_or_else(|| name.clone()), opened.metadata()?);
-        if !meta.is_dir() || !is_ours(&dir, &name, &meta, 0o700) {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "{} must belong to this user and must not be writable by others, because compiled \
-                     plugins in it are run as they are: `chmod 700` it, or choose another directory",
-                    name.display()
-                ),
-            ));
-        }
-        Ok(Self { dir, name, _opened: opened })
+        Ok(Self { folder: PrivateFolder::open(dir)? })
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
-        self.dir.join(format!("{digest}-{fingerprint}.{COMPILED}"))
+        self.folder.path().join(format!("{digest}-{fingerprint}.{COMPILED}"))
     }
 
     /// The path of a file of the directory, as people know it.
     pub(crate) fn shown(&self, path: &Path) -> PathBuf {
-        path.file_name().map_or_else(|| path.to_owned(), |file| self.name.join(file))
+        self.folder.shown(path)
     }
 
     /// True if there is an artifact that may be mapped. Its use is noted. A file that others can write to is removed.
     pub(crate) fn is_usable(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return false };
-        if meta.is_file() && is_ours(path, &self.shown(path), &meta, 0o400) {
+        if meta.is_file() && self.folder.owns(path, &meta, 0o400) {
             if age(&meta) >= USE_PRECISION {
                 // The time of the last use, by which artifacts are forgotten.
                 let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
@@ -112,7 +86,7 @@ impl Artifacts {
         let note = artifact.with_extension(FAILED);
         let file = fs::File::open(&note).ok()?;
         let meta = file.metadata().ok()?;
-        if !is_ours(&note, &self.shown(&note), &meta, 0o600) || age(&meta) >= FAILURE_AGE {
+        if !self.folder.owns(&note, &meta, 0o600) || age(&meta) >= FAILURE_AGE {
             return None;
         }
         let mut reason = String::new();
@@ -132,7 +106,7 @@ impl Artifacts {
     /// behind.
     pub(crate) fn forget_others(&self, named: &HashSet<String>, fingerprints: &[String]) {
         let mut unnamed = Vec::new();
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
             let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
             let (is_old, is_draft) = (age(&meta) >= DRAFT_AGE, stem.starts_with(".draft-"));
@@ -160,7 +134,7 @@ impl Artifacts {
 
     /// A file to write an artifact into. It is removed unless it is passed to [`Artifacts::publish`].
     pub(crate) fn draft(&self) -> io::Result<NamedTempFile> {
-        file::draft(&self.dir, 0o600)
+        file::draft(self.folder.path(), 0o600)
     }
 
     /// Makes a draft durable and read-only, and then gives it its name. On an error no file has that name.
@@ -175,30 +149,6 @@ impl Artifacts {
             tracing::warn!(artifact = %self.shown(path).display(), %error, "cannot remove this file");
         }
     }
-}
-
-/// A path that leads to what was opened, whatever has its name by now. None without a `/proc` of this process.
-fn path_of(opened: &fs::File) -> Option<PathBuf> {
-    let path = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
-    let (reached, meta) = (fs::metadata(&path).ok()?, opened.metadata().ok()?);
-    ((reached.dev(), reached.ino()) == (meta.dev(), meta.ino())).then_some(path)
-}
-
-/// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
-/// file gets this mode. `shown` is the path that people know.
-fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
-    if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
-        return false;
-    }
-    if meta.mode() & 0o020 == 0 {
-        return true;
-    }
-    let mended = fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    match &mended {
-        Ok(()) => tracing::warn!(path = %shown.display(), "its group could write here; it cannot any more"),
-        Err(error) => tracing::warn!(path = %shown.display(), %error, "its group can write here"),
-    }
-    mended.is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "files are forgotten by their age")]
@@ -219,7 +169,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let artifacts = Artifacts::open(dir.path()).expect("the directory");
         let file = |name: &str, days: u64| {
-            let path = artifacts.dir.join(name);
+            let path = artifacts.folder.path().join(name);
             let file = fs::File::create(&path).expect("a file");
             file.set_modified(now() - Duration::from_secs(days * 24 * 60 * 60)).expect("a time");
             path
@@ -246,7 +196,7 @@ mod tests {
             file(&format!("f{number}-one.cwasm"), 2);
         }
         artifacts.forget_others(&HashSet::from(["a".to_owned()]), &["one".to_owned()]);
-        let left = fs::read_dir(&artifacts.dir).expect("the directory").flatten();
+        let left = fs::read_dir(artifacts.folder.path()).expect("the directory").flatten();
         let left = left.filter(|entry| entry.path().extension() == Some(OsStr::new(COMPILED))).count();
         assert_eq!((left, young.exists()), (UNNAMED + 1, true), "the last used ones, and the one that is named");
     }

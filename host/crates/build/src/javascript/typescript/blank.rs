@@ -5,7 +5,7 @@
 
 use oxc_ast::ast::{
     AccessorProperty, ArrowFunctionExpression, Class, Declaration, ExportDefaultDeclarationKind,
-    ExportNamedDeclaration, FormalParameter, Function, ImportDeclaration, ImportDeclarationSpecifier, MethodDefinition,
+    ExportNamedDeclaration, FormalParameter, ImportDeclaration, ImportDeclarationSpecifier, MethodDefinition,
     MethodDefinitionType, Program, PropertyDefinition, PropertyDefinitionType, PropertyKey, Statement, TSAsExpression,
     TSIndexSignature, TSNonNullExpression, TSSatisfiesExpression, TSThisParameter, TSTypeAnnotation, TSTypeAssertion,
     TSTypeParameterDeclaration, TSTypeParameterInstantiation, VariableDeclarator,
@@ -13,7 +13,6 @@ use oxc_ast::ast::{
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::Scoping;
 use oxc_span::{GetSpan, Span};
-use oxc_syntax::scope::ScopeFlags;
 
 /// The module without its types. None if that would not be UTF-8, which a wrong span could cause.
 pub(super) fn types(source: &str, program: &Program<'_>, scoping: &Scoping) -> Option<String> {
@@ -233,10 +232,6 @@ impl<'a> Visit<'a> for Blank<'_> {
                 self.put(answer.span.end - 1, b')');
             }
         }
-    }
-
-    fn visit_function(&mut self, it: &Function<'a>, flags: ScopeFlags) {
-        walk::walk_function(self, it, flags);
     }
 
     fn visit_class(&mut self, it: &Class<'a>) {
