@@ -6,6 +6,8 @@ output goes to stdout and stderr.
 """
 
 import ast
+import contextlib
+import difflib
 import importlib
 import json
 import os
@@ -56,6 +58,34 @@ _NEVER = {
 _NEWER_SYNTAX = re.compile(r"^\s*type\s+\w|(def|class)\s+\w+\s*\[|\b[ft]r?[\"']|except\*?\s+[\w.]+\s*,")
 
 
+# Seconds of processor time that the top level of a plugin may take.
+LONGEST = 10
+
+
+class TooLong(BaseException):
+    """Ends a module that computes without end. No `except Exception` of its own catches it."""
+
+
+@contextlib.contextmanager
+def _bounded():
+    """Raises TooLong in what takes too long, so that the traceback has its line. Systems without such timers wait."""
+    try:
+        import signal
+
+        def stop(*_):
+            raise TooLong
+
+        signal.signal(signal.SIGVTALRM, stop)
+        signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
+    except (ImportError, AttributeError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
 class Check:
     """One run: what is wrong, what the builder has to know, and what the author should know."""
 
@@ -83,7 +113,8 @@ class Check:
         try:
             sys.setprofile(watch)
             try:
-                importlib.import_module(self.module)
+                with _bounded():
+                    importlib.import_module(self.module)
             finally:
                 sys.setprofile(None)
             endpoints = _endpoint.complete()
@@ -134,8 +165,13 @@ class Check:
             self._syntax_error(error)
         elif isinstance(error, ModuleNotFoundError) and error.name:
             self._missing_module(error, place)
+        elif isinstance(error, TooLong):
+            self.problem(
+                f"{place}the top level of the module did not end within {LONGEST} seconds: it runs once, when the plugin "
+                "is built, so begin nothing there that waits or never ends"
+            )
         elif isinstance(error, ImportError):
-            self.problem(f"{place}{error}")
+            self._missing_name(error, place)
             self._may_be_newer(error.name or "")
         elif isinstance(error, FileNotFoundError) and not os.path.isabs(str(error.filename or "/")):
             self.problem(
@@ -175,6 +211,18 @@ class Check:
                 f"{place}there is no module {error.name}: write its package into requirements.txt beside "
                 f"{self.module}.py, or into `dependencies` of pyproject.toml"
             )
+
+    def _missing_name(self, error: ImportError, place: str) -> None:
+        found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
+        if not found:
+            self.problem(f"{place}{error}")
+            return
+        name, module = found.groups()
+        there = getattr(sys.modules.get(module), "__all__", None) or dir(sys.modules.get(module))
+        there = [other for other in there if not other.startswith("_")]
+        close = difflib.get_close_matches(name, there, n=1)
+        advice = f"did you mean {close[0]}?" if close else f"it has {', '.join(there[:40]) or 'nothing'}"
+        self.problem(f"{place}{module} has no {name}: {advice}")
 
     def _may_be_newer(self, name: str) -> None:
         if name.partition(".")[0] in sys.stdlib_module_names and sys.version_info < (3, 14):

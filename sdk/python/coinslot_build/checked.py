@@ -2,11 +2,15 @@
 
 import json
 import os
+import subprocess
 import sys
 
 from .outcome import PLUGIN_FAULT, Stop, say
 from .project import Project
 from .toolchain import run
+
+# Seconds that a check may take, for a module that waits. One that computes is stopped earlier, by `check.py`.
+LONGEST = 120
 
 
 def check(project: Project, sdk: str, packages, work: str) -> dict:
@@ -31,7 +35,14 @@ def check(project: Project, sdk: str, packages, work: str) -> dict:
         sdk,
     ]
     # As in the component, no file of the plugin is in the current folder.
-    done = run(command, cwd=work)
+    try:
+        done = run(command, cwd=work, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise Stop(
+            PLUGIN_FAULT,
+            f"{project.module}.py: the top level of the module did not end within {LONGEST} seconds: it runs once, when "
+            "the plugin is built, so begin nothing there that waits or never ends",
+        ) from None
     try:
         with open(result, encoding="utf-8") as file:
             found = json.load(file)

@@ -66,7 +66,8 @@ class Problems(CheckTest):
                 "import nothing_like_it\n",
                 "app.py:1: there is no module nothing_like_it: write its package into requirements.txt",
             ),
-            ("from coinslot import gets\n", "app.py:1: cannot import name 'gets' from 'coinslot'"),
+            ("from coinslot import gets\n", "app.py:1: coinslot has no gets: did you mean get?"),
+            ("while True:\n    pass\n", "app.py:1: the top level of the module did not end within 10 seconds"),
             ("x = 1\n", "app.py:1: it has no endpoints: write @get("),
             (
                 "def f():\n    return 1 / 0\n\nf()\n",
