@@ -38,6 +38,7 @@ function findNamed(schema, reference) {
   return undefined;
 }
 
+const TYPES = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'null'];
 const UNSUPPORTED = ['$dynamicRef', '$recursiveRef'];
 const MAPS = ['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas'];
 const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'];
@@ -60,6 +61,10 @@ export function checkSchema(root) {
   for (const schema of subschemas(root)) {
     const odd = UNSUPPORTED.find((key) => key in schema);
     if (odd) throw new TypeError(`${odd} is not supported: use $ref`);
+    const type = [schema.type ?? []].flat().find((one) => !TYPES.includes(one));
+    if (type !== undefined) {
+      throw new TypeError(`{ type: ${JSON.stringify(type)} } is no type: there are ${TYPES.join(', ')}`);
+    }
     if (typeof schema.$ref === 'string' && resolve(root, schema.$ref) === undefined) {
       throw new TypeError(
         `{ $ref: '${schema.$ref}' } leads to nothing: references stay within the schema, as '#/$defs/Name'`,

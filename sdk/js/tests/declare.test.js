@@ -49,6 +49,10 @@ const MISTAKES = [
     /body: "json" is not a schema\. Give a schema of zod.*or 'bytes' or 'text'/,
   ],
   [() => get('/a', { price: '0.01', query: () => {} }, answer), /query: the function .*is not a schema/],
+  [
+    () => get('/a', { price: '0.01', query: { type: 'objekt' } }, answer),
+    /query: \{ type: "objekt" \} is no type: there are/,
+  ],
   [() => get('/a', { price: '0.01', query: { $ref: '#/no' } }, answer), /query: \{ \$ref: '#\/no' \} leads to nothing/],
   [
     () => get('/a/{id}', { price: '0.01', path: z.object({ key: z.string() }) }, answer),
