@@ -64,43 +64,6 @@ async fn a_new_plugin_in_rust_is_built_and_paid_for() {
     made_and_paid_for("rust", "src/lib.rs").await;
 }
 
-/// A module, and what its author reads, with the place of the mistake.
-const MISTAKES: &[(&str, &[&str])] = &[
-    ("import { get } from 'coinslot';\nget('/a', { summary: 'A' }, () => 'a');\n", &["GET /a", "price", "plugin.ts:2"]),
-    (
-        "import { get } from 'coinslot';\nget('a', { price: '0.01', summary: 'A' }, () => 'a');\n",
-        &["slash", "plugin.ts:2"],
-    ),
-    ("const a = (;\n", &["plugin.ts:1:12: ", "\n  const a = (;\n"]),
-    (
-        "import { load } from 'yaml';\nload('');\n",
-        &["plugin.ts:1:22: the package `yaml` is not installed: npm install yaml"],
-    ),
-    ("import fs from 'node:fs';\nfs.readFileSync('');\n", &["plugin.ts:1:16: `node:fs` is part of Node.js"]),
-    ("import './missing';\n", &["plugin.ts:1:8: there is no file `./missing`"]),
-    ("interface A { b: number }\nconst a: A = null!;\na.b;\n", &["cannot read property 'b' of null", "plugin.ts:3:1"]),
-    ("const now = Date.now();\n", &["runs once, when the plugin is built", "plugin.ts:1:"]),
-    ("export const a = 1;\n", &["endpoint"]),
-    ("for (;;) {}\n", &["did not end within"]),
-];
-
-#[test]
-fn a_mistake_is_told_with_its_line_and_what_to_write() {
-    let dir = tempfile::tempdir().expect("a folder");
-    for (source, expected) in MISTAKES {
-        fs::write(dir.path().join("plugin.ts"), source).expect("written");
-        let output = run(dir.path(), &["build"]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(65), "{source}: {said}");
-        for part in *expected {
-            assert!(said.contains(part), "{source}\nshould say {part:?}:\n{said}");
-        }
-        assert!(!said.contains("coinslot.js") && !said.contains("wasm"), "frames of the SDK say nothing: {said}");
-    }
-    let nothing = run(dir.path(), &["build", "other"]);
-    assert_eq!(nothing.status.code(), Some(2));
-}
-
 /// Enums and parameter properties are more than types, and node_modules and JSON are found as bundlers find them.
 #[tokio::test]
 async fn a_plugin_is_made_of_several_modules_and_packages() {
@@ -152,4 +115,89 @@ async fn random_numbers_and_the_clock_are_fresh_in_each_request() {
         seen.insert(answer["key"].to_string());
     }
     assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+/// Of a package without side effects only what is used becomes part of the component.
+#[tokio::test]
+async fn what_a_package_has_and_nothing_uses_is_left_out_and_lines_stay() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    };
+    let package = |effects: &str| format!(r#"{{ "name": "kit", "type": "module", "exports": "./main.js"{effects} }}"#);
+    write(
+        "plugin.ts",
+        "import { get } from 'coinslot';\nimport { kit } from 'kit';\n\n\
+        get('/kit', { free: true, summary: 'Kit' }, () => kit.used() + String(Reflect.get(globalThis, 'touched')));\n",
+    );
+    write(
+        "node_modules/kit/main.js",
+        "import * as kit from './all.js';\nexport { kit };\nexport default kit;\nexport * from './all.js';\n",
+    );
+    write(
+        "node_modules/kit/all.js",
+        "export * as words from './words.js';\nexport const unused = () => 'a marker of what is not used';\n\
+        globalThis.touched = ' and touched';\n\n\
+        export function used() {\n  return new Error().stack.match(/all.js:\\d+/)[0];\n}\n",
+    );
+    write("node_modules/kit/words.js", "throw new Error('a module that is not needed was evaluated');\n");
+    write("node_modules/kit/package.json", &package(r#", "sideEffects": false"#));
+    succeeds(dir.path(), &["build", "-o", "kit.wasm"]);
+    let component = fs::read(dir.path().join("kit.wasm")).expect("a component");
+    let has = |text: &str| component.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has(" and touched") && !has("a marker of what is not used"));
+    let host = DevHost::builder().plugin("kit.wasm", &dir.path().join("kit.wasm")).start().await;
+    let answer = reqwest::get(host.url("/kit")).await.expect("an answer").text().await.expect("text");
+    assert_eq!(answer, "all.js:6 and touched", "the line is that of the package's file");
+
+    // A package that does not say so is evaluated whole.
+    write("node_modules/kit/package.json", &package(""));
+    let output = run(dir.path(), &["build", "-o", "kit.wasm"]);
+    assert!(text(&output.stderr).contains("a module that is not needed was evaluated"), "{}", text(&output.stderr));
+}
+
+/// A package may say that it has no side effects, and rely on one.
+#[test]
+fn a_package_that_is_wrong_about_its_side_effects_is_taken_whole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let kit = dir.path().join("node_modules/kit");
+    fs::create_dir_all(&kit).expect("a folder");
+    let source = "import { get } from 'coinslot';\nimport { name } from 'kit';\n\
+        get('/' + name(), { free: true, summary: 'Kit' }, () => 'a');\n";
+    fs::write(dir.path().join("plugin.ts"), source).expect("written");
+    let package = r#"{ "type": "module", "exports": "./main.js", "sideEffects": false }"#;
+    fs::write(kit.join("package.json"), package).expect("written");
+    let main = "import { setup } from './setup.js';\nexport const name = () => globalThis.kitName.trim();\n";
+    fs::write(kit.join("main.js"), main).expect("written");
+    fs::write(kit.join("setup.js"), "globalThis.kitName = 'kit';\nexport const setup = 1;\n").expect("written");
+    succeeds(dir.path(), &["build", "-o", "kit.wasm"]);
+    let shown = text(&succeeds(dir.path(), &["inspect", "kit.wasm"]).stdout);
+    assert!(shown.contains("/kit"), "{shown}");
+}
+
+/// Modules of a workspace are imported from beside the plugin's folder, and from packages that are linked.
+#[tokio::test]
+async fn modules_outside_of_the_folder_are_part_of_a_plugin() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    };
+    write("shared/words.ts", "export const word: string = 'shared';\n");
+    write("packages/linked/package.json", r#"{ "name": "linked", "type": "module", "exports": "./main.ts" }"#);
+    write("packages/linked/main.ts", "export const other: string = 'linked';\n");
+    write(
+        "shop/plugin.ts",
+        "import { get } from 'coinslot';\nimport { word } from '../shared/words.ts';\nimport { other } from 'linked';\n\
+        get('/words', { free: true, summary: 'Words' }, () => `${word} and ${other}`);\n",
+    );
+    fs::create_dir(dir.path().join("shop/node_modules")).expect("a folder");
+    std::os::unix::fs::symlink("../../packages/linked", dir.path().join("shop/node_modules/linked")).expect("a link");
+    succeeds(dir.path(), &["build", "shop"]);
+    let host = DevHost::builder().plugin("shop.wasm", &dir.path().join("shop/shop.wasm")).start().await;
+    let answer = reqwest::get(host.url("/words")).await.expect("an answer").text().await.expect("text");
+    assert_eq!(answer, "shared and linked");
 }

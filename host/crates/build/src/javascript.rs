@@ -10,6 +10,7 @@ mod evaluate;
 mod modules;
 mod package;
 mod place;
+mod shake;
 mod snapshot;
 mod typescript;
 
@@ -54,7 +55,15 @@ pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildEr
     let package = package::of(&module)?;
     let modules = Modules::new(&module, &package);
     let engine = engine::CompiledEngine::load(cache)?;
-    let evaluated = evaluate::evaluate(&engine, &modules)?;
+    modules.shake();
+    let evaluated = match evaluate::evaluate(&engine, &modules) {
+        // A package may say that it has no side effects, and rely on one.
+        Err(BuildError::Source(error)) if modules.unshake() => {
+            tracing::debug!(%error, "the module is evaluated again, with all that its packages have");
+            evaluate::evaluate(&engine, &modules)?
+        }
+        evaluated => evaluated?,
+    };
     Ok(BuiltPlugin {
         component: engine::without_loader(&evaluated.component)?,
         sources: modules.sources(),

@@ -1,7 +1,7 @@
 //! Finds and reads the modules that an evaluation asks for: the SDK, the author's files, and packages in
 //! `node_modules`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use oxc_resolver::{ResolveOptions, Resolver};
 
 use super::package::Package;
 use super::typescript;
+
+mod shaken;
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
@@ -42,6 +44,11 @@ struct Found {
     files: HashMap<String, PathBuf>,
     names: HashMap<PathBuf, String>,
     read: BTreeSet<PathBuf>,
+    /// The JavaScript of the files that were read, or why it cannot be.
+    texts: HashMap<String, Result<String, String>>,
+    /// Modules that packages allow to leave out, and the texts of those that became shorter.
+    without_effects: HashSet<String>,
+    shorter: HashMap<String, String>,
     /// The message about the first module that could not be loaded.
     failed: Option<String>,
 }
@@ -104,6 +111,25 @@ impl Modules {
                 _ => source.ok_or_else(|| format!("the SDK has no module {file}")),
             };
         }
+        if let Some(shorter) = self.0.found.lock().shorter.get(name) {
+            return Ok(shorter.clone());
+        }
+        self.whole(name).inspect_err(|message| {
+            self.0.found.lock().failed.get_or_insert_with(|| message.clone());
+        })
+    }
+
+    /// The JavaScript of an author's or a package's module, all of it.
+    fn whole(&self, name: &str) -> Result<String, String> {
+        if let Some(known) = self.0.found.lock().texts.get(name) {
+            return known.clone();
+        }
+        let text = self.read(name);
+        self.0.found.lock().texts.insert(name.to_owned(), text.clone());
+        text
+    }
+
+    fn read(&self, name: &str) -> Result<String, String> {
         let path = self.0.found.lock().files.get(name).cloned().ok_or_else(|| format!("{name} was never found"))?;
         let source = read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
         self.0.found.lock().read.insert(path.clone());
@@ -112,9 +138,6 @@ impl Modules {
             Some("json") => json(&shown, &source),
             Some("ts" | "mts" | "tsx" | "jsx") => typescript::to_javascript(&shown, &source),
             _ => typescript::check_javascript(&shown, source),
-        })
-        .inspect_err(|message| {
-            self.0.found.lock().failed.get_or_insert_with(|| message.clone());
         })
     }
 
@@ -214,7 +237,7 @@ pub(super) fn read(path: &Path) -> std::io::Result<String> {
 
 /// Runs a parser, which calls itself for each level of the source. A source with very many levels would end the process
 /// on the stack of an evaluation.
-fn on_a_large_stack(parse: impl FnOnce() -> Result<String, String> + Send) -> Result<String, String> {
+pub(super) fn on_a_large_stack<T: Send>(parse: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
         let parsed = thread.map_err(|error| error.to_string())?.join();

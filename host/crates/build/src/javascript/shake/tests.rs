@@ -1,0 +1,128 @@
+use std::collections::HashMap;
+
+use super::*;
+
+/// Modules by their names. Those whose names begin with `pure` can be left out.
+struct Made(HashMap<&'static str, &'static str>);
+
+impl Files for Made {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|text| (*text).to_owned())
+    }
+
+    fn target(&self, _importer: &str, specifier: &str) -> Option<String> {
+        self.0.contains_key(specifier).then(|| specifier.to_owned())
+    }
+
+    fn is_without_effects(&self, name: &str) -> bool {
+        name.starts_with("pure")
+    }
+}
+
+/// What is left of each module, without spaces and empty statements.
+fn left(modules: &[(&'static str, &'static str)]) -> HashMap<String, String> {
+    let made = shorter(&Made(modules.iter().copied().collect()), "entry");
+    for (name, text) in &made {
+        let old = modules.iter().find(|(other, _)| other == name).expect("a module").1;
+        assert_eq!(text.lines().count(), old.lines().count(), "{text}");
+    }
+    let words = |text: String| text.split_whitespace().filter(|word| *word != ";").collect::<Vec<_>>().join(" ");
+    made.into_iter().map(|(name, text)| (name, words(text))).collect()
+}
+
+#[test]
+fn what_a_statement_that_stays_refers_to_stays() {
+    let left = left(&[
+        ("entry", "import { a } from 'pure';\na();\n"),
+        (
+            "pure",
+            "const used = 1;\nconst unused = [used];\nexport function a() { return used; }\nexport const b = () => 2;\n\
+             export class C { m() { return b } }\nexport const d = /*@__PURE__*/ make();\nfunction make() {}\n",
+        ),
+    ]);
+    assert_eq!(left["pure"], "const used = 1; export function a() { return used; }");
+}
+
+#[test]
+fn statements_with_effects_stay_with_all_that_they_need() {
+    let source = "let count = 0;\nexport const a = 1;\nregister(helper);\nfunction helper() { return count }\n\
+                  export const size = document.size;\nclass X { static { count++ } }\n";
+    let left = left(&[("entry", "import { a } from 'pure';\na;\n"), ("pure", source)]);
+    assert_eq!(left["pure"], source.split_whitespace().collect::<Vec<_>>().join(" "));
+}
+
+#[test]
+fn of_a_namespace_the_members_that_are_read_stay() {
+    let modules = [
+        ("pure/index", "import * as z from 'pure/all';\nexport * from 'pure/all';\nexport { z };\nexport default z;\n"),
+        ("pure/all", "export * from 'pure/schemas';\nexport * as locales from 'pure/locales';\n"),
+        (
+            "pure/schemas",
+            "export function object() { return string }\nexport function string() {}\nexport const n = 1;\n",
+        ),
+        ("pure/locales", "export const de = 'Ungültig';\n"),
+    ];
+    for import in ["import * as z from 'pure/index'", "import { z } from 'pure/index'", "import z from 'pure/index'"] {
+        let text: &'static str = format!("{import};\nz.object().n;\n").leak();
+        let left = left(&[&[("entry", text)], &modules[..]].concat());
+        assert!(
+            left["pure/schemas"].contains("object") && left["pure/schemas"].contains("function string"),
+            "{import}"
+        );
+        assert!(!left["pure/schemas"].contains("const n"), "{import}: {left:?}");
+        assert!(!left.contains_key("pure/locales") && !left["pure/all"].contains("locales"), "{import}: {left:?}");
+    }
+    // What is read by a name that is not known, or handed on, needs all.
+    for use_of in ["z[name]", "f(z)", "({ ...z })", "export { z }", "const { n } = z"] {
+        let text: &'static str = format!("import * as z from 'pure/index';\n{use_of};\n").leak();
+        let left = left(&[&[("entry", text)], &modules[..]].concat());
+        assert!(left["pure/locales"].contains("de") && left["pure/schemas"].contains("n = 1"), "{use_of}: {left:?}");
+    }
+    let left = left(&[&[("entry", "import * as z from 'pure/index';\nz.locales.de;\n")], &modules[..]].concat());
+    assert!(left["pure/locales"].contains("de") && !left.contains_key("pure/schemas"), "{left:?}");
+}
+
+#[test]
+fn modules_with_effects_are_evaluated_and_stay_as_they_are() {
+    let left = left(&[
+        ("entry", "import { a } from 'pure';\na;\n"),
+        (
+            "pure",
+            "import x, { y } from 'effects';\nimport { z } from 'pure/z';\nexport const a = 1;\nexport const b = [x, y, z];\n",
+        ),
+        ("pure/z", "export const z = 1;\nexport const other = 2;\n"),
+        ("effects", "import { other } from 'pure/z';\nexport default 1;\nexport const y = 2, unused = 3;\n"),
+    ]);
+    assert_eq!(left["pure"], "import 'effects'; export const a = 1;");
+    assert_eq!(left["pure/z"], "export const other = 2;");
+    assert!(!left.contains_key("effects"));
+}
+
+#[test]
+fn names_are_taken_out_of_lists_and_lines_and_columns_stay() {
+    let source = "import d, { a as b, c } from 'pure/2'; export const e = b; // é\nexport { d, c as f };\n";
+    let made = shorter(
+        &Made(HashMap::from([
+            ("entry", "import { e } from 'pure';\ne;\n"),
+            ("pure", source),
+            ("pure/2", "export const a = 1, c = 2;\nexport default 3;\n"),
+        ])),
+        "entry",
+    );
+    assert_eq!(made["pure"].find("export const e"), source.find("export const e"), "{}", made["pure"]);
+    assert!(
+        made["pure"].starts_with("import {a as b} from 'pure/2';") && !made["pure"].contains("export {"),
+        "{made:?}"
+    );
+    assert!(!made["pure/2"].contains("default"), "{made:?}");
+}
+
+#[test]
+fn what_cannot_be_foreseen_is_left_alone() {
+    for entry in ["import { a } from 'pure';\neval('a');\n", "import { a } from 'pure';\nimport(a);\n"] {
+        assert!(left(&[("entry", entry), ("pure", "export const a = 1, b = 2;\n")]).is_empty());
+    }
+    let left =
+        left(&[("entry", "(await import('pure')).b;\n"), ("pure", "export const a = 1;\nexport const b = 2;\n")]);
+    assert_eq!(left["pure"], "export const a = 1; export const b = 2;");
+}
