@@ -7,6 +7,7 @@
 
 mod engine;
 mod evaluate;
+mod explain;
 mod modules;
 mod package;
 mod place;

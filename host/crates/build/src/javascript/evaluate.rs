@@ -13,6 +13,7 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, 
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::engine::{BINDINGS, CompiledEngine};
+use super::explain;
 use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
 use crate::BuildError;
 
@@ -27,7 +28,7 @@ wasmtime::component::bindgen!({
 });
 
 /// The time that a module's top level may take.
-const LONGEST: Duration = Duration::from_secs(10);
+pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// The memory that a module may use, which becomes part of the component, in bytes.
 const MOST_MEMORY: usize = 256 << 20;
 /// The most bytes that a module may print while it is evaluated.
@@ -131,10 +132,10 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
     match evaluated {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            let error = modules.failed().unwrap_or_else(|| of_author(&error));
+            let error = modules.failed().unwrap_or_else(|| explain::error(&error, modules));
             return Err(BuildError::Source(with_output(error, &printed())));
         }
-        Err(trap) => return Err(BuildError::Source(with_output(explain(&trap), &printed()))),
+        Err(trap) => return Err(BuildError::Source(with_output(explain::trap(&trap), &printed()))),
     }
     // The snapshot is the host's work, and has no end of its time.
     store.set_epoch_deadline(u64::MAX / 2);
@@ -146,25 +147,6 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
 /// The output of the module comes first: it was printed before the failure.
 fn with_output(error: String, output: &str) -> String {
     if output.is_empty() { error } else { format!("{output}\n{error}") }
-}
-
-/// An error without the words of the engine before it, and without the frames of the SDK.
-fn of_author(error: &str) -> String {
-    let wrapped = ["Failed to evaluate user JavaScript module: ", "Failed to finish JavaScript module evaluation: "];
-    let error = wrapped.iter().fold(error, |error, words| error.strip_prefix(words).unwrap_or(error));
-    let lines: Vec<_> = error.lines().filter(|line| !line.contains("/@coinslot/")).collect();
-    lines.join("\n").trim_end().to_owned()
-}
-
-fn explain(trap: &wasmtime::Error) -> String {
-    match trap.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::Interrupt) => format!(
-            "the top level of the module did not end within {} seconds: it runs once, when the plugin is built, so \
-             begin nothing there that waits or never ends",
-            LONGEST.as_secs()
-        ),
-        _ => format!("the top level of the module ended the engine: {}", trap.root_cause()),
-    }
 }
 
 /// The host of an evaluation: WASI without files, network, arguments and environment, and the modules.

@@ -141,6 +141,16 @@ impl Modules {
         })
     }
 
+    /// The author's modules that were read, with their JavaScript, the one of the build first.
+    pub(super) fn of_author(&self) -> Vec<(String, String)> {
+        let entry = self.0.name(&self.0.entry);
+        let found = self.0.found.lock();
+        let texts = found.texts.iter().filter_map(|(name, text)| Some((name.clone(), text.clone().ok()?)));
+        let mut modules: Vec<_> = texts.filter(|(name, _)| !name.contains("node_modules/")).collect();
+        modules.sort_by_key(|(name, _)| (*name != entry, name.clone()));
+        modules
+    }
+
     /// The first module that could not be loaded: the engine wraps the message in others.
     pub(super) fn failed(&self) -> Option<String> {
         self.0.found.lock().failed.clone()

@@ -9,6 +9,14 @@ pub(super) fn position(source: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
+/// The byte at a line and a column, both from 1. None if the source has no such line.
+pub(super) fn offset(source: &str, line: usize, column: usize) -> Option<usize> {
+    let text = source.split('\n').nth(line.checked_sub(1)?)?;
+    let before: usize = source.split('\n').take(line - 1).map(|line| line.len() + 1).sum();
+    let inside = text.char_indices().nth(column.checked_sub(1)?).map_or(text.len(), |(at, _)| at);
+    Some(before + inside)
+}
+
 /// A message with its place. The line of the source follows if it is short enough to be read.
 pub(super) fn message(file: &str, source: &str, span: (usize, usize), cause: &str) -> String {
     let (line, column) = position(source, span.0);
