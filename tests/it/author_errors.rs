@@ -267,6 +267,37 @@ fn a_toolchain_that_is_missing_is_told_with_how_to_get_it() {
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
+/// The other engine is built by tools of npm, and the SDK is not made for it.
+#[test]
+fn another_engine_says_what_it_needs() {
+    let dir = plugin("get('/a', { free: true }, () => 'a');\n");
+    let build = |path: Option<&Path>| {
+        let environment = path.map(|path| ("PATH", path));
+        with(dir.path(), environment.as_slice(), &["build", "--engine", "starlingmonkey"])
+    };
+    let sdk = build(None);
+    assert_eq!(sdk.status.code(), Some(WRONG_SOURCE));
+    assert!(
+        stderr(&sdk).contains("plugin.ts:1:21: the SDK `coinslot` runs in the embedded engine"),
+        "{}",
+        stderr(&sdk)
+    );
+    fs::write(dir.path().join("plugin.ts"), "export const manifest = { describe() {} };\n").expect("written");
+    let jco = build(None);
+    assert_eq!(jco.status.code(), Some(NO_TOOL));
+    let said = stderr(&jco);
+    assert!(
+        said.contains("there is no jco in ") && said.contains("npm install --save-dev @bytecodealliance/jco@"),
+        "{said}"
+    );
+    let node = build(Some(&dir.path().join("nothing")));
+    assert_eq!(node.status.code(), Some(NO_TOOL));
+    assert!(stderr(&node).contains("https://nodejs.org"), "{}", stderr(&node));
+    fs::write(dir.path().join("app.py"), "").expect("written");
+    let python = run(dir.path(), &["build", "app.py", "--engine", "starlingmonkey"]);
+    assert_eq!(python.status.code(), Some(2), "{}", stderr(&python));
+}
+
 /// `coinslot build` ended with 65 for whatever went wrong, as if the sources were.
 #[test]
 fn a_file_that_cannot_be_written_is_no_mistake_of_the_sources() {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use self::compile::BuildResult;
-use self::plugin_source::{PluginSource, WHAT_IS_BUILT};
+use self::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use super::{Failure, print};
 
 /// Build the component of a plugin from its sources.
@@ -26,6 +26,19 @@ pub struct BuildArgs {
     /// Write the component here; by default NAME.wasm beside the module or in the folder.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// The engine of a plugin in JavaScript. With starlingmonkey the plugin does without the SDK, and jco of its
+    /// node_modules builds it, which needs Node.js 20 and npm.
+    #[arg(long, value_enum, default_value_t = JavaScriptEngine::Quickjs, value_name = "ENGINE")]
+    pub engine: JavaScriptEngine,
+}
+
+/// The engines that a plugin in JavaScript can be built with.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JavaScriptEngine {
+    /// Part of this program.
+    Quickjs,
+    /// By jco.
+    Starlingmonkey,
 }
 
 /// Builds, and prints where the component is.
@@ -41,7 +54,14 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     if out.as_os_str().is_empty() || out.is_dir() || out.extension().is_none_or(|extension| extension != "wasm") {
         return Err(Failure::usage("--out is a file whose name ends with .wasm"));
     }
-    match compile::build(&source, out).0 {
+    let result = match (args.engine, source.kind) {
+        (JavaScriptEngine::Quickjs, _) => compile::build(&source, out).0,
+        (JavaScriptEngine::Starlingmonkey, SourceKind::JavaScript) => compile::starlingmonkey(&source.path, out),
+        (JavaScriptEngine::Starlingmonkey, _) => {
+            return Err(Failure::usage("--engine is for plugins in JavaScript and TypeScript"));
+        }
+    };
+    match result {
         BuildResult::Fresh | BuildResult::Built => {}
         BuildResult::Skipped(message) => return Err(Failure { code: 69, message }),
         BuildResult::Failed(message) => return Err(Failure { code: 65, message }),

@@ -13,6 +13,7 @@ mod package;
 mod place;
 mod shake;
 mod snapshot;
+mod starlingmonkey;
 mod typescript;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use crate::BuildError;
 use modules::Modules;
+
+pub use starlingmonkey::build_with_starlingmonkey;
 
 /// The extensions of modules that can be built.
 pub const EXTENSIONS: [&str; 6] = ["ts", "mts", "js", "mjs", "tsx", "jsx"];

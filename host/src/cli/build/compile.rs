@@ -138,6 +138,17 @@ fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     }
 }
 
+/// Builds a JavaScript plugin with StarlingMonkey, by the author's own jco.
+pub(in crate::cli) fn starlingmonkey(source: &Path, out: &Path) -> BuildResult {
+    let Some(module) = javascript::module_at(source) else {
+        return BuildResult::Failed("its module is gone".to_owned());
+    };
+    in_own_folder(|part| match javascript::build_with_starlingmonkey(&module, part) {
+        Ok(()) => place(part, out),
+        Err(error) => failed(&error),
+    })
+}
+
 /// Builds a Python plugin with the tool of the SDK.
 fn python(source: &Path, out: &Path) -> BuildResult {
     let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
@@ -194,7 +205,9 @@ fn run_script(source: &Path, part: &Path, out: &Path) -> BuildResult {
     if part.is_file() {
         return place(part, out);
     }
-    BuildResult::Failed("build.sh made no component: it has to write one to the path that is its argument, \"$1\"".to_owned())
+    BuildResult::Failed(
+        "build.sh made no component: it has to write one to the path that is its argument, \"$1\"".to_owned(),
+    )
 }
 
 /// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.

@@ -141,7 +141,9 @@ impl Announcer {
             BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) if serves => {
                 self.print(&format!("{name} does not build, the build before it stays active:\n{why}"));
             }
-            BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) => self.print(&format!("{name} does not build:\n{why}")),
+            BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) => {
+                self.print(&format!("{name} does not build:\n{why}"))
+            }
             BuildResult::Fresh | BuildResult::Built if self.finished || serves || self.refused.contains(&file) => {}
             BuildResult::Fresh | BuildResult::Built => {
                 self.pending.insert(file);
