@@ -65,7 +65,11 @@ const TYPESCRIPT: &[Mistake] = &[
         &["plugin.ts:2:", ": cannot read property 'length' of undefined", "at f (plugin.ts:2:", "plugin.ts:4:1"],
     ),
     ("exception that is no error", "throw 'no';\n", &["plugin.ts: the module threw \"no\"", "throw new Error(..)"]),
-    ("endless loop", "for (;;) {}\n", &["did not end within", "runs once, when the plugin is built"]),
+    (
+        "endless loop",
+        "for (;;) {}\n",
+        &["plugin.ts: the top level of the module did not end within", "runs once, when the plugin is built"],
+    ),
     (
         "endless wait",
         "import { get } from 'coinslot';\nawait new Promise(() => {});\nget('/a', { price: '0.01' }, () => 'a');\n",
@@ -107,7 +111,7 @@ const TYPESCRIPT: &[Mistake] = &[
         "const now = Date.now();\n",
         &["plugin.ts:1:", "runs once, when the plugin is built", "handler"],
     ),
-    ("no endpoint", "export const a = 1;\n", &["this plugin has no endpoint", "get('/hello'"]),
+    ("no endpoint", "export const a = 1;\n", &["plugin.ts: this plugin has no endpoint", "get('/hello'"]),
 ];
 
 #[test]

@@ -135,7 +135,7 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
             let error = modules.failed().unwrap_or_else(|| explain::error(&error, modules));
             return Err(BuildError::Source(with_output(error, &printed())));
         }
-        Err(trap) => return Err(BuildError::Source(with_output(explain::trap(&trap), &printed()))),
+        Err(trap) => return Err(BuildError::Source(with_output(explain::trap(&trap, modules), &printed()))),
     }
     // The snapshot is the host's work, and has no end of its time.
     store.set_epoch_deadline(u64::MAX / 2);

@@ -1,7 +1,7 @@
 //! Makes a component of a JavaScript module with StarlingMonkey, by the jco that the author has installed with npm.
 //!
-//! The module exports the interfaces of the contract itself, and answers `fetch` events. The SDK is made for the embedded
-//! engine, and is refused here with its place.
+//! The module exports the interfaces of the contract itself, and answers `fetch` events. The SDK is made for the
+//! embedded engine, and is refused here with its place.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,8 +57,8 @@ fn world(path: &Path) -> Result<&'static str, BuildError> {
         return Err(BuildError::Engine(format!("{file} cannot be read")));
     };
     if let Some(at) = sdk_import(&read) {
-        let cause = "the SDK `coinslot` runs in the embedded engine: leave out --engine, or export `manifest` and answer \
-                     `fetch` events, as host/docs/plugins-js-python.md shows";
+        let cause = "the SDK `coinslot` runs in the embedded engine: leave out --engine, or export `manifest` and \
+                     answer `fetch` events, as host/docs/plugins-js-python.md shows";
         return Err(BuildError::Source(place::message(&file, &text, at, cause)));
     }
     if !read.exports.contains_key("manifest") {
@@ -100,8 +100,8 @@ fn jco(module: &Path) -> Result<PathBuf, BuildError> {
     let missing = || {
         let folder = module.parent().unwrap_or(Path::new("/"));
         BuildError::Toolchain(format!(
-            "there is no jco in {} or above: run `npm install --save-dev {JCO} {COMPONENTIZE}` there, with both versions \
-             also in `overrides` of its package.json (host/docs/plugins-js-python.md has it)",
+            "there is no jco in {} or above: run `npm install --save-dev {JCO} {COMPONENTIZE}` there, with both \
+             versions also in `overrides` of its package.json (host/docs/plugins-js-python.md has it)",
             folder.join("node_modules").display()
         ))
     };

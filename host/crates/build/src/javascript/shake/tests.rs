@@ -88,7 +88,8 @@ fn modules_with_effects_are_evaluated_and_stay_as_they_are() {
         ("entry", "import { a } from 'pure';\na;\n"),
         (
             "pure",
-            "import x, { y } from 'effects';\nimport { z } from 'pure/z';\nexport const a = 1;\nexport const b = [x, y, z];\n",
+            "import x, { y } from 'effects';\nimport { z } from 'pure/z';\nexport const a = 1;\n\
+             export const b = [x, y, z];\n",
         ),
         ("pure/z", "export const z = 1;\nexport const other = 2;\n"),
         ("effects", "import { other } from 'pure/z';\nexport default 1;\nexport const y = 2, unused = 3;\n"),
