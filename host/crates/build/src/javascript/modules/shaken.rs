@@ -65,14 +65,16 @@ fn is_without_effects(found: &Resolution) -> bool {
 }
 
 /// True if a pattern of `sideEffects` matches a path in the package, or could: of one with wildcards, only what is
-/// before the first and behind the last one is compared. A pattern without a slash is one of file names.
+/// before the first and behind the last one is compared. A pattern without a slash is one of file names, wherever they
+/// are.
 fn may_match(pattern: &str, path: &str) -> bool {
+    let is_anywhere = !pattern.contains('/');
     let plain = pattern.trim_start_matches("./").trim_start_matches('/');
     let wild = |c: char| matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '(' | ')' | '!' | '+' | '@' | '|');
     let (Some(first), Some(last)) = (plain.find(wild), plain.rfind(wild)) else {
-        return path == plain || (!plain.contains('/') && path.rsplit('/').next() == Some(plain));
+        return path == plain || (is_anywhere && path.rsplit('/').next() == Some(plain));
     };
-    let begins = !plain.contains('/') || path.starts_with(&plain[..first]);
+    let begins = is_anywhere || path.starts_with(&plain[..first]);
     begins && path.ends_with(plain[last..].trim_start_matches(wild))
 }
 
