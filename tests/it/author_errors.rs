@@ -309,7 +309,7 @@ fn a_file_that_cannot_be_written_is_no_mistake_of_the_sources() {
     let output = run(dir.path(), &["build", "-o", "no-such-folder/a.wasm"]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(WRONG_FILE), "{said}");
-    assert!(said.contains("no-such-folder/a.wasm: "), "{said}");
+    assert!(said.contains("no-such-folder/a.wasm: there is no folder `no-such-folder`: make it first"), "{said}");
 }
 
 /// Another user who could write to the cache could plant an engine and an SDK, which this user would then run.

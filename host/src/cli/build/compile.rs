@@ -224,6 +224,10 @@ fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
     }
     match coinslot_base::file::replace(out, 0o644, bytes) {
         Ok(()) => BuildResult::Built,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let folder = out.parent().unwrap_or(out).display();
+            file_failed(out, &std::io::Error::other(format!("there is no folder `{folder}`: make it first")))
+        }
         Err(error) => file_failed(out, &error),
     }
 }

@@ -40,7 +40,11 @@ pub fn build_with_starlingmonkey(module: &Path, out: &Path) -> Result<(), BuildE
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    Err(BuildError::Source(format!("jco cannot build it:\n{}", String::from_utf8_lossy(&said).trim())))
+    // The frames of the tool itself tell an author nothing.
+    let is_own = |line: &&str| line.trim_start().starts_with("at ") && line.contains("/@bytecodealliance/");
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> = said.lines().filter(|line| !is_own(line)).collect();
+    Err(BuildError::Source(format!("jco cannot build it:\n{}", lines.join("\n").trim())))
 }
 
 /// The world of a module, by its exports. Fails if it is not one for this engine.
