@@ -76,10 +76,11 @@ const char *coinslot_body(coinslot_request *request, size_t *size) {
 static int32_t make_fields(coinslot_request *request, bool is_whole) {
   int32_t fields = fields_new();
   cs_area area;
-  bool has_type = false;
+  bool has_type = false, has_length = false;
   for (size_t i = 0; i < request->fields.count; i++) {
     cs_pair field = request->fields.items[i];
-    if (cs_is(field.name, "content-type")) has_type = true;
+    has_type = has_type || cs_is(field.name, "content-type");
+    has_length = has_length || cs_is(field.name, "content-length");
     fields_append(fields, field.name.data, field.name.size, field.value.data, field.value.size, &area);
     if (area.bytes[0] != 0) coinslot_log_warn("the header %s is not for a plugin to set", field.name.data);
   }
@@ -88,7 +89,7 @@ static int32_t make_fields(coinslot_request *request, bool is_whole) {
     const char *type = request->is_json || request->is_refused ? "application/json" : cs_mime_type(request->endpoint);
     fields_append(fields, "content-type", 12, type, cs_length(type), &area);
   }
-  if (is_whole && (has_body || request->out.size != 0)) {
+  if (is_whole && !has_length && (has_body || request->out.size != 0)) {
     const char *length = coinslot_format("%zu", request->out.size);
     fields_append(fields, "content-length", 14, length, cs_length(length), &area);
   }
