@@ -86,7 +86,9 @@ static int32_t make_fields(coinslot_request *request, bool is_whole) {
   }
   bool has_body = request->status != 204 && request->status != 304;
   if (!has_type && has_body) {
-    const char *type = request->is_json || request->is_refused ? "application/json" : cs_mime_type(request->endpoint);
+    bool is_declared = request->endpoint != NULL && request->endpoint->mime_type != NULL;
+    bool is_json = request->is_refused || (request->is_json && !is_declared);
+    const char *type = is_json ? "application/json" : cs_mime_type(request->endpoint);
     fields_append(fields, "content-type", 12, type, cs_length(type), &area);
   }
   if (is_whole && !has_length && (has_body || request->out.size != 0)) {
