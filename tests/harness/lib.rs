@@ -17,6 +17,7 @@ mod small_disk;
 mod test_chain;
 mod wallet;
 mod wire;
+mod zig;
 
 pub use chain_client::ChainClient;
 pub use command::{RunningCommand, binary, run};
@@ -29,6 +30,7 @@ pub use small_disk::SmallDisk;
 pub use test_chain::{SELLER, TestChain};
 pub use wallet::{Payment, TransferWithAuthorization, Wallet, random_word};
 pub use wire::{Http2, open_body, raw};
+pub use zig::zig_folder;
 
 use base64::Engine as _;
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// Starts a server that answers with this function while the test runs. Returns its URL.
-async fn serve<F, R>(answer: F) -> String
+pub(crate) async fn serve<F, R>(answer: F) -> String
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,

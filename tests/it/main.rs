@@ -6,6 +6,7 @@ mod bad_input;
 mod bodies;
 mod browsers;
 mod bytes;
+mod c;
 mod challenge;
 mod charged;
 mod commands;

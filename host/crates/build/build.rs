@@ -66,7 +66,7 @@ fn modules(root: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text + "];\n")
 }
 
-/// A constant with what other compilers read: the WIT, the SDK of Rust with a workspace of its own, and declarations.
+/// A constant with what other compilers read: the WIT, the SDKs, that of Rust with a workspace of its own, and declarations.
 fn unpacked(root: &Path, workspace: &Path) -> Result<String, Box<dyn Error>> {
     let mut manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
     manifest.retain(|key, _| key == "workspace");
@@ -78,7 +78,7 @@ fn unpacked(root: &Path, workspace: &Path) -> Result<String, Box<dyn Error>> {
     println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
     let mut text = String::from("const UNPACKED: &[(&str, &[u8])] = &[\n");
     writeln!(text, "    (\"Cargo.toml\", include_bytes!({workspace:?})),")?;
-    for folder in ["wit", "sdk/rust/src", "sdk/rust/macros/src", "sdk/python", "sdk/js"] {
+    for folder in ["wit", "sdk/rust/src", "sdk/rust/macros/src", "sdk/python", "sdk/js", "sdk/c"] {
         for file in files(&root.join(folder))? {
             let name = file.strip_prefix(root)?;
             if folder != "sdk/js"

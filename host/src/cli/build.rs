@@ -6,24 +6,27 @@ pub(super) mod plugin_source;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use coinslot_build::component::WasmKind;
 use sha2::{Digest, Sha256};
 
 use self::compile::BuildResult;
-use self::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
+use self::plugin_source::{COMPONENT, PluginSource, SourceKind, WHAT_IS_BUILT};
 use super::{Failure, print};
 
 /// Build the component of a plugin from its sources.
 ///
-/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10, and Rust needs
-/// rustup. Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if
-/// a file cannot be read or written.
+/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10, Rust needs
+/// rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a component. Exits
+/// with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a file cannot
+/// be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
-    /// A module (shop.ts, shop.js, app.py), or a folder with a plugin.ts, a plugin.js, an app.py, a Cargo.toml or a
-    /// build.sh.
+    /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a
+    /// plugin.js, an app.py, a Cargo.toml, a plugin.c, a plugin.cpp, a plugin.zig or a build.sh.
     #[arg(default_value = ".", value_name = "DIR|FILE")]
     pub source: PathBuf,
-    /// Write the component here; by default NAME.wasm beside the module or in the folder.
+    /// Write the component here; by default NAME.wasm beside the module or in the folder, and NAME.component.wasm beside
+    /// a core module.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The engine of a plugin in JavaScript. With starlingmonkey the plugin does without the SDK, and jco of its
@@ -49,7 +52,14 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let source = PluginSource::at(&path)
         .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
     let folder = if args.source.is_dir() { &args.source } else { args.source.parent().unwrap_or(Path::new("")) };
-    let out = args.out.clone().unwrap_or_else(|| folder.join(format!("{}.wasm", source.name)));
+    if source.kind == SourceKind::Finished && !is_component(&path) {
+        return Err(Failure {
+            code: 65,
+            message: format!("{shown}: it is no WebAssembly, neither module nor component"),
+        });
+    }
+    let end = if source.kind == SourceKind::Module { COMPONENT } else { "" };
+    let out = args.out.clone().unwrap_or_else(|| folder.join(format!("{}{end}.wasm", source.name)));
     let out = out.strip_prefix(".").unwrap_or(&out);
     if out.as_os_str().is_empty() || out.is_dir() || out.extension().is_none_or(|extension| extension != "wasm") {
         return Err(Failure::usage("--out is a file whose name ends with .wasm"));
@@ -69,8 +79,16 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     }
     let component = std::fs::read(out).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
-    let size = component.len() as f64 / 1e6;
+    let size = match component.len() {
+        small @ ..1_000_000 => format!("{} KB", small.div_ceil(1_000)),
+        large => format!("{:.1} MB", large as f64 / 1e6),
+    };
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
-    print::line(format_args!("{}  {size:.1} MB, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))
+    print::line(format_args!("{}  {size}, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))
+}
+
+/// Returns whether a file is a component, by its first bytes.
+fn is_component(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| WasmKind::of(&bytes) == Some(WasmKind::Component))
 }

@@ -46,8 +46,8 @@ pub struct DevArgs {
     /// The origin that clients are told, such as that of a tunnel: https://example.ngrok.app.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<Url>,
-    /// Sources of plugins: folders with a Cargo.toml, a plugin.ts, a plugin.js, an app.py or a build.sh, modules (.ts,
-    /// .js, .py), and finished .wasm files.
+    /// Sources of plugins: folders with a Cargo.toml, a plugin.ts, a plugin.js, an app.py, a plugin.c, a plugin.cpp, a
+    /// plugin.zig or a build.sh, modules (.ts, .js, .py, .c, .cpp, .zig), and finished .wasm files.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
     /// A coinslot.toml whose [limits], [health] and [plugin.NAME] hold here too; the rest of it is not read.

@@ -15,7 +15,7 @@ pub struct NewArgs {
     #[arg(value_name = "NAME")]
     pub name: PathBuf,
     /// The language.
-    #[arg(short, long, default_value = "ts", value_parser = ["ts", "js", "python", "rust"], value_name = "LANGUAGE")]
+    #[arg(short, long, default_value = "ts", value_parser = ["ts", "js", "python", "rust", "c", "cpp", "zig"], value_name = "LANGUAGE")]
     pub lang: String,
 }
 

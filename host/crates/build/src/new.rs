@@ -11,6 +11,9 @@ pub enum Language {
     JavaScript,
     Python,
     Rust,
+    C,
+    Cpp,
+    Zig,
 }
 
 /// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name.
@@ -37,9 +40,24 @@ const RUST: &[TemplateFile] = &[
     ("src/lib.rs", include_str!("../templates/rust/src/lib.rs")),
     (".gitignore", include_str!("../templates/rust/gitignore")),
 ];
+const C: &[TemplateFile] = &[
+    ("plugin.c", include_str!("../templates/c/plugin.c")),
+    ("compile_flags.txt", include_str!("../templates/c/compile_flags.txt")),
+    (".gitignore", include_str!("../templates/c/gitignore")),
+];
+const CPP: &[TemplateFile] = &[
+    ("plugin.cpp", include_str!("../templates/cpp/plugin.cpp")),
+    ("compile_flags.txt", include_str!("../templates/c/compile_flags.txt")),
+    (".gitignore", include_str!("../templates/c/gitignore")),
+];
+const ZIG: &[TemplateFile] = &[
+    ("plugin.zig", include_str!("../templates/zig/plugin.zig")),
+    (".gitignore", include_str!("../templates/c/gitignore")),
+];
 
 impl Language {
-    pub const ALL: [Self; 4] = [Self::TypeScript, Self::JavaScript, Self::Python, Self::Rust];
+    pub const ALL: [Self; 7] =
+        [Self::TypeScript, Self::JavaScript, Self::Python, Self::Rust, Self::C, Self::Cpp, Self::Zig];
 
     /// The word for it on the command line.
     pub fn word(self) -> &'static str {
@@ -48,6 +66,9 @@ impl Language {
             Self::JavaScript => "js",
             Self::Python => "python",
             Self::Rust => "rust",
+            Self::C => "c",
+            Self::Cpp => "cpp",
+            Self::Zig => "zig",
         }
     }
 
@@ -57,6 +78,9 @@ impl Language {
             Self::JavaScript => JAVASCRIPT,
             Self::Python => PYTHON,
             Self::Rust => RUST,
+            Self::C => C,
+            Self::Cpp => CPP,
+            Self::Zig => ZIG,
         }
     }
 }
@@ -71,7 +95,7 @@ pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Re
     for (path, text) in language.template() {
         let mut text = text.replace("{{name}}", name);
         if text.contains("{{sdk}}") {
-            let sdk = sdk::unpack(cache)?.join("sdk/rust");
+            let sdk = sdk::unpack(cache)?.join("sdk");
             text = text.replace("{{sdk}}", &sdk.display().to_string());
         }
         files.push((folder.join(path), text));

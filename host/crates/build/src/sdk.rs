@@ -1,4 +1,4 @@
-//! Unpacks what is part of this program and compilers have to read: the SDK of Rust, and the WIT of the contract.
+//! Unpacks what is part of this program and compilers have to read: the SDKs, and the WIT of the contract.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use coinslot_build::{BuildError, javascript, python, rust};
+use coinslot_build::{BuildError, c, component, javascript, python, rust, sdk};
 
 use super::plugin_source::{PluginSource, SourceKind};
 use crate::cli::{Failure, cache, print};
@@ -40,6 +40,8 @@ pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, 
         SourceKind::JavaScript => javascript(&source.path, out),
         SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
         SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
+        SourceKind::C => c(&source.path, out),
+        SourceKind::Module => (module(&source.path, out), BTreeSet::new()),
         SourceKind::Finished => (place(&source.path, out), BTreeSet::new()),
     }
 }
@@ -170,6 +172,37 @@ fn in_own_folder(build: impl FnOnce(&Path) -> BuildResult) -> BuildResult {
 
 fn file_failed(path: &Path, error: &std::io::Error) -> BuildResult {
     BuildResult::Broken(Failure { code: FILE_FAILED, message: format!("{}: {error}", path.display()) })
+}
+
+/// Builds a plugin in C, C++ or Zig with the compiler of this machine. Gives the files that it is made of, too.
+fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    let Some(main) = c::source_at(source) else {
+        return (BuildResult::Failed("its source is gone".to_owned()), BTreeSet::new());
+    };
+    match cache().map(|cache| c::build(&main, &cache)) {
+        Ok(Ok(built)) => {
+            if !built.output.is_empty() {
+                let _ = print::line(&built.output);
+            }
+            (place_bytes(&built.component, out), built.sources)
+        }
+        Ok(Err(error)) => (failed(&error), BTreeSet::new()),
+        Err(failure) => (BuildResult::Broken(failure), BTreeSet::new()),
+    }
+}
+
+/// Makes the component of a core module.
+fn module(source: &Path, out: &Path) -> BuildResult {
+    let made = cache().map(|cache| {
+        let wit = sdk::unpack(&cache)?.join("wit");
+        let bytes = std::fs::read(source).map_err(|error| BuildError::File { path: source.to_owned(), error })?;
+        component::encode(&bytes, &wit)
+    });
+    match made {
+        Ok(Ok(component)) => place_bytes(&component, out),
+        Ok(Err(error)) => failed(&error),
+        Err(failure) => BuildResult::Broken(failure),
+    }
 }
 
 fn failed(error: &BuildError) -> BuildResult {

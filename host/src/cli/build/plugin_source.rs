@@ -1,12 +1,16 @@
 //! Tells what a folder or a file is built with.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use coinslot_build::{javascript, python};
+use coinslot_build::component::WasmKind;
+use coinslot_build::{c, javascript, python};
 
 /// The sources that [`PluginSource::at`] takes, for messages.
 pub(in crate::cli) const WHAT_IS_BUILT: &str = "a plugin is a folder with a Cargo.toml, a plugin.ts, a plugin.js, an \
-                                                app.py or a build.sh, or a .ts, .js, .py or .wasm file";
+                                                app.py, a plugin.c, a plugin.cpp, a plugin.zig or a build.sh, or a \
+                                                .ts, .js, .py, .c, .cpp, .zig or .wasm file";
 
 /// The source of one plugin.
 #[derive(Clone, Debug)]
@@ -28,6 +32,10 @@ pub(in crate::cli) enum SourceKind {
     JavaScript,
     /// A Python module, in a folder of its own as `app.py`, or beside others.
     Python,
+    /// A source in C, C++ or Zig, in a folder of its own as `plugin.c`, or beside others.
+    C,
+    /// A core module, which becomes a component.
+    Module,
     /// A component.
     Finished,
 }
@@ -36,7 +44,7 @@ impl PluginSource {
     /// The plugin at a path, if there is one. What a folder says of itself comes before the modules in it.
     pub(in crate::cli) fn at(path: &Path) -> Option<Self> {
         // A folder's name has no extension: `shop.v2` is all of it.
-        let name = if path.is_dir() { path.file_name()? } else { path.file_stem()? }.to_str()?.to_owned();
+        let mut name = if path.is_dir() { path.file_name()? } else { path.file_stem()? }.to_str()?.to_owned();
         let has = |name: &str| path.join(name).is_file();
         let kind = if has("Cargo.toml") {
             SourceKind::Cargo
@@ -46,11 +54,30 @@ impl PluginSource {
             SourceKind::JavaScript
         } else if python::module_at(path).is_some() {
             SourceKind::Python
+        } else if c::source_at(path).is_some() {
+            SourceKind::C
         } else if path.is_file() && path.extension().is_some_and(|extension| extension == "wasm") {
-            SourceKind::Finished
+            wasm_kind(path)
         } else {
             return None;
         };
+        // `shop.component.wasm` is what `coinslot build shop.wasm` makes.
+        if let (SourceKind::Finished, Some(module)) = (kind, name.strip_suffix(COMPONENT)) {
+            name = module.to_owned();
+        }
         Some(Self { name, path: path.to_owned(), kind })
+    }
+}
+
+/// The end of the name of a component that was made of a core module beside it.
+pub(in crate::cli) const COMPONENT: &str = ".component";
+
+/// A file that is no WebAssembly counts as a component, so that it is not left out silently.
+fn wasm_kind(path: &Path) -> SourceKind {
+    let mut head = [0; 8];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read.ok().and_then(|()| WasmKind::of(&head)) {
+        Some(WasmKind::Module) => SourceKind::Module,
+        Some(WasmKind::Component) | None => SourceKind::Finished,
     }
 }

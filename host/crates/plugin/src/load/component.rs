@@ -249,8 +249,8 @@ fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
     match Parser::new(0).parse_all(wasm).next() {
         Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
         Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => Err(invalid(
-            "it is a core module, not a component: build it for the target wasm32-wasip2, or wrap it \
-             with `wasm-tools component new`",
+            "it is a core module, not a component: make one of it with `coinslot build`, or build it for the \
+             target wasm32-wasip2",
         )),
         Some(Err(error)) => Err(damaged(error)),
         _ => Err(invalid("it has no WebAssembly header: copy it again")),
