@@ -30,13 +30,13 @@ const UNNAMED: usize = 16;
 const UNNAMED_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The precision of the time of the last use.
-const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
+pub(super) const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
 
 /// A failed compilation is tried again after this time: memory may have been short, or the machine busy.
 const FAILURE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Drafts of this age were left behind by a process that was killed.
-const DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The extensions of artifacts and of notes of failures.
 const COMPILED: &str = "cwasm";
@@ -76,6 +76,11 @@ impl Artifacts {
             ));
         }
         Ok(Self { dir, name, _opened: opened })
+    }
+
+    /// A path that leads to the directory that was opened.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
@@ -186,7 +191,7 @@ fn path_of(opened: &fs::File) -> Option<PathBuf> {
 
 /// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
 /// file gets this mode. `shown` is the path that people know.
-fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
+pub(super) fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o002 != 0 {
         return false;
     }
@@ -202,11 +207,11 @@ fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "files are forgotten by their age")]
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn age(meta: &fs::Metadata) -> Duration {
+pub(super) fn age(meta: &fs::Metadata) -> Duration {
     meta.modified().ok().and_then(|modified| now().duration_since(modified).ok()).unwrap_or_default()
 }
 
