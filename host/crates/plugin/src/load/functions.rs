@@ -45,7 +45,7 @@ use super::artifact::{DRAFT_AGE, USE_PRECISION, age, is_ours, now};
 /// A component with less code than this, in bytes, compiles as quickly as it would be found.
 const SMALL: usize = 512 << 10;
 
-/// The largest file, in bytes. QuickJS takes 5 MB, and Python about 40.
+/// The largest file, in bytes. QuickJS takes 5 MB, and Python 27.
 const LARGEST: usize = 128 << 20;
 
 /// Files that are kept, the last used first, how large all of them together may be, and how long after their last use.
