@@ -95,8 +95,13 @@ fn own_executable() -> Option<PathBuf> {
     if running.exists() { Some(running.to_owned()) } else { std::env::current_exe().ok() }
 }
 
+/// The folder of this user for compiled components and functions. None if nothing names it: they are then kept for one
+/// host alone, or for one command.
+fn compiled() -> Option<PathBuf> {
+    cache().ok().map(|cache| cache.join("compiled"))
+}
+
 /// The folder of this user for what can be made again, of this version.
-#[cfg(feature = "dev")]
 #[allow(clippy::disallowed_methods, reason = "the folders of a user are told by the environment")]
 fn cache() -> Result<PathBuf, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -79,6 +79,15 @@ impl Config {
             plugins
         })
     }
+
+    /// Reads only where the compiled components are. The rest of the file is not looked at, and may be missing or wrong.
+    pub(crate) fn read_artifacts(file: &Path) -> Result<PathBuf, Problems> {
+        read(file, |root, base| {
+            let folder = document::state_folder(root, base);
+            root.ignore_the_rest();
+            StateConfig { folder, ..StateConfig::default() }.artifacts()
+        })
+    }
 }
 
 fn read<T>(file: &Path, take: impl FnOnce(&mut Section<'_, '_>, &Path) -> T) -> Result<T, Problems> {

@@ -221,10 +221,12 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
     let facilitators = facilitators::connect(config, options.chains, seller).await?;
     let state = &config.state.folder;
     create(state)?;
+    let artifacts = config.state.artifacts();
     let runtime = RuntimeConfig {
+        functions: options.functions.clone().unwrap_or_else(|| artifacts.clone()),
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
-        ..RuntimeConfig::new(state.join("artifacts"), crate::respond::is_host_only)
+        ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;
     let origin = config.origin(options.address.unwrap_or(config.server.listen));

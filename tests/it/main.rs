@@ -24,6 +24,7 @@ mod folder;
 mod forged;
 mod forwarded;
 mod full_disk;
+mod functions;
 mod fuzz;
 mod gas_wallet;
 mod grants;

@@ -133,6 +133,7 @@ async fn first_host(
         address: Some(address),
         chains: Chains::Devnet,
         compiler: super::own_executable(),
+        functions: super::compiled(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,
         on_change: Some(Box::new(move |report| {

@@ -1,7 +1,8 @@
 //! `coinslot inspect`: shows a component's routes, prices, capabilities and tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use coinslot_plugin::{
     Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
@@ -18,13 +19,14 @@ use crate::schema::Unenforced;
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///
 /// The component's `describe` runs in a sandbox without network, files or a payment. What it is granted
-/// stands in the table [plugin.NAME] of a configuration; without --config nothing is.
+/// stands in the table [plugin.NAME] of a configuration; without --config nothing is. What is compiled for it is kept:
+/// where the host of that configuration finds it, and otherwise in your cache.
 #[derive(clap::Args, Clone, Debug)]
 pub struct InspectArgs {
     /// The component.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The configuration that grants it something; only [plugin.NAME] and [limits] are read.
+    /// The configuration that grants it something; only [plugin.NAME], [limits] and `state` are read.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// One JSON object instead of text.
@@ -47,7 +49,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let described = match (&outside.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),
         (None, true) => None,
-        (None, false) => Some(describe(&args.file, &wasm, &plugins).await),
+        (None, false) => Some(describe(&args, &wasm, &plugins).await),
     };
     // Grants belong to the name in the manifest, which is not known if `describe` has not run.
     let own = match &described {
@@ -199,25 +201,58 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
 }
 
 /// Has the component of this file describe itself, with its configuration, if it fits its pins, and no other grant.
-async fn describe(file: &Path, wasm: &[u8], plugins: &BTreeMap<String, PluginConfig>) -> Result<PluginInfo, String> {
-    let artifacts = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let config = RuntimeConfig {
-        instances: 1,
-        compiler: super::own_executable(),
-        ..RuntimeConfig::new(artifacts.path(), is_host_only)
-    };
-    let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
+async fn describe(
+    args: &InspectArgs,
+    wasm: &[u8],
+    plugins: &BTreeMap<String, PluginConfig>,
+) -> Result<PluginInfo, String> {
     let configured = plugins.iter().map(|(name, own)| {
         let grants = Grants { config: own.config.clone(), ..Grants::default() };
         (name.clone(), PluginPolicy { grants, ..PluginPolicy::default() })
     });
     let policies = PluginPolicies { plugins: configured.collect(), ..PluginPolicies::default() };
-    let file = file_name(file);
+    let (file, digest) = (file_name(&args.file), hex::encode(Sha256::digest(wasm)));
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
     let pins = plugins.iter().map(|(name, own)| (name.clone(), own.pins.clone())).collect();
-    let shown = shown_policies(&policies, &pins, &file, &hex::encode(Sha256::digest(wasm)));
+    let shown = shown_policies(&policies, &pins, &file, &digest);
+    let (runtime, keeping) = runtime(args.config.as_deref())?;
     let plugin = runtime.load_expecting(expected, wasm, &shown).await.map_err(|error| error.to_string())?;
+    if matches!(keeping, Keeping::Cache) {
+        runtime.forget_others(&HashSet::from([digest]));
+    }
     Ok(plugin.info().clone())
+}
+
+/// The place where what is compiled stays.
+enum Keeping {
+    /// The state of the host of a configuration, which forgets what it does not need.
+    Host,
+    /// This user's cache.
+    Cache,
+    /// A folder that is removed afterwards.
+    Nowhere(#[expect(dead_code, reason = "dropping it removes it")] tempfile::TempDir),
+}
+
+/// A runtime for one component, which keeps what it compiles where a host of this configuration looks for it, if that
+/// host has run and is this user's. Otherwise it keeps it in this user's cache, if there is one.
+fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
+    let open = |artifacts: &Path| {
+        Runtime::new(RuntimeConfig {
+            instances: 1,
+            compiler: super::own_executable(),
+            ..RuntimeConfig::new(artifacts, is_host_only)
+        })
+    };
+    let of_host = config.and_then(|file| Config::read_artifacts(file).ok()).filter(|artifacts| artifacts.is_dir());
+    if let Some(runtime) = of_host.and_then(|artifacts| open(&artifacts).ok()) {
+        return Ok((runtime, Keeping::Host));
+    }
+    if let Some(runtime) = super::compiled().and_then(|cache| open(&cache).ok()) {
+        return Ok((runtime, Keeping::Cache));
+    }
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let runtime = open(folder.path()).map_err(|error| error.to_string())?;
+    Ok((runtime, Keeping::Nowhere(folder)))
 }
 
 /// The name by which a plugin folder would have the file.

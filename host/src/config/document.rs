@@ -1,7 +1,7 @@
 //! Reads the document: its tables in the order in which they depend on each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coinslot_x402::Flow;
@@ -115,13 +115,17 @@ fn receipts(root: &mut Section<'_, '_>, base: &Path) -> Option<KeySource> {
     }
 }
 
+/// The folder of the state.
+pub(super) fn state_folder(root: &mut Section<'_, '_>, base: &Path) -> PathBuf {
+    base.join(root.read::<String>("state").map_or(StateConfig::default().folder, Into::into))
+}
+
 fn state(root: &mut Section<'_, '_>, base: &Path) -> StateConfig {
-    let default = StateConfig::default();
-    let folder = root.read::<String>("state").map_or(default.folder, Into::into);
+    let (default, folder) = (StateConfig::default(), state_folder(root, base));
     let mut answers = root.section("answers");
     let keep_answers_for = answers.read("keep_for").unwrap_or(default.keep_answers_for);
     let max_kept_answer = answers.read("max_size").map_or(default.max_kept_answer, ByteSize::bytes);
     let max_kept_answers = answers.read("max_total").map_or(default.max_kept_answers, |size: ByteSize| size.0);
     let keep_payments_for = root.section("ledger").at_least("keep_for", DAY, default.keep_payments_for);
-    StateConfig { folder: base.join(folder), keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for }
+    StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for }
 }

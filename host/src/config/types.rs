@@ -257,6 +257,11 @@ impl StateConfig {
         self.folder.join("ledger.db")
     }
 
+    /// The directory of compiled components.
+    pub fn artifacts(&self) -> PathBuf {
+        self.folder.join("artifacts")
+    }
+
     /// The folder of the builds that serve, and of those that served before.
     pub fn history(&self) -> PathBuf {
         self.folder.join("served")

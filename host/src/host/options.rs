@@ -25,6 +25,9 @@ pub struct HostOptions {
     /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
     /// components are compiled on threads of this process.
     pub compiler: Option<PathBuf>,
+    /// The directory of compiled functions, which several hosts of one user may share. None: the one of compiled
+    /// components in the state folder.
+    pub functions: Option<PathBuf>,
     /// The address of the listener, if it is not `listen`: a port 0 has a number only when it is bound.
     pub address: Option<SocketAddr>,
     /// The chains that a facilitator in this process may settle on.

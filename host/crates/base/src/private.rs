@@ -101,7 +101,7 @@ fn path_of(opened: &fs::File) -> Option<PathBuf> {
 
 /// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
 /// file gets this mode. `shown` is the path that people know.
-fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
+pub fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != own_uid() || meta.mode() & 0o002 != 0 {
         return false;
     }

@@ -8,6 +8,7 @@ mod cache;
 mod compile;
 pub(crate) mod component;
 mod describe;
+mod functions;
 mod inspect;
 mod interface_name;
 mod link;

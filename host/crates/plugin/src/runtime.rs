@@ -22,6 +22,9 @@ use crate::load::{self, ComponentCache};
 pub struct RuntimeConfig {
     /// The directory of compiled components, created with mode 0700. Only this host may write there.
     pub artifacts: PathBuf,
+    /// The directory of compiled functions, which components with the same code share. Created with mode 0700, and used
+    /// by any number of hosts of this user. That of the artifacts is used where this one cannot be.
+    pub functions: PathBuf,
     /// The directory of the plugins' key-value stores, created when the first of them is used.
     pub keyvalue: PathBuf,
     /// Running instances of all plugins together.
@@ -36,11 +39,20 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// 256 instances, a second's wait, compilation in this process, and the key-value stores beside the artifacts.
+    /// 256 instances, a second's wait, compilation in this process, compiled functions among the artifacts, and the
+    /// key-value stores beside them.
     pub fn new(artifacts: impl Into<PathBuf>, is_host_only: HostOnly) -> Self {
         let artifacts = artifacts.into();
         let keyvalue = artifacts.with_file_name("keyvalue");
-        Self { artifacts, keyvalue, instances: 256, wait: Duration::from_secs(1), compiler: None, is_host_only }
+        Self {
+            functions: artifacts.clone(),
+            artifacts,
+            keyvalue,
+            instances: 256,
+            wait: Duration::from_secs(1),
+            compiler: None,
+            is_host_only,
+        }
     }
 }
 
@@ -65,8 +77,8 @@ impl Runtime {
     }
 
     pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
-        let RuntimeConfig { artifacts, keyvalue, instances, wait, compiler, is_host_only } = config;
-        let components = ComponentCache::open(&artifacts, compiler)?;
+        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, is_host_only } = config;
+        let components = ComponentCache::open(&artifacts, &functions, compiler)?;
         let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only)?;
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }

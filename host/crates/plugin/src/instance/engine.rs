@@ -6,11 +6,14 @@
 //! with it.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    CacheStore, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 /// The interval between interruptions of guests. A guest that computes yields to its neighbours this often, so this is
 /// the most that a neighbour waits for it. A shorter interval wakes the machine for little.
@@ -108,14 +111,13 @@ fn config(EngineKind { wasi, allocation }: EngineKind) -> Config {
     config
 }
 
-/// The largest component that is compiled on all processors, in bytes. It is done at once; a larger one leaves
-/// processors to the server.
-const SMALL: usize = 1 << 20;
-
-/// An engine that only compiles a component of this many bytes. Dropping it frees what the compiler retains.
-pub(crate) fn compiler(kind: EngineKind, bytes: usize) -> wasmtime::Result<Engine> {
+/// An engine that only compiles. It takes functions that were compiled before from the store, and adds the others.
+/// Dropping it frees what the compiler retains.
+pub(crate) fn compiler(kind: EngineKind, functions: Option<Arc<dyn CacheStore>>) -> wasmtime::Result<Engine> {
     let mut config = config(kind);
-    config.parallel_compilation(bytes <= SMALL);
+    if let Some(functions) = functions {
+        config.enable_incremental_compilation(functions)?;
+    }
     Engine::new(&config)
 }
 

@@ -24,13 +24,13 @@ const UNNAMED: usize = 16;
 const UNNAMED_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The precision of the time of the last use.
-const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
+pub(super) const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
 
 /// A failed compilation is tried again after this time: memory may have been short, or the machine busy.
 const FAILURE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Drafts of this age were left behind by a process that was killed.
-const DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The extensions of artifacts and of notes of failures.
 const COMPILED: &str = "cwasm";
@@ -50,6 +50,11 @@ impl Artifacts {
     /// others can write to, because compiled plugins in it are run as they are.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         Ok(Self { folder: PrivateFolder::open(dir)? })
+    }
+
+    /// A path that leads to the directory that was opened.
+    pub(crate) fn dir(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
@@ -152,11 +157,11 @@ impl Artifacts {
 }
 
 #[expect(clippy::disallowed_methods, reason = "files are forgotten by their age")]
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn age(meta: &fs::Metadata) -> Duration {
+pub(super) fn age(meta: &fs::Metadata) -> Duration {
     meta.modified().ok().and_then(|modified| now().duration_since(modified).ok()).unwrap_or_default()
 }
 

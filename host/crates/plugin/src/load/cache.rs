@@ -29,6 +29,8 @@ const QUICK: Duration = Duration::from_secs(5);
 /// The compiled components of one directory, and the compiler that adds to them.
 pub(crate) struct ComponentCache {
     artifacts: Artifacts,
+    /// The directory of compiled functions.
+    functions: Artifacts,
     /// The executable whose subcommand `compile` compiles. None: a thread of this process does.
     compiler: Option<PathBuf>,
     /// A permit of one of the lanes is held while a component is compiled.
@@ -37,11 +39,22 @@ pub(crate) struct ComponentCache {
 }
 
 impl ComponentCache {
-    /// Opens the directory. Fails if it cannot be made, or if others can write to it.
-    pub(crate) fn open(dir: &Path, compiler: Option<PathBuf>) -> io::Result<Self> {
+    /// Opens the directory. Fails if it cannot be made, or if others can write to it. So can the one of functions; those
+    /// are then kept beside the artifacts.
+    pub(crate) fn open(dir: &Path, functions: &Path, compiler: Option<PathBuf>) -> io::Result<Self> {
         let artifacts = Artifacts::open(dir)?;
+        let functions = match Artifacts::open(functions) {
+            Ok(functions) => functions,
+            Err(error) => {
+                tracing::warn!(%error, instead = %dir.display(), "compiled functions are kept elsewhere");
+                Artifacts::open(dir)?
+            }
+        };
+        // The child that compiles has another working directory.
+        let compiler = compiler.map(std::path::absolute).transpose()?;
         let at_once = compile::at_once();
-        Ok(Self { artifacts, compiler, quick: Semaphore::new(at_once), slow: Semaphore::new(at_once / 2) })
+        let (quick, slow) = (Semaphore::new(at_once), Semaphore::new(at_once / 2));
+        Ok(Self { artifacts, functions, compiler, quick, slow })
     }
 
     /// True if there is an artifact. It may not fit.
@@ -96,8 +109,11 @@ impl ComponentCache {
         mut quick: Option<SemaphorePermit<'_>>,
     ) -> Result<NamedTempFile, LoadError> {
         let draft = self.draft()?;
-        let Some(executable) = &self.compiler else { return compile::on_thread(wasm.clone(), kind, draft).await };
-        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, kind, &draft));
+        let functions = self.functions.dir();
+        let Some(executable) = &self.compiler else {
+            return compile::on_thread(wasm.clone(), kind, functions.to_owned(), draft).await;
+        };
+        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, kind, functions, &draft));
         let ended = match tokio::time::timeout(QUICK, &mut compilation).await {
             Ok(ended) => Some(ended),
             Err(_) => match self.slow.try_acquire() {
@@ -116,7 +132,7 @@ impl ComponentCache {
         drop((draft, quick));
         let _slow = self.slow.acquire().await;
         let draft = self.draft()?;
-        compile::in_process_of(executable, wasm, kind, &draft).await?;
+        compile::in_process_of(executable, wasm, kind, functions, &draft).await?;
         Ok(draft)
     }
 

@@ -3,13 +3,14 @@
 //! The compiler gets hostile input, takes seconds for a JavaScript component, and keeps its working memory as long as
 //! its engine lives. So the server starts its own executable with the subcommand `compile`: the component comes on
 //! stdin, the artifact goes to stdout and the reason of a failure to stderr, at the lowest priority and under limits of
-//! memory and CPU time. No code of the plugin runs there. Without such an executable (in tests and embedders) a thread
-//! compiles.
+//! memory and CPU time, on all processors. No code of the plugin runs there. It works in the directory of compiled
+//! functions, where it finds what components with the same code have been compiled to: see [`super::functions`]. Without
+//! such an executable (in tests and embedders) a thread compiles.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::fault::LoadError;
 use crate::instance::engine::{self, Allocation, EngineKind, Wasi};
 use crate::load::component::{self, MAX_WASM};
+use crate::load::functions::{FunctionStore, Reuse};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
 const ADDRESS_SPACE: u64 = 4 << 30;
@@ -34,6 +36,8 @@ const CPU_LEEWAY: u64 = 5;
 const OUTSIDE_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
 /// Wall time of the compiling process.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most threads of one compilation: its address space has no room for more.
+const MOST_THREADS: usize = 16;
 /// Bytes of its error output that are read.
 const EXPLANATION: u64 = 4 << 10;
 
@@ -47,11 +51,15 @@ pub(crate) fn at_once() -> usize {
 /// not be written (EX_IOERR).
 const OUTSIDE: u8 = 74;
 
-/// The argument for an engine that allocates instances on demand.
+/// The arguments: the generation of WASI; an engine that allocates instances on demand; a directory of functions.
+const WASI: &str = "--wasi";
 const ON_DEMAND: &str = "--on-demand";
+const FUNCTIONS: &str = "--functions";
 
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name, `--wasi 0.2` or
-/// `--wasi 0.3`, and `--on-demand` where the server has no pool. Exit status 0 means that stdout is a whole artifact.
+/// `--wasi 0.3`, `--on-demand` where the server has no pool, and `--functions` with a directory of compiled functions,
+/// to which no other user can write. Exit status 0 means that stdout is a whole artifact. One line on stderr then says
+/// how much of it was found.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,9 +73,8 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Fails with an exit status and the reason.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let usage = || (2, format!("usage: compile --wasi 0.2|0.3 [{ON_DEMAND}] < component > artifact"));
-    let kind = engine_kind(&arguments).ok_or_else(usage)?;
+    let usage = || (2, format!("usage: compile {WASI} 0.2|0.3 [{ON_DEMAND}] [{FUNCTIONS} DIR] < component > artifact"));
+    let (kind, functions) = read_arguments(arguments.into_iter()).ok_or_else(usage)?;
     confine();
     let mut wasm = Vec::new();
     io::stdin()
@@ -75,18 +82,29 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)
         .take(MAX_WASM as u64 + 1)
         .read_to_end(&mut wasm)
         .map_err(|error| (OUTSIDE, format!("cannot read the component: {error}")))?;
-    let artifact = compile(&wasm, kind).map_err(|reason| (1, reason))?;
-    io::stdout().lock().write_all(&artifact).map_err(|error| (OUTSIDE, format!("cannot write the artifact: {error}")))
+    let compiled = compile(&wasm, kind, functions.as_deref()).map_err(|reason| (1, reason))?;
+    io::stdout()
+        .lock()
+        .write_all(&compiled.artifact)
+        .map_err(|error| (OUTSIDE, format!("cannot write the artifact: {error}")))?;
+    if let Some(note) = compiled.keep_functions() {
+        let _ = writeln!(io::stderr(), "{note}");
+    }
+    Ok(())
 }
 
-/// The engine that the arguments name.
-fn engine_kind(arguments: &[OsString]) -> Option<EngineKind> {
-    let (version, allocation) = match arguments {
-        [flag, version] if flag == "--wasi" => (version, Allocation::Pooled),
-        [flag, version, last] if flag == "--wasi" && last == ON_DEMAND => (version, Allocation::OnDemand),
-        _ => return None,
-    };
-    Some(EngineKind { wasi: Wasi::from_version(version.to_str()?)?, allocation })
+/// The engine and the directory that the arguments name.
+fn read_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<(EngineKind, Option<PathBuf>)> {
+    let (mut wasi, mut allocation, mut functions) = (None, Allocation::Pooled, None);
+    while let Some(argument) = arguments.next() {
+        match argument.to_str()? {
+            WASI => wasi = Some(Wasi::from_version(arguments.next()?.to_str()?)?),
+            ON_DEMAND => allocation = Allocation::OnDemand,
+            FUNCTIONS => functions = Some(PathBuf::from(arguments.next()?)),
+            _ => return None,
+        }
+    }
+    Some((EngineKind { wasi: wasi?, allocation }, functions))
 }
 
 /// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
@@ -99,25 +117,58 @@ fn confine() {
     }
 }
 
-fn compile(wasm: &[u8], kind: EngineKind) -> Result<Vec<u8>, String> {
-    component::validate(wasm).map_err(|error| error.to_string())?;
-    engine::compiler(kind, wasm.len())
-        .and_then(|engine| engine.precompile_component(wasm))
-        .map_err(|error| format!("it does not compile: {error:#}"))
+/// A compiled component.
+struct Compiled {
+    artifact: Vec<u8>,
+    functions: Option<Arc<FunctionStore>>,
 }
 
-/// Compiles in a child process of `executable`, into `draft`.
+impl Compiled {
+    /// Keeps its functions for components with the same code, and says how many there were. Functions that cannot be
+    /// kept cost time, and nothing else.
+    fn keep_functions(&self) -> Option<String> {
+        Some(match self.functions.as_ref()?.keep() {
+            Ok(Reuse { reused, compiled }) => format!("reused {reused} functions and compiled {compiled}"),
+            Err(error) => format!("the compiled functions cannot be kept: {error}"),
+        })
+    }
+}
+
+/// Compiles on all processors. The threads have the priority of this one. `functions` is a directory to which no other
+/// user can write.
+fn compile(wasm: &[u8], kind: EngineKind, functions: Option<&Path>) -> Result<Compiled, String> {
+    component::validate(wasm).map_err(|error| error.to_string())?;
+    let failed = |error: wasmtime::Error| format!("it does not compile: {error:#}");
+    let store = match functions {
+        Some(dir) => FunctionStore::of(dir, wasm, &engine::fingerprint(&engine::compiler(kind, None).map_err(failed)?)),
+        None => None,
+    };
+    let engine = engine::compiler(kind, store.clone().map(|store| store as _)).map_err(failed)?;
+    let processors = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
+    // Not the pool of the process, whose threads have its priority.
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(processors).build();
+    let threads = threads.map_err(|error| format!("it does not compile: {error}"))?;
+    let artifact = threads.install(|| engine.precompile_component(wasm)).map_err(failed)?;
+    Ok(Compiled { artifact, functions: store })
+}
+
+/// Compiles in a child process of `executable`, whose path is absolute, into `draft`. `functions` is the directory of
+/// compiled functions.
 pub(crate) async fn in_process_of(
     executable: &Path,
     wasm: &[u8],
     kind: EngineKind,
+    functions: &Path,
     draft: &NamedTempFile,
 ) -> Result<(), LoadError> {
     let failed =
         |error: io::Error| LoadError::Unavailable(format!("cannot run the compiler {}: {error}", executable.display()));
     let mut child = tokio::process::Command::new(executable)
-        .args(["compile", "--wasi", kind.wasi.version()])
+        .args(["compile", WASI, kind.wasi.version()])
         .args((kind.allocation == Allocation::OnDemand).then_some(ON_DEMAND))
+        // A path of this process, such as one below `/proc/self/fd`, leads there only until the child is started.
+        .current_dir(functions)
+        .args([FUNCTIONS, "."])
         // The executable may be `/proc/self/exe`, which is no name for a list of processes.
         .arg0("coinslot")
         .env_clear()
@@ -153,6 +204,7 @@ pub(crate) async fn in_process_of(
     };
     let status = status.map_err(failed)?;
     if status.success() {
+        tracing::debug!(functions = %printable(String::from_utf8_lossy(&text).trim()), "a component is compiled");
         return Ok(());
     }
     Err(failure(status, &text))
@@ -180,6 +232,7 @@ fn failure(status: ExitStatus, text: &[u8]) -> LoadError {
 pub(crate) async fn on_thread(
     wasm: Arc<[u8]>,
     kind: EngineKind,
+    functions: PathBuf,
     draft: NamedTempFile,
 ) -> Result<NamedTempFile, LoadError> {
     let (done, result) = tokio::sync::oneshot::channel();
@@ -188,11 +241,14 @@ pub(crate) async fn on_thread(
         .spawn(move || {
             // On Linux this is the priority of the calling thread alone.
             let _ = nice(19);
-            let compiled = compile(&wasm, kind).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
-            let written = compiled.and_then(|artifact| {
+            let compiled =
+                compile(&wasm, kind, Some(&functions)).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
+            let written = compiled.and_then(|compiled| {
                 (&mut draft.as_file())
-                    .write_all(&artifact)
-                    .map_err(|error| LoadError::Unavailable(format!("cannot write the artifact: {error}")))
+                    .write_all(&compiled.artifact)
+                    .map_err(|error| LoadError::Unavailable(format!("cannot write the artifact: {error}")))?;
+                let _ = compiled.keep_functions();
+                Ok(())
             });
             let _ = done.send(written.map(|()| draft));
         })

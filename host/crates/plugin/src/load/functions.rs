@@ -1,0 +1,164 @@
+//! Keeps the compiled functions of a component, so that another component with the same code compiles in a fraction of
+//! the time.
+//!
+//! All plugins of one script engine have the same code: megabytes that differ in their data alone. wasmtime compiles
+//! functions one by one, and asks a store for each before it compiles it. The key is the SHA-256 of the function before
+//! compilation and of all settings of the compiler, its version among them (`cranelift_codegen::incremental_cache`).
+//!
+//! # What one component can do to another
+//!
+//! A component is untrusted, and what is kept of it is native code that others run. If two functions with different
+//! code had one key, by a fault of the key, one author could have the other's plugin run wrong code. So the key is not
+//! trusted alone: there is a file for each [`Code`], and a component finds only what was compiled for a component with
+//! the same code. What is found is then what the compiler would have made, whatever the key is worth.
+//!
+//! # The files
+//!
+//! A file is written whole, under another name first, by the process that compiled, and never changed. It is not
+//! synced: what a crash leaves of it does not fit its digest, and is compiled and written again. The directory and each
+//! file belong to this user, and no other can write to them: see [`super::artifact`]. Their number and sizes are
+//! bounded; those that were used last are kept.
+
+mod code;
+mod pack;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coinslot_base::file;
+use coinslot_base::private::is_ours;
+use parking_lot::Mutex;
+use wasmtime::CacheStore;
+
+use self::code::Code;
+use self::pack::{Functions, Pack};
+use super::artifact::{DRAFT_AGE, USE_PRECISION, age, now};
+
+/// A component with less code than this, in bytes, compiles as quickly as it would be found.
+const SMALL: usize = 512 << 10;
+
+/// The largest file, in bytes. QuickJS takes 5 MB, and Python 27.
+const LARGEST: usize = 128 << 20;
+
+/// Files that are kept, the last used first, how large all of them together may be, and how long after their last use.
+const MOST: usize = 16;
+const TOTAL: u64 = 512 << 20;
+const UNUSED_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The file is written when more than one in this many functions had to be compiled.
+const MANY: usize = 8;
+
+const EXTENSION: &str = "functions";
+
+/// The functions that a compilation can reuse, and those that it adds.
+#[derive(Debug)]
+pub(super) struct FunctionStore {
+    /// The file.
+    path: PathBuf,
+    name: String,
+    kept: Pack,
+    reused: AtomicUsize,
+    compiled: Mutex<Functions>,
+}
+
+/// The functions of a component that has been compiled: how many were found, and how many were not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reuse {
+    pub(super) reused: usize,
+    pub(super) compiled: usize,
+}
+
+impl FunctionStore {
+    /// The store for a component, in a directory that no other can write to. `fingerprint` is that of the engine. None
+    /// for a component with little code.
+    pub(super) fn of(dir: &Path, wasm: &[u8], fingerprint: &str) -> Option<Arc<Self>> {
+        let code = Code::of(wasm).ok().filter(|code| code.size >= SMALL)?;
+        let name = format!("{}-{fingerprint}.{EXTENSION}", code.digest);
+        let path = dir.join(&name);
+        let kept = read(&path).and_then(|bytes| Pack::read(&name, bytes)).unwrap_or_default();
+        Some(Arc::new(Self { path, name, kept, reused: AtomicUsize::new(0), compiled: Mutex::default() }))
+    }
+
+    /// Writes the file if many functions were compiled, so that the next compilation finds them. Removes files that are
+    /// too many. On an error the file is the one before, or none; so it is if the new one would be too large.
+    ///
+    /// A few are compiled each time: the key of a function depends a little on those that the same thread of the
+    /// compiler met before it. Adding them would make the file grow with each compilation, and write it for nothing.
+    pub(super) fn keep(&self) -> io::Result<Reuse> {
+        let mut functions = mem::take(&mut *self.compiled.lock());
+        let reuse = Reuse { reused: self.reused.load(Ordering::Relaxed), compiled: functions.len() };
+        if functions.len() <= reuse.reused / MANY {
+            return Ok(reuse);
+        }
+        for (key, function) in self.kept.iter() {
+            functions.entry(*key).or_insert_with(|| function.to_vec());
+        }
+        if let Some(bytes) = pack::write(&self.name, &functions, LARGEST) {
+            file::replace(&self.path, 0o400, &bytes)?;
+        }
+        if let Some(dir) = self.path.parent() {
+            forget_unused(dir);
+        }
+        Ok(reuse)
+    }
+}
+
+impl CacheStore for FunctionStore {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let function = self.kept.get(key)?;
+        self.reused.fetch_add(1, Ordering::Relaxed);
+        Some(Cow::Borrowed(function))
+    }
+
+    fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
+        let Ok(key) = key.try_into() else { return false };
+        self.compiled.lock().insert(key, value);
+        true
+    }
+}
+
+/// The bytes of a file that nobody else can have written, and that is not too large. Its use is noted. Any other file
+/// is removed.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    if !meta.is_file() || meta.len() > LARGEST as u64 || !is_ours(path, path, &meta, 0o400) {
+        let _ = fs::remove_file(path);
+        return None;
+    }
+    if age(&meta) >= USE_PRECISION {
+        let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
+    }
+    fs::read(path).ok()
+}
+
+/// Removes the files that are too many, too old or too large together, and drafts that were left behind.
+fn forget_unused(dir: &Path) {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+        let is_draft = entry.file_name().to_str().is_some_and(|name| name.starts_with(".draft-"));
+        if is_draft && age(&meta) >= DRAFT_AGE {
+            let _ = fs::remove_file(path);
+        } else if !is_draft && path.extension() == Some(OsStr::new(EXTENSION)) {
+            files.push((age(&meta), meta.len(), path));
+        }
+    }
+    files.sort();
+    let mut total = 0;
+    for (index, (age, len, path)) in files.iter().enumerate() {
+        total += len;
+        // The first is the one that was just written.
+        if index > 0 && (index >= MOST || total > TOTAL || *age >= UNUSED_AGE) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
