@@ -44,6 +44,7 @@ mod rollback;
 mod routing;
 mod schemas;
 mod sdk;
+mod sdk_examples;
 mod security;
 mod settlement_faults;
 mod shared_instances;
