@@ -65,7 +65,7 @@ async fn start(component: &Path, name: &str, asked: &Asked) -> DevHost {
     let origin = weather_service(asked).await;
     let builder = DevHost::builder().plugin("examples.wasm", component).arguments(&["--config", "coinslot.toml"]);
     let grants = format!(
-        "[plugin.{name}]\nkeyvalue = true\nhttp = [\"{origin}\"]\n[[plugin.{name}.secrets]]\norigin = \"{origin}\"\n\
+        "[plugin.{name}]\nfile = \"examples.wasm\"\nkeyvalue = true\nhttp = [\"{origin}\"]\n[[plugin.{name}.secrets]]\norigin = \"{origin}\"\n\
          header = \"Authorization\"\nprefix = \"Bearer \"\nvalue_env = \"WEATHER_KEY\"\n\
          [plugin.{name}.config]\nsource = \"{origin}\"\n"
     );
@@ -104,7 +104,11 @@ async fn texts_are_quoted_by_length(host: &DevHost) {
     let (status, kind, body) = buy(host, || post(&long)).await;
     assert!(status == 200 && kind.starts_with("text/plain"), "{status} {kind}");
     assert_eq!(String::from_utf8_lossy(&body), format!("Write to [e-mail] {}\n", "x".repeat(1_500)));
-    assert_eq!(host.chain().balance(host.seller()).await - before, U256::from(2_000), "two thousand characters at most");
+    assert_eq!(
+        host.chain().balance(host.seller()).await - before,
+        U256::from(2_000),
+        "two thousand characters at most"
+    );
     refused(post(""), 400).await;
     refused(post(&"x".repeat(50_001)), 400).await;
 }

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { evaluate } from './support/engine.js';
 
 const page = readFileSync(new URL('../../../host/docs/javascript.md', import.meta.url), 'utf8');
-const blocks = [...page.matchAll(/^```ts\n\/\/ ([\w.]+)\n([\s\S]*?)^```$/gm)].map(([, file, code]) => ({ file, code }));
+const blocks = [...page.matchAll(/^```ts(?: not run: .*)?\n\/\/ ([\w.]+)\n([\s\S]*?)^```$/gm)].map(([, file, code]) => ({ file, code }));
 const plugins = blocks.filter(({ file }) => file === 'plugin.ts').map(({ code }) => code);
 
 test('the page has its examples', () => assert.ok(plugins.length >= 6 && blocks.length === plugins.length + 1));
