@@ -186,7 +186,6 @@ fn the_page_of_starlingmonkey_builds() {
 fn the_page_of_examples_leads_to_a_payment() {
     let dir = tempfile::tempdir().expect("a folder");
     std::os::unix::fs::symlink(fences::root().join("sdk"), dir.path().join("sdk")).expect("a link");
-    fs::create_dir(dir.path().join("plugins")).expect("a folder");
     Session::new(dir.path()).run_page("host/docs/examples.md");
 }
 
