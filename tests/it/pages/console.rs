@@ -64,11 +64,13 @@ impl Session {
     fn run(&mut self, block: &Block) -> usize {
         let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
         for line in block.text.lines() {
-            match (line.strip_prefix("$ "), &*block.language, steps.last_mut()) {
-                (Some(command), _, _) => steps.push((command, Vec::new())),
-                (None, "sh", _) => steps.push((line, Vec::new())),
-                (None, _, Some((_, shown))) => shown.push(line),
-                (None, _, None) => panic!("{}: output without a command: {line}", block.place()),
+            let command = if block.language == "sh" { Some(line) } else { line.strip_prefix("$ ") };
+            if let Some(command) = command {
+                steps.push((command, Vec::new()));
+            } else {
+                let (_, shown) =
+                    steps.last_mut().unwrap_or_else(|| panic!("{}: no command printed this", block.place()));
+                shown.push(line);
             }
         }
         for (command, shown) in &steps {
@@ -103,10 +105,9 @@ impl Session {
 
     /// A bash that runs a script, whose stderr goes where its stdout goes.
     fn bash(&self, script: &str) -> Command {
-        let path = std::env::var("PATH").unwrap_or_default();
+        let script = format!("exec 2>&1\nexport PATH='{}':\"$PATH\"\n{script}", self.programs.path().display());
         let mut bash = Command::new("bash");
-        bash.args(["-c", &format!("exec 2>&1\n{script}")]).current_dir(&self.dir).stdin(Stdio::null());
-        bash.env("PATH", format!("{}:{path}", self.programs.path().display()));
+        bash.args(["-c", &script]).current_dir(&self.dir).stdin(Stdio::null());
         bash
     }
 

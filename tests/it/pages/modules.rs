@@ -85,12 +85,12 @@ pub(super) fn build_rust(all: &[Block]) {
              [dependencies]\ncoinslot-sdk = {{ path = \"{sdk}\" }}\n"
         );
         fs::write(dir.path().join(&name).join("Cargo.toml"), manifest).expect("a file");
-        let mut root = String::from("#![allow(dead_code)]\n");
+        let mut modules = String::from("#![allow(dead_code)]\n");
         for block in blocks {
-            writeln!(root, "mod line_{};", block.line).expect("text");
+            writeln!(modules, "mod line_{};", block.line).expect("text");
             fs::write(source.join(format!("line_{}.rs", block.line)), &block.text).expect("a file");
         }
-        fs::write(source.join("lib.rs"), root).expect("a file");
+        fs::write(source.join("lib.rs"), modules).expect("a file");
         members.push(name);
     }
     let profile = blocks("host/docs/rust.md").into_iter().find(|block| block.file() == Some("Cargo.toml"));
@@ -102,7 +102,7 @@ pub(super) fn build_rust(all: &[Block]) {
     .expect("a file");
     // The versions that the repository builds with are compiled already.
     fs::copy(root().join("Cargo.lock"), dir.path().join("Cargo.lock")).expect("a file");
-    succeeds("crates", &cargo(dir.path(), &["build", "--profile", "plugin", "--target", "wasm32-wasip2"]));
+    succeeds("crates", &cargo(dir.path(), &["build", "--quiet", "--profile", "plugin", "--target", "wasm32-wasip2"]));
     let tested = cargo(dir.path(), &["test"]);
     succeeds("tests of crates", &tested);
     assert!(String::from_utf8_lossy(&tested.stdout).contains("it_shouts ... ok"), "the page's tests ran");
@@ -120,7 +120,7 @@ fn unpacked_sdk(dir: &Path) -> String {
 
 fn cargo(dir: &Path, arguments: &[&str]) -> Output {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(dir).args(arguments).args(["--quiet", "--target-dir"]).arg(target());
+    cargo.current_dir(dir).args(arguments).arg("--target-dir").arg(target());
     // Other flags than those of the plugins' build would make another build of everything.
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
     cargo.output().expect("cargo")

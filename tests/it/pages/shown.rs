@@ -60,8 +60,7 @@ pub(super) fn x402_documents_are_real(blocks: &[Block], real: &BTreeMap<&str, &V
     let mut compared = Vec::new();
     for block in blocks.iter().filter(|block| block.language == "json") {
         for shown in documents(&block.text) {
-            let first = shown["accepts"].get(0).unwrap_or(&Value::Null);
-            let member = if !first["maxAmountRequired"].is_null() {
+            let member = if !shown["accepts"][0]["maxAmountRequired"].is_null() {
                 "maxAmountRequired"
             } else if !shown["payload"].is_null() && shown["x402Version"] == 2 {
                 "payload"
@@ -103,16 +102,16 @@ pub(super) fn is_printed(place: &str, shown: &[&str], output: &str) {
 
 /// Whether the parts between the dots of a pattern are in the line, in this order, from its beginning to its end.
 fn fits(pattern: &str, line: &str) -> bool {
-    let parts: Vec<&str> = pattern.split("..").map(|part| part.trim_matches('.')).collect();
-    let (first, last) = (parts[0], parts[parts.len() - 1]);
-    let mut rest = line;
+    let Some((first, others)) = pattern.split_once("..") else { return pattern == line };
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = others.split("..").map(|part| part.trim_start_matches('.')).collect();
     for part in &parts {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
             None => return false,
         }
     }
-    line.starts_with(first) && line.ends_with(last)
+    parts.last().is_none_or(|last| line.ends_with(*last))
 }
 
 /// The line with `#` for what differs from run to run, and with single spaces.
