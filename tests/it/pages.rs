@@ -20,7 +20,7 @@ use console::Session;
 use fences::{Block, blocks, pages};
 
 /// The most blocks that do not run, in all pages together. Raise it only for a block that needs what no test can have.
-const MOST_NOT_RUN: usize = 24;
+const MOST_NOT_RUN: usize = 16;
 
 /// The languages of blocks, and whether a test below runs them. `text` is what a program prints.
 const LANGUAGES: [(&str, bool); 12] = [
@@ -72,13 +72,14 @@ fn json_is_json() {
 }
 
 /// Values of pages that stand for those of a reader.
-const STAND_INS: [(&str, &str); 7] = [
+const STAND_INS: [(&str, &str); 8] = [
     ("0xYourAddress", "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42"),
     ("\"9f86d081..\"", "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\""),
     ("\"60303ae2..\"", "\"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752\""),
     ("https://x402.org", "http://127.0.0.1:9"),
     ("https://sepolia.base.org", "http://127.0.0.1:9"),
     ("https://api.cdp.coinbase.com", "https://127.0.0.1:9"),
+    ("/etc/letsencrypt/live/api.example.com/", ""),
     ("https://your-base-node.example.com", "http://127.0.0.1:9"),
 ];
 
@@ -113,6 +114,9 @@ fn completed(part: &str) -> String {
 fn configurations_are_accepted() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::create_dir(dir.path().join("plugins")).expect("a folder");
+    let pair = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
+    fs::write(dir.path().join("fullchain.pem"), pair.cert.pem()).expect("a file");
+    fs::write(dir.path().join("privkey.pem"), pair.signing_key.serialize_pem()).expect("a file");
     let blocks: Vec<Block> =
         running(&["toml"]).into_iter().filter(|block| block.file() != Some("Cargo.toml")).collect();
     assert!(blocks.len() > 9, "{}", blocks.len());
@@ -122,7 +126,7 @@ fn configurations_are_accepted() {
         let checked = command.current_dir(dir.path()).arg("check").envs(SECRETS).output().expect("the binary");
         let said = String::from_utf8_lossy(&checked.stderr).into_owned();
         assert_eq!(checked.status.code(), Some(1), "{}: {said}\n{}", block.place(), completed(&block.text));
-        assert!(said.contains("127.0.0.1:9"), "{}: {said}", block.place());
+        assert!(said.contains("127.0.0.1"), "{}: {said}", block.place());
     }
 }
 
