@@ -6,6 +6,7 @@
 
 mod console;
 mod fences;
+mod links;
 mod modules;
 mod shown;
 

@@ -39,7 +39,7 @@ pub(super) fn root() -> PathBuf {
 /// The pages for users: README.md, those of `host/docs`, and those of the SDKs.
 pub(super) fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    for folder in ["host/docs", "sdk/js", "sdk/python", "sdk/c"] {
+    for folder in ["host/docs", "sdk/js", "sdk/python", "sdk/c", "sdk/examples"] {
         let entries = std::fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
