@@ -17,7 +17,7 @@ use std::path::Path;
 use coinslot_tests::{DevHost, SELLER, TestChain, guest, run, target};
 use serde_json::Value;
 
-use console::Session;
+use console::Terminal;
 use fences::{Block, blocks, pages};
 
 /// The most blocks that do not run, in all pages together. Raise it only for a block that needs what no test can have.
@@ -153,8 +153,8 @@ fn crates_are_built() {
 /// The commands of a page without a host, in one folder, with the files that the page shows.
 fn runs_by_itself(page: &str) {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut session = Session::new(dir.path());
-    session.run_page(page);
+    let mut terminal = Terminal::new(dir.path());
+    terminal.run_page(page);
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn the_page_of_python_leads_to_a_payment() {
 #[test]
 fn the_page_of_rust_leads_to_a_payment() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut session = Session::new(dir.path());
+    let mut terminal = Terminal::new(dir.path());
     // What cargo has compiled for the page before need not be compiled again.
-    session.set("CARGO_TARGET_DIR", &target().join("pages").display().to_string());
-    session.run_page("host/docs/rust.md");
+    terminal.set("CARGO_TARGET_DIR", &target().join("pages").display().to_string());
+    terminal.run_page("host/docs/rust.md");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_page_of_starlingmonkey_builds() {
 fn the_page_of_examples_leads_to_a_payment() {
     let dir = tempfile::tempdir().expect("a folder");
     std::os::unix::fs::symlink(fences::root().join("sdk"), dir.path().join("sdk")).expect("a link");
-    Session::new(dir.path()).run_page("host/docs/examples.md");
+    Terminal::new(dir.path()).run_page("host/docs/examples.md");
 }
 
 /// The pages that speak to a running `coinslot dev` with the plugins of this repository.
@@ -201,14 +201,14 @@ async fn pages_for_payers_tell_what_a_host_answers() {
     let url = host.url("");
     let challenge = host.client().get(host.url("/hello?name=Ada")).send().await.expect("a challenge");
     let payment = host.payer(0).pay(&challenge);
-    let session = |page: &str| {
-        let mut session = Session::new(host.path(".").as_path());
-        session.served_at(&url);
-        session.set("PAYMENT", &payment.header());
-        session.run_page(page);
+    let reads = |page: &str| {
+        let mut terminal = Terminal::new(host.path(".").as_path());
+        terminal.served_at(&url);
+        terminal.set("PAYMENT", &payment.header());
+        terminal.run_page(page);
     };
     for page in ["README.md", "host/docs/x402.md", "host/docs/payers.md"] {
-        session(page);
+        reads(page);
     }
     let v1: Value = challenge.json().await.expect("JSON");
     let real = BTreeMap::from([("payload", &payment.document), ("maxAmountRequired", &v1)]);
@@ -224,9 +224,9 @@ async fn pages_for_operators_tell_what_commands_print() {
     for page in
         ["host/docs/books.md", "host/docs/plugin-runtime.md", "host/docs/troubleshooting.md", "host/docs/running.md"]
     {
-        let mut session = Session::new(host.path(".").as_path());
-        session.served_at(&url);
-        session.run_page(page);
+        let mut terminal = Terminal::new(host.path(".").as_path());
+        terminal.served_at(&url);
+        terminal.run_page(page);
     }
     assert_eq!(chain.balance(SELLER).await, 0, "looking costs nothing");
 }

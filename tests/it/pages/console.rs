@@ -16,7 +16,7 @@ const ADDRESS: &str = "127.0.0.1:8402";
 
 /// A reader's terminal: a folder, what was exported, and the host that was started. Dropping it ends that host.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct Terminal {
     dir: PathBuf,
     /// A folder of `PATH` with a link to the host under test, under its usual name.
     programs: tempfile::TempDir,
@@ -28,7 +28,7 @@ pub(super) struct Session {
     host: Option<Child>,
 }
 
-impl Session {
+impl Terminal {
     pub(super) fn new(dir: &Path) -> Self {
         let programs = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink(binary(), programs.path().join("coinslot")).expect("a link");
@@ -139,7 +139,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(host) = &mut self.host {
             let _ = host.kill();
