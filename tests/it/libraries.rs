@@ -21,11 +21,10 @@ fn build(dir: &Path, module: &str, packages: Option<&Path>) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(module);
     let name = source.file_name().expect("a file").to_str().expect("UTF-8");
     fs::copy(&source, dir.join(name)).expect("a module");
-    match packages {
-        Some(folder) => symlink(folder, dir.join("node_modules")).expect("a link"),
-        None => {
-            drop(fs::copy(source.with_file_name("requirements.txt"), dir.join("requirements.txt")).expect("a list"))
-        }
+    if let Some(folder) = packages {
+        symlink(folder, dir.join("node_modules")).expect("a link");
+    } else {
+        fs::copy(source.with_file_name("requirements.txt"), dir.join("requirements.txt")).expect("a list");
     }
     let built = run(dir, &["build", name, "-o", "plugin.wasm"]);
     assert!(built.status.success(), "{module}: {}", String::from_utf8_lossy(&built.stderr));
