@@ -16,9 +16,10 @@ fn succeeds(place: &str, output: &Output) {
 }
 
 /// Builds a module with a file name. One without is a part of a module: its syntax is checked.
-pub(super) fn build_typescript(block: &Block) {
+pub(super) fn build(block: &Block) {
     let dir = tempfile::tempdir().expect("a folder");
     let Some(file) = block.file() else {
+        assert_eq!(block.language, "js", "{}: its first line names its file", block.place());
         fs::write(dir.path().join("part.mjs"), &block.text).expect("a file");
         let mut node = Command::new("node");
         let checked = node.current_dir(dir.path()).args(["--check", "part.mjs"]).output().expect("Node.js");
