@@ -74,9 +74,9 @@ pub fn altered(name: &str, text: &str, by: &str) -> Vec<u8> {
     bytes
 }
 
-/// The target folder that this program was built into: cargo puts a test at `TARGET/PROFILE/deps/NAME`, and a benchmark
+/// The target folder that this program was built into. Cargo puts a test at `TARGET/PROFILE/deps/NAME`, and a benchmark
 /// at `TARGET/PROFILE/NAME`.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a path of this program");
     let folder = own.parent().expect("a folder");
     let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };

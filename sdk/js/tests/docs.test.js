@@ -1,12 +1,16 @@
 // The code of host/docs/javascript.md, in the engine.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { evaluate } from './support/engine.js';
 
 const page = readFileSync(new URL('../../../host/docs/javascript.md', import.meta.url), 'utf8');
-const blocks = [...page.matchAll(/^```ts\n\/\/ ([\w.]+)\n([\s\S]*?)^```$/gm)].map(([, file, code]) => ({ file, code }));
+const blocks = [...page.matchAll(/^```ts(?: not run: .*)?\n\/\/ ([\w.]+)\n([\s\S]*?)^```$/gm)].map(
+  ([, file, code]) => ({ file, code }),
+);
 const plugins = blocks.filter(({ file }) => file === 'plugin.ts').map(({ code }) => code);
 
 test('the page has its examples', () => assert.ok(plugins.length >= 6 && blocks.length === plugins.length + 1));
@@ -19,6 +23,20 @@ for (const [index, code] of plugins.entries()) {
     assert.ok(described >= 1 || described === 'set currency in [plugin.NAME.config]', String(described));
   });
 }
+
+test('editors find no mistake in the examples', (t) => {
+  // Beside node_modules, so that zod is found.
+  const folder = mkdtempSync(fileURLToPath(new URL('types/docs-', import.meta.url)));
+  t.after(() => rmSync(folder, { recursive: true }));
+  plugins.forEach((code, index) => writeFileSync(`${folder}/example${index}.ts`, `${code}\nexport {};\n`));
+  const config = { extends: '../tsconfig.json', files: ['../../../coinslot.d.ts'], include: ['*.ts'] };
+  writeFileSync(`${folder}/tsconfig.json`, JSON.stringify(config));
+  try {
+    execFileSync('npx', ['tsc', '--project', folder], { encoding: 'utf8' });
+  } catch (error) {
+    assert.fail(error.stdout);
+  }
+});
 
 test('the tests of the page pass', async () => {
   const { code } = blocks.find(({ file }) => file === 'plugin.test.ts');

@@ -275,7 +275,7 @@ pub mod __private {
 #[doc = include_str!("../../../README.md")]
 struct FirstPage;
 
-/// The page for authors of plugins: its snippets are compiled as tests.
+/// The page for authors of plugins in Rust: its snippets are compiled as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../host/docs/plugins.md")]
-struct PluginsPage;
+#[doc = include_str!("../../../host/docs/rust.md")]
+struct RustPage;
