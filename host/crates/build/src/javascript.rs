@@ -5,12 +5,15 @@
 //! (routes, schemas, tables) is part of the component, and a request begins with all of it. The same sources give the
 //! same bytes: clocks and random numbers are constant while a module is evaluated, and paths are relative.
 
+mod deadline;
 mod engine;
 mod evaluate;
 mod modules;
 mod package;
 mod place;
+mod printed;
 mod snapshot;
+mod tests_run;
 mod typescript;
 
 use std::collections::BTreeSet;
@@ -18,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::BuildError;
 use modules::Modules;
+pub use tests_run::{run_tests, test_files};
 
 /// The extensions of modules that can be built.
 pub const EXTENSIONS: [&str; 6] = ["ts", "mts", "js", "mjs", "tsx", "jsx"];
@@ -55,7 +59,7 @@ pub fn module_at(path: &Path) -> Option<PathBuf> {
 pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildError> {
     let module = module.canonicalize().map_err(BuildError::file(module))?;
     let package = package::of(&module)?;
-    let modules = Modules::new(&module, &package);
+    let modules = Modules::new(&module, module.parent().unwrap_or(Path::new("/")), &package);
     let engine = engine::CompiledEngine::load(cache)?;
     let evaluated = evaluate::evaluate(&engine, &modules)?;
     Ok(BuiltPlugin {

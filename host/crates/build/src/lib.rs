@@ -8,7 +8,9 @@ pub mod javascript;
 pub mod new;
 pub mod python;
 pub mod sdk;
+pub mod testing;
 
 mod error;
+mod files;
 
 pub use error::BuildError;
