@@ -26,6 +26,9 @@ pub mod plugins;
 pub mod serve;
 
 #[cfg(feature = "dev")]
+pub mod test;
+
+#[cfg(feature = "dev")]
 pub mod wit;
 
 mod print;

@@ -51,6 +51,7 @@ mod staging;
 mod strangers;
 mod streaming;
 mod supply;
+mod testing;
 mod texts;
 mod tls;
 mod two_hosts;
