@@ -19,6 +19,9 @@ pub mod ledger;
 #[cfg(feature = "dev")]
 pub mod new;
 
+#[cfg(feature = "dev")]
+pub mod pack;
+
 pub mod pay;
 
 pub mod plugins;

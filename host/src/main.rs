@@ -40,6 +40,8 @@ enum CliCommand {
     #[cfg(feature = "dev")]
     Test(cli::test::TestArgs),
     #[cfg(feature = "dev")]
+    Pack(cli::pack::PackArgs),
+    #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
@@ -92,6 +94,8 @@ fn main() -> ExitCode {
         match arguments.command {
             #[cfg(feature = "dev")]
             CliCommand::Test(args) => cli::test::run(args).await,
+            #[cfg(feature = "dev")]
+            CliCommand::Pack(args) => cli::pack::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::Dev(args) => cli::dev::run(args).await,
             CliCommand::Serve(args) => cli::serve::run(args).await,

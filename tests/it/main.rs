@@ -34,6 +34,7 @@ mod lingering;
 mod misconfigured;
 mod money;
 mod operating;
+mod packing;
 mod paid;
 mod quotes;
 mod released;
