@@ -19,11 +19,17 @@ pub mod ledger;
 #[cfg(feature = "dev")]
 pub mod new;
 
+#[cfg(feature = "dev")]
+pub mod pack;
+
 pub mod pay;
 
 pub mod plugins;
 
 pub mod serve;
+
+#[cfg(feature = "dev")]
+pub mod test;
 
 #[cfg(feature = "dev")]
 pub mod wit;

@@ -20,9 +20,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct CliArguments {
     #[command(subcommand)]
     command: CliCommand,
-    /// Log this to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`.
-    #[arg(long, global = true, env = "COINSLOT_LOG", default_value = "coinslot=info,warn", value_name = "FILTER")]
-    log: String,
+    /// Log this to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`. The default is
+    /// `coinslot=info,warn`, and `off` for `test`.
+    #[arg(long, global = true, env = "COINSLOT_LOG", value_name = "FILTER")]
+    log: Option<String>,
     /// Log as JSON, a line per event.
     #[arg(long, global = true)]
     log_json: bool,
@@ -37,6 +38,10 @@ enum CliCommand {
     #[cfg(feature = "dev")]
     Wit(cli::wit::WitArgs),
     #[cfg(feature = "dev")]
+    Test(cli::test::TestArgs),
+    #[cfg(feature = "dev")]
+    Pack(cli::pack::PackArgs),
+    #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
@@ -47,6 +52,17 @@ enum CliCommand {
     Facilitator(cli::facilitator::FacilitatorArgs),
     #[command(hide = true)]
     Compile(cli::compile::CompileArgs),
+}
+
+impl CliCommand {
+    /// The filter of the log, unless another is asked for. What `test` provokes are no events for an operator.
+    fn default_log(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "dev")]
+            Self::Test(_) => "off",
+            _ => "coinslot=info,warn",
+        }
+    }
 }
 
 /// The most polls of tasks after which a busy worker looks for sockets and timers that are ready. Guests that compute
@@ -76,6 +92,10 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
+            #[cfg(feature = "dev")]
+            CliCommand::Test(args) => cli::test::run(args).await,
+            #[cfg(feature = "dev")]
+            CliCommand::Pack(args) => cli::pack::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::Dev(args) => cli::dev::run(args).await,
             CliCommand::Serve(args) => cli::serve::run(args).await,
@@ -107,8 +127,9 @@ fn end(failure: &Failure) -> ExitCode {
 }
 
 fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
-        .map_err(|error| Failure::usage(format!("--log {}: {error}", arguments.log)))?;
+    let filter = arguments.log.as_deref().unwrap_or(arguments.command.default_log());
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage(format!("--log {filter}: {error}")))?;
     // Colours are escapes, which a reader of a file or a journal would see. NO_COLOR is https://no-color.org.
     #[allow(clippy::disallowed_methods, reason = "https://no-color.org")]
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -3,7 +3,7 @@
 
 mod announce;
 mod build;
-mod chain;
+pub(super) mod chain;
 mod rebuild;
 mod sample;
 mod sources;

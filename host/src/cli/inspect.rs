@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_plugin::{
-    Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
-    RuntimeConfig, inspect,
+    Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies,
+    PluginPolicy, Runtime, RuntimeConfig, inspect,
 };
 use sha2::{Digest, Sha256};
 
@@ -49,7 +49,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let described = match (&outside.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),
         (None, true) => None,
-        (None, false) => Some(describe(&args, &wasm, &plugins).await),
+        (None, false) => Some(describe(&args.file, args.config.as_deref(), &wasm, &plugins).await),
     };
     // Grants belong to the name in the manifest, which is not known if `describe` has not run.
     let own = match &described {
@@ -68,11 +68,13 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         }
         _ => Vec::new(),
     };
-    let shown = ShownComponent { file: &args.file, outside, capabilities, described, unenforced, misfit };
+    let package = Package::read(&wasm);
+    let shown = ShownComponent { file: &args.file, outside, package, capabilities, described, unenforced, misfit };
     print::line(if args.json { format!("{:#}", shown.json()) } else { shown.text() })?;
-    match (shown.described, shown.misfit) {
-        (Some(Err(reason)), _) | (_, Some(reason)) => Err(named(&reason)),
-        (_, None) => Ok(()),
+    match (shown.described, shown.misfit, shown.package) {
+        (Some(Err(reason)), ..) | (_, Some(reason), _) => Err(named(&reason)),
+        (.., Err(error)) => Err(named(&error)),
+        (_, None, Ok(_)) => Ok(()),
     }
 }
 
@@ -80,6 +82,8 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
 struct ShownComponent<'f> {
     file: &'f Path,
     outside: Inspection,
+    /// What its author packed into it.
+    package: Result<Option<Package>, PackageError>,
     capabilities: [CapabilityRow; 3],
     /// Its description of itself, or the reason why there is none; `None` if it was not asked.
     described: Option<Result<PluginInfo, String>>,
@@ -93,6 +97,10 @@ impl ShownComponent<'_> {
     fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "component": self.outside,
+            "package": match &self.package {
+                Ok(package) => serde_json::json!(package),
+                Err(error) => serde_json::json!({ "error": error.to_string() }),
+            },
             "capabilities": self.capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
             "misfit": self.misfit,
             "plugin": self.described.as_ref().map(|described| match described {
@@ -111,6 +119,7 @@ impl ShownComponent<'_> {
         let mut lines = vec![
             format!("{}: {} KB, sha256 {}", self.file.display(), outside.size.div_ceil(1024), outside.sha256),
             format!("made with   {}", or_none(tools.collect())),
+            format!("packed      {}", packed(&self.package)),
             format!("handler     {}", or_none(outside.handlers.clone())),
             format!("quotes      {quotes}"),
             format!("can use     {}", or_none(uses.collect())),
@@ -130,6 +139,25 @@ impl ShownComponent<'_> {
         }
         lines.join("\n")
     }
+}
+
+/// What a package says beside the manifest: `MIT, typescript, https://example.com/shop at c0ffee (plugins/a)`.
+fn packed(package: &Result<Option<Package>, PackageError>) -> String {
+    let package = match package {
+        Ok(Some(package)) => package,
+        Ok(None) => return "no".to_owned(),
+        Err(error) => return error.to_string(),
+    };
+    let license = package.license.clone().unwrap_or_else(|| "no licence".to_owned());
+    let source = package.source.as_ref().map(|source| {
+        let repository = source.repository.as_deref().unwrap_or("a repository without an address");
+        let path = source.path.as_ref().map(|path| format!(" ({path})")).unwrap_or_default();
+        let modified = if source.modified { ", modified" } else { "" };
+        format!("{repository} at {}{modified}{path}", source.commit)
+    });
+    let tool = format!("by {} {}", package.tool.name, package.tool.version);
+    let facts = [Some(license), package.component.language.clone(), source, Some(tool)];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// One endpoint on a line: route, price, summary, and what else a payer meets.
@@ -201,8 +229,9 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
 }
 
 /// Has the component of this file describe itself, with its configuration, if it fits its pins, and no other grant.
-async fn describe(
-    args: &InspectArgs,
+pub(super) async fn describe(
+    file: &Path,
+    config: Option<&Path>,
     wasm: &[u8],
     plugins: &BTreeMap<String, PluginConfig>,
 ) -> Result<PluginInfo, String> {
@@ -211,11 +240,11 @@ async fn describe(
         (name.clone(), PluginPolicy { grants, ..PluginPolicy::default() })
     });
     let policies = PluginPolicies { plugins: configured.collect(), ..PluginPolicies::default() };
-    let (file, digest) = (file_name(&args.file), hex::encode(Sha256::digest(wasm)));
+    let (file, digest) = (file_name(file), hex::encode(Sha256::digest(wasm)));
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
     let pins = plugins.iter().map(|(name, own)| (name.clone(), own.pins.clone())).collect();
     let shown = shown_policies(&policies, &pins, &file, &digest);
-    let (runtime, keeping) = runtime(args.config.as_deref())?;
+    let (runtime, keeping) = runtime(config)?;
     let plugin = runtime.load_expecting(expected, wasm, &shown).await.map_err(|error| error.to_string())?;
     if matches!(keeping, Keeping::Cache) {
         runtime.forget_others(&HashSet::from([digest]));

@@ -46,6 +46,13 @@ impl AnswerSchema {
         Ok((Self { endpoint: endpoint.to_owned(), validator }, unchecked))
     }
 
+    /// The place and the reason where a body does not fit, for a message.
+    #[cfg(feature = "dev")]
+    pub(crate) fn misfit(&self, body: &[u8]) -> Option<String> {
+        let Mismatch { pointer, reason, .. } = self.mismatch(body)?;
+        Some(if pointer.is_empty() { reason } else { format!("at `{pointer}`: {reason}") })
+    }
+
     /// The reason why a body does not fit; none if it fits, and if that is too expensive to tell.
     fn mismatch(&self, body: &[u8]) -> Option<Mismatch> {
         let broken = |keyword: &str, reason: String| {

@@ -14,14 +14,14 @@ function schemaText(at, what, json) {
 }
 
 function withExamples(json, examples) {
-  if (examples === undefined || json === undefined) return json;
-  return { ...json, examples: Array.isArray(examples) ? examples : [examples] };
+  if (examples === undefined) return json;
+  return { ...(json ?? { type: 'object' }), examples: Array.isArray(examples) ? examples : [examples] };
 }
 
 function describeEndpoint(endpoint) {
   const { at, method, path, price, summary, description, mimeType, headers, upfront, names, schemas, examples } =
     endpoint;
-  const input = withExamples(inputSchema({ names, ...schemas }), examples);
+  const input = inputSchema({ names, ...schemas });
   return {
     method,
     path,
@@ -29,7 +29,7 @@ function describeEndpoint(endpoint) {
     summary,
     description,
     mimeType,
-    inputSchema: schemaText(at, 'input', input),
+    inputSchema: schemaText(at, 'input', withExamples(input, examples)),
     outputSchema: schemaText(at, 'output', schemas.returns?.json),
     quoteHeaders: headers,
     extensions: [

@@ -276,6 +276,10 @@ export async function* run({ only = '' } = {}) {
       yield { event: 'test', name: one.name, outcome: 'skipped', at: one.at };
       continue;
     }
+    // Who reads the reports can say which test never ended. The report leaves the engine while this one waits: a test
+    // that computes without end would keep it.
+    yield { event: 'begin', name: one.name, at: one.at };
+    await new Promise((resolve) => setTimeout(resolve, 0));
     const began = host.nowNanoseconds();
     let error;
     try {

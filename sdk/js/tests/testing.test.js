@@ -145,6 +145,8 @@ nodeTest('a run reports each test, and what failed where', async () => {
   const end = rest.pop();
   assert.deepEqual(start, { event: 'start', tests: 14 });
   const failed = rest.filter(({ outcome: is }) => is === 'failed');
+  const begun = rest.findIndex(({ event, name }) => event === 'begin' && name === 'this one fails');
+  assert.equal(rest[begun + 1], failed[0]);
   assert.deepEqual(
     failed.map(({ name }) => name),
     ['this one fails'],
@@ -158,7 +160,7 @@ nodeTest('a run reports each test, and what failed where', async () => {
   assert.equal(rest.at(-1).name, 'group > 2 is b');
   assert.deepEqual(
     (await reports({ only: 'metered' })).map(({ event }) => event),
-    ['start', 'test', 'end'],
+    ['start', 'begin', 'test', 'end'],
   );
 });
 
@@ -174,9 +176,9 @@ nodeTest('a component of tests answers with a report a line', async () => {
     .map((line) => JSON.parse(line));
   assert.deepEqual(
     lines.map(({ event }) => event),
-    ['start', 'test', 'end'],
+    ['start', 'begin', 'test', 'end'],
   );
-  assert.equal(lines[1].outcome, 'passed');
+  assert.equal(lines[2].outcome, 'passed');
 });
 
 const FAILING = [

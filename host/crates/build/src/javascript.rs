@@ -5,15 +5,18 @@
 //! (routes, schemas, tables) is part of the component, and a request begins with all of it. The same sources give the
 //! same bytes: clocks and random numbers are constant while a module is evaluated, and paths are relative.
 
+mod deadline;
 mod engine;
 mod evaluate;
 mod explain;
 mod modules;
 mod package;
 mod place;
+mod printed;
 mod shake;
 mod snapshot;
 mod starlingmonkey;
+mod tests_run;
 mod typescript;
 
 use std::collections::BTreeSet;
@@ -21,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::BuildError;
 use modules::Modules;
+pub use tests_run::{run_tests, test_files};
 
 pub use starlingmonkey::build_with_starlingmonkey;
 
@@ -57,7 +61,7 @@ pub fn module_at(path: &Path) -> Option<PathBuf> {
 pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildError> {
     let module = module.canonicalize().map_err(BuildError::file(module))?;
     let package = package::of(&module)?;
-    let modules = Modules::new(&module, &package);
+    let modules = Modules::new(&module, module.parent().unwrap_or(Path::new("/")), &package);
     let engine = engine::CompiledEngine::load(cache)?;
     modules.shake();
     let evaluated = match evaluate::evaluate(&engine, &modules) {

@@ -12,7 +12,9 @@ pub mod new;
 pub mod python;
 pub mod rust;
 pub mod sdk;
+pub mod testing;
 
 mod error;
+mod files;
 
 pub use error::BuildError;

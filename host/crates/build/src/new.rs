@@ -21,17 +21,20 @@ type TemplateFile = (&'static str, &'static str);
 
 const TYPESCRIPT: &[TemplateFile] = &[
     ("plugin.ts", include_str!("../templates/ts/plugin.ts")),
+    ("plugin.test.ts", include_str!("../templates/ts/plugin.test.ts")),
     ("package.json", include_str!("../templates/ts/package.json")),
     ("tsconfig.json", include_str!("../templates/ts/tsconfig.json")),
     (".gitignore", include_str!("../templates/ts/gitignore")),
 ];
 const JAVASCRIPT: &[TemplateFile] = &[
     ("plugin.js", include_str!("../templates/js/plugin.js")),
+    ("plugin.test.js", include_str!("../templates/js/plugin.test.js")),
     ("package.json", include_str!("../templates/js/package.json")),
     (".gitignore", include_str!("../templates/js/gitignore")),
 ];
 const PYTHON: &[TemplateFile] = &[
     ("app.py", include_str!("../templates/python/app.py")),
+    ("test_app.py", include_str!("../templates/python/test_app.py")),
     ("pyproject.toml", include_str!("../templates/python/pyproject.toml")),
     (".gitignore", include_str!("../templates/python/gitignore")),
 ];

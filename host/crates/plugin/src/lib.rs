@@ -6,6 +6,7 @@
 //! ```text
 //! runtime, handle    a runtime loads plugins, and a plugin answers requests
 //! load, invoke       from bytes to a linked component; from a request to a response
+//! package            what an author packed into a component about it
 //! instance           engines, stores, limits, and the reuse of instances
 //! capabilities       host functions that an operator grants
 //! contract, fault    types that the rest of the host sees
@@ -33,6 +34,7 @@ mod instance;
 mod invoke;
 mod limits;
 mod load;
+mod package;
 mod permit;
 mod runtime;
 mod status;
@@ -56,6 +58,7 @@ pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
 pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{Ask, Capability, Import, Inspection, Tool, compile_main, inspect, is_name};
+pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};
 pub use self::permit::{Client, Permit};
 pub use self::runtime::{Runtime, RuntimeConfig};
 pub use self::status::Verdict;

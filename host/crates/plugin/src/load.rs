@@ -1,7 +1,7 @@
 //! Loads components: from bytes to a component that can be instantiated, and its manifest.
 //!
 //! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs, in a
-//! store with less time than a request gets. A failure leaves nothing behind but a reusable artifact.
+//! store with less time than a request gets. What an author packed into the component has to agree. A failure leaves nothing behind but a reusable artifact.
 
 mod artifact;
 mod cache;
@@ -25,10 +25,11 @@ use crate::instance::engine::Wasi;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
+use crate::package::Package;
 
 pub(crate) use self::cache::ComponentCache;
 pub use self::compile::compile_main;
-pub(crate) use self::describe::{Description, describe};
+pub(crate) use self::describe::{Description, check_package, describe};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
 
@@ -52,17 +53,21 @@ pub(crate) async fn load(
 ) -> Result<LoadedComponent, LoadError> {
     let wasm: Arc<[u8]> = wasm.into();
     let bytes = Arc::clone(&wasm);
-    let (info, wasi, digest) = blocking(move || {
+    let (info, wasi, package, digest) = blocking(move || {
         let info = ComponentInfo::read(&bytes)?;
         let wasi = info.wasi()?;
         if let Some(missing) = info.missing() {
             return Err(LoadError::Invalid(missing));
         }
-        Ok((info, wasi, hex::encode(Sha256::digest(&bytes))))
+        let package = Package::read(&bytes).map_err(|error| LoadError::Invalid(error.to_string()))?;
+        Ok((info, wasi, package, hex::encode(Sha256::digest(&bytes))))
     })
     .await?;
     let component = cache.component(resources.engine(wasi), resources.engine_kind(wasi), &wasm, &digest).await?;
     let linked = link::link(resources.linker(wasi), &component, &info)?;
     let description = describe(resources, wasi, &linked, expected, policies).await?;
+    if let Some(package) = package {
+        check_package(resources, wasi, &linked, &description, &package, policies).await?;
+    }
     Ok(LoadedComponent { wasi, linked, digest, description })
 }

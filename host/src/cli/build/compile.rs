@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use coinslot_build::{BuildError, c, component, javascript, python, rust, sdk};
 
 use super::plugin_source::{PluginSource, SourceKind};
-use crate::cli::{Failure, cache, print};
+use crate::cli::{Failure, cache};
+use crate::logging;
 
 /// The compilation target of Rust plugins.
 const TARGET: &str = "wasm32-wasip2";
@@ -55,7 +56,7 @@ fn ensure_target() -> Result<(), Failure> {
     if installed {
         return Ok(());
     }
-    print::line(format_args!("adding the Rust target {TARGET}"))?;
+    logging::say(&format!("adding the Rust target {TARGET}"));
     let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
     match added {
         Ok(status) if status.success() => Ok(()),
@@ -132,7 +133,7 @@ fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match javascript::build(&module, cache().ok().as_deref()) {
         Ok(built) => {
             if !built.output.is_empty() {
-                let _ = print::line(&built.output);
+                logging::say(&built.output);
             }
             (place_bytes(&built.component, out), built.sources)
         }

@@ -67,6 +67,11 @@ impl PluginSource {
         }
         Some(Self { name, path: path.to_owned(), kind })
     }
+
+    /// The folder of the sources.
+    pub(in crate::cli) fn folder(&self) -> &Path {
+        if self.path.is_dir() { &self.path } else { self.path.parent().unwrap_or(Path::new(".")) }
+    }
 }
 
 /// The end of the name of a component that was made of a core module beside it.

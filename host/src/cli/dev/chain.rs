@@ -31,7 +31,7 @@ const DOLLARS: u64 = 1_000;
 const USDC: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
 
 /// A running chain and its accounts.
-pub(super) struct DevChain {
+pub(in crate::cli) struct DevChain {
     devnet: Devnet,
     payers: Vec<PrivateKeySigner>,
     seller: Address,
@@ -75,7 +75,11 @@ fn account(seed: &str, role: &str) -> Result<PrivateKeySigner, Failure> {
 }
 
 /// Starts a chain with funded payers and a funded gas key, which come from a seed.
-pub(super) async fn start(listen: SocketAddr, block_time: Option<Duration>, seed: &str) -> Result<DevChain, Failure> {
+pub(in crate::cli) async fn start(
+    listen: SocketAddr,
+    block_time: Option<Duration>,
+    seed: &str,
+) -> Result<DevChain, Failure> {
     let asset = Asset::known(&Network::eip155(CHAIN_ID), None)
         .ok_or_else(|| Failure::new("Base Sepolia's USDC is not in the table of assets"))?;
     let payers = (0..PAYERS).map(|number| account(seed, &format!("payer {number}"))).collect::<Result<Vec<_>, _>>()?;
@@ -111,7 +115,7 @@ impl DevChain {
         &self.seed
     }
 
-    pub(super) async fn stop(self) {
+    pub(in crate::cli) async fn stop(self) {
         self.devnet.shutdown().await;
     }
 
@@ -125,7 +129,7 @@ impl DevChain {
     }
 
     /// The configuration that an operator would write for this chain; everything else has its default.
-    pub(super) fn config(&self, listen: SocketAddr, state: &Path, plugins: &Path) -> Config {
+    pub(in crate::cli) fn config(&self, listen: SocketAddr, state: &Path, plugins: &Path) -> Config {
         let accept = Accept {
             asset: Arc::clone(&self.asset),
             pay_to: self.seller.to_checksum(None).into(),
@@ -153,19 +157,28 @@ impl DevChain {
         }
     }
 
+    /// The private key of the first payer, in hex.
+    pub(in crate::cli) fn payer_key(&self) -> String {
+        hex_key(&self.payers[0])
+    }
+
+    /// The address that is paid.
+    pub(in crate::cli) fn seller(&self) -> Address {
+        self.seller
+    }
+
+    /// The money of an account. None if the chain does not answer.
+    pub(in crate::cli) async fn balance(&self, account: Address) -> Option<U256> {
+        let url = Url::parse(&self.rpc()).ok()?;
+        let chain = Chain::connect(&url, CHAIN_ID, ChainSettings::default()).await.ok()?;
+        chain.call(USDC, &IEip3009::balanceOfCall { account }, None).await.ok()
+    }
+
     /// Role, address and balance of the first payer and the seller.
     pub(super) async fn balances(&self) -> Vec<(&'static str, Address, String)> {
         let mut list = Vec::new();
-        let chain = match Url::parse(&self.rpc()) {
-            Ok(url) => Chain::connect(&url, CHAIN_ID, ChainSettings::default()).await.ok(),
-            Err(_) => None,
-        };
         for (role, account) in [("payer", self.payers[0].address()), ("seller", self.seller)] {
-            let balance = match &chain {
-                Some(chain) => chain.call(USDC, &IEip3009::balanceOfCall { account }, None).await.ok(),
-                None => None,
-            };
-            let text = balance.map_or_else(
+            let text = self.balance(account).await.map_or_else(
                 || "balance not known".to_owned(),
                 |balance| format!("{} {}", Amount(balance).decimal(self.asset.decimals), self.asset.symbol),
             );

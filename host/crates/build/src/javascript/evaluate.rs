@@ -1,17 +1,16 @@
 //! Evaluates a plugin's module once, and takes a snapshot of the engine's memory.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Linker, ResourceTable, ResourceType};
+use wasmtime::component::{Instance, Linker, ResourceTable, ResourceType};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
+use super::deadline::Deadline;
 use super::engine::{BINDINGS, CompiledEngine};
 use super::explain;
 use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
@@ -40,8 +39,16 @@ pub(super) struct Evaluated {
     pub(super) output: String,
 }
 
-struct State {
-    wasi: WasiCtx,
+/// An engine in which an entry and its modules have been evaluated.
+pub(super) struct EvaluatedEngine {
+    pub(super) store: Store<State>,
+    pub(super) instance: Instance,
+    /// The output of the modules.
+    pub(super) output: String,
+}
+
+pub(super) struct State {
+    pub(super) wasi: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
     network: NoNetwork,
@@ -76,35 +83,26 @@ impl WasiHttpHooks for NoNetwork {
     }
 }
 
-/// Evaluates the author's module. Blocks the thread.
+/// Evaluates the author's module, and takes the snapshot. Blocks the thread.
 pub(super) fn evaluate(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluated, BuildError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| BuildError::Engine(error.to_string()))?;
-    let done = Arc::new(AtomicBool::new(false));
-    let clock = interrupt(engine.engine.clone(), Arc::clone(&done));
-    let evaluated = runtime.block_on(snapshot(engine, modules));
-    done.store(true, Relaxed);
-    clock.thread().unpark();
-    evaluated
-}
-
-/// Ends an evaluation that takes too long.
-fn interrupt(engine: wasmtime::Engine, done: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let begun = std::time::Instant::now();
-        while !done.load(Relaxed) {
-            match LONGEST.checked_sub(begun.elapsed()) {
-                Some(rest) => std::thread::park_timeout(rest),
-                None => {
-                    engine.increment_epoch();
-                    return;
-                }
-            }
-        }
+    runtime.block_on(async {
+        let EvaluatedEngine { mut store, instance, output } = begin(engine, modules, ENTRY_SOURCE).await?;
+        // The snapshot is the host's work, and has no end of its time.
+        store.set_epoch_deadline(u64::MAX / 2);
+        let mut memory = super::snapshot::Memory { store: &mut store, instance };
+        let component = engine.wizer.snapshot_component(&engine.context, &mut memory).await?;
+        Ok(Evaluated { component, output })
     })
 }
 
-async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluated, BuildError> {
+/// Evaluates an entry, which imports the author's module.
+pub(super) async fn begin(
+    engine: &CompiledEngine,
+    modules: &Modules,
+    entry: &str,
+) -> Result<EvaluatedEngine, BuildError> {
     let (stdout, stderr) = (MemoryOutputPipe::new(MOST_OUTPUT), MemoryOutputPipe::new(MOST_OUTPUT));
     let wasi = WasiCtxBuilder::new()
         .stdout(stdout.clone())
@@ -121,27 +119,21 @@ async fn snapshot(engine: &CompiledEngine, modules: &Modules) -> Result<Evaluate
     let mut store = Store::new(&engine.engine, state);
     store.limiter(|state| &mut state.limits);
     store.set_epoch_deadline(1);
+    let _deadline = Deadline::start(&engine.engine, LONGEST);
     let linker = linker(engine, modules)?;
     let instance = linker.instantiate_async(&mut store, &engine.component).await?;
     let init = Init::new(&mut store, &instance)?;
-    let evaluated = init.call_init(&mut store, BINDINGS, ENTRY_SOURCE, Some(ENTRY), false).await;
-    let printed = || {
-        let bytes = [stdout.contents(), stderr.contents()].concat();
-        String::from_utf8_lossy(&bytes).trim_end().to_owned()
-    };
+    let evaluated = init.call_init(&mut store, BINDINGS, entry, Some(ENTRY), false).await;
+    let bytes = [stdout.contents(), stderr.contents()].concat();
+    let output = String::from_utf8_lossy(&bytes).trim_end().to_owned();
     match evaluated {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => Ok(EvaluatedEngine { store, instance, output }),
         Ok(Err(error)) => {
             let error = modules.failed().unwrap_or_else(|| explain::error(&error, modules));
-            return Err(BuildError::Source(with_output(error, &printed())));
+            Err(BuildError::Source(with_output(error, &output)))
         }
-        Err(trap) => return Err(BuildError::Source(with_output(explain::trap(&trap, modules), &printed()))),
+        Err(trap) => Err(BuildError::Source(with_output(explain::trap(&trap, modules), &output))),
     }
-    // The snapshot is the host's work, and has no end of its time.
-    store.set_epoch_deadline(u64::MAX / 2);
-    let mut memory = super::snapshot::Memory { store: &mut store, instance };
-    let component = engine.wizer.snapshot_component(&engine.context, &mut memory).await?;
-    Ok(Evaluated { component, output: printed() })
 }
 
 /// The output of the module comes first: it was printed before the failure.

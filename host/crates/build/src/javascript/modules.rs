@@ -19,6 +19,8 @@ const SDK: &str = "/@coinslot/";
 /// The module with which an evaluation begins. It has the exports of the component.
 pub(super) const ENTRY: &str = "/@coinslot/entry";
 pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
+/// The same of a component that runs tests.
+pub(super) const TESTS_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:test-exports';";
 /// The largest file that is read as a module, in bytes.
 const MAX_MODULE: u64 = 32 << 20;
 /// The stack of a parser, in bytes, of which only what is used takes memory.
@@ -30,7 +32,7 @@ pub(super) struct Modules(Arc<ModuleFiles>);
 
 #[derive(Debug)]
 struct ModuleFiles {
-    /// The folder of the author's module. Names of modules are relative to it, so that they are the same elsewhere.
+    /// The folder of the plugin. Names of modules are relative to it, so that they are the same elsewhere.
     root: PathBuf,
     entry: PathBuf,
     package: String,
@@ -51,10 +53,13 @@ struct Found {
     shorter: HashMap<String, String>,
     /// The message about the first module that could not be loaded.
     failed: Option<String>,
+    /// No further module is found.
+    closed: bool,
 }
 
 impl Modules {
-    pub(super) fn new(entry: &Path, package: &Package) -> Self {
+    /// The modules of an entry. `root` is the folder of the plugin.
+    pub(super) fn new(entry: &Path, root: &Path, package: &Package) -> Self {
         let options = ResolveOptions {
             condition_names: ["import", "module", "default"].map(Into::into).into(),
             extensions: [".ts", ".mts", ".tsx", ".mjs", ".js", ".jsx", ".json"].map(Into::into).into(),
@@ -70,7 +75,7 @@ impl Modules {
         };
         let package = serde_json::json!({ "name": package.name, "version": package.version });
         Self(Arc::new(ModuleFiles {
-            root: entry.parent().unwrap_or(Path::new("/")).to_owned(),
+            root: root.to_owned(),
             entry: entry.to_owned(),
             package: format!("export default {package};"),
             resolver: Resolver::new(options),
@@ -81,6 +86,9 @@ impl Modules {
     /// The name of the module that another one imports.
     pub(super) fn resolve(&self, referrer: &str, specifier: &str) -> Result<String, String> {
         let sdk = |file: &str| Ok(format!("{SDK}{file}"));
+        if self.0.found.lock().closed {
+            return Err(format!("modules are loaded when a plugin is built: import `{specifier}` at the top level"));
+        }
         match specifier {
             "coinslot" => return sdk("coinslot.js"),
             "coinslot/test" => return sdk("test.js"),
@@ -149,6 +157,11 @@ impl Modules {
         let mut modules: Vec<_> = texts.filter(|(name, _)| !name.contains("node_modules/")).collect();
         modules.sort_by_key(|(name, _)| (*name != entry, name.clone()));
         modules
+    }
+
+    /// Ends the loading of modules: a plugin that is built has no loader.
+    pub(super) fn close(&self) {
+        self.0.found.lock().closed = true;
     }
 
     /// The first module that could not be loaded: the engine wraps the message in others.

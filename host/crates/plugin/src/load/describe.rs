@@ -15,6 +15,7 @@ use crate::instance::store::{Grant, GuestState, OutsideWorld, StoreConfig, store
 use crate::instance::timed::call_with_limits;
 use crate::limits::PluginPolicies;
 use crate::load::manifest;
+use crate::package::Package;
 
 /// Memory that `describe` may use in any case, in bytes. Memories of JavaScript and Python begin large.
 const MEMORY: usize = 64 << 20;
@@ -76,6 +77,28 @@ pub(crate) async fn describe(
 
 fn has_configuration(policies: &PluginPolicies) -> bool {
     policies.plugins.values().any(|policy| !policy.grants.config.is_empty())
+}
+
+/// Checks that a package holds the manifest which its component describes.
+///
+/// A component is packed without a configuration, and may describe something else with that of its operator, who has
+/// changed it on purpose. So a component that was shown a configuration is asked again without one.
+pub(crate) async fn check_package(
+    resources: &SharedResources,
+    wasi: Wasi,
+    component: &LinkedComponent,
+    description: &Description,
+    package: &Package,
+    policies: &PluginPolicies,
+) -> Result<(), LoadError> {
+    let Err(difference) = package.check(&description.info) else { return Ok(()) };
+    if !description.config.is_empty() {
+        let plain = ask(resources, wasi, component, &[], policies).await?;
+        if package.check(&plain.info).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(LoadError::Invalid(difference.to_string()))
 }
 
 /// Calls `describe` with this configuration, and checks its result.

@@ -25,3 +25,22 @@ fn count(Json(document): Json<Document>) -> Result<Json<Count>, Refusal> {
     };
     Ok(Json(Count { words: words.len(), longest: (*longest).to_owned() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use coinslot_sdk::{json, testing};
+
+    use super::Count;
+
+    #[test]
+    fn the_words_of_a_text_are_counted() {
+        let answer = testing::post("/{{name}}/count").json(&json!({ "text": "one three" })).send();
+        let Count { words, longest } = answer.json();
+        assert_eq!((answer.status(), words, longest.as_str()), (200, 2, "three"));
+    }
+
+    #[test]
+    fn a_text_without_words_is_refused() {
+        assert_eq!(testing::post("/{{name}}/count").json(&json!({ "text": " " })).send().status(), 400);
+    }
+}

@@ -1,0 +1,79 @@
+//! Asks git where the sources of a plugin come from.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use coinslot_plugin::PackedSource;
+use url::Url;
+
+/// The commit of a folder. None if no repository holds it, it has no commit, or git is not installed. The file `out` is
+/// made of the sources, and is none of them.
+pub(super) fn source(folder: &Path, out: &Path) -> Option<PackedSource> {
+    let commit = git(folder, &["rev-parse", "--verify", "HEAD"])?;
+    let path = git(folder, &["rev-parse", "--show-prefix"])?;
+    let path = path.trim_end_matches('/');
+    let top = git(folder, &["rev-parse", "--show-toplevel"])?;
+    let made = out.canonicalize().ok();
+    let made = made.as_deref().and_then(|made| made.strip_prefix(Path::new(&top).canonicalize().ok()?).ok());
+    let exclude = made.map(|made| format!(":(exclude,top,literal){}", made.display()));
+    let mut status = vec!["status", "--porcelain", "--untracked-files=normal", "--", "."];
+    status.extend(exclude.as_deref());
+    let modified = git(folder, &status).is_none_or(|changes| !changes.is_empty());
+    let repository = git(folder, &["config", "--get", "remote.origin.url"]).as_deref().and_then(address);
+    Some(PackedSource { commit, modified, path: (!path.is_empty()).then(|| path.to_owned()), repository })
+}
+
+/// The output of a command that only reads. A repository may name programs in its configuration: none is started.
+fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"])
+        .arg(folder)
+        .args(arguments)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// The address of a repository without credentials. None for a path of this machine, which says nothing elsewhere.
+fn address(remote: &str) -> Option<String> {
+    if let Ok(mut url) = Url::parse(remote) {
+        url.host()?;
+        let is_web = matches!(url.scheme(), "http" | "https");
+        if url.set_password(None).is_err() || (is_web && url.set_username("").is_err()) {
+            return None;
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        return Some(url.to_string());
+    }
+    // git@example.com:shop/plugin.git, where the user is no secret.
+    let (host, path) = remote.split_once(':')?;
+    let is_host = !host.is_empty() && !host.contains('/') && !path.is_empty();
+    is_host.then(|| remote.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_no_credentials_and_a_path_is_none() {
+        for (remote, expected) in [
+            ("https://example.com/shop.git", Some("https://example.com/shop.git")),
+            ("https://ada:secret@example.com/shop.git?t=1", Some("https://example.com/shop.git")),
+            ("ssh://git@example.com/shop.git", Some("ssh://git@example.com/shop.git")),
+            ("git@example.com:shop/plugin.git", Some("git@example.com:shop/plugin.git")),
+            ("file:///home/ada/shop", None),
+            ("/home/ada/shop", None),
+            ("../shop", None),
+        ] {
+            assert_eq!(address(remote).as_deref(), expected, "{remote}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Makes requests of values that fit an input schema, and of values that do not.
+
+use coinslot_plugin::{EndpointInfo, Segment};
+use http::{HeaderValue, Method};
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::example;
+use crate::schema::{CheckFailure, Effort, Input, InputRefusal, InputSchema};
+
+/// The most values within an input that are made wrong.
+const MAX_PLACES: usize = 100;
+/// The boundary of a form of parts; no value that is made contains it.
+const BOUNDARY: &str = "coinslot-test-4f1d";
+
+/// The schema of the body in the schema of an input.
+const BODY: &str = "/properties/body";
+/// The methods of requests that have bodies.
+const TAKE_BODIES: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+
+/// A request for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ExampleRequest {
+    pub(super) method: Method,
+    /// Path and query, encoded.
+    pub(super) target: String,
+    pub(super) media_type: Option<HeaderValue>,
+    pub(super) body: Vec<u8>,
+    params: Vec<(String, String)>,
+}
+
+/// A request that the schema of its endpoint forbids.
+#[derive(Clone, Debug)]
+pub(super) struct ForbiddenRequest {
+    pub(super) request: ExampleRequest,
+    pub(super) refusal: InputRefusal,
+}
+
+impl ExampleRequest {
+    /// A request with the first candidate that fits the schema, or with made-up parameters if there is none.
+    pub(super) fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
+        let Some(schema) = &endpoint.input_schema else { return Self::with(endpoint, &json!({})) };
+        let mut last = None;
+        for value in example::candidates(schema) {
+            let request = Self::with(endpoint, &value)?;
+            match input.map_or(Ok(()), |input| request.check(input)) {
+                Ok(()) => return Ok(request),
+                Err(CheckFailure::Refused(refusal)) => last = Some(refusal),
+                Err(CheckFailure::TooComplex) => {}
+            }
+        }
+        let why = last.map(|refusal| format!(" (at `{}`: {})", refusal.pointer, refusal.reason)).unwrap_or_default();
+        Err(format!("no input that fits its schema could be made{why}"))
+    }
+
+    /// Requests that the schema forbids: an input that fits, with one place made wrong. None if nothing is forbidden
+    /// that a request can have.
+    pub(super) fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
+        let schema = endpoint.input_schema.as_ref()?;
+        let fits = |value: &Value| Self::with(endpoint, value).is_ok_and(|request| request.check(input).is_ok());
+        let value = example::full_candidates(schema).find(fits)?;
+        let original = Self::with(endpoint, &value).ok()?;
+        wrong_values(&value).find_map(|wrong| {
+            let request = Self::with(endpoint, &wrong).ok().filter(|request| *request != original)?;
+            match request.check(input) {
+                // Without a payment a probe gets its challenge, whatever it lacks.
+                Err(CheckFailure::Refused(refusal)) if !request.is_probe() => {
+                    Some(ForbiddenRequest { request, refusal })
+                }
+                Ok(()) | Err(CheckFailure::Refused(_) | CheckFailure::TooComplex) => None,
+            }
+        })
+    }
+
+    /// The request of an input. A parameter of the path that it does not have is made up.
+    fn with(endpoint: &EndpointInfo, input: &Value) -> Result<Self, String> {
+        let (mut target, mut params) = (String::new(), Vec::new());
+        for segment in endpoint.path.segments() {
+            target.push('/');
+            match segment {
+                Segment::Literal(text) => target.push_str(text),
+                Segment::Parameter(name) | Segment::Rest(name) => {
+                    let value = input.pointer("/path").and_then(|path| path.get(name));
+                    let value = value.map_or_else(|| "example".to_owned(), plain);
+                    if value.is_empty() {
+                        return Err(format!("the parameter `{name}` of its path has no text"));
+                    }
+                    let keep = if matches!(segment, Segment::Rest(_)) { "/" } else { "" };
+                    target.push_str(&encoded(&value, keep));
+                    params.push((name.clone(), value));
+                }
+            }
+        }
+        let query = query(input.get("query").and_then(Value::as_object));
+        if !query.is_empty() {
+            target = format!("{target}?{query}");
+        }
+        let is_described = endpoint.input_schema.as_ref().is_some_and(|schema| schema.pointer(BODY).is_some());
+        let (media_type, body) = match input.get("body") {
+            Some(body) => body_of(endpoint, body),
+            // Where nothing is said of the body, it may be a text or anything.
+            None if TAKE_BODIES.contains(&endpoint.method) && !is_described => body_of(endpoint, &json!("example")),
+            None => (None, Vec::new()),
+        };
+        let media_type = media_type.and_then(|media| HeaderValue::from_str(&media).ok());
+        Ok(Self { method: endpoint.method.clone(), target, media_type, body, params })
+    }
+
+    /// True if it has neither parameters of a path nor a query nor a body: it may only ask for the price.
+    fn is_probe(&self) -> bool {
+        self.params.is_empty() && self.body.is_empty() && !self.target.contains('?')
+    }
+
+    /// Checks it as the host does.
+    fn check(&self, schema: &InputSchema) -> Result<(), CheckFailure> {
+        let query = self.target.split_once('?').map(|(_, query)| query);
+        let input = Input { params: &self.params, query, media_type: self.media_type.as_ref(), body: &self.body };
+        schema.check(&input, Effort::Full)
+    }
+}
+
+/// Inputs that differ from this one in one place: without it, of another type, or out of bounds. A part of the request
+/// that is missing as a whole comes last: the other mistakes say more.
+fn wrong_values(value: &Value) -> impl Iterator<Item = Value> {
+    let mut places = Vec::new();
+    add_places(value, "", &mut places);
+    places.sort_by_key(|place| usize::from(place.matches('/').count() < 2));
+    places.truncate(MAX_PLACES);
+    places.into_iter().flat_map(move |place| wrong_at(value, &place))
+}
+
+fn add_places(value: &Value, at: &str, places: &mut Vec<String>) {
+    let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (below(name), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(i, value)| (below(&i.to_string()), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (place, value) in inner {
+        add_places(value, &place, places);
+        places.push(place);
+    }
+}
+
+fn wrong_at(value: &Value, place: &str) -> Vec<Value> {
+    let (parent, name) = place.rsplit_once('/').unwrap_or_default();
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let mut without = value.clone();
+    if let Some(Value::Object(fields)) = without.pointer_mut(parent) {
+        fields.shift_remove(&name);
+    }
+    let others = [
+        json!("no such value"),
+        json!(-1_000_000_000_000_i64),
+        json!(1_000_000_000_000_i64),
+        json!(""),
+        json!("e".repeat(10_000)),
+        json!([]),
+        json!({ "no-such-field": true }),
+        Value::Null,
+    ];
+    let replaced = others.into_iter().filter_map(|other| {
+        let mut changed = value.clone();
+        *changed.pointer_mut(place)? = other;
+        Some(changed)
+    });
+    std::iter::once(without).chain(replaced).filter(|changed| changed != value).collect()
+}
+
+fn query(fields: Option<&Map<String, Value>>) -> String {
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields.into_iter().flatten() {
+        let values = match value {
+            Value::Array(items) => items.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        for value in values {
+            pairs.append_pair(name, &plain(value));
+        }
+    }
+    pairs.finish()
+}
+
+/// The media type and the bytes of a body: JSON, unless its schema names another media type or it is a text.
+fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
+    let schema = endpoint.input_schema.as_ref().and_then(|schema| schema.pointer(BODY));
+    let media = schema.and_then(|schema| schema.get("contentMediaType")).and_then(Value::as_str);
+    match (body, media) {
+        (Value::Object(fields), Some("application/x-www-form-urlencoded")) => {
+            (media.map(str::to_owned), query(Some(fields)).into_bytes())
+        }
+        (Value::Object(fields), Some("multipart/form-data")) => {
+            let part = |(name, value): (&String, &Value)| {
+                let name = name.replace(['"', '\r', '\n'], "_");
+                format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n", plain(value))
+            };
+            let parts: String = fields.iter().map(part).collect();
+            (
+                Some(format!("multipart/form-data; boundary={BOUNDARY}")),
+                format!("{parts}--{BOUNDARY}--\r\n").into_bytes(),
+            )
+        }
+        (Value::String(text), Some(media)) if media != "application/json" => {
+            (Some(media.to_owned()), text.clone().into_bytes())
+        }
+        (Value::String(text), None) => (Some("text/plain; charset=utf-8".to_owned()), text.clone().into_bytes()),
+        _ => (Some("application/json".to_owned()), body.to_string().into_bytes()),
+    }
+}
+
+/// A value as the text that a URL or a form has for it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3) and those in `keep`.
+fn encoded(text: &str, keep: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        let c = char::from(byte);
+        if c.is_ascii_alphanumeric() || "-._~".contains(c) || keep.contains(c) {
+            encoded.push(c);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use coinslot_plugin::{DeclaredPrice, Template};
+
+    use super::*;
+    use crate::schema::SchemaCompiler;
+
+    fn endpoint(method: Method, path: &str, schema: Value) -> (EndpointInfo, InputSchema) {
+        let endpoint = EndpointInfo {
+            method,
+            path: Template::parse(path).expect("a template"),
+            price: DeclaredPrice::Free,
+            summary: String::new(),
+            description: String::new(),
+            mime_type: "application/json".to_owned(),
+            input_schema: Some(schema.clone()),
+            output_schema: None,
+            quote_headers: Vec::new(),
+            extensions: Vec::new(),
+        };
+        let input = SchemaCompiler::run(|compiler| InputSchema::compile(compiler, &schema).expect("a schema").0);
+        (endpoint, input.expect("a thread"))
+    }
+
+    #[test]
+    fn an_input_becomes_path_query_and_body() {
+        let schema = json!({ "properties": {
+            "path": { "properties": { "who": { "type": "string", "examples": ["Ada & co"] } }, "required": ["who"] },
+            "query": { "properties": { "n": { "type": "integer", "minimum": 3 }, "tag": { "type": "array",
+                       "items": { "type": "string" }, "minItems": 2 } }, "required": ["n", "tag"] },
+            "body": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
+        }, "required": ["body"] });
+        let schema_with_all = {
+            let mut schema = schema;
+            schema["required"] = json!(["path", "query", "body"]);
+            schema
+        };
+        let (endpoint, input) = endpoint(Method::POST, "/say/{who}/{*rest}", schema_with_all);
+        let request = ExampleRequest::of(&endpoint, Some(&input)).expect("a request");
+        assert_eq!(request.target, "/say/Ada%20%26%20co/example?n=3&tag=example&tag=example");
+        assert_eq!(request.body, br#"{"text":"example"}"#);
+        let forbidden = ExampleRequest::forbidden(&endpoint, &input).expect("something is forbidden");
+        assert!(!forbidden.refusal.pointer.is_empty(), "{forbidden:?}");
+    }
+
+    #[test]
+    fn a_schema_that_forbids_nothing_has_no_forbidden_request() {
+        let (endpoint, input) = endpoint(Method::GET, "/a", json!({ "properties": { "query": {} } }));
+        assert!(ExampleRequest::forbidden(&endpoint, &input).is_none());
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_made_is_told_with_the_reason() {
+        let schema = json!({ "properties": { "query": { "properties": { "a": { "not": { "type": "string" } } },
+            "required": ["a"] } }, "required": ["query"] });
+        let (endpoint, input) = endpoint(Method::GET, "/a", schema);
+        let reason = ExampleRequest::of(&endpoint, Some(&input)).expect_err("no text fits");
+        assert!(reason.contains("/query/a"), "{reason}");
+    }
+}
