@@ -16,7 +16,7 @@ mod typescript;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::BuildError;
+use crate::{BuildError, producers};
 use modules::Modules;
 
 /// The extensions of modules that can be built.
@@ -58,11 +58,20 @@ pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildEr
     let modules = Modules::new(&module, &package);
     let engine = engine::CompiledEngine::load(cache)?;
     let evaluated = evaluate::evaluate(&engine, &modules)?;
+    let mut component = engine::without_loader(&evaluated.component)?;
+    producers::add(&mut component, language(&module));
     Ok(BuiltPlugin {
-        component: engine::without_loader(&evaluated.component)?,
+        component,
         name: package.name,
         version: package.version,
         sources: modules.sources(),
         output: evaluated.output,
     })
+}
+
+/// The language of a module, by its extension.
+fn language(module: &Path) -> &'static str {
+    let is_typescript =
+        module.extension().is_some_and(|extension| ["ts", "mts", "tsx"].iter().any(|ts| extension == *ts));
+    if is_typescript { "TypeScript" } else { "JavaScript" }
 }

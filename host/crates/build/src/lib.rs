@@ -10,5 +10,6 @@ pub mod python;
 pub mod sdk;
 
 mod error;
+mod producers;
 
 pub use error::BuildError;
