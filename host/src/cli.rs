@@ -28,6 +28,7 @@ pub mod serve;
 #[cfg(feature = "dev")]
 pub mod wit;
 
+mod dev_hosts;
 mod print;
 mod routes;
 mod signals;
