@@ -1,6 +1,7 @@
 //! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
 mod authors;
+mod authors_see;
 mod bad_input;
 mod bodies;
 mod browsers;
