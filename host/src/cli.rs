@@ -34,6 +34,7 @@ pub mod test;
 #[cfg(feature = "dev")]
 pub mod wit;
 
+mod dev_hosts;
 mod print;
 mod routes;
 mod signals;

@@ -112,7 +112,8 @@ impl Host {
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
-                .with_private_network_access(config.server.private_network_access);
+                .with_private_network_access(config.server.private_network_access)
+                .with_observer(options.observer.clone());
         Ok(Self { config, options, loaded, payments, handler, tls })
     }
 

@@ -10,16 +10,21 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::time::{Duration, Instant};
 
+use coinslot_base::text::printable_lines;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use tracing::Metadata;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Bytes that are queued at most. It is some thousand lines.
 const CAPACITY: usize = 1 << 20;
@@ -132,9 +137,10 @@ impl LogOutput {
     }
 }
 
-/// Writes a line for whoever runs the program, without the form of the log.
-pub fn say(line: &str) {
-    STDERR.line(format!("{line}\n").as_bytes(), CAPACITY);
+/// Writes a text for whoever runs the program, without the form of the log. It may quote a file, a server or a
+/// compiler, so nothing in it may drive the terminal.
+pub fn say(text: &str) {
+    STDERR.line(format!("{}\n", printable_lines(text)).as_bytes(), CAPACITY);
 }
 
 /// Flushes the log when it is dropped: it is the last value that `main` drops.
@@ -196,6 +202,47 @@ impl Write for EventWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Writes lines of guests as their author reads them, `hello | text`, and every other event as `F` does.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestLines<F>(pub F);
+
+impl<S, N, F> FormatEvent<S, N> for GuestLines<F>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if event.metadata().target() != GUEST_TARGET {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut line = GuestLine::default();
+        event.record(&mut line);
+        writeln!(writer, "{} | {}", line.plugin, line.text)
+    }
+}
+
+/// A line of a guest, and the plugin's name.
+#[derive(Debug, Default)]
+struct GuestLine {
+    plugin: String,
+    text: String,
+}
+
+impl Visit for GuestLine {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "plugin" {
+            value.clone_into(&mut self.plugin);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.text = format!("{value:?}");
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
+#[cfg(feature = "dev")]
+use coinslot::logging::GuestLines;
 use coinslot::logging::{self, FlushAtEnd, StderrLog};
 
 /// Several times faster than the C library's allocator for fresh instances, which allocate much and free it soon.
@@ -136,9 +138,14 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     let colours = std::io::stderr().is_terminal() && !plain;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(StderrLog).with_ansi(colours);
     if arguments.log_json {
-        builder.json().init()
-    } else {
-        builder.compact().with_target(false).init()
+        builder.json().init();
+        return Ok(());
+    }
+    let builder = builder.compact().with_target(false);
+    match &arguments.command {
+        #[cfg(feature = "dev")]
+        CliCommand::Dev(_) => builder.map_event_format(GuestLines).init(),
+        _ => builder.init(),
     }
     Ok(())
 }

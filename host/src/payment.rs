@@ -97,6 +97,7 @@ mod settle;
 mod settled;
 mod streamed;
 mod tasks;
+mod trace;
 mod unserved;
 mod verified;
 mod waiting;
@@ -133,6 +134,7 @@ pub use purchase::{Pricing, Purchase};
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
+pub use trace::{RequestTrace, TracedPayment};
 pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 

@@ -11,8 +11,10 @@
 mod cors;
 mod error;
 mod event_stream;
+mod exceeded;
 mod headers;
 mod intermediaries;
+mod note;
 mod paid;
 mod plugin;
 mod problem;
@@ -30,7 +32,8 @@ use http_body_util::{BodyExt, Full};
 
 pub use cors::options;
 use cors::with_cors;
-pub(crate) use headers::is_host_only;
+pub(crate) use headers::{CHARGED, is_host_only};
+pub use note::FailureNote;
 pub use paid::{settled, unserved};
 pub use plugin::free;
 pub use required::challenge;

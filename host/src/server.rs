@@ -10,7 +10,9 @@ mod client_share;
 mod client_stream;
 mod endpoint_call;
 mod forwarded;
+mod free;
 mod handler;
+mod observer;
 mod response;
 mod streams;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub use authority::Hosts;
 use client_share::{ClientShares, SharePermit};
 use client_stream::ClientStream;
 pub use handler::{Peer, RequestHandler};
+pub use observer::{RequestObserver, RequestOutcome, RequestReport};
 use streams::StreamExecutor;
 pub use tls::{Identity, Tls, TlsError};
 

@@ -4,12 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// Runs a command to its end in a directory, without input.
+/// Runs a command to its end in a directory, without input. What the user's folders would keep is kept in this
+/// directory.
 ///
 /// # Panics
 /// If there is no binary.
 pub fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(binary()).current_dir(dir).args(arguments).stdin(Stdio::null()).output().expect("the coinslot binary")
+    let mut command = Command::new(binary());
+    command.current_dir(dir).args(arguments).env("XDG_STATE_HOME", dir.join("state"));
+    command.stdin(Stdio::null()).output().expect("the coinslot binary")
 }
 
 /// A command that keeps running, such as `serve`. Dropping it kills the process; its log is printed when a test fails.

@@ -60,6 +60,8 @@ impl DevHostBuilder {
             .current_dir(self.dir.path())
             .args(["dev", "--listen", "127.0.0.1:0"])
             .args(&self.arguments)
+            // A test is not a host that the user runs.
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

@@ -19,6 +19,7 @@ impl Dev {
         let child = Command::new(binary())
             .current_dir(dir.path())
             .args(["dev", "--listen", "127.0.0.1:0"])
+            .env("XDG_STATE_HOME", dir.path().join("state"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

@@ -2,6 +2,7 @@
 
 mod author_errors;
 mod authors;
+mod authors_see;
 mod bad_input;
 mod bodies;
 mod browsers;

@@ -4,7 +4,10 @@
 mod announce;
 mod build;
 pub(super) mod chain;
+mod changes;
+mod note;
 mod rebuild;
+mod requests;
 mod sample;
 mod sources;
 
@@ -22,7 +25,9 @@ use url::Url;
 
 use self::announce::Announcer;
 use self::build::PluginBuilder;
+use self::note::DevNote;
 use self::rebuild::DevEvent;
+use super::dev_hosts;
 use super::signals::Shutdown;
 use super::{Failure, listen};
 use crate::config::{Config, PluginsConfig};
@@ -77,6 +82,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let _lock = lock(&args.state)?;
     // The file of an earlier run that was killed would send scripts to a host that is gone.
     let _ = std::fs::remove_file(args.state.join("dev.json"));
+    let _note = DevNote::write(&args.state.join("dev.json"));
     let builder = PluginBuilder::open(&args.plugins, &args.state.join("plugins"))?;
     if !(args.expose || args.rpc_listen.ip().is_loopback()) {
         return Err(exposed(args.rpc_listen));
@@ -98,12 +104,16 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
         config.plugins.by_name.values_mut().for_each(|plugin| plugin.pins.sha256.clear());
     }
     let (events, received) = mpsc::unbounded_channel();
+    let (observer, requests) = requests::observe();
+    let progress = builder.progress();
     let mut announcer =
-        Announcer::new(config.origin(address), args.state.clone(), Arc::clone(&chain), builder.progress(), received);
+        Announcer::new(config.origin(address), args.state.clone(), Arc::clone(&chain), progress.clone(), received);
     let mut tasks = JoinSet::new();
     tasks.spawn(rebuild::follow(builder, events.clone()));
+    tasks.spawn(requests.follow(progress));
+    let options = HostOptions { address: Some(address), observer: Some(observer), ..HostOptions::default() };
     let host = tokio::select! {
-        host = first_host(config, address, &args.state, &mut announcer, events) => host?,
+        host = first_host(config, options, &args.state, &mut announcer, events) => host?,
         () = shutdown.wait() => return Ok(()),
     };
     announcer.host_is_up(&host).await?;
@@ -120,7 +130,7 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
 /// Waits for a plugin, or for the end of the first builds, and builds the host.
 async fn first_host(
     config: Config,
-    address: SocketAddr,
+    options: HostOptions,
     state: &Path,
     announcer: &mut Announcer,
     events: mpsc::UnboundedSender<DevEvent>,
@@ -130,7 +140,6 @@ async fn first_host(
     let file = state.join("dev-ledger.db");
     let ledger = SqliteLedger::create(&file).map_err(|error| Failure::new(error.to_string()))?;
     let options = HostOptions {
-        address: Some(address),
         chains: Chains::Devnet,
         compiler: super::own_executable(),
         functions: super::compiled(),
@@ -139,7 +148,7 @@ async fn first_host(
         on_change: Some(Box::new(move |report| {
             let _ = events.send(DevEvent::Changed(report.clone()));
         })),
-        ..HostOptions::default()
+        ..options
     };
     Ok(Host::build(config, options).await?)
 }
@@ -190,7 +199,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Holds the state folder for this process. A second `coinslot dev` would take the first one's plugins and keys away.
 fn lock(state: &Path) -> Result<File, Failure> {
-    let path = state.join("dev.lock");
+    let path = state.join(dev_hosts::LOCK);
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(state).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;

@@ -1,15 +1,18 @@
 //! `coinslot inspect`: shows a component's routes, prices, capabilities and tools.
 
+mod endpoint;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_plugin::{
-    Capability, DeclaredPrice, EndpointInfo, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies,
-    PluginPolicy, Runtime, RuntimeConfig, inspect,
+    Capability, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
+    RuntimeConfig, inspect,
 };
 use sha2::{Digest, Sha256};
 
+use self::endpoint::{declared_flow, endpoint_lines, price};
 use super::{Failure, print};
 use crate::catalog::{expected_name, shown_policies, unenforced_schemas};
 use crate::config::{Config, KeySource, PluginConfig};
@@ -113,11 +116,13 @@ impl ShownComponent<'_> {
     /// Lines for people, without a line break at the end.
     fn text(&self) -> String {
         let outside = &self.outside;
-        let tools = outside.toolchain.iter().map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
+        let tools = outside.toolchain.iter().filter(|tool| tool.role != "language");
+        let tools = tools.map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
         let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
         let quotes = if outside.quotes { "yes: it prices or checks each request" } else { "no" };
         let mut lines = vec![
             format!("{}: {} KB, sha256 {}", self.file.display(), outside.size.div_ceil(1024), outside.sha256),
+            format!("language    {}", outside.language.as_deref().unwrap_or("it does not say")),
             format!("made with   {}", or_none(tools.collect())),
             format!("packed      {}", packed(&self.package)),
             format!("handler     {}", or_none(outside.handlers.clone())),
@@ -125,14 +130,20 @@ impl ShownComponent<'_> {
             format!("can use     {}", or_none(uses.collect())),
         ];
         lines.extend(self.capabilities.iter().map(CapabilityRow::line));
-        lines.push(format!("denied      {}", or_none(outside.inert.clone())));
+        if !outside.basics.is_empty() {
+            lines.push(format!("basics      {}", outside.basics.join(", ")));
+        }
+        if !outside.inert.is_empty() {
+            lines
+                .push(format!("empty       {}: there, without files, variables and sockets", outside.inert.join(", ")));
+        }
         if !outside.unknown.is_empty() {
             lines.push(format!("unknown     {}", outside.unknown.join(", ")));
         }
         if let Some(Ok(info)) = &self.described {
             lines.push(format!("\n{} {}", info.name, info.version));
             for (index, endpoint) in info.endpoints.iter().enumerate() {
-                lines.push(line(endpoint));
+                lines.extend(endpoint_lines(endpoint));
                 let unenforced = self.unenforced.get(index).into_iter().flatten();
                 lines.extend(unenforced.map(|unenforced| format!("         {unenforced}")));
             }
@@ -158,22 +169,6 @@ fn packed(package: &Result<Option<Package>, PackageError>) -> String {
     let tool = format!("by {} {}", package.tool.name, package.tool.version);
     let facts = [Some(license), package.component.language.clone(), source, Some(tool)];
     facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// One endpoint on a line: route, price, summary, and what else a payer meets.
-fn line(endpoint: &EndpointInfo) -> String {
-    let paid_first = (declared_flow(endpoint) == Some("upfront")).then(|| "paid first".to_owned());
-    let headers = endpoint.quote_headers.join(", ");
-    let reads = (!headers.is_empty()).then(|| format!("quote reads {headers}"));
-    let notes: Vec<String> = paid_first.into_iter().chain(reads).collect();
-    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-    let (price, summary) = (price(&endpoint.price), &endpoint.summary);
-    format!("  {:6} {:32} {price:16} {summary}{notes}", endpoint.method, endpoint.path)
-}
-
-/// The payment flow that an endpoint asks for, as it is written.
-fn declared_flow(endpoint: &EndpointInfo) -> Option<&str> {
-    endpoint.extensions.iter().find(|(key, _)| key == "payment-flow").map(|(_, flow)| flow.as_str())
 }
 
 /// One capability: the imports that ask for it, and the grants.
@@ -287,15 +282,6 @@ fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
 /// The name by which a plugin folder would have the file.
 fn file_name(file: &Path) -> String {
     file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn price(price: &DeclaredPrice) -> String {
-    match price {
-        DeclaredPrice::Free => "free".to_owned(),
-        DeclaredPrice::Exact(amount) => amount.clone(),
-        DeclaredPrice::UpTo(amount) => format!("up to {amount}"),
-        DeclaredPrice::Quoted(amount) => format!("quoted <= {amount}"),
-    }
 }
 
 fn json(info: &PluginInfo, unenforced: &[Vec<Unenforced>]) -> serde_json::Value {

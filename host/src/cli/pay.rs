@@ -8,7 +8,7 @@
 
 mod args;
 mod http;
-pub(in crate::cli) mod key;
+mod key;
 mod purchase;
 mod saved;
 mod show;
@@ -26,6 +26,7 @@ use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
 pub use args::PayArgs;
 use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
+use key::PayerKey;
 use purchase::PurchaseSummary;
 use saved::{PaymentStore, SavedPayment};
 use show::PayOutput;
@@ -65,7 +66,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     if args.dry_run {
         return output.dry_run(option);
     }
-    let key = key::key(&args, &request.url)?;
+    let PayerKey { key, of_dev } = key::key(&args, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
     if let Some(kept) = store.kept_for(&request) {
         logging::say(&format!(
@@ -80,13 +81,16 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary);
     let path = store.save(&saved)?;
-    finish(&client, output, saved, &path, Attempt::First).await
+    let attempt = if of_dev { Attempt::InDevelopment } else { Attempt::First };
+    finish(&client, output, saved, &path, attempt).await
 }
 
 /// A payment is sent right after it was signed, or again because its outcome is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
     First,
+    /// The first to a `coinslot dev`: what is paid there is no money, and another payment costs nothing.
+    InDevelopment,
     Again,
 }
 
@@ -110,7 +114,10 @@ async fn finish(
         }
         Err(unanswered) => return Err(unknown(&unanswered.message, path.display())),
     };
-    let outcome = Outcome::of(&mut answer).await;
+    let outcome = match Outcome::of(&mut answer).await {
+        Outcome::TryAgain if attempt == Attempt::InDevelopment => Outcome::NotServed,
+        outcome => outcome,
+    };
     let status = answer.status;
     let receipt = answer.receipt();
     let why = receipt.as_ref().and_then(|receipt| receipt.error_reason.clone()).or_else(|| answer.challenge_error());
@@ -200,9 +207,7 @@ impl Outcome {
                 code: REFUSED,
                 message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
             },
-            Self::NotServed => Failure::new(format!(
-                "the server answered {status}, and says that nothing was charged: nothing was paid"
-            )),
+            Self::NotServed => Failure::new(format!("the server answered {status}, and says that nothing was charged")),
             Self::TryAgain => Failure::new(format!(
                 "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
             )),

@@ -8,7 +8,7 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::pay::key::DEV_FILE;
+use super::dev_hosts::DEV_FILE;
 use super::{Failure, print};
 use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
 use crate::config::{Config, StateConfig};

@@ -10,6 +10,7 @@ use coinslot_ledger::Ledger;
 use super::facilitators::Chains;
 use super::reload::ConfigFile;
 use crate::catalog::{Catalog, ScanReport};
+use crate::server::RequestObserver;
 
 /// Called after each scan of the plugin folder that changed something.
 pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
@@ -36,6 +37,8 @@ pub struct HostOptions {
     pub checks_answers: bool,
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// Told how each request went.
+    pub observer: Option<RequestObserver>,
     pub on_change: Option<OnChange>,
     /// None: [`Host::build`] waits until every plugin is loaded. Otherwise it waits for those that are compiled, and
     /// the others become active while the host serves.

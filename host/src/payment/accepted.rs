@@ -20,7 +20,7 @@ use http::Request;
 use super::advice::{advice, clock_advice};
 use super::identity;
 use super::presented::{EarlierPayment, PresentedPayment};
-use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, Verified, challenge};
+use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, RequestTrace, Verified, challenge};
 
 /// The greatest difference between a client's clock and ours that is allowed for, in seconds: NTP keeps clocks within a
 /// second, phones within a few.
@@ -38,6 +38,7 @@ pub struct Accepted {
     /// The payload as the client sent it but for the secret, and our own requirements: the facilitator gets both.
     pub(super) request: PaymentRequest,
     pub(super) holder: Holder,
+    pub(super) trace: RequestTrace,
 }
 
 /// A payment that does not buy this now. The payload is kept: it may have bought its answer before.
@@ -115,7 +116,8 @@ impl Accepted {
             },
         };
         let MatchedPrice { payment_method, price, exact, identifier } = matched;
-        Ok(Self { payment_method: payment_method.clone(), price, exact, identifier, request, holder })
+        let trace = purchase.trace.clone();
+        Ok(Self { payment_method: payment_method.clone(), price, exact, identifier, request, holder, trace })
     }
 
     /// Checks recipient, amount and window, and proves the signer: by its key without a chain, and a contract by asking

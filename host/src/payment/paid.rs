@@ -113,7 +113,10 @@ impl Paid {
             .with_breaker_permit(breaker)
             .wait_for_instance(first_byte);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
-        match run(&purchase.endpoint, permit, request, held).await {
+        let running = purchase.trace.run();
+        let answered = run(&purchase.endpoint, permit, request, held).await;
+        drop(running);
+        match answered {
             Ok(PaidAnswer::Whole(answer)) => {
                 payments.owed_retries.answered(&payment.id);
                 let step = Step::Answered { kept: Retained::Answer(answer.stored()), run: begun.elapsed() };

@@ -116,8 +116,10 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPri
         body: request.body().clone(),
     };
     let client = Some(purchase.client.network());
-    let quoted =
-        purchase.endpoint.plugin.quote(client, question).await.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
+    let quoting = purchase.trace.quote();
+    let quoted = purchase.endpoint.plugin.quote(client, question).await;
+    drop(quoting);
+    let quoted = quoted.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
     let amount = match quoted {
         QuotedPrice::Free if purchase.access.quoted => return Ok(RequestPrice::Free),
         QuotedPrice::Free => {

@@ -102,6 +102,16 @@ pub enum OwedFailure {
     NoRoom,
 }
 
+impl Problem {
+    /// The guest's fault, if that is the problem.
+    pub fn fault(&self) -> Option<&Fault> {
+        if let Self::Plugin(fault) | Self::Owed { failure: OwedFailure::Fault(fault), .. } = self {
+            return Some(fault);
+        }
+        None
+    }
+}
+
 impl From<UnreadAnswer> for Problem {
     fn from(unread: UnreadAnswer) -> Self {
         match unread {

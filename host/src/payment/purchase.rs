@@ -7,7 +7,7 @@ use coinslot_ledger::Fingerprint;
 use coinslot_x402::Version;
 use coinslot_x402::price::{Amount, Offer, Price};
 
-use super::ClientAddress;
+use super::{ClientAddress, RequestTrace};
 use crate::endpoint::{Endpoint, PaidAccess};
 
 /// One request to a paid endpoint, in the generation of its arrival.
@@ -33,6 +33,8 @@ pub struct Purchase {
     pub has_query: bool,
     /// The client's address, behind trusted proxies.
     pub client: ClientAddress,
+    /// Takes the times of the request, if it is observed.
+    pub trace: RequestTrace,
 }
 
 /// The relation of a purchase's offer to the price of its request.

@@ -114,7 +114,10 @@ pub(super) async fn confirm(
     accepted: &Accepted,
     id: &PaymentId,
 ) -> Result<PayerKind, Problem> {
-    match accepted.payment_method.facilitator.verify(&accepted.request).await {
+    let asking = accepted.trace.chain();
+    let verification = accepted.payment_method.facilitator.verify(&accepted.request).await;
+    drop(asking);
+    match verification {
         Verification::Valid { payer, kind } if same_address(&payer, id.payer()) => Ok(kind),
         Verification::Valid { payer, .. } => {
             Err(Problem::CannotVerify(format!("the facilitator took {payer} for the payer, who is {}", id.payer())))
@@ -138,6 +141,7 @@ async fn run(
 ) -> Result<GuestAnswer, Problem> {
     // Without room for the beginning of an answer the guest would run for nothing.
     held.grow_to(1).map_err(|Exhausted| Problem::Overloaded)?;
+    let _running = purchase.trace.run();
     let response = answer::begin(&purchase.endpoint, permit, request).await.map_err(Problem::Plugin)?;
     let answer = GuestAnswer::read(response, held).await?;
     match Verdict::of(answer.status) {

@@ -58,7 +58,9 @@ impl SettlementAttempt<'_> {
         let begun = Instant::now();
         payments.settling(self.id());
         let method = &self.accepted.payment_method;
+        let asking = self.accepted.trace.chain();
         let answered = method.facilitator.settle(&self.accepted.request).await;
+        drop(asking);
         let situation = self.situation(payments);
         let mut conclusion = conclude(Evidence::Facilitator(answered), situation);
         if let Conclusion::AskChain { transaction, reported, otherwise } = conclusion {

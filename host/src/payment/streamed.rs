@@ -131,11 +131,13 @@ impl StreamedAnswer {
             // A client that reads too slowly counts as one that hung up: it has a part, and the guest was stopped.
             Fault::Unread => StreamOutcome::HungUp,
             // A retry would end at the same limit, with another partial answer each time.
-            Fault::Deadline => StreamOutcome::Partial("the answer took as long as its plugin may"),
+            Fault::TotalTime | Fault::Deadline => StreamOutcome::Partial("the answer took as long as its plugin may"),
             Fault::ResponseTooLarge => StreamOutcome::Partial("the answer was larger than its plugin may give"),
             Fault::Trap(_)
             | Fault::Cpu
             | Fault::Memory
+            | Fault::HostMemory
+            | Fault::SlowQuote(_)
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest

@@ -10,6 +10,7 @@ use coinslot_plugin::Plugin;
 use coinslot_x402::Flow;
 use coinslot_x402::exact::SignedBy;
 use coinslot_x402::header::PaymentPayload;
+use coinslot_x402::price::Price;
 use http::Request;
 
 use super::accepted::{Accepted, RefusedPayment};
@@ -19,7 +20,7 @@ use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
 use super::problem::check_plugin;
-use super::{Payments, Problem, Purchase, Reserved, reserved};
+use super::{Payments, Problem, Purchase, Reserved, TracedPayment, reserved};
 
 /// A payment that is for us and in time, and whose signer is proven: by its key, or by the contract that stands at its
 /// address.
@@ -34,6 +35,11 @@ pub struct Verified {
 impl Verified {
     pub(super) fn new(accepted: Accepted, signed: SignedBy) -> Self {
         let id = identity::payment_id(&accepted.price.asset, &accepted.exact);
+        let Price { amount, asset, .. } = &accepted.price;
+        accepted.trace.pays(|| TracedPayment {
+            payer: id.payer().to_owned(),
+            amount: format!("{} {}", amount.decimal(asset.decimals), asset.symbol),
+        });
         Self { accepted, signed, id }
     }
 

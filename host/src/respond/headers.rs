@@ -16,7 +16,7 @@ pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
 
 /// The header that says whether a request that was not served has cost the client something: `no`, `yes` or `unknown`.
 /// The plugin's own answer of 400 or above has no field for it.
-pub(super) const CHARGED: &str = "x-coinslot-charged";
+pub(crate) const CHARGED: &str = "x-coinslot-charged";
 
 /// The headers of a connection, which only the host writes. A guest's value never reaches a client.
 const OF_THE_CONNECTION: &[&str] = &[

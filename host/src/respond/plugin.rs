@@ -12,16 +12,33 @@ use http_body_util::BodyExt;
 
 use super::error::{RETRY_SECONDS, error, retry_after};
 use super::event_stream::{self, PingedStream};
+use super::exceeded::exceeded;
 use super::headers::{Clean, RouteKind, clean, private};
+use super::note::FailureNote;
 use super::{Reply, full, with_cors};
 use crate::endpoint::{Access, Endpoint};
 use crate::payment::{ANSWERED_402, Charged, GuestAnswer};
 
-/// Names the plugin, the endpoint and the payment in each log line about a call that failed. It is made for such calls
-/// only, because a span costs time.
-pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> tracing::Span {
+/// Names the plugin, the endpoint and the payment in each log line about a call that failed, and the limit that the
+/// guest exceeded. It is made for such calls only, because a span costs time.
+pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>, fault: Option<&Fault>) -> tracing::Span {
     let payment = payment.map(tracing::field::display);
-    tracing::warn_span!("call", plugin = endpoint.plugin.info().name, endpoint = endpoint.label, payment)
+    let limit = fault.and_then(|fault| exceeded(fault, endpoint.plugin.limits())).map(tracing::field::display);
+    tracing::warn_span!("call", plugin = endpoint.plugin.info().name, endpoint = endpoint.label, payment, limit)
+}
+
+/// Logs the fault of a guest that had begun to answer, when it comes.
+pub(super) fn logged<B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static>(
+    body: B,
+    endpoint: &Arc<Endpoint>,
+    payment: Option<PaymentId>,
+) -> impl Body<Data = Bytes, Error = Fault> + Send + Unpin + use<B> {
+    let endpoint = Arc::clone(endpoint);
+    body.map_err(move |fault| {
+        failing_call(&endpoint, payment.as_ref(), Some(&fault))
+            .in_scope(|| tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed while it answered"));
+        fault
+    })
 }
 
 /// The answer of a free route: the guest's, without the headers that a guest may not write, streamed.
@@ -30,7 +47,8 @@ pub(super) fn failing_call(endpoint: &Endpoint, payment: Option<&PaymentId>) -> 
 pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoint>, charged: Charged) -> Reply {
     with_cors(match answer {
         Ok(response) if Verdict::of(response.status().as_u16()) == Verdict::Forbidden => {
-            failing_call(endpoint, None).in_scope(|| misbehaved(ANSWERED_402, charged))
+            let reply = failing_call(endpoint, None, None).in_scope(|| misbehaved(ANSWERED_402, charged));
+            FailureNote(ANSWERED_402.to_owned()).attach(reply)
         }
         Ok(response) => {
             let (head, body) = response.into_parts();
@@ -39,16 +57,12 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
                 Access::Free => RouteKind::Free,
                 Access::Paid(_) => RouteKind::Paid,
             };
-            let endpoint = Arc::clone(endpoint);
-            let body = body.map_err(move |fault| {
-                failing_call(&endpoint, None).in_scope(
-                    || tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed while it answered"),
-                );
-                fault
-            });
-            guest_answer(kind, head.status.as_u16(), head.headers, body)
+            guest_answer(kind, head.status.as_u16(), head.headers, logged(body, endpoint, None))
         }
-        Err(fault) => failing_call(endpoint, None).in_scope(|| failed(&fault, charged)),
+        Err(fault) => {
+            let reply = failing_call(endpoint, None, Some(&fault)).in_scope(|| failed(&fault, charged));
+            FailureNote::of_fault(&fault, endpoint).attach(reply)
+        }
     })
 }
 
@@ -101,9 +115,12 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::CircuitOpen { .. } | Fault::Busy => tracing::debug!(%fault, "a plugin was not called"),
         Fault::Trap(_)
         | Fault::Memory
+        | Fault::HostMemory
         | Fault::ResponseTooLarge
         | Fault::Cpu
         | Fault::Deadline
+        | Fault::TotalTime
+        | Fault::SlowQuote(_)
         | Fault::SlowRequest
         | Fault::BrokenRequest { .. }
         | Fault::Unread
@@ -111,13 +128,13 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     }
     match fault {
         Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),
-        Fault::Memory => {
+        Fault::Memory | Fault::HostMemory => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory")
         }
         Fault::ResponseTooLarge => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_answer_too_large", "the endpoint's answer was too large")
         }
-        Fault::Cpu | Fault::Deadline | Fault::Unread => {
+        Fault::Cpu | Fault::Deadline | Fault::TotalTime | Fault::SlowQuote(_) | Fault::Unread => {
             error(StatusCode::GATEWAY_TIMEOUT, "plugin_timeout", "the endpoint took too long")
         }
         Fault::SlowRequest => error(

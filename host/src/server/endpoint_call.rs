@@ -19,7 +19,7 @@ use super::handler::Peer;
 use super::unread::BorrowedBody;
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, PaidAccess};
-use crate::payment::{ClientAddress, Pricing, Purchase};
+use crate::payment::{ClientAddress, Pricing, Purchase, RequestTrace};
 use crate::respond::{Unroutable, is_host_only};
 use crate::route::RequestPath;
 
@@ -45,6 +45,8 @@ pub(super) struct EndpointCall {
     pub(super) client: ClientAddress,
     /// Set if the client asks for the head alone. The guest sees a `GET`.
     pub(super) head_only: bool,
+    /// Takes the times of the request, if it is observed.
+    pub(super) trace: RequestTrace,
 }
 
 impl MatchedEndpoint<'_> {
@@ -57,6 +59,7 @@ impl MatchedEndpoint<'_> {
         mut request: Request<ArrivedBody>,
         peer: Peer,
         proxies: Option<&[IpNet]>,
+        trace: RequestTrace,
     ) -> Result<EndpointCall, Unroutable> {
         let Self { endpoint, params, path, authority } = self;
         let https = peer.tls
@@ -80,7 +83,7 @@ impl MatchedEndpoint<'_> {
         let body = FilteredBody(body).map_err(RequestBodyError::from).boxed_unsync();
         let request = Request::from_parts(head, body);
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
-        Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only })
+        Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only, trace })
     }
 }
 
@@ -104,6 +107,7 @@ impl EndpointCall {
             has_query: query.is_some(),
             url,
             client: self.client,
+            trace: self.trace.clone(),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coinslot_plugin::{Permit, RequestBody};
 use http::header::{HeaderValue, ORIGIN};
 use http::{Method, Request, Version};
 use http_body_util::Either;
@@ -17,14 +16,15 @@ use super::activity::Activity;
 use super::authority::Hosts;
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::forwarded;
+use super::free::run_free;
+use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use crate::catalog::Catalog;
-use crate::endpoint::{Access, Endpoint};
-use crate::payment::{self, Charged, ClientAddress, Payments, Served, Unserved};
+use crate::endpoint::Access;
+use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
-use crate::schema;
 
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
@@ -44,6 +44,7 @@ pub struct RequestHandler {
     strict_transport: Option<HeaderValue>,
     /// Pages of the Internet may call a host in a private network.
     private_network_access: bool,
+    observer: Option<RequestObserver>,
     leaving: AtomicBool,
     closing: AtomicBool,
 }
@@ -86,6 +87,7 @@ impl RequestHandler {
             proxies,
             strict_transport: None,
             private_network_access: false,
+            observer: None,
             leaving,
             closing,
         }
@@ -100,6 +102,11 @@ impl RequestHandler {
     /// Lets pages of the Internet call a host in a private network.
     pub fn with_private_network_access(self, allowed: bool) -> Self {
         Self { private_network_access: allowed, ..self }
+    }
+
+    /// Tells how each request went.
+    pub fn with_observer(self, observer: Option<RequestObserver>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Reports "not ready" from here on, and serves all the same.
@@ -135,10 +142,22 @@ impl RequestHandler {
         activity: &Arc<Activity>,
     ) -> ResponseFuture {
         let strict_transport = self.strict_transport.as_ref().filter(|_| peer.tls).cloned();
-        self.respond(request, peer, activity).with_strict_transport(strict_transport)
+        let Some(observer) = &self.observer else {
+            let response = self.respond(request, peer, activity, RequestTrace::default());
+            return response.with_strict_transport(strict_transport);
+        };
+        let watched = WatchedRequest::begin(observer, &self.catalog.load(), &request);
+        let response = self.respond(request, peer, activity, watched.trace());
+        response.with_strict_transport(strict_transport).watched_by(Some(watched))
     }
 
-    fn respond(self: &Arc<Self>, request: Request<Incoming>, peer: Peer, activity: &Arc<Activity>) -> ResponseFuture {
+    fn respond(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        activity: &Arc<Activity>,
+        trace: RequestTrace,
+    ) -> ResponseFuture {
         // Each of the four cases has only the layers that it needs: most requests have no body, and an answer that is
         // ready.
         activity.request(request.version() == Version::HTTP_2);
@@ -147,7 +166,7 @@ impl RequestHandler {
             Some(unread) => Either::Left(unread.lend(body)),
             None => Either::Right(body),
         });
-        let handled = self.handle(request, peer);
+        let handled = self.handle(request, peer, trace);
         // A client that pays and hangs up early is not charged, so it has to keep its side open until its answer comes.
         let is_free_call = matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free));
         activity.allow_half_close(is_free_call);
@@ -163,7 +182,7 @@ impl RequestHandler {
     }
 
     /// Answers one request. Never fails: every problem has a response.
-    fn handle(&self, request: Request<ArrivedBody>, peer: Peer) -> Handled {
+    fn handle(&self, request: Request<ArrivedBody>, peer: Peer, trace: RequestTrace) -> Handled {
         let catalog = self.catalog.load(); // the request keeps this generation to its end
         let matched = match self.route(&catalog, &request) {
             Ok(Routed::Endpoint(matched)) => matched,
@@ -178,7 +197,7 @@ impl RequestHandler {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
         let charged = Charged::unasked(request.headers());
-        let call = matched.call(&catalog, request, peer, self.proxies.as_deref());
+        let call = matched.call(&catalog, request, peer, self.proxies.as_deref(), trace);
         call.map_or_else(|unroutable| Handled::unroutable(&unroutable, charged), Handled::Call)
     }
 
@@ -187,9 +206,9 @@ impl RequestHandler {
         let head_only = call.head_only;
         let reply = match &call.endpoint.access {
             Access::Free => {
-                let (endpoint, client) = (&call.endpoint, call.client);
+                let (endpoint, client, trace) = (&call.endpoint, call.client, &call.trace);
                 match payment::check_free(&self.payments, endpoint, &call.params, client, call.request).await {
-                    Ok(request) => run_free(endpoint, client, request).await,
+                    Ok(request) => run_free(endpoint, client, request, trace).await,
                     Err(unserved) => respond::unserved(unserved, endpoint),
                 }
             }
@@ -202,8 +221,10 @@ impl RequestHandler {
                     payment::serve(&self.payments, purchase, call.request).await
                 };
                 match served {
-                    Ok(Served::Settled(settled)) => respond::settled(settled),
-                    Ok(Served::Free(free)) => run_free(&call.endpoint, call.client, free.into_request()).await,
+                    Ok(Served::Settled(settled)) => respond::settled(settled, &call.endpoint),
+                    Ok(Served::Free(free)) => {
+                        run_free(&call.endpoint, call.client, free.into_request(), &call.trace).await
+                    }
                     Err(unserved) => respond::unserved(unserved, &call.endpoint),
                 }
             }
@@ -255,16 +276,6 @@ impl RequestHandler {
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
     }
-}
-
-/// Runs the guest for a request that costs nothing.
-#[expect(clippy::disallowed_methods, reason = "a free request runs its guest without payment")]
-async fn run_free(endpoint: &Arc<Endpoint>, client: ClientAddress, request: Request<RequestBody>) -> Reply {
-    let charged = Charged::unasked(request.headers());
-    let permit = Permit::grant(None).for_client(Some(client.network()));
-    let answer = endpoint.plugin.invoke(permit, request).await;
-    let answer = answer.map(|answer| schema::checked(endpoint.answer.as_ref(), answer));
-    respond::free(answer, endpoint, charged)
 }
 
 impl Handled {

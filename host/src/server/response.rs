@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::activity::{Activity, InFlight};
 use super::answer_body::AnswerBody;
+use super::observer::WatchedRequest;
 use crate::respond::Reply;
 
 /// A response that is made, or being worked out.
@@ -21,6 +22,8 @@ pub(super) struct ResponseFuture {
     reply: PendingReply,
     /// `Strict-Transport-Security`.
     strict_transport: Option<HeaderValue>,
+    /// None without an observer.
+    watched: Option<Box<WatchedRequest>>,
 }
 
 enum PendingReply {
@@ -40,16 +43,21 @@ impl ResponseFuture {
     pub(super) fn ready(reply: Reply, activity: &Activity) -> Self {
         activity.answered();
         let reply = PendingReply::Ready { reply: Some(reply), sending: sending(activity) };
-        Self { reply, strict_transport: None }
+        Self { reply, strict_transport: None, watched: None }
     }
 
     pub(super) fn working(reply: Pin<Box<dyn Future<Output = Reply> + Send>>, activity: &Arc<Activity>) -> Self {
         let reply = PendingReply::Working { in_flight: Some(activity.begin()), reply };
-        Self { reply, strict_transport: None }
+        Self { reply, strict_transport: None, watched: None }
     }
 
     pub(super) fn with_strict_transport(self, value: Option<HeaderValue>) -> Self {
         Self { strict_transport: value, ..self }
+    }
+
+    /// Has the answer, or the end of the wait for one, reported to an observer.
+    pub(super) fn watched_by(self, watched: Option<Box<WatchedRequest>>) -> Self {
+        Self { watched, ..self }
     }
 }
 
@@ -62,7 +70,7 @@ impl Future for ResponseFuture {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { reply, strict_transport } = self.get_mut();
+        let Self { reply, strict_transport, watched } = self.get_mut();
         let (mut reply, in_flight, sending) = match reply {
             PendingReply::Ready { reply, sending } => match reply.take() {
                 Some(reply) => (reply, None, sending.take()),
@@ -76,6 +84,9 @@ impl Future for ResponseFuture {
         };
         if let Some(value) = strict_transport.take() {
             reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        }
+        if let Some(watched) = watched.take() {
+            reply = watched.answered(reply);
         }
         Poll::Ready(Ok(reply.map(|body| AnswerBody::new(body, in_flight, sending))))
     }

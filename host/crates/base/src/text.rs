@@ -6,6 +6,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// Makes each line of a text [`printable`], and keeps the lines: for messages of tools, which have several.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// The longest start of a text with at most `most` characters.
 pub fn first_chars(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
@@ -47,6 +52,13 @@ mod tests {
         ] {
             assert_eq!(printable(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_lines_of_a_message_stay_lines() {
+        let text = "error: a\r\n  --> b.rs:1\u{1b}[2K\n\tc\n";
+        assert_eq!(printable_lines(text), "error: a\n  --> b.rs:1\u{fffd}[2K\n\tc");
+        assert_eq!(printable_lines(""), "");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod typescript;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::BuildError;
+use crate::{BuildError, producers};
 use modules::Modules;
 pub use tests_run::{run_tests, test_files};
 
@@ -72,9 +72,14 @@ pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildEr
         }
         evaluated => evaluated?,
     };
-    Ok(BuiltPlugin {
-        component: engine::without_loader(&evaluated.component)?,
-        sources: modules.sources(),
-        output: evaluated.output,
-    })
+    let mut component = engine::without_loader(&evaluated.component)?;
+    producers::add(&mut component, language(&module));
+    Ok(BuiltPlugin { component, sources: modules.sources(), output: evaluated.output })
+}
+
+/// The language of a module, by its extension.
+fn language(module: &Path) -> &'static str {
+    let is_typescript =
+        module.extension().is_some_and(|extension| ["ts", "mts", "tsx"].iter().any(|ts| extension == *ts));
+    if is_typescript { "TypeScript" } else { "JavaScript" }
 }

@@ -16,5 +16,6 @@ pub mod testing;
 
 mod error;
 mod files;
+mod producers;
 
 pub use error::BuildError;

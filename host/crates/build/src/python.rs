@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{BuildError, files, sdk};
+use crate::{BuildError, files, producers, sdk};
 
 /// The exit codes of the SDK's `build.py`.
 const WRONG_SOURCE: i32 = 65;
@@ -63,7 +63,12 @@ pub fn build(module: &Path, out: &Path, cache: &Path) -> Result<String, BuildErr
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     match output.status.code() {
-        Some(0) => Ok(text(&output.stdout)),
+        Some(0) => {
+            let mut component = std::fs::read(out).map_err(BuildError::file(out))?;
+            producers::add(&mut component, "Python");
+            coinslot_base::file::replace(out, 0o644, &component).map_err(BuildError::file(out))?;
+            Ok(text(&output.stdout))
+        }
         Some(WRONG_SOURCE) => Err(BuildError::Source(text(&output.stderr))),
         Some(NO_TOOLCHAIN) => Err(BuildError::Toolchain(text(&output.stderr))),
         _ => Err(BuildError::Engine(text(&output.stderr))),

@@ -55,7 +55,14 @@ pub(crate) fn failed(permit: BreakerPermit, plugin: &str, fault: &Fault) {
 /// True for a fault that says something about the guest, rather than about its clients or its host.
 fn counts(fault: &Fault) -> bool {
     match fault {
-        Fault::Trap(_) | Fault::Cpu | Fault::Deadline | Fault::Memory | Fault::NoResponse(_) => true,
+        Fault::Trap(_)
+        | Fault::Cpu
+        | Fault::Deadline
+        | Fault::TotalTime
+        | Fault::SlowQuote(_)
+        | Fault::Memory
+        | Fault::HostMemory
+        | Fault::NoResponse(_) => true,
         Fault::ResponseTooLarge
         | Fault::SlowRequest
         | Fault::BrokenRequest { .. }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::instance::host_memory::HOST_MEMORY;
+
 /// The reason why a guest gave no usable response. No text of a guest's reaches a client through it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -12,12 +14,22 @@ pub enum Fault {
     /// The guest used up its CPU time.
     #[error("the plugin used more CPU time than its limit")]
     Cpu,
-    /// The guest took too long.
+    /// The guest took too long to the head of its response.
     #[error("the plugin took longer than its limit")]
     Deadline,
+    /// The guest took too long to the end of its response.
+    #[error("the plugin took longer than its limit for a whole answer")]
+    TotalTime,
+    /// `quote` took longer than the contract allows. The text says what it exceeded.
+    #[error("{0}")]
+    SlowQuote(String),
     /// The guest asked for more memory than its limit.
     #[error("the plugin wanted more memory than its limit")]
     Memory,
+    /// The host would have kept more for the guest's handles than it does: header fields, and messages that are not
+    /// sent.
+    #[error("the plugin made more headers and unsent messages than the host keeps for one request ({} KiB)", HOST_MEMORY >> 10)]
+    HostMemory,
     /// The response is larger than its limit.
     #[error("the plugin's answer is larger than its limit")]
     ResponseTooLarge,

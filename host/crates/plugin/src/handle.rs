@@ -256,6 +256,7 @@ fn instances(
     let reuse = InstanceReuse::new(&limits, &permits, &resources.idle_instances);
     let quotes = Arc::new(Semaphore::new((limits.instances / QUOTE_SHARE).max(1)));
     let log = resources.logs.of(&plugin, limits.log_rate);
+    let most = limits.instances;
     let spec = InstanceSpec {
         plugin,
         engine: resources.engine(wasi).clone(),
@@ -263,7 +264,7 @@ fn instances(
         limits,
         capabilities,
         permits,
-        fullness: Fullness::new(resources.wait),
+        fullness: Fullness::new(resources.wait, most),
         quotes,
         wait: resources.wait,
         processors: Arc::clone(&resources.processors),

@@ -6,7 +6,7 @@ pub(crate) mod engine;
 pub(crate) mod exchange;
 pub(crate) mod fullness;
 pub(crate) mod guest_task;
-mod host_memory;
+pub(crate) mod host_memory;
 pub(crate) mod imports;
 mod instances;
 mod limiter;

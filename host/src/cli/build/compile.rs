@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use coinslot_base::text::printable;
 use coinslot_build::{BuildError, c, component, javascript, python, rust, sdk};
 
+use super::cargo_crate::{CargoCrate, Purpose};
 use super::plugin_source::{PluginSource, SourceKind};
 use crate::cli::{Failure, cache};
 use crate::logging;
@@ -36,9 +38,18 @@ pub(in crate::cli) enum BuildResult {
 /// Builds a plugin with what its source asks for, and places its component. Gives the files outside of its folder that
 /// were read, too, where the compiler tells.
 pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    build_for(Purpose::Publish, source, out)
+}
+
+/// Builds a plugin as [`build`] does, with what helps its author to find a fault.
+pub(in crate::cli) fn build_for_author(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+    build_for(Purpose::Develop, source, out)
+}
+
+fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match source.kind {
-        SourceKind::Cargo => cargo(&source.path, out),
-        SourceKind::JavaScript => javascript(&source.path, out),
+        SourceKind::Cargo => cargo(&source.path, out, purpose),
+        SourceKind::JavaScript => javascript(&source.path, &source.name, out),
         SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
         SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
         SourceKind::C => c(&source.path, out),
@@ -68,8 +79,8 @@ fn ensure_target() -> Result<(), Failure> {
 
 /// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
 /// dependencies, and those that are included.
-fn cargo(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
-    match prepare_cargo(source).and_then(|()| cargo_build(source)) {
+fn cargo(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<PathBuf>) {
+    match prepare_cargo(source).and_then(|()| cargo_build(source, purpose)) {
         Ok(made) => {
             let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
             let is_outside = |path: &PathBuf| !path.starts_with(source);
@@ -88,11 +99,13 @@ fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
 }
 
 /// Runs cargo. Gives the component that it made.
-fn cargo_build(source: &Path) -> Result<PathBuf, BuildResult> {
+fn cargo_build(source: &Path, purpose: Purpose) -> Result<PathBuf, BuildResult> {
+    let crate_of = CargoCrate::of(source);
     let command = Command::new("cargo")
         .arg("build")
         .arg("--manifest-path")
         .arg(source.join("Cargo.toml"))
+        .args(crate_of.iter().flat_map(|one| one.arguments(purpose, cache().ok().as_deref())))
         // This workspace defines the profile; elsewhere it is the release profile under this name.
         .args(["--profile", "plugin", "--config", "profile.plugin.inherits=\"release\""])
         .args(["--target", TARGET, "--message-format", "json-render-diagnostics", "--quiet"])
@@ -125,15 +138,16 @@ fn cargo_build(source: &Path) -> Result<PathBuf, BuildResult> {
     })
 }
 
-/// Builds a TypeScript or JavaScript plugin with the embedded engine. Gives the files that it is made of, too.
-fn javascript(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
+/// Builds a TypeScript or JavaScript plugin with the embedded engine, and prints what the module prints under its name.
+/// Gives the files that it is made of, too.
+fn javascript(source: &Path, name: &str, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(module) = javascript::module_at(source) else {
         return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
     };
     match javascript::build(&module, cache().ok().as_deref()) {
         Ok(built) => {
-            if !built.output.is_empty() {
-                logging::say(&built.output);
+            for line in built.output.lines() {
+                logging::say(&format!("{name} | {}", printable(line)));
             }
             (place_bytes(&built.component, out), built.sources)
         }

@@ -1,14 +1,16 @@
 //! Prints what `coinslot dev` serves, from the first plugin on, and keeps dev.json in step with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coinslot_base::text::printable_lines;
 use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
 use super::chain::{self, DevChain};
+use super::changes::PluginSummary;
 use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};
@@ -35,6 +37,10 @@ pub(super) struct Announcer {
     pending: BTreeSet<String>,
     /// Files that could not be loaded.
     refused: BTreeSet<String>,
+    /// Plugins that are not built, each with the reason that was printed.
+    unbuilt: BTreeMap<String, String>,
+    /// The active builds as they were told to the author, by file.
+    served: BTreeMap<String, PluginSummary>,
     announced: bool,
     /// The line that pays for an endpoint was printed.
     has_pay_line: bool,
@@ -61,14 +67,17 @@ impl Announcer {
             finished: false,
             pending: BTreeSet::new(),
             refused: BTreeSet::new(),
+            unbuilt: BTreeMap::new(),
+            served: BTreeMap::new(),
             announced: false,
             has_pay_line: false,
             complete: false,
         }
     }
 
-    fn print(&self, line: &str) {
-        let written = self.progress.suspend(|| print::line(line));
+    /// Prints a text. Compilers and plugins have parts of it, so nothing in it may drive the terminal.
+    fn print(&self, text: &str) {
+        let written = self.progress.suspend(|| print::line(printable_lines(text)));
         if let Err(failure) = written {
             tracing::warn!("{failure}");
         }
@@ -96,6 +105,7 @@ impl Announcer {
         for (file, reason) in &host.report().failed {
             self.print(&format!("{file} is not served: {reason}"));
             self.pending.remove(file);
+            self.refused.insert(file.clone());
         }
         // What was built while the host was, so that a folder without sources is announced as a whole.
         while let Ok(event) = self.events.try_recv() {
@@ -103,6 +113,7 @@ impl Announcer {
         }
         for installed in self.catalog.load().installed() {
             self.pending.remove(&installed.file);
+            self.served.insert(installed.file.clone(), PluginSummary::of(installed));
         }
         self.announce_if_due().await
     }
@@ -135,8 +146,13 @@ impl Announcer {
     fn built(&mut self, name: String, result: BuildResult) {
         let file = format!("{name}.wasm");
         let serves = self.catalog.load().installed().iter().any(|installed| installed.file == file);
+        let former = match &result {
+            BuildResult::Skipped(why) | BuildResult::Failed(why) => self.unbuilt.insert(name.clone(), why.clone()),
+            BuildResult::Fresh | BuildResult::Built => self.unbuilt.remove(&name),
+        };
         match result {
-            BuildResult::Skipped(why) if self.finished => tracing::debug!(plugin = %name, %why, "not built"),
+            // Said once: a toolchain does not come by an edit.
+            BuildResult::Skipped(why) if former.as_ref() == Some(&why) => {}
             BuildResult::Skipped(why) => self.print(&format!("skipped {name}: {why}")),
             BuildResult::Failed(why) | BuildResult::Broken(Failure { message: why, .. }) if serves => {
                 self.print(&format!("{name} does not build, the build before it stays active:\n{why}"));
@@ -153,11 +169,15 @@ impl Announcer {
 
     fn changed(&mut self, report: &ScanReport) {
         for name in &report.loaded {
-            self.print(&self.active(name));
+            let line = self.active(name);
+            self.print(&line);
             self.pending.remove(name);
+            self.refused.remove(name);
         }
         for name in &report.removed {
-            self.print(&format!("{name} is no longer active"));
+            let former = self.served.remove(name).map(|former| former.listed().join(", ")).unwrap_or_default();
+            let without = if former.is_empty() { former } else { format!(": without {former}") };
+            self.print(&format!("{name} is no longer active{without}"));
         }
         for name in &report.forgotten {
             self.pending.remove(name);
@@ -172,14 +192,23 @@ impl Announcer {
         }
     }
 
-    /// The line about a file that became active, with its routes once those of the others are printed.
-    fn active(&self, file: &str) -> String {
+    /// The lines about a file that became active: what it changed, or its endpoints once those of the others are
+    /// printed.
+    fn active(&mut self, file: &str) -> String {
         let catalog = self.catalog.load();
-        let installed = catalog.installed().iter().find(|installed| self.announced && installed.file == *file);
-        let endpoints = installed.iter().flat_map(|installed| &installed.endpoints);
-        let routes: Vec<String> = endpoints.map(|endpoint| format!("{} {}", endpoint.label, endpoint.access)).collect();
-        let colon = if routes.is_empty() { "" } else { ": " };
-        format!("{file} is active{colon}{}", routes.join(", "))
+        let installed = catalog.installed().iter().find(|installed| installed.file == *file);
+        let Some(now) = installed.map(|installed| PluginSummary::of(installed)) else {
+            return format!("{file} is active");
+        };
+        let lines = match self.served.insert(file.to_owned(), now.clone()) {
+            Some(before) => match before.changes(&now) {
+                lines if lines.is_empty() => return format!("{file} is active, with the same endpoints"),
+                lines => lines,
+            },
+            None if self.announced => now.listed(),
+            None => return format!("{file} is active"),
+        };
+        format!("{file} is active:\n  {}", lines.join("\n  "))
     }
 
     /// Announces the host with its first paid endpoint, or at the end of the first builds if none of them has one.
@@ -220,6 +249,12 @@ impl Announcer {
         self.print(&format!("accounts    from the seed {}", self.chain.seed()));
         for (role, address, balance) in self.chain.balances().await {
             self.print(&format!("{role:<11} {address}  {balance}"));
+        }
+        let names: BTreeSet<&str> =
+            self.unbuilt.keys().chain(&self.refused).map(|name| name.trim_end_matches(".wasm")).collect();
+        if !names.is_empty() {
+            let names: Vec<&str> = names.into_iter().collect();
+            self.print(&format!("not served  {}: see above", names.join(", ")));
         }
         if !self.complete {
             self.print("the other plugins follow as they are built");

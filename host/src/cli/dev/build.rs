@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
@@ -21,7 +22,7 @@ pub(super) struct PluginBuilder {
     progress: MultiProgress,
     /// The last build of each plugin in this process, successful or not, by name.
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
-    /// Folders that are no sources, each of which is named once.
+    /// Folders and files that are not built, each of which is named once.
     ignored: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
@@ -123,22 +124,28 @@ impl PluginBuilder {
             match PluginSource::at(&path) {
                 Some(source) => sources.push(source),
                 None if path.is_dir() && !is_generated(Path::new(path.file_name().unwrap_or_default())) => {
-                    self.name_ignored(path);
+                    self.name_ignored(&path, WHAT_IS_BUILT);
                 }
                 None => {}
             }
         }
         // A component beside its source, as `coinslot build` puts it, is no second plugin.
         sources.sort_by_key(|source: &PluginSource| (source.name.clone(), source.kind == SourceKind::Finished));
-        sources.dedup_by(|later, first| later.name == first.name);
+        sources.dedup_by(|later, first| {
+            let is_second = later.name == first.name;
+            if is_second && later.kind != SourceKind::Finished {
+                let why = format!("{} has the same name, and one of them is served", file_name(&first.path));
+                self.name_ignored(&later.path, &why);
+            }
+            is_second
+        });
         Ok(sources)
     }
 
-    /// Says once that a folder is not built, and what would be.
-    fn name_ignored(&self, folder: PathBuf) {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if self.ignored.lock().insert(folder) {
-            let text = format!("{name} is not built: {WHAT_IS_BUILT}");
+    /// Says once that a path is not built, and why.
+    fn name_ignored(&self, path: &Path, why: &str) {
+        if self.ignored.lock().insert(path.to_owned()) {
+            let text = format!("{} is not built: {why}", file_name(path));
             self.progress.suspend(|| drop(print::line(text)));
         }
     }
@@ -150,7 +157,7 @@ impl PluginBuilder {
         let shared = self.shared_files();
         let mut before = files_of(source, &shared, &former.read);
         let spinner = Spinner::start(&self.progress, &source.name);
-        let (result, read) = compile::build(source, &out);
+        let (result, read) = compile::build_for_author(source, &out);
         spinner.end(&result);
         let read = if result == BuildResult::Built { read } else { former.read.clone() };
         // Files that were read for the first time count as they are now: their stamps before the build are not known.
@@ -215,6 +222,11 @@ fn add_read<'p>(files: &mut Snapshot, read: impl Iterator<Item = &'p PathBuf>) {
         let manifest = path.ancestors().map(|above| above.join("Cargo.toml")).find(|manifest| manifest.is_file());
         manifest.iter().for_each(|manifest| files.add(manifest));
     }
+}
+
+/// The name of a file or a folder, which may have any characters.
+fn file_name(path: &Path) -> String {
+    printable(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// By content: a component that is copied may keep an old time.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::cli::pay::key::DEV_FILE;
+use crate::cli::dev_hosts::DEV_FILE;
 use crate::endpoint::Endpoint;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET with a value for each required query parameter.

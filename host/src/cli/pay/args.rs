@@ -12,22 +12,22 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use super::purchase::RequestSpec;
-use crate::cli::Failure;
+use crate::cli::{Failure, dev_hosts};
 use crate::wallet::SpendingPolicy;
 
 /// Request a URL, and pay for it if it costs something.
 ///
-/// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, the
-/// dev.json of a running `coinslot dev` that serves the URL (--dev-json, or .coinslot/dev.json), or
-/// COINSLOT_PAYER_KEY.
+/// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, a running
+/// `coinslot dev` of yours that serves the URL (--dev-json, or found by itself), or COINSLOT_PAYER_KEY.
 ///
 /// Ends with 0 when it has the answer, 1 when something failed, 2 for wrong usage, 3 when the price is
 /// above --max, 4 when the payment was refused, 5 when the outcome is unknown (use --resume).
 #[derive(Args, Clone, Debug)]
 pub struct PayArgs {
-    /// The URL to request.
-    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
-    pub url: Option<Url>,
+    /// The URL to request; or a path, such as /hello, of the `coinslot dev` that runs in this folder, in one above it,
+    /// or alone.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume", value_name = "URL|PATH")]
+    pub url: Option<String>,
     /// The method; POST with a body, GET without.
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     pub method: Option<String>,
@@ -71,10 +71,7 @@ pub struct PayArgs {
 
 /// The request that the arguments describe. A body without a content type is called JSON or text, as it is.
 pub(super) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
-    let url = args.url.clone().ok_or_else(|| Failure::usage("a URL is needed"))?;
-    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
-        return Err(Failure::usage(format!("{url} is not an http or https URL")));
-    }
+    let url = url_of(args)?;
     let body = args.data.as_deref().map(body).transpose()?;
     let method = match (&args.method, &body) {
         (Some(method), _) => method.to_ascii_uppercase(),
@@ -104,6 +101,25 @@ pub(super) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
     // A request that cannot be sent is refused before anything is paid.
     request.parts()?;
     Ok(request)
+}
+
+/// The URL that is meant: the whole one that is written, or the one that a path has at the running `coinslot dev`.
+fn url_of(args: &PayArgs) -> Result<Url, Failure> {
+    let text = args.url.as_deref().ok_or_else(|| Failure::usage("a URL is needed"))?;
+    if text.starts_with('/') {
+        let host = match &args.dev_json {
+            Some(file) => dev_hosts::DevHost::named(file)?,
+            None => dev_hosts::running()?,
+        };
+        let url = host.url.join(text).ok().filter(|url| url.origin() == host.url.origin());
+        return url.ok_or_else(|| Failure::usage(format!("{text} is not a path of {}", host.url)));
+    }
+    match Url::parse(text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => Ok(url),
+        Ok(_) | Err(_) => Err(Failure::usage(format!(
+            "{text} is not an http or https URL: write http://.., or a path such as /hello of a running `coinslot dev`"
+        ))),
+    }
 }
 
 /// Reads a body: `@FILE`, `-` for stdin, or the text itself.

@@ -8,17 +8,22 @@ use serde::Deserialize;
 use url::Url;
 
 use super::args::PayArgs;
-use crate::cli::Failure;
+use crate::cli::{Failure, dev_hosts};
 
 /// The environment variable with the payer's key, unless another is named.
 const KEY_ENV: &str = "COINSLOT_PAYER_KEY";
 
-/// The file that `coinslot dev` writes, unless it keeps its state in another directory.
-pub(in crate::cli) const DEV_FILE: &str = ".coinslot/dev.json";
+/// The key of a payer.
+pub(super) struct PayerKey {
+    pub(super) key: Key,
+    /// True if it is that of a `coinslot dev`, whose money is none, and whose word counts.
+    pub(super) of_dev: bool,
+}
 
 /// Finds the key for a payment to this URL: in the named place, else in the file of a `coinslot dev` that serves the
 /// URL, else in the environment.
-pub(super) fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
+pub(super) fn key(args: &PayArgs, url: &Url) -> Result<PayerKey, Failure> {
+    let failed = |error: KeyError| Failure::new(error.to_string());
     if let Some(file) = &args.dev_json {
         let shown = file.display();
         if let Err(error) = fs::metadata(file) {
@@ -26,19 +31,26 @@ pub(super) fn key(args: &PayArgs, url: &Url) -> Result<Key, Failure> {
         }
         let key =
             dev_key(file, url).ok_or_else(|| Failure::new(format!("{shown} is not of a host that serves {url}")))?;
-        return key.map_err(|error| Failure::new(error.to_string()));
+        return key.map(|key| PayerKey { key, of_dev: true }).map_err(failed);
     }
     let named = match (&args.key_file, &args.key_env) {
         (Some(path), _) => Some(Key::from_file(path)),
         (None, Some(name)) => Some(Key::from_env(name)),
-        (None, None) => dev_key(Path::new(DEV_FILE), url),
+        (None, None) => None,
     };
     if let Some(key) = named {
-        return key.map_err(|error| Failure::new(error.to_string()));
+        return key.map(|key| PayerKey { key, of_dev: false }).map_err(failed);
     }
-    Key::from_env(KEY_ENV).map_err(|error| {
-        Failure::new(format!("{error}; or name --key-file, or --dev-json of a running `coinslot dev`"))
-    })
+    if let Some(key) = dev_hosts::serving(url).and_then(|file| dev_key(&file, url)) {
+        return key.map(|key| PayerKey { key, of_dev: true }).map_err(failed);
+    }
+    let key = Key::from_env(KEY_ENV).map_err(|error| {
+        Failure::new(format!(
+            "{error}; or name --key-file. No running `coinslot dev` of yours serves {}: its payer would need no key",
+            url.origin().ascii_serialization()
+        ))
+    })?;
+    Ok(PayerKey { key, of_dev: false })
 }
 
 /// The key of the first payer of a development server, if the file is of one that serves the URL.

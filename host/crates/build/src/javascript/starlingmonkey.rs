@@ -62,13 +62,13 @@ fn world(path: &Path) -> Result<&'static str, BuildError> {
     };
     if let Some(at) = sdk_import(&read) {
         let cause = "the SDK `coinslot` runs in the embedded engine: leave out --engine, or export `manifest` and \
-                     answer `fetch` events, as host/docs/plugins-js-python.md shows";
+                     answer `fetch` events, as host/docs/starlingmonkey.md shows";
         return Err(BuildError::Source(place::message(&file, &text, at, cause)));
     }
     if !read.exports.contains_key("manifest") {
         return Err(BuildError::Source(format!(
             "{file}:1:1: it exports no `manifest`: write `export const manifest = {{ describe() {{ .. }} }}`, as \
-             host/docs/plugins-js-python.md shows"
+             host/docs/starlingmonkey.md shows"
         )));
     }
     Ok(if read.exports.contains_key("quote") { "endpoint-quoting" } else { "endpoint" })
@@ -105,7 +105,7 @@ fn jco(module: &Path) -> Result<PathBuf, BuildError> {
         let folder = module.parent().unwrap_or(Path::new("/"));
         BuildError::Toolchain(format!(
             "there is no jco in {} or above: run `npm install --save-dev {JCO} {COMPONENTIZE}` there, with both \
-             versions also in `overrides` of its package.json (host/docs/plugins-js-python.md has it)",
+             versions also in `overrides` of its package.json (host/docs/starlingmonkey.md has it)",
             folder.join("node_modules").display()
         ))
     };

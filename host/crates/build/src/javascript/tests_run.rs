@@ -57,9 +57,7 @@ pub fn run_tests(
     runtime.block_on(async {
         modules.shake();
         let evaluated = match evaluate::begin(&engine, &modules, TESTS_SOURCE).await {
-            Err(BuildError::Source(_)) if modules.unshake() => {
-                evaluate::begin(&engine, &modules, TESTS_SOURCE).await?
-            }
+            Err(BuildError::Source(_)) if modules.unshake() => evaluate::begin(&engine, &modules, TESTS_SOURCE).await?,
             evaluated => evaluated?,
         };
         modules.close();

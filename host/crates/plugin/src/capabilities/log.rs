@@ -54,6 +54,11 @@ impl GuestLog {
         self.plugin.name()
     }
 
+    /// The log that all requests of the plugin share.
+    pub(crate) fn of_plugin(&self) -> Arc<PluginLog> {
+        Arc::clone(&self.plugin)
+    }
+
     pub(crate) fn write(&mut self, stream: LogStream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left == 0 {
@@ -104,7 +109,7 @@ impl GuestLog {
             self.plugin.line(
                 LogStream::Stderr,
                 format!(
-                    "it printed more than {} bytes while handling one request; the rest is dropped: {dropped} lines",
+                    "it printed more than {} bytes, its `limits.log`, while handling one request; the rest is dropped: {dropped} lines",
                     self.limit
                 ),
             );
@@ -149,7 +154,9 @@ mod tests {
         assert!(said.ends_with(&format!("the rest is dropped: {dropped} lines")), "{said}");
         assert_eq!(
             lines(0, &[b"x\n"]),
-            ["it printed more than 0 bytes while handling one request; the rest is dropped: 1 lines"]
+            [
+                "it printed more than 0 bytes, its `limits.log`, while handling one request; the rest is dropped: 1 lines"
+            ]
         );
     }
 }

@@ -18,6 +18,8 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Fullness {
     /// The wait from which on the plugin counts as full.
     most: Duration,
+    /// Instances of the plugin at once, for the log.
+    instances: usize,
     state: Mutex<FullnessState>,
 }
 
@@ -39,9 +41,9 @@ struct FullSince {
 
 impl Fullness {
     /// For requests that wait at most this long for an instance. A plugin is full when half of it does not suffice: the
-    /// other half is left to clients who were told a price already.
-    pub(crate) fn new(wait: Duration) -> Self {
-        Self { most: wait / 2, state: Mutex::default() }
+    /// other half is left to clients who were told a price already. The plugin has at most so many `instances`.
+    pub(crate) fn new(wait: Duration, instances: usize) -> Self {
+        Self { most: wait / 2, instances, state: Mutex::default() }
     }
 
     /// Takes note of a look, which has found this room. Returns whether the plugin is full.
@@ -78,7 +80,13 @@ impl Fullness {
         state.reported = Some(Instant::now());
         let requests = std::mem::take(&mut state.refused);
         drop(state);
-        tracing::warn!(plugin, requests, "refused: no instance was free in time");
+        let most = self.instances;
+        tracing::warn!(
+            plugin,
+            requests,
+            "refused: no instance was free in time; `limits.max_instances_per_plugin` is {most} for this plugin, and \
+             `limits.max_instances` is for all together"
+        );
     }
 }
 
@@ -88,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_plugin_is_full_when_a_request_would_have_waited_for_half_of_its_time() {
-        let full = Fullness::new(Duration::from_secs(2));
+        let full = Fullness::new(Duration::from_secs(2), 4);
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let look = |millis| full.look(Room::Taken, at(millis));

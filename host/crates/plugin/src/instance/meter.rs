@@ -51,6 +51,8 @@ pub(crate) struct GuestMeter {
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
+    /// Set once the host kept too much for the guest's handles.
+    host_memory_refused: AtomicBool,
     large: AtomicBool,
     /// Set while the guest waits for nothing but a processor.
     yielding: AtomicBool,
@@ -92,6 +94,7 @@ impl GuestMeter {
             ticked: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
+            host_memory_refused: AtomicBool::new(false),
             large: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
             processors,
@@ -254,6 +257,10 @@ impl GuestMeter {
         self.memory_refused.store(true, Relaxed);
     }
 
+    pub(crate) fn refuse_host_memory(&self) {
+        self.host_memory_refused.store(true, Relaxed);
+    }
+
     pub(crate) fn charge(&self, amount: String) {
         *self.charged.lock() = Some(amount);
     }
@@ -271,6 +278,8 @@ impl GuestMeter {
             Fault::Cpu
         } else if self.memory_refused.load(Relaxed) {
             Fault::Memory
+        } else if self.host_memory_refused.load(Relaxed) {
+            Fault::HostMemory
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {

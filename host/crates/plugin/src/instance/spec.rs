@@ -49,7 +49,6 @@ impl InstanceSpec {
         let grant =
             RequestGrant { capabilities: self.capabilities.clone(), outgoing: limits.outgoing_requests, loop_guard };
         StoreConfig {
-            plugin: self.plugin.clone(),
             memory: limits.memory,
             cpu: limits.cpu,
             processors: self.processors.clone(),

@@ -36,7 +36,6 @@ const RANDOM: u64 = 1 << 20;
 /// The limits and grants of one store.
 #[derive(Debug)]
 pub(crate) struct StoreConfig {
-    pub(crate) plugin: Arc<str>,
     /// Linear memory, in bytes.
     pub(crate) memory: usize,
     /// CPU time.
@@ -114,7 +113,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let world = config.world;
-    let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
+    let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(REQUEST_HANDLES);
     let mut http = WasiHttpCtx::new();
@@ -140,7 +139,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
         let state = context.data_mut();
         let meter = &state.meter;
         if host_memory::measure(&mut state.table) > HOST_MEMORY.saturating_mul(state.contexts.count()) {
-            meter.refuse_memory();
+            meter.refuse_host_memory();
             return Ok(UpdateDeadline::Interrupt);
         }
         Ok(match meter.tick() {
@@ -158,7 +157,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
     let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
-    let (capabilities, context) = context(config.receipt, config.grant, config.plugin, meter.clone());
+    let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));
     state.permits = config.permits;
@@ -174,16 +173,16 @@ pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<G
 pub(crate) fn context(
     receipt: Option<PaymentReceipt>,
     grant: Grant,
-    plugin: Arc<str>,
     meter: Arc<GuestMeter>,
 ) -> (Arc<Capabilities>, RequestContext) {
+    let log = meter.log().of_plugin();
     match grant {
         Grant::Requests(RequestGrant { capabilities, outgoing, loop_guard }) => {
-            let egress = Egress::new(capabilities.outgoing.clone(), plugin, outgoing, loop_guard);
+            let egress = Egress::new(capabilities.outgoing.clone(), log, outgoing, loop_guard);
             (capabilities, RequestContext { receipt, handles_request: true, meter, egress })
         }
         Grant::Question(capabilities) => {
-            let egress = Egress::denied(plugin);
+            let egress = Egress::denied(log);
             (capabilities, RequestContext { receipt, handles_request: false, meter, egress })
         }
     }

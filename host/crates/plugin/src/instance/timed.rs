@@ -24,22 +24,31 @@ pub(crate) struct TimedGuest {
     guest: GuestFuture,
     meter: Arc<GuestMeter>,
     deadline: Instant,
+    /// The fault of a guest that is past its deadline.
+    late: Fault,
     request: Arc<RequestProgress>,
     /// Made when the guest first waits: most guests never do.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedGuest {
+    /// A guest that has until `deadline` for the head of its response.
     pub(crate) fn new(
         guest: GuestFuture,
         meter: Arc<GuestMeter>,
         deadline: Instant,
         request: Arc<RequestProgress>,
     ) -> Self {
-        Self { guest, meter, deadline, request, timer: None }
+        Self { guest, meter, deadline, late: Fault::Deadline, request, timer: None }
     }
 
-    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+    /// The head of the response is there: the guest has until `deadline` for the rest.
+    pub(crate) fn answers_until(&mut self, deadline: Instant) {
+        self.late = Fault::TotalTime;
+        self.set_deadline(deadline);
+    }
+
+    fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if let Some(timer) = &mut self.timer {
             timer.as_mut().reset(deadline);
@@ -63,8 +72,10 @@ impl TimedGuest {
         }
         // After the guest: a guest that ends in this very poll is not late.
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
-        let late = if self.request.is_awaited() { Fault::SlowRequest } else { Fault::Deadline };
-        timer.as_mut().poll(cx).map(|()| Err(late))
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(if self.request.is_awaited() { Fault::SlowRequest } else { self.late.clone() }))
     }
 }
 

@@ -44,7 +44,6 @@ pub(crate) async fn quote(
     let _permits = spec.permits.acquire(asked, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
-        plugin: spec.plugin.clone(),
         memory: spec.limits.memory,
         cpu: CPU.saturating_mul(budget),
         processors: spec.processors.clone(),
@@ -75,13 +74,29 @@ pub(crate) async fn quote(
         let guest = indices.load(&mut store, &instance)?;
         guest.call_quote::<&mut Store<GuestState>>(&mut store, &request).await
     };
-    match call_with_limits(&meter, WALL.saturating_mul(budget), call).await? {
+    let (cpu, wall) = (CPU.saturating_mul(budget), WALL.saturating_mul(budget));
+    match call_with_limits(&meter, wall, call).await.map_err(|fault| explain(fault, cpu, wall))? {
         Ok(quotation) => match quotation.price {
             wit::QuotedPrice::Free => Ok(Ok(QuotedPrice::Free)),
             wit::QuotedPrice::Amount(amount) if is_amount(&amount) => Ok(Ok(QuotedPrice::Amount(amount))),
             wit::QuotedPrice::Amount(_) => Err(Fault::NoResponse("its quote is not an amount".into())),
         },
         Err(refusal) => check(refusal).map(Err),
+    }
+}
+
+/// Names the bound that a quote exceeded, which is the contract's and not one of the operator's limits.
+fn explain(fault: Fault, cpu: Duration, wall: Duration) -> Fault {
+    match fault {
+        Fault::Cpu => Fault::SlowQuote(format!(
+            "`quote` used more than {} ms of CPU time, which is all that it has before a payment: compute less in it",
+            cpu.as_millis()
+        )),
+        Fault::Deadline => Fault::SlowQuote(format!(
+            "`quote` took longer than {} ms, which is all that it has before a payment: wait for nothing in it",
+            wall.as_millis()
+        )),
+        other => other,
     }
 }
 

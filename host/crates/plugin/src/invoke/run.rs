@@ -122,7 +122,7 @@ async fn run(
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
     parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
-    guest.set_deadline(begin + limits.total);
+    guest.answers_until(begin + limits.total);
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = GuestBody::new(body, limits.response_body, declared, body_read);
     if ended {

@@ -115,7 +115,6 @@ async fn ask(
     let own = policies.plugins.values().filter_map(|policy| Some(policy.limits.as_ref()?.memory));
     let limit = own.fold(policies.limits.memory.max(MEMORY), usize::max);
     let store_config = StoreConfig {
-        plugin: LOADING.into(),
         memory: limit,
         cpu: CPU,
         processors: resources.processors.clone(),

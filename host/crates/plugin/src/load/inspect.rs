@@ -21,7 +21,9 @@ pub struct Inspection {
     pub modules: usize,
     /// The reason why this host cannot load it, by its imports and exports. None if it can.
     pub refusal: Option<String>,
-    /// The languages and tools that made it, by its own `producers` sections.
+    /// The language that its author wrote. None if it does not say.
+    pub language: Option<String>,
+    /// The languages and tools that made it and the parts in it, by its own `producers` sections.
     pub toolchain: Vec<Tool>,
     /// The generation of `wasi:http` its handler speaks, as it is written.
     pub handlers: Vec<String>,
@@ -31,7 +33,9 @@ pub struct Inspection {
     pub uses: Vec<Import>,
     /// Imports that do nothing until the operator grants a capability.
     pub asks: Vec<Ask>,
-    /// Imports that toolchains add, and that the host denies or answers with nothing.
+    /// Imports that every plugin may use and that show an operator nothing: types, streams, requests and answers.
+    pub basics: Vec<String>,
+    /// Imports that toolchains add, and that are there without anything in them: files, variables, sockets.
     pub inert: Vec<String>,
     /// Imports that this host does not have.
     pub unknown: Vec<String>,
@@ -95,11 +99,13 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         Ok(_) => info.missing(),
         Err(error) => Some(error.to_string()),
     };
-    let (mut uses, mut asks, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut uses, mut asks) = (Vec::new(), Vec::new());
+    let (mut basics, mut inert, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for name in &info.imports {
         match meaning(name) {
             Meaning::Uses(meaning) => uses.push(Import { meaning, name: shown(name) }),
             Meaning::Asks(capability) => asks.push(Ask { capability, name: shown(name) }),
+            Meaning::Basic => basics.push(shown(name)),
             Meaning::Inert => inert.push(shown(name)),
             Meaning::Unknown => unknown.push(shown(name)),
         }
@@ -114,16 +120,19 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
         })
         .map(|name| shown(name))
         .collect();
+    let (toolchain, outermost) = toolchain(wasm);
     Ok(Inspection {
         size: wasm.len(),
         sha256: hex::encode(Sha256::digest(wasm)),
         modules: info.modules,
         refusal,
-        toolchain: toolchain(wasm),
+        language: language(&toolchain, &outermost),
+        toolchain,
         handlers,
         quotes: info.exports("coinslot:plugin", "quote", VERSION),
         uses,
         asks,
+        basics,
         inert,
         unknown,
         exports: info.exports.iter().map(|name| shown(name)).collect(),
@@ -133,6 +142,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, LoadError> {
 enum Meaning {
     Uses(&'static str),
     Asks(Capability),
+    Basic,
     Inert,
     Unknown,
 }
@@ -144,7 +154,8 @@ fn meaning(import: &str) -> Meaning {
     match (name.package, name.interface) {
         ("coinslot:plugin", "payment") => Meaning::Uses("sees who paid"),
         ("coinslot:plugin", "usage") => Meaning::Uses("meters what it charges"),
-        ("coinslot:plugin", "manifest") => Meaning::Inert,
+        ("coinslot:plugin", "manifest") | ("wasi:io", _) | ("wasi:http", "types") => Meaning::Basic,
+        ("wasi:cli", "exit" | "types") => Meaning::Basic,
         ("wasi:http", "outgoing-handler" | "client") => Meaning::Asks(Capability::OutgoingHttp),
         ("wasi:config", "store") => Meaning::Asks(Capability::Configuration),
         ("wasi:keyvalue", "store" | "atomics" | "batch") | ("coinslot:keyvalue", "atomics") => {
@@ -153,32 +164,65 @@ fn meaning(import: &str) -> Meaning {
         ("wasi:clocks", _) => Meaning::Uses("clocks"),
         ("wasi:random", _) => Meaning::Uses("random numbers"),
         ("wasi:cli", "stdout" | "stderr") => Meaning::Uses("log lines"),
-        ("wasi:http" | "wasi:io" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
+        ("wasi:http" | "wasi:cli" | "wasi:filesystem" | "wasi:sockets", _) => Meaning::Inert,
         _ => Meaning::Unknown,
     }
 }
 
-/// The entries of the `producers` sections of every module inside, each once. They are optional and unchecked: a broken
-/// section is left out.
-fn toolchain(wasm: &[u8]) -> Vec<Tool> {
-    let mut tools = Vec::new();
+/// The entries of the `producers` sections of every module inside, each once, and those of the component itself. They
+/// are optional and unchecked: a broken section is left out.
+fn toolchain(wasm: &[u8]) -> (Vec<Tool>, Vec<Tool>) {
+    let (mut tools, mut outermost) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
-        let Payload::CustomSection(section) = payload else {
-            continue;
+        let section = match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                depth += 1;
+                continue;
+            }
+            Payload::End(_) => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            Payload::CustomSection(section) if section.name() == "producers" => section,
+            _ => continue,
         };
-        if section.name() != "producers" {
-            continue;
-        }
         let Ok(producers) = Producers::from_bytes(section.data(), section.data_offset()) else {
             continue;
         };
         for (role, entries) in producers.iter() {
             for (name, version) in entries.iter() {
-                tools.push(Tool { role: shown(role), name: shown(name), version: shown(version) });
+                let tool = Tool { role: shown(role), name: shown(name), version: shown(version) };
+                if depth == 0 {
+                    outermost.push(tool.clone());
+                }
+                tools.push(tool);
             }
         }
     }
     tools.sort_by(|a, b| (&a.role, &a.name, &a.version).cmp(&(&b.role, &b.name, &b.version)));
     tools.dedup();
-    tools
+    (tools, outermost)
+}
+
+/// Tools that put an interpreter, written in other languages, around the author's own.
+const INTERPRETERS: [(&str, &str); 3] =
+    [("componentize-py", "Python"), ("ComponentizeJS", "JavaScript"), ("componentize-js", "JavaScript")];
+
+/// The language of the author: the one that the component itself names, that of a known tool, or the only one inside.
+fn language(tools: &[Tool], outermost: &[Tool]) -> Option<String> {
+    let languages = |tools: &[Tool]| -> Vec<String> {
+        tools.iter().filter(|tool| tool.role == "language").map(|tool| tool.name.clone()).collect()
+    };
+    let named = languages(outermost).into_iter().next();
+    let of_tool = || {
+        let is_made_by =
+            |(tool, _): &&(&str, &str)| tools.iter().any(|one| one.role != "language" && one.name == *tool);
+        INTERPRETERS.iter().find(is_made_by).map(|(_, language)| (*language).to_owned())
+    };
+    let only = || match &languages(tools)[..] {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    named.or_else(of_tool).or_else(only)
 }

@@ -282,7 +282,7 @@ async fn waiting_is_limited_until_the_head_and_in_total() {
     assert_eq!(plugin.invoke(free(), get("/?how=sleep")).await.unwrap_err(), Fault::Deadline);
     let plugin = load_with("echo3", limits(|l| l.total = Duration::from_millis(300))).await;
     let response = plugin.invoke(free(), get("/?sleep")).await.expect("its head");
-    assert_eq!(response.into_body().collect().await.unwrap_err(), Fault::Deadline);
+    assert_eq!(response.into_body().collect().await.unwrap_err(), Fault::TotalTime);
 }
 
 #[tokio::test]
@@ -297,13 +297,13 @@ async fn memory_is_limited_and_the_fault_says_so() {
 #[tokio::test]
 async fn memory_that_the_host_keeps_for_a_guest_is_limited() {
     let unruly = load_with("unruly", limits(|l| l.memory = 4 << 20)).await;
-    assert_eq!(call(&unruly, get("/?hoard-bodies")).await.unwrap_err(), Fault::Memory);
+    assert_eq!(call(&unruly, get("/?hoard-bodies")).await.unwrap_err(), Fault::HostMemory);
     // Its handles may be used up before the next tick.
     let fault = call(&unruly, get("/?fields")).await.unwrap_err();
-    assert!(matches!(fault, Fault::Memory | Fault::Trap(_)), "{fault:?}");
+    assert!(matches!(fault, Fault::HostMemory | Fault::Trap(_)), "{fault:?}");
     assert_eq!(call(&unruly, get("/?hoard-texts")).await.unwrap().1, "\"false false\"");
     let fetch3 = load("fetch3").await;
-    assert_eq!(call(&fetch3, get("/?hoard")).await.unwrap_err(), Fault::Memory);
+    assert_eq!(call(&fetch3, get("/?hoard")).await.unwrap_err(), Fault::HostMemory);
     let fault = call(&fetch3, get("/?texts")).await.unwrap_err();
     assert!(matches!(&fault, Fault::NoResponse(text) if text.contains("false false")), "{fault:?}");
 }

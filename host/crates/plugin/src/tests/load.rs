@@ -150,6 +150,8 @@ fn inspection_lists_handlers_tools_and_capabilities() {
     let asked: Vec<Capability> = inspect(&guest("keeper")).unwrap().asks.iter().map(|ask| ask.capability).collect();
     assert!(Capability::ALL.iter().all(|capability| asked.contains(capability)), "{asked:?}");
     assert!(seen.inert.iter().any(|import| import.starts_with("wasi:filesystem/")));
+    assert!(seen.basics.iter().any(|import| import.starts_with("wasi:io/")) && seen.basics.len() > 1);
+    assert_eq!(seen.language.as_deref(), Some("Rust"));
     assert!(seen.unknown.is_empty(), "{:?}", seen.unknown);
     assert!(inspect(&guest("quoter")).unwrap().quotes);
     assert_eq!(inspect(&guest("echo3")).unwrap().handlers, ["wasi:http/handler@0.3.2"]);

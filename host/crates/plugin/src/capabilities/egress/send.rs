@@ -6,6 +6,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 use super::client::EgressClient;
 use super::loop_guard::LoopGuard;
+use super::origin::Origin;
+use crate::capabilities::log::PluginLog;
 
 /// The response of a server, and the end of the transfer of what was sent.
 pub(crate) type OutgoingResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>)>;
@@ -15,47 +17,72 @@ pub(crate) type OutgoingResult = Result<(http::Response<WasiBody>, Box<dyn Futur
 pub(crate) struct Egress {
     /// None: it may send nothing.
     client: Option<Arc<EgressClient>>,
-    plugin: Arc<str>,
+    /// Set for `describe` and `quote`, which send nothing whatever is granted.
+    asks_nobody: bool,
+    /// Takes the explanations of refusals, for the author.
+    log: Arc<PluginLog>,
+    /// Requests of one incoming request.
+    most: u32,
     /// Requests that it may still send.
     left: u32,
     loop_guard: LoopGuard,
 }
 
 impl Egress {
-    /// Outgoing requests of a guest that may send none.
-    pub(crate) fn denied(plugin: Arc<str>) -> Self {
-        Self { client: None, plugin, left: 0, loop_guard: LoopGuard::default() }
+    /// Outgoing requests of a guest that may send none: it describes itself, or quotes a price.
+    pub(crate) fn denied(log: Arc<PluginLog>) -> Self {
+        Self { client: None, asks_nobody: true, log, most: 0, left: 0, loop_guard: LoopGuard::default() }
     }
 
     /// At most `most` outgoing requests, on behalf of a request that has been through these servers.
-    pub(crate) fn new(client: Option<Arc<EgressClient>>, plugin: Arc<str>, most: u32, loop_guard: LoopGuard) -> Self {
-        Self { client, plugin, left: most, loop_guard }
+    pub(crate) fn new(
+        client: Option<Arc<EgressClient>>,
+        log: Arc<PluginLog>,
+        most: u32,
+        loop_guard: LoopGuard,
+    ) -> Self {
+        Self { client, asks_nobody: false, log, most, left: most, loop_guard }
     }
 
-    /// Sends a request, or refuses it.
+    /// Sends a request, or refuses it. The log tells the author why: the guest sees an error code.
     pub(crate) fn send(
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
-        let authority = request.uri().authority().map(ToString::to_string);
+        let target =
+            Origin::asked(request.uri()).map_or_else(|| "no http or https origin".to_owned(), |o| o.to_string());
         let (client, cdn_loop) = match self.check() {
             Ok(allowed) => allowed,
             Err(error) => {
-                tracing::debug!(plugin = &*self.plugin, authority, %error, "outgoing request refused");
+                self.log.remark(&format!("outgoing request to {target} refused: {}", self.advice(&target, &error)));
                 return Box::new(std::future::ready(Err(error)));
             }
         };
         // Counted before it is sent, so that a failure does not buy another try.
         self.left -= 1;
-        let plugin = Arc::clone(&self.plugin);
+        let log = Arc::clone(&self.log);
         Box::new(async move {
             let response = client.send(request, options, cdn_loop).await.inspect_err(|error| {
-                tracing::debug!(plugin = &*plugin, authority, %error, "an outgoing request failed");
+                match grant(log.name(), &target, error) {
+                    Some(advice) => log.remark(&format!("outgoing request to {target} refused: {advice}")),
+                    None => log.remark(&format!("outgoing request to {target} failed: {error}")),
+                }
             })?;
             let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, io))
         })
+    }
+
+    /// The reason why a request is not sent, and what to do about it.
+    fn advice(&self, target: &str, error: &Error) -> String {
+        if self.asks_nobody {
+            return "`describe` and `quote` send no requests".to_owned();
+        }
+        if matches!(error, Error::ConnectionLimitReached) {
+            return format!("one request may cause {}, the plugin's `limits.outgoing_requests`", self.most);
+        }
+        grant(self.log.name(), target, error).unwrap_or_else(|| error.to_string())
     }
 
     /// The client for the next request, and the value of its `CDN-Loop`.
@@ -66,5 +93,17 @@ impl Egress {
         }
         let cdn_loop = self.loop_guard.next().ok_or(Error::LoopDetected)?;
         Ok((Arc::clone(client), cdn_loop))
+    }
+}
+
+/// The grant that a refused request lacks.
+fn grant(plugin: &str, target: &str, error: &Error) -> Option<String> {
+    match error {
+        Error::HttpRequestDenied => Some(format!("grant it in coinslot.toml: `plugin.{plugin}.http = [\"{target}\"]`")),
+        Error::DestinationIpProhibited => Some(format!(
+            "its address is a private one; if that is meant, grant it in coinslot.toml: \
+             `plugin.{plugin}.http = [{{ origin = \"{target}\", private = true }}]`"
+        )),
+        _ => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use coinslot_base::text::printable;
 use parking_lot::Mutex;
 
 use super::writer::LogWriter;
@@ -68,6 +69,12 @@ impl PluginLog {
         &self.plugin
     }
 
+    /// Writes what the host has to say to the author, as a warning. It counts as the plugin's own output, so that a
+    /// guest cannot fill the log with it.
+    pub(crate) fn remark(&self, text: &str) {
+        self.line(LogStream::Stderr, printable(text));
+    }
+
     /// Writes a line, or drops it and counts it. The first line of a series that is dropped, and the number of
     /// lines in it, are reported.
     pub(super) fn line(&self, stream: LogStream, text: String) {
@@ -76,7 +83,10 @@ impl PluginLog {
         if !budget.take(text.len().max(LINE_COST)) {
             budget.dropped += 1;
             if budget.dropped == 1 {
-                let report = format!("it prints more than {} bytes in a second: lines are dropped", self.rate);
+                let report = format!(
+                    "it prints more than {} bytes in a second, its `limits.log_rate`: lines are dropped",
+                    self.rate
+                );
                 self.writer.write(&self.plugin, LogStream::Stderr, &report);
             }
             return;
@@ -137,7 +147,7 @@ mod tests {
         for number in 0..8 {
             log.line(LogStream::Stdout, number.to_string());
         }
-        let said = "it prints more than 1 bytes in a second: lines are dropped";
+        let said = "it prints more than 1 bytes in a second, its `limits.log_rate`: lines are dropped";
         assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["0", "1", "2", said]);
         log.budget.lock().left = LINE_COST;
         log.line(LogStream::Stdout, "8".to_owned());

@@ -39,7 +39,6 @@ use crate::limits::Reuse;
 
 /// The share of one request in a shared instance.
 struct RequestShare {
-    plugin: Arc<str>,
     capabilities: Arc<Capabilities>,
     /// The most outgoing requests.
     outgoing: u32,
@@ -62,7 +61,6 @@ pub(super) fn start(
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
     let state = InstanceState::new(meter);
     let share = RequestShare {
-        plugin: spec.plugin.clone(),
         capabilities: spec.capabilities.clone(),
         outgoing: spec.limits.outgoing_requests,
         memory: spec.limits.memory / 2,
@@ -210,7 +208,7 @@ impl AccessorTask<GuestState> for RequestTask {
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             // `start_call_concurrent` runs no code of the guest, so the context is there before its first instruction.
             let grant = RequestGrant { capabilities: share.capabilities.clone(), outgoing: share.outgoing, loop_guard };
-            let (_, context) = store::context(receipt, Grant::Requests(grant), share.plugin.clone(), meter.clone());
+            let (_, context) = store::context(receipt, Grant::Requests(grant), meter.clone());
             state.meter.request_entered(store.get().contexts.insert(call.task(), context));
             let transfer: BodyTransfer = Box::pin(transfer);
             wasmtime::Result::<_>::Ok((call, transfer))

@@ -1,0 +1,172 @@
+//! Finds the running `coinslot dev` of this user, for `coinslot pay`.
+//!
+//! Each `coinslot dev` writes dev.json into its state folder, and notes the path of that file in the user's own folder
+//! for state. `pay` looks for dev.json in `.coinslot` of the current folder and of those above it, and then where the
+//! notes lead. A file counts only if this user owns it and no other user can write it: dev.json says where a request
+//! goes and with which key it is paid, so another user must not be able to plant one in a folder above, such as /tmp.
+
+#![expect(clippy::disallowed_methods, reason = "the notes lie where XDG_STATE_HOME says")]
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use super::Failure;
+
+/// The file that `coinslot dev` writes, unless it keeps its state in another directory.
+pub(super) const DEV_FILE: &str = ".coinslot/dev.json";
+
+/// The lock beside it, which `coinslot dev` holds while it runs.
+pub(super) const LOCK: &str = "dev.lock";
+
+/// The most bytes of a dev.json or of a note that are read.
+const MOST: u64 = 1 << 20;
+
+/// A `coinslot dev`, by its dev.json.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DevHost {
+    pub(super) url: Url,
+    pub(super) file: PathBuf,
+}
+
+impl DevHost {
+    /// Reads a dev.json that only this user can have written.
+    fn of(file: &Path) -> Option<Self> {
+        Self::parse(file, &read_own(file)?)
+    }
+
+    fn parse(file: &Path, text: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct DevFile {
+            url: Url,
+        }
+        let DevFile { url } = serde_json::from_slice(text).ok()?;
+        Some(Self { url, file: file.to_owned() })
+    }
+
+    /// Reads the dev.json that the user has named.
+    pub(super) fn named(file: &Path) -> Result<Self, Failure> {
+        let shown = file.display();
+        let cannot = |why: String| Failure::new(format!("{shown} {why}: is `coinslot dev` running there?"));
+        let text = fs::read(file).map_err(|error| cannot(format!("cannot be read: {error}")))?;
+        Self::parse(file, &text).ok_or_else(|| cannot("is no dev.json".to_owned()))
+    }
+
+    /// True if its process holds the lock of its state folder. The file of one that was killed stays behind.
+    fn is_running(&self) -> bool {
+        let lock = self.file.with_file_name(LOCK);
+        let locked = File::open(lock).map(|file| file.try_lock_shared());
+        matches!(locked, Ok(Err(TryLockError::WouldBlock)))
+    }
+}
+
+/// The dev.json of a host that serves this URL, the nearest first.
+pub(super) fn serving(url: &Url) -> Option<PathBuf> {
+    let near = nearby().find(|host| host.url.origin() == url.origin());
+    let host = near.or_else(|| noted().into_iter().find(|host| host.url.origin() == url.origin() && host.is_running()));
+    host.map(|host| host.file)
+}
+
+/// The running host that a path alone means: the nearest, or the only one of this user.
+pub(super) fn running() -> Result<DevHost, Failure> {
+    if let Some(near) = nearby().find(DevHost::is_running) {
+        return Ok(near);
+    }
+    let mut hosts = noted();
+    hosts.retain(DevHost::is_running);
+    match hosts.len() {
+        1 => Ok(hosts.remove(0)),
+        0 => Err(Failure::usage(
+            "no `coinslot dev` of yours is running: start one, or write a whole URL (http://..) instead of a path",
+        )),
+        _ => {
+            let urls: Vec<String> = hosts.iter().map(|host| host.url.origin().ascii_serialization()).collect();
+            Err(Failure::usage(format!(
+                "several `coinslot dev` are running: write the whole URL of one: {}",
+                urls.join(", ")
+            )))
+        }
+    }
+}
+
+/// Those of the current folder and of the folders above.
+fn nearby() -> impl Iterator<Item = DevHost> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let files: Vec<PathBuf> = here.ancestors().map(|folder| folder.join(DEV_FILE)).collect();
+    files.into_iter().filter_map(|file| DevHost::of(&file))
+}
+
+/// Those that are noted in the user's folder. They may have ended.
+fn noted() -> Vec<DevHost> {
+    let Some(entries) = notes().and_then(|folder| fs::read_dir(folder).ok()) else { return Vec::new() };
+    let mut notes: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    notes.sort();
+    let hosts = notes.iter().filter_map(|note| {
+        let file = String::from_utf8(read_own(note)?).ok()?;
+        DevHost::of(Path::new(file.trim_end_matches('\n')))
+    });
+    hosts.collect()
+}
+
+/// The content of a regular file that this user owns and no other user can write.
+fn read_own(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read;
+    // Checked after it is opened: what is checked is what is read. A pipe would block.
+    let is_regular = fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let file = File::open(path).ok().filter(|_| is_regular)?;
+    let meta = file.metadata().ok()?;
+    let is_own = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
+    if !(meta.is_file() && is_own) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The folder of the notes.
+pub(super) fn notes() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
+    Some(base.join("coinslot/dev"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_user_can_write_does_not_count() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("dev.json");
+        fs::write(&file, r#"{"url": "http://127.0.0.1:8402"}"#).expect("written");
+        let with = |mode: u32| {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+            DevHost::of(&file)
+        };
+        assert_eq!(with(0o600).expect("own").url.as_str(), "http://127.0.0.1:8402/");
+        for mode in [0o620, 0o602, 0o666] {
+            assert_eq!(with(mode), None, "{mode:o}");
+        }
+        assert!(with(0o644).is_some_and(|host| !host.is_running()), "no lock is held");
+        assert_eq!(DevHost::of(dir.path()), None);
+    }
+
+    #[test]
+    fn a_host_runs_while_its_lock_is_held() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = DevHost { url: "http://127.0.0.1:1".parse().expect("a URL"), file: dir.path().join("dev.json") };
+        assert!(!host.is_running());
+        let lock = File::create(dir.path().join(LOCK)).expect("a lock");
+        assert!(!host.is_running());
+        lock.try_lock().expect("free");
+        assert!(host.is_running());
+        drop(lock);
+        assert!(!host.is_running());
+    }
+}

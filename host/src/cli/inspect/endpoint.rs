@@ -1,0 +1,59 @@
+//! Shows what an endpoint declares.
+
+use coinslot_base::text::printable;
+use coinslot_plugin::{DeclaredPrice, EndpointInfo};
+
+/// One endpoint: a line with the route, the price, the summary and what else a payer meets; and below it everything
+/// else that it declares.
+pub(super) fn endpoint_lines(endpoint: &EndpointInfo) -> Vec<String> {
+    let paid_first = (declared_flow(endpoint) == Some("upfront")).then(|| "paid first".to_owned());
+    let headers = endpoint.quote_headers.join(", ");
+    let reads = (!headers.is_empty()).then(|| format!("quote reads {headers}"));
+    let notes: Vec<String> = paid_first.into_iter().chain(reads).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    let (price, summary) = (price(&endpoint.price), &endpoint.summary);
+    let mut lines = vec![format!("  {:6} {:32} {price:16} {summary}{notes}", endpoint.method, endpoint.path)];
+    lines.extend(detail("about", endpoint.description.trim()));
+    lines.extend(detail("answers", &endpoint.mime_type));
+    if endpoint.price != DeclaredPrice::Free {
+        lines.extend(detail("flow", flow(endpoint)));
+    }
+    for (name, schema) in [("input", &endpoint.input_schema), ("output", &endpoint.output_schema)] {
+        lines.extend(schema.iter().flat_map(|schema| detail(name, &format!("{schema:#}"))));
+    }
+    lines
+}
+
+/// A declared text under its name, with as many lines as it has. None if it is empty.
+fn detail(name: &str, text: &str) -> Vec<String> {
+    let named = |(number, line): (usize, &str)| {
+        let name = if number == 0 { name } else { "" };
+        format!("         {name:<8} {}", printable(line)).trim_end().to_owned()
+    };
+    text.lines().enumerate().map(named).collect()
+}
+
+/// The order of work and money.
+fn flow(endpoint: &EndpointInfo) -> &str {
+    match declared_flow(endpoint) {
+        Some("upfront") => "upfront: the money moves, then the plugin runs",
+        Some("authorization") => "authorization: the plugin runs, then the money moves",
+        Some(other) => other,
+        None => "authorization, unless the operator says otherwise: the plugin runs, then the money moves",
+    }
+}
+
+/// The payment flow that an endpoint asks for, as it is written.
+pub(super) fn declared_flow(endpoint: &EndpointInfo) -> Option<&str> {
+    endpoint.extensions.iter().find(|(key, _)| key == "payment-flow").map(|(_, flow)| flow.as_str())
+}
+
+/// The price as it is written.
+pub(super) fn price(price: &DeclaredPrice) -> String {
+    match price {
+        DeclaredPrice::Free => "free".to_owned(),
+        DeclaredPrice::Exact(amount) => amount.clone(),
+        DeclaredPrice::UpTo(amount) => format!("up to {amount}"),
+        DeclaredPrice::Quoted(amount) => format!("quoted <= {amount}"),
+    }
+}

@@ -1,0 +1,291 @@
+//! Tells an observer how each request went, when its answer has ended.
+//!
+//! A host without an observer, as that of `serve`, does nothing of this: its requests carry no trace, and their bodies
+//! are not wrapped. What the observer learns is read from the response, as a client sees it, and from the trace.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coinslot_plugin::Fault;
+use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
+use http::{Method, Request};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use super::endpoint_call::guest_method;
+use crate::catalog::Catalog;
+use crate::endpoint::{Access, Endpoint};
+use crate::payment::{Charged, RequestTrace, TracedPayment};
+use crate::respond::{CHARGED, FailureNote, Reply, ReplyBody};
+use crate::route::RequestPath;
+
+/// Called for each request when its answer has ended. It must not block.
+#[derive(Clone)]
+pub struct RequestObserver(Arc<dyn Fn(RequestReport) + Send + Sync>);
+
+impl RequestObserver {
+    pub fn new(observe: impl Fn(RequestReport) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+}
+
+impl fmt::Debug for RequestObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestObserver(..)")
+    }
+}
+
+/// The bytes of an error that are read for its message.
+const MAX_ERROR: usize = 64 << 10;
+
+/// A request, and how it went.
+#[derive(Clone, Debug)]
+pub struct RequestReport {
+    pub method: Method,
+    /// The path and the query, as the client wrote them.
+    pub target: String,
+    /// None if no plugin serves the path.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// None if the client left before it had an answer.
+    pub status: Option<u16>,
+    pub outcome: RequestOutcome,
+    /// The reason why the request was not answered, or not to the end.
+    pub reason: Option<String>,
+    /// The payment that the request carries, if its signer is proven.
+    pub payment: Option<TracedPayment>,
+    /// The time in the plugin, with the wait for an instance; of a streamed answer, with the time of its reader.
+    pub in_plugin: Duration,
+    /// The time in which the payment was verified and settled.
+    pub on_chain: Duration,
+    pub total: Duration,
+}
+
+/// The end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// The host answered by itself: no plugin serves the path, or it is the host's own.
+    OfHost,
+    /// The client was told the price.
+    Asked,
+    /// Answered without a payment.
+    Free,
+    /// Paid and answered.
+    Paid,
+    /// Answered for a payment of an earlier request.
+    PaidBefore,
+    /// Refused before anything was paid.
+    Refused,
+    /// The plugin failed, or answered with an error, and nothing was charged.
+    Failed,
+    /// Paid, and the answer is owed.
+    Owed,
+    /// It is not known whether the payment of the request was charged.
+    Unknown,
+    /// The plugin failed in the middle of its answer.
+    BrokenOff,
+    /// The client left before it had the whole answer.
+    HungUp,
+}
+
+/// A request that is observed. If it is dropped before its answer, the client has left.
+pub(super) struct WatchedRequest {
+    observer: RequestObserver,
+    begun: Instant,
+    trace: RequestTrace,
+    carries_payment: bool,
+    /// Taken when it is given to the observer.
+    report: Option<RequestReport>,
+}
+
+impl WatchedRequest {
+    /// Begins to observe a request. Its endpoint is looked up once more, so that requests without an observer need not
+    /// carry it.
+    pub(super) fn begin<B>(observer: &RequestObserver, catalog: &Catalog, request: &Request<B>) -> Box<Self> {
+        let (method, uri) = (request.method(), request.uri());
+        let path = RequestPath::parse(uri.path()).ok();
+        let found = path.as_ref().and_then(|path| catalog.find(guest_method(method), path));
+        let report = RequestReport {
+            method: method.clone(),
+            target: uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string),
+            endpoint: found.map(|found| Arc::clone(found.target)).filter(|_| *method != Method::OPTIONS),
+            status: None,
+            outcome: RequestOutcome::HungUp,
+            reason: None,
+            payment: None,
+            in_plugin: Duration::ZERO,
+            on_chain: Duration::ZERO,
+            total: Duration::ZERO,
+        };
+        Box::new(Self {
+            observer: observer.clone(),
+            begun: Instant::now(),
+            trace: RequestTrace::watched(),
+            carries_payment: Charged::unasked(request.headers()) == Charged::Unknown,
+            report: Some(report),
+        })
+    }
+
+    pub(super) fn trace(&self) -> RequestTrace {
+        self.trace.clone()
+    }
+
+    /// Takes note of the answer, whose body then tells the observer.
+    pub(super) fn answered(mut self: Box<Self>, reply: Reply) -> Reply {
+        let outcome = self.outcome(&reply);
+        if let Some(report) = &mut self.report {
+            report.status = Some(reply.status().as_u16());
+            report.outcome = outcome;
+            report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
+        }
+        let explains = reply.status().as_u16() >= 400 && outcome != RequestOutcome::Asked;
+        reply.map(|body| {
+            let streamed = body.size_hint().exact().is_none().then(Instant::now);
+            WatchedBody { left: body.size_hint().exact(), body, streamed, explains, request: Some(self) }.boxed_unsync()
+        })
+    }
+
+    fn outcome(&self, reply: &Reply) -> RequestOutcome {
+        let Some(endpoint) = self.report.as_ref().and_then(|report| report.endpoint.as_ref()) else {
+            return RequestOutcome::OfHost;
+        };
+        let status = reply.status().as_u16();
+        if let Access::Free = endpoint.access {
+            return match (status, self.trace.has_run()) {
+                (..400, _) => RequestOutcome::Free,
+                (_, true) => RequestOutcome::Failed,
+                (_, false) => RequestOutcome::Refused,
+            };
+        }
+        let is_paid = [PAYMENT_RESPONSE, X_PAYMENT_RESPONSE].iter().any(|name| reply.headers().contains_key(*name));
+        let charged = reply.headers().get(CHARGED).map(|word| word.as_bytes());
+        match charged {
+            Some(b"yes") => RequestOutcome::Owed,
+            Some(b"unknown") => RequestOutcome::Unknown,
+            _ if status == 402 && !self.carries_payment => RequestOutcome::Asked,
+            Some(_) if self.trace.has_run() => RequestOutcome::Failed,
+            Some(_) => RequestOutcome::Refused,
+            None if is_paid && self.trace.has_run() => RequestOutcome::Paid,
+            None if is_paid => RequestOutcome::PaidBefore,
+            None if status >= 400 => RequestOutcome::Failed,
+            None => RequestOutcome::Free,
+        }
+    }
+
+    /// Gives the report to the observer, once.
+    fn finish(&mut self) {
+        let Some(mut report) = self.report.take() else { return };
+        let (in_plugin, on_chain) = self.trace.times();
+        report.payment = self.trace.payment().cloned();
+        report.in_plugin += in_plugin;
+        report.on_chain = on_chain;
+        report.total = self.begun.elapsed();
+        (self.observer.0)(report);
+    }
+}
+
+impl Drop for WatchedRequest {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl fmt::Debug for WatchedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedRequest").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+/// The body of an observed answer.
+#[derive(Debug)]
+struct WatchedBody {
+    body: ReplyBody,
+    /// Bytes that are still to come, where their number is known.
+    left: Option<u64>,
+    /// The time of the head of an answer that the guest still writes.
+    streamed: Option<Instant>,
+    /// Set if the body says why the request failed.
+    explains: bool,
+    /// None when the report has been made.
+    request: Option<Box<WatchedRequest>>,
+}
+
+impl WatchedBody {
+    fn took(&mut self, data: &Bytes) {
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        let Some(report) = self.request.as_mut().and_then(|request| request.report.as_mut()) else { return };
+        if std::mem::take(&mut self.explains) && report.reason.is_none() && data.len() <= MAX_ERROR {
+            report.reason = explanation(data);
+        }
+    }
+
+    /// Ends the request. `end` changes the outcome that its head had.
+    fn end(&mut self, end: Option<(RequestOutcome, FailureNote)>) {
+        let Some(mut request) = self.request.take() else { return };
+        if let Some(report) = &mut request.report {
+            report.in_plugin += self.streamed.map(|begun| begun.elapsed()).unwrap_or_default();
+            if let Some((outcome, FailureNote(reason))) = end {
+                (report.outcome, report.reason) = (outcome, Some(reason));
+            }
+        }
+        request.finish();
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        let report = self.request.as_ref().and_then(|request| request.report.as_ref());
+        let endpoint = report.and_then(|report| report.endpoint.as_ref());
+        let note = endpoint.map_or_else(|| FailureNote(fault.to_string()), |one| FailureNote::of_fault(fault, one));
+        self.end(Some((RequestOutcome::BrokenOff, note)));
+    }
+}
+
+/// The message of an error in the shape that the host and the SDKs give to errors.
+fn explanation(body: &Bytes) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = |key: &str| document[key].as_str();
+    match (text("error"), text("message")) {
+        (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+        (only, None) | (None, only) => only.map(ToOwned::to_owned),
+    }
+}
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    let data = data.clone();
+                    self.took(&data);
+                }
+            }
+            Poll::Ready(Some(Err(fault))) => self.failed(fault),
+            Poll::Ready(None) => self.end(None),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for WatchedBody {
+    /// hyper does not poll for the end of a body whose length it knows.
+    fn drop(&mut self) {
+        let is_whole = self.left == Some(0) || self.body.is_end_stream();
+        let left = || (RequestOutcome::HungUp, FailureNote("before the end of the answer".to_owned()));
+        self.end((!is_whole).then(left));
+    }
+}
