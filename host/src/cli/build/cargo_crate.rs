@@ -5,10 +5,14 @@
 //! workspace shares that of the workspace, and where the user has named a folder, it is used.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
+
+use super::compile::TARGET;
 
 /// The purpose that a component is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +27,16 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CargoCrate {
     name: String,
+    /// The name of its component, without `.wasm`. None if it makes none, which the build tells.
+    component: Option<String>,
     /// Set if its folder for compiled code is its own, and nobody has named another one.
     has_own_target: bool,
+}
+
+/// A build in the shared folder. No other one begins there until this is dropped.
+#[derive(Debug)]
+pub(super) struct SharedBuild {
+    _lock: File,
 }
 
 /// The parts of the output of `cargo metadata` that are read.
@@ -39,6 +51,13 @@ struct Metadata {
 struct Package {
     name: String,
     manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    crate_types: Vec<String>,
 }
 
 impl CargoCrate {
@@ -59,14 +78,36 @@ impl CargoCrate {
         let package = packages.into_iter().find(|package| package.manifest_path == manifest)?;
         let alone = manifest.parent() == Some(&workspace_root);
         let has_own_target = alone && target_directory == workspace_root.join("target");
-        Some(Self { name: package.name, has_own_target })
+        let is_component = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
+        let component = package.targets.iter().find(is_component).map(|target| target.name.replace('-', "_"));
+        Some(Self { name: package.name, component, has_own_target })
+    }
+
+    /// Begins a build of this crate in the shared folder, if that is where it is built.
+    pub(super) fn begin(&self, cache: Option<&Path>) -> io::Result<Option<SharedBuild>> {
+        let Some(folder) = self.shared_folder(cache) else { return Ok(None) };
+        std::fs::create_dir_all(&folder)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(folder.join("coinslot.lock"))?;
+        lock.lock()?;
+        if let Some(name) = &self.component {
+            let made = folder.join(TARGET).join("plugin/deps").join(format!("{name}.wasm"));
+            match std::fs::remove_file(made) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(Some(SharedBuild { _lock: lock }))
+    }
+
+    fn shared_folder(&self, cache: Option<&Path>) -> Option<PathBuf> {
+        cache.filter(|_| self.has_own_target).map(|cache| cache.join("cargo"))
     }
 
     /// The arguments of `cargo build`.
     pub(super) fn arguments(&self, purpose: Purpose, cache: Option<&Path>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
-        if let (true, Some(cache)) = (self.has_own_target, cache) {
-            arguments.extend(["--target-dir".into(), cache.join("cargo").into()]);
+        if let Some(folder) = self.shared_folder(cache) {
+            arguments.extend(["--target-dir".into(), folder.into()]);
         }
         if purpose == Purpose::Develop {
             // Of this crate alone: its dependencies stay compiled for both uses.
@@ -87,8 +128,8 @@ mod tests {
 
     fn arguments(root: &str, target: &str, purpose: Purpose) -> Vec<OsString> {
         let metadata = json!({
-            "packages": [{ "name": "other", "manifest_path": "/p/other/Cargo.toml" },
-                         { "name": "shop", "manifest_path": "/p/shop/Cargo.toml" }],
+            "packages": [{ "name": "other", "manifest_path": "/p/other/Cargo.toml", "targets": [] },
+                         { "name": "shop", "manifest_path": "/p/shop/Cargo.toml", "targets": [] }],
             "workspace_root": root,
             "target_directory": target,
         });

@@ -1,6 +1,7 @@
 //! Compiles one plugin with the tools of its language, and places its component into the output folder.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,7 +14,7 @@ use crate::cli::{Failure, cache};
 use crate::logging;
 
 /// The compilation target of Rust plugins.
-const TARGET: &str = "wasm32-wasip2";
+pub(super) const TARGET: &str = "wasm32-wasip2";
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
 const NO_TOOLCHAIN: i32 = 69;
 /// The exit codes of a tool that failed (EX_SOFTWARE), and of a file that cannot be read or written (EX_IOERR).
@@ -80,7 +81,21 @@ fn ensure_target() -> Result<(), Failure> {
 /// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
 /// dependencies, and those that are included.
 fn cargo(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<PathBuf>) {
-    match prepare_cargo(source).and_then(|()| cargo_build(source, purpose)) {
+    if let Err(result) = prepare_cargo(source) {
+        return (result, BTreeSet::new());
+    }
+    let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
+    // Held until the component is placed.
+    let _shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
+        Ok(shared) => shared.flatten(),
+        Err(error) => {
+            let folder = cache.unwrap_or_default();
+            let message = format!("{}: {error}: the compiled code of plugins is kept there", folder.display());
+            return (BuildResult::Broken(Failure { code: FILE_FAILED, message }), BTreeSet::new());
+        }
+    };
+    let arguments = crate_of.map(|one| one.arguments(purpose, cache.as_deref())).unwrap_or_default();
+    match cargo_build(source, &arguments) {
         Ok(made) => {
             let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
             let is_outside = |path: &PathBuf| !path.starts_with(source);
@@ -98,14 +113,13 @@ fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
     rust::restore_sdk(source, &cache).map_err(|error| failed(&error))
 }
 
-/// Runs cargo. Gives the component that it made.
-fn cargo_build(source: &Path, purpose: Purpose) -> Result<PathBuf, BuildResult> {
-    let crate_of = CargoCrate::of(source);
+/// Runs cargo with these further arguments. Gives the component that it made.
+fn cargo_build(source: &Path, arguments: &[OsString]) -> Result<PathBuf, BuildResult> {
     let command = Command::new("cargo")
         .arg("build")
         .arg("--manifest-path")
         .arg(source.join("Cargo.toml"))
-        .args(crate_of.iter().flat_map(|one| one.arguments(purpose, cache().ok().as_deref())))
+        .args(arguments)
         // This workspace defines the profile; elsewhere it is the release profile under this name.
         .args(["--profile", "plugin", "--config", "profile.plugin.inherits=\"release\""])
         .args(["--target", TARGET, "--message-format", "json-render-diagnostics", "--quiet"])
