@@ -205,9 +205,15 @@ fn toolchain(wasm: &[u8]) -> (Vec<Tool>, Vec<Tool>) {
     (tools, outermost)
 }
 
-/// Tools that put an interpreter, written in other languages, around the author's own.
-const INTERPRETERS: [(&str, &str); 3] =
-    [("componentize-py", "Python"), ("ComponentizeJS", "JavaScript"), ("componentize-js", "JavaScript")];
+/// Tools that tell the author's language. Those that put an interpreter around it come first: the interpreter is written
+/// with the others.
+const TOOLS: [(&str, &str); 5] = [
+    ("componentize-py", "Python"),
+    ("ComponentizeJS", "JavaScript"),
+    ("componentize-js", "JavaScript"),
+    ("wit-bindgen-rust", "Rust"),
+    ("wit-bindgen-c", "C"),
+];
 
 /// The language of the author: the one that the component itself names, that of a known tool, or the only one inside.
 fn language(tools: &[Tool], outermost: &[Tool]) -> Option<String> {
@@ -218,7 +224,7 @@ fn language(tools: &[Tool], outermost: &[Tool]) -> Option<String> {
     let of_tool = || {
         let is_made_by =
             |(tool, _): &&(&str, &str)| tools.iter().any(|one| one.role != "language" && one.name == *tool);
-        INTERPRETERS.iter().find(is_made_by).map(|(_, language)| (*language).to_owned())
+        TOOLS.iter().find(is_made_by).map(|(_, language)| (*language).to_owned())
     };
     let only = || match &languages(tools)[..] {
         [only] => Some(only.clone()),
