@@ -37,7 +37,7 @@ impl Verified {
         let id = identity::payment_id(&accepted.price.asset, &accepted.exact);
         let Price { amount, asset, .. } = &accepted.price;
         accepted.trace.pays(|| TracedPayment {
-            payer: id.payer().to_owned(),
+            payer: accepted.exact.authorization.from.to_string(),
             amount: format!("{} {}", amount.decimal(asset.decimals), asset.symbol),
         });
         Self { accepted, signed, id }
