@@ -136,6 +136,7 @@ impl StreamedAnswer {
             Fault::Trap(_)
             | Fault::Cpu
             | Fault::Memory
+            | Fault::PluginMemory
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest

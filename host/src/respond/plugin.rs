@@ -101,6 +101,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::CircuitOpen { .. } | Fault::Busy => tracing::debug!(%fault, "a plugin was not called"),
         Fault::Trap(_)
         | Fault::Memory
+        | Fault::PluginMemory
         | Fault::ResponseTooLarge
         | Fault::Cpu
         | Fault::Deadline
@@ -110,7 +111,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     }
     match fault {
         Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),
-        Fault::Memory => {
+        Fault::Memory | Fault::PluginMemory => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory")
         }
         Fault::ResponseTooLarge => {

@@ -56,7 +56,13 @@ pub(crate) fn failed(permit: BreakerPermit, plugin: &str, fault: &Fault) {
 fn counts(fault: &Fault) -> bool {
     match fault {
         Fault::Trap(_) | Fault::Cpu | Fault::Deadline | Fault::Memory | Fault::NoResponse(_) => true,
-        Fault::ResponseTooLarge | Fault::SlowRequest | Fault::Unread | Fault::Busy | Fault::CircuitOpen { .. } => false,
+        // The memory is that of other requests.
+        Fault::PluginMemory
+        | Fault::ResponseTooLarge
+        | Fault::SlowRequest
+        | Fault::Unread
+        | Fault::Busy
+        | Fault::CircuitOpen { .. } => false,
     }
 }
 
@@ -78,7 +84,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let settings = BreakerSettings { failures: 1, pause: hour, longest: hour, jitter: false };
         let breaker = Breaker::new("p".into(), settings);
-        for fault in [Fault::Busy, Fault::Unread, Fault::ResponseTooLarge, Fault::SlowRequest] {
+        for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread, Fault::ResponseTooLarge, Fault::SlowRequest] {
             fail(&breaker, &fault);
         }
         assert_eq!(circuit(&breaker), Circuit::Closed);

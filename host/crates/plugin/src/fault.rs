@@ -16,16 +16,19 @@ pub enum Fault {
     #[error("the plugin took longer than its limit")]
     Deadline,
     /// The guest asked for more memory than its limit.
-    #[error("the plugin wanted more memory than its limit")]
+    #[error("the plugin wanted more memory than its limit, `memory`")]
     Memory,
+    /// The guest asked for more memory than the other instances of its plugin have left.
+    #[error("the plugin's instances wanted more memory than their limit, `max_memory_per_plugin`")]
+    PluginMemory,
     /// The response is larger than its limit.
     #[error("the plugin's answer is larger than its limit")]
     ResponseTooLarge,
     /// The guest returned without a response, or with one that HTTP forbids.
     #[error("the plugin gave no valid response: {0}")]
     NoResponse(String),
-    /// As many instances as allowed are running.
-    #[error("the plugin is at its limit of instances")]
+    /// As many instances as allowed are running, or they have as much memory as allowed.
+    #[error("the plugin is at its limit of instances, or of their memory")]
     Busy,
     /// The guest waited for a request body that did not come in time. The guest is not at fault.
     #[error("the request's body did not come in time")]

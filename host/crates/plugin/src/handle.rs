@@ -14,7 +14,7 @@ use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::{Demand, InstanceLimit, PermitRequest};
+use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -65,7 +65,14 @@ impl Plugin {
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells(info));
+        let terms = LimitTerms {
+            plugin: Arc::clone(&plugin),
+            most: limits.instances,
+            weight: linked.weight,
+            sells: sells(info),
+            memory: MemoryTerms::new(&limits, description.initial_memory),
+        };
+        let permits = InstanceLimit::new(&resources.instances, terms);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
     }
@@ -92,7 +99,8 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
-        let permits = spec.permits.under(limits.instances, sells(&description.info));
+        let memory = MemoryTerms::new(&limits, description.initial_memory);
+        let permits = spec.permits.under(limits.instances, sells(&description.info), memory);
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
         } else {

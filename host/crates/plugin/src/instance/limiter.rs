@@ -1,4 +1,4 @@
-//! Bounds the linear memory and the tables of one store.
+//! Bounds the linear memory and the tables of one store, and has them counted for the budget of its plugin.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use wasmtime::ResourceLimiterAsync;
 
 use crate::instance::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::instance::meter::GuestMeter;
+use crate::instance::permits::InstanceMemory;
 
 /// A memory may begin with this many bytes that do not count as taken by the guest: memories of JavaScript and Python
 /// begin large, and their first contents come from the file.
@@ -23,12 +24,16 @@ pub(crate) struct MemoryLimiter {
     used: usize,
     /// Bytes beyond what an instance usually begins with.
     taken: usize,
+    /// Bytes that the host keeps for the guest, as they were measured last.
+    host: usize,
+    /// The instance's part of the memory of its plugin. None where there is no plugin yet.
+    counted: Option<Arc<InstanceMemory>>,
     meter: Arc<GuestMeter>,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit: usize, meter: Arc<GuestMeter>) -> Self {
-        Self { limit, used: 0, taken: 0, meter }
+    pub(crate) fn new(limit: usize, counted: Option<Arc<InstanceMemory>>, meter: Arc<GuestMeter>) -> Self {
+        Self { limit, used: 0, taken: 0, host: 0, counted, meter }
     }
 
     /// Reports to another meter from here on, because the instance answers the next request. The new meter counts the
@@ -36,6 +41,30 @@ impl MemoryLimiter {
     pub(crate) fn set_meter(&mut self, meter: Arc<GuestMeter>) {
         meter.track_memory(self.taken);
         self.meter = meter;
+    }
+
+    /// Takes note of the memory that the host keeps for the guest. False if the plugin's budget has no room for it.
+    pub(crate) fn count_host_memory(&mut self, host: usize) -> bool {
+        host == self.host || self.resize(self.used, host)
+    }
+
+    /// Takes this much memory, if it is within both limits.
+    fn try_use(&mut self, used: usize) -> bool {
+        if used > self.limit {
+            self.meter.refuse_memory();
+            return false;
+        }
+        self.resize(used, self.host)
+    }
+
+    /// Has this much counted for the plugin, of the guest and of the host for it.
+    fn resize(&mut self, used: usize, host: usize) -> bool {
+        if self.counted.as_ref().is_some_and(|counted| !counted.resize(used.saturating_add(host))) {
+            self.meter.refuse_plugin_memory();
+            return false;
+        }
+        (self.used, self.host) = (used, host);
+        true
     }
 
     /// Memory that the instance has, tables included, in bytes.
@@ -52,12 +81,9 @@ impl ResourceLimiterAsync for MemoryLimiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.limit {
-            self.meter.refuse_memory();
+        if !self.try_use(self.used.saturating_add(desired.saturating_sub(current))) {
             return Ok(false);
         }
-        self.used = used;
         // The first growth of a memory, from nothing, is its beginning.
         if current > 0 || desired > INITIAL_MEMORY_ALLOWANCE {
             self.taken = self.taken.saturating_add(desired.saturating_sub(current));
@@ -78,13 +104,8 @@ impl ResourceLimiterAsync for MemoryLimiter {
         if desired > TABLE_ELEMENTS {
             return Ok(false);
         }
-        let used = self.used.saturating_add(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT));
-        if used > self.limit {
-            self.meter.refuse_memory();
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
+        let grown = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT);
+        Ok(self.try_use(self.used.saturating_add(grown)))
     }
 
     // The pool has the same bounds. Where it cannot be reserved, these are the only ones.

@@ -51,6 +51,7 @@ pub(crate) struct GuestMeter {
     ticked: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
+    plugin_memory_refused: AtomicBool,
     large: AtomicBool,
     /// Set while the guest waits for nothing but a processor.
     yielding: AtomicBool,
@@ -92,6 +93,7 @@ impl GuestMeter {
             ticked: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
+            plugin_memory_refused: AtomicBool::new(false),
             large: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
             processors,
@@ -250,8 +252,14 @@ impl GuestMeter {
         taken > LARGE_MEMORY && !self.large.swap(true, Relaxed)
     }
 
+    /// Notes that the guest was refused memory beyond its own limit.
     pub(crate) fn refuse_memory(&self) {
         self.memory_refused.store(true, Relaxed);
+    }
+
+    /// Notes that the guest was refused memory beyond what all instances of its plugin may have.
+    pub(crate) fn refuse_plugin_memory(&self) {
+        self.plugin_memory_refused.store(true, Relaxed);
     }
 
     pub(crate) fn charge(&self, amount: String) {
@@ -271,6 +279,8 @@ impl GuestMeter {
             Fault::Cpu
         } else if self.memory_refused.load(Relaxed) {
             Fault::Memory
+        } else if self.plugin_memory_refused.load(Relaxed) {
+            Fault::PluginMemory
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {

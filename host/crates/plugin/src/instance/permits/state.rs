@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::memory::MemoryInUse;
 use super::pool::{LimitKey, LimitTerms};
 use super::queue::{ClientQueue, ClientTurn};
 use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room};
 use crate::permit::Client;
 
 /// The part of the permits that is kept for those who need it more: one in this many.
-const KEPT: usize = 4;
+pub(super) const KEPT: usize = 4;
 /// The least share of a plugin on a host with many plugins: one permit in this many.
 const LEAST_SHARE: usize = 32;
 
@@ -53,6 +54,7 @@ pub(super) struct PluginShare {
     held: usize,
     /// Those of them that unpaid work holds.
     held_unpaid: usize,
+    pub(super) memory: MemoryInUse,
 }
 
 /// A request that waits.
@@ -102,7 +104,7 @@ impl PoolState {
     /// Tells whether an instance under this bound may run now.
     fn claim(&self, total: usize, key: LimitKey, demand: Demand) -> PermitClaim {
         let Some(limit) = self.limits.get(&key) else { return PermitClaim::Refused };
-        if !limit.has_room(demand) {
+        if !self.has_room(limit, demand) {
             return PermitClaim::Refused;
         }
         let weight = limit.terms.weight;
@@ -144,13 +146,20 @@ impl PoolState {
     /// Tells whether an instance may run now, and no request that waits comes before it.
     pub(super) fn room(&self, total: usize, key: LimitKey, demand: Demand) -> Room {
         let Some(limit) = self.limits.get(&key) else { return Room::Taken };
-        if !limit.has_room(demand) || !limit.queue(demand).is_empty() {
+        if !self.has_room(limit, demand) || !limit.queue(demand).is_empty() {
             return Room::Taken;
         }
         let newest = Turn { demand, held: self.held(limit), running: usize::MAX, number: u64::MAX, key };
         let runs = self.claim(total, key, demand) == PermitClaim::Runs
             && self.next_in_turn(total).is_none_or(|first| newest < first);
         if runs { Room::Free } else { Room::TakenByOthers(self.freed) }
+    }
+
+    /// True if the plugin's own bounds, of instances and of memory, allow another instance.
+    fn has_room(&self, limit: &LimitState, demand: Demand) -> bool {
+        let LimitTerms { plugin, memory, sells, .. } = &limit.terms;
+        let fits = |share: &PluginShare| share.memory.fits_another(memory, *sells, demand);
+        limit.has_room(demand) && self.plugins.get(plugin).is_none_or(fits)
     }
 
     /// Permits of the plugin of this bound.
@@ -169,6 +178,7 @@ impl PoolState {
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held += limit.terms.weight;
             share.held_unpaid += unpaid;
+            share.memory.begin(&limit.terms.memory, demand);
         }
     }
 
@@ -232,7 +242,7 @@ impl LimitState {
         Self { terms, running: 0, running_unpaid: 0, paid: ClientQueue::default(), unpaid: ClientQueue::default() }
     }
 
-    /// True if the plugin's own bound allows another instance.
+    /// True if the plugin's own bound of instances allows another one.
     fn has_room(&self, demand: Demand) -> bool {
         let kept = if self.terms.sells { self.terms.most / KEPT } else { 0 };
         self.running < self.terms.most && (demand == Demand::Paid || self.running_unpaid < self.terms.most - kept)

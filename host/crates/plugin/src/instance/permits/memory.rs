@@ -1,0 +1,212 @@
+//! Counts the memory of all instances of one plugin together, against the plugin's budget.
+//!
+//! An instance is counted with the memory that it begins with as soon as it has its permits, so that no request starts
+//! an instance for which there is no memory. What it grows by is counted before it has it. Unpaid work and instances
+//! that wait for a request leave a part of the budget to paid work, as with permits.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Demand, LimitEntry};
+use crate::instance::permits::state::KEPT;
+use crate::limits::Limits;
+
+/// The memory that the instances of one plugin may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryTerms {
+    /// Of all instances together, in bytes: at least as much as of one.
+    total: usize,
+    /// Of one instance, in bytes.
+    single: usize,
+    /// What an instance begins with, in bytes.
+    initial: usize,
+}
+
+impl MemoryTerms {
+    /// The terms under these limits for instances that begin with this much memory, in bytes.
+    pub(crate) fn new(limits: &Limits, initial: usize) -> Self {
+        let single = limits.memory;
+        Self { total: limits.plugin_memory.max(single), single, initial: initial.min(single) }
+    }
+
+    /// Terms that bound nothing.
+    #[cfg(test)]
+    pub(super) fn unbounded() -> Self {
+        Self { total: usize::MAX, single: 0, initial: 0 }
+    }
+
+    pub(super) fn initial(&self) -> usize {
+        self.initial
+    }
+
+    /// A quarter of the budget, or less: one instance alone can always have its whole memory.
+    fn quarter(&self, taken: usize) -> usize {
+        (self.total / KEPT).min(self.total - self.single - taken)
+    }
+
+    /// The part that is kept for paid work.
+    fn kept(&self, sells: bool) -> usize {
+        if sells { self.quarter(0) } else { 0 }
+    }
+
+    /// The part that idle instances may have.
+    fn idle(&self, sells: bool) -> usize {
+        self.quarter(self.kept(sells))
+    }
+}
+
+/// The use of an instance whose memory is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemoryUse {
+    Paid,
+    Unpaid,
+    /// It waits for a request.
+    Idle,
+}
+
+impl From<Demand> for MemoryUse {
+    fn from(demand: Demand) -> Self {
+        match demand {
+            Demand::Paid => Self::Paid,
+            Demand::Unpaid => Self::Unpaid,
+        }
+    }
+}
+
+/// The memory of the instances of one plugin, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct MemoryInUse {
+    paid: usize,
+    unpaid: usize,
+    idle: usize,
+}
+
+impl MemoryInUse {
+    fn of(&mut self, purpose: MemoryUse) -> &mut usize {
+        match purpose {
+            MemoryUse::Paid => &mut self.paid,
+            MemoryUse::Unpaid => &mut self.unpaid,
+            MemoryUse::Idle => &mut self.idle,
+        }
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.paid + self.unpaid + self.idle
+    }
+
+    /// True if another instance may begin.
+    pub(super) fn fits_another(&self, terms: &MemoryTerms, sells: bool, demand: Demand) -> bool {
+        self.fits(terms, sells, demand.into(), terms.initial)
+    }
+
+    /// True if an instance may have this much more.
+    fn fits(&self, terms: &MemoryTerms, sells: bool, purpose: MemoryUse, more: usize) -> bool {
+        let without_paid = (self.unpaid + self.idle).saturating_add(more);
+        let fits = self.total().saturating_add(more) <= terms.total;
+        match purpose {
+            MemoryUse::Paid => fits,
+            MemoryUse::Unpaid => fits && without_paid <= terms.total - terms.kept(sells),
+            MemoryUse::Idle => {
+                fits && without_paid <= terms.total - terms.kept(sells)
+                    && self.idle.saturating_add(more) <= terms.idle(sells)
+            }
+        }
+    }
+
+    /// Counts an instance that begins.
+    pub(super) fn begin(&mut self, terms: &MemoryTerms, demand: Demand) {
+        *self.of(demand.into()) += terms.initial;
+    }
+}
+
+/// The memory of one instance, which counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InstanceMemory {
+    limit: Arc<LimitEntry>,
+    counted: Mutex<CountedMemory>,
+}
+
+#[derive(Debug)]
+struct CountedMemory {
+    bytes: usize,
+    purpose: MemoryUse,
+}
+
+impl InstanceMemory {
+    /// The memory of an instance that the pool has counted already.
+    pub(super) fn begun(limit: &Arc<LimitEntry>, demand: Demand) -> Arc<Self> {
+        let counted = CountedMemory { bytes: limit.terms.memory.initial, purpose: demand.into() };
+        Arc::new(Self { limit: Arc::clone(limit), counted: Mutex::new(counted) })
+    }
+
+    /// Counts this many bytes from here on, if the budget has room for them. What an instance has begun with stays
+    /// counted.
+    pub(crate) fn resize(&self, bytes: usize) -> bool {
+        let mut counted = self.counted.lock();
+        let bytes = bytes.max(self.limit.terms.memory.initial);
+        let purpose = counted.purpose;
+        let fits = self.change(|memory, terms| {
+            let more = bytes.saturating_sub(counted.bytes);
+            let fits = more == 0 || memory.fits(&terms.memory, terms.sells, purpose, more);
+            if fits {
+                let of_purpose = memory.of(purpose);
+                *of_purpose = *of_purpose - counted.bytes + bytes;
+            }
+            fits
+        });
+        if fits {
+            counted.bytes = bytes;
+        }
+        fits
+    }
+
+    /// Counts as the memory of an instance that waits for a request, if the budget has room for another such one.
+    pub(crate) fn try_set_idle(&self) -> bool {
+        let mut counted = self.counted.lock();
+        let CountedMemory { bytes, purpose } = *counted;
+        let fits = self.change(|memory, terms| {
+            *memory.of(purpose) -= bytes;
+            let fits = memory.fits(&terms.memory, terms.sells, MemoryUse::Idle, bytes);
+            *memory.of(if fits { MemoryUse::Idle } else { purpose }) += bytes;
+            fits
+        });
+        if fits {
+            counted.purpose = MemoryUse::Idle;
+        }
+        fits
+    }
+
+    /// Counts as the memory of an instance that works for such a request. It fits always: idle instances count like
+    /// unpaid work.
+    pub(super) fn set_working(&self, demand: Demand) {
+        let mut counted = self.counted.lock();
+        let CountedMemory { bytes, purpose } = *counted;
+        self.change(|memory, _| {
+            *memory.of(purpose) -= bytes;
+            *memory.of(demand.into()) += bytes;
+            true
+        });
+        counted.purpose = demand.into();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut MemoryInUse, &super::pool::LimitTerms) -> bool) -> bool {
+        self.limit.pool.change_memory(&self.limit.terms, change)
+    }
+
+    /// Bytes that count, for tests.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.counted.lock().bytes
+    }
+}
+
+impl Drop for InstanceMemory {
+    fn drop(&mut self) {
+        let CountedMemory { bytes, purpose } = *self.counted.get_mut();
+        self.limit.pool.change_memory(&self.limit.terms, |memory, _| {
+            *memory.of(purpose) -= bytes;
+            true
+        });
+    }
+}
