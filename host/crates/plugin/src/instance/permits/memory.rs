@@ -30,7 +30,7 @@ impl MemoryTerms {
         Self { total: limits.plugin_memory.max(single), single, initial: initial.min(single) }
     }
 
-    /// Terms that bound nothing.
+    /// Terms that bound nothing, for tests of the other bounds.
     #[cfg(test)]
     pub(super) fn unbounded() -> Self {
         Self { total: usize::MAX, single: 0, initial: 0 }
@@ -210,3 +210,6 @@ impl Drop for InstanceMemory {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
