@@ -36,10 +36,6 @@ impl MemoryTerms {
         Self { total: usize::MAX, single: 0, initial: 0 }
     }
 
-    pub(super) fn initial(&self) -> usize {
-        self.initial
-    }
-
     /// A quarter of the budget, or less: one instance alone can always have its whole memory.
     fn quarter(&self, taken: usize) -> usize {
         (self.total / KEPT).min(self.total - self.single - taken)
