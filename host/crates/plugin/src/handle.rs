@@ -70,7 +70,7 @@ impl Plugin {
             most: limits.instances,
             weight: linked.weight,
             sells: sells(info),
-            memory: MemoryTerms::new(&limits, description.initial_memory),
+            memory: MemoryTerms::new(&limits, description.initial_memory, linked.data),
         };
         let permits = InstanceLimit::new(&resources.instances, terms);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
@@ -99,7 +99,7 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
-        let memory = MemoryTerms::new(&limits, description.initial_memory);
+        let memory = MemoryTerms::new(&limits, description.initial_memory, spec.component.data);
         let permits = spec.permits.under(limits.instances, sells(&description.info), memory);
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)

@@ -26,6 +26,10 @@ pub(crate) struct MemoryLimiter {
     taken: usize,
     /// Bytes that the host keeps for the guest, as they were measured last.
     host: usize,
+    /// Bytes of first contents that the guest had not written to when it had its present meter.
+    mapped: usize,
+    /// Those of them that it has not written to yet. They do not count.
+    unwritten: usize,
     /// The instance's part of the memory of its plugin. None where there is no plugin yet.
     counted: Option<Arc<InstanceMemory>>,
     meter: Arc<GuestMeter>,
@@ -33,19 +37,32 @@ pub(crate) struct MemoryLimiter {
 
 impl MemoryLimiter {
     pub(crate) fn new(limit: usize, counted: Option<Arc<InstanceMemory>>, meter: Arc<GuestMeter>) -> Self {
-        Self { limit, used: 0, taken: 0, host: 0, counted, meter }
+        let mapped = counted.as_ref().map_or(0, |counted| counted.mapped());
+        if mapped > 0 {
+            meter.faults.start();
+        }
+        Self { limit, used: 0, taken: 0, host: 0, mapped, unwritten: mapped, counted, meter }
     }
 
     /// Reports to another meter from here on, because the instance answers the next request. The new meter counts the
     /// memory that the instance has already.
     pub(crate) fn set_meter(&mut self, meter: Arc<GuestMeter>) {
         meter.track_memory(self.taken);
+        self.mapped = self.unwritten;
+        if self.mapped > 0 {
+            meter.faults.start();
+        }
         self.meter = meter;
     }
 
-    /// Takes note of the memory that the host keeps for the guest. False if the plugin's budget has no room for it.
-    pub(crate) fn count_host_memory(&mut self, host: usize) -> bool {
-        host == self.host || self.resize(self.used, host)
+    /// Counts what the guest has written to of its first contents, and the memory that the host keeps for it. False if
+    /// the plugin's budget has no room for them.
+    pub(crate) fn recount(&mut self, host: usize) -> bool {
+        let unwritten = match self.unwritten {
+            0 => 0,
+            unwritten => unwritten.min(self.mapped.saturating_sub(self.meter.faults.bytes())),
+        };
+        (host, unwritten) == (self.host, self.unwritten) || self.resize(self.used, host, unwritten)
     }
 
     /// Takes this much memory, if it is within both limits.
@@ -54,16 +71,17 @@ impl MemoryLimiter {
             self.meter.refuse_memory();
             return false;
         }
-        self.resize(used, self.host)
+        self.resize(used, self.host, self.unwritten)
     }
 
     /// Has this much counted for the plugin, of the guest and of the host for it.
-    fn resize(&mut self, used: usize, host: usize) -> bool {
-        if self.counted.as_ref().is_some_and(|counted| !counted.resize(used.saturating_add(host))) {
+    fn resize(&mut self, used: usize, host: usize, unwritten: usize) -> bool {
+        let bytes = used.saturating_add(host).saturating_sub(unwritten);
+        if self.counted.as_ref().is_some_and(|counted| !counted.resize(bytes)) {
             self.meter.refuse_plugin_memory();
             return false;
         }
-        (self.used, self.host) = (used, host);
+        (self.used, self.host, self.unwritten) = (used, host, unwritten);
         true
     }
 

@@ -16,6 +16,7 @@ use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
 use crate::instance::cpu_slots::CpuSlot;
 use crate::instance::engine::TICK;
+use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, Processors, RunningGuest};
 
 /// The most bytes of a trap's text that are kept.
@@ -53,6 +54,7 @@ pub(crate) struct GuestMeter {
     memory_refused: AtomicBool,
     plugin_memory_refused: AtomicBool,
     large: AtomicBool,
+    pub(crate) faults: FaultCounter,
     /// Set while the guest waits for nothing but a processor.
     yielding: AtomicBool,
     processors: Arc<Processors>,
@@ -95,6 +97,7 @@ impl GuestMeter {
             memory_refused: AtomicBool::new(false),
             plugin_memory_refused: AtomicBool::new(false),
             large: AtomicBool::new(false),
+            faults: FaultCounter::default(),
             yielding: AtomicBool::new(false),
             processors,
             queued_at: AtomicU64::new(0),
@@ -143,6 +146,7 @@ impl GuestMeter {
         let precise = self.ticked.load(Relaxed);
         self.precise.store(precise, Relaxed);
         self.entered.store(self.clock(precise), Relaxed);
+        self.faults.begin_poll();
         self.processors.enter()
     }
 
@@ -150,6 +154,7 @@ impl GuestMeter {
     pub(crate) fn end_poll(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.used.store(used, Relaxed);
+        self.faults.end_poll();
         // Only an interrupted guest can hold a slot, so most polls take no lock.
         if self.ticked.load(Relaxed) {
             *self.cpu_slot.lock() = None;

@@ -167,6 +167,17 @@ impl InstanceLimit {
         InstancePermits { memory, held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), request }) }
     }
 
+    /// Memory that the plugin's instances have, in bytes, for tests.
+    #[cfg(test)]
+    pub(crate) fn memory_in_use(&self) -> usize {
+        let mut total = 0;
+        self.0.pool.change_memory(&self.0.terms, |memory, _| {
+            total = memory.total();
+            true
+        });
+        total
+    }
+
     /// Instances that the plugin may still start, for tests.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {

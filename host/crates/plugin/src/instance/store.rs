@@ -147,7 +147,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
             meter.refuse_memory();
             return Ok(UpdateDeadline::Interrupt);
         }
-        if !state.limiter.count_host_memory(host) {
+        if !state.limiter.recount(host) {
             return Ok(UpdateDeadline::Interrupt);
         }
         Ok(match meter.tick() {

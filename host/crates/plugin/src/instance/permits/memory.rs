@@ -1,8 +1,10 @@
 //! Counts the memory of all instances of one plugin together, against the plugin's budget.
 //!
 //! An instance is counted with the memory that it begins with as soon as it has its permits, so that no request starts
-//! an instance for which there is no memory. What it grows by is counted before it has it. Unpaid work and instances
-//! that wait for a request leave a part of the budget to paid work, as with permits.
+//! an instance for which there is no memory. What it grows by is counted before it has it. The first contents of a
+//! memory, which are mapped from the component, count as far as the guest has written there: a Python component has 12
+//! MiB of them, and most requests write to a part. Unpaid work and instances that wait for a request leave a part of
+//! the budget to paid work, as with permits.
 
 use std::sync::Arc;
 
@@ -19,21 +21,28 @@ pub(crate) struct MemoryTerms {
     total: usize,
     /// Of one instance, in bytes.
     single: usize,
-    /// What an instance begins with, in bytes.
+    /// What an instance counts for when it begins, in bytes.
     initial: usize,
+    /// What it begins with beside that, in bytes, which counts once it has been written to.
+    mapped: usize,
 }
 
+/// First contents that count at once, in bytes. The pool leaves as much of a slot's memory in its place for the next
+/// instance, which then writes there without a fault.
+const MAPPED_AT_ONCE: usize = 2 << 20;
+
 impl MemoryTerms {
-    /// The terms under these limits for instances that begin with this much memory, in bytes.
-    pub(crate) fn new(limits: &Limits, initial: usize) -> Self {
-        let single = limits.memory;
-        Self { total: limits.plugin_memory.max(single), single, initial: initial.min(single) }
+    /// The terms under these limits for instances that begin with this much memory, and with `data` in it, in bytes.
+    pub(crate) fn new(limits: &Limits, initial: usize, data: usize) -> Self {
+        let (single, initial) = (limits.memory, initial.min(limits.memory));
+        let mapped = data.min(initial).saturating_sub(MAPPED_AT_ONCE);
+        Self { total: limits.plugin_memory.max(single), single, initial: initial - mapped, mapped }
     }
 
     /// Terms that bound nothing, for tests of the other bounds.
     #[cfg(test)]
     pub(super) fn unbounded() -> Self {
-        Self { total: usize::MAX, single: 0, initial: 0 }
+        Self { total: usize::MAX, single: 0, initial: 0, mapped: 0 }
     }
 
     /// A quarter of the budget, or less: one instance alone can always have its whole memory.
@@ -134,6 +143,11 @@ impl InstanceMemory {
     pub(super) fn begun(limit: &Arc<LimitEntry>, demand: Demand) -> Arc<Self> {
         let counted = CountedMemory { bytes: limit.terms.memory.initial, purpose: demand.into() };
         Arc::new(Self { limit: Arc::clone(limit), counted: Mutex::new(counted) })
+    }
+
+    /// What an instance begins with that counts once it has been written to, in bytes.
+    pub(crate) fn mapped(&self) -> usize {
+        self.limit.terms.memory.mapped
     }
 
     /// Counts this many bytes from here on, if the budget has room for them. What an instance has begun with stays

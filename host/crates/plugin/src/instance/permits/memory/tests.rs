@@ -11,22 +11,12 @@ const MIB: usize = 1 << 20;
 /// A plugin with 64 MiB for all instances, of which each begins with 4 MiB and may have 32.
 fn limit(pool: &Arc<PermitPool>, sells: bool) -> InstanceLimit {
     let limits = Limits { memory: 32 * MIB, plugin_memory: 64 * MIB, ..Limits::default() };
-    let memory = MemoryTerms::new(&limits, 4 * MIB);
+    let memory = MemoryTerms::new(&limits, 4 * MIB, MIB);
     InstanceLimit::new(pool, LimitTerms { plugin: "plugin".into(), most: 99, weight: 1, sells, memory })
 }
 
 fn fill(limit: &InstanceLimit, demand: Demand) -> Vec<InstancePermits> {
     std::iter::from_fn(|| limit.try_acquire(demand)).collect()
-}
-
-/// Memory that the instances of a plugin have.
-fn in_use(limit: &InstanceLimit) -> usize {
-    let mut total = 0;
-    limit.0.pool.change_memory(&limit.0.terms, |memory, _| {
-        total = memory.total();
-        true
-    });
-    total
 }
 
 #[test]
@@ -36,10 +26,10 @@ fn as_many_instances_begin_as_have_memory_and_unpaid_ones_leave_a_quarter() {
         let limit = limit(&pool, sells);
         let held = fill(&limit, Demand::Unpaid);
         let bought = fill(&limit, Demand::Paid);
-        assert_eq!((held.len(), bought.len(), in_use(&limit)), (unpaid, paid, 64 * MIB), "{sells}");
+        assert_eq!((held.len(), bought.len(), limit.memory_in_use()), (unpaid, paid, 64 * MIB), "{sells}");
         assert_eq!(limit.room(Demand::Paid), Room::Taken);
         drop((held, bought));
-        assert_eq!((in_use(&limit), limit.room(Demand::Unpaid)), (0, Room::Free));
+        assert_eq!((limit.memory_in_use(), limit.room(Demand::Unpaid)), (0, Room::Free));
     }
 }
 
@@ -56,14 +46,14 @@ fn growth_is_refused_at_the_budget_and_comes_back_with_the_instance() {
     let paid = limit.try_acquire(Demand::Paid).expect("a quarter is kept");
     assert!(paid.memory().resize(16 * MIB) && !paid.memory().resize(16 * MIB + 1));
     assert!(other.memory().resize(1), "an instance counts with what it began with");
-    assert_eq!(in_use(&limit), 50 * MIB);
+    assert_eq!(limit.memory_in_use(), 50 * MIB);
     let clone = grown.clone();
     drop(grown);
-    assert_eq!(in_use(&limit), 50 * MIB, "work that outlives the guest still holds it");
+    assert_eq!(limit.memory_in_use(), 50 * MIB, "work that outlives the guest still holds it");
     drop((clone, other));
-    assert_eq!(in_use(&limit), 16 * MIB);
+    assert_eq!(limit.memory_in_use(), 16 * MIB);
     drop(paid);
-    assert_eq!(in_use(&limit), 0);
+    assert_eq!(limit.memory_in_use(), 0);
 }
 
 #[tokio::test]
@@ -84,7 +74,7 @@ async fn a_request_without_memory_waits_and_gets_what_another_gives_back() {
     assert!(small.memory().resize(28 * MIB), "less is enough");
     assert!(waits.await.expect("no panic").is_some());
     drop((large, small));
-    assert_eq!(in_use(&limit), 0, "what the request had is given back with it");
+    assert_eq!(limit.memory_in_use(), 0, "what the request had is given back with it");
 }
 
 #[test]
@@ -112,18 +102,18 @@ fn idle_instances_have_a_part_and_leave_that_of_paid_work() {
             idle.push(memory);
         }
     }
-    assert_eq!((idle.len(), in_use(&limit)), (4, 16 * MIB), "a quarter");
+    assert_eq!((idle.len(), limit.memory_in_use()), (4, 16 * MIB), "a quarter");
     let unpaid = fill(&limit, Demand::Unpaid);
     assert_eq!((unpaid.len(), fill(&limit, Demand::Paid).len()), (8, 4), "idle ones count as unpaid");
     drop(unpaid);
     // An idle instance takes the place of a new one.
     let mut permits = limit.try_acquire(Demand::Paid).expect("room");
     permits.adopt(&idle[0]);
-    assert_eq!(in_use(&limit), 16 * MIB);
+    assert_eq!(limit.memory_in_use(), 16 * MIB);
     assert!(permits.memory().resize(20 * MIB));
     assert!(!permits.memory().try_set_idle(), "it is too large now");
     drop((permits, idle));
-    assert_eq!(in_use(&limit), 0);
+    assert_eq!(limit.memory_in_use(), 0);
 }
 
 #[test]
@@ -131,7 +121,7 @@ fn one_instance_alone_can_have_the_whole_memory_of_one() {
     let limits = Limits { memory: 32 * MIB, plugin_memory: 8 * MIB, ..Limits::default() };
     for plugin_memory in [8 * MIB, 32 * MIB, 35 * MIB, 40 * MIB, 512 * MIB] {
         let pool = PermitPool::new(99);
-        let memory = MemoryTerms::new(&Limits { plugin_memory, ..limits.clone() }, 4 * MIB);
+        let memory = MemoryTerms::new(&Limits { plugin_memory, ..limits.clone() }, 4 * MIB, MIB);
         let terms = LimitTerms { plugin: "plugin".into(), most: 99, weight: 1, sells: true, memory };
         let limit = InstanceLimit::new(&pool, terms);
         let idle: Vec<_> = fill(&limit, Demand::Paid).iter().map(|permits| Arc::clone(permits.memory())).collect();
